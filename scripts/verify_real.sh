@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Checks a real model against transformers and PyTorch: the losses of five AdamW steps in two loss modes, logits, greedy
+# text, and that transformers loads what we save. Not part of scripts/check.
+# usage: scripts/verify_real.sh [MODEL [DATA]]     default: the default model and data/tool_augmented_dataset.json
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$root"
+
+model="${1:-$default_model}"
+data="${2:-data/tool_augmented_dataset.json}"
+out="$root/out/verify"
+reference="$home/reference"
+python="$reference/bin/python"
+export TOOLCALL="$root/target/debug/toolcall" TQDM_DISABLE=1
+
+[ $# -gt 0 ] || scripts/setup.sh model
+if ! cmp --silent scripts/golden/requirements.txt "$reference/requirements.txt"; then
+    echo "verify: installing torch and transformers in $reference (6 GB, once)" >&2
+    python3 -m venv --clear "$reference"
+    "$python" -m pip install --quiet --disable-pip-version-check -r scripts/golden/requirements.txt ||
+        fail "torch and transformers could not be installed: is the Python package registry within reach?"
+    cp scripts/golden/requirements.txt "$reference/"
+fi
+cargo build --quiet --bin toolcall --example logits
+mkdir -p "$out"
+
+for loss in all assistant; do
+    echo "== five steps, trained on: $loss"
+    cat >"$out/config.json" <<JSON
+{ "loss": "$loss", "max_steps": 5, "learning_rate": 2e-5, "warmup_steps": 0, "shuffle": false }
+JSON
+    "$TOOLCALL" train --model "$model" --data "$data" --out "$out/$loss" --config "$out/config.json"
+    "$python" scripts/verify/rows.py --model "$model" --data "$data" --loss "$loss" --out "$out/rows.json"
+    "$python" scripts/verify/five_steps.py --model "$model" --rows "$out/rows.json" --schedule-steps 5 \
+        --out "$out/losses_$loss.json" --ours "$out/$loss/train_report.json"
+done
+
+for checked in "$model" "$out/assistant"; do
+    echo "== logits and greedy text: $checked"
+    cargo run --quiet --example logits -- "$checked" "$data" 0 "$out/logits.safetensors"
+    "$python" scripts/verify/logits.py --model "$checked" --ours "$out/logits.safetensors"
+done
+
+echo "== the saved folder in transformers"
+"$python" scripts/verify/save_load.py --model "$out/assistant" --data "$data"
+echo "verify: all is well"

@@ -1,0 +1,54 @@
+//! Writes what our decoder computes for one prompt, for `scripts/verify/logits.py` to compare with transformers.
+//!
+//! ```text
+//! cargo run --example logits -- MODEL DATA ROW OUT.safetensors
+//! ```
+//!
+//! The prompt is that of the first assistant turn of the row. The file holds `ids` `[tokens]`, `logits`
+//! `[tokens, vocabulary]` and `greedy`, the reply without the token that ends it.
+
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use toolcall_lib::generate::{GenerateConfig, PrefixCache, complete};
+use toolcall_lib::{Error, Result, Role, checkpoint, dataset::Dataset};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, data, row, out] = &arguments[..] else {
+        return Err(Error::invalid(
+            "arguments",
+            "expected MODEL DATA ROW OUT.safetensors",
+        ));
+    };
+    let model = checkpoint::load(model)?;
+    let data = Dataset::load(data)?;
+    let row = row.parse().ok().and_then(|row: usize| data.rows.get(row));
+    let row = row.ok_or_else(|| Error::invalid("ROW", format!("expected 0 to {}", data.rows.len() - 1)))?;
+
+    let before = row
+        .messages
+        .iter()
+        .take_while(|m| m.role != Role::Assistant)
+        .count();
+    let prompt = model
+        .template
+        .render_prompt(&row.messages[..before], &row.tools)?;
+    let ids = model.tokenizer.encode(&prompt)?;
+    let logits = model.decoder.logits(&ids)?;
+    let config = GenerateConfig {
+        max_new_tokens: 64,
+        ..GenerateConfig::default()
+    };
+    let greedy = complete(&model, &prompt, &config, &mut PrefixCache::default(), |_| true)?;
+
+    let tensors = || -> candle_core::Result<()> {
+        let shape = (ids.len(), model.decoder.config.vocab_size);
+        let tensors = HashMap::from([
+            ("ids", Tensor::new(&ids[..], &Device::Cpu)?),
+            ("logits", Tensor::from_vec(logits, shape, &Device::Cpu)?),
+            ("greedy", Tensor::new(&greedy.ids[..], &Device::Cpu)?),
+        ]);
+        candle_core::safetensors::save(&tensors, out)
+    };
+    tensors().map_err(Error::library(format!("writing {out}")))
+}

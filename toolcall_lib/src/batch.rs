@@ -1,0 +1,205 @@
+//! Token sequences packed into one tree, so that a shared prefix is computed once.
+//!
+//! With causal attention the hidden states of a prefix are the same in every sequence that starts with it. The
+//! sequences of an optimizer batch therefore form a trie over token ids; its nodes in depth-first order are the rows
+//! that are computed. Loss and gradients are those of the separate sequences, up to rounding.
+
+use crate::tokens::Sequence;
+
+/// A run of tokens without a branch, at `start..start + len` of the packed rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// First row.
+    pub start: usize,
+    /// Number of rows.
+    pub len: usize,
+    /// The segment that it continues; always an earlier one.
+    pub parent: Option<usize>,
+    /// Position of its first token in the sequences it belongs to.
+    pub position: usize,
+}
+
+/// A token that is predicted at a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Row whose hidden state predicts it.
+    pub row: usize,
+    /// The token id.
+    pub id: u32,
+    /// In how many sequences it stands there.
+    pub weight: f32,
+}
+
+/// Sequences as one packed tree.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TreeBatch {
+    /// Token id of each row.
+    pub ids: Vec<u32>,
+    /// Depth of each row: its position in every sequence that runs through it.
+    pub positions: Vec<u32>,
+    /// The rows as segments; a token attends to its ancestors' segments and, causally, to its own.
+    pub segments: Vec<Segment>,
+    /// What is predicted, ordered by row; a row may have several targets.
+    pub targets: Vec<Target>,
+    /// Tokens of the sequences before packing.
+    pub sequence_tokens: usize,
+}
+
+impl TreeBatch {
+    /// Packs sequences; their order does not matter.
+    pub fn pack(sequences: &[&Sequence]) -> Self {
+        let mut order: Vec<&Sequence> = sequences.to_vec();
+        // sorted, each sequence shares its longest prefix with its neighbour: depth-first order of the trie
+        order.sort_by(|a, b| a.ids.cmp(&b.ids));
+        let mut tree = Self::default();
+        let mut parents: Vec<Option<usize>> = Vec::new();
+        let mut path: Vec<usize> = Vec::new(); // rows of the sequence at hand
+        for sequence in order {
+            let shared = path
+                .iter()
+                .zip(&sequence.ids)
+                .take_while(|&(&row, id)| tree.ids[row] == *id)
+                .count();
+            path.truncate(shared);
+            for (position, &id) in sequence.ids.iter().enumerate().skip(shared) {
+                parents.push(path.last().copied());
+                path.push(tree.ids.len());
+                tree.ids.push(id);
+                tree.positions.push(position as u32);
+            }
+            for position in 1..sequence.ids.len() {
+                if sequence.trained[position] {
+                    let row = path[position - 1];
+                    tree.targets.push(Target {
+                        row,
+                        id: sequence.ids[position],
+                        weight: 1.0,
+                    });
+                }
+            }
+            tree.sequence_tokens += sequence.ids.len();
+        }
+        tree.segments = segments(&parents, &tree.positions);
+        tree.targets = merge(std::mem::take(&mut tree.targets));
+        tree
+    }
+
+    /// Number of trained tokens of the sequences: what a mean loss is divided by.
+    pub fn trained_tokens(&self) -> f64 {
+        self.targets.iter().map(|t| f64::from(t.weight)).sum()
+    }
+}
+
+/// Cuts rows in depth-first order into runs that do not branch.
+fn segments(parents: &[Option<usize>], positions: &[u32]) -> Vec<Segment> {
+    let mut children = vec![0usize; parents.len()];
+    for parent in parents.iter().flatten() {
+        children[*parent] += 1;
+    }
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut segment_of: Vec<usize> = Vec::with_capacity(parents.len());
+    for (row, &parent) in parents.iter().enumerate() {
+        match (parent, segments.last_mut()) {
+            (Some(above), Some(segment)) if above + 1 == row && children[above] == 1 => segment.len += 1,
+            _ => segments.push(Segment {
+                start: row,
+                len: 1,
+                parent: parent.map(|above| segment_of[above]),
+                position: positions[row] as usize,
+            }),
+        }
+        segment_of.push(segments.len() - 1);
+    }
+    segments
+}
+
+/// Adds up the weights of equal targets and orders them by row.
+fn merge(mut targets: Vec<Target>) -> Vec<Target> {
+    targets.sort_by_key(|t| (t.row, t.id));
+    targets.dedup_by(|next, kept| {
+        let same = (next.row, next.id) == (kept.row, kept.id);
+        if same {
+            kept.weight += next.weight;
+        }
+        same
+    });
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(ids: &[u32], trained: &[usize]) -> Sequence {
+        let trained = (0..ids.len()).map(|i| trained.contains(&i)).collect();
+        Sequence {
+            ids: ids.to_vec(),
+            trained,
+        }
+    }
+
+    #[test]
+    fn shared_prefixes_are_packed_once() {
+        let rows = [
+            sequence(&[1, 2, 3, 4], &[2, 3]),
+            sequence(&[1, 2, 5], &[2]),
+            sequence(&[1, 2, 3, 4], &[3]),
+            sequence(&[7], &[]),
+        ];
+        let tree = TreeBatch::pack(&rows.iter().collect::<Vec<_>>());
+        assert_eq!(tree.ids, [1, 2, 3, 4, 5, 7]);
+        assert_eq!(tree.positions, [0, 1, 2, 3, 2, 0]);
+        let shape: Vec<_> = tree
+            .segments
+            .iter()
+            .map(|s| (s.start, s.len, s.parent, s.position))
+            .collect();
+        assert_eq!(
+            shape,
+            [
+                (0, 2, None, 0),
+                (2, 2, Some(0), 2),
+                (4, 1, Some(0), 2),
+                (5, 1, None, 0)
+            ]
+        );
+        let targets: Vec<_> = tree.targets.iter().map(|t| (t.row, t.id, t.weight)).collect();
+        assert_eq!(targets, [(1, 3, 1.0), (1, 5, 1.0), (2, 4, 2.0)]);
+        assert_eq!((tree.trained_tokens(), tree.sequence_tokens), (4.0, 12));
+    }
+
+    #[test]
+    fn a_sequence_that_is_a_prefix_of_another_adds_no_rows() {
+        let rows = [sequence(&[1, 2, 3], &[2]), sequence(&[1, 2], &[1])];
+        let tree = TreeBatch::pack(&rows.iter().collect::<Vec<_>>());
+        assert_eq!(tree.ids, [1, 2, 3]);
+        assert_eq!(tree.segments.len(), 1);
+    }
+
+    #[test]
+    fn following_parents_gives_back_every_sequence() {
+        let rows: Vec<Sequence> = (0..40u32)
+            .map(|n| sequence(&[0, n % 2, n % 3, n % 5, n % 7, n][..(n as usize % 5) + 2], &[]))
+            .collect();
+        let tree = TreeBatch::pack(&rows.iter().collect::<Vec<_>>());
+        let mut leaves: Vec<Vec<u32>> = Vec::new();
+        for segment in &tree.segments {
+            let mut ids = tree.ids[segment.start..segment.start + segment.len].to_vec();
+            let mut above = segment.parent;
+            while let Some(parent) = above {
+                let Segment { start, len, .. } = tree.segments[parent];
+                ids.splice(0..0, tree.ids[start..start + len].iter().copied());
+                above = tree.segments[parent].parent;
+            }
+            assert_eq!(ids.len(), segment.position + segment.len);
+            leaves.push(ids);
+        }
+        for row in &rows {
+            assert!(
+                leaves.iter().any(|leaf| leaf.starts_with(&row.ids)),
+                "{:?}",
+                row.ids
+            );
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `toolcall inspect`.
+
+use super::ModelArgument;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::show::TokenView;
+use toolcall_lib::tokens::{LossMode, sequences};
+use toolcall_lib::{Conversation, Error, Model, Result, Role};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArgument,
+    /// Conversations
+    #[arg(long)]
+    data: PathBuf,
+    /// Row, counted from 0; without it, every row
+    #[arg(long)]
+    row: Option<usize>,
+    /// Which tokens are trained on
+    #[arg(long, value_enum, default_value = "assistant")]
+    loss: Loss,
+    /// Print one JSON object per row
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Loss {
+    /// Every assistant turn, each on the prompt that inference builds
+    Assistant,
+    /// The last assistant turn
+    Last,
+    /// Every token of one rendering (TRL's default)
+    All,
+    /// Everything after the first prompt
+    Completion,
+}
+
+impl From<Loss> for LossMode {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Assistant => Self::Assistant,
+            Loss::Last => Self::Last,
+            Loss::All => Self::All,
+            Loss::Completion => Self::Completion,
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let data = Dataset::load(&arguments.data)?;
+    let rows = match arguments.row {
+        Some(row) if row >= data.rows.len() => {
+            let problem = format!(
+                "{row} is not there; the file has rows 0 to {}",
+                data.rows.len() - 1
+            );
+            return Err(Error::invalid("--row", problem));
+        }
+        Some(row) => row..row + 1,
+        None => 0..data.rows.len(),
+    };
+    let model = arguments.model.load()?;
+    for row in rows {
+        if arguments.json {
+            println!(
+                "{}",
+                describe(&model, &data.rows[row], row, arguments.loss.into())
+            );
+        } else {
+            show(&model, &data.rows[row], row, arguments.loss.into())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Everything about a row; what cannot be made of it stands under `errors`.
+fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Value {
+    let mut errors: Vec<String> = Vec::new();
+    let mut keep = |error: Error| errors.push(error.to_string());
+    let text = model
+        .template
+        .render(&row.messages, &row.tools)
+        .map_err(&mut keep)
+        .ok();
+    let prompts: Vec<String> = turns(row)
+        .filter_map(|turn| {
+            model
+                .template
+                .render_prompt(&row.messages[..turn], &row.tools)
+                .map_err(&mut keep)
+                .ok()
+        })
+        .collect();
+    let made = sequences(row, &model.template, &model.tokenizer, loss)
+        .map_err(&mut keep)
+        .unwrap_or_default();
+    let made: Vec<Value> = made
+        .iter()
+        .map(|s| json!({"ids": s.ids, "trained": s.trained.iter().map(|&t| u8::from(t)).collect::<Vec<_>>()}))
+        .collect();
+    json!({"row": number, "text": text, "prompts": prompts, "sequences": made, "errors": errors})
+}
+
+fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Result<()> {
+    println!(
+        "row {number}\n\n{}",
+        model.template.render(&row.messages, &row.tools)?
+    );
+    for sequence in sequences(row, &model.template, &model.tokenizer, loss)? {
+        println!("{}", TokenView::new(&sequence, &model.tokenizer)?);
+    }
+    Ok(())
+}
+
+/// Indices of the assistant's turns.
+fn turns(row: &Conversation) -> impl Iterator<Item = usize> {
+    (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
+}

@@ -1,0 +1,76 @@
+//! The command line: train, chat, evaluate, inspect, and make the data.
+
+mod chat;
+mod data;
+mod eval;
+mod inspect;
+mod train;
+
+use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+use toolcall_lib::{Model, Result, load};
+
+/// Exit code of a run that the user stopped, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Fine-tune small open language models for function calling.
+///
+/// A first session:
+///   toolcall data
+///   toolcall train --data data/tool_augmented_dataset.json --out out/tuned
+///   toolcall eval --model out/tuned --data data/tool_heldout.json
+///   toolcall chat --model out/tuned
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fine-tune a model on conversations and save it as a Hugging Face folder
+    Train(train::Arguments),
+    /// Ask a model; its tool calls are run and their results go back to it
+    Chat(chat::Arguments),
+    /// Score a model on conversations: right tools, exact arguments, over-calling
+    Eval(eval::Arguments),
+    /// Show what a row becomes: rendered text, prompts, token ids, what is trained on
+    Inspect(inspect::Arguments),
+    /// Make the data files of this project
+    Data(data::Arguments),
+}
+
+/// The model that a command works with.
+#[derive(Args)]
+struct ModelArgument {
+    /// A Hugging Face model folder, a .gguf file, or a hub id such as Qwen/Qwen3-0.6B
+    #[arg(
+        long,
+        env = "TOOLCALL_MODEL",
+        default_value = ".toolcall/models/SmolLM2-135M-Instruct.gguf"
+    )]
+    model: String,
+}
+
+impl ModelArgument {
+    fn load(&self) -> Result<Model> {
+        let model = load(&self.model)?;
+        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        Ok(model)
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

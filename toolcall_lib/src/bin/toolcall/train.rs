@@ -1,0 +1,125 @@
+//! `toolcall train`.
+
+use super::{INTERRUPTED, ModelArgument};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::train::{StepReport, TrainConfig, train_validated};
+use toolcall_lib::{Error, Result, save};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArgument,
+    /// Conversations to train on: JSON (rows or columns) or JSONL; several files are put together
+    #[arg(long, required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Conversations whose loss is measured while training
+    #[arg(long)]
+    validation: Option<PathBuf>,
+    /// Folder for the tuned model; checkpoints are folders in it
+    #[arg(long)]
+    out: PathBuf,
+    /// Settings to start from: the recommended ones, or those of TRL's SFTTrainer
+    #[arg(long, value_enum, default_value = "default")]
+    recipe: Recipe,
+    /// JSON file with settings that differ from the recipe, such as {"learning_rate": 1e-4, "max_steps": 50}
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Checkpoint folder of an interrupted run to go on from
+    #[arg(long)]
+    resume: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Recipe {
+    /// Loss on the assistant's tokens, learning rate 2e-4, warmup
+    Default,
+    /// TRL's defaults: loss on all tokens, learning rate 2e-5
+    Seed,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = TrainConfig {
+        output_dir: Some(arguments.out.clone()),
+        resume_from_checkpoint: arguments.resume.clone(),
+        ..settings(arguments.recipe, arguments.config.as_deref())?
+    };
+    let mut data = Dataset::default();
+    for file in &arguments.data {
+        data.extend(Dataset::load(file)?);
+    }
+    let validation = arguments
+        .validation
+        .as_ref()
+        .map_or(Ok(Dataset::default()), Dataset::load)?;
+    let mut model = arguments.model.load()?;
+    let progress = Progress::new();
+    let report = train_validated(&mut model, &data, &validation, &config, |step| {
+        progress.show(step)
+    })?;
+    progress.bar.finish();
+    save(&model, &arguments.out)?;
+    report.save(&arguments.out)?;
+    println!("{report}");
+    println!("saved {}", arguments.out.display());
+    if report.interrupted {
+        println!(
+            "stopped by the user; go on with --resume {}",
+            report.checkpoint(&arguments.out).display()
+        );
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The recipe, with what the file says instead.
+fn settings(recipe: Recipe, file: Option<&Path>) -> Result<TrainConfig> {
+    let recipe = match recipe {
+        Recipe::Default => TrainConfig::default(),
+        Recipe::Seed => TrainConfig::trl(),
+    };
+    let Some(file) = file else { return Ok(recipe) };
+    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+    let changes: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))?;
+    recipe
+        .with(changes)
+        .map_err(|e| Error::invalid(file.display(), e))
+}
+
+/// A bar in a terminal, lines elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, terminal }
+    }
+
+    fn show(&self, step: &StepReport) {
+        self.bar.set_length(step.total_steps as u64);
+        self.bar.set_position(step.step as u64);
+        self.bar.set_message(format!("loss {:.4}", step.loss));
+        let every = step.total_steps.div_ceil(20);
+        if !self.terminal && (step.step.is_multiple_of(every) || step.step == step.total_steps) {
+            println!("{step}");
+        } else if let Some(loss) = step.eval_loss {
+            self.bar
+                .println(format!("step {}: validation loss {loss:.4}", step.step));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A conversation: messages, and the tools that the assistant may call.
+
+mod arguments;
+mod calls;
+mod check;
+mod read;
+
+pub(crate) use check::problems;
+pub(crate) use read::read;
+
+use crate::tool::{ToolCall, ToolSchema};
+use read::Problem;
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions to the assistant.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// The answer of a tool to a call.
+    Tool,
+}
+
+/// One message. Its JSON is the one of chat templates: calls stand in it as
+/// `{"type": "function", "function": {"name": …, "arguments": {…}}}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said; empty for a turn that only calls tools.
+    pub content: String,
+    /// What the assistant thought before it spoke, for thinking models.
+    pub reasoning_content: Option<String>,
+    /// Calls that an assistant turn asks for.
+    pub tool_calls: Vec<ToolCall>,
+    /// Name of the tool that a tool message answers for.
+    pub name: Option<String>,
+}
+
+/// Messages and the tools that were offered with them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Conversation {
+    /// The messages in order.
+    pub messages: Vec<Message>,
+    /// The tools that the assistant may call.
+    pub tools: Vec<ToolSchema>,
+}
+
+impl Message {
+    /// A message that only says `content`.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        let content = content.into();
+        Self {
+            role,
+            content,
+            reasoning_content: None,
+            tool_calls: Vec::new(),
+            name: None,
+        }
+    }
+
+    /// Instructions to the assistant.
+    pub fn system(content: impl Into<String>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// What the person says.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// What the assistant says.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
+    /// An assistant turn that calls tools and says nothing.
+    pub fn assistant_calls(tool_calls: Vec<ToolCall>) -> Self {
+        Self {
+            tool_calls,
+            ..Self::new(Role::Assistant, "")
+        }
+    }
+
+    /// The answer of the tool `name`.
+    pub fn tool(name: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::new(Role::Tool, content)
+        }
+    }
+}
+
+impl Serialize for Message {
+    /// `content` is always there, empty for a turn that only calls tools: templates test what it contains.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("role", &self.role)?;
+        if let Some(name) = &self.name {
+            map.serialize_entry("name", name)?;
+        }
+        map.serialize_entry("content", &self.content)?;
+        if let Some(reasoning) = &self.reasoning_content {
+            map.serialize_entry("reasoning_content", reasoning)?;
+        }
+        if !self.tool_calls.is_empty() {
+            let calls = self
+                .tool_calls
+                .iter()
+                .map(|call| json!({"type": "function", "function": call}));
+            map.serialize_entry("tool_calls", &calls.collect::<Vec<_>>())?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        read::message(&value, "message").map_err(|problems| D::Error::custom(joined(&problems)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Conversation {
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is not checked.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let read = read(&value, &[]).map_err(|problems| D::Error::custom(joined(&problems)))?;
+        Ok(read.conversation)
+    }
+}
+
+fn joined(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|(field, problem)| format!("{field}: {problem}"))
+        .collect();
+    lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timer_call() -> ToolCall {
+        let Value::Object(arguments) = json!({"duration": 60}) else {
+            unreachable!()
+        };
+        ToolCall {
+            name: "start_timer".into(),
+            arguments,
+        }
+    }
+
+    #[test]
+    fn messages_are_written_as_chat_templates_take_them() {
+        let write = |message: Message| serde_json::to_string(&message).unwrap();
+        assert_eq!(write(Message::user("Hi")), r#"{"role":"user","content":"Hi"}"#);
+        assert_eq!(
+            write(Message::assistant_calls(vec![timer_call()])),
+            r#"{"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"start_timer","arguments":{"duration":60}}}]}"#
+        );
+        assert_eq!(
+            write(Message::tool("start_timer", "60")),
+            r#"{"role":"tool","name":"start_timer","content":"60"}"#
+        );
+        let thinking = Message {
+            reasoning_content: Some("Hm.".into()),
+            ..Message::assistant("Yes.")
+        };
+        assert_eq!(
+            write(thinking),
+            r#"{"role":"assistant","content":"Yes.","reasoning_content":"Hm."}"#
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let conversation = Conversation {
+            messages: vec![
+                Message::system("Be short."),
+                Message::user("Start a timer of one minute."),
+                Message::assistant_calls(vec![timer_call()]),
+                Message::tool("start_timer", "60"),
+                Message::assistant("Done."),
+            ],
+            tools: Vec::new(),
+        };
+        let text = serde_json::to_string(&conversation).unwrap();
+        assert_eq!(serde_json::from_str::<Conversation>(&text).unwrap(), conversation);
+    }
+}

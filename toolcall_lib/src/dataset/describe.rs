@@ -1,0 +1,128 @@
+//! What a dataset holds, in numbers.
+
+use super::Dataset;
+use super::split::identity;
+use crate::conversation::{Conversation, Role};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+/// What a dataset holds. `Display` prints it for reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Rows.
+    pub rows: usize,
+    /// Rows that differ in messages or tools.
+    pub different_rows: usize,
+    /// Different lists of tools.
+    pub tool_lists: usize,
+    /// Rows in which the assistant calls no tool.
+    pub rows_without_call: usize,
+    /// Calls per tool, by name.
+    pub calls: BTreeMap<String, usize>,
+    /// Rows by their number of assistant turns.
+    pub turns: BTreeMap<usize, usize>,
+    /// Token counts of the rows, if they were given.
+    pub tokens: Option<Lengths>,
+}
+
+/// Token counts of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// Of the shortest row.
+    pub shortest: usize,
+    /// Half of the rows are no longer than this.
+    pub median: usize,
+    /// Of the longest row.
+    pub longest: usize,
+    /// Of all rows.
+    pub total: usize,
+}
+
+impl Dataset {
+    /// Counts rows, tools, calls and turns.
+    pub fn describe(&self) -> Description {
+        let calls_of = |row: &Conversation| {
+            let calls = row.messages.iter().flat_map(|message| &message.tool_calls);
+            calls.map(|call| call.name.clone()).collect::<Vec<_>>()
+        };
+        let turns_of = |row: &Conversation| {
+            row.messages
+                .iter()
+                .filter(|message| message.role == Role::Assistant)
+                .count()
+        };
+        Description {
+            rows: self.rows.len(),
+            different_rows: self.different(),
+            tool_lists: self
+                .rows
+                .iter()
+                .map(|row| identity(&row.tools))
+                .collect::<HashSet<_>>()
+                .len(),
+            rows_without_call: self.rows.iter().filter(|row| calls_of(row).is_empty()).count(),
+            calls: counts(self.rows.iter().flat_map(calls_of)),
+            turns: counts(self.rows.iter().map(turns_of)),
+            tokens: None,
+        }
+    }
+}
+
+impl Description {
+    /// Adds token counts: `lengths` holds the number of tokens of each row.
+    pub fn with_tokens(mut self, lengths: &[usize]) -> Self {
+        let mut lengths = lengths.to_vec();
+        lengths.sort_unstable();
+        self.tokens = match lengths[..] {
+            [shortest, ..] => Some(Lengths {
+                shortest,
+                median: lengths[(lengths.len() - 1) / 2],
+                longest: lengths[lengths.len() - 1],
+                total: lengths.iter().sum(),
+            }),
+            [] => None,
+        };
+        self
+    }
+}
+
+fn counts<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
+    let mut counts = BTreeMap::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    counts
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "rows: {} ({} different)", self.rows, self.different_rows)?;
+        writeln!(f, "lists of tools: {}", self.tool_lists)?;
+        writeln!(f, "rows without a call: {}", self.rows_without_call)?;
+        writeln!(f, "calls: {}", listed(&self.calls))?;
+        write!(f, "rows by assistant turns: {}", listed(&self.turns))?;
+        if let Some(Lengths {
+            shortest,
+            median,
+            longest,
+            total,
+        }) = self.tokens
+        {
+            write!(
+                f,
+                "\ntokens a row: {shortest} to {longest}, median {median}; {total} in all"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
+    let entries: Vec<String> = counts
+        .iter()
+        .map(|(key, count)| format!("{key}: {count}"))
+        .collect();
+    if entries.is_empty() {
+        "none".into()
+    } else {
+        entries.join(", ")
+    }
+}

@@ -1,0 +1,115 @@
+//! Data files to validated conversations.
+//!
+//! ```no_run
+//! use toolcall_lib::dataset::Dataset;
+//!
+//! let data: Dataset = Dataset::load("data/tool_augmented_dataset.json")?;
+//! println!("{}", data.describe());
+//! let (train, held_out): (Dataset, Dataset) = data.split(0.1, 42)?;
+//! # Ok::<(), toolcall_lib::Error>(())
+//! ```
+
+mod describe;
+mod load;
+mod save;
+mod split;
+
+pub use describe::{Description, Lengths};
+
+use crate::conversation::Conversation;
+use crate::error::{Result, RowProblem};
+use crate::tool::ToolSchema;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Conversations in the order of their file. A loaded dataset holds only rows that passed every check.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    /// The conversations.
+    pub rows: Vec<Conversation>,
+    origins: Vec<Origin>,
+}
+
+/// Where a row was read.
+#[derive(Clone, Debug)]
+struct Origin {
+    file: Arc<Path>,
+    row: usize,
+}
+
+impl Dataset {
+    /// Loads and checks a file; the format is found out from what it holds:
+    ///
+    /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list for all rows;
+    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line.
+    ///
+    /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
+    /// (`conversations`, `from`, `value`) are read too. Nulls that Arrow leaves in arguments and schemas are
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`crate::Error::Rows`] with *all* problems: roles out of order, calls without their answer, unknown tools,
+    /// arguments that do not fit the schema, JSON that is encoded twice, empty turns. A file that is no JSON at
+    /// all gives the line and the column.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with_tools(path, &[])
+    }
+
+    /// Like [`Dataset::load`]; rows without tools of their own get `tools`.
+    pub fn load_with_tools(path: impl AsRef<Path>, tools: &[ToolSchema]) -> Result<Self> {
+        load::load(path.as_ref(), tools)
+    }
+
+    /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is left out if no
+    /// row has any.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save::save(&self.rows, path.as_ref())
+    }
+
+    /// Adds the rows of `other` at the end.
+    pub fn extend(&mut self, other: Self) {
+        let offset = self.rows.len();
+        self.origins = (0..offset).map(|row| self.origin(row)).collect();
+        self.origins
+            .extend((0..other.rows.len()).map(|row| other.origin(row)));
+        self.rows.extend(other.rows);
+    }
+
+    /// A problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was read from.
+    pub fn problem(&self, row: usize, field: impl Into<String>, problem: impl Into<String>) -> RowProblem {
+        let Origin { file, row } = self.origin(row);
+        RowProblem {
+            file: PathBuf::from(&*file),
+            row,
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// Some of the rows, by index.
+    fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            rows: indices.iter().map(|&row| self.rows[row].clone()).collect(),
+            origins: indices.iter().map(|&row| self.origin(row)).collect(),
+        }
+    }
+
+    /// Rows that were not read from a file stand in one called `memory`.
+    fn origin(&self, row: usize) -> Origin {
+        let origin = self.origins.get(row).cloned();
+        origin.unwrap_or_else(|| Origin {
+            file: Path::new("memory").into(),
+            row,
+        })
+    }
+}
+
+impl From<Vec<Conversation>> for Dataset {
+    /// Takes rows as they are, without a check.
+    fn from(rows: Vec<Conversation>) -> Self {
+        Self {
+            rows,
+            origins: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Conversations to a file of columns.
+
+use crate::conversation::Conversation;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+pub(super) fn save(rows: &[Conversation], path: &Path) -> Result<()> {
+    let mut text = format!(
+        "{{\n\"messages\": [\n{}\n]",
+        lines(rows.iter().map(|row| &row.messages))?
+    );
+    if rows.iter().any(|row| !row.tools.is_empty()) {
+        text += &format!(
+            ",\n\"tools\": [\n{}\n]",
+            lines(rows.iter().map(|row| &row.tools))?
+        );
+    }
+    std::fs::write(path, text + "\n}\n").map_err(Error::io(path))
+}
+
+/// One JSON value a line: the file can be read by eye, and a changed row is one changed line.
+fn lines<T: serde::Serialize>(values: impl Iterator<Item = T>) -> Result<String> {
+    let lines: std::result::Result<Vec<String>, _> =
+        values.map(|value| serde_json::to_string(&value)).collect();
+    Ok(lines.map_err(Error::library("writing JSON"))?.join(",\n"))
+}

@@ -1,0 +1,134 @@
+//! When two calls are the same: the rules of the Berkeley Function Calling Leaderboard's AST check, for one
+//! true answer.
+
+use crate::tool::ToolCall;
+use serde_json::{Map, Value};
+
+/// The same tools, in any order, each as often.
+pub(super) fn same_names(expected: &[ToolCall], got: &[ToolCall]) -> bool {
+    let sorted = |calls: &[ToolCall]| {
+        let mut names: Vec<String> = calls.iter().map(|call| call.name.clone()).collect();
+        names.sort();
+        names
+    };
+    sorted(expected) == sorted(got)
+}
+
+/// The same tools with the same arguments, in any order. Types are strict: only a whole number where a
+/// fraction is expected passes. An argument that is `null` counts as left out.
+pub(super) fn same_calls(expected: &[ToolCall], got: &[ToolCall]) -> bool {
+    pair_up(expected, got, |a, b| a == b)
+}
+
+/// The same as [`same_calls`], but strings match when they differ only in case, spaces and the signs
+/// `,./-_*^`, and `'` is `"`.
+pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> bool {
+    pair_up(expected, got, |a, b| normalised(a) == normalised(b))
+}
+
+fn normalised(text: &str) -> String {
+    let kept = text
+        .chars()
+        .filter(|c| !" ,./-_*^".contains(*c))
+        .map(|c| if c == '\'' { '"' } else { c });
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> bool {
+    let mut left: Vec<&ToolCall> = got.iter().collect();
+    let mut take = |call: &ToolCall| {
+        let same = |other: &&ToolCall| {
+            call.name == other.name && same_fields(&call.arguments, &other.arguments, same_text)
+        };
+        left.iter().position(same).map(|i| left.swap_remove(i))
+    };
+    expected.len() == got.len() && expected.iter().all(|call| take(call).is_some())
+}
+
+fn same_fields(
+    expected: &Map<String, Value>,
+    got: &Map<String, Value>,
+    same_text: fn(&str, &str) -> bool,
+) -> bool {
+    let given = |fields: &Map<String, Value>| fields.values().filter(|value| !value.is_null()).count();
+    given(expected) == given(got)
+        && expected
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .all(|(name, value)| {
+                got.get(name)
+                    .is_some_and(|other| same_value(value, other, same_text))
+            })
+}
+
+fn same_value(expected: &Value, got: &Value, same_text: fn(&str, &str) -> bool) -> bool {
+    match (expected, got) {
+        (Value::String(a), Value::String(b)) => same_text(a, b),
+        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() && a.as_f64() == b.as_f64()),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b, same_text))
+        }
+        (Value::Object(a), Value::Object(b)) => same_fields(a, b, same_text),
+        _ => expected == got,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn calls(list: Value) -> Vec<ToolCall> {
+        serde_json::from_value(list).unwrap()
+    }
+
+    fn one(arguments: Value) -> Vec<ToolCall> {
+        calls(json!([{"name": "f", "arguments": arguments}]))
+    }
+
+    #[test]
+    fn types_are_strict_but_a_whole_number_passes_for_a_fraction() {
+        let same = |a: Value, b: Value| same_calls(&one(json!({"x": a})), &one(json!({"x": b})));
+        assert!(same(json!(5), json!(5)) && same(json!(5.0), json!(5)) && same(json!(true), json!(true)));
+        assert!(!same(json!(5), json!(5.0)) && !same(json!(5), json!("5")) && !same(json!(1), json!(true)));
+        assert!(!same(json!(5.5), json!(5)) && !same(json!("Mom"), json!("mom")));
+        assert!(same(json!([1, {"a": 2.0}]), json!([1, {"a": 2}])) && !same(json!([1, 2]), json!([2, 1])));
+    }
+
+    #[test]
+    fn every_argument_counts_and_null_is_no_argument() {
+        let same = |a: Value, b: Value| same_calls(&one(a), &one(b));
+        assert!(same(json!({"a": 1, "b": 2}), json!({"b": 2, "a": 1})));
+        assert!(
+            !same(json!({"a": 1}), json!({"a": 1, "b": 2}))
+                && !same(json!({"a": 1, "b": 2}), json!({"a": 1}))
+        );
+        assert!(same(json!({"a": 1}), json!({"a": 1, "b": null})) && same(json!({"a": null}), json!({})));
+        assert!(!same(json!({"a": 1, "b": null}), json!({"b": 1, "a": null})));
+    }
+
+    #[test]
+    fn calls_match_in_any_order_each_once() {
+        let (f, g) = (
+            json!({"name": "f", "arguments": {"x": 1}}),
+            json!({"name": "g", "arguments": {}}),
+        );
+        assert!(same_calls(&calls(json!([f, g, f])), &calls(json!([g, f, f]))));
+        assert!(!same_calls(&calls(json!([f, g, f])), &calls(json!([f, g, g]))));
+        assert!(!same_calls(&calls(json!([f])), &calls(json!([f, f]))));
+        assert!(same_names(
+            &calls(json!([f, g])),
+            &calls(json!([g, {"name": "f", "arguments": {}}]))
+        ));
+        assert!(!same_names(&calls(json!([f, f])), &calls(json!([f, g]))));
+    }
+
+    #[test]
+    fn loose_matching_forgives_the_spelling_of_strings_only() {
+        let same = |a: Value, b: Value| same_calls_loosely(&one(json!({"x": a})), &one(json!({"x": b})));
+        assert!(
+            same(json!("Call Mom, 7.30 PM"), json!("call mom 730pm")) && same(json!("it's"), json!("it\"s"))
+        );
+        assert!(!same(json!("mom"), json!("dad")) && !same(json!(5), json!(6)));
+    }
+}

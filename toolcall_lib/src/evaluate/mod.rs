@@ -1,0 +1,143 @@
+//! Calls against truth: scores.
+//!
+//! The truth is the row itself. Its first assistant turn says which calls are right (none, where it calls no
+//! tool), and its further turns say how the dialogue goes on. What the model is asked before each turn are
+//! the row's own messages, so a tool's answer is fed back to it as soon as its call was right. The texts that
+//! it says are not compared with the row's, since there are many good ways to say a thing; they must only be
+//! there.
+
+mod matching;
+mod scores;
+
+pub use scores::{Evaluation, Mistake, MistakeKind, Score};
+
+use crate::conversation::{Conversation, Message, Role};
+use crate::error::{Error, Result};
+use crate::generate::{GenerateConfig, PrefixCache, generate_cached};
+use crate::interrupt;
+use crate::model::Model;
+use crate::reply::{self, Reply};
+use crate::tool::{ToolCall, ToolSchema};
+
+/// How a model is evaluated.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct EvaluateConfig {
+    /// How replies are generated: greedily, unless told otherwise.
+    pub generate: GenerateConfig,
+    /// Go through every assistant turn of a row. Without it only the first is asked, in about half of the
+    /// time, and `conversation_flow` is not counted.
+    pub whole_dialogue: bool,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self {
+            generate: GenerateConfig::default(),
+            whole_dialogue: true,
+        }
+    }
+}
+
+/// Scores of `model` on `rows`. Ctrl-C (or the notebook's stop button) ends it with the scores of the rows
+/// that are done.
+///
+/// # Errors
+/// A row without an assistant turn, and whatever generation fails on.
+pub fn evaluate(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<Evaluation> {
+    evaluate_with(model, rows, config, |_| ())
+}
+
+/// [`evaluate`], and `on_row` sees the scores so far after every row.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_with(
+    model: &Model,
+    rows: &[Conversation],
+    config: &EvaluateConfig,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
+    let _run = interrupt::Run::start()?;
+    let mut cache = PrefixCache::default();
+    let answer = |messages: &[Message], tools: &[ToolSchema]| {
+        let reply = generate_cached(model, messages, tools, &config.generate, &mut cache, |_| true)?;
+        Ok((!interrupt::requested()).then_some(reply.text))
+    };
+    evaluate_answers(rows, config.whole_dialogue, answer, on_row)
+}
+
+/// Scores of whatever gives `answer`s: the text of the next assistant turn, or `None` to stop. The row in
+/// which it stops is not scored.
+///
+/// # Errors
+/// A row without an assistant turn, and whatever `answer` fails on.
+pub fn evaluate_answers(
+    rows: &[Conversation],
+    whole_dialogue: bool,
+    mut answer: impl FnMut(&[Message], &[ToolSchema]) -> Result<Option<String>>,
+    mut on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
+    refuse_rows_without_truth(rows)?;
+    let mut scores = Evaluation::default();
+    for row in rows {
+        let Some(replies) = follow(row, whole_dialogue, &mut answer)? else {
+            break;
+        };
+        scores.add(row, &replies, whole_dialogue);
+        on_row(&scores);
+    }
+    Ok(scores)
+}
+
+fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
+    match rows.iter().position(|row| assistant_turns(row).next().is_none()) {
+        None => Ok(()),
+        Some(row) => Err(Error::invalid(
+            format!("row {row}"),
+            "has no assistant turn that replies could be compared with; add one or leave the row out",
+        )),
+    }
+}
+
+/// Where the assistant speaks.
+fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
+    (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
+}
+
+/// The replies to a row's prompts, up to the first that is wrong; `None` if there is no answer any more.
+fn follow(
+    row: &Conversation,
+    whole_dialogue: bool,
+    answer: &mut impl FnMut(&[Message], &[ToolSchema]) -> Result<Option<String>>,
+) -> Result<Option<Vec<Reply>>> {
+    let mut replies = Vec::new();
+    for i in assistant_turns(row).take(if whole_dialogue { usize::MAX } else { 1 }) {
+        let Some(text) = answer(&row.messages[..i], &row.tools)? else {
+            return Ok(None);
+        };
+        let reply = reply::parse(&text);
+        let mistake = judge(&row.messages[i].tool_calls, &reply);
+        replies.push(reply);
+        if mistake.is_some() {
+            break;
+        }
+    }
+    Ok(Some(replies))
+}
+
+/// What is wrong with a reply, where these calls are expected (or, if there are none, an answer in words).
+pub(crate) fn judge(expected: &[ToolCall], reply: &Reply) -> Option<MistakeKind> {
+    let got = &reply.tool_calls;
+    let mistake = match expected {
+        [] if reply.attempts_call() => MistakeKind::OverCall,
+        [] if reply.content.is_empty() => MistakeKind::Empty,
+        [] => return None,
+        _ if reply.malformed => MistakeKind::Malformed,
+        _ if got.is_empty() => MistakeKind::NoCall,
+        _ if !matching::same_names(expected, got) => MistakeKind::WrongTool,
+        _ if !matching::same_calls(expected, got) => MistakeKind::WrongArguments,
+        _ => return None,
+    };
+    Some(mistake)
+}

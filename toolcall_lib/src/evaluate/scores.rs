@@ -1,0 +1,190 @@
+//! What an evaluation counts.
+
+use super::{assistant_turns, judge, matching};
+use crate::conversation::{Conversation, Role};
+use crate::reply::{Reply, turn_text};
+use crate::tool::{ToolCall, ToolSchema};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::fmt;
+
+/// How often something held, out of the times that it could.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Score {
+    /// Times that it held.
+    pub count: usize,
+    /// Times that were looked at.
+    pub total: usize,
+}
+
+impl Score {
+    /// `count / total`, from 0 to 1; 0 where nothing was looked at.
+    pub fn rate(&self) -> f64 {
+        self.count as f64 / self.total.max(1) as f64
+    }
+
+    pub(super) fn add(&mut self, holds: bool) {
+        self.count += usize::from(holds);
+        self.total += 1;
+    }
+}
+
+/// Scores of a model on a data set. "First turn" is the first assistant turn of a row; a row "with a call"
+/// calls a tool there.
+///
+/// As JSON it is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate from 0 to
+/// 1, `mistakes`, and under `counts` each score as `{"count": …, "total": …}`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Rows that were evaluated.
+    pub rows: usize,
+    /// Of the rows with a call: the first turn calls the right tools, in any order, each as often.
+    pub tool_selection: Score,
+    /// Of the rows with a call: the right tools with exactly the right arguments. Types are strict (a whole
+    /// number passes for a fraction, `null` for an argument that is left out), strings must be equal.
+    pub arguments_exact: Score,
+    /// The same, with strings that may differ in case, spaces and the signs `,./-_*^`.
+    pub arguments_loose: Score,
+    /// Of all replies, in any turn, that attempt a call: every call can be read, names a tool that was
+    /// offered, and has arguments that fit its schema.
+    pub format_compliance: Score,
+    /// Of all rows: every assistant turn is right. After a right call the tool's answer is fed back, and the
+    /// model must call what the row calls next, or say something where the row says something.
+    pub conversation_flow: Score,
+    /// Of the rows without a call: the first turn attempts one anyway. Less is better.
+    pub over_calls: Score,
+    /// Of all rows: the first turn is right, be it exactly the right calls or words without a call.
+    pub exact: Score,
+    /// The first mistake of each row that has one.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Evaluation {
+    /// Every score with its name, in the order in which they are shown.
+    pub fn scores(&self) -> [(&'static str, Score); 7] {
+        [
+            ("tool_selection", self.tool_selection),
+            ("arguments_exact", self.arguments_exact),
+            ("arguments_loose", self.arguments_loose),
+            ("format_compliance", self.format_compliance),
+            ("conversation_flow", self.conversation_flow),
+            ("over_calls", self.over_calls),
+            ("exact", self.exact),
+        ]
+    }
+
+    /// Counts a row with the replies to its prompts, of which only the last may be wrong.
+    pub(super) fn add(&mut self, row: &Conversation, replies: &[Reply], whole_dialogue: bool) {
+        let mut mistake = None;
+        for (turn, (i, reply)) in assistant_turns(row).zip(replies).enumerate() {
+            let expected = &row.messages[i];
+            let kind = judge(&expected.tool_calls, reply);
+            if turn == 0 {
+                self.add_first_turn(&expected.tool_calls, reply, kind.is_none());
+            }
+            if reply.attempts_call() {
+                let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
+                self.format_compliance.add(valid);
+            }
+            mistake = kind.map(|kind| Mistake {
+                row: self.rows,
+                turn,
+                kind,
+                user: row.messages[..i]
+                    .iter()
+                    .rfind(|m| m.role == Role::User)
+                    .map_or("", |m| &m.content)
+                    .into(),
+                expected: turn_text(&expected.content, &expected.tool_calls),
+                got: reply.to_string(),
+            });
+        }
+        if whole_dialogue {
+            self.conversation_flow.add(mistake.is_none());
+        }
+        self.mistakes.extend(mistake);
+        self.rows += 1;
+    }
+
+    fn add_first_turn(&mut self, expected: &[ToolCall], reply: &Reply, right: bool) {
+        self.exact.add(right);
+        if expected.is_empty() {
+            self.over_calls.add(reply.attempts_call());
+        } else {
+            self.tool_selection
+                .add(matching::same_names(expected, &reply.tool_calls));
+            self.arguments_exact.add(right);
+            self.arguments_loose
+                .add(matching::same_calls_loosely(expected, &reply.tool_calls));
+        }
+    }
+}
+
+/// The call names a tool that was offered, with arguments that fit its schema.
+fn fits(call: &ToolCall, tools: &[ToolSchema]) -> bool {
+    let tool = tools.iter().find(|tool| tool.name() == call.name);
+    tool.is_some_and(|tool| tool.check(&call.arguments).is_empty())
+}
+
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let scores = self.scores();
+        let mut object = serializer.serialize_struct("Evaluation", scores.len() + 5)?;
+        object.serialize_field("rows", &self.rows)?;
+        object.serialize_field("rows_with_call", &self.tool_selection.total)?;
+        object.serialize_field("rows_without_call", &self.over_calls.total)?;
+        for (name, score) in scores {
+            object.serialize_field(name, &score.rate())?;
+        }
+        object.serialize_field("mistakes", &self.mistakes)?;
+        object.serialize_field("counts", &std::collections::BTreeMap::from(scores))?;
+        object.end()
+    }
+}
+
+/// Where a dialogue went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Mistake {
+    /// The row, counted from 0 as in `data[row]`.
+    pub row: usize,
+    /// The assistant turn in the row, counted from 0.
+    pub turn: usize,
+    /// What is wrong.
+    pub kind: MistakeKind,
+    /// What the user said last.
+    pub user: String,
+    /// The row's turn: its text and calls.
+    pub expected: String,
+    /// The model's turn, in the same form.
+    pub got: String,
+}
+
+/// What is wrong with a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MistakeKind {
+    /// A call that cannot be read.
+    Malformed,
+    /// Words where a call is expected.
+    NoCall,
+    /// Other tools than expected, or not each as often.
+    WrongTool,
+    /// The right tools with other arguments.
+    WrongArguments,
+    /// A call where words are expected.
+    OverCall,
+    /// Neither words nor a call.
+    Empty,
+}
+
+impl fmt::Display for MistakeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed call",
+            Self::NoCall => "no call",
+            Self::WrongTool => "wrong tool",
+            Self::WrongArguments => "wrong arguments",
+            Self::OverCall => "call without need",
+            Self::Empty => "empty reply",
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has done.
+//!
+//! [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and ask [`requested`] between two steps.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use signal_hook::consts::SIGINT;
+use signal_hook::low_level;
+
+use crate::error::{Error, Result};
+
+/// So many presses during one run end the process: the way out of a step that does not end.
+const PRESSES_TO_QUIT: usize = 3;
+/// Exit code of a process that Ctrl-C ended, as shells have it.
+const QUIT: i32 = 130;
+
+static PRESSES: AtomicUsize = AtomicUsize::new(0);
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+/// Something that can be interrupted, from [`Run::start`] until it is dropped. Runs may stand inside one another, as
+/// generating does in evaluating: the outermost begins with no request, and a request ends them all.
+#[derive(Debug)]
+pub struct Run(());
+
+impl Run {
+    /// From here on a press asks to stop instead of ending the process.
+    ///
+    /// # Errors
+    /// When the operating system refuses a signal handler.
+    pub fn start() -> Result<Self> {
+        install()?;
+        if RUNS.fetch_add(1, SeqCst) == 0 {
+            PRESSES.store(0, SeqCst);
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        RUNS.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Whether the user has asked to stop since the outermost run began.
+pub fn requested() -> bool {
+    PRESSES.load(SeqCst) > 0
+}
+
+/// Is this process the one in which a notebook's cells run? evcxr says so.
+fn in_notebook() -> bool {
+    std::env::var_os("EVCXR_IS_RUNTIME").is_some()
+}
+
+/// Takes over SIGINT and, in a notebook, the message of a panic; done once, by whatever is called first. No place but
+/// the library's own functions can do it: the process behind a notebook is started anew after a crash.
+///
+/// # Errors
+/// When the operating system refuses a signal handler.
+pub fn install() -> Result<()> {
+    static INSTALLED: Once = Once::new();
+    let mut outcome = Ok(());
+    INSTALLED.call_once(|| {
+        let notebook = in_notebook();
+        if notebook {
+            shorten_panics();
+        }
+        // SAFETY: the handler touches atomics and may call `_exit`; both are async-signal-safe.
+        let handler = unsafe { low_level::register(SIGINT, move || pressed(notebook)) };
+        outcome = handler
+            .map(drop)
+            .map_err(Error::library("installing the handler of Ctrl-C"));
+    });
+    outcome
+}
+
+/// The signal handler. Between runs Ctrl-C ends a program at once; not a notebook, whose variables would be lost.
+fn pressed(notebook: bool) {
+    let running = RUNS.load(SeqCst) > 0;
+    let quit = if running {
+        PRESSES.fetch_add(1, SeqCst) + 1 >= PRESSES_TO_QUIT
+    } else {
+        !notebook
+    };
+    if quit {
+        low_level::exit(QUIT);
+    }
+}
+
+/// Where and what, in two lines: evcxr switches backtraces on, dozens of lines of its own insides.
+fn shorten_panics() {
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    const SCENE: &str = "TOOLCALL_TEST_SCENE";
+
+    fn press() {
+        low_level::raise(SIGINT).unwrap();
+    }
+
+    /// Plays a scene in a process of its own: signals and panic hooks belong to the whole process.
+    fn play(scene: &str, notebook: bool) -> Output {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "interrupt::tests::scene", "--nocapture"])
+            .env(SCENE, scene);
+        if notebook {
+            command.env("EVCXR_IS_RUNTIME", "1");
+        }
+        command.output().unwrap()
+    }
+
+    /// Not a test by itself: what `play` runs in the other process.
+    #[test]
+    fn scene() {
+        match std::env::var(SCENE).as_deref() {
+            Ok("press once") => {
+                let run = Run::start().unwrap();
+                assert!(!requested());
+                press();
+                assert!(requested());
+                let inner = Run::start().unwrap();
+                assert!(requested(), "an inner run hides the request from the outer one");
+                drop((inner, run));
+                assert!(requested(), "the request cannot be seen after the run");
+                let _next = Run::start().unwrap();
+                assert!(!requested(), "the next run ends at once");
+            }
+            Ok("press three times") => {
+                let _run = Run::start().unwrap();
+                press();
+                press();
+                println!("still here");
+                press();
+                println!("too long");
+            }
+            Ok("press after the run") => {
+                drop(Run::start().unwrap());
+                press();
+                println!("still here");
+            }
+            Ok("panic") => {
+                let _run = Run::start().unwrap();
+                panic!("no such row");
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn one_press_is_a_request_that_ends_with_the_run() {
+        let output = play("press once", false);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    #[test]
+    fn the_third_press_quits() {
+        let output = play("press three times", true);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(QUIT));
+        assert!(
+            text.contains("still here") && !text.contains("too long"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn between_runs_a_press_ends_a_program_but_not_a_notebook() {
+        assert_eq!(play("press after the run", false).status.code(), Some(QUIT));
+        let notebook = play("press after the run", true);
+        assert!(notebook.status.success(), "{notebook:?}");
+    }
+
+    #[test]
+    fn a_panic_in_a_notebook_says_where_and_what_in_two_lines() {
+        let output = play("panic", true);
+        let text = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            matches!(lines[..], [place, "no such row"] if place.contains("interrupt.rs")),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! Fine-tune small open language models for function calling, and use them.
+//!
+//! A module is a stage of the data and uses only modules above it:
+//!
+//! | stage | module | in → out |
+//! |---|---|---|
+//! | 1 | [`tool`](mod@tool) | a documented Rust function → JSON schema of a tool that can be called |
+//! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → validated conversations |
+//! | 3 | [`template`] | conversation + tools → the exact text, by the model's own chat template |
+//! | 4 | [`tokens`] | text → token ids and which of them are trained on |
+//! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
+//! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
+//! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
+//! | 8 | [`optimizer`] | gradients → new weights |
+//! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
+//! | 10 | [`train`](mod@train) | the loop over 5–9 |
+//! | 11 | [`generate`](mod@generate) | prompt → tokens |
+//! | 12 | [`reply`] | text → tool calls or content |
+//! | 13 | [`evaluate`] | calls against truth → scores |
+//! | 14 | [`show`] | what a notebook displays |
+
+pub mod error;
+pub mod interrupt;
+pub mod tool;
+pub mod conversation;
+pub mod dataset;
+pub mod synthetic;
+pub mod template;
+pub mod tokens;
+pub mod batch;
+pub mod config;
+pub mod weights;
+pub mod ops;
+pub mod model;
+pub mod optimizer;
+pub mod checkpoint;
+pub mod train;
+pub mod generate;
+pub mod reply;
+pub mod evaluate;
+pub mod show;
+
+// `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
+extern crate self as toolcall_lib;
+
+pub use checkpoint::{load, save};
+pub use conversation::{Conversation, Message, Role};
+pub use dataset::Dataset;
+pub use error::{Error, Result};
+pub use generate::{GenerateConfig, Generation, generate};
+pub use model::Model;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+pub use tool::{Tool, ToolCall, ToolSchema};
+pub use toolcall_macros::tool;
+pub use train::{StepReport, TrainConfig, TrainReport, train};

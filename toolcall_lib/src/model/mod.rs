@@ -1,0 +1,31 @@
+//! The decoder: forward and backward over a packed tree, and generation with a KV cache.
+
+mod block;
+mod cache;
+mod decoder;
+mod workspace;
+
+pub use cache::KvCache;
+pub use decoder::Decoder;
+pub use workspace::{Recompute, Workspace};
+
+use crate::template::ChatTemplate;
+use crate::tokens::Tokenizer;
+use serde_json::{Map, Value};
+
+/// A language model with everything that is saved beside its weights.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Shape and weights.
+    pub decoder: Decoder,
+    /// Text to token ids.
+    pub tokenizer: Tokenizer,
+    /// Conversation to text.
+    pub template: ChatTemplate,
+    /// The content of `generation_config.json`.
+    pub generation_config: Map<String, Value>,
+    /// Where it was loaded from.
+    pub origin: String,
+    /// What a user should know about how it was loaded.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,107 @@
+//! Buffers of a forward and backward pass: sized once, grown when a larger batch comes, never freed in between.
+
+/// What the backward pass keeps of the forward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// Everything but norms and activation functions, which are cheap to compute again. Fastest.
+    #[default]
+    Norms,
+    /// Only the input of each block; the block runs again in the backward pass. About a quarter slower, least memory.
+    Block,
+}
+
+/// A buffer that keeps its memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buffer(Vec<f32>);
+
+impl Buffer {
+    /// The first `len` elements, with whatever they held.
+    pub fn sized(&mut self, len: usize) -> &mut [f32] {
+        if self.0.len() < len {
+            self.0.resize(len, 0.0);
+        }
+        &mut self.0[..len]
+    }
+
+    /// The first `len` elements, which must have been sized before.
+    pub fn get(&self, len: usize) -> &[f32] {
+        &self.0[..len]
+    }
+}
+
+/// What one block leaves for its backward pass.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BlockActivations {
+    /// Joint projection before norm and rotation, `[rows, width]`.
+    pub qkv: Buffer,
+    /// Q, K and V, `[heads, rows, dim]`.
+    pub heads: Buffer,
+    /// Attention output, `[query heads, rows, dim]`.
+    pub attended: Buffer,
+    /// Log of the softmax denominators, `[query heads, rows]`.
+    pub lse: Buffer,
+    /// Residual stream between attention and MLP, `[rows, hidden]`.
+    pub middle: Buffer,
+    /// Gate and up projection, `[rows, 2 · intermediate]`.
+    pub gate_up: Buffer,
+}
+
+/// Buffers whose content no one needs for longer than a block.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    /// A normalized residual stream, or its gradient.
+    pub normed: Buffer,
+    /// MLP activation, `[rows, intermediate]`.
+    pub activation: Buffer,
+    /// Attention output or its gradient as rows, `[rows, query heads · dim]`.
+    pub merged: Buffer,
+    /// Gradient of `merged` as heads.
+    pub dattended: Buffer,
+    /// Gradients of Q, K and V, `[heads, rows, dim]`.
+    pub dheads: Buffer,
+    /// Each query head's share of the gradients of K and V.
+    pub dkeys: Buffer,
+    pub dvalues: Buffer,
+    /// Gradient of the joint projection.
+    pub dqkv: Buffer,
+    /// Gradients of the MLP activation and of its two projections.
+    pub dactivation: Buffer,
+    pub dgate_up: Buffer,
+}
+
+/// All buffers of a forward and backward pass.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    pub(super) recompute: Recompute,
+    /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`.
+    pub(super) residual: Vec<Buffer>,
+    pub(super) blocks: Vec<BlockActivations>,
+    pub(super) scratch: Scratch,
+    /// Gradient of the residual stream.
+    pub(super) dresidual: Buffer,
+    /// Rows that have a target: residual stream, normalized, and gradients of both.
+    pub(super) target_rows: [Buffer; 4],
+    pub(super) logits: Vec<f32>,
+}
+
+impl Workspace {
+    /// Empty buffers for a training run.
+    pub fn new(recompute: Recompute) -> Self {
+        Self {
+            recompute,
+            ..Self::default()
+        }
+    }
+
+    /// Makes room for a model's blocks.
+    pub(super) fn prepare(&mut self, layers: usize) {
+        let kept = if self.recompute == Recompute::Block {
+            1
+        } else {
+            layers
+        };
+        self.residual.resize_with(layers + 1, Buffer::default);
+        self.blocks.resize_with(kept, BlockActivations::default);
+    }
+}

@@ -1,0 +1,499 @@
+//! Attention over a packed tree: a token sees its ancestors' segments and, causally, its own.
+//!
+//! Queries are cut into tiles of rows within a segment. What a tile sees is a few dense ranges of key rows, so that scores
+//! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Heads are stored `[heads, rows, head_dim]`.
+
+use super::matmul::{Matrix, Output, matmul_into};
+use super::rope::Heads;
+use super::simd::{dot, exp};
+use crate::batch::Segment;
+use multiversion::multiversion;
+use rayon::prelude::*;
+use std::iter::once;
+use std::ops::Range;
+
+/// Query rows that share one matrix of scores.
+const TILE: usize = 64;
+
+/// Query rows and the key rows they see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Rows of the queries.
+    pub queries: Range<usize>,
+    /// Key rows that every query of the tile sees, as few ranges as possible.
+    pub visible: Vec<Range<usize>>,
+    /// First of `queries.len()` key rows that are seen causally: query `i` sees the first `i + 1` of them.
+    pub causal: usize,
+}
+
+impl Tile {
+    /// Number of key rows that the last query sees.
+    fn context(&self) -> usize {
+        self.visible.iter().map(Range::len).sum::<usize>() + self.queries.len()
+    }
+
+    /// All key ranges with the column of the scores where each begins.
+    fn key_ranges(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let causal = self.causal..self.causal + self.queries.len();
+        self.visible
+            .iter()
+            .cloned()
+            .chain([causal])
+            .scan(0, |column, range| {
+                let at = *column;
+                *column += range.len();
+                Some((at, range))
+            })
+    }
+}
+
+/// The tiles of a packed tree, in row order.
+pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    for segment in segments {
+        let mut above: Vec<Range<usize>> = Vec::new();
+        let mut parent = segment.parent;
+        while let Some(index) = parent {
+            above.push(segments[index].start..segments[index].start + segments[index].len);
+            parent = segments[index].parent;
+        }
+        above.reverse();
+        let end = segment.start + segment.len;
+        for start in (segment.start..end).step_by(TILE) {
+            let visible = join(above.iter().cloned().chain(once(segment.start..start)));
+            tiles.push(Tile {
+                queries: start..end.min(start + TILE),
+                visible,
+                causal: start,
+            });
+        }
+    }
+    tiles
+}
+
+/// The tiles of `new` rows that follow `past` rows of one sequence, whose keys stand at rows `0..past + new`.
+pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
+    (0..new)
+        .step_by(TILE)
+        .map(|start| Tile {
+            queries: start..new.min(start + TILE),
+            visible: join(once(0..past + start)),
+            causal: past + start,
+        })
+        .collect()
+}
+
+/// Merges ranges that touch and drops empty ones.
+fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges.into_iter().filter(|r| !r.is_empty()) {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Queries, keys and values of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Qkv<'a> {
+    /// `[query heads, query rows, head_dim]`.
+    pub q: &'a [f32],
+    /// `[key heads, key rows, head_dim]`.
+    pub k: &'a [f32],
+    /// `[key heads, key rows, head_dim]`.
+    pub v: &'a [f32],
+    /// Number of query rows.
+    pub query_rows: usize,
+    /// Rows that each key head has room for; those that a tile names must be filled.
+    pub key_rows: usize,
+    /// Number and width of the heads.
+    pub heads: Heads,
+}
+
+impl<'a> Qkv<'a> {
+    fn q(&self, head: usize, rows: &Range<usize>) -> Matrix<'a> {
+        rows_of(self.q, head * self.query_rows, rows, self.heads.dim)
+    }
+
+    fn k(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a> {
+        rows_of(
+            self.k,
+            self.key_head(query_head) * self.key_rows,
+            rows,
+            self.heads.dim,
+        )
+    }
+
+    fn v(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a> {
+        rows_of(
+            self.v,
+            self.key_head(query_head) * self.key_rows,
+            rows,
+            self.heads.dim,
+        )
+    }
+
+    fn key_head(&self, query_head: usize) -> usize {
+        query_head / (self.heads.queries / self.heads.keys)
+    }
+
+    /// Softmax scale of the scores.
+    fn scale(&self) -> f32 {
+        1.0 / (self.heads.dim as f32).sqrt()
+    }
+
+    /// `scale · q · kᵀ` of a tile into `scores`, `[queries, context]`.
+    fn scores(&self, head: usize, tile: &Tile, scores: &mut [f32]) {
+        let context = tile.context();
+        let q = self.q(head, &tile.queries);
+        for (column, keys) in tile.key_ranges() {
+            let out = &mut scores[column..];
+            matmul_into(
+                out,
+                context,
+                Output::Set,
+                self.scale(),
+                q,
+                self.k(head, &keys).t(),
+                false,
+            );
+        }
+    }
+}
+
+fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -> Matrix<'a> {
+    Matrix::new(
+        &data[(first + rows.start) * dim..(first + rows.end) * dim],
+        rows.len(),
+        dim,
+    )
+}
+
+/// Softmax attention: `out` is `[query heads, rows, head_dim]`, `lse` the log of each softmax's denominator, `[query heads, rows]`.
+pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], out: &mut [f32], lse: &mut [f32]) {
+    let (rows, dim) = (qkv.query_rows, qkv.heads.dim);
+    let room = tiles
+        .iter()
+        .map(|t| t.queries.len() * t.context())
+        .max()
+        .unwrap_or(0);
+    let per_head = out
+        .par_chunks_exact_mut(rows * dim)
+        .zip(lse.par_chunks_exact_mut(rows));
+    per_head.enumerate().for_each_init(
+        || vec![0.0; room],
+        |scores, (head, (out, lse))| {
+            for tile in tiles {
+                let context = tile.context();
+                let scores = &mut scores[..tile.queries.len() * context];
+                qkv.scores(head, tile, scores);
+                softmax(scores, context, &mut lse[tile.queries.clone()]);
+                let out = &mut out[tile.queries.start * dim..tile.queries.end * dim];
+                for (i, (column, keys)) in tile.key_ranges().enumerate() {
+                    let weights = Matrix::strided(&scores[column..], tile.queries.len(), keys.len(), context);
+                    let mode = if i == 0 { Output::Set } else { Output::Add };
+                    matmul_into(out, dim, mode, 1.0, weights, qkv.v(head, &keys), false);
+                }
+            }
+        },
+    );
+}
+
+/// Softmax of each row over the columns that it sees; the others become 0.
+#[multiversion(targets = "simd")]
+fn softmax(scores: &mut [f32], context: usize, lse: &mut [f32]) {
+    let seen_by_all = context - lse.len();
+    for (i, (row, lse)) in scores.chunks_exact_mut(context).zip(lse).enumerate() {
+        let (seen, hidden) = row.split_at_mut(seen_by_all + i + 1);
+        let max = seen.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
+        let mut sum = 0.0;
+        for s in seen.iter_mut() {
+            *s = exp(*s - max);
+            sum += *s;
+        }
+        seen.iter_mut().for_each(|s| *s /= sum);
+        hidden.fill(0.0);
+        *lse = max + sum.ln();
+    }
+}
+
+/// What [`attention`] made and the gradient of its output, head by head as `out`.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionOutput<'a> {
+    /// The output.
+    pub out: &'a [f32],
+    /// Logs of the softmax denominators.
+    pub lse: &'a [f32],
+    /// Gradient of the loss with respect to `out`.
+    pub dout: &'a [f32],
+}
+
+/// Gradients of [`attention`] where queries and keys are the same rows: `dq` is `[query heads, rows, head_dim]`; `dk` and
+/// `dv` are `[query heads, rows, head_dim]` too, each query head's share of its key head's gradient. All are overwritten.
+pub fn attention_backward(
+    qkv: Qkv<'_>,
+    tiles: &[Tile],
+    output: AttentionOutput<'_>,
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    let (rows, dim) = (qkv.query_rows, qkv.heads.dim);
+    let room = tiles
+        .iter()
+        .map(|t| t.queries.len() * t.context())
+        .max()
+        .unwrap_or(0);
+    let gradients = dk
+        .par_chunks_exact_mut(rows * dim)
+        .zip(dv.par_chunks_exact_mut(rows * dim));
+    dq.par_chunks_exact_mut(rows * dim)
+        .zip(gradients)
+        .enumerate()
+        .for_each_init(
+            || (vec![0.0; room], vec![0.0; room]),
+            |(weights, dscores), (head, (dq, (dk, dv)))| {
+                dk.fill(0.0);
+                dv.fill(0.0);
+                for tile in tiles {
+                    let (queries, context) = (tile.queries.len(), tile.context());
+                    let (weights, dscores) = (
+                        &mut weights[..queries * context],
+                        &mut dscores[..queries * context],
+                    );
+                    let dout = rows_of(output.dout, head * rows, &tile.queries, dim);
+                    qkv.scores(head, tile, weights);
+                    for (column, keys) in tile.key_ranges() {
+                        let v = qkv.v(head, &keys);
+                        matmul_into(
+                            &mut dscores[column..],
+                            context,
+                            Output::Set,
+                            1.0,
+                            dout,
+                            v.t(),
+                            false,
+                        );
+                    }
+                    let at = head * rows + tile.queries.start;
+                    let of_tile = AttentionOutput {
+                        out: &output.out[at * dim..][..queries * dim],
+                        lse: &output.lse[at..][..queries],
+                        dout: &output.dout[at * dim..][..queries * dim],
+                    };
+                    softmax_backward(weights, dscores, context, of_tile, dim);
+                    let q = qkv.q(head, &tile.queries);
+                    let dq = &mut dq[tile.queries.start * dim..tile.queries.end * dim];
+                    for (i, (column, keys)) in tile.key_ranges().enumerate() {
+                        let ds = Matrix::strided(&dscores[column..], queries, keys.len(), context);
+                        let p = Matrix::strided(&weights[column..], queries, keys.len(), context);
+                        let of_keys = keys.start * dim..keys.end * dim;
+                        let mode = if i == 0 { Output::Set } else { Output::Add };
+                        matmul_into(dq, dim, mode, qkv.scale(), ds, qkv.k(head, &keys), false);
+                        matmul_into(
+                            &mut dk[of_keys.clone()],
+                            dim,
+                            Output::Add,
+                            qkv.scale(),
+                            ds.t(),
+                            q,
+                            false,
+                        );
+                        matmul_into(&mut dv[of_keys], dim, Output::Add, 1.0, p.t(), dout, false);
+                    }
+                }
+            },
+        );
+}
+
+/// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores:
+/// `ds = p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022).
+#[multiversion(targets = "simd")]
+fn softmax_backward(
+    weights: &mut [f32],
+    dscores: &mut [f32],
+    context: usize,
+    output: AttentionOutput<'_>,
+    dim: usize,
+) {
+    let seen_by_all = context - output.lse.len();
+    let rows = weights
+        .chunks_exact_mut(context)
+        .zip(dscores.chunks_exact_mut(context));
+    for (i, (p, ds)) in rows.enumerate() {
+        let delta = dot(&output.out[i * dim..][..dim], &output.dout[i * dim..][..dim]);
+        let seen = seen_by_all + i + 1;
+        for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
+            *p = exp(*p - output.lse[i]);
+            *ds = *p * (*ds - delta);
+        }
+        p[seen..].fill(0.0);
+        ds[seen..].fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_gradient, random};
+
+    const HEADS: Heads = Heads {
+        queries: 4,
+        keys: 2,
+        dim: 3,
+    };
+
+    /// A root of 70 rows (two tiles), two children, a grandchild, and a second root.
+    fn tree() -> Vec<Segment> {
+        let segment = |start, len, parent, position| Segment {
+            start,
+            len,
+            parent,
+            position,
+        };
+        vec![
+            segment(0, 70, None, 0),
+            segment(70, 2, Some(0), 70),
+            segment(72, 3, Some(1), 72),
+            segment(75, 4, Some(0), 70),
+            segment(79, 2, None, 0),
+        ]
+    }
+
+    fn qkv<'a>(q: &'a [f32], k: &'a [f32], v: &'a [f32], rows: usize) -> Qkv<'a> {
+        Qkv {
+            q,
+            k,
+            v,
+            query_rows: rows,
+            key_rows: rows,
+            heads: HEADS,
+        }
+    }
+
+    fn forward(q: &[f32], k: &[f32], v: &[f32], rows: usize, tiles: &[Tile]) -> (Vec<f32>, Vec<f32>) {
+        let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; HEADS.queries * rows]);
+        attention(qkv(q, k, v, rows), tiles, &mut out, &mut lse);
+        (out, lse)
+    }
+
+    #[test]
+    fn a_tile_sees_its_ancestors_and_itself() {
+        let tiles = tiles(&tree());
+        let expect = |queries: Range<usize>, range: Option<Range<usize>>| Tile {
+            causal: queries.start,
+            queries,
+            visible: Vec::from_iter(range),
+        };
+        assert_eq!(tiles[1], expect(64..70, Some(0..64)));
+        assert_eq!(tiles[3], expect(72..75, Some(0..72)));
+        assert_eq!(tiles[4], expect(75..79, Some(0..70)));
+        assert_eq!(tiles[5], expect(79..81, None));
+    }
+
+    #[test]
+    fn equals_the_definition_row_by_row() {
+        let rows = 81;
+        let (q, k, v) = (random(rows * 12, 1), random(rows * 6, 2), random(rows * 6, 3));
+        let segments = tree();
+        let (out, _) = forward(&q, &k, &v, rows, &tiles(&segments));
+        let segment_of = |row: usize| segments.iter().rposition(|s| s.start <= row).unwrap();
+        for head in 0..HEADS.queries {
+            for row in 0..rows {
+                let mut seen: Vec<usize> = (segments[segment_of(row)].start..=row).collect();
+                let mut parent = segments[segment_of(row)].parent;
+                while let Some(index) = parent {
+                    seen.extend(segments[index].start..segments[index].start + segments[index].len);
+                    parent = segments[index].parent;
+                }
+                let at = |m: &[f32], head: usize, row: usize| m[(head * rows + row) * 3..][..3].to_vec();
+                let score = |key: usize| {
+                    let product: f32 = at(&q, head, row)
+                        .iter()
+                        .zip(at(&k, head / 2, key))
+                        .map(|(a, b)| a * b)
+                        .sum();
+                    f64::from(product / 3f32.sqrt()).exp()
+                };
+                let total: f64 = seen.iter().map(|&key| score(key)).sum();
+                for (d, got) in at(&out, head, row).into_iter().enumerate() {
+                    let want: f64 = seen
+                        .iter()
+                        .map(|&key| score(key) / total * f64::from(at(&v, head / 2, key)[d]))
+                        .sum();
+                    assert!(
+                        (f64::from(got) - want).abs() < 1e-5,
+                        "head {head} row {row}: {got} not {want}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        let segment = |start, len, parent, position| Segment {
+            start,
+            len,
+            parent,
+            position,
+        };
+        let tiles = tiles(&[
+            segment(0, 3, None, 0),
+            segment(3, 2, Some(0), 3),
+            segment(5, 2, Some(0), 3),
+        ]);
+        let rows = 7;
+        let (q, k, v, dout) = (
+            random(rows * 12, 1),
+            random(rows * 6, 2),
+            random(rows * 6, 3),
+            random(rows * 12, 4),
+        );
+        let (out, lse) = forward(&q, &k, &v, rows, &tiles);
+        let (mut dq, mut dk, mut dv) = (vec![1.0; rows * 12], vec![1.0; rows * 12], vec![1.0; rows * 12]);
+        let output = AttentionOutput {
+            out: &out,
+            lse: &lse,
+            dout: &dout,
+        };
+        attention_backward(qkv(&q, &k, &v, rows), &tiles, output, &mut dq, &mut dk, &mut dv);
+        let loss = |q: &[f32], k: &[f32], v: &[f32]| dot(&forward(q, k, v, rows, &tiles).0, &dout);
+        let per_key_head = |shares: &[f32]| -> Vec<f32> {
+            let head = rows * HEADS.dim;
+            let pairs = shares.chunks_exact(2 * head);
+            pairs
+                .flat_map(|pair| (0..head).map(|i| pair[i] + pair[head + i]).collect::<Vec<_>>())
+                .collect()
+        };
+        assert_gradient(&q, &dq, |q| loss(q, &k, &v));
+        assert_gradient(&k, &per_key_head(&dk), |k| loss(&q, k, &v));
+        assert_gradient(&v, &per_key_head(&dv), |v| loss(&q, &k, v));
+    }
+
+    #[test]
+    fn rows_after_a_cache_equal_the_same_rows_at_once() {
+        let rows = 70;
+        let (q, k, v) = (random(rows * 12, 1), random(rows * 6, 2), random(rows * 6, 3));
+        let (all, _) = forward(&q, &k, &v, rows, &tiles_after(0, rows));
+        let last: Vec<f32> = (0..4)
+            .flat_map(|h| q[(h * rows + 67) * 3..(h + 1) * rows * 3].to_vec())
+            .collect();
+        let (mut out, mut lse) = (vec![0.0; 36], vec![0.0; 12]);
+        let cached = Qkv {
+            q: &last,
+            k: &k,
+            v: &v,
+            query_rows: 3,
+            key_rows: rows,
+            heads: HEADS,
+        };
+        attention(cached, &tiles_after(67, 3), &mut out, &mut lse);
+        for head in 0..4 {
+            let (got, want) = (&out[head * 9..][..9], &all[(head * rows + 67) * 3..][..9]);
+            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Output projection and cross-entropy in one: logits exist for a few rows at a time only, and their gradient is made in the
+//! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
+
+use super::matmul::{Output, linear, linear_backward_input, linear_backward_weight};
+use super::simd::exp;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Rows whose logits exist at a time: enough for efficient products, few enough to stay small (50 MB at 49,152 tokens).
+const ROWS_AT_A_TIME: usize = 256;
+
+/// A target of one row of the hidden states.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowTarget {
+    /// Row of the hidden states.
+    pub row: usize,
+    /// Token id that should follow.
+    pub id: u32,
+    /// Multiplicity.
+    pub weight: f32,
+}
+
+/// Sums over targets, each counted `weight` times.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LossSum {
+    /// Negative log likelihood, nats.
+    pub loss: f64,
+    /// Targets that have the largest logit of their row.
+    pub correct: f64,
+}
+
+impl std::ops::AddAssign for LossSum {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+    }
+}
+
+/// `Σ weight · −log softmax(hidden · projectionᵀ)[id]` over `targets`, which are ordered by row.
+///
+/// `hidden` is `[rows, width]`, `projection` is `[vocabulary, width]`. With `gradients = (dhidden, dprojection)` the first is
+/// overwritten and the second added to. `logits` is scratch that keeps its size between calls.
+pub fn cross_entropy(
+    hidden: &[f32],
+    projection: &[f32],
+    width: usize,
+    targets: &[RowTarget],
+    mut gradients: Option<(&mut [f32], &mut [f32])>,
+    logits: &mut Vec<f32>,
+) -> LossSum {
+    let vocabulary = projection.len() / width;
+    let mut sum = LossSum::default();
+    let mut rest = targets;
+    for (chunk, hidden) in hidden.chunks(ROWS_AT_A_TIME * width).enumerate() {
+        let (first, rows) = (chunk * ROWS_AT_A_TIME, hidden.len() / width);
+        let (here, after) = rest.split_at(rest.partition_point(|t| t.row < first + rows));
+        rest = after;
+        if logits.len() < rows * vocabulary {
+            logits.resize(rows * vocabulary, 0.0);
+        }
+        let logits = &mut logits[..rows * vocabulary];
+        linear(hidden, projection, logits, rows, width, Output::Set);
+        sum += loss_and_logit_gradient(logits, vocabulary, first, here);
+        if let Some((dhidden, dprojection)) = &mut gradients {
+            let dhidden = &mut dhidden[first * width..][..rows * width];
+            linear_backward_input(logits, projection, dhidden, rows, width, Output::Set);
+            linear_backward_weight(logits, hidden, dprojection, rows, width);
+        }
+    }
+    sum
+}
+
+/// Loss of some rows; their logits are replaced by the loss's gradient. `first` is the row number of the first.
+fn loss_and_logit_gradient(
+    logits: &mut [f32],
+    vocabulary: usize,
+    first: usize,
+    targets: &[RowTarget],
+) -> LossSum {
+    let rows: Vec<LossSum> = logits
+        .par_chunks_exact_mut(vocabulary)
+        .enumerate()
+        .map(|(i, logits)| {
+            let row = first + i;
+            let begin = targets.partition_point(|t| t.row < row);
+            let end = targets.partition_point(|t| t.row <= row);
+            row_loss(logits, &targets[begin..end])
+        })
+        .collect();
+    let mut sum = LossSum::default();
+    rows.into_iter().for_each(|row| sum += row);
+    sum
+}
+
+/// One row: `loss = Σ w·(lse − logit)`, and `logits` become `Σ w · softmax − Σ w · onehot`.
+#[multiversion(targets = "simd")]
+fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
+    let max = logits.iter().fold(f32::NEG_INFINITY, |m, &l| m.max(l));
+    let denominator = exp_sum(logits, max);
+    let lse = f64::from(max) + f64::from(denominator).ln();
+    let mut sum = LossSum::default();
+    for target in targets {
+        let (logit, weight) = (logits[target.id as usize], f64::from(target.weight));
+        sum.loss += weight * (lse - f64::from(logit));
+        sum.correct += if logit == max { weight } else { 0.0 };
+    }
+    let total: f32 = targets.iter().map(|t| t.weight).sum();
+    let (shift, scale) = (max, total / denominator);
+    logits.iter_mut().for_each(|l| *l = exp(*l - shift) * scale);
+    for target in targets {
+        logits[target.id as usize] -= target.weight;
+    }
+    sum
+}
+
+/// `Σ e^(l − max)`, in partial sums so that it vectorizes and stays accurate.
+#[inline(always)]
+fn exp_sum(logits: &[f32], max: f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let chunks = logits.chunks_exact(lanes.len());
+    let tail: f32 = chunks.remainder().iter().map(|&l| exp(l - max)).sum();
+    for chunk in chunks {
+        for (lane, &l) in lanes.iter_mut().zip(chunk) {
+            *lane += exp(l - max);
+        }
+    }
+    lanes.iter().sum::<f32>() + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_gradient, random};
+
+    const TARGETS: [RowTarget; 4] = [
+        RowTarget {
+            row: 0,
+            id: 3,
+            weight: 1.0,
+        },
+        RowTarget {
+            row: 1,
+            id: 0,
+            weight: 2.0,
+        },
+        RowTarget {
+            row: 1,
+            id: 5,
+            weight: 1.0,
+        },
+        RowTarget {
+            row: 2,
+            id: 6,
+            weight: 3.0,
+        },
+    ];
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        let (hidden, projection) = (random(3 * 4, 1), random(7 * 4, 2));
+        let loss = |hidden: &[f32], projection: &[f32]| {
+            cross_entropy(hidden, projection, 4, &TARGETS, None, &mut Vec::new()).loss as f32
+        };
+        let (mut dhidden, mut dprojection) = (vec![9.0; 12], vec![0.0; 28]);
+        let gradients = Some((&mut dhidden[..], &mut dprojection[..]));
+        cross_entropy(&hidden, &projection, 4, &TARGETS, gradients, &mut Vec::new());
+        assert_gradient(&hidden, &dhidden, |hidden| loss(hidden, &projection));
+        assert_gradient(&projection, &dprojection, |projection| loss(&hidden, projection));
+    }
+
+    #[test]
+    fn many_rows_in_chunks_equal_each_row_alone() {
+        let rows = ROWS_AT_A_TIME + 44;
+        let (hidden, projection) = (random(rows * 2, 1), random(10, 2));
+        let targets: Vec<RowTarget> = (0..rows)
+            .step_by(3)
+            .map(|row| RowTarget {
+                row,
+                id: row as u32 % 5,
+                weight: 1.0,
+            })
+            .collect();
+        let all = cross_entropy(&hidden, &projection, 2, &targets, None, &mut Vec::new());
+        let mut one_by_one = LossSum::default();
+        for target in &targets {
+            let hidden = &hidden[target.row * 2..][..2];
+            let alone = [RowTarget { row: 0, ..*target }];
+            one_by_one += cross_entropy(hidden, &projection, 2, &alone, None, &mut Vec::new());
+        }
+        assert!((all.loss - one_by_one.loss).abs() < 1e-3);
+        assert_eq!(all.correct, one_by_one.correct);
+    }
+}

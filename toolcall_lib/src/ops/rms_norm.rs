@@ -1,0 +1,105 @@
+//! RMSNorm: `y = x · w / sqrt(mean(x²) + eps)` (Zhang and Sennrich, 2019).
+
+use super::ROWS_PER_TASK;
+use super::simd::dot;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Normalizes each row of `x` (`[rows, width]`, `width` = length of `w`) into `y`.
+pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    let task = ROWS_PER_TASK * w.len();
+    y.par_chunks_mut(task)
+        .zip(x.par_chunks(task))
+        .for_each(|(y, x)| rows(x, w, eps, y));
+}
+
+#[multiversion(targets = "simd")]
+fn rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+        rms_norm_row(x, w, eps, y);
+    }
+}
+
+/// One row of [`rms_norm`].
+#[inline(always)]
+pub(super) fn rms_norm_row(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    let scale = inverse_rms(x, eps);
+    for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+        *y = w * (x * scale);
+    }
+}
+
+#[inline(always)]
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
+}
+
+/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, `dw += ∂/∂w`.
+pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    let task = ROWS_PER_TASK * w.len();
+    let partial: Vec<Vec<f32>> = dx
+        .par_chunks_mut(task)
+        .zip(x.par_chunks(task).zip(dy.par_chunks(task)))
+        .map(|(dx, (x, dy))| {
+            let mut dw = vec![0.0; w.len()];
+            rows_backward(x, w, eps, dy, dx, &mut dw);
+            dw
+        })
+        .collect();
+    for part in partial {
+        dw.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn rows_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    let rows = x.chunks_exact(w.len()).zip(dy.chunks_exact(w.len()));
+    for (dx, (x, dy)) in dx.chunks_exact_mut(w.len()).zip(rows) {
+        rms_norm_row_backward(x, w, eps, dy, dx, dw);
+    }
+}
+
+/// One row of [`rms_norm_backward`].
+#[inline(always)]
+pub(super) fn rms_norm_row_backward(
+    x: &[f32],
+    w: &[f32],
+    eps: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+    dw: &mut [f32],
+) {
+    let scale = inverse_rms(x, eps);
+    // with x̂ = x · scale: dx = scale · (w·dy − x̂ · mean(w·dy·x̂))
+    let mut product = 0.0;
+    for (((x, w), dy), dw) in x.iter().zip(w).zip(dy).zip(dw) {
+        let normalized = x * scale;
+        product += w * dy * normalized;
+        *dw += dy * normalized;
+    }
+    let mean = product / x.len() as f32;
+    for (((dx, x), w), dy) in dx.iter_mut().zip(x).zip(w).zip(dy) {
+        *dx += scale * (w * dy - x * scale * mean);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_gradient, random};
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        let (rows, width) = (3, 7);
+        let (x, w, dy) = (random(rows * width, 1), random(width, 2), random(rows * width, 3));
+        let loss = |x: &[f32], w: &[f32]| {
+            let mut y = vec![0.0; rows * width];
+            rms_norm(x, w, 1e-5, &mut y);
+            dot(&y, &dy)
+        };
+        let (mut dx, mut dw) = (vec![0.0; rows * width], vec![0.0; width]);
+        rms_norm_backward(&x, &w, 1e-5, &dy, &mut dx, &mut dw);
+        assert_gradient(&x, &dx, |x| loss(x, &w));
+        assert_gradient(&w, &dw, |w| loss(&x, w));
+    }
+}

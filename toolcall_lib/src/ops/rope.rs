@@ -1,0 +1,260 @@
+//! From the joint Q, K, V projection to attention heads: per-head RMSNorm on Q and K where the model has it (Qwen3), and
+//! rotary position embedding on Q and K (Su et al., 2021; the halves of a head rotate against each other, as in Llama).
+//!
+//! The projection is `[rows, (query heads + 2 · key heads) · head_dim]`; the heads are stored one after another,
+//! `[heads, rows, head_dim]`, so that attention reads each head as one dense matrix.
+
+use super::ROWS_PER_TASK;
+use super::rms_norm::{rms_norm_row, rms_norm_row_backward};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Cosines and sines for every position up to a limit.
+#[derive(Clone, Debug, Default)]
+pub struct RopeTable {
+    half: usize,
+    cos_sin: Vec<(f32, f32)>,
+}
+
+impl RopeTable {
+    /// The table for `positions` positions, from the frequency of each pair of elements.
+    pub fn new(inverse_frequencies: &[f32], positions: usize) -> Self {
+        let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
+        let cos_sin = (0..positions)
+            .flat_map(|p| inverse_frequencies.iter().map(move |&f| angle(p, f)))
+            .map(|a| (a.cos() as f32, a.sin() as f32))
+            .collect();
+        Self {
+            half: inverse_frequencies.len(),
+            cos_sin,
+        }
+    }
+
+    /// Number of positions.
+    pub fn positions(&self) -> usize {
+        self.cos_sin.len().checked_div(self.half).unwrap_or(0)
+    }
+
+    fn at(&self, position: u32) -> &[(f32, f32)] {
+        &self.cos_sin[position as usize * self.half..][..self.half]
+    }
+}
+
+/// Number and width of the heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub queries: usize,
+    /// Key heads, and as many value heads.
+    pub keys: usize,
+    /// Width of a head.
+    pub dim: usize,
+}
+
+impl Heads {
+    /// Query, key and value heads together.
+    pub fn all(self) -> usize {
+        self.queries + 2 * self.keys
+    }
+
+    /// Whether a head of the joint projection is a value head.
+    fn is_value(self, head: usize) -> bool {
+        head >= self.queries + self.keys
+    }
+
+    /// Width of a row of the joint projection.
+    pub fn width(self) -> usize {
+        self.all() * self.dim
+    }
+}
+
+/// Weights of the norm on each head of Q and of K.
+#[derive(Clone, Copy, Debug)]
+pub struct QkNorm<'a> {
+    /// For queries, length `head_dim`.
+    pub q: &'a [f32],
+    /// For keys, length `head_dim`.
+    pub k: &'a [f32],
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+impl<'a> QkNorm<'a> {
+    fn weight(&self, head: usize, heads: Heads) -> &'a [f32] {
+        if head < heads.queries { self.q } else { self.k }
+    }
+}
+
+/// How heads are split: positions of the rows, angles, norm and shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Split<'a> {
+    /// Position of each row.
+    pub positions: &'a [u32],
+    /// Angles by position.
+    pub rope: &'a RopeTable,
+    /// Norm on Q and K, where the model has one.
+    pub norm: Option<QkNorm<'a>>,
+    /// Number and width of the heads.
+    pub heads: Heads,
+}
+
+/// Splits the projection into heads, normalizes and rotates Q and K; V is copied.
+pub fn split_heads(qkv: &[f32], split: Split<'_>, out: &mut [f32]) {
+    let head_len = split.positions.len() * split.heads.dim;
+    out.par_chunks_exact_mut(head_len)
+        .enumerate()
+        .for_each(|(head, out)| split_head(qkv, split, head, out));
+}
+
+#[multiversion(targets = "simd")]
+fn split_head(qkv: &[f32], split: Split<'_>, head: usize, out: &mut [f32]) {
+    let Split {
+        positions,
+        rope,
+        norm,
+        heads,
+    } = split;
+    let rows = qkv.chunks_exact(heads.width()).zip(positions);
+    for (out, (row, &position)) in out.chunks_exact_mut(heads.dim).zip(rows) {
+        let row = &row[head * heads.dim..][..heads.dim];
+        if heads.is_value(head) {
+            out.copy_from_slice(row);
+            continue;
+        }
+        match norm {
+            Some(norm) => rms_norm_row(row, norm.weight(head, heads), norm.eps, out),
+            None => out.copy_from_slice(row),
+        }
+        rotate(out, rope.at(position), 1.0);
+    }
+}
+
+/// Rotates the pairs `(i, i + half)` of one head by their angles; `direction` -1 rotates back.
+#[inline(always)]
+fn rotate(head: &mut [f32], cos_sin: &[(f32, f32)], direction: f32) {
+    let (first, second) = head.split_at_mut(cos_sin.len());
+    for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos_sin) {
+        let sin = sin * direction;
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    }
+}
+
+/// Gradient of [`split_heads`]: `dqkv` is overwritten; the gradients of the norm's weights for Q and K are returned. With a norm,
+/// `qkv` is the projection; else it is not read.
+pub fn split_heads_backward(
+    dheads: &[f32],
+    qkv: &[f32],
+    split: Split<'_>,
+    dqkv: &mut [f32],
+) -> [Vec<f32>; 2] {
+    let (dim, width) = (split.heads.dim, split.heads.width());
+    let partial: Vec<[Vec<f32>; 2]> = dqkv
+        .par_chunks_mut(ROWS_PER_TASK * width)
+        .enumerate()
+        .map(|(task, dqkv)| {
+            let mut dnorm = [vec![0.0; dim], vec![0.0; dim]];
+            rows_backward(dheads, qkv, split, task * ROWS_PER_TASK, dqkv, &mut dnorm);
+            dnorm
+        })
+        .collect();
+    let mut total = [vec![0.0; dim], vec![0.0; dim]];
+    for part in partial {
+        for (sum, part) in total.iter_mut().flatten().zip(part.iter().flatten()) {
+            *sum += part;
+        }
+    }
+    total
+}
+
+/// Rows of `dqkv` from row `first` on.
+#[multiversion(targets = "simd")]
+fn rows_backward(
+    dheads: &[f32],
+    qkv: &[f32],
+    split: Split<'_>,
+    first: usize,
+    dqkv: &mut [f32],
+    dnorm: &mut [Vec<f32>; 2],
+) {
+    let Split {
+        positions,
+        rope,
+        norm,
+        heads,
+    } = split;
+    let (dim, width) = (heads.dim, heads.width());
+    let mut turned = vec![0.0; dim];
+    for (i, dqkv) in dqkv.chunks_exact_mut(width).enumerate() {
+        let row = first + i;
+        for (head, dx) in dqkv.chunks_exact_mut(dim).enumerate() {
+            let dy = &dheads[(head * positions.len() + row) * dim..][..dim];
+            if heads.is_value(head) {
+                dx.copy_from_slice(dy);
+                continue;
+            }
+            turned.copy_from_slice(dy);
+            rotate(&mut turned, rope.at(positions[row]), -1.0);
+            match norm {
+                None => dx.copy_from_slice(&turned),
+                Some(norm) => {
+                    let x = &qkv[row * width + head * dim..][..dim];
+                    let dw = &mut dnorm[usize::from(head >= heads.queries)];
+                    dx.fill(0.0);
+                    rms_norm_row_backward(x, norm.weight(head, heads), norm.eps, &turned, dx, dw);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::simd::dot;
+    use crate::ops::testing::{assert_gradient, random};
+
+    #[test]
+    fn gradients_match_finite_differences_with_and_without_norm() {
+        let heads = Heads {
+            queries: 2,
+            keys: 1,
+            dim: 4,
+        };
+        let positions = [0, 3, 1];
+        let rope = RopeTable::new(&[1.0, 0.3], 4);
+        let (qkv, q, k, dy) = (random(48, 1), random(4, 2), random(4, 3), random(48, 4));
+        for with_norm in [false, true] {
+            let loss = |qkv: &[f32], q: &[f32], k: &[f32]| {
+                let mut out = vec![0.0; 48];
+                let norm = with_norm.then_some(QkNorm { q, k, eps: 1e-6 });
+                split_heads(
+                    qkv,
+                    Split {
+                        positions: &positions,
+                        rope: &rope,
+                        norm,
+                        heads,
+                    },
+                    &mut out,
+                );
+                dot(&out, &dy)
+            };
+            let mut dqkv = vec![0.0; 48];
+            let norm = with_norm.then_some(QkNorm {
+                q: &q,
+                k: &k,
+                eps: 1e-6,
+            });
+            let split = Split {
+                positions: &positions,
+                rope: &rope,
+                norm,
+                heads,
+            };
+            let [dq, dk] = split_heads_backward(&dy, &qkv, split, &mut dqkv);
+            assert_gradient(&qkv, &dqkv, |qkv| loss(qkv, &q, &k));
+            assert_gradient(&q, &dq, |q| loss(&qkv, q, &k));
+            assert_gradient(&k, &dk, |k| loss(&qkv, &q, k));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Vector code without intrinsics: plain loops in functions marked `#[multiversion(targets = "simd")]`, which are compiled
+//! once for each instruction set and chosen at run time. What they call must be `#[inline(always)]` to be compiled with them.
+
+/// `e^x` to 2 ulp, in a form that vectorizes; 0 below -87, finite above 88.
+///
+/// Cephes' `expf`: `x = n ln 2 + r` with `|r| <= ln 2 / 2`, a polynomial for `e^r`, and `2^n` through the exponent bits.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it leaves round(x) in the low bits of the sum
+    let below = x < -87.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-0.693_359_4, x);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    let mut p = 1.987_569_2e-4_f32;
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = p.mul_add(r, c);
+    }
+    let p = p.mul_add(r * r, r) + 1.0;
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    if below { 0.0 } else { p * power }
+}
+
+/// Sum of products, in 16 partial sums so that it vectorizes; the order is fixed.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f32 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
+        }
+    }
+    sums.iter().sum::<f32>() + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_within_two_ulp() {
+        for i in -860..=870 {
+            let x = i as f32 * 0.1 + 0.0137;
+            let (got, want) = (exp(x), f64::from(x).exp());
+            assert!(
+                ((f64::from(got) - want) / want).abs() < 2.5e-7,
+                "exp({x}) = {got}, not {want}"
+            );
+        }
+        assert_eq!((exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn dot_sums_all_elements() {
+        let a: Vec<f32> = (0..53).map(|i| i as f32).collect();
+        assert_eq!(dot(&a, &a), (0..53).map(|i| (i * i) as f32).sum::<f32>());
+    }
+}

@@ -1,0 +1,213 @@
+//! Gradients to new weights: AdamW, learning rate schedule, clipping.
+
+use crate::weights::{Parameters, Slot};
+use multiversion::multiversion;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Elements that one task updates.
+const ELEMENTS_PER_TASK: usize = 1 << 16;
+
+/// AdamW (Loshchilov and Hutter, 2019) as `torch.optim.AdamW`: f32 moments, bias correction, decoupled weight decay.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdamWConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Weight decay per unit of learning rate; not applied to norms and biases.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// AdamW's state: two moments per weight and the number of steps.
+#[derive(Clone, Debug)]
+pub struct AdamW {
+    /// Settings.
+    pub config: AdamWConfig,
+    /// Running mean of the gradients.
+    pub first: Parameters,
+    /// Running mean of their squares.
+    pub second: Parameters,
+    /// Steps taken.
+    pub steps: u64,
+}
+
+impl AdamW {
+    /// Fresh state for `weights`.
+    pub fn new(config: AdamWConfig, weights: &Parameters) -> Self {
+        let zeros = || Parameters::zeros(weights.layout.clone());
+        Self {
+            config,
+            first: zeros(),
+            second: zeros(),
+            steps: 0,
+        }
+    }
+
+    /// One step with `gradients · scale`; the gradients are set to zero for the next step.
+    pub fn step(
+        &mut self,
+        weights: &mut Parameters,
+        gradients: &mut Parameters,
+        scale: f64,
+        learning_rate: f64,
+    ) {
+        self.steps += 1;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = self.config;
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let update = Update {
+            scale: scale as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            eps: eps as f32,
+            step_size: (learning_rate / correction(beta1)) as f32,
+            root_correction: (1.0 / correction(beta2).sqrt()) as f32,
+            keep: 1.0,
+        };
+        let decayed = (1.0 - learning_rate * weight_decay) as f32;
+        let layout = weights.layout.clone();
+        for slot in layout.slots() {
+            let keep = if is_decayed(slot) { decayed } else { 1.0 };
+            let [w, g, m, v] = [&mut *weights, &mut *gradients, &mut self.first, &mut self.second]
+                .map(|p| p.buckets[slot.bucket][slot.range()].par_chunks_mut(ELEMENTS_PER_TASK));
+            w.zip(g).zip(m.zip(v)).for_each(|((w, g), (m, v))| {
+                apply(Update { keep, ..update }, w, g, m, v);
+            });
+        }
+    }
+}
+
+/// Matrices decay; norms and biases do not, as in transformers' `Trainer`.
+pub fn is_decayed(slot: &Slot) -> bool {
+    slot.shape.len() > 1
+}
+
+/// The numbers of one step.
+#[derive(Clone, Copy)]
+struct Update {
+    scale: f32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    step_size: f32,
+    root_correction: f32,
+    /// `1 − learning rate · weight decay`.
+    keep: f32,
+}
+
+#[multiversion(targets = "simd")]
+fn apply(update: Update, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    let Update {
+        scale,
+        beta1,
+        beta2,
+        eps,
+        step_size,
+        root_correction,
+        keep,
+    } = update;
+    for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        let gradient = *g * scale;
+        *m += (gradient - *m) * (1.0 - beta1);
+        *v = *v * beta2 + gradient * gradient * (1.0 - beta2);
+        let denominator = v.sqrt() * root_correction + eps;
+        *w = *w * keep - step_size * *m / denominator;
+        *g = 0.0;
+    }
+}
+
+/// L2 norm of all elements, summed in f64 in a fixed order.
+pub fn norm(parameters: &Parameters) -> f64 {
+    let per_chunk =
+        |bucket: &Vec<f32>| -> Vec<f64> { bucket.par_chunks(ELEMENTS_PER_TASK).map(squares).collect() };
+    parameters.buckets.iter().flat_map(per_chunk).sum::<f64>().sqrt()
+}
+
+#[multiversion(targets = "simd")]
+fn squares(chunk: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let (whole, rest) = chunk.as_chunks::<8>();
+    for values in whole {
+        for (lane, &x) in lanes.iter_mut().zip(values) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+}
+
+/// Factor that brings a gradient of norm `norm` to at most `max_norm`; 0 means no limit. As `torch.nn.utils.clip_grad_norm_`.
+pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
+    if max_norm > 0.0 {
+        (max_norm / (norm + 1e-6)).min(1.0)
+    } else {
+        1.0
+    }
+}
+
+/// How the learning rate moves over the run. Names are those of transformers' `lr_scheduler_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Falls in a straight line to 0.
+    #[default]
+    Linear,
+    /// Falls to 0 along half a cosine.
+    Cosine,
+    /// Stays.
+    Constant,
+}
+
+impl Schedule {
+    /// Share of the peak learning rate at optimizer step `step` (the first is 0) of `total`; rises from 0 over `warmup` steps.
+    pub fn factor(self, step: usize, warmup: usize, total: usize) -> f64 {
+        if step < warmup {
+            return step as f64 / warmup as f64;
+        }
+        let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+        match self {
+            Self::Linear => (1.0 - progress).max(0.0),
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()),
+            Self::Constant => 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_those_of_transformers() {
+        let at = |s: Schedule| -> Vec<f64> { [0, 1, 2, 6, 10].map(|i| s.factor(i, 2, 10)).to_vec() };
+        assert_eq!(at(Schedule::Linear), [0.0, 0.5, 1.0, 0.5, 0.0]);
+        assert_eq!(at(Schedule::Constant), [0.0, 0.5, 1.0, 1.0, 1.0]);
+        let cosine = at(Schedule::Cosine);
+        assert!((cosine[3] - 0.5).abs() < 1e-12 && cosine[4].abs() < 1e-12);
+    }
+
+    #[test]
+    fn clipping_only_shrinks() {
+        assert_eq!(clip_coefficient(0.5, 1.0), 1.0);
+        assert!((clip_coefficient(4.0, 1.0) - 0.25).abs() < 1e-6);
+        assert_eq!(clip_coefficient(4.0, 0.0), 1.0);
+    }
+}

@@ -1,0 +1,206 @@
+//! What several models answer to the same prompts.
+
+use super::Html;
+use super::style::{BAD, Cell, GOOD, cell, clipped, said, table};
+use crate::conversation::{Conversation, Message, Role};
+use crate::error::Result;
+use crate::evaluate::judge;
+use crate::generate::{GenerateConfig, PrefixCache, generate_cached};
+use crate::model::Model;
+use crate::reply::{self, turn_text};
+use crate::tool::ToolSchema;
+use maud::{Markup, html};
+use std::fmt;
+
+/// The first assistant turn of some rows, as it should be and as each model writes it.
+///
+/// Models are asked one after the other, so the base model may be asked before it is tuned:
+///
+/// ```no_run
+/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model, show::Comparison};
+/// # fn compare(mut model: Model, rows: Vec<Conversation>, tune: fn(&mut Model)) -> Result<()> {
+/// let mut comparison: Comparison = Comparison::new(&rows);
+/// comparison.ask("base", &model, &GenerateConfig::default())?;
+/// tune(&mut model);
+/// comparison.ask("tuned", &model, &GenerateConfig::default())?;
+/// println!("{comparison}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Names of the models that were asked.
+    pub names: Vec<String>,
+    /// A row for each prompt.
+    pub rows: Vec<ComparisonRow>,
+}
+
+/// One prompt of a [`Comparison`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ComparisonRow {
+    /// What is asked: the row up to its first assistant turn, or all of it if there is none.
+    pub prompt: Conversation,
+    /// The turn of the row, where it has one.
+    pub expected: Option<Message>,
+    /// What each model wrote, and whether that is right where the right turn is known.
+    pub answers: Vec<(String, Option<bool>)>,
+}
+
+impl Comparison {
+    /// A comparison on these rows that no model has answered yet. Rows without an assistant turn are only
+    /// asked.
+    pub fn new(rows: &[Conversation]) -> Self {
+        let row = |row: &Conversation| {
+            let end = row
+                .messages
+                .iter()
+                .position(|message| message.role == Role::Assistant);
+            let messages = row.messages[..end.unwrap_or(row.messages.len())].to_vec();
+            ComparisonRow {
+                prompt: Conversation {
+                    messages,
+                    tools: row.tools.clone(),
+                },
+                expected: end.map(|end| row.messages[end].clone()),
+                answers: Vec::new(),
+            }
+        };
+        Self {
+            names: Vec::new(),
+            rows: rows.iter().map(row).collect(),
+        }
+    }
+
+    /// Asks a model.
+    ///
+    /// # Errors
+    /// Whatever generation fails on; the comparison stays as it was.
+    pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
+        let mut cache = PrefixCache::default();
+        self.add_answers(name, |messages, tools| {
+            generate_cached(model, messages, tools, config, &mut cache, |_| true)
+                .map(|generation| generation.text)
+        })
+    }
+
+    /// The same for whatever gives `answer`s, the text of the next assistant turn.
+    ///
+    /// # Errors
+    /// Whatever `answer` fails on; the comparison stays as it was.
+    pub fn add_answers(
+        &mut self,
+        name: &str,
+        mut answer: impl FnMut(&[Message], &[ToolSchema]) -> Result<String>,
+    ) -> Result<()> {
+        let texts: Vec<String> = self
+            .rows
+            .iter()
+            .map(|row| answer(&row.prompt.messages, &row.prompt.tools))
+            .collect::<Result<_>>()?;
+        self.names.push(name.into());
+        for (row, text) in self.rows.iter_mut().zip(texts) {
+            let reply = reply::parse(&text);
+            let right = row
+                .expected
+                .as_ref()
+                .map(|turn| judge(&turn.tool_calls, &reply).is_none());
+            row.answers.push((reply.to_string(), right));
+        }
+        Ok(())
+    }
+
+    /// `tuned 5/5`; the name alone where no right answer is known.
+    fn title(&self, model: usize) -> String {
+        let judged: Vec<bool> = self
+            .rows
+            .iter()
+            .filter_map(|row| row.answers.get(model)?.1)
+            .collect();
+        let right = judged.iter().filter(|right| **right).count();
+        let name = &self.names[model];
+        if judged.is_empty() {
+            name.clone()
+        } else {
+            format!("{name} {right}/{}", judged.len())
+        }
+    }
+}
+
+impl ComparisonRow {
+    fn user(&self) -> &str {
+        let user = self
+            .prompt
+            .messages
+            .iter()
+            .rev()
+            .find(|message| message.role == Role::User);
+        user.map_or("", |message| &message.content)
+    }
+
+    fn expected_text(&self) -> Option<String> {
+        self.expected
+            .as_ref()
+            .map(|turn| turn_text(&turn.content, &turn.tool_calls))
+    }
+}
+
+fn mark(right: Option<bool>) -> &'static str {
+    match right {
+        Some(true) => "✓",
+        Some(false) => "✗",
+        None => " ",
+    }
+}
+
+impl Html for Comparison {
+    fn html(&self) -> Markup {
+        let titles = (0..self.names.len()).map(|model| self.title(model));
+        let titles = ["user".to_string(), "expected".to_string()]
+            .into_iter()
+            .chain(titles);
+        let header: Vec<Markup> = titles.map(|title| html! { (title) }).collect();
+        let answer = |(text, right): &(String, Option<bool>)| -> Cell {
+            let background = match right {
+                Some(true) => format!("background:{GOOD}"),
+                Some(false) => format!("background:{BAD}"),
+                None => String::new(),
+            };
+            let marked = html! {
+                div style="display:flex;gap:.5em" { @if right.is_some() { b { (mark(*right)) } } (said(text)) }
+            };
+            (marked, background)
+        };
+        let row = |row: &ComparisonRow| -> Vec<Cell> {
+            let user = cell(html! { div style="min-width:9em" { (row.user()) } });
+            let expected = cell(said(&row.expected_text().unwrap_or_default()));
+            [user, expected]
+                .into_iter()
+                .chain(row.answers.iter().map(answer))
+                .collect()
+        };
+        table(&header, &self.rows.iter().map(row).collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles: Vec<String> = (0..self.names.len()).map(|model| self.title(model)).collect();
+        let width = titles
+            .iter()
+            .map(|title| title.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("expected".len());
+        for (i, row) in self.rows.iter().enumerate() {
+            let gap = if i == 0 { "" } else { "\n\n" };
+            write!(f, "{gap}{}", clipped(row.user(), 100))?;
+            if let Some(expected) = row.expected_text() {
+                write!(f, "\n  {:<width$}   {}", "expected", clipped(&expected, 200))?;
+            }
+            for (title, (said, right)) in titles.iter().zip(&row.answers) {
+                write!(f, "\n  {title:<width$} {} {}", mark(*right), clipped(said, 200))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The loss curve as a picture.
+
+use super::Curves;
+use crate::show::style::short;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Drawing<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Drawn at twice the size it is shown at, because the plotting library rounds to whole pixels.
+const SIZE: (u32, u32) = (1520, 740);
+const SHOWN_WIDTH: u32 = SIZE.0 / 2;
+const LEGEND_HEIGHT: u32 = 56;
+const LOSS_HEIGHT: u32 = 510;
+const LABEL_WIDTH: u32 = 130;
+
+const TRAIN: RGBColor = RGBColor(56, 132, 228);
+const VALIDATION: RGBColor = RGBColor(230, 126, 34);
+const RATE: RGBColor = RGBColor(140, 140, 140);
+/// Stands for the text colour of the page while the plot is drawn.
+const INK: RGBColor = RGBColor(1, 2, 3);
+const INK_HEX: &str = "#010203";
+
+/// The plot as SVG.
+pub(super) fn svg(curves: &Curves) -> Drawing<String> {
+    let mut svg = String::new();
+    draw(
+        SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(),
+        curves,
+    )?;
+    Ok(for_any_page(&svg))
+}
+
+fn draw(area: Area<'_>, curves: &Curves) -> Drawing<()> {
+    let (legend, rest) = area.split_vertically(LEGEND_HEIGHT);
+    let (loss, rate) = rest.split_vertically(LOSS_HEIGHT);
+    draw_legend(&legend, curves)?;
+    if curves.log {
+        draw_loss(&loss, curves, curves.values.clone().log_scale())?;
+    } else {
+        draw_loss(&loss, curves, curves.values.clone())?;
+    }
+    draw_rate(&rate, curves)?;
+    area.present()?;
+    Ok(())
+}
+
+fn text_style(size: u32) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&INK.mix(0.8))
+}
+
+fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
+    let highest = curves.rate.iter().map(|point| point.1).fold(0.0, f64::max);
+    let mut entries = vec![("training loss".to_string(), TRAIN)];
+    if !curves.validation.is_empty() {
+        entries.push(("validation loss".to_string(), VALIDATION));
+    }
+    entries.push((format!("learning rate, at most {}", short(highest)), RATE));
+    for (i, (name, color)) in entries.into_iter().enumerate() {
+        let x = LABEL_WIDTH as i32 + 300 * i as i32;
+        area.draw(&PathElement::new([(x, 24), (x + 44, 24)], color.stroke_width(6)))?;
+        area.draw(&Text::new(name, (x + 58, 12), text_style(28)))?;
+    }
+    Ok(())
+}
+
+fn draw_loss<Y>(area: &Area<'_>, curves: &Curves, values: Y) -> Drawing<()>
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(24)
+        .margin_top(8)
+        .set_label_area_size(LabelAreaPosition::Left, LABEL_WIDTH)
+        .set_label_area_size(LabelAreaPosition::Bottom, 14)
+        .build_cartesian_2d(curves.steps.clone(), values)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(INK.mix(0.12))
+        .axis_style(INK.mix(0.35))
+        .x_labels(0)
+        .y_labels(6)
+        .y_label_style(text_style(26))
+        .axis_desc_style(text_style(28))
+        .y_desc("loss (nats a token)")
+        .y_label_formatter(&|value| short(*value))
+        .draw()?;
+    let point_size = if curves.loss.len() == 1 { 8 } else { 0 };
+    let faint = LineSeries::new(curves.loss.clone(), TRAIN.mix(0.35).stroke_width(3)).point_size(point_size);
+    chart.draw_series(faint)?;
+    chart.draw_series(LineSeries::new(curves.average.clone(), TRAIN.stroke_width(5)))?;
+    chart.draw_series(LineSeries::new(
+        curves.validation.clone(),
+        VALIDATION.stroke_width(4),
+    ))?;
+    chart.draw_series(
+        curves
+            .validation
+            .iter()
+            .map(|&point| Circle::new(point, 8, VALIDATION.filled())),
+    )?;
+    Ok(())
+}
+
+fn draw_rate(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
+    let highest = curves
+        .rate
+        .iter()
+        .map(|point| point.1)
+        .fold(0.0, f64::max)
+        .max(f64::MIN_POSITIVE);
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(24)
+        .margin_top(10)
+        .set_label_area_size(LabelAreaPosition::Left, LABEL_WIDTH)
+        .set_label_area_size(LabelAreaPosition::Bottom, 84)
+        .build_cartesian_2d(curves.steps.clone(), 0.0..highest * 1.15)?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .axis_style(INK.mix(0.35))
+        .label_style(text_style(26))
+        .axis_desc_style(text_style(28))
+        .x_labels(10.min((curves.steps.end - curves.steps.start) as usize) + 1)
+        .y_labels(0)
+        .x_desc("optimizer step")
+        .x_label_formatter(&|step| short(*step))
+        .draw()?;
+    chart.draw_series(
+        AreaSeries::new(curves.rate.clone(), 0.0, RATE.mix(0.18)).border_style(RATE.stroke_width(3)),
+    )?;
+    Ok(())
+}
+
+/// Shown at half its size, no wider than the page, in the page's text colour.
+fn for_any_page(svg: &str) -> String {
+    let (width, height) = SIZE;
+    let drawn = format!("<svg width=\"{width}\" height=\"{height}\"");
+    let shown = format!(
+        "<svg role=\"img\" aria-label=\"loss over optimizer steps\" width=\"{SHOWN_WIDTH}\" \
+         style=\"max-width:100%;height:auto\""
+    );
+    svg.replacen(&drawn, &shown, 1).replace(INK_HEX, "currentColor")
+}

@@ -1,0 +1,181 @@
+//! The loss curve.
+
+mod draw;
+
+use super::Html;
+use super::style::{short, text_table};
+use crate::error::{Error, Result};
+use crate::train::{StepReport, TrainReport};
+use maud::{Markup, PreEscaped, html};
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+type Points = Vec<(f64, f64)>;
+
+/// A loss axis that spans more than this is logarithmic.
+const LOG_RATIO: f64 = 20.0;
+
+/// The loss over the steps of a training run, with the learning rate below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossPlot {
+    /// The picture, which takes its text colour from the page around it.
+    pub svg: String,
+    text: String,
+}
+
+/// Draws the loss of each step, its moving average, and the validation loss where there is one. The axis is
+/// logarithmic where the loss falls far.
+///
+/// # Errors
+/// A report without a step whose loss is a number.
+pub fn loss_plot(report: &TrainReport) -> Result<LossPlot> {
+    let curves = Curves::of(&report.steps);
+    if curves.loss.is_empty() {
+        return Err(Error::invalid(
+            "loss plot",
+            "the report has no step with a finite loss; train at least one step",
+        ));
+    }
+    let svg = draw::svg(&curves).map_err(Error::library("drawing the loss plot"))?;
+    let text = text_form(&report.steps, &curves);
+    Ok(LossPlot { svg, text })
+}
+
+impl LossPlot {
+    /// Writes the picture as an SVG file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        std::fs::write(&path, &self.svg).map_err(Error::io(&path))
+    }
+}
+
+impl Html for LossPlot {
+    fn html(&self) -> Markup {
+        html! { div { (PreEscaped(&self.svg)) } }
+    }
+}
+
+impl fmt::Display for LossPlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What is drawn, as (step, value).
+struct Curves {
+    loss: Points,
+    average: Points,
+    validation: Points,
+    rate: Points,
+    steps: Range<f64>,
+    values: Range<f64>,
+    log: bool,
+}
+
+impl Curves {
+    fn of(steps: &[StepReport]) -> Self {
+        let points = |value: fn(&StepReport) -> Option<f64>| -> Points {
+            let pairs = steps
+                .iter()
+                .filter_map(|step| Some((step.step as f64, value(step)?)));
+            pairs.filter(|(_, value)| value.is_finite()).collect()
+        };
+        let loss = points(|step| Some(step.loss));
+        let validation = points(|step| step.eval_loss);
+        let rate = points(|step| Some(step.learning_rate));
+        let all = || loss.iter().chain(&validation).map(|point| point.1);
+        let high = all().fold(0.0, f64::max).max(1e-6);
+        // A loss of 0 has no place on a logarithmic axis; a hundred-thousandth of the highest is as good as
+        // 0.
+        let low = all().fold(high, f64::min).max(high * 1e-5);
+        let log = high / low > LOG_RATIO;
+        let floor = if log { low } else { 0.0 };
+        let raise = |points: Points| points.into_iter().map(|(x, y)| (x, y.max(floor))).collect();
+        let last = loss.last().map_or(1.0, |point| point.0);
+        let first = loss.first().map_or(0.0, |point| point.0).min(last - 1.0);
+        Self {
+            average: raise(moving_average(&loss)),
+            loss: raise(loss),
+            validation: raise(validation),
+            rate,
+            steps: first..last,
+            values: if log {
+                low / 1.3..high * 1.3
+            } else {
+                0.0..high * 1.08
+            },
+            log,
+        }
+    }
+}
+
+/// Mean over the steps around each step, an eighth of them; a centred window does not lag behind a loss that
+/// falls.
+fn moving_average(points: &[(f64, f64)]) -> Points {
+    let reach = points.len() / 16;
+    let mean = |i: usize| {
+        let window = &points[i.saturating_sub(reach)..points.len().min(i + reach + 1)];
+        window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
+    };
+    points
+        .iter()
+        .enumerate()
+        .map(|(i, point)| (point.0, mean(i)))
+        .collect()
+}
+
+/// A line of bars and a dozen of the steps: the first and those with a validation loss, where there are any.
+fn text_form(steps: &[StepReport], curves: &Curves) -> String {
+    let validated = |step: &&StepReport| step.eval_loss.is_some();
+    let mut shown: Vec<&StepReport> = steps.iter().collect();
+    if shown.iter().any(validated) {
+        shown = steps
+            .iter()
+            .take(1)
+            .chain(steps.iter().skip(1).filter(validated))
+            .collect();
+    }
+    let (last, every) = (shown.len().saturating_sub(1), shown.len().div_ceil(12));
+    let kept = shown
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| i % every == 0 || *i == last);
+    let row = |(_, step): (usize, &&StepReport)| {
+        let validation = step
+            .eval_loss
+            .map(|loss| format!("{loss:.4}"))
+            .unwrap_or_default();
+        vec![
+            step.step.to_string(),
+            format!("{:.4}", step.loss),
+            validation,
+            short(step.learning_rate),
+        ]
+    };
+    let header = ["step", "loss", "validation", "learning rate"].map(String::from);
+    format!(
+        "{}\n\n{}",
+        bars(curves),
+        text_table(&header, &kept.map(row).collect::<Vec<_>>())
+    )
+}
+
+fn bars(curves: &Curves) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let height = |value: f64| if curves.log { value.ln() } else { value };
+    let (low, high) = (height(curves.values.start), height(curves.values.end));
+    let every = curves.average.len().div_ceil(60);
+    let bar = |value: f64| {
+        let share = (height(value) - low) / (high - low);
+        BARS[((share * 8.0) as usize).min(7)]
+    };
+    curves
+        .average
+        .iter()
+        .step_by(every)
+        .map(|point| bar(point.1))
+        .collect()
+}

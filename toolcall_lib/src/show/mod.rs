@@ -1,0 +1,92 @@
+//! What a notebook displays, each with a plain-text form for the terminal.
+//!
+//! A value that ends a cell is shown by its `evcxr_display`: HTML where there is a browser, its `Display`
+//! elsewhere. Nothing here sets a text colour or an opaque background, so that light and dark themes both
+//! fit.
+
+mod comparison;
+mod conversation;
+mod data;
+mod loss;
+mod model;
+mod scores;
+mod style;
+mod tokens;
+mod tools;
+mod training;
+
+pub use comparison::{Comparison, ComparisonRow};
+pub use loss::{LossPlot, loss_plot};
+pub use scores::{ScoreTable, compare};
+pub use tokens::{Token, TokenView};
+
+use maud::Markup;
+use std::fmt::Display;
+
+/// Something with an HTML form. `maud` escapes all text that stands in it.
+trait Html: Display {
+    fn html(&self) -> Markup;
+}
+
+/// What the notebook kernel reads from standard output: one block for each form.
+fn notebook_content(shown: &impl Html) -> String {
+    let block =
+        |kind: &str, content: String| format!("EVCXR_BEGIN_CONTENT {kind}\n{content}\nEVCXR_END_CONTENT");
+    let html = block("text/html", shown.html().into_string());
+    format!("{html}\n{}", block("text/plain", shown.to_string()))
+}
+
+macro_rules! show_in_notebooks {
+    ($($shown:ty),+ $(,)?) => {$(
+        impl $shown {
+            /// Shows it in a notebook.
+            pub fn evcxr_display(&self) {
+                println!("{}", notebook_content(self));
+            }
+
+            /// What a notebook shows, to be kept in a page of one's own.
+            pub fn to_html(&self) -> String {
+                self.html().into_string()
+            }
+        }
+    )+};
+}
+
+show_in_notebooks!(
+    Comparison,
+    LossPlot,
+    ScoreTable,
+    TokenView,
+    crate::conversation::Conversation,
+    crate::conversation::Message,
+    crate::dataset::Dataset,
+    crate::dataset::Description,
+    crate::evaluate::Evaluation,
+    crate::generate::Generation,
+    crate::model::Model,
+    crate::reply::Reply,
+    crate::tokens::TokenReport,
+    crate::tool::Tool,
+    crate::tool::ToolCall,
+    crate::tool::ToolSchema,
+    crate::train::TrainReport,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply;
+
+    #[test]
+    fn the_kernel_gets_a_block_for_each_form() {
+        let content = notebook_content(&reply::parse("1 < 2"));
+        let [html, text] = ["text/html", "text/plain"].map(|kind| {
+            let (_, rest) = content
+                .split_once(&format!("EVCXR_BEGIN_CONTENT {kind}\n"))
+                .unwrap();
+            rest.split_once("\nEVCXR_END_CONTENT").unwrap().0
+        });
+        assert_eq!(text, "1 < 2");
+        assert!(html.starts_with("<div") && html.contains("1 &lt; 2"));
+    }
+}

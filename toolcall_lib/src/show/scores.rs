@@ -1,0 +1,192 @@
+//! Scores of one model, or of several side by side, and the mistakes behind them.
+
+use super::Html;
+use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, counted, percent, said, table, text_table};
+use crate::evaluate::{Evaluation, Mistake, Score};
+use maud::{Markup, html};
+use std::fmt;
+
+/// More mistakes than these are counted, not shown.
+const SHOWN_MISTAKES: usize = 20;
+
+/// What each of [`Evaluation::scores`] counts.
+const MEANINGS: [(&str, &str); 7] = [
+    ("tool selection", "the right tools, of rows with a call"),
+    (
+        "arguments exact",
+        "the right tools and arguments, of rows with a call",
+    ),
+    ("arguments loose", "the same, the spelling of strings aside"),
+    ("format compliance", "calls that are valid, of replies that call"),
+    (
+        "conversation flow",
+        "whole dialogues without a mistake, of all rows",
+    ),
+    (
+        "over-calls",
+        "calls where none fits, of rows without a call; less is better",
+    ),
+    ("exact", "first turns that are right, of all rows"),
+];
+const OVER_CALLS: usize = 5;
+
+/// The scores of one or more models.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreTable {
+    names: Vec<String>,
+    rows: usize,
+    /// For each meaning, the score of each model.
+    scores: Vec<Vec<Score>>,
+}
+
+/// Puts evaluations side by side: `compare(&[("base", &base), ("tuned", &tuned)])`.
+pub fn compare(evaluations: &[(&str, &Evaluation)]) -> ScoreTable {
+    let scores_of = |i: usize| {
+        evaluations
+            .iter()
+            .map(|(_, evaluation)| evaluation.scores()[i].1)
+            .collect()
+    };
+    ScoreTable {
+        names: evaluations.iter().map(|(name, _)| name.to_string()).collect(),
+        rows: evaluations
+            .iter()
+            .map(|(_, evaluation)| evaluation.rows)
+            .max()
+            .unwrap_or(0),
+        scores: (0..MEANINGS.len()).map(scores_of).collect(),
+    }
+}
+
+impl ScoreTable {
+    fn title(&self) -> String {
+        counted(self.rows, "row")
+    }
+}
+
+impl Html for ScoreTable {
+    fn html(&self) -> Markup {
+        let names = self.names.iter().map(|name| html! { (name) });
+        let header: Vec<Markup> = std::iter::once(html! { (self.title()) })
+            .chain(names)
+            .chain([html! {}])
+            .collect();
+        let row = |(i, (name, meaning)): (usize, &(&str, &str))| -> Vec<Cell> {
+            let scores = self.scores[i]
+                .iter()
+                .map(|score| score_cell(score, if i == OVER_CALLS { BAD } else { GOOD }));
+            let meaning = html! { span style=(MUTED) { (meaning) } };
+            std::iter::once(cell(html! { (name) }))
+                .chain(scores)
+                .chain([cell(meaning)])
+                .collect()
+        };
+        table(&header, &MEANINGS.iter().enumerate().map(row).collect::<Vec<_>>())
+    }
+}
+
+/// The rate over a bar of its length.
+fn score_cell(score: &Score, color: &str) -> Cell {
+    let length = 100.0 * score.rate();
+    let bar = format!("min-width:9em;background:linear-gradient(90deg,{color} {length:.1}%,transparent 0)");
+    let content = html! { (rate(score)) " " span style=(MUTED) { (score.count) "/" (score.total) } };
+    (content, bar)
+}
+
+fn rate(score: &Score) -> String {
+    if score.total == 0 {
+        "–".into()
+    } else {
+        percent(score.rate())
+    }
+}
+
+impl fmt::Display for ScoreTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header: Vec<String> = std::iter::once(self.title())
+            .chain(self.names.iter().cloned())
+            .chain([String::new()])
+            .collect();
+        let text = |score: &Score| format!("{:>7}  {}/{}", rate(score), score.count, score.total);
+        let row = |((name, meaning), scores): (&(&str, &str), &Vec<Score>)| -> Vec<String> {
+            let scores = scores.iter().map(text);
+            std::iter::once(name.to_string())
+                .chain(scores)
+                .chain([meaning.to_string()])
+                .collect()
+        };
+        f.write_str(&text_table(
+            &header,
+            &MEANINGS.iter().zip(&self.scores).map(row).collect::<Vec<_>>(),
+        ))
+    }
+}
+
+impl Html for Evaluation {
+    fn html(&self) -> Markup {
+        html! {
+            (compare(&[("", self)]).html())
+            @if !self.mistakes.is_empty() {
+                p style="margin:1em 0 .3em" { (mistakes_title(&self.mistakes)) }
+                (mistakes_table(&self.mistakes))
+            }
+        }
+    }
+}
+
+fn mistakes_title(mistakes: &[Mistake]) -> String {
+    let rest = mistakes.len().saturating_sub(SHOWN_MISTAKES);
+    let more = if rest > 0 {
+        format!(", the first {SHOWN_MISTAKES} of them")
+    } else {
+        String::new()
+    };
+    format!("{} with a mistake{more}:", counted(mistakes.len(), "row"))
+}
+
+fn mistakes_table(mistakes: &[Mistake]) -> Markup {
+    let header = ["row", "turn", "mistake", "user", "expected", "got"].map(|title| html! { (title) });
+    let row = |mistake: &Mistake| {
+        vec![
+            cell(html! { (mistake.row) }),
+            cell(html! { (mistake.turn) }),
+            cell(html! { (mistake.kind) }),
+            cell(html! { (mistake.user) }),
+            cell(said(&mistake.expected)),
+            cell(said(&mistake.got)),
+        ]
+    };
+    table(
+        &header,
+        &mistakes.iter().take(SHOWN_MISTAKES).map(row).collect::<Vec<_>>(),
+    )
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", compare(&[("", self)]))?;
+        if self.mistakes.is_empty() {
+            return Ok(());
+        }
+        let header = ["row", "turn", "mistake", "user", "expected", "got"].map(String::from);
+        let row = |mistake: &Mistake| {
+            let [user, expected, got] =
+                [&mistake.user, &mistake.expected, &mistake.got].map(|text| clipped(text, 120));
+            vec![
+                mistake.row.to_string(),
+                mistake.turn.to_string(),
+                mistake.kind.to_string(),
+                user,
+                expected,
+                got,
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.mistakes.iter().take(SHOWN_MISTAKES).map(row).collect();
+        write!(
+            f,
+            "\n\n{}\n{}",
+            mistakes_title(&self.mistakes),
+            text_table(&header, &rows)
+        )
+    }
+}

@@ -1,0 +1,102 @@
+//! What a training run did, in a few figures.
+
+use super::Html;
+use super::style::{counted, figures_table, grouped, percent, short, text_table};
+use crate::train::{StepReport, TrainReport};
+use maud::{Markup, html};
+use std::fmt;
+
+/// Name and value of each figure.
+fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
+    let (Some(first), Some(last)) = (report.steps.first(), report.steps.last()) else {
+        return vec![("steps", format!("0{}", ending(report)))];
+    };
+    let passes = format!(
+        "{} ({} epochs){}",
+        grouped(last.step),
+        short(last.epoch),
+        ending(report)
+    );
+    let mut figures = vec![
+        ("steps", passes),
+        ("time", duration(report.seconds)),
+        ("loss", format!("{:.4} → {:.4}", first.loss, last.loss)),
+        (
+            "token accuracy",
+            format!(
+                "{} → {}",
+                percent(first.token_accuracy),
+                percent(last.token_accuracy)
+            ),
+        ),
+    ];
+    figures.extend(best_validation(&report.steps).map(|best| ("best validation loss", best)));
+    let mean = |value: fn(&StepReport) -> f64| {
+        report.steps.iter().map(value).sum::<f64>() / report.steps.len() as f64
+    };
+    figures.push((
+        "speed",
+        format!(
+            "{} tokens/s",
+            grouped(mean(|step| step.tokens_per_second) as usize)
+        ),
+    ));
+    figures.push((
+        "shared prefixes",
+        format!(
+            "{:.2} tokens for each that was computed",
+            mean(|step| step.tree_ratio)
+        ),
+    ));
+    if report.rows_left_out > 0 {
+        figures.push((
+            "left out",
+            format!("{} too long", counted(report.rows_left_out, "row")),
+        ));
+    }
+    figures
+}
+
+fn ending(report: &TrainReport) -> &'static str {
+    match (report.interrupted, report.stopped_early) {
+        (true, _) => ", stopped by the user",
+        (_, true) => ", stopped early: the validation loss no longer fell",
+        _ => "",
+    }
+}
+
+fn best_validation(steps: &[StepReport]) -> Option<String> {
+    let evaluated = steps.iter().filter_map(|step| Some((step.eval_loss?, step.step)));
+    let (loss, step) = evaluated.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(format!("{loss:.4} at step {step}"))
+}
+
+/// `4.2 s` or `3 min 05 s`.
+fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    format!("{} min {:02} s", whole / 60, whole % 60)
+}
+
+impl Html for TrainReport {
+    fn html(&self) -> Markup {
+        figures_table(
+            &figures(self)
+                .into_iter()
+                .map(|(name, value)| (name, html! { (value) }))
+                .collect::<Vec<_>>(),
+        )
+    }
+}
+
+impl fmt::Display for TrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<Vec<String>> = figures(self)
+            .into_iter()
+            .map(|(name, value)| vec![name.to_string(), value])
+            .collect();
+        f.write_str(&text_table(&[], &rows))
+    }
+}

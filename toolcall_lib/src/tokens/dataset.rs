@@ -1,0 +1,153 @@
+//! Many conversations to token sequences, with the length that a model can take.
+
+use super::{LossMode, Sequence, Tokenizer, sequences};
+use crate::conversation::Conversation;
+use crate::error::{Error, Result};
+use crate::template::ChatTemplate;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How conversations become token sequences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenizeConfig {
+    /// Which tokens are trained on.
+    pub mode: LossMode,
+    /// Longest sequence, in tokens; `None` is no limit.
+    pub max_length: Option<usize>,
+    /// What happens to a longer one.
+    pub overlong: Overlong,
+}
+
+/// What happens to a sequence that is longer than `max_length`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overlong {
+    /// It is an error, so that nothing is lost without a word.
+    #[default]
+    Error,
+    /// It is left out.
+    Drop,
+    /// Its start is kept, as TRL does. If nothing that is trained remains, it is left out.
+    Truncate,
+}
+
+/// Conversations as token sequences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokenized {
+    /// `rows[i]` are the sequences of the `i`-th conversation; none if they were left out.
+    pub rows: Vec<Vec<Sequence>>,
+    /// What there is, and what was left out.
+    pub report: TokenReport,
+}
+
+/// What tokenizing made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReport {
+    /// Sequences that are trained.
+    pub sequences: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Their tokens that are targets.
+    pub trained: usize,
+    /// Tokens of the longest sequence before anything was cut.
+    pub longest: usize,
+    /// Sequences that were left out because they are too long.
+    pub dropped: usize,
+    /// Sequences that were cut.
+    pub truncated: usize,
+    /// Cut sequences that were left out because no trained token remained.
+    pub without_target: usize,
+}
+
+impl fmt::Display for TokenReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sequences,
+            tokens,
+            trained,
+            longest,
+            ..
+        } = self;
+        write!(
+            f,
+            "{sequences} sequences, {tokens} tokens, {trained} of them trained; the longest has {longest}"
+        )?;
+        if self.dropped + self.truncated > 0 {
+            let Self {
+                dropped,
+                truncated,
+                without_target,
+                ..
+            } = self;
+            write!(f, "; too long: {dropped} dropped, {truncated} truncated")?;
+            write!(f, " ({without_target} of them dropped, nothing trained was left)")?;
+        }
+        Ok(())
+    }
+}
+
+/// The sequences of many conversations, in order, on all cores.
+///
+/// # Errors
+/// A conversation that [`sequences`] refuses, or that is too long with [`Overlong::Error`]; the message names
+/// the row.
+pub fn tokenize(
+    conversations: &[Conversation],
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    config: &TokenizeConfig,
+) -> Result<Tokenized> {
+    let rows = conversations
+        .par_iter()
+        .map(|row| sequences(row, template, tokenizer, config.mode));
+    let rows: Vec<Result<Vec<Sequence>>> = rows.collect();
+    let mut tokenized = Tokenized {
+        rows: Vec::with_capacity(rows.len()),
+        report: TokenReport::default(),
+    };
+    for (i, row) in rows.into_iter().enumerate() {
+        let in_row = |error: Error| Error::invalid(format!("row {i}"), error);
+        let mut kept = Vec::new();
+        for sequence in row.map_err(in_row)? {
+            kept.extend(tokenized.report.fit(sequence, config).map_err(in_row)?);
+        }
+        tokenized.rows.push(kept);
+    }
+    Ok(tokenized)
+}
+
+impl TokenReport {
+    /// The sequence as far as it is trained, counted.
+    fn fit(&mut self, mut sequence: Sequence, config: &TokenizeConfig) -> Result<Option<Sequence>> {
+        let length = sequence.ids.len();
+        self.longest = self.longest.max(length);
+        match (config.max_length, config.overlong) {
+            (Some(max), Overlong::Error) if length > max => {
+                let problem = format!(
+                    "{length} tokens, expected at most {max}: raise it, or set `overlong` to drop or truncate"
+                );
+                return Err(Error::invalid("max_length", problem));
+            }
+            (Some(max), Overlong::Drop) if length > max => {
+                self.dropped += 1;
+                return Ok(None);
+            }
+            (Some(max), Overlong::Truncate) if length > max => {
+                self.truncated += 1;
+                sequence.ids.truncate(max);
+                sequence.trained.truncate(max);
+                if sequence.targets() == 0 {
+                    self.without_target += 1;
+                    return Ok(None);
+                }
+            }
+            _ => {}
+        }
+        self.sequences += 1;
+        self.tokens += sequence.ids.len();
+        self.trained += sequence.targets();
+        Ok(Some(sequence))
+    }
+}

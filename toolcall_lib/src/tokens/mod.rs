@@ -1,0 +1,11 @@
+//! Text to token ids, and which of them are trained on.
+
+mod dataset;
+mod sequences;
+mod stream;
+mod tokenizer;
+
+pub use dataset::{Overlong, TokenReport, TokenizeConfig, Tokenized, tokenize};
+pub use sequences::{LossMode, Sequence, sequences};
+pub use stream::TextStream;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,172 @@
+//! One conversation to the token sequences that it trains.
+
+use super::Tokenizer;
+use crate::conversation::{Conversation, Role};
+use crate::error::{Error, Result};
+use crate::template::ChatTemplate;
+
+/// Which tokens of a conversation are trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossMode {
+    /// Every assistant turn, each on exactly the prompt that inference builds for it.
+    #[default]
+    Assistant,
+    /// The last assistant turn only.
+    Last,
+    /// Every token of one rendering of the row, as TRL does by default.
+    All,
+    /// Everything after the first prompt, in one rendering, as TRL does for prompt-completion data.
+    Completion,
+}
+
+/// Token ids of one sequence that is trained on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// The token ids.
+    pub ids: Vec<u32>,
+    /// `trained[i]`: token `i` is a target, predicted from the tokens before it. Never true for `i == 0`.
+    pub trained: Vec<bool>,
+}
+
+impl Sequence {
+    /// A sequence that is trained from token `start` on.
+    fn trained_from(start: usize, ids: Vec<u32>) -> Self {
+        let trained = (0..ids.len()).map(|i| i >= start.max(1)).collect();
+        Self { ids, trained }
+    }
+
+    /// Number of tokens that are trained.
+    pub fn targets(&self) -> usize {
+        self.trained.iter().filter(|&&trained| trained).count()
+    }
+}
+
+/// The sequences of one conversation: one per trained assistant turn, or one for the whole row.
+///
+/// # Errors
+/// There is no assistant turn (in every mode but [`LossMode::All`]), the template refuses the messages, or it
+/// writes an assistant turn in another way than its prompt for that turn begins.
+pub fn sequences(
+    conversation: &Conversation,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    mode: LossMode,
+) -> Result<Vec<Sequence>> {
+    let Conversation { messages, tools } = conversation;
+    if mode == LossMode::All {
+        let ids = tokenizer.encode(&template.render(messages, tools)?)?;
+        return Ok(vec![Sequence::trained_from(1, ids)]);
+    }
+    let turns: Vec<usize> = (0..messages.len())
+        .filter(|&i| messages[i].role == Role::Assistant)
+        .collect();
+    let (Some(&first), Some(&last)) = (turns.first(), turns.last()) else {
+        return Err(Error::invalid(
+            "messages",
+            "no assistant turn: there is nothing to train on",
+        ));
+    };
+    match mode {
+        LossMode::Last => Ok(vec![branch(conversation, last, template, tokenizer)?]),
+        LossMode::Completion => Ok(vec![completion(conversation, first, template, tokenizer)?]),
+        _ => turns
+            .iter()
+            .map(|&turn| branch(conversation, turn, template, tokenizer))
+            .collect(),
+    }
+}
+
+/// The assistant turn `turn` on the prompt that inference builds for it. Both are tokenized by themselves, as
+/// they are when the model writes the reply.
+fn branch(
+    conversation: &Conversation,
+    turn: usize,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+) -> Result<Sequence> {
+    let Conversation { messages, tools } = conversation;
+    let prompt = template.render_prompt(&messages[..turn], tools)?;
+    let text = template.render(&messages[..=turn], tools)?;
+    let rest = text
+        .strip_prefix(&prompt)
+        .ok_or_else(|| parting(turn, &prompt, &text))?;
+    prompt_and_reply(&prompt, through_end_of_turn(rest, tokenizer)?, tokenizer)
+}
+
+/// One rendering, trained behind the prompt for the turn `first`. TRL's prompt leaves the empty think block
+/// out, as a template like Qwen3's does for a turn that is not the last.
+fn completion(
+    conversation: &Conversation,
+    first: usize,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+) -> Result<Sequence> {
+    let Conversation { messages, tools } = conversation;
+    let text = template.render(messages, tools)?;
+    let prompt = template.render_prompt(&messages[..first], tools)?;
+    let mut thinking = template.clone();
+    thinking.thinking = true;
+    let thinking = thinking.render_prompt(&messages[..first], tools)?;
+    for prompt in [&prompt, &thinking] {
+        if let Some(rest) = text.strip_prefix(prompt) {
+            return prompt_and_reply(prompt, rest, tokenizer);
+        }
+    }
+    Err(parting(first, &prompt, &text))
+}
+
+fn prompt_and_reply(prompt: &str, reply: &str, tokenizer: &Tokenizer) -> Result<Sequence> {
+    let mut ids = tokenizer.encode(prompt)?;
+    let start = ids.len();
+    ids.extend(tokenizer.encode(reply)?);
+    Ok(Sequence::trained_from(start, ids))
+}
+
+/// The reply with the token that ends it, without the newline that templates write behind.
+fn through_end_of_turn<'a>(reply: &'a str, tokenizer: &Tokenizer) -> Result<&'a str> {
+    let ends = tokenizer.eos_tokens();
+    let end = ends
+        .iter()
+        .filter_map(|token| Some(reply.rfind(token)? + token.len()))
+        .max();
+    match end.map(|end| reply.split_at(end)) {
+        Some((reply, rest)) if rest.trim().is_empty() => Ok(reply),
+        _ => Err(Error::invalid(
+            "chat template",
+            format!(
+                "a reply ends with {:?}, but generation stops at {ends:?} only, so the model would never \
+                 learn to stop; see `Tokenizer::stop_at_end_of_turn`",
+                tail(reply.trim_end())
+            ),
+        )),
+    }
+}
+
+fn parting(turn: usize, prompt: &str, text: &str) -> Error {
+    let same = prompt.chars().zip(text.chars()).take_while(|(a, b)| a == b);
+    let (shared, prompt_goes_on) = prompt.split_at(same.map(|(c, _)| c.len_utf8()).sum());
+    Error::invalid(
+        "chat template",
+        format!(
+            "messages[{turn}] is not written as its own prompt begins: after {:?}, the prompt has {:?} and \
+             the conversation {:?}; a turn with reasoning needs `thinking` of the template on",
+            tail(shared),
+            head(prompt_goes_on),
+            head(&text[shared.len()..])
+        ),
+    )
+}
+
+fn head(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
+fn tail(text: &str) -> String {
+    text.chars()
+        .skip(text.chars().count().saturating_sub(SHOWN))
+        .collect()
+}
+
+/// How many characters a message shows of a text.
+const SHOWN: usize = 40;

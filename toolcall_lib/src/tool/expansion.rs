@@ -1,0 +1,110 @@
+//! What `#[tool]` expands to calls of. Not for direct use.
+//!
+//! A macro sees the name of a return type, not what it implements, and an alias hides a `Result`. So the
+//! choice is left to method resolution, which takes the first of: an inherent method, a trait method on the
+//! value, a trait method on a reference to it.
+
+use super::{Tool, shape};
+use crate::error::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::marker::PhantomData;
+
+/// The tool of a function whose arguments are the fields of `P`; `returns` is the schema of its output.
+pub fn tool<P, R, E>(
+    name: &str,
+    function: impl Fn(P) -> std::result::Result<R, E> + Send + Sync + 'static,
+    returns: Option<Value>,
+) -> Result<Tool>
+where
+    P: DeserializeOwned + JsonSchema + 'static,
+    R: Serialize,
+    E: Display,
+{
+    let mut tool = Tool::from_struct(name, function)?;
+    if let Some(returns) = returns {
+        tool.schema.0["function"]["return"] = returns;
+    }
+    Ok(tool)
+}
+
+/// What a function gave; `into_result` takes a `Result` as it is and makes anything else an `Ok`.
+#[derive(Debug)]
+pub struct Returned<T>(pub T);
+
+impl<T, E> Returned<std::result::Result<T, E>> {
+    /// The result itself.
+    pub fn into_result(self) -> std::result::Result<T, E> {
+        self.0
+    }
+}
+
+/// [`Returned::into_result`] of a function that cannot fail.
+pub trait Plain<T> {
+    /// The value as `Ok`.
+    fn into_result(self) -> std::result::Result<T, Infallible>;
+}
+
+impl<T> Plain<T> for Returned<T> {
+    fn into_result(self) -> std::result::Result<T, Infallible> {
+        Ok(self.0)
+    }
+}
+
+/// A return type; `(&ReturnType::<T>::new()).schema(…)` is its schema, with the description of the return
+/// value.
+#[derive(Debug)]
+pub struct ReturnType<T>(PhantomData<T>);
+
+impl<T> ReturnType<T> {
+    /// Stands for the type.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: JsonSchema, E> ReturnType<std::result::Result<T, E>> {
+    /// The schema of what the function returns if it does not fail.
+    pub fn schema(&self, description: Option<&str>) -> Option<Value> {
+        ReturnType::<T>::new().schema_of_known(description)
+    }
+}
+
+impl<T: JsonSchema> ReturnType<T> {
+    /// `None` for a type that contains itself: the model never writes a return value, so the tool is of use
+    /// without.
+    fn schema_of_known(&self, description: Option<&str>) -> Option<Value> {
+        let mut schema = shape::of_return::<T>().ok()?;
+        if let Some(description) = description {
+            schema["description"] = description.into();
+        }
+        Some(schema)
+    }
+}
+
+/// A return type that has a schema.
+pub trait Known {
+    /// The schema.
+    fn schema(&self, description: Option<&str>) -> Option<Value>;
+}
+
+impl<T: JsonSchema> Known for ReturnType<T> {
+    fn schema(&self, description: Option<&str>) -> Option<Value> {
+        self.schema_of_known(description)
+    }
+}
+
+/// A return type without a schema: the tool leaves `return` out, as `get_json_schema` does.
+pub trait Unknown {
+    /// `None`.
+    fn schema(&self, _description: Option<&str>) -> Option<Value> {
+        None
+    }
+}
+
+impl<T> Unknown for &ReturnType<T> {}

@@ -1,0 +1,185 @@
+//! Settings of a training run. Names are those of TRL's `SFTConfig`.
+
+use crate::error::{Error, Result};
+use crate::model::Recompute;
+use crate::optimizer::{AdamWConfig, Schedule};
+use crate::tokens::{LossMode, Overlong, TokenizeConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Which tokens are trained on. TRL: all.
+    pub loss: LossMode,
+    /// Passes over the data.
+    pub num_train_epochs: f64,
+    /// Optimizer steps, instead of epochs.
+    pub max_steps: Option<usize>,
+    /// Conversations that are packed into one tree.
+    pub per_device_train_batch_size: usize,
+    /// Trees per optimizer step.
+    pub gradient_accumulation_steps: usize,
+    /// Peak learning rate. TRL: 2e-5.
+    pub learning_rate: f64,
+    /// How the learning rate moves.
+    pub lr_scheduler_type: Schedule,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_steps: usize,
+    /// Decoupled weight decay, on matrices.
+    pub weight_decay: f64,
+    /// AdamW's decay of the first moment.
+    pub adam_beta1: f64,
+    /// AdamW's decay of the second moment.
+    pub adam_beta2: f64,
+    /// Added to the root of AdamW's second moment.
+    pub adam_epsilon: f64,
+    /// Gradients of a larger norm are scaled down to it; 0 is no limit.
+    pub max_grad_norm: f64,
+    /// Seed of the order of the data.
+    pub seed: u64,
+    /// A new order every epoch; off, the rows come as they stand in the file.
+    pub shuffle: bool,
+    /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
+    pub max_length: Option<usize>,
+    /// What happens to longer ones. TRL truncates without a word.
+    pub overlong: Overlong,
+    /// What is kept for the backward pass.
+    pub recompute: Recompute,
+    /// Steps between evaluations on the validation set, if there is one; none: once an epoch.
+    pub eval_steps: Option<usize>,
+    /// Stop when so many evaluations in a row have not improved the best validation loss.
+    pub early_stopping_patience: Option<usize>,
+    /// Folder for checkpoints that a run can resume from.
+    pub output_dir: Option<PathBuf>,
+    /// Steps between checkpoints; none: only when the run is interrupted.
+    pub save_steps: Option<usize>,
+    /// Checkpoint folder to go on from.
+    pub resume_from_checkpoint: Option<PathBuf>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            loss: LossMode::Assistant,
+            learning_rate: 2e-4,
+            warmup_steps: 5,
+            max_length: None,
+            overlong: Overlong::Error,
+            ..Self::trl()
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The settings that TRL's `SFTConfig()` has, and with them the workflow that this project replaces: loss on all tokens,
+    /// learning rate 2e-5 falling linearly, batches of 8, 3 epochs.
+    pub fn trl() -> Self {
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = AdamWConfig::default();
+        Self {
+            loss: LossMode::All,
+            num_train_epochs: 3.0,
+            max_steps: None,
+            per_device_train_batch_size: 8,
+            gradient_accumulation_steps: 1,
+            learning_rate: 2e-5,
+            lr_scheduler_type: Schedule::Linear,
+            warmup_steps: 0,
+            weight_decay,
+            adam_beta1: beta1,
+            adam_beta2: beta2,
+            adam_epsilon: eps,
+            max_grad_norm: 1.0,
+            seed: 42,
+            shuffle: true,
+            max_length: Some(1024),
+            overlong: Overlong::Truncate,
+            recompute: Recompute::Norms,
+            eval_steps: None,
+            early_stopping_patience: None,
+            output_dir: None,
+            save_steps: None,
+            resume_from_checkpoint: None,
+        }
+    }
+
+    /// These settings with some of them changed, by name.
+    pub fn with(&self, changes: Map<String, Value>) -> Result<Self> {
+        let unreadable = |e: serde_json::Error| Error::invalid("training settings", e);
+        let mut all: Map<String, Value> = serde_json::to_value(self)
+            .and_then(serde_json::from_value)
+            .map_err(unreadable)?;
+        all.extend(changes);
+        serde_json::from_value(Value::Object(all)).map_err(unreadable)
+    }
+
+    /// AdamW's part of the settings.
+    pub fn adamw(&self) -> AdamWConfig {
+        AdamWConfig {
+            beta1: self.adam_beta1,
+            beta2: self.adam_beta2,
+            eps: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+        }
+    }
+
+    /// How conversations become tokens; `longest` is the model's own limit.
+    pub fn tokenize(&self, longest: usize) -> TokenizeConfig {
+        let max_length = Some(self.max_length.map_or(longest, |length| length.min(longest)));
+        TokenizeConfig {
+            mode: self.loss,
+            max_length,
+            overlong: self.overlong,
+        }
+    }
+
+    /// Refuses settings that cannot be trained with.
+    pub(super) fn check(&self) -> Result<()> {
+        let positive = [
+            ("per_device_train_batch_size", self.per_device_train_batch_size),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            ("eval_steps", self.eval_steps.unwrap_or(1)),
+            ("save_steps", self.save_steps.unwrap_or(1)),
+            (
+                "early_stopping_patience",
+                self.early_stopping_patience.unwrap_or(1),
+            ),
+            ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
+        ];
+        if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        let ranges = [
+            (
+                "num_train_epochs",
+                self.num_train_epochs,
+                f64::MIN_POSITIVE,
+                f64::MAX,
+            ),
+            ("learning_rate", self.learning_rate, 0.0, 1.0),
+            ("weight_decay", self.weight_decay, 0.0, f64::MAX),
+            ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
+            ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
+            ("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, f64::MAX),
+            ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
+        ];
+        match ranges
+            .iter()
+            .find(|(_, value, low, high)| !(low..=high).contains(&value))
+        {
+            Some((field, value, low, high)) => Err(Error::invalid(
+                field,
+                format!("{value} is not between {low:e} and {high:e}"),
+            )),
+            None => Ok(()),
+        }
+    }
+}

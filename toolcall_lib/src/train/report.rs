@@ -1,0 +1,86 @@
+//! What a training run tells: a line a step, and all of them at the end.
+
+use crate::checkpoint::write_json;
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What one optimizer step did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Optimizer steps so far, this one included.
+    pub step: usize,
+    /// Optimizer steps of the whole run.
+    pub total_steps: usize,
+    /// Passes over the data so far.
+    pub epoch: f64,
+    /// Mean negative log likelihood of the trained tokens before the step, in nats.
+    pub loss: f64,
+    /// Share of the trained tokens that the model ranks first.
+    pub token_accuracy: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Tokens of the unshared sequences per second.
+    pub tokens_per_second: f64,
+    /// Conversations per second.
+    pub samples_per_second: f64,
+    /// Tokens of the unshared sequences over the tokens that were computed.
+    pub tree_ratio: f64,
+    /// Mean loss on the validation set after the step, where it was evaluated.
+    pub eval_loss: Option<f64>,
+}
+
+/// What a training run did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// Every optimizer step, those before a resume included.
+    pub steps: Vec<StepReport>,
+    /// The run was stopped by the user after the last of `steps`.
+    pub interrupted: bool,
+    /// The validation loss stopped falling.
+    pub stopped_early: bool,
+    /// Wall-clock time of this run.
+    pub seconds: f64,
+    /// Conversations whose sequences were all left out because they are too long.
+    pub rows_left_out: usize,
+}
+
+impl TrainReport {
+    /// Writes `train_report.json` into a model folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join("train_report.json"), self)
+    }
+
+    /// The checkpoint that an interrupted run left in its `output_dir`.
+    pub fn checkpoint(&self, output_dir: &Path) -> PathBuf {
+        output_dir.join(format!("checkpoint-{}", self.steps.len()))
+    }
+}
+
+impl fmt::Display for StepReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            step,
+            total_steps,
+            loss,
+            token_accuracy,
+            grad_norm,
+            learning_rate,
+            ..
+        } = self;
+        write!(
+            f,
+            "step {step:>4}/{total_steps}  loss {loss:.4}  accuracy {token_accuracy:.3}"
+        )?;
+        write!(
+            f,
+            "  grad norm {grad_norm:.2}  lr {learning_rate:.1e}  {:.0} tokens/s",
+            self.tokens_per_second
+        )?;
+        self.eval_loss
+            .map_or(Ok(()), |loss| write!(f, "  validation loss {loss:.4}"))
+    }
+}

@@ -1,0 +1,44 @@
+//! The rotary scaling of Llama 3.1 and later. A GGUF file has it as a tensor of factors, one for each frequency.
+
+use super::Gguf;
+use crate::config::{Llama3RopeScaling, ModelConfig};
+use crate::error::Result;
+
+pub(super) const FACTORS: &str = "rope_freqs.weight";
+
+/// The scaling that gives the factors in the file; `config` is without one.
+///
+/// The largest factor is `factor`; the other three numbers are the same in every Llama 3 that was published.
+pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3RopeScaling>> {
+    if !gguf.content.tensor_infos.contains_key(FACTORS) {
+        return Ok(None);
+    }
+    let mut factors = vec![0.0; config.head_dim / 2];
+    gguf.dequantize(FACTORS, 0, &mut factors)?;
+    let scaling = Llama3RopeScaling {
+        factor: factors.iter().copied().fold(1.0, f32::max).into(),
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    let scaled = ModelConfig {
+        rope_scaling: Some(scaling.clone()),
+        ..config.clone()
+    }
+    .inverse_frequencies();
+    let expected: Vec<f32> = config
+        .inverse_frequencies()
+        .iter()
+        .zip(scaled)
+        .map(|(plain, slow)| plain / slow)
+        .collect();
+    let same = factors
+        .iter()
+        .zip(&expected)
+        .all(|(a, b)| (a - b).abs() <= 1e-3 * b);
+    if same {
+        Ok(Some(scaling))
+    } else {
+        Err(gguf.wrong(FACTORS, "these rotary factors are not those of Llama 3"))
+    }
+}

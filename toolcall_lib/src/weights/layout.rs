@@ -1,0 +1,123 @@
+//! Which tensor stands where in the flat buckets.
+
+use crate::config::ModelConfig;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// One tensor's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Hugging Face name.
+    pub name: String,
+    /// Rows and columns of a matrix (`[out, in]`), or the length of a vector.
+    pub shape: Vec<usize>,
+    /// Index of its bucket: 0 is the embedding, `1..=layers` the blocks, the last the final norm and an untied head.
+    pub bucket: usize,
+    /// First element within the bucket.
+    pub offset: usize,
+}
+
+impl Slot {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True for a tensor without elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its elements within the bucket.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+}
+
+/// The tensors of a model, bucket by bucket, in the order in which they lie in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    slots: Vec<Slot>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Layout {
+    /// The tensors that a model of this config has.
+    pub fn new(config: &ModelConfig) -> Self {
+        let mut layout = Self {
+            slots: Vec::new(),
+            by_name: BTreeMap::new(),
+        };
+        let hidden = config.hidden_size;
+        let (queries, keys) = (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        );
+        layout.push(0, "model.embed_tokens.weight", &[config.vocab_size, hidden]);
+        for layer in 0..config.num_hidden_layers {
+            let mut push = |name: &str, shape: &[usize]| {
+                layout.push(layer + 1, &format!("model.layers.{layer}.{name}"), shape);
+            };
+            push("self_attn.q_proj.weight", &[queries, hidden]);
+            push("self_attn.k_proj.weight", &[keys, hidden]);
+            push("self_attn.v_proj.weight", &[keys, hidden]);
+            push("self_attn.o_proj.weight", &[hidden, queries]);
+            push("mlp.gate_proj.weight", &[config.intermediate_size, hidden]);
+            push("mlp.up_proj.weight", &[config.intermediate_size, hidden]);
+            push("mlp.down_proj.weight", &[hidden, config.intermediate_size]);
+            push("input_layernorm.weight", &[hidden]);
+            push("post_attention_layernorm.weight", &[hidden]);
+            if config.attention_bias {
+                push("self_attn.q_proj.bias", &[queries]);
+                push("self_attn.k_proj.bias", &[keys]);
+                push("self_attn.v_proj.bias", &[keys]);
+            }
+            if config.qk_norm {
+                push("self_attn.q_norm.weight", &[config.head_dim]);
+                push("self_attn.k_norm.weight", &[config.head_dim]);
+            }
+        }
+        let last = config.num_hidden_layers + 1;
+        layout.push(last, "model.norm.weight", &[hidden]);
+        if !config.tie_word_embeddings {
+            layout.push(last, "lm_head.weight", &[config.vocab_size, hidden]);
+        }
+        layout
+    }
+
+    fn push(&mut self, bucket: usize, name: &str, shape: &[usize]) {
+        let offset = self
+            .slots
+            .iter()
+            .filter(|s| s.bucket == bucket)
+            .map(Slot::len)
+            .sum();
+        self.by_name.insert(name.to_string(), self.slots.len());
+        self.slots.push(Slot {
+            name: name.to_string(),
+            shape: shape.to_vec(),
+            bucket,
+            offset,
+        });
+    }
+
+    /// The place of a tensor by its Hugging Face name.
+    pub fn slot(&self, name: &str) -> Option<&Slot> {
+        self.by_name.get(name).map(|&i| &self.slots[i])
+    }
+
+    /// All tensors, in the order in which they lie in memory.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Number of elements of each bucket.
+    pub fn bucket_sizes(&self) -> Vec<usize> {
+        let buckets = self.slots.last().map_or(0, |s| s.bucket + 1);
+        let mut sizes = vec![0; buckets];
+        for slot in &self.slots {
+            sizes[slot.bucket] += slot.len();
+        }
+        sizes
+    }
+}

@@ -1,0 +1,9 @@
+//! Weights from and to a Hugging Face folder: `model.safetensors`, or shards with `model.safetensors.index.json`.
+
+mod files;
+mod read;
+mod write;
+
+pub(super) use files::{INDEX, SINGLE, missing_weights, shards};
+pub use read::read;
+pub use write::save;

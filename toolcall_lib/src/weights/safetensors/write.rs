@@ -1,0 +1,56 @@
+//! Writing.
+
+use crate::error::{Error, Result};
+use crate::weights::Parameters;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Writes all tensors as f32 to `path`. The file appears when it is complete, so that `path` never holds half a model.
+pub fn save(parameters: &Parameters, path: &Path) -> Result<()> {
+    let partial = path.with_extension("safetensors.partial");
+    let saved = header(parameters)
+        .map_err(Error::library(format!("writing {}", path.display())))
+        .and_then(|header| write(&header, parameters, &partial).map_err(Error::io(&partial)))
+        .and_then(|()| std::fs::rename(&partial, path).map_err(Error::io(path)));
+    if saved.is_err() {
+        std::fs::remove_file(&partial).ok();
+    }
+    saved
+}
+
+/// The JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
+fn header(parameters: &Parameters) -> std::result::Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut end = 0;
+    let tensor = |slot: &crate::weights::Slot| {
+        let start = end;
+        end += slot.len() * size_of::<f32>();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: slot.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (slot.name.clone(), info)
+    };
+    let tensors = parameters.layout.slots().iter().map(tensor).collect();
+    let metadata = Metadata::new(Some(HashMap::from([("format".into(), "pt".into())])), tensors)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+fn write(header: &[u8], parameters: &Parameters, path: &Path) -> std::io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header)?;
+    for slot in parameters.layout.slots() {
+        out.write_all(bytemuck::cast_slice(
+            &parameters.buckets[slot.bucket][slot.range()],
+        ))?;
+    }
+    out.flush()?;
+    out.get_ref().sync_all()
+}

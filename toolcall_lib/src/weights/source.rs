@@ -1,0 +1,123 @@
+//! Where a model comes from, and all that is read there.
+
+use super::hub::{Hub, HubId};
+use super::{Parameters, folder, gguf};
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a user names with `--model`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A Hugging Face model folder.
+    Folder(PathBuf),
+    /// A GGUF file.
+    Gguf(PathBuf),
+    /// A model on the hub, such as `Qwen/Qwen3-0.6B` or `Qwen/Qwen3-0.6B@main`.
+    Hub(HubId),
+}
+
+/// A model as it is stored: everything that is needed to run it, train it and save it.
+#[derive(Clone, Debug)]
+pub struct RawModel {
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its weights, as f32.
+    pub parameters: Parameters,
+    /// Text to token ids.
+    pub tokenizer: tokenizers::Tokenizer,
+    /// `tokenizer_config.json`; empty where there is none.
+    pub tokenizer_config: Map<String, Value>,
+    /// The Jinja chat template, where the model has one.
+    pub chat_template: Option<String>,
+    /// `generation_config.json`, where there is one.
+    pub generation_config: Option<Map<String, Value>>,
+    /// Tokens that end a reply, at least one; the first is the one that ends an assistant's turn.
+    pub eos_token_ids: Vec<u32>,
+    /// Where it was read, for people.
+    pub origin: String,
+}
+
+impl ModelSource {
+    /// What `spec` means: a folder or a `.gguf` file that exists, else a hub id `owner/name` or `owner/name@revision`.
+    ///
+    /// # Errors
+    /// Nothing of this name is here and it is not a hub id, or a folder lacks files.
+    pub fn find(spec: &str) -> Result<Self> {
+        let path = Path::new(spec);
+        let is_gguf = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        if path.is_dir() {
+            folder::check(path)?;
+            Ok(Self::Folder(path.to_path_buf()))
+        } else if path.is_file() && is_gguf {
+            Ok(Self::Gguf(path.to_path_buf()))
+        } else if path.exists() {
+            Err(Error::invalid(
+                spec,
+                "is not a model; expected a folder, a .gguf file, or a hub id owner/name",
+            ))
+        } else if let Some(id) = HubId::parse(spec).filter(|_| !is_gguf) {
+            Ok(Self::Hub(id))
+        } else {
+            Err(Error::invalid(
+                spec,
+                "there is no such file or folder, and a hub id has the form owner/name",
+            ))
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) | Self::Gguf(path) => write!(f, "{}", path.display()),
+            Self::Hub(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+/// Reads a model; one on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+pub fn read(source: &ModelSource) -> Result<RawModel> {
+    let model = match source {
+        ModelSource::Folder(path) => folder::read(path)?,
+        ModelSource::Gguf(path) => gguf::read(path)?,
+        ModelSource::Hub(id) => {
+            let folder = Hub::from_env().snapshot(id)?;
+            RawModel {
+                origin: id.to_string(),
+                ..folder::read(&folder)?
+            }
+        }
+    };
+    check(&model)?;
+    Ok(model)
+}
+
+/// What neither a folder nor a GGUF file makes sure of.
+fn check(model: &RawModel) -> Result<()> {
+    let rows = model.config.vocab_size;
+    let outside = model
+        .tokenizer
+        .get_vocab(true)
+        .into_iter()
+        .filter(|&(_, id)| id as usize >= rows)
+        .max_by_key(|t| t.1);
+    if let Some((token, id)) = outside {
+        let problem = format!(
+            "the tokenizer has the token `{token}` with id {id}, but the model has only {rows} embeddings"
+        );
+        return Err(Error::invalid(&model.origin, problem));
+    }
+    if model.eos_token_ids.is_empty() {
+        let advice = "name it as eos_token_id in generation_config.json";
+        return Err(Error::invalid(
+            &model.origin,
+            format!("does not say which token ends a reply; {advice}"),
+        ));
+    }
+    Ok(())
+}

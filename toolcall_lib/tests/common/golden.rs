@@ -1,0 +1,129 @@
+//! Reads the reference files that the scripts in `scripts/golden` make.
+
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use toolcall_lib::config::ModelConfig;
+use toolcall_lib::model::Decoder;
+use toolcall_lib::tokens::Sequence;
+use toolcall_lib::weights;
+
+/// The tensors of a reference file, as f32.
+pub fn tensors(path: &Path) -> HashMap<String, Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |name: &str| -> Vec<f32> {
+        let view = file.tensor(name).unwrap();
+        match view.dtype() {
+            Dtype::F32 => view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+                .collect(),
+            Dtype::I64 => view
+                .data()
+                .chunks_exact(8)
+                .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32)
+                .collect(),
+            other => panic!("{name} is {other:?}"),
+        }
+    };
+    file.names()
+        .into_iter()
+        .map(|name| (name.to_string(), numbers(name)))
+        .collect()
+}
+
+/// Fails if an element is off by more than `tolerance` of the largest one.
+pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), want.len(), "{what}: length");
+    let scale = want.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!(
+            (got - want).abs() <= tolerance * scale,
+            "{what}: element {i} is {got}, not {want} (largest {scale})"
+        );
+    }
+}
+
+/// A tiny model and what PyTorch computes with it.
+pub struct Golden {
+    folder: PathBuf,
+    json: Value,
+    tensors: HashMap<String, Vec<f32>>,
+}
+
+impl Golden {
+    pub fn model(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden/models")
+            .join(name);
+        let json = serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let tensors = tensors(&folder.join("reference.safetensors"));
+        Self {
+            folder,
+            json,
+            tensors,
+        }
+    }
+
+    pub fn decoder(&self) -> Decoder {
+        let path = self.folder.join("config.json");
+        let json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let config = ModelConfig::from_json(&json, &path).unwrap();
+        let parameters = weights::safetensors::read(&self.folder, &config).unwrap();
+        Decoder::new(config, parameters).unwrap()
+    }
+
+    pub fn sequences(&self) -> Vec<Sequence> {
+        let sequence = |s: &Value| Sequence {
+            ids: ids(&s["ids"]),
+            trained: ids(&s["trained"]).into_iter().map(|t| t == 1).collect(),
+        };
+        self.json["sequences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(sequence)
+            .collect()
+    }
+
+    pub fn number(&self, key: &str) -> f64 {
+        self.json[key].as_f64().unwrap()
+    }
+
+    pub fn tensor(&self, name: &str) -> Vec<f32> {
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("no tensor {name}"))
+            .clone()
+    }
+
+    pub fn training(&self, key: &str) -> Vec<f64> {
+        self.json["training"][key]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_f64().unwrap())
+            .collect()
+    }
+
+    pub fn generations(&self) -> Vec<(Vec<u32>, Vec<u32>)> {
+        let pair = |g: &Value| (ids(&g["prompt"]), ids(&g["tokens"]));
+        self.json["generation"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(pair)
+            .collect()
+    }
+}
+
+fn ids(list: &Value) -> Vec<u32> {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap() as u32)
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! What several test modules need.
+
+pub mod golden;
+pub mod tiny_model;
+pub mod tiny_tokenizer;

@@ -1,0 +1,316 @@
+//! Scores of scripted answers: every kind of mistake, dialogues with tool answers fed back, and the JSON
+//! form.
+
+use serde_json::{Value, json};
+use toolcall_lib::evaluate::{Evaluation, MistakeKind, Score, evaluate_answers};
+use toolcall_lib::{Conversation, Message, Result, ToolCall, ToolSchema};
+
+fn tools() -> Vec<ToolSchema> {
+    let tool = |name: &str, argument: &str, kind: &str| {
+        let properties = json!({argument: {"type": kind, "description": "An argument."}});
+        let parameters = json!({"type": "object", "properties": properties, "required": [argument]});
+        ToolSchema(json!({"type": "function", "function":
+            {"name": name, "description": "A tool.", "parameters": parameters}}))
+    };
+    vec![
+        tool("start_timer", "duration", "integer"),
+        tool("create_reminder", "note", "string"),
+    ]
+}
+
+/// A call is written `name {json}`; everything else is words.
+fn assistant(text: &str) -> Message {
+    let call = text.split_once(' ').and_then(|(name, arguments)| {
+        Some(ToolCall {
+            name: name.into(),
+            arguments: serde_json::from_str(arguments).ok()?,
+        })
+    });
+    let content = if call.is_some() { "" } else { text };
+    Message {
+        tool_calls: call.into_iter().collect(),
+        ..Message::assistant(content)
+    }
+}
+
+fn row(user: &str, turns: &[&str]) -> Conversation {
+    let mut messages = vec![Message::user(user)];
+    for turn in turns {
+        let turn = match turn.split_once(": ") {
+            Some(("user", text)) => Message::user(text),
+            Some(("tool", text)) => Message::tool("start_timer", text),
+            _ => assistant(turn),
+        };
+        messages.push(turn);
+    }
+    Conversation {
+        messages,
+        tools: tools(),
+    }
+}
+
+fn call(name: &str, arguments: Value) -> String {
+    format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>")
+}
+
+fn timer(duration: u32) -> String {
+    call("start_timer", json!({"duration": duration}))
+}
+
+/// Evaluates with an answer for each prompt, in order.
+fn evaluate(rows: &[Conversation], answers: &[&str]) -> Evaluation {
+    let mut answers = answers.iter();
+    let answer =
+        |_: &[Message], _: &[ToolSchema]| Ok(Some(answers.next().expect("one answer a prompt").to_string()));
+    let evaluation = evaluate_answers(rows, true, answer, |_| ()).unwrap();
+    assert_eq!(answers.next(), None, "every answer is asked for");
+    evaluation
+}
+
+fn score(count: usize, total: usize) -> Score {
+    Score { count, total }
+}
+
+const TIMER: &str = r#"start_timer {"duration": 300}"#;
+
+#[test]
+fn a_dialogue_that_goes_as_the_row_does_is_right() {
+    let row = row(
+        "Five minutes, please.",
+        &[
+            TIMER,
+            "tool: 300",
+            "Timer set.",
+            "user: And a reminder?",
+            "Of what?",
+        ],
+    );
+    let mut prompts = Vec::new();
+    let mut answers = [timer(300), "Done!".into(), "What shall I remind you of?".into()].into_iter();
+    let evaluation = evaluate_answers(
+        std::slice::from_ref(&row),
+        true,
+        |messages, tools| {
+            prompts.push((messages.to_vec(), tools.len()));
+            Ok(answers.next())
+        },
+        |_| (),
+    )
+    .unwrap();
+    assert_eq!(evaluation.conversation_flow, score(1, 1));
+    assert_eq!(
+        (evaluation.tool_selection, evaluation.arguments_exact),
+        (score(1, 1), score(1, 1))
+    );
+    assert_eq!(
+        (evaluation.format_compliance, evaluation.over_calls),
+        (score(1, 1), score(0, 0))
+    );
+    let expected: Vec<_> = [1, 3, 5].map(|end| (row.messages[..end].to_vec(), 2)).to_vec();
+    assert_eq!(
+        prompts, expected,
+        "the row's own messages, tool answer included, stand before each turn"
+    );
+}
+
+#[test]
+fn each_kind_of_mistake_is_named_and_counted() {
+    let rows = [
+        row("right", &[TIMER]),
+        row("wrong argument", &[TIMER]),
+        row("wrong type", &[TIMER]),
+        row("wrong tool", &[TIMER]),
+        row("unknown tool", &[TIMER]),
+        row("words", &[TIMER]),
+        row("malformed", &[TIMER]),
+        row("twice", &[TIMER]),
+        row("no tool fits", &["I cannot do that."]),
+        row("no tool fits, but", &["I cannot do that."]),
+        row("no tool fits, half a call", &["I cannot do that."]),
+        row("no tool fits, silence", &["I cannot do that."]),
+    ];
+    let evaluation = evaluate(
+        &rows,
+        &[
+            &timer(300),
+            &timer(5),
+            &call("start_timer", json!({"duration": "300"})),
+            &call("create_reminder", json!({"note": "x"})),
+            &call("set_timer", json!({"duration": 300})),
+            "Sure!",
+            "<tool_call>{\"name\": \"start_timer\"",
+            &format!("{}\n{}", timer(300), timer(300)),
+            "Sorry, no.",
+            &timer(1),
+            "<tool_call>",
+            "<think>Hm.</think>",
+        ],
+    );
+    let kinds: Vec<(usize, MistakeKind)> = evaluation.mistakes.iter().map(|m| (m.row, m.kind)).collect();
+    use MistakeKind::*;
+    let expected = [
+        (1, WrongArguments),
+        (2, WrongArguments),
+        (3, WrongTool),
+        (4, WrongTool),
+        (5, NoCall),
+        (6, Malformed),
+        (7, WrongTool),
+        (9, OverCall),
+        (10, OverCall),
+        (11, Empty),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(evaluation.rows, 12);
+    assert_eq!(evaluation.tool_selection, score(3, 8));
+    assert_eq!(evaluation.arguments_exact, score(1, 8));
+    assert_eq!(evaluation.over_calls, score(2, 4));
+    assert_eq!(evaluation.exact, score(2, 12));
+    assert_eq!(evaluation.conversation_flow, score(2, 12));
+    // Attempts are all but rows 5, 8 and 11; of those, 2 has a wrong type, 4 an unknown tool, 6 and 10 cannot
+    // be read.
+    assert_eq!(evaluation.format_compliance, score(5, 9));
+}
+
+#[test]
+fn calls_of_one_turn_may_come_in_any_order() {
+    let mut both = row("Both.", &[TIMER]);
+    both.messages[1]
+        .tool_calls
+        .extend(assistant(r#"create_reminder {"note": "Tea"}"#).tool_calls);
+    let reminder = call("create_reminder", json!({"note": "Tea"}));
+    let evaluation = evaluate(
+        &[both.clone(), both],
+        &[&format!("{reminder}\n{}", timer(300)), &timer(300)],
+    );
+    assert_eq!(
+        (evaluation.tool_selection, evaluation.arguments_exact),
+        (score(1, 2), score(1, 2))
+    );
+}
+
+#[test]
+fn strings_count_as_loosely_equal_when_only_their_spelling_differs() {
+    let tea = row("Tea.", &[r#"create_reminder {"note": "Make tea"}"#]);
+    let evaluation = evaluate(&[tea], &[&call("create_reminder", json!({"note": "make tea."}))]);
+    assert_eq!(
+        (evaluation.arguments_exact, evaluation.arguments_loose),
+        (score(0, 1), score(1, 1))
+    );
+    assert_eq!(evaluation.mistakes[0].kind, MistakeKind::WrongArguments);
+}
+
+#[test]
+fn a_dialogue_ends_at_its_first_mistake() {
+    let turns = [
+        TIMER,
+        "tool: 300",
+        "Timer set.",
+        "user: Remind me of tea.",
+        r#"create_reminder {"note": "tea"}"#,
+    ];
+    let rows = [
+        row("Five minutes.", &turns),
+        row("Five minutes.", &turns),
+        row("Five minutes.", &turns),
+    ];
+    let evaluation = evaluate(
+        &rows,
+        &[
+            &timer(60), // wrong at once: nothing more is asked
+            &timer(300),
+            &timer(300), // calls again instead of saying so
+            &timer(300),
+            "Set.",
+            &call("create_reminder", json!({"note": "coffee"})),
+        ],
+    );
+    assert_eq!(evaluation.conversation_flow, score(0, 3));
+    assert_eq!(evaluation.arguments_exact, score(2, 3));
+    assert_eq!(evaluation.exact, score(2, 3));
+    let mistakes: Vec<(usize, usize, MistakeKind)> = evaluation
+        .mistakes
+        .iter()
+        .map(|m| (m.row, m.turn, m.kind))
+        .collect();
+    use MistakeKind::*;
+    assert_eq!(
+        mistakes,
+        [(0, 0, WrongArguments), (1, 1, OverCall), (2, 2, WrongArguments)]
+    );
+    let last = &evaluation.mistakes[2];
+    assert_eq!(last.user, "Remind me of tea.");
+    assert_eq!(
+        (&*last.expected, &*last.got),
+        (
+            r#"create_reminder(note="tea")"#,
+            r#"create_reminder(note="coffee")"#
+        )
+    );
+}
+
+#[test]
+fn without_whole_dialogue_only_first_turns_are_asked() {
+    let rows = [row("Five minutes.", &[TIMER, "tool: 300", "Timer set."])];
+    let evaluation = evaluate_answers(&rows, false, |_, _| Ok(Some(timer(300))), |_| ()).unwrap();
+    assert_eq!(
+        (evaluation.exact, evaluation.conversation_flow),
+        (score(1, 1), score(0, 0))
+    );
+}
+
+#[test]
+fn no_rows_give_rates_that_are_numbers() {
+    let evaluation = evaluate(&[], &[]);
+    assert!(evaluation.scores().iter().all(|(_, score)| score.rate() == 0.0));
+}
+
+#[test]
+fn when_answers_end_the_rows_that_are_done_are_scored() {
+    let rows = vec![row("Five minutes.", &[TIMER, "tool: 300", "Timer set."]); 5];
+    let mut answers = [timer(300), "Set.".into(), timer(300)].into_iter();
+    let mut seen = Vec::new();
+    let evaluation = evaluate_answers(
+        &rows,
+        true,
+        |_, _| Ok(answers.next()),
+        |so_far| seen.push(so_far.rows),
+    )
+    .unwrap();
+    assert_eq!((evaluation.rows, evaluation.exact), (1, score(1, 1)));
+    assert_eq!((evaluation.format_compliance, seen), (score(1, 1), vec![1]));
+}
+
+#[test]
+fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
+    let rows = [row("Hello", &["Hi."]), row("Anyone?", &[])];
+    let never = |_: &[Message], _: &[ToolSchema]| -> Result<Option<String>> { panic!("asked") };
+    let error = evaluate_answers(&rows, true, never, |_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("row 1: has no assistant turn"), "{error}");
+}
+
+#[test]
+fn the_json_form_has_rates_counts_and_mistakes() {
+    let rows = [
+        row("Five minutes.", &[TIMER]),
+        row("Hello", &["Hi."]),
+        row("Hello", &["Hi."]),
+    ];
+    let evaluation = evaluate(&rows, &[&timer(300), "Hello!", &timer(1)]);
+    let expected = json!({
+        "rows": 3, "rows_with_call": 1, "rows_without_call": 2,
+        "tool_selection": 1.0, "arguments_exact": 1.0, "arguments_loose": 1.0, "format_compliance": 1.0,
+        "conversation_flow": 2.0 / 3.0, "over_calls": 0.5, "exact": 2.0 / 3.0,
+        "mistakes": [{"row": 2, "turn": 0, "kind": "over_call", "user": "Hello", "expected": "Hi.",
+            "got": "start_timer(duration=1)"}],
+        "counts": {
+            "tool_selection": {"count": 1, "total": 1}, "arguments_exact": {"count": 1, "total": 1},
+            "arguments_loose": {"count": 1, "total": 1}, "format_compliance": {"count": 2, "total": 2},
+            "conversation_flow": {"count": 2, "total": 3}, "over_calls": {"count": 1, "total": 2},
+            "exact": {"count": 2, "total": 3}
+        }
+    });
+    assert_eq!(serde_json::to_value(&evaluation).unwrap(), expected);
+}

@@ -1,0 +1,189 @@
+//! A server that speaks as much of the hub's HTTP API as a download needs.
+
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Result, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub const REPO: &str = "someone/tiny";
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub path: String,
+    pub range: Option<String>,
+    pub authorization: Option<String>,
+}
+
+/// What the server has, and how it misbehaves.
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, Vec<u8>>,
+    requests: Vec<Request>,
+    cuts: usize,
+    refusal: Option<u16>,
+}
+
+/// A repository `someone/tiny` with one commit, on a free port of this machine.
+#[derive(Clone)]
+pub struct Server {
+    pub endpoint: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Server {
+    pub fn start(files: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let files = files
+            .into_iter()
+            .map(|(name, bytes)| (name.to_string(), bytes))
+            .collect();
+        let server = Self {
+            endpoint,
+            state: Arc::new(Mutex::new(State {
+                files,
+                ..State::default()
+            })),
+        };
+        let answering = server.clone();
+        std::thread::spawn(move || {
+            listener
+                .incoming()
+                .flatten()
+                .for_each(|stream| answering.answer(stream).unwrap_or_default())
+        });
+        server
+    }
+
+    /// Breaks off the next `n` answers that hold weights, half way.
+    pub fn cut(&self, n: usize) {
+        self.state.lock().unwrap().cuts = n;
+    }
+
+    /// Answers everything with a status.
+    pub fn refuse(&self, status: u16) {
+        self.state.lock().unwrap().refusal = Some(status);
+    }
+
+    /// What was asked since the last call.
+    pub fn requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+
+    fn answer(&self, stream: TcpStream) -> Result<()> {
+        let request = read(&stream)?;
+        let mut state = self.state.lock().unwrap();
+        state.requests.push(request.clone());
+        let files = format!("/{REPO}/resolve/{COMMIT}/");
+        let info = [
+            format!("/api/models/{REPO}/revision/main"),
+            format!("/api/models/{REPO}/revision/{COMMIT}"),
+        ];
+        if let Some(status) = state.refusal {
+            return write(&stream, status, &[], b"", 0);
+        }
+        if info.contains(&request.path) {
+            let siblings: Vec<_> = state
+                .files
+                .keys()
+                .map(|name| json!({"rfilename": name}))
+                .collect();
+            let body = json!({"sha": COMMIT, "siblings": siblings}).to_string();
+            return write(&stream, 200, &[], body.as_bytes(), body.len());
+        }
+        let (name, stored) = match (
+            request.path.strip_prefix(&files),
+            request.path.strip_prefix("/storage/"),
+        ) {
+            (Some(name), _) => (name, false),
+            (_, Some(name)) => (name, true),
+            _ => return write(&stream, 404, &[], b"", 0),
+        };
+        let Some(bytes) = state.files.get(name).cloned() else {
+            return write(&stream, 404, &[], b"", 0);
+        };
+        let etag = format!("\"{name}-{}\"", bytes.len());
+        let large = name.ends_with(".safetensors");
+        if large && !stored {
+            // Large files live elsewhere, as on the hub.
+            let place = format!("{}/storage/{name}", self.endpoint);
+            let headers = [
+                ("Location", place),
+                ("x-linked-etag", etag),
+                ("x-repo-commit", COMMIT.into()),
+            ];
+            return write(&stream, 302, &headers, b"", 0);
+        }
+        let (start, end) = wanted(&request, bytes.len());
+        let body = &bytes[start..end];
+        let broken = large && body.len() > 1 && state.cuts > 0;
+        state.cuts -= usize::from(broken);
+        let sent = if broken { &body[..body.len() / 2] } else { body };
+        let content = format!("bytes {start}-{}/{}", end - 1, bytes.len());
+        let headers = [
+            ("Content-Range", content),
+            ("ETag", etag),
+            ("x-repo-commit", COMMIT.into()),
+        ];
+        write(&stream, 206, &headers, sent, body.len())
+    }
+}
+
+/// The bytes that `Range: bytes=FIRST-LAST` or `bytes=FIRST-` asks for.
+fn wanted(request: &Request, length: usize) -> (usize, usize) {
+    let range = request
+        .range
+        .as_deref()
+        .unwrap_or("bytes=0-")
+        .trim_start_matches("bytes=");
+    let (first, last) = range.split_once('-').unwrap();
+    (
+        first.parse().unwrap(),
+        last.parse().map_or(length, |last: usize| length.min(last + 1)),
+    )
+}
+
+fn read(stream: &TcpStream) -> Result<Request> {
+    let lines: Vec<String> = BufReader::new(stream)
+        .lines()
+        .map_while(|line| line.ok().filter(|line| !line.is_empty()))
+        .collect();
+    let headers: Vec<_> = lines.iter().filter_map(|line| line.split_once(": ")).collect();
+    let header = |name: &str| {
+        headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.to_string())
+    };
+    let path = lines
+        .first()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap_or_default()
+        .to_string();
+    Ok(Request {
+        path,
+        range: header("range"),
+        authorization: header("authorization"),
+    })
+}
+
+fn write(
+    mut stream: &TcpStream,
+    status: u16,
+    headers: &[(&str, String)],
+    body: &[u8],
+    length: usize,
+) -> Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 {status} Status\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    )?;
+    headers
+        .iter()
+        .try_for_each(|(name, value)| write!(stream, "{name}: {value}\r\n"))?;
+    stream.write_all(b"\r\n")?;
+    stream.write_all(body)
+}

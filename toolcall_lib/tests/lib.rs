@@ -1,0 +1,19 @@
+//! All integration tests, in one binary.
+
+// What serves a test may fail as a test does; clippy knows it only of functions that are tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+mod data;
+mod evaluate;
+mod hub;
+mod loading;
+mod model;
+mod reply;
+mod show;
+mod synthetic;
+mod template;
+mod tokenizer;
+mod tokens;
+mod tool;
+mod train;

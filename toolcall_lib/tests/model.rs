@@ -1,0 +1,223 @@
+//! The decoder, its gradients and AdamW against PyTorch (`scripts/golden/models.py`), and the ops against theirs.
+
+use crate::common::golden::{Golden, assert_close};
+use toolcall_lib::batch::TreeBatch;
+use toolcall_lib::model::{Decoder, KvCache, Recompute, Workspace};
+use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
+use toolcall_lib::tokens::Sequence;
+use toolcall_lib::weights::Parameters;
+
+const MODELS: [&str; 4] = ["qwen3", "qwen2", "llama", "llama_untied"];
+
+fn pack(sequences: &[Sequence]) -> TreeBatch {
+    TreeBatch::pack(&sequences.iter().collect::<Vec<_>>())
+}
+
+/// Gradient of the mean loss over `batches`.
+fn gradients(decoder: &Decoder, batches: &[TreeBatch], recompute: Recompute) -> (f64, Parameters) {
+    let mut gradients = Parameters::zeros(decoder.parameters.layout.clone());
+    let mut workspace = Workspace::new(recompute);
+    let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
+    let loss = |batch| {
+        decoder
+            .loss_and_gradients(batch, &mut gradients, &mut workspace)
+            .unwrap()
+            .loss
+    };
+    let sum: f64 = batches.iter().map(loss).sum();
+    gradients
+        .buckets
+        .iter_mut()
+        .flatten()
+        .for_each(|g| *g /= tokens as f32);
+    (sum / tokens, gradients)
+}
+
+fn assert_same_gradients(a: &Parameters, b: &Parameters) {
+    let difference: f64 = a
+        .buckets
+        .iter()
+        .flatten()
+        .zip(b.buckets.iter().flatten())
+        .map(|(a, b)| f64::from(a - b).powi(2))
+        .sum();
+    assert!(
+        difference.sqrt() <= 1e-5 * norm(a),
+        "gradients differ by {} of {}",
+        difference.sqrt(),
+        norm(a)
+    );
+}
+
+#[test]
+fn logits_match_pytorch() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let decoder = golden.decoder();
+        for i in 0..2 {
+            let logits = decoder.logits(&golden.sequences()[i].ids).unwrap();
+            assert_close(
+                &format!("{name} logits.{i}"),
+                &logits,
+                &golden.tensor(&format!("logits.{i}")),
+                1e-5,
+            );
+        }
+    }
+}
+
+#[test]
+fn loss_and_every_gradient_match_pytorch() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let decoder = golden.decoder();
+        let batch = pack(&golden.sequences());
+        assert!(
+            batch.ids.len() < batch.sequence_tokens,
+            "{name}: the reference shares prefixes"
+        );
+        let (loss, gradients) = gradients(&decoder, &[batch], Recompute::Norms);
+        assert!((loss - golden.number("loss")).abs() < 1e-6, "{name}: loss {loss}");
+        assert!(
+            (norm(&gradients) / golden.number("grad_norm") - 1.0).abs() < 1e-5,
+            "{name}: gradient norm"
+        );
+        for slot in decoder.parameters.layout.slots() {
+            let (got, want) = (
+                gradients.get(&slot.name).unwrap(),
+                golden.tensor(&format!("grad.{}", slot.name)),
+            );
+            assert!(
+                got.iter().any(|&g| g != 0.0),
+                "{name}: {} gets no gradient",
+                slot.name
+            );
+            assert_close(&format!("{name} {}", slot.name), got, &want, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn shared_equals_unshared_equals_one_sequence_at_a_time() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let (decoder, sequences) = (golden.decoder(), golden.sequences());
+        let (loss, shared) = gradients(&decoder, &[pack(&sequences)], Recompute::Norms);
+        let alone: Vec<TreeBatch> = sequences.iter().map(|s| pack(std::slice::from_ref(s))).collect();
+        let (loss_alone, separate) = gradients(&decoder, &alone, Recompute::Norms);
+        assert!(
+            (loss / loss_alone - 1.0).abs() < 1e-6,
+            "{name}: {loss} and {loss_alone}"
+        );
+        assert_same_gradients(&shared, &separate);
+        let halves: Vec<TreeBatch> = sequences.chunks(3).map(pack).collect();
+        assert_same_gradients(&shared, &gradients(&decoder, &halves, Recompute::Norms).1);
+        let mut reversed = sequences;
+        reversed.reverse();
+        assert_same_gradients(
+            &shared,
+            &gradients(&decoder, &[pack(&reversed)], Recompute::Norms).1,
+        );
+    }
+}
+
+#[test]
+fn recomputed_blocks_give_bit_identical_gradients() {
+    let golden = Golden::model("qwen3");
+    let (decoder, batch) = (golden.decoder(), [pack(&golden.sequences())]);
+    let kept = gradients(&decoder, &batch, Recompute::Norms);
+    let recomputed = gradients(&decoder, &batch, Recompute::Block);
+    assert_eq!((kept.0, kept.1.buckets), (recomputed.0, recomputed.1.buckets));
+}
+
+#[test]
+fn ten_adamw_steps_match_pytorch() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let mut decoder = golden.decoder();
+        let batch = pack(&golden.sequences());
+        let (tokens, mut workspace) = (batch.trained_tokens(), Workspace::default());
+        let settings = AdamWConfig {
+            weight_decay: 0.1,
+            ..AdamWConfig::default()
+        };
+        let mut optimizer = AdamW::new(settings, &decoder.parameters);
+        let mut gradients = Parameters::zeros(decoder.parameters.layout.clone());
+        let peak = golden.training("learning_rates").into_iter().fold(0.0, f64::max);
+        for step in 0..10 {
+            let sum = decoder
+                .loss_and_gradients(&batch, &mut gradients, &mut workspace)
+                .unwrap();
+            let grad_norm = norm(&gradients) / tokens;
+            let learning_rate = peak * Schedule::Linear.factor(step, 2, 10);
+            let near = |what: &str, got: f64, tolerance: f64| {
+                let want = golden.training(what)[step];
+                assert!(
+                    (got - want).abs() <= tolerance * want.abs().max(1e-3),
+                    "{name} step {step} {what}: {got}, not {want}"
+                );
+            };
+            near("losses", sum.loss / tokens, 2e-5);
+            near("correct", sum.correct, 0.0);
+            near("grad_norms", grad_norm, 1e-4);
+            near("learning_rates", learning_rate, 1e-9);
+            let scale = clip_coefficient(grad_norm, 1.0) / tokens;
+            optimizer.step(&mut decoder.parameters, &mut gradients, scale, learning_rate);
+        }
+        for slot in decoder.parameters.layout.slots() {
+            let got = decoder.parameters.get(&slot.name).unwrap();
+            assert_close(
+                &format!("{name} {}", slot.name),
+                got,
+                &golden.tensor(&format!("final.{}", slot.name)),
+                1e-3,
+            );
+        }
+    }
+}
+
+#[test]
+fn greedy_tokens_match_pytorch_with_and_without_cache() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let decoder = golden.decoder();
+        for (prompt, tokens) in golden.generations() {
+            let (mut cache, mut workspace) = (KvCache::default(), Workspace::default());
+            let (mut cached, mut new) = (Vec::new(), prompt.clone());
+            for _ in 0..tokens.len() {
+                let logits = decoder.next_logits(&new, &mut cache, &mut workspace).unwrap();
+                let whole = decoder.logits(&[&prompt[..], &cached[..]].concat()).unwrap();
+                assert_close(
+                    "cached logits",
+                    &logits,
+                    &whole[whole.len() - logits.len()..],
+                    1e-5,
+                );
+                let best = logits
+                    .iter()
+                    .enumerate()
+                    .max_by(|a, b| a.1.total_cmp(b.1))
+                    .unwrap()
+                    .0 as u32;
+                cached.push(best);
+                new = vec![best];
+            }
+            assert_eq!(cached, tokens, "{name}");
+        }
+    }
+}
+
+#[test]
+fn ids_outside_the_vocabulary_and_too_long_sequences_are_refused() {
+    let decoder = Golden::model("llama").decoder();
+    let error = decoder.logits(&[1, 64]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "token id: 64 is not in the model's vocabulary of 64; is this its tokenizer?"
+    );
+    let error = decoder.logits(&[0; 257]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "max_position_embeddings: 257 tokens; the model was made for at most 256"
+    );
+}

@@ -1,0 +1,285 @@
+//! The whole road with a tiny model: train, save, load, generate.
+
+use crate::common::tiny_model::tiny_model;
+use serde_json::json;
+use signal_hook::consts::SIGINT;
+use std::fs;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::tokens::LossMode;
+use toolcall_lib::train::{TrainConfig, TrainReport, train, train_validated};
+use toolcall_lib::{
+    Conversation, GenerateConfig, Message, Model, ToolCall, ToolSchema, generate, load, reply, save,
+};
+
+fn timer() -> ToolSchema {
+    let duration = json!({"type": "integer", "description": "Seconds."});
+    let parameters =
+        json!({"type": "object", "properties": {"duration": duration}, "required": ["duration"]});
+    let function = json!({"name": "start_timer", "description": "Starts a timer.", "parameters": parameters});
+    ToolSchema::new(json!({"type": "function", "function": function})).unwrap()
+}
+
+fn call(seconds: u64) -> ToolCall {
+    let arguments = json!({"duration": seconds}).as_object().unwrap().clone();
+    ToolCall {
+        name: "start_timer".to_string(),
+        arguments,
+    }
+}
+
+/// Timers of 1 to `rows` minutes.
+fn timers(rows: u64) -> Dataset {
+    let conversation = |minutes: u64| Conversation {
+        messages: vec![
+            Message::user(format!("Set a timer for {minutes} minutes.")),
+            Message::assistant_calls(vec![call(60 * minutes)]),
+            Message::tool("start_timer", "ok"),
+            Message::assistant(format!("Timer set for {minutes} minutes.")),
+        ],
+        tools: vec![timer()],
+    };
+    (1..=rows).map(conversation).collect::<Vec<_>>().into()
+}
+
+fn config(steps: usize) -> TrainConfig {
+    TrainConfig {
+        max_steps: Some(steps),
+        learning_rate: 3e-3,
+        per_device_train_batch_size: 4,
+        ..TrainConfig::default()
+    }
+}
+
+fn losses(report: &TrainReport) -> Vec<f64> {
+    report.steps.iter().map(|step| step.loss).collect()
+}
+
+fn weights(model: &Model) -> &[Vec<f32>] {
+    &model.decoder.parameters.buckets
+}
+
+#[test]
+fn a_model_that_has_learned_two_rows_calls_the_tool_after_saving_and_loading() {
+    let (mut model, data) = (tiny_model(), timers(2));
+    let settings = TrainConfig {
+        learning_rate: 1e-2,
+        ..config(250)
+    };
+    let report = train(&mut model, &data, &settings, |_| {}).unwrap();
+    let last = report.steps.last().unwrap();
+    assert!(last.loss < 0.02 && last.token_accuracy == 1.0, "{last:?}");
+    assert!(
+        report.steps[0].tree_ratio > 3.0,
+        "two turns of two rows share most tokens"
+    );
+
+    let folder = tempfile::tempdir().unwrap().path().join("tuned");
+    save(&model, &folder).unwrap();
+    let loaded = load(folder.to_str().unwrap()).unwrap();
+    assert_eq!(weights(&loaded), weights(&model));
+    assert_eq!(loaded.decoder.config, model.decoder.config);
+    for (row, seconds) in data.rows.iter().zip([60, 120]) {
+        let answer = generate(
+            &loaded,
+            &row.messages[..1],
+            &row.tools,
+            &GenerateConfig::default(),
+        )
+        .unwrap();
+        assert!(answer.finished);
+        assert_eq!(
+            reply::parse(&answer.text).tool_calls,
+            [call(seconds)],
+            "{}",
+            answer.text
+        );
+        let after = generate(
+            &loaded,
+            &row.messages[..3],
+            &row.tools,
+            &GenerateConfig::default(),
+        )
+        .unwrap();
+        assert_eq!(after.text, row.messages[3].content);
+    }
+}
+
+#[test]
+fn a_resumed_run_is_bit_identical() {
+    let data = timers(6);
+    let folder = tempfile::tempdir().unwrap();
+    let whole = TrainConfig {
+        save_steps: Some(3),
+        output_dir: Some(folder.path().into()),
+        ..config(7)
+    };
+    let mut straight = tiny_model();
+    let report = train(&mut straight, &data, &whole, |_| {}).unwrap();
+    let mut resumed = tiny_model();
+    let rest = TrainConfig {
+        resume_from_checkpoint: Some(folder.path().join("checkpoint-3")),
+        ..config(7)
+    };
+    let mut seen = Vec::new();
+    let again = train(&mut resumed, &data, &rest, |step| seen.push(step.step)).unwrap();
+    assert_eq!(seen, [4, 5, 6, 7]);
+    assert_eq!(losses(&report), losses(&again));
+    assert!(weights(&straight) == weights(&resumed));
+}
+
+#[test]
+fn accumulated_batches_equal_one_large_batch() {
+    let run = |batch, accumulation| {
+        let mut model = tiny_model();
+        let config = TrainConfig {
+            per_device_train_batch_size: batch,
+            gradient_accumulation_steps: accumulation,
+            ..config(5)
+        };
+        let report = train(&mut model, &timers(10), &config, |_| {}).unwrap();
+        report
+            .steps
+            .iter()
+            .flat_map(|step| [step.loss, step.grad_norm])
+            .collect::<Vec<f64>>()
+    };
+    for (one, many) in run(8, 1).into_iter().zip(run(2, 4)) {
+        assert!((one / many - 1.0).abs() < 1e-4, "{one} and {many}");
+    }
+}
+
+#[test]
+fn every_loss_mode_learns() {
+    for loss in [
+        LossMode::Assistant,
+        LossMode::Last,
+        LossMode::All,
+        LossMode::Completion,
+    ] {
+        let report = train(
+            &mut tiny_model(),
+            &timers(4),
+            &TrainConfig { loss, ..config(12) },
+            |_| {},
+        )
+        .unwrap();
+        assert!(
+            report.steps[11].loss < 0.8 * report.steps[0].loss,
+            "{loss:?}: {:?}",
+            losses(&report)
+        );
+    }
+}
+
+#[test]
+fn validation_is_measured_and_stops_a_run_that_gets_no_better() {
+    let settings = TrainConfig {
+        eval_steps: Some(2),
+        early_stopping_patience: Some(2),
+        learning_rate: 0.0,
+        ..config(20)
+    };
+    let report = train_validated(&mut tiny_model(), &timers(4), &timers(6), &settings, |_| {}).unwrap();
+    assert!(report.stopped_early);
+    assert_eq!(
+        report.steps.len(),
+        6,
+        "the first evaluation and two that were no better"
+    );
+    let evaluated: Vec<usize> = report
+        .steps
+        .iter()
+        .filter(|s| s.eval_loss.is_some())
+        .map(|s| s.step)
+        .collect();
+    assert_eq!(evaluated, [2, 4, 6]);
+}
+
+#[test]
+fn an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = TrainConfig {
+        output_dir: Some(folder.path().into()),
+        ..config(50)
+    };
+    let press = |step: &toolcall_lib::train::StepReport| {
+        if step.step == 2 {
+            signal_hook::low_level::raise(SIGINT).unwrap();
+        }
+    };
+    let report = train(&mut tiny_model(), &timers(4), &settings, press).unwrap();
+    assert!(report.interrupted);
+    assert_eq!(report.steps.len(), 2);
+    assert!(
+        report
+            .checkpoint(folder.path())
+            .join("trainer_state.json")
+            .is_file()
+    );
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    let refusal = |config: TrainConfig| {
+        train(&mut tiny_model(), &timers(1), &config, |_| {})
+            .unwrap_err()
+            .to_string()
+    };
+    let zero = TrainConfig {
+        per_device_train_batch_size: 0,
+        ..config(1)
+    };
+    assert_eq!(
+        refusal(zero),
+        "per_device_train_batch_size: too small; expected a positive number"
+    );
+    assert!(
+        refusal(TrainConfig {
+            adam_beta2: 1.5,
+            ..config(1)
+        })
+        .starts_with("adam_beta2: 1.5 is not between")
+    );
+    let short = TrainConfig {
+        max_length: Some(10),
+        ..config(1)
+    };
+    assert!(
+        refusal(short).contains("max_length"),
+        "{}",
+        refusal(TrainConfig {
+            max_length: Some(10),
+            ..config(1)
+        })
+    );
+    let unknown = json!({"learning_rat": 1.0}).as_object().unwrap().clone();
+    assert!(
+        config(1)
+            .with(unknown)
+            .unwrap_err()
+            .to_string()
+            .contains("unknown field `learning_rat`")
+    );
+    assert!(train(&mut tiny_model(), &Dataset::default(), &config(1), |_| {}).is_err());
+}
+
+#[test]
+fn saving_replaces_a_model_keeps_other_files_and_refuses_other_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_model();
+    let (ours, foreign) = (folder.path().join("model"), folder.path().join("photos"));
+    save(&model, &ours).unwrap();
+    fs::create_dir(ours.join("notes")).unwrap();
+    fs::write(ours.join("notes/a.txt"), "mine").unwrap();
+    save(&model, &ours).unwrap();
+    assert_eq!(fs::read_to_string(ours.join("notes/a.txt")).unwrap(), "mine");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("a.jpg"), "").unwrap();
+    let refusal = save(&model, &foreign).unwrap_err().to_string();
+    assert!(refusal.contains("is not empty and holds no model"), "{refusal}");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "nothing temporary is left"
+    );
+}
