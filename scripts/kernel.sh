@@ -23,6 +23,9 @@ find . -type f \( -path '*toolcall*' -o -name .rustc_info.json \) -exec sh -c 'c
 cd "$OLDPWD"
 exec 8>&-
 
+model="${TOOLCALL_MODEL:-$default_model}" # the notebooks load it; as a path from where they stand, which is the same for everyone
+[ ! -e "$model" ] || model="$(realpath --relative-to="$PWD" "$model")"
+export TOOLCALL_MODEL="$model"
 export EVCXR_TMPDIR="$work/ctx"
 export EVCXR_CONFIG_DIR="$root/scripts/kernel${TOOLCALL_HEADLESS:+/headless}"
 export RUST_LIB_BACKTRACE=0 # evcxr asks for backtraces; in the message of an error they only hide what it says

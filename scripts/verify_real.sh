@@ -27,7 +27,7 @@ mkdir -p "$out"
 for loss in all assistant; do
     echo "== five steps, trained on: $loss"
     cat >"$out/config.json" <<JSON
-{ "loss": "$loss", "max_steps": 5, "learning_rate": 2e-5, "warmup_steps": 0, "shuffle": false }
+{ "loss": "$loss", "max_steps": 5, "learning_rate": 2e-5, "warmup_steps": 0, "shuffle": false, "bf16": false }
 JSON
     "$TOOLCALL" train --model "$model" --data "$data" --out "$out/$loss" --config "$out/config.json"
     "$python" scripts/verify/rows.py --model "$model" --data "$data" --loss "$loss" --out "$out/rows.json"

@@ -19,6 +19,10 @@
 //! | 13 | [`evaluate`] | calls against truth → scores |
 //! | 14 | [`show`] | what a notebook displays |
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub mod error;
 pub mod interrupt;
 pub mod tool;

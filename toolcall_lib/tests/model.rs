@@ -3,6 +3,7 @@
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
 use toolcall_lib::model::{Decoder, KvCache, Recompute, Workspace};
+use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
 use toolcall_lib::tokens::Sequence;
 use toolcall_lib::weights::Parameters;
@@ -15,8 +16,17 @@ fn pack(sequences: &[Sequence]) -> TreeBatch {
 
 /// Gradient of the mean loss over `batches`.
 fn gradients(decoder: &Decoder, batches: &[TreeBatch], recompute: Recompute) -> (f64, Parameters) {
+    gradients_in(Precision::F32, decoder, batches, recompute)
+}
+
+fn gradients_in(
+    precision: Precision,
+    decoder: &Decoder,
+    batches: &[TreeBatch],
+    recompute: Recompute,
+) -> (f64, Parameters) {
     let mut gradients = Parameters::zeros(decoder.parameters.layout.clone());
-    let mut workspace = Workspace::new(recompute);
+    let mut workspace = Workspace::new(recompute, precision);
     let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
     let loss = |batch| {
         decoder
@@ -118,6 +128,31 @@ fn shared_equals_unshared_equals_one_sequence_at_a_time() {
             &shared,
             &gradients(&decoder, &[pack(&reversed)], Recompute::Norms).1,
         );
+    }
+}
+
+#[test]
+fn bf16_is_near_f32_and_shared_equals_unshared_in_it() {
+    for name in MODELS {
+        let golden = Golden::model(name);
+        let (decoder, sequences) = (golden.decoder(), golden.sequences());
+        let all = [pack(&sequences)];
+        let alone: Vec<TreeBatch> = sequences.iter().map(|s| pack(std::slice::from_ref(s))).collect();
+        let run = |precision, batches: &[TreeBatch]| {
+            let (loss, gradients) = gradients_in(precision, &decoder, batches, Recompute::Norms);
+            (loss, norm(&gradients))
+        };
+        let (loss, size) = run(Precision::F32, &all);
+        for (loss_bf16, size_bf16) in [run(Precision::Bf16, &all), run(Precision::Bf16, &alone)] {
+            assert!(
+                (loss_bf16 / loss - 1.0).abs() < 1e-2,
+                "{name}: {loss_bf16} and {loss}"
+            );
+            assert!(
+                (size_bf16 / size - 1.0).abs() < 2e-2,
+                "{name}: {size_bf16} and {size}"
+            );
+        }
     }
 }
 

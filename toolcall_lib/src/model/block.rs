@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
 use crate::ops::heads::{heads_to_rows, rows_to_heads, sum_groups};
 use crate::ops::matmul::{
-    Output, add_bias, add_bias_backward, linear, linear_backward_input, linear_backward_weight,
+    Output, Precision, add_bias, add_bias_backward, linear, linear_backward_input, linear_backward_weight,
 };
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::{Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
@@ -83,6 +83,7 @@ pub(super) struct Block<'a> {
     pub weights: &'a [f32],
     pub ranges: &'a BlockRanges,
     pub rope: &'a RopeTable,
+    pub precision: Precision,
 }
 
 /// Where the rows of a pass stand.
@@ -135,7 +136,15 @@ impl Block<'_> {
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&self.ranges.input_norm), eps, normed);
         let qkv = kept.qkv.sized(n * heads.width());
-        linear(normed, self.weight(&self.ranges.qkv), qkv, n, hidden, Output::Set);
+        linear(
+            normed,
+            self.weight(&self.ranges.qkv),
+            qkv,
+            n,
+            hidden,
+            Output::Set,
+            self.precision,
+        );
         if let Some(bias) = &self.ranges.qkv_bias {
             add_bias(qkv, self.weight(bias));
         }
@@ -160,6 +169,7 @@ impl Block<'_> {
             n,
             queries,
             Output::Add,
+            self.precision,
         );
         rms_norm(middle, self.weight(&self.ranges.post_norm), eps, normed);
         let gate_up = kept.gate_up.sized(n * 2 * intermediate);
@@ -170,6 +180,7 @@ impl Block<'_> {
             n,
             hidden,
             Output::Set,
+            self.precision,
         );
     }
 
@@ -188,6 +199,7 @@ impl Block<'_> {
             n,
             intermediate,
             Output::Add,
+            self.precision,
         );
     }
 
@@ -233,6 +245,7 @@ impl Block<'_> {
             &mut gradients[ranges.down.clone()],
             n,
             intermediate,
+            self.precision,
         );
         let dactivation = scratch.dactivation.sized(n * intermediate);
         linear_backward_input(
@@ -242,6 +255,7 @@ impl Block<'_> {
             n,
             intermediate,
             Output::Set,
+            self.precision,
         );
         let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
@@ -254,6 +268,7 @@ impl Block<'_> {
             &mut gradients[ranges.gate_up.clone()],
             n,
             hidden,
+            self.precision,
         );
         let dnormed = normed;
         linear_backward_input(
@@ -263,6 +278,7 @@ impl Block<'_> {
             n,
             hidden,
             Output::Set,
+            self.precision,
         );
         let dnorm = &mut gradients[ranges.post_norm.clone()];
         rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, dnormed, dy, dnorm);
@@ -287,9 +303,24 @@ impl Block<'_> {
 
         let merged = scratch.merged.sized(n * queries);
         heads_to_rows(attended, n, heads.dim, merged);
-        linear_backward_weight(dy, merged, &mut gradients[ranges.output.clone()], n, queries);
+        linear_backward_weight(
+            dy,
+            merged,
+            &mut gradients[ranges.output.clone()],
+            n,
+            queries,
+            self.precision,
+        );
         let dmerged = merged;
-        linear_backward_input(dy, self.weight(&ranges.output), dmerged, n, queries, Output::Set);
+        linear_backward_input(
+            dy,
+            self.weight(&ranges.output),
+            dmerged,
+            n,
+            queries,
+            Output::Set,
+            self.precision,
+        );
         let dattended = scratch.dattended.sized(n * queries);
         rows_to_heads(dmerged, n, heads.dim, dattended);
 
@@ -325,9 +356,24 @@ impl Block<'_> {
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&ranges.input_norm), eps, normed);
-        linear_backward_weight(dqkv, normed, &mut gradients[ranges.qkv.clone()], n, hidden);
+        linear_backward_weight(
+            dqkv,
+            normed,
+            &mut gradients[ranges.qkv.clone()],
+            n,
+            hidden,
+            self.precision,
+        );
         let dnormed = normed;
-        linear_backward_input(dqkv, self.weight(&ranges.qkv), dnormed, n, hidden, Output::Set);
+        linear_backward_input(
+            dqkv,
+            self.weight(&ranges.qkv),
+            dnormed,
+            n,
+            hidden,
+            Output::Set,
+            self.precision,
+        );
         let dnorm = &mut gradients[ranges.input_norm.clone()];
         rms_norm_backward(x, self.weight(&ranges.input_norm), eps, dnormed, dy, dnorm);
     }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::ops::attention::{tiles, tiles_after};
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
 use crate::ops::embedding::{embedding, embedding_backward};
-use crate::ops::matmul::{Output, linear};
+use crate::ops::matmul::{Output, Precision, linear};
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
 use crate::weights::{Parameters, Slot};
@@ -56,12 +56,13 @@ impl Decoder {
         })
     }
 
-    fn block(&self, layer: usize) -> Block<'_> {
+    fn block(&self, layer: usize, precision: Precision) -> Block<'_> {
         Block {
             shape: BlockShape::new(&self.config),
             weights: &self.parameters.buckets[layer + 1],
             ranges: &self.blocks[layer],
             rope: &self.rope,
+            precision,
         }
     }
 
@@ -124,7 +125,10 @@ impl Decoder {
             } else {
                 layer
             };
-            let (kept, block) = (&mut workspace.blocks[slot], self.block(layer));
+            let (kept, block) = (
+                &mut workspace.blocks[slot],
+                self.block(layer, workspace.precision),
+            );
             block.forward(x, rows, kept, &mut workspace.scratch, None);
             block.output(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
         }
@@ -150,7 +154,15 @@ impl Decoder {
         rms_norm(x, self.weight(&self.norm), eps, y);
         let projection = self.weight(&self.projection);
         let Some(gradients) = gradients else {
-            return cross_entropy(y, projection, hidden, &targets, None, &mut workspace.logits);
+            return cross_entropy(
+                y,
+                projection,
+                hidden,
+                &targets,
+                None,
+                &mut workspace.logits,
+                workspace.precision,
+            );
         };
         let dy = dy.sized(rows.len() * hidden);
         let dprojection = &mut gradients.buckets[self.projection.0][self.projection.1.clone()];
@@ -161,6 +173,7 @@ impl Decoder {
             &targets,
             Some((dy, dprojection)),
             &mut workspace.logits,
+            workspace.precision,
         );
         let dx = dx.sized(rows.len() * hidden);
         dx.fill(0.0);
@@ -179,7 +192,10 @@ impl Decoder {
         let n = ids.len();
         let dresidual = workspace.dresidual.sized(n * hidden);
         for layer in (0..self.config.num_hidden_layers).rev() {
-            let (block, x) = (self.block(layer), workspace.residual[layer].get(n * hidden));
+            let (block, x) = (
+                self.block(layer, workspace.precision),
+                workspace.residual[layer].get(n * hidden),
+            );
             let scratch = &mut workspace.scratch;
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
@@ -240,7 +256,7 @@ impl Decoder {
         let x = stream.sized(n * hidden);
         embedding(ids, &self.parameters.buckets[0], x, hidden);
         for layer in 0..layers {
-            let (kept, block) = (&mut workspace.blocks[0], self.block(layer));
+            let (kept, block) = (&mut workspace.blocks[0], self.block(layer, workspace.precision));
             block.forward(
                 x,
                 rows,
@@ -266,6 +282,7 @@ impl Decoder {
             last,
             hidden,
             Output::Set,
+            workspace.precision,
         );
         Ok(logits)
     }

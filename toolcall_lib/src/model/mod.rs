@@ -29,3 +29,12 @@ pub struct Model {
     /// What a user should know about how it was loaded.
     pub notes: Vec<String>,
 }
+
+impl Model {
+    /// The last part of where it was loaded from, without `.gguf`: `Qwen3-0.6B` of `Qwen/Qwen3-0.6B`.
+    pub fn name(&self) -> &str {
+        let last = self.origin.trim_end_matches('/').rsplit('/').next();
+        let last = last.unwrap_or(&self.origin);
+        last.strip_suffix(".gguf").unwrap_or(last)
+    }
+}

@@ -1,5 +1,7 @@
 //! Buffers of a forward and backward pass: sized once, grown when a larger batch comes, never freed in between.
 
+use crate::ops::matmul::Precision;
+
 /// What the backward pass keeps of the forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,6 +76,7 @@ pub(super) struct Scratch {
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     pub(super) recompute: Recompute,
+    pub(super) precision: Precision,
     /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`.
     pub(super) residual: Vec<Buffer>,
     pub(super) blocks: Vec<BlockActivations>,
@@ -87,9 +90,10 @@ pub struct Workspace {
 
 impl Workspace {
     /// Empty buffers for a training run.
-    pub fn new(recompute: Recompute) -> Self {
+    pub fn new(recompute: Recompute, precision: Precision) -> Self {
         Self {
             recompute,
+            precision,
             ..Self::default()
         }
     }

@@ -3,9 +3,10 @@
 //! Queries are cut into tiles of rows within a segment. What a tile sees is a few dense ranges of key rows, so that scores
 //! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Heads are stored `[heads, rows, head_dim]`.
 
-use super::matmul::{Matrix, Output, matmul_into};
+use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
 use super::simd::{dot, exp};
+use super::with_scratch;
 use crate::batch::Segment;
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -157,6 +158,7 @@ impl<'a> Qkv<'a> {
                 self.scale(),
                 q,
                 self.k(head, &keys).t(),
+                Precision::F32,
                 false,
             );
         }
@@ -174,31 +176,45 @@ fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -
 /// Softmax attention: `out` is `[query heads, rows, head_dim]`, `lse` the log of each softmax's denominator, `[query heads, rows]`.
 pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], out: &mut [f32], lse: &mut [f32]) {
     let (rows, dim) = (qkv.query_rows, qkv.heads.dim);
-    let room = tiles
-        .iter()
-        .map(|t| t.queries.len() * t.context())
-        .max()
-        .unwrap_or(0);
     let per_head = out
         .par_chunks_exact_mut(rows * dim)
         .zip(lse.par_chunks_exact_mut(rows));
-    per_head.enumerate().for_each_init(
-        || vec![0.0; room],
-        |scores, (head, (out, lse))| {
+    per_head.enumerate().for_each(|(head, (out, lse))| {
+        with_scratch(room(tiles), |scores| {
             for tile in tiles {
-                let context = tile.context();
-                let scores = &mut scores[..tile.queries.len() * context];
-                qkv.scores(head, tile, scores);
-                softmax(scores, context, &mut lse[tile.queries.clone()]);
                 let out = &mut out[tile.queries.start * dim..tile.queries.end * dim];
-                for (i, (column, keys)) in tile.key_ranges().enumerate() {
-                    let weights = Matrix::strided(&scores[column..], tile.queries.len(), keys.len(), context);
-                    let mode = if i == 0 { Output::Set } else { Output::Add };
-                    matmul_into(out, dim, mode, 1.0, weights, qkv.v(head, &keys), false);
-                }
+                attend(qkv, head, tile, scores, out, &mut lse[tile.queries.clone()]);
             }
-        },
-    );
+        });
+    });
+}
+
+/// Scores of the largest tile.
+fn room(tiles: &[Tile]) -> usize {
+    let scores = |tile: &Tile| tile.queries.len() * tile.context();
+    tiles.iter().map(scores).max().unwrap_or(0)
+}
+
+/// [`attention`] of one head and tile.
+fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut [f32], lse: &mut [f32]) {
+    let (queries, context, dim) = (tile.queries.len(), tile.context(), qkv.heads.dim);
+    let scores = &mut scores[..queries * context];
+    qkv.scores(head, tile, scores);
+    softmax(scores, context, lse);
+    for (i, (column, keys)) in tile.key_ranges().enumerate() {
+        let weights = Matrix::strided(&scores[column..], queries, keys.len(), context);
+        let mode = if i == 0 { Output::Set } else { Output::Add };
+        matmul_into(
+            out,
+            dim,
+            mode,
+            1.0,
+            weights,
+            qkv.v(head, &keys),
+            Precision::F32,
+            false,
+        );
+    }
 }
 
 /// Softmax of each row over the columns that it sees; the others become 0.
@@ -241,71 +257,63 @@ pub fn attention_backward(
     dv: &mut [f32],
 ) {
     let (rows, dim) = (qkv.query_rows, qkv.heads.dim);
-    let room = tiles
-        .iter()
-        .map(|t| t.queries.len() * t.context())
-        .max()
-        .unwrap_or(0);
     let gradients = dk
         .par_chunks_exact_mut(rows * dim)
         .zip(dv.par_chunks_exact_mut(rows * dim));
     dq.par_chunks_exact_mut(rows * dim)
         .zip(gradients)
         .enumerate()
-        .for_each_init(
-            || (vec![0.0; room], vec![0.0; room]),
-            |(weights, dscores), (head, (dq, (dk, dv)))| {
-                dk.fill(0.0);
-                dv.fill(0.0);
+        .for_each(|(head, (dq, (dk, dv)))| {
+            dk.fill(0.0);
+            dv.fill(0.0);
+            with_scratch(2 * room(tiles), |scratch| {
                 for tile in tiles {
-                    let (queries, context) = (tile.queries.len(), tile.context());
-                    let (weights, dscores) = (
-                        &mut weights[..queries * context],
-                        &mut dscores[..queries * context],
-                    );
-                    let dout = rows_of(output.dout, head * rows, &tile.queries, dim);
-                    qkv.scores(head, tile, weights);
-                    for (column, keys) in tile.key_ranges() {
-                        let v = qkv.v(head, &keys);
-                        matmul_into(
-                            &mut dscores[column..],
-                            context,
-                            Output::Set,
-                            1.0,
-                            dout,
-                            v.t(),
-                            false,
-                        );
-                    }
                     let at = head * rows + tile.queries.start;
-                    let of_tile = AttentionOutput {
-                        out: &output.out[at * dim..][..queries * dim],
-                        lse: &output.lse[at..][..queries],
-                        dout: &output.dout[at * dim..][..queries * dim],
+                    let output = AttentionOutput {
+                        out: &output.out[at * dim..][..tile.queries.len() * dim],
+                        lse: &output.lse[at..][..tile.queries.len()],
+                        dout: &output.dout[at * dim..][..tile.queries.len() * dim],
                     };
-                    softmax_backward(weights, dscores, context, of_tile, dim);
-                    let q = qkv.q(head, &tile.queries);
                     let dq = &mut dq[tile.queries.start * dim..tile.queries.end * dim];
-                    for (i, (column, keys)) in tile.key_ranges().enumerate() {
-                        let ds = Matrix::strided(&dscores[column..], queries, keys.len(), context);
-                        let p = Matrix::strided(&weights[column..], queries, keys.len(), context);
-                        let of_keys = keys.start * dim..keys.end * dim;
-                        let mode = if i == 0 { Output::Set } else { Output::Add };
-                        matmul_into(dq, dim, mode, qkv.scale(), ds, qkv.k(head, &keys), false);
-                        matmul_into(
-                            &mut dk[of_keys.clone()],
-                            dim,
-                            Output::Add,
-                            qkv.scale(),
-                            ds.t(),
-                            q,
-                            false,
-                        );
-                        matmul_into(&mut dv[of_keys], dim, Output::Add, 1.0, p.t(), dout, false);
-                    }
+                    attend_backward(qkv, head, tile, output, scratch, dq, dk, dv);
                 }
-            },
-        );
+            });
+        });
+}
+
+/// [`attention_backward`] of one head and tile; `output` and `dq` are the tile's rows, `dk` and `dv` those of the head.
+#[allow(clippy::too_many_arguments)] // three gradients of three inputs
+fn attend_backward(
+    qkv: Qkv<'_>,
+    head: usize,
+    tile: &Tile,
+    output: AttentionOutput<'_>,
+    scratch: &mut [f32],
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    let (queries, context, dim) = (tile.queries.len(), tile.context(), qkv.heads.dim);
+    let (weights, dscores) = scratch[..2 * queries * context].split_at_mut(queries * context);
+    let product = |out: &mut [f32], stride, mode, scale, a, b| {
+        matmul_into(out, stride, mode, scale, a, b, Precision::F32, false);
+    };
+    let (q, dout) = (qkv.q(head, &tile.queries), Matrix::new(output.dout, queries, dim));
+    qkv.scores(head, tile, weights);
+    for (column, keys) in tile.key_ranges() {
+        let v = qkv.v(head, &keys);
+        product(&mut dscores[column..], context, Output::Set, 1.0, dout, v.t());
+    }
+    softmax_backward(weights, dscores, context, output, dim);
+    for (i, (column, keys)) in tile.key_ranges().enumerate() {
+        let ds = Matrix::strided(&dscores[column..], queries, keys.len(), context);
+        let p = Matrix::strided(&weights[column..], queries, keys.len(), context);
+        let of_keys = keys.start * dim..keys.end * dim;
+        let mode = if i == 0 { Output::Set } else { Output::Add };
+        product(dq, dim, mode, qkv.scale(), ds, qkv.k(head, &keys));
+        product(&mut dk[of_keys.clone()], dim, Output::Add, qkv.scale(), ds.t(), q);
+        product(&mut dv[of_keys], dim, Output::Add, 1.0, p.t(), dout);
+    }
 }
 
 /// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores:

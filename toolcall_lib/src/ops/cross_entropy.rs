@@ -1,13 +1,15 @@
 //! Output projection and cross-entropy in one: logits exist for a few rows at a time only, and their gradient is made in the
 //! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
 
-use super::matmul::{Output, linear, linear_backward_input, linear_backward_weight};
+use super::matmul::{Output, Precision, linear, linear_backward_input, linear_backward_weight};
 use super::simd::exp;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Rows whose logits exist at a time: enough for efficient products, few enough to stay small (50 MB at 49,152 tokens).
-const ROWS_AT_A_TIME: usize = 256;
+/// Logits that exist at a time (128 MiB): enough rows for efficient products, few enough to stay small.
+const LOGITS_AT_A_TIME: usize = 1 << 25;
+/// Even with the largest vocabulary, products need so many rows.
+const FEWEST_ROWS: usize = 128;
 
 /// A target of one row of the hidden states.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,27 +49,35 @@ pub fn cross_entropy(
     targets: &[RowTarget],
     mut gradients: Option<(&mut [f32], &mut [f32])>,
     logits: &mut Vec<f32>,
+    precision: Precision,
 ) -> LossSum {
     let vocabulary = projection.len() / width;
     let mut sum = LossSum::default();
     let mut rest = targets;
-    for (chunk, hidden) in hidden.chunks(ROWS_AT_A_TIME * width).enumerate() {
-        let (first, rows) = (chunk * ROWS_AT_A_TIME, hidden.len() / width);
+    let rows_at_a_time = rows_at_a_time(hidden.len() / width, vocabulary);
+    for (chunk, hidden) in hidden.chunks(rows_at_a_time * width).enumerate() {
+        let (first, rows) = (chunk * rows_at_a_time, hidden.len() / width);
         let (here, after) = rest.split_at(rest.partition_point(|t| t.row < first + rows));
         rest = after;
         if logits.len() < rows * vocabulary {
             logits.resize(rows * vocabulary, 0.0);
         }
         let logits = &mut logits[..rows * vocabulary];
-        linear(hidden, projection, logits, rows, width, Output::Set);
+        linear(hidden, projection, logits, rows, width, Output::Set, precision);
         sum += loss_and_logit_gradient(logits, vocabulary, first, here);
         if let Some((dhidden, dprojection)) = &mut gradients {
             let dhidden = &mut dhidden[first * width..][..rows * width];
-            linear_backward_input(logits, projection, dhidden, rows, width, Output::Set);
-            linear_backward_weight(logits, hidden, dprojection, rows, width);
+            linear_backward_input(logits, projection, dhidden, rows, width, Output::Set, precision);
+            linear_backward_weight(logits, hidden, dprojection, rows, width, precision);
         }
     }
     sum
+}
+
+/// As few equal parts as the limit allows.
+fn rows_at_a_time(rows: usize, vocabulary: usize) -> usize {
+    let most = (LOGITS_AT_A_TIME / vocabulary).max(FEWEST_ROWS);
+    rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
 }
 
 /// Loss of some rows; their logits are replaced by the loss's gradient. `first` is the row number of the first.
@@ -159,33 +169,68 @@ mod tests {
     fn gradients_match_finite_differences() {
         let (hidden, projection) = (random(3 * 4, 1), random(7 * 4, 2));
         let loss = |hidden: &[f32], projection: &[f32]| {
-            cross_entropy(hidden, projection, 4, &TARGETS, None, &mut Vec::new()).loss as f32
+            cross_entropy(
+                hidden,
+                projection,
+                4,
+                &TARGETS,
+                None,
+                &mut Vec::new(),
+                Precision::F32,
+            )
+            .loss as f32
         };
         let (mut dhidden, mut dprojection) = (vec![9.0; 12], vec![0.0; 28]);
         let gradients = Some((&mut dhidden[..], &mut dprojection[..]));
-        cross_entropy(&hidden, &projection, 4, &TARGETS, gradients, &mut Vec::new());
+        cross_entropy(
+            &hidden,
+            &projection,
+            4,
+            &TARGETS,
+            gradients,
+            &mut Vec::new(),
+            Precision::F32,
+        );
         assert_gradient(&hidden, &dhidden, |hidden| loss(hidden, &projection));
         assert_gradient(&projection, &dprojection, |projection| loss(&hidden, projection));
     }
 
     #[test]
-    fn many_rows_in_chunks_equal_each_row_alone() {
-        let rows = ROWS_AT_A_TIME + 44;
-        let (hidden, projection) = (random(rows * 2, 1), random(10, 2));
+    fn parts_are_equal_and_within_the_limit() {
+        assert_eq!(rows_at_a_time(600, 49_152), 600);
+        assert_eq!(rows_at_a_time(700, 49_152), 350);
+        assert_eq!(rows_at_a_time(1000, 1 << 24), 125);
+        assert_eq!(rows_at_a_time(0, 10), 1);
+    }
+
+    #[test]
+    fn many_rows_in_parts_equal_each_row_alone() {
+        let (rows, vocabulary) = (300, 1 << 18);
+        assert!(rows_at_a_time(rows, vocabulary) < rows);
+        let (hidden, projection) = (random(rows * 2, 1), random(vocabulary * 2, 2));
         let targets: Vec<RowTarget> = (0..rows)
-            .step_by(3)
+            .step_by(29)
             .map(|row| RowTarget {
                 row,
                 id: row as u32 % 5,
                 weight: 1.0,
             })
             .collect();
-        let all = cross_entropy(&hidden, &projection, 2, &targets, None, &mut Vec::new());
+        let loss = |hidden: &[f32], targets: &[RowTarget]| {
+            cross_entropy(
+                hidden,
+                &projection,
+                2,
+                targets,
+                None,
+                &mut Vec::new(),
+                Precision::F32,
+            )
+        };
+        let all = loss(&hidden, &targets);
         let mut one_by_one = LossSum::default();
         for target in &targets {
-            let hidden = &hidden[target.row * 2..][..2];
-            let alone = [RowTarget { row: 0, ..*target }];
-            one_by_one += cross_entropy(hidden, &projection, 2, &alone, None, &mut Vec::new());
+            one_by_one += loss(&hidden[target.row * 2..][..2], &[RowTarget { row: 0, ..*target }]);
         }
         assert!((all.loss - one_by_one.loss).abs() < 1e-3);
         assert_eq!(all.correct, one_by_one.correct);

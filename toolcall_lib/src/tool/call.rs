@@ -135,6 +135,19 @@ impl Tool {
     }
 }
 
+/// What the model is told when it has made `call`: the output of the tool, a text as it is and everything else as JSON, or
+/// `error: …` with the reason why there is none.
+pub fn answer(tools: &[Tool], call: &ToolCall) -> String {
+    let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
+        return format!("error: there is no tool `{}`", call.name);
+    };
+    match tool.call(call) {
+        Ok(Value::String(text)) => text,
+        Ok(value) => value.to_string(),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
 impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tool").field(&self.name()).finish()

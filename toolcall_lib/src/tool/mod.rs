@@ -46,5 +46,5 @@ pub mod expansion;
 mod schema;
 mod shape;
 
-pub use call::{Tool, ToolCall};
+pub use call::{Tool, ToolCall, answer};
 pub use schema::ToolSchema;

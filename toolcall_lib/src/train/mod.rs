@@ -9,6 +9,7 @@ pub use config::TrainConfig;
 pub use report::{StepReport, TrainReport};
 
 use crate::batch::TreeBatch;
+use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -18,6 +19,7 @@ use crate::optimizer::{AdamW, clip_coefficient, norm};
 use crate::tokens::{Sequence, tokenize};
 use crate::weights::Parameters;
 use order::Order;
+use serde_json::json;
 use state::TrainerState;
 use std::time::Instant;
 
@@ -45,12 +47,12 @@ pub fn train_validated(
     config.check()?;
     let _run = interrupt::Run::start()?;
     let started = Instant::now();
-    let rows = sequences(model, data, config)?;
-    let validation = sequences(model, validation, config)?;
+    let (beginnings, rows) = sequences(model, data, config)?;
+    let (_, validation) = sequences(model, validation, config)?;
     if rows.is_empty() {
         return Err(Error::invalid("data", "there is no conversation to train on"));
     }
-    let order = Order::new(rows.len(), config);
+    let order = Order::new(&beginnings, config);
     let mut state = match &config.resume_from_checkpoint {
         Some(folder) => TrainerState::load(folder, &mut model.decoder)?,
         None => TrainerState {
@@ -59,7 +61,7 @@ pub fn train_validated(
         },
     };
     let mut gradients = Parameters::zeros(model.decoder.parameters.layout.clone());
-    let mut workspace = Workspace::new(config.recompute);
+    let mut workspace = Workspace::new(config.recompute, config.precision());
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
         ..TrainReport::default()
@@ -147,12 +149,28 @@ pub fn train_validated(
     Ok(report)
 }
 
-/// The sequences of every conversation that has any; refuses data without one.
-fn sequences(model: &Model, data: &Dataset, config: &TrainConfig) -> Result<Vec<Vec<Sequence>>> {
+/// The sequences of every conversation that has any, each with what it begins with: system text and tools.
+fn sequences(
+    model: &Model,
+    data: &Dataset,
+    config: &TrainConfig,
+) -> Result<(Vec<String>, Vec<Vec<Sequence>>)> {
     let settings = config.tokenize(model.decoder.config.max_position_embeddings);
-    let mut rows = tokenize(&data.rows, &model.template, &model.tokenizer, &settings)?.rows;
-    rows.retain(|row| !row.is_empty());
-    Ok(rows)
+    let tokenized = tokenize(&data.rows, &model.template, &model.tokenizer, &settings)?;
+    let rows = data.rows.iter().zip(tokenized.rows);
+    Ok(rows
+        .filter(|(_, sequences)| !sequences.is_empty())
+        .map(|(row, sequences)| (beginning(row), sequences))
+        .unzip())
+}
+
+fn beginning(row: &Conversation) -> String {
+    let system: Vec<&Message> = row
+        .messages
+        .iter()
+        .take_while(|m| m.role == Role::System)
+        .collect();
+    json!([system, row.tools]).to_string()
 }
 
 /// Mean loss of the trained tokens of `rows`.

@@ -4,12 +4,15 @@ use super::TrainConfig;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashMap;
 
 /// The order of the data; a function of the settings and the step alone, so that a resumed run sees the same rows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Order {
-    rows: usize,
+    /// For each row, a number that rows with the same beginning share.
+    groups: Vec<usize>,
     batch: usize,
+    run: usize,
     shuffle: bool,
     seed: u64,
     /// Optimizer steps of the whole run.
@@ -17,13 +20,19 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `rows` conversations.
-    pub fn new(rows: usize, config: &TrainConfig) -> Self {
+    /// The order of conversations that begin with these texts.
+    pub fn new(beginnings: &[String], config: &TrainConfig) -> Self {
+        let mut numbers = HashMap::new();
+        let groups = beginnings.iter().map(|text| {
+            let next = numbers.len();
+            *numbers.entry(text).or_insert(next)
+        });
         let batch = config.per_device_train_batch_size * config.gradient_accumulation_steps;
-        let epochs = (config.num_train_epochs * rows.div_ceil(batch) as f64).ceil() as usize;
+        let epochs = (config.num_train_epochs * beginnings.len().div_ceil(batch) as f64).ceil() as usize;
         Self {
-            rows,
+            groups: groups.collect(),
             batch,
+            run: config.group_by_prefix,
             shuffle: config.shuffle,
             seed: config.seed,
             total_steps: config.max_steps.unwrap_or(epochs),
@@ -32,20 +41,34 @@ impl Order {
 
     /// Steps of one pass over the data; the last may be smaller.
     pub fn steps_per_epoch(&self) -> usize {
-        self.rows.div_ceil(self.batch)
+        self.groups.len().div_ceil(self.batch)
     }
 
     /// Rows of optimizer step `step`, the first being 0.
     pub fn rows_of(&self, step: usize) -> Vec<usize> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
-        let mut order: Vec<usize> = (0..self.rows).collect();
-        if self.shuffle {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(epoch as u64);
-            order.shuffle(&mut rng);
-        }
+        let order = self.epoch(epoch);
         let start = within * self.batch;
-        order[start..self.rows.min(start + self.batch)].to_vec()
+        order[start..order.len().min(start + self.batch)].to_vec()
+    }
+
+    /// All rows in the order of one epoch.
+    fn epoch(&self, epoch: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        if !self.shuffle {
+            return order;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(epoch as u64);
+        order.shuffle(&mut rng);
+        if self.run == 1 {
+            return order;
+        }
+        order.sort_by_key(|&row| self.groups[row]); // stable: within a group the rows stay shuffled
+        let groups = order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]);
+        let mut runs: Vec<&[usize]> = groups.flat_map(|group| group.chunks(self.run)).collect();
+        runs.shuffle(&mut rng);
+        runs.concat()
     }
 }
 
@@ -53,33 +76,50 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn order(shuffle: bool) -> Order {
+    /// 10 rows in steps of 4, for two epochs; every third row begins like the first.
+    fn order(shuffle: bool, group_by_prefix: usize) -> Order {
         let config = TrainConfig {
             per_device_train_batch_size: 2,
             gradient_accumulation_steps: 2,
             num_train_epochs: 2.0,
             shuffle,
+            group_by_prefix,
             ..TrainConfig::default()
         };
-        Order::new(10, &config)
+        let beginnings: Vec<String> = (0..10).map(|row| (row % 3).to_string()).collect();
+        Order::new(&beginnings, &config)
     }
 
     #[test]
     fn an_epoch_sees_every_row_once_and_ends_with_a_smaller_step() {
-        let order = order(true);
-        assert_eq!((order.steps_per_epoch(), order.total_steps), (3, 6));
-        for epoch in 0..2 {
-            let mut rows: Vec<usize> = (0..3).flat_map(|i| order.rows_of(epoch * 3 + i)).collect();
-            assert_ne!(rows, (0..10).collect::<Vec<_>>());
-            rows.sort_unstable();
-            assert_eq!(rows, (0..10).collect::<Vec<_>>());
+        for group_by_prefix in [1, 2, 100] {
+            let order = order(true, group_by_prefix);
+            assert_eq!((order.steps_per_epoch(), order.total_steps), (3, 6));
+            for epoch in 0..2 {
+                let mut rows: Vec<usize> = (0..3).flat_map(|i| order.rows_of(epoch * 3 + i)).collect();
+                assert_ne!(rows, (0..10).collect::<Vec<_>>());
+                rows.sort_unstable();
+                assert_eq!(rows, (0..10).collect::<Vec<_>>());
+            }
+            assert_ne!(order.rows_of(0), order.rows_of(3));
         }
-        assert_ne!(order.rows_of(0), order.rows_of(3));
     }
 
     #[test]
     fn without_shuffling_rows_come_as_they_stand() {
-        assert_eq!(order(false).rows_of(2), [8, 9]);
-        assert_eq!(order(false).rows_of(3), [0, 1, 2, 3]);
+        assert_eq!(order(false, 2).rows_of(2), [8, 9]);
+        assert_eq!(order(false, 2).rows_of(3), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn rows_with_the_same_beginning_come_in_runs() {
+        let order = order(true, 2).epoch(0);
+        let begins: Vec<usize> = order.iter().map(|row| row % 3).collect();
+        let alone =
+            |i: usize| begins[i] != begins[i.saturating_sub(1)] && begins.get(i + 1) != Some(&begins[i]);
+        assert!(
+            (1..10).filter(|&i| alone(i)).count() <= 2,
+            "groups of 4, 3 and 3 leave two single rows: {begins:?}"
+        );
     }
 }

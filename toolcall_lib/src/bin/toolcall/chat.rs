@@ -30,31 +30,23 @@ pub struct Arguments {
     seed: u64,
 }
 
-/// Sets a timer.
+/// Start a timer for the given number of seconds.
 ///
 /// # Arguments
-/// - duration: The duration in seconds.
-///
-/// # Returns
-/// What was set.
+/// - duration: Length of the timer in seconds.
 #[tool]
 fn start_timer(duration: i64) -> std::result::Result<String, String> {
     match duration {
-        1.. => Ok(format!("Timer set for {duration} seconds.")),
-        _ => Err(format!(
-            "{duration} seconds is not a duration; it must be positive."
-        )),
+        1.. => Ok(duration.to_string()),
+        _ => Err(format!("{duration} is not positive")),
     }
 }
 
-/// Creates a reminder.
+/// Create a reminder for the given time.
 ///
 /// # Arguments
-/// - time: When to remind.
-/// - note: What to remind of.
-///
-/// # Returns
-/// What was set.
+/// - time: When to remind, as the user said it.
+/// - note: What to remind the user of.
 #[tool]
 fn create_reminder(time: String, note: String) -> String {
     format!("I'll remind you to {note} at {time}.")
@@ -92,7 +84,7 @@ struct Chat {
 
 impl Chat {
     fn new(arguments: &Arguments) -> Result<Self> {
-        let tools = vec![start_timer_tool(), create_reminder_tool()];
+        let tools = vec![create_reminder_tool(), start_timer_tool()];
         let config = GenerateConfig {
             max_new_tokens: arguments.max_new_tokens,
             temperature: arguments.temperature,
@@ -149,7 +141,7 @@ impl Chat {
                     call.name,
                     serde_json::Value::Object(call.arguments.clone())
                 );
-                let answer = self.answer(call);
+                let answer = tool::answer(&self.tools, call);
                 println!("tool      > {answer}");
                 self.messages.push(Message::tool(&call.name, answer));
             }
@@ -159,17 +151,5 @@ impl Chat {
         }
         println!("(stopped after {MOST_ROUNDS} rounds of calls)");
         Ok(())
-    }
-
-    /// Runs a call; the model is told what went wrong, as a tool would.
-    fn answer(&self, call: &toolcall_lib::ToolCall) -> String {
-        let Some(tool) = self.tools.iter().find(|tool| tool.schema.name() == call.name) else {
-            return format!("error: there is no tool {}", call.name);
-        };
-        match tool.call(call) {
-            Ok(serde_json::Value::String(text)) => text,
-            Ok(value) => value.to_string(),
-            Err(error) => format!("error: {error}"),
-        }
     }
 }

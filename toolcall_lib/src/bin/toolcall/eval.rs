@@ -1,10 +1,10 @@
 //! `toolcall eval`.
 
-use super::ModelArgument;
+use super::{ModelArgument, progress_bar};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::evaluate::{EvaluateConfig, evaluate};
+use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
 use toolcall_lib::{Error, Result};
 
 #[derive(clap::Args)]
@@ -22,7 +22,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let data = Dataset::load(&arguments.data)?;
     let model = arguments.model.load()?;
-    let evaluation = evaluate(&model, &data.rows, &EvaluateConfig::default())?;
+    let bar = progress_bar(data.rows.len());
+    let evaluation = evaluate_with(&model, &data.rows, &EvaluateConfig::default(), |scores| {
+        bar.set_position(scores.rows as u64);
+        bar.set_message(format!("{} right", scores.exact.count));
+    })?;
+    bar.finish_and_clear();
     if arguments.json {
         println!(
             "{}",

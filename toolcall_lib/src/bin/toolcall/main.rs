@@ -7,6 +7,8 @@ mod inspect;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use toolcall_lib::{Model, Result, load};
 
@@ -59,6 +61,15 @@ impl ModelArgument {
         model.notes.iter().for_each(|note| eprintln!("note: {note}"));
         Ok(model)
     }
+}
+
+/// A bar in a terminal, nothing elsewhere.
+fn progress_bar(length: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
+    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn main() -> ExitCode {

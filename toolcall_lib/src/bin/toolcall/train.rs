@@ -1,9 +1,8 @@
 //! `toolcall train`.
 
-use super::{INTERRUPTED, ModelArgument};
-use indicatif::{ProgressBar, ProgressStyle};
+use super::{INTERRUPTED, ModelArgument, progress_bar};
+use indicatif::ProgressBar;
 use serde_json::{Map, Value};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -57,11 +56,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .as_ref()
         .map_or(Ok(Dataset::default()), Dataset::load)?;
     let mut model = arguments.model.load()?;
-    let progress = Progress::new();
-    let report = train_validated(&mut model, &data, &validation, &config, |step| {
-        progress.show(step)
-    })?;
-    progress.bar.finish();
+    let bar = progress_bar(0);
+    let report = train_validated(&mut model, &data, &validation, &config, |step| show(&bar, step))?;
+    bar.finish();
     save(&model, &arguments.out)?;
     report.save(&arguments.out)?;
     println!("{report}");
@@ -92,34 +89,14 @@ fn settings(recipe: Recipe, file: Option<&Path>) -> Result<TrainConfig> {
 }
 
 /// A bar in a terminal, lines elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal {
-            ProgressBar::new(0)
-        } else {
-            ProgressBar::hidden()
-        };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, terminal }
-    }
-
-    fn show(&self, step: &StepReport) {
-        self.bar.set_length(step.total_steps as u64);
-        self.bar.set_position(step.step as u64);
-        self.bar.set_message(format!("loss {:.4}", step.loss));
-        let every = step.total_steps.div_ceil(20);
-        if !self.terminal && (step.step.is_multiple_of(every) || step.step == step.total_steps) {
-            println!("{step}");
-        } else if let Some(loss) = step.eval_loss {
-            self.bar
-                .println(format!("step {}: validation loss {loss:.4}", step.step));
-        }
+fn show(bar: &ProgressBar, step: &StepReport) {
+    bar.set_length(step.total_steps as u64);
+    bar.set_position(step.step as u64);
+    bar.set_message(format!("loss {:.4}", step.loss));
+    let every = step.total_steps.div_ceil(20);
+    if bar.is_hidden() && (step.step.is_multiple_of(every) || step.step == step.total_steps) {
+        println!("{step}");
+    } else if let Some(loss) = step.eval_loss {
+        bar.println(format!("step {}: validation loss {loss:.4}", step.step));
     }
 }
