@@ -134,6 +134,7 @@ fn accumulated_batches_equal_one_large_batch() {
         let config = TrainConfig {
             per_device_train_batch_size: batch,
             gradient_accumulation_steps: accumulation,
+            bf16: false,
             ..config(5)
         };
         let report = train(&mut model, &timers(10), &config, |_| {}).unwrap();

@@ -152,8 +152,8 @@ impl Block<'_> {
         split_heads(qkv, self.split(rows.positions), split);
 
         let qkv = match cache {
-            Some(cache) => cache.append(split, n, heads),
-            None => new_rows(split, n, heads),
+            Some(cache) => cache.append(split, n, heads, self.precision),
+            None => new_rows(split, n, heads, self.precision),
         };
         let attended = kept.attended.sized(n * queries);
         attention(qkv, rows.tiles, attended, kept.lse.sized(n * heads.queries));
@@ -335,7 +335,7 @@ impl Block<'_> {
             lse: kept.lse.get(n * heads.queries),
             dout: dattended,
         };
-        let qkv = new_rows(kept.heads.get(n * heads.width()), n, heads);
+        let qkv = new_rows(kept.heads.get(n * heads.width()), n, heads, self.precision);
         attention_backward(qkv, rows.tiles, output, dq, dkeys, dvalues);
         let (dk, dv) = dkv.split_at_mut(n * heads.keys * heads.dim);
         sum_groups(dkeys, n * heads.dim, dk);
@@ -380,7 +380,7 @@ impl Block<'_> {
 }
 
 /// Queries, keys and values of the rows of a pass.
-fn new_rows(split: &[f32], n: usize, heads: Heads) -> Qkv<'_> {
+fn new_rows(split: &[f32], n: usize, heads: Heads, precision: Precision) -> Qkv<'_> {
     let (q, kv) = split.split_at(n * heads.queries * heads.dim);
     let (k, v) = kv.split_at(n * heads.keys * heads.dim);
     Qkv {
@@ -390,5 +390,6 @@ fn new_rows(split: &[f32], n: usize, heads: Heads) -> Qkv<'_> {
         query_rows: n,
         key_rows: n,
         heads,
+        precision,
     }
 }

@@ -1,6 +1,7 @@
 //! Keys and values of the tokens that a generation has seen.
 
 use crate::ops::attention::Qkv;
+use crate::ops::matmul::Precision;
 use crate::ops::rope::Heads;
 
 /// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
@@ -14,7 +15,13 @@ pub(super) struct LayerCache {
 
 impl LayerCache {
     /// Stores the keys and values of `n` new rows and returns the new queries with all keys and values.
-    pub fn append<'a>(&'a mut self, split: &'a [f32], n: usize, heads: Heads) -> Qkv<'a> {
+    pub fn append<'a>(
+        &'a mut self,
+        split: &'a [f32],
+        n: usize,
+        heads: Heads,
+        precision: Precision,
+    ) -> Qkv<'a> {
         let (q, kv) = split.split_at(n * heads.queries * heads.dim);
         let (k, v) = kv.split_at(n * heads.keys * heads.dim);
         self.reserve(self.len + n, heads);
@@ -34,6 +41,7 @@ impl LayerCache {
             query_rows: n,
             key_rows: self.capacity,
             heads,
+            precision,
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Qkv<'a> {
     pub key_rows: usize,
     /// Number and width of the heads.
     pub heads: Heads,
+    /// In what products are computed.
+    pub precision: Precision,
 }
 
 impl<'a> Qkv<'a> {
@@ -158,7 +160,7 @@ impl<'a> Qkv<'a> {
                 self.scale(),
                 q,
                 self.k(head, &keys).t(),
-                Precision::F32,
+                self.precision,
                 false,
             );
         }
@@ -211,7 +213,7 @@ fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut 
             1.0,
             weights,
             qkv.v(head, &keys),
-            Precision::F32,
+            qkv.precision,
             false,
         );
     }
@@ -296,7 +298,7 @@ fn attend_backward(
     let (queries, context, dim) = (tile.queries.len(), tile.context(), qkv.heads.dim);
     let (weights, dscores) = scratch[..2 * queries * context].split_at_mut(queries * context);
     let product = |out: &mut [f32], stride, mode, scale, a, b| {
-        matmul_into(out, stride, mode, scale, a, b, Precision::F32, false);
+        matmul_into(out, stride, mode, scale, a, b, qkv.precision, false);
     };
     let (q, dout) = (qkv.q(head, &tile.queries), Matrix::new(output.dout, queries, dim));
     qkv.scores(head, tile, weights);
@@ -378,6 +380,7 @@ mod tests {
             query_rows: rows,
             key_rows: rows,
             heads: HEADS,
+            precision: Precision::F32,
         }
     }
 
@@ -497,6 +500,7 @@ mod tests {
             query_rows: 3,
             key_rows: rows,
             heads: HEADS,
+            precision: Precision::F32,
         };
         attention(cached, &tiles_after(67, 3), &mut out, &mut lse);
         for head in 0..4 {

@@ -73,7 +73,8 @@ impl Default for TrainConfig {
             loss: LossMode::Assistant,
             learning_rate: 2e-4,
             warmup_steps: 5,
-            group_by_prefix: 4,
+            per_device_train_batch_size: 16,
+            group_by_prefix: 8,
             max_length: None,
             overlong: Overlong::Error,
             ..Self::trl()

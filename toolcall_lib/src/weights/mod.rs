@@ -14,6 +14,7 @@ mod source;
 pub use layout::{Layout, Slot};
 pub use source::{ModelSource, RawModel, read};
 
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// All weights of a model (or all their gradients, or moments): one flat f32 buffer per bucket.
@@ -43,7 +44,12 @@ impl std::fmt::Debug for Parameters {
 impl Parameters {
     /// Zeros for every tensor of `layout`.
     pub fn zeros(layout: Arc<Layout>) -> Self {
-        let buckets = layout.bucket_sizes().into_iter().map(|n| vec![0.0; n]).collect();
+        let mut buckets: Vec<Vec<f32>> = layout.bucket_sizes().into_iter().map(|n| vec![0.0; n]).collect();
+        // The system hands out memory at its first use, and twice as slowly if that is a read.
+        let parts = buckets
+            .par_iter_mut()
+            .flat_map(|bucket| bucket.par_chunks_mut(1 << 20));
+        parts.for_each(|part| part.fill(0.0));
         Self { layout, buckets }
     }
 

@@ -172,30 +172,71 @@ fn bits(x: __m256bh) -> __m256i {
     unsafe { std::mem::transmute(x) }
 }
 
-/// One panel of a matrix whose columns are contiguous.
+/// One panel of a matrix whose columns are contiguous: 16 pairs of 16 columns at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn pack_along<const WIDTH: usize>(m: Matrix<'_>, packed: &mut [Pair]) {
-    if m.columns < WIDTH {
-        packed.fill(0);
-    }
     let pairs = packed.len() / WIDTH;
-    for column in 0..m.columns {
-        let data = &m.data[column * m.column_stride..][..m.rows];
-        for first in (0..pairs).step_by(16) {
-            let load = |start: usize| {
-                let lanes = data.len().saturating_sub(start).min(16);
-                let kept = mask(lanes);
+    for column in (0..WIDTH).step_by(16) {
+        let width = mask((WIDTH - column).min(16));
+        for pair in (0..pairs).step_by(16) {
+            let first = 2 * pair;
+            let low = mask(m.rows.saturating_sub(first).min(16));
+            let high = mask(m.rows.saturating_sub(first + 16).min(16));
+            let mut block = [_mm512_setzero_si512(); 16];
+            for (i, block) in block.iter_mut().enumerate() {
+                if column + i < m.columns {
+                    let at = m
+                        .data
+                        .as_ptr()
+                        .wrapping_add((column + i) * m.column_stride + first);
+                    // SAFETY: masked lanes are not touched; both types are 512 bits.
+                    unsafe {
+                        let (low, high) = (
+                            _mm512_maskz_loadu_ps(low, at),
+                            _mm512_maskz_loadu_ps(high, at.wrapping_add(16)),
+                        );
+                        *block = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                    }
+                }
+            }
+            let block = transpose(block);
+            for (i, pairs) in block.into_iter().enumerate().take(pairs - pair) {
+                let at = packed.as_mut_ptr().wrapping_add((pair + i) * WIDTH + column);
                 // SAFETY: masked lanes are not touched.
-                unsafe { _mm512_maskz_loadu_ps(kept, data.as_ptr().wrapping_add(start)) }
-            };
-            let sixteen = _mm512_cvtne2ps_pbh(load(2 * first + 16), load(2 * first));
-            // SAFETY: both are 512 bits.
-            let sixteen: [Pair; 16] = unsafe { std::mem::transmute(sixteen) };
-            for (pair, value) in (first..pairs).zip(sixteen) {
-                packed[pair * WIDTH + column] = value;
+                unsafe { _mm512_mask_storeu_epi32(at.cast(), width, pairs) };
             }
         }
     }
+}
+
+/// 16 rows of 16 numbers to 16 columns: pairs of rows, then of pairs, then lanes of 128 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let (mut a, mut b) = (rows, rows);
+    for i in (0..16).step_by(2) {
+        a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for i in (0..16).step_by(4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    for i in 0..4 {
+        a[i] = _mm512_shuffle_i32x4::<0x88>(b[i], b[4 + i]);
+        a[4 + i] = _mm512_shuffle_i32x4::<0x88>(b[8 + i], b[12 + i]);
+        a[8 + i] = _mm512_shuffle_i32x4::<0xdd>(b[i], b[4 + i]);
+        a[12 + i] = _mm512_shuffle_i32x4::<0xdd>(b[8 + i], b[12 + i]);
+    }
+    for i in 0..4 {
+        b[i] = _mm512_shuffle_i32x4::<0x88>(a[i], a[4 + i]);
+        b[4 + i] = _mm512_shuffle_i32x4::<0x88>(a[8 + i], a[12 + i]);
+        b[8 + i] = _mm512_shuffle_i32x4::<0xdd>(a[i], a[4 + i]);
+        b[12 + i] = _mm512_shuffle_i32x4::<0xdd>(a[8 + i], a[12 + i]);
+    }
+    b
 }
 
 /// A block of left panels with all right panels.
