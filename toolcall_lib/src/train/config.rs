@@ -44,7 +44,7 @@ pub struct TrainConfig {
     /// A new order every epoch; off, the rows come as they stand in the file.
     pub shuffle: bool,
     /// With `shuffle`, rows with the same system text and tools come in runs of so many: a batch with fewer different
-    /// beginnings is a smaller tree. 1 mixes all rows, as TRL does.
+    /// beginnings is a smaller tree. 1 mixes all rows, as TRL does; with a whole batch in one run a model learns less.
     pub group_by_prefix: usize,
     /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
     pub max_length: Option<usize>,
@@ -73,8 +73,7 @@ impl Default for TrainConfig {
             loss: LossMode::Assistant,
             learning_rate: 2e-4,
             warmup_steps: 5,
-            per_device_train_batch_size: 16,
-            group_by_prefix: 8,
+            group_by_prefix: 4,
             max_length: None,
             overlong: Overlong::Error,
             ..Self::trl()
