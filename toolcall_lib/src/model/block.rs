@@ -217,6 +217,21 @@ impl Block<'_> {
         self.backward_attention(x, rows, kept, scratch, dy, gradients);
     }
 
+    /// Backward of the projection whose weight lies at `range`: its gradient is added, and `x`, the projection's input,
+    /// becomes the gradient of the input.
+    fn backward_linear(
+        &self,
+        range: &Range<usize>,
+        dy: &[f32],
+        x: &mut [f32],
+        n: usize,
+        gradients: &mut [f32],
+    ) {
+        let input = x.len() / n;
+        linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision);
+        linear_backward_input(dy, self.weight(range), x, n, input, Output::Set, self.precision);
+    }
+
     fn backward_mlp(
         &self,
         n: usize,
@@ -239,49 +254,15 @@ impl Block<'_> {
 
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(gate_up, activation, intermediate);
-        linear_backward_weight(
-            dy,
-            activation,
-            &mut gradients[ranges.down.clone()],
-            n,
-            intermediate,
-            self.precision,
-        );
-        let dactivation = scratch.dactivation.sized(n * intermediate);
-        linear_backward_input(
-            dy,
-            self.weight(&ranges.down),
-            dactivation,
-            n,
-            intermediate,
-            Output::Set,
-            self.precision,
-        );
+        self.backward_linear(&ranges.down, dy, activation, n, gradients);
         let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
-        swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
+        swiglu_backward(gate_up, activation, dgate_up, intermediate);
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(middle, self.weight(&ranges.post_norm), eps, normed);
-        linear_backward_weight(
-            dgate_up,
-            normed,
-            &mut gradients[ranges.gate_up.clone()],
-            n,
-            hidden,
-            self.precision,
-        );
-        let dnormed = normed;
-        linear_backward_input(
-            dgate_up,
-            self.weight(&ranges.gate_up),
-            dnormed,
-            n,
-            hidden,
-            Output::Set,
-            self.precision,
-        );
+        self.backward_linear(&ranges.gate_up, dgate_up, normed, n, gradients);
         let dnorm = &mut gradients[ranges.post_norm.clone()];
-        rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, dnormed, dy, dnorm);
+        rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, normed, dy, dnorm);
     }
 
     fn backward_attention(
@@ -303,26 +284,9 @@ impl Block<'_> {
 
         let merged = scratch.merged.sized(n * queries);
         heads_to_rows(attended, n, heads.dim, merged);
-        linear_backward_weight(
-            dy,
-            merged,
-            &mut gradients[ranges.output.clone()],
-            n,
-            queries,
-            self.precision,
-        );
-        let dmerged = merged;
-        linear_backward_input(
-            dy,
-            self.weight(&ranges.output),
-            dmerged,
-            n,
-            queries,
-            Output::Set,
-            self.precision,
-        );
+        self.backward_linear(&ranges.output, dy, merged, n, gradients);
         let dattended = scratch.dattended.sized(n * queries);
-        rows_to_heads(dmerged, n, heads.dim, dattended);
+        rows_to_heads(merged, n, heads.dim, dattended);
 
         let dheads = scratch.dheads.sized(n * heads.width());
         let (dq, dkv) = dheads.split_at_mut(n * queries);
@@ -356,26 +320,9 @@ impl Block<'_> {
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&ranges.input_norm), eps, normed);
-        linear_backward_weight(
-            dqkv,
-            normed,
-            &mut gradients[ranges.qkv.clone()],
-            n,
-            hidden,
-            self.precision,
-        );
-        let dnormed = normed;
-        linear_backward_input(
-            dqkv,
-            self.weight(&ranges.qkv),
-            dnormed,
-            n,
-            hidden,
-            Output::Set,
-            self.precision,
-        );
+        self.backward_linear(&ranges.qkv, dqkv, normed, n, gradients);
         let dnorm = &mut gradients[ranges.input_norm.clone()];
-        rms_norm_backward(x, self.weight(&ranges.input_norm), eps, dnormed, dy, dnorm);
+        rms_norm_backward(x, self.weight(&ranges.input_norm), eps, normed, dy, dnorm);
     }
 }
 

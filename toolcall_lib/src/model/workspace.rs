@@ -54,7 +54,7 @@ pub(super) struct BlockActivations {
 pub(super) struct Scratch {
     /// A normalized residual stream, or its gradient.
     pub normed: Buffer,
-    /// MLP activation, `[rows, intermediate]`.
+    /// MLP activation or its gradient, `[rows, intermediate]`.
     pub activation: Buffer,
     /// Attention output or its gradient as rows, `[rows, query heads · dim]`.
     pub merged: Buffer,
@@ -67,8 +67,7 @@ pub(super) struct Scratch {
     pub dvalues: Buffer,
     /// Gradient of the joint projection.
     pub dqkv: Buffer,
-    /// Gradients of the MLP activation and of its two projections.
-    pub dactivation: Buffer,
+    /// Gradient of the MLP's two input projections.
     pub dgate_up: Buffer,
 }
 

@@ -39,7 +39,7 @@ impl Html for Description {
                 html! { (shortest) " to " (longest) ", median " (median) "; " (total) " in all" },
             ));
         }
-        figures_table(&figures)
+        figures_table(figures)
     }
 }
 

@@ -1,9 +1,9 @@
 //! A model in a few figures.
 
 use super::Html;
-use super::style::{figures_table, grouped, text_table};
+use super::style::{figures_table, figures_text, grouped};
 use crate::model::Model;
-use maud::{Markup, html};
+use maud::Markup;
 use std::fmt;
 
 /// Name and value of each figure.
@@ -45,21 +45,12 @@ fn figures(model: &Model) -> Vec<(&'static str, String)> {
 
 impl Html for Model {
     fn html(&self) -> Markup {
-        figures_table(
-            &figures(self)
-                .into_iter()
-                .map(|(name, value)| (name, html! { (value) }))
-                .collect::<Vec<_>>(),
-        )
+        figures_table(figures(self))
     }
 }
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |(name, value): (&'static str, String)| vec![name.to_string(), value];
-        f.write_str(&text_table(
-            &[],
-            &figures(self).into_iter().map(row).collect::<Vec<_>>(),
-        ))
+        f.write_str(&figures_text(figures(self)))
     }
 }

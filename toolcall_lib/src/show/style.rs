@@ -1,7 +1,7 @@
 //! The look that all displays share.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
 /// Columns of a terminal that plain text fits in.
 pub(super) const TEXT_WIDTH: u16 = 110;
@@ -42,11 +42,22 @@ pub(super) fn table(header: &[Markup], rows: &[Vec<Cell>]) -> Markup {
 }
 
 /// A list of figures: names on the left, values on the right.
-pub(super) fn figures_table(figures: &[(&str, Markup)]) -> Markup {
-    let row = |(name, value): &(&str, Markup)| {
-        vec![cell(html! { span style=(MUTED) { (name) } }), cell(value.clone())]
+pub(super) fn figures_table<T: Render>(figures: Vec<(&str, T)>) -> Markup {
+    let row = |(name, value): (&str, T)| {
+        vec![
+            cell(html! { span style=(MUTED) { (name) } }),
+            cell(html! { (value) }),
+        ]
     };
-    table(&[], &figures.iter().map(row).collect::<Vec<_>>())
+    table(&[], &figures.into_iter().map(row).collect::<Vec<_>>())
+}
+
+/// A list of figures as plain text.
+pub(super) fn figures_text(figures: Vec<(&str, String)>) -> String {
+    let rows = figures
+        .into_iter()
+        .map(|(name, value)| vec![name.to_string(), value]);
+    text_table(&[], &rows.collect::<Vec<_>>())
 }
 
 /// What a model says in a cell: a model that rambles must not push everything else off the page.

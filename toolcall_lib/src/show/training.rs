@@ -1,9 +1,9 @@
 //! What a training run did, in a few figures.
 
 use super::Html;
-use super::style::{counted, figures_table, grouped, percent, short, text_table};
+use super::style::{counted, figures_table, figures_text, grouped, percent, short};
 use crate::train::{StepReport, TrainReport};
-use maud::{Markup, html};
+use maud::Markup;
 use std::fmt;
 
 /// Name and value of each figure.
@@ -82,21 +82,12 @@ fn duration(seconds: f64) -> String {
 
 impl Html for TrainReport {
     fn html(&self) -> Markup {
-        figures_table(
-            &figures(self)
-                .into_iter()
-                .map(|(name, value)| (name, html! { (value) }))
-                .collect::<Vec<_>>(),
-        )
+        figures_table(figures(self))
     }
 }
 
 impl fmt::Display for TrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<Vec<String>> = figures(self)
-            .into_iter()
-            .map(|(name, value)| vec![name.to_string(), value])
-            .collect();
-        f.write_str(&text_table(&[], &rows))
+        f.write_str(&figures_text(figures(self)))
     }
 }

@@ -8,7 +8,7 @@
 use super::{Matrix, Output};
 use rayon::prelude::*;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
+use std::cell::Cell;
 
 /// Rows of a tile of the output.
 const ROWS: usize = 14;
@@ -33,7 +33,7 @@ pub fn is_available() -> bool {
 
 thread_local! {
     /// Packed panels; they keep their memory between products.
-    static PACKED: RefCell<(Vec<Pair>, Vec<Pair>)> = RefCell::default();
+    static PACKED: Cell<(Vec<Pair>, Vec<Pair>)> = Cell::default();
 }
 
 /// The output: rows begin `stride` elements apart.
@@ -56,12 +56,13 @@ impl Out {
 
 // SAFETY: tasks write to rows of their own.
 unsafe impl Send for Out {}
+// SAFETY: as above.
 unsafe impl Sync for Out {}
 
 /// `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride` elements apart.
 ///
 /// # Safety
-/// [`is_available`], and `out` has room for all rows.
+/// [`is_available`], `out` has room for all rows, and the inner dimension is not 0.
 pub unsafe fn matmul(
     out: *mut f32,
     stride: usize,

@@ -116,7 +116,7 @@ pub fn matmul_into(
         "the output is too small"
     );
     #[cfg(target_arch = "x86_64")]
-    if precision == Precision::Bf16 && bf16::is_available() {
+    if precision == Precision::Bf16 && k > 0 && bf16::is_available() {
         // SAFETY: the processor can, and the assertion above keeps the output within its slice.
         return unsafe { bf16::matmul(out.as_mut_ptr(), stride, mode, scale, a, b, parallel) };
     }
