@@ -5,6 +5,7 @@
 //! that are computed. Loss and gradients are those of the separate sequences, up to rounding.
 
 use crate::tokens::Sequence;
+use std::ops::Range;
 
 /// A run of tokens without a branch, at `start..start + len` of the packed rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct TreeBatch {
     pub positions: Vec<u32>,
     /// The rows as segments; a token attends to its ancestors' segments and, causally, to its own.
     pub segments: Vec<Segment>,
+    /// Row of each sequence's last token, in the order in which the sequences were given.
+    pub ends: Vec<usize>,
     /// What is predicted, ordered by row; a row may have several targets.
     pub targets: Vec<Target>,
     /// Tokens of the sequences before packing.
@@ -46,15 +49,19 @@ pub struct TreeBatch {
 }
 
 impl TreeBatch {
-    /// Packs sequences; their order does not matter.
+    /// Packs sequences, none of which is empty; their order does not matter.
     pub fn pack(sequences: &[&Sequence]) -> Self {
-        let mut order: Vec<&Sequence> = sequences.to_vec();
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
         // sorted, each sequence shares its longest prefix with its neighbour: depth-first order of the trie
-        order.sort_by(|a, b| a.ids.cmp(&b.ids));
-        let mut tree = Self::default();
+        order.sort_by(|&a, &b| sequences[a].ids.cmp(&sequences[b].ids));
+        let mut tree = Self {
+            ends: vec![0; sequences.len()],
+            ..Self::default()
+        };
         let mut parents: Vec<Option<usize>> = Vec::new();
         let mut path: Vec<usize> = Vec::new(); // rows of the sequence at hand
-        for sequence in order {
+        for index in order {
+            let sequence = sequences[index];
             let shared = path
                 .iter()
                 .zip(&sequence.ids)
@@ -77,6 +84,7 @@ impl TreeBatch {
                     });
                 }
             }
+            tree.ends[index] = path.last().copied().unwrap_or_default();
             tree.sequence_tokens += sequence.ids.len();
         }
         tree.segments = segments(&parents, &tree.positions);
@@ -84,10 +92,28 @@ impl TreeBatch {
         tree
     }
 
+    /// The rows that `row` attends to, from the root to itself.
+    pub fn path(&self, row: usize) -> Vec<Range<usize>> {
+        let own = self.segments.partition_point(|segment| segment.start <= row) - 1;
+        let mut path = ancestors(&self.segments, own);
+        path.push(self.segments[own].start..row + 1);
+        path
+    }
+
     /// Number of trained tokens of the sequences: what a mean loss is divided by.
     pub fn trained_tokens(&self) -> f64 {
         self.targets.iter().map(|t| f64::from(t.weight)).sum()
     }
+}
+
+/// Rows of the segments above a segment, from the root.
+pub(crate) fn ancestors(segments: &[Segment], index: usize) -> Vec<Range<usize>> {
+    let above = std::iter::successors(segments[index].parent, |&index| segments[index].parent);
+    let mut rows: Vec<Range<usize>> = above
+        .map(|index| segments[index].start..segments[index].start + segments[index].len)
+        .collect();
+    rows.reverse();
+    rows
 }
 
 /// Cuts rows in depth-first order into runs that do not branch.

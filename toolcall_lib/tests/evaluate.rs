@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use toolcall_lib::evaluate::{Evaluation, MistakeKind, Score, evaluate_answers};
+use toolcall_lib::generate::Prompt;
 use toolcall_lib::{Conversation, Message, Result, ToolCall, ToolSchema};
 
 fn tools() -> Vec<ToolSchema> {
@@ -60,8 +61,10 @@ fn timer(duration: u32) -> String {
 /// Evaluates with an answer for each prompt, in order.
 fn evaluate(rows: &[Conversation], answers: &[&str]) -> Evaluation {
     let mut answers = answers.iter();
-    let answer =
-        |_: &[Message], _: &[ToolSchema]| Ok(Some(answers.next().expect("one answer a prompt").to_string()));
+    let answer = |prompts: &[Prompt<'_>]| {
+        let answer = |_| answers.next().expect("one answer a prompt").to_string();
+        Ok(Some(prompts.iter().map(answer).collect()))
+    };
     let evaluation = evaluate_answers(rows, true, answer, |_| ()).unwrap();
     assert_eq!(answers.next(), None, "every answer is asked for");
     evaluation
@@ -90,9 +93,13 @@ fn a_dialogue_that_goes_as_the_row_does_is_right() {
     let evaluation = evaluate_answers(
         std::slice::from_ref(&row),
         true,
-        |messages, tools| {
-            prompts.push((messages.to_vec(), tools.len()));
-            Ok(answers.next())
+        |asked| {
+            prompts.extend(
+                asked
+                    .iter()
+                    .map(|(messages, tools)| (messages.to_vec(), tools.len())),
+            );
+            Ok(answers.next().map(|answer| vec![answer]))
         },
         |_| (),
     )
@@ -252,7 +259,7 @@ fn a_dialogue_ends_at_its_first_mistake() {
 #[test]
 fn without_whole_dialogue_only_first_turns_are_asked() {
     let rows = [row("Five minutes.", &[TIMER, "tool: 300", "Timer set."])];
-    let evaluation = evaluate_answers(&rows, false, |_, _| Ok(Some(timer(300))), |_| ()).unwrap();
+    let evaluation = evaluate_answers(&rows, false, |_| Ok(Some(vec![timer(300)])), |_| ()).unwrap();
     assert_eq!(
         (evaluation.exact, evaluation.conversation_flow),
         (score(1, 1), score(0, 0))
@@ -267,24 +274,24 @@ fn no_rows_give_rates_that_are_numbers() {
 
 #[test]
 fn when_answers_end_the_rows_that_are_done_are_scored() {
-    let rows = vec![row("Five minutes.", &[TIMER, "tool: 300", "Timer set."]); 5];
-    let mut answers = [timer(300), "Set.".into(), timer(300)].into_iter();
-    let mut seen = Vec::new();
-    let evaluation = evaluate_answers(
-        &rows,
-        true,
-        |_, _| Ok(answers.next()),
-        |so_far| seen.push(so_far.rows),
-    )
+    let rows = vec![row("Five minutes.", &[TIMER]); 70];
+    let (mut asked, mut seen) = (0, 0);
+    let answer = |prompts: &[Prompt<'_>]| {
+        asked += 1;
+        Ok((asked < 3).then(|| vec![timer(300); prompts.len()]))
+    };
+    let evaluation = evaluate_answers(&rows, true, answer, |so_far| {
+        seen += 1;
+        assert_eq!(so_far.rows, seen);
+    })
     .unwrap();
-    assert_eq!((evaluation.rows, evaluation.exact), (1, score(1, 1)));
-    assert_eq!((evaluation.format_compliance, seen), (score(1, 1), vec![1]));
+    assert_eq!((evaluation.rows, evaluation.exact, seen), (64, score(64, 64), 64));
 }
 
 #[test]
 fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
     let rows = [row("Hello", &["Hi."]), row("Anyone?", &[])];
-    let never = |_: &[Message], _: &[ToolSchema]| -> Result<Option<String>> { panic!("asked") };
+    let never = |_: &[Prompt<'_>]| -> Result<Option<Vec<String>>> { panic!("asked") };
     let error = evaluate_answers(&rows, true, never, |_| ())
         .unwrap_err()
         .to_string();

@@ -2,7 +2,7 @@
 
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
-use toolcall_lib::model::{Decoder, KvCache, Recompute, Workspace};
+use toolcall_lib::model::{Decoder, KvCache, KvTree, Recompute, Workspace};
 use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
 use toolcall_lib::tokens::Sequence;
@@ -255,4 +255,40 @@ fn ids_outside_the_vocabulary_and_too_long_sequences_are_refused() {
         error,
         "max_position_embeddings: 257 tokens; the model was made for at most 256"
     );
+}
+
+/// Sequences that share prompts, one of which ends where another goes on, grow by more than a page; some end early.
+#[test]
+fn sequences_that_grow_together_are_as_each_alone() {
+    for name in MODELS {
+        let decoder = Golden::model(name).decoder();
+        let prompts: [&[u32]; 4] = [&[1, 2, 3, 4, 5], &[1, 2, 3], &[9, 8], &[1, 2, 3, 7]];
+        let mut texts: Vec<Vec<u32>> = prompts.map(<[u32]>::to_vec).to_vec();
+        let sequence = |ids: &Vec<u32>| Sequence {
+            ids: ids.clone(),
+            trained: vec![false; ids.len()],
+        };
+        let sequences: Vec<Sequence> = texts.iter().map(sequence).collect();
+        let tree = pack(&sequences);
+        let (mut cache, mut workspace) = (KvTree::new(&tree), Workspace::default());
+        let mut logits = decoder.prompt_logits(&tree, &mut cache, &mut workspace).unwrap();
+        let mut speaking: Vec<usize> = (0..4).collect();
+        for step in 0..70 {
+            for (&i, logits) in speaking
+                .iter()
+                .zip(logits.chunks_exact(decoder.config.vocab_size))
+            {
+                let whole = decoder.logits(&texts[i]).unwrap();
+                assert_close("logits", logits, &whole[whole.len() - logits.len()..], 1e-5);
+            }
+            speaking.retain(|&i| i != 2 || step < 10);
+            let next: Vec<u32> = speaking.iter().map(|i| (step * 7 + *i as u32 * 5) % 64).collect();
+            for (&i, &id) in speaking.iter().zip(&next) {
+                texts[i].push(id);
+            }
+            logits = decoder
+                .next_logits_of(&speaking, &next, &mut cache, &mut workspace)
+                .unwrap();
+        }
+    }
 }

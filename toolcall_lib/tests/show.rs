@@ -93,8 +93,8 @@ const TUNED: [&str; 3] = [
 ];
 
 fn evaluation(answers: [&str; 3]) -> Evaluation {
-    let mut answers = answers.into_iter();
-    evaluate_answers(&rows(), true, |_, _| Ok(answers.next().map(String::from)), |_| ()).unwrap()
+    let answers = answers.map(String::from).to_vec();
+    evaluate_answers(&rows(), true, |_| Ok(Some(answers.clone())), |_| ()).unwrap()
 }
 
 fn report(losses: &[f64]) -> TrainReport {
@@ -266,7 +266,13 @@ fn an_evaluation_shows_its_scores_and_its_mistakes() {
 #[test]
 fn only_the_first_twenty_mistakes_are_shown() {
     let rows = vec![rows().remove(0); 25];
-    let evaluation = evaluate_answers(&rows, true, |_, _| Ok(Some("No.".into())), |_| ()).unwrap();
+    let evaluation = evaluate_answers(
+        &rows,
+        true,
+        |prompts| Ok(Some(vec!["No.".into(); prompts.len()])),
+        |_| (),
+    )
+    .unwrap();
     let text = evaluation.to_string();
     assert!(text.contains("25 rows with a mistake, the first 20 of them:"));
     assert_eq!(text.matches("no call").count(), 20);
@@ -277,9 +283,8 @@ fn only_the_first_twenty_mistakes_are_shown() {
 fn two_models_are_compared_prompt_by_prompt() {
     let mut comparison = Comparison::new(&rows());
     for (name, answers) in [("base", BASE), ("tuned", TUNED)] {
-        let mut answers = answers.into_iter();
         comparison
-            .add_answers(name, |_, _| Ok(answers.next().unwrap().to_string()))
+            .add_answers(name, |_| Ok(answers.map(String::from).to_vec()))
             .unwrap();
     }
     assert_snapshot!("comparison_text", comparison.to_string());
@@ -294,12 +299,12 @@ fn prompts_without_a_known_answer_are_not_judged() {
     };
     let mut comparison = Comparison::new(&[prompt]);
     comparison
-        .add_answers("base", |messages, _| Ok(format!("{} message(s)", messages.len())))
+        .add_answers("base", |prompts| {
+            Ok(vec![format!("{} message(s)", prompts[0].0.len())])
+        })
         .unwrap();
     assert_eq!(comparison.to_string(), "Hello?\n  base       1 message(s)");
-    let failing = comparison.add_answers("tuned", |_, _| {
-        Err(toolcall_lib::Error::invalid("model", "is gone"))
-    });
+    let failing = comparison.add_answers("tuned", |_| Err(toolcall_lib::Error::invalid("model", "is gone")));
     assert_eq!(
         (failing.is_err(), comparison.names.len()),
         (true, 1),

@@ -5,10 +5,12 @@ use serde_json::json;
 use signal_hook::consts::SIGINT;
 use std::fs;
 use toolcall_lib::dataset::Dataset;
+use toolcall_lib::generate::{Prompt, generate_many};
 use toolcall_lib::tokens::LossMode;
 use toolcall_lib::train::{TrainConfig, TrainReport, train, train_validated};
 use toolcall_lib::{
-    Conversation, GenerateConfig, Message, Model, ToolCall, ToolSchema, generate, load, reply, save,
+    Conversation, GenerateConfig, Generation, Message, Model, ToolCall, ToolSchema, generate, load, reply,
+    save,
 };
 
 fn timer() -> ToolSchema {
@@ -78,30 +80,32 @@ fn a_model_that_has_learned_two_rows_calls_the_tool_after_saving_and_loading() {
     let loaded = load(folder.to_str().unwrap()).unwrap();
     assert_eq!(weights(&loaded), weights(&model));
     assert_eq!(loaded.decoder.config, model.decoder.config);
+    let settings = GenerateConfig::default();
+    let (mut prompts, mut alone): (Vec<Prompt<'_>>, Vec<Generation>) = Default::default();
     for (row, seconds) in data.rows.iter().zip([60, 120]) {
-        let answer = generate(
-            &loaded,
-            &row.messages[..1],
-            &row.tools,
-            &GenerateConfig::default(),
-        )
-        .unwrap();
-        assert!(answer.finished);
-        assert_eq!(
-            reply::parse(&answer.text).tool_calls,
-            [call(seconds)],
-            "{}",
-            answer.text
-        );
-        let after = generate(
-            &loaded,
-            &row.messages[..3],
-            &row.tools,
-            &GenerateConfig::default(),
-        )
-        .unwrap();
-        assert_eq!(after.text, row.messages[3].content);
+        for turn in [1, 3] {
+            prompts.push((&row.messages[..turn], &row.tools));
+            alone.push(generate(&loaded, &row.messages[..turn], &row.tools, &settings).unwrap());
+        }
+        let [.., called, told] = &alone[..] else {
+            unreachable!()
+        };
+        assert!(called.finished);
+        let calls = reply::parse(&called.text).tool_calls;
+        assert_eq!(calls, [call(seconds)], "{}", called.text);
+        assert_eq!(told.text, row.messages[3].content);
     }
+    assert_eq!(generate_many(&loaded, &prompts, &settings).unwrap(), alone);
+    let short = GenerateConfig {
+        max_new_tokens: 3,
+        ..settings
+    };
+    let cut = generate_many(&loaded, &prompts, &short).unwrap();
+    assert!(
+        cut.iter()
+            .zip(&alone)
+            .all(|(cut, whole)| !cut.finished && cut.ids == whole.ids[..3])
+    );
 }
 
 #[test]

@@ -11,13 +11,13 @@ mod scores;
 
 pub use scores::{Evaluation, Mistake, MistakeKind, Score};
 
-use crate::conversation::{Conversation, Message, Role};
+use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{GenerateConfig, PrefixCache, generate_cached};
+use crate::generate::{GenerateConfig, Prompt, generate_many};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
-use crate::tool::{ToolCall, ToolSchema};
+use crate::tool::ToolCall;
 
 /// How a model is evaluated.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -59,33 +59,37 @@ pub fn evaluate_with(
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     let _run = interrupt::Run::start()?;
-    let mut cache = PrefixCache::default();
-    let answer = |messages: &[Message], tools: &[ToolSchema]| {
-        let reply = generate_cached(model, messages, tools, &config.generate, &mut cache, |_| true)?;
-        Ok((!interrupt::requested()).then_some(reply.text))
+    let answer = |prompts: &[Prompt<'_>]| {
+        let replies = generate_many(model, prompts, &config.generate)?;
+        Ok((!interrupt::requested()).then(|| replies.into_iter().map(|reply| reply.text).collect()))
     };
     evaluate_answers(rows, config.whole_dialogue, answer, on_row)
 }
 
-/// Scores of whatever gives `answer`s: the text of the next assistant turn, or `None` to stop. The row in
-/// which it stops is not scored.
+/// Rows that are asked together.
+const AT_ONCE: usize = 32;
+
+/// Scores of whatever `answer`s prompts: with the text of the next assistant turn for each, or `None` to stop. The rows that
+/// are being asked when it stops are not scored.
 ///
 /// # Errors
 /// A row without an assistant turn, and whatever `answer` fails on.
 pub fn evaluate_answers(
     rows: &[Conversation],
     whole_dialogue: bool,
-    mut answer: impl FnMut(&[Message], &[ToolSchema]) -> Result<Option<String>>,
+    mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
     mut on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
     let mut scores = Evaluation::default();
-    for row in rows {
-        let Some(replies) = follow(row, whole_dialogue, &mut answer)? else {
+    for rows in rows.chunks(AT_ONCE) {
+        let Some(replies) = follow(rows, whole_dialogue, &mut answer)? else {
             break;
         };
-        scores.add(row, &replies, whole_dialogue);
-        on_row(&scores);
+        for (row, replies) in rows.iter().zip(&replies) {
+            scores.add(row, replies, whole_dialogue);
+            on_row(&scores);
+        }
     }
     Ok(scores)
 }
@@ -105,23 +109,36 @@ fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
     (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
 }
 
-/// The replies to a row's prompts, up to the first that is wrong; `None` if there is no answer any more.
+/// The replies to each row's prompts, up to the first that is wrong; `None` if there is no answer any more.
 fn follow(
-    row: &Conversation,
+    rows: &[Conversation],
     whole_dialogue: bool,
-    answer: &mut impl FnMut(&[Message], &[ToolSchema]) -> Result<Option<String>>,
-) -> Result<Option<Vec<Reply>>> {
-    let mut replies = Vec::new();
-    for i in assistant_turns(row).take(if whole_dialogue { usize::MAX } else { 1 }) {
-        let Some(text) = answer(&row.messages[..i], &row.tools)? else {
+    answer: &mut impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
+) -> Result<Option<Vec<Vec<Reply>>>> {
+    let last = if whole_dialogue { usize::MAX } else { 1 };
+    let turns: Vec<Vec<usize>> = rows
+        .iter()
+        .map(|row| assistant_turns(row).take(last).collect())
+        .collect();
+    let mut replies: Vec<Vec<Reply>> = vec![Vec::new(); rows.len()];
+    let mut open: Vec<usize> = (0..rows.len()).collect();
+    while !open.is_empty() {
+        let turn = |row: usize, replies: &[Vec<Reply>]| turns[row][replies[row].len()];
+        let prompt =
+            |&row: &usize| -> Prompt<'_> { (&rows[row].messages[..turn(row, &replies)], &rows[row].tools) };
+        let Some(texts) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
             return Ok(None);
         };
-        let reply = reply::parse(&text);
-        let mistake = judge(&row.messages[i].tool_calls, &reply);
-        replies.push(reply);
-        if mistake.is_some() {
-            break;
+        let mut right = Vec::new();
+        for (&row, text) in open.iter().zip(&texts) {
+            let (expected, reply) = (&rows[row].messages[turn(row, &replies)], reply::parse(text));
+            let is_right = judge(&expected.tool_calls, &reply).is_none();
+            replies[row].push(reply);
+            if is_right && replies[row].len() < turns[row].len() {
+                right.push(row);
+            }
         }
+        open = right;
     }
     Ok(Some(replies))
 }

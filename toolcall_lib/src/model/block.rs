@@ -115,15 +115,15 @@ impl Block<'_> {
         }
     }
 
-    /// Everything up to the MLP's two input projections. With a `cache`, keys and values are appended to it and all of its rows
-    /// are attended to.
+    /// Everything up to the MLP's two input projections. With a `cache`, keys and values go to these rows of it, and the tiles
+    /// name its rows.
     pub fn forward(
         &self,
         x: &[f32],
         rows: Rows<'_>,
         kept: &mut BlockActivations,
         scratch: &mut Scratch,
-        cache: Option<&mut LayerCache>,
+        cache: Option<(&mut LayerCache, &[usize])>,
     ) {
         let BlockShape {
             hidden,
@@ -152,7 +152,7 @@ impl Block<'_> {
         split_heads(qkv, self.split(rows.positions), split);
 
         let qkv = match cache {
-            Some(cache) => cache.append(split, n, heads, self.precision),
+            Some((cache, rows)) => cache.store(split, rows, heads, self.precision),
             None => new_rows(split, n, heads, self.precision),
         };
         let attended = kept.attended.sized(n * queries);

@@ -1,8 +1,10 @@
 //! Keys and values of the tokens that a generation has seen.
 
-use crate::ops::attention::Qkv;
+use crate::batch::TreeBatch;
+use crate::ops::attention::{Qkv, Tile};
 use crate::ops::matmul::Precision;
 use crate::ops::rope::Heads;
+use std::ops::Range;
 
 /// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
 #[derive(Clone, Debug, Default)]
@@ -10,30 +12,31 @@ pub(super) struct LayerCache {
     keys: Vec<f32>,
     values: Vec<f32>,
     capacity: usize,
-    len: usize,
 }
 
 impl LayerCache {
-    /// Stores the keys and values of `n` new rows and returns the new queries with all keys and values.
-    pub fn append<'a>(
+    /// Stores the keys and values of new tokens in these rows and returns the new queries with all keys and values.
+    pub fn store<'a>(
         &'a mut self,
         split: &'a [f32],
-        n: usize,
+        rows: &[usize],
         heads: Heads,
         precision: Precision,
     ) -> Qkv<'a> {
-        let (q, kv) = split.split_at(n * heads.queries * heads.dim);
-        let (k, v) = kv.split_at(n * heads.keys * heads.dim);
-        self.reserve(self.len + n, heads);
+        let (n, dim) = (rows.len(), heads.dim);
+        let (q, kv) = split.split_at(n * heads.queries * dim);
+        let (k, v) = kv.split_at(n * heads.keys * dim);
+        self.reserve(rows.iter().max().map_or(0, |last| last + 1), heads);
         for (store, new) in [(&mut self.keys, k), (&mut self.values, v)] {
             let per_head = store
-                .chunks_exact_mut(self.capacity * heads.dim)
-                .zip(new.chunks_exact(n * heads.dim));
+                .chunks_exact_mut(self.capacity * dim)
+                .zip(new.chunks_exact(n * dim));
             for (store, new) in per_head {
-                store[self.len * heads.dim..][..new.len()].copy_from_slice(new);
+                for (&row, new) in rows.iter().zip(new.chunks_exact(dim)) {
+                    store[row * dim..][..dim].copy_from_slice(new);
+                }
             }
         }
-        self.len += n;
         Qkv {
             q,
             k: &self.keys,
@@ -81,13 +84,70 @@ impl KvCache {
     /// Forgets all tokens after the first `len`.
     pub fn truncate(&mut self, len: usize) {
         self.ids.truncate(len);
-        for layer in &mut self.layers {
-            layer.len = layer.len.min(len);
-        }
     }
 
     pub(super) fn extend(&mut self, ids: &[u32], layers: usize) {
         self.ids.extend_from_slice(ids);
         self.layers.resize_with(layers, LayerCache::default);
+    }
+}
+
+/// Keys and values of every layer for many sequences that begin as one packed tree: what their prompts share is stored and
+/// computed once. What they say is stored in pages, so that memory follows what is really said.
+#[derive(Clone, Debug)]
+pub struct KvTree {
+    pub(super) layers: Vec<LayerCache>,
+    /// The rows of each sequence: of its prompt, and of the tokens after it.
+    sequences: Vec<[Vec<Range<usize>>; 2]>,
+    /// Rows that are given away.
+    rows: usize,
+}
+
+impl KvTree {
+    /// Rows that a sequence is given at once.
+    const PAGE: usize = 64;
+
+    /// For the sequences of `tree`, in the order in which they were packed.
+    pub fn new(tree: &TreeBatch) -> Self {
+        Self {
+            layers: Vec::new(),
+            sequences: tree
+                .ends
+                .iter()
+                .map(|&end| [tree.path(end), Vec::new()])
+                .collect(),
+            rows: tree.ids.len(),
+        }
+    }
+
+    /// Adds a token to each of these sequences. Returns their positions, the rows of their keys, and what they see.
+    pub(super) fn grow(&mut self, sequences: &[usize]) -> (Vec<u32>, Vec<usize>, Vec<Tile>) {
+        let (mut positions, mut keys, mut tiles) = (Vec::new(), Vec::new(), Vec::new());
+        for (query, &sequence) in sequences.iter().enumerate() {
+            let [prompt, pages] = &mut self.sequences[sequence];
+            if pages.last().is_none_or(|page| page.len() == Self::PAGE) {
+                pages.push(self.rows..self.rows);
+                self.rows += Self::PAGE;
+            }
+            let visible: Vec<Range<usize>> = prompt
+                .iter()
+                .chain(&*pages)
+                .filter(|range| !range.is_empty())
+                .cloned()
+                .collect();
+            positions.push(visible.iter().map(Range::len).sum::<usize>() as u32);
+            let page = pages.last_mut();
+            let key = page.map_or(0, |page| {
+                page.end += 1;
+                page.end - 1
+            });
+            keys.push(key);
+            tiles.push(Tile {
+                queries: query..query + 1,
+                visible,
+                causal: key,
+            });
+        }
+        (positions, keys, tiles)
     }
 }

@@ -1,7 +1,7 @@
 //! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV cache.
 
 use super::block::{Block, BlockRanges, BlockShape, Rows};
-use super::cache::KvCache;
+use super::cache::{KvCache, KvTree, LayerCache};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
@@ -72,10 +72,7 @@ impl Decoder {
 
     /// Loss and number of right first guesses, summed over the targets of `batch`.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
-        self.check(
-            &batch.ids,
-            batch.positions.iter().max().map_or(0, |&p| p as usize + 1),
-        )?;
+        self.check_tree(batch)?;
         let tiles = tiles(&batch.segments);
         self.forward(
             &batch.ids,
@@ -95,10 +92,7 @@ impl Decoder {
         gradients: &mut Parameters,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
-        self.check(
-            &batch.ids,
-            batch.positions.iter().max().map_or(0, |&p| p as usize + 1),
-        )?;
+        self.check_tree(batch)?;
         let tiles = tiles(&batch.segments);
         let rows = Rows {
             positions: &batch.positions,
@@ -223,68 +217,117 @@ impl Decoder {
         cache: &mut KvCache,
         workspace: &mut Workspace,
     ) -> Result<Vec<f32>> {
-        let all = self.logits_of_last(1, ids, cache, workspace)?;
-        Ok(all)
+        self.logits_of_sequence(ids, cache, workspace, ids.len().saturating_sub(1))
     }
 
     /// Logits of every row of a sequence, `[ids, vocabulary]`.
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        self.logits_of_last(ids.len(), ids, &mut KvCache::default(), &mut Workspace::default())
+        self.logits_of_sequence(ids, &mut KvCache::default(), &mut Workspace::default(), 0)
     }
 
-    fn logits_of_last(
+    fn logits_of_sequence(
         &self,
-        last: usize,
         ids: &[u32],
         cache: &mut KvCache,
         workspace: &mut Workspace,
+        first_wanted: usize,
     ) -> Result<Vec<f32>> {
-        let (hidden, layers) = (self.config.hidden_size, self.config.num_hidden_layers);
         let (past, n) = (cache.ids().len(), ids.len());
         self.check(ids, past + n)?;
-        cache.extend(ids, layers);
-        workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
-        workspace.prepare(layers);
-        let positions: Vec<u32> = (past..past + n).map(|p| p as u32).collect();
+        cache.extend(ids, self.config.num_hidden_layers);
+        let (positions, keys): (Vec<u32>, Vec<usize>) = (past..past + n).map(|p| (p as u32, p)).unzip();
         let rows = Rows {
             positions: &positions,
             tiles: &tiles_after(past, n),
         };
-        let [stream, ..] = &mut workspace.residual[..] else {
-            return Ok(Vec::new());
+        let wanted: Vec<usize> = (first_wanted..n).collect();
+        Ok(self.cached_logits(ids, rows, &keys, &wanted, &mut cache.layers, workspace))
+    }
+
+    /// Computes the prompts of `tree` into a `cache` that was made for it. Returns the logits after each, `[prompts, vocabulary]`.
+    pub fn prompt_logits(
+        &self,
+        tree: &TreeBatch,
+        cache: &mut KvTree,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
+        self.check_tree(tree)?;
+        cache.layers = vec![LayerCache::default(); self.config.num_hidden_layers];
+        let rows = Rows {
+            positions: &tree.positions,
+            tiles: &tiles(&tree.segments),
         };
-        let x = stream.sized(n * hidden);
+        let keys: Vec<usize> = (0..tree.ids.len()).collect();
+        Ok(self.cached_logits(&tree.ids, rows, &keys, &tree.ends, &mut cache.layers, workspace))
+    }
+
+    /// Adds a token to some of the sequences of `cache`. Returns the logits after each, `[ids, vocabulary]`.
+    pub fn next_logits_of(
+        &self,
+        sequences: &[usize],
+        ids: &[u32],
+        cache: &mut KvTree,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
+        let (positions, keys, tiles) = cache.grow(sequences);
+        self.check(ids, positions.iter().max().map_or(0, |&p| p as usize + 1))?;
+        let rows = Rows {
+            positions: &positions,
+            tiles: &tiles,
+        };
+        let wanted: Vec<usize> = (0..ids.len()).collect();
+        Ok(self.cached_logits(ids, rows, &keys, &wanted, &mut cache.layers, workspace))
+    }
+
+    /// Logits of the `wanted` rows of a pass whose keys go to the rows `keys` of the cache.
+    fn cached_logits(
+        &self,
+        ids: &[u32],
+        rows: Rows<'_>,
+        keys: &[usize],
+        wanted: &[usize],
+        cache: &mut [LayerCache],
+        workspace: &mut Workspace,
+    ) -> Vec<f32> {
+        let hidden = self.config.hidden_size;
+        let n = ids.len();
+        workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
+        workspace.prepare(cache.len());
+        let x = workspace.residual[0].sized(n * hidden);
         embedding(ids, &self.parameters.buckets[0], x, hidden);
-        for layer in 0..layers {
+        for (layer, cache) in cache.iter_mut().enumerate() {
             let (kept, block) = (&mut workspace.blocks[0], self.block(layer, workspace.precision));
-            block.forward(
-                x,
-                rows,
-                kept,
-                &mut workspace.scratch,
-                Some(&mut cache.layers[layer]),
-            );
+            block.forward(x, rows, kept, &mut workspace.scratch, Some((cache, keys)));
             block.output(n, kept, &mut workspace.scratch, x);
         }
-        let x = &x[(n - last) * hidden..];
-        let mut normed = vec![0.0; x.len()];
+        let last: Vec<f32> = wanted
+            .iter()
+            .flat_map(|row| &x[row * hidden..][..hidden])
+            .copied()
+            .collect();
+        let mut normed = vec![0.0; last.len()];
         rms_norm(
-            x,
+            &last,
             self.weight(&self.norm),
             self.config.rms_norm_eps as f32,
             &mut normed,
         );
-        let mut logits = vec![0.0; last * self.config.vocab_size];
+        let mut logits = vec![0.0; wanted.len() * self.config.vocab_size];
         linear(
             &normed,
             self.weight(&self.projection),
             &mut logits,
-            last,
+            wanted.len(),
             hidden,
             Output::Set,
             workspace.precision,
         );
-        Ok(logits)
+        logits
+    }
+
+    fn check_tree(&self, tree: &TreeBatch) -> Result<()> {
+        let longest = tree.positions.iter().max().map_or(0, |&p| p as usize + 1);
+        self.check(&tree.ids, longest)
     }
 
     /// Refuses ids outside the vocabulary and sequences that are too long.

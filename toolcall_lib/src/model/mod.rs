@@ -5,7 +5,7 @@ mod cache;
 mod decoder;
 mod workspace;
 
-pub use cache::KvCache;
+pub use cache::{KvCache, KvTree};
 pub use decoder::Decoder;
 pub use workspace::{Recompute, Workspace};
 

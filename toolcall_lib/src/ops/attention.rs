@@ -5,9 +5,9 @@
 
 use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
-use super::simd::{dot, exp};
+use super::simd::{dot, exp, max, sum};
 use super::with_scratch;
-use crate::batch::Segment;
+use crate::batch::{Segment, ancestors};
 use multiversion::multiversion;
 use rayon::prelude::*;
 use std::iter::once;
@@ -51,14 +51,8 @@ impl Tile {
 /// The tiles of a packed tree, in row order.
 pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
     let mut tiles = Vec::new();
-    for segment in segments {
-        let mut above: Vec<Range<usize>> = Vec::new();
-        let mut parent = segment.parent;
-        while let Some(index) = parent {
-            above.push(segments[index].start..segments[index].start + segments[index].len);
-            parent = segments[index].parent;
-        }
-        above.reverse();
+    for (index, segment) in segments.iter().enumerate() {
+        let above = ancestors(segments, index);
         let end = segment.start + segment.len;
         for start in (segment.start..end).step_by(TILE) {
             let visible = join(above.iter().cloned().chain(once(segment.start..start)));
@@ -176,17 +170,27 @@ fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -
 }
 
 /// Softmax attention: `out` is `[query heads, rows, head_dim]`, `lse` the log of each softmax's denominator, `[query heads, rows]`.
-pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], out: &mut [f32], lse: &mut [f32]) {
-    let (rows, dim) = (qkv.query_rows, qkv.heads.dim);
-    let per_head = out
-        .par_chunks_exact_mut(rows * dim)
-        .zip(lse.par_chunks_exact_mut(rows));
-    per_head.enumerate().for_each(|(head, (out, lse))| {
-        with_scratch(room(tiles), |scores| {
-            for tile in tiles {
-                let out = &mut out[tile.queries.start * dim..tile.queries.end * dim];
-                attend(qkv, head, tile, scores, out, &mut lse[tile.queries.clone()]);
-            }
+/// The tiles cover all rows, in order.
+pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], mut out: &mut [f32], mut lse: &mut [f32]) {
+    let mut tasks = Vec::with_capacity(qkv.heads.queries * tiles.len());
+    for head in 0..qkv.heads.queries {
+        for tile in tiles {
+            let rows = tile.queries.len();
+            let of_tile = (
+                out.split_off_mut(..rows * qkv.heads.dim),
+                lse.split_off_mut(..rows),
+            );
+            tasks.push((
+                head,
+                tile,
+                of_tile.0.unwrap_or_default(),
+                of_tile.1.unwrap_or_default(),
+            ));
+        }
+    }
+    tasks.into_par_iter().for_each(|(head, tile, out, lse)| {
+        with_scratch(tile.queries.len() * tile.context(), |scores| {
+            attend(qkv, head, tile, scores, out, lse)
         });
     });
 }
@@ -225,12 +229,9 @@ fn softmax(scores: &mut [f32], context: usize, lse: &mut [f32]) {
     let seen_by_all = context - lse.len();
     for (i, (row, lse)) in scores.chunks_exact_mut(context).zip(lse).enumerate() {
         let (seen, hidden) = row.split_at_mut(seen_by_all + i + 1);
-        let max = seen.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
-        let mut sum = 0.0;
-        for s in seen.iter_mut() {
-            *s = exp(*s - max);
-            sum += *s;
-        }
+        let max = max(seen);
+        seen.iter_mut().for_each(|s| *s = exp(*s - max));
+        let sum = sum(seen);
         seen.iter_mut().for_each(|s| *s /= sum);
         hidden.fill(0.0);
         *lse = max + sum.ln();

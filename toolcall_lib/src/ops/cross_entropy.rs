@@ -2,7 +2,7 @@
 //! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
 
 use super::matmul::{Output, Precision, linear, linear_backward_input, linear_backward_weight};
-use super::simd::exp;
+use super::simd::{exp, max};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -105,7 +105,7 @@ fn loss_and_logit_gradient(
 /// One row: `loss = Σ w·(lse − logit)`, and `logits` become `Σ w · softmax − Σ w · onehot`.
 #[multiversion(targets = "simd")]
 fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
-    let max = logits.iter().fold(f32::NEG_INFINITY, |m, &l| m.max(l));
+    let max = max(logits);
     let denominator = exp_sum(logits, max);
     let lse = f64::from(max) + f64::from(denominator).ln();
     let mut sum = LossSum::default();

@@ -42,9 +42,42 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + tail
 }
 
+/// Sum, in 16 partial sums so that it vectorizes; the order is fixed.
+#[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    lanes(x, 0.0, |a, b| a + b)
+}
+
+/// Largest element, -∞ if there is none.
+#[inline(always)]
+pub fn max(x: &[f32]) -> f32 {
+    lanes(x, f32::NEG_INFINITY, f32::max)
+}
+
+#[inline(always)]
+fn lanes(x: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut lanes = [start; 16];
+    for chunk in chunks {
+        for lane in 0..16 {
+            lanes[lane] = fold(lanes[lane], chunk[lane]);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(start, fold)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sum_and_max_take_every_element() {
+        for len in [0, 1, 16, 37] {
+            let x: Vec<f32> = (0..len).map(|i| -1.0 - i as f32).collect();
+            assert_eq!(sum(&x), x.iter().sum::<f32>());
+            assert_eq!(max(&x), x.first().copied().unwrap_or(f32::NEG_INFINITY));
+        }
+    }
 
     #[test]
     fn exp_is_within_two_ulp() {

@@ -5,10 +5,9 @@ use super::style::{BAD, Cell, GOOD, cell, clipped, said, table};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Result;
 use crate::evaluate::judge;
-use crate::generate::{GenerateConfig, PrefixCache, generate_cached};
+use crate::generate::{GenerateConfig, Prompt, generate_many};
 use crate::model::Model;
 use crate::reply::{self, turn_text};
-use crate::tool::ToolSchema;
 use maud::{Markup, html};
 use std::fmt;
 
@@ -76,27 +75,27 @@ impl Comparison {
     /// # Errors
     /// Whatever generation fails on; the comparison stays as it was.
     pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
-        let mut cache = PrefixCache::default();
-        self.add_answers(name, |messages, tools| {
-            generate_cached(model, messages, tools, config, &mut cache, |_| true)
-                .map(|generation| generation.text)
+        self.add_answers(name, |prompts| {
+            let replies = generate_many(model, prompts, config)?;
+            Ok(replies.into_iter().map(|reply| reply.text).collect())
         })
     }
 
-    /// The same for whatever gives `answer`s, the text of the next assistant turn.
+    /// The same for whatever `answer`s the prompts: with the text of the next assistant turn for each.
     ///
     /// # Errors
     /// Whatever `answer` fails on; the comparison stays as it was.
     pub fn add_answers(
         &mut self,
         name: &str,
-        mut answer: impl FnMut(&[Message], &[ToolSchema]) -> Result<String>,
+        answer: impl FnOnce(&[Prompt<'_>]) -> Result<Vec<String>>,
     ) -> Result<()> {
-        let texts: Vec<String> = self
+        let prompts: Vec<Prompt<'_>> = self
             .rows
             .iter()
-            .map(|row| answer(&row.prompt.messages, &row.prompt.tools))
-            .collect::<Result<_>>()?;
+            .map(|row| (&row.prompt.messages[..], &row.prompt.tools[..]))
+            .collect();
+        let texts = answer(&prompts)?;
         self.names.push(name.into());
         for (row, text) in self.rows.iter_mut().zip(texts) {
             let reply = reply::parse(&text);

@@ -11,6 +11,16 @@ pub(super) enum Part {
     HeldOut,
 }
 
+impl Part {
+    /// What `[training, held out]` says for this part.
+    pub(super) fn pick<T>(self, [train, held_out]: [T; 2]) -> T {
+        match self {
+            Self::Train => train,
+            Self::HeldOut => held_out,
+        }
+    }
+}
+
 /// Texts to choose from, separated by ` / `: those of the training files and those of the held-out files.
 pub(super) struct Pool {
     pub(super) train: &'static str,
@@ -33,11 +43,7 @@ impl Draw {
 
     /// A text of this part.
     pub(super) fn of(&mut self, pool: &Pool) -> &'static str {
-        let texts = if self.part == Part::Train {
-            pool.train
-        } else {
-            pool.held_out
-        };
+        let texts = self.part.pick([pool.train, pool.held_out]);
         self.one(&texts.split(" / ").collect::<Vec<_>>())
     }
 

@@ -1,7 +1,7 @@
 //! Building blocks of rows: dialogues, schemas, and a list that takes no row twice.
 
 use super::draw::{Draw, Part};
-use crate::conversation::{Conversation, Message};
+use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::tool::{ToolCall, ToolSchema};
@@ -46,6 +46,14 @@ impl Dialogue {
                 .into_iter()
                 .map(|one| Message::tool(one.call.name, one.result)),
         );
+        self
+    }
+
+    /// The dialogue up to its last calls.
+    pub(super) fn until_call(mut self) -> Self {
+        while self.0.last().is_some_and(|message| message.role == Role::Tool) {
+            self.0.pop();
+        }
         self
     }
 
@@ -116,24 +124,24 @@ impl Rows {
         self.draw.part
     }
 
+    pub(super) fn draw(&mut self) -> &mut Draw {
+        &mut self.draw
+    }
+
     /// Adds rows of a kind that `make` draws: as many as `[training, held out]` says for this part. Messages that
     /// are there already are drawn again.
     pub(super) fn add(
         &mut self,
         kind: &'static str,
-        [train, held_out]: [usize; 2],
+        counts: [usize; 2],
         mut make: impl FnMut(&mut Draw) -> Conversation,
     ) -> Result<()> {
-        let count = if self.draw.part == Part::Train {
-            train
-        } else {
-            held_out
-        };
+        let count = self.draw.part.pick(counts);
         let target = self.rows.len() + count;
         for _ in 0..count * 100 {
             if self.rows.len() < target {
                 let row = make(&mut self.draw);
-                if !self.rows.iter().any(|known| known.messages == row.messages) {
+                if !self.rows.contains(&row) {
                     self.rows.push(row);
                 }
             }

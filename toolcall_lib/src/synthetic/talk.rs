@@ -1,11 +1,16 @@
 //! What needs no tool: requests that no tool fits, and small talk. Without such rows a model learns to call always.
 
-use super::draw::{Draw, Part, Pool};
+use super::draw::{Draw, Pool};
 use super::rows::Dialogue;
+use super::varied;
 
-/// A request beyond every tool of the training rows.
+/// A request beyond timers and reminders: to a tool of other rows, or to none at all.
 pub(super) fn beyond_timers(draw: &mut Draw) -> Dialogue {
-    Dialogue::user(draw.of(&BEYOND)).says("I can't do that. I can set timers and reminders.")
+    let asked = match draw.chance(2) {
+        true => varied::any_request(draw),
+        false => draw.of(&BEYOND).into(),
+    };
+    Dialogue::user(asked).says("Sorry, I have no tool for that. I can set timers and reminders.")
 }
 
 /// A request beyond the tools of a row that has other tools than the two above.
@@ -18,12 +23,8 @@ pub(super) const NO_TOOL: &str = "Sorry, I have no tool for that.";
 
 /// Small talk, and sentences that name a timer or a reminder but ask for none.
 pub(super) fn small_talk(draw: &mut Draw) -> Dialogue {
-    let pairs: &[(&str, &str)] = if draw.part == Part::Train {
-        &TALK
-    } else {
-        &HELD_OUT_TALK
-    };
-    let (said, answer) = draw.one(pairs);
+    let pairs: [&[(&str, &str)]; 2] = [&TALK, &HELD_OUT_TALK];
+    let (said, answer) = draw.one(draw.part.pick(pairs));
     Dialogue::user(said).says(answer)
 }
 

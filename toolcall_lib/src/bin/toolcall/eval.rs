@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
-use toolcall_lib::{Error, Result};
+use toolcall_lib::{Error, GenerateConfig, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Conversations; a row's first assistant turn is the truth, a row without a call expects none
     #[arg(long)]
     data: PathBuf,
+    /// Longest reply, in tokens; a model that does not stop by itself is cut off here
+    #[arg(long, default_value_t = GenerateConfig::default().max_new_tokens)]
+    max_new_tokens: usize,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,7 +26,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let data = Dataset::load(&arguments.data)?;
     let model = arguments.model.load()?;
     let bar = progress_bar(data.rows.len());
-    let evaluation = evaluate_with(&model, &data.rows, &EvaluateConfig::default(), |scores| {
+    let config = EvaluateConfig {
+        generate: GenerateConfig {
+            max_new_tokens: arguments.max_new_tokens,
+            ..GenerateConfig::default()
+        },
+        ..EvaluateConfig::default()
+    };
+    let evaluation = evaluate_with(&model, &data.rows, &config, |scores| {
         bar.set_position(scores.rows as u64);
         bar.set_message(format!("{} right", scores.exact.count));
     })?;

@@ -73,6 +73,7 @@ fn progress_bar(length: usize) -> ProgressBar {
 }
 
 fn main() -> ExitCode {
+    sigpipe::reset(); // `toolcall … | head` ends as other programs do, not with a panic
     let outcome = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),

@@ -16,8 +16,8 @@ const ROWS: usize = 14;
 const COLUMNS: usize = 32;
 /// Longest cut of the inner dimension, in pairs.
 const MOST_PAIRS: usize = 320;
-/// Left panels of a block.
-const BLOCK_PANELS: usize = 16;
+/// Most left panels of a block.
+const MOST_PANELS: usize = 16;
 /// Columns whose packed panels exist at a time.
 const MOST_COLUMNS: usize = 4096;
 
@@ -82,31 +82,25 @@ pub unsafe fn matmul(
     };
     let (mut left, mut right) = PACKED.take();
     pack::<ROWS>(a.t(), pairs, &mut left, parallel);
+    // as many blocks of the same size for every thread, or one of them waits
+    let panels = rows.div_ceil(ROWS);
+    let threads = if parallel { rayon::current_num_threads() } else { 1 };
+    let blocks = panels.div_ceil(MOST_PANELS).next_multiple_of(threads).min(panels);
     for first in (0..columns).step_by(MOST_COLUMNS) {
         let b = b.columns(first, MOST_COLUMNS.min(columns - first));
         pack::<COLUMNS>(b, pairs, &mut right, parallel);
-        let block = BLOCK_PANELS * ROWS;
         let work = |i: usize| {
-            let panels = &left[i * BLOCK_PANELS * pairs * ROWS..];
-            let rows = block.min(rows - i * block);
-            // SAFETY: the block lies within the output.
-            unsafe {
-                let start = out.at(i * block, first);
-                multiply_block(
-                    panels,
-                    &right,
-                    pairs,
-                    Out {
-                        start,
-                        rows,
-                        columns: b.columns,
-                        ..out
-                    },
-                    mode,
-                );
-            }
+            let (start, end) = (i * panels / blocks, (i + 1) * panels / blocks);
+            let block = Out {
+                // SAFETY: the block lies within the output.
+                start: unsafe { out.at(start * ROWS, first) },
+                rows: rows.min(end * ROWS) - start * ROWS,
+                columns: b.columns,
+                ..out
+            };
+            // SAFETY: as above, and all panels are packed.
+            unsafe { multiply_block(&left[start * ROWS * pairs..], &right, pairs, block, mode) };
         };
-        let blocks = rows.div_ceil(block);
         if parallel {
             (0..blocks).into_par_iter().for_each(work);
         } else {

@@ -2,11 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod few;
 
-use super::simd::dot;
+use few::{FEW, linear_few};
 use gemm::Parallelism;
-use multiversion::multiversion;
-use rayon::prelude::*;
 
 /// A matrix to read: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -164,28 +163,11 @@ pub fn linear(
     precision: Precision,
 ) {
     let output = w.len() / input;
-    if rows == 1 {
-        return matvec(x, w, y, input, mode);
+    if rows <= FEW {
+        return linear_few(x, w, y, input, mode);
     }
     let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
     matmul_into(y, output, mode, 1.0, x, w.t(), precision, true);
-}
-
-/// One row: reading the weights is all the work, so every thread streams its share of them.
-fn matvec(x: &[f32], w: &[f32], y: &mut [f32], input: usize, mode: Output) {
-    const OUTPUTS_PER_TASK: usize = 64;
-    let weights = w.par_chunks(OUTPUTS_PER_TASK * input);
-    y.par_chunks_mut(OUTPUTS_PER_TASK)
-        .zip(weights)
-        .for_each(|(y, w)| dots(x, w, y, mode));
-}
-
-#[multiversion(targets = "simd")]
-fn dots(x: &[f32], w: &[f32], y: &mut [f32], mode: Output) {
-    for (y, w) in y.iter_mut().zip(w.chunks_exact(x.len())) {
-        let sum = dot(x, w);
-        *y = if mode == Output::Add { *y + sum } else { sum };
-    }
 }
 
 /// Gradient of [`linear`] with respect to `x`: `dx = dy · w` (or `+=`).
@@ -234,6 +216,7 @@ pub fn add_bias_backward(dy: &[f32], dbias: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::simd::dot;
     use crate::ops::testing::{assert_gradient, random};
 
     #[test]
@@ -250,12 +233,23 @@ mod tests {
     }
 
     #[test]
-    fn one_row_equals_the_same_row_among_many() {
-        let (x, w) = (random(2 * 70, 1), random(130 * 70, 2));
-        let (mut both, mut one) = (vec![0.0; 260], vec![0.0; 130]);
-        linear(&x, &w, &mut both, 2, 70, Output::Set, Precision::F32);
-        linear(&x[70..], &w, &mut one, 1, 70, Output::Set, Precision::F32);
-        assert!(both[130..].iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-4));
+    fn few_rows_equal_the_same_rows_among_many() {
+        let (x, w) = (random((FEW + 1) * 70, 1), random(131 * 70, 2));
+        let mut many = vec![0.5; (FEW + 1) * 131];
+        linear(&x, &w, &mut many, FEW + 1, 70, Output::Add, Precision::F32);
+        for rows in [1, 2, 4, 7, FEW] {
+            let mut few = vec![0.5; rows * 131];
+            linear(
+                &x[..rows * 70],
+                &w,
+                &mut few,
+                rows,
+                70,
+                Output::Add,
+                Precision::F32,
+            );
+            assert!(many.iter().zip(&few).all(|(a, b)| (a - b).abs() < 1e-4), "{rows}");
+        }
     }
 
     #[test]

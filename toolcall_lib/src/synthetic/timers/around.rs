@@ -140,7 +140,7 @@ pub(super) fn no_duration(draw: &mut Draw) -> Dialogue {
     )
 }
 
-const TOO_SHORT: &str = "A timer must run for more than 0 seconds. How long should it run?";
+const TOO_SHORT: &str = "Sorry, a timer must run for more than 0 seconds. How long should it run?";
 
 /// Four requests that everybody tries, as they stand.
 pub(super) fn edge_cases() -> Vec<Dialogue> {

@@ -34,21 +34,21 @@ pub(super) fn tools() -> Result<Vec<ToolSchema>> {
 
 /// Kinds of rows beside the plain timers, with their number in the training and in the held-out file.
 const KINDS: [Kind; 13] = [
-    ("plain reminder", [28, 10], plain_reminder),
-    ("timer in other words", [16, 10], worded_minutes),
-    ("timer in hours, seconds or both", [20, 8], |draw| {
+    ("plain reminder", [22, 10], plain_reminder),
+    ("timer in other words", [14, 10], worded_minutes),
+    ("timer in hours, seconds or both", [16, 8], |draw| {
         worded_timer(draw, other_span)
     }),
     ("reminder in other words", [18, 10], worded_reminder),
     ("several calls in one turn", [11, 6], several),
     ("chain of calls", [6, 3], chain),
-    ("question back", [10, 5], question),
+    ("question back", [22, 5], question),
     ("another request after the first", [5, 3], follow_up),
-    ("confirmation", [4, 3], confirmation),
+    ("confirmation", [7, 3], confirmation),
     ("error of a tool", [5, 3], error),
-    ("zero or negative duration", [5, 4], no_duration),
-    ("no tool fits", [10, 10], talk::beyond_timers),
-    ("small talk", [9, 8], talk::small_talk),
+    ("zero or negative duration", [14, 4], no_duration),
+    ("no tool fits", [20, 10], talk::beyond_timers),
+    ("small talk", [12, 8], talk::small_talk),
 ];
 
 /// All rows of a part. One row in three lists the reminder first.

@@ -25,7 +25,8 @@ pub(super) const REMINDER_WORDINGS: Pool = Pool {
     train: "please remind me to {note} {when}. / {when}, remind me to {note}. / set a reminder to {note} {when}. / \
             I need a reminder to {note} {when}. / create a reminder {when}: {note}. / \
             can you remind me to {note} {when}? / remind me {when} to {note}. / \
-            could you set a reminder {when} to {note}?",
+            could you set a reminder {when} to {note}? / help me remember to {note} {when}. / \
+            tell me {when} to {note}. / let me know {when} that I have to {note}.",
     held_out: "don't let me forget to {note} {when}. / make sure that I {note} {when}. / \
                ping me {when} so that I {note}. / I want to be reminded {when} to {note}.",
 };
@@ -57,12 +58,14 @@ pub(super) const SPAN_ANSWERS: Pool = Pool {
 };
 
 pub(super) const BARE_REMINDERS: Pool = Pool {
-    train: "Remind me to {note}. / Please remind me to {note}. / Set a reminder to {note}.",
+    train: "Remind me to {note}. / Please remind me to {note}. / Set a reminder to {note}. / \
+            I need a reminder to {note}. / Can you remind me to {note}? / Help me remember to {note}.",
     held_out: "I need to be reminded to {note}.",
 };
 
 pub(super) const REMINDERS_WITHOUT_NOTE: Pool = Pool {
-    train: "Remind me {when}. / Set a reminder {when}. / I need a reminder {when}.",
+    train: "Remind me {when}. / Set a reminder {when}. / I need a reminder {when}. / \
+            Can you remind me {when}? / Please create a reminder {when}.",
     held_out: "Could I get a reminder {when}?",
 };
 
@@ -72,7 +75,8 @@ pub(super) const FOLLOW_UPS: Pool = Pool {
 };
 
 pub(super) const PLANS: Pool = Pool {
-    train: "I have to {note} {when}. / I must not forget to {note} {when}.",
+    train: "I have to {note} {when}. / I must not forget to {note} {when}. / I should {note} {when}. / \
+            I want to {note} {when}. / My plan is to {note} {when}.",
     held_out: "I am supposed to {note} {when}.",
 };
 

@@ -4,64 +4,78 @@ mod lists;
 mod skills;
 mod values;
 
-use super::draw::{Draw, Pool};
-use super::rows::{Answered, Dialogue, Kind, Rows, answered, schema};
+use super::draw::{Draw, Part, Pool};
+use super::rows::{Answered, Dialogue, Kind, Rows, answered, schema, upper};
 use super::{talk, timers};
 use crate::error::Result;
 use crate::tool::ToolSchema;
-use lists::{BESIDE_TIMERS, LISTS, Named, UNSEEN};
+use lists::{Listed, STYLES, UNSEEN, any_skill, draw_list, list, offers};
+use rand::seq::SliceRandom;
 use serde_json::{Value, json};
+use skills::Skill;
 use values::{CITIES, PEOPLE};
 
-/// How many rows each list of other tools gives: [training, held out].
-const ONE_CALL: [usize; 2] = [36, 3];
-const TWO_CALLS: [usize; 2] = [5, 1];
-const QUESTION: [usize; 2] = [3, 0];
-const ERROR: [usize; 2] = [3, 0];
-const NO_TOOL: [usize; 2] = [8, 2];
+/// Lists of tools: in the training file, in the held-out file.
+const LISTS: [usize; 2] = [34, 9];
+/// How many rows of each kind a list gives: [training, held out].
+const ONE_CALL: [usize; 2] = [6, 3];
+const TWO_CALLS: [usize; 2] = [1, 1];
+const NO_TOOL: [usize; 2] = [3, 2];
+/// Every second list asks back, if one of its tools may have to; the others report an error.
+const QUESTION: [usize; 2] = [1, 0];
+const ERROR: [usize; 2] = [1, 0];
 
 /// All rows of a part.
 pub(super) fn fill(rows: &mut Rows) -> Result<()> {
-    for list in LISTS {
-        let tools = schemas(list)?;
-        rows.add("one call", ONE_CALL, |draw| one_call(draw, list).with(&tools))?;
+    for index in 0..rows.part().pick(LISTS) {
+        let list = draw_list(rows.draw())?;
+        let tools = schemas(&list);
+        rows.add("one call", ONE_CALL, |draw| one_call(draw, &list).with(&tools))?;
         rows.add("two calls in one turn", TWO_CALLS, |draw| {
-            two_calls(draw, list).with(&tools)
+            two_calls(draw, &list).with(&tools)
         })?;
-        rows.add("error of a tool", ERROR, |draw| error(draw, list).with(&tools))?;
-        rows.add("no tool fits", NO_TOOL, |draw| no_tool(draw, list).with(&tools))?;
-        if list.iter().any(|named| named.skill.vague.is_some()) {
+        rows.add("no tool fits", NO_TOOL, |draw| no_tool(draw, &list).with(&tools))?;
+        if index % 2 == 1 && list.iter().any(|listed| listed.skill.vague.is_some()) {
             rows.add("question back", QUESTION, |draw| {
-                question(draw, list).with(&tools)
+                question(draw, &list).with(&tools)
             })?;
+        } else {
+            rows.add("error of a tool", ERROR, |draw| error(draw, &list).with(&tools))?;
         }
     }
-    let unseen = schemas(UNSEEN)?;
-    rows.add("unseen tools", [0, 14], |draw| {
-        one_call(draw, UNSEEN).with(&unseen)
-    })?;
-    rows.add("unseen tools, none fits", [0, 4], |draw| {
-        talk::beyond(draw).with(&unseen)
-    })?;
+    for style in STYLES {
+        let list = list(UNSEEN, style)?;
+        let tools = schemas(&list);
+        rows.add("unseen tools", [0, 5], |draw| one_call(draw, &list).with(&tools))?;
+        rows.add("unseen tools, none fits", [0, 2], |draw| {
+            talk::beyond(draw).with(&tools)
+        })?;
+    }
     let chained = chained_tools()?;
     rows.add("chain of calls", [12, 3], |draw| chain(draw).with(&chained))?;
-    let beside: Vec<ToolSchema> = [schemas(BESIDE_TIMERS)?, timers::tools()?].concat();
-    for (kind, counts, make) in BESIDE {
-        rows.add(kind, counts, |draw| make(draw).with(&beside))?;
+    for _ in 0..rows.part().pick(BESIDE_LISTS) {
+        let mut others = draw_list(rows.draw())?;
+        others.truncate(2);
+        let mut tools: Vec<ToolSchema> = [schemas(&others), timers::tools()?].concat();
+        tools.shuffle(&mut rows.draw().rng);
+        for (kind, counts, make) in BESIDE_TIMERS {
+            rows.add(kind, counts, |draw| make(draw).with(&tools))?;
+        }
+        rows.add("one call", [2, 1], |draw| one_call(draw, &others).with(&tools))?;
     }
     Ok(())
 }
 
-/// Timers and reminders in a longer list of tools.
-const BESIDE: [Kind; 4] = [
-    ("timers beside other tools", [24, 4], timers::worded_minutes),
-    ("reminders beside other tools", [12, 3], timers::worded_reminder),
-    ("one call", [10, 2], |draw| one_call(draw, BESIDE_TIMERS)),
-    ("no tool fits", [8, 2], talk::beyond),
+/// Lists in which the timer and the reminder stand beside other tools, and the rows that each gives.
+const BESIDE_LISTS: [usize; 2] = [5, 2];
+const BESIDE_TIMERS: [Kind; 3] = [
+    ("timers beside other tools", [4, 2], timers::worded_minutes),
+    ("reminders beside other tools", [3, 2], timers::worded_reminder),
+    ("no tool fits", [2, 1], talk::beyond),
 ];
 
-fn schemas(list: &[Named]) -> Result<Vec<ToolSchema>> {
-    list.iter().map(Named::schema).collect()
+fn schemas(list: &[Listed]) -> Vec<ToolSchema> {
+    list.iter().map(|listed| listed.schema.clone()).collect()
 }
 
 /// A request, the call for it, and the sentence that reports its result.
@@ -71,52 +85,66 @@ struct Request {
     reply: String,
 }
 
-fn request(draw: &mut Draw, named: &Named) -> Request {
-    let values: Vec<Value> = named
-        .skill
-        .values
-        .iter()
-        .map(|values| values.draw(draw))
-        .collect();
+fn request(draw: &mut Draw, listed: &Listed) -> Request {
+    let skill = listed.skill;
+    let values: Vec<Value> = skill.values.iter().map(|values| values.draw(draw)).collect();
     let finding = draw.one(&[
         "sunny, 24 degrees",
         "rain, 11 degrees",
         "cloudy, 17 degrees",
         "snow, -2 degrees",
     ]);
-    let written = |text: &str| {
-        let fill = |text: String, (index, value): (usize, &Value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            text.replace(&format!("{{{index}}}"), &value)
-        };
-        values.iter().enumerate().fold(text.replace("{r}", finding), fill)
-    };
-    let arguments: Vec<(&str, Value)> = named
-        .arguments()
-        .map(|(name, _)| name)
+    let written = |text: &str| fill_in(&text.replace("{r}", finding), &values);
+    let arguments: Vec<(&str, Value)> = listed
+        .arguments
+        .iter()
+        .map(String::as_str)
         .zip(values.iter().cloned())
         .collect();
     Request {
-        ask: written(draw.of(&named.skill.asks)),
-        answered: answered(named.name, &arguments, written(named.skill.result)),
-        reply: written(named.skill.reply),
+        ask: upper(&written(draw.of(&skill.asks))),
+        answered: answered(&listed.name, &arguments, written(skill.result)),
+        reply: upper(&written(skill.reply)),
     }
 }
 
+/// The text with the values of a skill.
+fn fill_in(text: &str, values: &[Value]) -> String {
+    let fill = |text: String, (index, value): (usize, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        text.replace(&format!("{{{index}}}"), &value)
+    };
+    values.iter().enumerate().fold(text.to_string(), fill)
+}
+
+/// What a user says who wants something that one of the varied tools does.
+pub(super) fn any_request(draw: &mut Draw) -> String {
+    let skill = any_skill(draw);
+    request_for(draw, skill)
+}
+
+fn request_for(draw: &mut Draw, skill: &Skill) -> String {
+    let values: Vec<Value> = skill.values.iter().map(|values| values.draw(draw)).collect();
+    upper(&fill_in(draw.of(&skill.asks), &values))
+}
+
 /// A request to one of the tools of a list.
-fn any_request(draw: &mut Draw, list: &[Named]) -> Request {
+fn request_to_any(draw: &mut Draw, list: &[Listed]) -> Request {
     let index = draw.index(list.len());
     request(draw, &list[index])
 }
 
-fn one_call(draw: &mut Draw, list: &[Named]) -> Dialogue {
-    let request = any_request(draw, list);
-    Dialogue::user(request.ask)
-        .calls(vec![request.answered])
-        .says(request.reply)
+/// A request and its call. One row in three goes on with what the tool answers and what is said then, which is learned sooner.
+fn one_call(draw: &mut Draw, list: &[Listed]) -> Dialogue {
+    let request = request_to_any(draw, list);
+    let dialogue = Dialogue::user(request.ask).calls(vec![request.answered]);
+    match draw.part == Part::HeldOut || draw.chance(3) {
+        true => dialogue.says(request.reply),
+        false => dialogue.until_call(),
+    }
 }
 
-fn two_calls(draw: &mut Draw, list: &[Named]) -> Dialogue {
+fn two_calls(draw: &mut Draw, list: &[Listed]) -> Dialogue {
     let first = draw.index(list.len());
     let second = (first + 1 + draw.index(list.len() - 1)) % list.len();
     let (first, second) = (request(draw, &list[first]), request(draw, &list[second]));
@@ -126,11 +154,14 @@ fn two_calls(draw: &mut Draw, list: &[Named]) -> Dialogue {
 }
 
 /// The request lacks its argument; the user gives it when asked.
-fn question(draw: &mut Draw, list: &[Named]) -> Dialogue {
-    let vague: Vec<&Named> = list.iter().filter(|named| named.skill.vague.is_some()).collect();
-    let named = vague[draw.index(vague.len())];
-    let (ask, question) = named.skill.vague.unwrap_or_default();
-    let request = request(draw, named);
+fn question(draw: &mut Draw, list: &[Listed]) -> Dialogue {
+    let vague: Vec<&Listed> = list
+        .iter()
+        .filter(|listed| listed.skill.vague.is_some())
+        .collect();
+    let listed = vague[draw.index(vague.len())];
+    let (ask, question) = listed.skill.vague.unwrap_or_default();
+    let request = request(draw, listed);
     let value = request
         .answered
         .call
@@ -153,8 +184,8 @@ fn question(draw: &mut Draw, list: &[Named]) -> Dialogue {
         .says(request.reply)
 }
 
-fn error(draw: &mut Draw, list: &[Named]) -> Dialogue {
-    let request = any_request(draw, list);
+fn error(draw: &mut Draw, list: &[Listed]) -> Dialogue {
+    let request = request_to_any(draw, list);
     let reason = draw.of(&Pool {
         train: "the service does not answer / you are not logged in / the value is not allowed / try again later",
         held_out: "the connection was lost / this is not possible today",
@@ -168,17 +199,16 @@ fn error(draw: &mut Draw, list: &[Named]) -> Dialogue {
         .says(format!("That did not work: {reason}."))
 }
 
-/// A request to a tool that stands in another list only, or one that no tool fits, or small talk.
-fn no_tool(draw: &mut Draw, list: &[Named]) -> Dialogue {
-    match draw.index(4) {
+/// A request to a tool that stands in other lists only, or one that no tool fits, or small talk.
+fn no_tool(draw: &mut Draw, list: &[Listed]) -> Dialogue {
+    match draw.index(5) {
         0 => talk::small_talk(draw),
         1 => talk::beyond(draw),
         2 => Dialogue::user(timers::request(draw)).says(talk::NO_TOOL),
         _ => loop {
-            let other = LISTS[draw.index(LISTS.len())];
-            let other = &other[draw.index(other.len())];
-            if !list.iter().any(|named| named.skill.reply == other.skill.reply) {
-                return Dialogue::user(request(draw, other).ask).says(talk::NO_TOOL);
+            let skill = any_skill(draw);
+            if !offers(list, skill) {
+                return Dialogue::user(request_for(draw, skill)).says(talk::NO_TOOL);
             }
         },
     }

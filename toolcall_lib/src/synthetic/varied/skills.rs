@@ -217,6 +217,207 @@ pub(super) const SEATS: Skill = skill(
     "I reserved {0} {1} seats.",
 );
 
+pub(super) const ALARM: Skill = skill(
+    "Wake me at {0} o'clock. / Set the alarm to {0} o'clock. / I have to get up at {0} o'clock.",
+    "I want to be up at {0} o'clock.",
+    &[Number(4, 11)],
+    "set",
+    "The alarm is set to {0} o'clock.",
+)
+.or_ask("Wake me tomorrow.", "At what time?");
+
+pub(super) const VOLUME: Skill = skill(
+    "Set the volume to {0} percent. / Make it louder, {0} percent. / Sound at {0} percent, please.",
+    "I want to hear it at {0} percent.",
+    &[Number(5, 95)],
+    "ok",
+    "The volume is at {0} percent.",
+)
+.or_ask("Change the volume.", "To how many percent?");
+
+pub(super) const CHANNEL: Skill = skill(
+    "Switch to channel {0}. / Show channel {0}. / I want to watch channel {0}.",
+    "Put channel {0} on.",
+    &[Number(1, 99)],
+    "ok",
+    "You are watching channel {0}.",
+)
+.or_ask("Turn on the television.", "Which channel?");
+
+pub(super) const VACUUM: Skill = skill(
+    "Vacuum the {0}. / The floor in the {0} is dirty. / Clean the floor of the {0}, please.",
+    "There are crumbs all over the {0}.",
+    &[Text(&ROOMS)],
+    "started",
+    "The robot cleans the {0}.",
+)
+.or_ask("Start the robot.", "Which room should it clean?");
+
+pub(super) const ALARM_SYSTEM: Skill = skill(
+    "Turn on the alarm system. / Nobody will be home, guard the house. / Arm the house, please. / \
+     We are going on holiday, switch the alarm on.",
+    "Keep burglars out while I am away.",
+    &[],
+    "armed",
+    "The alarm system is on.",
+);
+
+pub(super) const MENU: Skill = skill(
+    "What can I eat here today? / Show me the menu. / What is for lunch? / Which dishes do you have?",
+    "I am hungry, what do you serve?",
+    &[],
+    "soup, pasta, salad",
+    "Today there is soup, pasta and salad.",
+);
+
+pub(super) const REFUND: Skill = skill(
+    "I want my ${1} for order {0} back. / Please refund ${1} for order {0}. / Order {0} was broken, give me ${1} back.",
+    "You owe me ${1} for order {0}.",
+    &[Number(1000, 9999), Number(5, 300)],
+    "refunded",
+    "We refund ${1} for order {0}.",
+);
+
+pub(super) const ADDRESS: Skill = skill(
+    "I moved to {0}. / My new address is in {0}. / Please send everything to {0} from now on.",
+    "I live in {0} now.",
+    &[Text(&CITIES)],
+    "changed",
+    "Your new address in {0} is noted.",
+)
+.or_ask("I have a new address.", "Where do you live now?");
+
+pub(super) const MEETING: Skill = skill(
+    "Plan a meeting with {0} on {1}. / I meet {0} on {1}. / Put {0} in my calendar on {1}.",
+    "{0} and I get together on {1}.",
+    &[Text(&PEOPLE), Date],
+    "planned",
+    "The meeting with {0} is on {1}.",
+);
+
+pub(super) const VACATION: Skill = skill(
+    "I want {1} days off from {0}. / I take {1} days of vacation from {0}. / From {0} I am away for {1} days.",
+    "My holiday begins on {0} and lasts {1} days.",
+    &[Date, Number(2, 25)],
+    "approved",
+    "Your vacation of {1} days begins on {0}.",
+);
+
+pub(super) const TRANSFER: Skill = skill(
+    "Send ${1} to {0}. / Transfer ${1} to {0}. / I owe {0} ${1}, pay it back.",
+    "{0} should get ${1} from me.",
+    &[Text(&PEOPLE), Number(5, 400)],
+    "sent",
+    "I sent ${1} to {0}.",
+);
+
+pub(super) const BALANCE: Skill = skill(
+    "How much money do I have? / What is in my account? / Show my balance. / Am I out of money?",
+    "Can I still afford something?",
+    &[],
+    "$840",
+    "You have $840 in your account.",
+);
+
+pub(super) const TECHNICIAN: Skill = skill(
+    "My internet does not work. / The connection is down. / I have no signal at home. / \
+     The router blinks red and I am offline.",
+    "Nothing loads any more, the line is dead.",
+    &[],
+    "on the way",
+    "A technician is on the way.",
+);
+
+pub(super) const PLAN: Skill = skill(
+    "I want the {0} plan. / Change my plan to {0}. / Switch me to {0}.",
+    "Put me on {0}.",
+    &[Choice(&["basic", "family", "premium"])],
+    "changed",
+    "You have the {0} plan now.",
+)
+.or_ask("I want another plan.", "Which one: basic, family or premium?");
+
+pub(super) const DOCTOR: Skill = skill(
+    "I need to see the {0} on {1}. / Get me an appointment with the {0} on {1}. / Can the {0} see me on {1}?",
+    "Is there room at the {0} on {1}?",
+    &[Choice(&["dentist", "surgeon", "optician"]), Date],
+    "booked",
+    "Your appointment with the {0} is on {1}.",
+);
+
+pub(super) const PRESCRIPTION: Skill = skill(
+    "I have run out of pills. / I need my medicine again. / Renew my prescription. / My tablets are almost gone.",
+    "The bottle with my pills is empty.",
+    &[],
+    "renewed",
+    "Your prescription is renewed.",
+);
+
+pub(super) const SPLIT: Skill = skill(
+    "Split ${0} between {1} people. / {1} of us share ${0}. / Divide the bill of ${0} by {1}.",
+    "We are {1} and the bill is ${0}.",
+    &[Number(20, 400), Number(2, 12)],
+    "done",
+    "The bill of ${0} is split between {1} people.",
+);
+
+pub(super) const STEPS: Skill = skill(
+    "I walked {0} steps today. / Note {0} steps. / My watch says {0} steps.",
+    "{0} steps are done.",
+    &[Number(1000, 9999)],
+    "noted",
+    "I noted {0} steps.",
+)
+.or_ask("Note my steps.", "How many?");
+
+pub(super) const RETURNED: Skill = skill(
+    "I brought back {0} on {1}. / I returned {0} on {1}. / {0} has been on your desk since {1}.",
+    "You have had {0} again since {1}.",
+    &[Text(&TITLES), Date],
+    "noted",
+    "I noted that you returned {0} on {1}.",
+);
+
+pub(super) const WORKED: Skill = skill(
+    "I worked {0} hours on {1}. / On {1} I was here for {0} hours. / Note {0} hours of work for {1}.",
+    "It took me {0} hours on {1}.",
+    &[Number(2, 12), Date],
+    "noted",
+    "I noted {0} hours for {1}.",
+);
+
+pub(super) const SHIFT: Skill = skill(
+    "I can work {0} hours on {1}. / I am free to work on {1}, for {0} hours. / Give me a shift of {0} hours on {1}.",
+    "You can have me for {0} hours on {1}.",
+    &[Number(2, 12), Date],
+    "planned",
+    "Your shift of {0} hours on {1} is planned.",
+);
+
+pub(super) const ARRIVED: Skill = skill(
+    "Order {0} came on {1}. / I got order {0} on {1}. / Order {0} has been here since {1}.",
+    "The postman brought order {0} on {1}.",
+    &[Number(1000, 9999), Date],
+    "noted",
+    "I noted that order {0} came on {1}.",
+);
+
+pub(super) const DELIVER: Skill = skill(
+    "Bring me order {0} on {1}. / I am at home on {1}, send order {0} then. / Order {0} should come on {1}.",
+    "I can take order {0} in on {1}.",
+    &[Number(1000, 9999), Date],
+    "planned",
+    "Order {0} will come on {1}.",
+);
+
+pub(super) const SAVE: Skill = skill(
+    "I want to put ${0} aside on {1}. / Save ${0} for me on {1}. / On {1} move ${0} to my savings.",
+    "Keep ${0} back for me on {1}.",
+    &[Number(5, 400), Date],
+    "planned",
+    "I will put ${0} aside on {1}.",
+);
+
 // Skills that stand in no training row.
 
 pub(super) const PARKING: Skill = skill(

@@ -1,5 +1,9 @@
 //! Prompt to tokens: prefix cache and sampling.
 
+mod many;
+
+pub use many::{Prompt, generate_many};
+
 use crate::conversation::Message;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -160,49 +164,79 @@ pub fn complete(
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
     let _run = interrupt::Run::start()?;
-    let mut sampler = LogitsProcessor::from_sampling(config.seed, config.sampling()?);
+    let mut writer = Writer::new(model, config)?;
     let ids = model.tokenizer.encode(prompt)?;
+    let room = room(model, &ids, config)?;
+    let mut kv = cache.take(&ids);
+    let mut new = ids[kv.ids().len()..].to_vec();
+    for _ in 0..room {
+        let logits = model.decoder.next_logits(&new, &mut kv, &mut cache.workspace)?;
+        let Some((id, piece)) = writer.next(logits)? else {
+            break;
+        };
+        if (!piece.is_empty() && !on_text(&piece)) || interrupt::requested() {
+            break;
+        }
+        new = vec![id];
+    }
+    let (generation, rest) = writer.finish()?;
+    if !rest.is_empty() {
+        on_text(&rest);
+    }
+    cache.put(kv);
+    Ok(generation)
+}
+
+/// How many tokens can follow a prompt.
+fn room(model: &Model, ids: &[u32], config: &GenerateConfig) -> Result<usize> {
     if ids.is_empty() {
         return Err(Error::invalid(
             "prompt",
             "it is empty; give the model something to continue",
         ));
     }
-    let room = model
-        .decoder
-        .config
-        .max_position_embeddings
-        .saturating_sub(ids.len());
-    let mut kv = cache.take(&ids);
-    let mut new = ids[kv.ids().len()..].to_vec();
-    let (mut generation, mut text) = (Generation::default(), TextStream::new(&model.tokenizer));
-    for _ in 0..config.max_new_tokens.min(room) {
-        let logits = model.decoder.next_logits(&new, &mut kv, &mut cache.workspace)?;
-        let id = sample(&mut sampler, logits)?;
-        if model.tokenizer.eos_token_ids.contains(&id) {
-            generation.finished = true;
-            break;
-        }
-        generation.ids.push(id);
-        let piece = text.push(id)?;
-        generation.text.push_str(&piece);
-        if (!piece.is_empty() && !on_text(&piece)) || interrupt::requested() {
-            break;
-        }
-        new = vec![id];
-    }
-    let rest = text.finish()?;
-    if !rest.is_empty() {
-        on_text(&rest);
-        generation.text.push_str(&rest);
-    }
-    cache.put(kv);
-    Ok(generation)
+    let longest = model.decoder.config.max_position_embeddings;
+    Ok(config.max_new_tokens.min(longest.saturating_sub(ids.len())))
 }
 
-fn sample(sampler: &mut LogitsProcessor, logits: Vec<f32>) -> Result<u32> {
-    let vocabulary = logits.len();
-    Tensor::from_vec(logits, vocabulary, &Device::Cpu)
-        .and_then(|logits| sampler.sample(&logits))
-        .map_err(Error::library("choosing the next token"))
+/// A reply in the making.
+struct Writer<'a> {
+    end: &'a [u32],
+    sampler: LogitsProcessor,
+    text: TextStream,
+    generation: Generation,
+}
+
+impl<'a> Writer<'a> {
+    fn new(model: &'a Model, config: &GenerateConfig) -> Result<Self> {
+        Ok(Self {
+            end: &model.tokenizer.eos_token_ids,
+            sampler: LogitsProcessor::from_sampling(config.seed, config.sampling()?),
+            text: TextStream::new(&model.tokenizer),
+            generation: Generation::default(),
+        })
+    }
+
+    /// Chooses the next token; returns it with the text that it completes, or nothing if the reply ends here.
+    fn next(&mut self, logits: Vec<f32>) -> Result<Option<(u32, String)>> {
+        let vocabulary = logits.len();
+        let id = Tensor::from_vec(logits, vocabulary, &Device::Cpu)
+            .and_then(|logits| self.sampler.sample(&logits))
+            .map_err(Error::library("choosing the next token"))?;
+        if self.end.contains(&id) {
+            self.generation.finished = true;
+            return Ok(None);
+        }
+        let piece = self.text.push(id)?;
+        self.generation.ids.push(id);
+        self.generation.text.push_str(&piece);
+        Ok(Some((id, piece)))
+    }
+
+    /// What was written, and the end of its text that [`Writer::next`] has not returned yet.
+    fn finish(mut self) -> Result<(Generation, String)> {
+        let rest = self.text.finish()?;
+        self.generation.text.push_str(&rest);
+        Ok((self.generation, rest))
+    }
 }
