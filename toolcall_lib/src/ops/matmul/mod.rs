@@ -152,7 +152,8 @@ pub fn matmul_into(
     }
 }
 
-/// `y = x · wᵀ` (or `+=`): `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
+/// `y = x · wᵀ` (or `+=`): `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. Few
+/// rows are computed in f32 in any case: then reading `w` is most of the work.
 pub fn linear(
     x: &[f32],
     w: &[f32],
