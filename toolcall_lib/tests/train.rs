@@ -202,6 +202,19 @@ fn validation_is_measured_and_stops_a_run_that_gets_no_better() {
 
 #[test]
 fn an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint() {
+    // in a process of its own: a signal would end the training of other tests too
+    const ALONE: &str = "TOOLCALL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let name = "train::an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let settings = TrainConfig {
         output_dir: Some(folder.path().into()),
