@@ -105,6 +105,24 @@ fn held_out_values_are_never_trained_on() {
 }
 
 #[test]
+fn the_readme_counts_the_lists_that_are_held_out() {
+    let lists = |name: &str| -> HashSet<String> {
+        let rows = Dataset::load(folder().join(name)).unwrap().rows;
+        rows.iter()
+            .map(|row| serde_json::to_string(&row.tools).unwrap())
+            .collect()
+    };
+    let (training, held_out) = (lists(TRAINING[1]), lists(HELD_OUT[1]));
+    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let own = held_out.difference(&training).count();
+    let line = format!(
+        "of the {} in `varied_heldout.json`, {own} stand in no",
+        held_out.len()
+    );
+    assert!(readme.contains(&line), "{line}");
+}
+
+#[test]
 fn the_customer_tools_stand_only_in_the_customer_files() {
     let customer = [
         "Already_Paid",

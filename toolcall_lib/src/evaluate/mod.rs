@@ -13,7 +13,7 @@ pub use scores::{Evaluation, Mistake, MistakeKind, Score};
 
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{GenerateConfig, Prompt, generate_many};
+use crate::generate::{AT_ONCE, GenerateConfig, Prompt, generate_many};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
@@ -65,9 +65,6 @@ pub fn evaluate_with(
     };
     evaluate_answers(rows, config.whole_dialogue, answer, on_row)
 }
-
-/// Rows that are asked together.
-const AT_ONCE: usize = 32;
 
 /// Scores of whatever `answer`s prompts: with the text of the next assistant turn for each, or `None` to stop. The rows that
 /// are being asked when it stops are not scored.
@@ -122,21 +119,25 @@ fn follow(
         .collect();
     let mut replies: Vec<Vec<Reply>> = vec![Vec::new(); rows.len()];
     let mut open: Vec<usize> = (0..rows.len()).collect();
-    while !open.is_empty() {
-        let turn = |row: usize, replies: &[Vec<Reply>]| turns[row][replies[row].len()];
-        let prompt =
-            |&row: &usize| -> Prompt<'_> { (&rows[row].messages[..turn(row, &replies)], &rows[row].tools) };
+    for round in 0.. {
+        open.retain(|&row| round < turns[row].len());
+        if open.is_empty() {
+            break;
+        }
+        let prompt = |&row: &usize| -> Prompt<'_> {
+            let Conversation { messages, tools } = &rows[row];
+            (&messages[..turns[row][round]], tools)
+        };
         let Some(texts) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
             return Ok(None);
         };
         let mut right = Vec::new();
         for (&row, text) in open.iter().zip(&texts) {
-            let (expected, reply) = (&rows[row].messages[turn(row, &replies)], reply::parse(text));
-            let is_right = judge(&expected.tool_calls, &reply).is_none();
-            replies[row].push(reply);
-            if is_right && replies[row].len() < turns[row].len() {
+            let reply = reply::parse(text);
+            if judge(&rows[row].messages[turns[row][round]].tool_calls, &reply).is_none() {
                 right.push(row);
             }
+            replies[row].push(reply);
         }
         open = right;
     }

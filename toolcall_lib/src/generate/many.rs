@@ -1,6 +1,6 @@
 //! Replies to many prompts at once: a pass over the weights serves all of them.
 
-use super::{GenerateConfig, Generation, Writer, room};
+use super::{GenerateConfig, Generation, Writer};
 use crate::batch::TreeBatch;
 use crate::conversation::Message;
 use crate::error::Result;
@@ -9,8 +9,8 @@ use crate::model::{KvTree, Model, Workspace};
 use crate::tokens::Sequence;
 use crate::tool::ToolSchema;
 
-/// Prompts that are answered together: beyond it the keys and values of long replies take more memory than time is saved.
-const AT_ONCE: usize = 32;
+/// Prompts that are answered together; bounds the memory of their keys and values.
+pub(crate) const AT_ONCE: usize = 32;
 
 /// A conversation so far, and the tools that are offered.
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
@@ -54,12 +54,10 @@ fn generate_tree(
         })
     };
     let sequences: Vec<Sequence> = prompts.iter().map(prompt).collect::<Result<_>>()?;
-    let tree = TreeBatch::pack(&sequences.iter().collect::<Vec<_>>());
-    let mut writers = Vec::with_capacity(prompts.len());
-    for sequence in &sequences {
-        writers.push((Writer::new(model, config)?, room(model, &sequence.ids, config)?));
-    }
+    let writer = |sequence: &Sequence| Writer::new(model, &sequence.ids, config);
+    let mut writers: Vec<Writer<'_>> = sequences.iter().map(writer).collect::<Result<_>>()?;
 
+    let tree = TreeBatch::pack(&sequences.iter().collect::<Vec<_>>());
     let mut cache = KvTree::new(&tree);
     let mut speaking: Vec<usize> = (0..prompts.len()).collect();
     let mut logits = model.decoder.prompt_logits(&tree, &mut cache, workspace)?;
@@ -69,11 +67,9 @@ fn generate_tree(
             .iter()
             .zip(logits.chunks_exact(model.decoder.config.vocab_size))
         {
-            let (writer, room) = &mut writers[sequence];
-            let has_room = |writer: &Writer<'_>| writer.generation.ids.len() < *room;
-            if has_room(writer)
-                && let Some((id, _)) = writer.next(logits.to_vec())?
-                && has_room(writer)
+            let writer = &mut writers[sequence];
+            if let Some((id, _)) = writer.next(logits.to_vec())?
+                && !writer.is_full()
             {
                 next.0.push(sequence);
                 next.1.push(id);
@@ -87,6 +83,6 @@ fn generate_tree(
             .next_logits_of(&next.0, &next.1, &mut cache, workspace)?;
         speaking = next.0;
     }
-    let finish = |(writer, _): (Writer<'_>, usize)| Ok(writer.finish()?.0);
+    let finish = |writer: Writer<'_>| Ok(writer.finish()?.0);
     writers.into_iter().map(finish).collect()
 }

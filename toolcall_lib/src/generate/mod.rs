@@ -2,6 +2,7 @@
 
 mod many;
 
+pub(crate) use many::AT_ONCE;
 pub use many::{Prompt, generate_many};
 
 use crate::conversation::Message;
@@ -164,12 +165,11 @@ pub fn complete(
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
     let _run = interrupt::Run::start()?;
-    let mut writer = Writer::new(model, config)?;
     let ids = model.tokenizer.encode(prompt)?;
-    let room = room(model, &ids, config)?;
+    let mut writer = Writer::new(model, &ids, config)?;
     let mut kv = cache.take(&ids);
     let mut new = ids[kv.ids().len()..].to_vec();
-    for _ in 0..room {
+    while !writer.is_full() {
         let logits = model.decoder.next_logits(&new, &mut kv, &mut cache.workspace)?;
         let Some((id, piece)) = writer.next(logits)? else {
             break;
@@ -187,29 +187,28 @@ pub fn complete(
     Ok(generation)
 }
 
-/// How many tokens can follow a prompt.
-fn room(model: &Model, ids: &[u32], config: &GenerateConfig) -> Result<usize> {
-    if ids.is_empty() {
-        return Err(Error::invalid(
-            "prompt",
-            "it is empty; give the model something to continue",
-        ));
-    }
-    let longest = model.decoder.config.max_position_embeddings;
-    Ok(config.max_new_tokens.min(longest.saturating_sub(ids.len())))
-}
-
 /// A reply in the making.
 struct Writer<'a> {
     end: &'a [u32],
     sampler: LogitsProcessor,
     text: TextStream,
     generation: Generation,
+    /// Most tokens that it may have.
+    room: usize,
 }
 
 impl<'a> Writer<'a> {
-    fn new(model: &'a Model, config: &GenerateConfig) -> Result<Self> {
+    /// A reply to a prompt of these tokens.
+    fn new(model: &'a Model, ids: &[u32], config: &GenerateConfig) -> Result<Self> {
+        if ids.is_empty() {
+            return Err(Error::invalid(
+                "prompt",
+                "it is empty; give the model something to continue",
+            ));
+        }
+        let longest = model.decoder.config.max_position_embeddings;
         Ok(Self {
+            room: config.max_new_tokens.min(longest.saturating_sub(ids.len())),
             end: &model.tokenizer.eos_token_ids,
             sampler: LogitsProcessor::from_sampling(config.seed, config.sampling()?),
             text: TextStream::new(&model.tokenizer),
@@ -217,8 +216,15 @@ impl<'a> Writer<'a> {
         })
     }
 
+    fn is_full(&self) -> bool {
+        self.generation.ids.len() >= self.room
+    }
+
     /// Chooses the next token; returns it with the text that it completes, or nothing if the reply ends here.
     fn next(&mut self, logits: Vec<f32>) -> Result<Option<(u32, String)>> {
+        if self.is_full() {
+            return Ok(None);
+        }
         let vocabulary = logits.len();
         let id = Tensor::from_vec(logits, vocabulary, &Device::Cpu)
             .and_then(|logits| self.sampler.sample(&logits))

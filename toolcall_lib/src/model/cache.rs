@@ -136,11 +136,11 @@ impl KvTree {
                 .cloned()
                 .collect();
             positions.push(visible.iter().map(Range::len).sum::<usize>() as u32);
-            let page = pages.last_mut();
-            let key = page.map_or(0, |page| {
-                page.end += 1;
-                page.end - 1
-            });
+            let Some(page) = pages.last_mut() else {
+                continue; // one was pushed above
+            };
+            let key = page.end;
+            page.end += 1;
             keys.push(key);
             tiles.push(Tile {
                 queries: query..query + 1,
