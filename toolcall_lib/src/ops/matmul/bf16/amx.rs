@@ -64,6 +64,8 @@ struct Sums([f32; ROWS * COLUMNS]);
 impl Kernel for Amx {
     const ROWS: usize = ROWS;
     const PAIRS: usize = PAIRS;
+    const MOST_PAIRS: usize = 192; // a right panel fills half of the L1 cache
+    const MOST_ROWS: usize = 512;
     type Left = Along;
 
     unsafe fn multiply(

@@ -20,6 +20,8 @@ pub struct Avx512;
 impl Kernel for Avx512 {
     const ROWS: usize = ROWS;
     const PAIRS: usize = 1;
+    const MOST_PAIRS: usize = 320;
+    const MOST_ROWS: usize = 256;
     type Left = Across;
 
     unsafe fn multiply(

@@ -20,10 +20,6 @@ use std::sync::LazyLock;
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
-/// Longest cut of the inner dimension, in pairs.
-const MOST_PAIRS: usize = 320;
-/// Most rows of a block.
-const MOST_ROWS: usize = 256;
 /// Columns whose packed panels exist at a time.
 const MOST_COLUMNS: usize = 4096;
 
@@ -36,6 +32,10 @@ trait Kernel {
     const ROWS: usize;
     /// Panels hold a multiple of so many pairs.
     const PAIRS: usize;
+    /// Longest cut of the inner dimension, in pairs.
+    const MOST_PAIRS: usize;
+    /// Most rows of a block.
+    const MOST_ROWS: usize;
     /// How a left panel is stored. A right panel is `[pairs, COLUMNS]`.
     type Left: pack::Layout;
 
@@ -152,7 +152,11 @@ unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: Matrix<'
     // as many blocks of the same size for every thread, or one of them waits
     let panels = out.rows.div_ceil(K::ROWS);
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
-    let blocks = out.rows.div_ceil(MOST_ROWS).next_multiple_of(threads).min(panels);
+    let blocks = out
+        .rows
+        .div_ceil(K::MOST_ROWS)
+        .next_multiple_of(threads)
+        .min(panels);
     for first in (0..out.columns).step_by(MOST_COLUMNS) {
         let columns = MOST_COLUMNS.min(out.columns - first);
         // SAFETY: as above.
@@ -182,7 +186,7 @@ unsafe fn multiply_block<K: Kernel>(
     out: Out,
     mode: Output,
 ) {
-    let cuts = pairs.div_ceil(MOST_PAIRS);
+    let cuts = pairs.div_ceil(K::MOST_PAIRS);
     let cut = pairs.div_ceil(cuts).next_multiple_of(K::PAIRS);
     for first in (0..pairs).step_by(cut) {
         let count = cut.min(pairs - first);

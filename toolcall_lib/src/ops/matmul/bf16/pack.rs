@@ -48,55 +48,83 @@ impl Panels {
     /// # Safety
     /// The processor has AVX-512 BF16.
     pub unsafe fn pack<L: Layout>(&mut self, m: Matrix<'_>, pairs: usize, width: usize, parallel: bool) {
-        let panel = pairs * width;
-        let len = m.columns.div_ceil(width) * panel;
-        if self.0.len() * LINE < len {
-            self.0.resize(len.div_ceil(LINE), Line::default());
+        let panels = m.columns.div_ceil(width);
+        let lines = (panels * pairs * width).div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line::default());
         }
-        let lines = &mut self.0[..len.div_ceil(LINE)];
-        // SAFETY: a line is 16 pairs.
-        let packed = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<Pair>(), len) };
-        let work = |(i, packed): (usize, &mut [Pair])| {
-            let columns = width.min(m.columns - i * width);
-            // SAFETY: the caller's.
-            unsafe { pack_panel::<L>(m.columns(i * width, columns), packed, pairs, width) };
+        let packed = Packed {
+            start: self.0.as_mut_ptr().cast(),
+            pairs,
+            width,
         };
+        // in the order in which the matrix lies in memory
+        let along = m.column_stride != 1;
+        let work = |task: usize| {
+            let (panels, blocks) = if along {
+                (task..task + 1, 0..pairs.div_ceil(LINE))
+            } else {
+                (0..panels, task..task + 1)
+            };
+            for panel in panels {
+                for pair in blocks.clone() {
+                    // SAFETY: the caller's; tasks have blocks of their own.
+                    unsafe { packed.pack_block::<L>(m, panel, pair * LINE) };
+                }
+            }
+        };
+        let tasks = if along { panels } else { pairs.div_ceil(LINE) };
         if parallel {
-            packed.par_chunks_mut(panel).enumerate().for_each(work);
+            (0..tasks).into_par_iter().for_each(work);
         } else {
-            packed.chunks_mut(panel).enumerate().for_each(work);
+            (0..tasks).for_each(work);
         }
     }
 }
 
-/// One panel, in blocks of 16 columns and 16 pairs.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn pack_panel<L: Layout>(m: Matrix<'_>, packed: &mut [Pair], pairs: usize, width: usize) {
-    let stored_along = m.column_stride != 1;
-    for column in (0..width).step_by(LINE) {
-        let lanes = mask(width - column);
-        for pair in (0..pairs).step_by(LINE) {
+/// Panels of `width` columns, to write.
+#[derive(Clone, Copy)]
+struct Packed {
+    start: *mut Pair,
+    pairs: usize,
+    width: usize,
+}
+
+// SAFETY: tasks write blocks of their own.
+unsafe impl Sync for Packed {}
+
+impl Packed {
+    /// 16 pairs of all columns of a panel.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn pack_block<L: Layout>(&self, m: Matrix<'_>, panel: usize, pair: usize) {
+        let Self { start, pairs, width } = *self;
+        let stored_along = m.column_stride != 1;
+        for column in (0..width).step_by(LINE) {
             // SAFETY: as here.
             let mut block = unsafe {
                 if stored_along {
-                    read_along(m, column, 2 * pair)
+                    read_along(m, panel * width + column, 2 * pair)
                 } else {
-                    read_across(m, column, 2 * pair)
+                    read_across(m, panel * width + column, 2 * pair)
                 }
             };
             if stored_along != L::ALONG {
                 block = transpose(block);
             }
+            let start = start.wrapping_add(panel * pairs * width);
             for (i, line) in block.into_iter().enumerate() {
-                let (room, at) = if L::ALONG {
-                    (column + i < width, (pair * width) + (column + i) * LINE)
+                let (exists, lanes, at) = if L::ALONG {
+                    (column + i < width, !0, pair * width + (column + i) * LINE)
                 } else {
-                    (pair + i < pairs, (pair + i) * width + column)
+                    (
+                        pair + i < pairs,
+                        mask(width - column),
+                        (pair + i) * width + column,
+                    )
                 };
-                if room {
-                    let lanes = if L::ALONG { !0 } else { lanes };
+                if exists {
                     // SAFETY: masked lanes are not touched, the others lie within the panel.
-                    unsafe { _mm512_mask_storeu_epi32(packed.as_mut_ptr().add(at).cast(), lanes, line) };
+                    unsafe { _mm512_mask_storeu_epi32(start.wrapping_add(at).cast(), lanes, line) };
                 }
             }
         }
