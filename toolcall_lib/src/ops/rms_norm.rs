@@ -71,12 +71,16 @@ pub(super) fn rms_norm_row_backward(
 ) {
     let scale = inverse_rms(x, eps);
     // with x̂ = x · scale: dx = scale · (w·dy − x̂ · mean(w·dy·x̂))
-    let mut product = 0.0;
-    for (((x, w), dy), dw) in x.iter().zip(w).zip(dy).zip(dw) {
-        let normalized = x * scale;
-        product += w * dy * normalized;
-        *dw += dy * normalized;
+    let mut products = [0.0; 16]; // partial sums, so that the loop vectorizes
+    for (((x, w), dy), dw) in x.chunks(16).zip(w.chunks(16)).zip(dy.chunks(16)).zip(dw.chunks_mut(16)) {
+        let columns = x.iter().zip(w).zip(dy).zip(dw);
+        for (product, (((x, w), dy), dw)) in products.iter_mut().zip(columns) {
+            let normalized = x * scale;
+            *product += w * dy * normalized;
+            *dw += dy * normalized;
+        }
     }
+    let product: f32 = products.iter().sum();
     let mean = product / x.len() as f32;
     for (((dx, x), w), dy) in dx.iter_mut().zip(x).zip(w).zip(dy) {
         *dx += scale * (w * dy - x * scale * mean);
