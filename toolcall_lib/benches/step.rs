@@ -33,6 +33,7 @@ pub fn tree() -> TreeBatch {
     TreeBatch::pack(&sequences().iter().collect::<Vec<_>>())
 }
 
+#[allow(clippy::expect_used)] // a layout from the config itself fits it
 fn decoder() -> Decoder {
     let config = ModelConfig {
         model_type: "llama".to_string(),
