@@ -10,9 +10,7 @@ programs="$root/target/release"
 
 # the default model's tokenizer and template, with the shape of small.json
 folder="$root/out/bench/models/small"
-if [ ! -f "$folder/model.safetensors" ]; then
-    "$programs/examples/export" "$default_model" "$folder"
-    cp "$root/scripts/bench/small.json" "$folder/config.json"
-    "$programs/examples/random_model" "$folder"
-fi
+"$programs/examples/export" "$default_model" "$folder"
+cp "$root/scripts/bench/small.json" "$folder/config.json"
+"$programs/examples/random_model" "$folder"
 TOOLCALL="$programs/toolcall" exec python3 "$root/scripts/bench/cost.py" --model "$folder" --out "$root/out/bench/cost" "$@"

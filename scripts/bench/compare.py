@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from contenders import CONTENDERS, Contender, Run
+from contenders import CONTENDERS, Contender, Run, write_sequences
 from machine import describe, gemm_peaks
 from work import Shape, tree
 
@@ -30,6 +30,7 @@ def main():
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     write_rows(arguments.data, arguments.steps, out / "data.json")
+    write_sequences(arguments.model, out)
     runs: dict[str, list[Run]] = {contender.name: [] for contender in CONTENDERS}
     peaks = []
     for number in range(1, arguments.rounds + 1):

@@ -45,11 +45,8 @@ class Contender:
         return bool(self.against)
 
     def rows(self, out: Path) -> list[list[dict]]:
-        """The sequences of each row."""
-        return [json.loads(line)["sequences"] for line in self.rows_file(out).read_text().splitlines()]
-
-    def rows_file(self, out: Path) -> Path:
-        return out / f"rows_{self.loss}.jsonl"
+        """The sequences of each row, as write_sequences wrote them."""
+        return [json.loads(line)["sequences"] for line in rows_file(self.loss, out).read_text().splitlines()]
 
     def run(self, model: Path, steps: int, batch: int, precision: str, out: Path) -> Run:
         bf16 = precision == "bf16"
@@ -71,14 +68,11 @@ class Contender:
         return run
 
     def run_trl(self, model: Path, steps: int, settings: dict, out: Path) -> Run:
-        rows, result = self.rows_file(out), out / "trl.json"
-        if not rows.exists():
-            inspect = [toolcall(), "inspect", "--json", "--loss", self.loss, "--model", model]
-            with rows.open("w") as file:
-                subprocess.run([*inspect, "--data", out / "data.json"], stdout=file, check=True)
+        result = out / "trl.json"
         settings |= {"learning_rate": LEARNING_RATE, **self.settings}
-        command = [sys.executable, BENCH / "trl_run.py", "--model", model, "--rows", rows, "--out", result]
+        command = [sys.executable, BENCH / "trl_run.py", "--model", model, "--rows", rows_file(self.loss, out)]
         command += ["--data", out / "data.json", "--steps", steps, "--settings", json.dumps(settings)]
+        command += ["--out", result]
         run = measure(command, self.environment, out / "trl.log")
         if run.problem is None:
             report = json.loads(result.read_text())
@@ -98,6 +92,18 @@ CONTENDERS = [
     ),
     Contender("toolcall, assistant's tokens", "assistant", against="TRL, at its best"),
 ]
+
+
+def rows_file(loss: str, out: Path) -> Path:
+    return out / f"rows_{loss}.jsonl"
+
+
+def write_sequences(model: Path, out: Path):
+    """The token ids of `data.json`, for every loss that a contender has."""
+    for loss in {contender.loss for contender in CONTENDERS}:
+        command = [toolcall(), "inspect", "--json", "--loss", loss, "--model", model, "--data", out / "data.json"]
+        with rows_file(loss, out).open("w") as file:
+            subprocess.run(command, stdout=file, check=True)
 
 
 def toolcall() -> str:

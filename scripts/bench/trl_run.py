@@ -12,7 +12,6 @@ one rendering of its training template, which marks what the assistant writes.
 import argparse
 import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -26,7 +25,6 @@ IGNORED = -100
 
 def main():
     arguments = parse()
-    torch.set_num_threads(arguments.threads)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
     rows = [json.loads(line)["sequences"] for line in arguments.rows.read_text().splitlines()]
@@ -54,7 +52,6 @@ def main():
         "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         "seconds": clock.seconds,
         "same_tokens": same_tokens,
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl")},
     }
     arguments.out.write_text(json.dumps(report) + "\n")
 
@@ -68,7 +65,6 @@ def parse() -> argparse.Namespace:
     options.add_argument("--data", type=Path, required=True, help="the same rows as conversations")
     options.add_argument("--steps", type=int, required=True)
     options.add_argument("--settings", default="{}", help="of SFTConfig, as JSON")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--out", type=Path, required=True)
     return options.parse_args()
 
