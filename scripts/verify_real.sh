@@ -9,18 +9,11 @@ cd "$root"
 model="${1:-$default_model}"
 data="${2:-data/tool_augmented_dataset.json}"
 out="$root/out/verify"
-reference="$home/reference"
-python="$reference/bin/python"
+python="$home/reference/bin/python"
 export TOOLCALL="$root/target/debug/toolcall" TQDM_DISABLE=1
 
+scripts/setup.sh reference
 [ $# -gt 0 ] || scripts/setup.sh model
-if ! cmp --silent scripts/golden/requirements.txt "$reference/requirements.txt"; then
-    echo "verify: installing torch and transformers in $reference (6 GB, once)" >&2
-    python3 -m venv --clear "$reference"
-    "$python" -m pip install --quiet --disable-pip-version-check -r scripts/golden/requirements.txt ||
-        fail "torch and transformers could not be installed: is the Python package registry within reach?"
-    cp scripts/golden/requirements.txt "$reference/"
-fi
 cargo build --quiet --bin toolcall --example logits
 mkdir -p "$out"
 

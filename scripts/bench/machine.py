@@ -1,0 +1,30 @@
+"""The machine, and how fast it multiplies matrices."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+BENCH = Path(__file__).parent
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+def describe() -> str:
+    """Processor, cores, memory and versions, in one line."""
+    info = Path("/proc/cpuinfo").read_text()
+    field = {name: value for name, value in re.findall(r"^([\w ]+?)\s*: (.*)$", info, re.MULTILINE)}
+    known = [name for name in INSTRUCTIONS if name in field.get("flags", "").split()]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    trl = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    cores = len(os.sched_getaffinity(0))
+    model = field.get("model name", "unknown processor")
+    return f"{model} ({' '.join(known)}), {cores} cores, {memory:.0f} GiB; {trl}"
+
+
+def gemm_peaks() -> dict[str, dict[str, float]]:
+    """GFLOP/s of large products by engine and precision."""
+    engines = {"toolcall": [os.environ["GEMM_PEAK"]], "torch": [sys.executable, BENCH / "torch_peak.py"]}
+    return {name: json.loads(subprocess.check_output(command)) for name, command in engines.items()}

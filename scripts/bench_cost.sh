@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Measures how the cost of training grows with rows, batch, length and tools, with a small random model. Not part of scripts/check.
+# usage: scripts/bench_cost.sh     (about 5 minutes)
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+"$root/scripts/setup.sh" model
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" --bin toolcall --example export --example random_model
+programs="$root/target/release"
+
+# the default model's tokenizer and template, with the shape of small.json
+folder="$root/out/bench/models/small"
+"$programs/examples/export" "$default_model" "$folder"
+cp "$root/scripts/bench/small.json" "$folder/config.json"
+"$programs/examples/random_model" "$folder"
+TOOLCALL="$programs/toolcall" exec python3 "$root/scripts/bench/cost.py" --model "$folder" --out "$root/out/bench/cost" "$@"
