@@ -30,7 +30,7 @@ fn call(seconds: u64) -> ToolCall {
 }
 
 /// Timers of 1 to `rows` minutes.
-fn timers(rows: u64) -> Dataset {
+pub(crate) fn timers(rows: u64) -> Dataset {
     let conversation = |minutes: u64| Conversation {
         messages: vec![
             Message::user(format!("Set a timer for {minutes} minutes.")),
@@ -43,7 +43,7 @@ fn timers(rows: u64) -> Dataset {
     (1..=rows).map(conversation).collect::<Vec<_>>().into()
 }
 
-fn config(steps: usize) -> TrainConfig {
+pub(crate) fn config(steps: usize) -> TrainConfig {
     TrainConfig {
         max_steps: Some(steps),
         learning_rate: 3e-3,
@@ -52,12 +52,12 @@ fn config(steps: usize) -> TrainConfig {
     }
 }
 
-fn losses(report: &TrainReport) -> Vec<f64> {
+pub(crate) fn losses(report: &TrainReport) -> Vec<f64> {
     report.steps.iter().map(|step| step.loss).collect()
 }
 
 fn weights(model: &Model) -> &[Vec<f32>] {
-    &model.decoder.parameters.buckets
+    &model.decoder.trainable().unwrap().buckets
 }
 
 #[test]

@@ -34,8 +34,8 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }
 
-/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, `dw += ∂/∂w`.
-pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, and `dw += ∂/∂w` where it is wanted.
+pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: Option<&mut [f32]>) {
     let task = ROWS_PER_TASK * w.len();
     let partial: Vec<Vec<f32>> = dx
         .par_chunks_mut(task)
@@ -46,6 +46,7 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f
             dw
         })
         .collect();
+    let Some(dw) = dw else { return };
     for part in partial {
         dw.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
@@ -98,7 +99,7 @@ mod tests {
             dot(&y, &dy)
         };
         let (mut dx, mut dw) = (vec![0.0; rows * width], vec![0.0; width]);
-        rms_norm_backward(&x, &w, 1e-5, &dy, &mut dx, &mut dw);
+        rms_norm_backward(&x, &w, 1e-5, &dy, &mut dx, Some(&mut dw));
         assert_gradient(&x, &dx, |x| loss(x, &w));
         assert_gradient(&w, &dw, |w| loss(&x, w));
     }
