@@ -38,7 +38,8 @@ pub(super) fn replace_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<(
     Ok(())
 }
 
-/// A folder of something else must not become a model folder by a typing error.
+/// A folder of something else must not become a model folder by a typing error. One that holds only checkpoints is that of a
+/// run whose model is not saved yet.
 fn refuse_foreign(folder: &Path) -> Result<()> {
     let holds_model = [MODEL_CONFIG, CONFIG]
         .iter()
@@ -46,14 +47,16 @@ fn refuse_foreign(folder: &Path) -> Result<()> {
     if !folder.exists() || holds_model {
         return Ok(());
     }
-    let mut entries = fs::read_dir(folder).map_err(Error::io(folder))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(Error::invalid(
-            folder.display(),
-            "is not empty and holds no model; choose another folder to save to",
-        )),
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        if !entry.file_name().to_string_lossy().starts_with("checkpoint-") {
+            return Err(Error::invalid(
+                folder.display(),
+                "is not empty and holds no model; choose another folder to save to",
+            ));
+        }
     }
+    Ok(())
 }
 
 /// What is left of an adapter would be loaded instead of the whole model.

@@ -1,7 +1,8 @@
 //! One block of the decoder: attention and MLP with their norms, forward and backward.
 
 use super::cache::LayerCache;
-use super::lora::{BlockAdapter, LoraScratch};
+use super::lora::{BlockAdapter, LoraScratch, TargetModule};
+use super::projection::Projection;
 use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
@@ -15,16 +16,7 @@ use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::weights::{Layout, Slot};
 use std::ops::Range;
 
-/// A linear layer of a block, or several with the same input.
-#[derive(Clone, Copy, Debug)]
-enum Projection {
-    Qkv,
-    Output,
-    GateUp,
-    Down,
-}
-
-/// Where the tensors of one block lie in its bucket. Q, K and V, and gate and up, are neighbours and used as one.
+/// Where the tensors of one block lie in its bucket.
 #[derive(Clone, Debug)]
 pub(super) struct BlockRanges {
     /// By [`Projection`].
@@ -43,17 +35,21 @@ impl BlockRanges {
                 .slot(&format!("model.layers.{layer}.{name}"))
                 .map(Slot::range)
         };
-        let join = |first: &str, last: &str| Some(range(first)?.start..range(last)?.end);
+        let join = |modules: &[TargetModule], kind: &str| {
+            let range = |module: &TargetModule| range(&format!("{}.{kind}", module.path()));
+            Some(range(modules.first()?)?.start..range(modules.last()?)?.end)
+        };
+        let weight = |projection: Projection| join(projection.modules(), "weight");
         Some(Self {
             projections: [
-                join("self_attn.q_proj.weight", "self_attn.v_proj.weight")?,
-                range("self_attn.o_proj.weight")?,
-                join("mlp.gate_proj.weight", "mlp.up_proj.weight")?,
-                range("mlp.down_proj.weight")?,
+                weight(Projection::Qkv)?,
+                weight(Projection::Output)?,
+                weight(Projection::GateUp)?,
+                weight(Projection::Down)?,
             ],
             input_norm: range("input_layernorm.weight")?,
             post_norm: range("post_attention_layernorm.weight")?,
-            qkv_bias: join("self_attn.q_proj.bias", "self_attn.v_proj.bias"),
+            qkv_bias: join(Projection::Qkv.modules(), "bias"),
             qk_norm: range("self_attn.q_norm.weight")
                 .zip(range("self_attn.k_norm.weight"))
                 .map(Into::into),
@@ -123,7 +119,7 @@ impl Block<'_> {
         let weight = self.weight(&self.ranges.projections[projection as usize]);
         linear(x, weight, y, n, x.len() / n, mode, self.precision);
         if let Some(adapter) = &self.adapter {
-            adapter.forward(projection as usize, x, y, n, scratch);
+            adapter.forward(projection, x, y, n, scratch);
         }
     }
 
@@ -214,7 +210,8 @@ impl Block<'_> {
         self.project(Projection::Down, activation, y, n, Output::Add, &mut scratch.lora);
     }
 
-    /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to `gradients`.
+    /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
+    /// `gradients`.
     pub fn backward(
         &self,
         x: &[f32],
@@ -250,11 +247,11 @@ impl Block<'_> {
         let (range, input) = (&self.ranges.projections[projection as usize], x.len() / n);
         match &self.adapter {
             None => linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision),
-            Some(adapter) => adapter.backward_weights(projection as usize, dy, x, n, scratch, gradients),
+            Some(adapter) => adapter.backward_weights(projection, dy, x, n, scratch, gradients),
         }
         linear_backward_input(dy, self.weight(range), x, n, input, Output::Set, self.precision);
         if let Some(adapter) = &self.adapter {
-            adapter.backward_input(projection as usize, x, n, scratch);
+            adapter.backward_input(projection, x, n, scratch);
         }
     }
 

@@ -4,6 +4,7 @@ mod block;
 mod cache;
 mod decoder;
 pub mod lora;
+mod projection;
 mod workspace;
 
 pub use cache::{KvCache, KvTree};

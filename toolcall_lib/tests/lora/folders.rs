@@ -194,7 +194,7 @@ fn adapters_that_we_do_not_have_are_refused_by_field() {
             Value::Null,
             "base_model_name_or_path: is missing",
         ),
-        ("r", json!(0), "lora.r: 0 is no rank"),
+        ("r", json!(0), "lora.r: 0 is not a rank"),
     ] {
         let folder = peft_folder("qwen2");
         let adapter = folder.path().join("adapter");

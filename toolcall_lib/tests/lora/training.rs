@@ -227,7 +227,7 @@ fn settings_that_make_no_adapter_are_refused_by_name() {
         train(&mut tiny_model(), &timers(1), &config, |_| {}).map(|_| config)
     };
     for (change, says) in [
-        (json!({"r": 0}), "lora.r: 0 is no rank"),
+        (json!({"r": 0}), "lora.r: 0 is not a rank"),
         (
             json!({"lora_dropout": 1.0}),
             "lora.lora_dropout: 1 is not in [0, 1)",

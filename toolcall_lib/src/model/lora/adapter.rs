@@ -2,6 +2,7 @@
 
 use super::config::{LoraConfig, TargetModule};
 use crate::error::{Error, Result};
+use crate::model::projection::Projection;
 use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 use crate::weights::{Layout, Parameters, Slot};
 use rand::SeedableRng;
@@ -9,14 +10,6 @@ use rand::distr::{Distribution, Uniform};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The joint projections of a block: those with the same input are one product, as their weights are neighbours.
-pub(in crate::model) const PROJECTIONS: [&[TargetModule]; 4] = [
-    &[TargetModule::QProj, TargetModule::KProj, TargetModule::VProj],
-    &[TargetModule::OProj],
-    &[TargetModule::GateProj, TargetModule::UpProj],
-    &[TargetModule::DownProj],
-];
 
 /// A LoRA adapter of a decoder.
 #[derive(Clone, Debug)]
@@ -49,26 +42,23 @@ pub(super) struct Target {
 }
 
 impl Adapter {
-    /// The tensors of an adapter for a model with this layout.
+    /// The tensors of an adapter for a model with this layout. The `A` of a joint projection are neighbours, one product.
     pub fn layout(config: &LoraConfig, base: &Layout) -> Arc<Layout> {
         let mut layout = Layout::default();
-        let r = config.r;
-        for layer in 0.. {
-            let slot = |target: &TargetModule| base.slot(&weight_name(layer, *target));
-            if slot(&TargetModule::QProj).is_none() {
-                break;
-            }
-            for projection in PROJECTIONS {
-                let targeted = || {
-                    projection
-                        .iter()
-                        .filter(|target| config.target_modules.contains(target))
-                };
-                for (target, slot) in targeted().filter_map(|target| Some((target, slot(target)?))) {
-                    layout.push(layer, &name(layer, *target, 'A'), &[r, slot.shape[1]]);
+        let slot = |layer, target: TargetModule| base.slot(&weight_name(layer, target));
+        let layers = (0..).take_while(|&layer| slot(layer, TargetModule::QProj).is_some());
+        for layer in layers {
+            for projection in Projection::ALL {
+                let targets = projection.modules().iter().copied();
+                let targets = targets.filter(|target| config.target_modules.contains(target));
+                let slots: Vec<_> = targets
+                    .filter_map(|target| Some((target, slot(layer, target)?)))
+                    .collect();
+                for (target, slot) in &slots {
+                    layout.push(layer, &name(layer, *target, 'A'), &[config.r, slot.shape[1]]);
                 }
-                for (target, slot) in targeted().filter_map(|target| Some((target, slot(target)?))) {
-                    layout.push(layer, &name(layer, *target, 'B'), &[slot.shape[0], r]);
+                for (target, slot) in &slots {
+                    layout.push(layer, &name(layer, *target, 'B'), &[slot.shape[0], config.r]);
                 }
             }
         }
@@ -118,19 +108,19 @@ impl Adapter {
     }
 
     /// The matrices of a joint projection, if any of its layers is targeted.
-    pub(super) fn place(&self, layer: usize, projection: usize) -> Option<&Place> {
-        self.places[layer][projection].as_ref()
+    pub(super) fn place(&self, layer: usize, projection: Projection) -> Option<&Place> {
+        self.places[layer][projection as usize].as_ref()
     }
 
     /// Adds `scale · B · A` to the weights of the model, as PEFT's `merge_and_unload`.
     pub(in crate::model) fn merge_into(&self, weights: &mut Parameters) {
         let r = self.config.r;
         for layer in 0..self.places.len() {
-            for target in &self.config.target_modules {
-                let [a, b] = ['A', 'B'].map(|matrix| self.parameters.get(&name(layer, *target, matrix)));
-                let weight = weights.get_mut(&weight_name(layer, *target));
+            for target in TargetModule::ALL {
+                let [a, b] = ['A', 'B'].map(|matrix| self.parameters.get(&name(layer, target, matrix)));
+                let weight = weights.get_mut(&weight_name(layer, target));
                 let (Some(a), Some(b), Some(weight)) = (a, b, weight) else {
-                    continue; // no adapter is made without them
+                    continue; // not targeted
                 };
                 let (input, output) = (a.len() / r, b.len() / r);
                 let (a, b) = (Matrix::new(a, r, input), Matrix::new(b, output, r));
@@ -152,10 +142,11 @@ fn name(layer: usize, target: TargetModule, matrix: char) -> String {
     format!("base_model.model.model.layers.{layer}.{path}.lora_{matrix}.weight")
 }
 
+/// Where the matrices of a block lie, by [`Projection`].
 fn places(layer: usize, base: &Layout, layout: &Layout) -> [Option<Place>; 4] {
-    PROJECTIONS.map(|projection| {
+    Projection::ALL.map(|projection| {
         let (mut targets, mut a, mut column): (Vec<Target>, Option<Range<usize>>, usize) = Default::default();
-        for target in projection {
+        for target in projection.modules() {
             let outputs = base
                 .slot(&weight_name(layer, *target))
                 .map_or(0, |slot| slot.shape[0]);

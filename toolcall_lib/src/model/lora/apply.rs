@@ -2,6 +2,7 @@
 
 use super::adapter::{Adapter, Place};
 use super::dropout::{Mask, Pass};
+use crate::model::projection::Projection;
 use crate::model::workspace::Buffer;
 use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
 
@@ -31,7 +32,7 @@ impl BlockAdapter<'_> {
         &self.adapter.parameters.buckets[self.layer]
     }
 
-    fn mask(&self, projection: usize) -> Option<Mask> {
+    fn mask(&self, projection: Projection) -> Option<Mask> {
         let p = self.adapter.config.lora_dropout;
         let mask = |pass| Mask {
             pass,
@@ -45,7 +46,7 @@ impl BlockAdapter<'_> {
     /// The adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`.
     fn low<'b>(
         &self,
-        projection: usize,
+        projection: Projection,
         place: &Place,
         x: &'b [f32],
         rows: usize,
@@ -71,7 +72,7 @@ impl BlockAdapter<'_> {
     /// `y += scale · dropout(x) · Aᵀ · Bᵀ` for the targeted columns of `y`.
     pub fn forward(
         &self,
-        projection: usize,
+        projection: Projection,
         x: &[f32],
         y: &mut [f32],
         rows: usize,
@@ -95,7 +96,7 @@ impl BlockAdapter<'_> {
     /// [`BlockAdapter::backward_input`] needs stays in `scratch`.
     pub fn backward_weights(
         &self,
-        projection: usize,
+        projection: Projection,
         dy: &[f32],
         x: &[f32],
         rows: usize,
@@ -128,7 +129,13 @@ impl BlockAdapter<'_> {
     }
 
     /// Adds the adapter's part of the gradient of the input to `dx`, after [`BlockAdapter::backward_weights`].
-    pub fn backward_input(&self, projection: usize, dx: &mut [f32], rows: usize, scratch: &mut LoraScratch) {
+    pub fn backward_input(
+        &self,
+        projection: Projection,
+        dx: &mut [f32],
+        rows: usize,
+        scratch: &mut LoraScratch,
+    ) {
         let Some(place) = self.adapter.place(self.layer, projection) else {
             return;
         };

@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// No weight of this family has a higher one.
+const HIGHEST_RANK: usize = 1 << 16;
+
 /// A linear layer of a block that can be adapted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,7 +47,7 @@ impl TargetModule {
     }
 
     /// Its name within a block.
-    pub(super) fn path(self) -> String {
+    pub(in crate::model) fn path(self) -> String {
         let part = match self {
             Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
             Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
@@ -94,8 +97,9 @@ impl LoraConfig {
     /// Refuses settings that make no adapter.
     pub fn check(&self) -> Result<()> {
         let wrong = |field: &str, problem: String| Err(Error::invalid(format!("lora.{field}"), problem));
-        if self.r == 0 {
-            return wrong("r", "0 is no rank; expected 1 or more".to_string());
+        if !(1..=HIGHEST_RANK).contains(&self.r) {
+            let problem = format!("{} is not a rank; expected 1 to {HIGHEST_RANK}", self.r);
+            return wrong("r", problem);
         }
         if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
             let problem = format!("{} is not a positive number", self.lora_alpha);

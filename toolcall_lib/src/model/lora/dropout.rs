@@ -1,5 +1,6 @@
 //! Dropout masks that are computed, not stored: from the seed, the pass and the place in the model.
 
+use crate::model::projection::Projection;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -22,7 +23,7 @@ pub struct Pass {
 pub(super) struct Mask {
     pub pass: Pass,
     pub layer: usize,
-    pub projection: usize,
+    pub projection: Projection,
     /// Probability that an element is dropped.
     pub p: f64,
 }
@@ -33,7 +34,7 @@ impl Mask {
         let keep = (1.0 - self.p) as f32;
         let dropped = (self.p * (1u64 << 32) as f64) as u32;
         let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
-        random.set_stream(self.pass.batch << 16 | (self.layer << 2 | self.projection) as u64);
+        random.set_stream(self.pass.batch << 16 | (self.layer << 2 | self.projection as usize) as u64);
         let task_len = ROWS_PER_TASK * width;
         x.par_chunks_mut(task_len).enumerate().for_each(|(task, x)| {
             let mut random = random.clone();
@@ -53,7 +54,7 @@ impl Mask {
 mod tests {
     use super::*;
 
-    fn mask(batch: u64, layer: usize, projection: usize) -> Vec<f32> {
+    fn mask(batch: u64, layer: usize, projection: Projection) -> Vec<f32> {
         let pass = Pass { seed: 3, batch };
         let mask = Mask {
             pass,
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_mask_drops_its_share_and_keeps_the_mean() {
-        let x = mask(0, 0, 0);
+        let x = mask(0, 0, Projection::Qkv);
         assert!(x.iter().all(|&x| x == 0.0 || x == 4.0));
         let mean = x.iter().sum::<f32>() / x.len() as f32;
         assert!((mean - 3.0).abs() < 0.05, "{mean}");
@@ -76,11 +77,15 @@ mod tests {
 
     #[test]
     fn masks_differ_between_passes_layers_and_projections_and_not_between_calls() {
-        assert_eq!(mask(1, 2, 3), mask(1, 2, 3));
-        for other in [mask(2, 2, 3), mask(1, 3, 3), mask(1, 2, 2)] {
-            assert_ne!(mask(1, 2, 3), other);
+        assert_eq!(mask(1, 2, Projection::Down), mask(1, 2, Projection::Down));
+        for other in [
+            mask(2, 2, Projection::Down),
+            mask(1, 3, Projection::Down),
+            mask(1, 2, Projection::GateUp),
+        ] {
+            assert_ne!(mask(1, 2, Projection::Down), other);
         }
-        let x = mask(0, 0, 0);
+        let x = mask(0, 0, Projection::Qkv);
         let rows: Vec<&[f32]> = x.chunks(64).collect();
         assert!(rows.windows(2).all(|pair| pair[0] != pair[1]));
     }
