@@ -60,6 +60,10 @@ NOTE = tool(
 )
 PING = tool("ping", "", {}, [])
 del PING["function"]["parameters"]["required"]
+STRICT = tool("strict", "Has a key more.", {"on": {"type": "boolean"}}, ["on"])
+STRICT["function"]["parameters"]["additionalProperties"] = False
+RETURNS = tool("returns", "Says what it returns.", {}, [])
+RETURNS["function"]["return"] = {"type": "string", "description": "A name."}
 TOOLS = [TIMER, NOTE, PING]
 
 
@@ -100,6 +104,7 @@ ODD_ARGUMENTS = {
 CONVERSATIONS = {
     "user": ([user("Hi!")], []),
     "user with tools": ([user("Hi!")], TOOLS),
+    "tools with more keys": ([user("Hi!")], [STRICT, RETURNS]),
     "system": ([system("Be short."), user("Hi!"), assistant("Hello.")], []),
     "system with tools": ([system("Be short.\n"), user("Hi!"), assistant("Hello.")], TOOLS),
     "later system": ([user("Hi!"), assistant("Hello."), system("Be rude."), user("Hi!")], [TIMER]),

@@ -51,15 +51,15 @@ pub struct TreeBatch {
 impl TreeBatch {
     /// Packs sequences, none of which is empty; their order does not matter.
     pub fn pack(sequences: &[&Sequence]) -> Self {
-        let mut order: Vec<usize> = (0..sequences.len()).collect();
-        // sorted, each sequence shares its longest prefix with its neighbour: depth-first order of the trie
-        order.sort_by(|&a, &b| sequences[a].ids.cmp(&sequences[b].ids));
         let mut tree = Self {
             ends: vec![0; sequences.len()],
             ..Self::default()
         };
         let mut parents: Vec<Option<usize>> = Vec::new();
         let mut path: Vec<usize> = Vec::new(); // rows of the sequence at hand
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
+        // sorted, each sequence shares its longest prefix with its neighbour: depth-first order of the trie
+        order.sort_by(|&a, &b| sequences[a].ids.cmp(&sequences[b].ids));
         for index in order {
             let sequence = sequences[index];
             let shared = path
@@ -92,6 +92,31 @@ impl TreeBatch {
         tree
     }
 
+    /// Packs sequences into as many trees as are needed for none to have more than `most_rows` rows, so that memory stays
+    /// bounded. Sequences that share much go into the same tree; one that is longer than that has a tree of its own.
+    pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {
+        let mut sorted = sequences.to_vec();
+        sorted.sort_by(|a, b| a.ids.cmp(&b.ids));
+        let mut trees: Vec<Vec<&Sequence>> = Vec::new();
+        let mut before: &[u32] = &[];
+        let mut rows = 0;
+        for sequence in sorted {
+            let new = sequence.ids.len() - shared_prefix(before, &sequence.ids);
+            match trees.last_mut() {
+                Some(tree) if rows + new <= most_rows => {
+                    tree.push(sequence);
+                    rows += new;
+                }
+                _ => {
+                    trees.push(vec![sequence]);
+                    rows = sequence.ids.len();
+                }
+            }
+            before = &sequence.ids;
+        }
+        trees.iter().map(|sequences| Self::pack(sequences)).collect()
+    }
+
     /// The rows that `row` attends to, from the root to itself.
     pub fn path(&self, row: usize) -> Vec<Range<usize>> {
         let own = self.segments.partition_point(|segment| segment.start <= row) - 1;
@@ -104,6 +129,10 @@ impl TreeBatch {
     pub fn trained_tokens(&self) -> f64 {
         self.targets.iter().map(|t| f64::from(t.weight)).sum()
     }
+}
+
+fn shared_prefix(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// Rows of the segments above a segment, from the root.
@@ -200,6 +229,29 @@ mod tests {
         let tree = TreeBatch::pack(&rows.iter().collect::<Vec<_>>());
         assert_eq!(tree.ids, [1, 2, 3]);
         assert_eq!(tree.segments.len(), 1);
+    }
+
+    #[test]
+    fn trees_are_cut_where_the_rows_would_be_too_many() {
+        let rows = [
+            sequence(&[1, 2, 3, 4], &[3]),
+            sequence(&[7, 8], &[1]),
+            sequence(&[1, 2, 3, 5], &[3]),
+            sequence(&[1, 2, 6], &[2]),
+            sequence(&[9, 9, 9, 9, 9, 9, 9], &[6]),
+        ];
+        let rows: Vec<&Sequence> = rows.iter().collect();
+        let ids = |most: usize| -> Vec<Vec<u32>> {
+            let trees = TreeBatch::pack_within(&rows, most);
+            assert_eq!(trees.iter().map(TreeBatch::trained_tokens).sum::<f64>(), 5.0);
+            trees.into_iter().map(|tree| tree.ids).collect()
+        };
+        assert_eq!(ids(100), [TreeBatch::pack(&rows).ids]);
+        assert_eq!(
+            ids(6),
+            [vec![1, 2, 3, 4, 5, 6], vec![7, 8], vec![9; 7]],
+            "the last is longer than 6 by itself"
+        );
     }
 
     #[test]

@@ -132,12 +132,13 @@ fn a_resumed_run_is_bit_identical() {
 }
 
 #[test]
-fn accumulated_batches_equal_one_large_batch() {
-    let run = |batch, accumulation| {
+fn accumulated_batches_and_small_trees_equal_one_large_batch() {
+    let run = |batch, accumulation, max_tokens_per_tree| {
         let mut model = tiny_model();
         let config = TrainConfig {
             per_device_train_batch_size: batch,
             gradient_accumulation_steps: accumulation,
+            max_tokens_per_tree,
             bf16: false,
             ..config(5)
         };
@@ -148,8 +149,11 @@ fn accumulated_batches_equal_one_large_batch() {
             .flat_map(|step| [step.loss, step.grad_norm])
             .collect::<Vec<f64>>()
     };
-    for (one, many) in run(8, 1).into_iter().zip(run(2, 4)) {
-        assert!((one / many - 1.0).abs() < 1e-4, "{one} and {many}");
+    let one = run(8, 1, usize::MAX);
+    for many in [run(2, 4, usize::MAX), run(8, 1, 400)] {
+        for (one, many) in one.iter().zip(many) {
+            assert!((one / many - 1.0).abs() < 1e-4, "{one} and {many}");
+        }
     }
 }
 

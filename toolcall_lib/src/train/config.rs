@@ -19,10 +19,12 @@ pub struct TrainConfig {
     pub num_train_epochs: f64,
     /// Optimizer steps, instead of epochs.
     pub max_steps: Option<usize>,
-    /// Conversations that are packed into one tree.
+    /// Conversations that are packed into a tree.
     pub per_device_train_batch_size: usize,
     /// Trees per optimizer step.
     pub gradient_accumulation_steps: usize,
+    /// Tokens of a tree, shared prefixes counted once; a batch with more becomes several trees, so that memory stays bounded.
+    pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
     /// How the learning rate moves.
@@ -99,6 +101,7 @@ impl TrainConfig {
             max_steps: None,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 1,
+            max_tokens_per_tree: 4096,
             learning_rate: 2e-5,
             lr_scheduler_type: Schedule::Linear,
             warmup_steps: 0,
@@ -187,6 +190,7 @@ impl TrainConfig {
         let positive = [
             ("per_device_train_batch_size", self.per_device_train_batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+            ("max_tokens_per_tree", self.max_tokens_per_tree),
             ("group_by_prefix", self.group_by_prefix),
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("eval_steps", self.eval_steps.unwrap_or(1)),

@@ -74,7 +74,10 @@ pub fn train_validated(
         let batches: Vec<TreeBatch> = order
             .rows_of(step)
             .chunks(config.per_device_train_batch_size)
-            .map(|batch| TreeBatch::pack(&batch.iter().flat_map(|&row| &rows[row]).collect::<Vec<_>>()))
+            .flat_map(|batch| {
+                let sequences: Vec<&Sequence> = batch.iter().flat_map(|&row| &rows[row]).collect();
+                TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
+            })
             .collect();
         let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
         let mut sum = LossSum::default();
@@ -199,9 +202,11 @@ fn mean_loss(
 ) -> Result<f64> {
     let (mut loss, mut tokens) = (0.0, 0.0);
     for batch in rows.chunks(config.per_device_train_batch_size) {
-        let tree = TreeBatch::pack(&batch.iter().flatten().collect::<Vec<_>>());
-        loss += decoder.loss(&tree, workspace)?.loss;
-        tokens += tree.trained_tokens();
+        let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
+        for tree in TreeBatch::pack_within(&sequences, config.max_tokens_per_tree) {
+            loss += decoder.loss(&tree, workspace)?.loss;
+            tokens += tree.trained_tokens();
+        }
     }
     Ok(loss / tokens)
 }

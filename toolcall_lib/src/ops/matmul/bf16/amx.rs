@@ -1,0 +1,166 @@
+//! Tiles of 32 x 32 sums in four of the eight tile registers, each 16 x 16, multiplied by `tdpbf16ps`.
+//!
+//! The instructions are written as assembly: Rust has no stable names for them yet.
+
+use super::avx512::store_row;
+use super::pack::Along;
+use super::{COLUMNS, Kernel, Out, Pair};
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+/// Rows of a tile of the output: two tile registers.
+const ROWS: usize = 32;
+
+/// Pairs of a row of a tile register.
+const PAIRS: usize = 16;
+
+/// AMX with bf16.
+pub struct Amx;
+
+/// Whether the processor can, and the system gives this process the tile registers. On Linux they have to be asked for.
+pub fn is_available() -> bool {
+    const TILES: u32 = 1 << 24;
+    const BF16: u32 = 1 << 22;
+    let features = __cpuid_count(7, 0).edx;
+    features & (TILES | BF16) == (TILES | BF16) && allowed()
+}
+
+#[cfg(target_os = "linux")]
+fn allowed() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+    // SAFETY: asks for a right; no memory is involved.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allowed() -> bool {
+    false
+}
+
+/// The operand of `ldtilecfg`.
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_of_row: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// All eight registers with 16 rows of 64 bytes.
+static SHAPES: Shapes = Shapes {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    bytes_of_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+/// Sums of a tile of which not all are wanted as they are.
+#[repr(C, align(64))]
+struct Sums([f32; ROWS * COLUMNS]);
+
+impl Kernel for Amx {
+    const ROWS: usize = ROWS;
+    const PAIRS: usize = PAIRS;
+    const MOST_PAIRS: usize = 192; // a right panel fills half of the L1 cache
+    const MOST_ROWS: usize = 512;
+    type Left = Along;
+
+    unsafe fn multiply(
+        left: *const Pair,
+        right: *const Pair,
+        pairs: usize,
+        count: usize,
+        out: Out,
+        add: bool,
+    ) {
+        // SAFETY: the caller's. Whatever the registers held before was of no use to anyone.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
+            for row in (0..out.rows).step_by(ROWS) {
+                let left = left.add(row * pairs);
+                let out = out.part(row, ROWS, 0, COLUMNS);
+                if (out.rows, out.columns, out.scale) == (ROWS, COLUMNS, 1.0) {
+                    multiply_tile(left, right, count, out.start, out.stride, add);
+                } else {
+                    let mut sums = Sums([0.0; ROWS * COLUMNS]);
+                    multiply_tile(left, right, count, sums.0.as_mut_ptr(), COLUMNS, false);
+                    store(&sums, out, add);
+                }
+            }
+            asm!("tilerelease", options(nostack, nomem));
+        }
+    }
+}
+
+/// Writes or adds those of the sums that belong to the output.
+#[target_feature(enable = "avx512f")]
+unsafe fn store(sums: &Sums, out: Out, add: bool) {
+    for (row, sums) in sums.0.chunks_exact(COLUMNS).enumerate().take(out.rows) {
+        // SAFETY: a row has two vectors, and is one of the output.
+        unsafe {
+            let at = sums.as_ptr();
+            store_row(out, row, [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))], add);
+        }
+    }
+}
+
+/// `out = left · right` or `out += left · right` of one tile whose rows begin `stride` elements apart.
+unsafe fn multiply_tile(
+    left: *const Pair,
+    right: *const Pair,
+    count: usize,
+    out: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    // SAFETY: panels hold `count` pairs, a multiple of 16, and the tile lies within the output.
+    unsafe {
+        let below = out.add(16 * stride);
+        if add {
+            asm!(
+                "tileloadd tmm0, [{out} + {stride}]",
+                "tileloadd tmm1, [{out} + {stride} + 64]",
+                "tileloadd tmm2, [{below} + {stride}]",
+                "tileloadd tmm3, [{below} + {stride} + 64]",
+                out = in(reg) out, below = in(reg) below, stride = in(reg) 4 * stride,
+                options(nostack, readonly),
+            );
+        } else {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, nomem)
+            );
+        }
+        asm!(
+            "2:",
+            "tileloadd tmm4, [{left} + {left_row}]",
+            "tileloadd tmm6, [{right} + {right_row}]",
+            "tileloadd tmm7, [{right} + {right_row} + 64]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{left} + {left_row} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {left}, 2048",
+            "add {right}, 2048",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{out} + {stride}], tmm0",
+            "tilestored [{out} + {stride} + 64], tmm1",
+            "tilestored [{below} + {stride}], tmm2",
+            "tilestored [{below} + {stride} + 64], tmm3",
+            left = inout(reg) left => _, right = inout(reg) right => _, steps = inout(reg) count / PAIRS => _,
+            left_row = in(reg) 64usize, right_row = in(reg) 128usize,
+            out = in(reg) out, below = in(reg) below, stride = in(reg) 4 * stride,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

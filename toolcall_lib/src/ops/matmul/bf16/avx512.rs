@@ -1,0 +1,103 @@
+//! Tiles of 14 x 32 sums in registers, pairs multiplied by `vdpbf16ps`.
+
+use super::pack::{Across, mask};
+use super::{COLUMNS, Kernel, Out, Pair};
+use std::arch::x86_64::*;
+
+/// Rows of a tile: with two vectors of columns, as many sums as registers leave room for.
+const ROWS: usize = 14;
+
+/// Whether the processor can.
+pub fn is_available() -> bool {
+    is_x86_feature_detected!("avx512bf16")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+}
+
+/// AVX-512 BF16.
+pub struct Avx512;
+
+impl Kernel for Avx512 {
+    const ROWS: usize = ROWS;
+    const PAIRS: usize = 1;
+    const MOST_PAIRS: usize = 320;
+    const MOST_ROWS: usize = 256;
+    type Left = Across;
+
+    unsafe fn multiply(
+        left: *const Pair,
+        right: *const Pair,
+        pairs: usize,
+        count: usize,
+        out: Out,
+        add: bool,
+    ) {
+        for row in (0..out.rows).step_by(ROWS) {
+            // SAFETY: the caller's.
+            unsafe {
+                multiply_tile(
+                    left.add(row * pairs),
+                    right,
+                    count,
+                    out.part(row, ROWS, 0, COLUMNS),
+                    add,
+                )
+            };
+        }
+    }
+}
+
+/// A left and a right panel: one tile of the output, which stays in registers. Loops with constant bounds and indices only:
+/// anything else makes the compiler keep the tile in memory.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn multiply_tile(left: *const Pair, right: *const Pair, count: usize, out: Out, add: bool) {
+    let (mut first, mut second) = ([_mm512_setzero_ps(); ROWS], [_mm512_setzero_ps(); ROWS]);
+    let (mut a, mut b) = (left, right);
+    for _ in 0..count {
+        // SAFETY: panels hold `count` pairs of each row and column.
+        unsafe {
+            let b_first = as_pairs(_mm512_loadu_si512(b.cast()));
+            let b_second = as_pairs(_mm512_loadu_si512(b.add(16).cast()));
+            for row in 0..ROWS {
+                let a = as_pairs(_mm512_set1_epi32(*a.add(row) as i32));
+                first[row] = _mm512_dpbf16_ps(first[row], a, b_first);
+                second[row] = _mm512_dpbf16_ps(second[row], a, b_second);
+            }
+            a = a.add(ROWS);
+            b = b.add(COLUMNS);
+        }
+    }
+    for row in 0..ROWS {
+        if row < out.rows {
+            // SAFETY: the row is one of the output.
+            unsafe { store_row(out, row, [first[row], second[row]], add) };
+        }
+    }
+}
+
+/// Writes or adds a row of a tile.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub unsafe fn store_row(out: Out, row: usize, sums: [__m512; 2], add: bool) {
+    let scale = _mm512_set1_ps(out.scale);
+    for (i, sum) in sums.into_iter().enumerate() {
+        let lanes = mask(out.columns.saturating_sub(16 * i));
+        // SAFETY: masked lanes are not touched.
+        unsafe {
+            let at = out.at(row, 0).wrapping_add(16 * i);
+            let before = if add {
+                _mm512_maskz_loadu_ps(lanes, at)
+            } else {
+                _mm512_setzero_ps()
+            };
+            _mm512_mask_storeu_ps(at, lanes, _mm512_fmadd_ps(sum, scale, before));
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn as_pairs(x: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits.
+    unsafe { std::mem::transmute(x) }
+}

@@ -1,0 +1,221 @@
+//! Matrices as panels of pairs of bf16.
+
+use super::super::Matrix;
+use super::Pair;
+use rayon::prelude::*;
+use std::arch::x86_64::*;
+
+/// One cache line of pairs: what a vector register holds.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Line([Pair; LINE]);
+
+/// Pairs of a line.
+const LINE: usize = 16;
+
+/// Packed panels, one behind the other. The memory is aligned to cache lines and kept.
+#[derive(Debug, Default)]
+pub struct Panels(Vec<Line>);
+
+/// How the pairs of a panel are stored.
+pub trait Layout {
+    /// Pairs of the same column stand together, else those of the same place in the inner dimension.
+    const ALONG: bool;
+}
+
+/// `[pairs, width]`.
+pub struct Across;
+
+/// `[pairs / 16, width, 16]`.
+pub struct Along;
+
+impl Layout for Across {
+    const ALONG: bool = false;
+}
+
+impl Layout for Along {
+    const ALONG: bool = true;
+}
+
+impl Panels {
+    /// The pair at `index`.
+    pub fn at(&self, index: usize) -> *const Pair {
+        self.0.as_ptr().cast::<Pair>().wrapping_add(index)
+    }
+
+    /// Packs panels of `width` columns of `m`, whose rows are the inner dimension; what is missing at the ends is 0.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 BF16.
+    pub unsafe fn pack<L: Layout>(&mut self, m: Matrix<'_>, pairs: usize, width: usize, parallel: bool) {
+        let panels = m.columns.div_ceil(width);
+        let lines = (panels * pairs * width).div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line::default());
+        }
+        let packed = Packed {
+            start: self.0.as_mut_ptr().cast(),
+            pairs,
+            width,
+        };
+        // in the order in which the matrix lies in memory
+        let along = m.column_stride != 1;
+        let work = |task: usize| {
+            let (panels, blocks) = if along {
+                (task..task + 1, 0..pairs.div_ceil(LINE))
+            } else {
+                (0..panels, task..task + 1)
+            };
+            for panel in panels {
+                for pair in blocks.clone() {
+                    // SAFETY: the caller's; tasks have blocks of their own.
+                    unsafe { packed.pack_block::<L>(m, panel, pair * LINE) };
+                }
+            }
+        };
+        let tasks = if along { panels } else { pairs.div_ceil(LINE) };
+        if parallel {
+            (0..tasks).into_par_iter().for_each(work);
+        } else {
+            (0..tasks).for_each(work);
+        }
+    }
+}
+
+/// Panels of `width` columns, to write.
+#[derive(Clone, Copy)]
+struct Packed {
+    start: *mut Pair,
+    pairs: usize,
+    width: usize,
+}
+
+// SAFETY: tasks write blocks of their own.
+unsafe impl Sync for Packed {}
+
+impl Packed {
+    /// 16 pairs of all columns of a panel.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn pack_block<L: Layout>(&self, m: Matrix<'_>, panel: usize, pair: usize) {
+        let Self { start, pairs, width } = *self;
+        let stored_along = m.column_stride != 1;
+        for column in (0..width).step_by(LINE) {
+            // SAFETY: as here.
+            let mut block = unsafe {
+                if stored_along {
+                    read_along(m, panel * width + column, 2 * pair)
+                } else {
+                    read_across(m, panel * width + column, 2 * pair)
+                }
+            };
+            if stored_along != L::ALONG {
+                block = transpose(block);
+            }
+            let start = start.wrapping_add(panel * pairs * width);
+            for (i, line) in block.into_iter().enumerate() {
+                let (exists, lanes, at) = if L::ALONG {
+                    (column + i < width, !0, pair * width + (column + i) * LINE)
+                } else {
+                    (
+                        pair + i < pairs,
+                        mask(width - column),
+                        (pair + i) * width + column,
+                    )
+                };
+                if exists {
+                    // SAFETY: masked lanes are not touched, the others lie within the panel.
+                    unsafe { _mm512_mask_storeu_epi32(start.wrapping_add(at).cast(), lanes, line) };
+                }
+            }
+        }
+    }
+}
+
+/// 16 columns of contiguous elements: a line for each column, with its 16 pairs from `row`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn read_along(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE] {
+    let (low, high) = (
+        mask(m.rows.saturating_sub(row)),
+        mask(m.rows.saturating_sub(row + LINE)),
+    );
+    let mut block = [_mm512_setzero_si512(); LINE];
+    for (i, line) in block.iter_mut().enumerate() {
+        if column + i < m.columns {
+            let at = m.data.as_ptr().wrapping_add((column + i) * m.column_stride + row);
+            // SAFETY: masked lanes are not touched; both types are 512 bits.
+            unsafe {
+                let (low, high) = (
+                    _mm512_maskz_loadu_ps(low, at),
+                    _mm512_maskz_loadu_ps(high, at.wrapping_add(LINE)),
+                );
+                *line = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            }
+        }
+    }
+    block
+}
+
+/// 16 columns of rows that are contiguous: a line for each pair from `row`, with those of the 16 columns.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn read_across(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE] {
+    let lanes = mask(m.columns.saturating_sub(column));
+    let load = |row: usize| {
+        let lanes = if row < m.rows { lanes } else { 0 };
+        let at = m.data.as_ptr().wrapping_add(row * m.row_stride + column);
+        // SAFETY: masked lanes are not touched.
+        unsafe { _mm512_maskz_loadu_ps(lanes, at) }
+    };
+    let mut block = [_mm512_setzero_si512(); LINE];
+    for (i, line) in block.iter_mut().enumerate() {
+        let (first, second) = (load(row + 2 * i), load(row + 2 * i + 1));
+        let low = _mm512_cvtepu16_epi32(bits(_mm512_cvtneps_pbh(first)));
+        let high = _mm512_cvtepu16_epi32(bits(_mm512_cvtneps_pbh(second)));
+        *line = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+    }
+    block
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn bits(x: __m256bh) -> __m256i {
+    // SAFETY: both are 256 bits.
+    unsafe { std::mem::transmute(x) }
+}
+
+/// 16 rows of 16 numbers to 16 columns: pairs of rows, then of pairs, then lanes of 128 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
+    let (mut a, mut b) = (rows, rows);
+    for i in (0..16).step_by(2) {
+        a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for i in (0..16).step_by(4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    for i in 0..4 {
+        a[i] = _mm512_shuffle_i32x4::<0x88>(b[i], b[4 + i]);
+        a[4 + i] = _mm512_shuffle_i32x4::<0x88>(b[8 + i], b[12 + i]);
+        a[8 + i] = _mm512_shuffle_i32x4::<0xdd>(b[i], b[4 + i]);
+        a[12 + i] = _mm512_shuffle_i32x4::<0xdd>(b[8 + i], b[12 + i]);
+    }
+    for i in 0..4 {
+        b[i] = _mm512_shuffle_i32x4::<0x88>(a[i], a[4 + i]);
+        b[4 + i] = _mm512_shuffle_i32x4::<0x88>(a[8 + i], a[12 + i]);
+        b[8 + i] = _mm512_shuffle_i32x4::<0xdd>(a[i], a[4 + i]);
+        b[12 + i] = _mm512_shuffle_i32x4::<0xdd>(a[8 + i], a[12 + i]);
+    }
+    b
+}
+
+/// The first `lanes` of 16.
+#[inline]
+pub fn mask(lanes: usize) -> __mmask16 {
+    ((1u32 << lanes.min(LINE)) - 1) as __mmask16
+}
