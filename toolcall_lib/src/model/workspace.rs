@@ -104,7 +104,7 @@ impl Workspace {
         }
     }
 
-    /// Says which batch of the run comes next: another one has other dropout masks.
+    /// Says which tree of the run comes next: another one has other dropout masks.
     pub fn begin(&mut self, pass: Pass) {
         self.pass = pass;
     }

@@ -81,10 +81,11 @@ pub fn train_validated(
             .collect();
         let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
         let mut sum = LossSum::default();
-        for (i, batch) in batches.iter().enumerate() {
+        for (tree, batch) in batches.iter().enumerate() {
             workspace.begin(Pass {
                 seed: config.seed,
-                batch: (step * config.gradient_accumulation_steps + i) as u64,
+                step: step as u32,
+                tree: tree as u16,
             });
             sum += model
                 .decoder

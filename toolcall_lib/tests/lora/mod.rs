@@ -64,16 +64,15 @@ fn with(mut decoder: Decoder, change: impl FnOnce(&mut LoraConfig)) -> Decoder {
     decoder
 }
 
-/// Loss and gradient, both of the sum over the targets, of the `batch`th pass of a run.
-fn gradients(
-    decoder: &Decoder,
-    batches: &[TreeBatch],
-    recompute: Recompute,
-    batch: u64,
-) -> (f64, Parameters) {
+/// Loss and gradient, both of the sum over the targets, of the given step of a run.
+fn gradients(decoder: &Decoder, batches: &[TreeBatch], recompute: Recompute, step: u32) -> (f64, Parameters) {
     let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
     let mut workspace = Workspace::new(recompute, Precision::F32);
-    workspace.begin(Pass { seed: 5, batch });
+    workspace.begin(Pass {
+        seed: 5,
+        step,
+        tree: 0,
+    });
     let mut loss = |tree| {
         decoder
             .loss_and_gradients(tree, &mut gradients, &mut workspace)

@@ -14,8 +14,10 @@ const ROWS_PER_TASK: usize = 32;
 pub struct Pass {
     /// Seed of the run.
     pub seed: u64,
-    /// Number of the batch within the run.
-    pub batch: u64,
+    /// Optimizer step of the run.
+    pub step: u32,
+    /// Tree of the step.
+    pub tree: u16,
 }
 
 /// The mask of one projection's input.
@@ -34,7 +36,8 @@ impl Mask {
         let keep = (1.0 - self.p) as f32;
         let dropped = (self.p * (1u64 << 32) as f64) as u32;
         let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
-        random.set_stream(self.pass.batch << 16 | (self.layer << 2 | self.projection as usize) as u64);
+        let place = (self.layer << 2 | self.projection as usize) as u64; // 14 bits: a config has at most 4096 blocks
+        random.set_stream(u64::from(self.pass.step) << 32 | u64::from(self.pass.tree) << 16 | place);
         let task_len = ROWS_PER_TASK * width;
         x.par_chunks_mut(task_len).enumerate().for_each(|(task, x)| {
             let mut random = random.clone();
@@ -54,8 +57,8 @@ impl Mask {
 mod tests {
     use super::*;
 
-    fn mask(batch: u64, layer: usize, projection: Projection) -> Vec<f32> {
-        let pass = Pass { seed: 3, batch };
+    fn mask(step: u32, tree: u16, layer: usize, projection: Projection) -> Vec<f32> {
+        let pass = Pass { seed: 3, step, tree };
         let mask = Mask {
             pass,
             layer,
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_mask_drops_its_share_and_keeps_the_mean() {
-        let x = mask(0, 0, Projection::Qkv);
+        let x = mask(0, 0, 0, Projection::Qkv);
         assert!(x.iter().all(|&x| x == 0.0 || x == 4.0));
         let mean = x.iter().sum::<f32>() / x.len() as f32;
         assert!((mean - 3.0).abs() < 0.05, "{mean}");
@@ -77,15 +80,16 @@ mod tests {
 
     #[test]
     fn masks_differ_between_passes_layers_and_projections_and_not_between_calls() {
-        assert_eq!(mask(1, 2, Projection::Down), mask(1, 2, Projection::Down));
+        assert_eq!(mask(1, 1, 2, Projection::Down), mask(1, 1, 2, Projection::Down));
         for other in [
-            mask(2, 2, Projection::Down),
-            mask(1, 3, Projection::Down),
-            mask(1, 2, Projection::GateUp),
+            mask(2, 1, 2, Projection::Down),
+            mask(1, 2, 2, Projection::Down),
+            mask(1, 1, 3, Projection::Down),
+            mask(1, 1, 2, Projection::GateUp),
         ] {
-            assert_ne!(mask(1, 2, Projection::Down), other);
+            assert_ne!(mask(1, 1, 2, Projection::Down), other);
         }
-        let x = mask(0, 0, Projection::Qkv);
+        let x = mask(0, 0, 0, Projection::Qkv);
         let rows: Vec<&[f32]> = x.chunks(64).collect();
         assert!(rows.windows(2).all(|pair| pair[0] != pair[1]));
     }
