@@ -5,12 +5,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 "$root/scripts/setup.sh" model
-cargo build --quiet --release --manifest-path "$root/Cargo.toml" --bin toolcall --example export --example random_model
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" --bin toolcall --example random_model
 programs="$root/target/release"
 
 # the default model's tokenizer and template, with the shape of small.json
 folder="$root/out/bench/models/small"
-"$programs/examples/export" "$default_model" "$folder"
+"$programs/toolcall" export --model "$default_model" --out "$folder"
 cp "$root/scripts/bench/small.json" "$folder/config.json"
 "$programs/examples/random_model" "$folder"
 TOOLCALL="$programs/toolcall" exec python3 "$root/scripts/bench/cost.py" --model "$folder" --out "$root/out/bench/cost" "$@"

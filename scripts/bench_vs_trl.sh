@@ -27,7 +27,7 @@ model="$default_model"
 case "${1:-}" in "" | -*) "$root/scripts/setup.sh" model ;; *) model="$1" && shift ;; esac
 "$root/scripts/setup.sh" reference
 cargo build --quiet --release --manifest-path "$root/Cargo.toml" --bin toolcall \
-    --example export --example random_model --example gemm_peak
+    --example random_model --example gemm_peak
 programs="$root/target/release"
 
 name="$(basename "$model" .gguf)"
@@ -35,7 +35,7 @@ folder="$root/out/bench/models/$name"
 if [ "$model" = qwen3-0.6b ]; then
     random_qwen3 "$folder"
 else
-    "$programs/examples/export" "$model" "$folder"
+    "$programs/toolcall" export --model "$model" --out "$folder"
 fi
 export TOOLCALL="$programs/toolcall" GEMM_PEAK="$programs/examples/gemm_peak"
 exec "$home/reference/bin/python" "$root/scripts/bench/compare.py" --model "$folder" --name "$name" \

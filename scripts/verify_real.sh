@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks a real model against transformers and PyTorch: the losses of five AdamW steps in two loss modes, logits, greedy
-# text, and that transformers loads what we save. Not part of scripts/check.
+# Checks a real model against transformers, PEFT and PyTorch: the losses of five AdamW steps in two loss modes, logits, greedy
+# text, a LoRA adapter, and that transformers loads what we save. Not part of scripts/check.
 # usage: scripts/verify_real.sh [MODEL [DATA]]     default: the default model and data/tool_augmented_dataset.json
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -33,6 +33,15 @@ for checked in "$model" "$out/assistant"; do
     cargo run --quiet --example logits -- "$checked" "$data" 0 "$out/logits.safetensors"
     "$python" scripts/verify/logits.py --model "$checked" --ours "$out/logits.safetensors"
 done
+
+echo "== a LoRA adapter in PEFT, and merged in transformers"
+cat >"$out/config.json" <<JSON
+{ "max_steps": 3, "bf16": false }
+JSON
+"$TOOLCALL" train --model "$model" --data "$data" --out "$out/lora" --recipe lora --config "$out/config.json"
+"$TOOLCALL" export --model "$out/lora" --out "$out/lora_merged"
+cargo run --quiet --example logits -- "$out/lora" "$data" 0 "$out/logits.safetensors"
+"$python" scripts/verify/adapter.py --adapter "$out/lora" --ours "$out/logits.safetensors" --merged "$out/lora_merged"
 
 echo "== the saved folder in transformers"
 "$python" scripts/verify/save_load.py --model "$out/assistant" --data "$data"

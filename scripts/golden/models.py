@@ -156,7 +156,7 @@ def mean_loss(model: PreTrainedModel, sequences: list[dict]) -> tuple[torch.Tens
 
 def train(model: PreTrainedModel, sequences: list[dict]) -> dict:
     decayed = set(Trainer.get_decay_parameter_names(None, model))
-    named = dict(model.named_parameters())
+    named = {n: w for n, w in model.named_parameters() if w.requires_grad}
     groups = [
         {"params": [w for n, w in named.items() if n in decayed], "weight_decay": WEIGHT_DECAY},
         {"params": [w for n, w in named.items() if n not in decayed], "weight_decay": 0.0},

@@ -7,7 +7,7 @@ use std::path::Path;
 use toolcall_lib::config::ModelConfig;
 use toolcall_lib::serde_json::from_str;
 use toolcall_lib::weights::{Parameters, safetensors};
-use toolcall_lib::{Error, Result};
+use toolcall_lib::{Dtype, Error, Result};
 
 fn main() -> Result<()> {
     let Some(folder) = std::env::args_os().nth(1) else {
@@ -19,5 +19,9 @@ fn main() -> Result<()> {
     let config = ModelConfig::from_json(&json, &file)?;
     let parameters = Parameters::random(&config, 0);
     println!("{} random parameters", parameters.len());
-    safetensors::save(&parameters, &Path::new(&folder).join("model.safetensors"))
+    safetensors::save(
+        &parameters,
+        &Path::new(&folder).join("model.safetensors"),
+        Dtype::F32,
+    )
 }

@@ -47,15 +47,16 @@ pub mod show;
 // `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
 extern crate self as toolcall_lib;
 
-pub use checkpoint::{load, save};
+pub use checkpoint::{load, load_as, save, save_as};
 pub use conversation::{Conversation, Message, Role};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use generate::{GenerateConfig, Generation, generate};
-pub use model::Model;
+pub use model::{LoraConfig, Model};
 pub use schemars;
 pub use serde;
 pub use serde_json;
 pub use tool::{Tool, ToolCall, ToolSchema};
 pub use toolcall_macros::tool;
 pub use train::{StepReport, TrainConfig, TrainReport, train};
+pub use weights::Dtype;

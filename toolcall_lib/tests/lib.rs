@@ -8,6 +8,7 @@ mod data;
 mod evaluate;
 mod hub;
 mod loading;
+mod lora;
 mod model;
 mod reply;
 mod show;

@@ -30,7 +30,7 @@ fn call(seconds: u64) -> ToolCall {
 }
 
 /// Timers of 1 to `rows` minutes.
-fn timers(rows: u64) -> Dataset {
+pub(crate) fn timers(rows: u64) -> Dataset {
     let conversation = |minutes: u64| Conversation {
         messages: vec![
             Message::user(format!("Set a timer for {minutes} minutes.")),
@@ -43,7 +43,7 @@ fn timers(rows: u64) -> Dataset {
     (1..=rows).map(conversation).collect::<Vec<_>>().into()
 }
 
-fn config(steps: usize) -> TrainConfig {
+pub(crate) fn config(steps: usize) -> TrainConfig {
     TrainConfig {
         max_steps: Some(steps),
         learning_rate: 3e-3,
@@ -52,12 +52,12 @@ fn config(steps: usize) -> TrainConfig {
     }
 }
 
-fn losses(report: &TrainReport) -> Vec<f64> {
+pub(crate) fn losses(report: &TrainReport) -> Vec<f64> {
     report.steps.iter().map(|step| step.loss).collect()
 }
 
 fn weights(model: &Model) -> &[Vec<f32>] {
-    &model.decoder.parameters.buckets
+    &model.decoder.trainable().unwrap().buckets
 }
 
 #[test]
@@ -295,13 +295,17 @@ fn saving_replaces_a_model_keeps_other_files_and_refuses_other_folders() {
     fs::write(ours.join("notes/a.txt"), "mine").unwrap();
     save(&model, &ours).unwrap();
     assert_eq!(fs::read_to_string(ours.join("notes/a.txt")).unwrap(), "mine");
+    let run = folder.path().join("run");
+    fs::create_dir_all(run.join("checkpoint-3")).unwrap();
+    save(&model, &run).unwrap(); // where a run left checkpoints, its model is saved too
+    assert!(run.join("checkpoint-3").is_dir() && run.join("config.json").is_file());
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("a.jpg"), "").unwrap();
     let refusal = save(&model, &foreign).unwrap_err().to_string();
     assert!(refusal.contains("is not empty and holds no model"), "{refusal}");
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
-        2,
+        3,
         "nothing temporary is left"
     );
 }

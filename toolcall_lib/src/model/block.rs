@@ -1,6 +1,8 @@
 //! One block of the decoder: attention and MLP with their norms, forward and backward.
 
 use super::cache::LayerCache;
+use super::lora::{BlockAdapter, LoraScratch, TargetModule};
+use super::projection::Projection;
 use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
@@ -14,13 +16,11 @@ use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::weights::{Layout, Slot};
 use std::ops::Range;
 
-/// Where the tensors of one block lie in its bucket. Q, K and V, and gate and up, are neighbours and used as one.
+/// Where the tensors of one block lie in its bucket.
 #[derive(Clone, Debug)]
 pub(super) struct BlockRanges {
-    qkv: Range<usize>,
-    output: Range<usize>,
-    gate_up: Range<usize>,
-    down: Range<usize>,
+    /// By [`Projection`].
+    projections: [Range<usize>; 4],
     input_norm: Range<usize>,
     post_norm: Range<usize>,
     qkv_bias: Option<Range<usize>>,
@@ -35,15 +35,21 @@ impl BlockRanges {
                 .slot(&format!("model.layers.{layer}.{name}"))
                 .map(Slot::range)
         };
-        let join = |first: &str, last: &str| Some(range(first)?.start..range(last)?.end);
+        let join = |modules: &[TargetModule], kind: &str| {
+            let range = |module: &TargetModule| range(&format!("{}.{kind}", module.path()));
+            Some(range(modules.first()?)?.start..range(modules.last()?)?.end)
+        };
+        let weight = |projection: Projection| join(projection.modules(), "weight");
         Some(Self {
-            qkv: join("self_attn.q_proj.weight", "self_attn.v_proj.weight")?,
-            output: range("self_attn.o_proj.weight")?,
-            gate_up: join("mlp.gate_proj.weight", "mlp.up_proj.weight")?,
-            down: range("mlp.down_proj.weight")?,
+            projections: [
+                weight(Projection::Qkv)?,
+                weight(Projection::Output)?,
+                weight(Projection::GateUp)?,
+                weight(Projection::Down)?,
+            ],
             input_norm: range("input_layernorm.weight")?,
             post_norm: range("post_attention_layernorm.weight")?,
-            qkv_bias: join("self_attn.q_proj.bias", "self_attn.v_proj.bias"),
+            qkv_bias: join(Projection::Qkv.modules(), "bias"),
             qk_norm: range("self_attn.q_norm.weight")
                 .zip(range("self_attn.k_norm.weight"))
                 .map(Into::into),
@@ -84,6 +90,8 @@ pub(super) struct Block<'a> {
     pub ranges: &'a BlockRanges,
     pub rope: &'a RopeTable,
     pub precision: Precision,
+    /// Where there is one, it is trained and the weights are not.
+    pub adapter: Option<BlockAdapter<'a>>,
 }
 
 /// Where the rows of a pass stand.
@@ -96,6 +104,23 @@ pub(super) struct Rows<'a> {
 impl Block<'_> {
     fn weight(&self, range: &Range<usize>) -> &[f32] {
         &self.weights[range.clone()]
+    }
+
+    /// `y = x · Wᵀ` (or `+=`), and what the adapter adds to it.
+    fn project(
+        &self,
+        projection: Projection,
+        x: &[f32],
+        y: &mut [f32],
+        n: usize,
+        mode: Output,
+        scratch: &mut LoraScratch,
+    ) {
+        let weight = self.weight(&self.ranges.projections[projection as usize]);
+        linear(x, weight, y, n, x.len() / n, mode, self.precision);
+        if let Some(adapter) = &self.adapter {
+            adapter.forward(projection, x, y, n, scratch);
+        }
     }
 
     /// How the rows' joint projection becomes heads.
@@ -136,15 +161,7 @@ impl Block<'_> {
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&self.ranges.input_norm), eps, normed);
         let qkv = kept.qkv.sized(n * heads.width());
-        linear(
-            normed,
-            self.weight(&self.ranges.qkv),
-            qkv,
-            n,
-            hidden,
-            Output::Set,
-            self.precision,
-        );
+        self.project(Projection::Qkv, normed, qkv, n, Output::Set, &mut scratch.lora);
         if let Some(bias) = &self.ranges.qkv_bias {
             add_bias(qkv, self.weight(bias));
         }
@@ -162,25 +179,23 @@ impl Block<'_> {
 
         let middle = kept.middle.sized(n * hidden);
         middle.copy_from_slice(x);
-        linear(
+        self.project(
+            Projection::Output,
             merged,
-            self.weight(&self.ranges.output),
             middle,
             n,
-            queries,
             Output::Add,
-            self.precision,
+            &mut scratch.lora,
         );
         rms_norm(middle, self.weight(&self.ranges.post_norm), eps, normed);
         let gate_up = kept.gate_up.sized(n * 2 * intermediate);
-        linear(
+        self.project(
+            Projection::GateUp,
             normed,
-            self.weight(&self.ranges.gate_up),
             gate_up,
             n,
-            hidden,
             Output::Set,
-            self.precision,
+            &mut scratch.lora,
         );
     }
 
@@ -192,18 +207,11 @@ impl Block<'_> {
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
         y.copy_from_slice(kept.middle.get(n * hidden));
-        linear(
-            activation,
-            self.weight(&self.ranges.down),
-            y,
-            n,
-            intermediate,
-            Output::Add,
-            self.precision,
-        );
+        self.project(Projection::Down, activation, y, n, Output::Add, &mut scratch.lora);
     }
 
-    /// `dy`, the gradient of the block's output, becomes that of its input `x`; weight gradients are added to `gradients`.
+    /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
+    /// `gradients`.
     pub fn backward(
         &self,
         x: &[f32],
@@ -217,19 +225,34 @@ impl Block<'_> {
         self.backward_attention(x, rows, kept, scratch, dy, gradients);
     }
 
-    /// Backward of the projection whose weight lies at `range`: its gradient is added, and `x`, the projection's input,
+    /// The place of a weight's gradient, if the weight is trained.
+    fn gradient<'g>(&self, range: &Range<usize>, gradients: &'g mut [f32]) -> Option<&'g mut [f32]> {
+        match self.adapter {
+            None => Some(&mut gradients[range.clone()]),
+            Some(_) => None,
+        }
+    }
+
+    /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `x`, the projection's input,
     /// becomes the gradient of the input.
-    fn backward_linear(
+    fn backward_project(
         &self,
-        range: &Range<usize>,
+        projection: Projection,
         dy: &[f32],
         x: &mut [f32],
         n: usize,
+        scratch: &mut LoraScratch,
         gradients: &mut [f32],
     ) {
-        let input = x.len() / n;
-        linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision);
+        let (range, input) = (&self.ranges.projections[projection as usize], x.len() / n);
+        match &self.adapter {
+            None => linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision),
+            Some(adapter) => adapter.backward_weights(projection, dy, x, n, scratch, gradients),
+        }
         linear_backward_input(dy, self.weight(range), x, n, input, Output::Set, self.precision);
+        if let Some(adapter) = &self.adapter {
+            adapter.backward_input(projection, x, n, scratch);
+        }
     }
 
     fn backward_mlp(
@@ -254,14 +277,21 @@ impl Block<'_> {
 
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(gate_up, activation, intermediate);
-        self.backward_linear(&ranges.down, dy, activation, n, gradients);
+        self.backward_project(Projection::Down, dy, activation, n, &mut scratch.lora, gradients);
         let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
         swiglu_backward(gate_up, activation, dgate_up, intermediate);
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(middle, self.weight(&ranges.post_norm), eps, normed);
-        self.backward_linear(&ranges.gate_up, dgate_up, normed, n, gradients);
-        let dnorm = &mut gradients[ranges.post_norm.clone()];
+        self.backward_project(
+            Projection::GateUp,
+            dgate_up,
+            normed,
+            n,
+            &mut scratch.lora,
+            gradients,
+        );
+        let dnorm = self.gradient(&ranges.post_norm, gradients);
         rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, normed, dy, dnorm);
     }
 
@@ -284,7 +314,7 @@ impl Block<'_> {
 
         let merged = scratch.merged.sized(n * queries);
         heads_to_rows(attended, n, heads.dim, merged);
-        self.backward_linear(&ranges.output, dy, merged, n, gradients);
+        self.backward_project(Projection::Output, dy, merged, n, &mut scratch.lora, gradients);
         let dattended = scratch.dattended.sized(n * queries);
         rows_to_heads(merged, n, heads.dim, dattended);
 
@@ -309,19 +339,18 @@ impl Block<'_> {
         let projected = kept.qkv.get(n * heads.width());
         let dnorms = split_heads_backward(dheads, projected, self.split(rows.positions), dqkv);
         for (range, dnorm) in ranges.qk_norm.iter().flatten().zip(dnorms) {
-            gradients[range.clone()]
-                .iter_mut()
-                .zip(dnorm)
-                .for_each(|(sum, part)| *sum += part);
+            let sums = self.gradient(range, gradients).into_iter().flatten();
+            sums.zip(dnorm).for_each(|(sum, part)| *sum += part);
         }
-        if let Some(bias) = &ranges.qkv_bias {
-            add_bias_backward(dqkv, &mut gradients[bias.clone()]);
+        let bias = ranges.qkv_bias.as_ref();
+        if let Some(dbias) = bias.and_then(|bias| self.gradient(bias, gradients)) {
+            add_bias_backward(dqkv, dbias);
         }
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&ranges.input_norm), eps, normed);
-        self.backward_linear(&ranges.qkv, dqkv, normed, n, gradients);
-        let dnorm = &mut gradients[ranges.input_norm.clone()];
+        self.backward_project(Projection::Qkv, dqkv, normed, n, &mut scratch.lora, gradients);
+        let dnorm = self.gradient(&ranges.input_norm, gradients);
         rms_norm_backward(x, self.weight(&ranges.input_norm), eps, normed, dy, dnorm);
     }
 }

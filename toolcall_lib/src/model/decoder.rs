@@ -2,6 +2,7 @@
 
 use super::block::{Block, BlockRanges, BlockShape, Rows};
 use super::cache::{KvCache, KvTree, LayerCache};
+use super::lora::{Adapter, BlockAdapter, Pass};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
@@ -9,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::ops::attention::{tiles, tiles_after};
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
 use crate::ops::embedding::{embedding, embedding_backward};
-use crate::ops::matmul::{Output, Precision, linear};
+use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
-use crate::weights::{Parameters, Slot};
-use std::ops::Range;
+use crate::ops::tiles::linear_tiles;
+use crate::weights::{Parameters, Slot, Weights};
 
 /// Weights and shape of a decoder.
 #[derive(Clone, Debug)]
@@ -21,71 +22,79 @@ pub struct Decoder {
     /// The shape.
     pub config: ModelConfig,
     /// The weights.
-    pub parameters: Parameters,
+    pub weights: Weights,
+    /// The adapter that acts beside them, if any.
+    pub adapter: Option<Adapter>,
     blocks: Vec<BlockRanges>,
-    /// Bucket and range of the final norm and of the output projection (the embedding where they are tied).
-    norm: (usize, Range<usize>),
-    projection: (usize, Range<usize>),
+    embedding: Slot,
+    norm: Slot,
+    /// The output projection: the embedding where they are tied.
+    projection: Slot,
     rope: RopeTable,
 }
 
 impl Decoder {
     /// A decoder from weights whose layout is that of `config`.
-    pub fn new(config: ModelConfig, parameters: Parameters) -> Result<Self> {
-        let layout = &parameters.layout;
+    pub fn new(config: ModelConfig, weights: impl Into<Weights>) -> Result<Self> {
+        let weights = weights.into();
+        let layout = weights.layout();
         let missing = || Error::invalid("weights", "their layout is not that of the config");
-        let place = |name: &str| {
-            layout
-                .slot(name)
-                .map(|s: &Slot| (s.bucket, s.range()))
-                .ok_or_else(missing)
-        };
+        let slot = |name: &str| layout.slot(name).cloned().ok_or_else(missing);
+        let embedding = "model.embed_tokens.weight";
         let head = if config.tie_word_embeddings {
-            "model.embed_tokens.weight"
+            embedding
         } else {
             "lm_head.weight"
         };
         let blocks = (0..config.num_hidden_layers).map(|layer| BlockRanges::new(layout, layer));
         Ok(Self {
             blocks: blocks.collect::<Option<_>>().ok_or_else(missing)?,
-            norm: place("model.norm.weight")?,
-            projection: place(head)?,
+            embedding: slot(embedding)?,
+            norm: slot("model.norm.weight")?,
+            projection: slot(head)?,
             rope: RopeTable::new(&config.inverse_frequencies(), config.max_position_embeddings),
             config,
-            parameters,
+            weights,
+            adapter: None,
         })
     }
 
-    fn block(&self, layer: usize, precision: Precision) -> Block<'_> {
+    fn block<'a>(
+        &'a self,
+        layer: usize,
+        pass: Option<Pass>,
+        precision: Precision,
+        unpacked: &'a mut Vec<f32>,
+    ) -> Block<'a> {
+        let adapter = |adapter| BlockAdapter {
+            adapter,
+            layer,
+            pass,
+            precision,
+        };
         Block {
             shape: BlockShape::new(&self.config),
-            weights: &self.parameters.buckets[layer + 1],
+            weights: self.weights.bucket(layer + 1, unpacked),
             ranges: &self.blocks[layer],
             rope: &self.rope,
             precision,
+            adapter: self.adapter.as_ref().map(adapter),
         }
-    }
-
-    fn weight(&self, (bucket, range): &(usize, Range<usize>)) -> &[f32] {
-        &self.parameters.buckets[*bucket][range.clone()]
     }
 
     /// Loss and number of right first guesses, summed over the targets of `batch`.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
         self.check_tree(batch)?;
-        let tiles = tiles(&batch.segments);
-        self.forward(
-            &batch.ids,
-            Rows {
-                positions: &batch.positions,
-                tiles: &tiles,
-            },
-            workspace,
-        );
+        let rows = Rows {
+            positions: &batch.positions,
+            tiles: &tiles(&batch.segments),
+        };
+        self.forward(&batch.ids, rows, None, workspace);
         Ok(self.head(batch, workspace, None))
     }
 
-    /// [`Decoder::loss`], and its gradient (of the sum, not of a mean) added to `gradients`.
+    /// [`Decoder::loss`] with dropout, and its gradient (of the sum, not of a mean) added to `gradients`, whose layout is that
+    /// of [`Decoder::trainable`].
     pub fn loss_and_gradients(
         &self,
         batch: &TreeBatch,
@@ -93,23 +102,26 @@ impl Decoder {
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
         self.check_tree(batch)?;
-        let tiles = tiles(&batch.segments);
+        if self.trainable()?.layout != gradients.layout {
+            let problem = "their layout is not that of what is trained";
+            return Err(Error::invalid("gradients", problem));
+        }
         let rows = Rows {
             positions: &batch.positions,
-            tiles: &tiles,
+            tiles: &tiles(&batch.segments),
         };
-        self.forward(&batch.ids, rows, workspace);
+        self.forward(&batch.ids, rows, Some(workspace.pass), workspace);
         let sum = self.head(batch, workspace, Some(gradients));
         self.backward(&batch.ids, rows, gradients, workspace);
         Ok(sum)
     }
 
     /// Embedding and blocks; fills `workspace.residual` and the activations.
-    fn forward(&self, ids: &[u32], rows: Rows<'_>, workspace: &mut Workspace) {
+    fn forward(&self, ids: &[u32], rows: Rows<'_>, pass: Option<Pass>, workspace: &mut Workspace) {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);
         let n = ids.len();
         workspace.prepare(layers);
-        let table = &self.parameters.buckets[0][..];
+        let table = self.weights.tensor(&self.embedding);
         embedding(ids, table, workspace.residual[0].sized(n * hidden), hidden);
         for layer in 0..layers {
             let (below, above) = workspace.residual.split_at_mut(layer + 1);
@@ -119,10 +131,8 @@ impl Decoder {
             } else {
                 layer
             };
-            let (kept, block) = (
-                &mut workspace.blocks[slot],
-                self.block(layer, workspace.precision),
-            );
+            let kept = &mut workspace.blocks[slot];
+            let block = self.block(layer, pass, workspace.precision, &mut workspace.unpacked);
             block.forward(x, rows, kept, &mut workspace.scratch, None);
             block.output(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
         }
@@ -145,8 +155,9 @@ impl Decoder {
             x.copy_from_slice(&stream[row * hidden..][..hidden]);
         }
         let y = y.sized(rows.len() * hidden);
-        rms_norm(x, self.weight(&self.norm), eps, y);
-        let projection = self.weight(&self.projection);
+        let norm = self.norm();
+        rms_norm(x, &norm, eps, y);
+        let projection = self.weights.tensor(&self.projection);
         let Some(gradients) = gradients else {
             return cross_entropy(
                 y,
@@ -159,7 +170,7 @@ impl Decoder {
             );
         };
         let dy = dy.sized(rows.len() * hidden);
-        let dprojection = &mut gradients.buckets[self.projection.0][self.projection.1.clone()];
+        let dprojection = self.gradient(&self.projection, gradients);
         let sum = cross_entropy(
             y,
             projection,
@@ -171,8 +182,8 @@ impl Decoder {
         );
         let dx = dx.sized(rows.len() * hidden);
         dx.fill(0.0);
-        let dnorm = &mut gradients.buckets[self.norm.0][self.norm.1.clone()];
-        rms_norm_backward(x, self.weight(&self.norm), eps, dy, dx, dnorm);
+        let dnorm = self.gradient(&self.norm, gradients);
+        rms_norm_backward(x, &norm, eps, dy, dx, dnorm);
         let dresidual = workspace.dresidual.sized(n * hidden);
         dresidual.fill(0.0);
         for (dx, &row) in dx.chunks_exact(hidden).zip(&rows) {
@@ -181,15 +192,29 @@ impl Decoder {
         sum
     }
 
+    /// The final norm's weight.
+    fn norm(&self) -> Vec<f32> {
+        let mut norm = vec![0.0; self.norm.len()];
+        self.weights.tensor(&self.norm).row(0, &mut norm);
+        norm
+    }
+
+    /// The place of a weight's gradient, if the weight is trained.
+    fn gradient<'g>(&self, slot: &Slot, gradients: &'g mut Parameters) -> Option<&'g mut [f32]> {
+        match self.adapter {
+            None => Some(&mut gradients.buckets[slot.bucket][slot.range()]),
+            Some(_) => None,
+        }
+    }
+
     fn backward(&self, ids: &[u32], rows: Rows<'_>, gradients: &mut Parameters, workspace: &mut Workspace) {
         let hidden = self.config.hidden_size;
         let n = ids.len();
         let dresidual = workspace.dresidual.sized(n * hidden);
         for layer in (0..self.config.num_hidden_layers).rev() {
-            let (block, x) = (
-                self.block(layer, workspace.precision),
-                workspace.residual[layer].get(n * hidden),
-            );
+            let (pass, precision) = (Some(workspace.pass), workspace.precision);
+            let block = self.block(layer, pass, precision, &mut workspace.unpacked);
+            let x = workspace.residual[layer].get(n * hidden);
             let scratch = &mut workspace.scratch;
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
@@ -198,16 +223,13 @@ impl Decoder {
                     &workspace.blocks[0]
                 }
             };
-            block.backward(
-                x,
-                rows,
-                kept,
-                scratch,
-                dresidual,
-                &mut gradients.buckets[layer + 1],
-            );
+            let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
+            let gradients = &mut gradients.buckets[bucket];
+            block.backward(x, rows, kept, scratch, dresidual, gradients);
         }
-        embedding_backward(ids, dresidual, &mut gradients.buckets[0], hidden);
+        if let Some(dtable) = self.gradient(&self.embedding, gradients) {
+            embedding_backward(ids, dresidual, dtable, hidden);
+        }
     }
 
     /// Logits after the last of `ids`, which follow the tokens of `cache` and are added to it. Length: the vocabulary.
@@ -294,9 +316,10 @@ impl Decoder {
         workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
         workspace.prepare(cache.len());
         let x = workspace.residual[0].sized(n * hidden);
-        embedding(ids, &self.parameters.buckets[0], x, hidden);
+        embedding(ids, self.weights.tensor(&self.embedding), x, hidden);
         for (layer, cache) in cache.iter_mut().enumerate() {
-            let (kept, block) = (&mut workspace.blocks[0], self.block(layer, workspace.precision));
+            let kept = &mut workspace.blocks[0];
+            let block = self.block(layer, None, workspace.precision, &mut workspace.unpacked);
             block.forward(x, rows, kept, &mut workspace.scratch, Some((cache, keys)));
             block.output(n, kept, &mut workspace.scratch, x);
         }
@@ -306,22 +329,11 @@ impl Decoder {
             .copied()
             .collect();
         let mut normed = vec![0.0; last.len()];
-        rms_norm(
-            &last,
-            self.weight(&self.norm),
-            self.config.rms_norm_eps as f32,
-            &mut normed,
-        );
+        rms_norm(&last, &self.norm(), self.config.rms_norm_eps as f32, &mut normed);
         let mut logits = vec![0.0; wanted.len() * self.config.vocab_size];
-        linear(
-            &normed,
-            self.weight(&self.projection),
-            &mut logits,
-            wanted.len(),
-            hidden,
-            Output::Set,
-            workspace.precision,
-        );
+        let projection = self.weights.tensor(&self.projection);
+        let precision = workspace.precision;
+        linear_tiles(&normed, projection, &mut logits, wanted.len(), hidden, precision);
         logits
     }
 

@@ -3,10 +3,13 @@
 mod block;
 mod cache;
 mod decoder;
+pub mod lora;
+mod projection;
 mod workspace;
 
 pub use cache::{KvCache, KvTree};
 pub use decoder::Decoder;
+pub use lora::{LoraConfig, TargetModule};
 pub use workspace::{Recompute, Workspace};
 
 use crate::template::ChatTemplate;

@@ -1,5 +1,6 @@
 //! Buffers of a forward and backward pass: sized once, grown when a larger batch comes, never freed in between.
 
+use super::lora::{LoraScratch, Pass};
 use crate::ops::matmul::Precision;
 
 /// What the backward pass keeps of the forward pass.
@@ -69,6 +70,8 @@ pub(super) struct Scratch {
     pub dqkv: Buffer,
     /// Gradient of the MLP's two input projections.
     pub dgate_up: Buffer,
+    /// What an adapter needs for one projection.
+    pub lora: LoraScratch,
 }
 
 /// All buffers of a forward and backward pass.
@@ -76,6 +79,10 @@ pub(super) struct Scratch {
 pub struct Workspace {
     pub(super) recompute: Recompute,
     pub(super) precision: Precision,
+    /// Which elements the next training pass drops.
+    pub(super) pass: Pass,
+    /// The weights of one block, where they have to be unpacked.
+    pub(super) unpacked: Vec<f32>,
     /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`.
     pub(super) residual: Vec<Buffer>,
     pub(super) blocks: Vec<BlockActivations>,
@@ -95,6 +102,11 @@ impl Workspace {
             precision,
             ..Self::default()
         }
+    }
+
+    /// Says which tree of the run comes next: another one has other dropout masks.
+    pub fn begin(&mut self, pass: Pass) {
+        self.pass = pass;
     }
 
     /// Makes room for a model's blocks.

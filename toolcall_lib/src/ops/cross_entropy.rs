@@ -1,8 +1,10 @@
 //! Output projection and cross-entropy in one: logits exist for a few rows at a time only, and their gradient is made in the
 //! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
 
-use super::matmul::{Output, Precision, linear, linear_backward_input, linear_backward_weight};
+use super::matmul::{Precision, linear_backward_weight};
 use super::simd::{exp, max};
+use super::tiles::{linear_tiles, linear_tiles_backward_input};
+use crate::weights::Tensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -41,13 +43,13 @@ impl std::ops::AddAssign for LossSum {
 /// `Σ weight · −log softmax(hidden · projectionᵀ)[id]` over `targets`, which are ordered by row.
 ///
 /// `hidden` is `[rows, width]`, `projection` is `[vocabulary, width]`. With `gradients = (dhidden, dprojection)` the first is
-/// overwritten and the second added to. `logits` is scratch that keeps its size between calls.
+/// overwritten and the second, where it is wanted, added to. `logits` is scratch that keeps its size between calls.
 pub fn cross_entropy(
     hidden: &[f32],
-    projection: &[f32],
+    projection: Tensor<'_>,
     width: usize,
     targets: &[RowTarget],
-    mut gradients: Option<(&mut [f32], &mut [f32])>,
+    mut gradients: Option<(&mut [f32], Option<&mut [f32]>)>,
     logits: &mut Vec<f32>,
     precision: Precision,
 ) -> LossSum {
@@ -63,12 +65,14 @@ pub fn cross_entropy(
             logits.resize(rows * vocabulary, 0.0);
         }
         let logits = &mut logits[..rows * vocabulary];
-        linear(hidden, projection, logits, rows, width, Output::Set, precision);
+        linear_tiles(hidden, projection, logits, rows, width, precision);
         sum += loss_and_logit_gradient(logits, vocabulary, first, here);
         if let Some((dhidden, dprojection)) = &mut gradients {
             let dhidden = &mut dhidden[first * width..][..rows * width];
-            linear_backward_input(logits, projection, dhidden, rows, width, Output::Set, precision);
-            linear_backward_weight(logits, hidden, dprojection, rows, width, precision);
+            linear_tiles_backward_input(logits, projection, dhidden, rows, width, precision);
+            if let Some(dprojection) = dprojection {
+                linear_backward_weight(logits, hidden, dprojection, rows, width, precision);
+            }
         }
     }
     sum
@@ -171,7 +175,7 @@ mod tests {
         let loss = |hidden: &[f32], projection: &[f32]| {
             cross_entropy(
                 hidden,
-                projection,
+                projection.into(),
                 4,
                 &TARGETS,
                 None,
@@ -181,10 +185,10 @@ mod tests {
             .loss as f32
         };
         let (mut dhidden, mut dprojection) = (vec![9.0; 12], vec![0.0; 28]);
-        let gradients = Some((&mut dhidden[..], &mut dprojection[..]));
+        let gradients = Some((&mut dhidden[..], Some(&mut dprojection[..])));
         cross_entropy(
             &hidden,
-            &projection,
+            (&projection[..]).into(),
             4,
             &TARGETS,
             gradients,
@@ -219,7 +223,7 @@ mod tests {
         let loss = |hidden: &[f32], targets: &[RowTarget]| {
             cross_entropy(
                 hidden,
-                &projection,
+                (&projection[..]).into(),
                 2,
                 targets,
                 None,

@@ -1,9 +1,11 @@
 //! Token embedding: a row of the table for each token id.
 
+use crate::weights::Tensor;
+
 /// Copies row `ids[i]` of `table` (`[vocabulary, width]`) to row `i` of `y`.
-pub fn embedding(ids: &[u32], table: &[f32], y: &mut [f32], width: usize) {
+pub fn embedding(ids: &[u32], table: Tensor<'_>, y: &mut [f32], width: usize) {
     for (y, &id) in y.chunks_exact_mut(width).zip(ids) {
-        y.copy_from_slice(&table[id as usize * width..][..width]);
+        table.row(id as usize, y);
     }
 }
 

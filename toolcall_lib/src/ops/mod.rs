@@ -5,6 +5,7 @@
 
 pub mod simd;
 pub mod matmul;
+pub mod tiles;
 pub mod rms_norm;
 pub mod rope;
 pub mod heads;

@@ -34,8 +34,8 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }
 
-/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, `dw += ∂/∂w`.
-pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, and `dw += ∂/∂w` where it is wanted.
+pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: Option<&mut [f32]>) {
     let task = ROWS_PER_TASK * w.len();
     let partial: Vec<Vec<f32>> = dx
         .par_chunks_mut(task)
@@ -46,6 +46,7 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f
             dw
         })
         .collect();
+    let Some(dw) = dw else { return };
     for part in partial {
         dw.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
@@ -72,7 +73,12 @@ pub(super) fn rms_norm_row_backward(
     let scale = inverse_rms(x, eps);
     // with x̂ = x · scale: dx = scale · (w·dy − x̂ · mean(w·dy·x̂))
     let mut products = [0.0; 16]; // partial sums, so that the loop vectorizes
-    for (((x, w), dy), dw) in x.chunks(16).zip(w.chunks(16)).zip(dy.chunks(16)).zip(dw.chunks_mut(16)) {
+    for (((x, w), dy), dw) in x
+        .chunks(16)
+        .zip(w.chunks(16))
+        .zip(dy.chunks(16))
+        .zip(dw.chunks_mut(16))
+    {
         let columns = x.iter().zip(w).zip(dy).zip(dw);
         for (product, (((x, w), dy), dw)) in products.iter_mut().zip(columns) {
             let normalized = x * scale;
@@ -102,7 +108,7 @@ mod tests {
             dot(&y, &dy)
         };
         let (mut dx, mut dw) = (vec![0.0; rows * width], vec![0.0; width]);
-        rms_norm_backward(&x, &w, 1e-5, &dy, &mut dx, &mut dw);
+        rms_norm_backward(&x, &w, 1e-5, &dy, &mut dx, Some(&mut dw));
         assert_gradient(&x, &dx, |x| loss(x, &w));
         assert_gradient(&w, &dw, |w| loss(&x, w));
     }

@@ -3,13 +3,18 @@
 use super::Html;
 use super::style::{figures_table, figures_text, grouped};
 use crate::model::Model;
+use crate::weights::Weights;
 use maud::Markup;
 use std::fmt;
 
 /// Name and value of each figure.
 fn figures(model: &Model) -> Vec<(&'static str, String)> {
     let config = &model.decoder.config;
-    let parameters = model.decoder.parameters.len();
+    let parameters = model.decoder.weights.len();
+    let kind = match model.decoder.weights {
+        Weights::Full(_) => "as f32",
+        Weights::Frozen(_) => "packed",
+    };
     let heads = format!(
         "{} heads ({} for keys and values)",
         config.num_attention_heads, config.num_key_value_heads
@@ -20,9 +25,9 @@ fn figures(model: &Model) -> Vec<(&'static str, String)> {
         (
             "parameters",
             format!(
-                "{} ({:.2} GB as f32)",
+                "{} ({:.2} GB {kind})",
                 grouped(parameters),
-                parameters as f64 * 4e-9
+                model.decoder.weights.bytes() as f64 * 1e-9
             ),
         ),
         (
@@ -39,6 +44,10 @@ fn figures(model: &Model) -> Vec<(&'static str, String)> {
             format!("{} tokens", grouped(config.max_position_embeddings)),
         ),
     ];
+    if let Some(adapter) = &model.decoder.adapter {
+        let (r, trained) = (adapter.config.r, grouped(adapter.parameters.len()));
+        figures.push(("adapter", format!("LoRA of rank {r}, {trained} parameters")));
+    }
     figures.extend(model.notes.iter().map(|note| ("note", note.clone())));
     figures
 }

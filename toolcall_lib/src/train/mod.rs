@@ -13,6 +13,7 @@ use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::model::lora::Pass;
 use crate::model::{Decoder, Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::{AdamW, clip_coefficient, norm};
@@ -53,14 +54,15 @@ pub fn train_validated(
         return Err(Error::invalid("data", "there is no conversation to train on"));
     }
     let order = Order::new(&beginnings, config);
+    adapt(model, config)?;
     let mut state = match &config.resume_from_checkpoint {
         Some(folder) => TrainerState::load(folder, &mut model.decoder)?,
         None => TrainerState {
             steps: Vec::new(),
-            optimizer: AdamW::new(config.adamw(), &model.decoder.parameters),
+            optimizer: AdamW::new(config.adamw(), model.decoder.trainable()?),
         },
     };
-    let mut gradients = Parameters::zeros(model.decoder.parameters.layout.clone());
+    let mut gradients = Parameters::zeros(model.decoder.trainable()?.layout.clone());
     let mut workspace = Workspace::new(config.recompute, config.precision());
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
@@ -79,7 +81,12 @@ pub fn train_validated(
             .collect();
         let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
         let mut sum = LossSum::default();
-        for batch in &batches {
+        for (tree, batch) in batches.iter().enumerate() {
+            workspace.begin(Pass {
+                seed: config.seed,
+                step: step as u32,
+                tree: tree as u16,
+            });
             sum += model
                 .decoder
                 .loss_and_gradients(batch, &mut gradients, &mut workspace)?;
@@ -97,12 +104,10 @@ pub fn train_validated(
                 .lr_scheduler_type
                 .factor(step, config.warmup_steps, order.total_steps);
         let scale = clip_coefficient(grad_norm, config.max_grad_norm) / tokens;
-        state.optimizer.step(
-            &mut model.decoder.parameters,
-            &mut gradients,
-            scale,
-            learning_rate,
-        );
+        let trained = model.decoder.trainable_mut()?;
+        state
+            .optimizer
+            .step(trained, &mut gradients, scale, learning_rate);
 
         let seconds = step_started.elapsed().as_secs_f64();
         let last = step + 1 == order.total_steps;
@@ -150,6 +155,19 @@ pub fn train_validated(
     report.steps = state.steps;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Gives the model the adapter that `config` asks for; one that it has is trained on.
+fn adapt(model: &mut Model, config: &TrainConfig) -> Result<()> {
+    match (&config.lora, &model.decoder.adapter) {
+        (Some(lora), None) => model.add_adapter(lora.clone(), config.seed),
+        (Some(lora), Some(adapter)) if *lora != adapter.config => {
+            let advice = "merge() it first, or leave `lora` out to train it on";
+            let problem = format!("the model has an adapter with other settings; {advice}");
+            Err(Error::invalid("lora", problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The sequences of every conversation that has any, each with what it begins with: system text and tools.

@@ -1,6 +1,6 @@
 //! A Hugging Face model folder.
 
-use super::{RawModel, safetensors};
+use super::{Dtype, RawModel, safetensors};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -54,29 +54,51 @@ fn describe(folder: &Path, missing: &[String]) -> String {
     )
 }
 
+/// What turns conversations into tokens, as a folder has it.
+#[derive(Clone, Debug)]
+pub struct TextFiles {
+    /// Text to token ids.
+    pub tokenizer: Tokenizer,
+    /// `tokenizer_config.json`; empty where there is none.
+    pub tokenizer_config: Map<String, Value>,
+    /// The Jinja chat template, where there is one.
+    pub chat_template: Option<String>,
+}
+
+impl TextFiles {
+    /// Reads them.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let file = folder.join("tokenizer.json");
+        let tokenizer = Tokenizer::from_file(&file).map_err(|e| Error::invalid(file.display(), e))?;
+        let tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        Ok(Self {
+            tokenizer,
+            chat_template: chat_template(folder, &tokenizer_config)?,
+            tokenizer_config,
+        })
+    }
+}
+
 /// Reads a folder.
-pub(super) fn read(folder: &Path) -> Result<RawModel> {
+pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     check(folder)?;
     let config_file = folder.join("config.json");
     let config_json = json(&config_file)?;
     let config = ModelConfig::from_json(&config_json, &config_file)?;
-    let tokenizer_file = folder.join("tokenizer.json");
-    let tokenizer =
-        Tokenizer::from_file(&tokenizer_file).map_err(|e| Error::invalid(tokenizer_file.display(), e))?;
-    let tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+    let text = TextFiles::read(folder)?;
     let generation_config = optional_json(folder, "generation_config.json")?;
     let eos_token_ids = eos_token_ids(
-        &tokenizer,
-        &tokenizer_config,
+        &text.tokenizer,
+        &text.tokenizer_config,
         [generation_config.as_ref(), Some(&config_json)],
     );
     Ok(RawModel {
-        parameters: safetensors::read(folder, &config)?,
-        chat_template: chat_template(folder, &tokenizer_config)?,
+        weights: safetensors::read(folder, &config, dtype)?,
         origin: folder.display().to_string(),
         config,
-        tokenizer,
-        tokenizer_config,
+        tokenizer: text.tokenizer,
+        tokenizer_config: text.tokenizer_config,
+        chat_template: text.chat_template,
         generation_config,
         eos_token_ids,
     })

@@ -11,7 +11,8 @@ pub struct Slot {
     pub name: String,
     /// Rows and columns of a matrix (`[out, in]`), or the length of a vector.
     pub shape: Vec<usize>,
-    /// Index of its bucket: 0 is the embedding, `1..=layers` the blocks, the last the final norm and an untied head.
+    /// Index of its bucket. Of a model, 0 is the embedding, `1..=layers` the blocks, the last the final norm and an untied
+    /// head.
     pub bucket: usize,
     /// First element within the bucket.
     pub offset: usize,
@@ -34,8 +35,8 @@ impl Slot {
     }
 }
 
-/// The tensors of a model, bucket by bucket, in the order in which they lie in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The tensors of a model or of an adapter, bucket by bucket, in the order in which they lie in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     slots: Vec<Slot>,
     by_name: BTreeMap<String, usize>,
@@ -44,10 +45,7 @@ pub struct Layout {
 impl Layout {
     /// The tensors that a model of this config has.
     pub fn new(config: &ModelConfig) -> Self {
-        let mut layout = Self {
-            slots: Vec::new(),
-            by_name: BTreeMap::new(),
-        };
+        let mut layout = Self::default();
         let hidden = config.hidden_size;
         let (queries, keys) = (
             config.num_attention_heads * config.head_dim,
@@ -85,7 +83,8 @@ impl Layout {
         layout
     }
 
-    fn push(&mut self, bucket: usize, name: &str, shape: &[usize]) {
+    /// Adds a tensor at the end of a bucket.
+    pub fn push(&mut self, bucket: usize, name: &str, shape: &[usize]) {
         let offset = self
             .slots
             .iter()
@@ -103,7 +102,12 @@ impl Layout {
 
     /// The place of a tensor by its Hugging Face name.
     pub fn slot(&self, name: &str) -> Option<&Slot> {
-        self.by_name.get(name).map(|&i| &self.slots[i])
+        self.index(name).map(|i| &self.slots[i])
+    }
+
+    /// Its index in [`Layout::slots`].
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// All tensors, in the order in which they lie in memory.

@@ -1,6 +1,8 @@
 //! Named parameters and where they come from: safetensors, GGUF, the hub.
 
+mod dtype;
 mod fit;
+mod frozen;
 mod layout;
 mod map;
 mod pieces;
@@ -11,17 +13,23 @@ mod folder;
 pub mod hub;
 mod source;
 
+pub use dtype::Dtype;
+pub use folder::TextFiles;
+pub use frozen::{Frozen, Tensor};
 pub use layout::{Layout, Slot};
-pub use source::{ModelSource, RawModel, read};
+pub use source::{ModelSource, RawModel, read, read_as};
 
+use crate::error::Result;
+use frozen::Stored;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-/// All weights of a model (or all their gradients, or moments): one flat f32 buffer per bucket.
+/// All weights of a model or of an adapter (or all their gradients, or moments): one flat f32 buffer per bucket.
 ///
 /// Buckets are the units of work: the embedding, each block, the head. Within a block `q_proj`, `k_proj` and `v_proj` stand
 /// side by side, and so do `gate_proj` and `up_proj`, so that each group is one matrix product.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Parameters {
     /// Which tensor stands where.
     pub layout: Arc<Layout>,
@@ -53,6 +61,16 @@ impl Parameters {
         Self { layout, buckets }
     }
 
+    /// Reads every tensor of `layout`; the pieces are converted in parallel, straight into their place.
+    fn read(layout: Arc<Layout>, stored: &impl Stored) -> Result<Self> {
+        let mut parameters = Self::zeros(layout);
+        parameters
+            .pieces_mut()
+            .into_par_iter()
+            .try_for_each(|piece| stored.read(piece.slot, piece.start, piece.values))?;
+        Ok(parameters)
+    }
+
     /// The elements of a tensor by its Hugging Face name, such as `model.layers.0.mlp.up_proj.weight`.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         let slot = self.layout.slot(name)?;
@@ -74,5 +92,90 @@ impl Parameters {
     /// True for a model without parameters, which does not exist.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The weights of a model as it holds them.
+#[derive(Clone, Debug)]
+pub enum Weights {
+    /// As f32: they can be trained and saved.
+    Full(Parameters),
+    /// Packed: they are only read.
+    Frozen(Frozen),
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self::Full(Parameters::default())
+    }
+}
+
+impl From<Parameters> for Weights {
+    fn from(parameters: Parameters) -> Self {
+        Self::Full(parameters)
+    }
+}
+
+impl Weights {
+    /// Reads every tensor of `layout`.
+    fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
+        match dtype {
+            Dtype::F32 => Parameters::read(layout, stored).map(Self::Full),
+            _ => Frozen::read(layout, stored, dtype).map(Self::Frozen),
+        }
+    }
+
+    /// Which tensor stands where.
+    pub fn layout(&self) -> &Arc<Layout> {
+        match self {
+            Self::Full(parameters) => &parameters.layout,
+            Self::Frozen(frozen) => &frozen.layout,
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.layout().slots().iter().map(Slot::len).sum()
+    }
+
+    /// True for a model without weights, which does not exist.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory that the weights take.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Full(parameters) => parameters.len() * size_of::<f32>(),
+            Self::Frozen(frozen) => frozen.bytes(),
+        }
+    }
+
+    /// The elements of a bucket, in `unpacked` if they have to be unpacked.
+    pub fn bucket<'a>(&'a self, bucket: usize, unpacked: &'a mut Vec<f32>) -> &'a [f32] {
+        match self {
+            Self::Full(parameters) => &parameters.buckets[bucket],
+            Self::Frozen(frozen) => {
+                unpacked.resize(frozen.layout.bucket_sizes()[bucket], 0.0);
+                frozen.unpack(bucket, unpacked);
+                unpacked
+            }
+        }
+    }
+
+    /// A tensor of the layout.
+    pub fn tensor<'a>(&'a self, slot: &'a Slot) -> Tensor<'a> {
+        match self {
+            Self::Full(parameters) => (&parameters.buckets[slot.bucket][slot.range()]).into(),
+            Self::Frozen(frozen) => frozen.tensor(slot),
+        }
+    }
+
+    /// All weights as f32, unpacked if need be.
+    pub fn to_f32(&self) -> Cow<'_, Parameters> {
+        match self {
+            Self::Full(parameters) => Cow::Borrowed(parameters),
+            Self::Frozen(frozen) => Cow::Owned(frozen.to_f32()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Parallel filling of parameters.
 
 use super::{Parameters, Slot};
+use std::ops::Range;
 
 /// Elements of a piece: small enough that all cores are busy to the end, large enough that the work dominates.
 const PIECE: usize = 1 << 18;
@@ -15,26 +16,38 @@ pub(super) struct Piece<'a> {
     pub values: &'a mut [f32],
 }
 
+impl Slot {
+    /// Elements of a row: of a vector, all.
+    pub(super) fn columns(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// Elements of a piece of this tensor; the last may have less.
+    pub(super) fn piece_len(&self) -> usize {
+        PIECE.div_ceil(self.columns()) * self.columns()
+    }
+
+    /// The elements, cut into pieces.
+    pub(super) fn pieces(&self) -> Vec<Range<usize>> {
+        let (len, piece) = (self.len(), self.piece_len());
+        (0..len)
+            .step_by(piece)
+            .map(|start| start..len.min(start + piece))
+            .collect()
+    }
+}
+
 impl Parameters {
     /// All elements, cut into pieces that can be written in parallel.
     pub(super) fn pieces_mut(&mut self) -> Vec<Piece<'_>> {
         let mut rest: Vec<&mut [f32]> = self.buckets.iter_mut().map(Vec::as_mut_slice).collect();
         let mut pieces = Vec::new();
         for slot in self.layout.slots() {
-            let (mut values, after) = std::mem::take(&mut rest[slot.bucket]).split_at_mut(slot.len());
-            rest[slot.bucket] = after;
-            let row = slot.shape.last().copied().unwrap_or(1);
-            let mut start = 0;
-            while !values.is_empty() {
-                let size = (PIECE.div_ceil(row) * row).min(values.len());
-                let (piece, others) = values.split_at_mut(size);
-                pieces.push(Piece {
-                    slot,
-                    start,
-                    values: piece,
-                });
-                values = others;
-                start += size;
+            for piece in slot.pieces() {
+                let (values, after) = std::mem::take(&mut rest[slot.bucket]).split_at_mut(piece.len());
+                rest[slot.bucket] = after;
+                let start = piece.start;
+                pieces.push(Piece { slot, start, values });
             }
         }
         pieces

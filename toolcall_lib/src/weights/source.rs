@@ -1,7 +1,7 @@
 //! Where a model comes from, and all that is read there.
 
 use super::hub::{Hub, HubId};
-use super::{Parameters, folder, gguf};
+use super::{Dtype, Weights, folder, gguf};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -24,8 +24,8 @@ pub enum ModelSource {
 pub struct RawModel {
     /// Its shape.
     pub config: ModelConfig,
-    /// Its weights, as f32.
-    pub parameters: Parameters,
+    /// Its weights.
+    pub weights: Weights,
     /// Text to token ids.
     pub tokenizer: tokenizers::Tokenizer,
     /// `tokenizer_config.json`; empty where there is none.
@@ -80,16 +80,21 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// Reads a model; one on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+/// Reads a model with its weights as f32; one on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
 pub fn read(source: &ModelSource) -> Result<RawModel> {
+    read_as(source, Dtype::F32)
+}
+
+/// [`read`] with the weights as `dtype`. Memory never holds more than them and a few megabytes.
+pub fn read_as(source: &ModelSource, dtype: Dtype) -> Result<RawModel> {
     let model = match source {
-        ModelSource::Folder(path) => folder::read(path)?,
-        ModelSource::Gguf(path) => gguf::read(path)?,
+        ModelSource::Folder(path) => folder::read(path, dtype)?,
+        ModelSource::Gguf(path) => gguf::read(path, dtype)?,
         ModelSource::Hub(id) => {
             let folder = Hub::from_env().snapshot(id)?;
             RawModel {
                 origin: id.to_string(),
-                ..folder::read(&folder)?
+                ..folder::read(&folder, dtype)?
             }
         }
     };

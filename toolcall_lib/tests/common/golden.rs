@@ -1,9 +1,10 @@
 //! Reads the reference files that the scripts in `scripts/golden` make.
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use toolcall_lib::Dtype;
 use toolcall_lib::config::ModelConfig;
 use toolcall_lib::model::Decoder;
 use toolcall_lib::tokens::Sequence;
@@ -16,12 +17,12 @@ pub fn tensors(path: &Path) -> HashMap<String, Vec<f32>> {
     let numbers = |name: &str| -> Vec<f32> {
         let view = file.tensor(name).unwrap();
         match view.dtype() {
-            Dtype::F32 => view
+            safetensors::Dtype::F32 => view
                 .data()
                 .chunks_exact(4)
                 .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
                 .collect(),
-            Dtype::I64 => view
+            safetensors::Dtype::I64 => view
                 .data()
                 .chunks_exact(8)
                 .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32)
@@ -47,17 +48,27 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     }
 }
 
-/// A tiny model and what PyTorch computes with it.
+/// A tiny model, or an adapter of one, and what PyTorch computes with it.
 pub struct Golden {
-    folder: PathBuf,
+    pub folder: PathBuf,
     json: Value,
     tensors: HashMap<String, Vec<f32>>,
 }
 
 impl Golden {
     pub fn model(name: &str) -> Self {
+        Self::read("models", name)
+    }
+
+    /// An adapter that PEFT saved for the model of this name.
+    pub fn adapter(name: &str) -> Self {
+        Self::read("lora", name)
+    }
+
+    fn read(kind: &str, name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden/models")
+            .join("tests/golden")
+            .join(kind)
             .join(name);
         let json = serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap();
         let tensors = tensors(&folder.join("reference.safetensors"));
@@ -72,8 +83,8 @@ impl Golden {
         let path = self.folder.join("config.json");
         let json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let config = ModelConfig::from_json(&json, &path).unwrap();
-        let parameters = weights::safetensors::read(&self.folder, &config).unwrap();
-        Decoder::new(config, parameters).unwrap()
+        let weights = weights::safetensors::read(&self.folder, &config, Dtype::F32).unwrap();
+        Decoder::new(config, weights).unwrap()
     }
 
     pub fn sequences(&self) -> Vec<Sequence> {

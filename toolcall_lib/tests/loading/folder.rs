@@ -81,7 +81,7 @@ fn weights_config_and_tokenizer_come_together() {
     let parameters = write_model(folder.path(), &tiny("qwen3"));
     let model = read(&ModelSource::find(folder.path().to_str().unwrap()).unwrap()).unwrap();
     assert_eq!(
-        (&model.config, &model.parameters.buckets),
+        (&model.config, &model.weights.to_f32().buckets),
         (&tiny("qwen3"), &parameters.buckets)
     );
     assert_eq!(model.tokenizer.encode("hello", false).unwrap().get_ids(), [0]);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use toolcall_lib::config::{Llama3RopeScaling, ModelConfig};
-use toolcall_lib::weights::{ModelSource, Parameters, RawModel, read};
+use toolcall_lib::weights::{Dtype, ModelSource, Parameters, RawModel, read, read_as};
 
 /// Control tokens, then user-defined ones.
 const ADDED: [&str; 4] = ["<|endoftext|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
@@ -183,7 +183,7 @@ fn config_and_weights_are_those_of_the_original() {
             let parameters = Parameters::random(&config, 4);
             let model = Gguf::new(&config, &parameters, GgmlDType::F32).read().unwrap();
             assert_eq!(model.config, config);
-            assert_eq!(model.parameters.buckets, parameters.buckets, "{model_type}");
+            assert_eq!(model.weights.to_f32().buckets, parameters.buckets, "{model_type}");
             assert_eq!(model.chat_template.as_deref(), Some("{{ messages }}"));
             assert_eq!(model.eos_token_ids, [1]);
             assert_eq!(model.tokenizer_config["eos_token"], "<|im_end|>");
@@ -221,11 +221,27 @@ fn quantized_weights_are_dequantized_block_by_block() {
                 .unwrap();
             let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
             assert_eq!(
-                model.parameters.get(&slot.name).unwrap(),
+                model.weights.to_f32().get(&slot.name).unwrap(),
                 expected,
                 "{dtype:?} {}",
                 slot.name
             );
+        }
+    }
+}
+
+#[test]
+fn packed_weights_keep_the_blocks_of_the_file() {
+    for model_type in ["llama", "qwen3"] {
+        let config = tiny(model_type);
+        for (dtype, bytes) in [(GgmlDType::Q4_0, 18.0 / 32.0), (GgmlDType::Q4_1, 20.0 / 32.0)] {
+            let gguf = Gguf::new(&config, &Parameters::random(&config, 4), dtype);
+            let (_folder, path) = gguf.write();
+            let packed = read_as(&ModelSource::Gguf(path), Dtype::Auto).unwrap().weights;
+            let unpacked = gguf.read().unwrap().weights.to_f32().buckets.clone();
+            assert_eq!(packed.to_f32().buckets, unpacked, "{model_type} {dtype:?}");
+            let per_element = packed.bytes() as f64 / packed.len() as f64;
+            assert!((bytes..bytes + 0.05).contains(&per_element), "{per_element}");
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::{AddedToken, Tokenizer};
+use toolcall_lib::Dtype;
 use toolcall_lib::config::ModelConfig;
 use toolcall_lib::weights::{Parameters, safetensors::save};
 
@@ -38,7 +39,7 @@ fn write_json(folder: &Path, file: &str, json: Value) {
 }
 
 /// Three words, of which two end something.
-fn words() -> Tokenizer {
+pub(crate) fn words() -> Tokenizer {
     let vocab = ["hello", "<|im_end|>", "<|endoftext|>"]
         .into_iter()
         .map(str::to_string)
@@ -61,7 +62,7 @@ fn write_model(folder: &Path, config: &ModelConfig) -> Parameters {
     let parameters = Parameters::random(config, 1);
     write_json(folder, "config.json", config.to_json(&[2]).into());
     words().save(folder.join("tokenizer.json"), false).unwrap();
-    save(&parameters, &folder.join("model.safetensors")).unwrap();
+    save(&parameters, &folder.join("model.safetensors"), Dtype::F32).unwrap();
     parameters
 }
 

@@ -5,9 +5,16 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
+use toolcall_lib::Dtype;
 use toolcall_lib::config::ModelConfig;
 use toolcall_lib::weights::Parameters;
-use toolcall_lib::weights::safetensors::{read, save};
+use toolcall_lib::weights::safetensors::save;
+use toolcall_lib::{Result, weights};
+
+fn read(folder: &Path, config: &ModelConfig) -> Result<Parameters> {
+    let weights = weights::safetensors::read(folder, config, Dtype::F32)?;
+    Ok(weights.to_f32().into_owned())
+}
 
 fn tensors(parameters: &Parameters) -> HashMap<String, Tensor> {
     let tensor = |slot: &toolcall_lib::weights::Slot| {
@@ -148,7 +155,7 @@ fn what_is_saved_is_read_back_and_says_that_it_is_for_pytorch() {
     let (config, folder) = (tiny("mistral"), tempfile::tempdir().unwrap());
     let parameters = Parameters::random(&config, 5);
     let file = folder.path().join("model.safetensors");
-    save(&parameters, &file).unwrap();
+    save(&parameters, &file, Dtype::F32).unwrap();
     assert_eq!(read(folder.path(), &config).unwrap().buckets, parameters.buckets);
     let bytes = std::fs::read(&file).unwrap();
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -165,10 +172,10 @@ fn a_save_that_fails_leaves_the_old_file_alone() {
     let (config, folder) = (tiny("llama"), tempfile::tempdir().unwrap());
     let file = folder.path().join("model.safetensors");
     let old = Parameters::random(&config, 1);
-    save(&old, &file).unwrap();
+    save(&old, &file, Dtype::F32).unwrap();
     std::fs::create_dir(folder.path().join("model.safetensors.partial")).unwrap(); // so that nothing can be written
     assert_says(
-        save(&Parameters::random(&config, 2), &file).unwrap_err(),
+        save(&Parameters::random(&config, 2), &file, Dtype::F32).unwrap_err(),
         &["model.safetensors.partial"],
     );
     assert_eq!(read(folder.path(), &config).unwrap().buckets, old.buckets);
@@ -178,7 +185,7 @@ fn a_save_that_fails_leaves_the_old_file_alone() {
 fn a_file_that_was_cut_off_is_refused_as_damaged() {
     let (config, folder) = (tiny("llama"), tempfile::tempdir().unwrap());
     let file = folder.path().join("model.safetensors");
-    save(&Parameters::random(&config, 1), &file).unwrap();
+    save(&Parameters::random(&config, 1), &file, Dtype::F32).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     for length in [0, 7, 100, bytes.len() - 1] {
         std::fs::write(&file, &bytes[..length]).unwrap();

@@ -1,8 +1,9 @@
-//! The command line: train, chat, evaluate, inspect, and make the data.
+//! The command line: train, chat, evaluate, export, inspect, and make the data.
 
 mod chat;
 mod data;
 mod eval;
+mod export;
 mod inspect;
 mod train;
 
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use toolcall_lib::{Model, Result, load};
+use toolcall_lib::{Dtype, Model, Result, load_as};
 
 /// Exit code of a run that the user stopped, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -37,6 +38,8 @@ enum Command {
     Chat(chat::Arguments),
     /// Score a model on conversations: right tools, exact arguments, over-calling
     Eval(eval::Arguments),
+    /// Write a whole model folder, with a LoRA adapter merged into the weights
+    Export(export::Arguments),
     /// Show what a row becomes: rendered text, prompts, token ids, what is trained on
     Inspect(inspect::Arguments),
     /// Make the data files of this project
@@ -46,18 +49,22 @@ enum Command {
 /// The model that a command works with.
 #[derive(Args)]
 struct ModelArgument {
-    /// A Hugging Face model folder, a .gguf file, or a hub id such as Qwen/Qwen3-0.6B
+    /// A Hugging Face model folder, a PEFT folder of a LoRA adapter, a .gguf file, or a hub id such as Qwen/Qwen3-0.6B
     #[arg(
         long,
         env = "TOOLCALL_MODEL",
         default_value = ".toolcall/models/SmolLM2-135M-Instruct.gguf"
     )]
     model: String,
+    /// In what the weights are held in memory: f32, bf16, q8_0, q4_0, or auto, which is as the file has them. All but f32 are
+    /// frozen: training needs LoRA (--recipe lora)
+    #[arg(long, default_value = "f32")]
+    dtype: Dtype,
 }
 
 impl ModelArgument {
     fn load(&self) -> Result<Model> {
-        let model = load(&self.model)?;
+        let model = load_as(&self.model, self.dtype)?;
         model.notes.iter().for_each(|note| eprintln!("note: {note}"));
         Ok(model)
     }
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
     };

@@ -1,4 +1,4 @@
-//! Everything from one GGUF file: config, weights (dequantized to f32), tokenizer and chat template.
+//! Everything from one GGUF file: config, weights, tokenizer and chat template.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
@@ -7,6 +7,7 @@ mod rope;
 mod tensors;
 mod tokenizer;
 
+use super::Dtype;
 use super::map::map;
 use super::source::RawModel;
 use crate::error::{Error, Result};
@@ -19,12 +20,12 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A file that is damaged, or that needs an architecture, a quantization or a tokenizer that we do not have, by name.
-pub fn read(file: &Path) -> Result<RawModel> {
+pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
     let gguf = Gguf::open(file)?;
     let config = config::read(&gguf)?;
     let tokenizer = tokenizer::read(&gguf)?;
     Ok(RawModel {
-        parameters: tensors::read(&gguf, &config)?,
+        weights: tensors::read(&gguf, &config, dtype)?,
         tokenizer_config: tokenizer::settings(&gguf)?,
         chat_template: gguf.text("tokenizer.chat_template")?.map(str::to_string),
         generation_config: None,

@@ -1,15 +1,16 @@
-//! The tensors of a GGUF file, dequantized.
+//! The tensors of a GGUF file.
 
 use super::Gguf;
 use super::rope::FACTORS as ROPE_FACTORS;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::weights::fit::Fit;
-use crate::weights::{Layout, Parameters};
+use crate::weights::frozen::{Packed, Stored, pack};
+use crate::weights::{Dtype, Layout, Slot, Weights};
+use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::{CpuStorage, Device, Storage};
-use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Parts of names: Hugging Face, GGUF.
@@ -37,8 +38,8 @@ fn gguf_name(name: &str) -> String {
     })
 }
 
-/// All weights as f32. The pieces are dequantized in parallel, straight into their place.
-pub(super) fn read(gguf: &Gguf, config: &ModelConfig) -> Result<Parameters> {
+/// All weights.
+pub(super) fn read(gguf: &Gguf, config: &ModelConfig, dtype: Dtype) -> Result<Weights> {
     let layout = Arc::new(Layout::new(config));
     let mut fit = Fit::new(&layout, gguf_name);
     for (name, info) in gguf
@@ -54,27 +55,80 @@ pub(super) fn read(gguf: &Gguf, config: &ModelConfig) -> Result<Parameters> {
     for slot in layout.slots() {
         gguf.bytes_of(&gguf_name(&slot.name), 0, slot.len())?; // it is all there, so its size is safe to allocate
     }
-    let mut parameters = Parameters::zeros(layout.clone());
-    parameters
-        .pieces_mut()
-        .into_par_iter()
-        .try_for_each(|piece| gguf.dequantize(&gguf_name(&piece.slot.name), piece.start, piece.values))?;
-    if config.model_type == "llama" {
-        restore_rows(&mut parameters, config);
+    let tensors = Tensors {
+        gguf,
+        rotated_head: (config.model_type == "llama").then_some(config.head_dim),
+    };
+    Weights::read(layout, &tensors, dtype)
+}
+
+/// The tensors by our names, with their rows in our order.
+struct Tensors<'a> {
+    gguf: &'a Gguf,
+    /// Rows of a head of the query and key projections, where the file has them in another order.
+    rotated_head: Option<usize>,
+}
+
+impl Tensors<'_> {
+    /// The stored blocks of some rows. llama.cpp reorders the query and key projections of the Llama architecture, and that
+    /// is undone here: Hugging Face rotates element `i` of a head with element `i + head_dim / 2`; llama.cpp rotates
+    /// neighbours, and stores the rows of each head in that order.
+    fn blocks(&self, slot: &Slot, elements: Range<usize>) -> Result<(GgmlDType, Cow<'_, [u8]>)> {
+        let name = gguf_name(&slot.name);
+        let rotated = ["q_proj.weight", "k_proj.weight"]
+            .iter()
+            .any(|end| slot.name.ends_with(end));
+        let Some(head_dim) = self.rotated_head.filter(|_| rotated) else {
+            let (dtype, bytes) = self.gguf.bytes_of(&name, elements.start, elements.len())?;
+            return Ok((dtype, Cow::Borrowed(bytes)));
+        };
+        let (dtype, all) = self.gguf.bytes_of(&name, 0, slot.len())?;
+        let (width, half) = (slot.columns(), head_dim / 2);
+        let row_bytes = all.len() / (slot.len() / width);
+        let rows = elements.start / width..elements.end / width;
+        let bytes = rows.flat_map(|row| {
+            let (head, element) = (row / head_dim, row % head_dim);
+            let stored = head * head_dim + element % half * 2 + element / half;
+            &all[stored * row_bytes..][..row_bytes]
+        });
+        Ok((dtype, Cow::Owned(bytes.copied().collect())))
     }
-    Ok(parameters)
+}
+
+impl Stored for Tensors<'_> {
+    fn dtype(&self, slot: &Slot) -> Result<GgmlDType> {
+        Ok(self.gguf.bytes_of(&gguf_name(&slot.name), 0, 0)?.0)
+    }
+
+    fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()> {
+        let (dtype, bytes) = self.blocks(slot, start..start + values.len())?;
+        self.gguf.unpack(&gguf_name(&slot.name), dtype, &bytes, values)
+    }
+
+    /// Blocks of the wanted type are taken as they are: packing them again would lose more.
+    fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType) -> Result<Packed> {
+        let (stored, bytes) = self.blocks(slot, elements.clone())?;
+        if stored == dtype {
+            return Ok(dtype.from_data(bytes));
+        }
+        let mut values = vec![0.0; elements.len()];
+        self.read(slot, elements.start, &mut values)?;
+        Ok(pack(&values, dtype))
+    }
 }
 
 impl Gguf {
     /// Dequantizes whole rows of a tensor, from element `start` on.
     pub(super) fn dequantize(&self, name: &str, start: usize, values: &mut [f32]) -> Result<()> {
         let (dtype, bytes) = self.bytes_of(name, start, values.len())?;
-        let dense = qtensor_from_ggml(dtype, bytes, vec![values.len()], &Device::Cpu)
-            .and_then(|quantized| quantized.dequantize(&Device::Cpu))
-            .map_err(|e| self.wrong(name, e))?;
-        match &*dense.storage_and_layout().0 {
-            Storage::Cpu(CpuStorage::F32(dense)) => values.copy_from_slice(dense),
-            _ => return Err(self.wrong(name, "was not dequantized to f32")),
+        self.unpack(name, dtype, bytes, values)
+    }
+
+    fn unpack(&self, name: &str, dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) -> Result<()> {
+        match dtype.from_data(bytes.into()).dequantize(values.len()) {
+            Ok(CpuStorage::F32(unpacked)) => values.copy_from_slice(&unpacked),
+            Ok(_) => return Err(self.wrong(name, "was not dequantized to f32")),
+            Err(e) => return Err(self.wrong(name, e)),
         }
         Ok(())
     }
@@ -86,6 +140,10 @@ impl Gguf {
             .tensor_infos
             .get(name)
             .ok_or_else(|| self.missing(name))?;
+        if matches!(info.ggml_dtype, GgmlDType::Q8_1 | GgmlDType::Q8K) {
+            let problem = format!("{:?} is a type of activations, not of weights", info.ggml_dtype);
+            return Err(self.wrong(name, problem));
+        }
         let (block, size) = (info.ggml_dtype.block_size(), info.ggml_dtype.type_size());
         if !start.is_multiple_of(block) || !count.is_multiple_of(block) {
             return Err(self.wrong(name, format!("its rows are not whole blocks of {block} elements")));
@@ -101,34 +159,4 @@ impl Gguf {
         let bytes = bytes.ok_or_else(|| self.wrong(name, "the file ends too early, or is damaged"))?;
         Ok((info.ggml_dtype, bytes))
     }
-}
-
-/// Undoes what llama.cpp does to the query and key projections of the Llama architecture.
-///
-/// Hugging Face rotates element `i` of a head with element `i + head_dim / 2`; llama.cpp rotates neighbours, and stores the
-/// rows of each head in that order.
-fn restore_rows(parameters: &mut Parameters, config: &ModelConfig) {
-    let layout = parameters.layout.clone();
-    let half = config.head_dim / 2;
-    parameters
-        .buckets
-        .par_iter_mut()
-        .enumerate()
-        .for_each(|(bucket, values)| {
-            let rotated = |name: &str| name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-            for slot in layout
-                .slots()
-                .iter()
-                .filter(|slot| slot.bucket == bucket && rotated(&slot.name))
-            {
-                let stored = values[slot.range()].to_vec();
-                let stored: Vec<&[f32]> = stored.chunks(config.hidden_size).collect();
-                for (row, values) in values[slot.range()].chunks_mut(config.hidden_size).enumerate() {
-                    let (head, element) = (row / config.head_dim, row % config.head_dim);
-                    values.copy_from_slice(
-                        stored[head * config.head_dim + element % half * 2 + element / half],
-                    );
-                }
-            }
-        });
 }

@@ -5,5 +5,5 @@ mod read;
 mod write;
 
 pub(super) use files::{INDEX, SINGLE, missing_weights, shards};
-pub use read::read;
+pub use read::{read, read_file};
 pub use write::save;

@@ -4,36 +4,58 @@ use super::files::weight_files;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::weights::fit::Fit;
+use crate::weights::frozen::Stored;
 use crate::weights::map::map;
-use crate::weights::{Layout, Parameters};
+use crate::weights::{Dtype, Layout, Parameters, Slot, Weights};
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
-use rayon::prelude::*;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype as StoredDtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
-/// Reads the weights of a folder as f32. Tensors may be stored as f32, f16 or bf16; memory holds the model once.
+/// Reads the weights of a folder. Tensors may be stored as f32, f16 or bf16.
 ///
 /// # Errors
 /// Tensors that are missing, that the config does not know, or that have another shape or type: all of them, by name.
-pub fn read(folder: &Path, config: &ModelConfig) -> Result<Parameters> {
+pub fn read(folder: &Path, config: &ModelConfig, dtype: Dtype) -> Result<Weights> {
     let files = weight_files(folder)?;
     let maps = files.iter().map(|file| map(file)).collect::<Result<Vec<_>>>()?;
     let mut tensors = Tensors::new();
     for (file, bytes) in files.iter().zip(&maps) {
-        let parsed = SafeTensors::deserialize(bytes).map_err(|e| damaged(file, e))?;
-        tensors.extend(parsed.tensors());
+        tensors.extend(parse(file, bytes)?);
     }
     drop_harmless(&mut tensors, config);
     let layout = Arc::new(Layout::new(config));
-    let mut fit = Fit::new(&layout, str::to_string);
-    for (name, tensor) in &tensors {
+    check(&tensors, &layout).map_err(|problem| Error::invalid(folder.display(), problem))?;
+    Weights::read(layout, &tensors, dtype)
+}
+
+/// Reads one file whose tensors are those of `layout`, as f32.
+pub fn read_file(file: &Path, layout: Arc<Layout>) -> Result<Parameters> {
+    let bytes = map(file)?;
+    let tensors: Tensors = parse(file, &bytes)?.collect();
+    check(&tensors, &layout).map_err(|problem| Error::invalid(file.display(), problem))?;
+    Parameters::read(layout, &tensors)
+}
+
+fn parse<'a>(file: &Path, bytes: &'a [u8]) -> Result<impl Iterator<Item = (String, TensorView<'a>)>> {
+    let parsed = SafeTensors::deserialize(bytes).map_err(|e| damaged(file, e))?;
+    Ok(parsed.tensors().into_iter())
+}
+
+/// Are the tensors those of `layout`, and stored in a way that can be read?
+fn check(tensors: &Tensors, layout: &Layout) -> std::result::Result<(), String> {
+    let mut fit = Fit::new(layout, str::to_string);
+    for (name, tensor) in tensors {
         fit.found(name, tensor.shape());
-        if !matches!(tensor.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+        if !matches!(
+            tensor.dtype(),
+            StoredDtype::F32 | StoredDtype::F16 | StoredDtype::BF16
+        ) {
             fit.problem(format!(
                 "{name} is stored as {:?}; F32, F16 and BF16 are read",
                 tensor.dtype()
@@ -41,14 +63,23 @@ pub fn read(folder: &Path, config: &ModelConfig) -> Result<Parameters> {
         }
     }
     fit.finish()
-        .map_err(|problem| Error::invalid(folder.display(), problem))?;
-    let mut parameters = Parameters::zeros(layout.clone());
-    parameters.pieces_mut().into_par_iter().for_each(|piece| {
-        if let Some(tensor) = tensors.get(&piece.slot.name) {
-            convert(tensor, piece.start, piece.values);
+}
+
+impl Stored for Tensors<'_> {
+    fn dtype(&self, slot: &Slot) -> Result<GgmlDType> {
+        Ok(match self.get(&slot.name).map(TensorView::dtype) {
+            Some(StoredDtype::F16) => GgmlDType::F16,
+            Some(StoredDtype::BF16) => GgmlDType::BF16,
+            _ => GgmlDType::F32,
+        })
+    }
+
+    fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()> {
+        if let Some(tensor) = self.get(&slot.name) {
+            convert(tensor, start, values);
         }
-    });
-    Ok(parameters)
+        Ok(())
+    }
 }
 
 fn damaged(file: &Path, problem: safetensors::SafeTensorError) -> Error {
@@ -81,10 +112,10 @@ fn convert(tensor: &TensorView, start: usize, values: &mut [f32]) {
             .for_each(|(value, bytes)| *value = f32_of(*bytes));
     }
     match tensor.dtype() {
-        Dtype::F16 => each(tensor.data(), start, values, |bytes| {
+        StoredDtype::F16 => each(tensor.data(), start, values, |bytes| {
             f16::from_le_bytes(bytes).to_f32()
         }),
-        Dtype::BF16 => each(tensor.data(), start, values, |bytes| {
+        StoredDtype::BF16 => each(tensor.data(), start, values, |bytes| {
             bf16::from_le_bytes(bytes).to_f32()
         }),
         _ => each(tensor.data(), start, values, f32::from_le_bytes),

@@ -1,20 +1,32 @@
 //! Writing.
 
 use crate::error::{Error, Result};
-use crate::weights::Parameters;
-use safetensors::Dtype;
+use crate::weights::{Dtype, Parameters};
+use half::bf16;
+use safetensors::Dtype as StoredDtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes all tensors as f32 to `path`. The file appears when it is complete, so that `path` never holds half a model.
-pub fn save(parameters: &Parameters, path: &Path) -> Result<()> {
+/// Writes all tensors as f32 or bf16 to `path`. The file appears when it is complete, so that `path` never holds half a model.
+///
+/// # Errors
+/// Another `dtype`, or a file that cannot be written.
+pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
+    let dtype = match dtype {
+        Dtype::F32 => StoredDtype::F32,
+        Dtype::Bf16 => StoredDtype::BF16,
+        other => {
+            let problem = format!("{other:?} cannot be written to safetensors; expected f32 or bf16");
+            return Err(Error::invalid("dtype", problem));
+        }
+    };
     let partial = path.with_extension("safetensors.partial");
-    let saved = header(parameters)
+    let saved = header(parameters, dtype)
         .map_err(Error::library(format!("writing {}", path.display())))
-        .and_then(|header| write(&header, parameters, &partial).map_err(Error::io(&partial)))
+        .and_then(|header| write(&header, parameters, dtype, &partial).map_err(Error::io(&partial)))
         .and_then(|()| std::fs::rename(&partial, path).map_err(Error::io(path)));
     if saved.is_err() {
         std::fs::remove_file(&partial).ok();
@@ -23,13 +35,16 @@ pub fn save(parameters: &Parameters, path: &Path) -> Result<()> {
 }
 
 /// The JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
-fn header(parameters: &Parameters) -> std::result::Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+fn header(
+    parameters: &Parameters,
+    dtype: StoredDtype,
+) -> std::result::Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut end = 0;
     let tensor = |slot: &crate::weights::Slot| {
         let start = end;
-        end += slot.len() * size_of::<f32>();
+        end += slot.len() * dtype.bitsize() / 8;
         let info = TensorInfo {
-            dtype: Dtype::F32,
+            dtype,
             shape: slot.shape.clone(),
             data_offsets: (start, end),
         };
@@ -42,14 +57,19 @@ fn header(parameters: &Parameters) -> std::result::Result<Vec<u8>, Box<dyn std::
     Ok(header)
 }
 
-fn write(header: &[u8], parameters: &Parameters, path: &Path) -> std::io::Result<()> {
+fn write(header: &[u8], parameters: &Parameters, dtype: StoredDtype, path: &Path) -> std::io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header)?;
     for slot in parameters.layout.slots() {
-        out.write_all(bytemuck::cast_slice(
-            &parameters.buckets[slot.bucket][slot.range()],
-        ))?;
+        let values = &parameters.buckets[slot.bucket][slot.range()];
+        if dtype == StoredDtype::F32 {
+            out.write_all(bytemuck::cast_slice(values))?;
+            continue;
+        }
+        for value in values {
+            out.write_all(&bf16::from_f32(*value).to_le_bytes())?;
+        }
     }
     out.flush()?;
     out.get_ref().sync_all()

@@ -1,0 +1,27 @@
+//! `toolcall export`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toolcall_lib::{Dtype, Result, load, save_as};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A PEFT folder of a LoRA adapter, a Hugging Face model folder, a .gguf file, or a hub id
+    #[arg(long)]
+    model: String,
+    /// Folder for the whole model
+    #[arg(long)]
+    out: PathBuf,
+    /// In what the weights are written: f32, or bf16 in half the space
+    #[arg(long, default_value = "f32")]
+    dtype: Dtype,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut model = load(&arguments.model)?;
+    model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    model.merge();
+    save_as(&model, &arguments.out, arguments.dtype)?;
+    println!("saved {}", arguments.out.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,65 @@
+//! A decoder with and without an adapter: what is trained, and merging.
+
+use super::adapter::Adapter;
+use super::config::LoraConfig;
+use crate::error::{Error, Result};
+use crate::model::{Decoder, Model};
+use crate::weights::{Parameters, Weights};
+
+impl Decoder {
+    /// What training changes: the adapter where there is one, else all weights.
+    ///
+    /// # Errors
+    /// The weights are packed and there is no adapter.
+    pub fn trainable(&self) -> Result<&Parameters> {
+        match (&self.adapter, &self.weights) {
+            (Some(adapter), _) => Ok(&adapter.parameters),
+            (None, Weights::Full(parameters)) => Ok(parameters),
+            (None, Weights::Frozen(_)) => Err(frozen()),
+        }
+    }
+
+    /// The same, to write.
+    pub fn trainable_mut(&mut self) -> Result<&mut Parameters> {
+        match (&mut self.adapter, &mut self.weights) {
+            (Some(adapter), _) => Ok(&mut adapter.parameters),
+            (None, Weights::Full(parameters)) => Ok(parameters),
+            (None, Weights::Frozen(_)) => Err(frozen()),
+        }
+    }
+
+    /// Adds the adapter to the weights and forgets it. Packed weights become f32. Without an adapter nothing happens.
+    pub fn merge(&mut self) {
+        let Some(adapter) = self.adapter.take() else {
+            return;
+        };
+        let mut weights = match std::mem::take(&mut self.weights) {
+            Weights::Full(parameters) => parameters,
+            Weights::Frozen(frozen) => frozen.to_f32(),
+        };
+        adapter.merge_into(&mut weights);
+        self.weights = Weights::Full(weights);
+    }
+}
+
+impl Model {
+    /// Puts a new adapter beside the weights, which training leaves alone from then on. It changes nothing until it is
+    /// trained; `seed` draws its matrices `A`. An adapter that is there already is replaced.
+    pub fn add_adapter(&mut self, config: LoraConfig, seed: u64) -> Result<()> {
+        let adapter = Adapter::new(config, self.decoder.weights.layout(), &self.origin, seed)?;
+        self.decoder.adapter = Some(adapter);
+        Ok(())
+    }
+
+    /// Makes the adapter part of the weights, as PEFT's `merge_and_unload`: the model computes the same (up to rounding),
+    /// faster, and is saved as a whole model. Packed weights become f32. Without an adapter nothing happens.
+    pub fn merge(&mut self) {
+        self.decoder.merge();
+    }
+}
+
+fn frozen() -> Error {
+    let problem =
+        "are packed and cannot be trained; set `lora` to train an adapter, or load the model as f32";
+    Error::invalid("weights", problem)
+}

@@ -1,0 +1,146 @@
+//! Settings of an adapter. Names are those of PEFT's `LoraConfig`.
+
+use crate::error::{Error, Result};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// No weight of this family has a higher one.
+const HIGHEST_RANK: usize = 1 << 16;
+
+/// A linear layer of a block that can be adapted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // their names say it
+pub enum TargetModule {
+    QProj,
+    KProj,
+    VProj,
+    OProj,
+    GateProj,
+    UpProj,
+    DownProj,
+}
+
+impl TargetModule {
+    /// All linear layers of a block.
+    pub const ALL: [Self; 7] = [
+        Self::QProj,
+        Self::KProj,
+        Self::VProj,
+        Self::OProj,
+        Self::GateProj,
+        Self::UpProj,
+        Self::DownProj,
+    ];
+
+    /// Its name in `target_modules`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QProj => "q_proj",
+            Self::KProj => "k_proj",
+            Self::VProj => "v_proj",
+            Self::OProj => "o_proj",
+            Self::GateProj => "gate_proj",
+            Self::UpProj => "up_proj",
+            Self::DownProj => "down_proj",
+        }
+    }
+
+    /// Its name within a block.
+    pub(in crate::model) fn path(self) -> String {
+        let part = match self {
+            Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
+            Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
+        };
+        format!("{part}.{}", self.name())
+    }
+}
+
+/// Settings of LoRA (Hu et al., 2021): each targeted weight `W` acts as `W + scale · B · A`, where only `A` (`[r, in]`) and `B`
+/// (`[out, r]`) are trained. Names and defaults are those of PEFT's `LoraConfig`, except that all linear layers are targeted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub r: usize,
+    /// Numerator of the scale.
+    pub lora_alpha: f64,
+    /// Probability with which an element of the adapter's input is dropped in training. Projections with the same input (q, k
+    /// and v; gate and up) share the mask, and so do sequences that share a token of the packed tree.
+    pub lora_dropout: f64,
+    /// The layers that are adapted; in JSON a list of names, or `"all-linear"`.
+    #[serde(deserialize_with = "target_modules")]
+    pub target_modules: Vec<TargetModule>,
+    /// The scale is `lora_alpha / √r` instead of `lora_alpha / r` (Kalajdzievski, 2023).
+    pub use_rslora: bool,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            target_modules: TargetModule::ALL.to_vec(),
+            use_rslora: false,
+        }
+    }
+}
+
+impl LoraConfig {
+    /// What `B · A` is multiplied with.
+    pub fn scale(&self) -> f32 {
+        let r = self.r as f64;
+        (self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }) as f32
+    }
+
+    /// Refuses settings that make no adapter.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |field: &str, problem: String| Err(Error::invalid(format!("lora.{field}"), problem));
+        if !(1..=HIGHEST_RANK).contains(&self.r) {
+            let problem = format!("{} is not a rank; expected 1 to {HIGHEST_RANK}", self.r);
+            return wrong("r", problem);
+        }
+        if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
+            let problem = format!("{} is not a positive number", self.lora_alpha);
+            return wrong("lora_alpha", problem);
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            let problem = format!("{} is not in [0, 1)", self.lora_dropout);
+            return wrong("lora_dropout", problem);
+        }
+        if self.target_modules.is_empty() {
+            return wrong("target_modules", format!("is empty; expected {}", choices()));
+        }
+        Ok(())
+    }
+}
+
+fn choices() -> String {
+    let names = TargetModule::ALL.map(TargetModule::name).join(", ");
+    format!("\"all-linear\" or some of {names}")
+}
+
+/// `"all-linear"` or a list of names, in the order of [`TargetModule::ALL`] whatever that of the list: PEFT writes a set.
+fn target_modules<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<TargetModule>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Word(String),
+        List(Vec<String>),
+    }
+    let names = match Given::deserialize(deserializer)? {
+        Given::Word(word) if word == "all-linear" => return Ok(TargetModule::ALL.to_vec()),
+        Given::Word(word) => vec![word],
+        Given::List(names) => names,
+    };
+    let known = |name: &String| TargetModule::ALL.iter().any(|target| target.name() == name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        let problem = format!("target_modules: `{unknown}` is not known; expected {}", choices());
+        return Err(D::Error::custom(problem));
+    }
+    let chosen = |target: &TargetModule| names.iter().any(|name| name == target.name());
+    Ok(TargetModule::ALL.into_iter().filter(chosen).collect())
+}

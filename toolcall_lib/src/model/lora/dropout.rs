@@ -1,0 +1,96 @@
+//! Dropout masks that are computed, not stored: from the seed, the pass and the place in the model.
+
+use crate::model::projection::Projection;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+/// Rows that one task masks.
+const ROWS_PER_TASK: usize = 32;
+
+/// Which masks a pass draws. The same pass draws the same masks: in the backward pass, when a block is computed again, and when a
+/// run is resumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Optimizer step of the run.
+    pub step: u32,
+    /// Tree of the step.
+    pub tree: u16,
+}
+
+/// The mask of one projection's input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mask {
+    pub pass: Pass,
+    pub layer: usize,
+    pub projection: Projection,
+    /// Probability that an element is dropped.
+    pub p: f64,
+}
+
+impl Mask {
+    /// `x` (`[rows, width]`) with each element zero with probability `p`, else divided by `1 − p`. The gradient is the same.
+    pub fn apply(&self, x: &mut [f32], width: usize) {
+        let keep = (1.0 - self.p) as f32;
+        let dropped = (self.p * (1u64 << 32) as f64) as u32;
+        let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
+        let place = (self.layer << 2 | self.projection as usize) as u64; // 14 bits: a config has at most 4096 blocks
+        random.set_stream(u64::from(self.pass.step) << 32 | u64::from(self.pass.tree) << 16 | place);
+        let task_len = ROWS_PER_TASK * width;
+        x.par_chunks_mut(task_len).enumerate().for_each(|(task, x)| {
+            let mut random = random.clone();
+            random.set_word_pos((task * task_len) as u128);
+            for x in x {
+                *x = if random.next_u32() < dropped {
+                    0.0
+                } else {
+                    *x / keep
+                };
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(step: u32, tree: u16, layer: usize, projection: Projection) -> Vec<f32> {
+        let pass = Pass { seed: 3, step, tree };
+        let mask = Mask {
+            pass,
+            layer,
+            projection,
+            p: 0.25,
+        };
+        let mut x = vec![3.0; 1000 * 64];
+        mask.apply(&mut x, 64);
+        x
+    }
+
+    #[test]
+    fn a_mask_drops_its_share_and_keeps_the_mean() {
+        let x = mask(0, 0, 0, Projection::Qkv);
+        assert!(x.iter().all(|&x| x == 0.0 || x == 4.0));
+        let mean = x.iter().sum::<f32>() / x.len() as f32;
+        assert!((mean - 3.0).abs() < 0.05, "{mean}");
+    }
+
+    #[test]
+    fn masks_differ_between_passes_layers_and_projections_and_not_between_calls() {
+        assert_eq!(mask(1, 1, 2, Projection::Down), mask(1, 1, 2, Projection::Down));
+        for other in [
+            mask(2, 1, 2, Projection::Down),
+            mask(1, 2, 2, Projection::Down),
+            mask(1, 1, 3, Projection::Down),
+            mask(1, 1, 2, Projection::GateUp),
+        ] {
+            assert_ne!(mask(1, 1, 2, Projection::Down), other);
+        }
+        let x = mask(0, 0, 0, Projection::Qkv);
+        let rows: Vec<&[f32]> = x.chunks(64).collect();
+        assert!(rows.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}
