@@ -38,9 +38,12 @@ def main():
     close(f"logits of {ids.shape[1]} tokens", ours["logits"], logits, TOLERANCE)
     merged, _ = load(arguments.merged)
     close("logits of our merged model", merged(ids).logits[0], logits, TOLERANCE)
-    theirs = dict(model.merge_and_unload().named_parameters())
-    ours, theirs = (torch.cat([named[n].flatten() for n in sorted(theirs)]) for named in (dict(merged.named_parameters()), theirs))
-    close("merged weights", ours, theirs, 1e-5)
+    close("merged weights", flat(merged), flat(model.merge_and_unload()), 1e-5)
+
+
+def flat(model: torch.nn.Module) -> torch.Tensor:
+    """All weights, in the order of their names."""
+    return torch.cat([weight.detach().flatten() for _, weight in sorted(model.named_parameters())])
 
 
 if __name__ == "__main__":

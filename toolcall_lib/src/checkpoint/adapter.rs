@@ -111,7 +111,7 @@ fn read_config(folder: &Path) -> Result<(LoraConfig, String)> {
     let base = base.ok_or_else(|| wrong("base_model_name_or_path", advice.to_string()))?;
     let settings: LoraConfig =
         serde_json::from_value(Value::Object(ours)).map_err(|e| Error::invalid(file.display(), e))?;
-    settings.check()?;
+    settings.check().map_err(|e| Error::invalid(file.display(), e))?;
     Ok((settings, base.to_string()))
 }
 

@@ -26,7 +26,7 @@ pub fn load(spec: &str) -> Result<Model> {
 
 /// [`load`] with the weights as `dtype`. With all but f32 they are frozen: training needs
 /// [`lora`](crate::TrainConfig::lora), and unpacks one block at a time, so memory holds the packed weights, one block as f32,
-/// the adapter, and the activations.
+/// the adapter, and the activations. Generation unpacks all of them for every token (of all replies at once).
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     let folder = Path::new(spec);
     if folder.join(adapter::CONFIG).is_file() {
