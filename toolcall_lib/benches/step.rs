@@ -3,6 +3,7 @@
 use crate::{HIDDEN, INTERMEDIATE, VOCABULARY};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use toolcall_lib::Result;
 use toolcall_lib::batch::TreeBatch;
 use toolcall_lib::config::ModelConfig;
 use toolcall_lib::model::{Decoder, Recompute, Workspace};
@@ -33,9 +34,8 @@ pub fn tree() -> TreeBatch {
     TreeBatch::pack(&sequences().iter().collect::<Vec<_>>())
 }
 
-#[allow(clippy::expect_used)] // a layout from the config itself fits it
-fn decoder() -> Decoder {
-    let config = ModelConfig {
+fn config() -> ModelConfig {
+    ModelConfig {
         model_type: "llama".to_string(),
         vocab_size: VOCABULARY,
         hidden_size: HIDDEN,
@@ -51,9 +51,13 @@ fn decoder() -> Decoder {
         tie_word_embeddings: true,
         attention_bias: false,
         qk_norm: false,
-    };
-    let parameters = Parameters::random(&config, 0);
-    Decoder::new(config, parameters).expect("the layout is that of the config")
+    }
+}
+
+#[allow(clippy::expect_used)] // a layout from the config itself fits it
+fn decoder() -> Decoder {
+    let parameters = Parameters::random(&config(), 0);
+    Decoder::new(config(), parameters).expect("the layout is that of the config")
 }
 
 #[divan::bench]
@@ -65,7 +69,7 @@ fn pack(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn adamw(bencher: Bencher<'_, '_>) {
-    let Decoder { mut parameters, .. } = decoder();
+    let mut parameters = Parameters::random(&config(), 0);
     let mut gradients = parameters.clone();
     let mut optimizer = AdamW::new(AdamWConfig::default(), &parameters);
     bencher
@@ -76,7 +80,7 @@ fn adamw(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [Precision::F32, Precision::Bf16], sample_count = 20)]
 fn loss_and_gradients(bencher: Bencher<'_, '_>, precision: Precision) {
     let (decoder, tree) = (decoder(), tree());
-    let mut gradients = Parameters::zeros(decoder.parameters.layout.clone());
+    let mut gradients = Parameters::zeros(decoder.weights.layout().clone());
     let mut workspace = Workspace::new(Recompute::Norms, precision);
     bencher
         .counter(ItemsCount::new(tree.ids.len()))
@@ -86,13 +90,13 @@ fn loss_and_gradients(bencher: Bencher<'_, '_>, precision: Precision) {
 #[divan::bench(args = [Precision::F32, Precision::Bf16], sample_count = 20)]
 fn step(bencher: Bencher<'_, '_>, precision: Precision) {
     let (mut decoder, tree) = (decoder(), tree());
-    let mut gradients = Parameters::zeros(decoder.parameters.layout.clone());
+    let mut gradients = Parameters::zeros(decoder.weights.layout().clone());
     let mut workspace = Workspace::new(Recompute::Norms, precision);
-    let mut optimizer = AdamW::new(AdamWConfig::default(), &decoder.parameters);
+    let mut optimizer = AdamW::new(AdamWConfig::default(), &gradients);
     bencher.counter(ItemsCount::new(tree.ids.len())).bench_local(|| {
-        let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace);
+        let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace)?;
         let scale = 1.0 / tree.trained_tokens();
-        optimizer.step(&mut decoder.parameters, &mut gradients, scale, 1e-6);
-        sum
+        optimizer.step(decoder.trainable_mut()?, &mut gradients, scale, 1e-6);
+        Result::Ok(sum)
     });
 }
