@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures how the cost of training grows with rows, batch, length and tools, with a small random model. Not part of scripts/check.
-# usage: scripts/bench_cost.sh     (about 5 minutes)
+# usage: scripts/bench_cost.sh [rows|batch|length|tools ...]     default: all (about 6 minutes)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
