@@ -5,6 +5,7 @@ use crate::{HIDDEN, INTERMEDIATE, ROWS, VOCABULARY, random};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use toolcall_lib::ops::attention::{AttentionOutput, Qkv, attention, attention_backward, tiles};
+use toolcall_lib::ops::buffer::Buffer;
 use toolcall_lib::ops::cross_entropy::{RowTarget, cross_entropy};
 use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::ops::rms_norm::{rms_norm, rms_norm_backward};
@@ -91,7 +92,7 @@ fn cross_entropy_with_gradient(bencher: Bencher<'_, '_>, precision: Precision) {
     let targets: Vec<RowTarget> = (0..rows).map(target).collect();
     let (hidden, projection) = (random(rows * HIDDEN), random(VOCABULARY * HIDDEN));
     let (mut dhidden, mut dprojection) = (vec![0.0; hidden.len()], vec![0.0; projection.len()]);
-    let mut logits = Vec::new();
+    let mut logits = Buffer::default();
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         let gradients = Some((&mut dhidden[..], Some(&mut dprojection[..])));
         cross_entropy(

@@ -10,7 +10,7 @@ use crate::ops::heads::{heads_to_rows, rows_to_heads, sum_groups};
 use crate::ops::matmul::{
     Output, Precision, add_bias, add_bias_backward, linear, linear_backward_input, linear_backward_weight,
 };
-use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
+use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward};
 use crate::ops::rope::{Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::weights::{Layout, Slot};
@@ -106,18 +106,10 @@ impl Block<'_> {
         &self.weights[range.clone()]
     }
 
-    /// `y = x · Wᵀ` (or `+=`), and what the adapter adds to it.
-    fn project(
-        &self,
-        projection: Projection,
-        x: &[f32],
-        y: &mut [f32],
-        n: usize,
-        mode: Output,
-        scratch: &mut LoraScratch,
-    ) {
+    /// `y = x · Wᵀ`, and what the adapter adds to it.
+    fn project(&self, projection: Projection, x: &[f32], y: &mut [f32], n: usize, scratch: &mut LoraScratch) {
         let weight = self.weight(&self.ranges.projections[projection as usize]);
-        linear(x, weight, y, n, x.len() / n, mode, self.precision);
+        linear(x, weight, y, n, x.len() / n, Output::Set, self.precision);
         if let Some(adapter) = &self.adapter {
             adapter.forward(projection, x, y, n, scratch);
         }
@@ -160,8 +152,13 @@ impl Block<'_> {
         let queries = heads.queries * heads.dim;
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&self.ranges.input_norm), eps, normed);
-        let qkv = kept.qkv.sized(n * heads.width());
-        self.project(Projection::Qkv, normed, qkv, n, Output::Set, &mut scratch.lora);
+        // only a norm needs the projection again
+        let qkv = match self.ranges.qk_norm {
+            Some(_) => &mut kept.qkv,
+            None => &mut scratch.dqkv,
+        };
+        let qkv = qkv.sized(n * heads.width());
+        self.project(Projection::Qkv, normed, qkv, n, &mut scratch.lora);
         if let Some(bias) = &self.ranges.qkv_bias {
             add_bias(qkv, self.weight(bias));
         }
@@ -178,25 +175,10 @@ impl Block<'_> {
         heads_to_rows(attended, n, heads.dim, merged);
 
         let middle = kept.middle.sized(n * hidden);
-        middle.copy_from_slice(x);
-        self.project(
-            Projection::Output,
-            merged,
-            middle,
-            n,
-            Output::Add,
-            &mut scratch.lora,
-        );
-        rms_norm(middle, self.weight(&self.ranges.post_norm), eps, normed);
+        self.project(Projection::Output, merged, middle, n, &mut scratch.lora);
+        add_rms_norm(x, middle, self.weight(&self.ranges.post_norm), eps, normed);
         let gate_up = kept.gate_up.sized(n * 2 * intermediate);
-        self.project(
-            Projection::GateUp,
-            normed,
-            gate_up,
-            n,
-            Output::Set,
-            &mut scratch.lora,
-        );
+        self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
     }
 
     /// The block's output, after [`Block::forward`].
@@ -206,8 +188,8 @@ impl Block<'_> {
         } = self.shape;
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
-        y.copy_from_slice(kept.middle.get(n * hidden));
-        self.project(Projection::Down, activation, y, n, Output::Add, &mut scratch.lora);
+        self.project(Projection::Down, activation, y, n, &mut scratch.lora);
+        add(kept.middle.get(n * hidden), y);
     }
 
     /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
@@ -336,7 +318,10 @@ impl Block<'_> {
         sum_groups(dvalues, n * heads.dim, dv);
 
         let dqkv = scratch.dqkv.sized(n * heads.width());
-        let projected = kept.qkv.get(n * heads.width());
+        let projected = match ranges.qk_norm {
+            Some(_) => kept.qkv.get(n * heads.width()),
+            None => &[],
+        };
         let dnorms = split_heads_backward(dheads, projected, self.split(rows.positions), dqkv);
         for (range, dnorm) in ranges.qk_norm.iter().flatten().zip(dnorms) {
             let sums = self.gradient(range, gradients).into_iter().flatten();

@@ -1,6 +1,7 @@
 //! Buffers of a forward and backward pass: sized once, grown when a larger batch comes, never freed in between.
 
 use super::lora::{LoraScratch, Pass};
+use crate::ops::buffer::Buffer;
 use crate::ops::matmul::Precision;
 
 /// What the backward pass keeps of the forward pass.
@@ -14,29 +15,10 @@ pub enum Recompute {
     Block,
 }
 
-/// A buffer that keeps its memory.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffer(Vec<f32>);
-
-impl Buffer {
-    /// The first `len` elements, with whatever they held.
-    pub fn sized(&mut self, len: usize) -> &mut [f32] {
-        if self.0.len() < len {
-            self.0.resize(len, 0.0);
-        }
-        &mut self.0[..len]
-    }
-
-    /// The first `len` elements, which must have been sized before.
-    pub fn get(&self, len: usize) -> &[f32] {
-        &self.0[..len]
-    }
-}
-
 /// What one block leaves for its backward pass.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlockActivations {
-    /// Joint projection before norm and rotation, `[rows, width]`.
+    /// Joint projection before norm and rotation, `[rows, width]`, where there is a norm.
     pub qkv: Buffer,
     /// Q, K and V, `[heads, rows, dim]`.
     pub heads: Buffer,
@@ -66,7 +48,7 @@ pub(super) struct Scratch {
     /// Each query head's share of the gradients of K and V.
     pub dkeys: Buffer,
     pub dvalues: Buffer,
-    /// Gradient of the joint projection.
+    /// Joint projection, or its gradient.
     pub dqkv: Buffer,
     /// Gradient of the MLP's two input projections.
     pub dgate_up: Buffer,
@@ -91,7 +73,7 @@ pub struct Workspace {
     pub(super) dresidual: Buffer,
     /// Rows that have a target: residual stream, normalized, and gradients of both.
     pub(super) target_rows: [Buffer; 4],
-    pub(super) logits: Vec<f32>,
+    pub(super) logits: Buffer,
 }
 
 impl Workspace {

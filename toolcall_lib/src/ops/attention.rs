@@ -33,6 +33,16 @@ impl Tile {
         self.visible.iter().map(Range::len).sum::<usize>() + self.queries.len()
     }
 
+    /// Elements from one row of scores to the next: whole cache lines.
+    fn stride(&self) -> usize {
+        self.context().next_multiple_of(16)
+    }
+
+    /// Elements of its scores.
+    fn room(&self) -> usize {
+        self.queries.len() * self.stride()
+    }
+
     /// All key ranges with the column of the scores where each begins.
     fn key_ranges(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let causal = self.causal..self.causal + self.queries.len();
@@ -141,17 +151,16 @@ impl<'a> Qkv<'a> {
         1.0 / (self.heads.dim as f32).sqrt()
     }
 
-    /// `scale · q · kᵀ` of a tile into `scores`, `[queries, context]`.
+    /// `q · kᵀ` of a tile into `scores`, `[queries, context]`.
     fn scores(&self, head: usize, tile: &Tile, scores: &mut [f32]) {
-        let context = tile.context();
         let q = self.q(head, &tile.queries);
         for (column, keys) in tile.key_ranges() {
             let out = &mut scores[column..];
             matmul_into(
                 out,
-                context,
+                tile.stride(),
                 Output::Set,
-                self.scale(),
+                1.0,
                 q,
                 self.k(head, &keys).t(),
                 self.precision,
@@ -189,26 +198,17 @@ pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], mut out: &mut [f32], mut lse: &mu
         }
     }
     tasks.into_par_iter().for_each(|(head, tile, out, lse)| {
-        with_scratch(tile.queries.len() * tile.context(), |scores| {
-            attend(qkv, head, tile, scores, out, lse)
-        });
+        with_scratch(tile.room(), |scores| attend(qkv, head, tile, scores, out, lse));
     });
-}
-
-/// Scores of the largest tile.
-fn room(tiles: &[Tile]) -> usize {
-    let scores = |tile: &Tile| tile.queries.len() * tile.context();
-    tiles.iter().map(scores).max().unwrap_or(0)
 }
 
 /// [`attention`] of one head and tile.
 fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut [f32], lse: &mut [f32]) {
-    let (queries, context, dim) = (tile.queries.len(), tile.context(), qkv.heads.dim);
-    let scores = &mut scores[..queries * context];
+    let (queries, dim) = (tile.queries.len(), qkv.heads.dim);
     qkv.scores(head, tile, scores);
-    softmax(scores, context, lse);
+    softmax(scores, tile, qkv.scale(), lse);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
-        let weights = Matrix::strided(&scores[column..], queries, keys.len(), context);
+        let weights = Matrix::strided(&scores[column..], queries, keys.len(), tile.stride());
         let mode = if i == 0 { Output::Set } else { Output::Add };
         matmul_into(
             out,
@@ -223,18 +223,18 @@ fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut 
     }
 }
 
-/// Softmax of each row over the columns that it sees; the others become 0.
+/// Softmax of each row, times `scale`, over the columns that it sees; the others become 0.
 #[multiversion(targets = "simd")]
-fn softmax(scores: &mut [f32], context: usize, lse: &mut [f32]) {
-    let seen_by_all = context - lse.len();
-    for (i, (row, lse)) in scores.chunks_exact_mut(context).zip(lse).enumerate() {
+fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32]) {
+    let seen_by_all = tile.context() - lse.len();
+    for (i, (row, lse)) in scores.chunks_exact_mut(tile.stride()).zip(lse).enumerate() {
         let (seen, hidden) = row.split_at_mut(seen_by_all + i + 1);
         let max = max(seen);
-        seen.iter_mut().for_each(|s| *s = exp(*s - max));
+        seen.iter_mut().for_each(|s| *s = exp((*s - max) * scale));
         let sum = sum(seen);
         seen.iter_mut().for_each(|s| *s /= sum);
         hidden.fill(0.0);
-        *lse = max + sum.ln();
+        *lse = max * scale + sum.ln();
     }
 }
 
@@ -269,7 +269,8 @@ pub fn attention_backward(
         .for_each(|(head, (dq, (dk, dv)))| {
             dk.fill(0.0);
             dv.fill(0.0);
-            with_scratch(2 * room(tiles), |scratch| {
+            let room = tiles.iter().map(Tile::room).max().unwrap_or(0);
+            with_scratch(2 * room, |scratch| {
                 for tile in tiles {
                     let at = head * rows + tile.queries.start;
                     let output = AttentionOutput {
@@ -296,49 +297,50 @@ fn attend_backward(
     dk: &mut [f32],
     dv: &mut [f32],
 ) {
-    let (queries, context, dim) = (tile.queries.len(), tile.context(), qkv.heads.dim);
-    let (weights, dscores) = scratch[..2 * queries * context].split_at_mut(queries * context);
-    let product = |out: &mut [f32], stride, mode, scale, a, b| {
-        matmul_into(out, stride, mode, scale, a, b, qkv.precision, false);
+    let (queries, stride, dim) = (tile.queries.len(), tile.stride(), qkv.heads.dim);
+    let (weights, dscores) = scratch[..2 * tile.room()].split_at_mut(tile.room());
+    let product = |out: &mut [f32], stride, mode, a, b| {
+        matmul_into(out, stride, mode, 1.0, a, b, qkv.precision, false);
     };
     let (q, dout) = (qkv.q(head, &tile.queries), Matrix::new(output.dout, queries, dim));
     qkv.scores(head, tile, weights);
     for (column, keys) in tile.key_ranges() {
         let v = qkv.v(head, &keys);
-        product(&mut dscores[column..], context, Output::Set, 1.0, dout, v.t());
+        product(&mut dscores[column..], stride, Output::Set, dout, v.t());
     }
-    softmax_backward(weights, dscores, context, output, dim);
+    softmax_backward(weights, dscores, tile, qkv.scale(), output, dim);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
-        let ds = Matrix::strided(&dscores[column..], queries, keys.len(), context);
-        let p = Matrix::strided(&weights[column..], queries, keys.len(), context);
+        let ds = Matrix::strided(&dscores[column..], queries, keys.len(), stride);
+        let p = Matrix::strided(&weights[column..], queries, keys.len(), stride);
         let of_keys = keys.start * dim..keys.end * dim;
         let mode = if i == 0 { Output::Set } else { Output::Add };
-        product(dq, dim, mode, qkv.scale(), ds, qkv.k(head, &keys));
-        product(&mut dk[of_keys.clone()], dim, Output::Add, qkv.scale(), ds.t(), q);
-        product(&mut dv[of_keys], dim, Output::Add, 1.0, p.t(), dout);
+        product(dq, dim, mode, ds, qkv.k(head, &keys));
+        product(&mut dk[of_keys.clone()], dim, Output::Add, ds.t(), q);
+        product(&mut dv[of_keys], dim, Output::Add, p.t(), dout);
     }
 }
 
 /// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores:
-/// `ds = p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022).
+/// before they are scaled: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022).
 #[multiversion(targets = "simd")]
 fn softmax_backward(
     weights: &mut [f32],
     dscores: &mut [f32],
-    context: usize,
+    tile: &Tile,
+    scale: f32,
     output: AttentionOutput<'_>,
     dim: usize,
 ) {
-    let seen_by_all = context - output.lse.len();
+    let seen_by_all = tile.context() - output.lse.len();
     let rows = weights
-        .chunks_exact_mut(context)
-        .zip(dscores.chunks_exact_mut(context));
+        .chunks_exact_mut(tile.stride())
+        .zip(dscores.chunks_exact_mut(tile.stride()));
     for (i, (p, ds)) in rows.enumerate() {
         let delta = dot(&output.out[i * dim..][..dim], &output.dout[i * dim..][..dim]);
         let seen = seen_by_all + i + 1;
         for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
-            *p = exp(*p - output.lse[i]);
-            *ds = *p * (*ds - delta);
+            *p = exp(*p * scale - output.lse[i]);
+            *ds = scale * *p * (*ds - delta);
         }
         p[seen..].fill(0.0);
         ds[seen..].fill(0.0);

@@ -1,6 +1,7 @@
 //! Output projection and cross-entropy in one: logits exist for a few rows at a time only, and their gradient is made in the
 //! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
 
+use super::buffer::Buffer;
 use super::matmul::{Precision, linear_backward_weight};
 use super::simd::{exp, max};
 use super::tiles::{linear_tiles, linear_tiles_backward_input};
@@ -8,8 +9,8 @@ use crate::weights::Tensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Logits that exist at a time (128 MiB): enough rows for efficient products, few enough to stay small.
-const LOGITS_AT_A_TIME: usize = 1 << 25;
+/// Logits that exist at a time (64 MiB): enough rows for efficient products, few enough to stay small.
+const LOGITS_AT_A_TIME: usize = 1 << 24;
 /// Even with the largest vocabulary, products need so many rows.
 const FEWEST_ROWS: usize = 128;
 
@@ -50,7 +51,7 @@ pub fn cross_entropy(
     width: usize,
     targets: &[RowTarget],
     mut gradients: Option<(&mut [f32], Option<&mut [f32]>)>,
-    logits: &mut Vec<f32>,
+    logits: &mut Buffer,
     precision: Precision,
 ) -> LossSum {
     let vocabulary = projection.len() / width;
@@ -61,10 +62,7 @@ pub fn cross_entropy(
         let (first, rows) = (chunk * rows_at_a_time, hidden.len() / width);
         let (here, after) = rest.split_at(rest.partition_point(|t| t.row < first + rows));
         rest = after;
-        if logits.len() < rows * vocabulary {
-            logits.resize(rows * vocabulary, 0.0);
-        }
-        let logits = &mut logits[..rows * vocabulary];
+        let logits = logits.sized(rows * vocabulary);
         linear_tiles(hidden, projection, logits, rows, width, precision);
         sum += loss_and_logit_gradient(logits, vocabulary, first, here);
         if let Some((dhidden, dprojection)) = &mut gradients {
@@ -179,7 +177,7 @@ mod tests {
                 4,
                 &TARGETS,
                 None,
-                &mut Vec::new(),
+                &mut Buffer::default(),
                 Precision::F32,
             )
             .loss as f32
@@ -192,7 +190,7 @@ mod tests {
             4,
             &TARGETS,
             gradients,
-            &mut Vec::new(),
+            &mut Buffer::default(),
             Precision::F32,
         );
         assert_gradient(&hidden, &dhidden, |hidden| loss(hidden, &projection));
@@ -227,7 +225,7 @@ mod tests {
                 2,
                 targets,
                 None,
-                &mut Vec::new(),
+                &mut Buffer::default(),
                 Precision::F32,
             )
         };

@@ -1,7 +1,7 @@
 //! RMSNorm: `y = x · w / sqrt(mean(x²) + eps)` (Zhang and Sennrich, 2019).
 
-use super::ROWS_PER_TASK;
 use super::simd::dot;
+use super::{ELEMENTS_PER_TASK, ROWS_PER_TASK};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -11,6 +11,24 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
     y.par_chunks_mut(task)
         .zip(x.par_chunks(task))
         .for_each(|(y, x)| rows(x, w, eps, y));
+}
+
+/// `sum += x`, and [`rms_norm`] of the sum into `y`.
+pub fn add_rms_norm(x: &[f32], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    let task = ROWS_PER_TASK * w.len();
+    y.par_chunks_mut(task)
+        .zip(sum.par_chunks_mut(task).zip(x.par_chunks(task)))
+        .for_each(|(y, (sum, x))| {
+            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+            rows(sum, w, eps, y);
+        });
+}
+
+/// `sum += x`.
+pub fn add(x: &[f32], sum: &mut [f32]) {
+    sum.par_chunks_mut(ELEMENTS_PER_TASK)
+        .zip(x.par_chunks(ELEMENTS_PER_TASK))
+        .for_each(|(sum, x)| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
 }
 
 #[multiversion(targets = "simd")]
@@ -97,6 +115,17 @@ pub(super) fn rms_norm_row_backward(
 mod tests {
     use super::*;
     use crate::ops::testing::{assert_gradient, random};
+
+    #[test]
+    fn a_sum_is_normalized_like_any_row() {
+        let (x, before, w) = (random(3 * 7, 1), random(3 * 7, 2), random(7, 3));
+        let (mut sum, mut y, mut want) = (before.clone(), vec![0.0; 21], vec![0.0; 21]);
+        add_rms_norm(&x, &mut sum, &w, 1e-5, &mut y);
+        let mut added = before;
+        add(&x, &mut added);
+        rms_norm(&added, &w, 1e-5, &mut want);
+        assert_eq!((sum, y), (added, want));
+    }
 
     #[test]
     fn gradients_match_finite_differences() {

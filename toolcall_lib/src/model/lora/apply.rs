@@ -3,7 +3,7 @@
 use super::adapter::{Adapter, Place};
 use super::dropout::{Mask, Pass};
 use crate::model::projection::Projection;
-use crate::model::workspace::Buffer;
+use crate::ops::buffer::Buffer;
 use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
 
 /// The adapter of one block.

@@ -64,33 +64,37 @@ struct Sums([f32; ROWS * COLUMNS]);
 impl Kernel for Amx {
     const ROWS: usize = ROWS;
     const PAIRS: usize = PAIRS;
-    const MOST_PAIRS: usize = 192; // a right panel fills half of the L1 cache
-    const MOST_ROWS: usize = 512;
+    const MOST_PAIRS: usize = 576;
     type Left = Along;
 
-    unsafe fn multiply(
-        left: *const Pair,
-        right: *const Pair,
-        pairs: usize,
-        count: usize,
-        out: Out,
-        add: bool,
-    ) {
+    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
         // SAFETY: the caller's. Whatever the registers held before was of no use to anyone.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
             for row in (0..out.rows).step_by(ROWS) {
                 let left = left.add(row * pairs);
                 let out = out.part(row, ROWS, 0, COLUMNS);
+                fetch(out);
                 if (out.rows, out.columns, out.scale) == (ROWS, COLUMNS, 1.0) {
-                    multiply_tile(left, right, count, out.start, out.stride, add);
+                    multiply_tile(left, right, pairs, out.start, out.stride, add);
                 } else {
                     let mut sums = Sums([0.0; ROWS * COLUMNS]);
-                    multiply_tile(left, right, count, sums.0.as_mut_ptr(), COLUMNS, false);
+                    multiply_tile(left, right, pairs, sums.0.as_mut_ptr(), COLUMNS, false);
                     store(&sums, out, add);
                 }
             }
             asm!("tilerelease", options(nostack, nomem));
+        }
+    }
+}
+
+/// Asks for the cache lines of a tile to write, so that they are there when its sums are.
+unsafe fn fetch(out: Out) {
+    for row in 0..out.rows {
+        // SAFETY: `prefetchw` changes no memory, and may point anywhere.
+        unsafe {
+            let at = out.at(row, 0);
+            asm!("prefetchw [{at}]", "prefetchw [{at} + 64]", at = in(reg) at, options(nostack, preserves_flags));
         }
     }
 }
@@ -111,12 +115,12 @@ unsafe fn store(sums: &Sums, out: Out, add: bool) {
 unsafe fn multiply_tile(
     left: *const Pair,
     right: *const Pair,
-    count: usize,
+    pairs: usize,
     out: *mut f32,
     stride: usize,
     add: bool,
 ) {
-    // SAFETY: panels hold `count` pairs, a multiple of 16, and the tile lies within the output.
+    // SAFETY: panels hold `pairs` pairs, a multiple of 16, and the tile lies within the output.
     unsafe {
         let below = out.add(16 * stride);
         if add {
@@ -155,7 +159,7 @@ unsafe fn multiply_tile(
             "tilestored [{out} + {stride} + 64], tmm1",
             "tilestored [{below} + {stride}], tmm2",
             "tilestored [{below} + {stride} + 64], tmm3",
-            left = inout(reg) left => _, right = inout(reg) right => _, steps = inout(reg) count / PAIRS => _,
+            left = inout(reg) left => _, right = inout(reg) right => _, steps = inout(reg) pairs / PAIRS => _,
             left_row = in(reg) 64usize, right_row = in(reg) 128usize,
             out = in(reg) out, below = in(reg) below, stride = in(reg) 4 * stride,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,

@@ -20,25 +20,17 @@ pub struct Avx512;
 impl Kernel for Avx512 {
     const ROWS: usize = ROWS;
     const PAIRS: usize = 1;
-    const MOST_PAIRS: usize = 320;
-    const MOST_ROWS: usize = 256;
+    const MOST_PAIRS: usize = 320; // a right panel is in the L1 cache
     type Left = Across;
 
-    unsafe fn multiply(
-        left: *const Pair,
-        right: *const Pair,
-        pairs: usize,
-        count: usize,
-        out: Out,
-        add: bool,
-    ) {
+    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
         for row in (0..out.rows).step_by(ROWS) {
             // SAFETY: the caller's.
             unsafe {
                 multiply_tile(
                     left.add(row * pairs),
                     right,
-                    count,
+                    pairs,
                     out.part(row, ROWS, 0, COLUMNS),
                     add,
                 )
@@ -50,11 +42,11 @@ impl Kernel for Avx512 {
 /// A left and a right panel: one tile of the output, which stays in registers. Loops with constant bounds and indices only:
 /// anything else makes the compiler keep the tile in memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn multiply_tile(left: *const Pair, right: *const Pair, count: usize, out: Out, add: bool) {
+unsafe fn multiply_tile(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
     let (mut first, mut second) = ([_mm512_setzero_ps(); ROWS], [_mm512_setzero_ps(); ROWS]);
     let (mut a, mut b) = (left, right);
-    for _ in 0..count {
-        // SAFETY: panels hold `count` pairs of each row and column.
+    for _ in 0..pairs {
+        // SAFETY: panels hold `pairs` pairs of each row and column.
         unsafe {
             let b_first = as_pairs(_mm512_loadu_si512(b.cast()));
             let b_second = as_pairs(_mm512_loadu_si512(b.add(16).cast()));

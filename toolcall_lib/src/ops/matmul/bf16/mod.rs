@@ -2,9 +2,9 @@
 //! products are summed in f32, and the output is f32. Nothing is stored as bf16, so a training run keeps one copy of its
 //! weights.
 //!
-//! The blocking is the usual one (Goto and van de Geijn, 2008): panels of some rows of the left matrix and of some columns
-//! of the right one, cut along the inner dimension so that a panel of the right matrix stays in the L1 cache and a block of
-//! left panels in the L2 cache. The instructions multiply pairs of the inner dimension, so panels hold pairs.
+//! The smaller matrix is packed first and stays packed. Of the larger one, every thread packs a group of panels at a time and
+//! multiplies it with all panels of the smaller one while it is in the thread's L2 cache, so that what is packed of the larger
+//! one never goes to memory. The instructions multiply pairs of the inner dimension, so panels hold pairs.
 
 mod amx;
 mod avx512;
@@ -20,8 +20,9 @@ use std::sync::LazyLock;
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
-/// Columns whose packed panels exist at a time.
-const MOST_COLUMNS: usize = 4096;
+/// Pairs of left panels that are multiplied with a right panel before the next one's turn: with as many of right panels beside
+/// them, half of a small L2 cache.
+const BLOCK_PAIRS: usize = 1 << 16;
 
 /// A pair of bf16 that stand one behind the other in the inner dimension.
 type Pair = u32;
@@ -32,26 +33,17 @@ trait Kernel {
     const ROWS: usize;
     /// Panels hold a multiple of so many pairs.
     const PAIRS: usize;
-    /// Longest cut of the inner dimension, in pairs.
+    /// Longest cut of the inner dimension, in pairs. With a short one, sums are read and written more often; with a long one,
+    /// panels leave the L1 cache.
     const MOST_PAIRS: usize;
-    /// Most rows of a block.
-    const MOST_ROWS: usize;
     /// How a left panel is stored. A right panel is `[pairs, COLUMNS]`.
     type Left: pack::Layout;
 
-    /// `count` rows of panels of `out`: all left panels, `ROWS · pairs` apart, with one right panel, from the pair where
-    /// the pointers stand.
+    /// `out = left · right` or `out += left · right`: left panels for all rows of `out`, and one right panel.
     ///
     /// # Safety
-    /// The processor has the instructions, the panels hold `count` pairs from there, and `out` is memory to write.
-    unsafe fn multiply(
-        left: *const Pair,
-        right: *const Pair,
-        pairs: usize,
-        count: usize,
-        out: Out,
-        add: bool,
-    );
+    /// The processor has the instructions, panels hold `pairs` pairs, and `out` is memory to write.
+    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool);
 }
 
 /// The fastest kernel that the processor has; the larger the better.
@@ -75,8 +67,10 @@ pub fn instructions() -> Option<Instructions> {
 }
 
 thread_local! {
-    /// Packed panels; they keep their memory between products.
-    static PACKED: Cell<(Panels, Panels)> = Cell::default();
+    /// Panels of the smaller matrix of a product that this thread called for. They keep their memory between products.
+    static SMALLER: Cell<Panels> = Cell::default();
+    /// Panels of the larger matrix that this thread works on.
+    static GROUP: Cell<Panels> = Cell::default();
 }
 
 /// Some of the output: rows begin `stride` elements apart.
@@ -145,61 +139,97 @@ pub unsafe fn matmul(
 }
 
 unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: Matrix<'_>, parallel: bool) {
-    let pairs = a.columns.div_ceil(2).next_multiple_of(K::PAIRS);
-    let (mut left, mut right) = PACKED.take();
-    // SAFETY: the processor can.
-    unsafe { left.pack::<K::Left>(a.t(), pairs, K::ROWS, parallel) };
-    // as many blocks of the same size for every thread, or one of them waits
-    let panels = out.rows.div_ceil(K::ROWS);
-    let threads = if parallel { rayon::current_num_threads() } else { 1 };
-    let blocks = out
-        .rows
-        .div_ceil(K::MOST_ROWS)
-        .next_multiple_of(threads)
-        .min(panels);
-    for first in (0..out.columns).step_by(MOST_COLUMNS) {
-        let columns = MOST_COLUMNS.min(out.columns - first);
-        // SAFETY: as above.
-        unsafe { right.pack::<Across>(b.columns(first, columns), pairs, COLUMNS, parallel) };
-        let work = |i: usize| {
-            let (start, end) = (i * panels / blocks, (i + 1) * panels / blocks);
-            // SAFETY: the block lies within the output, and all panels are packed.
-            unsafe {
-                let block = out.part(start * K::ROWS, (end - start) * K::ROWS, first, columns);
-                multiply_block::<K>(left.at(start * K::ROWS * pairs), right.at(0), pairs, block, mode);
-            }
+    let cuts = a.columns.div_ceil(2 * K::MOST_PAIRS);
+    let cut = a.columns.div_ceil(cuts).next_multiple_of(2 * K::PAIRS);
+    let mut smaller = SMALLER.take();
+    for first in (0..a.columns).step_by(cut) {
+        let product = Product {
+            a: a.columns(first, cut.min(a.columns - first)),
+            b: b.t().columns(first, cut.min(a.columns - first)).t(),
+            out,
+            add: mode == Output::Add || first > 0,
+            parallel,
         };
-        if parallel {
-            (0..blocks).into_par_iter().for_each(work);
-        } else {
-            (0..blocks).for_each(work);
-        }
+        // SAFETY: that of this function.
+        unsafe { product.multiply::<K>(&mut smaller) };
     }
-    PACKED.set((left, right));
+    SMALLER.set(smaller);
 }
 
-/// A block of left panels with all right panels.
-unsafe fn multiply_block<K: Kernel>(
-    left: *const Pair,
-    right: *const Pair,
-    pairs: usize,
+/// A cut of the inner dimension.
+struct Product<'a> {
+    a: Matrix<'a>,
+    b: Matrix<'a>,
     out: Out,
-    mode: Output,
-) {
-    let cuts = pairs.div_ceil(K::MOST_PAIRS);
-    let cut = pairs.div_ceil(cuts).next_multiple_of(K::PAIRS);
-    for first in (0..pairs).step_by(cut) {
-        let count = cut.min(pairs - first);
-        let add = mode == Output::Add || first > 0;
+    add: bool,
+    parallel: bool,
+}
+
+impl Product<'_> {
+    unsafe fn multiply<K: Kernel>(&self, smaller: &mut Panels) {
+        let Self { a, b, parallel, .. } = *self;
+        let pairs = a.columns.div_ceil(2).next_multiple_of(K::PAIRS);
+        // SAFETY: the processor can; groups are parts of the output, each of one task.
+        unsafe {
+            if a.rows <= b.columns {
+                smaller.pack::<K::Left>(a.t(), pairs, K::ROWS, parallel);
+                self.for_groups(b.columns, COLUMNS, pairs, |first, count, group| {
+                    group.pack::<Across>(b.columns(first, count), pairs, COLUMNS, false);
+                    let out = self.out.part(0, a.rows, first, count);
+                    multiply_panels::<K>(smaller, group, pairs, out, self.add);
+                });
+            } else {
+                smaller.pack::<Across>(b, pairs, COLUMNS, parallel);
+                self.for_groups(a.rows, K::ROWS, pairs, |first, count, group| {
+                    group.pack::<K::Left>(a.t().columns(first, count), pairs, K::ROWS, false);
+                    let out = self.out.part(first, count, 0, b.columns);
+                    multiply_panels::<K>(group, smaller, pairs, out, self.add);
+                });
+            }
+        }
+    }
+
+    /// Cuts `size` rows or columns into groups of whole panels, and does `work(first, count, buffer)` for each.
+    fn for_groups(
+        &self,
+        size: usize,
+        width: usize,
+        pairs: usize,
+        work: impl Fn(usize, usize, &mut Panels) + Sync,
+    ) {
+        // as many groups of the same size for every thread, or one of them waits
+        let threads = if self.parallel {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
+        let panels = size.div_ceil(width);
+        let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
+        let groups = groups.next_multiple_of(threads).min(panels);
+        let work = |i: usize| {
+            let first = i * panels / groups * width;
+            let end = ((i + 1) * panels / groups * width).min(size);
+            let mut group = GROUP.take();
+            work(first, end - first, &mut group);
+            GROUP.set(group);
+        };
+        if self.parallel {
+            (0..groups).into_par_iter().for_each(work);
+        } else {
+            (0..groups).for_each(work);
+        }
+    }
+}
+
+/// Panels with panels: a block of left ones with one right one after the other.
+unsafe fn multiply_panels<K: Kernel>(left: &Panels, right: &Panels, pairs: usize, out: Out, add: bool) {
+    let rows = (BLOCK_PAIRS / pairs / K::ROWS).max(1) * K::ROWS;
+    for row in (0..out.rows).step_by(rows) {
         for column in (0..out.columns).step_by(COLUMNS) {
-            // SAFETY: panels hold `pairs` pairs, and the part lies within the output.
+            // SAFETY: there are panels for every row and column of the output.
             unsafe {
-                let (left, right) = (
-                    left.add(first * K::ROWS),
-                    right.add(column * pairs + first * COLUMNS),
-                );
-                let part = out.part(0, out.rows, column, COLUMNS);
-                K::multiply(left, right, pairs, count, part, add);
+                let (left, right) = (left.at(row * pairs), right.at(column * pairs));
+                K::multiply(left, right, pairs, out.part(row, rows, column, COLUMNS), add);
             }
         }
     }

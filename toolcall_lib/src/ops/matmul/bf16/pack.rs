@@ -143,6 +143,8 @@ unsafe fn read_along(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE
     for (i, line) in block.iter_mut().enumerate() {
         if column + i < m.columns {
             let at = m.data.as_ptr().wrapping_add((column + i) * m.column_stride + row);
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(4 * LINE).cast());
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(5 * LINE).cast());
             // SAFETY: masked lanes are not touched; both types are 512 bits.
             unsafe {
                 let (low, high) = (
@@ -164,6 +166,7 @@ unsafe fn read_across(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LIN
     let load = |row: usize| {
         let lanes = if row < m.rows { lanes } else { 0 };
         let at = m.data.as_ptr().wrapping_add(row * m.row_stride + column);
+        _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(2 * LINE * m.row_stride).cast());
         // SAFETY: masked lanes are not touched.
         unsafe { _mm512_maskz_loadu_ps(lanes, at) }
     };
