@@ -199,15 +199,15 @@ mod tests {
 
     #[test]
     fn parts_are_equal_and_within_the_limit() {
-        assert_eq!(rows_at_a_time(600, 49_152), 600);
-        assert_eq!(rows_at_a_time(700, 49_152), 350);
+        assert_eq!(rows_at_a_time(300, 49_152), 300);
+        assert_eq!(rows_at_a_time(600, 49_152), 300);
         assert_eq!(rows_at_a_time(1000, 1 << 24), 125);
         assert_eq!(rows_at_a_time(0, 10), 1);
     }
 
     #[test]
     fn many_rows_in_parts_equal_each_row_alone() {
-        let (rows, vocabulary) = (300, 1 << 18);
+        let (rows, vocabulary) = (300, 1 << 17);
         assert!(rows_at_a_time(rows, vocabulary) < rows);
         let (hidden, projection) = (random(rows * 2, 1), random(vocabulary * 2, 2));
         let targets: Vec<RowTarget> = (0..rows)

@@ -3,7 +3,7 @@
 use super::skills::*;
 use super::values::Values;
 use crate::error::Result;
-use crate::synthetic::draw::Draw;
+use crate::synthetic::draw::{Draw, Part};
 use crate::synthetic::rows::{schema, upper};
 use crate::tool::ToolSchema;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -66,6 +66,39 @@ impl Style {
     }
 }
 
+/// What the names of a list share beside their style.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Affixes {
+    /// Before the name of a tool.
+    tool: &'static str,
+    /// Before and after the name of an argument.
+    argument: [&'static str; 2],
+}
+
+impl Affixes {
+    fn draw(draw: &mut Draw) -> Self {
+        Self {
+            tool: draw.one(&[
+                "", "", "", "app_", "my_", "do_", "user_", "service_", "auto_", "run_",
+            ]),
+            argument: draw.one(&[
+                ["", ""],
+                ["", ""],
+                ["", ""],
+                ["the_", ""],
+                ["new_", ""],
+                ["given_", ""],
+                ["input_", ""],
+                ["user_", ""],
+                ["", "_value"],
+                ["", "_info"],
+                ["", "_field"],
+                ["", "_input"],
+            ]),
+        }
+    }
+}
+
 /// A tool as it stands in a list.
 pub(super) struct Listed {
     pub(super) name: String,
@@ -76,13 +109,14 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    fn new(named: &'static Named, style: Style) -> Result<Self> {
-        let name = style.tool(named.name);
+    fn new(named: &'static Named, style: Style, affixes: Affixes) -> Result<Self> {
+        let name = style.tool(&format!("{}{}", affixes.tool, named.name));
+        let [before, after] = affixes.argument;
         let (arguments, texts): (Vec<String>, Vec<&str>) = named
             .arguments
             .split(" / ")
             .filter_map(|argument| argument.split_once(": "))
-            .map(|(name, text)| (style.argument(name), text))
+            .map(|(name, text)| (style.argument(&format!("{before}{name}{after}")), text))
             .unzip();
         let kinds: Vec<String> = named.skill.values.iter().map(Values::kind).collect();
         let described: Vec<(&str, &str, &str)> = arguments
@@ -102,26 +136,34 @@ impl Listed {
 
 /// These tools in this style.
 pub(super) fn list(tools: &'static [Named], style: Style) -> Result<Vec<Listed>> {
-    tools.iter().map(|named| Listed::new(named, style)).collect()
+    let listed = |named| Listed::new(named, style, Affixes::default());
+    tools.iter().map(listed).collect()
 }
 
-/// A list of 3 or 4 tools of different skills. Every second list is about one thing, so that one must read what their tools
-/// do and not only what they are about.
+/// A list of tools of different skills: 2 to 5 in a training row, 3 or 4 in a held-out one. Most lists are about one thing, so
+/// that one must read what their tools do and not only what they are about.
 pub(super) fn draw_list(draw: &mut Draw) -> Result<Vec<Listed>> {
-    let size = 3 + draw.index(2);
-    let domains = match draw.chance(2) {
+    let (size, mixed) = match draw.part {
+        Part::Train => (2 + draw.index(4), draw.chance(3)),
+        Part::HeldOut => (3 + draw.index(2), draw.chance(2)),
+    };
+    let domains = match mixed {
         true => &DOMAINS[..],
         false => DOMAINS
             .choose(&mut draw.rng)
             .map_or(&[][..], std::slice::from_ref),
     };
     let style = *STYLES.choose(&mut draw.rng).unwrap_or(&Style::Snake);
+    let affixes = match draw.part {
+        Part::Train => Affixes::draw(draw),
+        Part::HeldOut => Affixes::default(),
+    };
     let mut order: Vec<&'static Named> = domains.iter().copied().flatten().collect();
     order.shuffle(&mut draw.rng);
     let mut chosen: Vec<Listed> = Vec::new();
     for named in order {
         if chosen.len() < size && !offers(&chosen, &named.skill) {
-            chosen.push(Listed::new(named, style)?);
+            chosen.push(Listed::new(named, style, affixes)?);
         }
     }
     Ok(chosen)
