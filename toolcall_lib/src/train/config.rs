@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub struct TrainConfig {
     /// Which tokens are trained on. TRL: all.
     pub loss: LossMode,
-    /// Passes over the data.
+    /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,
     /// Optimizer steps, instead of epochs.
     pub max_steps: Option<usize>,
@@ -75,6 +75,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             loss: LossMode::Assistant,
+            num_train_epochs: 2.0,
             learning_rate: 2e-4,
             warmup_steps: 5,
             group_by_prefix: 4,
