@@ -6,7 +6,7 @@ use super::projection::Projection;
 use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
-use crate::ops::heads::{heads_to_rows, rows_to_heads, sum_groups};
+use crate::ops::heads::sum_groups;
 use crate::ops::matmul::{
     Output, Precision, add_bias, add_bias_backward, linear, linear_backward_input, linear_backward_weight,
 };
@@ -171,11 +171,8 @@ impl Block<'_> {
         };
         let attended = kept.attended.sized(n * queries);
         attention(qkv, rows.tiles, attended, kept.lse.sized(n * heads.queries));
-        let merged = scratch.merged.sized(n * queries);
-        heads_to_rows(attended, n, heads.dim, merged);
-
         let middle = kept.middle.sized(n * hidden);
-        self.project(Projection::Output, merged, middle, n, &mut scratch.lora);
+        self.project(Projection::Output, attended, middle, n, &mut scratch.lora);
         add_rms_norm(x, middle, self.weight(&self.ranges.post_norm), eps, normed);
         let gate_up = kept.gate_up.sized(n * 2 * intermediate);
         self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
@@ -215,13 +212,15 @@ impl Block<'_> {
         }
     }
 
-    /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `x`, the projection's input,
-    /// becomes the gradient of the input.
+    /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `dx` becomes the gradient of the
+    /// projection's input `x`.
+    #[allow(clippy::too_many_arguments)] // a product, its gradients, and what the adapter needs
     fn backward_project(
         &self,
         projection: Projection,
         dy: &[f32],
-        x: &mut [f32],
+        x: &[f32],
+        dx: &mut [f32],
         n: usize,
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
@@ -231,9 +230,9 @@ impl Block<'_> {
             None => linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision),
             Some(adapter) => adapter.backward_weights(projection, dy, x, n, scratch, gradients),
         }
-        linear_backward_input(dy, self.weight(range), x, n, input, Output::Set, self.precision);
+        linear_backward_input(dy, self.weight(range), dx, n, input, Output::Set, self.precision);
         if let Some(adapter) = &self.adapter {
-            adapter.backward_input(projection, x, n, scratch);
+            adapter.backward_input(projection, dx, n, scratch);
         }
     }
 
@@ -259,22 +258,18 @@ impl Block<'_> {
 
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(gate_up, activation, intermediate);
-        self.backward_project(Projection::Down, dy, activation, n, &mut scratch.lora, gradients);
+        let dactivation = scratch.dactivation.sized(n * intermediate);
+        let lora = &mut scratch.lora;
+        self.backward_project(Projection::Down, dy, activation, dactivation, n, lora, gradients);
         let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
-        swiglu_backward(gate_up, activation, dgate_up, intermediate);
+        swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(middle, self.weight(&ranges.post_norm), eps, normed);
-        self.backward_project(
-            Projection::GateUp,
-            dgate_up,
-            normed,
-            n,
-            &mut scratch.lora,
-            gradients,
-        );
+        let dnormed = scratch.dnormed.sized(n * hidden);
+        self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&ranges.post_norm, gradients);
-        rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, normed, dy, dnorm);
+        rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, dnormed, dy, dnorm);
     }
 
     fn backward_attention(
@@ -294,11 +289,9 @@ impl Block<'_> {
         let queries = heads.queries * heads.dim;
         let attended = kept.attended.get(n * queries);
 
-        let merged = scratch.merged.sized(n * queries);
-        heads_to_rows(attended, n, heads.dim, merged);
-        self.backward_project(Projection::Output, dy, merged, n, &mut scratch.lora, gradients);
         let dattended = scratch.dattended.sized(n * queries);
-        rows_to_heads(merged, n, heads.dim, dattended);
+        let lora = &mut scratch.lora;
+        self.backward_project(Projection::Output, dy, attended, dattended, n, lora, gradients);
 
         let dheads = scratch.dheads.sized(n * heads.width());
         let (dq, dkv) = dheads.split_at_mut(n * queries);
@@ -334,9 +327,10 @@ impl Block<'_> {
 
         let normed = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weight(&ranges.input_norm), eps, normed);
-        self.backward_project(Projection::Qkv, dqkv, normed, n, &mut scratch.lora, gradients);
+        let dnormed = scratch.dnormed.sized(n * hidden);
+        self.backward_project(Projection::Qkv, dqkv, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&ranges.input_norm, gradients);
-        rms_norm_backward(x, self.weight(&ranges.input_norm), eps, normed, dy, dnorm);
+        rms_norm_backward(x, self.weight(&ranges.input_norm), eps, dnormed, dy, dnorm);
     }
 }
 

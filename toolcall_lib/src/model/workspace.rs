@@ -22,9 +22,9 @@ pub(super) struct BlockActivations {
     pub qkv: Buffer,
     /// Q, K and V, `[heads, rows, dim]`.
     pub heads: Buffer,
-    /// Attention output, `[query heads, rows, dim]`.
+    /// Attention output, `[rows, query heads · dim]`.
     pub attended: Buffer,
-    /// Log of the softmax denominators, `[query heads, rows]`.
+    /// Log of the softmax denominators, `[rows, query heads]`.
     pub lse: Buffer,
     /// Residual stream between attention and MLP, `[rows, hidden]`.
     pub middle: Buffer,
@@ -35,13 +35,13 @@ pub(super) struct BlockActivations {
 /// Buffers whose content no one needs for longer than a block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
-    /// A normalized residual stream, or its gradient.
+    /// A normalized residual stream, and its gradient.
     pub normed: Buffer,
-    /// MLP activation or its gradient, `[rows, intermediate]`.
+    pub dnormed: Buffer,
+    /// MLP activation, and its gradient, `[rows, intermediate]`.
     pub activation: Buffer,
-    /// Attention output or its gradient as rows, `[rows, query heads · dim]`.
-    pub merged: Buffer,
-    /// Gradient of `merged` as heads.
+    pub dactivation: Buffer,
+    /// Gradient of the attention output.
     pub dattended: Buffer,
     /// Gradients of Q, K and V, `[heads, rows, dim]`.
     pub dheads: Buffer,

@@ -1,7 +1,8 @@
 //! Attention over a packed tree: a token sees its ancestors' segments and, causally, its own.
 //!
 //! Queries are cut into tiles of rows within a segment. What a tile sees is a few dense ranges of key rows, so that scores
-//! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Heads are stored `[heads, rows, head_dim]`.
+//! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Queries, keys and values are stored `[heads, rows,
+//! head_dim]`, the output as the next projection takes it, `[rows, heads · head_dim]`.
 
 use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
@@ -178,45 +179,54 @@ fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -
     )
 }
 
-/// Softmax attention: `out` is `[query heads, rows, head_dim]`, `lse` the log of each softmax's denominator, `[query heads, rows]`.
-/// The tiles cover all rows, in order.
+/// Softmax attention: `out` is `[rows, query heads · head_dim]`, `lse` the log of each softmax's denominator, `[rows, query
+/// heads]`. The tiles cover all rows, in order.
 pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], mut out: &mut [f32], mut lse: &mut [f32]) {
-    let mut tasks = Vec::with_capacity(qkv.heads.queries * tiles.len());
-    for head in 0..qkv.heads.queries {
-        for tile in tiles {
-            let rows = tile.queries.len();
-            let of_tile = (
-                out.split_off_mut(..rows * qkv.heads.dim),
-                lse.split_off_mut(..rows),
-            );
-            tasks.push((
-                head,
-                tile,
-                of_tile.0.unwrap_or_default(),
-                of_tile.1.unwrap_or_default(),
-            ));
+    let Heads { queries, dim, .. } = qkv.heads;
+    let mut tasks = Vec::with_capacity(tiles.len());
+    for tile in tiles {
+        // of a single row, each head is a piece of its own: one token may see many keys
+        let heads_of_task = if tile.queries.len() == 1 { 1 } else { queries };
+        for first in (0..queries).step_by(heads_of_task) {
+            let lse = lse.split_off_mut(..tile.queries.len() * heads_of_task);
+            let lse = lse.unwrap_or_default();
+            let out = out.split_off_mut(..lse.len() * dim).unwrap_or_default();
+            tasks.push((tile, first, heads_of_task, out, lse));
         }
     }
-    tasks.into_par_iter().for_each(|(head, tile, out, lse)| {
-        with_scratch(tile.room(), |scores| attend(qkv, head, tile, scores, out, lse));
+    tasks.into_par_iter().for_each(|(tile, first, heads, out, lse)| {
+        with_scratch(tile.room(), |scores| {
+            for head in 0..heads {
+                let (out, lse) = (&mut out[head * dim..], &mut lse[head..]);
+                attend(qkv, first + head, tile, scores, out, lse, heads);
+            }
+        });
     });
 }
 
-/// [`attention`] of one head and tile.
-fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut [f32], lse: &mut [f32]) {
-    let (queries, dim) = (tile.queries.len(), qkv.heads.dim);
+/// [`attention`] of one head and tile; a row of `out` and `lse` has `heads` heads.
+fn attend(
+    qkv: Qkv<'_>,
+    head: usize,
+    tile: &Tile,
+    scores: &mut [f32],
+    out: &mut [f32],
+    lse: &mut [f32],
+    heads: usize,
+) {
     qkv.scores(head, tile, scores);
-    softmax(scores, tile, qkv.scale(), lse);
+    softmax(scores, tile, qkv.scale(), lse, heads);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
-        let weights = Matrix::strided(&scores[column..], queries, keys.len(), tile.stride());
+        let weights = Matrix::strided(&scores[column..], tile.queries.len(), keys.len(), tile.stride());
         let mode = if i == 0 { Output::Set } else { Output::Add };
+        let v = qkv.v(head, &keys);
         matmul_into(
             out,
-            dim,
+            heads * qkv.heads.dim,
             mode,
             1.0,
             weights,
-            qkv.v(head, &keys),
+            v,
             qkv.precision,
             false,
         );
@@ -225,9 +235,10 @@ fn attend(qkv: Qkv<'_>, head: usize, tile: &Tile, scores: &mut [f32], out: &mut 
 
 /// Softmax of each row, times `scale`, over the columns that it sees; the others become 0.
 #[multiversion(targets = "simd")]
-fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32]) {
-    let seen_by_all = tile.context() - lse.len();
-    for (i, (row, lse)) in scores.chunks_exact_mut(tile.stride()).zip(lse).enumerate() {
+fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: usize) {
+    let seen_by_all = tile.context() - tile.queries.len();
+    let rows = scores.chunks_exact_mut(tile.stride()).take(tile.queries.len());
+    for (i, (row, lse)) in rows.zip(lse.iter_mut().step_by(heads)).enumerate() {
         let (seen, hidden) = row.split_at_mut(seen_by_all + i + 1);
         let max = max(seen);
         seen.iter_mut().for_each(|s| *s = exp((*s - max) * scale));
@@ -238,7 +249,7 @@ fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32]) {
     }
 }
 
-/// What [`attention`] made and the gradient of its output, head by head as `out`.
+/// What [`attention`] made and the gradient of its output, in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionOutput<'a> {
     /// The output.
@@ -272,12 +283,6 @@ pub fn attention_backward(
             let room = tiles.iter().map(Tile::room).max().unwrap_or(0);
             with_scratch(2 * room, |scratch| {
                 for tile in tiles {
-                    let at = head * rows + tile.queries.start;
-                    let output = AttentionOutput {
-                        out: &output.out[at * dim..][..tile.queries.len() * dim],
-                        lse: &output.lse[at..][..tile.queries.len()],
-                        dout: &output.dout[at * dim..][..tile.queries.len() * dim],
-                    };
                     let dq = &mut dq[tile.queries.start * dim..tile.queries.end * dim];
                     attend_backward(qkv, head, tile, output, scratch, dq, dk, dv);
                 }
@@ -285,7 +290,7 @@ pub fn attention_backward(
         });
 }
 
-/// [`attention_backward`] of one head and tile; `output` and `dq` are the tile's rows, `dk` and `dv` those of the head.
+/// [`attention_backward`] of one head and tile; `dq` are the tile's rows, `dk` and `dv` those of the head.
 #[allow(clippy::too_many_arguments)] // three gradients of three inputs
 fn attend_backward(
     qkv: Qkv<'_>,
@@ -298,17 +303,25 @@ fn attend_backward(
     dv: &mut [f32],
 ) {
     let (queries, stride, dim) = (tile.queries.len(), tile.stride(), qkv.heads.dim);
+    let heads = qkv.heads.queries;
     let (weights, dscores) = scratch[..2 * tile.room()].split_at_mut(tile.room());
     let product = |out: &mut [f32], stride, mode, a, b| {
         matmul_into(out, stride, mode, 1.0, a, b, qkv.precision, false);
     };
-    let (q, dout) = (qkv.q(head, &tile.queries), Matrix::new(output.dout, queries, dim));
+    let first = tile.queries.start * heads + head;
+    let output = AttentionOutput {
+        out: &output.out[first * dim..],
+        lse: &output.lse[first..],
+        dout: &output.dout[first * dim..],
+    };
+    let q = qkv.q(head, &tile.queries);
+    let dout = Matrix::strided(output.dout, queries, dim, heads * dim);
     qkv.scores(head, tile, weights);
     for (column, keys) in tile.key_ranges() {
         let v = qkv.v(head, &keys);
         product(&mut dscores[column..], stride, Output::Set, dout, v.t());
     }
-    softmax_backward(weights, dscores, tile, qkv.scale(), output, dim);
+    softmax_backward(weights, dscores, tile, qkv, output);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
         let ds = Matrix::strided(&dscores[column..], queries, keys.len(), stride);
         let p = Matrix::strided(&weights[column..], queries, keys.len(), stride);
@@ -320,26 +333,31 @@ fn attend_backward(
     }
 }
 
-/// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores:
-/// before they are scaled: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022).
+/// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores
+/// before they are scaled: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022). `output` begins with the
+/// tile's first row of the head.
 #[multiversion(targets = "simd")]
 fn softmax_backward(
     weights: &mut [f32],
     dscores: &mut [f32],
     tile: &Tile,
-    scale: f32,
+    qkv: Qkv<'_>,
     output: AttentionOutput<'_>,
-    dim: usize,
 ) {
-    let seen_by_all = tile.context() - output.lse.len();
+    let (scale, heads, dim) = (qkv.scale(), qkv.heads.queries, qkv.heads.dim);
+    let seen_by_all = tile.context() - tile.queries.len();
     let rows = weights
         .chunks_exact_mut(tile.stride())
         .zip(dscores.chunks_exact_mut(tile.stride()));
     for (i, (p, ds)) in rows.enumerate() {
-        let delta = dot(&output.out[i * dim..][..dim], &output.dout[i * dim..][..dim]);
+        let (out, dout) = (
+            &output.out[i * heads * dim..][..dim],
+            &output.dout[i * heads * dim..][..dim],
+        );
+        let (delta, lse) = (dot(out, dout), output.lse[i * heads]);
         let seen = seen_by_all + i + 1;
         for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
-            *p = exp(*p * scale - output.lse[i]);
+            *p = exp(*p * scale - lse);
             *ds = scale * *p * (*ds - delta);
         }
         p[seen..].fill(0.0);
@@ -432,7 +450,7 @@ mod tests {
                     f64::from(product / 3f32.sqrt()).exp()
                 };
                 let total: f64 = seen.iter().map(|&key| score(key)).sum();
-                for (d, got) in at(&out, head, row).into_iter().enumerate() {
+                for (d, &got) in out[row * 12 + head * 3..][..3].iter().enumerate() {
                     let want: f64 = seen
                         .iter()
                         .map(|&key| score(key) / total * f64::from(at(&v, head / 2, key)[d]))
@@ -506,9 +524,6 @@ mod tests {
             precision: Precision::F32,
         };
         attention(cached, &tiles_after(67, 3), &mut out, &mut lse);
-        for head in 0..4 {
-            let (got, want) = (&out[head * 9..][..9], &all[(head * rows + 67) * 3..][..9]);
-            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5));
-        }
+        assert!(out.iter().zip(&all[67 * 12..]).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }
