@@ -1,6 +1,6 @@
 //! Replies to many prompts at once: a pass over the weights serves all of them.
 
-use super::{GenerateConfig, Generation, Writer};
+use super::{Constraint, GenerateConfig, Generation, Writer};
 use crate::batch::TreeBatch;
 use crate::conversation::Message;
 use crate::error::Result;
@@ -8,6 +8,7 @@ use crate::interrupt;
 use crate::model::{KvTree, Model, Workspace};
 use crate::tokens::Sequence;
 use crate::tool::ToolSchema;
+use std::collections::VecDeque;
 
 /// Prompts that are answered together; bounds the memory of their keys and values.
 pub(crate) const AT_ONCE: usize = 32;
@@ -29,8 +30,9 @@ pub fn generate_many(
     let _run = interrupt::Run::start()?;
     let mut workspace = Workspace::default();
     let mut generations = Vec::with_capacity(prompts.len());
-    for prompts in prompts.chunks(AT_ONCE) {
-        generations.extend(generate_tree(model, prompts, config, &mut workspace)?);
+    for (group, prompts) in prompts.chunks(AT_ONCE).enumerate() {
+        let first = group * AT_ONCE;
+        generations.extend(generate_tree(model, prompts, config, first, &mut workspace)?);
     }
     Ok(generations)
 }
@@ -39,50 +41,47 @@ fn generate_tree(
     model: &Model,
     prompts: &[Prompt<'_>],
     config: &GenerateConfig,
+    first: usize,
     workspace: &mut Workspace,
 ) -> Result<Vec<Generation>> {
     if interrupt::requested() {
         return Ok(vec![Generation::default(); prompts.len()]);
     }
-    let prompt = |(messages, tools): &Prompt<'_>| {
-        let ids = model
-            .tokenizer
-            .encode(&model.template.render_prompt(messages, tools)?)?;
-        Ok(Sequence {
+    let mut sequences = Vec::with_capacity(prompts.len());
+    let mut writers = Vec::with_capacity(prompts.len());
+    for (i, (messages, tools)) in prompts.iter().enumerate() {
+        let prompt = model.template.render_prompt(messages, tools)?;
+        let mut ids = model.tokenizer.encode(&prompt)?;
+        let constraint = Constraint::new(model, &prompt, tools, config)?;
+        let mut writer = Writer::new(model, &ids, config, constraint, first + i)?;
+        ids.extend(writer.forced()?);
+        writers.push(writer);
+        sequences.push(Sequence {
             trained: vec![false; ids.len()],
             ids,
-        })
-    };
-    let sequences: Vec<Sequence> = prompts.iter().map(prompt).collect::<Result<_>>()?;
-    let writer = |sequence: &Sequence| Writer::new(model, &sequence.ids, config);
-    let mut writers: Vec<Writer<'_>> = sequences.iter().map(writer).collect::<Result<_>>()?;
+        });
+    }
 
     let tree = TreeBatch::pack(&sequences.iter().collect::<Vec<_>>());
     let mut cache = KvTree::new(&tree);
     let mut speaking: Vec<usize> = (0..prompts.len()).collect();
+    let mut waiting: Vec<VecDeque<u32>> = vec![VecDeque::new(); prompts.len()];
     let mut logits = model.decoder.prompt_logits(&tree, &mut cache, workspace)?;
-    while !speaking.is_empty() {
-        let mut next = (Vec::new(), Vec::new());
-        for (&sequence, logits) in speaking
-            .iter()
-            .zip(logits.chunks_exact(model.decoder.config.vocab_size))
-        {
-            let writer = &mut writers[sequence];
-            if let Some((id, _)) = writer.next(logits.to_vec())?
-                && !writer.is_full()
-            {
-                next.0.push(sequence);
-                next.1.push(id);
+    loop {
+        let vocabulary = model.decoder.config.vocab_size;
+        for (&i, logits) in speaking.iter().zip(logits.chunks_exact(vocabulary)) {
+            if waiting[i].is_empty() {
+                waiting[i].extend(writers[i].next(logits.to_vec())?);
             }
         }
-        if next.0.is_empty() || interrupt::requested() {
+        speaking.retain(|&i| !writers[i].is_over());
+        if speaking.is_empty() || interrupt::requested() {
             break;
         }
+        let next: Vec<u32> = speaking.iter().filter_map(|&i| waiting[i].pop_front()).collect();
         logits = model
             .decoder
-            .next_logits_of(&next.0, &next.1, &mut cache, workspace)?;
-        speaking = next.0;
+            .next_logits_of(&speaking, &next, &mut cache, workspace)?;
     }
-    let finish = |writer: Writer<'_>| Ok(writer.finish()?.0);
-    writers.into_iter().map(finish).collect()
+    writers.into_iter().map(Writer::finish).collect()
 }

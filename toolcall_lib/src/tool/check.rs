@@ -15,6 +15,13 @@ pub(super) fn arguments(parameters: &Value, arguments: &Map<String, Value>) -> P
     problems
 }
 
+/// Whether an argument `value` fits `schema`.
+pub(crate) fn fits(schema: &Value, value: &Value) -> bool {
+    let mut problems = Vec::new();
+    check_value(schema, value, "argument", &mut problems);
+    problems.is_empty()
+}
+
 /// How a message names a value: its type and its JSON, shortened.
 pub(super) fn found(value: &Value) -> String {
     const LONGEST: usize = 60;

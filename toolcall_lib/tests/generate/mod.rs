@@ -1,0 +1,4 @@
+//! Prompts to replies.
+
+mod constrained;
+mod random_schemas;
