@@ -110,7 +110,7 @@ impl GenerateConfig {
     /// Refuses settings without a meaning.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
-        if !(self.temperature >= 0.0) {
+        if self.temperature < 0.0 || self.temperature.is_nan() {
             let meaning = "0 is greedy, 1 samples from the model";
             return refuse(
                 "temperature",
@@ -125,7 +125,7 @@ impl GenerateConfig {
                 return refuse(name, format!("{p} is not in (0, 1]"));
             }
         }
-        if !(self.repetition_penalty > 0.0) {
+        if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
             let problem = format!("{} is not positive; 1 changes nothing", self.repetition_penalty);
             return refuse("repetition_penalty", problem);
         }
@@ -150,7 +150,7 @@ pub enum ToolChoice {
 
 impl ToolChoice {
     /// The tools that may be called.
-    pub(super) fn among<'a>(&self, tools: &'a [ToolSchema]) -> Result<Vec<&'a ToolSchema>> {
+    pub(super) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
         let names = || tools.iter().map(ToolSchema::name).collect::<Vec<_>>().join(", ");
         let refuse = |problem: String| Err(Error::invalid("tool_choice", problem));
         match self {
@@ -158,9 +158,9 @@ impl ToolChoice {
             Self::Required if tools.is_empty() => {
                 refuse("`required`, but no tool is offered; offer one or choose `auto`".to_string())
             }
-            Self::Auto | Self::Required => Ok(tools.iter().collect()),
+            Self::Auto | Self::Required => Ok(tools.to_vec()),
             Self::Function(name) => match tools.iter().find(|tool| tool.name() == name) {
-                Some(tool) => Ok(vec![tool]),
+                Some(tool) => Ok(vec![tool.clone()]),
                 None if tools.is_empty() => refuse(format!("`{name}`, but no tool is offered")),
                 None => refuse(format!("there is no tool `{name}`; offered are {}", names())),
             },

@@ -59,11 +59,9 @@ impl Sampler {
     /// of those that are equally likely.
     pub fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
         if self.temperature == 0.0 {
-            let best = logits.iter().enumerate();
-            let best = best.fold((0, f32::NEG_INFINITY), |best, (id, &logit)| {
-                if logit > best.1 { (id, logit) } else { best }
-            });
-            return (best.0 as u32, best.1 - log_sum_exp(logits));
+            let (best, normalizer) = best_and_log_sum_exp(logits);
+            let id = logits.iter().position(|&logit| logit == best).unwrap_or(0);
+            return (id as u32, best - normalizer);
         }
         let candidates = self.candidates(logits);
         let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1 - candidates[0].1)).collect();
@@ -111,19 +109,16 @@ impl Sampler {
     }
 }
 
-/// `ln Σ e^x`.
+/// The largest element, and `ln Σ e^x`.
 #[multiversion(targets = "simd")]
-fn log_sum_exp(x: &[f32]) -> f32 {
-    let most = max(x);
-    let mut total = 0.0;
-    for part in x.chunks(256) {
-        let mut powers = [0.0; 256];
-        for (power, x) in powers.iter_mut().zip(part) {
-            *power = exp(x - most);
-        }
-        total += sum(&powers);
+fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {
+    let best = max(x);
+    let (parts, rest) = x.as_chunks::<64>();
+    let mut total: f32 = rest.iter().map(|x| exp(x - best)).sum();
+    for part in parts {
+        total += sum(&part.map(|x| exp(x - best)));
     }
-    most + total.ln()
+    (best, best + total.ln())
 }
 
 #[cfg(test)]

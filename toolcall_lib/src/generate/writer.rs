@@ -15,6 +15,8 @@ pub(super) struct Writer<'a> {
     /// The tokens of the prompt and of the reply.
     seen: Vec<u32>,
     generation: Generation,
+    /// Bytes of its text that were handed over.
+    handed_over: usize,
     /// Most tokens that the reply may have.
     room: usize,
     /// No token may follow.
@@ -22,10 +24,11 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A reply to a prompt of these tokens, number `index` of those that are made together.
+    /// A reply to a prompt of these tokens, number `index` of those that are made together. Tokens that must come first are
+    /// written.
     pub fn new(
         model: &'a Model,
-        prompt: &[u32],
+        prompt: Vec<u32>,
         config: &GenerateConfig,
         constraint: Option<Constraint>,
         index: usize,
@@ -36,16 +39,19 @@ impl<'a> Writer<'a> {
         }
         let longest = model.decoder.config.max_position_embeddings;
         let room = config.max_new_tokens.min(longest.saturating_sub(prompt.len()));
-        Ok(Self {
+        let mut reply = Self {
             end: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(config, index)?,
             constraint,
             stream: TextStream::new(&model.tokenizer),
-            seen: prompt.to_vec(),
+            seen: prompt,
             generation: Generation::default(),
+            handed_over: 0,
             room,
             over: room == 0,
-        })
+        };
+        reply.forced()?;
+        Ok(reply)
     }
 
     /// No token may follow.
@@ -53,9 +59,21 @@ impl<'a> Writer<'a> {
         self.over
     }
 
-    /// What was written so far.
-    pub fn text(&self) -> &str {
-        &self.generation.text
+    /// The tokens of the prompt and of what was written.
+    pub fn seen(&self) -> &[u32] {
+        &self.seen
+    }
+
+    /// Tokens that may follow.
+    pub fn room_left(&self) -> usize {
+        self.room - self.generation.ids.len()
+    }
+
+    /// The text since the last call.
+    pub fn new_text(&mut self) -> &str {
+        let new = &self.generation.text[self.handed_over..];
+        self.handed_over = self.generation.text.len();
+        new
     }
 
     /// Chooses the next token. Returns it with those that must follow it, which need no choice; none if the reply ends here.
@@ -80,7 +98,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the tokens that must come next.
-    pub fn forced(&mut self) -> Result<Vec<u32>> {
+    fn forced(&mut self) -> Result<Vec<u32>> {
         let mut written = Vec::new();
         let forced = match &mut self.constraint {
             Some(constraint) if !self.over => constraint.forced(),
@@ -110,9 +128,10 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// What was written; an incomplete character at its end is shown as `�`.
-    pub fn finish(mut self) -> Result<Generation> {
+    /// What was written, and the text that was not handed over; an incomplete character at the end is shown as `�`.
+    pub fn finish(mut self) -> Result<(Generation, String)> {
         self.generation.text.push_str(&self.stream.finish()?);
-        Ok(self.generation)
+        let rest = self.generation.text[self.handed_over..].to_string();
+        Ok((self.generation, rest))
     }
 }

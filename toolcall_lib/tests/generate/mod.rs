@@ -2,3 +2,6 @@
 
 mod constrained;
 mod random_schemas;
+mod settings;
+mod shared;
+mod streaming;

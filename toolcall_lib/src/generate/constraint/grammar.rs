@@ -34,7 +34,7 @@ pub(super) struct Grammar<'a> {
     /// More than one call is allowed.
     pub parallel: bool,
     /// What may be called.
-    pub tools: &'a [&'a ToolSchema],
+    pub tools: &'a [ToolSchema],
     pub syntax: &'a CallSyntax,
 }
 

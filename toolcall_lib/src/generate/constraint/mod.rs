@@ -6,7 +6,7 @@ mod schema;
 use super::{GenerateConfig, ToolChoice};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::template::tags;
+use crate::template::{CallSyntax, tags};
 use crate::tokens::Grammars;
 use crate::tool::ToolSchema;
 use grammar::{Answer, Grammar, Thought, unsupported};
@@ -21,29 +21,43 @@ pub(super) struct Constraint {
     end: u32,
 }
 
-impl Constraint {
+/// What replies are held to, made once for the same tools.
+#[derive(Clone, Default)]
+pub(super) struct Constraints {
+    recent: Vec<(Form, Constraint)>,
+}
+
+/// All that the grammar of a reply depends on.
+#[derive(Clone, PartialEq)]
+struct Form {
+    tools: Vec<ToolSchema>,
+    thought: Thought,
+    answer: Answer,
+    parallel: bool,
+}
+
+impl Constraints {
+    /// Forms that are kept.
+    const MOST: usize = 64;
+
     /// What `config` holds the reply to `prompt` to; nothing if it may say what it likes.
     ///
     /// # Errors
     /// A tool choice that the tools do not allow, and a schema that calls cannot be held to.
-    pub fn new(
+    pub fn get(
+        &mut self,
         model: &Model,
         prompt: &str,
         tools: &[ToolSchema],
         config: &GenerateConfig,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Constraint>> {
         let tools = config.tool_choice.among(tools)?;
-        let answer = match &config.tool_choice {
+        let (answer, one) = match &config.tool_choice {
             ToolChoice::Auto if !config.constrained || tools.is_empty() => return Ok(None),
-            ToolChoice::Auto => Answer::TextOrCalls,
-            ToolChoice::None => Answer::Text,
-            ToolChoice::Required | ToolChoice::Function(_) => Answer::Calls,
-        };
-        let Some(syntax) = model.template.call_syntax() else {
-            return match answer {
-                Answer::TextOrCalls => Ok(None),
-                _ => Err(unknown_syntax()),
-            };
+            ToolChoice::Auto => (Answer::TextOrCalls, false),
+            ToolChoice::None => (Answer::Text, false),
+            ToolChoice::Required => (Answer::Calls, false),
+            ToolChoice::Function(_) => (Answer::Calls, true),
         };
         let thought = if prompt.trim_end().ends_with(tags::THINK) {
             Thought::Begun
@@ -52,19 +66,44 @@ impl Constraint {
         } else {
             Thought::Nowhere
         };
-        let form = Grammar {
+        let form = Form {
+            tools,
             thought,
             answer,
-            parallel: config.parallel_tool_calls && !matches!(config.tool_choice, ToolChoice::Function(_)),
-            tools: &tools,
-            syntax: &syntax,
+            parallel: config.parallel_tool_calls && !one,
         };
-        let grammars = model.tokenizer.grammars()?;
-        let matcher = compile(grammars, &form).map_err(|problem| culprit(grammars, &form, problem))?;
-        Ok(Some(Self {
+        if let Some((_, constraint)) = self.recent.iter().find(|(known, _)| *known == form) {
+            return Ok(Some(constraint.clone()));
+        }
+        let Some(syntax) = model.template.call_syntax() else {
+            return match answer {
+                Answer::TextOrCalls => Ok(None),
+                _ => Err(unknown_syntax()),
+            };
+        };
+        let constraint = Constraint::new(model.tokenizer.grammars()?, &form, &syntax)?;
+        if self.recent.len() == Self::MOST {
+            self.recent.remove(0);
+        }
+        self.recent.push((form, constraint.clone()));
+        Ok(Some(constraint))
+    }
+}
+
+impl Constraint {
+    fn new(grammars: &Grammars, form: &Form, syntax: &CallSyntax) -> Result<Self> {
+        let grammar = Grammar {
+            thought: form.thought,
+            answer: form.answer,
+            parallel: form.parallel,
+            tools: &form.tools,
+            syntax,
+        };
+        let matcher = compile(grammars, &grammar).map_err(|problem| culprit(grammars, &grammar, problem))?;
+        Ok(Self {
             matcher,
             end: grammars.end,
-        }))
+        })
     }
 
     /// Makes tokens impossible that may not come next; the tokens of `end` end the reply.
@@ -100,26 +139,24 @@ impl Constraint {
     }
 }
 
-fn compile(grammars: &Grammars, form: &Grammar<'_>) -> Result<Matcher> {
-    let grammar = TopLevelGrammar::from_lark(form.lark()?);
+fn compile(grammars: &Grammars, grammar: &Grammar<'_>) -> Result<Matcher> {
+    let grammar = TopLevelGrammar::from_lark(grammar.lark()?);
     let mut matcher = Matcher::new(grammars.parsers.create_parser(grammar));
     matcher.compute_mask().map_err(failed)?; // says what `new` keeps to itself
     Ok(matcher)
 }
 
 /// The tool whose schema is the problem, where there is one.
-fn culprit(grammars: &Grammars, form: &Grammar<'_>, problem: Error) -> Error {
+fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error {
     if !matches!(problem, Error::Library { .. }) {
         return problem;
     }
-    let alone = |tool: &&ToolSchema| {
-        let form = Grammar {
-            tools: &[*tool],
-            ..*form
-        };
-        Some(unsupported(tool, compile(grammars, &form).err()?))
+    let alone = |tool: &ToolSchema| {
+        let tools = std::slice::from_ref(tool);
+        let problem = compile(grammars, &Grammar { tools, ..*grammar }).err()?;
+        Some(unsupported(tool, problem))
     };
-    form.tools.iter().find_map(alone).unwrap_or(problem)
+    grammar.tools.iter().find_map(alone).unwrap_or(problem)
 }
 
 fn failed(problem: impl std::fmt::Display) -> Error {

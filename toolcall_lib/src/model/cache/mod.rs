@@ -1,0 +1,8 @@
+//! Keys and values of the tokens that a model has seen.
+
+mod layer;
+mod rows;
+mod store;
+
+pub(super) use layer::LayerCache;
+pub use store::{KvSequence, KvStore};
