@@ -30,7 +30,7 @@ pub struct GenerateConfig {
     pub seed: u64,
     /// Whether tools are called: up to the model, always, never, or a certain one.
     pub tool_choice: ToolChoice,
-    /// Whether a reply may hold more than one call.
+    /// Whether a reply that is held to the tools may have more than one call.
     pub parallel_tool_calls: bool,
     /// Hold every call to the tools that are offered: its name is one of theirs, its arguments fit the schema. It takes away
     /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than

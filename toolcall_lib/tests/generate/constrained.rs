@@ -4,6 +4,7 @@ use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached, generate_many};
 use toolcall_lib::reply::{self, Reply};
+use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{GenerateConfig, Generation, Message, Model, Result, ToolSchema, generate};
 
 fn tool(name: &str, properties: Value, required: &[&str]) -> ToolSchema {
@@ -195,6 +196,37 @@ fn many_replies_are_as_each_alone() {
         };
         let alone = generate(&model, prompt.0, prompt.1, &config).unwrap();
         assert_eq!((&alone.ids, alone.finished), (&together.ids, together.finished));
+    }
+}
+
+/// A thought may come first where the template asks for one, be it begun by the model or by the prompt.
+#[test]
+fn calls_follow_a_thought() {
+    for begun in [false, true] {
+        let mut model = tiny_model();
+        model.template.thinking = true;
+        if begun {
+            let source =
+                model.template.source().to_string() + "{% if add_generation_prompt %}<think>\n{% endif %}";
+            model.template = ChatTemplate::new(&source, &model.tokenizer.config).unwrap();
+        }
+        prefer(&mut model, "<think>");
+        prefer(&mut model, "</think>");
+        let mut thoughts = 0;
+        for seed in 0..20 {
+            let config = GenerateConfig {
+                seed,
+                parallel_tool_calls: false,
+                ..settings(ToolChoice::Required)
+            };
+            let generation = ask(&model, &config).unwrap();
+            if generation.finished {
+                let reply = valid_calls(&generation, &tools());
+                assert_eq!((reply.tool_calls.len(), reply.content), (1, String::new()));
+                thoughts += usize::from(generation.text.contains("</think>\n\n<tool_call>"));
+            }
+        }
+        assert!(thoughts >= 3, "{thoughts} {begun}");
     }
 }
 

@@ -44,7 +44,7 @@ impl Grammar<'_> {
     /// # Errors
     /// A schema that cannot be held to, with the argument.
     pub fn lark(&self) -> Result<String> {
-        let think_end = regex(tags::THINK_END);
+        let think_end = literal(tags::THINK_END);
         let gap = if self.answer == Answer::Calls {
             r#""\n\n""#
         } else {
@@ -56,12 +56,13 @@ impl Grammar<'_> {
             Thought::First => {
                 let think = literal(tags::THINK);
                 let mut rules = vec![format!("start: unthought | {think} thought {gap} answer")];
-                let thinking = format!("(?s:{}.*)", regex(tags::THINK));
-                rules.extend(self.answer("unthought", &[thinking]));
+                rules.extend(self.answer("unthought", &[format!("(?s:{}.*)", tags::THINK)]));
                 rules
             }
         };
-        rules.push(format!("thought[lazy]: /(?s:.*){think_end}/"));
+        // A reply that only ends a thought is read from its first tag on, so a call may not even be mentioned.
+        rules.push(format!("thought[lazy]: THOUGHT {think_end}"));
+        rules.push(format!("THOUGHT: {}", text_without(&[around(tags::CALL)])));
         rules.extend(self.answer("answer", &[]));
         if self.answer != Answer::Text {
             rules.extend(self.calls()?);
@@ -71,14 +72,13 @@ impl Grammar<'_> {
 
     /// The rule `name`: text without a tag, or text up to the tag that begins a call and the rest of the calls.
     fn answer(&self, name: &str, but: &[String]) -> Vec<String> {
-        let [call, call_end] = [tags::CALL, tags::CALL_END].map(|tag| format!("(?s:.*{}.*)", regex(tag)));
+        let [call, call_end] = [tags::CALL, tags::CALL_END].map(around);
         let terminal = name.to_uppercase();
-        let text = |but: &[String]| {
-            let but = but.iter().map(|pattern| format!(" & ~/{pattern}/"));
-            format!("/(?s:.*)/{}", but.collect::<String>())
-        };
         let tag = literal(tags::CALL);
-        let plain = format!("{terminal}: {}", text(&[&[call, call_end.clone()], but].concat()));
+        let plain = format!(
+            "{terminal}: {}",
+            text_without(&[&[call, call_end.clone()], but].concat())
+        );
         match self.answer {
             Answer::Text => vec![format!("{name}: {terminal}"), plain],
             Answer::Calls => vec![format!("{name}: {tag} calls")],
@@ -86,7 +86,10 @@ impl Grammar<'_> {
                 format!("{name}: {terminal} | {name}_call calls"),
                 plain,
                 format!("{name}_call[lazy]: BEFORE_{terminal}_CALL {tag}"),
-                format!("BEFORE_{terminal}_CALL: {}", text(&[&[call_end], but].concat())),
+                format!(
+                    "BEFORE_{terminal}_CALL: {}",
+                    text_without(&[&[call_end], but].concat())
+                ),
             ],
         }
     }
@@ -155,6 +158,13 @@ fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn regex(tag: &str) -> String {
-    tag.replace('/', r"\/")
+/// A pattern of all texts that `tag` stands in.
+fn around(tag: &str) -> String {
+    format!("(?s:.*{}.*)", tag.replace('/', r"\/"))
+}
+
+/// A terminal for any text that matches none of these patterns as a whole.
+fn text_without(patterns: &[String]) -> String {
+    let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
+    format!("/(?s:.*)/{}", but.collect::<String>())
 }

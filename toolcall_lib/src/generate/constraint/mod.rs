@@ -110,17 +110,21 @@ impl Constraint {
     pub fn mask(&mut self, logits: &mut [f32], end: &[u32]) -> Result<()> {
         let allowed = self.matcher.compute_mask().map_err(failed)?;
         let ends = allowed.is_allowed(self.end);
+        let mut some = false;
         for (id, logit) in (0..).zip(logits) {
-            let fits = if end.contains(&id) {
-                ends
-            } else {
-                id < self.end && allowed.is_allowed(id)
+            let fits = match end.contains(&id) {
+                true => ends,
+                false => id < self.end && allowed.is_allowed(id),
             };
+            some |= fits;
             if !fits {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        Ok(())
+        match some {
+            true => Ok(()),
+            false => Err(failed("the tokenizer has no token that could come next")),
+        }
     }
 
     /// The reply goes on with `id`.

@@ -3,6 +3,9 @@
 mod layer;
 mod rows;
 mod store;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 pub(super) use layer::LayerCache;
 pub use store::{KvSequence, KvStore};
