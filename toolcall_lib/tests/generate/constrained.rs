@@ -323,6 +323,14 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     )
     .unwrap_err();
     assert!(none.to_string().contains("no tool is offered"));
+    let twice = [tools(), tools()].concat();
+    let twice = generate(&model, &[Message::user("hi")], &twice, &GenerateConfig::default()).unwrap_err();
+    assert!(
+        twice
+            .to_string()
+            .starts_with("tools: two are called `play_music`"),
+        "{twice}"
+    );
 }
 
 /// Makes `token` likely, or very unlikely, in many places: its row of the output projection is longer than the others.

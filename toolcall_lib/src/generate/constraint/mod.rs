@@ -72,6 +72,7 @@ impl Constraints {
             answer,
             parallel: config.parallel_tool_calls && !one,
         };
+        refuse_doubled(&form.tools)?;
         if let Some((_, constraint)) = self.recent.iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
@@ -161,6 +162,21 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
         Some(unsupported(tool, problem))
     };
     grammar.tools.iter().find_map(alone).unwrap_or(problem)
+}
+
+fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
+    let mut names: Vec<&str> = tools.iter().map(ToolSchema::name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let problem = format!(
+                "two are called `{}`, and a call could mean either; rename one",
+                pair[0]
+            );
+            Err(Error::invalid("tools", problem))
+        }
+    }
 }
 
 fn failed(problem: impl std::fmt::Display) -> Error {
