@@ -175,6 +175,7 @@ fn type_names(schema: &Value) -> Vec<&str> {
 fn has_type(schema: &Value, value: &Value) -> bool {
     let names = type_names(schema);
     names.is_empty()
+        || (value.is_null() && schema["nullable"] == true)
         || names.iter().any(|name| match *name {
             "number" => value.is_number(),
             "integer" | "string" | "boolean" | "array" | "object" | "null" => type_of(value) == *name,
@@ -294,6 +295,8 @@ mod tests {
             problems(json!({"type": "string"}), json!(null)),
             "x: expected string, got null"
         );
+        let branch = json!({"anyOf": [{"type": "string", "nullable": true}, {"type": "integer"}]});
+        assert_eq!(problems(branch, json!(null)), "", "nullable in one of several");
         let nullable = json!({"type": "string", "nullable": true});
         assert_eq!(
             problems(nullable, json!(1)),
