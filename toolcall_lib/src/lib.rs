@@ -14,7 +14,7 @@
 //! | 8 | [`optimizer`] | gradients → new weights |
 //! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 10 | [`train`](mod@train) | the loop over 5–9 |
-//! | 11 | [`generate`](mod@generate) | prompt → tokens |
+//! | 11 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
 //! | 12 | [`reply`] | text → tool calls or content |
 //! | 13 | [`evaluate`] | calls against truth → scores |
 //! | 14 | [`show`] | what a notebook displays |

@@ -5,14 +5,10 @@
 //! reply text: half of what a model asked for is not what it asked for.
 
 use crate::conversation::{Message, Role};
+use crate::template::tags::{CALL, CALL_END, THINK, THINK_END};
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
 use std::fmt;
-
-const THINK: &str = "<think>";
-const THINK_END: &str = "</think>";
-const CALL: &str = "<tool_call>";
-const CALL_END: &str = "</tool_call>";
 
 /// Tokens that end a turn in the model families we load, as they look when they are decoded into the text.
 const END_OF_TURN: [&str; 6] = [

@@ -274,7 +274,7 @@ fn no_rows_give_rates_that_are_numbers() {
 
 #[test]
 fn when_answers_end_the_rows_that_are_done_are_scored() {
-    let rows = vec![row("Five minutes.", &[TIMER]); 70];
+    let rows = vec![row("Five minutes.", &[TIMER]); 140];
     let (mut asked, mut seen) = (0, 0);
     let answer = |prompts: &[Prompt<'_>]| {
         asked += 1;
@@ -285,7 +285,10 @@ fn when_answers_end_the_rows_that_are_done_are_scored() {
         assert_eq!(so_far.rows, seen);
     })
     .unwrap();
-    assert_eq!((evaluation.rows, evaluation.exact, seen), (64, score(64, 64), 64));
+    assert_eq!(
+        (evaluation.rows, evaluation.exact, seen),
+        (128, score(128, 128), 128)
+    );
 }
 
 #[test]

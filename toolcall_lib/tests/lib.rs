@@ -6,6 +6,7 @@
 mod common;
 mod data;
 mod evaluate;
+mod generate;
 mod hub;
 mod loading;
 mod lora;

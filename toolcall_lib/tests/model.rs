@@ -2,7 +2,7 @@
 
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
-use toolcall_lib::model::{Decoder, KvCache, KvTree, Recompute, Workspace};
+use toolcall_lib::model::{Decoder, KvSequence, KvStore, Recompute, Workspace};
 use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
 use toolcall_lib::tokens::Sequence;
@@ -218,10 +218,13 @@ fn greedy_tokens_match_pytorch_with_and_without_cache() {
         let golden = Golden::model(name);
         let decoder = golden.decoder();
         for (prompt, tokens) in golden.generations() {
-            let (mut cache, mut workspace) = (KvCache::default(), Workspace::default());
-            let (mut cached, mut new) = (Vec::new(), prompt.clone());
+            let (mut cache, mut workspace) = (KvStore::new(&decoder.config, 1 << 20), Workspace::default());
+            let sequence = cache.begin(&prompt);
+            let (mut cached, mut new) = (Vec::new(), Vec::new());
             for _ in 0..tokens.len() {
-                let logits = decoder.next_logits(&new, &mut cache, &mut workspace).unwrap();
+                let logits = decoder
+                    .next_logits(&[(&sequence, &new)], &mut cache, &mut workspace)
+                    .unwrap();
                 let whole = decoder.logits(&[&prompt[..], &cached[..]].concat()).unwrap();
                 assert_close(
                     "cached logits",
@@ -258,38 +261,58 @@ fn ids_outside_the_vocabulary_and_too_long_sequences_are_refused() {
     );
 }
 
-/// Sequences that share prompts, one of which ends where another goes on, grow by more than a page; some end early.
+/// Sequences that share prompts, one of which ends where another goes on, grow by more than a page and by several tokens at
+/// once; some end early, others come later and find what was computed; and there is less room than all of them take.
 #[test]
 fn sequences_that_grow_together_are_as_each_alone() {
     for name in MODELS {
         let decoder = Golden::model(name).decoder();
-        let prompts: [&[u32]; 4] = [&[1, 2, 3, 4, 5], &[1, 2, 3], &[9, 8], &[1, 2, 3, 7]];
+        let prompts: [&[u32]; 6] = [
+            &[1, 2, 3, 4, 5],
+            &[1, 2, 3],
+            &[9, 8],
+            &[1, 2, 3, 7],
+            &[1, 2, 3, 4, 5],
+            &[1, 2, 3, 4, 5, 0, 7, 10],
+        ];
+        let row = 2
+            * 4
+            * decoder.config.num_hidden_layers
+            * decoder.config.num_key_value_heads
+            * decoder.config.head_dim;
+        let (mut cache, mut workspace) = (KvStore::new(&decoder.config, 300 * row), Workspace::default());
         let mut texts: Vec<Vec<u32>> = prompts.map(<[u32]>::to_vec).to_vec();
-        let sequence = |ids: &Vec<u32>| Sequence {
-            ids: ids.clone(),
-            trained: vec![false; ids.len()],
-        };
-        let sequences: Vec<Sequence> = texts.iter().map(sequence).collect();
-        let tree = pack(&sequences);
-        let (mut cache, mut workspace) = (KvTree::new(&tree), Workspace::default());
-        let mut logits = decoder.prompt_logits(&tree, &mut cache, &mut workspace).unwrap();
-        let mut speaking: Vec<usize> = (0..4).collect();
-        for step in 0..70 {
-            for (&i, logits) in speaking
-                .iter()
+        let mut speaking: Vec<(usize, KvSequence, Vec<u32>)> = Vec::new();
+        for step in 0..90 {
+            for (i, text) in texts.iter().enumerate() {
+                if step == i / 4 * 30 {
+                    let found = cache.stored(text);
+                    assert!(step == 0 || found == text.len() - 1, "{found}");
+                    speaking.push((i, cache.begin(text), Vec::new()));
+                }
+            }
+            let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|(_, s, new)| (s, &new[..])).collect();
+            let logits = decoder.next_logits(&new, &mut cache, &mut workspace).unwrap();
+            for ((i, _, new), logits) in speaking
+                .iter_mut()
                 .zip(logits.chunks_exact(decoder.config.vocab_size))
             {
-                let whole = decoder.logits(&texts[i]).unwrap();
+                let whole = decoder.logits(&texts[*i]).unwrap();
                 assert_close("logits", logits, &whole[whole.len() - logits.len()..], 1e-5);
+                *new = (0..1 + step as u32 % 3)
+                    .map(|k| (step as u32 * 7 + k * 3 + *i as u32 * 5) % 64)
+                    .collect();
+                texts[*i].extend(&*new);
             }
-            speaking.retain(|&i| i != 2 || step < 10);
-            let next: Vec<u32> = speaking.iter().map(|i| (step * 7 + *i as u32 * 5) % 64).collect();
-            for (&i, &id) in speaking.iter().zip(&next) {
-                texts[i].push(id);
+            for (_, over, _) in
+                speaking.extract_if(.., |(i, ..)| *i == 2 && step == 10 || *i < 2 && step == 60)
+            {
+                cache.end(over);
             }
-            logits = decoder
-                .next_logits_of(&speaking, &next, &mut cache, &mut workspace)
-                .unwrap();
         }
+        assert!(
+            cache.tokens_in_use() > 300,
+            "the room is too large to test anything"
+        );
     }
 }

@@ -239,6 +239,7 @@ fn what_a_model_wrote_is_shown_as_it_is() {
     let generation = Generation {
         ids: vec![1, 2, 3],
         text: HOSTILE.into(),
+        logprobs: vec![-0.5; 3],
         finished: false,
     };
     assert_eq!(

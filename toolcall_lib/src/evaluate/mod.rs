@@ -13,17 +13,21 @@ pub use scores::{Evaluation, Mistake, MistakeKind, Score};
 
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, Prompt, generate_many};
+use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, Prompt, generate_many_cached};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
 use crate::tool::ToolCall;
 
+/// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
+const ROWS: usize = 2 * AT_ONCE;
+
 /// How a model is evaluated.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct EvaluateConfig {
-    /// How replies are generated: greedily, unless told otherwise.
+    /// How replies are generated. Unless told otherwise greedily, and not `constrained`: the scores say what the model does by
+    /// itself.
     pub generate: GenerateConfig,
     /// Go through every assistant turn of a row. Without it only the first is asked, in about half of the
     /// time, and `conversation_flow` is not counted.
@@ -33,7 +37,10 @@ pub struct EvaluateConfig {
 impl Default for EvaluateConfig {
     fn default() -> Self {
         Self {
-            generate: GenerateConfig::default(),
+            generate: GenerateConfig {
+                constrained: false,
+                ..GenerateConfig::default()
+            },
             whole_dialogue: true,
         }
     }
@@ -59,8 +66,9 @@ pub fn evaluate_with(
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     let _run = interrupt::Run::start()?;
+    let mut cache = PrefixCache::default();
     let answer = |prompts: &[Prompt<'_>]| {
-        let replies = generate_many(model, prompts, &config.generate)?;
+        let replies = generate_many_cached(model, prompts, &config.generate, &mut cache)?;
         Ok((!interrupt::requested()).then(|| replies.into_iter().map(|reply| reply.text).collect()))
     };
     evaluate_answers(rows, config.whole_dialogue, answer, on_row)
@@ -79,7 +87,7 @@ pub fn evaluate_answers(
 ) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
     let mut scores = Evaluation::default();
-    for rows in rows.chunks(AT_ONCE) {
+    for rows in rows.chunks(ROWS) {
         let Some(replies) = follow(rows, whole_dialogue, &mut answer)? else {
             break;
         };

@@ -1,88 +1,141 @@
 //! Replies to many prompts at once: a pass over the weights serves all of them.
 
-use super::{GenerateConfig, Generation, Writer};
-use crate::batch::TreeBatch;
+use super::constraint::Constraint;
+use super::writer::Writer;
+use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::interrupt;
-use crate::model::{KvTree, Model, Workspace};
-use crate::tokens::Sequence;
+use crate::model::{KvSequence, KvStore, Model};
 use crate::tool::ToolSchema;
 
-/// Prompts that are answered together; bounds the memory of their keys and values.
+/// Replies that are written at once.
 pub(crate) const AT_ONCE: usize = 32;
+
+/// Tokens of prompts that are read in one pass, unless a single prompt has more; bounds the memory of a pass.
+const READ_AT_ONCE: usize = 4096;
 
 /// A conversation so far, and the tools that are offered.
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 
 /// The model's next turn in each of these conversations, as [`generate`](super::generate) writes it. What prompts share, such as
-/// system text and tools, is computed once; tokens come for all conversations at once, which is several times faster than one
-/// conversation after the other. Ctrl-C ends all replies where they are.
+/// system text and tools, is computed once; tokens come for up to 32 conversations at once, which is several times faster than
+/// one after the other, and when one is over the next begins. No reply depends on the others: number `i` is the one that
+/// [`generate`](super::generate) writes with `seed + i`. Ctrl-C ends all replies where they are.
 ///
 /// # Errors
-/// Settings without a meaning, and whatever a template or the tokenizer refuses.
+/// Settings without a meaning, tools that calls cannot be held to, and whatever a template or the tokenizer refuses; before
+/// anything is written.
 pub fn generate_many(
     model: &Model,
     prompts: &[Prompt<'_>],
     config: &GenerateConfig,
 ) -> Result<Vec<Generation>> {
-    let _run = interrupt::Run::start()?;
-    let mut workspace = Workspace::default();
-    let mut generations = Vec::with_capacity(prompts.len());
-    for prompts in prompts.chunks(AT_ONCE) {
-        generations.extend(generate_tree(model, prompts, config, &mut workspace)?);
-    }
-    Ok(generations)
+    generate_many_cached(model, prompts, config, &mut PrefixCache::default())
 }
 
-fn generate_tree(
+/// [`generate_many`] with a cache that is shared over calls.
+///
+/// # Errors
+/// Those of [`generate_many`].
+pub fn generate_many_cached(
     model: &Model,
     prompts: &[Prompt<'_>],
     config: &GenerateConfig,
-    workspace: &mut Workspace,
+    cache: &mut PrefixCache,
 ) -> Result<Vec<Generation>> {
-    if interrupt::requested() {
-        return Ok(vec![Generation::default(); prompts.len()]);
+    let mut texts = Vec::with_capacity(prompts.len());
+    for (messages, tools) in prompts {
+        let prompt = model.template.render_prompt(messages, tools)?;
+        let constraint = cache.constraints.get(model, &prompt, tools, config)?;
+        texts.push((prompt, constraint));
     }
-    let prompt = |(messages, tools): &Prompt<'_>| {
-        let ids = model
-            .tokenizer
-            .encode(&model.template.render_prompt(messages, tools)?)?;
-        Ok(Sequence {
-            trained: vec![false; ids.len()],
-            ids,
-        })
-    };
-    let sequences: Vec<Sequence> = prompts.iter().map(prompt).collect::<Result<_>>()?;
-    let writer = |sequence: &Sequence| Writer::new(model, &sequence.ids, config);
-    let mut writers: Vec<Writer<'_>> = sequences.iter().map(writer).collect::<Result<_>>()?;
+    write(model, texts, config, cache, |_| true)
+}
 
-    let tree = TreeBatch::pack(&sequences.iter().collect::<Vec<_>>());
-    let mut cache = KvTree::new(&tree);
-    let mut speaking: Vec<usize> = (0..prompts.len()).collect();
-    let mut logits = model.decoder.prompt_logits(&tree, &mut cache, workspace)?;
-    while !speaking.is_empty() {
-        let mut next = (Vec::new(), Vec::new());
-        for (&sequence, logits) in speaking
-            .iter()
-            .zip(logits.chunks_exact(model.decoder.config.vocab_size))
-        {
-            let writer = &mut writers[sequence];
-            if let Some((id, _)) = writer.next(logits.to_vec())?
-                && !writer.is_full()
-            {
-                next.0.push(sequence);
-                next.1.push(id);
-            }
-        }
-        if next.0.is_empty() || interrupt::requested() {
+/// Continues each of these texts; `on_text` is handed each piece as it comes (of all of them, so it is of use for one) and
+/// returns false to stop.
+pub(super) fn write(
+    model: &Model,
+    prompts: Vec<(String, Option<Constraint>)>,
+    config: &GenerateConfig,
+    cache: &mut PrefixCache,
+    mut on_text: impl FnMut(&str) -> bool,
+) -> Result<Vec<Generation>> {
+    let _run = interrupt::Run::start()?;
+    let mut replies = Vec::with_capacity(prompts.len());
+    for (index, (prompt, constraint)) in prompts.into_iter().enumerate() {
+        let ids = model.tokenizer.encode(&prompt)?;
+        replies.push(Writer::new(model, ids, config, constraint, index)?);
+    }
+    let mut store = cache.take_store(model);
+    let mut speaking: Vec<Speaker> = Vec::new();
+    let mut waiting = 0;
+    let mut stopped = false;
+    while !stopped && !interrupt::requested() {
+        admit(&replies, &mut waiting, &mut speaking, &mut store);
+        if speaking.is_empty() {
             break;
         }
-        logits = model
+        let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
+        let logits = model
             .decoder
-            .next_logits_of(&next.0, &next.1, &mut cache, workspace)?;
-        speaking = next.0;
+            .next_logits(&new, &mut store, &mut cache.workspace)?;
+        let vocabulary = model.decoder.config.vocab_size;
+        for (speaker, logits) in speaking.iter_mut().zip(logits.chunks_exact(vocabulary)) {
+            let reply = &mut replies[speaker.reply];
+            speaker.new = reply.next(logits.to_vec())?;
+            let text = reply.new_text();
+            stopped |= !text.is_empty() && !on_text(text);
+        }
+        for over in speaking.extract_if(.., |speaker| replies[speaker.reply].is_over()) {
+            store.end(over.sequence);
+        }
     }
-    let finish = |writer: Writer<'_>| Ok(writer.finish()?.0);
-    writers.into_iter().map(finish).collect()
+    speaking
+        .into_iter()
+        .for_each(|speaker| store.end(speaker.sequence));
+    cache.store = Some(store);
+    let finish = |reply: Writer<'_>| {
+        let (generation, rest) = reply.finish()?;
+        if !rest.is_empty() {
+            on_text(&rest);
+        }
+        Ok(generation)
+    };
+    replies.into_iter().map(finish).collect()
+}
+
+/// A reply that is being written.
+struct Speaker {
+    reply: usize,
+    sequence: KvSequence,
+    /// Its tokens that the model has not seen.
+    new: Vec<u32>,
+}
+
+/// Lets those speak whose turn it is, as long as there is room for all that they may say.
+fn admit(replies: &[Writer<'_>], waiting: &mut usize, speaking: &mut Vec<Speaker>, store: &mut KvStore) {
+    let mut read = 0;
+    while let Some(reply) = replies.get(*waiting).filter(|_| speaking.len() < AT_ONCE) {
+        if !reply.is_over() {
+            let new = reply.seen().len() - store.stored(reply.seen());
+            let room: usize = speaking
+                .iter()
+                .map(|speaker| replies[speaker.reply].room_left())
+                .sum();
+            let needed = store.tokens_in_use() + room + new + reply.room_left();
+            let fits = needed <= store.most_tokens() && read + new <= READ_AT_ONCE;
+            if !speaking.is_empty() && !fits {
+                return;
+            }
+            read += new;
+            speaking.push(Speaker {
+                reply: *waiting,
+                sequence: store.begin(reply.seen()),
+                new: Vec::new(),
+            });
+        }
+        *waiting += 1;
+    }
 }

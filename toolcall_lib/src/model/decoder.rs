@@ -1,7 +1,7 @@
 //! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV cache.
 
 use super::block::{Block, BlockRanges, BlockShape, Rows};
-use super::cache::{KvCache, KvTree, LayerCache};
+use super::cache::{KvSequence, KvStore, LayerCache};
 use super::lora::{Adapter, BlockAdapter, Pass};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
@@ -232,73 +232,44 @@ impl Decoder {
         }
     }
 
-    /// Logits after the last of `ids`, which follow the tokens of `cache` and are added to it. Length: the vocabulary.
-    pub fn next_logits(
-        &self,
-        ids: &[u32],
-        cache: &mut KvCache,
-        workspace: &mut Workspace,
-    ) -> Result<Vec<f32>> {
-        self.logits_of_sequence(ids, cache, workspace, ids.len().saturating_sub(1))
-    }
-
     /// Logits of every row of a sequence, `[ids, vocabulary]`.
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        self.logits_of_sequence(ids, &mut KvCache::default(), &mut Workspace::default(), 0)
-    }
-
-    fn logits_of_sequence(
-        &self,
-        ids: &[u32],
-        cache: &mut KvCache,
-        workspace: &mut Workspace,
-        first_wanted: usize,
-    ) -> Result<Vec<f32>> {
-        let (past, n) = (cache.ids().len(), ids.len());
-        self.check(ids, past + n)?;
-        cache.extend(ids, self.config.num_hidden_layers);
-        let (positions, keys): (Vec<u32>, Vec<usize>) = (past..past + n).map(|p| (p as u32, p)).unzip();
-        let rows = Rows {
-            positions: &positions,
-            tiles: &tiles_after(past, n),
-        };
-        let wanted: Vec<usize> = (first_wanted..n).collect();
-        Ok(self.cached_logits(ids, rows, &keys, &wanted, &mut cache.layers, workspace))
-    }
-
-    /// Computes the prompts of `tree` into a `cache` that was made for it. Returns the logits after each, `[prompts, vocabulary]`.
-    pub fn prompt_logits(
-        &self,
-        tree: &TreeBatch,
-        cache: &mut KvTree,
-        workspace: &mut Workspace,
-    ) -> Result<Vec<f32>> {
-        self.check_tree(tree)?;
-        cache.layers = vec![LayerCache::default(); self.config.num_hidden_layers];
-        let rows = Rows {
-            positions: &tree.positions,
-            tiles: &tiles(&tree.segments),
-        };
-        let keys: Vec<usize> = (0..tree.ids.len()).collect();
-        Ok(self.cached_logits(&tree.ids, rows, &keys, &tree.ends, &mut cache.layers, workspace))
-    }
-
-    /// Adds a token to some of the sequences of `cache`. Returns the logits after each, `[ids, vocabulary]`.
-    pub fn next_logits_of(
-        &self,
-        sequences: &[usize],
-        ids: &[u32],
-        cache: &mut KvTree,
-        workspace: &mut Workspace,
-    ) -> Result<Vec<f32>> {
-        let (positions, keys, tiles) = cache.grow(sequences);
-        self.check(ids, positions.iter().max().map_or(0, |&p| p as usize + 1))?;
-        let rows = Rows {
+        self.check(ids, ids.len())?;
+        let (positions, rows): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
+        let mut cache = vec![LayerCache::default(); self.config.num_hidden_layers];
+        let tiles = tiles_after(0, ids.len());
+        let at = Rows {
             positions: &positions,
             tiles: &tiles,
         };
-        let wanted: Vec<usize> = (0..ids.len()).collect();
-        Ok(self.cached_logits(ids, rows, &keys, &wanted, &mut cache.layers, workspace))
+        Ok(self.cached_logits(ids, at, &rows, &rows, &mut cache, &mut Workspace::default()))
+    }
+
+    /// Adds tokens to sequences of `cache`; those that have just begun may have none. Returns the logits after the last token
+    /// of each, `[sequences, vocabulary]`. What sequences share is computed once, and whatever is new in one pass.
+    pub fn next_logits(
+        &self,
+        new: &[(&KvSequence, &[u32])],
+        cache: &mut KvStore,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
+        let pass = cache.pass(new);
+        self.check(
+            &pass.ids,
+            pass.positions.iter().max().map_or(0, |&p| p as usize + 1),
+        )?;
+        let rows = Rows {
+            positions: &pass.positions,
+            tiles: &pass.tiles,
+        };
+        Ok(self.cached_logits(
+            &pass.ids,
+            rows,
+            &pass.keys,
+            &pass.last,
+            &mut cache.layers,
+            workspace,
+        ))
     }
 
     /// Logits of the `wanted` rows of a pass whose keys go to the rows `keys` of the cache.

@@ -7,7 +7,7 @@ pub mod lora;
 mod projection;
 mod workspace;
 
-pub use cache::{KvCache, KvTree};
+pub use cache::{KvSequence, KvStore};
 pub use decoder::Decoder;
 pub use lora::{LoraConfig, TargetModule};
 pub use workspace::{Recompute, Workspace};

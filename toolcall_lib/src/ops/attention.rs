@@ -15,7 +15,7 @@ use std::iter::once;
 use std::ops::Range;
 
 /// Query rows that share one matrix of scores.
-const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 
 /// Query rows and the key rows they see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
 }
 
 /// Merges ranges that touch and drops empty ones.
-fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+pub(crate) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges.into_iter().filter(|r| !r.is_empty()) {
         match joined.last_mut() {

@@ -1,8 +1,11 @@
 //! Conversation and tools to the exact text, by the model's own Jinja chat template.
 
+mod calls;
 mod environment;
 mod json;
 mod support;
+
+pub(crate) use calls::{CallSyntax, tags};
 
 use crate::conversation::Message;
 use crate::error::Result;

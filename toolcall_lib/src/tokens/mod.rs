@@ -4,8 +4,10 @@ mod dataset;
 mod sequences;
 mod stream;
 mod tokenizer;
+mod vocabulary;
 
 pub use dataset::{Overlong, TokenReport, TokenizeConfig, Tokenized, tokenize};
 pub use sequences::{LossMode, Sequence, sequences};
 pub use stream::TextStream;
 pub use tokenizer::Tokenizer;
+pub(crate) use vocabulary::Grammars;

@@ -1,10 +1,11 @@
 //! A model's tokenizer with what stands beside it in a model folder.
 
 use super::stream::TextStream;
+use super::vocabulary::Grammars;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A model's tokenizer with the special tokens that generation and training need.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct Tokenizer {
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
+    grammars: Arc<OnceLock<std::result::Result<Grammars, String>>>,
 }
 
 impl Tokenizer {
@@ -30,7 +32,18 @@ impl Tokenizer {
             inner: Arc::new(inner),
             eos_token_ids,
             config,
+            grammars: Arc::default(),
         }
+    }
+
+    /// Grammars over the tokens; made when first asked for.
+    pub(crate) fn grammars(&self) -> Result<&Grammars> {
+        let grammars = self
+            .grammars
+            .get_or_init(|| Grammars::new(self).map_err(|error| error.to_string()));
+        grammars
+            .as_ref()
+            .map_err(|problem| Error::library("constrained decoding")(problem.as_str()))
     }
 
     /// The same with the content of `tokenizer_config.json`. A chat template in it is left out, because a

@@ -15,6 +15,13 @@ pub(super) fn arguments(parameters: &Value, arguments: &Map<String, Value>) -> P
     problems
 }
 
+/// Whether an argument `value` fits `schema`.
+pub(crate) fn fits(schema: &Value, value: &Value) -> bool {
+    let mut problems = Vec::new();
+    check_value(schema, value, "argument", &mut problems);
+    problems.is_empty()
+}
+
 /// How a message names a value: its type and its JSON, shortened.
 pub(super) fn found(value: &Value) -> String {
     const LONGEST: usize = 60;
@@ -168,6 +175,7 @@ fn type_names(schema: &Value) -> Vec<&str> {
 fn has_type(schema: &Value, value: &Value) -> bool {
     let names = type_names(schema);
     names.is_empty()
+        || (value.is_null() && schema["nullable"] == true)
         || names.iter().any(|name| match *name {
             "number" => value.is_number(),
             "integer" | "string" | "boolean" | "array" | "object" | "null" => type_of(value) == *name,
@@ -287,6 +295,8 @@ mod tests {
             problems(json!({"type": "string"}), json!(null)),
             "x: expected string, got null"
         );
+        let branch = json!({"anyOf": [{"type": "string", "nullable": true}, {"type": "integer"}]});
+        assert_eq!(problems(branch, json!(null)), "", "nullable in one of several");
         let nullable = json!({"type": "string", "nullable": true});
         assert_eq!(
             problems(nullable, json!(1)),

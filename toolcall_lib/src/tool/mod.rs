@@ -47,4 +47,5 @@ mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
+pub(crate) use check::fits;
 pub use schema::ToolSchema;

@@ -5,11 +5,11 @@ use crate::common::golden::{Golden, assert_close};
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
 use toolcall_lib::generate::generate_many;
-use toolcall_lib::model::{Decoder, KvCache, Recompute, Workspace};
+use toolcall_lib::model::{Decoder, KvStore, Recompute, Workspace};
 use toolcall_lib::optimizer::norm;
 use toolcall_lib::train::{TrainConfig, train};
 use toolcall_lib::weights::Weights;
-use toolcall_lib::{Dtype, GenerateConfig, LoraConfig, generate, load, load_as, save};
+use toolcall_lib::{Dtype, GenerateConfig, LoraConfig, Model, generate, load, load_as, save};
 
 /// The same decoder with its weights as f32.
 fn unpacked(decoder: &Decoder) -> Decoder {
@@ -99,23 +99,24 @@ fn a_packed_model_is_trained_with_lora_and_only_with_it() {
         max_new_tokens: 6,
         ..GenerateConfig::default()
     };
-    let reply = generate(&model, messages, tools, &short).unwrap();
+    let ask = |model: &Model| generate(model, messages, tools, &short).unwrap().ids;
+    let reply = ask(&model);
     assert_eq!(
-        generate_many(&model, &[(messages, tools)], &short).unwrap(),
-        std::slice::from_ref(&reply)
+        generate_many(&model, &[(messages, tools)], &short).unwrap()[0].ids,
+        reply
     );
     let out = folder.path().join("adapter");
     save(&model, &out).unwrap();
     let again = load_as(out.to_str().unwrap(), Dtype::Q8_0).unwrap();
-    assert_eq!(generate(&again, messages, tools, &short).unwrap(), reply);
+    assert_eq!(ask(&again), reply);
 
     // merged it is a model like any other
     model.merge();
     assert!(matches!(model.decoder.weights, Weights::Full(_)));
-    assert_eq!(generate(&model, messages, tools, &short).unwrap(), reply);
+    assert_eq!(ask(&model), reply);
     save(&model, folder.path().join("merged")).unwrap();
     let merged = load(folder.path().join("merged").to_str().unwrap()).unwrap();
-    assert_eq!(generate(&merged, messages, tools, &short).unwrap(), reply);
+    assert_eq!(ask(&merged), reply);
 }
 
 /// The embedding is larger than what is unpacked at a time, and its last tile is not full.
@@ -146,8 +147,10 @@ fn a_large_vocabulary_is_unpacked_in_tiles() {
         1e-6,
     );
     let next = |decoder: &Decoder| {
+        let mut cache = KvStore::new(&decoder.config, 1 << 20);
+        let sequence = cache.begin(&ids);
         decoder
-            .next_logits(&ids, &mut KvCache::default(), &mut Workspace::default())
+            .next_logits(&[(&sequence, &[])], &mut cache, &mut Workspace::default())
             .unwrap()
     };
     assert_close("next", &next(&decoder), &next(&dense), 1e-6);

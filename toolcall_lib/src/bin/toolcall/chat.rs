@@ -3,7 +3,7 @@
 use super::ModelArgument;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use toolcall_lib::generate::{GenerateConfig, PrefixCache, generate_cached};
+use toolcall_lib::generate::{GenerateConfig, PrefixCache, ToolChoice, generate_cached};
 use toolcall_lib::{Error, Message, Model, Result, Tool, ToolSchema, reply, tool};
 
 /// Rounds of calls and answers before a turn is given up.
@@ -19,15 +19,61 @@ pub struct Arguments {
     /// Keep talking in one conversation; an empty line or Ctrl-D ends it
     #[arg(long)]
     interactive: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How replies are generated. What is not given is as the model's generation_config.json has it, and else greedy
+#[derive(clap::Args)]
+struct Settings {
     /// Longest reply, in tokens
-    #[arg(long, default_value_t = 256)]
-    max_new_tokens: usize,
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
     /// 0 takes the most likely token, 1 samples from the model
-    #[arg(long, default_value_t = 0.0)]
-    temperature: f64,
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Sample from so many of the most likely tokens
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Sample from the most likely tokens whose probabilities sum to this
+    #[arg(long)]
+    top_p: Option<f64>,
+    /// Sample from the tokens that are at least so many times as likely as the most likely one
+    #[arg(long)]
+    min_p: Option<f64>,
+    /// Above 1, tokens that were there already become less likely
+    #[arg(long)]
+    repetition_penalty: Option<f64>,
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Whether the answer to a message calls tools: auto, required, none, or the name of a tool
+    #[arg(long, default_value_t)]
+    tool_choice: ToolChoice,
+    /// One call in a reply at most
+    #[arg(long)]
+    single_call: bool,
+    /// Do not hold calls to the tools: see what the model writes by itself
+    #[arg(long)]
+    unconstrained: bool,
+}
+
+impl Settings {
+    fn of(&self, model: &Model) -> Result<GenerateConfig> {
+        let own = GenerateConfig::of(model)?;
+        Ok(GenerateConfig {
+            max_new_tokens: self.max_new_tokens.unwrap_or(own.max_new_tokens),
+            temperature: self.temperature.unwrap_or(own.temperature),
+            top_k: self.top_k.or(own.top_k),
+            top_p: self.top_p.or(own.top_p),
+            min_p: self.min_p.or(own.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(own.repetition_penalty),
+            seed: self.seed,
+            tool_choice: self.tool_choice.clone(),
+            parallel_tool_calls: !self.single_call,
+            constrained: !self.unconstrained,
+        })
+    }
 }
 
 /// Start a timer for the given number of seconds.
@@ -85,17 +131,12 @@ struct Chat {
 impl Chat {
     fn new(arguments: &Arguments) -> Result<Self> {
         let tools = vec![create_reminder_tool(), start_timer_tool()];
-        let config = GenerateConfig {
-            max_new_tokens: arguments.max_new_tokens,
-            temperature: arguments.temperature,
-            seed: arguments.seed,
-            ..GenerateConfig::default()
-        };
+        let model = arguments.model.load()?;
         Ok(Self {
-            model: arguments.model.load()?,
+            config: arguments.settings.of(&model)?,
+            model,
             schemas: tools.iter().map(|tool| tool.schema.clone()).collect(),
             tools,
-            config,
             cache: PrefixCache::default(),
             messages: Vec::new(),
         })
@@ -123,12 +164,11 @@ impl Chat {
     /// One message of the user, and everything that follows until the model answers without a call.
     fn turn(&mut self, said: &str) -> Result<()> {
         self.messages.push(Message::user(said));
+        let mut config = self.config.clone();
         for _ in 0..MOST_ROUNDS {
             let (messages, cache) = (&self.messages, &mut self.cache);
-            let generation =
-                generate_cached(&self.model, messages, &self.schemas, &self.config, cache, |_| {
-                    true
-                })?;
+            let generation = generate_cached(&self.model, messages, &self.schemas, &config, cache, |_| true)?;
+            config.tool_choice = ToolChoice::Auto; // the choice was about the answer to the message
             let reply = reply::parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
+use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::{Error, GenerateConfig, Result};
 
 #[derive(clap::Args)]
@@ -17,6 +18,12 @@ pub struct Arguments {
     /// Longest reply, in tokens; a model that does not stop by itself is cut off here
     #[arg(long, default_value_t = GenerateConfig::default().max_new_tokens)]
     max_new_tokens: usize,
+    /// Hold every call to the tools that are offered: what the model would reach if it could not make an invalid one
+    #[arg(long)]
+    constrained: bool,
+    /// Whether the first and every other turn calls tools: auto, required, none, or the name of a tool. All but auto are held to
+    #[arg(long, default_value_t)]
+    tool_choice: ToolChoice,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -29,6 +36,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = EvaluateConfig {
         generate: GenerateConfig {
             max_new_tokens: arguments.max_new_tokens,
+            constrained: arguments.constrained,
+            tool_choice: arguments.tool_choice.clone(),
             ..GenerateConfig::default()
         },
         ..EvaluateConfig::default()

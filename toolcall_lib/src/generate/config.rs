@@ -1,0 +1,222 @@
+//! How a reply is generated.
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::tool::ToolSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::str::FromStr;
+
+/// How tokens are chosen. Names and meaning are those of transformers' `GenerationConfig` and, where tools are concerned, those
+/// of OpenAI's API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerateConfig {
+    /// Longest reply, in tokens. A call that it cuts is no call: the [`Generation`](super::Generation) is not `finished`.
+    pub max_new_tokens: usize,
+    /// Divides the logits; 0 is greedy: always the most likely token.
+    pub temperature: f64,
+    /// Keep the `k` most likely tokens.
+    pub top_k: Option<usize>,
+    /// Keep the most likely tokens whose probabilities sum to `p`.
+    pub top_p: Option<f64>,
+    /// Keep the tokens that are at least `p` times as likely as the most likely one.
+    pub min_p: Option<f64>,
+    /// Divides the positive logits of tokens that the prompt or the reply has already, and multiplies the negative ones; 1
+    /// changes nothing.
+    pub repetition_penalty: f64,
+    /// Seed of the sampling.
+    pub seed: u64,
+    /// Whether tools are called: up to the model, always, never, or a certain one.
+    pub tool_choice: ToolChoice,
+    /// Whether a reply that is held to the tools may have more than one call.
+    pub parallel_tool_calls: bool,
+    /// Hold every call to the tools that are offered: its name is one of theirs, its arguments fit the schema. It takes away
+    /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
+    /// `auto` is held to in any case. What the model says without tools is free.
+    pub constrained: bool,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            repetition_penalty: 1.0,
+            seed: 42,
+            tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: true,
+            constrained: true,
+        }
+    }
+}
+
+impl GenerateConfig {
+    /// The settings that a model comes with: its `generation_config.json`, as transformers reads it. Without one, or where it
+    /// does not ask for sampling, greedy.
+    ///
+    /// # Errors
+    /// A setting without a meaning.
+    pub fn of(model: &Model) -> Result<Self> {
+        Self::read(&model.generation_config)
+    }
+
+    /// The content of a `generation_config.json`, with transformers' defaults for what it leaves open.
+    pub(super) fn read(file: &Map<String, Value>) -> Result<Self> {
+        let number = |name: &str, unset: f64| file.get(name).and_then(Value::as_f64).unwrap_or(unset);
+        let mut config = Self {
+            repetition_penalty: number("repetition_penalty", 1.0),
+            ..Self::default()
+        };
+        if let Some(most) = file.get("max_new_tokens").and_then(Value::as_u64) {
+            config.max_new_tokens = most as usize;
+        }
+        if file.get("do_sample") == Some(&Value::Bool(true)) {
+            config.temperature = number("temperature", 1.0);
+            config.top_k = Some(number("top_k", 50.0) as usize).filter(|&k| k > 0);
+            config.top_p = Some(number("top_p", 1.0)).filter(|&p| p < 1.0);
+            config.min_p = file.get("min_p").and_then(Value::as_f64);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Makes these the settings that `model` comes with; they are saved with it.
+    pub fn store_in(&self, model: &mut Model) {
+        let sampled = self.temperature > 0.0;
+        let when_sampled = |value: Value| Some(value).filter(|_| sampled);
+        let penalty = Some(self.repetition_penalty).filter(|&penalty| penalty != 1.0);
+        let settings = [
+            ("do_sample", Some(json!(sampled))),
+            ("temperature", when_sampled(json!(self.temperature))),
+            ("top_k", when_sampled(json!(self.top_k.unwrap_or(0)))),
+            ("top_p", when_sampled(json!(self.top_p.unwrap_or(1.0)))),
+            ("min_p", self.min_p.and_then(|p| when_sampled(json!(p)))),
+            ("repetition_penalty", penalty.map(|penalty| json!(penalty))),
+            ("max_new_tokens", Some(json!(self.max_new_tokens))),
+        ];
+        for (name, value) in settings {
+            match value {
+                Some(value) => model.generation_config.insert(name.to_string(), value),
+                None => model.generation_config.shift_remove(name),
+            };
+        }
+    }
+
+    /// Refuses settings without a meaning.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
+        if self.temperature < 0.0 || self.temperature.is_nan() {
+            let meaning = "0 is greedy, 1 samples from the model";
+            return refuse(
+                "temperature",
+                format!("{} is negative; {meaning}", self.temperature),
+            );
+        }
+        if self.top_k == Some(0) {
+            return refuse("top_k", "0 keeps no token; leave it out to keep all".to_string());
+        }
+        for (name, p) in [("top_p", self.top_p), ("min_p", self.min_p)] {
+            if let Some(p) = p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+                return refuse(name, format!("{p} is not in (0, 1]"));
+            }
+        }
+        if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
+            let problem = format!("{} is not positive; 1 changes nothing", self.repetition_penalty);
+            return refuse("repetition_penalty", problem);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a model calls tools: `tool_choice` of OpenAI's API, as JSON and on the command line too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum ToolChoice {
+    /// `"auto"`: the model says something, calls one or more tools, or both.
+    #[default]
+    Auto,
+    /// `"required"`: it calls one or more tools and says nothing.
+    Required,
+    /// `"none"`: it calls none, although it sees them.
+    None,
+    /// `{"type": "function", "function": {"name": …}}`, or the name alone: it calls this tool once and says nothing.
+    Function(String),
+}
+
+impl ToolChoice {
+    /// The tools that may be called.
+    pub(super) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
+        let names = || tools.iter().map(ToolSchema::name).collect::<Vec<_>>().join(", ");
+        let refuse = |problem: String| Err(Error::invalid("tool_choice", problem));
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Required if tools.is_empty() => {
+                refuse("`required`, but no tool is offered; offer one or choose `auto`".to_string())
+            }
+            Self::Auto | Self::Required => Ok(tools.to_vec()),
+            Self::Function(name) => match tools.iter().find(|tool| tool.name() == name) {
+                Some(tool) => Ok(vec![tool.clone()]),
+                None if tools.is_empty() => refuse(format!("`{name}`, but no tool is offered")),
+                None => refuse(format!("there is no tool `{name}`; offered are {}", names())),
+            },
+        }
+    }
+}
+
+impl FromStr for ToolChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "required" => Self::Required,
+            "none" => Self::None,
+            name => Self::Function(name.to_string()),
+        })
+    }
+}
+
+impl fmt::Display for ToolChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Required => "required",
+            Self::None => "none",
+            Self::Function(name) => name,
+        })
+    }
+}
+
+impl From<ToolChoice> for Value {
+    fn from(choice: ToolChoice) -> Self {
+        match choice {
+            ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
+            word => word.to_string().into(),
+        }
+    }
+}
+
+impl TryFrom<Value> for ToolChoice {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self> {
+        let name = &value["function"]["name"];
+        match (value.as_str(), name.as_str()) {
+            (Some(word @ ("auto" | "required" | "none")), _) => Ok(word.parse().unwrap_or_default()),
+            (None, Some(name)) => Ok(Self::Function(name.to_string())),
+            _ => {
+                let expected =
+                    r#""auto", "required", "none" or {"type": "function", "function": {"name": …}}"#;
+                Err(Error::invalid(
+                    "tool_choice",
+                    format!("expected {expected}, got {value}"),
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Logits to a token, in the order of transformers: repetition penalty, constraint, temperature, `top_k`, `top_p`, `min_p`.
+
+use super::GenerateConfig;
+use crate::error::Result;
+use crate::ops::simd::{exp, max, sum};
+use multiversion::multiversion;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Chooses the tokens of one reply.
+pub(super) struct Sampler {
+    temperature: f32,
+    top_k: Option<usize>,
+    top_p: Option<f32>,
+    min_p: Option<f32>,
+    repetition_penalty: f32,
+    random: ChaCha8Rng,
+}
+
+/// A token that can be chosen, and its logit.
+type Candidate = (u32, f32);
+
+impl Sampler {
+    /// For the reply number `index` of those that are made together: each has random numbers of its own, so that none depends
+    /// on what is made beside it.
+    ///
+    /// # Errors
+    /// Settings without a meaning.
+    pub fn new(config: &GenerateConfig, index: usize) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            temperature: config.temperature as f32,
+            top_k: config.top_k,
+            top_p: config.top_p.map(|p| p as f32),
+            min_p: config.min_p.map(|p| p as f32),
+            repetition_penalty: config.repetition_penalty as f32,
+            random: ChaCha8Rng::seed_from_u64(config.seed.wrapping_add(index as u64)),
+        })
+    }
+
+    /// Makes the tokens of `seen` less likely, however often they stand there.
+    pub fn penalize(&self, seen: &[u32], logits: &mut [f32]) {
+        if self.repetition_penalty == 1.0 {
+            return;
+        }
+        let mut seen = seen.to_vec();
+        seen.sort_unstable();
+        seen.dedup();
+        for id in seen {
+            let logit = &mut logits[id as usize];
+            *logit = match *logit < 0.0 {
+                true => *logit * self.repetition_penalty,
+                false => *logit / self.repetition_penalty,
+            };
+        }
+    }
+
+    /// A token, and the logarithm of the probability with which it was chosen. Greedily it is the most likely one, the first
+    /// of those that are equally likely.
+    pub fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
+        if self.temperature == 0.0 {
+            let (best, normalizer) = best_and_log_sum_exp(logits);
+            let id = logits.iter().position(|&logit| logit == best).unwrap_or(0);
+            return (id as u32, best - normalizer);
+        }
+        let candidates = self.candidates(logits);
+        let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1 - candidates[0].1)).collect();
+        let total: f32 = weights.iter().sum();
+        let mut left = self.random.random::<f32>() * total;
+        let chosen = weights.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        let chosen = chosen.unwrap_or(0); // rounding only
+        (candidates[chosen].0, (weights[chosen] / total).ln())
+    }
+
+    /// What is left to choose from, the most likely first.
+    fn candidates(&self, logits: &[f32]) -> Vec<Candidate> {
+        let scaled = logits.iter().map(|logit| logit / self.temperature);
+        let mut left: Vec<Candidate> = (0..)
+            .zip(scaled)
+            .filter(|(_, logit)| *logit > f32::NEG_INFINITY)
+            .collect();
+        if let Some(k) = self.top_k.filter(|&k| k < left.len()) {
+            let mut logits: Vec<f32> = left.iter().map(|c| c.1).collect();
+            let (_, least, _) = logits.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+            left.retain(|c| c.1 >= *least);
+        }
+        left.sort_by(|a, b| b.1.total_cmp(&a.1));
+        if let Some(p) = self.top_p {
+            let weights: Vec<f32> = left.iter().map(|c| exp(c.1 - left[0].1)).collect();
+            let total: f32 = weights.iter().sum();
+            let mut before = 0.0;
+            // kept as long as what is more likely does not reach p by itself
+            let kept = weights.iter().take_while(|&weight| {
+                let keep = before < p * total;
+                before += weight;
+                keep
+            });
+            let kept = kept.count().max(1);
+            left.truncate(kept);
+        }
+        if let Some(p) = self.min_p {
+            let best = left.first().map_or(0.0, |c| c.1);
+            left.retain(|c| exp(c.1 - best) >= p);
+        }
+        left
+    }
+}
+
+/// The largest element, and `ln Σ e^x`.
+#[multiversion(targets = "simd")]
+fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {
+    let best = max(x);
+    let (parts, rest) = x.as_chunks::<64>();
+    let mut total: f32 = rest.iter().map(|x| exp(x - best)).sum();
+    for part in parts {
+        total += sum(&part.map(|x| exp(x - best)));
+    }
+    (best, best + total.ln())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, Value};
+
+    const GOLDEN: &str = include_str!("../../tests/golden/sampling.json");
+
+    fn config(settings: &Value) -> GenerateConfig {
+        GenerateConfig::read(settings.as_object().unwrap_or(&Map::new())).unwrap()
+    }
+
+    fn numbers(list: &Value) -> Vec<f32> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|x| x.as_f64().map_or(f32::NEG_INFINITY, |x| x as f32))
+            .collect()
+    }
+
+    /// What each setting leaves to choose from, and with which scores, is what transformers leaves.
+    #[test]
+    fn the_scores_are_those_of_transformers() {
+        let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+        let seen: Vec<u32> = serde_json::from_value(golden["seen"].clone()).unwrap();
+        for case in golden["cases"].as_array().unwrap() {
+            let sampler = Sampler::new(&config(&case["settings"]), 0).unwrap();
+            let mut logits = numbers(&golden["logits"]);
+            sampler.penalize(&seen, &mut logits);
+            if sampler.temperature > 0.0 {
+                let candidates = sampler.candidates(&logits);
+                logits.fill(f32::NEG_INFINITY);
+                candidates
+                    .iter()
+                    .for_each(|&(id, logit)| logits[id as usize] = logit);
+            }
+            for (id, (got, want)) in logits.iter().zip(numbers(&case["scores"])).enumerate() {
+                assert!(
+                    *got == want || (got - want).abs() < 1e-5,
+                    "{}: {id}: {got}, not {want}",
+                    case["settings"]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_come_as_often_as_they_are_likely() {
+        let logits = [0.1f32, 0.2, 0.3, 0.4].map(f32::ln);
+        let config = GenerateConfig {
+            temperature: 1.0,
+            ..GenerateConfig::default()
+        };
+        let mut sampler = Sampler::new(&config, 0).unwrap();
+        let mut counts = [0; 4];
+        for _ in 0..10_000 {
+            let (id, logprob) = sampler.choose(&logits);
+            assert!((logprob - logits[id as usize]).abs() < 1e-5);
+            counts[id as usize] += 1;
+        }
+        for (i, count) in counts.into_iter().enumerate() {
+            assert!((count - 1000 * (i as i32 + 1)).abs() < 200, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn greedy_takes_the_best_and_says_how_likely_it_was() {
+        let mut logits: Vec<f32> = (0..300).map(|i| (i % 7) as f32 * 0.1).collect();
+        logits[200] = 5.0;
+        let total: f32 = logits.iter().map(|x| x.exp()).sum();
+        let (id, logprob) = Sampler::new(&GenerateConfig::default(), 0)
+            .unwrap()
+            .choose(&logits);
+        assert_eq!(id, 200);
+        assert!((logprob - (5.0 - total.ln())).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,67 @@
+//! The keys and values of one layer.
+
+use crate::ops::attention::Qkv;
+use crate::ops::matmul::Precision;
+use crate::ops::rope::Heads;
+
+/// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
+#[derive(Clone, Debug, Default)]
+pub(in crate::model) struct LayerCache {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    capacity: usize,
+}
+
+impl LayerCache {
+    /// Stores the keys and values of new tokens in these rows and returns the new queries with all keys and values.
+    pub fn store<'a>(
+        &'a mut self,
+        split: &'a [f32],
+        rows: &[usize],
+        heads: Heads,
+        precision: Precision,
+    ) -> Qkv<'a> {
+        let (n, dim) = (rows.len(), heads.dim);
+        let (q, kv) = split.split_at(n * heads.queries * dim);
+        let (k, v) = kv.split_at(n * heads.keys * dim);
+        self.reserve(rows.iter().max().map_or(0, |last| last + 1), heads);
+        for (store, new) in [(&mut self.keys, k), (&mut self.values, v)] {
+            let per_head = store
+                .chunks_exact_mut(self.capacity * dim)
+                .zip(new.chunks_exact(n * dim));
+            for (store, new) in per_head {
+                for (&row, new) in rows.iter().zip(new.chunks_exact(dim)) {
+                    store[row * dim..][..dim].copy_from_slice(new);
+                }
+            }
+        }
+        Qkv {
+            q,
+            k: &self.keys,
+            v: &self.values,
+            query_rows: n,
+            key_rows: self.capacity,
+            heads,
+            precision,
+        }
+    }
+
+    /// Makes room for `rows` rows; grows by a quarter at least, so that a long generation copies little.
+    fn reserve(&mut self, rows: usize, heads: Heads) {
+        if rows <= self.capacity {
+            return;
+        }
+        let capacity = rows.max(self.capacity + self.capacity / 4).next_multiple_of(64);
+        for store in [&mut self.keys, &mut self.values] {
+            let mut grown = vec![0.0; heads.keys * capacity * heads.dim];
+            if self.capacity > 0 {
+                let old = store.chunks_exact(self.capacity * heads.dim);
+                for (new, old) in grown.chunks_exact_mut(capacity * heads.dim).zip(old) {
+                    new[..old.len()].copy_from_slice(old);
+                }
+            }
+            *store = grown;
+        }
+        self.capacity = capacity;
+    }
+}

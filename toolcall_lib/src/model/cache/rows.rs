@@ -1,0 +1,120 @@
+//! Which rows of a cache are free.
+
+use std::ops::Range;
+
+/// Rows that are given out and given back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    /// In order, none of which touch.
+    free: Vec<Range<usize>>,
+    /// Rows from here on were never given out.
+    end: usize,
+}
+
+impl Rows {
+    /// Rows that can be given out without there being more than `most`.
+    pub fn available(&self, most: usize) -> usize {
+        self.free.iter().map(Range::len).sum::<usize>() + most.saturating_sub(self.end)
+    }
+
+    /// Gives out `n` rows: one run if there is one, otherwise the longest. Where fewer are available there will be more than
+    /// `most`.
+    pub fn take(&mut self, n: usize, most: usize) -> Vec<Range<usize>> {
+        let fitting = (0..self.free.len()).filter(|&i| self.free[i].len() >= n);
+        if let Some(i) = fitting.min_by_key(|&i| self.free[i].len()) {
+            return vec![self.take_from(i, n)];
+        }
+        let (mut taken, mut left) = (Vec::new(), n);
+        while left > 0 {
+            let longest = (0..self.free.len()).max_by_key(|&i| self.free[i].len());
+            match longest {
+                Some(i) if self.end + left > most => {
+                    let n = left.min(self.free[i].len());
+                    taken.push(self.take_from(i, n));
+                    left -= n;
+                }
+                _ => {
+                    taken.push(self.end..self.end + left);
+                    self.end += left;
+                    left = 0;
+                }
+            }
+        }
+        taken
+    }
+
+    fn take_from(&mut self, i: usize, n: usize) -> Range<usize> {
+        let range = &mut self.free[i];
+        let taken = range.start..range.start + n;
+        range.start += n;
+        if range.start == range.end {
+            self.free.remove(i);
+        }
+        taken
+    }
+
+    /// Takes rows back.
+    pub fn give(&mut self, rows: Range<usize>) {
+        if rows.is_empty() {
+            return;
+        }
+        let at = self.free.partition_point(|range| range.start < rows.start);
+        self.free.insert(at, rows);
+        if self
+            .free
+            .get(at + 1)
+            .is_some_and(|next| next.start == self.free[at].end)
+        {
+            self.free[at].end = self.free.remove(at + 1).end;
+        }
+        if at > 0 && self.free[at - 1].end == self.free[at].start {
+            self.free[at - 1].end = self.free.remove(at).end;
+        }
+    }
+}
+
+#[cfg(test)]
+impl Rows {
+    pub fn given_out(&self) -> usize {
+        self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(rows: &mut Rows, n: usize, most: usize) -> Vec<(usize, usize)> {
+        let taken = rows.take(n, most).into_iter();
+        taken.map(|range| (range.start, range.end)).collect()
+    }
+
+    #[test]
+    fn rows_come_in_one_run_where_there_is_one() {
+        let mut rows = Rows::default();
+        assert_eq!(take(&mut rows, 10, 32), [(0, 10)]);
+        assert_eq!(take(&mut rows, 10, 32), [(10, 20)]);
+        assert_eq!(take(&mut rows, 4, 32), [(20, 24)]);
+        rows.give(0..10);
+        rows.give(20..24);
+        assert_eq!(rows.available(32), 22);
+        let smallest = "the smallest run that is long enough";
+        assert_eq!(take(&mut rows, 3, 32), [(20, 23)], "{smallest}");
+        let new = "what was never given out, rather than pieces";
+        assert_eq!(take(&mut rows, 12, 40), [(24, 36)], "{new}");
+        let pieces = "pieces, where there may be no more";
+        assert_eq!(take(&mut rows, 11, 36), [(0, 10), (23, 24)], "{pieces}");
+        assert_eq!(rows.available(36), 0);
+        assert_eq!(take(&mut rows, 2, 36), [(36, 38)]);
+    }
+
+    #[test]
+    fn rows_that_come_back_join_their_neighbours() {
+        let mut rows = Rows::default();
+        rows.take(30, 30);
+        for part in [10..20, 0..5, 25..30, 5..10, 20..25] {
+            rows.give(part);
+        }
+        assert_eq!(take(&mut rows, 30, 30), [(0, 30)]);
+    }
+}

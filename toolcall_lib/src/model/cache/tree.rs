@@ -1,0 +1,153 @@
+//! The tree of a [`KvStore`]: finding, cutting and growing its nodes, and finding rows for them.
+
+use super::store::{KvStore, Node};
+use crate::ops::attention::join;
+use std::ops::Range;
+
+/// Rows that a sequence is given at once when it grows.
+const PAGE: usize = 32;
+
+impl KvStore {
+    /// The node where `ids` leaves the tree, how much of that node it shares, and how much of the tree.
+    pub(super) fn find(&self, ids: &[u32]) -> (usize, usize, usize) {
+        let (mut at, mut matched) = (0, 0);
+        loop {
+            let rest = &ids[matched..ids.len().saturating_sub(1)];
+            let shared = |&child: &usize| {
+                let node = &self.nodes[child];
+                let most = node.ids.len() - usize::from(node.writing); // what grows keeps a token to grow from
+                node.ids[..most]
+                    .iter()
+                    .zip(rest)
+                    .take_while(|(a, b)| a == b)
+                    .count()
+            };
+            let whole = |child: usize, n: usize| n == self.nodes[child].ids.len();
+            let children = self.nodes[at]
+                .children
+                .iter()
+                .map(|&child| (child, shared(&child)));
+            match children.max_by_key(|&(child, n)| (n, whole(child, n))) {
+                None | Some((_, 0)) => return (at, self.nodes[at].ids.len(), matched),
+                Some((child, n)) if whole(child, n) => (at, matched) = (child, matched + n),
+                Some((child, n)) => return (child, n, matched + n),
+            }
+        }
+    }
+
+    /// Cuts a node before its token number `at`; returns the new node above it.
+    pub(super) fn split(&mut self, index: usize, at: usize) -> usize {
+        let node = &mut self.nodes[index];
+        let below = node.ids.split_off(at);
+        let rows = split_rows(&mut node.rows, at);
+        let above = Node {
+            parent: node.parent,
+            children: vec![index],
+            ids: std::mem::replace(&mut node.ids, below),
+            rows: std::mem::replace(&mut node.rows, rows),
+            computed: node.computed.min(at),
+            used: node.used,
+            ..Node::default()
+        };
+        node.computed -= above.computed;
+        let (parent, waits) = (above.parent, above.computed < at);
+        let above = self.insert(above);
+        self.nodes[index].parent = above;
+        let siblings = &mut self.nodes[parent].children;
+        siblings
+            .iter_mut()
+            .filter(|child| **child == index)
+            .for_each(|child| *child = above);
+        if waits {
+            self.pending.push(above);
+        }
+        above
+    }
+
+    pub(super) fn append(&mut self, index: usize, ids: &[u32]) {
+        if ids.is_empty() {
+            return;
+        }
+        if self.nodes[index].computed == self.nodes[index].ids.len() {
+            self.pending.push(index);
+        }
+        let spare: usize = self.nodes[index].spare.iter().map(Range::len).sum();
+        if spare < ids.len() {
+            let more = self.take((ids.len() - spare).max(PAGE));
+            self.nodes[index].spare.extend(more);
+        }
+        let node = &mut self.nodes[index];
+        let rest = split_rows(&mut node.spare, ids.len());
+        let new = std::mem::replace(&mut node.spare, rest);
+        node.rows = join(node.rows.drain(..).chain(new));
+        node.ids.extend_from_slice(ids);
+    }
+
+    /// Rows for `n` tokens; what was used least recently goes for them.
+    pub(super) fn take(&mut self, n: usize) -> Vec<Range<usize>> {
+        while self.rows.available(self.most_rows) < n {
+            let unused = |&i: &usize| {
+                let node = &self.nodes[i];
+                node.children.is_empty() && !node.writing && !node.ids.is_empty()
+            };
+            match (1..self.nodes.len())
+                .filter(unused)
+                .min_by_key(|&i| self.nodes[i].used)
+            {
+                Some(oldest) => self.remove(oldest),
+                None => break,
+            }
+        }
+        self.rows.take(n, self.most_rows)
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        let node = std::mem::take(&mut self.nodes[index]);
+        node.rows
+            .into_iter()
+            .chain(node.spare)
+            .for_each(|rows| self.rows.give(rows));
+        self.nodes[node.parent].children.retain(|&child| child != index);
+        self.pending.retain(|&pending| pending != index);
+    }
+
+    pub(super) fn insert(&mut self, node: Node) -> usize {
+        let gone = |&i: &usize| self.nodes[i].ids.is_empty() && !self.nodes[i].writing;
+        let index = (1..self.nodes.len()).find(gone).unwrap_or(self.nodes.len());
+        if index == self.nodes.len() {
+            self.nodes.push(node);
+        } else {
+            self.nodes[index] = node;
+        }
+        index
+    }
+
+    /// A node and all above it are used now.
+    pub(super) fn touch(&mut self, index: usize) {
+        self.clock += 1;
+        let path: Vec<usize> = self.path(index).collect();
+        path.into_iter()
+            .for_each(|node| self.nodes[node].used = self.clock);
+    }
+
+    /// A node and all above it, but for the root.
+    pub(super) fn path(&self, index: usize) -> impl Iterator<Item = usize> {
+        let start = Some(index).filter(|&index| index > 0);
+        std::iter::successors(start, |&index| {
+            Some(self.nodes[index].parent).filter(|&parent| parent > 0)
+        })
+    }
+}
+
+/// Leaves the first `n` rows and returns the others.
+pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
+    let (mut kept, mut others, mut left) = (Vec::new(), Vec::new(), n);
+    for range in rows.drain(..) {
+        let cut = range.start + left.min(range.len());
+        left -= cut - range.start;
+        kept.push(range.start..cut);
+        others.push(cut..range.end);
+    }
+    *rows = join(kept);
+    join(others)
+}

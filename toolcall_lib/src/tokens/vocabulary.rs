@@ -1,0 +1,131 @@
+//! The bytes of every token, as a grammar sees them.
+
+use super::Tokenizer;
+use crate::error::{Error, Result};
+use crate::template::tags;
+use llguidance::ParserFactory;
+use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
+use std::fmt;
+use std::sync::Arc;
+
+/// Makes parsers that say which tokens may come next.
+pub(crate) struct Grammars {
+    pub(crate) parsers: ParserFactory,
+    /// Stands for the end of a reply in the sets of tokens; one more than the last id of the tokenizer.
+    pub(crate) end: TokenId,
+}
+
+impl fmt::Debug for Grammars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grammars")
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Grammars {
+    /// Takes about a tenth of a second for a large vocabulary.
+    pub(super) fn new(tokenizer: &Tokenizer) -> Result<Self> {
+        let mut words = token_bytes(&tokenizer.inner)?;
+        let end = words.len() as TokenId;
+        words.push(control("<end of the reply>"));
+        let trie = TokTrie::from(&TokRxInfo::new(end + 1, end), &words);
+        let mut vocabulary = Vocabulary {
+            tokenizer: tokenizer.clone(),
+            trie,
+            canonical: true,
+        };
+        // Tokenizers that put a space before the first word cannot tokenize what stands in the middle of a text.
+        vocabulary.canonical = vocabulary.encode("a").is_some();
+        let environment: TokEnv = Arc::new(vocabulary);
+        let mut parsers = ParserFactory::new_simple(&environment)
+            .map_err(|e| Error::library("reading the vocabulary for constrained decoding")(e.to_string()))?;
+        parsers.quiet().limits_mut().verbose_errors = false;
+        Ok(Self { parsers, end })
+    }
+}
+
+struct Vocabulary {
+    tokenizer: Tokenizer,
+    trie: TokTrie,
+    canonical: bool,
+}
+
+impl Vocabulary {
+    /// The tokens of `text`, if they are exactly its bytes.
+    fn encode(&self, text: &str) -> Option<Vec<TokenId>> {
+        let ids = self.tokenizer.encode(text).ok()?;
+        (self.trie.decode_raw(&ids) == text.as_bytes()).then_some(ids)
+    }
+}
+
+impl TokenizerEnv for Vocabulary {
+    fn tok_trie(&self) -> &TokTrie {
+        &self.trie
+    }
+
+    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
+        let greedily = |text: &str| self.trie.greedy_tokenize(text.as_bytes());
+        self.trie
+            .tokenize_with_greedy_fallback(bytes, |text| self.encode(text).unwrap_or_else(|| greedily(text)))
+    }
+
+    fn tokenize_is_canonical(&self) -> bool {
+        self.canonical
+    }
+}
+
+/// The bytes of every token by its id. Tokens that control the conversation are marked, so that no text matches them.
+fn token_bytes(tokenizer: &tokenizers::Tokenizer) -> Result<Vec<Vec<u8>>> {
+    let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
+    let decode: fn(&str) -> Vec<u8> = if decoder.contains("\"ByteLevel\"") {
+        byte_level
+    } else if decoder.contains("\"ByteFallback\"") {
+        byte_fallback
+    } else {
+        let problem = "its tokens are neither byte-level nor with byte fallback, and constrained decoding needs their bytes; \
+            set `constrained` to false";
+        return Err(Error::invalid("tokenizer", problem));
+    };
+    let vocabulary = tokenizer.get_vocab(true);
+    let size = vocabulary.values().max().map_or(0, |&last| last as usize + 1);
+    let mut bytes = vec![Vec::new(); size];
+    for (token, &id) in &vocabulary {
+        bytes[id as usize] = decode(token);
+    }
+    for (id, token) in tokenizer.get_added_tokens_decoder() {
+        let tag = [tags::THINK, tags::THINK_END, tags::CALL, tags::CALL_END].contains(&&*token.content);
+        bytes[id as usize] = if token.special && !tag {
+            control(&token.content)
+        } else {
+            token.content.into_bytes()
+        };
+    }
+    Ok(bytes)
+}
+
+fn control(name: &str) -> Vec<u8> {
+    [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat()
+}
+
+/// Each character stands for a byte, as GPT-2 has it: those that can be printed for themselves, the others from U+0100 on.
+fn byte_level(token: &str) -> Vec<u8> {
+    let printed = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let byte = |c: char| match u8::try_from(c) {
+        Ok(byte) => printed(&byte).then_some(byte),
+        Err(_) => (0..=255u8)
+            .filter(|byte| !printed(byte))
+            .nth((c as usize).checked_sub(0x100)?),
+    };
+    let bytes: Option<Vec<u8>> = token.chars().map(byte).collect();
+    bytes.unwrap_or_else(|| token.as_bytes().to_vec())
+}
+
+/// `<0x0A>` is a byte, everything else text in which `▁` is a space.
+fn byte_fallback(token: &str) -> Vec<u8> {
+    let hex = token
+        .strip_prefix("<0x")
+        .and_then(|rest| rest.strip_suffix('>'))
+        .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    hex.map_or_else(|| token.replace('▁', " ").into_bytes(), |byte| vec![byte])
+}

@@ -1,0 +1,7 @@
+//! Prompts to replies.
+
+mod constrained;
+mod random_schemas;
+mod settings;
+mod shared;
+mod streaming;

@@ -1,0 +1,145 @@
+//! Settings: what they mean, where they come from, where they go.
+
+use crate::common::tiny_model::tiny_model;
+use serde_json::{Map, Value, json};
+use toolcall_lib::generate::{PrefixCache, ToolChoice, complete};
+use toolcall_lib::{GenerateConfig, load, save};
+
+#[test]
+fn settings_come_with_a_model_and_are_saved_with_it() {
+    let mut model = tiny_model();
+    assert_eq!(GenerateConfig::of(&model).unwrap(), GenerateConfig::default());
+    let qwen = json!({"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "pad_token_id": 0});
+    model.generation_config = qwen.as_object().unwrap().clone();
+    let config = GenerateConfig::of(&model).unwrap();
+    let sampled = GenerateConfig {
+        temperature: 0.6,
+        top_k: Some(20),
+        top_p: Some(0.95),
+        ..GenerateConfig::default()
+    };
+    assert_eq!(config, sampled);
+
+    let folder = tempfile::tempdir().unwrap();
+    let other = GenerateConfig {
+        min_p: Some(0.05),
+        repetition_penalty: 1.1,
+        max_new_tokens: 99,
+        top_k: None,
+        ..config
+    };
+    other.store_in(&mut model);
+    save(&model, folder.path().join("model")).unwrap();
+    let loaded = load(folder.path().join("model").to_str().unwrap()).unwrap();
+    assert_eq!(GenerateConfig::of(&loaded).unwrap(), other);
+    assert_eq!(loaded.generation_config["pad_token_id"], 0);
+
+    GenerateConfig::default().store_in(&mut model);
+    assert_eq!(GenerateConfig::of(&model).unwrap(), GenerateConfig::default());
+    assert!(model.generation_config.get("temperature").is_none());
+}
+
+#[test]
+fn sampling_without_numbers_has_those_of_transformers() {
+    let mut model = tiny_model();
+    model.generation_config = Map::from_iter([("do_sample".to_string(), json!(true))]);
+    let config = GenerateConfig::of(&model).unwrap();
+    assert_eq!(
+        (config.temperature, config.top_k, config.top_p),
+        (1.0, Some(50), None)
+    );
+}
+
+#[test]
+fn settings_without_a_meaning_are_refused() {
+    let model = tiny_model();
+    let refused = |config: GenerateConfig| {
+        let outcome = complete(&model, "hi", &config, &mut PrefixCache::default(), |_| true);
+        outcome.unwrap_err().to_string()
+    };
+    let default = GenerateConfig::default;
+    assert!(
+        refused(GenerateConfig {
+            temperature: -1.0,
+            ..default()
+        })
+        .starts_with("temperature: -1 is negative")
+    );
+    assert!(
+        refused(GenerateConfig {
+            top_k: Some(0),
+            ..default()
+        })
+        .starts_with("top_k: 0 keeps no token")
+    );
+    assert!(
+        refused(GenerateConfig {
+            top_p: Some(1.5),
+            ..default()
+        })
+        .starts_with("top_p: 1.5 is not in (0, 1]")
+    );
+    assert!(
+        refused(GenerateConfig {
+            min_p: Some(0.0),
+            ..default()
+        })
+        .starts_with("min_p: 0 is not in (0, 1]")
+    );
+    assert!(
+        refused(GenerateConfig {
+            repetition_penalty: 0.0,
+            ..default()
+        })
+        .starts_with("repetition_penalty: 0")
+    );
+}
+
+#[test]
+fn a_repetition_penalty_makes_new_tokens_come() {
+    let model = tiny_model();
+    let different = |repetition_penalty: f64| {
+        let config = GenerateConfig {
+            repetition_penalty,
+            max_new_tokens: 40,
+            ..GenerateConfig::default()
+        };
+        let mut ids = complete(
+            &model,
+            "Set a timer",
+            &config,
+            &mut PrefixCache::default(),
+            |_| true,
+        )
+        .unwrap()
+        .ids;
+        ids.sort();
+        ids.dedup();
+        ids.len()
+    };
+    assert!(different(1.5) > different(1.0));
+}
+
+#[test]
+fn a_tool_choice_is_written_as_openai_has_it() {
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    for (choice, json) in [
+        (ToolChoice::Auto, json!("auto")),
+        (ToolChoice::Required, json!("required")),
+        (ToolChoice::None, json!("none")),
+        (ToolChoice::Function("f".to_string()), named),
+    ] {
+        assert_eq!(serde_json::to_value(&choice).unwrap(), json);
+        assert_eq!(serde_json::from_value::<ToolChoice>(json).unwrap(), choice);
+        assert_eq!(choice.to_string().parse::<ToolChoice>(), Ok(choice));
+    }
+    for wrong in [json!("any"), json!(null), json!({"function": {}})] {
+        let error = serde_json::from_value::<ToolChoice>(wrong as Value)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(r#"expected "auto", "required", "none" or"#),
+            "{error}"
+        );
+    }
+}
