@@ -5,6 +5,8 @@
 
 mod common;
 mod data;
+#[cfg(feature = "mpi")]
+mod distributed;
 mod evaluate;
 mod generate;
 mod hub;

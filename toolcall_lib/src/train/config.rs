@@ -21,7 +21,7 @@ pub struct TrainConfig {
     pub max_steps: Option<usize>,
     /// Conversations that are packed into a tree.
     pub per_device_train_batch_size: usize,
-    /// Trees per optimizer step.
+    /// Trees per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
     /// Tokens of a tree, shared prefixes counted once; a batch with more becomes several trees, so that memory stays bounded.
     pub max_tokens_per_tree: usize,
@@ -59,6 +59,10 @@ pub struct TrainConfig {
     pub lora: Option<LoraConfig>,
     /// What is kept for the backward pass.
     pub recompute: Recompute,
+    /// What ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too (DeepSpeed's ZeRO stages).
+    pub zero_stage: u8,
+    /// Seconds that a rank waits for another before it ends the job.
+    pub ddp_timeout: u64,
     /// Steps between evaluations on the validation set, if there is one; none: once an epoch.
     pub eval_steps: Option<usize>,
     /// Stop when so many evaluations in a row have not improved the best validation loss.
@@ -119,6 +123,8 @@ impl TrainConfig {
             bf16: true,
             lora: None,
             recompute: Recompute::Norms,
+            zero_stage: 2,
+            ddp_timeout: 1800,
             eval_steps: None,
             early_stopping_patience: None,
             output_dir: None,
@@ -201,9 +207,14 @@ impl TrainConfig {
                 self.early_stopping_patience.unwrap_or(1),
             ),
             ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
+            ("ddp_timeout", self.ddp_timeout as usize),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        if self.zero_stage > 2 {
+            let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
+            return Err(Error::invalid("zero_stage", problem));
         }
         let ranges = [
             (

@@ -5,9 +5,15 @@ use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+use toolcall_lib::collective::{Collective, connect};
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::train::{StepReport, TrainConfig, train_validated};
+use toolcall_lib::train::{StepReport, TrainConfig, train_on};
 use toolcall_lib::{Error, Result, save};
+
+/// How long the other ranks let the first speak.
+const FIRST_WORD: Duration = Duration::from_millis(300);
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -49,6 +55,22 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         resume_from_checkpoint: arguments.resume.clone(),
         ..settings(arguments.recipe, arguments.config.as_deref())?
     };
+    let ranks = connect(Duration::from_secs(config.ddp_timeout))?;
+    let outcome = train_and_save(&*ranks, arguments, &config);
+    match outcome {
+        Err(error) if ranks.size() > 1 => {
+            if ranks.rank() > 0 {
+                sleep(FIRST_WORD); // most errors are those of all ranks; the first says it and ends the others
+            }
+            eprintln!("error: rank {}: {error}", ranks.rank());
+            ranks.abort()
+        }
+        outcome => outcome,
+    }
+}
+
+fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainConfig) -> Result<ExitCode> {
+    let first = ranks.rank() == 0;
     let mut data = Dataset::default();
     for file in &arguments.data {
         data.extend(Dataset::load(file)?);
@@ -57,22 +79,39 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .validation
         .as_ref()
         .map_or(Ok(Dataset::default()), Dataset::load)?;
-    let mut model = arguments.model.load()?;
+    let mut model = arguments.model.load_with_notes(first)?;
+    if first && ranks.size() > 1 {
+        let (size, threads) = (ranks.size(), rayon::current_num_threads());
+        println!(
+            "{size} ranks, {threads} threads each, ZeRO stage {}",
+            config.zero_stage
+        );
+    }
     let bar = progress_bar(0);
-    let report = train_validated(&mut model, &data, &validation, &config, |step| show(&bar, step))?;
+    let on_step = |step: &StepReport| {
+        if first {
+            show(&bar, step);
+        }
+    };
+    let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
     bar.finish();
-    save(&model, &arguments.out)?;
-    report.save(&arguments.out)?;
-    println!("{report}");
-    println!("saved {}", arguments.out.display());
-    if report.interrupted {
+    if first {
+        save(&model, &arguments.out)?;
+        report.save(&arguments.out)?;
+        println!("{report}");
+        println!("saved {}", arguments.out.display());
+    }
+    if !report.interrupted {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if first {
+        let checkpoint = report.checkpoint(&arguments.out);
         println!(
             "stopped by the user; go on with --resume {}",
-            report.checkpoint(&arguments.out).display()
+            checkpoint.display()
         );
-        return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(INTERRUPTED))
 }
 
 /// The recipe, with what the file says instead.
