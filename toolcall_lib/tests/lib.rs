@@ -5,6 +5,7 @@
 
 mod common;
 mod data;
+mod deepspeed;
 #[cfg(feature = "mpi")]
 mod distributed;
 mod evaluate;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::ops::matmul::Precision;
-use crate::optimizer::{AdamWConfig, Schedule};
+use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,6 +31,8 @@ pub struct TrainConfig {
     pub lr_scheduler_type: Schedule,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
+    /// How it rises.
+    pub warmup_type: Warmup,
     /// Decoupled weight decay, on matrices.
     pub weight_decay: f64,
     /// AdamW's decay of the first moment.
@@ -110,6 +112,7 @@ impl TrainConfig {
             learning_rate: 2e-5,
             lr_scheduler_type: Schedule::Linear,
             warmup_steps: 0,
+            warmup_type: Warmup::Linear,
             weight_decay,
             adam_beta1: beta1,
             adam_beta2: beta2,
@@ -171,6 +174,16 @@ impl TrainConfig {
             eps: self.adam_epsilon,
             weight_decay: self.weight_decay,
         }
+    }
+
+    /// Learning rate of optimizer step `step` (the first is 0) of `total`.
+    pub fn learning_rate_at(&self, step: usize, total: usize) -> f64 {
+        let factor = if step < self.warmup_steps {
+            self.warmup_type.factor(step, self.warmup_steps)
+        } else {
+            self.lr_scheduler_type.factor(step, self.warmup_steps, total)
+        };
+        self.learning_rate * factor
     }
 
     /// In what matrix products are computed.

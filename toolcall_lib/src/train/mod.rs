@@ -1,6 +1,7 @@
 //! The training loop.
 
 mod config;
+mod deepspeed;
 mod gradients;
 mod order;
 mod ranks;
@@ -130,10 +131,7 @@ pub fn train_on(
             );
             return Err(Error::invalid("training", problem));
         }
-        let learning_rate = config.learning_rate
-            * config
-                .lr_scheduler_type
-                .factor(step, config.warmup_steps, order.total_steps);
+        let learning_rate = config.learning_rate_at(step, order.total_steps);
         let scale = clip_coefficient(grad_norm, config.max_grad_norm) / tokens;
         let trained = model.decoder.trainable_mut()?;
         state

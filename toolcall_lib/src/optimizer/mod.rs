@@ -1,5 +1,9 @@
 //! Gradients to new weights: AdamW, learning rate schedule, clipping.
 
+mod schedule;
+
+pub use schedule::{Schedule, Warmup};
+
 use crate::collective::Shard;
 use crate::weights::{Parameters, Slot, zero_buckets};
 use multiversion::multiversion;
@@ -200,46 +204,9 @@ pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
     }
 }
 
-/// How the learning rate moves over the run. Names are those of transformers' `lr_scheduler_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Falls in a straight line to 0.
-    #[default]
-    Linear,
-    /// Falls to 0 along half a cosine.
-    Cosine,
-    /// Stays.
-    Constant,
-}
-
-impl Schedule {
-    /// Share of the peak learning rate at optimizer step `step` (the first is 0) of `total`; rises from 0 over `warmup` steps.
-    pub fn factor(self, step: usize, warmup: usize, total: usize) -> f64 {
-        if step < warmup {
-            return step as f64 / warmup as f64;
-        }
-        let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-        match self {
-            Self::Linear => (1.0 - progress).max(0.0),
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()),
-            Self::Constant => 1.0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn schedules_are_those_of_transformers() {
-        let at = |s: Schedule| -> Vec<f64> { [0, 1, 2, 6, 10].map(|i| s.factor(i, 2, 10)).to_vec() };
-        assert_eq!(at(Schedule::Linear), [0.0, 0.5, 1.0, 0.5, 0.0]);
-        assert_eq!(at(Schedule::Constant), [0.0, 0.5, 1.0, 1.0, 1.0]);
-        let cosine = at(Schedule::Cosine);
-        assert!((cosine[3] - 0.5).abs() < 1e-12 && cosine[4].abs() < 1e-12);
-    }
 
     #[test]
     fn clipping_only_shrinks() {
