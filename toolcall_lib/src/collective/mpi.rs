@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Elements that are on their way between all ranks at a time: what is received lies beside the buffer.
 const ELEMENTS_UNDER_WAY: usize = 1 << 22;
-/// Longest pause between two looks at what has arrived.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// Longest pause between two looks at what has arrived; in between nothing moves.
+const LONGEST_PAUSE: Duration = Duration::from_micros(100);
 /// So long a wait is told, once.
 const LONG_WAIT: Duration = Duration::from_secs(60);
 

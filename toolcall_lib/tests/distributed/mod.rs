@@ -1,6 +1,8 @@
 //! Many processes under a real `mpirun`: this test binary plays the ranks.
 
 mod ends;
+#[cfg(feature = "cli")]
+mod program;
 mod scenes;
 mod same_run;
 

@@ -13,7 +13,7 @@ use toolcall_lib::train::{StepReport, TrainConfig, train_on};
 use toolcall_lib::{Error, Result, save};
 
 /// How long the other ranks let the first speak.
-const FIRST_WORD: Duration = Duration::from_millis(300);
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -82,11 +82,12 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
         .map_or(Ok(Dataset::default()), Dataset::load)?;
     let mut model = arguments.model.load_with_notes(first)?;
     if first && ranks.size() > 1 {
-        let (size, threads) = (ranks.size(), rayon::current_num_threads());
-        println!(
-            "{size} ranks, {threads} threads each, ZeRO stage {}",
-            config.zero_stage
-        );
+        let (size, stage) = (ranks.size(), config.zero_stage);
+        let threads = match rayon::current_num_threads() {
+            1 => "1 thread".to_string(),
+            many => format!("{many} threads"),
+        };
+        println!("{size} ranks, {threads} each, ZeRO stage {stage}");
     }
     let bar = progress_bar(0);
     let on_step = |step: &StepReport| {
