@@ -38,7 +38,7 @@ pub trait Collective: Debug {
     /// A few numbers of every rank, in the order of the ranks.
     fn exchange(&self, numbers: &[f64]) -> Result<Vec<Vec<f64>>>;
 
-    /// Ends all ranks at once, because this one cannot go on.
+    /// Ends all ranks at once. A rank that cannot go on has to: the others would wait for it.
     fn abort(&self) -> !;
 
     /// The part of every buffer that belongs to this rank.

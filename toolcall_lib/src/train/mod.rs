@@ -54,6 +54,9 @@ pub fn train_validated(
 
 /// [`train_validated`] on many ranks, all of which call it with the same arguments and end with the same model and report. An
 /// optimizer step sees `per_device_train_batch_size · gradient_accumulation_steps` conversations of each rank.
+///
+/// # Errors
+/// After an error on one rank the others wait for it: tell it and call [`Collective::abort`].
 pub fn train_on(
     ranks: &dyn Collective,
     model: &mut Model,

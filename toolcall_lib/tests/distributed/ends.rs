@@ -30,6 +30,12 @@ fn a_rank_that_cannot_go_on_ends_the_job() {
 }
 
 #[test]
+fn a_rank_that_panics_ends_the_job() {
+    let said = failure("panics", Value::Null);
+    assert!(said.contains("no such row"), "{said}");
+}
+
+#[test]
 fn a_rank_that_hangs_ends_the_job_and_is_named() {
     let said = failure("hangs", json!({"timeout": 1}));
     assert!(said.contains("s for rank 1: it hangs"), "{said}");

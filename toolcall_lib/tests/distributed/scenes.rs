@@ -32,6 +32,7 @@ fn scene() {
             eprintln!("error: rank 1: the disk is full");
             ranks.abort()
         })),
+        "panics" => drop(until(&*ranks, 3, || panic!("no such row"))),
         "interrupted" => {
             let report = until(&*ranks, 3, || raise(SIGUSR1).unwrap());
             assert!(report.interrupted);

@@ -1,79 +1,14 @@
 //! DeepSpeed's configuration file as our settings.
 
+mod keys;
+mod values;
+
 use super::TrainConfig;
 use crate::error::{Error, Result};
 use crate::optimizer::{Schedule, Warmup};
+use keys::{ONLY_THERE, has_to_be_off, is_without_meaning};
 use serde_json::{Map, Value};
-
-/// Keys that only DeepSpeed's files have.
-const ONLY_THERE: [&str; 7] = [
-    "train_batch_size",
-    "train_micro_batch_size_per_gpu",
-    "gradient_clipping",
-    "optimizer",
-    "scheduler",
-    "zero_optimization",
-    "fp16",
-];
-
-/// Keys and groups that say how DeepSpeed works or what it prints, not what is computed.
-const WITHOUT_MEANING: [&str; 40] = [
-    "steps_per_print",
-    "wall_clock_breakdown",
-    "dump_state",
-    "memory_breakdown",
-    "zero_allow_untested_optimizer",
-    "zero_force_ds_cpu_optimizer",
-    "communication_data_type",
-    "disable_allgather",
-    "gradient_predivide_factor",
-    "prescale_gradients",
-    "flops_profiler",
-    "comms_logger",
-    "checkpoint",
-    "aio",
-    "amp",
-    "comet",
-    "csv_monitor",
-    "data_efficiency",
-    "tensorboard",
-    "wandb",
-    "optimizer.params.torch_adam",
-    "optimizer.params.fused",
-    "scheduler.params.last_batch_iteration",
-    "fp16.auto_cast",
-    "fp16.loss_scale",
-    "fp16.loss_scale_window",
-    "fp16.initial_scale_power",
-    "fp16.hysteresis",
-    "fp16.consecutive_hysteresis",
-    "fp16.min_loss_scale",
-    "zero_optimization.allgather_partitions",
-    "zero_optimization.allgather_bucket_size",
-    "zero_optimization.reduce_bucket_size",
-    "zero_optimization.reduce_scatter",
-    "zero_optimization.overlap_comm",
-    "zero_optimization.contiguous_gradients",
-    "zero_optimization.round_robin_gradients",
-    "zero_optimization.sub_group_size",
-    "zero_optimization.stage3_",
-    "zero_optimization.ignore_unused_parameters",
-];
-
-/// Keys that have to be off, 0 or absent: we have nothing of the kind.
-const HAS_TO_BE_OFF: [&str; 11] = [
-    "amp.enabled",
-    "sparse_gradients",
-    "optimizer.params.amsgrad",
-    "scheduler.params.warmup_min_lr",
-    "scheduler.params.warmup_min_ratio",
-    "tensorboard.enabled",
-    "wandb.enabled",
-    "csv_monitor.enabled",
-    "comet.enabled",
-    "zero_optimization.cpu_offload",
-    "data_efficiency.enabled",
-];
+use values::{Read, count, is_off, known, leaves, number, pair, whole};
 
 /// Is this DeepSpeed's file, not one of ours?
 fn is_deepspeed(file: &Map<String, Value>) -> bool {
@@ -136,8 +71,6 @@ struct Reader {
     warmup: Option<Warmup>,
 }
 
-type Read<T> = std::result::Result<T, String>;
-
 impl Reader {
     fn read(&mut self, path: &str, value: &Value) -> Read<()> {
         let config = &mut self.config;
@@ -186,7 +119,7 @@ impl Reader {
             _ if path.starts_with("activation_checkpointing") => self.notes.push(format!(
                 "{path}: the setting `recompute` says what is computed again"
             )),
-            _ if HAS_TO_BE_OFF.contains(&path) => {
+            _ if has_to_be_off(path) => {
                 if !is_off(value) {
                     return Err(format!("{value} is not supported; it has to be off"));
                 }
@@ -261,68 +194,5 @@ impl Reader {
                 Ok(())
             }
         }
-    }
-}
-
-/// Every value that is no object, with the names of the objects in front: `optimizer.params.lr`.
-fn leaves<'a>(prefix: &str, group: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
-    let mut found = Vec::new();
-    for (key, value) in group {
-        let path = format!("{prefix}{key}");
-        match value {
-            Value::Object(inner) => found.extend(leaves(&format!("{path}."), inner)),
-            _ => found.push((path, value)),
-        }
-    }
-    found
-}
-
-fn is_without_meaning(path: &str) -> bool {
-    let belongs = |key: &&str| {
-        let rest = path.strip_prefix(*key);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || key.ends_with('_'))
-    };
-    WITHOUT_MEANING.iter().any(belongs)
-}
-
-fn is_off(value: &Value) -> bool {
-    *value == false || value.is_null() || value.as_f64() == Some(0.0)
-}
-
-/// DeepSpeed takes names in any case.
-fn known<'a>(value: &Value, names: &[&'a str]) -> Read<&'a str> {
-    let name = value.as_str().unwrap_or_default().to_lowercase();
-    let found = names.iter().find(|known| **known == name);
-    found
-        .copied()
-        .ok_or_else(|| format!("{value} is not supported; expected one of {}", names.join(", ")))
-}
-
-fn number(value: &Value) -> Read<f64> {
-    value.as_f64().ok_or_else(|| format!("{value} is not a number"))
-}
-
-fn pair(value: &Value) -> Read<[f64; 2]> {
-    let numbers: Option<Vec<f64>> = value
-        .as_array()
-        .and_then(|list| list.iter().map(Value::as_f64).collect());
-    let pair = numbers.and_then(|numbers| numbers.try_into().ok());
-    pair.ok_or_else(|| format!("{value} is not a list of two numbers"))
-}
-
-/// A number of things; some files write it as `1e2`.
-fn whole(value: &Value) -> Read<usize> {
-    let number = value
-        .as_f64()
-        .filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n));
-    number
-        .map(|n| n as usize)
-        .ok_or_else(|| format!("{value} is not a whole number"))
-}
-
-fn count(value: &Value) -> Read<usize> {
-    match whole(value)? {
-        0 => Err("0 is too small; expected a positive number".to_string()),
-        number => Ok(number),
     }
 }

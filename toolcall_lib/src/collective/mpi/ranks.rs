@@ -1,11 +1,6 @@
-//! MPI: a thread of its own makes all calls, so that numbers travel while this rank computes.
-//!
-//! Every operation is one exchange of messages between all pairs of ranks, in pieces: as much traffic as a ring, sums in the
-//! order of the ranks whatever the MPI library does, and whoever does not answer is known by name.
+//! The operations as messages between all pairs of ranks.
 
-use super::{Collective, Launch, Pending, Shard};
-use crate::error::{Error, Result};
-use mpi::Threading;
+use crate::collective::Shard;
 use mpi::environment::Universe;
 use mpi::request::{LocalScope, Request};
 use mpi::topology::SimpleCommunicator;
@@ -14,8 +9,7 @@ use std::iter::zip;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Elements that are on their way between all ranks at a time: what is received lies beside the buffer.
@@ -25,126 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_micros(100);
 /// So long a wait is told, once.
 const LONG_WAIT: Duration = Duration::from_secs(60);
 
-type Task = Box<dyn FnOnce(&mut Ranks) + Send>;
-
-/// Ranks that MPI connects.
-#[derive(Debug)]
-pub struct Mpi {
-    shard: Shard,
-    tasks: Option<Sender<Task>>,
-    thread: Option<JoinHandle<()>>,
-    aborting: Arc<AtomicBool>,
-}
-
-impl Mpi {
-    /// Joins the other ranks; once in a process. A rank for which another has waited `timeout` ends the job.
-    ///
-    /// # Errors
-    /// MPI does not see the ranks that `launch` tells of.
-    pub fn join(launch: &Launch, timeout: Duration) -> Result<Self> {
-        let ((tell, told), (tasks, queue)) = (channel(), channel::<Task>());
-        let aborting = Arc::new(AtomicBool::new(false));
-        let asked_to_abort = aborting.clone();
-        let serve = move || serve(&tell, &queue, timeout, asked_to_abort);
-        let thread = thread::Builder::new().name("mpi".to_string()).spawn(serve);
-        let thread = thread.map_err(Error::library("starting the thread for MPI"))?;
-        let shard: Option<Shard> = told.recv().map_err(Error::library("starting MPI"))?;
-        let shard =
-            shard.ok_or_else(|| Error::invalid("MPI", "it has been started before in this process"))?;
-        let joined = Self {
-            shard,
-            tasks: Some(tasks),
-            thread: Some(thread),
-            aborting,
-        };
-        if shard.size == launch.size {
-            return Ok(joined);
-        }
-        let problem = format!(
-            "{:?} started {} processes, but MPI connects {}; is it the launcher of the MPI that toolcall was built with? With srun, \
-             `srun --mpi=list` shows what can be given as --mpi (pmix, pmi2)",
-            launch.launcher, launch.size, shard.size
-        );
-        Err(Error::invalid("MPI", problem))
-    }
-
-    /// Has the thread do `work`.
-    fn start<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Ranks) -> T + Send + 'static,
-    ) -> Result<Receiver<T>> {
-        let (reply, result) = channel();
-        let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks)))); // nobody waits any more if it cannot be sent
-        let tasks = self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok());
-        tasks.ok_or_else(|| Error::invalid("MPI", "its thread has ended"))?;
-        Ok(result)
-    }
-}
-
-impl Collective for Mpi {
-    fn rank(&self) -> usize {
-        self.shard.rank
-    }
-
-    fn size(&self) -> usize {
-        self.shard.size
-    }
-
-    fn start_reduce_scatter(&self, mut buffer: Vec<f32>) -> Result<Pending> {
-        let result = self.start(move |ranks| {
-            ranks.reduce_scatter(&mut buffer);
-            buffer
-        });
-        result.map(Pending::Running)
-    }
-
-    fn start_all_gather(&self, mut buffer: Vec<f32>) -> Result<Pending> {
-        let result = self.start(move |ranks| {
-            ranks.all_gather(&mut buffer);
-            buffer
-        });
-        result.map(Pending::Running)
-    }
-
-    fn exchange(&self, numbers: &[f64]) -> Result<Vec<Vec<f64>>> {
-        let numbers = numbers.to_vec();
-        self.start(move |ranks| ranks.exchange(&numbers))?
-            .recv()
-            .map_err(Error::library("waiting for the other ranks"))
-    }
-
-    fn abort(&self) -> ! {
-        self.aborting.store(true, SeqCst);
-        self.start(|ranks| ranks.world.abort(1)).ok();
-        loop {
-            thread::park(); // until MPI ends this process
-        }
-    }
-}
-
-/// Leaves the other ranks in peace.
-impl Drop for Mpi {
-    fn drop(&mut self) {
-        self.tasks.take();
-        self.thread.take().map(JoinHandle::join);
-    }
-}
-
-/// The thread: does the tasks until nobody can give one any more.
-fn serve(tell: &Sender<Option<Shard>>, tasks: &Receiver<Task>, timeout: Duration, aborting: Arc<AtomicBool>) {
-    let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
-        tell.send(None).ok();
-        return;
-    };
-    let mut ranks = Ranks::new(universe, timeout, aborting);
-    if tell.send(Some(ranks.shard)).is_ok() {
-        tasks.iter().for_each(|task| task(&mut ranks));
-    }
-}
-
 /// The ranks as the thread sees them.
-struct Ranks {
-    shard: Shard,
+pub(super) struct Ranks {
+    pub shard: Shard,
     world: SimpleCommunicator,
     timeout: Duration,
     aborting: Arc<AtomicBool>,
@@ -154,7 +31,7 @@ struct Ranks {
 }
 
 impl Ranks {
-    fn new(universe: Universe, timeout: Duration, aborting: Arc<AtomicBool>) -> Self {
+    pub fn new(universe: Universe, timeout: Duration, aborting: Arc<AtomicBool>) -> Self {
         let world = universe.world();
         Self {
             shard: Shard {
@@ -169,7 +46,7 @@ impl Ranks {
         }
     }
 
-    fn reduce_scatter(&mut self, buffer: &mut [f32]) {
+    pub fn reduce_scatter(&mut self, buffer: &mut [f32]) {
         let piece = (ELEMENTS_UNDER_WAY / self.shard.size).max(1);
         let longest = buffer.len().div_ceil(self.shard.size);
         let mut received = std::mem::take(&mut self.received);
@@ -189,7 +66,7 @@ impl Ranks {
         self.received = received;
     }
 
-    fn all_gather(&mut self, buffer: &mut [f32]) {
+    pub fn all_gather(&mut self, buffer: &mut [f32]) {
         let len = buffer.len();
         let own = buffer[self.shard.range(len)].to_vec();
         self.swap(
@@ -198,10 +75,15 @@ impl Ranks {
         );
     }
 
-    fn exchange(&mut self, numbers: &[f64]) -> Vec<Vec<f64>> {
+    pub fn exchange(&mut self, numbers: &[f64]) -> Vec<Vec<f64>> {
         let mut all = vec![numbers.to_vec(); self.shard.size];
         self.swap(|_| numbers, all.iter_mut().map(Vec::as_mut_slice));
         all
+    }
+
+    /// Ends all ranks.
+    pub fn abort(&self) -> ! {
+        self.world.abort(1)
     }
 
     fn shard_of(&self, rank: usize) -> Shard {
@@ -238,7 +120,7 @@ impl Ranks {
                 return;
             }
             if self.aborting.load(SeqCst) {
-                self.world.abort(1);
+                self.abort();
             }
             let waited = started.elapsed();
             if waited > self.timeout {
@@ -247,7 +129,7 @@ impl Ranks {
                     self.shard.rank,
                     names(&open)
                 );
-                self.world.abort(1);
+                self.abort();
             }
             if waited > LONG_WAIT && !told {
                 eprintln!("rank {}: waiting for {}", self.shard.rank, names(&open));
