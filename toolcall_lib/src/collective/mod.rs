@@ -75,27 +75,30 @@ pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
 }
 
 fn join(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
-    pool.build_global().ok(); // a program that has made its own has decided
+    let size = launch.size;
     if launch.launcher == Launcher::Torchrun {
-        let problem = format!(
-            "{} ranks of NCCL, which this build does not have; start ranks on CPUs with mpirun or srun",
-            launch.size
-        );
+        let advice = "start ranks on CPUs with mpirun or srun";
+        let problem = format!("{size} ranks of NCCL, which this build does not have; {advice}");
         return Err(Error::invalid("RANK and WORLD_SIZE", problem));
     }
-    #[cfg(feature = "mpi")]
-    return Ok(Box::new(Mpi::join(launch, timeout)?));
-    #[cfg(not(feature = "mpi"))]
-    {
-        let _ = timeout;
-        let problem = format!(
-            "{} processes were started, and this build has no MPI: each would train for itself. Build with `--features mpi` \
-             (needs libopenmpi-dev and libclang-dev), or start one",
-            launch.size
-        );
-        Err(Error::invalid("mpirun", problem))
-    }
+    join_mpi(launch, timeout)
+}
+
+#[cfg(feature = "mpi")]
+fn join_mpi(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
+    pool.build_global().ok(); // a program that has made its own has decided
+    Ok(Box::new(Mpi::join(launch, timeout)?))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn join_mpi(launch: &Launch, _: Duration) -> Result<Box<dyn Collective>> {
+    let problem = format!(
+        "{} processes were started, and this build has no MPI: each would train for itself. Build with `--features mpi` \
+         (needs libopenmpi-dev and libclang-dev), or start one",
+        launch.size
+    );
+    Err(Error::invalid("mpirun", problem))
 }
 
 /// One part of a flat buffer: `size` parts of almost the same length, the longer ones first.
@@ -169,5 +172,38 @@ impl Collective for OneRank {
 
     fn abort(&self) -> ! {
         std::process::exit(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(launcher: Launcher) -> String {
+        let launch = Launch {
+            launcher,
+            rank: 0,
+            size: 2,
+            local_size: 2,
+        };
+        join(&launch, Duration::from_secs(1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ranks_that_cannot_be_reached_are_refused() {
+        assert!(refusal(Launcher::Torchrun).contains("2 ranks of NCCL, which this build does not have"));
+        #[cfg(not(feature = "mpi"))]
+        assert!(refusal(Launcher::OpenMpi).contains("this build has no MPI: each would train for itself"));
+    }
+
+    #[test]
+    fn shards_follow_one_another_and_differ_by_at_most_one() {
+        for (len, size) in [(0, 3), (2, 3), (10, 3), (12, 4)] {
+            let ranges: Vec<_> = (0..size).map(|rank| Shard { rank, size }.range(len)).collect();
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!((ranges[0].start, ranges[size - 1].end), (0, len));
+            let lens = || ranges.iter().map(|range| range.len());
+            assert!(lens().max().unwrap() - lens().min().unwrap() <= 1);
+        }
     }
 }
