@@ -74,7 +74,7 @@ fn adamw(bencher: Bencher<'_, '_>) {
     let mut optimizer = AdamW::new(AdamWConfig::default(), &parameters);
     bencher
         .counter(ItemsCount::new(parameters.len()))
-        .bench_local(|| optimizer.step(&mut parameters, &mut gradients, 1.0, 1e-5));
+        .bench_local(|| optimizer.step(&mut parameters, &mut gradients.buckets, 1.0, 1e-5));
 }
 
 #[divan::bench(args = [Precision::F32, Precision::Bf16], sample_count = 20)]
@@ -96,7 +96,7 @@ fn step(bencher: Bencher<'_, '_>, precision: Precision) {
     bencher.counter(ItemsCount::new(tree.ids.len())).bench_local(|| {
         let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace)?;
         let scale = 1.0 / tree.trained_tokens();
-        optimizer.step(decoder.trainable_mut()?, &mut gradients, scale, 1e-6);
+        optimizer.step(decoder.trainable_mut()?, &mut gradients.buckets, scale, 1e-6);
         Result::Ok(sum)
     });
 }

@@ -1,11 +1,12 @@
-//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has done.
+//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has done. So does SIGUSR1, which
+//! `mpirun` and `srun` hand on to all processes.
 //!
 //! [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and ask [`requested`] between two steps.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGUSR1};
 use signal_hook::low_level;
 
 use crate::error::{Error, Result};
@@ -66,13 +67,17 @@ pub fn install() -> Result<()> {
         if notebook {
             shorten_panics();
         }
-        // SAFETY: the handler touches atomics and may call `_exit`; both are async-signal-safe.
-        let handler = unsafe { low_level::register(SIGINT, move || pressed(notebook)) };
-        outcome = handler
-            .map(drop)
-            .map_err(Error::library("installing the handler of Ctrl-C"));
+        outcome = listen(SIGINT, notebook).and_then(|()| listen(SIGUSR1, notebook));
     });
     outcome
+}
+
+fn listen(signal: i32, notebook: bool) -> Result<()> {
+    // SAFETY: the handler touches atomics and may call `_exit`; both are async-signal-safe.
+    let handler = unsafe { low_level::register(signal, move || pressed(notebook)) };
+    handler
+        .map(drop)
+        .map_err(Error::library("installing the handler of Ctrl-C"))
 }
 
 /// The signal handler. Between runs Ctrl-C ends a program at once; not a notebook, whose variables would be lost.

@@ -11,13 +11,14 @@
 //! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
-//! | 8 | [`optimizer`] | gradients → new weights |
-//! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
-//! | 10 | [`train`](mod@train) | the loop over 5–9 |
-//! | 11 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
-//! | 12 | [`reply`] | text → tool calls or content |
-//! | 13 | [`evaluate`] | calls against truth → scores |
-//! | 14 | [`show`] | what a notebook displays |
+//! | 8 | [`collective`] | sums and parts of many processes |
+//! | 9 | [`optimizer`] | gradients → new weights |
+//! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
+//! | 11 | [`train`](mod@train) | the loop over 5–10 |
+//! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
+//! | 13 | [`reply`] | text → tool calls or content |
+//! | 14 | [`evaluate`] | calls against truth → scores |
+//! | 15 | [`show`] | what a notebook displays |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -36,6 +37,7 @@ pub mod config;
 pub mod weights;
 pub mod ops;
 pub mod model;
+pub mod collective;
 pub mod optimizer;
 pub mod checkpoint;
 pub mod train;

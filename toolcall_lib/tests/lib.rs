@@ -5,6 +5,9 @@
 
 mod common;
 mod data;
+mod deepspeed;
+#[cfg(feature = "mpi")]
+mod distributed;
 mod evaluate;
 mod generate;
 mod hub;

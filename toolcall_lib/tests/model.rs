@@ -198,7 +198,7 @@ fn ten_adamw_steps_match_pytorch() {
             near("learning_rates", learning_rate, 1e-9);
             let scale = clip_coefficient(grad_norm, 1.0) / tokens;
             let weights = decoder.trainable_mut().unwrap();
-            optimizer.step(weights, &mut gradients, scale, learning_rate);
+            optimizer.step(weights, &mut gradients.buckets, scale, learning_rate);
         }
         for slot in decoder.trainable().unwrap().layout.slots() {
             let got = decoder.trainable().unwrap().get(&slot.name).unwrap();

@@ -2,6 +2,7 @@
 
 use super::block::{Block, BlockRanges, BlockShape, Rows};
 use super::cache::{KvSequence, KvStore, LayerCache};
+use super::gradients::Gradients;
 use super::lora::{Adapter, BlockAdapter, Pass};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
@@ -14,7 +15,7 @@ use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
 use crate::ops::tiles::linear_tiles;
-use crate::weights::{Parameters, Slot, Weights};
+use crate::weights::{Slot, Weights};
 
 /// Weights and shape of a decoder.
 #[derive(Clone, Debug)]
@@ -94,15 +95,15 @@ impl Decoder {
     }
 
     /// [`Decoder::loss`] with dropout, and its gradient (of the sum, not of a mean) added to `gradients`, whose layout is that
-    /// of [`Decoder::trainable`].
+    /// of [`Decoder::trainable`]. Its buckets are complete in the order from the last to the first.
     pub fn loss_and_gradients(
         &self,
         batch: &TreeBatch,
-        gradients: &mut Parameters,
+        gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
         self.check_tree(batch)?;
-        if self.trainable()?.layout != gradients.layout {
+        if self.trainable()?.layout != *gradients.layout() {
             let problem = "their layout is not that of what is trained";
             return Err(Error::invalid("gradients", problem));
         }
@@ -112,7 +113,7 @@ impl Decoder {
         };
         self.forward(&batch.ids, rows, Some(workspace.pass), workspace);
         let sum = self.head(batch, workspace, Some(gradients));
-        self.backward(&batch.ids, rows, gradients, workspace);
+        self.backward(&batch.ids, rows, gradients, workspace)?;
         Ok(sum)
     }
 
@@ -143,7 +144,7 @@ impl Decoder {
         &self,
         batch: &TreeBatch,
         workspace: &mut Workspace,
-        gradients: Option<&mut Parameters>,
+        gradients: Option<&mut dyn Gradients>,
     ) -> LossSum {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
         let n = batch.ids.len();
@@ -200,14 +201,23 @@ impl Decoder {
     }
 
     /// The place of a weight's gradient, if the weight is trained.
-    fn gradient<'g>(&self, slot: &Slot, gradients: &'g mut Parameters) -> Option<&'g mut [f32]> {
+    fn gradient<'g>(&self, slot: &Slot, gradients: &'g mut dyn Gradients) -> Option<&'g mut [f32]> {
         match self.adapter {
-            None => Some(&mut gradients.buckets[slot.bucket][slot.range()]),
+            None => Some(&mut gradients.bucket(slot.bucket)[slot.range()]),
             Some(_) => None,
         }
     }
 
-    fn backward(&self, ids: &[u32], rows: Rows<'_>, gradients: &mut Parameters, workspace: &mut Workspace) {
+    fn backward(
+        &self,
+        ids: &[u32],
+        rows: Rows<'_>,
+        gradients: &mut dyn Gradients,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        if self.adapter.is_none() {
+            gradients.complete(self.norm.bucket)?;
+        }
         let hidden = self.config.hidden_size;
         let n = ids.len();
         let dresidual = workspace.dresidual.sized(n * hidden);
@@ -224,12 +234,14 @@ impl Decoder {
                 }
             };
             let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
-            let gradients = &mut gradients.buckets[bucket];
-            block.backward(x, rows, kept, scratch, dresidual, gradients);
+            block.backward(x, rows, kept, scratch, dresidual, gradients.bucket(bucket));
+            gradients.complete(bucket)?;
         }
         if let Some(dtable) = self.gradient(&self.embedding, gradients) {
             embedding_backward(ids, dresidual, dtable, hidden);
+            gradients.complete(self.embedding.bucket)?;
         }
+        Ok(())
     }
 
     /// Logits of every row of a sequence, `[ids, vocabulary]`.

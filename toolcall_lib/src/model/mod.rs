@@ -3,12 +3,14 @@
 mod block;
 mod cache;
 mod decoder;
+mod gradients;
 pub mod lora;
 mod projection;
 mod workspace;
 
 pub use cache::{KvSequence, KvStore};
 pub use decoder::Decoder;
+pub use gradients::Gradients;
 pub use lora::{LoraConfig, TargetModule};
 pub use workspace::{Recompute, Workspace};
 

@@ -48,6 +48,18 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
             mean(|step| step.tree_ratio)
         ),
     ));
+    if report.ranks > 1 {
+        let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
+        figures.push((
+            "ranks",
+            format!(
+                "{}, each with {} of gradients and optimizer state and {} of buffers",
+                report.ranks,
+                megabytes(report.state_bytes),
+                megabytes(report.buffer_bytes)
+            ),
+        ));
+    }
     if report.rows_left_out > 0 {
         figures.push((
             "left out",

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::ops::matmul::Precision;
-use crate::optimizer::{AdamWConfig, Schedule};
+use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ pub struct TrainConfig {
     pub max_steps: Option<usize>,
     /// Conversations that are packed into a tree.
     pub per_device_train_batch_size: usize,
-    /// Trees per optimizer step.
+    /// Trees per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
     /// Tokens of a tree, shared prefixes counted once; a batch with more becomes several trees, so that memory stays bounded.
     pub max_tokens_per_tree: usize,
@@ -31,6 +31,8 @@ pub struct TrainConfig {
     pub lr_scheduler_type: Schedule,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
+    /// How it rises.
+    pub warmup_type: Warmup,
     /// Decoupled weight decay, on matrices.
     pub weight_decay: f64,
     /// AdamW's decay of the first moment.
@@ -59,6 +61,10 @@ pub struct TrainConfig {
     pub lora: Option<LoraConfig>,
     /// What is kept for the backward pass.
     pub recompute: Recompute,
+    /// What ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too (DeepSpeed's ZeRO stages).
+    pub zero_stage: u8,
+    /// Seconds that a rank waits for another before it ends the job.
+    pub ddp_timeout: u64,
     /// Steps between evaluations on the validation set, if there is one; none: once an epoch.
     pub eval_steps: Option<usize>,
     /// Stop when so many evaluations in a row have not improved the best validation loss.
@@ -106,6 +112,7 @@ impl TrainConfig {
             learning_rate: 2e-5,
             lr_scheduler_type: Schedule::Linear,
             warmup_steps: 0,
+            warmup_type: Warmup::Linear,
             weight_decay,
             adam_beta1: beta1,
             adam_beta2: beta2,
@@ -119,6 +126,8 @@ impl TrainConfig {
             bf16: true,
             lora: None,
             recompute: Recompute::Norms,
+            zero_stage: 2,
+            ddp_timeout: 1800,
             eval_steps: None,
             early_stopping_patience: None,
             output_dir: None,
@@ -167,6 +176,16 @@ impl TrainConfig {
         }
     }
 
+    /// Learning rate of optimizer step `step` (the first is 0) of `total`.
+    pub fn learning_rate_at(&self, step: usize, total: usize) -> f64 {
+        let factor = if step < self.warmup_steps {
+            self.warmup_type.factor(step, self.warmup_steps)
+        } else {
+            self.lr_scheduler_type.factor(step, self.warmup_steps, total)
+        };
+        self.learning_rate * factor
+    }
+
     /// In what matrix products are computed.
     pub fn precision(&self) -> Precision {
         if self.bf16 {
@@ -201,9 +220,14 @@ impl TrainConfig {
                 self.early_stopping_patience.unwrap_or(1),
             ),
             ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
+            ("ddp_timeout", self.ddp_timeout as usize),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        if self.zero_stage > 2 {
+            let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
+            return Err(Error::invalid("zero_stage", problem));
         }
         let ranges = [
             (

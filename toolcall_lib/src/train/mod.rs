@@ -1,26 +1,30 @@
 //! The training loop.
 
 mod config;
+mod deepspeed;
+mod gradients;
 mod order;
+mod ranks;
 mod report;
+mod rows;
 mod state;
 
 pub use config::TrainConfig;
 pub use report::{StepReport, TrainReport};
 
 use crate::batch::TreeBatch;
-use crate::conversation::{Conversation, Message, Role};
+use crate::collective::{Collective, OneRank};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::lora::Pass;
-use crate::model::{Decoder, Model, Workspace};
+use crate::model::{Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
-use crate::optimizer::{AdamW, clip_coefficient, norm};
-use crate::tokens::{Sequence, tokenize};
-use crate::weights::Parameters;
+use crate::optimizer::{AdamW, clip_coefficient};
+use gradients::GradientSums;
 use order::Order;
-use serde_json::json;
+use ranks::{check_same_run, gather, tree_numbers};
+use rows::{mean_loss, sequences, trees};
 use state::TrainerState;
 use std::time::Instant;
 
@@ -43,6 +47,22 @@ pub fn train_validated(
     data: &Dataset,
     validation: &Dataset,
     config: &TrainConfig,
+    on_step: impl FnMut(&StepReport),
+) -> Result<TrainReport> {
+    train_on(&OneRank, model, data, validation, config, on_step)
+}
+
+/// [`train_validated`] on many ranks, all of which call it with the same arguments and end with the same model and report. An
+/// optimizer step sees `per_device_train_batch_size · gradient_accumulation_steps` conversations of each rank.
+///
+/// # Errors
+/// After an error on one rank the others wait for it: tell it and call [`Collective::abort`].
+pub fn train_on(
+    ranks: &dyn Collective,
+    model: &mut Model,
+    data: &Dataset,
+    validation: &Dataset,
+    config: &TrainConfig,
     mut on_step: impl FnMut(&StepReport),
 ) -> Result<TrainReport> {
     config.check()?;
@@ -53,45 +73,60 @@ pub fn train_validated(
     if rows.is_empty() {
         return Err(Error::invalid("data", "there is no conversation to train on"));
     }
-    let order = Order::new(&beginnings, config);
+    let order = Order::new(&beginnings, config, ranks.size());
     adapt(model, config)?;
+    let shard = gradients::shard(ranks, config.zero_stage);
     let mut state = match &config.resume_from_checkpoint {
-        Some(folder) => TrainerState::load(folder, &mut model.decoder)?,
+        Some(folder) => TrainerState::load(folder, &mut model.decoder, shard)?,
         None => TrainerState {
             steps: Vec::new(),
-            optimizer: AdamW::new(config.adamw(), model.decoder.trainable()?),
+            optimizer: AdamW::of_shard(config.adamw(), model.decoder.trainable()?, shard),
         },
     };
-    let mut gradients = Parameters::zeros(model.decoder.trainable()?.layout.clone());
+    check_same_run(ranks, model, &rows, config)?;
+    let mut gradients = GradientSums::new(
+        ranks,
+        config.zero_stage,
+        model.decoder.trainable()?.layout.clone(),
+    );
     let mut workspace = Workspace::new(config.recompute, config.precision());
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
+        ranks: ranks.size(),
         ..TrainReport::default()
     };
 
     for step in state.steps.len()..order.total_steps {
         let step_started = Instant::now();
-        let batches: Vec<TreeBatch> = order
-            .rows_of(step)
-            .chunks(config.per_device_train_batch_size)
-            .flat_map(|batch| {
-                let sequences: Vec<&Sequence> = batch.iter().flat_map(|&row| &rows[row]).collect();
-                TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
-            })
-            .collect();
-        let tokens: f64 = batches.iter().map(TreeBatch::trained_tokens).sum();
+        let rows_of_step = order.rows_of(step);
+        let batches = trees(&rows, &rows_of_step, config, ranks);
+        let (first, most) = tree_numbers(ranks, batches.len())?;
         let mut sum = LossSum::default();
-        for (tree, batch) in batches.iter().enumerate() {
+        for tree in 0..most {
+            gradients.begin_tree(tree + 1 == most);
+            let Some(batch) = batches.get(tree) else {
+                gradients.no_tree()?;
+                continue;
+            };
             workspace.begin(Pass {
                 seed: config.seed,
                 step: step as u32,
-                tree: tree as u16,
+                tree: (first + tree) as u16,
             });
             sum += model
                 .decoder
                 .loss_and_gradients(batch, &mut gradients, &mut workspace)?;
         }
-        let grad_norm = norm(&gradients) / tokens;
+        gradients.finish()?;
+        let count = |of: fn(&TreeBatch) -> f64| batches.iter().map(of).sum::<f64>();
+        let [loss, correct, tokens, computed, unshared] = ranks.sum([
+            sum.loss,
+            sum.correct,
+            count(TreeBatch::trained_tokens),
+            count(|tree| tree.ids.len() as f64),
+            count(|tree| tree.sequence_tokens as f64),
+        ])?;
+        let grad_norm = gradients.norm()? / tokens;
         if !grad_norm.is_finite() {
             let problem = format!(
                 "step {}: the gradient is not finite; use a lower learning rate",
@@ -99,43 +134,47 @@ pub fn train_validated(
             );
             return Err(Error::invalid("training", problem));
         }
-        let learning_rate = config.learning_rate
-            * config
-                .lr_scheduler_type
-                .factor(step, config.warmup_steps, order.total_steps);
+        let learning_rate = config.learning_rate_at(step, order.total_steps);
         let scale = clip_coefficient(grad_norm, config.max_grad_norm) / tokens;
         let trained = model.decoder.trainable_mut()?;
         state
             .optimizer
-            .step(trained, &mut gradients, scale, learning_rate);
+            .step(trained, &mut gradients.sums, scale, learning_rate);
+        if config.zero_stage > 0 {
+            gather(trained, ranks)?;
+        }
 
         let seconds = step_started.elapsed().as_secs_f64();
         let last = step + 1 == order.total_steps;
         let every = config.eval_steps.unwrap_or(order.steps_per_epoch());
         let eval_loss = if !validation.is_empty() && (last || (step + 1).is_multiple_of(every)) {
-            Some(mean_loss(&model.decoder, &validation, config, &mut workspace)?)
+            Some(mean_loss(
+                &model.decoder,
+                &validation,
+                config,
+                &mut workspace,
+                ranks,
+            )?)
         } else {
             None
         };
-        let computed: usize = batches.iter().map(|b| b.ids.len()).sum();
-        let unshared: usize = batches.iter().map(|b| b.sequence_tokens).sum();
         state.steps.push(StepReport {
             step: step + 1,
             total_steps: order.total_steps,
             epoch: (step + 1) as f64 / order.steps_per_epoch() as f64,
-            loss: sum.loss / tokens,
-            token_accuracy: sum.correct / tokens,
+            loss: loss / tokens,
+            token_accuracy: correct / tokens,
             grad_norm,
             learning_rate,
-            tokens_per_second: unshared as f64 / seconds,
-            samples_per_second: order.rows_of(step).len() as f64 / seconds,
-            tree_ratio: unshared as f64 / computed as f64,
+            tokens_per_second: unshared / seconds,
+            samples_per_second: rows_of_step.len() as f64 / seconds,
+            tree_ratio: unshared / computed,
             eval_loss,
         });
         if let Some(latest) = state.steps.last() {
             on_step(latest);
         }
-        report.interrupted = interrupt::requested();
+        report.interrupted = ranks.sum([f64::from(interrupt::requested())])? != [0.0];
         report.stopped_early = config
             .early_stopping_patience
             .is_some_and(|patience| stalled(&state.steps, patience));
@@ -146,12 +185,15 @@ pub fn train_validated(
                     .save_steps
                     .is_some_and(|every| (step + 1).is_multiple_of(every)))
         {
-            state.save(model, &folder.join(format!("checkpoint-{}", step + 1)))?;
+            state.save(model, &folder.join(format!("checkpoint-{}", step + 1)), ranks)?;
         }
         if ends {
             break;
         }
     }
+    let (sums, buffers) = gradients.bytes();
+    report.state_bytes = sums + state.optimizer.bytes();
+    report.buffer_bytes = buffers;
     report.steps = state.steps;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -168,48 +210,6 @@ fn adapt(model: &mut Model, config: &TrainConfig) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The sequences of every conversation that has any, each with what it begins with: system text and tools.
-fn sequences(
-    model: &Model,
-    data: &Dataset,
-    config: &TrainConfig,
-) -> Result<(Vec<String>, Vec<Vec<Sequence>>)> {
-    let settings = config.tokenize(model.decoder.config.max_position_embeddings);
-    let tokenized = tokenize(&data.rows, &model.template, &model.tokenizer, &settings)?;
-    let rows = data.rows.iter().zip(tokenized.rows);
-    Ok(rows
-        .filter(|(_, sequences)| !sequences.is_empty())
-        .map(|(row, sequences)| (beginning(row), sequences))
-        .unzip())
-}
-
-fn beginning(row: &Conversation) -> String {
-    let system: Vec<&Message> = row
-        .messages
-        .iter()
-        .take_while(|m| m.role == Role::System)
-        .collect();
-    json!([system, row.tools]).to_string()
-}
-
-/// Mean loss of the trained tokens of `rows`.
-fn mean_loss(
-    decoder: &Decoder,
-    rows: &[Vec<Sequence>],
-    config: &TrainConfig,
-    workspace: &mut Workspace,
-) -> Result<f64> {
-    let (mut loss, mut tokens) = (0.0, 0.0);
-    for batch in rows.chunks(config.per_device_train_batch_size) {
-        let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
-        for tree in TreeBatch::pack_within(&sequences, config.max_tokens_per_tree) {
-            loss += decoder.loss(&tree, workspace)?.loss;
-            tokens += tree.trained_tokens();
-        }
-    }
-    Ok(loss / tokens)
 }
 
 /// Whether the last `patience` evaluations all failed to improve on the best before them.

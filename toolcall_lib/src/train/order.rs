@@ -20,14 +20,14 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of conversations that begin with these texts.
-    pub fn new(beginnings: &[String], config: &TrainConfig) -> Self {
+    /// The order of conversations that begin with these texts, for so many ranks.
+    pub fn new(beginnings: &[String], config: &TrainConfig, ranks: usize) -> Self {
         let mut numbers = HashMap::new();
         let groups = beginnings.iter().map(|text| {
             let next = numbers.len();
             *numbers.entry(text).or_insert(next)
         });
-        let batch = config.per_device_train_batch_size * config.gradient_accumulation_steps;
+        let batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * ranks;
         let epochs = (config.num_train_epochs * beginnings.len().div_ceil(batch) as f64).ceil() as usize;
         Self {
             groups: groups.collect(),
@@ -44,7 +44,7 @@ impl Order {
         self.groups.len().div_ceil(self.batch)
     }
 
-    /// Rows of optimizer step `step`, the first being 0.
+    /// Rows of optimizer step `step`, the first being 0, of all ranks together.
     pub fn rows_of(&self, step: usize) -> Vec<usize> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let order = self.epoch(epoch);
@@ -87,7 +87,7 @@ mod tests {
             ..TrainConfig::default()
         };
         let beginnings: Vec<String> = (0..10).map(|row| (row % 3).to_string()).collect();
-        Order::new(&beginnings, &config)
+        Order::new(&beginnings, &config, 1)
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct StepReport {
 
 /// What a training run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainReport {
     /// Every optimizer step, those before a resume included.
     pub steps: Vec<StepReport>,
@@ -46,6 +47,12 @@ pub struct TrainReport {
     pub seconds: f64,
     /// Conversations whose sequences were all left out because they are too long.
     pub rows_left_out: usize,
+    /// Processes that trained together.
+    pub ranks: usize,
+    /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its share.
+    pub state_bytes: usize,
+    /// What the backward pass fills before it travels to other ranks, in bytes.
+    pub buffer_bytes: usize,
 }
 
 impl TrainReport {

@@ -2,11 +2,13 @@
 
 use super::StepReport;
 use crate::checkpoint::{read_adapter_settings, save_with, trained_file, write_json};
+use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Model};
 use crate::optimizer::{AdamW, AdamWConfig};
-use crate::weights::{Dtype, safetensors};
+use crate::weights::{Dtype, Layout, safetensors};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +23,7 @@ const MOMENTS: [&str; 2] = [
 pub struct TrainerState {
     /// Every step so far.
     pub steps: Vec<StepReport>,
-    /// AdamW's moments.
+    /// AdamW's moments, of which a rank may have a part.
     pub optimizer: AdamW,
 }
 
@@ -33,17 +35,25 @@ struct StateFile {
 }
 
 impl TrainerState {
-    /// Writes a model folder that holds this state too.
-    pub fn save(&self, model: &Model, folder: &Path) -> Result<()> {
+    /// Writes a model folder that holds this state too, whole: any number of ranks can go on from it. All ranks call this, the
+    /// first writes.
+    pub fn save(&self, model: &Model, folder: &Path, ranks: &dyn Collective) -> Result<()> {
+        let layout = &model.decoder.trainable()?.layout;
+        let all_moments = [&self.optimizer.first, &self.optimizer.second];
+        if ranks.rank() > 0 {
+            return all_moments
+                .into_iter()
+                .try_for_each(|moments| self.give(moments, layout, ranks));
+        }
         save_with(model, folder, Dtype::F32, |new| {
-            for (name, moments) in MOMENTS
-                .iter()
-                .zip([&self.optimizer.first, &self.optimizer.second])
-            {
+            for (name, moments) in MOMENTS.iter().zip(all_moments) {
                 let file = new.join(name);
                 let part = file.parent().unwrap_or(new);
                 fs::create_dir_all(part).map_err(Error::io(part))?;
-                safetensors::save(moments, &file, Dtype::F32)?;
+                let sizes = layout.bucket_sizes();
+                safetensors::save_buckets(layout, &file, Dtype::F32, |bucket| {
+                    self.whole(&moments[bucket], sizes[bucket], ranks)
+                })?;
             }
             let file = StateFile {
                 optimizer: self.optimizer.config,
@@ -53,8 +63,26 @@ impl TrainerState {
         })
     }
 
-    /// Reads what [`TrainerState::save`] wrote; what is trained goes into `decoder`.
-    pub fn load(folder: &Path, decoder: &mut Decoder) -> Result<Self> {
+    /// The other end of what the first rank does for each bucket.
+    fn give(&self, moments: &[Vec<f32>], layout: &Layout, ranks: &dyn Collective) -> Result<()> {
+        let buckets = moments.iter().zip(layout.bucket_sizes());
+        buckets
+            .into_iter()
+            .try_for_each(|(part, len)| self.whole(part, len, ranks).map(drop))
+    }
+
+    /// A bucket of `len` of the moments, of which this rank has `part`.
+    fn whole<'a>(&self, part: &'a [f32], len: usize, ranks: &dyn Collective) -> Result<Cow<'a, [f32]>> {
+        if self.optimizer.shard == Shard::WHOLE {
+            return Ok(Cow::Borrowed(part));
+        }
+        let mut bucket = vec![0.0; len];
+        bucket[self.optimizer.shard.range(len)].copy_from_slice(part);
+        ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
+    }
+
+    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is trained goes into `decoder`.
+    pub fn load(folder: &Path, decoder: &mut Decoder, shard: Shard) -> Result<Self> {
         let path = folder.join(STATE);
         let text = fs::read(&path).map_err(Error::io(&path))?;
         let file: StateFile = serde_json::from_slice(&text).map_err(|e| Error::invalid(path.display(), e))?;
@@ -63,9 +91,13 @@ impl TrainerState {
         let trained = decoder.trainable_mut()?;
         let layout = trained.layout.clone();
         let read = |file: &str| safetensors::read_file(&folder.join(file), layout.clone());
-        let [first, second] = MOMENTS.map(read);
+        let [first, second] = MOMENTS.map(|file| {
+            let buckets = read(file)?.buckets.into_iter();
+            Ok(buckets.map(|bucket| part(bucket, shard)).collect())
+        });
         let optimizer = AdamW {
             config: file.optimizer,
+            shard,
             first: first?,
             second: second?,
             steps: file.steps.len() as u64,
@@ -76,6 +108,15 @@ impl TrainerState {
             optimizer,
         })
     }
+}
+
+/// The elements of `shard`, in memory for no more than them.
+fn part(mut bucket: Vec<f32>, shard: Shard) -> Vec<f32> {
+    let range = shard.range(bucket.len());
+    bucket.truncate(range.end);
+    bucket.drain(..range.start);
+    bucket.shrink_to_fit();
+    bucket
 }
 
 /// Refuses a checkpoint of a run that trained something else.

@@ -52,12 +52,7 @@ impl std::fmt::Debug for Parameters {
 impl Parameters {
     /// Zeros for every tensor of `layout`.
     pub fn zeros(layout: Arc<Layout>) -> Self {
-        let mut buckets: Vec<Vec<f32>> = layout.bucket_sizes().into_iter().map(|n| vec![0.0; n]).collect();
-        // The system hands out memory at its first use, and twice as slowly if that is a read.
-        let parts = buckets
-            .par_iter_mut()
-            .flat_map(|bucket| bucket.par_chunks_mut(1 << 20));
-        parts.for_each(|part| part.fill(0.0));
+        let buckets = zero_buckets(layout.bucket_sizes());
         Self { layout, buckets }
     }
 
@@ -93,6 +88,17 @@ impl Parameters {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Buckets of these lengths, all zero.
+pub fn zero_buckets(lens: impl IntoIterator<Item = usize>) -> Vec<Vec<f32>> {
+    let mut buckets: Vec<Vec<f32>> = lens.into_iter().map(|len| vec![0.0; len]).collect();
+    // The system hands out memory at its first use, and twice as slowly if that is a read.
+    let parts = buckets
+        .par_iter_mut()
+        .flat_map(|bucket| bucket.par_chunks_mut(1 << 20));
+    parts.for_each(|part| part.fill(0.0));
+    buckets
 }
 
 /// The weights of a model as it holds them.

@@ -75,7 +75,7 @@ fn ten_adamw_steps_match() {
             let scale = clip_coefficient(grad_norm, 1.0) / tokens;
             let learning_rate = peak * Schedule::Linear.factor(step, 2, 10);
             let trained = decoder.trainable_mut().unwrap();
-            optimizer.step(trained, &mut gradients, scale, learning_rate);
+            optimizer.step(trained, &mut gradients.buckets, scale, learning_rate);
         }
         let trained = decoder.trainable().unwrap();
         for slot in trained.layout.slots() {

@@ -64,8 +64,13 @@ struct ModelArgument {
 
 impl ModelArgument {
     fn load(&self) -> Result<Model> {
+        self.load_with_notes(true)
+    }
+
+    fn load_with_notes(&self, show: bool) -> Result<Model> {
         let model = load_as(&self.model, self.dtype)?;
-        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let notes = model.notes.iter().filter(|_| show);
+        notes.for_each(|note| eprintln!("note: {note}"));
         Ok(model)
     }
 }

@@ -1,10 +1,11 @@
 //! Writing.
 
 use crate::error::{Error, Result};
-use crate::weights::{Dtype, Parameters};
+use crate::weights::{Dtype, Layout, Parameters};
 use half::bf16;
 use safetensors::Dtype as StoredDtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,6 +16,17 @@ use std::path::Path;
 /// # Errors
 /// Another `dtype`, or a file that cannot be written.
 pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
+    let bucket = |bucket: usize| Ok(Cow::Borrowed(parameters.buckets[bucket].as_slice()));
+    save_buckets(&parameters.layout, path, dtype, bucket)
+}
+
+/// [`save`] with the elements of each `bucket` of `layout` fetched when they are written, the first bucket first.
+pub fn save_buckets<'a>(
+    layout: &Layout,
+    path: &Path,
+    dtype: Dtype,
+    bucket: impl FnMut(usize) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
     let dtype = match dtype {
         Dtype::F32 => StoredDtype::F32,
         Dtype::Bf16 => StoredDtype::BF16,
@@ -24,9 +36,9 @@ pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
         }
     };
     let partial = path.with_extension("safetensors.partial");
-    let saved = header(parameters, dtype)
+    let saved = header(layout, dtype)
         .map_err(Error::library(format!("writing {}", path.display())))
-        .and_then(|header| write(&header, parameters, dtype, &partial).map_err(Error::io(&partial)))
+        .and_then(|header| write(&header, layout, dtype, &partial, bucket))
         .and_then(|()| std::fs::rename(&partial, path).map_err(Error::io(path)));
     if saved.is_err() {
         std::fs::remove_file(&partial).ok();
@@ -36,7 +48,7 @@ pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
 
 /// The JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
 fn header(
-    parameters: &Parameters,
+    layout: &Layout,
     dtype: StoredDtype,
 ) -> std::result::Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut end = 0;
@@ -50,27 +62,40 @@ fn header(
         };
         (slot.name.clone(), info)
     };
-    let tensors = parameters.layout.slots().iter().map(tensor).collect();
+    let tensors = layout.slots().iter().map(tensor).collect();
     let metadata = Metadata::new(Some(HashMap::from([("format".into(), "pt".into())])), tensors)?;
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok(header)
 }
 
-fn write(header: &[u8], parameters: &Parameters, dtype: StoredDtype, path: &Path) -> std::io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header)?;
-    for slot in parameters.layout.slots() {
-        let values = &parameters.buckets[slot.bucket][slot.range()];
-        if dtype == StoredDtype::F32 {
-            out.write_all(bytemuck::cast_slice(values))?;
-            continue;
-        }
-        for value in values {
-            out.write_all(&bf16::from_f32(*value).to_le_bytes())?;
+fn write<'a>(
+    header: &[u8],
+    layout: &Layout,
+    dtype: StoredDtype,
+    path: &Path,
+    mut bucket: impl FnMut(usize) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
+    let failed = |e| Error::io(path)(e);
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
+    out.write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(failed)?;
+    out.write_all(header).map_err(failed)?;
+    for slots in layout.slots().chunk_by(|a, b| a.bucket == b.bucket) {
+        let values = bucket(slots[0].bucket)?;
+        for slot in slots {
+            write_values(&mut out, &values[slot.range()], dtype).map_err(failed)?;
         }
     }
-    out.flush()?;
-    out.get_ref().sync_all()
+    out.flush().map_err(failed)?;
+    out.get_ref().sync_all().map_err(failed)
+}
+
+fn write_values(out: &mut impl Write, values: &[f32], dtype: StoredDtype) -> std::io::Result<()> {
+    if dtype == StoredDtype::F32 {
+        return out.write_all(bytemuck::cast_slice(values));
+    }
+    values
+        .iter()
+        .try_for_each(|value| out.write_all(&bf16::from_f32(*value).to_le_bytes()))
 }

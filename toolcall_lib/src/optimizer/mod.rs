@@ -1,6 +1,11 @@
 //! Gradients to new weights: AdamW, learning rate schedule, clipping.
 
-use crate::weights::{Parameters, Slot};
+mod schedule;
+
+pub use schedule::{Schedule, Warmup};
+
+use crate::collective::Shard;
+use crate::weights::{Parameters, Slot, zero_buckets};
 use multiversion::multiversion;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -33,36 +38,58 @@ impl Default for AdamWConfig {
     }
 }
 
-/// AdamW's state: two moments per weight and the number of steps.
+/// AdamW's state: two moments per weight and the number of steps. Of every bucket it has the part of one rank (ZeRO-1).
 #[derive(Clone, Debug)]
 pub struct AdamW {
     /// Settings.
     pub config: AdamWConfig,
-    /// Running mean of the gradients.
-    pub first: Parameters,
+    /// Which part of every bucket.
+    pub shard: Shard,
+    /// Running mean of the gradients, bucket by bucket.
+    pub first: Vec<Vec<f32>>,
     /// Running mean of their squares.
-    pub second: Parameters,
+    pub second: Vec<Vec<f32>>,
     /// Steps taken.
     pub steps: u64,
 }
 
 impl AdamW {
-    /// Fresh state for `weights`.
+    /// Fresh state for all of `weights`.
     pub fn new(config: AdamWConfig, weights: &Parameters) -> Self {
-        let zeros = || Parameters::zeros(weights.layout.clone());
+        Self::of_shard(config, weights, Shard::WHOLE)
+    }
+
+    /// Fresh state for a part of every bucket of `weights`.
+    pub fn of_shard(config: AdamWConfig, weights: &Parameters, shard: Shard) -> Self {
+        let zeros = || {
+            zero_buckets(
+                weights
+                    .buckets
+                    .iter()
+                    .map(|bucket| shard.range(bucket.len()).len()),
+            )
+        };
         Self {
             config,
+            shard,
             first: zeros(),
             second: zeros(),
             steps: 0,
         }
     }
 
-    /// One step with `gradients · scale`; the gradients are set to zero for the next step.
+    /// Memory that the moments take.
+    pub fn bytes(&self) -> usize {
+        let elements: usize = self.first.iter().chain(&self.second).map(Vec::len).sum();
+        elements * size_of::<f32>()
+    }
+
+    /// One step of the shard with `gradients · scale`, where `gradients` are those of the shard, bucket by bucket; they are set to
+    /// zero for the next step.
     pub fn step(
         &mut self,
         weights: &mut Parameters,
-        gradients: &mut Parameters,
+        gradients: &mut [Vec<f32>],
         scale: f64,
         learning_rate: f64,
     ) {
@@ -87,8 +114,17 @@ impl AdamW {
         let layout = weights.layout.clone();
         for slot in layout.slots() {
             let keep = if is_decayed(slot) { decayed } else { 1.0 };
-            let [w, g, m, v] = [&mut *weights, &mut *gradients, &mut self.first, &mut self.second]
-                .map(|p| p.buckets[slot.bucket][slot.range()].par_chunks_mut(ELEMENTS_PER_TASK));
+            let bucket = &mut weights.buckets[slot.bucket];
+            let own = self.shard.range(bucket.len());
+            let range = slot.range().start.max(own.start)..slot.range().end.min(own.end);
+            if range.is_empty() {
+                continue; // another rank's
+            }
+            let w = bucket[range.clone()].par_chunks_mut(ELEMENTS_PER_TASK);
+            let [g, m, v] = [&mut *gradients, &mut self.first, &mut self.second].map(|part| {
+                part[slot.bucket][range.start - own.start..range.end - own.start]
+                    .par_chunks_mut(ELEMENTS_PER_TASK)
+            });
             w.zip(g).zip(m.zip(v)).for_each(|((w, g), (m, v))| {
                 apply(Update { keep, ..update }, w, g, m, v);
             });
@@ -137,9 +173,14 @@ fn apply(update: Update, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f
 
 /// L2 norm of all elements, summed in f64 in a fixed order.
 pub fn norm(parameters: &Parameters) -> f64 {
+    sum_of_squares(&parameters.buckets).sqrt()
+}
+
+/// The square of the L2 norm of all elements.
+pub fn sum_of_squares(buckets: &[Vec<f32>]) -> f64 {
     let per_chunk =
         |bucket: &Vec<f32>| -> Vec<f64> { bucket.par_chunks(ELEMENTS_PER_TASK).map(squares).collect() };
-    parameters.buckets.iter().flat_map(per_chunk).sum::<f64>().sqrt()
+    buckets.iter().flat_map(per_chunk).sum()
 }
 
 #[multiversion(targets = "simd")]
@@ -163,46 +204,9 @@ pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
     }
 }
 
-/// How the learning rate moves over the run. Names are those of transformers' `lr_scheduler_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Falls in a straight line to 0.
-    #[default]
-    Linear,
-    /// Falls to 0 along half a cosine.
-    Cosine,
-    /// Stays.
-    Constant,
-}
-
-impl Schedule {
-    /// Share of the peak learning rate at optimizer step `step` (the first is 0) of `total`; rises from 0 over `warmup` steps.
-    pub fn factor(self, step: usize, warmup: usize, total: usize) -> f64 {
-        if step < warmup {
-            return step as f64 / warmup as f64;
-        }
-        let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-        match self {
-            Self::Linear => (1.0 - progress).max(0.0),
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()),
-            Self::Constant => 1.0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn schedules_are_those_of_transformers() {
-        let at = |s: Schedule| -> Vec<f64> { [0, 1, 2, 6, 10].map(|i| s.factor(i, 2, 10)).to_vec() };
-        assert_eq!(at(Schedule::Linear), [0.0, 0.5, 1.0, 0.5, 0.0]);
-        assert_eq!(at(Schedule::Constant), [0.0, 0.5, 1.0, 1.0, 1.0]);
-        let cosine = at(Schedule::Cosine);
-        assert!((cosine[3] - 0.5).abs() < 1e-12 && cosine[4].abs() < 1e-12);
-    }
 
     #[test]
     fn clipping_only_shrinks() {

@@ -1,0 +1,83 @@
+//! Keys that are not a setting of ours.
+
+/// Keys that only DeepSpeed's files have.
+pub(super) const ONLY_THERE: [&str; 7] = [
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_clipping",
+    "optimizer",
+    "scheduler",
+    "zero_optimization",
+    "fp16",
+];
+
+/// Keys and groups that say how DeepSpeed works or what it prints, not what is computed.
+const WITHOUT_MEANING: [&str; 40] = [
+    "steps_per_print",
+    "wall_clock_breakdown",
+    "dump_state",
+    "memory_breakdown",
+    "zero_allow_untested_optimizer",
+    "zero_force_ds_cpu_optimizer",
+    "communication_data_type",
+    "disable_allgather",
+    "gradient_predivide_factor",
+    "prescale_gradients",
+    "flops_profiler",
+    "comms_logger",
+    "checkpoint",
+    "aio",
+    "amp",
+    "comet",
+    "csv_monitor",
+    "data_efficiency",
+    "tensorboard",
+    "wandb",
+    "optimizer.params.torch_adam",
+    "optimizer.params.fused",
+    "scheduler.params.last_batch_iteration",
+    "fp16.auto_cast",
+    "fp16.loss_scale",
+    "fp16.loss_scale_window",
+    "fp16.initial_scale_power",
+    "fp16.hysteresis",
+    "fp16.consecutive_hysteresis",
+    "fp16.min_loss_scale",
+    "zero_optimization.allgather_partitions",
+    "zero_optimization.allgather_bucket_size",
+    "zero_optimization.reduce_bucket_size",
+    "zero_optimization.reduce_scatter",
+    "zero_optimization.overlap_comm",
+    "zero_optimization.contiguous_gradients",
+    "zero_optimization.round_robin_gradients",
+    "zero_optimization.sub_group_size",
+    "zero_optimization.stage3_",
+    "zero_optimization.ignore_unused_parameters",
+];
+
+/// Keys that have to be off, 0 or absent: we have nothing of the kind.
+const HAS_TO_BE_OFF: [&str; 11] = [
+    "amp.enabled",
+    "sparse_gradients",
+    "optimizer.params.amsgrad",
+    "scheduler.params.warmup_min_lr",
+    "scheduler.params.warmup_min_ratio",
+    "tensorboard.enabled",
+    "wandb.enabled",
+    "csv_monitor.enabled",
+    "comet.enabled",
+    "zero_optimization.cpu_offload",
+    "data_efficiency.enabled",
+];
+
+pub(super) fn has_to_be_off(path: &str) -> bool {
+    HAS_TO_BE_OFF.contains(&path)
+}
+
+pub(super) fn is_without_meaning(path: &str) -> bool {
+    let belongs = |key: &&str| {
+        let rest = path.strip_prefix(*key);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || key.ends_with('_'))
+    };
+    WITHOUT_MEANING.iter().any(belongs)
+}

@@ -1,0 +1,198 @@
+//! DeepSpeed's configuration file as our settings.
+
+mod keys;
+mod values;
+
+use super::TrainConfig;
+use crate::error::{Error, Result};
+use crate::optimizer::{Schedule, Warmup};
+use keys::{ONLY_THERE, has_to_be_off, is_without_meaning};
+use serde_json::{Map, Value};
+use values::{Read, count, is_off, known, leaves, number, pair, whole};
+
+/// Is this DeepSpeed's file, not one of ours?
+fn is_deepspeed(file: &Map<String, Value>) -> bool {
+    file.get("bf16").is_some_and(Value::is_object) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
+}
+
+impl TrainConfig {
+    /// [`TrainConfig::with`], or [`TrainConfig::with_deepspeed`] if the file is one of DeepSpeed.
+    pub fn with_file(&self, file: Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
+        if is_deepspeed(&file) {
+            self.with_deepspeed(&file, ranks)
+        } else {
+            Ok((self.with(file)?, Vec::new()))
+        }
+    }
+
+    /// These settings with what a DeepSpeed configuration file says instead, for a run of so many ranks; `"auto"` and absent keys
+    /// leave a setting as it is. Beside them come notes on keys that change nothing here.
+    ///
+    /// # Errors
+    /// Keys that are not known or ask for what we do not have, and batch sizes that contradict each other: all of them, by name.
+    pub fn with_deepspeed(&self, file: &Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
+        let mut reader = Reader {
+            config: self.clone(),
+            ..Reader::default()
+        };
+        let mut problems = Vec::new();
+        for (path, value) in leaves("", file) {
+            if let Err(problem) = reader.read(&path, value) {
+                problems.push(format!("{path}: {problem}"));
+            }
+        }
+        problems.extend(reader.batch_sizes(ranks).err());
+        problems.extend(reader.peak_learning_rate().err());
+        reader.config.warmup_type = reader.warmup.unwrap_or(reader.config.warmup_type);
+        if !problems.is_empty() {
+            return Err(Error::invalid("DeepSpeed configuration", problems.join("; ")));
+        }
+        if !reader.ignored.is_empty() {
+            let keys = reader.ignored.join(", ");
+            reader
+                .notes
+                .push(format!("these keys of DeepSpeed change nothing here: {keys}"));
+        }
+        Ok((reader.config, reader.notes))
+    }
+}
+
+/// What the keys have said so far.
+#[derive(Default)]
+struct Reader {
+    config: TrainConfig,
+    notes: Vec<String>,
+    ignored: Vec<String>,
+    batch: Option<usize>,
+    micro: Option<usize>,
+    accumulation: Option<usize>,
+    /// Peak learning rates of the optimizer and of the scheduler.
+    peaks: [Option<f64>; 2],
+    warmup: Option<Warmup>,
+}
+
+impl Reader {
+    fn read(&mut self, path: &str, value: &Value) -> Read<()> {
+        let config = &mut self.config;
+        match path {
+            _ if value == "auto" => {}
+            "train_batch_size" => self.batch = Some(count(value)?),
+            "train_micro_batch_size_per_gpu" => self.micro = Some(count(value)?),
+            "gradient_accumulation_steps" => self.accumulation = Some(count(value)?),
+            "gradient_clipping" => config.max_grad_norm = number(value)?,
+            "optimizer.type" => known(value, &["adam", "adamw"]).map(drop)?,
+            "optimizer.params.lr" => self.peaks[0] = Some(number(value)?),
+            "optimizer.params.betas" => [config.adam_beta1, config.adam_beta2] = pair(value)?,
+            "optimizer.params.eps" => config.adam_epsilon = number(value)?,
+            "optimizer.params.weight_decay" => config.weight_decay = number(value)?,
+            "optimizer.params.adam_w_mode" | "optimizer.params.bias_correction" if *value != true => {
+                return Err(format!("{value} is not supported; expected true"));
+            }
+            "optimizer.params.adam_w_mode" | "optimizer.params.bias_correction" => {}
+            "scheduler.type" => self.schedule(value)?,
+            "scheduler.params.warmup_max_lr" => self.peaks[1] = Some(number(value)?),
+            "scheduler.params.warmup_num_steps" => config.warmup_steps = whole(value)?,
+            "scheduler.params.warmup_type" => {
+                let linear = known(value, &["log", "linear"])? == "linear";
+                self.warmup = Some(if linear { Warmup::Linear } else { Warmup::Log });
+            }
+            "scheduler.params.total_num_steps" => {
+                config.max_steps = Some(count(value)?);
+                self.notes.push(format!(
+                    "the run ends after {value} steps, the scheduler's total_num_steps"
+                ));
+            }
+            "scheduler.params.cos_min_ratio" if number(value)? > 1e-4 => {
+                return Err(format!("{value} is not supported; the learning rate falls to 0"));
+            }
+            "scheduler.params.cos_min_ratio" => {}
+            "fp16.enabled" if *value != false => {
+                return Err("is not supported; enable bf16 instead, which needs no loss scale".to_string());
+            }
+            "fp16.enabled" => {}
+            "bf16.enabled" => config.bf16 = value.as_bool().ok_or("expected true or false")?,
+            "zero_optimization.stage" => match whole(value)? {
+                stage @ 0..=2 => config.zero_stage = stage as u8,
+                other => return Err(format!("{other} is not supported; expected 0, 1 or 2")),
+            },
+            _ if path.starts_with("zero_optimization.offload_") => self.offload(path, value)?,
+            _ if path.starts_with("activation_checkpointing") => self.notes.push(format!(
+                "{path}: the setting `recompute` says what is computed again"
+            )),
+            _ if has_to_be_off(path) => {
+                if !is_off(value) {
+                    return Err(format!("{value} is not supported; it has to be off"));
+                }
+            }
+            _ if is_without_meaning(path) => self.ignored.push(path.to_string()),
+            _ => return Err("is not a key that is known".to_string()),
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, name: &Value) -> Read<()> {
+        let known = known(name, &["warmuplr", "warmupdecaylr", "warmupcosinelr"])?;
+        self.config.lr_scheduler_type = match known {
+            "warmuplr" => Schedule::Constant,
+            "warmupdecaylr" => Schedule::Linear,
+            _ => Schedule::Cosine,
+        };
+        self.warmup.get_or_insert(Warmup::Log); // DeepSpeed's default
+        Ok(())
+    }
+
+    fn offload(&mut self, path: &str, value: &Value) -> Read<()> {
+        match (path.ends_with(".device"), value.as_str()) {
+            (true, Some("nvme")) => Err("nvme is not supported; state stays in memory".to_string()),
+            (true, Some("cpu")) => {
+                let note = format!("{path}: all state is in the memory of the CPU in any case");
+                self.notes.push(note);
+                Ok(())
+            }
+            (true, Some("none")) | (false, _) => Ok(()),
+            (true, _) => Err(format!("{value} is not a device; expected \"none\" or \"cpu\"")),
+        }
+    }
+
+    /// `train_batch_size = micro · accumulation · ranks`; what is missing follows from the others.
+    fn batch_sizes(&mut self, ranks: usize) -> Read<()> {
+        let config = &mut self.config;
+        let Some(batch) = self.batch else {
+            config.per_device_train_batch_size = self.micro.unwrap_or(config.per_device_train_batch_size);
+            config.gradient_accumulation_steps =
+                self.accumulation.unwrap_or(config.gradient_accumulation_steps);
+            return Ok(());
+        };
+        let (micro, accumulation) = match (self.micro, self.accumulation) {
+            (Some(micro), Some(accumulation)) => (micro, accumulation),
+            (Some(micro), None) => (micro, batch / (micro * ranks)),
+            (None, accumulation) => {
+                let accumulation = accumulation.unwrap_or(1);
+                (batch / (accumulation * ranks), accumulation)
+            }
+        };
+        if micro * accumulation * ranks != batch {
+            return Err(format!(
+                "train_batch_size: {batch} is not {micro} (train_micro_batch_size_per_gpu) · {accumulation} \
+                 (gradient_accumulation_steps) · {ranks} (ranks) = {}",
+                micro * accumulation * ranks
+            ));
+        }
+        config.per_device_train_batch_size = micro;
+        config.gradient_accumulation_steps = accumulation;
+        Ok(())
+    }
+
+    fn peak_learning_rate(&mut self) -> Read<()> {
+        match self.peaks {
+            [Some(optimizer), Some(scheduler)] if optimizer != scheduler => Err(format!(
+                "optimizer.params.lr: {optimizer:e} is not {scheduler:e}, scheduler.params.warmup_max_lr"
+            )),
+            [optimizer, scheduler] => {
+                let peak = scheduler.or(optimizer);
+                self.config.learning_rate = peak.unwrap_or(self.config.learning_rate);
+                Ok(())
+            }
+        }
+    }
+}

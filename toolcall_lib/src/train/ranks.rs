@@ -1,0 +1,61 @@
+//! What the ranks of a run tell each other, besides gradients.
+
+use super::TrainConfig;
+use crate::collective::Collective;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::optimizer::norm;
+use crate::tokens::Sequence;
+use crate::weights::Parameters;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::take;
+
+/// Refuses ranks that do not train the same: started by another command, or with other files.
+pub(super) fn check_same_run(
+    ranks: &dyn Collective,
+    model: &Model,
+    rows: &[Vec<Sequence>],
+    config: &TrainConfig,
+) -> Result<()> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let mut settings = DefaultHasher::new();
+    format!("{config:?}").hash(&mut settings);
+    let tokens: usize = rows.iter().flatten().map(|sequence| sequence.ids.len()).sum();
+    let all = ranks.exchange(&[
+        f64::from(settings.finish() as u32),
+        tokens as f64,
+        norm(model.decoder.trainable()?),
+    ])?;
+    for (rank, numbers) in all.iter().enumerate() {
+        let differs = numbers
+            .iter()
+            .zip(&all[0])
+            .position(|(number, first)| number != first);
+        if let Some(what) = differs.map(|i| ["settings", "data", "weights"][i]) {
+            let advice = "start all ranks with the same command and files";
+            let problem = format!("its {what} are not those of rank 0; {advice}");
+            return Err(Error::invalid(format!("rank {rank}"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// How many trees the ranks before this one have in this step, and how many the one with the most.
+pub(super) fn tree_numbers(ranks: &dyn Collective, trees: usize) -> Result<(usize, usize)> {
+    let counts = ranks.exchange(&[trees as f64])?;
+    let counts: Vec<usize> = counts.iter().flatten().map(|&count| count as usize).collect();
+    let most = counts.iter().copied().max().unwrap_or(trees);
+    Ok((counts[..ranks.rank()].iter().sum(), most))
+}
+
+/// Brings to every rank the weights that the others have changed.
+pub(super) fn gather(weights: &mut Parameters, ranks: &dyn Collective) -> Result<()> {
+    let start = |bucket: &mut Vec<f32>| ranks.start_all_gather(take(bucket));
+    let under_way: Vec<_> = weights.buckets.iter_mut().map(start).collect::<Result<_>>()?;
+    for (bucket, pending) in weights.buckets.iter_mut().zip(under_way) {
+        *bucket = pending.wait()?;
+    }
+    Ok(())
+}

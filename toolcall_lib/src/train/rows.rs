@@ -1,0 +1,74 @@
+//! Conversations as a training run takes them.
+
+use super::TrainConfig;
+use crate::batch::TreeBatch;
+use crate::collective::Collective;
+use crate::conversation::{Conversation, Message, Role};
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::model::{Decoder, Model, Workspace};
+use crate::tokens::{Sequence, tokenize};
+use serde_json::json;
+
+/// The sequences of every conversation that has any, each with what it begins with: system text and tools.
+pub(super) fn sequences(
+    model: &Model,
+    data: &Dataset,
+    config: &TrainConfig,
+) -> Result<(Vec<String>, Vec<Vec<Sequence>>)> {
+    let settings = config.tokenize(model.decoder.config.max_position_embeddings);
+    let tokenized = tokenize(&data.rows, &model.template, &model.tokenizer, &settings)?;
+    let rows = data.rows.iter().zip(tokenized.rows);
+    Ok(rows
+        .filter(|(_, sequences)| !sequences.is_empty())
+        .map(|(row, sequences)| (beginning(row), sequences))
+        .unzip())
+}
+
+fn beginning(row: &Conversation) -> String {
+    let system: Vec<&Message> = row
+        .messages
+        .iter()
+        .take_while(|m| m.role == Role::System)
+        .collect();
+    json!([system, row.tools]).to_string()
+}
+
+/// This rank's trees of the `rows` of a step: one for each `per_device_train_batch_size` of them, or several if it is too large. All
+/// ranks together have those that one rank would have.
+pub(super) fn trees(
+    data: &[Vec<Sequence>],
+    rows: &[usize],
+    config: &TrainConfig,
+    ranks: &dyn Collective,
+) -> Vec<TreeBatch> {
+    let batches: Vec<&[usize]> = rows.chunks(config.per_device_train_batch_size).collect();
+    batches[ranks.shard().range(batches.len())]
+        .iter()
+        .flat_map(|batch| {
+            let sequences: Vec<&Sequence> = batch.iter().flat_map(|&row| &data[row]).collect();
+            TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
+        })
+        .collect()
+}
+
+/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves.
+pub(super) fn mean_loss(
+    decoder: &Decoder,
+    data: &[Vec<Sequence>],
+    config: &TrainConfig,
+    workspace: &mut Workspace,
+    ranks: &dyn Collective,
+) -> Result<f64> {
+    let batches = data.chunks(config.per_device_train_batch_size);
+    let (mut loss, mut tokens) = (0.0, 0.0);
+    for batch in batches.skip(ranks.rank()).step_by(ranks.size()) {
+        let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
+        for tree in TreeBatch::pack_within(&sequences, config.max_tokens_per_tree) {
+            loss += decoder.loss(&tree, workspace)?.loss;
+            tokens += tree.trained_tokens();
+        }
+    }
+    let [loss, tokens] = ranks.sum([loss, tokens])?;
+    Ok(loss / tokens)
+}

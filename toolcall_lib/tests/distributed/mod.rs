@@ -1,0 +1,140 @@
+//! Many processes under a real `mpirun`: this test binary plays the ranks.
+
+mod ends;
+#[cfg(feature = "cli")]
+mod program;
+mod scenes;
+mod same_run;
+
+use crate::common::tiny_model::tiny_model;
+use crate::train::timers;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output};
+use toolcall_lib::LoraConfig;
+use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train_validated};
+
+/// Conversations: two steps of 8 and one of 2, for which not every rank has a row.
+const ROWS: u64 = 18;
+const VALIDATION_ROWS: u64 = 5;
+/// Conversations of an optimizer step, of all ranks together.
+const BATCH: usize = 8;
+
+/// Settings of a run in f32 whose steps see [`BATCH`] conversations on so many ranks.
+fn config(steps: usize, ranks: usize, accumulation: usize) -> TrainConfig {
+    TrainConfig {
+        max_steps: Some(steps),
+        learning_rate: 1e-3,
+        per_device_train_batch_size: BATCH / ranks / accumulation,
+        gradient_accumulation_steps: accumulation,
+        bf16: false,
+        ddp_timeout: 60,
+        ..TrainConfig::default()
+    }
+}
+
+fn lora(config: TrainConfig) -> TrainConfig {
+    let adapter = LoraConfig {
+        r: 4,
+        lora_dropout: 0.1,
+        ..LoraConfig::default()
+    };
+    TrainConfig {
+        lora: Some(adapter),
+        ..config
+    }
+}
+
+/// What a run did: its report and the weights that it trained, one after the other.
+struct Run {
+    report: TrainReport,
+    weights: Vec<f32>,
+}
+
+/// The run of a single process, without MPI.
+fn alone(config: &TrainConfig) -> Run {
+    let mut model = tiny_model();
+    let report = train_validated(
+        &mut model,
+        &timers(ROWS),
+        &timers(VALIDATION_ROWS),
+        config,
+        |_| {},
+    )
+    .unwrap();
+    let weights = model.decoder.trainable().unwrap().buckets.concat();
+    Run { report, weights }
+}
+
+/// A command under `mpirun`, as root and with more ranks than cores too, whether MPI is Open MPI 4 or 5 or MPICH.
+fn mpirun(ranks: usize, program: &Path) -> Command {
+    let mut command = Command::new("mpirun");
+    command.arg("-n").arg(ranks.to_string()).arg(program).envs([
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
+        ("RAYON_NUM_THREADS", "1"),
+    ]);
+    command
+}
+
+/// Has `ranks` processes play a scene with these arguments.
+fn play(ranks: usize, scene: &str, arguments: Value) -> Output {
+    mpirun(ranks, &std::env::current_exe().unwrap())
+        .args(["--exact", "distributed::scenes::scene", "--nocapture"])
+        .env(scenes::SCENE, scene)
+        .env(scenes::ARGUMENTS, arguments.to_string())
+        .output()
+        .expect("mpirun cannot be started; Debian has it in openmpi-bin")
+}
+
+/// The runs of `ranks` processes with these settings, one after the other.
+fn together(ranks: usize, configs: &[TrainConfig]) -> Vec<Run> {
+    let folder = tempfile::tempdir().unwrap();
+    let output = play(
+        ranks,
+        "train",
+        json!({"configs": configs, "folder": folder.path()}),
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let read = |i: usize| -> Run {
+        let text = std::fs::read(folder.path().join(format!("{i}.json"))).unwrap();
+        let [report, weights]: [Value; 2] = serde_json::from_slice(&text).unwrap();
+        Run {
+            report: serde_json::from_value(report).unwrap(),
+            weights: serde_json::from_value(weights).unwrap(),
+        }
+    };
+    (0..configs.len()).map(read).collect()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// Fails unless losses, norms and weights agree to 1e-5.
+fn assert_same(what: &str, got: &Run, want: &Run) {
+    assert_eq!(got.report.steps.len(), want.report.steps.len(), "{what}: steps");
+    for (got, want) in got.report.steps.iter().zip(&want.report.steps) {
+        let numbers = |step: &StepReport| {
+            let validation = step.eval_loss.unwrap_or(1.0);
+            [step.loss, step.grad_norm, 1.0 + step.token_accuracy, validation]
+        };
+        for (got, want) in numbers(got).into_iter().zip(numbers(want)) {
+            assert!((got / want - 1.0).abs() < 1e-5, "{what}: {got} is not {want}");
+        }
+    }
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let pairs = got.weights.iter().zip(&want.weights);
+    let apart: f64 = pairs.map(|(a, b)| square(a - b)).sum();
+    let length: f64 = want.weights.iter().map(|&w| square(w)).sum();
+    let off = (apart / length).sqrt();
+    assert!(off < 1e-5, "{what}: the weights are off by {off:e}");
+}
+
+fn arguments() -> Value {
+    let text = std::env::var(scenes::ARGUMENTS).unwrap();
+    serde_json::from_str(&text).unwrap()
+}

@@ -1,0 +1,99 @@
+//! The run of many ranks is that of one.
+
+use super::{alone, assert_same, config, lora, play, said, together};
+use serde_json::Value;
+use toolcall_lib::train::TrainConfig;
+
+const STEPS: usize = 20;
+
+/// Settings for every accumulation and ZeRO stage.
+fn configs(ranks: usize) -> Vec<(String, TrainConfig)> {
+    let all = [1, 2]
+        .into_iter()
+        .flat_map(|accumulation| (0..3).map(move |stage| (accumulation, stage)));
+    all.map(|(accumulation, zero_stage)| {
+        let what = format!("{ranks} ranks, accumulation {accumulation}, ZeRO {zero_stage}");
+        let config = config(STEPS, ranks, accumulation);
+        (what, TrainConfig { zero_stage, ..config })
+    })
+    .collect()
+}
+
+fn assert_same_run(ranks: usize) {
+    let one = alone(&config(STEPS, 1, 1));
+    let whole = one.report.state_bytes;
+    assert_eq!(
+        whole,
+        3 * 4 * one.weights.len(),
+        "gradients and two moments, 4 bytes each"
+    );
+    let (names, settings): (Vec<String>, Vec<TrainConfig>) = configs(ranks).into_iter().unzip();
+    let runs = together(ranks, &settings);
+    for ((name, config), run) in names.iter().zip(&settings).zip(&runs) {
+        assert_same(name, run, &one);
+        let (share, slack) = match config.zero_stage {
+            0 => (whole, 0),
+            _ => (whole / ranks, 3 * 4 * 4), // a bucket may not divide by the ranks
+        };
+        let held = run.report.state_bytes;
+        assert!(
+            (share..=share + slack).contains(&held),
+            "{name}: {held} bytes, not {share}"
+        );
+    }
+}
+
+#[test]
+fn one_rank_is_the_same_whatever_the_accumulation_and_stage() {
+    let one = alone(&config(STEPS, 1, 1));
+    for (name, config) in configs(1) {
+        assert_same(&name, &alone(&config), &one);
+    }
+}
+
+#[test]
+fn two_ranks_are_the_same_as_one() {
+    assert_same_run(2);
+}
+
+#[test]
+fn four_ranks_are_the_same_as_one() {
+    assert_same_run(4);
+}
+
+#[test]
+fn an_adapter_with_dropout_sees_the_masks_of_one_rank() {
+    let one = alone(&lora(config(4, 1, 4)));
+    let [four] = &together(4, &[lora(config(4, 4, 1))])[..] else {
+        unreachable!()
+    };
+    assert_same("LoRA", four, &one);
+}
+
+#[test]
+fn a_run_goes_on_with_another_number_of_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = alone(&config(STEPS, 1, 1));
+    let resumed = |ranks: usize, step: usize| TrainConfig {
+        output_dir: Some(folder.path().into()),
+        save_steps: Some(7),
+        resume_from_checkpoint: Some(folder.path().join(format!("checkpoint-{step}"))),
+        ..config(STEPS, ranks, 1)
+    };
+    let start = TrainConfig {
+        resume_from_checkpoint: None,
+        ..resumed(2, 0)
+    };
+    together(2, &[start]);
+    let four = &together(4, &[resumed(4, 7)])[0];
+    assert_same("2 ranks, then 4", four, &whole);
+    assert_same("2 ranks, then 4, then one", &alone(&resumed(1, 14)), &whole);
+}
+
+#[test]
+fn operations_do_what_they_say() {
+    for ranks in [2, 3, 4] {
+        let output = play(ranks, "operations", Value::Null);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
