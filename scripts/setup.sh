@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|reference ...]     default: everything that the notebooks need
-# The part `reference` is what our numbers are checked and measured against: PyTorch, transformers and TRL.
+# usage: scripts/setup.sh [python|kernel|model|seed|reference|llama_cpp ...]     default: everything that the notebooks need
+# The parts `reference` and `llama_cpp` are what our numbers are checked and measured against: PyTorch, transformers and TRL; and
+# llama.cpp.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -54,6 +55,12 @@ setup_model() {
 setup_reference() {
     python3 -m venv --clear "$home/reference"
     "$home/reference/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/golden/requirements.txt"
+}
+
+# llama.cpp with its Python bindings, compiled for this processor, in a virtual environment.
+setup_llama_cpp() {
+    python3 -m venv --clear "$home/llama_cpp"
+    "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp.txt"
 }
 
 # toolcall_lib and all below it, compiled with the flags of the notebook kernel.
@@ -123,6 +130,7 @@ for name; do
         model) part model "$model_sha256" "the default model SmolLM2-135M-Instruct (98 MB)" ;;
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed or reference" ;;
+        llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, reference or llama_cpp" ;;
     esac
 done

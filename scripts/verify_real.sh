@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks a real model against transformers, PEFT and PyTorch: the losses of five AdamW steps in two loss modes, logits, greedy
-# text, a LoRA adapter, and that transformers loads what we save. Not part of scripts/check.
+# text, a LoRA adapter, and that transformers and llama.cpp load what we save. Not part of scripts/check.
 # usage: scripts/verify_real.sh [MODEL [DATA]]     default: the default model and data/tool_augmented_dataset.json
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -45,4 +45,10 @@ cargo run --quiet --example logits -- "$out/lora" "$data" 0 "$out/logits.safeten
 
 echo "== the saved folder in transformers"
 "$python" scripts/verify/save_load.py --model "$out/assistant" --data "$data"
+
+echo "== an exported GGUF file in llama.cpp"
+scripts/setup.sh llama_cpp
+"$TOOLCALL" export --model "$out/assistant" --out "$out/assistant.gguf" --dtype f16
+cargo run --quiet --example logits -- "$out/assistant" "$data" 0 "$out/logits.safetensors"
+"$home/llama_cpp/bin/python" scripts/verify/llama_cpp.py --gguf "$out/assistant.gguf" --ours "$out/logits.safetensors"
 echo "verify: all is well"

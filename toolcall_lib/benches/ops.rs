@@ -11,6 +11,7 @@ use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::ops::rms_norm::{rms_norm, rms_norm_backward};
 use toolcall_lib::ops::rope::{Heads, RopeTable, Split, split_heads, split_heads_backward};
 use toolcall_lib::ops::swiglu::{swiglu, swiglu_backward};
+use toolcall_lib::weights::Tensor;
 
 const HEADS: Heads = Heads {
     queries: 9,
@@ -97,8 +98,7 @@ fn cross_entropy_with_gradient(bencher: Bencher<'_, '_>, precision: Precision) {
         let gradients = Some((&mut dhidden[..], Some(&mut dprojection[..])));
         cross_entropy(
             &hidden,
-            projection[..].into(),
-            HIDDEN,
+            Tensor::new(&projection, HIDDEN),
             &targets,
             gradients,
             &mut logits,

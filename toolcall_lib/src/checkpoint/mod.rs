@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::{Decoder, Model};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
-use crate::weights::{self, Dtype, ModelSource, RawModel, safetensors};
+use crate::weights::{self, Dtype, ModelSource, RawModel, gguf, safetensors};
 use folder::replace_folder;
 use serde::Serialize;
 use serde_json::Value;
@@ -25,8 +25,8 @@ pub fn load(spec: &str) -> Result<Model> {
 }
 
 /// [`load`] with the weights as `dtype`. With all but f32 they are frozen: training needs
-/// [`lora`](crate::TrainConfig::lora), and unpacks one block at a time, so memory holds the packed weights, one block as f32,
-/// the adapter, and the activations. Generation unpacks all of them for every token (of all replies at once).
+/// [`lora`](crate::TrainConfig::lora), and unpacks one matrix at a time, so memory holds the packed weights, the adapter, and
+/// the activations. Generation reads them packed, which is faster the smaller they are.
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     let folder = Path::new(spec);
     if folder.join(adapter::CONFIG).is_file() {
@@ -65,8 +65,32 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 }
 
 /// [`save`] with matrices as `dtype`: f32, or bf16 in half the space. An adapter is f32 in any case.
-pub fn save_as(model: &Model, folder: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
-    save_with(model, folder.as_ref(), dtype, |_| Ok(()))
+///
+/// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in any [`Dtype`] but `Auto`.
+///
+/// # Errors
+/// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does not know.
+pub fn save_as(model: &Model, path: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
+    let path = path.as_ref();
+    match path.extension() {
+        Some(extension) if extension == "gguf" => save_gguf(model, path, dtype),
+        _ => save_with(model, path, dtype, |_| Ok(())),
+    }
+}
+
+fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
+    if model.decoder.adapter.is_some() {
+        let problem = "the model has an adapter, which a GGUF file of a model cannot hold; merge it first";
+        return Err(Error::invalid(file.display(), problem));
+    }
+    let export = gguf::Export {
+        name: model.name(),
+        config: &model.decoder.config,
+        parameters: &model.decoder.weights.to_f32(),
+        tokenizer: &model.tokenizer,
+        chat_template: model.template.source(),
+    };
+    gguf::save(&export, file, dtype)
 }
 
 /// [`save_as`], and `more` writes other files into the same folder before it appears.

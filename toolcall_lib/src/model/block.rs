@@ -7,37 +7,32 @@ use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
 use crate::ops::heads::sum_groups;
-use crate::ops::matmul::{
-    Output, Precision, add_bias, add_bias_backward, linear, linear_backward_input, linear_backward_weight,
-};
+use crate::ops::matmul::{Precision, add_bias, add_bias_backward, linear_backward_weight};
 use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward};
 use crate::ops::rope::{Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
-use crate::weights::{Layout, Slot};
-use std::ops::Range;
+use crate::ops::tiles::{linear_tiles, linear_tiles_backward_input};
+use crate::weights::{Layout, Span, Weights};
 
-/// Where the tensors of one block lie in its bucket.
+/// Where the tensors of one block lie.
 #[derive(Clone, Debug)]
-pub(super) struct BlockRanges {
+pub(super) struct BlockSpans {
     /// By [`Projection`].
-    projections: [Range<usize>; 4],
-    input_norm: Range<usize>,
-    post_norm: Range<usize>,
-    qkv_bias: Option<Range<usize>>,
-    qk_norm: Option<[Range<usize>; 2]>,
+    projections: [Span; 4],
+    input_norm: Span,
+    post_norm: Span,
+    qkv_bias: Option<Span>,
+    qk_norm: Option<[Span; 2]>,
 }
 
-impl BlockRanges {
-    /// The ranges of `layer`; every tensor named here is one that [`Layout::new`] makes.
+impl BlockSpans {
+    /// The spans of `layer`; every tensor named here is one that [`Layout::new`] makes.
     pub fn new(layout: &Layout, layer: usize) -> Option<Self> {
-        let range = |name: &str| {
-            layout
-                .slot(&format!("model.layers.{layer}.{name}"))
-                .map(Slot::range)
-        };
+        let name = |name: &str| format!("model.layers.{layer}.{name}");
+        let one = |tensor: &str| layout.span(&name(tensor), &name(tensor));
         let join = |modules: &[TargetModule], kind: &str| {
-            let range = |module: &TargetModule| range(&format!("{}.{kind}", module.path()));
-            Some(range(modules.first()?)?.start..range(modules.last()?)?.end)
+            let name = |module: &TargetModule| name(&format!("{}.{kind}", module.path()));
+            layout.span(&name(modules.first()?), &name(modules.last()?))
         };
         let weight = |projection: Projection| join(projection.modules(), "weight");
         Some(Self {
@@ -47,11 +42,11 @@ impl BlockRanges {
                 weight(Projection::GateUp)?,
                 weight(Projection::Down)?,
             ],
-            input_norm: range("input_layernorm.weight")?,
-            post_norm: range("post_attention_layernorm.weight")?,
+            input_norm: one("input_layernorm.weight")?,
+            post_norm: one("post_attention_layernorm.weight")?,
             qkv_bias: join(Projection::Qkv.modules(), "bias"),
-            qk_norm: range("self_attn.q_norm.weight")
-                .zip(range("self_attn.k_norm.weight"))
+            qk_norm: one("self_attn.q_norm.weight")
+                .zip(one("self_attn.k_norm.weight"))
                 .map(Into::into),
         })
     }
@@ -86,8 +81,8 @@ impl BlockShape {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'a> {
     pub shape: BlockShape,
-    pub weights: &'a [f32],
-    pub ranges: &'a BlockRanges,
+    pub weights: &'a Weights,
+    pub spans: &'a BlockSpans,
     pub rope: &'a RopeTable,
     pub precision: Precision,
     /// Where there is one, it is trained and the weights are not.
@@ -102,14 +97,10 @@ pub(super) struct Rows<'a> {
 }
 
 impl Block<'_> {
-    fn weight(&self, range: &Range<usize>) -> &[f32] {
-        &self.weights[range.clone()]
-    }
-
     /// `y = x · Wᵀ`, and what the adapter adds to it.
     fn project(&self, projection: Projection, x: &[f32], y: &mut [f32], n: usize, scratch: &mut LoraScratch) {
-        let weight = self.weight(&self.ranges.projections[projection as usize]);
-        linear(x, weight, y, n, x.len() / n, Output::Set, self.precision);
+        let weight = self.weights.matrix(&self.spans.projections[projection as usize]);
+        linear_tiles(x, weight, y, self.precision);
         if let Some(adapter) = &self.adapter {
             adapter.forward(projection, x, y, n, scratch);
         }
@@ -117,11 +108,10 @@ impl Block<'_> {
 
     /// How the rows' joint projection becomes heads.
     fn split<'a>(&'a self, positions: &'a [u32]) -> Split<'a> {
-        let weight = |range| self.weight(range);
-        let norm = self.ranges.qk_norm.as_ref();
+        let norm = self.spans.qk_norm.as_ref();
         let norm = norm.map(|[q, k]| QkNorm {
-            q: weight(q),
-            k: weight(k),
+            q: self.weights.vector(q),
+            k: self.weights.vector(k),
             eps: self.shape.eps,
         });
         Split {
@@ -151,16 +141,16 @@ impl Block<'_> {
         let n = rows.positions.len();
         let queries = heads.queries * heads.dim;
         let normed = scratch.normed.sized(n * hidden);
-        rms_norm(x, self.weight(&self.ranges.input_norm), eps, normed);
+        rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
         // only a norm needs the projection again
-        let qkv = match self.ranges.qk_norm {
+        let qkv = match self.spans.qk_norm {
             Some(_) => &mut kept.qkv,
             None => &mut scratch.dqkv,
         };
         let qkv = qkv.sized(n * heads.width());
         self.project(Projection::Qkv, normed, qkv, n, &mut scratch.lora);
-        if let Some(bias) = &self.ranges.qkv_bias {
-            add_bias(qkv, self.weight(bias));
+        if let Some(bias) = &self.spans.qkv_bias {
+            add_bias(qkv, self.weights.vector(bias));
         }
         let split = kept.heads.sized(n * heads.width());
         split_heads(qkv, self.split(rows.positions), split);
@@ -173,7 +163,7 @@ impl Block<'_> {
         attention(qkv, rows.tiles, attended, kept.lse.sized(n * heads.queries));
         let middle = kept.middle.sized(n * hidden);
         self.project(Projection::Output, attended, middle, n, &mut scratch.lora);
-        add_rms_norm(x, middle, self.weight(&self.ranges.post_norm), eps, normed);
+        add_rms_norm(x, middle, self.weights.vector(&self.spans.post_norm), eps, normed);
         let gate_up = kept.gate_up.sized(n * 2 * intermediate);
         self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
     }
@@ -205,9 +195,9 @@ impl Block<'_> {
     }
 
     /// The place of a weight's gradient, if the weight is trained.
-    fn gradient<'g>(&self, range: &Range<usize>, gradients: &'g mut [f32]) -> Option<&'g mut [f32]> {
+    fn gradient<'g>(&self, span: &Span, gradients: &'g mut [f32]) -> Option<&'g mut [f32]> {
         match self.adapter {
-            None => Some(&mut gradients[range.clone()]),
+            None => Some(&mut gradients[span.elements.clone()]),
             Some(_) => None,
         }
     }
@@ -225,12 +215,15 @@ impl Block<'_> {
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
     ) {
-        let (range, input) = (&self.ranges.projections[projection as usize], x.len() / n);
+        let span = &self.spans.projections[projection as usize];
         match &self.adapter {
-            None => linear_backward_weight(dy, x, &mut gradients[range.clone()], n, input, self.precision),
+            None => {
+                let dw = &mut gradients[span.elements.clone()];
+                linear_backward_weight(dy, x, dw, n, span.columns, self.precision);
+            }
             Some(adapter) => adapter.backward_weights(projection, dy, x, n, scratch, gradients),
         }
-        linear_backward_input(dy, self.weight(range), dx, n, input, Output::Set, self.precision);
+        linear_tiles_backward_input(dy, self.weights.matrix(span), dx, self.precision);
         if let Some(adapter) = &self.adapter {
             adapter.backward_input(projection, dx, n, scratch);
         }
@@ -250,7 +243,7 @@ impl Block<'_> {
             eps,
             ..
         } = self.shape;
-        let ranges = self.ranges;
+        let spans = self.spans;
         let (middle, gate_up) = (
             kept.middle.get(n * hidden),
             kept.gate_up.get(n * 2 * intermediate),
@@ -265,11 +258,18 @@ impl Block<'_> {
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
         let normed = scratch.normed.sized(n * hidden);
-        rms_norm(middle, self.weight(&ranges.post_norm), eps, normed);
+        rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed);
         let dnormed = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
-        let dnorm = self.gradient(&ranges.post_norm, gradients);
-        rms_norm_backward(middle, self.weight(&ranges.post_norm), eps, dnormed, dy, dnorm);
+        let dnorm = self.gradient(&spans.post_norm, gradients);
+        rms_norm_backward(
+            middle,
+            self.weights.vector(&spans.post_norm),
+            eps,
+            dnormed,
+            dy,
+            dnorm,
+        );
     }
 
     fn backward_attention(
@@ -284,7 +284,7 @@ impl Block<'_> {
         let BlockShape {
             hidden, eps, heads, ..
         } = self.shape;
-        let ranges = self.ranges;
+        let spans = self.spans;
         let n = rows.positions.len();
         let queries = heads.queries * heads.dim;
         let attended = kept.attended.get(n * queries);
@@ -311,26 +311,26 @@ impl Block<'_> {
         sum_groups(dvalues, n * heads.dim, dv);
 
         let dqkv = scratch.dqkv.sized(n * heads.width());
-        let projected = match ranges.qk_norm {
+        let projected = match spans.qk_norm {
             Some(_) => kept.qkv.get(n * heads.width()),
             None => &[],
         };
         let dnorms = split_heads_backward(dheads, projected, self.split(rows.positions), dqkv);
-        for (range, dnorm) in ranges.qk_norm.iter().flatten().zip(dnorms) {
-            let sums = self.gradient(range, gradients).into_iter().flatten();
+        for (span, dnorm) in spans.qk_norm.iter().flatten().zip(dnorms) {
+            let sums = self.gradient(span, gradients).into_iter().flatten();
             sums.zip(dnorm).for_each(|(sum, part)| *sum += part);
         }
-        let bias = ranges.qkv_bias.as_ref();
+        let bias = spans.qkv_bias.as_ref();
         if let Some(dbias) = bias.and_then(|bias| self.gradient(bias, gradients)) {
             add_bias_backward(dqkv, dbias);
         }
 
         let normed = scratch.normed.sized(n * hidden);
-        rms_norm(x, self.weight(&ranges.input_norm), eps, normed);
+        rms_norm(x, self.weights.vector(&spans.input_norm), eps, normed);
         let dnormed = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::Qkv, dqkv, normed, dnormed, n, lora, gradients);
-        let dnorm = self.gradient(&ranges.input_norm, gradients);
-        rms_norm_backward(x, self.weight(&ranges.input_norm), eps, dnormed, dy, dnorm);
+        let dnorm = self.gradient(&spans.input_norm, gradients);
+        rms_norm_backward(x, self.weights.vector(&spans.input_norm), eps, dnormed, dy, dnorm);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV cache.
 
-use super::block::{Block, BlockRanges, BlockShape, Rows};
+use super::block::{Block, BlockShape, BlockSpans, Rows};
 use super::cache::{KvSequence, KvStore, LayerCache};
 use super::gradients::Gradients;
 use super::lora::{Adapter, BlockAdapter, Pass};
@@ -15,7 +15,7 @@ use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
 use crate::ops::tiles::linear_tiles;
-use crate::weights::{Slot, Weights};
+use crate::weights::{Span, Weights};
 
 /// Weights and shape of a decoder.
 #[derive(Clone, Debug)]
@@ -26,11 +26,11 @@ pub struct Decoder {
     pub weights: Weights,
     /// The adapter that acts beside them, if any.
     pub adapter: Option<Adapter>,
-    blocks: Vec<BlockRanges>,
-    embedding: Slot,
-    norm: Slot,
+    blocks: Vec<BlockSpans>,
+    embedding: Span,
+    norm: Span,
     /// The output projection: the embedding where they are tied.
-    projection: Slot,
+    projection: Span,
     rope: RopeTable,
 }
 
@@ -40,19 +40,19 @@ impl Decoder {
         let weights = weights.into();
         let layout = weights.layout();
         let missing = || Error::invalid("weights", "their layout is not that of the config");
-        let slot = |name: &str| layout.slot(name).cloned().ok_or_else(missing);
+        let span = |name: &str| layout.span(name, name).ok_or_else(missing);
         let embedding = "model.embed_tokens.weight";
         let head = if config.tie_word_embeddings {
             embedding
         } else {
             "lm_head.weight"
         };
-        let blocks = (0..config.num_hidden_layers).map(|layer| BlockRanges::new(layout, layer));
+        let blocks = (0..config.num_hidden_layers).map(|layer| BlockSpans::new(layout, layer));
         Ok(Self {
             blocks: blocks.collect::<Option<_>>().ok_or_else(missing)?,
-            embedding: slot(embedding)?,
-            norm: slot("model.norm.weight")?,
-            projection: slot(head)?,
+            embedding: span(embedding)?,
+            norm: span("model.norm.weight")?,
+            projection: span(head)?,
             rope: RopeTable::new(&config.inverse_frequencies(), config.max_position_embeddings),
             config,
             weights,
@@ -60,13 +60,7 @@ impl Decoder {
         })
     }
 
-    fn block<'a>(
-        &'a self,
-        layer: usize,
-        pass: Option<Pass>,
-        precision: Precision,
-        unpacked: &'a mut Vec<f32>,
-    ) -> Block<'a> {
+    fn block(&self, layer: usize, pass: Option<Pass>, precision: Precision) -> Block<'_> {
         let adapter = |adapter| BlockAdapter {
             adapter,
             layer,
@@ -75,8 +69,8 @@ impl Decoder {
         };
         Block {
             shape: BlockShape::new(&self.config),
-            weights: self.weights.bucket(layer + 1, unpacked),
-            ranges: &self.blocks[layer],
+            weights: &self.weights,
+            spans: &self.blocks[layer],
             rope: &self.rope,
             precision,
             adapter: self.adapter.as_ref().map(adapter),
@@ -122,8 +116,8 @@ impl Decoder {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);
         let n = ids.len();
         workspace.prepare(layers);
-        let table = self.weights.tensor(&self.embedding);
-        embedding(ids, table, workspace.residual[0].sized(n * hidden), hidden);
+        let table = self.weights.matrix(&self.embedding);
+        embedding(ids, table, workspace.residual[0].sized(n * hidden));
         for layer in 0..layers {
             let (below, above) = workspace.residual.split_at_mut(layer + 1);
             let x = below[layer].get(n * hidden);
@@ -133,7 +127,7 @@ impl Decoder {
                 layer
             };
             let kept = &mut workspace.blocks[slot];
-            let block = self.block(layer, pass, workspace.precision, &mut workspace.unpacked);
+            let block = self.block(layer, pass, workspace.precision);
             block.forward(x, rows, kept, &mut workspace.scratch, None);
             block.output(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
         }
@@ -156,14 +150,13 @@ impl Decoder {
             x.copy_from_slice(&stream[row * hidden..][..hidden]);
         }
         let y = y.sized(rows.len() * hidden);
-        let norm = self.norm();
-        rms_norm(x, &norm, eps, y);
-        let projection = self.weights.tensor(&self.projection);
+        let norm = self.weights.vector(&self.norm);
+        rms_norm(x, norm, eps, y);
+        let projection = self.weights.matrix(&self.projection);
         let Some(gradients) = gradients else {
             return cross_entropy(
                 y,
                 projection,
-                hidden,
                 &targets,
                 None,
                 &mut workspace.logits,
@@ -175,7 +168,6 @@ impl Decoder {
         let sum = cross_entropy(
             y,
             projection,
-            hidden,
             &targets,
             Some((dy, dprojection)),
             &mut workspace.logits,
@@ -184,7 +176,7 @@ impl Decoder {
         let dx = dx.sized(rows.len() * hidden);
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients);
-        rms_norm_backward(x, &norm, eps, dy, dx, dnorm);
+        rms_norm_backward(x, norm, eps, dy, dx, dnorm);
         let dresidual = workspace.dresidual.sized(n * hidden);
         dresidual.fill(0.0);
         for (dx, &row) in dx.chunks_exact(hidden).zip(&rows) {
@@ -193,17 +185,10 @@ impl Decoder {
         sum
     }
 
-    /// The final norm's weight.
-    fn norm(&self) -> Vec<f32> {
-        let mut norm = vec![0.0; self.norm.len()];
-        self.weights.tensor(&self.norm).row(0, &mut norm);
-        norm
-    }
-
     /// The place of a weight's gradient, if the weight is trained.
-    fn gradient<'g>(&self, slot: &Slot, gradients: &'g mut dyn Gradients) -> Option<&'g mut [f32]> {
+    fn gradient<'g>(&self, span: &Span, gradients: &'g mut dyn Gradients) -> Option<&'g mut [f32]> {
         match self.adapter {
-            None => Some(&mut gradients.bucket(slot.bucket)[slot.range()]),
+            None => Some(&mut gradients.bucket(span.bucket)[span.elements.clone()]),
             Some(_) => None,
         }
     }
@@ -223,7 +208,7 @@ impl Decoder {
         let dresidual = workspace.dresidual.sized(n * hidden);
         for layer in (0..self.config.num_hidden_layers).rev() {
             let (pass, precision) = (Some(workspace.pass), workspace.precision);
-            let block = self.block(layer, pass, precision, &mut workspace.unpacked);
+            let block = self.block(layer, pass, precision);
             let x = workspace.residual[layer].get(n * hidden);
             let scratch = &mut workspace.scratch;
             let kept = match workspace.recompute {
@@ -294,15 +279,32 @@ impl Decoder {
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
+        // The whole pass on a thread of the pool: handing each of its hundreds of short tasks to one would take longer.
+        rayon::scope(|_| self.logits_of_rows(ids, rows, keys, wanted, cache, workspace))
+    }
+
+    fn logits_of_rows(
+        &self,
+        ids: &[u32],
+        rows: Rows<'_>,
+        keys: &[usize],
+        wanted: &[usize],
+        cache: &mut [LayerCache],
+        workspace: &mut Workspace,
+    ) -> Vec<f32> {
         let hidden = self.config.hidden_size;
         let n = ids.len();
+        let precision = match self.weights.is_rounded() {
+            true => Precision::Bf16, // as the weights are
+            false => workspace.precision,
+        };
         workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
         workspace.prepare(cache.len());
         let x = workspace.residual[0].sized(n * hidden);
-        embedding(ids, self.weights.tensor(&self.embedding), x, hidden);
+        embedding(ids, self.weights.matrix(&self.embedding), x);
         for (layer, cache) in cache.iter_mut().enumerate() {
             let kept = &mut workspace.blocks[0];
-            let block = self.block(layer, None, workspace.precision, &mut workspace.unpacked);
+            let block = self.block(layer, None, precision);
             block.forward(x, rows, kept, &mut workspace.scratch, Some((cache, keys)));
             block.output(n, kept, &mut workspace.scratch, x);
         }
@@ -312,11 +314,15 @@ impl Decoder {
             .copied()
             .collect();
         let mut normed = vec![0.0; last.len()];
-        rms_norm(&last, &self.norm(), self.config.rms_norm_eps as f32, &mut normed);
+        rms_norm(
+            &last,
+            self.weights.vector(&self.norm),
+            self.config.rms_norm_eps as f32,
+            &mut normed,
+        );
         let mut logits = vec![0.0; wanted.len() * self.config.vocab_size];
-        let projection = self.weights.tensor(&self.projection);
-        let precision = workspace.precision;
-        linear_tiles(&normed, projection, &mut logits, wanted.len(), hidden, precision);
+        let projection = self.weights.matrix(&self.projection);
+        linear_tiles(&normed, projection, &mut logits, precision);
         logits
     }
 

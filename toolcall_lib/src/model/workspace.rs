@@ -63,8 +63,6 @@ pub struct Workspace {
     pub(super) precision: Precision,
     /// Which elements the next training pass drops.
     pub(super) pass: Pass,
-    /// The weights of one block, where they have to be unpacked.
-    pub(super) unpacked: Vec<f32>,
     /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`.
     pub(super) residual: Vec<Buffer>,
     pub(super) blocks: Vec<BlockActivations>,

@@ -4,12 +4,15 @@
 //! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Queries, keys and values are stored `[heads, rows,
 //! head_dim]`, the output as the next projection takes it, `[rows, heads · head_dim]`.
 
+mod one;
+
 use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
 use super::simd::{dot, exp, max, sum};
 use super::with_scratch;
 use crate::batch::{Segment, ancestors};
 use multiversion::multiversion;
+use one::attend_one;
 use rayon::prelude::*;
 use std::iter::once;
 use std::ops::Range;
@@ -214,6 +217,9 @@ fn attend(
     lse: &mut [f32],
     heads: usize,
 ) {
+    if tile.queries.len() == 1 {
+        return attend_one(qkv, head, tile, scores, out, lse);
+    }
     qkv.scores(head, tile, scores);
     softmax(scores, tile, qkv.scale(), lse, heads);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {

@@ -48,13 +48,12 @@ impl std::ops::AddAssign for LossSum {
 pub fn cross_entropy(
     hidden: &[f32],
     projection: Tensor<'_>,
-    width: usize,
     targets: &[RowTarget],
     mut gradients: Option<(&mut [f32], Option<&mut [f32]>)>,
     logits: &mut Buffer,
     precision: Precision,
 ) -> LossSum {
-    let vocabulary = projection.len() / width;
+    let (vocabulary, width) = (projection.rows(), projection.columns());
     let mut sum = LossSum::default();
     let mut rest = targets;
     let rows_at_a_time = rows_at_a_time(hidden.len() / width, vocabulary);
@@ -63,11 +62,11 @@ pub fn cross_entropy(
         let (here, after) = rest.split_at(rest.partition_point(|t| t.row < first + rows));
         rest = after;
         let logits = logits.sized(rows * vocabulary);
-        linear_tiles(hidden, projection, logits, rows, width, precision);
+        linear_tiles(hidden, projection, logits, precision);
         sum += loss_and_logit_gradient(logits, vocabulary, first, here);
         if let Some((dhidden, dprojection)) = &mut gradients {
             let dhidden = &mut dhidden[first * width..][..rows * width];
-            linear_tiles_backward_input(logits, projection, dhidden, rows, width, precision);
+            linear_tiles_backward_input(logits, projection, dhidden, precision);
             if let Some(dprojection) = dprojection {
                 linear_backward_weight(logits, hidden, dprojection, rows, width, precision);
             }
@@ -173,8 +172,7 @@ mod tests {
         let loss = |hidden: &[f32], projection: &[f32]| {
             cross_entropy(
                 hidden,
-                projection.into(),
-                4,
+                Tensor::new(projection, 4),
                 &TARGETS,
                 None,
                 &mut Buffer::default(),
@@ -186,8 +184,7 @@ mod tests {
         let gradients = Some((&mut dhidden[..], Some(&mut dprojection[..])));
         cross_entropy(
             &hidden,
-            (&projection[..]).into(),
-            4,
+            Tensor::new(&projection, 4),
             &TARGETS,
             gradients,
             &mut Buffer::default(),
@@ -221,8 +218,7 @@ mod tests {
         let loss = |hidden: &[f32], targets: &[RowTarget]| {
             cross_entropy(
                 hidden,
-                (&projection[..]).into(),
-                2,
+                Tensor::new(&projection, 2),
                 targets,
                 None,
                 &mut Buffer::default(),

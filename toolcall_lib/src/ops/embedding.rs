@@ -3,9 +3,10 @@
 use crate::weights::Tensor;
 
 /// Copies row `ids[i]` of `table` (`[vocabulary, width]`) to row `i` of `y`.
-pub fn embedding(ids: &[u32], table: Tensor<'_>, y: &mut [f32], width: usize) {
-    for (y, &id) in y.chunks_exact_mut(width).zip(ids) {
-        table.row(id as usize, y);
+pub fn embedding(ids: &[u32], table: Tensor<'_>, y: &mut [f32]) {
+    for (y, &id) in y.chunks_exact_mut(table.columns()).zip(ids) {
+        let row = id as usize;
+        table.unpack(row..row + 1, y);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 /// A model's tokenizer with the special tokens that generation and training need.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    pub(super) inner: Arc<tokenizers::Tokenizer>,
+    pub(crate) inner: Arc<tokenizers::Tokenizer>,
     /// Tokens that end a reply; the first is the one that training teaches.
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.

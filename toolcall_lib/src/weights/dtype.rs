@@ -14,30 +14,40 @@ pub enum Dtype {
     F32,
     /// 2 bytes an element.
     Bf16,
+    /// 2 bytes an element, with more digits and a smaller range.
+    F16,
     /// llama.cpp's 8-bit blocks of 32: 1.06 bytes an element.
     Q8_0,
     /// llama.cpp's 4-bit blocks of 32: 0.56 bytes an element; embedding and head are Q8_0, since a model feels them most.
     Q4_0,
+    /// llama.cpp's mix of 4-bit and 6-bit blocks of 256, about 0.6 bytes an element; where rows are not whole blocks, 5-bit and
+    /// 8-bit blocks of 32.
+    Q4KM,
     /// As the file has it: f32, f16, bf16, or the blocks of a GGUF file, whatever their type.
     Auto,
 }
 
 impl Dtype {
-    const NAMES: [(&str, Self); 5] = [
+    const NAMES: [(&str, Self); 7] = [
         ("f32", Self::F32),
         ("bf16", Self::Bf16),
+        ("f16", Self::F16),
         ("q8_0", Self::Q8_0),
         ("q4_0", Self::Q4_0),
+        ("q4_k_m", Self::Q4KM),
         ("auto", Self::Auto),
     ];
 
-    /// What a tensor that is `stored` in a file is packed as. Rows that are not whole blocks stay bf16.
-    pub(super) fn packed(self, slot: &Slot, stored: GgmlDType) -> GgmlDType {
+    /// What a tensor that is `stored` in a file is packed as, in a model of so many blocks. Rows that are not whole blocks stay
+    /// bf16.
+    pub(super) fn packed(self, slot: &Slot, stored: GgmlDType, layers: usize) -> GgmlDType {
         let in_block = slot.name.starts_with("model.layers.");
         let wanted = match self {
             _ if slot.shape.len() < 2 => GgmlDType::F32,
             Self::F32 => GgmlDType::F32,
             Self::Bf16 => GgmlDType::BF16,
+            Self::F16 => GgmlDType::F16,
+            Self::Q4KM => mixed(slot, layers),
             Self::Q4_0 if in_block => GgmlDType::Q4_0,
             Self::Q8_0 | Self::Q4_0 => GgmlDType::Q8_0,
             Self::Auto => stored,
@@ -47,6 +57,29 @@ impl Dtype {
         } else {
             GgmlDType::BF16
         }
+    }
+}
+
+/// llama.cpp's Q4_K_M: 6 bits for embedding, head, and those of the projections of values and out of the MLP that stand in the
+/// first and last eighth of the blocks or are every third between; 4 bits for the rest.
+fn mixed(slot: &Slot, layers: usize) -> GgmlDType {
+    let mut parts = slot.name.split('.').skip(2);
+    let layer = parts.next().and_then(|layer| layer.parse::<usize>().ok());
+    let sensitive = ["v_proj.weight", "down_proj.weight"]
+        .iter()
+        .any(|end| slot.name.ends_with(end));
+    let finer = match layer {
+        None => true,
+        Some(layer) => {
+            let eighth = layers / 8;
+            sensitive && (layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2)
+        }
+    };
+    match (finer, slot.columns().is_multiple_of(GgmlDType::Q4K.block_size())) {
+        (true, true) => GgmlDType::Q6K,
+        (false, true) => GgmlDType::Q4K,
+        (true, false) => GgmlDType::Q8_0,
+        (false, false) => GgmlDType::Q5_0,
     }
 }
 

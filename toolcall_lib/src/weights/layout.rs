@@ -33,6 +33,34 @@ impl Slot {
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.len()
     }
+
+    /// A matrix, not a vector.
+    pub(super) fn is_matrix(&self) -> bool {
+        self.shape.len() > 1
+    }
+
+    /// The tensor alone, the one of this index in the layout.
+    pub(super) fn span(&self, index: usize) -> Span {
+        Span {
+            slots: index..index + 1,
+            bucket: self.bucket,
+            elements: self.range(),
+            columns: self.columns(),
+        }
+    }
+}
+
+/// Tensors that stand side by side in a bucket: one, or several that are used as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Their indices in [`Layout::slots`].
+    pub slots: Range<usize>,
+    /// Index of their bucket.
+    pub bucket: usize,
+    /// Their elements within the bucket.
+    pub elements: Range<usize>,
+    /// Elements of a row of a matrix, which all of them share.
+    pub columns: usize,
 }
 
 /// The tensors of a model or of an adapter, bucket by bucket, in the order in which they lie in memory.
@@ -106,13 +134,29 @@ impl Layout {
     }
 
     /// Its index in [`Layout::slots`].
-    pub(super) fn index(&self, name: &str) -> Option<usize> {
+    fn index(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
+    }
+
+    /// The tensors from `first` to `last`, which stand in one bucket.
+    pub fn span(&self, first: &str, last: &str) -> Option<Span> {
+        let (start, end) = (self.index(first)?, self.index(last)?);
+        let span = self.slots[start].span(start);
+        Some(Span {
+            slots: start..end + 1,
+            elements: span.elements.start..self.slots[end].range().end,
+            ..span
+        })
     }
 
     /// All tensors, in the order in which they lie in memory.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Number of blocks of a model with this layout: its other buckets are the first and the last.
+    pub(super) fn layers(&self) -> usize {
+        self.slots.last().map_or(0, |slot| slot.bucket).saturating_sub(1)
     }
 
     /// Number of elements of each bucket.

@@ -1,5 +1,6 @@
 //! Named parameters and where they come from: safetensors, GGUF, the hub.
 
+mod blocks;
 mod dtype;
 mod fit;
 mod frozen;
@@ -7,17 +8,23 @@ mod layout;
 mod map;
 mod pieces;
 mod random;
+mod tensor;
 pub mod safetensors;
 pub mod gguf;
 mod folder;
 pub mod hub;
 mod source;
 
+pub(crate) use blocks::unpack;
 pub use dtype::Dtype;
 pub use folder::TextFiles;
-pub use frozen::{Frozen, Tensor};
-pub use layout::{Layout, Slot};
+pub use frozen::Frozen;
+pub use layout::{Layout, Slot, Span};
 pub use source::{ModelSource, RawModel, read, read_as};
+pub(crate) use tensor::Part;
+pub use tensor::Tensor;
+#[cfg(test)]
+pub(crate) use tensor::packed_for_test;
 
 use crate::error::Result;
 use frozen::Stored;
@@ -157,23 +164,30 @@ impl Weights {
         }
     }
 
-    /// The elements of a bucket, in `unpacked` if they have to be unpacked.
-    pub fn bucket<'a>(&'a self, bucket: usize, unpacked: &'a mut Vec<f32>) -> &'a [f32] {
+    /// Matrices that stand side by side, one below the other.
+    pub fn matrix(&self, span: &Span) -> Tensor<'_> {
         match self {
-            Self::Full(parameters) => &parameters.buckets[bucket],
-            Self::Frozen(frozen) => {
-                unpacked.resize(frozen.layout.bucket_sizes()[bucket], 0.0);
-                frozen.unpack(bucket, unpacked);
-                unpacked
+            Self::Full(parameters) => {
+                let elements = &parameters.buckets[span.bucket][span.elements.clone()];
+                Tensor::new(elements, span.columns)
             }
+            Self::Frozen(frozen) => frozen.matrix(span),
         }
     }
 
-    /// A tensor of the layout.
-    pub fn tensor<'a>(&'a self, slot: &'a Slot) -> Tensor<'a> {
+    /// Vectors that stand side by side.
+    pub fn vector(&self, span: &Span) -> &[f32] {
         match self {
-            Self::Full(parameters) => (&parameters.buckets[slot.bucket][slot.range()]).into(),
-            Self::Frozen(frozen) => frozen.tensor(slot),
+            Self::Full(parameters) => &parameters.buckets[span.bucket][span.elements.clone()],
+            Self::Frozen(frozen) => frozen.vector(span),
+        }
+    }
+
+    /// No matrix is more precise than bf16 and f16 are.
+    pub fn is_rounded(&self) -> bool {
+        match self {
+            Self::Full(_) => false,
+            Self::Frozen(frozen) => frozen.is_rounded(),
         }
     }
 

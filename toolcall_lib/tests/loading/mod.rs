@@ -2,6 +2,7 @@
 
 mod config;
 mod folder;
+mod export;
 mod gguf;
 mod safetensors;
 

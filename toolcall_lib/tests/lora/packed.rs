@@ -31,10 +31,11 @@ fn every_dtype_computes_what_its_unpacked_weights_compute() {
         assert!(matches!(decoder.weights, Weights::Frozen(_)));
         let dense = unpacked(&decoder);
         let sequences = Golden::model(name).sequences();
-        assert_eq!(
-            decoder.logits(&sequences[0].ids).unwrap(),
-            dense.logits(&sequences[0].ids).unwrap()
-        );
+        // generation rounds what is multiplied with packed weights to bf16
+        let (logits, want) = [&decoder, &dense]
+            .map(|decoder| decoder.logits(&sequences[0].ids).unwrap())
+            .into();
+        assert_close(&format!("{name} {dtype:?}"), &logits, &want, 3e-2);
         let batch = [pack(&sequences)];
         for recompute in [Recompute::Norms, Recompute::Block] {
             let (loss, packed) = gradients(&decoder, &batch, recompute, 0);
@@ -68,7 +69,7 @@ fn packing_loses_what_its_bits_lose() {
         );
         let logits = decoder.logits(&golden.sequences()[0].ids).unwrap();
         let want = exact.logits(&golden.sequences()[0].ids).unwrap();
-        assert_close(&format!("{dtype:?}"), &logits, &want, 10.0 * error as f32);
+        assert_close(&format!("{dtype:?}"), &logits, &want, 3e-2 + 10.0 * error as f32);
     }
 }
 
@@ -144,7 +145,7 @@ fn a_large_vocabulary_is_unpacked_in_tiles() {
         "logits",
         &decoder.logits(&ids).unwrap(),
         &dense.logits(&ids).unwrap(),
-        1e-6,
+        3e-2,
     );
     let next = |decoder: &Decoder| {
         let mut cache = KvStore::new(&decoder.config, 1 << 20);
@@ -153,7 +154,7 @@ fn a_large_vocabulary_is_unpacked_in_tiles() {
             .next_logits(&[(&sequence, &[])], &mut cache, &mut Workspace::default())
             .unwrap()
     };
-    assert_close("next", &next(&decoder), &next(&dense), 1e-6);
+    assert_close("next", &next(&decoder), &next(&dense), 3e-2);
     let batch = pack(&[toolcall_lib::tokens::Sequence {
         trained: vec![false, true, true, true, true],
         ids: ids.clone(),
@@ -174,6 +175,6 @@ fn an_unknown_dtype_names_the_known_ones() {
     let refusal = "int4".parse::<Dtype>().unwrap_err().to_string();
     assert_eq!(
         refusal,
-        "dtype: `int4` is not known; expected one of f32, bf16, q8_0, q4_0, auto"
+        "dtype: `int4` is not known; expected one of f32, bf16, f16, q8_0, q4_0, q4_k_m, auto"
     );
 }

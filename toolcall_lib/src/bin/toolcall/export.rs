@@ -9,11 +9,11 @@ pub struct Arguments {
     /// A PEFT folder of a LoRA adapter, a Hugging Face model folder, a .gguf file, or a hub id
     #[arg(long)]
     model: String,
-    /// Folder for the whole model
+    /// Folder for the whole model, or a .gguf file for llama.cpp
     #[arg(long)]
     out: PathBuf,
-    /// In what the weights are written: f32, or bf16 in half the space
-    #[arg(long, default_value = "f32")]
+    /// In what the weights are written: f32 or bf16; a .gguf file also f16, q8_0, q4_0 or q4_k_m
+    #[arg(long, visible_alias = "quant", default_value = "f32")]
     dtype: Dtype,
 }
 

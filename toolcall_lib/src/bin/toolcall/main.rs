@@ -38,7 +38,7 @@ enum Command {
     Chat(chat::Arguments),
     /// Score a model on conversations: right tools, exact arguments, over-calling
     Eval(eval::Arguments),
-    /// Write a whole model folder, with a LoRA adapter merged into the weights
+    /// Write a whole model folder or a GGUF file, with a LoRA adapter merged into the weights
     Export(export::Arguments),
     /// Show what a row becomes: rendered text, prompts, token ids, what is trained on
     Inspect(inspect::Arguments),
@@ -56,7 +56,7 @@ struct ModelArgument {
         default_value = ".toolcall/models/SmolLM2-135M-Instruct.gguf"
     )]
     model: String,
-    /// In what the weights are held in memory: f32, bf16, q8_0, q4_0, or auto, which is as the file has them. All but f32 are
+    /// In what the weights are held in memory: f32, bf16, f16, q8_0, q4_0, q4_k_m, or auto, which is as the file has them. All but f32 are
     /// frozen: training needs LoRA (--recipe lora)
     #[arg(long, default_value = "f32")]
     dtype: Dtype,

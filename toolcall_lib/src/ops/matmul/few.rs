@@ -2,9 +2,12 @@
 //! more than the product itself.
 
 use super::Output;
+use crate::ops::with_scratch;
+use crate::weights::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// Up to so many rows packing does not pay.
 pub(super) const FEW: usize = 48;
@@ -13,31 +16,84 @@ pub(super) const FEW: usize = 48;
 const OUTPUTS_PER_TASK: usize = 64;
 
 /// `y = x · wᵀ` (or `+=`): `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
-pub(super) fn linear_few(x: &[f32], w: &[f32], y: &mut [f32], input: usize, mode: Output) {
-    let output = w.len() / input;
-    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-    for row in y.chunks_exact_mut(output) {
-        let parts = row.chunks_mut(OUTPUTS_PER_TASK);
-        tasks.resize_with(parts.len(), Vec::new);
-        tasks
-            .iter_mut()
-            .zip(parts)
-            .for_each(|(task, part)| task.push(part));
-    }
+pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32], mode: Output) {
+    let input = w.columns();
     let arch = Arch::new();
-    tasks
-        .into_par_iter()
-        .zip(w.par_chunks(OUTPUTS_PER_TASK * input))
-        .for_each(|(y, w)| arch.dispatch(Products { x, w, y, input, mode }));
+    for_each_task(y, w.rows(), mode, |outputs, y| {
+        let multiply = |w: &[f32]| arch.dispatch(Products { x, w, y, input });
+        match w.as_f32() {
+            Some(w) => multiply(&w[outputs.start * input..outputs.end * input]),
+            None => with_scratch(outputs.len() * input, |scratch| {
+                w.unpack(outputs, scratch);
+                multiply(scratch);
+            }),
+        }
+    });
+}
+
+/// Has all threads compute some columns of `y`, `[rows, output]`, each: `task` is given which, and where they go.
+pub(super) fn for_each_task(
+    y: &mut [f32],
+    output: usize,
+    mode: Output,
+    task: impl Fn(Range<usize>, Columns) + Sync,
+) {
+    let all = Columns {
+        start: y.as_mut_ptr(),
+        stride: output,
+        rows: y.len() / output,
+        count: output,
+        mode,
+    };
+    let tasks = 0..output.div_ceil(OUTPUTS_PER_TASK);
+    tasks.into_par_iter().for_each(|i| {
+        let first = i * OUTPUTS_PER_TASK;
+        let outputs = first..output.min(first + OUTPUTS_PER_TASK);
+        task(outputs.clone(), all.part(outputs));
+    });
+}
+
+/// Columns of the output that belong to one task.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    start: *mut f32,
+    stride: usize,
+    /// Their length.
+    pub rows: usize,
+    count: usize,
+    mode: Output,
+}
+
+// SAFETY: tasks write columns of their own.
+unsafe impl Sync for Columns {}
+
+impl Columns {
+    fn part(&self, columns: Range<usize>) -> Self {
+        Self {
+            start: self.start.wrapping_add(columns.start),
+            count: columns.len(),
+            ..*self
+        }
+    }
+
+    /// Writes or adds a sum.
+    #[inline(always)]
+    pub fn put(&self, row: usize, column: usize, sum: f32) {
+        assert!(row < self.rows && column < self.count);
+        // SAFETY: the columns are this task's, and the place is one of theirs.
+        unsafe {
+            let y = self.start.add(row * self.stride + column);
+            *y = if self.mode == Output::Add { *y + sum } else { sum };
+        }
+    }
 }
 
 /// The rows' products with some of the weights.
 struct Products<'a> {
     x: &'a [f32],
     w: &'a [f32],
-    y: Vec<&'a mut [f32]>,
+    y: Columns,
     input: usize,
-    mode: Output,
 }
 
 impl WithSimd for Products<'_> {
@@ -45,8 +101,8 @@ impl WithSimd for Products<'_> {
 
     /// Tiles of 4 rows by 4 outputs, so that a number that is loaded is used 4 times.
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let (rows, outputs) = (self.y.len(), self.w.len() / self.input);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (rows, outputs) = (self.y.rows, self.w.len() / self.input);
         let mut row = 0;
         while row < rows {
             let tall = rows - row >= 4;
@@ -69,7 +125,7 @@ impl WithSimd for Products<'_> {
 impl Products<'_> {
     /// `R` rows by `O` outputs.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const O: usize>(&mut self, simd: S, row: usize, output: usize) {
+    fn tile<S: Simd, const R: usize, const O: usize>(&self, simd: S, row: usize, output: usize) {
         let x: [_; R] = from_fn(|r| S::as_simd_f32s(&self.x[(row + r) * self.input..][..self.input]));
         let w: [_; O] = from_fn(|o| S::as_simd_f32s(&self.w[(output + o) * self.input..][..self.input]));
         let mut sums = [[simd.splat_f32s(0.0); O]; R];
@@ -87,8 +143,7 @@ impl Products<'_> {
             for o in 0..O {
                 let tail: f32 = x[r].1.iter().zip(w[o].1).map(|(x, w)| x * w).sum();
                 let sum = simd.reduce_sum_f32s(sums[r][o]) + tail;
-                let y = &mut self.y[row + r][output + o];
-                *y = if self.mode == Output::Add { *y + sum } else { sum };
+                self.y.put(row + r, output + o, sum);
             }
         }
     }

@@ -4,6 +4,7 @@
 mod bf16;
 mod few;
 
+use crate::weights::Tensor;
 use few::{FEW, linear_few};
 use gemm::Parallelism;
 
@@ -33,6 +34,11 @@ impl<'a> Matrix<'a> {
     /// A row major matrix.
     pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
+    }
+
+    /// The elements from the first on; of a row major matrix without gaps, row by row.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
     }
 
     /// Some of the columns.
@@ -176,10 +182,42 @@ pub fn linear(
 ) {
     let output = w.len() / input;
     if rows <= FEW {
-        return linear_few(x, w, y, input, mode);
+        return linear_few(x, Tensor::new(w, input), y, mode);
     }
     let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
     matmul_into(y, output, mode, 1.0, x, w.t(), precision, true);
+}
+
+/// [`linear`] with a packed weight, which is read as it is: nothing is unpacked but what is being multiplied. False if the
+/// processor has no instructions for that many rows in that precision; then nothing has happened.
+pub(super) fn linear_packed(x: &[f32], w: Tensor<'_>, y: &mut [f32], precision: Precision) -> bool {
+    let rows = x.len() / w.columns();
+    #[cfg(target_arch = "x86_64")]
+    if let (Precision::Bf16, Some(instructions)) = (precision, bf16::instructions()) {
+        // SAFETY: the processor can, and `y` has a place for each row and output.
+        unsafe {
+            if rows <= bf16::FEW {
+                bf16::linear_few(x, w, y);
+            } else {
+                let x = Matrix::new(x, rows, w.columns());
+                bf16::matmul(
+                    instructions,
+                    y.as_mut_ptr(),
+                    w.rows(),
+                    Output::Set,
+                    1.0,
+                    x,
+                    w,
+                    true,
+                );
+            }
+        }
+        return true;
+    }
+    if rows <= FEW {
+        linear_few(x, w, y, Output::Set);
+    }
+    rows <= FEW
 }
 
 /// Gradient of [`linear`] with respect to `x`: `dx = dy · w` (or `+=`).

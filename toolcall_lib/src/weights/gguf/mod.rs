@@ -6,6 +6,10 @@ mod config;
 mod rope;
 mod tensors;
 mod tokenizer;
+mod vocabulary;
+mod write;
+
+pub use write::{Export, save};
 
 use super::Dtype;
 use super::map::map;

@@ -6,6 +6,19 @@ use crate::error::Result;
 
 pub(super) const FACTORS: &str = "rope_freqs.weight";
 
+/// The factors of a config with a scaling: how many times slower each frequency is than without.
+pub(super) fn factors(config: &ModelConfig) -> Vec<f32> {
+    let plain = ModelConfig {
+        rope_scaling: None,
+        ..config.clone()
+    };
+    let pairs = plain.inverse_frequencies().into_iter();
+    pairs
+        .zip(config.inverse_frequencies())
+        .map(|(plain, slow)| plain / slow)
+        .collect()
+}
+
 /// The scaling that gives the factors in the file; `config` is without one.
 ///
 /// The largest factor is `factor`; the other three numbers are the same in every Llama 3 that was published.
@@ -21,17 +34,10 @@ pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3
         high_freq_factor: 4.0,
         original_max_position_embeddings: 8192,
     };
-    let scaled = ModelConfig {
+    let expected = self::factors(&ModelConfig {
         rope_scaling: Some(scaling.clone()),
         ..config.clone()
-    }
-    .inverse_frequencies();
-    let expected: Vec<f32> = config
-        .inverse_frequencies()
-        .iter()
-        .zip(scaled)
-        .map(|(plain, slow)| plain / slow)
-        .collect();
+    });
     let same = factors
         .iter()
         .zip(&expected)

@@ -4,10 +4,10 @@ use super::Gguf;
 use super::rope::FACTORS as ROPE_FACTORS;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::weights::blocks::{pack, unpack};
 use crate::weights::fit::Fit;
-use crate::weights::frozen::{Packed, Stored, pack};
+use crate::weights::frozen::Stored;
 use crate::weights::{Dtype, Layout, Slot, Weights};
-use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,10 +32,24 @@ const NAMES: [(&str, &str); 15] = [
     ("post_attention_layernorm", "ffn_norm"),
 ];
 
-fn gguf_name(name: &str) -> String {
+pub(super) fn gguf_name(name: &str) -> String {
     NAMES.iter().fold(name.to_string(), |name, (ours, theirs)| {
         name.replace(ours, theirs)
     })
+}
+
+/// A projection whose rows are rotated by their position.
+pub(super) fn is_rotated(name: &str) -> bool {
+    ["q_proj.weight", "k_proj.weight"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+/// Where llama.cpp stores a row of the query and key projections of the Llama architecture: Hugging Face rotates element `i` of a
+/// head with element `i + head_dim / 2`; llama.cpp rotates neighbours, and stores the rows of each head in that order.
+pub(super) fn neighbours_row(row: usize, head_dim: usize) -> usize {
+    let (element, half) = (row % head_dim, head_dim / 2);
+    row - element + element % half * 2 + element / half
 }
 
 /// All weights.
@@ -70,25 +84,19 @@ struct Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    /// The stored blocks of some rows. llama.cpp reorders the query and key projections of the Llama architecture, and that
-    /// is undone here: Hugging Face rotates element `i` of a head with element `i + head_dim / 2`; llama.cpp rotates
-    /// neighbours, and stores the rows of each head in that order.
+    /// The stored blocks of some rows, in our order.
     fn blocks(&self, slot: &Slot, elements: Range<usize>) -> Result<(GgmlDType, Cow<'_, [u8]>)> {
         let name = gguf_name(&slot.name);
-        let rotated = ["q_proj.weight", "k_proj.weight"]
-            .iter()
-            .any(|end| slot.name.ends_with(end));
-        let Some(head_dim) = self.rotated_head.filter(|_| rotated) else {
+        let Some(head_dim) = self.rotated_head.filter(|_| is_rotated(&slot.name)) else {
             let (dtype, bytes) = self.gguf.bytes_of(&name, elements.start, elements.len())?;
             return Ok((dtype, Cow::Borrowed(bytes)));
         };
         let (dtype, all) = self.gguf.bytes_of(&name, 0, slot.len())?;
-        let (width, half) = (slot.columns(), head_dim / 2);
+        let width = slot.columns();
         let row_bytes = all.len() / (slot.len() / width);
         let rows = elements.start / width..elements.end / width;
         let bytes = rows.flat_map(|row| {
-            let (head, element) = (row / head_dim, row % head_dim);
-            let stored = head * head_dim + element % half * 2 + element / half;
+            let stored = neighbours_row(row, head_dim);
             &all[stored * row_bytes..][..row_bytes]
         });
         Ok((dtype, Cow::Owned(bytes.copied().collect())))
@@ -102,18 +110,21 @@ impl Stored for Tensors<'_> {
 
     fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()> {
         let (dtype, bytes) = self.blocks(slot, start..start + values.len())?;
-        self.gguf.unpack(&gguf_name(&slot.name), dtype, &bytes, values)
+        unpack(dtype, &bytes, values);
+        Ok(())
     }
 
     /// Blocks of the wanted type are taken as they are: packing them again would lose more.
-    fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType) -> Result<Packed> {
+    fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType, packed: &mut [u8]) -> Result<()> {
         let (stored, bytes) = self.blocks(slot, elements.clone())?;
         if stored == dtype {
-            return Ok(dtype.from_data(bytes));
+            packed.copy_from_slice(&bytes);
+            return Ok(());
         }
         let mut values = vec![0.0; elements.len()];
         self.read(slot, elements.start, &mut values)?;
-        Ok(pack(&values, dtype))
+        pack(&values, dtype, packed);
+        Ok(())
     }
 }
 
@@ -121,15 +132,7 @@ impl Gguf {
     /// Dequantizes whole rows of a tensor, from element `start` on.
     pub(super) fn dequantize(&self, name: &str, start: usize, values: &mut [f32]) -> Result<()> {
         let (dtype, bytes) = self.bytes_of(name, start, values.len())?;
-        self.unpack(name, dtype, bytes, values)
-    }
-
-    fn unpack(&self, name: &str, dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) -> Result<()> {
-        match dtype.from_data(bytes.into()).dequantize(values.len()) {
-            Ok(CpuStorage::F32(unpacked)) => values.copy_from_slice(&unpacked),
-            Ok(_) => return Err(self.wrong(name, "was not dequantized to f32")),
-            Err(e) => return Err(self.wrong(name, e)),
-        }
+        unpack(dtype, bytes, values);
         Ok(())
     }
 
@@ -152,7 +155,7 @@ impl Gguf {
         let offset = usize::try_from(offset)
             .unwrap_or(usize::MAX)
             .saturating_add(start / block * size);
-        // candle reads the blocks where they are, as structs of f16, f32 and bytes.
+        // blocks are read where they are, as structs of f16, f32 and bytes
         let aligned = offset.is_multiple_of(if size.is_multiple_of(4) { 4 } else { 2 });
         let rest = self.bytes.get(offset..).filter(|_| aligned);
         let bytes = rest.and_then(|rest| rest.get(..count / block * size));

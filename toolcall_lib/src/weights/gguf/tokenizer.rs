@@ -7,9 +7,10 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer};
 
 /// `tokenizer.ggml.token_type`.
-const CONTROL: u64 = 3;
-const USER_DEFINED: u64 = 4;
-const UNUSED: u64 = 5;
+pub(super) const NORMAL: u64 = 1;
+pub(super) const CONTROL: u64 = 3;
+pub(super) const USER_DEFINED: u64 = 4;
+pub(super) const UNUSED: u64 = 5;
 
 /// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`.
 pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
@@ -97,23 +98,10 @@ const SIGNS_AND_SPACES: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|
 impl Splitting {
     fn read(gguf: &Gguf) -> Result<Self> {
         let kind = gguf.text("tokenizer.ggml.pre")?.unwrap_or("default");
-        let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-        let pattern = |digits: &str| {
-            let regex = format!("{WORDS}|{digits}|{SIGNS_AND_SPACES}");
-            json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
+        let problem = || {
+            format!("`{kind}` is not supported; supported are default, gpt-2, llama-bpe, qwen2 and smollm")
         };
-        let steps = match kind {
-            "default" | "gpt-2" => vec![bytes(true)],
-            "smollm" => vec![json!({"type": "Digits", "individual_digits": true}), bytes(true)],
-            "qwen2" => vec![pattern(r"\p{N}"), bytes(false)],
-            "llama-bpe" => vec![pattern(r"\p{N}{1,3}"), bytes(false)],
-            other => {
-                let problem = format!(
-                    "`{other}` is not supported; supported are default, gpt-2, llama-bpe, qwen2 and smollm"
-                );
-                return Err(gguf.wrong("tokenizer.ggml.pre", problem));
-            }
-        };
+        let steps = steps(kind).ok_or_else(|| gguf.wrong("tokenizer.ggml.pre", problem()))?;
         let steps = json!({"type": "Sequence", "pretokenizers": steps});
         Ok(Self {
             normalizer: (kind == "qwen2").then(|| tokenizers::normalizers::NFC.into()),
@@ -122,6 +110,22 @@ impl Splitting {
             ignore_merges: kind == "llama-bpe",
         })
     }
+}
+
+/// What `tokenizer.ggml.pre` stands for.
+pub(super) fn steps(kind: &str) -> Option<Vec<Value>> {
+    let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
+    let pattern = |digits: &str| {
+        let regex = format!("{WORDS}|{digits}|{SIGNS_AND_SPACES}");
+        json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
+    };
+    Some(match kind {
+        "default" | "gpt-2" => vec![bytes(true)],
+        "smollm" => vec![json!({"type": "Digits", "individual_digits": true}), bytes(true)],
+        "qwen2" => vec![pattern(r"\p{N}"), bytes(false)],
+        "llama-bpe" => vec![pattern(r"\p{N}{1,3}"), bytes(false)],
+        _ => return None,
+    })
 }
 
 /// Puts the begin-of-text token in front when special tokens are asked for, if the model wants that.

@@ -8,15 +8,20 @@
 
 mod amx;
 mod avx512;
+mod few;
 mod pack;
+mod unpack;
 
 use super::{Matrix, Output};
 use amx::Amx;
 use avx512::Avx512;
-use pack::{Across, Panels};
+use pack::{Panels, Right};
 use rayon::prelude::*;
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::LazyLock;
+
+pub(super) use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
@@ -107,7 +112,8 @@ unsafe impl Send for Out {}
 // SAFETY: as above.
 unsafe impl Sync for Out {}
 
-/// `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride` elements apart.
+/// `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride` elements apart. With packed weights as
+/// `b`, it is `a · bᵀ`.
 ///
 /// # Safety
 /// The processor has the instructions, `out` has room for all rows, and the inner dimension is not 0.
@@ -119,14 +125,14 @@ pub unsafe fn matmul(
     mode: Output,
     scale: f32,
     a: Matrix<'_>,
-    b: Matrix<'_>,
+    b: impl Right,
     parallel: bool,
 ) {
     let out = Out {
         start: out,
         stride,
         rows: a.rows,
-        columns: b.columns,
+        columns: b.width(),
         scale,
     };
     // SAFETY: that of this function.
@@ -138,14 +144,16 @@ pub unsafe fn matmul(
     }
 }
 
-unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: Matrix<'_>, parallel: bool) {
+unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: impl Right, parallel: bool) {
     let cuts = a.columns.div_ceil(2 * K::MOST_PAIRS);
     let cut = a.columns.div_ceil(cuts).next_multiple_of(2 * K::PAIRS);
     let mut smaller = SMALLER.take();
     for first in (0..a.columns).step_by(cut) {
+        let inner = first..a.columns.min(first + cut);
         let product = Product {
-            a: a.columns(first, cut.min(a.columns - first)),
-            b: b.t().columns(first, cut.min(a.columns - first)).t(),
+            a: a.columns(first, inner.len()),
+            b,
+            inner,
             out,
             add: mode == Output::Add || first > 0,
             parallel,
@@ -157,32 +165,34 @@ unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: Matrix<'
 }
 
 /// A cut of the inner dimension.
-struct Product<'a> {
+struct Product<'a, B> {
     a: Matrix<'a>,
-    b: Matrix<'a>,
+    b: B,
+    /// Where the cut lies.
+    inner: Range<usize>,
     out: Out,
     add: bool,
     parallel: bool,
 }
 
-impl Product<'_> {
+impl<B: Right> Product<'_, B> {
     unsafe fn multiply<K: Kernel>(&self, smaller: &mut Panels) {
         let Self { a, b, parallel, .. } = *self;
         let pairs = a.columns.div_ceil(2).next_multiple_of(K::PAIRS);
         // SAFETY: the processor can; groups are parts of the output, each of one task.
         unsafe {
-            if a.rows <= b.columns {
+            if a.rows <= b.width() {
                 smaller.pack::<K::Left>(a.t(), pairs, K::ROWS, parallel);
-                self.for_groups(b.columns, COLUMNS, pairs, |first, count, group| {
-                    group.pack::<Across>(b.columns(first, count), pairs, COLUMNS, false);
+                self.for_groups(b.width(), COLUMNS, pairs, |first, count, group| {
+                    b.pack(group, &self.inner, first..first + count, pairs, false);
                     let out = self.out.part(0, a.rows, first, count);
                     multiply_panels::<K>(smaller, group, pairs, out, self.add);
                 });
             } else {
-                smaller.pack::<Across>(b, pairs, COLUMNS, parallel);
+                b.pack(smaller, &self.inner, 0..b.width(), pairs, parallel);
                 self.for_groups(a.rows, K::ROWS, pairs, |first, count, group| {
                     group.pack::<K::Left>(a.t().columns(first, count), pairs, K::ROWS, false);
-                    let out = self.out.part(first, count, 0, b.columns);
+                    let out = self.out.part(first, count, 0, b.width());
                     multiply_panels::<K>(group, smaller, pairs, out, self.add);
                 });
             }

@@ -1,9 +1,13 @@
 //! Matrices as panels of pairs of bf16.
 
 use super::super::Matrix;
-use super::Pair;
+use super::unpack::unpack;
+use super::{COLUMNS, Pair};
+use crate::weights::Tensor;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
+use std::cell::Cell;
+use std::ops::Range;
 
 /// One cache line of pairs: what a vector register holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +41,104 @@ impl Layout for Along {
     const ALONG: bool = true;
 }
 
+/// A right matrix: panels of [`COLUMNS`] columns, stored [`Across`].
+pub trait Right: Copy + Sync {
+    /// Number of columns.
+    fn width(&self) -> usize;
+
+    /// Packs these columns of a cut of the inner dimension.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 BF16.
+    unsafe fn pack(
+        self,
+        panels: &mut Panels,
+        inner: &Range<usize>,
+        columns: Range<usize>,
+        pairs: usize,
+        parallel: bool,
+    );
+}
+
+impl Right for Matrix<'_> {
+    fn width(&self) -> usize {
+        self.columns
+    }
+
+    unsafe fn pack(
+        self,
+        panels: &mut Panels,
+        inner: &Range<usize>,
+        columns: Range<usize>,
+        pairs: usize,
+        parallel: bool,
+    ) {
+        let cut = self.t().columns(inner.start, inner.len()).t();
+        let part = Matrix::columns(cut, columns.start, columns.len());
+        // SAFETY: the caller's.
+        unsafe { panels.pack::<Across>(part, pairs, COLUMNS, parallel) };
+    }
+}
+
+thread_local! {
+    /// Unpacked rows of weights; they keep their memory.
+    static ROWS: Cell<Panels> = Cell::default();
+}
+
+/// Packed weights, transposed: a column is a row of them.
+impl Right for Tensor<'_> {
+    fn width(&self) -> usize {
+        self.rows()
+    }
+
+    unsafe fn pack(
+        self,
+        panels: &mut Panels,
+        inner: &Range<usize>,
+        columns: Range<usize>,
+        pairs: usize,
+        parallel: bool,
+    ) {
+        // between the unpacked rows, in pairs: also the last cut reads whole lines of them
+        let stride = (inner.start / 2 + pairs.next_multiple_of(LINE))
+            .max(self.columns().div_ceil(2))
+            .next_multiple_of(LINE);
+        let packed = panels.room(columns.len().div_ceil(COLUMNS), pairs, COLUMNS);
+        let work = |panel: usize| {
+            let first = columns.start + panel * COLUMNS;
+            let rows = first..columns.end.min(first + COLUMNS);
+            let mut unpacked = ROWS.take();
+            // SAFETY: the processor can, there is room, and each panel is written by one task.
+            unsafe {
+                let room = unpacked.room(COLUMNS, stride, 1).start;
+                unpack(self, rows, room.cast(), 2 * stride);
+                packed.transpose_rows(unpacked.at(inner.start / 2), stride, panel);
+            }
+            ROWS.set(unpacked);
+        };
+        let all = 0..columns.len().div_ceil(COLUMNS);
+        if parallel {
+            all.into_par_iter().for_each(work);
+        } else {
+            all.for_each(work);
+        }
+    }
+}
+
 impl Panels {
+    /// Memory for so many panels.
+    fn room(&mut self, panels: usize, pairs: usize, width: usize) -> Packed {
+        let lines = (panels * pairs * width).div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line::default());
+        }
+        Packed {
+            start: self.0.as_mut_ptr().cast(),
+            pairs,
+            width,
+        }
+    }
+
     /// The pair at `index`.
     pub fn at(&self, index: usize) -> *const Pair {
         self.0.as_ptr().cast::<Pair>().wrapping_add(index)
@@ -49,15 +150,7 @@ impl Panels {
     /// The processor has AVX-512 BF16.
     pub unsafe fn pack<L: Layout>(&mut self, m: Matrix<'_>, pairs: usize, width: usize, parallel: bool) {
         let panels = m.columns.div_ceil(width);
-        let lines = (panels * pairs * width).div_ceil(LINE);
-        if self.0.len() < lines {
-            self.0.resize(lines, Line::default());
-        }
-        let packed = Packed {
-            start: self.0.as_mut_ptr().cast(),
-            pairs,
-            width,
-        };
+        let packed = self.room(panels, pairs, width);
         // in the order in which the matrix lies in memory
         let along = m.column_stride != 1;
         let work = |task: usize| {
@@ -94,6 +187,26 @@ struct Packed {
 unsafe impl Sync for Packed {}
 
 impl Packed {
+    /// A panel whose columns are these rows, `stride` pairs apart; what a short last panel lacks may be anything.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn transpose_rows(&self, rows: *const Pair, stride: usize, panel: usize) {
+        let start = self.start.wrapping_add(panel * self.pairs * self.width);
+        for column in (0..self.width).step_by(LINE) {
+            for pair in (0..self.pairs).step_by(LINE) {
+                let mut block = [_mm512_setzero_si512(); LINE];
+                for (i, line) in block.iter_mut().enumerate() {
+                    // SAFETY: there are as many rows as columns, and 16 pairs of each from here on.
+                    *line = unsafe { _mm512_loadu_si512(rows.add((column + i) * stride + pair).cast()) };
+                }
+                let lines = transpose(block).into_iter().take(self.pairs - pair);
+                for (i, line) in lines.enumerate() {
+                    // SAFETY: the panel has these pairs.
+                    unsafe { _mm512_store_si512(start.add((pair + i) * self.width + column).cast(), line) };
+                }
+            }
+        }
+    }
+
     /// 16 pairs of all columns of a panel.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn pack_block<L: Layout>(&self, m: Matrix<'_>, panel: usize, pair: usize) {

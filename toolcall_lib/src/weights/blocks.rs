@@ -1,0 +1,159 @@
+//! Elements in the types of GGML: f32, f16, bf16, and blocks of few bits with a scale of their own.
+//!
+//! The types that our programs make and the most common ones are unpacked by loops that vectorize; candle knows the others.
+
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::k_quants::{self, GgmlType};
+use half::{bf16, f16};
+use multiversion::multiversion;
+
+/// Bytes of some elements, which are whole blocks.
+pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
+    elements / dtype.block_size() * dtype.type_size()
+}
+
+/// Packs whole blocks into `bytes`, which they fill.
+pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
+    match dtype {
+        GgmlDType::F32 => bytes.copy_from_slice(bytemuck::cast_slice(values)),
+        GgmlDType::F16 => each(bytes, values, |x| f16::from_f32(x).to_le_bytes()),
+        GgmlDType::BF16 => each(bytes, values, |x| bf16::from_f32(x).to_le_bytes()),
+        _ => {
+            let mut packed = dtype.cpu_zeros(values.len());
+            packed.from_float(values);
+            // SAFETY: candle's blocks are plain bytes, and there are so many of them.
+            let packed =
+                unsafe { std::slice::from_raw_parts(packed.as_ptr(), packed.storage_size_in_bytes()) };
+            bytes.copy_from_slice(packed);
+        }
+    }
+}
+
+fn each(bytes: &mut [u8], values: &[f32], bytes_of: impl Fn(f32) -> [u8; 2]) {
+    let pairs = bytes.as_chunks_mut::<2>().0.iter_mut();
+    pairs.zip(values).for_each(|(pair, x)| *pair = bytes_of(*x));
+}
+
+/// Unpacks whole blocks. Their bytes are aligned to the parts of a block: 4 for f32, 2 for all others.
+pub(crate) fn unpack(dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) {
+    match dtype {
+        GgmlDType::F32 => values.copy_from_slice(blocks(bytes)),
+        GgmlDType::F16 => from_f16(bytes, values),
+        GgmlDType::BF16 => from_bf16(bytes, values),
+        GgmlDType::Q8_0 => from_q8_0(bytes, values),
+        GgmlDType::Q4_0 => from_q4_0(bytes, values),
+        GgmlDType::Q4_1 => from_q4_1(bytes, values),
+        GgmlDType::Q5_0 => k_quants::BlockQ5_0::to_float(blocks(bytes), values),
+        GgmlDType::Q5_1 => k_quants::BlockQ5_1::to_float(blocks(bytes), values),
+        GgmlDType::Q8_1 => k_quants::BlockQ8_1::to_float(blocks(bytes), values),
+        GgmlDType::Q2K => k_quants::BlockQ2K::to_float(blocks(bytes), values),
+        GgmlDType::Q3K => k_quants::BlockQ3K::to_float(blocks(bytes), values),
+        GgmlDType::Q4K => k_quants::BlockQ4K::to_float(blocks(bytes), values),
+        GgmlDType::Q5K => k_quants::BlockQ5K::to_float(blocks(bytes), values),
+        GgmlDType::Q6K => k_quants::BlockQ6K::to_float(blocks(bytes), values),
+        GgmlDType::Q8K => k_quants::BlockQ8K::to_float(blocks(bytes), values),
+    }
+}
+
+/// Bytes as the blocks that they are.
+fn blocks<T: GgmlType>(bytes: &[u8]) -> &[T] {
+    let start = bytes.as_ptr().cast::<T>();
+    assert!(start.is_aligned(), "blocks begin at an odd address");
+    // SAFETY: blocks are plain numbers, any bytes will do; they are aligned and within the slice.
+    unsafe { std::slice::from_raw_parts(start, bytes.len() / size_of::<T>()) }
+}
+
+#[inline(always)]
+fn scale(bytes: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+}
+
+#[multiversion(targets = "simd")]
+fn from_f16(bytes: &[u8], values: &mut [f32]) {
+    for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *value = f16::from_le_bytes(*bytes).to_f32();
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn from_bf16(bytes: &[u8], values: &mut [f32]) {
+    for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *value = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+    }
+}
+
+/// A scale and 32 signed bytes.
+#[multiversion(targets = "simd")]
+fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
+    let blocks = bytes.as_chunks::<34>().0;
+    for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
+        let d = scale(block, 0);
+        for i in 0..32 {
+            values[i] = d * f32::from(block[2 + i] as i8);
+        }
+    }
+}
+
+/// A scale and 32 half bytes, which stand for -8 to 7; the second 16 are the high halves.
+#[multiversion(targets = "simd")]
+fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
+    let blocks = bytes.as_chunks::<18>().0;
+    for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
+        let d = scale(block, 0);
+        for i in 0..16 {
+            let pair = block[2 + i];
+            values[i] = d * (f32::from(pair & 15) - 8.0);
+            values[16 + i] = d * (f32::from(pair >> 4) - 8.0);
+        }
+    }
+}
+
+/// A scale, the least value, and 32 half bytes, which stand for 0 to 15.
+#[multiversion(targets = "simd")]
+fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
+    let blocks = bytes.as_chunks::<20>().0;
+    for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
+        let (d, m) = (scale(block, 0), scale(block, 2));
+        for i in 0..16 {
+            let pair = block[4 + i];
+            values[i] = d * f32::from(pair & 15) + m;
+            values[16 + i] = d * f32::from(pair >> 4) + m;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::CpuStorage;
+
+    /// Our own loops against candle's.
+    #[test]
+    fn blocks_are_unpacked_as_candle_does() {
+        let values: Vec<f32> = (0..512).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();
+        for dtype in [
+            GgmlDType::F16,
+            GgmlDType::BF16,
+            GgmlDType::Q8_0,
+            GgmlDType::Q4_0,
+            GgmlDType::Q4_1,
+            GgmlDType::Q5_0,
+            GgmlDType::Q4K,
+            GgmlDType::Q6K,
+        ] {
+            let mut bytes = vec![0; bytes_of(values.len(), dtype)];
+            pack(&values, dtype, &mut bytes);
+            let mut unpacked = vec![0.0; values.len()];
+            unpack(dtype, &bytes, &mut unpacked);
+            let Ok(CpuStorage::F32(want)) = dtype.from_data((&bytes[..]).into()).dequantize(values.len())
+            else {
+                unreachable!("candle unpacks to f32")
+            };
+            for (got, want) in unpacked.iter().zip(want) {
+                assert!((got - want).abs() <= 1e-6, "{dtype:?}: {got} {want}");
+            }
+            let error = unpacked.iter().zip(&values).map(|(a, b)| (a - b).abs());
+            assert!(error.fold(0.0, f32::max) < 0.4, "{dtype:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Writing a GGUF file, as llama.cpp's converter names and orders things.
+
+use super::rope::{FACTORS, factors};
+use super::tensors::{gguf_name, is_rotated, neighbours_row};
+use super::vocabulary;
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::tokens::Tokenizer;
+use crate::weights::blocks::{bytes_of, pack};
+use crate::weights::{Dtype, Parameters, Slot};
+use candle_core::Device;
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use rayon::prelude::*;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// What a file holds.
+#[derive(Debug)]
+pub struct Export<'a> {
+    /// What people call the model.
+    pub name: &'a str,
+    /// Its shape.
+    pub config: &'a ModelConfig,
+    /// Its weights.
+    pub parameters: &'a Parameters,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The Jinja source of its template.
+    pub chat_template: &'a str,
+}
+
+/// Writes `file`, which appears when it is complete. Norms and biases are f32, matrices `dtype`.
+///
+/// # Errors
+/// A tokenizer that GGUF has no name for, or a file that cannot be written.
+pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
+    if dtype == Dtype::Auto {
+        let problem = "`auto` says nothing about a new file; name a type";
+        return Err(Error::invalid("dtype", problem));
+    }
+    let mut metadata = shape(export);
+    metadata.extend(vocabulary::metadata(export.tokenizer, export.config.vocab_size)?);
+    let library = |e| Error::library(format!("writing {}", file.display()))(e);
+    let tensors = tensors(export, dtype).map_err(library)?;
+    let metadata: Vec<(&str, &Value)> = metadata
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    let partial = file.with_extension("gguf.partial");
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial).map_err(Error::io(&partial))?);
+    let written = gguf_file::write(&mut out, &metadata, &tensors)
+        .map_err(library)
+        .and_then(|()| out.flush().map_err(Error::io(&partial)))
+        .and_then(|()| out.get_ref().sync_all().map_err(Error::io(&partial)))
+        .and_then(|()| std::fs::rename(&partial, file).map_err(Error::io(file)));
+    if written.is_err() {
+        std::fs::remove_file(&partial).ok();
+    }
+    written
+}
+
+/// `llama`, `qwen2` or `qwen3`; Mistral is a Llama.
+fn architecture(config: &ModelConfig) -> &str {
+    match config.model_type.as_str() {
+        "mistral" => "llama",
+        other => other,
+    }
+}
+
+fn shape(export: &Export<'_>) -> Vec<(String, Value)> {
+    let config = export.config;
+    let architecture = architecture(config);
+    let size = |n: usize| Value::U32(n as u32);
+    let keys = [
+        ("block_count", size(config.num_hidden_layers)),
+        ("context_length", size(config.max_position_embeddings)),
+        ("embedding_length", size(config.hidden_size)),
+        ("feed_forward_length", size(config.intermediate_size)),
+        ("attention.head_count", size(config.num_attention_heads)),
+        ("attention.head_count_kv", size(config.num_key_value_heads)),
+        ("attention.key_length", size(config.head_dim)),
+        ("attention.value_length", size(config.head_dim)),
+        (
+            "attention.layer_norm_rms_epsilon",
+            Value::F32(config.rms_norm_eps as f32),
+        ),
+        ("rope.dimension_count", size(config.head_dim)),
+        ("rope.freq_base", Value::F32(config.rope_theta as f32)),
+        ("vocab_size", size(config.vocab_size)),
+    ];
+    let text = |text: &str| Value::String(text.to_string());
+    let general = [
+        ("general.architecture".to_string(), text(architecture)),
+        ("general.name".to_string(), text(export.name)),
+        ("general.quantization_version".to_string(), Value::U32(2)),
+        ("tokenizer.chat_template".to_string(), text(export.chat_template)),
+    ];
+    let keys = keys.map(|(key, value)| (format!("{architecture}.{key}"), value));
+    general.into_iter().chain(keys).collect()
+}
+
+fn tensors(export: &Export<'_>, dtype: Dtype) -> candle_core::Result<Vec<(String, QTensor)>> {
+    let (config, parameters) = (export.config, export.parameters);
+    let layers = config.num_hidden_layers;
+    let rotated = |slot: &Slot| architecture(config) == "llama" && is_rotated(&slot.name);
+    let slots = parameters.layout.slots().iter();
+    let mut tensors = slots
+        .map(|slot| {
+            let values = &parameters.buckets[slot.bucket][slot.range()];
+            let dtype = dtype.packed(slot, GgmlDType::F32, layers);
+            let tensor = match rotated(slot) {
+                true => tensor(&neighbours(values, slot.columns(), config.head_dim), slot, dtype)?,
+                false => tensor(values, slot, dtype)?,
+            };
+            Ok((gguf_name(&slot.name), tensor))
+        })
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    if config.rope_scaling.is_some() {
+        let mut bytes = vec![0; config.head_dim / 2 * 4];
+        pack(&factors(config), GgmlDType::F32, &mut bytes);
+        let storage = QStorage::from_data(bytes.into(), &Device::Cpu, GgmlDType::F32)?;
+        tensors.push((FACTORS.to_string(), QTensor::new(storage, config.head_dim / 2)?));
+    }
+    Ok(tensors)
+}
+
+fn tensor(values: &[f32], slot: &Slot, dtype: GgmlDType) -> candle_core::Result<QTensor> {
+    let mut bytes = vec![0; bytes_of(slot.len(), dtype)];
+    let pieces = bytes.par_chunks_mut(bytes_of(slot.piece_len(), dtype));
+    pieces
+        .zip(values.par_chunks(slot.piece_len()))
+        .for_each(|(bytes, values)| pack(values, dtype, bytes));
+    QTensor::new(
+        QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?,
+        slot.shape.as_slice(),
+    )
+}
+
+/// The rows in llama.cpp's order.
+fn neighbours(values: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
+    let mut reordered = vec![0.0; values.len()];
+    for (row, values) in values.chunks_exact(columns).enumerate() {
+        reordered[neighbours_row(row, head_dim) * columns..][..columns].copy_from_slice(values);
+    }
+    reordered
+}
