@@ -50,5 +50,5 @@ echo "== an exported GGUF file in llama.cpp"
 scripts/setup.sh llama_cpp
 "$TOOLCALL" export --model "$out/assistant" --out "$out/assistant.gguf" --dtype f16
 cargo run --quiet --example logits -- "$out/assistant" "$data" 0 "$out/logits.safetensors"
-"$home/llama_cpp/bin/python" scripts/verify/llama_cpp.py --gguf "$out/assistant.gguf" --ours "$out/logits.safetensors"
+"$home/llama_cpp/bin/python" scripts/verify/export.py --gguf "$out/assistant.gguf" --ours "$out/logits.safetensors"
 echo "verify: all is well"

@@ -1,6 +1,6 @@
 """Compares the greedy text of a GGUF file that we wrote in llama.cpp with what our decoder wrote.
 
-    python scripts/verify/llama_cpp.py --gguf FILE --ours logits.safetensors
+    python scripts/verify/export.py --gguf FILE --ours logits.safetensors
 
 The second file is that of `cargo run --example logits` on the same model: `ids` [tokens], the prompt, and `greedy`, its most
 likely continuation, at most 64 tokens, without the one that ends it. Needs scripts/verify/requirements_llama_cpp.txt.
