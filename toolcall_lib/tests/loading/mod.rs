@@ -1,5 +1,6 @@
 //! Models as they are found on disk: `config.json`, safetensors, GGUF.
 
+mod candle;
 mod config;
 mod folder;
 mod export;
