@@ -37,6 +37,8 @@ pub mod config;
 pub mod weights;
 pub mod ops;
 pub mod model;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod collective;
 pub mod optimizer;
 pub mod checkpoint;

@@ -1,0 +1,4 @@
+//! The engine on one NVIDIA GPU.
+
+mod buffer;
+mod driver;
