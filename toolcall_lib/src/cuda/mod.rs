@@ -2,3 +2,13 @@
 
 mod buffer;
 mod driver;
+#[cfg(test)]
+mod emulate;
+mod kernels;
+mod nvidia;
+mod ops;
+mod rope;
+#[cfg(test)]
+mod tests;
+
+pub use nvidia::{Gpu, gpus};

@@ -41,7 +41,7 @@ extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* r
         v[i] = square;
         w[i] = weight;
         g[i] = 0;
-        if (rounded) from_float(weight, rounded[i]);
+        if (rounded) store(&rounded[i], weight);
     }
 }
 

@@ -3,7 +3,7 @@
 extern "C" __global__ void round_to_bf16(const float* x, bf16* y, long long elements) {
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
-        from_float(x[i], y[i]);
+        store(&y[i], x[i]);
     }
 }
 

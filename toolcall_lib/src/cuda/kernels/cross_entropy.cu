@@ -8,10 +8,10 @@ __device__ void cross_entropy(const float* logits, T* dlogits, long long stride,
                               const unsigned* ids, const float* weights, float* sums) {
     const float* row = logits + blockIdx.x * stride;
     // each thread's own largest and its sum of e^(x − largest), so that the row is read once
-    float most = -INFINITY, sum = 0;
+    float most = LEAST, sum = 0;
     for (int i = 4 * threadIdx.x; i < vocabulary; i += 4 * blockDim.x) {
         float value[4];
-        load(row + i, value);
+        load_four(row + i, value);
         float here = most;
         for (int j = 0; j < 4; j++) here = i + j < vocabulary ? fmaxf(here, value[j]) : here;
         sum *= expf(most - here); // 0 at first: e^−∞
@@ -37,13 +37,13 @@ __device__ void cross_entropy(const float* logits, T* dlogits, long long stride,
     const float scale = total / denominator;
     for (int i = 4 * threadIdx.x; i < vocabulary; i += 4 * blockDim.x) {
         float value[4];
-        load(row + i, value);
+        load_four(row + i, value);
         for (int j = 0; j < 4; j++) value[j] = expf(value[j] - largest) * scale;
         for (unsigned t = begin; t < end; t++) {
             const int offset = static_cast<int>(ids[t]) - i;
             for (int j = 0; j < 4; j++) value[j] -= offset == j ? weights[t] : 0; // before it is rounded
         }
-        store(value, gradient + i);
+        store_four(value, gradient + i);
     }
 }
 

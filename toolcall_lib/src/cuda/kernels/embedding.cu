@@ -6,8 +6,8 @@ extern "C" __global__ void gather_rows(const float* table, const unsigned* ids, 
     float* to = y + static_cast<long long>(blockIdx.x) * width;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         float value[4];
-        load(from + i, value);
-        store(value, to + i);
+        load_four(from + i, value);
+        store_four(value, to + i);
     }
 }
 
@@ -18,13 +18,13 @@ extern "C" __global__ void add_rows(const float* x, const unsigned* order, const
     float* to = y + static_cast<long long>(ids[blockIdx.x]) * width;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         float sum[4];
-        load(to + i, sum);
+        load_four(to + i, sum);
         for (unsigned n = begins[blockIdx.x]; n < begins[blockIdx.x + 1]; n++) {
             float value[4];
-            load(x + static_cast<long long>(order[n]) * width + i, value);
+            load_four(x + static_cast<long long>(order[n]) * width + i, value);
             for (int j = 0; j < 4; j++) sum[j] += value[j];
         }
-        store(sum, to + i);
+        store_four(sum, to + i);
     }
 }
 

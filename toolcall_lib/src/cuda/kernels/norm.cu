@@ -7,12 +7,12 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
     float squares = 0;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         float value[4];
-        load(x + first + i, value);
+        load_four(x + first + i, value);
         if (added) {
             float more[4];
-            load(added + first + i, more);
+            load_four(added + first + i, more);
             for (int j = 0; j < 4; j++) value[j] += more[j];
-            store(value, sum + first + i);
+            store_four(value, sum + first + i);
         }
         for (int j = 0; j < 4; j++) squares += value[j] * value[j];
     }
@@ -21,10 +21,10 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
     const float* normalized = added ? sum : x;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         float value[4], weight[4];
-        load(normalized + first + i, value);
-        load(w + i, weight);
+        load_four(normalized + first + i, value);
+        load_four(w + i, weight);
         for (int j = 0; j < 4; j++) value[j] *= scale * weight[j];
-        store(value, y + first + i);
+        store_four(value, y + first + i);
     }
 }
 
@@ -33,7 +33,8 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
 template <typename T>
 __device__ void rms_norm_backward(const float* x, const float* w, float eps, const T* dy, float* dx, T* rounded,
                                   float* partial, int rows, int width) {
-    DYNAMIC_SHARED(float, dw); // each thread its own columns
+    DYNAMIC_SHARED(shared);
+    float* dw = reinterpret_cast<float*>(shared); // each thread its own columns
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         for (int j = 0; j < 4; j++) dw[i + j] = 0;
     }
@@ -42,9 +43,9 @@ __device__ void rms_norm_backward(const float* x, const float* w, float eps, con
         float squares = 0, product = 0;
         for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
             float value[4], weight[4], gradient[4];
-            load(x + first + i, value);
-            load(w + i, weight);
-            load(dy + first + i, gradient);
+            load_four(x + first + i, value);
+            load_four(w + i, weight);
+            load_four(dy + first + i, gradient);
             for (int j = 0; j < 4; j++) {
                 squares += value[j] * value[j];
                 product += value[j] * weight[j] * gradient[j];
@@ -54,17 +55,17 @@ __device__ void rms_norm_backward(const float* x, const float* w, float eps, con
         const float mean = block_sum(product) * scale / width;
         for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
             float value[4], weight[4], gradient[4], out[4];
-            load(x + first + i, value);
-            load(w + i, weight);
-            load(dy + first + i, gradient);
-            load(dx + first + i, out);
+            load_four(x + first + i, value);
+            load_four(w + i, weight);
+            load_four(dy + first + i, gradient);
+            load_four(dx + first + i, out);
             for (int j = 0; j < 4; j++) {
                 const float normalized = value[j] * scale;
                 dw[i + j] += gradient[j] * normalized;
                 out[j] += scale * (weight[j] * gradient[j] - normalized * mean);
             }
-            store(out, dx + first + i);
-            if (rounded) store(out, rounded + first + i);
+            store_four(out, dx + first + i);
+            if (rounded) store_four(out, rounded + first + i);
         }
     }
     for (int i = threadIdx.x * 4; i < width; i += 4 * blockDim.x) {

@@ -26,8 +26,8 @@ __device__ inline void write_head(const Head& head, T* y, int half, int lane) {
     for (int p = 0; p < PAIRS; p++) {
         const int i = lane + p * WARP;
         if (i >= half) continue;
-        from_float(head.first[p], y[i]);
-        from_float(head.second[p], y[i + half]);
+        store(&y[i], head.first[p]);
+        store(&y[i + half], head.second[p]);
     }
 }
 
@@ -87,7 +87,8 @@ template <typename T>
 __device__ void split_heads_backward(const T* dheads, const T* qkv, const float* bias, const unsigned* positions,
                                      const float* table, const float* norms, float eps, T* dqkv, float* partial,
                                      int rows, int queries, int keys, int dim) {
-    DYNAMIC_SHARED(float, dnorms); // [warps, 2 · dim], each lane its own columns
+    DYNAMIC_SHARED(shared);
+    float* dnorms = reinterpret_cast<float*>(shared); // [warps, 2 · dim], each lane its own columns
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, half = dim / 2;
     const int warps = blockDim.x / WARP, heads = queries + 2 * keys;
     if (norms) {

@@ -9,10 +9,10 @@ __device__ void swiglu(const T* gate_up, T* y, long long elements, int width) {
     if (at >= elements) return;
     const T* row = gate_up + at / width * 2 * width + at % width;
     float gate[4], up[4];
-    load(row, gate);
-    load(row + width, up);
+    load_four(row, gate);
+    load_four(row + width, up);
     for (int i = 0; i < 4; i++) up[i] *= gate[i] * sigmoid(gate[i]);
-    store(up, y + at);
+    store_four(up, y + at);
 }
 
 template <typename T>
@@ -21,16 +21,16 @@ __device__ void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, long
     if (at >= elements) return;
     const long long row = at / width * 2 * width + at % width;
     float gate[4], up[4], d[4];
-    load(gate_up + row, gate);
-    load(gate_up + row + width, up);
-    load(dy + at, d);
+    load_four(gate_up + row, gate);
+    load_four(gate_up + row + width, up);
+    load_four(dy + at, d);
     for (int i = 0; i < 4; i++) {
         const float s = sigmoid(gate[i]), dgate = d[i] * up[i] * s * (1 + gate[i] * (1 - s));
         up[i] = d[i] * gate[i] * s;
         gate[i] = dgate;
     }
-    store(gate, dgate_up + row);
-    store(up, dgate_up + row + width);
+    store_four(gate, dgate_up + row);
+    store_four(up, dgate_up + row + width);
 }
 
 extern "C" __global__ void swiglu_f32(const float* gate_up, float* y, long long elements, int width) {

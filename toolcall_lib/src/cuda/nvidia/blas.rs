@@ -13,7 +13,7 @@ use cudarc::driver::sys::CUstream;
 use std::collections::HashMap;
 
 /// Scratch of a product: what NVIDIA recommends for Hopper, and more than Ampere needs.
-const WORKSPACE: usize = 32 << 20;
+static WORKSPACE: usize = 32 << 20;
 
 /// What decides which algorithm is best.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +109,8 @@ impl Blas {
             ] {
                 let operation = i32::from(operand.transposed); // CUBLAS_OP_N and CUBLAS_OP_T
                 let operation = (&raw const operation).cast();
-                set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>()).map_err(failed)?;
+                set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>())
+                    .map_err(failed)?;
             }
             let preference = preference(shape)?;
             let found = get_matmul_algo_heuristic(
@@ -179,8 +180,13 @@ unsafe fn preference(shape: &Shape) -> Result<sys::cublasLtMatmulPreference_t> {
     // SAFETY: the workspace's size is a usize, alignments are u32.
     unsafe {
         let most = Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-        set_matmul_pref_attribute(preference, most, (&raw const WORKSPACE).cast(), size_of::<usize>())
-            .map_err(failed)?;
+        set_matmul_pref_attribute(
+            preference,
+            most,
+            (&raw const WORKSPACE).cast(),
+            size_of::<usize>(),
+        )
+        .map_err(failed)?;
         for (attribute, alignment) in [
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b),
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a),

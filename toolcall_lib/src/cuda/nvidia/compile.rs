@@ -2,9 +2,7 @@
 
 use crate::cuda::kernels::Module;
 use crate::error::{Error, Result};
-use cudarc::nvrtc::result::{
-    NvrtcError, compile_program, create_program, destroy_program, get_program_log,
-};
+use cudarc::nvrtc::result::{NvrtcError, compile_program, create_program, destroy_program, get_program_log};
 use cudarc::nvrtc::sys;
 use std::ffi::{CString, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +16,8 @@ pub(super) fn cubin(module: &Module, capability: (i32, i32)) -> Result<Vec<u8>> 
     let arch = format!("sm_{}{}", capability.0, capability.1);
     let mut key = DefaultHasher::new();
     (&source, &arch, version()?).hash(&mut key);
-    let file = folder().map(|folder| folder.join(format!("{}-{arch}-{:016x}.cubin", module.name, key.finish())));
+    let file =
+        folder().map(|folder| folder.join(format!("{}-{arch}-{:016x}.cubin", module.name, key.finish())));
     if let Some(cubin) = file.as_ref().and_then(|file| fs::read(file).ok()) {
         return Ok(cubin);
     }
@@ -31,7 +30,11 @@ pub(super) fn cubin(module: &Module, capability: (i32, i32)) -> Result<Vec<u8>> 
 
 /// `$TOOLCALL_HOME/kernels`, or a folder in the user's cache.
 fn folder() -> Option<PathBuf> {
-    let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let path = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = || path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache")));
     path("TOOLCALL_HOME")
         .or_else(|| cache().map(|cache| cache.join("toolcall")))
@@ -87,7 +90,9 @@ unsafe fn compiled(program: sys::nvrtcProgram, arch: &str) -> Result<Vec<u8>> {
             return Err(Error::invalid("NVRTC", problem));
         }
         let mut size = 0;
-        sys::nvrtcGetCUBINSize(program, &mut size).result().map_err(nvrtc("asking for a size"))?;
+        sys::nvrtcGetCUBINSize(program, &mut size)
+            .result()
+            .map_err(nvrtc("asking for a size"))?;
         let mut cubin = vec![0u8; size];
         sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast::<c_char>())
             .result()

@@ -11,8 +11,8 @@ use super::kernels;
 use crate::error::{Error, Result};
 use blas::Blas;
 use cudarc::driver::result::{
-    self, DriverError, context, device, free_async, launch_kernel, malloc_async, mem_pool,
-    memcpy_dtoh_async, memcpy_htod_async, memset_d8_async, module, stream,
+    self, DriverError, ctx, device, free_async, launch_kernel, malloc_async, mem_pool, memcpy_dtoh_async,
+    memcpy_htod_async, memset_d8_async, module, stream,
 };
 use cudarc::driver::sys;
 use std::collections::HashMap;
@@ -50,7 +50,10 @@ impl Nvidia {
         let gpus = gpus()?;
         let count = gpus.len();
         let gpu = gpus.into_iter().nth(ordinal).ok_or_else(|| {
-            Error::invalid(format!("GPU {ordinal}"), format!("there are only {count}, counted from 0"))
+            Error::invalid(
+                format!("GPU {ordinal}"),
+                format!("there are only {count}, counted from 0"),
+            )
         })?;
         gpu.check()?;
         let handle = device::get(ordinal as i32).map_err(cuda("finding the GPU"))?;
@@ -109,18 +112,22 @@ impl Nvidia {
     /// Makes the GPU that of this thread.
     fn bind(&self) -> Result<()> {
         // SAFETY: the context lives as long as the driver.
-        unsafe { context::set_current(self.context) }.map_err(cuda("using the GPU"))
+        unsafe { ctx::set_current(self.context) }.map_err(cuda("using the GPU"))
     }
 
     /// Allows the blocks of a kernel as much shared memory as they need.
     fn allow_shared(&self, kernel: &'static str, function: sys::CUfunction, shared: u32) -> Result<()> {
-        let mut allowed = self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut allowed = self
+            .shared
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let most = allowed.entry(kernel).or_insert(SHARED_BY_DEFAULT);
         if shared > *most {
             let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function lives as long as the driver.
-            unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }
-                .map_err(cuda(format!("asking for {shared} bytes of shared memory for {kernel}")))?;
+            unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }.map_err(
+                cuda(format!("asking for {shared} bytes of shared memory for {kernel}")),
+            )?;
             *most = shared;
         }
         Ok(())
@@ -135,7 +142,7 @@ unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
     // SAFETY: that of the caller.
     unsafe {
         let context = result::primary_ctx::retain(device).map_err(cuda("using the GPU"))?;
-        context::set_current(context).map_err(cuda("using the GPU"))?;
+        ctx::set_current(context).map_err(cuda("using the GPU"))?;
         Ok(context)
     }
 }
@@ -144,7 +151,9 @@ unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
 fn cuda(doing: impl fmt::Display) -> impl FnOnce(DriverError) -> Error {
     let doing = doing.to_string();
     move |error| {
-        let text = error.error_string().map(|text| text.to_string_lossy().into_owned());
+        let text = error
+            .error_string()
+            .map(|text| text.to_string_lossy().into_owned());
         let advice = match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
                 "; set a smaller `max_tokens_per_tree`, or end what else uses the GPU"
@@ -230,7 +239,9 @@ impl Drop for Nvidia {
             if let Ok(blas) = self.blas.get_mut() {
                 blas.close();
             }
-            self.modules.drain(..).for_each(|loaded| drop(module::unload(loaded)));
+            self.modules
+                .drain(..)
+                .for_each(|loaded| drop(module::unload(loaded)));
             stream::destroy(self.stream).ok();
             result::primary_ctx::release(self.device).ok();
         }
