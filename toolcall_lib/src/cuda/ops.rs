@@ -58,6 +58,16 @@ pub(crate) struct RowTargets {
     pub weights: View,
 }
 
+impl RowTargets {
+    /// Those of `rows` rows from row `first` on; the numbers in `begins` count from the first of all targets.
+    pub fn from(self, first: usize, rows: usize) -> Self {
+        Self {
+            begins: self.begins.slice(first..first + rows + 1),
+            ..self
+        }
+    }
+}
+
 /// One step of AdamW, but for the scale of the gradients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update {

@@ -1,0 +1,299 @@
+//! The decoder on the device: loss and gradients over a packed tree.
+
+use super::attention::Tree;
+use super::block::{Block, BlockShape, Stream};
+use super::buffer::{DeviceBuffer, Scratch, View};
+use super::driver::{Driver, Element};
+use super::ops::{Device, Places, RowTargets};
+use super::rope::angles;
+use super::weights::{BlockSpans, DeviceWeights};
+use super::workspace::{TreeScratch, Workspace};
+use crate::batch::TreeBatch;
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::model::Decoder;
+use crate::ops::rope::Heads;
+use crate::weights::Span;
+use bytemuck::Pod;
+use std::sync::Arc;
+
+/// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
+const LOGITS_AT_A_TIME: usize = 1 << 26;
+/// Even with the largest vocabulary, products need so many rows.
+const FEWEST_ROWS: usize = 128;
+
+/// A decoder with its weights on the device.
+#[derive(Debug)]
+pub(crate) struct DeviceDecoder {
+    pub device: Device,
+    pub config: ModelConfig,
+    pub(super) weights: DeviceWeights,
+    pub(super) blocks: Vec<BlockSpans>,
+    pub(super) embedding: Span,
+    pub(super) norm: Span,
+    /// The output projection: the embedding where they are tied.
+    pub(super) projection: Span,
+    pub(super) table: DeviceBuffer,
+    pub(super) workspace: Workspace,
+    /// Loss and right guesses, two f64.
+    total: DeviceBuffer,
+}
+
+/// The numbers of a tree on the device.
+#[derive(Debug)]
+struct DeviceTree {
+    ids: View,
+    positions: View,
+    tree: Tree,
+    embedded: Places<View>,
+    /// Rows that have a target, and their targets.
+    target_rows: View,
+    target_places: Places<View>,
+    targets: RowTargets,
+}
+
+impl DeviceDecoder {
+    /// A copy of a decoder's weights. Activations are of type `element`.
+    ///
+    /// # Errors
+    /// The model has an adapter or packed weights, or sizes that no kernel is made for.
+    pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
+        let config = decoder.config.clone();
+        check(&config)?;
+        if decoder.adapter.is_some() {
+            let problem = "a LoRA adapter cannot be used on a GPU yet; use the CPU, or merge() it first";
+            return Err(Error::invalid("lora", problem));
+        }
+        let parameters = decoder.trainable()?;
+        let layout = &parameters.layout;
+        let missing = || Error::invalid("weights", "their layout is not that of the config");
+        let span = |name: &str| layout.span(name, name).ok_or_else(missing);
+        let embedding = "model.embed_tokens.weight";
+        let head = if config.tie_word_embeddings { embedding } else { "lm_head.weight" };
+        let shape = shape(&config);
+        let widest = config.hidden_size.max(shape.heads.width()).max(2 * config.head_dim);
+        let device = Device::new(driver.clone(), element, widest, layout.bucket_sizes().len())?;
+        let angles = angles(&config.inverse_frequencies(), config.max_position_embeddings);
+        let layers = 0..config.num_hidden_layers;
+        Ok(Self {
+            weights: DeviceWeights::new(&device, parameters)?,
+            blocks: layers.map(|layer| BlockSpans::new(layout, layer)).collect::<Result<_>>()?,
+            embedding: span(embedding)?,
+            norm: span("model.norm.weight")?,
+            projection: span(head)?,
+            table: DeviceBuffer::from_host(&driver, Element::F32, &angles)?,
+            workspace: Workspace::new(config.num_hidden_layers, element),
+            total: DeviceBuffer::zeros(&driver, Element::F32, 4)?,
+            device,
+            config,
+        })
+    }
+
+    /// Adds the loss of a tree's targets to the total, and with `gradients`, one f32 bucket for each of the weights, its gradient to
+    /// them. Returns before the device is done.
+    pub fn add_tree(&mut self, batch: &TreeBatch, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+        let Self { device, config, weights, workspace, .. } = self;
+        let tree = DeviceTree::new(device, &mut workspace.tree, batch, shape(config).heads)?;
+        let (hidden, n) = (config.hidden_size, batch.ids.len());
+        let x = workspace.residual[0].sized(&device.driver, n * hidden)?;
+        device.gather_rows(weights.vector(&self.embedding), tree.ids, x, hidden)?;
+        self.forward(&tree)?;
+        self.head(&tree, gradients)?;
+        match gradients {
+            Some(gradients) => self.backward(&tree, gradients),
+            None => Ok(()),
+        }
+    }
+
+    /// Loss and number of right first guesses since the last call; waits for the device.
+    pub fn take_total(&mut self) -> Result<[f64; 2]> {
+        let driver = &*self.device.driver;
+        let mut total = [0.0f64; 2];
+        self.total.all().download(driver, &mut total)?;
+        self.total.all().zero(driver)?;
+        Ok(total)
+    }
+
+    /// The blocks; fills the residual streams and the activations.
+    fn forward(&mut self, tree: &DeviceTree) -> Result<()> {
+        let Self { device, config, weights, workspace, .. } = self;
+        let (shape, n) = (shape(config), tree.ids.len);
+        let stream = n * shape.hidden;
+        let normed = workspace.scratch.normed.sized(&device.driver, stream)?;
+        let norm_of = |layer: usize| {
+            let spans = self.blocks.get(layer)?;
+            Some((weights.vector(&spans.input_norm), shape.eps, normed))
+        };
+        if let Some((w, eps, y)) = norm_of(0) {
+            device.rms_norm(workspace.residual[0].get(stream), w, eps, y)?;
+        }
+        for (layer, spans) in self.blocks.iter().enumerate() {
+            let x = workspace.residual[layer].get(stream);
+            let block = block(device, shape, weights, spans, tree, self.table.all());
+            let kept = &mut workspace.blocks[layer];
+            block.forward(x, kept, &mut workspace.scratch)?;
+            let above = workspace.residual[layer + 1].sized(&device.driver, stream)?;
+            let (middle, added) = (kept.middle.get(stream), workspace.scratch.added.get(stream));
+            device.add_rms_norm(middle, added, above, norm_of(layer + 1))?;
+        }
+        Ok(())
+    }
+
+    /// Final norm, output projection and loss of the rows that have a target; with `gradients`, the gradient of the last stream.
+    fn head(&mut self, tree: &DeviceTree, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+        let Self { device, config, weights, workspace, .. } = self;
+        let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
+        let driver = &device.driver;
+        let (n, rows) = (tree.ids.len, tree.target_rows.len);
+        let head = &mut workspace.head;
+        let stream = workspace.residual[config.num_hidden_layers].get(n * hidden);
+        let (x, y) = (head.x.sized(driver, rows * hidden)?, head.y.sized(driver, rows * hidden)?);
+        device.gather_rows(stream, tree.target_rows, x, hidden)?;
+        let norm = weights.vector(&self.norm);
+        device.rms_norm(x, norm, eps, y)?;
+        let dy = head.dy.sized(driver, rows * hidden)?;
+        let stride = vocabulary.next_multiple_of(8); // so that rows are read and written in wide pieces
+        let at_a_time = (LOGITS_AT_A_TIME / stride).max(FEWEST_ROWS).min(rows);
+        let projection = weights.matrix(&self.projection);
+        for first in (0..rows).step_by(at_a_time.max(1)) {
+            let here = at_a_time.min(rows - first);
+            let part = |x: View| x.slice(first * hidden..(first + here) * hidden);
+            let logits = head.logits.sized(driver, here * stride)?;
+            let y = part(y).matrix(hidden);
+            device.gemm(y, projection.t(), logits.matrix(stride), [here, vocabulary, hidden], false)?;
+            let dlogits = match gradients {
+                Some(_) => head.dlogits.sized(driver, here * stride)?,
+                None => View::EMPTY,
+            };
+            let sums = head.sums.sized(driver, 2 * here)?;
+            let targets = tree.targets.from(first, here);
+            device.cross_entropy(logits, dlogits, [stride, vocabulary], targets, sums, self.total.all())?;
+            let Some(gradients) = gradients else { continue };
+            let dprojection = gradients[self.projection.bucket].all().slice(self.projection.elements.clone());
+            let dlogits = dlogits.matrix(stride);
+            device.gemm(dlogits, projection, part(dy).matrix(hidden), [here, hidden, vocabulary], false)?;
+            device.gemm(dlogits.t(), y, dprojection.matrix(hidden), [vocabulary, hidden, here], true)?;
+        }
+        let Some(gradients) = gradients else { return Ok(()) };
+        let dx = head.dx.sized(driver, rows * hidden)?;
+        dx.zero(&**driver)?;
+        let dnorm = gradients[self.norm.bucket].all().slice(self.norm.elements.clone());
+        device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
+        let dstream = workspace.dresidual.sized(driver, n * hidden)?;
+        dstream.zero(&**driver)?;
+        device.add_rows(dx, &tree.target_places, dstream, hidden)
+    }
+
+    fn backward(&mut self, tree: &DeviceTree, gradients: &[DeviceBuffer]) -> Result<()> {
+        let Self { device, config, weights, workspace, .. } = self;
+        let shape = shape(config);
+        let stream = tree.ids.len * shape.hidden;
+        let exact = workspace.dresidual.get(stream);
+        let rounded = match device.element {
+            Element::Bf16 => {
+                let rounded = workspace.rounded.sized(&device.driver, stream)?;
+                device.round(exact, rounded)?;
+                rounded
+            }
+            _ => exact,
+        };
+        for (layer, spans) in self.blocks.iter().enumerate().rev() {
+            let x = workspace.residual[layer].get(stream);
+            let block = block(device, shape, weights, spans, tree, self.table.all());
+            let bucket = gradients[spans.input_norm.bucket].all();
+            let kept = &workspace.blocks[layer];
+            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
+        }
+        let dtable = gradients[self.embedding.bucket].all().slice(self.embedding.elements.clone());
+        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)
+    }
+}
+
+pub(super) fn shape(config: &ModelConfig) -> BlockShape {
+    BlockShape {
+        hidden: config.hidden_size,
+        intermediate: config.intermediate_size,
+        eps: config.rms_norm_eps as f32,
+        heads: Heads {
+            queries: config.num_attention_heads,
+            keys: config.num_key_value_heads,
+            dim: config.head_dim,
+        },
+    }
+}
+
+fn block<'a>(
+    device: &'a Device,
+    shape: BlockShape,
+    weights: &'a DeviceWeights,
+    spans: &'a BlockSpans,
+    tree: &'a DeviceTree,
+    table: View,
+) -> Block<'a> {
+    Block {
+        device,
+        shape,
+        weights,
+        spans,
+        positions: tree.positions,
+        table,
+        tree: &tree.tree,
+    }
+}
+
+/// Refuses sizes that no kernel is made for.
+fn check(config: &ModelConfig) -> Result<()> {
+    if ![64, 128].contains(&config.head_dim) {
+        let problem = format!("{} is not supported on a GPU; expected 64 or 128", config.head_dim);
+        return Err(Error::invalid("head_dim", problem));
+    }
+    let sizes = [("hidden_size", config.hidden_size), ("intermediate_size", config.intermediate_size)];
+    match sizes.iter().find(|(_, size)| !size.is_multiple_of(8)) {
+        Some((field, size)) => {
+            let problem = format!("{size} is not supported on a GPU; expected a multiple of 8");
+            Err(Error::invalid(field, problem))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `data` on the device.
+fn upload<T: Pod>(device: &Device, room: &mut Scratch, data: &[T]) -> Result<View> {
+    let view = room.sized(&device.driver, data.len())?;
+    view.upload(&*device.driver, data)?;
+    Ok(view)
+}
+
+impl DeviceTree {
+    fn new(device: &Device, room: &mut TreeScratch, batch: &TreeBatch, heads: Heads) -> Result<Self> {
+        let mut rows: Vec<u32> = batch.targets.iter().map(|target| target.row as u32).collect();
+        rows.dedup(); // targets are ordered by row
+        let mut begins: Vec<u32> = (0..batch.targets.len() as u32)
+            .filter(|&i| i == 0 || batch.targets[i as usize].row != batch.targets[i as usize - 1].row)
+            .collect();
+        begins.push(batch.targets.len() as u32);
+        let ids: Vec<u32> = batch.targets.iter().map(|target| target.id).collect();
+        let weights: Vec<f32> = batch.targets.iter().map(|target| target.weight).collect();
+        let places = [Places::new(&batch.ids), Places::new(&rows)];
+        let mut place = |i: usize| -> Result<Places<View>> {
+            Ok(Places {
+                order: upload(device, &mut room.orders[i], &places[i].order)?,
+                begins: upload(device, &mut room.begins[i], &places[i].begins)?,
+                ids: upload(device, &mut room.places[i], &places[i].ids)?,
+            })
+        };
+        Ok(Self {
+            embedded: place(0)?,
+            target_places: place(1)?,
+            ids: upload(device, &mut room.ids, &batch.ids)?,
+            positions: upload(device, &mut room.positions, &batch.positions)?,
+            tree: Tree::new(device, &batch.segments, heads)?,
+            target_rows: upload(device, &mut room.target_rows, &rows)?,
+            targets: RowTargets {
+                begins: upload(device, &mut room.target_begins, &begins)?,
+                ids: upload(device, &mut room.target_ids, &ids)?,
+                weights: upload(device, &mut room.target_weights, &weights)?,
+            },
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Device memory of a forward and backward pass: sized once, grown when a larger tree comes.
+
+use super::buffer::Scratch;
+use super::driver::Element;
+
+/// What one block leaves for its backward pass.
+#[derive(Debug)]
+pub(super) struct BlockActivations {
+    /// Joint projection before norm and rotation, where there is a norm.
+    pub qkv: Scratch,
+    /// Q, K and V, `[rows, heads, dim]`.
+    pub heads: Scratch,
+    /// Attention output, `[rows, query heads · dim]`.
+    pub attended: Scratch,
+    /// Logs of the softmax denominators, `[rows, query heads]`.
+    pub lse: Scratch,
+    /// Residual stream between attention and MLP.
+    pub middle: Scratch,
+    /// Gate and up projection, `[rows, 2 · intermediate]`.
+    pub gate_up: Scratch,
+}
+
+/// What no one needs for longer than a block.
+#[derive(Debug)]
+pub(super) struct BlockScratch {
+    /// A normalized residual stream, and its gradient.
+    pub normed: Scratch,
+    pub dnormed: Scratch,
+    /// What a block adds to the residual stream.
+    pub added: Scratch,
+    pub activation: Scratch,
+    pub dactivation: Scratch,
+    pub dgate_up: Scratch,
+    pub dattended: Scratch,
+    /// Gradient of Q, K and V, then of the joint projection.
+    pub dqkv: Scratch,
+    /// Sums over each head's output and its gradient.
+    pub delta: Scratch,
+}
+
+/// What the output projection and the loss need.
+#[derive(Debug)]
+pub(super) struct HeadScratch {
+    /// Rows that have a target: residual stream and its gradient.
+    pub x: Scratch,
+    pub dx: Scratch,
+    /// Normalized, and its gradient.
+    pub y: Scratch,
+    pub dy: Scratch,
+    pub logits: Scratch,
+    pub dlogits: Scratch,
+    /// Loss and right guesses of each row.
+    pub sums: Scratch,
+}
+
+/// The numbers of a tree.
+#[derive(Debug)]
+pub(super) struct TreeScratch {
+    pub ids: Scratch,
+    pub positions: Scratch,
+    pub target_rows: Scratch,
+    pub target_begins: Scratch,
+    pub target_ids: Scratch,
+    pub target_weights: Scratch,
+    pub orders: [Scratch; 2],
+    pub begins: [Scratch; 2],
+    pub places: [Scratch; 2],
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    /// Input of each block, and after the last the input of the final norm.
+    pub residual: Vec<Scratch>,
+    pub blocks: Vec<BlockActivations>,
+    pub scratch: BlockScratch,
+    pub head: HeadScratch,
+    pub tree: TreeScratch,
+    /// Gradient of the residual stream, and as products take it.
+    pub dresidual: Scratch,
+    pub rounded: Scratch,
+}
+
+impl Workspace {
+    /// For `layers` blocks whose activations are of type `element`.
+    pub fn new(layers: usize, element: Element) -> Self {
+        let activation = || Scratch::new(element);
+        let f32 = || Scratch::new(Element::F32);
+        let u32 = || Scratch::new(Element::U32);
+        let block = |_| BlockActivations {
+            qkv: activation(),
+            heads: activation(),
+            attended: activation(),
+            lse: f32(),
+            middle: f32(),
+            gate_up: activation(),
+        };
+        Self {
+            residual: (0..=layers).map(|_| f32()).collect(),
+            blocks: (0..layers).map(block).collect(),
+            scratch: BlockScratch {
+                normed: activation(),
+                dnormed: activation(),
+                added: activation(),
+                activation: activation(),
+                dactivation: activation(),
+                dgate_up: activation(),
+                dattended: activation(),
+                dqkv: activation(),
+                delta: f32(),
+            },
+            head: HeadScratch {
+                x: f32(),
+                dx: f32(),
+                y: activation(),
+                dy: activation(),
+                logits: f32(),
+                dlogits: activation(),
+                sums: f32(),
+            },
+            tree: TreeScratch {
+                ids: u32(),
+                positions: u32(),
+                target_rows: u32(),
+                target_begins: u32(),
+                target_ids: u32(),
+                target_weights: f32(),
+                orders: [u32(), u32()],
+                begins: [u32(), u32()],
+                places: [u32(), u32()],
+            },
+            dresidual: f32(),
+            rounded: activation(),
+        }
+    }
+}
