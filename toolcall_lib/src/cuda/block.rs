@@ -1,6 +1,6 @@
 //! One block of the decoder on the device, forward and backward.
 
-use super::attention::{Tree, attention, attention_backward};
+use super::attention::{AttentionOutput, Qkv, Tiles, attention, attention_backward};
 use super::buffer::View;
 use super::ops::{Device, HeadNorms, SplitHeads};
 use super::weights::{BlockSpans, DeviceWeights};
@@ -28,7 +28,7 @@ pub(super) struct Block<'a> {
     pub positions: View,
     /// Cosines and sines.
     pub table: View,
-    pub tree: &'a Tree,
+    pub tiles: &'a Tiles,
 }
 
 /// The gradient of the residual stream: f32, and as products take it.
@@ -48,7 +48,8 @@ impl Block<'_> {
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let sizes = [self.rows(), outputs, inputs];
         let weight = self.weights.matrix(span).t();
-        self.device.gemm(x.matrix(inputs), weight, y.matrix(outputs), sizes, false)
+        self.device
+            .gemm(x.matrix(inputs), weight, y.matrix(outputs), sizes, false)
     }
 
     /// `dW += dyᵀ · x` and `dx = dy · W`.
@@ -56,9 +57,16 @@ impl Block<'_> {
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let dw = gradients.slice(span.elements.clone()).matrix(inputs);
         let sizes = [outputs, inputs, self.rows()];
-        self.device.gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
+        self.device
+            .gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
         let sizes = [self.rows(), inputs, outputs];
-        self.device.gemm(dy.matrix(outputs), self.weights.matrix(span), dx.matrix(inputs), sizes, false)
+        self.device.gemm(
+            dy.matrix(outputs),
+            self.weights.matrix(span),
+            dx.matrix(inputs),
+            sizes,
+            false,
+        )
     }
 
     fn split(&self) -> SplitHeads {
@@ -78,7 +86,12 @@ impl Block<'_> {
 
     /// From the normed input in `scratch` to what the block adds behind its middle, in `scratch.added`.
     pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
-        let BlockShape { hidden, intermediate, eps, heads } = self.shape;
+        let BlockShape {
+            hidden,
+            intermediate,
+            eps,
+            heads,
+        } = self.shape;
         let (device, driver, n) = (self.device, &self.device.driver, self.rows());
         let normed = scratch.normed.get(n * hidden);
         let split = kept.heads.sized(driver, n * heads.width())?;
@@ -90,7 +103,7 @@ impl Block<'_> {
         device.split_heads(qkv, &self.split(), split)?;
         let attended = kept.attended.sized(driver, n * heads.queries * heads.dim)?;
         let lse = kept.lse.sized(driver, n * heads.queries)?;
-        attention(device, heads, self.tree, split, attended, lse)?;
+        attention(driver, &Qkv::joint(split, heads), self.tiles, attended, lse)?;
 
         let added = scratch.added.sized(driver, n * hidden)?;
         self.project(&self.spans.output, attended, added)?;
@@ -119,13 +132,21 @@ impl Block<'_> {
     }
 
     /// Through a norm of the stream `x` whose output has the gradient `dnormed`.
-    fn backward_norm(&self, span: &Span, x: View, dnormed: View, stream: Stream, gradients: View) -> Result<()> {
+    fn backward_norm(
+        &self,
+        span: &Span,
+        x: View,
+        dnormed: View,
+        stream: Stream,
+        gradients: View,
+    ) -> Result<()> {
         let rounded = match stream.rounded.address == stream.exact.address {
             true => View::EMPTY, // they are one
             false => stream.rounded,
         };
         let (w, dw) = (self.weights.vector(span), gradients.slice(span.elements.clone()));
-        self.device.rms_norm_backward(x, w, self.shape.eps, dnormed, stream.exact, rounded, dw)
+        self.device
+            .rms_norm_backward(x, w, self.shape.eps, dnormed, stream.exact, rounded, dw)
     }
 
     fn backward_mlp(
@@ -135,9 +156,17 @@ impl Block<'_> {
         stream: Stream,
         gradients: View,
     ) -> Result<()> {
-        let BlockShape { hidden, intermediate, eps, .. } = self.shape;
+        let BlockShape {
+            hidden,
+            intermediate,
+            eps,
+            ..
+        } = self.shape;
         let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.rows());
-        let (middle, gate_up) = (kept.middle.get(n * hidden), kept.gate_up.get(n * 2 * intermediate));
+        let (middle, gate_up) = (
+            kept.middle.get(n * hidden),
+            kept.gate_up.get(n * 2 * intermediate),
+        );
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(gate_up, activation, intermediate)?;
         let dactivation = scratch.dactivation.sized(driver, n * intermediate)?;
@@ -159,17 +188,23 @@ impl Block<'_> {
         stream: Stream,
         gradients: View,
     ) -> Result<()> {
-        let BlockShape { hidden, eps, heads, .. } = self.shape;
+        let BlockShape {
+            hidden, eps, heads, ..
+        } = self.shape;
         let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.rows());
         let queries = n * heads.queries * heads.dim;
         let attended = kept.attended.get(queries);
         let dattended = scratch.dattended.sized(driver, queries)?;
         self.backward_project(&spans.output, stream.rounded, attended, dattended, gradients)?;
         let dqkv = scratch.dqkv.sized(driver, n * heads.width())?;
-        let delta = scratch.delta.sized(driver, n * heads.queries)?;
-        let lse = kept.lse.get(n * heads.queries);
+        let output = AttentionOutput {
+            out: attended,
+            lse: kept.lse.get(n * heads.queries),
+            dout: dattended,
+            delta: scratch.delta.sized(driver, n * heads.queries)?,
+        };
         let split = kept.heads.get(n * heads.width());
-        attention_backward(device, heads, self.tree, split, [attended, dattended], [lse, delta], dqkv)?;
+        attention_backward(driver, split, heads, self.tiles, output, dqkv)?;
         let norms = spans.head_norms.as_ref();
         let dnorms = norms.map_or(View::EMPTY, |span| gradients.slice(span.elements.clone()));
         let qkv = kept.qkv.get(if norms.is_some() { n * heads.width() } else { 0 });

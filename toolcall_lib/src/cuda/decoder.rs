@@ -1,6 +1,6 @@
 //! The decoder on the device: loss and gradients over a packed tree.
 
-use super::attention::Tree;
+use super::attention::Tiles;
 use super::block::{Block, BlockShape, Stream};
 use super::buffer::{DeviceBuffer, Scratch, View};
 use super::driver::{Driver, Element};
@@ -44,7 +44,6 @@ pub(crate) struct DeviceDecoder {
 struct DeviceTree {
     ids: View,
     positions: View,
-    tree: Tree,
     embedded: Places<View>,
     /// Rows that have a target, and their targets.
     target_rows: View,
@@ -69,15 +68,24 @@ impl DeviceDecoder {
         let missing = || Error::invalid("weights", "their layout is not that of the config");
         let span = |name: &str| layout.span(name, name).ok_or_else(missing);
         let embedding = "model.embed_tokens.weight";
-        let head = if config.tie_word_embeddings { embedding } else { "lm_head.weight" };
+        let head = if config.tie_word_embeddings {
+            embedding
+        } else {
+            "lm_head.weight"
+        };
         let shape = shape(&config);
-        let widest = config.hidden_size.max(shape.heads.width()).max(2 * config.head_dim);
+        let widest = config
+            .hidden_size
+            .max(shape.heads.width())
+            .max(2 * config.head_dim);
         let device = Device::new(driver.clone(), element, widest, layout.bucket_sizes().len())?;
         let angles = angles(&config.inverse_frequencies(), config.max_position_embeddings);
         let layers = 0..config.num_hidden_layers;
         Ok(Self {
             weights: DeviceWeights::new(&device, parameters)?,
-            blocks: layers.map(|layer| BlockSpans::new(layout, layer)).collect::<Result<_>>()?,
+            blocks: layers
+                .map(|layer| BlockSpans::new(layout, layer))
+                .collect::<Result<_>>()?,
             embedding: span(embedding)?,
             norm: span("model.norm.weight")?,
             projection: span(head)?,
@@ -92,8 +100,14 @@ impl DeviceDecoder {
     /// Adds the loss of a tree's targets to the total, and with `gradients`, one f32 bucket for each of the weights, its gradient to
     /// them. Returns before the device is done.
     pub fn add_tree(&mut self, batch: &TreeBatch, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
-        let Self { device, config, weights, workspace, .. } = self;
-        let tree = DeviceTree::new(device, &mut workspace.tree, batch, shape(config).heads)?;
+        let Self {
+            device,
+            config,
+            weights,
+            workspace,
+            ..
+        } = self;
+        let tree = DeviceTree::new(device, &mut workspace.tree, batch)?;
         let (hidden, n) = (config.hidden_size, batch.ids.len());
         let x = workspace.residual[0].sized(&device.driver, n * hidden)?;
         device.gather_rows(weights.vector(&self.embedding), tree.ids, x, hidden)?;
@@ -116,7 +130,13 @@ impl DeviceDecoder {
 
     /// The blocks; fills the residual streams and the activations.
     fn forward(&mut self, tree: &DeviceTree) -> Result<()> {
-        let Self { device, config, weights, workspace, .. } = self;
+        let Self {
+            device,
+            config,
+            weights,
+            workspace,
+            ..
+        } = self;
         let (shape, n) = (shape(config), tree.ids.len);
         let stream = n * shape.hidden;
         let normed = workspace.scratch.normed.sized(&device.driver, stream)?;
@@ -129,7 +149,15 @@ impl DeviceDecoder {
         }
         for (layer, spans) in self.blocks.iter().enumerate() {
             let x = workspace.residual[layer].get(stream);
-            let block = block(device, shape, weights, spans, tree, self.table.all());
+            let block = Block {
+                device,
+                shape,
+                weights,
+                spans,
+                positions: tree.positions,
+                table: self.table.all(),
+                tiles: &workspace.tree.tiles,
+            };
             let kept = &mut workspace.blocks[layer];
             block.forward(x, kept, &mut workspace.scratch)?;
             let above = workspace.residual[layer + 1].sized(&device.driver, stream)?;
@@ -141,13 +169,22 @@ impl DeviceDecoder {
 
     /// Final norm, output projection and loss of the rows that have a target; with `gradients`, the gradient of the last stream.
     fn head(&mut self, tree: &DeviceTree, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
-        let Self { device, config, weights, workspace, .. } = self;
+        let Self {
+            device,
+            config,
+            weights,
+            workspace,
+            ..
+        } = self;
         let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
         let driver = &device.driver;
         let (n, rows) = (tree.ids.len, tree.target_rows.len);
         let head = &mut workspace.head;
         let stream = workspace.residual[config.num_hidden_layers].get(n * hidden);
-        let (x, y) = (head.x.sized(driver, rows * hidden)?, head.y.sized(driver, rows * hidden)?);
+        let (x, y) = (
+            head.x.sized(driver, rows * hidden)?,
+            head.y.sized(driver, rows * hidden)?,
+        );
         device.gather_rows(stream, tree.target_rows, x, hidden)?;
         let norm = weights.vector(&self.norm);
         device.rms_norm(x, norm, eps, y)?;
@@ -160,24 +197,53 @@ impl DeviceDecoder {
             let part = |x: View| x.slice(first * hidden..(first + here) * hidden);
             let logits = head.logits.sized(driver, here * stride)?;
             let y = part(y).matrix(hidden);
-            device.gemm(y, projection.t(), logits.matrix(stride), [here, vocabulary, hidden], false)?;
+            device.gemm(
+                y,
+                projection.t(),
+                logits.matrix(stride),
+                [here, vocabulary, hidden],
+                false,
+            )?;
             let dlogits = match gradients {
                 Some(_) => head.dlogits.sized(driver, here * stride)?,
                 None => View::EMPTY,
             };
             let sums = head.sums.sized(driver, 2 * here)?;
             let targets = tree.targets.from(first, here);
-            device.cross_entropy(logits, dlogits, [stride, vocabulary], targets, sums, self.total.all())?;
+            device.cross_entropy(
+                logits,
+                dlogits,
+                [stride, vocabulary],
+                targets,
+                sums,
+                self.total.all(),
+            )?;
             let Some(gradients) = gradients else { continue };
-            let dprojection = gradients[self.projection.bucket].all().slice(self.projection.elements.clone());
+            let dprojection = gradients[self.projection.bucket]
+                .all()
+                .slice(self.projection.elements.clone());
             let dlogits = dlogits.matrix(stride);
-            device.gemm(dlogits, projection, part(dy).matrix(hidden), [here, hidden, vocabulary], false)?;
-            device.gemm(dlogits.t(), y, dprojection.matrix(hidden), [vocabulary, hidden, here], true)?;
+            device.gemm(
+                dlogits,
+                projection,
+                part(dy).matrix(hidden),
+                [here, hidden, vocabulary],
+                false,
+            )?;
+            device.gemm(
+                dlogits.t(),
+                y,
+                dprojection.matrix(hidden),
+                [vocabulary, hidden, here],
+                true,
+            )?;
         }
         let Some(gradients) = gradients else { return Ok(()) };
         let dx = head.dx.sized(driver, rows * hidden)?;
         dx.zero(&**driver)?;
-        let dnorm = gradients[self.norm.bucket].all().slice(self.norm.elements.clone());
+        let dnorm = gradients[self.norm.bucket]
+            .all()
+            .slice(self.norm.elements.clone());
         device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
         let dstream = workspace.dresidual.sized(driver, n * hidden)?;
         dstream.zero(&**driver)?;
@@ -185,7 +251,13 @@ impl DeviceDecoder {
     }
 
     fn backward(&mut self, tree: &DeviceTree, gradients: &[DeviceBuffer]) -> Result<()> {
-        let Self { device, config, weights, workspace, .. } = self;
+        let Self {
+            device,
+            config,
+            weights,
+            workspace,
+            ..
+        } = self;
         let shape = shape(config);
         let stream = tree.ids.len * shape.hidden;
         let exact = workspace.dresidual.get(stream);
@@ -199,12 +271,22 @@ impl DeviceDecoder {
         };
         for (layer, spans) in self.blocks.iter().enumerate().rev() {
             let x = workspace.residual[layer].get(stream);
-            let block = block(device, shape, weights, spans, tree, self.table.all());
+            let block = Block {
+                device,
+                shape,
+                weights,
+                spans,
+                positions: tree.positions,
+                table: self.table.all(),
+                tiles: &workspace.tree.tiles,
+            };
             let bucket = gradients[spans.input_norm.bucket].all();
             let kept = &workspace.blocks[layer];
             block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
         }
-        let dtable = gradients[self.embedding.bucket].all().slice(self.embedding.elements.clone());
+        let dtable = gradients[self.embedding.bucket]
+            .all()
+            .slice(self.embedding.elements.clone());
         device.add_rows(exact, &tree.embedded, dtable, shape.hidden)
     }
 }
@@ -222,32 +304,19 @@ pub(super) fn shape(config: &ModelConfig) -> BlockShape {
     }
 }
 
-fn block<'a>(
-    device: &'a Device,
-    shape: BlockShape,
-    weights: &'a DeviceWeights,
-    spans: &'a BlockSpans,
-    tree: &'a DeviceTree,
-    table: View,
-) -> Block<'a> {
-    Block {
-        device,
-        shape,
-        weights,
-        spans,
-        positions: tree.positions,
-        table,
-        tree: &tree.tree,
-    }
-}
-
 /// Refuses sizes that no kernel is made for.
 fn check(config: &ModelConfig) -> Result<()> {
     if ![64, 128].contains(&config.head_dim) {
-        let problem = format!("{} is not supported on a GPU; expected 64 or 128", config.head_dim);
+        let problem = format!(
+            "{} is not supported on a GPU; expected 64 or 128",
+            config.head_dim
+        );
         return Err(Error::invalid("head_dim", problem));
     }
-    let sizes = [("hidden_size", config.hidden_size), ("intermediate_size", config.intermediate_size)];
+    let sizes = [
+        ("hidden_size", config.hidden_size),
+        ("intermediate_size", config.intermediate_size),
+    ];
     match sizes.iter().find(|(_, size)| !size.is_multiple_of(8)) {
         Some((field, size)) => {
             let problem = format!("{size} is not supported on a GPU; expected a multiple of 8");
@@ -265,7 +334,8 @@ fn upload<T: Pod>(device: &Device, room: &mut Scratch, data: &[T]) -> Result<Vie
 }
 
 impl DeviceTree {
-    fn new(device: &Device, room: &mut TreeScratch, batch: &TreeBatch, heads: Heads) -> Result<Self> {
+    fn new(device: &Device, room: &mut TreeScratch, batch: &TreeBatch) -> Result<Self> {
+        room.tiles.set_tree(&device.driver, &batch.segments)?;
         let mut rows: Vec<u32> = batch.targets.iter().map(|target| target.row as u32).collect();
         rows.dedup(); // targets are ordered by row
         let mut begins: Vec<u32> = (0..batch.targets.len() as u32)
@@ -287,7 +357,6 @@ impl DeviceTree {
             target_places: place(1)?,
             ids: upload(device, &mut room.ids, &batch.ids)?,
             positions: upload(device, &mut room.positions, &batch.positions)?,
-            tree: Tree::new(device, &batch.segments, heads)?,
             target_rows: upload(device, &mut room.target_rows, &rows)?,
             targets: RowTargets {
                 begins: upload(device, &mut room.target_begins, &begins)?,

@@ -1,14 +1,29 @@
-//! The engine on one NVIDIA GPU.
+//! The engine on one NVIDIA GPU: the same numbers as the CPU's, in f32, or with activations in bf16.
+//!
+//! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's. All that stands above [`Driver`] runs on
+//! the host too, which is how it is tested.
 
+mod attention;
+mod block;
 mod buffer;
+mod decoder;
 mod driver;
 #[cfg(test)]
 mod emulate;
 mod kernels;
 mod nvidia;
 mod ops;
+mod optimizer;
 mod rope;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_decoder;
+mod weights;
+mod workspace;
 
+pub(crate) use decoder::DeviceDecoder;
+pub(crate) use driver::{Driver, Element};
+pub(crate) use nvidia::Nvidia;
 pub use nvidia::{Gpu, gpus};
+pub(crate) use optimizer::DeviceOptimizer;

@@ -26,12 +26,19 @@ impl DeviceOptimizer {
     pub fn new(decoder: &DeviceDecoder, optimizer: &AdamW) -> Result<Self> {
         let driver = &decoder.device.driver;
         let upload = |buckets: &Vec<Vec<f32>>| -> Result<Vec<DeviceBuffer>> {
-            buckets.iter().map(|bucket| DeviceBuffer::from_host(driver, Element::F32, bucket)).collect()
+            buckets
+                .iter()
+                .map(|bucket| DeviceBuffer::from_host(driver, Element::F32, bucket))
+                .collect()
         };
         let layout = &decoder.weights.layout;
         let zeros = |len: usize| DeviceBuffer::zeros(driver, Element::F32, len);
         Ok(Self {
-            gradients: layout.bucket_sizes().into_iter().map(zeros).collect::<Result<_>>()?,
+            gradients: layout
+                .bucket_sizes()
+                .into_iter()
+                .map(zeros)
+                .collect::<Result<_>>()?,
             moments: [upload(&optimizer.first)?, upload(&optimizer.second)?],
             runs: runs(layout),
             scale: zeros(2)?,
@@ -68,10 +75,19 @@ impl DeviceOptimizer {
     }
 
     /// Copies weights and state to the host.
-    pub fn download(&self, decoder: &DeviceDecoder, weights: &mut Parameters, optimizer: &mut AdamW) -> Result<()> {
+    pub fn download(
+        &self,
+        decoder: &DeviceDecoder,
+        weights: &mut Parameters,
+        optimizer: &mut AdamW,
+    ) -> Result<()> {
         let driver = &*decoder.device.driver;
         decoder.weights.download(driver, weights)?;
-        for (from, to) in self.moments.iter().zip([&mut optimizer.first, &mut optimizer.second]) {
+        for (from, to) in self
+            .moments
+            .iter()
+            .zip([&mut optimizer.first, &mut optimizer.second])
+        {
             for (from, to) in from.iter().zip(to) {
                 from.all().download(driver, to)?;
             }

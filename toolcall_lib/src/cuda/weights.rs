@@ -39,7 +39,9 @@ impl DeviceWeights {
     /// A copy on the host.
     pub fn download(&self, driver: &dyn Driver, weights: &mut Parameters) -> Result<()> {
         let buckets = self.masters.iter().zip(&mut weights.buckets);
-        buckets.into_iter().try_for_each(|(from, to)| from.all().download(driver, to))
+        buckets
+            .into_iter()
+            .try_for_each(|(from, to)| from.all().download(driver, to))
     }
 
     /// Vectors, or matrices as they are trained.
@@ -49,8 +51,15 @@ impl DeviceWeights {
 
     /// Matrices as products take them.
     pub fn matrix(&self, span: &Span) -> Operand {
-        let buckets = if self.rounded.is_empty() { &self.masters } else { &self.rounded };
-        buckets[span.bucket].all().slice(span.elements.clone()).matrix(span.columns)
+        let buckets = if self.rounded.is_empty() {
+            &self.masters
+        } else {
+            &self.rounded
+        };
+        buckets[span.bucket]
+            .all()
+            .slice(span.elements.clone())
+            .matrix(span.columns)
     }
 }
 
@@ -84,7 +93,10 @@ impl BlockSpans {
             gate_up: need("mlp.gate_proj.weight", "mlp.up_proj.weight")?,
             down: need("mlp.down_proj.weight", "mlp.down_proj.weight")?,
             input_norm: need("input_layernorm.weight", "input_layernorm.weight")?,
-            post_norm: need("post_attention_layernorm.weight", "post_attention_layernorm.weight")?,
+            post_norm: need(
+                "post_attention_layernorm.weight",
+                "post_attention_layernorm.weight",
+            )?,
             qkv_bias: find("self_attn.q_proj.bias", "self_attn.v_proj.bias"),
             head_norms: find("self_attn.q_norm.weight", "self_attn.k_norm.weight"),
         })

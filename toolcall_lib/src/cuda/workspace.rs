@@ -1,5 +1,6 @@
 //! Device memory of a forward and backward pass: sized once, grown when a larger tree comes.
 
+use super::attention::Tiles;
 use super::buffer::Scratch;
 use super::driver::Element;
 
@@ -56,6 +57,7 @@ pub(super) struct HeadScratch {
 /// The numbers of a tree.
 #[derive(Debug)]
 pub(super) struct TreeScratch {
+    pub tiles: Tiles,
     pub ids: Scratch,
     pub positions: Scratch,
     pub target_rows: Scratch,
@@ -119,6 +121,7 @@ impl Workspace {
                 sums: f32(),
             },
             tree: TreeScratch {
+                tiles: Tiles::new(),
                 ids: u32(),
                 positions: u32(),
                 target_rows: u32(),

@@ -1,5 +1,6 @@
 //! Settings of a training run. Names are those of TRL's `SFTConfig`.
 
+use super::Device;
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::ops::matmul::Precision;
@@ -57,6 +58,8 @@ pub struct TrainConfig {
     /// Round the factors of matrix products to bf16 where the processor can multiply it, which is twice as fast. Weights,
     /// sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
+    /// On what the run computes.
+    pub device: Device,
     /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the model has.
     pub lora: Option<LoraConfig>,
     /// What is kept for the backward pass.
@@ -124,6 +127,7 @@ impl TrainConfig {
             max_length: Some(1024),
             overlong: Overlong::Truncate,
             bf16: true,
+            device: Device::Auto,
             lora: None,
             recompute: Recompute::Norms,
             zero_stage: 2,

@@ -2,6 +2,10 @@
 
 mod config;
 mod deepspeed;
+mod device;
+mod engine;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod gradients;
 mod order;
 mod ranks;
@@ -10,6 +14,7 @@ mod rows;
 mod state;
 
 pub use config::TrainConfig;
+pub use device::Device;
 pub use report::{StepReport, TrainReport};
 
 use crate::batch::TreeBatch;
@@ -17,14 +22,12 @@ use crate::collective::{Collective, OneRank};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::model::lora::Pass;
-use crate::model::{Model, Workspace};
-use crate::ops::cross_entropy::LossSum;
-use crate::optimizer::{AdamW, clip_coefficient};
-use gradients::GradientSums;
+use crate::model::Model;
+use crate::optimizer::AdamW;
+use engine::check_norm;
 use order::Order;
-use ranks::{check_same_run, gather, tree_numbers};
-use rows::{mean_loss, sequences, trees};
+use ranks::check_same_run;
+use rows::{sequences, trees};
 use state::TrainerState;
 use std::time::Instant;
 
@@ -84,12 +87,7 @@ pub fn train_on(
         },
     };
     check_same_run(ranks, model, &rows, config)?;
-    let mut gradients = GradientSums::new(
-        ranks,
-        config.zero_stage,
-        model.decoder.trainable()?.layout.clone(),
-    );
-    let mut workspace = Workspace::new(config.recompute, config.precision());
+    let mut engine = config.device.engine(ranks, model, &state.optimizer, config)?;
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
         ranks: ranks.size(),
@@ -100,61 +98,24 @@ pub fn train_on(
         let step_started = Instant::now();
         let rows_of_step = order.rows_of(step);
         let batches = trees(&rows, &rows_of_step, config, ranks);
-        let (first, most) = tree_numbers(ranks, batches.len())?;
-        let mut sum = LossSum::default();
-        for tree in 0..most {
-            gradients.begin_tree(tree + 1 == most);
-            let Some(batch) = batches.get(tree) else {
-                gradients.no_tree()?;
-                continue;
-            };
-            workspace.begin(Pass {
-                seed: config.seed,
-                step: step as u32,
-                tree: (first + tree) as u16,
-            });
-            sum += model
-                .decoder
-                .loss_and_gradients(batch, &mut gradients, &mut workspace)?;
-        }
-        gradients.finish()?;
+        engine.add_trees(model, &batches, step)?;
         let count = |of: fn(&TreeBatch) -> f64| batches.iter().map(of).sum::<f64>();
-        let [loss, correct, tokens, computed, unshared] = ranks.sum([
-            sum.loss,
-            sum.correct,
+        let [tokens, computed, unshared] = ranks.sum([
             count(TreeBatch::trained_tokens),
             count(|tree| tree.ids.len() as f64),
             count(|tree| tree.sequence_tokens as f64),
         ])?;
-        let grad_norm = gradients.norm()? / tokens;
-        if !grad_norm.is_finite() {
-            let problem = format!(
-                "step {}: the gradient is not finite; use a lower learning rate",
-                step + 1
-            );
-            return Err(Error::invalid("training", problem));
-        }
         let learning_rate = config.learning_rate_at(step, order.total_steps);
-        let scale = clip_coefficient(grad_norm, config.max_grad_norm) / tokens;
-        let trained = model.decoder.trainable_mut()?;
-        state
-            .optimizer
-            .step(trained, &mut gradients.sums, scale, learning_rate);
-        if config.zero_stage > 0 {
-            gather(trained, ranks)?;
-        }
+        let grad_norm = engine.step(model, &mut state.optimizer, tokens, learning_rate)?;
+        check_norm(grad_norm, step)?;
+        let sum = engine.take_loss()?;
+        let [loss, correct] = ranks.sum([sum.loss, sum.correct])?;
 
         let seconds = step_started.elapsed().as_secs_f64();
         let last = step + 1 == order.total_steps;
         let every = config.eval_steps.unwrap_or(order.steps_per_epoch());
         let eval_loss = if !validation.is_empty() && (last || (step + 1).is_multiple_of(every)) {
-            Some(mean_loss(
-                &model.decoder,
-                &validation,
-                config,
-                &mut workspace,
-                ranks,
-            )?)
+            Some(engine.mean_loss(model, &validation)?)
         } else {
             None
         };
@@ -185,13 +146,15 @@ pub fn train_on(
                     .save_steps
                     .is_some_and(|every| (step + 1).is_multiple_of(every)))
         {
+            engine.bring_back(model, &mut state.optimizer)?;
             state.save(model, &folder.join(format!("checkpoint-{}", step + 1)), ranks)?;
         }
         if ends {
             break;
         }
     }
-    let (sums, buffers) = gradients.bytes();
+    engine.bring_back(model, &mut state.optimizer)?;
+    let (sums, buffers) = engine.bytes();
     report.state_bytes = sums + state.optimizer.bytes();
     report.buffer_bytes = buffers;
     report.steps = state.steps;

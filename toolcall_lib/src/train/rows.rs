@@ -6,7 +6,7 @@ use crate::collective::Collective;
 use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::Result;
-use crate::model::{Decoder, Model, Workspace};
+use crate::model::Model;
 use crate::tokens::{Sequence, tokenize};
 use serde_json::json;
 
@@ -52,23 +52,22 @@ pub(super) fn trees(
         .collect()
 }
 
-/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves.
+/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is the sum over a tree.
 pub(super) fn mean_loss(
-    decoder: &Decoder,
     data: &[Vec<Sequence>],
     config: &TrainConfig,
-    workspace: &mut Workspace,
     ranks: &dyn Collective,
+    mut loss: impl FnMut(&TreeBatch) -> Result<f64>,
 ) -> Result<f64> {
     let batches = data.chunks(config.per_device_train_batch_size);
-    let (mut loss, mut tokens) = (0.0, 0.0);
+    let (mut sum, mut tokens) = (0.0, 0.0);
     for batch in batches.skip(ranks.rank()).step_by(ranks.size()) {
         let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
         for tree in TreeBatch::pack_within(&sequences, config.max_tokens_per_tree) {
-            loss += decoder.loss(&tree, workspace)?.loss;
+            sum += loss(&tree)?;
             tokens += tree.trained_tokens();
         }
     }
-    let [loss, tokens] = ranks.sum([loss, tokens])?;
+    let [loss, tokens] = ranks.sum([sum, tokens])?;
     Ok(loss / tokens)
 }

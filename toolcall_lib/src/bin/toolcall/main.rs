@@ -2,6 +2,7 @@
 
 mod chat;
 mod data;
+mod devices;
 mod eval;
 mod export;
 mod inspect;
@@ -44,6 +45,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Make the data files of this project
     Data(data::Arguments),
+    /// Show on what can be trained, and why not on what cannot
+    Devices,
 }
 
 /// The model that a command works with.
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
+        Command::Devices => devices::run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

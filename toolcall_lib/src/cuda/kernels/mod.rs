@@ -26,7 +26,10 @@ modules!(
     "cross_entropy",
     "embedding",
     "adamw",
-    "copy"
+    "copy",
+    "attention",
+    "attention_f32",
+    "decode"
 );
 
 impl Module {

@@ -1,0 +1,68 @@
+//! On what a run computes.
+
+use super::TrainConfig;
+use super::engine::{Engine, OnCpu};
+use crate::collective::Collective;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::optimizer::AdamW;
+use serde::{Deserialize, Serialize};
+
+/// On what a run computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A GPU if this build can use one, there is one, and it can train this; else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first GPU that CUDA shows; it is an error if it cannot be used.
+    Cuda,
+}
+
+impl Device {
+    /// The engine of a run, with the weights of `model` and the state of `optimizer`.
+    pub(super) fn engine<'a>(
+        self,
+        ranks: &'a dyn Collective,
+        model: &Model,
+        optimizer: &AdamW,
+        config: &'a TrainConfig,
+    ) -> Result<Box<dyn Engine + 'a>> {
+        if self != Self::Cpu {
+            match on_gpu(ranks, model, optimizer, config) {
+                Ok(engine) => return Ok(engine),
+                Err(error) if self == Self::Cuda => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(Box::new(OnCpu::new(ranks, model, config)?))
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn on_gpu<'a>(
+    ranks: &dyn Collective,
+    model: &Model,
+    optimizer: &AdamW,
+    config: &'a TrainConfig,
+) -> Result<Box<dyn Engine + 'a>> {
+    if ranks.size() > 1 {
+        let problem = format!(
+            "a GPU trains alone, and there are {} ranks; set `device` to cpu",
+            ranks.size()
+        );
+        return Err(Error::invalid("device", problem));
+    }
+    let driver = std::sync::Arc::new(crate::cuda::Nvidia::open(0)?);
+    Ok(Box::new(super::gpu::OnGpu::new(
+        driver, model, optimizer, config,
+    )?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_gpu<'a>(_: &dyn Collective, _: &Model, _: &AdamW, _: &'a TrainConfig) -> Result<Box<dyn Engine + 'a>> {
+    let problem = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";
+    Err(Error::invalid("device", problem))
+}

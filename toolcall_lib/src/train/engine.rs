@@ -1,0 +1,137 @@
+//! What computes the steps of a run.
+
+use super::TrainConfig;
+use super::gradients::GradientSums;
+use super::ranks::{gather, tree_numbers};
+use super::rows::mean_loss;
+use crate::batch::TreeBatch;
+use crate::collective::Collective;
+use crate::error::{Error, Result};
+use crate::model::lora::Pass;
+use crate::model::{Model, Workspace};
+use crate::ops::cross_entropy::LossSum;
+use crate::optimizer::{AdamW, clip_coefficient};
+use crate::tokens::Sequence;
+
+/// What computes the steps of a run. The model's weights are those of the run only after [`Engine::bring_back`].
+pub(super) trait Engine {
+    /// Adds up loss and gradients of the trees of step number `step`, counted from 0.
+    fn add_trees(&mut self, model: &Model, trees: &[TreeBatch], step: usize) -> Result<()>;
+
+    /// Changes the weights by the gradients, which are sums over `tokens` trained tokens. Returns the norm of their mean before
+    /// clipping; if it is not finite the weights stay as they are.
+    fn step(
+        &mut self,
+        model: &mut Model,
+        optimizer: &mut AdamW,
+        tokens: f64,
+        learning_rate: f64,
+    ) -> Result<f64>;
+
+    /// This rank's loss since the last call.
+    fn take_loss(&mut self) -> Result<LossSum>;
+
+    /// Mean loss of the trained tokens of `data`.
+    fn mean_loss(&mut self, model: &Model, data: &[Vec<Sequence>]) -> Result<f64>;
+
+    /// Brings weights and state to where they can be saved.
+    fn bring_back(&mut self, model: &mut Model, optimizer: &mut AdamW) -> Result<()>;
+
+    /// Bytes of the gradients' sums, and of what else the backward pass fills.
+    fn bytes(&self) -> (usize, usize);
+}
+
+/// The CPU's engine, on one rank or many.
+#[derive(Debug)]
+pub(super) struct OnCpu<'a> {
+    ranks: &'a dyn Collective,
+    config: &'a TrainConfig,
+    gradients: GradientSums<'a>,
+    workspace: Workspace,
+    loss: LossSum,
+}
+
+impl<'a> OnCpu<'a> {
+    pub fn new(ranks: &'a dyn Collective, model: &Model, config: &'a TrainConfig) -> Result<Self> {
+        let layout = model.decoder.trainable()?.layout.clone();
+        Ok(Self {
+            ranks,
+            config,
+            gradients: GradientSums::new(ranks, config.zero_stage, layout),
+            workspace: Workspace::new(config.recompute, config.precision()),
+            loss: LossSum::default(),
+        })
+    }
+}
+
+impl Engine for OnCpu<'_> {
+    fn add_trees(&mut self, model: &Model, trees: &[TreeBatch], step: usize) -> Result<()> {
+        let (first, most) = tree_numbers(self.ranks, trees.len())?;
+        for tree in 0..most {
+            self.gradients.begin_tree(tree + 1 == most);
+            let Some(batch) = trees.get(tree) else {
+                self.gradients.no_tree()?;
+                continue;
+            };
+            self.workspace.begin(Pass {
+                seed: self.config.seed,
+                step: step as u32,
+                tree: (first + tree) as u16,
+            });
+            let (gradients, workspace) = (&mut self.gradients, &mut self.workspace);
+            self.loss += model.decoder.loss_and_gradients(batch, gradients, workspace)?;
+        }
+        self.gradients.finish()
+    }
+
+    fn step(
+        &mut self,
+        model: &mut Model,
+        optimizer: &mut AdamW,
+        tokens: f64,
+        learning_rate: f64,
+    ) -> Result<f64> {
+        let grad_norm = self.gradients.norm()? / tokens;
+        if !grad_norm.is_finite() {
+            return Ok(grad_norm);
+        }
+        let scale = clip_coefficient(grad_norm, self.config.max_grad_norm) / tokens;
+        let trained = model.decoder.trainable_mut()?;
+        optimizer.step(trained, &mut self.gradients.sums, scale, learning_rate);
+        if self.config.zero_stage > 0 {
+            gather(trained, self.ranks)?;
+        }
+        Ok(grad_norm)
+    }
+
+    fn take_loss(&mut self) -> Result<LossSum> {
+        Ok(std::mem::take(&mut self.loss))
+    }
+
+    fn mean_loss(&mut self, model: &Model, data: &[Vec<Sequence>]) -> Result<f64> {
+        let workspace = &mut self.workspace;
+        mean_loss(data, self.config, self.ranks, |tree| {
+            Ok(model.decoder.loss(tree, workspace)?.loss)
+        })
+    }
+
+    fn bring_back(&mut self, _: &mut Model, _: &mut AdamW) -> Result<()> {
+        Ok(()) // that is where they are
+    }
+
+    fn bytes(&self) -> (usize, usize) {
+        self.gradients.bytes()
+    }
+}
+
+/// Refuses a gradient that is not finite.
+pub(super) fn check_norm(grad_norm: f64, step: usize) -> Result<()> {
+    if grad_norm.is_finite() {
+        return Ok(());
+    }
+    let problem = format!(
+        "step {}: the gradient is not finite; use a lower learning rate",
+        step + 1
+    );
+    Err(Error::invalid("training", problem))
+}
