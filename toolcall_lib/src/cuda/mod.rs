@@ -2,3 +2,6 @@
 
 mod buffer;
 mod driver;
+#[cfg(test)]
+mod emulate;
+mod kernels;

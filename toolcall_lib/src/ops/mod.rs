@@ -34,4 +34,4 @@ fn with_scratch(len: usize, work: impl FnOnce(&mut [f32])) {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

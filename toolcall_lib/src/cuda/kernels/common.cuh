@@ -1,0 +1,84 @@
+// What every kernel begins with: bf16, warp collectives, tensor cores and asynchronous copies. Compiled by NVRTC without any
+// header, and for tests by the host's compiler with emulate.hpp, where EMULATED is defined.
+
+#ifndef EMULATED
+#define KERNEL(name)
+#define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
+
+#define EVERY_LANE 0xffffffffu
+
+struct bf16 {
+    unsigned short bits;
+};
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+
+// Two floats rounded to nearest even, the first in the low half.
+__device__ __forceinline__ unsigned pack_bf16(float low, float high) {
+#ifdef EMULATED
+    return emulate::round_bf16(low) | emulate::round_bf16(high) << 16;
+#else
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+#endif
+}
+
+// x in the type of `to`, rounded.
+__device__ __forceinline__ void store(float* to, float x) { *to = x; }
+__device__ __forceinline__ void store(bf16* to, float x) { to->bits = (unsigned short)pack_bf16(x, 0.0f); }
+
+__device__ __forceinline__ float warp_sum(float x) {
+    for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(EVERY_LANE, x, lane);
+    return x;
+}
+
+__device__ __forceinline__ float warp_max(float x) {
+    for (int lane = 16; lane > 0; lane /= 2) x = fmaxf(x, __shfl_xor_sync(EVERY_LANE, x, lane));
+    return x;
+}
+
+#ifndef EMULATED
+
+// d += a * b on a warp's tensor core: a is [16, 16], b is [16, 8], d is [16, 8]. Of lane 4 g + t: a holds rows g and g + 8 at columns
+// 2t, then both at 2t + 8; b holds rows 2t and 2t + 8 of column g; d holds columns 2t, 2t + 1 of row g, then of row g + 8.
+__device__ __forceinline__ void mma_m16n8k16_bf16(float d[4], const unsigned a[4], const unsigned b[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Four 8x8 matrices of bf16 from shared memory. Lane 8 i + j names row j of matrix i, 16 bytes; lane 4 g + t receives row g, columns
+// 2t and 2t + 1 of each.
+__device__ __forceinline__ void ldmatrix_x4(unsigned r[4], const bf16* row) {
+    unsigned at = (unsigned)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+// The same, each matrix transposed: lane 4 g + t receives rows 2t and 2t + 1 of column g.
+__device__ __forceinline__ void ldmatrix_x4_trans(unsigned r[4], const bf16* row) {
+    unsigned at = (unsigned)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+// Starts copying 16 bytes into shared memory, or filling them with zeros, when `there` is false; `from` is not read then.
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool there) {
+    unsigned at = (unsigned)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+
+// Ends a group of copies.
+__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for this thread's copies but those of the last N groups; the others' are there after the next __syncthreads().
+template <int N>
+__device__ __forceinline__ void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+#endif
