@@ -37,10 +37,10 @@ pub mod config;
 pub mod weights;
 pub mod ops;
 pub mod model;
-#[cfg(feature = "cuda")]
-pub mod cuda;
 pub mod collective;
 pub mod optimizer;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod checkpoint;
 pub mod train;
 pub mod generate;

@@ -90,7 +90,9 @@ impl Scratch {
 
     /// The first `len` elements, which must have been sized before.
     pub fn get(&self, len: usize) -> View {
-        self.buffer.as_ref().map_or(View::EMPTY, |buffer| buffer.all().slice(0..len))
+        self.buffer
+            .as_ref()
+            .map_or(View::EMPTY, |buffer| buffer.all().slice(0..len))
     }
 }
 

@@ -58,12 +58,18 @@ static LAUNCH: LazyLock<Launch> = LazyLock::new(|| {
 
 /// The compiled kernels, beside the test's binary: every test is a process, and one of them compiles.
 fn library() -> PathBuf {
-    let mut sources: Vec<(&str, String)> = MODULES.iter().map(|module| (module.name, module.source())).collect();
+    let mut sources: Vec<(&str, String)> = MODULES
+        .iter()
+        .map(|module| (module.name, module.source()))
+        .collect();
     sources.push(("probe", format!("{COMMON}\n#line 1 \"probe.cu\"\n{PROBE}")));
     let mut key = DefaultHasher::new();
     (&sources, RUNTIME).hash(&mut key);
     let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().unwrap().join(format!("emulated-{:016x}", key.finish()));
+    let folder = exe
+        .parent()
+        .unwrap()
+        .join(format!("emulated-{:016x}", key.finish()));
     let library = folder.join("kernels.so");
     fs::create_dir_all(&folder).unwrap();
     let lock = File::create(folder.join("lock")).unwrap();
@@ -73,7 +79,11 @@ fn library() -> PathBuf {
         let unfinished = folder.join("unfinished.so");
         let mut link = compiler();
         link.arg("-shared").arg("-o").arg(&unfinished);
-        link.args(sources.iter().map(|(name, _)| folder.join(name).with_extension("o")));
+        link.args(
+            sources
+                .iter()
+                .map(|(name, _)| folder.join(name).with_extension("o")),
+        );
         assert!(link.status().unwrap().success());
         fs::rename(unfinished, &library).unwrap();
     }
@@ -89,15 +99,29 @@ fn compile(folder: &Path, sources: &[(&str, String)]) {
     fs::write(folder.join("emulate.hpp"), RUNTIME).unwrap();
     let start = |(name, source): &(&str, String)| -> Child {
         let file = folder.join(name).with_extension("cpp");
-        fs::write(&file, format!("#define EMULATED\n#include \"emulate.hpp\"\n{source}")).unwrap();
+        fs::write(
+            &file,
+            format!("#define EMULATED\n#include \"emulate.hpp\"\n{source}"),
+        )
+        .unwrap();
         let mut command = compiler();
-        command.args(["-std=c++17", "-O2", "-march=native", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Werror"]);
+        command.args([
+            "-std=c++17",
+            "-O2",
+            "-march=native",
+            "-fPIC",
+            "-U_FORTIFY_SOURCE",
+            "-Wall",
+            "-Werror",
+        ]);
         command.args(["-Wno-unknown-pragmas", "-Wno-unused-function", "-c", "-o"]);
         command.arg(file.with_extension("o")).arg(file).spawn().unwrap()
     };
     for pair in sources.chunks(2) {
         let mut compilers: Vec<Child> = pair.iter().map(start).collect();
-        compilers.iter_mut().for_each(|child| assert!(child.wait().unwrap().success(), "see above"));
+        compilers
+            .iter_mut()
+            .for_each(|child| assert!(child.wait().unwrap().success(), "see above"));
     }
 }
 
@@ -126,7 +150,10 @@ impl Driver for Emulated {
             let canary = std::slice::from_raw_parts(memory.add(bytes), CANARY.len());
             let intact = canary == CANARY;
             dealloc(memory, layout(bytes));
-            assert!(intact || std::thread::panicking(), "a kernel wrote beyond {bytes} bytes");
+            assert!(
+                intact || std::thread::panicking(),
+                "a kernel wrote beyond {bytes} bytes"
+            );
         }
     }
 
@@ -158,8 +185,19 @@ impl Driver for Emulated {
     ) -> Result<()> {
         let name = CString::new(kernel).map_err(Error::library("launching a kernel"))?;
         // SAFETY: the caller's arguments are those of the kernel.
-        let status =
-            unsafe { LAUNCH(name.as_ptr(), gx, gy, gz, bx, by, bz, shared as usize, args.as_mut_ptr()) };
+        let status = unsafe {
+            LAUNCH(
+                name.as_ptr(),
+                gx,
+                gy,
+                gz,
+                bx,
+                by,
+                bz,
+                shared as usize,
+                args.as_mut_ptr(),
+            )
+        };
         let problem = match status {
             0 => return Ok(()),
             1 => "there is no such kernel",
@@ -170,7 +208,15 @@ impl Driver for Emulated {
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<()> {
-        let &Gemm { m, n, k, alpha, beta, d, .. } = gemm;
+        let &Gemm {
+            m,
+            n,
+            k,
+            alpha,
+            beta,
+            d,
+            ..
+        } = gemm;
         let (a, b) = (read(gemm.a, m, k), read(gemm.b, k, n));
         for i in 0..m {
             let mut sums = vec![0.0f32; n];
@@ -183,7 +229,9 @@ impl Driver for Emulated {
                 unsafe {
                     let before = if beta == 0.0 { 0.0 } else { beta * load(d, at) };
                     match d.element {
-                        Element::Bf16 => (d.address as *mut bf16).add(at).write(bf16::from_f32(alpha * sum + before)),
+                        Element::Bf16 => (d.address as *mut bf16)
+                            .add(at)
+                            .write(bf16::from_f32(alpha * sum + before)),
                         _ => (d.address as *mut f32).add(at).write(alpha * sum + before),
                     }
                 }
@@ -212,7 +260,9 @@ fn read(from: Operand, rows: usize, columns: usize) -> Vec<f32> {
         (row, column) => row * from.stride + column,
     };
     // SAFETY: the caller of `gemm` names memory of that size and type.
-    (0..rows * columns).map(|i| unsafe { load(from, at(i)) }).collect()
+    (0..rows * columns)
+        .map(|i| unsafe { load(from, at(i)) })
+        .collect()
 }
 
 mod tests {
@@ -240,7 +290,9 @@ mod tests {
         let matrix = |len, seed| -> Vec<bf16> { random(len, seed).into_iter().map(bf16::from_f32).collect() };
         let (a, b) = (matrix(256, 1), matrix(128, 2));
         let transposed: Vec<bf16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
-        let device = |x: &[bf16]| DeviceBuffer::from_host(&driver, Element::Bf16, bytemuck::cast_slice::<_, u16>(x)).unwrap();
+        let device = |x: &[bf16]| {
+            DeviceBuffer::from_host(&driver, Element::Bf16, bytemuck::cast_slice::<_, u16>(x)).unwrap()
+        };
         let [on_a, on_b, on_transposed] = [&a, &b, &transposed].map(|x| device(x));
         let d = DeviceBuffer::new(&driver, Element::F32, 128).unwrap();
         let args: [Argument; 4] = [&on_a, &on_b, &on_transposed, &d].map(|x| x.all().into());
@@ -260,10 +312,13 @@ mod tests {
         let x = DeviceBuffer::zeros(&driver, Element::F32, 1).unwrap();
         let mut problems = String::new();
         for kernel in ["probe_lost", "probe_none"] {
-            let error = driver.run(kernel, [1, 1, 1], 64, 0, [x.all().into()]).unwrap_err();
+            let error = driver
+                .run(kernel, [1, 1, 1], 64, 0, [x.all().into()])
+                .unwrap_err();
             writeln!(problems, "{error}").unwrap();
         }
-        let want = "probe_lost: a thread waits for others that do not come\nprobe_none: there is no such kernel\n";
+        let want =
+            "probe_lost: a thread waits for others that do not come\nprobe_none: there is no such kernel\n";
         assert_eq!(problems, want);
     }
 }

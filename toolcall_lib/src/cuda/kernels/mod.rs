@@ -8,7 +8,7 @@ pub(crate) struct Module {
 }
 
 /// What every module begins with.
-const COMMON: &str = include_str!("common.cuh");
+const COMMON: &str = concat!(include_str!("common.cuh"), "\n", include_str!("rows.cuh"));
 
 macro_rules! modules {
     ($($name:literal),*) => {
@@ -19,7 +19,18 @@ macro_rules! modules {
     };
 }
 
-modules!();
+modules!(
+    "norm",
+    "rope",
+    "swiglu",
+    "cross_entropy",
+    "embedding",
+    "adamw",
+    "copy",
+    "attention",
+    "attention_f32",
+    "decode"
+);
 
 impl Module {
     /// The whole source.

@@ -1,0 +1,248 @@
+//! Attention on the device: over a packed tree, and of one query per sequence over a key cache.
+//!
+//! Queries, keys and values are `[rows, heads, dim]` with any stride between rows: parts of the joint projection, or of a cache.
+
+mod decode;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+pub(crate) use decode::{DecodeScratch, VisibleRanges};
+pub(crate) use tiles::Tiles;
+
+use super::buffer::View;
+use super::driver::{Driver, Element};
+use crate::error::{Error, Result};
+use crate::ops::rope::Heads;
+use std::sync::Arc;
+
+/// Rows of a tile, as in the kernels.
+const TILE: usize = 64;
+
+/// Queries, keys and values of one layer, f32 or bf16.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Qkv {
+    /// From the first head of the first row on.
+    pub q: View,
+    pub k: View,
+    pub v: View,
+    /// Elements from one row of queries to the next, a multiple of eight.
+    pub q_stride: usize,
+    /// The same of keys and of values.
+    pub kv_stride: usize,
+    pub heads: Heads,
+}
+
+impl Qkv {
+    /// The parts of joint projections, `[rows, (queries + 2 · keys) · dim]`.
+    pub fn joint(projected: View, heads: Heads) -> Self {
+        let [q, k, v] = parts(projected, heads);
+        let stride = heads.all() * heads.dim;
+        Self {
+            q,
+            k,
+            v,
+            q_stride: stride,
+            kv_stride: stride,
+            heads,
+        }
+    }
+
+    fn group(&self) -> u32 {
+        (self.heads.queries / self.heads.keys) as u32
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.heads.dim as f32).sqrt()
+    }
+
+    /// Which of the kernels for f32 and bf16, heads of 64 and 128.
+    fn kernel(&self, names: [&'static str; 4]) -> Result<&'static str> {
+        let first = if self.q.element == Element::Bf16 { 2 } else { 0 };
+        match self.heads.dim {
+            64 => Ok(names[first]),
+            128 => Ok(names[first + 1]),
+            other => {
+                let problem =
+                    format!("{other}, but attention on a GPU takes heads of 64 or 128; train on the CPU");
+                Err(Error::invalid("config.json: head_dim", problem))
+            }
+        }
+    }
+}
+
+/// Queries, keys and values of joint projections: views that begin with the first row's.
+fn parts(joint: View, heads: Heads) -> [View; 3] {
+    let from = |head: usize| joint.slice((head * heads.dim).min(joint.len)..joint.len);
+    [from(0), from(heads.queries), from(heads.queries + heads.keys)]
+}
+
+/// What [`attention`] made and the gradient of its output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionOutput {
+    /// `[rows, query heads · dim]`.
+    pub out: View,
+    /// Logs of the softmax denominators, `[rows, query heads]`, f32.
+    pub lse: View,
+    /// As `out`.
+    pub dout: View,
+    /// Room for `[rows, query heads]`, f32.
+    pub delta: View,
+}
+
+/// Bytes of `rows` rows of bf16 tiles, which are padded by 16 bytes.
+fn bf16_rows(rows: usize, dim: usize) -> usize {
+    rows * (dim + 8) * 2
+}
+
+/// Bytes of `rows` rows of f32 tiles, and of `weights` tiles of softmax weights.
+fn f32_rows(rows: usize, dim: usize, weights: usize) -> usize {
+    (rows * (dim + 1) + weights * TILE * 17) * 4
+}
+
+/// Softmax attention: `out` is `[rows, query heads · dim]`, `lse` the logs of the denominators, `[rows, query heads]`, f32.
+pub(crate) fn attention(
+    driver: &Arc<dyn Driver>,
+    qkv: &Qkv,
+    tiles: &Tiles,
+    out: View,
+    lse: View,
+) -> Result<()> {
+    let kernel = qkv.kernel([
+        "attention_forward_f32_64",
+        "attention_forward_f32_128",
+        "attention_forward_bf16_64",
+        "attention_forward_bf16_128",
+    ])?;
+    let dim = qkv.heads.dim;
+    let (threads, shared) = match qkv.q.element {
+        Element::Bf16 => (128, bf16_rows(4 * TILE, dim)),
+        _ => (256, f32_rows(TILE + 32, dim, 1)),
+    };
+    let grid = [qkv.heads.queries, tiles.rows.div_ceil(TILE), 1];
+    let args = [
+        qkv.q.into(),
+        qkv.q_stride.into(),
+        qkv.k.into(),
+        qkv.v.into(),
+        qkv.kv_stride.into(),
+        out.into(),
+        lse.into(),
+        tiles.ends.into(),
+        tiles.of_queries.first.into(),
+        tiles.of_queries.tiles.into(),
+        (tiles.rows as u32).into(),
+        (tiles.key_rows as u32).into(),
+        ((tiles.key_rows - tiles.rows) as u32).into(),
+        qkv.group().into(),
+        qkv.scale().into(),
+    ];
+    driver.run(kernel, grid, threads, shared, args)
+}
+
+/// Gradients of [`attention`] of a tree with respect to joint projections, in the same layout: `gradients` is overwritten. What
+/// shares a key head is summed in a fixed order.
+pub(crate) fn attention_backward(
+    driver: &Arc<dyn Driver>,
+    projected: View,
+    heads: Heads,
+    tiles: &Tiles,
+    output: AttentionOutput,
+    gradients: View,
+) -> Result<()> {
+    let qkv = Qkv::joint(projected, heads);
+    let [dq, dk, dv] = parts(gradients, heads);
+    row_products(driver, output, tiles.rows * heads.queries, heads.dim)?;
+    let of_queries = qkv.kernel([
+        "attention_backward_queries_f32_64",
+        "attention_backward_queries_f32_128",
+        "attention_backward_queries_bf16_64",
+        "attention_backward_queries_bf16_128",
+    ])?;
+    let of_keys = qkv.kernel([
+        "attention_backward_keys_f32_64",
+        "attention_backward_keys_f32_128",
+        "attention_backward_keys_bf16_64",
+        "attention_backward_keys_bf16_128",
+    ])?;
+    let (threads, shared_queries, shared_keys) = match projected.element {
+        Element::Bf16 => {
+            let stages = if heads.dim > 64 { 1 } else { 2 };
+            let of_rows = stages * 2 * TILE * 4; // lse and delta
+            let tiles = bf16_rows((2 + 2 * stages) * TILE, heads.dim);
+            (128, bf16_rows(4 * TILE, heads.dim), tiles + of_rows)
+        }
+        _ => {
+            let rows = 2 * TILE + 32;
+            (256, f32_rows(rows, heads.dim, 1), f32_rows(rows, heads.dim, 2))
+        }
+    };
+    let count = tiles.rows.div_ceil(TILE);
+    let inputs = [qkv.q.into(), qkv.k.into(), qkv.v.into(), qkv.q_stride.into()];
+    let outputs = [output.dout.into(), output.lse.into(), output.delta.into()];
+    let [q, k, v, stride] = inputs;
+    let [dout, lse, delta] = outputs;
+    let (ends, rows) = (tiles.ends.into(), (tiles.rows as u32).into());
+    let (group, scale) = (qkv.group().into(), qkv.scale().into());
+    let list = tiles.of_queries;
+    let (first, seen) = (list.first.into(), list.tiles.into());
+    let args = [
+        q,
+        k,
+        v,
+        stride,
+        dout,
+        lse,
+        delta,
+        dq.into(),
+        ends,
+        first,
+        seen,
+        rows,
+        group,
+        scale,
+    ];
+    driver.run(
+        of_queries,
+        [heads.queries, count, 1],
+        threads,
+        shared_queries,
+        args,
+    )?;
+    let list = tiles.of_keys;
+    let (first, seeing) = (list.first.into(), list.tiles.into());
+    let args = [
+        q,
+        k,
+        v,
+        stride,
+        dout,
+        lse,
+        delta,
+        dk.into(),
+        dv.into(),
+        ends,
+        first,
+        seeing,
+        rows,
+        group,
+        scale,
+    ];
+    driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args)
+}
+
+/// `Σ dout · out` of each row and head.
+fn row_products(driver: &Arc<dyn Driver>, output: AttentionOutput, count: usize, dim: usize) -> Result<()> {
+    let kernel = match output.out.element {
+        Element::Bf16 => "attention_delta_bf16",
+        _ => "attention_delta_f32",
+    };
+    let args = [
+        output.dout.into(),
+        output.out.into(),
+        output.delta.into(),
+        count.into(),
+        (dim as u32).into(),
+    ];
+    driver.run(kernel, [count.div_ceil(4), 1, 1], 128, 0, args)
+}

@@ -1,0 +1,409 @@
+// Attention over a packed tree, flash style (Dao, "FlashAttention-2", 2023): scores of a tile live in registers, their softmax is
+// updated as key tiles go by, and the backward pass computes them again from the saved logs of the denominators.
+//
+// Rows are in depth-first order, so what sees a key is a range of rows: row r sees key c if c <= r < ends[c]. Of each query tile the
+// host lists the key tiles that it sees, as tile * 2 + 1 where some pair is hidden; of each key tile, likewise, the query tiles. All
+// tiles have 64 rows whatever the segments, and one number a key stands for the mask.
+//
+// Queries, keys, values and their gradients are [rows, heads, dim] with any stride between rows: parts of one joint projection.
+//
+// Sizes (bf16): 4 warps of 16 rows each. Tiles of 64 rows fill a warp's 16 x 8 products and leave, at dim 128, 64 registers for each
+// [16, dim] of sums. Forward and dq hold two key and two value tiles, so that one is copied while the other is multiplied: 36 KiB at
+// dim 64, 68 KiB at 128, two blocks on a multiprocessor of sm_80 (164 KiB) and three on sm_90 (228 KiB). dk and dv need four tiles at
+// once, 68 KiB at dim 128, and two more for the copies only at dim 64 (54 KiB): with 99 KiB that suits sm_86 and sm_89 as well.
+
+constexpr int TILE = 64;
+constexpr int THREADS = 128;
+constexpr float LOG2_E = 1.4426950408889634f;
+
+// Elements from one row of a tile in shared memory to the next: 16 bytes more than a row, so that the eight rows of a matrix that
+// ldmatrix reads lie in different banks.
+__device__ constexpr int padded(int dim) { return dim + 8; }
+
+// Starts copying 64 rows of a head; those beyond the last row become zeros.
+template <int DIM>
+__device__ __forceinline__ void copy_tile(bf16* to, const bf16* from, long long stride, int first, int rows) {
+    constexpr int PIECES = DIM / 8;
+    for (int i = (int)threadIdx.x; i < TILE * PIECES; i += THREADS) {
+        int row = i / PIECES, piece = i % PIECES;
+        bool there = first + row < rows;
+        const bf16* at = from + (there ? first + row : 0) * stride + piece * 8;
+        copy_async(to + row * padded(DIM) + piece * 8, at, there);
+    }
+}
+
+// The left operand of a product: 16 rows and 16 columns of a tile.
+template <int DIM>
+__device__ __forceinline__ void left(unsigned a[4], const bf16* tile, int row, int column) {
+    int lane = (int)threadIdx.x % 32;
+    ldmatrix_x4(a, tile + (row + lane % 16) * padded(DIM) + column + lane / 16 * 8);
+}
+
+// Two right operands: rows row..row + 16 of a tile are the columns of the product, its 16 columns are summed over.
+template <int DIM>
+__device__ __forceinline__ void right_transposed(unsigned b[4], const bf16* tile, int row, int column) {
+    int lane = (int)threadIdx.x % 32;
+    ldmatrix_x4(b, tile + (row + lane % 8 + lane / 16 * 8) * padded(DIM) + column + lane / 8 % 2 * 8);
+}
+
+// Two right operands: columns column..column + 16 of a tile are those of the product, its 16 rows are summed over.
+template <int DIM>
+__device__ __forceinline__ void right(unsigned b[4], const bf16* tile, int row, int column) {
+    int lane = (int)threadIdx.x % 32;
+    ldmatrix_x4_trans(b, tile + (row + lane % 16) * padded(DIM) + column + lane / 16 * 8);
+}
+
+// sums[16, 8 N] += a[16, dim] * b[rows row.. of a tile, dim]^T, with a in registers.
+template <int DIM, int N>
+__device__ __forceinline__ void multiply_transposed(float sums[N][4], const unsigned a[DIM / 16][4], const bf16* tile, int row) {
+#pragma unroll
+    for (int k = 0; k < DIM / 16; k++)
+#pragma unroll
+        for (int n = 0; n < N; n += 2) {
+            unsigned b[4];
+            right_transposed<DIM>(b, tile, row + n * 8, k * 16);
+            mma_m16n8k16_bf16(sums[n], a[k], b);
+            mma_m16n8k16_bf16(sums[n + 1], a[k], b + 2);
+        }
+}
+
+// The same, with a in 16 rows of another tile.
+template <int DIM, int N>
+__device__ __forceinline__ void multiply_tiles(float sums[N][4], const bf16* of_a, int row_a, const bf16* tile, int row) {
+#pragma unroll
+    for (int k = 0; k < DIM / 16; k++) {
+        unsigned a[4];
+        left<DIM>(a, of_a, row_a, k * 16);
+#pragma unroll
+        for (int n = 0; n < N; n += 2) {
+            unsigned b[4];
+            right_transposed<DIM>(b, tile, row + n * 8, k * 16);
+            mma_m16n8k16_bf16(sums[n], a, b);
+            mma_m16n8k16_bf16(sums[n + 1], a, b + 2);
+        }
+    }
+}
+
+// sums[16, dim] += weights[16, 8 N] * tile[rows row.., dim]. The sums of one product are, rounded, the left operand of the next.
+template <int DIM, int N>
+__device__ __forceinline__ void multiply_weights(float sums[DIM / 8][4], const float weights[N][4], const bf16* tile, int row) {
+#pragma unroll
+    for (int k = 0; k < N; k += 2) {
+        const unsigned a[4] = {pack_bf16(weights[k][0], weights[k][1]), pack_bf16(weights[k][2], weights[k][3]),
+                               pack_bf16(weights[k + 1][0], weights[k + 1][1]), pack_bf16(weights[k + 1][2], weights[k + 1][3])};
+#pragma unroll
+        for (int n = 0; n < DIM / 8; n += 2) {
+            unsigned b[4];
+            right<DIM>(b, tile, row + k * 8, n * 8);
+            mma_m16n8k16_bf16(sums[n], a, b);
+            mma_m16n8k16_bf16(sums[n + 1], a, b + 2);
+        }
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void clear(float sums[N][4]) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) sums[n][i] = 0.0f;
+}
+
+// Writes two rows of a warp's sums, times what belongs to each row.
+template <int DIM>
+__device__ __forceinline__ void store_rows(bf16* to, long long stride, int row, int rows, const float sums[DIM / 8][4],
+                                           float upper, float lower) {
+    int column = (int)threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        if (row + half * 8 >= rows) continue;
+        bf16* at = to + (row + half * 8) * stride + column;
+        float factor = half ? lower : upper;
+#pragma unroll
+        for (int n = 0; n < DIM / 8; n++)
+            *reinterpret_cast<unsigned*>(at + n * 8) = pack_bf16(sums[n][2 * half] * factor, sums[n][2 * half + 1] * factor);
+    }
+}
+
+// out[row] = softmax(scale * q[row] * k^T) * v, lse[row] = log of the denominator, for rows of queries that stand at `past` + row
+// among the keys. grid: (query heads, query tiles); `group` query heads share a key head.
+template <int DIM>
+__device__ __forceinline__ void forward(const bf16* q, long long q_stride, const bf16* k, const bf16* v, long long kv_stride,
+                                        bf16* out, float* lse, const int* ends, const int* first, const int* tiles, int rows,
+                                        int key_rows, int past, int group, float scale) {
+    DYNAMIC_SHARED(shared);
+    constexpr int SIZE = TILE * padded(DIM);
+    bf16* keys = reinterpret_cast<bf16*>(shared);
+    bf16* values = keys + 2 * SIZE;
+    int heads = (int)gridDim.x, head = (int)blockIdx.x;
+    int tile = (int)(gridDim.y - 1 - blockIdx.y); // the last ones see most: they begin first
+    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    int row = tile * TILE + warp * 16 + lane / 4; // this lane's rows are this one and the eighth after it
+    q += head * DIM;
+    k += head / group * DIM;
+    v += head / group * DIM;
+    int at = first[tile], end = first[tile + 1];
+
+    // the queries come by way of a buffer that is not yet used
+    copy_tile<DIM>(keys + SIZE, q, q_stride, tile * TILE, rows);
+    copy_commit();
+    copy_tile<DIM>(keys, k, kv_stride, tiles[at] / 2 * TILE, key_rows);
+    copy_tile<DIM>(values, v, kv_stride, tiles[at] / 2 * TILE, key_rows);
+    copy_commit();
+    copy_wait<1>();
+    __syncthreads();
+    unsigned query[DIM / 16][4];
+#pragma unroll
+    for (int i = 0; i < DIM / 16; i++) left<DIM>(query[i], keys + SIZE, warp * 16, i * 16);
+
+    float sums[DIM / 8][4], most[2] = {LEAST, LEAST}, total[2] = {0.0f, 0.0f};
+    clear<DIM / 8>(sums);
+    for (int stage = 0; at < end; at++, stage ^= 1) {
+        copy_wait<0>();
+        __syncthreads(); // this tile is there, and the one before it is no longer read
+        if (at + 1 < end) {
+            copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, kv_stride, tiles[at + 1] / 2 * TILE, key_rows);
+            copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, kv_stride, tiles[at + 1] / 2 * TILE, key_rows);
+            copy_commit();
+        }
+        float scores[TILE / 8][4];
+        clear<TILE / 8>(scores);
+        multiply_transposed<DIM, TILE / 8>(scores, query, keys + stage * SIZE, 0);
+        if (tiles[at] % 2) {
+#pragma unroll
+            for (int n = 0; n < TILE / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    int key = tiles[at] / 2 * TILE + n * 8 + lane % 4 * 2 + i % 2, place = past + row + i / 2 * 8;
+                    if (key > place || place >= ends[key]) scores[n][i] = LEAST;
+                }
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float high = most[half];
+#pragma unroll
+            for (int n = 0; n < TILE / 8; n++) high = fmaxf(high, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
+            high = fmaxf(high, __shfl_xor_sync(EVERY_LANE, high, 1));
+            high = fmaxf(high, __shfl_xor_sync(EVERY_LANE, high, 2));
+            float base = high == LEAST ? 0.0f : high * (scale * LOG2_E); // a row may see nothing of its first tiles
+            float kept = exp2f(most[half] * (scale * LOG2_E) - base);
+            most[half] = high;
+            total[half] *= kept;
+#pragma unroll
+            for (int n = 0; n < TILE / 8; n++)
+#pragma unroll
+                for (int i = 2 * half; i < 2 * half + 2; i++) {
+                    scores[n][i] = exp2f(scores[n][i] * (scale * LOG2_E) - base);
+                    total[half] += scores[n][i];
+                }
+#pragma unroll
+            for (int n = 0; n < DIM / 8; n++)
+#pragma unroll
+                for (int i = 2 * half; i < 2 * half + 2; i++) sums[n][i] *= kept;
+        }
+        multiply_weights<DIM, TILE / 8>(sums, scores, values + stage * SIZE, 0);
+    }
+    float factor[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        total[half] += __shfl_xor_sync(EVERY_LANE, total[half], 1);
+        total[half] += __shfl_xor_sync(EVERY_LANE, total[half], 2);
+        factor[half] = 1.0f / total[half];
+        if (lane % 4 == 0 && row + half * 8 < rows)
+            lse[(long long)(row + half * 8) * heads + head] = most[half] * scale + logf(total[half]);
+    }
+    store_rows<DIM>(out + head * DIM, (long long)heads * DIM, row, rows, sums, factor[0], factor[1]);
+}
+
+// Turns scores into softmax weights, and the gradients of the weights into those of the scaled scores: p * (dp - delta).
+__device__ __forceinline__ void softmax_gradient(float& score, float& gradient, bool seen, float scale, float lse, float delta) {
+    score = seen ? exp2f((score * scale - lse) * LOG2_E) : 0.0f;
+    gradient = score * (gradient - delta);
+}
+
+// dq of a query tile and head. grid: (query heads, query tiles).
+template <int DIM>
+__device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout,
+                                                 const float* lse, const float* delta, bf16* dq, const int* ends,
+                                                 const int* first, const int* tiles, int rows, int group, float scale) {
+    DYNAMIC_SHARED(shared);
+    constexpr int SIZE = TILE * padded(DIM), PART = 32; // keys whose scores are in registers at a time
+    bf16* keys = reinterpret_cast<bf16*>(shared);
+    bf16* values = keys + 2 * SIZE;
+    int heads = (int)gridDim.x, head = (int)blockIdx.x;
+    int tile = (int)(gridDim.y - 1 - blockIdx.y);
+    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    int row = tile * TILE + warp * 16 + lane / 4;
+    q += head * DIM;
+    k += head / group * DIM;
+    v += head / group * DIM;
+    int at = first[tile], end = first[tile + 1];
+
+    copy_tile<DIM>(keys + SIZE, q, stride, tile * TILE, rows);
+    copy_tile<DIM>(values + SIZE, dout + head * DIM, (long long)heads * DIM, tile * TILE, rows);
+    copy_commit();
+    copy_tile<DIM>(keys, k, stride, tiles[at] / 2 * TILE, rows);
+    copy_tile<DIM>(values, v, stride, tiles[at] / 2 * TILE, rows);
+    copy_commit();
+    copy_wait<1>();
+    __syncthreads();
+    unsigned query[DIM / 16][4], of_out[DIM / 16][4];
+#pragma unroll
+    for (int i = 0; i < DIM / 16; i++) {
+        left<DIM>(query[i], keys + SIZE, warp * 16, i * 16);
+        left<DIM>(of_out[i], values + SIZE, warp * 16, i * 16);
+    }
+    float of_row[2][2]; // lse and delta
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        long long place = (long long)(row + half * 8) * heads + head;
+        of_row[half][0] = row + half * 8 < rows ? lse[place] : 0.0f;
+        of_row[half][1] = row + half * 8 < rows ? delta[place] : 0.0f;
+    }
+    float sums[DIM / 8][4];
+    clear<DIM / 8>(sums);
+    for (int stage = 0; at < end; at++, stage ^= 1) {
+        copy_wait<0>();
+        __syncthreads();
+        if (at + 1 < end) {
+            copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, stride, tiles[at + 1] / 2 * TILE, rows);
+            copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, stride, tiles[at + 1] / 2 * TILE, rows);
+            copy_commit();
+        }
+#pragma unroll 1
+        for (int part = 0; part < TILE; part += PART) {
+            float scores[PART / 8][4], gradients[PART / 8][4];
+            clear<PART / 8>(scores);
+            clear<PART / 8>(gradients);
+            multiply_transposed<DIM, PART / 8>(scores, query, keys + stage * SIZE, part);
+            multiply_transposed<DIM, PART / 8>(gradients, of_out, values + stage * SIZE, part);
+#pragma unroll
+            for (int n = 0; n < PART / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    int key = tiles[at] / 2 * TILE + part + n * 8 + lane % 4 * 2 + i % 2, place = row + i / 2 * 8;
+                    bool seen = tiles[at] % 2 == 0 || (key <= place && place < ends[key]);
+                    softmax_gradient(scores[n][i], gradients[n][i], seen, scale, of_row[i / 2][0], of_row[i / 2][1]);
+                }
+            multiply_weights<DIM, PART / 8>(sums, gradients, keys + stage * SIZE, part);
+        }
+    }
+    store_rows<DIM>(dq + head * DIM, stride, row, rows, sums, scale, scale);
+}
+
+// dk and dv of a key tile and key head, summed over the query heads that share it. grid: (key heads, key tiles).
+template <int DIM>
+__device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout,
+                                              const float* lse, const float* delta, bf16* dk, bf16* dv, const int* ends,
+                                              const int* first, const int* tiles, int rows, int group, float scale) {
+    DYNAMIC_SHARED(shared);
+    constexpr int SIZE = TILE * padded(DIM), STAGES = DIM > 64 ? 1 : 2, PART = 32;
+    bf16* keys = reinterpret_cast<bf16*>(shared);
+    bf16* values = keys + SIZE;
+    bf16* queries = values + SIZE;
+    bf16* of_out = queries + STAGES * SIZE;
+    float(*of_rows)[2][TILE] = reinterpret_cast<float(*)[2][TILE]>(of_out + STAGES * SIZE); // lse and delta
+    int heads = (int)gridDim.x * group, key_head = (int)blockIdx.x, tile = (int)blockIdx.y;
+    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    int key = tile * TILE + warp * 16 + lane / 4;
+    int begin = first[tile], count = first[tile + 1] - begin;
+
+    // all query tiles of the first head, then those of the next
+    auto copy = [&](int i) {
+        int stage = i % STAGES, head = key_head * group + i / count, row = tiles[begin + i % count] / 2 * TILE;
+        copy_tile<DIM>(queries + stage * SIZE, q + head * DIM, stride, row, rows);
+        copy_tile<DIM>(of_out + stage * SIZE, dout + head * DIM, (long long)heads * DIM, row, rows);
+        copy_commit();
+        if (threadIdx.x < TILE) {
+            row += (int)threadIdx.x;
+            of_rows[stage][0][threadIdx.x] = row < rows ? lse[(long long)row * heads + head] : 0.0f;
+            of_rows[stage][1][threadIdx.x] = row < rows ? delta[(long long)row * heads + head] : 0.0f;
+        }
+    };
+    copy_tile<DIM>(keys, k + key_head * DIM, stride, tile * TILE, rows);
+    copy_tile<DIM>(values, v + key_head * DIM, stride, tile * TILE, rows);
+    copy(0);
+    int end_of_key[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) end_of_key[half] = ends[key + half * 8]; // 0 beyond the last row
+    float dk_sums[DIM / 8][4], dv_sums[DIM / 8][4];
+    clear<DIM / 8>(dk_sums);
+    clear<DIM / 8>(dv_sums);
+    for (int i = 0; i < count * group; i++) {
+        int stage = i % STAGES, entry = tiles[begin + i % count];
+        copy_wait<0>();
+        __syncthreads();
+        if (STAGES == 2 && i + 1 < count * group) copy(i + 1);
+#pragma unroll 1
+        for (int part = 0; part < TILE; part += PART) {
+            float scores[PART / 8][4], gradients[PART / 8][4];
+            clear<PART / 8>(scores);
+            clear<PART / 8>(gradients);
+            multiply_tiles<DIM, PART / 8>(scores, keys, warp * 16, queries + stage * SIZE, part);
+            multiply_tiles<DIM, PART / 8>(gradients, values, warp * 16, of_out + stage * SIZE, part);
+#pragma unroll
+            for (int n = 0; n < PART / 8; n++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    int column = part + n * 8 + lane % 4 * 2 + j % 2, row = entry / 2 * TILE + column;
+                    bool seen = entry % 2 == 0 || (key + j / 2 * 8 <= row && row < end_of_key[j / 2]);
+                    softmax_gradient(scores[n][j], gradients[n][j], seen, scale, of_rows[stage][0][column],
+                                     of_rows[stage][1][column]);
+                }
+            multiply_weights<DIM, PART / 8>(dv_sums, scores, of_out + stage * SIZE, part);
+            multiply_weights<DIM, PART / 8>(dk_sums, gradients, queries + stage * SIZE, part);
+        }
+        if (STAGES == 1 && i + 1 < count * group) {
+            __syncthreads(); // the only buffer is no longer read
+            copy(i + 1);
+        }
+    }
+    store_rows<DIM>(dk + key_head * DIM, stride, key, rows, dk_sums, scale, scale);
+    store_rows<DIM>(dv + key_head * DIM, stride, key, rows, dv_sums, 1.0f, 1.0f);
+}
+
+// delta[row, head] = sum of dout * out over the head. A warp for each; grid: rows * heads / 4.
+template <class T>
+__device__ __forceinline__ void row_products(const T* dout, const T* out, float* delta, long long count, int dim) {
+    long long i = (long long)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+    if (i >= count) return;
+    float sum = 0.0f;
+    for (int d = (int)threadIdx.x % 32; d < dim; d += 32) sum += to_float(dout[i * dim + d]) * to_float(out[i * dim + d]);
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) delta[i] = sum;
+}
+
+extern "C" __global__ void attention_delta_bf16(const bf16* dout, const bf16* out, float* delta, long long count, int dim) {
+    row_products(dout, out, delta, count, dim);
+}
+extern "C" __global__ void attention_delta_f32(const float* dout, const float* out, float* delta, long long count, int dim) {
+    row_products(dout, out, delta, count, dim);
+}
+
+#define INSTANCES(DIM)                                                                                                            \
+    extern "C" __global__ __launch_bounds__(THREADS) void attention_forward_bf16_##DIM(                                           \
+        const bf16* q, long long q_stride, const bf16* k, const bf16* v, long long kv_stride, bf16* out, float* lse,              \
+        const int* ends, const int* first, const int* tiles, int rows, int key_rows, int past, int group, float scale) {          \
+        forward<DIM>(q, q_stride, k, v, kv_stride, out, lse, ends, first, tiles, rows, key_rows, past, group, scale);             \
+    }                                                                                                                             \
+    extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_queries_bf16_##DIM(                                  \
+        const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout, const float* lse, const float* delta,    \
+        bf16* dq, const int* ends, const int* first, const int* tiles, int rows, int group, float scale) {                        \
+        backward_queries<DIM>(q, k, v, stride, dout, lse, delta, dq, ends, first, tiles, rows, group, scale);                     \
+    }                                                                                                                             \
+    extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_keys_bf16_##DIM(                                     \
+        const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout, const float* lse, const float* delta,    \
+        bf16* dk, bf16* dv, const int* ends, const int* first, const int* tiles, int rows, int group, float scale) {              \
+        backward_keys<DIM>(q, k, v, stride, dout, lse, delta, dk, dv, ends, first, tiles, rows, group, scale);                    \
+    }
+INSTANCES(64)
+INSTANCES(128)
+
+KERNEL(attention_delta_bf16)
+KERNEL(attention_delta_f32)
+KERNEL(attention_forward_bf16_64)
+KERNEL(attention_forward_bf16_128)
+KERNEL(attention_backward_queries_bf16_64)
+KERNEL(attention_backward_queries_bf16_128)
+KERNEL(attention_backward_keys_bf16_64)
+KERNEL(attention_backward_keys_bf16_128)

@@ -1,0 +1,32 @@
+// Rows of a table by number, and sums of rows of the same number. Rows are of a multiple of four elements.
+
+// y[i] = table[ids[i]]; one block a row.
+extern "C" __global__ void gather_rows(const float* table, const unsigned* ids, float* y, int width) {
+    const float* from = table + static_cast<long long>(ids[blockIdx.x]) * width;
+    float* to = y + static_cast<long long>(blockIdx.x) * width;
+    for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
+        float value[4];
+        load_four(from + i, value);
+        store_four(value, to + i);
+    }
+}
+
+// y[ids[i]] += Σ x[r] over the rows r = order[begins[i]..begins[i + 1]], in that order; one block for each of the ids, which differ.
+// So no two blocks write to one row and the sums are the same every time.
+extern "C" __global__ void add_rows(const float* x, const unsigned* order, const unsigned* begins, const unsigned* ids,
+                                    float* y, int width) {
+    float* to = y + static_cast<long long>(ids[blockIdx.x]) * width;
+    for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
+        float sum[4];
+        load_four(to + i, sum);
+        for (unsigned n = begins[blockIdx.x]; n < begins[blockIdx.x + 1]; n++) {
+            float value[4];
+            load_four(x + static_cast<long long>(order[n]) * width + i, value);
+            for (int j = 0; j < 4; j++) sum[j] += value[j];
+        }
+        store_four(sum, to + i);
+    }
+}
+
+KERNEL(gather_rows)
+KERNEL(add_rows)

@@ -1,0 +1,255 @@
+//! An NVIDIA GPU: CUDA's driver, its run-time compiler NVRTC and its matrix products, all looked for at run time.
+
+mod blas;
+mod compile;
+mod found;
+
+pub use found::{Gpu, gpus};
+
+use super::driver::{Driver, Gemm};
+use super::kernels;
+use crate::error::{Error, Result};
+use blas::Blas;
+use cudarc::driver::result::{
+    self, DriverError, ctx, device, free_async, launch_kernel, malloc_async, mem_pool, memcpy_dtoh_async,
+    memcpy_htod_async, memset_d8_async, module, stream,
+};
+use cudarc::driver::sys;
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::fmt;
+use std::sync::Mutex;
+
+/// Shared memory that a block has without asking.
+const SHARED_BY_DEFAULT: u32 = 48 << 10;
+
+/// One GPU with one stream, in whose order everything happens.
+pub(crate) struct Nvidia {
+    gpu: Gpu,
+    device: sys::CUdevice,
+    context: sys::CUcontext,
+    stream: sys::CUstream,
+    modules: Vec<sys::CUmodule>,
+    kernels: HashMap<&'static str, sys::CUfunction>,
+    /// What blocks of a kernel were last allowed to ask for.
+    shared: Mutex<HashMap<&'static str, u32>>,
+    blas: Mutex<Blas>,
+}
+
+// SAFETY: CUDA's handles may be used from any thread whose current context is theirs, which every call here sees to.
+unsafe impl Send for Nvidia {}
+// SAFETY: the same; CUDA locks what threads share, and what we change stands in a mutex.
+unsafe impl Sync for Nvidia {}
+
+impl Nvidia {
+    /// Takes the GPU `ordinal`, counted from 0, and compiles the kernels for it unless that was done before.
+    ///
+    /// # Errors
+    /// There is no such GPU, it is too old, or a library is missing; the message says which and where to get it.
+    pub fn open(ordinal: usize) -> Result<Self> {
+        let gpus = gpus()?;
+        let count = gpus.len();
+        let gpu = gpus.into_iter().nth(ordinal).ok_or_else(|| {
+            Error::invalid(
+                format!("GPU {ordinal}"),
+                format!("there are only {count}, counted from 0"),
+            )
+        })?;
+        gpu.check()?;
+        let handle = device::get(ordinal as i32).map_err(cuda("finding the GPU"))?;
+        // SAFETY: the device exists; the context is given back when the driver is dropped.
+        let context = unsafe { device_context(handle) }?;
+        let stream = stream::create(stream::StreamKind::NonBlocking).map_err(cuda("making a stream"))?;
+        let mut driver = Self {
+            blas: Mutex::new(Blas::new(stream)?),
+            gpu,
+            device: handle,
+            context,
+            stream,
+            modules: Vec::new(),
+            kernels: HashMap::new(),
+            shared: Mutex::default(),
+        };
+        driver.keep_freed_memory()?;
+        driver.load_kernels()?;
+        Ok(driver)
+    }
+
+    /// What the GPU is.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Without this the pool would give memory back to the system whenever the host waits.
+    fn keep_freed_memory(&self) -> Result<()> {
+        let mut threshold = u64::MAX;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        // SAFETY: the attribute is a 64-bit number.
+        unsafe {
+            let pool = device::get_default_mem_pool(self.device).map_err(cuda("finding the memory pool"))?;
+            mem_pool::set_attribute(pool, attribute, (&raw mut threshold).cast())
+                .map_err(cuda("setting up the memory pool"))
+        }
+    }
+
+    fn load_kernels(&mut self) -> Result<()> {
+        for kernels in kernels::MODULES {
+            let cubin = compile::cubin(kernels, self.gpu.capability)?;
+            let doing = || format!("loading the kernels of {}", kernels.name);
+            // SAFETY: NVRTC made this cubin for this GPU.
+            let module = unsafe { module::load_data(cubin.as_ptr().cast()) }.map_err(cuda(doing()))?;
+            self.modules.push(module);
+            for kernel in kernels.names() {
+                let name = CString::new(kernel).map_err(Error::library(doing()))?;
+                // SAFETY: the module lives as long as the driver.
+                let function = unsafe { module::get_function(module, name) }.map_err(cuda(kernel))?;
+                self.kernels.insert(kernel, function);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the GPU that of this thread.
+    fn bind(&self) -> Result<()> {
+        // SAFETY: the context lives as long as the driver.
+        unsafe { ctx::set_current(self.context) }.map_err(cuda("using the GPU"))
+    }
+
+    /// Allows the blocks of a kernel as much shared memory as they need.
+    fn allow_shared(&self, kernel: &'static str, function: sys::CUfunction, shared: u32) -> Result<()> {
+        let mut allowed = self
+            .shared
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let most = allowed.entry(kernel).or_insert(SHARED_BY_DEFAULT);
+        if shared > *most {
+            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the function lives as long as the driver.
+            unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }.map_err(
+                cuda(format!("asking for {shared} bytes of shared memory for {kernel}")),
+            )?;
+            *most = shared;
+        }
+        Ok(())
+    }
+}
+
+/// The primary context of a device, current in this thread.
+///
+/// # Safety
+/// The device exists.
+unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
+    // SAFETY: that of the caller.
+    unsafe {
+        let context = result::primary_ctx::retain(device).map_err(cuda("using the GPU"))?;
+        ctx::set_current(context).map_err(cuda("using the GPU"))?;
+        Ok(context)
+    }
+}
+
+/// For `map_err`: the driver refused while we were `doing` something.
+fn cuda(doing: impl fmt::Display) -> impl FnOnce(DriverError) -> Error {
+    let doing = doing.to_string();
+    move |error| {
+        let text = error
+            .error_string()
+            .map(|text| text.to_string_lossy().into_owned());
+        let advice = match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                "; set a smaller `max_tokens_per_tree`, or end what else uses the GPU"
+            }
+            _ => "",
+        };
+        let problem = text.unwrap_or_else(|_| format!("{:?}", error.0));
+        Error::invalid("CUDA", format!("{doing}: {problem}{advice}"))
+    }
+}
+
+impl Driver for Nvidia {
+    fn alloc(&self, bytes: usize) -> Result<u64> {
+        self.bind()?;
+        // SAFETY: the stream lives as long as the driver.
+        unsafe { malloc_async(self.stream, bytes) }.map_err(cuda(format!("allocating {bytes} bytes")))
+    }
+
+    fn free(&self, address: u64) {
+        if self.bind().is_ok() {
+            // SAFETY: it comes from `alloc`. What fails here failed before, where it was reported.
+            unsafe { free_async(address, self.stream) }.ok();
+        }
+    }
+
+    fn upload(&self, to: u64, from: &[u8]) -> Result<()> {
+        self.bind()?;
+        // SAFETY: the caller names memory of that size. Pageable memory is read before this returns.
+        unsafe { memcpy_htod_async(to, from, self.stream) }.map_err(cuda("copying to the GPU"))
+    }
+
+    fn download(&self, from: u64, to: &mut [u8]) -> Result<()> {
+        self.bind()?;
+        // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is done.
+        unsafe {
+            memcpy_dtoh_async(to, from, self.stream).map_err(cuda("copying from the GPU"))?;
+            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))
+        }
+    }
+
+    fn zero(&self, at: u64, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: the caller names memory of that size.
+        unsafe { memset_d8_async(at, 0, bytes, self.stream) }.map_err(cuda("clearing memory"))
+    }
+
+    fn launch(
+        &self,
+        kernel: &'static str,
+        grid: [u32; 3],
+        block: [u32; 3],
+        shared: u32,
+        args: &mut [*mut c_void],
+    ) -> Result<()> {
+        self.bind()?;
+        let missing = || Error::invalid("CUDA", format!("there is no kernel {kernel}"));
+        let function = *self.kernels.get(kernel).ok_or_else(missing)?;
+        self.allow_shared(kernel, function, shared)?;
+        // SAFETY: the engine hands each kernel the arguments that it takes, which the tests of the kernels hold.
+        unsafe { launch_kernel(function, grid.into(), block.into(), shared, self.stream, args) }
+            .map_err(cuda(format!("starting {kernel}")))
+    }
+
+    fn gemm(&self, gemm: &Gemm) -> Result<()> {
+        self.bind()?;
+        let mut blas = self.blas.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        blas.gemm(gemm)
+    }
+}
+
+impl Drop for Nvidia {
+    fn drop(&mut self) {
+        if self.bind().is_err() {
+            return;
+        }
+        // SAFETY: all of these are ours, and nothing is under way when the stream has been waited for. What fails here would
+        // be freed at the end of the process.
+        unsafe {
+            stream::synchronize(self.stream).ok();
+            if let Ok(blas) = self.blas.get_mut() {
+                blas.close();
+            }
+            self.modules
+                .drain(..)
+                .for_each(|loaded| drop(module::unload(loaded)));
+            stream::destroy(self.stream).ok();
+            result::primary_ctx::release(self.device).ok();
+        }
+    }
+}
+
+impl fmt::Debug for Nvidia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nvidia({})", self.gpu)
+    }
+}
