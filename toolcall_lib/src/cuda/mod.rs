@@ -17,8 +17,6 @@ mod optimizer;
 mod rope;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_decoder;
 mod weights;
 mod workspace;
 

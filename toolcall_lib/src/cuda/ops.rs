@@ -401,6 +401,7 @@ impl Device {
         self.run("round_to_bf16", blocks, 0, [x.into(), y.into(), x.len.into()])
     }
 
+    #[cfg(test)]
     /// `y[rows[i]] = x[i]`, the first `width` elements of rows of activations that are `strides` apart.
     pub fn store_rows(&self, x: View, rows: View, y: View, strides: [usize; 2], width: usize) -> Result<()> {
         let kernel = self.either("store_rows_f32", "store_rows_bf16");

@@ -401,3 +401,21 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
         "no step is made with a gradient that is not finite"
     );
 }
+
+#[test]
+fn rows_are_stored_by_number() {
+    for bench in benches() {
+        let (x, host) = bench.activations(&random(3 * 10, 1));
+        let (y, mut want) = bench.activations(&random(5 * 16, 2));
+        let rows = [4, 0, 3];
+        let on_device = bench.u32(&rows);
+        bench
+            .device
+            .store_rows(x.all(), on_device.all(), y.all(), [10, 16], 8)
+            .unwrap();
+        for (i, &row) in rows.iter().enumerate() {
+            want[row as usize * 16..][..8].copy_from_slice(&host[i * 10..][..8]);
+        }
+        assert_eq!(bench.read(y.all()), want);
+    }
+}

@@ -2,11 +2,13 @@
 //!
 //! Queries, keys and values are `[rows, heads, dim]` with any stride between rows: parts of the joint projection, or of a cache.
 
+#[cfg(test)]
 mod decode;
 #[cfg(test)]
 mod tests;
 mod tiles;
 
+#[cfg(test)]
 pub(crate) use decode::{DecodeScratch, VisibleRanges};
 pub(crate) use tiles::Tiles;
 

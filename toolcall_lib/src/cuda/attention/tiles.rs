@@ -56,6 +56,7 @@ impl Tiles {
         self.set(driver, ends.len(), &ends)
     }
 
+    #[cfg(test)]
     /// Those of `new` rows that follow `past` rows of one sequence, whose keys stand at rows `0..past + new`.
     pub fn set_after(&mut self, driver: &Arc<dyn Driver>, past: usize, new: usize) -> Result<()> {
         self.set(driver, new, &vec![past + new; past + new])
@@ -72,7 +73,7 @@ impl Tiles {
         }
         let mut numbers: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
         numbers.resize(ends.len().next_multiple_of(TILE), 0);
-        let mut places = vec![0..numbers.len()];
+        let mut places: Vec<_> = std::iter::once(0..numbers.len()).collect();
         for list in [&seen, &seeing] {
             let mut first = 0;
             let start = numbers.len();

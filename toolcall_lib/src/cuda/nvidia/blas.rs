@@ -142,7 +142,9 @@ impl Blas {
         unsafe {
             for (_, plan) in self.plans.drain() {
                 destroy_matmul_desc(plan.descriptor).ok();
-                [plan.a, plan.b, plan.d].map(|layout| destroy_matrix_layout(layout).ok());
+                for layout in [plan.a, plan.b, plan.d] {
+                    destroy_matrix_layout(layout).ok();
+                }
             }
             free_async(self.workspace, self.stream).ok();
             destroy_handle(self.handle).ok();

@@ -75,11 +75,6 @@ impl Nvidia {
         Ok(driver)
     }
 
-    /// What the GPU is.
-    pub fn gpu(&self) -> &Gpu {
-        &self.gpu
-    }
-
     /// Without this the pool would give memory back to the system whenever the host waits.
     fn keep_freed_memory(&self) -> Result<()> {
         let mut threshold = u64::MAX;
@@ -239,9 +234,9 @@ impl Drop for Nvidia {
             if let Ok(blas) = self.blas.get_mut() {
                 blas.close();
             }
-            self.modules
-                .drain(..)
-                .for_each(|loaded| drop(module::unload(loaded)));
+            for loaded in self.modules.drain(..) {
+                module::unload(loaded).ok();
+            }
             stream::destroy(self.stream).ok();
             result::primary_ctx::release(self.device).ok();
         }

@@ -1,12 +1,12 @@
 //! Whole steps, emulated on the host, against the CPU's engine.
 
-use super::decoder::DeviceDecoder;
-use super::driver::Element;
-use super::emulate::emulated;
-use super::optimizer::DeviceOptimizer;
-use super::tests::assert_near;
+use super::DeviceDecoder;
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
+use crate::cuda::driver::Element;
+use crate::cuda::emulate::emulated;
+use crate::cuda::optimizer::DeviceOptimizer;
+use crate::cuda::tests::assert_near;
 use crate::model::{Decoder, Recompute, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
