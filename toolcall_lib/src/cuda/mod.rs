@@ -9,7 +9,7 @@ mod buffer;
 mod decoder;
 mod driver;
 #[cfg(test)]
-mod emulate;
+pub(crate) mod emulate;
 mod kernels;
 mod nvidia;
 mod ops;

@@ -232,9 +232,9 @@ fn loss_and_its_gradient_are_those_of_the_cpu() {
     let targets = [(0, 3, 1.0), (1, 0, 2.0), (1, 5, 1.0), (3, 32, 1.0)];
     let target = |(row, id, weight): (usize, u32, f32)| RowTarget { row, id, weight };
     for bench in benches() {
-        for vocabulary in [33, 2000] {
+        for vocabulary in [33usize, 2000] {
             // with the identity as hidden states, the logits are the projection, transposed
-            let (rows, stride) = (4, (vocabulary as usize).next_multiple_of(8));
+            let (rows, stride) = (4, vocabulary.next_multiple_of(8));
             let logits = random(rows * vocabulary, 1);
             let identity: Vec<f32> = (0..rows * rows)
                 .map(|i| f32::from(u8::from(i % (rows + 1) == 0)))
@@ -362,7 +362,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
     let rounded = DeviceBuffer::new(&device.driver, Element::Bf16, 3000).unwrap();
     let scale = bench.f32(&[0.0; 2]);
     for (step, tokens) in [(1, 3.0f32), (2, 40.0), (3, 1000.0)] {
-        let gradient = random(3000, 10 + step as u64);
+        let gradient = random(3000, 10 + step);
         let g = bench.f32(&gradient);
         device.clip(&[g.all()], tokens, 1.0, scale.all()).unwrap();
         let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();

@@ -66,3 +66,28 @@ fn on_gpu<'a>(_: &dyn Collective, _: &Model, _: &AdamW, _: &'a TrainConfig) -> R
     let problem = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";
     Err(Error::invalid("device", problem))
 }
+
+#[cfg(all(test, not(feature = "cuda")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_is_refused_where_the_build_has_none() {
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/qwen3");
+        let model = crate::load(model).unwrap();
+        let config = TrainConfig {
+            device: Device::Cuda,
+            ..TrainConfig::default()
+        };
+        let trained = model.decoder.trainable().unwrap();
+        let optimizer = AdamW::new(config.adamw(), trained);
+        let engine = config
+            .device
+            .engine(&crate::collective::OneRank, &model, &optimizer, &config);
+        let error = engine.err().unwrap().to_string();
+        assert!(
+            error.contains("device: this build has no CUDA; build with `--features cuda`"),
+            "{error}"
+        );
+    }
+}

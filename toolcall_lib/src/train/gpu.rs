@@ -75,3 +75,88 @@ impl Engine for OnGpu<'_> {
         (gradients.map(|bucket| bucket.len() * size_of::<f32>()).sum(), 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelConfig;
+    use crate::cuda::emulate::emulated;
+    use crate::model::Decoder;
+    use crate::train::engine::OnCpu;
+    use crate::weights::Parameters;
+
+    /// A model with heads that the kernels are made for.
+    fn model() -> Model {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/qwen3");
+        let mut model = crate::load(folder).unwrap();
+        let config = ModelConfig {
+            head_dim: 64,
+            ..model.decoder.config.clone()
+        };
+        let weights = Parameters::random(&config, 3);
+        model.decoder = Decoder::new(config, weights).unwrap();
+        model
+    }
+
+    #[test]
+    fn a_run_on_the_device_is_that_of_the_cpu() {
+        let config = TrainConfig {
+            bf16: false,
+            ..TrainConfig::default()
+        };
+        let sequence = |seed: u32| Sequence {
+            ids: (0..12).map(|i| (i * 7 + seed * (i / 6)) % 50).collect(),
+            trained: (0..12).map(|i| i > 4).collect(),
+        };
+        let data = [vec![sequence(1), sequence(2)], vec![sequence(3)]];
+        let trees = [TreeBatch::pack(&data.iter().flatten().collect::<Vec<_>>())];
+        let tokens = trees[0].trained_tokens();
+        let mut models = [model(), model()];
+        let optimizer = AdamW::new(config.adamw(), models[0].decoder.trainable().unwrap());
+        let mut optimizers = [optimizer.clone(), optimizer];
+        let engines: [Box<dyn Engine>; 2] = [
+            Box::new(OnCpu::new(&OneRank, &models[0], &config).unwrap()),
+            Box::new(OnGpu::new(emulated(), &models[1], &optimizers[1], &config).unwrap()),
+        ];
+        let runs = engines.into_iter().zip(models.iter_mut().zip(&mut optimizers));
+        let numbers: Vec<Vec<f64>> = runs
+            .map(|(mut engine, (model, optimizer))| {
+                let mut numbers = Vec::new();
+                for step in 0..3 {
+                    engine.add_trees(model, &trees, step).unwrap();
+                    numbers.push(engine.step(model, optimizer, tokens, 1e-3).unwrap());
+                    numbers.push(engine.take_loss().unwrap().loss);
+                }
+                numbers.push(engine.mean_loss(model, &data).unwrap());
+                engine.bring_back(model, optimizer).unwrap();
+                numbers.push(optimizer.steps as f64);
+                numbers
+            })
+            .collect();
+        let (cpu, gpu) = (&numbers[0], &numbers[1]);
+        for (cpu, gpu) in cpu.iter().zip(gpu) {
+            assert!((cpu - gpu).abs() < 1e-4 * cpu, "{cpu} {gpu}");
+        }
+        assert!(cpu[5] < cpu[1], "three steps make the loss smaller: {cpu:?}");
+        let [cpu, gpu] = models
+            .each_ref()
+            .map(|model| &model.decoder.trainable().unwrap().buckets);
+        for (cpu, gpu) in cpu.iter().flatten().zip(gpu.iter().flatten()) {
+            assert!((cpu - gpu).abs() < 1e-4, "{cpu} {gpu}");
+        }
+    }
+
+    #[test]
+    fn an_adapter_is_refused() {
+        let mut model = model();
+        model.add_adapter(crate::LoraConfig::default(), 1).unwrap();
+        let config = TrainConfig::default();
+        let optimizer = AdamW::new(config.adamw(), model.decoder.trainable().unwrap());
+        let error = OnGpu::new(emulated(), &model, &optimizer, &config).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("a LoRA adapter cannot be used on a GPU yet")
+        );
+    }
+}
