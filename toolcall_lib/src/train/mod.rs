@@ -87,7 +87,9 @@ pub fn train_on(
         },
     };
     check_same_run(ranks, model, &rows, config)?;
-    let mut engine = config.device.engine(ranks, model, &state.optimizer, config)?;
+    let mut engine = config
+        .device
+        .engine(ranks, &model.decoder, &state.optimizer, config)?;
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
         ranks: ranks.size(),
@@ -98,7 +100,7 @@ pub fn train_on(
         let step_started = Instant::now();
         let rows_of_step = order.rows_of(step);
         let batches = trees(&rows, &rows_of_step, config, ranks);
-        engine.add_trees(model, &batches, step)?;
+        engine.add_trees(&model.decoder, &batches, step)?;
         let count = |of: fn(&TreeBatch) -> f64| batches.iter().map(of).sum::<f64>();
         let [tokens, computed, unshared] = ranks.sum([
             count(TreeBatch::trained_tokens),
@@ -106,7 +108,7 @@ pub fn train_on(
             count(|tree| tree.sequence_tokens as f64),
         ])?;
         let learning_rate = config.learning_rate_at(step, order.total_steps);
-        let grad_norm = engine.step(model, &mut state.optimizer, tokens, learning_rate)?;
+        let grad_norm = engine.step(&mut model.decoder, &mut state.optimizer, tokens, learning_rate)?;
         check_norm(grad_norm, step)?;
         let sum = engine.take_loss()?;
         let [loss, correct] = ranks.sum([sum.loss, sum.correct])?;
@@ -115,7 +117,7 @@ pub fn train_on(
         let last = step + 1 == order.total_steps;
         let every = config.eval_steps.unwrap_or(order.steps_per_epoch());
         let eval_loss = if !validation.is_empty() && (last || (step + 1).is_multiple_of(every)) {
-            Some(engine.mean_loss(model, &validation)?)
+            Some(engine.mean_loss(&model.decoder, &validation)?)
         } else {
             None
         };
@@ -146,14 +148,14 @@ pub fn train_on(
                     .save_steps
                     .is_some_and(|every| (step + 1).is_multiple_of(every)))
         {
-            engine.bring_back(model, &mut state.optimizer)?;
+            engine.bring_back(&mut model.decoder, &mut state.optimizer)?;
             state.save(model, &folder.join(format!("checkpoint-{}", step + 1)), ranks)?;
         }
         if ends {
             break;
         }
     }
-    engine.bring_back(model, &mut state.optimizer)?;
+    engine.bring_back(&mut model.decoder, &mut state.optimizer)?;
     let (sums, buffers) = engine.bytes();
     report.state_bytes = sums + state.optimizer.bytes();
     report.buffer_bytes = buffers;
