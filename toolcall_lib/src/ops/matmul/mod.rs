@@ -5,6 +5,7 @@ mod bf16;
 mod few;
 
 use crate::weights::Tensor;
+pub(super) use few::multiply_few;
 use few::{FEW, linear_few};
 use gemm::Parallelism;
 
