@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compares how fast we read prompts and write tokens with llama.cpp and transformers on this machine: the same weights and prompts,
-# in turns. Not part of scripts/check.
+# Compares how fast we read prompts, write tokens and call tools with llama.cpp and transformers on this machine: the same weights
+# and prompts, in turns. Not part of scripts/check.
 # usage: scripts/bench_generate.sh [MODEL] [--quick] [--data FILE] [--json FILE]
 # Default: the default model and data/tool_augmented_dataset.json. --help tells about the options.
 set -euo pipefail
@@ -16,7 +16,7 @@ export LLAMA_CPP_PYTHON="$home/llama_cpp/bin/python"
 models="$root/out/bench/generate"
 mkdir -p "$models"
 "$TOOLCALL" export --model "$model" --out "$models/f32" >/dev/null
-for dtype in f32 f16 bf16 q8_0 q4_0; do
+for dtype in bf16 q8_0 q4_0; do
     "$TOOLCALL" export --model "$model" --out "$models/$dtype.gguf" --dtype "$dtype" >/dev/null
 done
 exec "$home/reference/bin/python" "$root/scripts/bench/generate.py" --models "$models" \

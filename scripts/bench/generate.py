@@ -1,9 +1,13 @@
-"""Reads prompts and writes tokens with the same weights here, in llama.cpp and in transformers, in turns, and compares speed.
+"""Reads prompts, writes tokens and calls tools with the same weights here, in llama.cpp and in transformers, in turns, and compares.
 
 `scripts/bench_generate.sh` sets up what it needs and calls it. A contender runs in a process of its own; a round runs each once.
 A time is the median over the rounds: of reading the first prompt, and of the median step that writes a token for every
 sequence of a batch. Tokens are the most likely ones. Memory is the peak of the process. The bandwidth limit is the bytes
 of the weights over the speed at which both cores read memory: no token can be faster.
+
+A call answers a prompt, from its text to its last tag, held to the same schemas: cold with nothing known, warm with the system text
+and the tools read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp runs without
+its extra buffer types (AMX, repacked weights), with which llama-cpp-python 0.3.36 crashes on tied embeddings.
 """
 
 import argparse
@@ -21,7 +25,11 @@ from table import markdown
 
 BENCH = Path(__file__).parent
 PROMPTS = 32
-COLUMNS = ("", "weights", "prompt tokens/s", "tokens/s, 1", "of the limit", "8 together", "32 together", "peak RSS")
+CALLS = 5  # the first fills the cache
+COLUMNS = (
+    ("", "weights", "prompt tokens/s", "tokens/s", "of the limit", "8 together", "32 together")
+    + ("call, cold", "call, warm", "its tokens", "peak RSS")
+)
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Contender:
         gguf = models / f"{self.weights}.gguf"
         match self.engine:
             case "toolcall":
-                return [os.environ["DECODE_SPEED"], models / "f32.gguf", self.weights, work]
+                return [os.environ["DECODE_SPEED"], gguf, work]
             case "llama.cpp":
                 return [os.environ["LLAMA_CPP_PYTHON"], BENCH / "llama_cpp_run.py", gguf, work]
             case _:
@@ -54,9 +62,9 @@ class Contender:
 
 
 CONTENDERS = [
-    *(Contender("toolcall", weights) for weights in ("f32", "bf16", "q8_0", "q4_0")),
-    *(Contender("llama.cpp", weights) for weights in ("f32", "f16", "bf16", "q8_0", "q4_0")),
-    *(Contender("transformers", weights) for weights in ("f32", "bf16")),
+    *(Contender("toolcall", weights) for weights in ("bf16", "q8_0", "q4_0")),
+    *(Contender("llama.cpp", weights) for weights in ("bf16", "q8_0", "q4_0")),
+    Contender("transformers", "bf16"),
 ]
 
 
@@ -71,13 +79,9 @@ def main():
     options.add_argument("--quick", action="store_true", help="1 round of 16 tokens")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
-    work = {
-        "prompts": prompts(arguments.models / "f32.gguf", arguments.data),
-        "new_tokens": 16 if arguments.quick else 48,
-        "batches": [1, 8, 32],
-    }
+    work = {"new_tokens": 16 if arguments.quick else 48, "batches": [1, 8, 32], "most_call_tokens": 96}
+    work |= prompts(arguments.models / "bf16.gguf", arguments.data)
     file = arguments.models / "work.json"
-    file.write_text(json.dumps(work))
     runs: list[list[dict]] = [[] for _ in CONTENDERS]
     bandwidths = []
     rounds = 1 if arguments.quick else 3
@@ -86,7 +90,9 @@ def main():
         for contender, of in zip(CONTENDERS, runs, strict=True):
             name = f"{contender.engine} {contender.weights}"
             print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
+            file.write_text(json.dumps(work))
             of.append(contender.run(arguments.models, file))
+            work.setdefault("call_tokens", round(of[0]["calls"]["tokens"]))  # of the first contender's calls
     limit = max(bandwidths)
     print(f"\n{len(work['prompts'][0])} tokens of prompt, {work['new_tokens']} written, {rounds} rounds, {date.today()}")
     print(describe())
@@ -98,12 +104,22 @@ def main():
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def prompts(model: Path, data: Path) -> list[list[int]]:
-    """What stands before the first reply of each row."""
+def prompts(model: Path, data: Path) -> dict:
+    """What stands before the first reply of each row; the tools of the first one, and different prompts that offer the same."""
     command = [os.environ["TOOLCALL"], "inspect", "--json", "--model", model, "--data", data]
-    rows = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    sequences = [json.loads(row)["sequences"][0] for row in rows[:PROMPTS]]
-    return [s["ids"][: s["trained"].index(True)] for s in sequences]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows = [json.loads(line) for line in output.splitlines()]
+    sequences = [row["sequences"][0] for row in rows[:PROMPTS]]
+    firsts = {row["prompts"][0]: row["row"] for row in reversed(rows)}
+    tools = rows[0]["prompts"][0].split("<tools>\n")[1].split("\n</tools>")[0]
+    texts = [text for text in firsts if tools in text][-CALLS:]
+    return {
+        "prompts": [s["ids"][: s["trained"].index(True)] for s in sequences],
+        "tools": [json.loads(line) for line in tools.splitlines()],
+        "data": str(data),
+        "calls": [firsts[text] for text in texts],
+        "call_prompts": texts,
+    }
 
 
 def bandwidth() -> float:
@@ -119,6 +135,7 @@ def bandwidth() -> float:
 def row(contender: Contender, runs: list[dict], limit: float) -> tuple[str, ...]:
     tokens = {batch: int(batch) / median(run["token_seconds"][batch] for run in runs) for batch in runs[0]["token_seconds"]}
     read = median(run["prompt_tokens"] / run["read_seconds"] for run in runs)
+    call = {name: median(run["calls"][name] for run in runs) for name in runs[0]["calls"]}
     return (
         contender.engine,
         contender.weights,
@@ -127,6 +144,9 @@ def row(contender: Contender, runs: list[dict], limit: float) -> tuple[str, ...]
         f"{tokens['1'] * runs[0]['weight_bytes'] / limit:.0%}",
         f"{tokens['8']:.0f}",
         f"{tokens['32']:.0f}",
+        f"{call['cold_seconds'] * 1000:.0f} ms",
+        f"{call['warm_seconds'] * 1000:.0f} ms",
+        f"{call['tokens']:.0f}",
         f"{max(run['peak_rss'] for run in runs) / 2**20:.0f} MiB",
     )
 
