@@ -20,19 +20,18 @@ from export import open_model
 def main():
     gguf, work = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
     prompts, threads = work["prompts"], len(os.sched_getaffinity(0))
-    longest = max(map(len, prompts)) + work["new_tokens"] + 8
+    longest = max(map(len, prompts)) + max(work["new_tokens"], work["most_call_tokens"]) + 8
     most = max(work["batches"])
-    room = longest + (most - 1) * (longest - common(prompts))
     defaults = llama_cpp.llama_context_default_params
 
     def for_sequences():
         parameters = defaults()
-        parameters.n_seq_max, parameters.kv_unified = most, True
+        parameters.n_seq_max, parameters.kv_unified = most, False  # a cache for each is faster
         return parameters
 
     llama_cpp.llama_cpp.llama_context_default_params = for_sequences
-    model = open_model(gguf, n_ctx=room, n_batch=2048, n_threads=threads, n_threads_batch=threads)
-    sequences = Sequences(model, most)
+    model = open_model(gguf, n_ctx=most * longest, n_batch=2048, n_threads=threads, n_threads_batch=threads)
+    sequences = Sequences(model)
     for _ in range(2):
         sequences.clear()
         start = time.perf_counter()
@@ -50,13 +49,9 @@ def common(prompts: list[list[int]]) -> int:
 
 
 def write(sequences: "Sequences", prompts: list[list[int]], new_tokens: int) -> float:
-    """Median of the seconds that a token after each prompt takes; what the prompts share is read once."""
+    """Median of the seconds that a token after each prompt takes."""
     sequences.clear()
-    shared = min(common(prompts), len(prompts[0]) - 1) if len(prompts) > 1 else 0
-    if shared:
-        sequences.add([(0, 0, prompts[0][:shared])])
-        sequences.share(len(prompts))
-    tokens = [sequences.add([(i, shared, prompt[shared:])])[0] for i, prompt in enumerate(prompts)]
+    tokens = [sequences.add([(i, 0, prompt)])[0] for i, prompt in enumerate(prompts)]
     seconds = []
     for step in range(new_tokens + 1):
         start = time.perf_counter()
@@ -149,8 +144,7 @@ class Grammar:
 class Sequences:
     """Token sequences in the memory of a model."""
 
-    def __init__(self, model: llama_cpp.Llama, most: int):
-        self.most = most
+    def __init__(self, model: llama_cpp.Llama):
         self.context, self.vocabulary = model._ctx.ctx, model.n_vocab()
         self.batch = llama_cpp.llama_batch_init(4096, 0, 1)
 
@@ -158,17 +152,8 @@ class Sequences:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def forget(self, position: int):
-        """Keeps what stands before this position of the first sequence alone."""
-        memory = llama_cpp.llama_get_memory(self.context)
-        for sequence in range(1, self.most):
-            llama_cpp.llama_memory_seq_rm(memory, sequence, -1, -1)
-        llama_cpp.llama_memory_seq_rm(memory, 0, position, -1)
-
-    def share(self, count: int):
-        """Gives all sequences what the first one holds."""
-        memory = llama_cpp.llama_get_memory(self.context)
-        for sequence in range(1, count):
-            llama_cpp.llama_memory_seq_cp(memory, 0, sequence, -1, -1)
+        """Keeps what stands before this position of the first sequence."""
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self.context), 0, position, -1)
 
     def add(self, parts: list[tuple[int, int, list[int]]]) -> list[int]:
         """Adds tokens to sequences from a position on; returns the most likely token after each."""
