@@ -6,7 +6,7 @@
 
 mod one;
 
-use super::element::Element;
+use super::element::{Element, as_f32};
 use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
 use super::simd::{dot, exp, max, sum};
@@ -147,6 +147,19 @@ impl<'a, E: Element> Qkv<'a, E> {
         )
     }
 
+    /// As f32, if that is what it holds.
+    fn as_f32(&self) -> Option<Qkv<'a>> {
+        Some(Qkv {
+            q: as_f32(self.q)?,
+            k: as_f32(self.k)?,
+            v: as_f32(self.v)?,
+            query_rows: self.query_rows,
+            key_rows: self.key_rows,
+            heads: self.heads,
+            precision: self.precision,
+        })
+    }
+
     fn key_head(&self, query_head: usize) -> usize {
         query_head / (self.heads.queries / self.heads.keys)
     }
@@ -222,7 +235,9 @@ fn attend<E: Element>(
     lse: &mut [f32],
     heads: usize,
 ) {
-    if tile.queries.len() == 1 {
+    if tile.queries.len() == 1
+        && let Some(qkv) = qkv.as_f32()
+    {
         return attend_one(qkv, head, tile, scores, out, lse);
     }
     qkv.scores(head, tile, scores);

@@ -6,6 +6,7 @@ mod few;
 
 use super::element::{Element, as_f32, as_f32_mut};
 use crate::weights::Tensor;
+pub(super) use few::multiply_few;
 use few::{FEW, linear_few};
 use gemm::Parallelism;
 
