@@ -15,6 +15,7 @@ from statistics import median
 
 from contenders import CONTENDERS, Contender, Run, write_sequences
 from machine import describe, gemm_peaks
+from table import markdown
 from work import Shape, tree
 
 BATCH = 8
@@ -230,13 +231,6 @@ class Report:
             "gemm_peak_gflops": self.peaks,
             "contenders": contenders,
         }
-
-
-def markdown(rows: list[tuple[str, ...]]) -> str:
-    """A table whose first row is the head, padded so that it is one in a terminal too."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths)) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
 if __name__ == "__main__":

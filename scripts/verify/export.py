@@ -36,17 +36,17 @@ def main():
     print(f"llama.cpp writes the same {len(greedy)} tokens: {model.detokenize(greedy).decode()!r}")
 
 
-def open_model(file: Path) -> llama_cpp.Llama:
+def open_model(file: Path, **settings) -> llama_cpp.Llama:
     """Without the buffers of AMX and repacked weights, with which llama-cpp-python 0.3.36 crashes on tied embeddings."""
     defaults = llama_cpp.llama_model_default_params
 
     def without_extra_buffers():
-        settings = defaults()
-        settings.use_extra_bufts = False
-        return settings
+        parameters = defaults()
+        parameters.use_extra_bufts = False
+        return parameters
 
     llama_cpp.llama_cpp.llama_model_default_params = without_extra_buffers
-    return llama_cpp.Llama(str(file), n_ctx=2048, verbose=False)
+    return llama_cpp.Llama(str(file), verbose=False, **({"n_ctx": 2048} | settings))
 
 
 def integers(file: Path) -> dict[str, list[int]]:

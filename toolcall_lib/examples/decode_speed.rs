@@ -1,23 +1,29 @@
-//! How fast a model reads prompts and writes tokens, for `scripts/bench_generate.sh`:
-//! `cargo run --release --example decode_speed -- MODEL DTYPE WORK.json`.
+//! How fast a model reads prompts, writes tokens and calls tools, for `scripts/bench_generate.sh`:
+//! `cargo run --release --example decode_speed -- MODEL WORK.json`.
 //!
-//! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …]}`. What is printed is one line of JSON:
-//! seconds to read the first prompt, and for each batch the median of the seconds to write a token after each of as many
-//! prompts. Tokens are the most likely ones; a token that ends a reply does not.
+//! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE, "calls": [row, …],
+//! "most_call_tokens": n}`. What is printed is one line of JSON: seconds to read the first prompt; for each batch the median of
+//! the seconds to write a token after each of as many prompts; and medians for a whole call that answers the first message of each
+//! of the rows, from the text of the prompt on, with nothing known and with the tools read before. Tokens are the most likely ones.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
+use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached};
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
-use toolcall_lib::serde_json::{from_str, json};
-use toolcall_lib::{Error, Result, load_as, serde};
+use toolcall_lib::serde_json::{Value, from_str, json};
+use toolcall_lib::weights::Dtype;
+use toolcall_lib::{Conversation, Dataset, Error, GenerateConfig, Model, Result, load_as, serde};
 
 #[derive(Deserialize)]
 struct Work {
     prompts: Vec<Vec<u32>>,
     new_tokens: usize,
     batches: Vec<usize>,
+    data: String,
+    calls: Vec<usize>,
+    most_call_tokens: usize,
 }
 
 /// Memory for keys and values, in bytes.
@@ -25,13 +31,13 @@ const CACHE: usize = 1 << 30;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, dtype, work] = &arguments[..] else {
-        return Err(Error::invalid("arguments", "expected MODEL DTYPE WORK.json"));
+    let [model, work] = &arguments[..] else {
+        return Err(Error::invalid("arguments", "expected MODEL WORK.json"));
     };
     let text = std::fs::read_to_string(work).map_err(Error::io(Path::new(work)))?;
     let work: Work = from_str(&text).map_err(|e| Error::invalid(work, e))?;
-    let decoder = load_as(model, dtype.parse()?)?.decoder;
-    let mut workspace = Workspace::default();
+    let model = load_as(model, Dtype::Auto)?;
+    let (decoder, mut workspace) = (&model.decoder, Workspace::default());
 
     let mut read = 0.0;
     for _ in 0..2 {
@@ -44,13 +50,15 @@ fn main() -> Result<()> {
     let mut written = BTreeMap::new();
     for &batch in &work.batches {
         let prompts = work.prompts.iter().cycle().take(batch);
-        written.insert(batch, write(&decoder, prompts, work.new_tokens, &mut workspace)?);
+        written.insert(batch, write(decoder, prompts, work.new_tokens, &mut workspace)?);
     }
+    let rows = Dataset::load(&work.data)?.rows;
     let result = json!({
         "prompt_tokens": work.prompts[0].len(),
         "read_seconds": read,
         "token_seconds": written,
         "weight_bytes": decoder.weights.bytes(),
+        "calls": calls(&model, work.calls.iter().map(|&row| &rows[row]), work.most_call_tokens)?,
     });
     println!("{result}");
     Ok(())
@@ -75,9 +83,35 @@ fn write<'a>(
         new = best.map(|id| vec![id]).collect();
         seconds.push(start.elapsed().as_secs_f64());
     }
-    let written = &mut seconds[2..]; // the first read the prompts, the second found memory
-    written.sort_by(f64::total_cmp);
-    Ok(written[written.len() / 2])
+    Ok(median(seconds.split_off(2))) // the first read the prompts, the second found memory
+}
+
+/// Seconds and tokens of the calls that answer these rows, each with a cache of its own and all with one; the first row only fills
+/// the latter.
+fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: usize) -> Result<Value> {
+    let config = GenerateConfig {
+        max_new_tokens: most,
+        tool_choice: ToolChoice::Required,
+        parallel_tool_calls: false,
+        ..GenerateConfig::default()
+    };
+    let (mut cold, mut warm, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let mut kept = PrefixCache::default();
+    for row in rows {
+        for (cache, seconds) in [(&mut PrefixCache::default(), &mut cold), (&mut kept, &mut warm)] {
+            let start = Instant::now();
+            let reply = generate_cached(model, &row.messages[..1], &row.tools, &config, cache, |_| true)?;
+            seconds.push(start.elapsed().as_secs_f64());
+            tokens.push(reply.ids.len() as f64);
+        }
+    }
+    let warm = warm.split_off(1);
+    Ok(json!({"cold_seconds": median(cold), "warm_seconds": median(warm), "tokens": median(tokens)}))
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }
 
 fn best(logits: &[f32]) -> u32 {

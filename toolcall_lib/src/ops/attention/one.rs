@@ -1,8 +1,8 @@
 //! Attention of a single query, as in generation: keys and values are read once, in place, and nothing is packed.
 
 use super::{Qkv, Tile, softmax};
+use crate::ops::matmul::multiply_few;
 use multiversion::multiversion;
-use std::array::from_fn;
 
 /// [`attend`](super::attend) of a tile with one query.
 pub(super) fn attend_one(
@@ -13,32 +13,16 @@ pub(super) fn attend_one(
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let (dim, q) = (qkv.heads.dim, qkv.q(head, &tile.queries).data());
+    let q = qkv.q(head, &tile.queries).data();
     for (column, keys) in tile.key_ranges() {
         let k = qkv.k(head, &keys).data();
-        multiply_keys(q, k, &mut scores[column..][..keys.len()]);
+        multiply_few(q, k, &mut scores[column..][..keys.len()]);
     }
     softmax(scores, tile, qkv.scale(), lse, 1);
-    let out = &mut out[..dim];
     out.fill(0.0);
     for (column, keys) in tile.key_ranges() {
         let v = qkv.v(head, &keys).data();
         add_values(&scores[column..][..keys.len()], v, out);
-    }
-}
-
-/// `scores = k · q`, four keys at a time, so that their sums do not wait for each other.
-#[multiversion(targets = "simd")]
-fn multiply_keys(q: &[f32], k: &[f32], scores: &mut [f32]) {
-    let dim = q.len();
-    let (fours, rest) = scores.as_chunks_mut::<4>();
-    for (i, scores) in fours.iter_mut().enumerate() {
-        let k: [&[f32]; 4] = from_fn(|j| &k[(4 * i + j) * dim..][..dim]);
-        *scores = dots(q, k);
-    }
-    let done = 4 * fours.len();
-    for (i, score) in rest.iter_mut().enumerate() {
-        [*score] = dots(q, [&k[(done + i) * dim..][..dim]]);
     }
 }
 
@@ -62,31 +46,4 @@ fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
             *sum = weight.mul_add(*v, *sum);
         }
     }
-}
-
-/// Products of one vector with `N` others, in 16 partial sums each, which are added in pairs: for vectors that are as short as a
-/// head, adding them one after another would take longer than all products.
-#[inline(always)]
-fn dots<const N: usize>(a: &[f32], others: [&[f32]; N]) -> [f32; N] {
-    let (parts, rest) = a.as_chunks::<16>();
-    let mut sums = [[0.0f32; 16]; N];
-    for (i, a) in parts.iter().enumerate() {
-        for (sums, b) in sums.iter_mut().zip(others) {
-            let b = &b.as_chunks::<16>().0[i];
-            for lane in 0..16 {
-                sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
-            }
-        }
-    }
-    let mut dots = [0.0; N];
-    for ((dot, sums), b) in dots.iter_mut().zip(&mut sums).zip(others) {
-        for half in [8, 4, 2, 1] {
-            for lane in 0..half {
-                sums[lane] += sums[lane + half];
-            }
-        }
-        let b = &b[a.len() - rest.len()..];
-        *dot = sums[0] + rest.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    }
-    dots
 }

@@ -31,6 +31,18 @@ pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32], mode: Output) 
     });
 }
 
+/// `y = x · wᵀ` on this thread, for one `x`: `w` is `[y.len(), x.len()]`.
+pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
+    assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
+    let y = Columns::new(y, y.len(), Output::Set);
+    Arch::new().dispatch(Products {
+        x,
+        w,
+        y,
+        input: x.len(),
+    });
+}
+
 /// Has all threads compute some columns of `y`, `[rows, output]`, each: `task` is given which, and where they go.
 pub(super) fn for_each_task(
     y: &mut [f32],
@@ -38,13 +50,7 @@ pub(super) fn for_each_task(
     mode: Output,
     task: impl Fn(Range<usize>, Columns) + Sync,
 ) {
-    let all = Columns {
-        start: y.as_mut_ptr(),
-        stride: output,
-        rows: y.len() / output,
-        count: output,
-        mode,
-    };
+    let all = Columns::new(y, output, mode);
     let tasks = 0..output.div_ceil(OUTPUTS_PER_TASK);
     tasks.into_par_iter().for_each(|i| {
         let first = i * OUTPUTS_PER_TASK;
@@ -68,6 +74,17 @@ pub(super) struct Columns {
 unsafe impl Sync for Columns {}
 
 impl Columns {
+    /// All of `y`, `[rows, output]`.
+    fn new(y: &mut [f32], output: usize, mode: Output) -> Self {
+        Self {
+            start: y.as_mut_ptr(),
+            stride: output,
+            rows: y.len() / output,
+            count: output,
+            mode,
+        }
+    }
+
     fn part(&self, columns: Range<usize>) -> Self {
         Self {
             start: self.start.wrapping_add(columns.start),
