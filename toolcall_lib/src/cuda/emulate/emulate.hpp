@@ -1,6 +1,6 @@
-// Kernels on the host, for tests. The threads of a block are fibers of one thread of the system that take turns; blocks run one after
-// another. A barrier that a thread never reaches is found, a write beyond shared memory is a fault, and copies arrive only when
-// they are waited for, so that what a GPU would punish by chance fails here every time.
+// Kernels on the host, for tests. The threads of a block are fibers of one thread of the system; warps run one after another from
+// barrier to barrier, and blocks one after another. A barrier that a thread never reaches is found, a write beyond shared memory is a
+// fault, and copies arrive only when they are waited for, so that what a GPU would punish by chance fails here every time.
 #pragma once
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -191,19 +191,40 @@ inline unsigned char* shared_memory(size_t bytes) {
     return end - (bytes + 15) / 16 * 16;
 }
 
+// Runs a warp as far as it comes without the others: what lacks a barrier meets data that is not there yet, or no more. Returns how
+// many of its threads ended.
+inline size_t run_warp(size_t warp) {
+    size_t begin = warp * WARP, end = std::min(begin + WARP, block.fibers.size()), done = 0;
+    block.progress = false;
+    for (bool any = true; any;) {
+        bool before = block.progress;
+        block.progress = false;
+        for (size_t i = begin; i < end; i++) {
+            Fiber& fiber = block.fibers[i];
+            if (fiber.done) continue;
+            resume(&fiber);
+            if (fiber.done) done++, block.progress = true;
+        }
+        any = block.progress;
+        block.progress |= before;
+    }
+    return done;
+}
+
 inline bool run_block(size_t shared_bytes) {
     memset(shared, 0xff, shared_bytes); // not a number
     block.barrier = {};
     for (auto& warp : block.warps) warp.barrier = {};
     for (auto& fiber : block.fibers) fiber.done = false;
-    for (size_t left = block.fibers.size(); left > 0;) {
-        block.progress = false;
-        for (auto& fiber : block.fibers) {
-            if (fiber.done) continue;
-            resume(&fiber);
-            if (fiber.done) left--, block.progress = true;
+    size_t left = block.fibers.size();
+    for (bool any = true; left > 0;) {
+        if (!any) return false;
+        any = false;
+        for (size_t warp = 0; warp < block.warps.size(); warp++) {
+            size_t done = run_warp(warp);
+            any |= block.progress;
+            left -= done;
         }
-        if (!block.progress) return false;
     }
     return true;
 }
