@@ -7,7 +7,7 @@ use super::ops::{Device, HeadNorms, Places, RowTargets, SplitHeads, Update};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};
 use crate::ops::matmul::{Precision, add_bias, add_bias_backward};
 use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
-use crate::ops::rope::{Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
+use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::ops::testing::random;
 use crate::optimizer::{AdamW, AdamWConfig, clip_coefficient};
@@ -193,7 +193,21 @@ fn heads_are_normed_and_rotated_as_on_the_cpu() {
 
             let mut want = vec![0.0; projected.len()];
             let dheads_host = exchange(&dheads_host, rows, heads.all(), dim);
-            let dnorms_want = split_heads_backward(&dheads_host, &projected, split, &mut want).concat();
+            let (dq, dkv) = dheads_host.split_at(heads.queries * rows * dim);
+            let (dk, dv) = dkv.split_at(heads.keys * rows * dim);
+            // the whole gradient of a key head is the part of its first query head
+            let parts = |whole: &[f32]| -> Vec<f32> {
+                let heads = whole.chunks_exact(rows * dim);
+                heads
+                    .flat_map(|head| [head, &vec![0.0; head.len()]].concat())
+                    .collect()
+            };
+            let dheads_host = HeadGradients {
+                dq,
+                dk: &parts(dk),
+                dv: &parts(dv),
+            };
+            let dnorms_want = split_heads_backward(dheads_host, &projected, split, &mut want).concat();
             let dnorms = bench.f32(&vec![0.0; 2 * dim]);
             let (dheads, dnorms) = (dheads.all(), dnorms.all());
             bench

@@ -124,10 +124,14 @@ fn to_joint(parts: &[Vec<f32>], all: Heads, rows: usize) -> Vec<f32> {
     (0..rows).flat_map(row).collect()
 }
 
-fn sum_groups(shares: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
-    let mut sums = vec![0.0; rows * heads.keys * heads.dim];
-    crate::ops::heads::sum_groups(shares, rows * heads.dim, &mut sums);
-    sums
+/// The gradients of key heads, from the parts of the query heads that share them.
+fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
+    let (head, group) = (rows * heads.dim, heads.queries / heads.keys);
+    let of_key_head = |parts: &[f32]| -> Vec<f32> {
+        let sum = |i: usize| (0..group).map(|query| parts[query * head + i]).sum();
+        (0..head).map(sum).collect()
+    };
+    parts.chunks_exact(group * head).flat_map(of_key_head).collect()
 }
 
 /// Forward and backward over a tree.
