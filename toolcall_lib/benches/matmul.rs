@@ -64,7 +64,7 @@ fn forward(bencher: Bencher<'_, '_>, layer: &Layer) {
     let Layer { rows, input, .. } = *layer;
     bencher
         .counter(layer.flop())
-        .bench_local(|| linear(&x, &w, &mut y, rows, input, Output::Set, layer.precision));
+        .bench_local(|| linear(&x, &w, &mut y, rows, input, layer.precision));
 }
 
 #[divan::bench(args = layers(), sample_count = 20)]
@@ -73,7 +73,7 @@ fn backward_input(bencher: Bencher<'_, '_>, layer: &Layer) {
     let Layer { rows, input, .. } = *layer;
     bencher
         .counter(layer.flop())
-        .bench_local(|| linear_backward_input(&dy, &w, &mut dx, rows, input, Output::Set, layer.precision));
+        .bench_local(|| linear_backward_input(&dy, &w, &mut dx, rows, input, layer.precision));
 }
 
 #[divan::bench(args = layers(), sample_count = 20)]
@@ -82,5 +82,5 @@ fn backward_weight(bencher: Bencher<'_, '_>, layer: &Layer) {
     let Layer { rows, input, .. } = *layer;
     bencher
         .counter(layer.flop())
-        .bench_local(|| linear_backward_weight(&dy, &x, &mut dw, rows, input, layer.precision));
+        .bench_local(|| linear_backward_weight(&dy, &x, &mut dw, Output::Add, rows, input, layer.precision));
 }

@@ -9,7 +9,7 @@ use toolcall_lib::ops::buffer::Buffer;
 use toolcall_lib::ops::cross_entropy::{RowTarget, cross_entropy};
 use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::ops::rms_norm::{rms_norm, rms_norm_backward};
-use toolcall_lib::ops::rope::{Heads, RopeTable, Split, split_heads, split_heads_backward};
+use toolcall_lib::ops::rope::{HeadGradients, Heads, RopeTable, Split, split_heads, split_heads_backward};
 use toolcall_lib::ops::swiglu::{swiglu, swiglu_backward};
 use toolcall_lib::weights::Tensor;
 
@@ -172,9 +172,17 @@ fn rope_gradient(bencher: Bencher<'_, '_>) {
         norm: None,
         heads: HEADS,
     };
-    let (dheads, qkv) = (random(ROWS * HEADS.width()), random(ROWS * HEADS.width()));
+    let (qkv, part) = (
+        random(ROWS * HEADS.width()),
+        random(ROWS * HEADS.queries * HEADS.dim),
+    );
+    let dheads = HeadGradients {
+        dq: &part,
+        dk: &part,
+        dv: &part,
+    };
     let mut dqkv = vec![0.0; qkv.len()];
     bencher
         .counter(ItemsCount::new(qkv.len()))
-        .bench_local(|| split_heads_backward(&dheads, &qkv, split, &mut dqkv));
+        .bench_local(|| split_heads_backward(dheads, &qkv, split, &mut dqkv));
 }

@@ -6,10 +6,10 @@ use super::projection::Projection;
 use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
-use crate::ops::heads::sum_groups;
-use crate::ops::matmul::{Precision, add_bias, add_bias_backward, linear_backward_weight};
+use crate::ops::element::Element;
+use crate::ops::matmul::{Output, Precision, add_bias, add_bias_backward, linear_backward_weight};
 use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward};
-use crate::ops::rope::{Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
+use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::ops::tiles::{linear_tiles, linear_tiles_backward_input};
 use crate::weights::{Layout, Span, Weights};
@@ -98,7 +98,14 @@ pub(super) struct Rows<'a> {
 
 impl Block<'_> {
     /// `y = x · Wᵀ`, and what the adapter adds to it.
-    fn project(&self, projection: Projection, x: &[f32], y: &mut [f32], n: usize, scratch: &mut LoraScratch) {
+    fn project<X: Element, Y: Element>(
+        &self,
+        projection: Projection,
+        x: &[X],
+        y: &mut [Y],
+        n: usize,
+        scratch: &mut LoraScratch,
+    ) {
         let weight = self.weights.matrix(&self.spans.projections[projection as usize]);
         linear_tiles(x, weight, y, self.precision);
         if let Some(adapter) = &self.adapter {
@@ -122,15 +129,15 @@ impl Block<'_> {
         }
     }
 
-    /// Everything up to the MLP's two input projections. With a `cache`, keys and values go to these rows of it, and the tiles
+    /// Everything up to the MLP's two input projections; what goes into products is stored as `E`. With a `cache`, keys and values go to these rows of it, and the tiles
     /// name its rows.
-    pub fn forward(
+    pub fn forward<E: Element>(
         &self,
         x: &[f32],
         rows: Rows<'_>,
         kept: &mut BlockActivations,
         scratch: &mut Scratch,
-        cache: Option<(&mut LayerCache, &[usize])>,
+        cache: Option<(&mut LayerCache<E>, &[usize])>,
     ) {
         let BlockShape {
             hidden,
@@ -140,14 +147,14 @@ impl Block<'_> {
         } = self.shape;
         let n = rows.positions.len();
         let queries = heads.queries * heads.dim;
-        let normed = scratch.normed.sized(n * hidden);
+        let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
         // only a norm needs the projection again
         let qkv = match self.spans.qk_norm {
             Some(_) => &mut kept.qkv,
             None => &mut scratch.dqkv,
         };
-        let qkv = qkv.sized(n * heads.width());
+        let qkv: &mut [E] = qkv.sized(n * heads.width());
         self.project(Projection::Qkv, normed, qkv, n, &mut scratch.lora);
         if let Some(bias) = &self.spans.qkv_bias {
             add_bias(qkv, self.weights.vector(bias));
@@ -164,16 +171,22 @@ impl Block<'_> {
         let middle = kept.middle.sized(n * hidden);
         self.project(Projection::Output, attended, middle, n, &mut scratch.lora);
         add_rms_norm(x, middle, self.weights.vector(&self.spans.post_norm), eps, normed);
-        let gate_up = kept.gate_up.sized(n * 2 * intermediate);
+        let gate_up: &mut [E] = kept.gate_up.sized(n * 2 * intermediate);
         self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
     }
 
-    /// The block's output, after [`Block::forward`].
-    pub fn output(&self, n: usize, kept: &BlockActivations, scratch: &mut Scratch, y: &mut [f32]) {
+    /// The block's output, after [`Block::forward`] with the same `E`.
+    pub fn output<E: Element>(
+        &self,
+        n: usize,
+        kept: &BlockActivations,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+    ) {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;
-        let activation = scratch.activation.sized(n * intermediate);
+        let activation: &mut [E] = scratch.activation.sized(n * intermediate);
         swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
         self.project(Projection::Down, activation, y, n, &mut scratch.lora);
         add(kept.middle.get(n * hidden), y);
@@ -181,7 +194,7 @@ impl Block<'_> {
 
     /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
     /// `gradients`.
-    pub fn backward(
+    pub fn backward<E: Element>(
         &self,
         x: &[f32],
         rows: Rows<'_>,
@@ -190,8 +203,8 @@ impl Block<'_> {
         dy: &mut [f32],
         gradients: &mut [f32],
     ) {
-        self.backward_mlp(rows.positions.len(), kept, scratch, dy, gradients);
-        self.backward_attention(x, rows, kept, scratch, dy, gradients);
+        self.backward_mlp::<E>(rows.positions.len(), kept, scratch, dy, gradients);
+        self.backward_attention::<E>(x, rows, kept, scratch, dy, gradients);
     }
 
     /// The place of a weight's gradient, if the weight is trained.
@@ -205,12 +218,12 @@ impl Block<'_> {
     /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `dx` becomes the gradient of the
     /// projection's input `x`.
     #[allow(clippy::too_many_arguments)] // a product, its gradients, and what the adapter needs
-    fn backward_project(
+    fn backward_project<Y: Element, E: Element, X: Element>(
         &self,
         projection: Projection,
-        dy: &[f32],
-        x: &[f32],
-        dx: &mut [f32],
+        dy: &[Y],
+        x: &[E],
+        dx: &mut [X],
         n: usize,
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
@@ -219,7 +232,7 @@ impl Block<'_> {
         match &self.adapter {
             None => {
                 let dw = &mut gradients[span.elements.clone()];
-                linear_backward_weight(dy, x, dw, n, span.columns, self.precision);
+                linear_backward_weight(dy, x, dw, Output::Add, n, span.columns, self.precision);
             }
             Some(adapter) => adapter.backward_weights(projection, dy, x, n, scratch, gradients),
         }
@@ -229,7 +242,7 @@ impl Block<'_> {
         }
     }
 
-    fn backward_mlp(
+    fn backward_mlp<E: Element>(
         &self,
         n: usize,
         kept: &BlockActivations,
@@ -244,10 +257,8 @@ impl Block<'_> {
             ..
         } = self.shape;
         let spans = self.spans;
-        let (middle, gate_up) = (
-            kept.middle.get(n * hidden),
-            kept.gate_up.get(n * 2 * intermediate),
-        );
+        let middle = kept.middle.get(n * hidden);
+        let gate_up: &[E] = kept.gate_up.get(n * 2 * intermediate);
 
         let activation = scratch.activation.sized(n * intermediate);
         swiglu(gate_up, activation, intermediate);
@@ -257,9 +268,9 @@ impl Block<'_> {
         let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
-        let normed = scratch.normed.sized(n * hidden);
+        let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed);
-        let dnormed = scratch.dnormed.sized(n * hidden);
+        let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&spans.post_norm, gradients);
         rms_norm_backward(
@@ -272,7 +283,7 @@ impl Block<'_> {
         );
     }
 
-    fn backward_attention(
+    fn backward_attention<E: Element>(
         &self,
         x: &[f32],
         rows: Rows<'_>,
@@ -287,34 +298,28 @@ impl Block<'_> {
         let spans = self.spans;
         let n = rows.positions.len();
         let queries = heads.queries * heads.dim;
-        let attended = kept.attended.get(n * queries);
+        let attended: &[E] = kept.attended.get(n * queries);
 
         let dattended = scratch.dattended.sized(n * queries);
         let lora = &mut scratch.lora;
         self.backward_project(Projection::Output, dy, attended, dattended, n, lora, gradients);
 
-        let dheads = scratch.dheads.sized(n * heads.width());
-        let (dq, dkv) = dheads.split_at_mut(n * queries);
-        let (dkeys, dvalues) = (
-            scratch.dkeys.sized(n * queries),
-            scratch.dvalues.sized(n * queries),
-        );
+        let [dq, dk, dv] = [&mut scratch.dqueries, &mut scratch.dkeys, &mut scratch.dvalues]
+            .map(|buffer| buffer.sized(n * queries));
         let output = AttentionOutput {
             out: attended,
             lse: kept.lse.get(n * heads.queries),
             dout: dattended,
         };
         let qkv = new_rows(kept.heads.get(n * heads.width()), n, heads, self.precision);
-        attention_backward(qkv, rows.tiles, output, dq, dkeys, dvalues);
-        let (dk, dv) = dkv.split_at_mut(n * heads.keys * heads.dim);
-        sum_groups(dkeys, n * heads.dim, dk);
-        sum_groups(dvalues, n * heads.dim, dv);
+        attention_backward(qkv, rows.tiles, output, dq, dk, dv);
 
-        let dqkv = scratch.dqkv.sized(n * heads.width());
+        let dqkv: &mut [E] = scratch.dqkv.sized(n * heads.width());
         let projected = match spans.qk_norm {
             Some(_) => kept.qkv.get(n * heads.width()),
             None => &[],
         };
+        let dheads = HeadGradients { dq, dk, dv };
         let dnorms = split_heads_backward(dheads, projected, self.split(rows.positions), dqkv);
         for (span, dnorm) in spans.qk_norm.iter().flatten().zip(dnorms) {
             let sums = self.gradient(span, gradients).into_iter().flatten();
@@ -325,9 +330,9 @@ impl Block<'_> {
             add_bias_backward(dqkv, dbias);
         }
 
-        let normed = scratch.normed.sized(n * hidden);
+        let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&spans.input_norm), eps, normed);
-        let dnormed = scratch.dnormed.sized(n * hidden);
+        let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::Qkv, dqkv, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&spans.input_norm, gradients);
         rms_norm_backward(x, self.weights.vector(&spans.input_norm), eps, dnormed, dy, dnorm);
@@ -335,7 +340,7 @@ impl Block<'_> {
 }
 
 /// Queries, keys and values of the rows of a pass.
-fn new_rows(split: &[f32], n: usize, heads: Heads, precision: Precision) -> Qkv<'_> {
+fn new_rows<E>(split: &[E], n: usize, heads: Heads, precision: Precision) -> Qkv<'_, E> {
     let (q, kv) = split.split_at(n * heads.queries * heads.dim);
     let (k, v) = kv.split_at(n * heads.keys * heads.dim);
     Qkv {

@@ -10,12 +10,14 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::ops::attention::{tiles, tiles_after};
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
+use crate::ops::element::Element;
 use crate::ops::embedding::{embedding, embedding_backward};
 use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
 use crate::ops::tiles::linear_tiles;
 use crate::weights::{Span, Weights};
+use half::bf16;
 
 /// Weights and shape of a decoder.
 #[derive(Clone, Debug)]
@@ -84,7 +86,10 @@ impl Decoder {
             positions: &batch.positions,
             tiles: &tiles(&batch.segments),
         };
-        self.forward(&batch.ids, rows, None, workspace);
+        match workspace.stores_bf16() {
+            true => self.forward::<bf16>(&batch.ids, rows, None, workspace),
+            false => self.forward::<f32>(&batch.ids, rows, None, workspace),
+        }
         Ok(self.head(batch, workspace, None))
     }
 
@@ -101,18 +106,36 @@ impl Decoder {
             let problem = "their layout is not that of what is trained";
             return Err(Error::invalid("gradients", problem));
         }
+        match workspace.stores_bf16() {
+            true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
+            false => self.forward_and_backward::<f32>(batch, gradients, workspace),
+        }
+    }
+
+    fn forward_and_backward<E: Element>(
+        &self,
+        batch: &TreeBatch,
+        gradients: &mut dyn Gradients,
+        workspace: &mut Workspace,
+    ) -> Result<LossSum> {
         let rows = Rows {
             positions: &batch.positions,
             tiles: &tiles(&batch.segments),
         };
-        self.forward(&batch.ids, rows, Some(workspace.pass), workspace);
+        self.forward::<E>(&batch.ids, rows, Some(workspace.pass), workspace);
         let sum = self.head(batch, workspace, Some(gradients));
-        self.backward(&batch.ids, rows, gradients, workspace)?;
+        self.backward::<E>(&batch.ids, rows, gradients, workspace)?;
         Ok(sum)
     }
 
     /// Embedding and blocks; fills `workspace.residual` and the activations.
-    fn forward(&self, ids: &[u32], rows: Rows<'_>, pass: Option<Pass>, workspace: &mut Workspace) {
+    fn forward<E: Element>(
+        &self,
+        ids: &[u32],
+        rows: Rows<'_>,
+        pass: Option<Pass>,
+        workspace: &mut Workspace,
+    ) {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);
         let n = ids.len();
         workspace.prepare(layers);
@@ -128,8 +151,8 @@ impl Decoder {
             };
             let kept = &mut workspace.blocks[slot];
             let block = self.block(layer, pass, workspace.precision);
-            block.forward(x, rows, kept, &mut workspace.scratch, None);
-            block.output(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
+            block.forward::<E>(x, rows, kept, &mut workspace.scratch, None);
+            block.output::<E>(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
         }
     }
 
@@ -193,7 +216,7 @@ impl Decoder {
         }
     }
 
-    fn backward(
+    fn backward<E: Element>(
         &self,
         ids: &[u32],
         rows: Rows<'_>,
@@ -214,12 +237,12 @@ impl Decoder {
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
                 Recompute::Block => {
-                    block.forward(x, rows, &mut workspace.blocks[0], scratch, None);
+                    block.forward::<E>(x, rows, &mut workspace.blocks[0], scratch, None);
                     &workspace.blocks[0]
                 }
             };
             let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
-            block.backward(x, rows, kept, scratch, dresidual, gradients.bucket(bucket));
+            block.backward::<E>(x, rows, kept, scratch, dresidual, gradients.bucket(bucket));
             gradients.complete(bucket)?;
         }
         if let Some(dtable) = self.gradient(&self.embedding, gradients) {
@@ -306,7 +329,7 @@ impl Decoder {
             let kept = &mut workspace.blocks[0];
             let block = self.block(layer, None, precision);
             block.forward(x, rows, kept, &mut workspace.scratch, Some((cache, keys)));
-            block.output(n, kept, &mut workspace.scratch, x);
+            block.output::<f32>(n, kept, &mut workspace.scratch, x);
         }
         let last: Vec<f32> = wanted
             .iter()

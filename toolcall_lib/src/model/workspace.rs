@@ -2,7 +2,7 @@
 
 use super::lora::{LoraScratch, Pass};
 use crate::ops::buffer::Buffer;
-use crate::ops::matmul::Precision;
+use crate::ops::matmul::{Precision, multiplies_bf16};
 
 /// What the backward pass keeps of the forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -15,7 +15,8 @@ pub enum Recompute {
     Block,
 }
 
-/// What one block leaves for its backward pass.
+/// What one block leaves for its backward pass. Sums of many blocks are f32, and so is `lse`; what only goes into the next product
+/// is stored as [`Workspace::stores_bf16`] says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlockActivations {
     /// Joint projection before norm and rotation, `[rows, width]`, where there is a norm.
@@ -43,9 +44,8 @@ pub(super) struct Scratch {
     pub dactivation: Buffer,
     /// Gradient of the attention output.
     pub dattended: Buffer,
-    /// Gradients of Q, K and V, `[heads, rows, dim]`.
-    pub dheads: Buffer,
-    /// Each query head's share of the gradients of K and V.
+    /// Gradients of Q, and each query head's part of those of K and V, `[query heads, rows, dim]`, f32.
+    pub dqueries: Buffer,
     pub dkeys: Buffer,
     pub dvalues: Buffer,
     /// Joint projection, or its gradient.
@@ -87,6 +87,11 @@ impl Workspace {
     /// Says which tree of the run comes next: another one has other dropout masks.
     pub fn begin(&mut self, pass: Pass) {
         self.pass = pass;
+    }
+
+    /// Whether a training pass stores as bf16 what goes into bf16 products.
+    pub(super) fn stores_bf16(&self) -> bool {
+        self.precision == Precision::Bf16 && multiplies_bf16()
     }
 
     /// Makes room for a model's blocks.

@@ -6,6 +6,7 @@
 
 mod one;
 
+use super::element::{Element, as_f32};
 use super::matmul::{Matrix, Output, Precision, matmul_into};
 use super::rope::Heads;
 use super::simd::{dot, exp, max, sum};
@@ -106,13 +107,13 @@ pub(crate) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<
 
 /// Queries, keys and values of one layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Qkv<'a> {
+pub struct Qkv<'a, E = f32> {
     /// `[query heads, query rows, head_dim]`.
-    pub q: &'a [f32],
+    pub q: &'a [E],
     /// `[key heads, key rows, head_dim]`.
-    pub k: &'a [f32],
+    pub k: &'a [E],
     /// `[key heads, key rows, head_dim]`.
-    pub v: &'a [f32],
+    pub v: &'a [E],
     /// Number of query rows.
     pub query_rows: usize,
     /// Rows that each key head has room for; those that a tile names must be filled.
@@ -123,12 +124,12 @@ pub struct Qkv<'a> {
     pub precision: Precision,
 }
 
-impl<'a> Qkv<'a> {
-    fn q(&self, head: usize, rows: &Range<usize>) -> Matrix<'a> {
+impl<'a, E: Element> Qkv<'a, E> {
+    fn q(&self, head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(self.q, head * self.query_rows, rows, self.heads.dim)
     }
 
-    fn k(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a> {
+    fn k(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(
             self.k,
             self.key_head(query_head) * self.key_rows,
@@ -137,13 +138,26 @@ impl<'a> Qkv<'a> {
         )
     }
 
-    fn v(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a> {
+    fn v(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(
             self.v,
             self.key_head(query_head) * self.key_rows,
             rows,
             self.heads.dim,
         )
+    }
+
+    /// As f32, if that is what it holds.
+    fn as_f32(&self) -> Option<Qkv<'a>> {
+        Some(Qkv {
+            q: as_f32(self.q)?,
+            k: as_f32(self.k)?,
+            v: as_f32(self.v)?,
+            query_rows: self.query_rows,
+            key_rows: self.key_rows,
+            heads: self.heads,
+            precision: self.precision,
+        })
     }
 
     fn key_head(&self, query_head: usize) -> usize {
@@ -174,7 +188,7 @@ impl<'a> Qkv<'a> {
     }
 }
 
-fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -> Matrix<'a> {
+fn rows_of<'a, E: Element>(data: &'a [E], first: usize, rows: &Range<usize>, dim: usize) -> Matrix<'a, E> {
     Matrix::new(
         &data[(first + rows.start) * dim..(first + rows.end) * dim],
         rows.len(),
@@ -184,7 +198,7 @@ fn rows_of<'a>(data: &'a [f32], first: usize, rows: &Range<usize>, dim: usize) -
 
 /// Softmax attention: `out` is `[rows, query heads · head_dim]`, `lse` the log of each softmax's denominator, `[rows, query
 /// heads]`. The tiles cover all rows, in order.
-pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], mut out: &mut [f32], mut lse: &mut [f32]) {
+pub fn attention<E: Element>(qkv: Qkv<'_, E>, tiles: &[Tile], mut out: &mut [E], mut lse: &mut [f32]) {
     let Heads { queries, dim, .. } = qkv.heads;
     let mut tasks = Vec::with_capacity(tiles.len());
     for tile in tiles {
@@ -198,18 +212,22 @@ pub fn attention(qkv: Qkv<'_>, tiles: &[Tile], mut out: &mut [f32], mut lse: &mu
         }
     }
     tasks.into_par_iter().for_each(|(tile, first, heads, out, lse)| {
-        with_scratch(tile.room(), |scores| {
+        with_scratch(tile.room() + tile.queries.len() * dim, |scratch| {
+            let (scores, sums) = scratch.split_at_mut(tile.room());
             for head in 0..heads {
-                let (out, lse) = (&mut out[head * dim..], &mut lse[head..]);
-                attend(qkv, first + head, tile, scores, out, lse, heads);
+                attend(qkv, first + head, tile, scores, sums, &mut lse[head..], heads);
+                let rows = out[head * dim..].chunks_mut(heads * dim);
+                for (out, sums) in rows.zip(sums.chunks_exact(dim)) {
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = E::of(*sum));
+                }
             }
         });
     });
 }
 
-/// [`attention`] of one head and tile; a row of `out` and `lse` has `heads` heads.
-fn attend(
-    qkv: Qkv<'_>,
+/// [`attention`] of one head and tile; `out` is `[queries, head_dim]`, and a row of `lse` has `heads` heads.
+fn attend<E: Element>(
+    qkv: Qkv<'_, E>,
     head: usize,
     tile: &Tile,
     scores: &mut [f32],
@@ -217,7 +235,9 @@ fn attend(
     lse: &mut [f32],
     heads: usize,
 ) {
-    if tile.queries.len() == 1 {
+    if tile.queries.len() == 1
+        && let Some(qkv) = qkv.as_f32()
+    {
         return attend_one(qkv, head, tile, scores, out, lse);
     }
     qkv.scores(head, tile, scores);
@@ -225,17 +245,8 @@ fn attend(
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
         let weights = Matrix::strided(&scores[column..], tile.queries.len(), keys.len(), tile.stride());
         let mode = if i == 0 { Output::Set } else { Output::Add };
-        let v = qkv.v(head, &keys);
-        matmul_into(
-            out,
-            heads * qkv.heads.dim,
-            mode,
-            1.0,
-            weights,
-            v,
-            qkv.precision,
-            false,
-        );
+        let (v, dim) = (qkv.v(head, &keys), qkv.heads.dim);
+        matmul_into(out, dim, mode, 1.0, weights, v, qkv.precision, false);
     }
 }
 
@@ -257,21 +268,21 @@ fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: 
 
 /// What [`attention`] made and the gradient of its output, in the same order.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionOutput<'a> {
+pub struct AttentionOutput<'a, E = f32> {
     /// The output.
-    pub out: &'a [f32],
+    pub out: &'a [E],
     /// Logs of the softmax denominators.
     pub lse: &'a [f32],
     /// Gradient of the loss with respect to `out`.
-    pub dout: &'a [f32],
+    pub dout: &'a [E],
 }
 
 /// Gradients of [`attention`] where queries and keys are the same rows: `dq` is `[query heads, rows, head_dim]`; `dk` and
 /// `dv` are `[query heads, rows, head_dim]` too, each query head's share of its key head's gradient. All are overwritten.
-pub fn attention_backward(
-    qkv: Qkv<'_>,
+pub fn attention_backward<E: Element>(
+    qkv: Qkv<'_, E>,
     tiles: &[Tile],
-    output: AttentionOutput<'_>,
+    output: AttentionOutput<'_, E>,
     dq: &mut [f32],
     dk: &mut [f32],
     dv: &mut [f32],
@@ -298,22 +309,19 @@ pub fn attention_backward(
 
 /// [`attention_backward`] of one head and tile; `dq` are the tile's rows, `dk` and `dv` those of the head.
 #[allow(clippy::too_many_arguments)] // three gradients of three inputs
-fn attend_backward(
-    qkv: Qkv<'_>,
+fn attend_backward<E: Element>(
+    qkv: Qkv<'_, E>,
     head: usize,
     tile: &Tile,
-    output: AttentionOutput<'_>,
+    output: AttentionOutput<'_, E>,
     scratch: &mut [f32],
     dq: &mut [f32],
     dk: &mut [f32],
     dv: &mut [f32],
 ) {
     let (queries, stride, dim) = (tile.queries.len(), tile.stride(), qkv.heads.dim);
-    let heads = qkv.heads.queries;
+    let (heads, precision) = (qkv.heads.queries, qkv.precision);
     let (weights, dscores) = scratch[..2 * tile.room()].split_at_mut(tile.room());
-    let product = |out: &mut [f32], stride, mode, a, b| {
-        matmul_into(out, stride, mode, 1.0, a, b, qkv.precision, false);
-    };
     let first = tile.queries.start * heads + head;
     let output = AttentionOutput {
         out: &output.out[first * dim..],
@@ -324,18 +332,18 @@ fn attend_backward(
     let dout = Matrix::strided(output.dout, queries, dim, heads * dim);
     qkv.scores(head, tile, weights);
     for (column, keys) in tile.key_ranges() {
-        let v = qkv.v(head, &keys);
-        product(&mut dscores[column..], stride, Output::Set, dout, v.t());
+        let (out, v) = (&mut dscores[column..], qkv.v(head, &keys).t());
+        matmul_into(out, stride, Output::Set, 1.0, dout, v, precision, false);
     }
     softmax_backward(weights, dscores, tile, qkv, output);
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
         let ds = Matrix::strided(&dscores[column..], queries, keys.len(), stride);
         let p = Matrix::strided(&weights[column..], queries, keys.len(), stride);
-        let of_keys = keys.start * dim..keys.end * dim;
-        let mode = if i == 0 { Output::Set } else { Output::Add };
-        product(dq, dim, mode, ds, qkv.k(head, &keys));
-        product(&mut dk[of_keys.clone()], dim, Output::Add, ds.t(), q);
-        product(&mut dv[of_keys], dim, Output::Add, p.t(), dout);
+        let (dk, dv) = (&mut dk[keys.start * dim..], &mut dv[keys.start * dim..]);
+        let (k, mode) = (qkv.k(head, &keys), if i == 0 { Output::Set } else { Output::Add });
+        matmul_into(dq, dim, mode, 1.0, ds, k, precision, false);
+        matmul_into(dk, dim, Output::Add, 1.0, ds.t(), q, precision, false);
+        matmul_into(dv, dim, Output::Add, 1.0, p.t(), dout, precision, false);
     }
 }
 
@@ -343,12 +351,12 @@ fn attend_backward(
 /// before they are scaled: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022). `output` begins with the
 /// tile's first row of the head.
 #[multiversion(targets = "simd")]
-fn softmax_backward(
+fn softmax_backward<E: Element>(
     weights: &mut [f32],
     dscores: &mut [f32],
     tile: &Tile,
-    qkv: Qkv<'_>,
-    output: AttentionOutput<'_>,
+    qkv: Qkv<'_, E>,
+    output: AttentionOutput<'_, E>,
 ) {
     let (scale, heads, dim) = (qkv.scale(), qkv.heads.queries, qkv.heads.dim);
     let seen_by_all = tile.context() - tile.queries.len();

@@ -1,5 +1,6 @@
 //! Memory that ops compute in.
 
+use super::element::Element;
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 
 /// A buffer that keeps its memory, which begins with a cache line: stores that straddle two of them cost a third of a product's
@@ -18,16 +19,16 @@ impl Buffer {
     }
 
     /// The first `len` elements, with whatever they held.
-    pub fn sized(&mut self, len: usize) -> &mut [f32] {
-        let lines = len.div_ceil(16);
+    pub fn sized<E: Element>(&mut self, len: usize) -> &mut [E] {
+        let lines = (len * size_of::<E>()).div_ceil(size_of::<CacheLine>());
         if self.0.len() < lines {
             self.0.resize(lines, CacheLine::default());
         }
         &mut cast_slice_mut(&mut self.0)[..len]
     }
 
-    /// The first `len` elements, which must have been sized before.
-    pub fn get(&self, len: usize) -> &[f32] {
+    /// The first `len` elements, which must have been sized before, for the same type.
+    pub fn get<E: Element>(&self, len: usize) -> &[E] {
         &cast_slice(&self.0)[..len]
     }
 }

@@ -2,7 +2,7 @@
 //! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
 
 use super::buffer::Buffer;
-use super::matmul::{Precision, linear_backward_weight};
+use super::matmul::{Output, Precision, linear_backward_weight};
 use super::simd::{exp, max};
 use super::tiles::{linear_tiles, linear_tiles_backward_input};
 use crate::weights::Tensor;
@@ -68,7 +68,7 @@ pub fn cross_entropy(
             let dhidden = &mut dhidden[first * width..][..rows * width];
             linear_tiles_backward_input(logits, projection, dhidden, precision);
             if let Some(dprojection) = dprojection {
-                linear_backward_weight(logits, hidden, dprojection, rows, width, precision);
+                linear_backward_weight(logits, hidden, dprojection, Output::Add, rows, width, precision);
             }
         }
     }

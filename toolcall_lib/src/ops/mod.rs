@@ -1,15 +1,15 @@
 //! The kernels under the model, forward and backward, one file an op.
 //!
-//! All matrices are row major f32 slices; a row is a token. Work is split so that each output element is summed by one
+//! All matrices are row major slices; a row is a token. Work is split so that each output element is summed by one
 //! thread in a fixed order: results do not depend on the number of threads.
 
+pub mod element;
 pub mod buffer;
 pub mod simd;
 pub mod matmul;
 pub mod tiles;
 pub mod rms_norm;
 pub mod rope;
-pub mod heads;
 pub mod attention;
 pub mod swiglu;
 pub mod cross_entropy;

@@ -1,12 +1,13 @@
 //! RMSNorm: `y = x · w / sqrt(mean(x²) + eps)` (Zhang and Sennrich, 2019).
 
+use super::element::Element;
 use super::simd::dot;
 use super::{ELEMENTS_PER_TASK, ROWS_PER_TASK};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Normalizes each row of `x` (`[rows, width]`, `width` = length of `w`) into `y`.
-pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     let task = ROWS_PER_TASK * w.len();
     y.par_chunks_mut(task)
         .zip(x.par_chunks(task))
@@ -14,7 +15,7 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
 }
 
 /// `sum += x`, and [`rms_norm`] of the sum into `y`.
-pub fn add_rms_norm(x: &[f32], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [f32]) {
+pub fn add_rms_norm<E: Element>(x: &[f32], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [E]) {
     let task = ROWS_PER_TASK * w.len();
     y.par_chunks_mut(task)
         .zip(sum.par_chunks_mut(task).zip(x.par_chunks(task)))
@@ -32,7 +33,7 @@ pub fn add(x: &[f32], sum: &mut [f32]) {
 }
 
 #[multiversion(targets = "simd")]
-fn rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+fn rows<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
         rms_norm_row(x, w, eps, y);
     }
@@ -40,10 +41,10 @@ fn rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
 
 /// One row of [`rms_norm`].
 #[inline(always)]
-pub(super) fn rms_norm_row(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+pub(super) fn rms_norm_row<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     let scale = inverse_rms(x, eps);
     for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-        *y = w * (x * scale);
+        *y = E::of(w * (x * scale));
     }
 }
 

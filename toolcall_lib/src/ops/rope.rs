@@ -5,6 +5,7 @@
 //! `[heads, rows, head_dim]`, so that attention reads each head as one dense matrix.
 
 use super::ROWS_PER_TASK;
+use super::element::Element;
 use super::rms_norm::{rms_norm_row, rms_norm_row_backward};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -99,7 +100,7 @@ pub struct Split<'a> {
 }
 
 /// Splits the projection into heads, normalizes and rotates Q and K; V is copied.
-pub fn split_heads(qkv: &[f32], split: Split<'_>, out: &mut [f32]) {
+pub fn split_heads<E: Element>(qkv: &[E], split: Split<'_>, out: &mut [E]) {
     let head_len = split.positions.len() * split.heads.dim;
     out.par_chunks_exact_mut(head_len)
         .enumerate()
@@ -107,13 +108,14 @@ pub fn split_heads(qkv: &[f32], split: Split<'_>, out: &mut [f32]) {
 }
 
 #[multiversion(targets = "simd")]
-fn split_head(qkv: &[f32], split: Split<'_>, head: usize, out: &mut [f32]) {
+fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E]) {
     let Split {
         positions,
         rope,
         norm,
         heads,
     } = split;
+    let [mut x, mut y] = [vec![0.0; heads.dim], vec![0.0; heads.dim]];
     let rows = qkv.chunks_exact(heads.width()).zip(positions);
     for (out, (row, &position)) in out.chunks_exact_mut(heads.dim).zip(rows) {
         let row = &row[head * heads.dim..][..heads.dim];
@@ -121,11 +123,13 @@ fn split_head(qkv: &[f32], split: Split<'_>, head: usize, out: &mut [f32]) {
             out.copy_from_slice(row);
             continue;
         }
+        x.iter_mut().zip(row).for_each(|(x, row)| *x = row.value());
         match norm {
-            Some(norm) => rms_norm_row(row, norm.weight(head, heads), norm.eps, out),
-            None => out.copy_from_slice(row),
+            Some(norm) => rms_norm_row(&x, norm.weight(head, heads), norm.eps, &mut y),
+            None => y.copy_from_slice(&x),
         }
-        rotate(out, rope.at(position), 1.0);
+        rotate(&mut y, rope.at(position), 1.0);
+        out.iter_mut().zip(&y).for_each(|(out, y)| *out = E::of(*y));
     }
 }
 
@@ -139,13 +143,42 @@ fn rotate(head: &mut [f32], cos_sin: &[(f32, f32)], direction: f32) {
     }
 }
 
+/// Gradients of the heads, `[query heads, rows, head_dim]` each: of a key head, which several query heads share, their parts.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadGradients<'a> {
+    /// Of the queries.
+    pub dq: &'a [f32],
+    /// Of the keys.
+    pub dk: &'a [f32],
+    /// Of the values.
+    pub dv: &'a [f32],
+}
+
+impl HeadGradients<'_> {
+    /// The gradient of a row of a head of the joint projection.
+    #[inline(always)]
+    fn sum(&self, head: usize, row: usize, split: Split<'_>, dy: &mut [f32]) {
+        let Heads { queries, keys, dim } = split.heads;
+        let (shares, head, group) = match head.checked_sub(queries) {
+            None => (self.dq, head, 1),
+            Some(head) if head < keys => (self.dk, head, queries / keys),
+            Some(head) => (self.dv, head - keys, queries / keys),
+        };
+        let share = |i: usize| &shares[((head * group + i) * split.positions.len() + row) * dim..][..dim];
+        dy.copy_from_slice(share(0));
+        for i in 1..group {
+            dy.iter_mut().zip(share(i)).for_each(|(dy, share)| *dy += share);
+        }
+    }
+}
+
 /// Gradient of [`split_heads`]: `dqkv` is overwritten; the gradients of the norm's weights for Q and K are returned. With a norm,
 /// `qkv` is the projection; else it is not read.
-pub fn split_heads_backward(
-    dheads: &[f32],
-    qkv: &[f32],
+pub fn split_heads_backward<E: Element>(
+    dheads: HeadGradients<'_>,
+    qkv: &[E],
     split: Split<'_>,
-    dqkv: &mut [f32],
+    dqkv: &mut [E],
 ) -> [Vec<f32>; 2] {
     let (dim, width) = (split.heads.dim, split.heads.width());
     let partial: Vec<[Vec<f32>; 2]> = dqkv
@@ -168,12 +201,12 @@ pub fn split_heads_backward(
 
 /// Rows of `dqkv` from row `first` on.
 #[multiversion(targets = "simd")]
-fn rows_backward(
-    dheads: &[f32],
-    qkv: &[f32],
+fn rows_backward<E: Element>(
+    dheads: HeadGradients<'_>,
+    qkv: &[E],
     split: Split<'_>,
     first: usize,
-    dqkv: &mut [f32],
+    dqkv: &mut [E],
     dnorm: &mut [Vec<f32>; 2],
 ) {
     let Split {
@@ -183,26 +216,23 @@ fn rows_backward(
         heads,
     } = split;
     let (dim, width) = (heads.dim, heads.width());
-    let mut turned = vec![0.0; dim];
+    let [mut x, mut dx, mut dy] = [vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]];
     for (i, dqkv) in dqkv.chunks_exact_mut(width).enumerate() {
         let row = first + i;
-        for (head, dx) in dqkv.chunks_exact_mut(dim).enumerate() {
-            let dy = &dheads[(head * positions.len() + row) * dim..][..dim];
-            if heads.is_value(head) {
-                dx.copy_from_slice(dy);
-                continue;
-            }
-            turned.copy_from_slice(dy);
-            rotate(&mut turned, rope.at(positions[row]), -1.0);
-            match norm {
-                None => dx.copy_from_slice(&turned),
-                Some(norm) => {
-                    let x = &qkv[row * width + head * dim..][..dim];
+        for (head, out) in dqkv.chunks_exact_mut(dim).enumerate() {
+            dheads.sum(head, row, split, &mut dy);
+            if !heads.is_value(head) {
+                rotate(&mut dy, rope.at(positions[row]), -1.0);
+                if let Some(norm) = norm {
+                    let qkv = &qkv[row * width + head * dim..][..dim];
+                    x.iter_mut().zip(qkv).for_each(|(x, qkv)| *x = qkv.value());
                     let dw = &mut dnorm[usize::from(head >= heads.queries)];
                     dx.fill(0.0);
-                    rms_norm_row_backward(x, norm.weight(head, heads), norm.eps, &turned, dx, dw);
+                    rms_norm_row_backward(&x, norm.weight(head, heads), norm.eps, &dy, &mut dx, dw);
+                    dy.copy_from_slice(&dx);
                 }
             }
+            out.iter_mut().zip(&dy).for_each(|(out, dy)| *out = E::of(*dy));
         }
     }
 }
@@ -222,7 +252,16 @@ mod tests {
         };
         let positions = [0, 3, 1];
         let rope = RopeTable::new(&[1.0, 0.3], 4);
-        let (qkv, q, k, dy) = (random(48, 1), random(4, 2), random(4, 3), random(48, 4));
+        let (qkv, q, k) = (random(48, 1), random(4, 2), random(4, 3));
+        // each query head has a part in the gradient of the key and the value head
+        let (dq, dk, dv) = (random(24, 4), random(24, 5), random(24, 6));
+        let sum = |parts: &[f32]| -> Vec<f32> { (0..12).map(|i| parts[i] + parts[12 + i]).collect() };
+        let dy = [&dq[..], &sum(&dk), &sum(&dv)].concat();
+        let dheads = HeadGradients {
+            dq: &dq,
+            dk: &dk,
+            dv: &dv,
+        };
         for with_norm in [false, true] {
             let loss = |qkv: &[f32], q: &[f32], k: &[f32]| {
                 let mut out = vec![0.0; 48];
@@ -251,7 +290,7 @@ mod tests {
                 norm,
                 heads,
             };
-            let [dq, dk] = split_heads_backward(&dy, &qkv, split, &mut dqkv);
+            let [dq, dk] = split_heads_backward(dheads, &qkv, split, &mut dqkv);
             assert_gradient(&qkv, &dqkv, |qkv| loss(qkv, &q, &k));
             assert_gradient(&q, &dq, |q| loss(&qkv, q, &k));
             assert_gradient(&k, &dk, |k| loss(&qkv, &q, k));

@@ -1,6 +1,8 @@
 //! Vector code without intrinsics: plain loops in functions marked `#[multiversion(targets = "simd")]`, which are compiled
 //! once for each instruction set and chosen at run time. What they call must be `#[inline(always)]` to be compiled with them.
 
+use super::element::Element;
+
 /// `e^x` to 2 ulp, in a form that vectorizes; 0 below -87, finite above 88.
 ///
 /// Cephes' `expf`: `x = n ln 2 + r` with `|r| <= ln 2 / 2`, a polynomial for `e^r`, and `2^n` through the exponent bits.
@@ -24,7 +26,7 @@ pub fn exp(x: f32) -> f32 {
 
 /// Sum of products, in 16 partial sums so that it vectorizes; the order is fixed.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<E: Element>(a: &[E], b: &[E]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -32,11 +34,11 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
         .remainder()
         .iter()
         .zip(b_chunks.remainder())
-        .map(|(x, y)| x * y)
+        .map(|(x, y)| x.value() * y.value())
         .sum();
     for (x, y) in a_chunks.zip(b_chunks) {
         for lane in 0..LANES {
-            sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
+            sums[lane] = x[lane].value().mul_add(y[lane].value(), sums[lane]);
         }
     }
     sums.iter().sum::<f32>() + tail

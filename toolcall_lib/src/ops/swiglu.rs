@@ -1,12 +1,13 @@
 //! SwiGLU: `silu(gate) · up` (Shazeer, 2020).
 
 use super::ROWS_PER_TASK;
+use super::element::Element;
 use super::simd::exp;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// `gate_up` is `[rows, 2 · width]` with the gate in the first half of each row; `y` is `[rows, width]`.
-pub fn swiglu(gate_up: &[f32], y: &mut [f32], width: usize) {
+pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     let gate_up = gate_up.par_chunks(ROWS_PER_TASK * 2 * width);
     y.par_chunks_mut(ROWS_PER_TASK * width)
         .zip(gate_up)
@@ -14,17 +15,18 @@ pub fn swiglu(gate_up: &[f32], y: &mut [f32], width: usize) {
 }
 
 #[multiversion(targets = "simd")]
-fn rows(gate_up: &[f32], y: &mut [f32], width: usize) {
+fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     for (y, gate_up) in y.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
         let (gate, up) = gate_up.split_at(width);
         for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-            *y = g * sigmoid(*g) * u;
+            let (g, u) = (g.value(), u.value());
+            *y = E::of(g * sigmoid(g) * u);
         }
     }
 }
 
 /// Gradient of [`swiglu`]: `dgate_up` is overwritten.
-pub fn swiglu_backward(gate_up: &[f32], dy: &[f32], dgate_up: &mut [f32], width: usize) {
+pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up
         .par_chunks(ROWS_PER_TASK * 2 * width)
         .zip(dy.par_chunks(ROWS_PER_TASK * width));
@@ -35,14 +37,15 @@ pub fn swiglu_backward(gate_up: &[f32], dy: &[f32], dgate_up: &mut [f32], width:
 }
 
 #[multiversion(targets = "simd")]
-fn rows_backward(gate_up: &[f32], dy: &[f32], dgate_up: &mut [f32], width: usize) {
+fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up.chunks_exact(2 * width).zip(dy.chunks_exact(width));
     for (dgate_up, (gate_up, dy)) in dgate_up.chunks_exact_mut(2 * width).zip(inputs) {
         let ((gate, up), (dgate, dup)) = (gate_up.split_at(width), dgate_up.split_at_mut(width));
         for ((((dg, du), g), u), dy) in dgate.iter_mut().zip(dup).zip(gate).zip(up).zip(dy) {
-            let s = sigmoid(*g);
-            *du = dy * g * s;
-            *dg = dy * u * s * (1.0 + g * (1.0 - s));
+            let (g, u, dy) = (g.value(), u.value(), dy.value());
+            let s = sigmoid(g);
+            *du = E::of(dy * g * s);
+            *dg = E::of(dy * u * s * (1.0 + g * (1.0 - s)));
         }
     }
 }

@@ -1,15 +1,16 @@
 //! [`linear`] with a weight that may be packed: it never exists as f32 as a whole.
 
+use super::element::Element;
 use super::matmul::{Matrix, Output, Precision, linear, linear_backward_input, linear_packed, matmul_into};
 use crate::weights::Tensor;
 
 /// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. A packed weight is read as it
 /// is, or, where the processor cannot multiply that, unpacked some rows at a time.
-pub fn linear_tiles(x: &[f32], w: Tensor<'_>, y: &mut [f32], precision: Precision) {
+pub fn linear_tiles<X: Element, Y: Element>(x: &[X], w: Tensor<'_>, y: &mut [Y], precision: Precision) {
     let (input, output) = (w.columns(), w.rows());
     let rows = x.len() / input;
     if let Some(w) = w.as_f32() {
-        return linear(x, w, y, rows, input, Output::Set, precision);
+        return linear(x, w, y, rows, input, precision);
     }
     if linear_packed(x, w, y, precision) {
         return;
@@ -23,11 +24,16 @@ pub fn linear_tiles(x: &[f32], w: Tensor<'_>, y: &mut [f32], precision: Precisio
 }
 
 /// Gradient of [`linear_tiles`] with respect to `x`: `dx = dy · w`.
-pub fn linear_tiles_backward_input(dy: &[f32], w: Tensor<'_>, dx: &mut [f32], precision: Precision) {
+pub fn linear_tiles_backward_input<Y: Element, X: Element>(
+    dy: &[Y],
+    w: Tensor<'_>,
+    dx: &mut [X],
+    precision: Precision,
+) {
     let (input, output) = (w.columns(), w.rows());
     let rows = dy.len() / output;
     if let Some(w) = w.as_f32() {
-        return linear_backward_input(dy, w, dx, rows, input, Output::Set, precision);
+        return linear_backward_input(dy, w, dx, rows, input, precision);
     }
     w.for_each_tile(|first, tile| {
         let mode = if first == 0 { Output::Set } else { Output::Add };
@@ -69,7 +75,7 @@ mod tests {
                 for (precision, allowed) in [(Precision::F32, 1e-4), (Precision::Bf16, 2e-2)] {
                     let (mut y, mut want) = (vec![0.5; rows * output], vec![0.0; rows * output]);
                     linear_tiles(&x, w, &mut y, precision);
-                    linear(&x, &unpacked, &mut want, rows, input, Output::Set, Precision::F32);
+                    linear(&x, &unpacked, &mut want, rows, input, Precision::F32);
                     let difference = y.iter().zip(&want).map(|(a, b)| (a - b).abs());
                     let difference = difference.fold(0.0, f32::max) / (input as f32).sqrt();
                     assert!(

@@ -1,26 +1,27 @@
 //! The keys and values of one layer.
 
 use crate::ops::attention::Qkv;
+use crate::ops::element::Element;
 use crate::ops::matmul::Precision;
 use crate::ops::rope::Heads;
 
 /// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
 #[derive(Clone, Debug, Default)]
-pub(in crate::model) struct LayerCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+pub(in crate::model) struct LayerCache<E = f32> {
+    keys: Vec<E>,
+    values: Vec<E>,
     capacity: usize,
 }
 
-impl LayerCache {
+impl<E: Element> LayerCache<E> {
     /// Stores the keys and values of new tokens in these rows and returns the new queries with all keys and values.
     pub fn store<'a>(
         &'a mut self,
-        split: &'a [f32],
+        split: &'a [E],
         rows: &[usize],
         heads: Heads,
         precision: Precision,
-    ) -> Qkv<'a> {
+    ) -> Qkv<'a, E> {
         let (n, dim) = (rows.len(), heads.dim);
         let (q, kv) = split.split_at(n * heads.queries * dim);
         let (k, v) = kv.split_at(n * heads.keys * dim);
@@ -53,7 +54,7 @@ impl LayerCache {
         }
         let capacity = rows.max(self.capacity + self.capacity / 4).next_multiple_of(64);
         for store in [&mut self.keys, &mut self.values] {
-            let mut grown = vec![0.0; heads.keys * capacity * heads.dim];
+            let mut grown = vec![E::of(0.0); heads.keys * capacity * heads.dim];
             if self.capacity > 0 {
                 let old = store.chunks_exact(self.capacity * heads.dim);
                 for (new, old) in grown.chunks_exact_mut(capacity * heads.dim).zip(old) {

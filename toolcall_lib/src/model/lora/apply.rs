@@ -4,6 +4,7 @@ use super::adapter::{Adapter, Place};
 use super::dropout::{Mask, Pass};
 use crate::model::projection::Projection;
 use crate::ops::buffer::Buffer;
+use crate::ops::element::Element;
 use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
 
 /// The adapter of one block.
@@ -44,15 +45,15 @@ impl BlockAdapter<'_> {
     }
 
     /// The adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`.
-    fn low<'b>(
+    fn low<'b, E: Element>(
         &self,
         projection: Projection,
         place: &Place,
-        x: &'b [f32],
+        x: &'b [E],
         rows: usize,
         dropped: &'b mut Buffer,
         low: &'b mut Buffer,
-    ) -> (&'b [f32], &'b [f32]) {
+    ) -> (&'b [E], &'b [f32]) {
         let width = x.len() / rows;
         let x = match self.mask(projection) {
             None => x,
@@ -65,16 +66,16 @@ impl BlockAdapter<'_> {
         };
         let low = low.sized(rows * place.targets.len() * self.adapter.config.r);
         let a = &self.weights()[place.a.clone()];
-        linear(x, a, low, rows, width, Output::Set, self.precision);
+        linear(x, a, low, rows, width, self.precision);
         (x, low)
     }
 
     /// `y += scale · dropout(x) · Aᵀ · Bᵀ` for the targeted columns of `y`.
-    pub fn forward(
+    pub fn forward<X: Element, Y: Element>(
         &self,
         projection: Projection,
-        x: &[f32],
-        y: &mut [f32],
+        x: &[X],
+        y: &mut [Y],
         rows: usize,
         scratch: &mut LoraScratch,
     ) {
@@ -94,11 +95,11 @@ impl BlockAdapter<'_> {
 
     /// Adds the gradients of `A` and `B` to `gradients`, given that of the joint output `dy` and the input `x`. What
     /// [`BlockAdapter::backward_input`] needs stays in `scratch`.
-    pub fn backward_weights(
+    pub fn backward_weights<Y: Element, E: Element>(
         &self,
         projection: Projection,
-        dy: &[f32],
-        x: &[f32],
+        dy: &[Y],
+        x: &[E],
         rows: usize,
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
@@ -113,7 +114,7 @@ impl BlockAdapter<'_> {
         );
         let (x, low) = self.low(projection, place, x, rows, &mut scratch.dropped, &mut scratch.low);
         let (input, width) = (x.len() / rows, low.len() / rows);
-        let dlow = scratch.dlow.sized(low.len());
+        let dlow: &mut [f32] = scratch.dlow.sized(low.len());
         for (i, target) in place.targets.iter().enumerate() {
             let dy = Matrix::strided(&dy[target.columns.start..], rows, target.columns.len(), outputs);
             let low = Matrix::strided(&low[i * r..], rows, r, width);
@@ -129,10 +130,10 @@ impl BlockAdapter<'_> {
     }
 
     /// Adds the adapter's part of the gradient of the input to `dx`, after [`BlockAdapter::backward_weights`].
-    pub fn backward_input(
+    pub fn backward_input<E: Element>(
         &self,
         projection: Projection,
-        dx: &mut [f32],
+        dx: &mut [E],
         rows: usize,
         scratch: &mut LoraScratch,
     ) {
@@ -140,14 +141,16 @@ impl BlockAdapter<'_> {
             return;
         };
         let (input, width) = (dx.len() / rows, place.targets.len() * self.adapter.config.r);
-        let dlow = Matrix::new(scratch.dlow.get(rows * width), rows, width);
+        let dlow = Matrix::new(scratch.dlow.get::<f32>(rows * width), rows, width);
         let a = Matrix::new(&self.weights()[place.a.clone()], width, input);
         let Some(mask) = self.mask(projection) else {
             return matmul_into(dx, input, Output::Add, 1.0, dlow, a, self.precision, true);
         };
-        let dropped = scratch.dropped.sized(dx.len());
+        let dropped: &mut [E] = scratch.dropped.sized(dx.len());
         matmul_into(dropped, input, Output::Set, 1.0, dlow, a, self.precision, true);
         mask.apply(dropped, input);
-        dx.iter_mut().zip(dropped).for_each(|(dx, part)| *dx += *part);
+        dx.iter_mut()
+            .zip(dropped)
+            .for_each(|(dx, part)| *dx = E::of(dx.value() + part.value()));
     }
 }

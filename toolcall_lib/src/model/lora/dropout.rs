@@ -1,6 +1,7 @@
 //! Dropout masks that are computed, not stored: from the seed, the pass and the place in the model.
 
 use crate::model::projection::Projection;
+use crate::ops::element::Element;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -32,7 +33,7 @@ pub(super) struct Mask {
 
 impl Mask {
     /// `x` (`[rows, width]`) with each element zero with probability `p`, else divided by `1 − p`. The gradient is the same.
-    pub fn apply(&self, x: &mut [f32], width: usize) {
+    pub fn apply<E: Element>(&self, x: &mut [E], width: usize) {
         let keep = (1.0 - self.p) as f32;
         let dropped = (self.p * (1u64 << 32) as f64) as u32;
         let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
@@ -43,11 +44,11 @@ impl Mask {
             let mut random = random.clone();
             random.set_word_pos((task * task_len) as u128);
             for x in x {
-                *x = if random.next_u32() < dropped {
+                *x = E::of(if random.next_u32() < dropped {
                     0.0
                 } else {
-                    *x / keep
-                };
+                    x.value() / keep
+                });
             }
         });
     }

@@ -13,13 +13,12 @@ pub(super) fn attend_one(
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let (dim, q) = (qkv.heads.dim, qkv.q(head, &tile.queries).data());
+    let q = qkv.q(head, &tile.queries).data();
     for (column, keys) in tile.key_ranges() {
         let k = qkv.k(head, &keys).data();
         multiply_few(q, k, &mut scores[column..][..keys.len()]);
     }
     softmax(scores, tile, qkv.scale(), lse, 1);
-    let out = &mut out[..dim];
     out.fill(0.0);
     for (column, keys) in tile.key_ranges() {
         let v = qkv.v(head, &keys).data();

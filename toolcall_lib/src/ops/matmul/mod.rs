@@ -4,6 +4,7 @@
 mod bf16;
 mod few;
 
+use super::element::{Element, as_f32, as_f32_mut};
 use crate::weights::Tensor;
 pub(super) use few::multiply_few;
 use few::{FEW, linear_few};
@@ -11,17 +12,17 @@ use gemm::Parallelism;
 
 /// A matrix to read: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    data: &'a [f32],
+pub struct Matrix<'a, E = f32> {
+    data: &'a [E],
     rows: usize,
     columns: usize,
     row_stride: usize,
     column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, E: Element> Matrix<'a, E> {
     /// The first `rows` rows of a row major matrix whose rows begin `stride` elements apart.
-    pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub fn strided(data: &'a [E], rows: usize, columns: usize, stride: usize) -> Self {
         Self {
             data,
             rows,
@@ -33,12 +34,12 @@ impl<'a> Matrix<'a> {
     }
 
     /// A row major matrix.
-    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(data: &'a [E], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
     /// The elements from the first on; of a row major matrix without gaps, row by row.
-    pub fn data(&self) -> &'a [f32] {
+    pub fn data(&self) -> &'a [E] {
         self.data
     }
 
@@ -61,6 +62,26 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
             ..self
         }
+    }
+
+    /// As f32, if that is what it holds.
+    fn as_f32(self) -> Option<Matrix<'a>> {
+        as_f32(self.data).map(|data| Matrix {
+            data,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        })
+    }
+
+    /// All elements, row by row.
+    fn values(&self) -> Vec<f32> {
+        let at = |i: usize| {
+            let (row, column) = (i / self.columns, i % self.columns);
+            self.data[row * self.row_stride + column * self.column_stride].value()
+        };
+        (0..self.rows * self.columns).map(at).collect()
     }
 
     fn checked(self) -> Self {
@@ -103,15 +124,23 @@ pub enum Output {
     Add,
 }
 
+/// Whether [`Precision::Bf16`] is more than a wish here: the processor multiplies bf16.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return bf16::instructions().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// `out = scale · a · b` or `out += scale · a · b`, where the rows of `out` begin `stride` elements apart. `parallel` uses all threads.
 #[allow(clippy::too_many_arguments)] // those of every BLAS
-pub fn matmul_into(
-    out: &mut [f32],
+pub fn matmul_into<O: Element, A: Element, B: Element>(
+    out: &mut [O],
     stride: usize,
     mode: Output,
     scale: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
+    a: Matrix<'_, A>,
+    b: Matrix<'_, B>,
     precision: Precision,
     parallel: bool,
 ) {
@@ -137,19 +166,43 @@ pub fn matmul_into(
             )
         };
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = precision;
+    if let (Some(out), Some(a), Some(b)) = (as_f32_mut(out), a.as_f32(), b.as_f32()) {
+        return matmul_f32(out, stride, mode, scale, a, b, parallel);
+    }
+    // f32 products of what is stored as bf16
+    let (a_values, b_values) = (a.values(), b.values());
+    let (a, b) = (Matrix::new(&a_values, m, k), Matrix::new(&b_values, k, n));
+    let mut product = vec![0.0; m * n];
+    matmul_f32(&mut product, n, Output::Set, scale, a, b, parallel);
+    for (out, product) in out.chunks_mut(stride).zip(product.chunks_exact(n.max(1))) {
+        for (out, product) in out.iter_mut().zip(product) {
+            let before = if mode == Output::Add { out.value() } else { 0.0 };
+            *out = O::of(before + product);
+        }
+    }
+}
+
+/// [`matmul_into`] in f32.
+fn matmul_f32(
+    out: &mut [f32],
+    stride: usize,
+    mode: Output,
+    scale: f32,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    parallel: bool,
+) {
     let parallelism = if parallel {
         Parallelism::Rayon(0)
     } else {
         Parallelism::None
     };
-    // SAFETY: `Matrix` and the assertion above keep every element that is touched within its slice.
+    // SAFETY: `Matrix` and the caller keep every element that is touched within its slice.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
+            a.rows,
+            b.columns,
+            a.columns,
             out.as_mut_ptr(),
             1,
             stride as isize,
@@ -170,97 +223,101 @@ pub fn matmul_into(
     }
 }
 
-/// `y = x · wᵀ` (or `+=`): `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. Few
-/// rows are computed in f32 in any case: then reading `w` is most of the work.
-pub fn linear(
-    x: &[f32],
+/// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. Few rows of f32 are computed in f32
+/// in any case: then reading `w` is most of the work.
+pub fn linear<X: Element, Y: Element>(
+    x: &[X],
     w: &[f32],
-    y: &mut [f32],
+    y: &mut [Y],
     rows: usize,
     input: usize,
-    mode: Output,
     precision: Precision,
 ) {
     let output = w.len() / input;
-    if rows <= FEW {
-        return linear_few(x, Tensor::new(w, input), y, mode);
+    if rows <= FEW
+        && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
+    {
+        return linear_few(x, Tensor::new(w, input), y, Output::Set);
     }
     let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
-    matmul_into(y, output, mode, 1.0, x, w.t(), precision, true);
+    matmul_into(y, output, Output::Set, 1.0, x, w.t(), precision, true);
 }
 
 /// [`linear`] with a packed weight, which is read as it is: nothing is unpacked but what is being multiplied. False if the
 /// processor has no instructions for that many rows in that precision; then nothing has happened.
-pub(super) fn linear_packed(x: &[f32], w: Tensor<'_>, y: &mut [f32], precision: Precision) -> bool {
+pub(super) fn linear_packed<X: Element, Y: Element>(
+    x: &[X],
+    w: Tensor<'_>,
+    y: &mut [Y],
+    precision: Precision,
+) -> bool {
     let rows = x.len() / w.columns();
     #[cfg(target_arch = "x86_64")]
     if let (Precision::Bf16, Some(instructions)) = (precision, bf16::instructions()) {
         // SAFETY: the processor can, and `y` has a place for each row and output.
         unsafe {
-            if rows <= bf16::FEW {
+            if rows <= bf16::FEW
+                && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
+            {
                 bf16::linear_few(x, w, y);
             } else {
-                let x = Matrix::new(x, rows, w.columns());
-                bf16::matmul(
-                    instructions,
-                    y.as_mut_ptr(),
-                    w.rows(),
-                    Output::Set,
-                    1.0,
-                    x,
-                    w,
-                    true,
-                );
+                let (x, stride) = (Matrix::new(x, rows, w.columns()), w.rows());
+                bf16::matmul(instructions, y.as_mut_ptr(), stride, Output::Set, 1.0, x, w, true);
             }
         }
         return true;
     }
-    if rows <= FEW {
+    if rows <= FEW
+        && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
+    {
         linear_few(x, w, y, Output::Set);
+        return true;
     }
-    rows <= FEW
+    false
 }
 
-/// Gradient of [`linear`] with respect to `x`: `dx = dy · w` (or `+=`).
-pub fn linear_backward_input(
-    dy: &[f32],
+/// Gradient of [`linear`] with respect to `x`: `dx = dy · w`.
+pub fn linear_backward_input<Y: Element, X: Element>(
+    dy: &[Y],
     w: &[f32],
-    dx: &mut [f32],
+    dx: &mut [X],
     rows: usize,
     input: usize,
-    mode: Output,
     precision: Precision,
 ) {
     let output = w.len() / input;
     let (dy, w) = (Matrix::new(dy, rows, output), Matrix::new(w, output, input));
-    matmul_into(dx, input, mode, 1.0, dy, w, precision, true);
+    matmul_into(dx, input, Output::Set, 1.0, dy, w, precision, true);
 }
 
-/// Gradient of [`linear`] with respect to `w`, added: `dw += dyᵀ · x`.
-pub fn linear_backward_weight(
-    dy: &[f32],
-    x: &[f32],
+/// Gradient of [`linear`] with respect to `w`: `dw = dyᵀ · x` (or `+=`).
+pub fn linear_backward_weight<Y: Element, X: Element>(
+    dy: &[Y],
+    x: &[X],
     dw: &mut [f32],
+    mode: Output,
     rows: usize,
     input: usize,
     precision: Precision,
 ) {
     let output = dw.len() / input;
     let (dy, x) = (Matrix::new(dy, rows, output), Matrix::new(x, rows, input));
-    matmul_into(dw, input, Output::Add, 1.0, dy.t(), x, precision, true);
+    matmul_into(dw, input, mode, 1.0, dy.t(), x, precision, true);
 }
 
 /// Adds `bias` to each row of `y`.
-pub fn add_bias(y: &mut [f32], bias: &[f32]) {
+pub fn add_bias<E: Element>(y: &mut [E], bias: &[f32]) {
     for row in y.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        row.iter_mut()
+            .zip(bias)
+            .for_each(|(y, b)| *y = E::of(y.value() + b));
     }
 }
 
 /// Gradient of [`add_bias`], added: `dbias += Σ_rows dy`.
-pub fn add_bias_backward(dy: &[f32], dbias: &mut [f32]) {
+pub fn add_bias_backward<E: Element>(dy: &[E], dbias: &mut [f32]) {
     for row in dy.chunks_exact(dbias.len()) {
-        dbias.iter_mut().zip(row).for_each(|(b, y)| *b += y);
+        dbias.iter_mut().zip(row).for_each(|(b, y)| *b += y.value());
     }
 }
 
@@ -274,10 +331,10 @@ mod tests {
     fn linear_is_a_product_with_the_transposed_weight() {
         let (x, w) = (random(3 * 5, 1), random(4 * 5, 2));
         let mut y = vec![1.0; 12];
-        linear(&x, &w, &mut y, 3, 5, Output::Add, Precision::F32);
+        linear(&x, &w, &mut y, 3, 5, Precision::F32);
         for row in 0..3 {
             for out in 0..4 {
-                let want = 1.0 + (0..5).map(|i| x[row * 5 + i] * w[out * 5 + i]).sum::<f32>();
+                let want = (0..5).map(|i| x[row * 5 + i] * w[out * 5 + i]).sum::<f32>();
                 assert!((y[row * 4 + out] - want).abs() < 1e-5);
             }
         }
@@ -287,18 +344,10 @@ mod tests {
     fn few_rows_equal_the_same_rows_among_many() {
         let (x, w) = (random((FEW + 1) * 70, 1), random(131 * 70, 2));
         let mut many = vec![0.5; (FEW + 1) * 131];
-        linear(&x, &w, &mut many, FEW + 1, 70, Output::Add, Precision::F32);
+        linear(&x, &w, &mut many, FEW + 1, 70, Precision::F32);
         for rows in [1, 2, 4, 7, FEW] {
             let mut few = vec![0.5; rows * 131];
-            linear(
-                &x[..rows * 70],
-                &w,
-                &mut few,
-                rows,
-                70,
-                Output::Add,
-                Precision::F32,
-            );
+            linear(&x[..rows * 70], &w, &mut few, rows, 70, Precision::F32);
             assert!(many.iter().zip(&few).all(|(a, b)| (a - b).abs() < 1e-4), "{rows}");
         }
     }
@@ -308,12 +357,12 @@ mod tests {
         let (x, w, dy) = (random(3 * 5, 1), random(4 * 5, 2), random(12, 3));
         let loss = |x: &[f32], w: &[f32]| {
             let mut y = vec![0.0; 12];
-            linear(x, w, &mut y, 3, 5, Output::Set, Precision::F32);
+            linear(x, w, &mut y, 3, 5, Precision::F32);
             dot(&y, &dy)
         };
         let (mut dx, mut dw) = (vec![0.0; 15], vec![0.0; 20]);
-        linear_backward_input(&dy, &w, &mut dx, 3, 5, Output::Set, Precision::F32);
-        linear_backward_weight(&dy, &x, &mut dw, 3, 5, Precision::F32);
+        linear_backward_input(&dy, &w, &mut dx, 3, 5, Precision::F32);
+        linear_backward_weight(&dy, &x, &mut dw, Output::Add, 3, 5, Precision::F32);
         assert_gradient(&x, &dx, |x| loss(x, &w));
         assert_gradient(&w, &dw, |w| loss(&x, w));
     }
@@ -374,6 +423,41 @@ mod tests {
                         difference <= allowed,
                         "{instructions:?} {a:?} {b:?}: {difference}"
                     );
+                }
+            });
+        }
+    }
+
+    /// Of factors that are stored as bf16, and with an output that is, the product is that of their values, rounded.
+    #[test]
+    fn what_is_stored_as_bf16_is_multiplied_as_its_values_are() {
+        let stored = |x: &[f32]| -> Vec<half::bf16> { x.iter().map(|&x| Element::of(x)).collect() };
+        let values = |x: &[half::bf16]| -> Vec<f32> { x.iter().map(|x| x.value()).collect() };
+        for precision in [Precision::F32, Precision::Bf16] {
+            for_shapes(|before, a, b| {
+                let (a_stored, b_stored) = (stored(a.data), stored(b.data));
+                let (a_values, b_values) = (values(&a_stored), values(&b_stored));
+                for mode in [Output::Set, Output::Add] {
+                    let mut out = stored(before);
+                    let mut want = values(&out);
+                    let [a_stored, b_stored] = [(a, &a_stored), (b, &b_stored)].map(|(m, data)| Matrix {
+                        data: &data[..],
+                        rows: m.rows,
+                        columns: m.columns,
+                        row_stride: m.row_stride,
+                        column_stride: m.column_stride,
+                    });
+                    let (a, b) = (Matrix { data: &a_values, ..a }, Matrix { data: &b_values, ..b });
+                    matmul_into(
+                        &mut out, b.columns, mode, 0.5, a_stored, b_stored, precision, true,
+                    );
+                    matmul_into(&mut want, b.columns, mode, 0.5, a, b, Precision::F32, true);
+                    for (got, want) in values(&out).iter().zip(&want) {
+                        assert!(
+                            (got - want).abs() <= 0.004 * want.abs() + 1e-3,
+                            "{a:?} {b:?}: {got} {want}"
+                        );
+                    }
                 }
             });
         }

@@ -5,6 +5,7 @@
 use super::avx512::store_row;
 use super::pack::Along;
 use super::{COLUMNS, Kernel, Out, Pair};
+use crate::ops::element::Element;
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -67,7 +68,13 @@ impl Kernel for Amx {
     const MOST_PAIRS: usize = 576;
     type Left = Along;
 
-    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
+    unsafe fn multiply<O: Element>(
+        left: *const Pair,
+        right: *const Pair,
+        pairs: usize,
+        out: Out<O>,
+        add: bool,
+    ) {
         // SAFETY: the caller's. Whatever the registers held before was of no use to anyone.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
@@ -75,8 +82,8 @@ impl Kernel for Amx {
                 let left = left.add(row * pairs);
                 let out = out.part(row, ROWS, 0, COLUMNS);
                 fetch(out);
-                if (out.rows, out.columns, out.scale) == (ROWS, COLUMNS, 1.0) {
-                    multiply_tile(left, right, pairs, out.start, out.stride, add);
+                if (out.rows, out.columns, out.scale) == (ROWS, COLUMNS, 1.0) && !O::IS_BF16 {
+                    multiply_tile(left, right, pairs, out.start.cast(), out.stride, add);
                 } else {
                     let mut sums = Sums([0.0; ROWS * COLUMNS]);
                     multiply_tile(left, right, pairs, sums.0.as_mut_ptr(), COLUMNS, false);
@@ -89,19 +96,22 @@ impl Kernel for Amx {
 }
 
 /// Asks for the cache lines of a tile to write, so that they are there when its sums are.
-unsafe fn fetch(out: Out) {
+unsafe fn fetch<O: Element>(out: Out<O>) {
     for row in 0..out.rows {
         // SAFETY: `prefetchw` changes no memory, and may point anywhere.
         unsafe {
             let at = out.at(row, 0);
-            asm!("prefetchw [{at}]", "prefetchw [{at} + 64]", at = in(reg) at, options(nostack, preserves_flags));
+            asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags));
+            if !O::IS_BF16 {
+                asm!("prefetchw [{at} + 64]", at = in(reg) at, options(nostack, preserves_flags));
+            }
         }
     }
 }
 
 /// Writes or adds those of the sums that belong to the output.
-#[target_feature(enable = "avx512f")]
-unsafe fn store(sums: &Sums, out: Out, add: bool) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn store<O: Element>(sums: &Sums, out: Out<O>, add: bool) {
     for (row, sums) in sums.0.chunks_exact(COLUMNS).enumerate().take(out.rows) {
         // SAFETY: a row has two vectors, and is one of the output.
         unsafe {

@@ -1,7 +1,8 @@
 //! Tiles of 14 x 32 sums in registers, pairs multiplied by `vdpbf16ps`.
 
-use super::pack::{Across, mask};
+use super::pack::{Across, mask, mask_of_32};
 use super::{COLUMNS, Kernel, Out, Pair};
+use crate::ops::element::Element;
 use std::arch::x86_64::*;
 
 /// Rows of a tile: with two vectors of columns, as many sums as registers leave room for.
@@ -23,7 +24,13 @@ impl Kernel for Avx512 {
     const MOST_PAIRS: usize = 320; // a right panel is in the L1 cache
     type Left = Across;
 
-    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
+    unsafe fn multiply<O: Element>(
+        left: *const Pair,
+        right: *const Pair,
+        pairs: usize,
+        out: Out<O>,
+        add: bool,
+    ) {
         for row in (0..out.rows).step_by(ROWS) {
             // SAFETY: the caller's.
             unsafe {
@@ -42,7 +49,13 @@ impl Kernel for Avx512 {
 /// A left and a right panel: one tile of the output, which stays in registers. Loops with constant bounds and indices only:
 /// anything else makes the compiler keep the tile in memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn multiply_tile(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool) {
+unsafe fn multiply_tile<O: Element>(
+    left: *const Pair,
+    right: *const Pair,
+    pairs: usize,
+    out: Out<O>,
+    add: bool,
+) {
     let (mut first, mut second) = ([_mm512_setzero_ps(); ROWS], [_mm512_setzero_ps(); ROWS]);
     let (mut a, mut b) = (left, right);
     for _ in 0..pairs {
@@ -69,14 +82,32 @@ unsafe fn multiply_tile(left: *const Pair, right: *const Pair, pairs: usize, out
 
 /// Writes or adds a row of a tile.
 #[inline]
-#[target_feature(enable = "avx512f")]
-pub unsafe fn store_row(out: Out, row: usize, sums: [__m512; 2], add: bool) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], add: bool) {
     let scale = _mm512_set1_ps(out.scale);
-    for (i, sum) in sums.into_iter().enumerate() {
-        let lanes = mask(out.columns.saturating_sub(16 * i));
-        // SAFETY: masked lanes are not touched.
-        unsafe {
-            let at = out.at(row, 0).wrapping_add(16 * i);
+    // SAFETY: masked lanes are not touched; the types of a register are all 512 bits.
+    unsafe {
+        let at = out.at(row, 0);
+        if O::IS_BF16 {
+            let lanes = mask_of_32(out.columns);
+            let before = if add {
+                _mm512_maskz_loadu_epi16(lanes, at.cast())
+            } else {
+                _mm512_setzero_si512()
+            };
+            let [low, high] = [
+                _mm512_castsi512_si256(before),
+                _mm512_extracti64x4_epi64::<1>(before),
+            ]
+            .map(|half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half))));
+            let low = _mm512_fmadd_ps(sums[0], scale, low);
+            let high = _mm512_fmadd_ps(sums[1], scale, high);
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            return _mm512_mask_storeu_epi16(at.cast(), lanes, rounded);
+        }
+        for (i, sum) in sums.into_iter().enumerate() {
+            let lanes = mask(out.columns.saturating_sub(16 * i));
+            let at = at.cast::<f32>().wrapping_add(16 * i);
             let before = if add {
                 _mm512_maskz_loadu_ps(lanes, at)
             } else {

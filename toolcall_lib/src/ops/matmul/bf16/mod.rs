@@ -1,6 +1,5 @@
-//! Matrix products on processors that multiply bf16 (AMX, AVX-512 BF16): operands are rounded to bf16 while they are packed,
-//! products are summed in f32, and the output is f32. Nothing is stored as bf16, so a training run keeps one copy of its
-//! weights.
+//! Matrix products on processors that multiply bf16 (AMX, AVX-512 BF16): operands that are f32 are rounded to bf16 while they
+//! are packed, so that a training run keeps one copy of its weights; products are summed in f32, and the sums stored as either.
 //!
 //! The smaller matrix is packed first and stays packed. Of the larger one, every thread packs a group of panels at a time and
 //! multiplies it with all panels of the smaller one while it is in the thread's L2 cache, so that what is packed of the larger
@@ -13,6 +12,7 @@ mod pack;
 mod unpack;
 
 use super::{Matrix, Output};
+use crate::ops::element::Element;
 use amx::Amx;
 use avx512::Avx512;
 use pack::{Panels, Right};
@@ -48,7 +48,13 @@ trait Kernel {
     ///
     /// # Safety
     /// The processor has the instructions, panels hold `pairs` pairs, and `out` is memory to write.
-    unsafe fn multiply(left: *const Pair, right: *const Pair, pairs: usize, out: Out, add: bool);
+    unsafe fn multiply<O: Element>(
+        left: *const Pair,
+        right: *const Pair,
+        pairs: usize,
+        out: Out<O>,
+        add: bool,
+    );
 }
 
 /// The fastest kernel that the processor has; the larger the better.
@@ -80,17 +86,17 @@ thread_local! {
 
 /// Some of the output: rows begin `stride` elements apart.
 #[derive(Clone, Copy)]
-struct Out {
-    start: *mut f32,
+struct Out<O> {
+    start: *mut O,
     stride: usize,
     rows: usize,
     columns: usize,
     scale: f32,
 }
 
-impl Out {
+impl<O: Element> Out<O> {
     /// The element at (`row`, `column`).
-    unsafe fn at(&self, row: usize, column: usize) -> *mut f32 {
+    unsafe fn at(&self, row: usize, column: usize) -> *mut O {
         // SAFETY: the caller stays within the output.
         unsafe { self.start.add(row * self.stride + column) }
     }
@@ -108,9 +114,9 @@ impl Out {
 }
 
 // SAFETY: tasks write to rows of their own.
-unsafe impl Send for Out {}
+unsafe impl<O> Send for Out<O> {}
 // SAFETY: as above.
-unsafe impl Sync for Out {}
+unsafe impl<O> Sync for Out<O> {}
 
 /// `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride` elements apart. With packed weights as
 /// `b`, it is `a · bᵀ`.
@@ -118,13 +124,13 @@ unsafe impl Sync for Out {}
 /// # Safety
 /// The processor has the instructions, `out` has room for all rows, and the inner dimension is not 0.
 #[allow(clippy::too_many_arguments)] // those of every BLAS
-pub unsafe fn matmul(
+pub unsafe fn matmul<O: Element, A: Element>(
     instructions: Instructions,
-    out: *mut f32,
+    out: *mut O,
     stride: usize,
     mode: Output,
     scale: f32,
-    a: Matrix<'_>,
+    a: Matrix<'_, A>,
     b: impl Right,
     parallel: bool,
 ) {
@@ -138,14 +144,24 @@ pub unsafe fn matmul(
     // SAFETY: that of this function.
     unsafe {
         match instructions {
-            Instructions::Avx512 => multiply::<Avx512>(out, mode, a, b, parallel),
-            Instructions::Amx => multiply::<Amx>(out, mode, a, b, parallel),
+            Instructions::Avx512 => multiply::<Avx512, _, _>(out, mode, a, b, parallel),
+            Instructions::Amx => multiply::<Amx, _, _>(out, mode, a, b, parallel),
         }
     }
 }
 
-unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: impl Right, parallel: bool) {
-    let cuts = a.columns.div_ceil(2 * K::MOST_PAIRS);
+unsafe fn multiply<K: Kernel, O: Element, A: Element>(
+    out: Out<O>,
+    mode: Output,
+    a: Matrix<'_, A>,
+    b: impl Right,
+    parallel: bool,
+) {
+    let cuts = if O::IS_BF16 {
+        1 // sums must not be rounded on the way
+    } else {
+        a.columns.div_ceil(2 * K::MOST_PAIRS)
+    };
     let cut = a.columns.div_ceil(cuts).next_multiple_of(2 * K::PAIRS);
     let mut smaller = SMALLER.take();
     for first in (0..a.columns).step_by(cut) {
@@ -165,35 +181,35 @@ unsafe fn multiply<K: Kernel>(out: Out, mode: Output, a: Matrix<'_>, b: impl Rig
 }
 
 /// A cut of the inner dimension.
-struct Product<'a, B> {
-    a: Matrix<'a>,
+struct Product<'a, O, A, B> {
+    a: Matrix<'a, A>,
     b: B,
     /// Where the cut lies.
     inner: Range<usize>,
-    out: Out,
+    out: Out<O>,
     add: bool,
     parallel: bool,
 }
 
-impl<B: Right> Product<'_, B> {
+impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
     unsafe fn multiply<K: Kernel>(&self, smaller: &mut Panels) {
         let Self { a, b, parallel, .. } = *self;
         let pairs = a.columns.div_ceil(2).next_multiple_of(K::PAIRS);
         // SAFETY: the processor can; groups are parts of the output, each of one task.
         unsafe {
             if a.rows <= b.width() {
-                smaller.pack::<K::Left>(a.t(), pairs, K::ROWS, parallel);
+                smaller.pack::<K::Left, _>(a.t(), pairs, K::ROWS, parallel);
                 self.for_groups(b.width(), COLUMNS, pairs, |first, count, group| {
                     b.pack(group, &self.inner, first..first + count, pairs, false);
                     let out = self.out.part(0, a.rows, first, count);
-                    multiply_panels::<K>(smaller, group, pairs, out, self.add);
+                    multiply_panels::<K, O>(smaller, group, pairs, out, self.add);
                 });
             } else {
                 b.pack(smaller, &self.inner, 0..b.width(), pairs, parallel);
                 self.for_groups(a.rows, K::ROWS, pairs, |first, count, group| {
-                    group.pack::<K::Left>(a.t().columns(first, count), pairs, K::ROWS, false);
+                    group.pack::<K::Left, _>(a.t().columns(first, count), pairs, K::ROWS, false);
                     let out = self.out.part(first, count, 0, b.width());
-                    multiply_panels::<K>(group, smaller, pairs, out, self.add);
+                    multiply_panels::<K, O>(group, smaller, pairs, out, self.add);
                 });
             }
         }
@@ -232,7 +248,13 @@ impl<B: Right> Product<'_, B> {
 }
 
 /// Panels with panels: a block of left ones with one right one after the other.
-unsafe fn multiply_panels<K: Kernel>(left: &Panels, right: &Panels, pairs: usize, out: Out, add: bool) {
+unsafe fn multiply_panels<K: Kernel, O: Element>(
+    left: &Panels,
+    right: &Panels,
+    pairs: usize,
+    out: Out<O>,
+    add: bool,
+) {
     let rows = (BLOCK_PAIRS / pairs / K::ROWS).max(1) * K::ROWS;
     for row in (0..out.rows).step_by(rows) {
         for column in (0..out.columns).step_by(COLUMNS) {

@@ -3,6 +3,7 @@
 use super::super::Matrix;
 use super::unpack::unpack;
 use super::{COLUMNS, Pair};
+use crate::ops::element::Element;
 use crate::weights::Tensor;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
@@ -60,7 +61,7 @@ pub trait Right: Copy + Sync {
     );
 }
 
-impl Right for Matrix<'_> {
+impl<E: Element> Right for Matrix<'_, E> {
     fn width(&self) -> usize {
         self.columns
     }
@@ -76,7 +77,7 @@ impl Right for Matrix<'_> {
         let cut = self.t().columns(inner.start, inner.len()).t();
         let part = Matrix::columns(cut, columns.start, columns.len());
         // SAFETY: the caller's.
-        unsafe { panels.pack::<Across>(part, pairs, COLUMNS, parallel) };
+        unsafe { panels.pack::<Across, E>(part, pairs, COLUMNS, parallel) };
     }
 }
 
@@ -148,7 +149,13 @@ impl Panels {
     ///
     /// # Safety
     /// The processor has AVX-512 BF16.
-    pub unsafe fn pack<L: Layout>(&mut self, m: Matrix<'_>, pairs: usize, width: usize, parallel: bool) {
+    pub unsafe fn pack<L: Layout, E: Element>(
+        &mut self,
+        m: Matrix<'_, E>,
+        pairs: usize,
+        width: usize,
+        parallel: bool,
+    ) {
         let panels = m.columns.div_ceil(width);
         let packed = self.room(panels, pairs, width);
         // in the order in which the matrix lies in memory
@@ -162,7 +169,7 @@ impl Panels {
             for panel in panels {
                 for pair in blocks.clone() {
                     // SAFETY: the caller's; tasks have blocks of their own.
-                    unsafe { packed.pack_block::<L>(m, panel, pair * LINE) };
+                    unsafe { packed.pack_block::<L, E>(m, panel, pair * LINE) };
                 }
             }
         };
@@ -209,7 +216,7 @@ impl Packed {
 
     /// 16 pairs of all columns of a panel.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn pack_block<L: Layout>(&self, m: Matrix<'_>, panel: usize, pair: usize) {
+    unsafe fn pack_block<L: Layout, E: Element>(&self, m: Matrix<'_, E>, panel: usize, pair: usize) {
         let Self { start, pairs, width } = *self;
         let stored_along = m.column_stride != 1;
         for column in (0..width).step_by(LINE) {
@@ -247,25 +254,17 @@ impl Packed {
 /// 16 columns of contiguous elements: a line for each column, with its 16 pairs from `row`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn read_along(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE] {
-    let (low, high) = (
-        mask(m.rows.saturating_sub(row)),
-        mask(m.rows.saturating_sub(row + LINE)),
-    );
+unsafe fn read_along<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) -> [__m512i; LINE] {
+    let rows = m.rows.saturating_sub(row);
     let mut block = [_mm512_setzero_si512(); LINE];
     for (i, line) in block.iter_mut().enumerate() {
         if column + i < m.columns {
             let at = m.data.as_ptr().wrapping_add((column + i) * m.column_stride + row);
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(4 * LINE).cast());
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(5 * LINE).cast());
-            // SAFETY: masked lanes are not touched; both types are 512 bits.
-            unsafe {
-                let (low, high) = (
-                    _mm512_maskz_loadu_ps(low, at),
-                    _mm512_maskz_loadu_ps(high, at.wrapping_add(LINE)),
-                );
-                *line = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            for next in (4 * LINE..6 * LINE).step_by(64 / size_of::<E>()) {
+                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(next).cast());
             }
+            // SAFETY: there are so many elements.
+            *line = unsafe { load_pairs(at, rows) };
         }
     }
     block
@@ -274,30 +273,53 @@ unsafe fn read_along(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE
 /// 16 columns of rows that are contiguous: a line for each pair from `row`, with those of the 16 columns.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn read_across(m: Matrix<'_>, column: usize, row: usize) -> [__m512i; LINE] {
+unsafe fn read_across<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) -> [__m512i; LINE] {
     let lanes = mask(m.columns.saturating_sub(column));
     let load = |row: usize| {
         let lanes = if row < m.rows { lanes } else { 0 };
         let at = m.data.as_ptr().wrapping_add(row * m.row_stride + column);
         _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(2 * LINE * m.row_stride).cast());
-        // SAFETY: masked lanes are not touched.
-        unsafe { _mm512_maskz_loadu_ps(lanes, at) }
+        // SAFETY: the row has these lanes.
+        unsafe { load_halves(at, lanes) }
     };
     let mut block = [_mm512_setzero_si512(); LINE];
     for (i, line) in block.iter_mut().enumerate() {
         let (first, second) = (load(row + 2 * i), load(row + 2 * i + 1));
-        let low = _mm512_cvtepu16_epi32(bits(_mm512_cvtneps_pbh(first)));
-        let high = _mm512_cvtepu16_epi32(bits(_mm512_cvtneps_pbh(second)));
-        *line = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+        *line = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
     }
     block
 }
 
+/// 16 pairs from here on; what is behind the first `count` elements is 0.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn bits(x: __m256bh) -> __m256i {
-    // SAFETY: both are 256 bits.
-    unsafe { std::mem::transmute(x) }
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load_pairs<E: Element>(at: *const E, count: usize) -> __m512i {
+    // SAFETY: masked lanes are not touched; both types are 512 bits.
+    unsafe {
+        if E::IS_BF16 {
+            return _mm512_maskz_loadu_epi16(mask_of_32(count), at.cast());
+        }
+        let (low, high) = (mask(count), mask(count.saturating_sub(LINE)));
+        let low = _mm512_maskz_loadu_ps(low, at.cast());
+        let high = _mm512_maskz_loadu_ps(high, at.wrapping_add(LINE).cast());
+        std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
+    }
+}
+
+/// These of 16 elements, each in the lower half of a lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load_halves<E: Element>(at: *const E, lanes: __mmask16) -> __m512i {
+    // SAFETY: masked lanes are not touched; both types are 256 bits.
+    let halves = unsafe {
+        if E::IS_BF16 {
+            _mm256_maskz_loadu_epi16(lanes, at.cast())
+        } else {
+            let rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, at.cast()));
+            std::mem::transmute::<__m256bh, __m256i>(rounded)
+        }
+    };
+    _mm512_cvtepu16_epi32(halves)
 }
 
 /// 16 rows of 16 numbers to 16 columns: pairs of rows, then of pairs, then lanes of 128 bits.
@@ -334,4 +356,10 @@ fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
 #[inline]
 pub fn mask(lanes: usize) -> __mmask16 {
     ((1u32 << lanes.min(LINE)) - 1) as __mmask16
+}
+
+/// The first `lanes` of 32.
+#[inline]
+pub fn mask_of_32(lanes: usize) -> __mmask32 {
+    ((1u64 << lanes.min(2 * LINE)) - 1) as __mmask32
 }
