@@ -61,7 +61,8 @@ def write(sequences: "Sequences", prompts: list[list[int]], new_tokens: int) -> 
 
 
 def calls(model: llama_cpp.Llama, sequences: "Sequences", work: dict) -> dict:
-    """Medians over calls that answer prompts: with nothing known, and with what a prompt shares with the one before it kept."""
+    """Medians over calls that answer prompts: with nothing known, and with what a prompt shares with the one before it
+    kept; the first is not timed."""
     seconds, tokens, known = {"cold": [], "warm": []}, [], []
     grammar = gbnf(work["tools"])
     kept = Grammar(model, grammar)
@@ -79,8 +80,7 @@ def calls(model: llama_cpp.Llama, sequences: "Sequences", work: dict) -> dict:
             seconds[kind].append(time.perf_counter() - start)
             known = prompt
             tokens.append(len(call))
-    cold, warm = median(seconds["cold"]), median(seconds["warm"][1:])
-    return {"cold_seconds": cold, "warm_seconds": warm, "tokens": median(tokens)}
+    return {f"{kind}_seconds": median(times[1:]) for kind, times in seconds.items()} | {"tokens": median(tokens)}
 
 
 def write_call(model, sequences: "Sequences", prompt: list[int], shared: int, grammar: "Grammar", most: int) -> list[int]:

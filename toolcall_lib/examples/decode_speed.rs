@@ -86,8 +86,8 @@ fn write<'a>(
     Ok(median(seconds.split_off(2))) // the first read the prompts, the second found memory
 }
 
-/// Seconds and tokens of the calls that answer these rows, each with a cache of its own and all with one; the first row only fills
-/// the latter.
+/// Seconds and tokens of the calls that answer these rows, each with a cache of its own and all with one. The first row only fills
+/// the latter and is not timed.
 fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: usize) -> Result<Value> {
     let config = GenerateConfig {
         max_new_tokens: most,
@@ -105,8 +105,8 @@ fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: 
             tokens.push(reply.ids.len() as f64);
         }
     }
-    let warm = warm.split_off(1);
-    Ok(json!({"cold_seconds": median(cold), "warm_seconds": median(warm), "tokens": median(tokens)}))
+    let (cold, warm) = (median(cold.split_off(1)), median(warm.split_off(1)));
+    Ok(json!({"cold_seconds": cold, "warm_seconds": warm, "tokens": median(tokens)}))
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
