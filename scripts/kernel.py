@@ -1,5 +1,6 @@
 """A running notebook kernel whose cells are executed one after the other."""
 
+import copy
 import os
 import queue
 import re
@@ -79,7 +80,7 @@ def append(outputs, output):
     if last and output.output_type == last.output_type == "stream" and output.name == last.name:
         last.text += output.text
     else:
-        outputs.append(output)
+        outputs.append(copy.deepcopy(output))  # it grows, and others may have it too
 
 
 def stream(outputs, name):

@@ -106,15 +106,16 @@ class Runner(unittest.TestCase):
 
     def test_outputs_are_shown_and_written(self):
         (self.folder / "model").mkdir()
-        model = 'println!("on {}", std::env::var("TOOLCALL_MODEL")?);\n"end"'
+        model = 'println!("on {}", std::env::var("TOOLCALL_MODEL")?);\nprintln!("here");\n"end"'
         process = self.start("let a: u8 = 41;", model, model="model")
         said, errors = process.communicate()
         self.assertEqual(process.returncode, 0, said + errors)
-        for line in ["[2/2] println!", "      on model", '      "end"']:
+        for line in ["[2/2] println!", "      on model", "      here", '      "end"']:
             self.assertIn(line, said)
         first, second = json.loads(self.out.read_text())["cells"]
         self.assertEqual([first["execution_count"], second["execution_count"]], [1, 2])
         self.assertEqual([output["output_type"] for output in second["outputs"]], ["stream", "execute_result"])
+        self.assertEqual("".join(second["outputs"][0]["text"]), "on model\nhere\n")
 
     def test_the_first_failure_ends_the_run_with_its_cell_and_reason(self):
         process = self.start("let a: u8 = 1;", 'let b: u8 = "x".parse()?;', 'println!("too far");', model="owner/name")
