@@ -1,6 +1,6 @@
 //! The engine on one NVIDIA GPU: the same numbers as the CPU's, in f32, or with activations in bf16.
 //!
-//! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's. All that stands above [`Driver`] runs on
+//! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's. All that stands above `Driver` runs on
 //! the host too, which is how it is tested.
 
 mod attention;
