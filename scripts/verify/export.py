@@ -37,7 +37,7 @@ def main():
 
 
 def open_model(file: Path, **settings) -> llama_cpp.Llama:
-    """Without the buffers of AMX and repacked weights, with which llama-cpp-python 0.3.36 crashes on tied embeddings."""
+    """Without the buffers of AMX and repacked weights, with which llama-cpp-python 0.3.36 crashed on an Intel Xeon."""
     defaults = llama_cpp.llama_model_default_params
 
     def without_extra_buffers():

@@ -3,20 +3,11 @@
 use super::attention::{AttentionOutput, Qkv, Tiles, attention, attention_backward};
 use super::buffer::View;
 use super::ops::{Device, HeadNorms, SplitHeads};
-use super::weights::{BlockSpans, DeviceWeights};
+use super::weights::DeviceWeights;
 use super::workspace::{BlockActivations, BlockScratch};
 use crate::error::Result;
-use crate::ops::rope::Heads;
+use crate::model::{BlockShape, BlockSpans, Projection};
 use crate::weights::Span;
-
-/// Sizes that every block of a model shares.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BlockShape {
-    pub hidden: usize,
-    pub intermediate: usize,
-    pub eps: f32,
-    pub heads: Heads,
-}
 
 /// One block with its weights, and where the rows of a pass stand.
 #[derive(Debug)]
@@ -44,7 +35,8 @@ impl Block<'_> {
     }
 
     /// `y = x · Wᵀ`.
-    fn project(&self, span: &Span, x: View, y: View) -> Result<()> {
+    fn project(&self, projection: Projection, x: View, y: View) -> Result<()> {
+        let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let sizes = [self.rows(), outputs, inputs];
         let weight = self.weights.matrix(span).t();
@@ -53,7 +45,15 @@ impl Block<'_> {
     }
 
     /// `dW += dyᵀ · x` and `dx = dy · W`.
-    fn backward_project(&self, span: &Span, dy: View, x: View, dx: View, gradients: View) -> Result<()> {
+    fn backward_project(
+        &self,
+        projection: Projection,
+        dy: View,
+        x: View,
+        dx: View,
+        gradients: View,
+    ) -> Result<()> {
+        let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let dw = gradients.slice(span.elements.clone()).matrix(inputs);
         let sizes = [outputs, inputs, self.rows()];
@@ -69,9 +69,18 @@ impl Block<'_> {
         )
     }
 
+    /// The norm of the query heads and behind it that of the key heads.
+    fn head_norms(&self) -> Option<Span> {
+        let [q, k] = self.spans.qk_norm.clone()?;
+        Some(Span {
+            elements: q.elements.start..k.elements.end,
+            ..q
+        })
+    }
+
     fn split(&self) -> SplitHeads {
-        let norms = self.spans.head_norms.as_ref().map(|span| HeadNorms {
-            weights: self.weights.vector(span),
+        let norms = self.head_norms().map(|span| HeadNorms {
+            weights: self.weights.vector(&span),
             eps: self.shape.eps,
         });
         let bias = self.spans.qkv_bias.as_ref();
@@ -95,26 +104,26 @@ impl Block<'_> {
         let (device, driver, n) = (self.device, &self.device.driver, self.rows());
         let normed = scratch.normed.get(n * hidden);
         let split = kept.heads.sized(driver, n * heads.width())?;
-        let qkv = match self.spans.head_norms {
+        let qkv = match self.spans.qk_norm {
             Some(_) => kept.qkv.sized(driver, n * heads.width())?,
             None => split,
         };
-        self.project(&self.spans.qkv, normed, qkv)?;
+        self.project(Projection::Qkv, normed, qkv)?;
         device.split_heads(qkv, &self.split(), split)?;
         let attended = kept.attended.sized(driver, n * heads.queries * heads.dim)?;
         let lse = kept.lse.sized(driver, n * heads.queries)?;
         attention(driver, &Qkv::joint(split, heads), self.tiles, attended, lse)?;
 
         let added = scratch.added.sized(driver, n * hidden)?;
-        self.project(&self.spans.output, attended, added)?;
+        self.project(Projection::Output, attended, added)?;
         let middle = kept.middle.sized(driver, n * hidden)?;
         let norm = (self.weights.vector(&self.spans.post_norm), eps, normed);
         device.add_rms_norm(x, added, middle, Some(norm))?;
         let gate_up = kept.gate_up.sized(driver, n * 2 * intermediate)?;
-        self.project(&self.spans.gate_up, normed, gate_up)?;
+        self.project(Projection::GateUp, normed, gate_up)?;
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(gate_up, activation, intermediate)?;
-        self.project(&self.spans.down, activation, added)
+        self.project(Projection::Down, activation, added)
     }
 
     /// The gradient of the block's output, `stream`, becomes that of its input `x`; the gradients of its weights are added to
@@ -170,13 +179,19 @@ impl Block<'_> {
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(gate_up, activation, intermediate)?;
         let dactivation = scratch.dactivation.sized(driver, n * intermediate)?;
-        self.backward_project(&spans.down, stream.rounded, activation, dactivation, gradients)?;
+        self.backward_project(
+            Projection::Down,
+            stream.rounded,
+            activation,
+            dactivation,
+            gradients,
+        )?;
         let dgate_up = scratch.dgate_up.sized(driver, n * 2 * intermediate)?;
         device.swiglu_backward(gate_up, dactivation, dgate_up, intermediate)?;
         let normed = scratch.normed.sized(driver, n * hidden)?;
         device.rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
-        self.backward_project(&spans.gate_up, dgate_up, normed, dnormed, gradients)?;
+        self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, gradients)?;
         self.backward_norm(&spans.post_norm, middle, dnormed, stream, gradients)
     }
 
@@ -195,7 +210,7 @@ impl Block<'_> {
         let queries = n * heads.queries * heads.dim;
         let attended = kept.attended.get(queries);
         let dattended = scratch.dattended.sized(driver, queries)?;
-        self.backward_project(&spans.output, stream.rounded, attended, dattended, gradients)?;
+        self.backward_project(Projection::Output, stream.rounded, attended, dattended, gradients)?;
         let dqkv = scratch.dqkv.sized(driver, n * heads.width())?;
         let output = AttentionOutput {
             out: attended,
@@ -205,9 +220,10 @@ impl Block<'_> {
         };
         let split = kept.heads.get(n * heads.width());
         attention_backward(driver, split, heads, self.tiles, output, dqkv)?;
-        let norms = spans.head_norms.as_ref();
-        let dnorms = norms.map_or(View::EMPTY, |span| gradients.slice(span.elements.clone()));
-        let qkv = kept.qkv.get(if norms.is_some() { n * heads.width() } else { 0 });
+        let (dnorms, qkv) = match self.head_norms() {
+            Some(span) => (gradients.slice(span.elements), kept.qkv.get(n * heads.width())),
+            None => (View::EMPTY, View::EMPTY),
+        };
         device.split_heads_backward(dqkv, qkv, &self.split(), dqkv, dnorms)?;
         if let Some(span) = &spans.qkv_bias {
             device.add_activation_columns(dqkv, gradients.slice(span.elements.clone()))?;
@@ -215,7 +231,7 @@ impl Block<'_> {
         let normed = scratch.normed.sized(driver, n * hidden)?;
         device.rms_norm(x, self.weights.vector(&spans.input_norm), eps, normed)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
-        self.backward_project(&spans.qkv, dqkv, normed, dnormed, gradients)?;
+        self.backward_project(Projection::Qkv, dqkv, normed, dnormed, gradients)?;
         self.backward_norm(&spans.input_norm, x, dnormed, stream, gradients)
     }
 }

@@ -3,18 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use super::block::{Block, BlockShape, Stream};
+use super::block::{Block, Stream};
 use super::buffer::{DeviceBuffer, Scratch, View};
 use super::driver::{Driver, Element};
 use super::ops::{Device, Places, RowTargets};
-use super::rope::angles;
-use super::weights::{BlockSpans, DeviceWeights};
+use super::weights::DeviceWeights;
 use super::workspace::{TreeScratch, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::Decoder;
-use crate::ops::rope::Heads;
+use crate::model::{BlockShape, BlockSpans, Decoder, target_rows};
 use crate::weights::Span;
 use bytemuck::Pod;
 use std::sync::Arc;
@@ -66,32 +64,19 @@ impl DeviceDecoder {
             return Err(Error::invalid("lora", problem));
         }
         let parameters = decoder.trainable()?;
-        let layout = &parameters.layout;
-        let missing = || Error::invalid("weights", "their layout is not that of the config");
-        let span = |name: &str| layout.span(name, name).ok_or_else(missing);
-        let embedding = "model.embed_tokens.weight";
-        let head = if config.tie_word_embeddings {
-            embedding
-        } else {
-            "lm_head.weight"
-        };
-        let shape = shape(&config);
+        let shape = BlockShape::new(&config);
         let widest = config
             .hidden_size
             .max(shape.heads.width())
             .max(2 * config.head_dim);
-        let device = Device::new(driver.clone(), element, widest, layout.bucket_sizes().len())?;
-        let angles = angles(&config.inverse_frequencies(), config.max_position_embeddings);
-        let layers = 0..config.num_hidden_layers;
+        let device = Device::new(driver.clone(), element, widest, parameters.buckets.len())?;
         Ok(Self {
             weights: DeviceWeights::new(&device, parameters)?,
-            blocks: layers
-                .map(|layer| BlockSpans::new(layout, layer))
-                .collect::<Result<_>>()?,
-            embedding: span(embedding)?,
-            norm: span("model.norm.weight")?,
-            projection: span(head)?,
-            table: DeviceBuffer::from_host(&driver, Element::F32, &angles)?,
+            blocks: decoder.blocks.clone(),
+            embedding: decoder.embedding.clone(),
+            norm: decoder.norm.clone(),
+            projection: decoder.projection.clone(),
+            table: DeviceBuffer::from_host(&driver, Element::F32, decoder.rope.cos_sin().as_flattened())?,
             workspace: Workspace::new(config.num_hidden_layers, element),
             total: DeviceBuffer::zeros(&driver, Element::F32, 4)?,
             device,
@@ -139,7 +124,7 @@ impl DeviceDecoder {
             workspace,
             ..
         } = self;
-        let (shape, n) = (shape(config), tree.ids.len);
+        let (shape, n) = (BlockShape::new(config), tree.ids.len);
         let stream = n * shape.hidden;
         let normed = workspace.scratch.normed.sized(&device.driver, stream)?;
         let norm_of = |layer: usize| {
@@ -260,7 +245,7 @@ impl DeviceDecoder {
             workspace,
             ..
         } = self;
-        let shape = shape(config);
+        let shape = BlockShape::new(config);
         let stream = tree.ids.len * shape.hidden;
         let exact = workspace.dresidual.get(stream);
         let rounded = match device.element {
@@ -290,19 +275,6 @@ impl DeviceDecoder {
             .all()
             .slice(self.embedding.elements.clone());
         device.add_rows(exact, &tree.embedded, dtable, shape.hidden)
-    }
-}
-
-pub(super) fn shape(config: &ModelConfig) -> BlockShape {
-    BlockShape {
-        hidden: config.hidden_size,
-        intermediate: config.intermediate_size,
-        eps: config.rms_norm_eps as f32,
-        heads: Heads {
-            queries: config.num_attention_heads,
-            keys: config.num_key_value_heads,
-            dim: config.head_dim,
-        },
     }
 }
 
@@ -338,14 +310,12 @@ fn upload<T: Pod>(device: &Device, room: &mut Scratch, data: &[T]) -> Result<Vie
 impl DeviceTree {
     fn new(device: &Device, room: &mut TreeScratch, batch: &TreeBatch) -> Result<Self> {
         room.tiles.set_tree(&device.driver, &batch.segments)?;
-        let mut rows: Vec<u32> = batch.targets.iter().map(|target| target.row as u32).collect();
-        rows.dedup(); // targets are ordered by row
-        let mut begins: Vec<u32> = (0..batch.targets.len() as u32)
-            .filter(|&i| i == 0 || batch.targets[i as usize].row != batch.targets[i as usize - 1].row)
-            .collect();
-        begins.push(batch.targets.len() as u32);
-        let ids: Vec<u32> = batch.targets.iter().map(|target| target.id).collect();
-        let weights: Vec<f32> = batch.targets.iter().map(|target| target.weight).collect();
+        let (rows, targets) = target_rows(batch);
+        let begin = |row: usize| targets.partition_point(|target| target.row < row) as u32;
+        let begins: Vec<u32> = (0..=rows.len()).map(begin).collect();
+        let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
+        let ids: Vec<u32> = targets.iter().map(|target| target.id).collect();
+        let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
         let places = [Places::new(&batch.ids), Places::new(&rows)];
         let mut place = |i: usize| -> Result<Places<View>> {
             Ok(Places {

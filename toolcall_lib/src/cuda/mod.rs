@@ -14,7 +14,6 @@ mod kernels;
 mod nvidia;
 mod ops;
 mod optimizer;
-mod rope;
 #[cfg(test)]
 mod tests;
 mod weights;

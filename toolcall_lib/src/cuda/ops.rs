@@ -4,7 +4,7 @@ use super::buffer::{Argument, DeviceBuffer, View};
 use super::driver::{Driver, Element, Gemm, Operand};
 use crate::error::Result;
 use crate::ops::rope::Heads;
-use crate::optimizer::AdamWConfig;
+use crate::optimizer::Update;
 use std::sync::Arc;
 
 /// Blocks that share out the rows where each leaves a partial sum.
@@ -64,42 +64,6 @@ impl RowTargets {
         Self {
             begins: self.begins.slice(first..first + rows + 1),
             ..self
-        }
-    }
-}
-
-/// One step of AdamW, but for the scale of the gradients.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Update {
-    pub beta1: f32,
-    pub beta2: f32,
-    pub eps: f32,
-    pub step_size: f32,
-    pub root_correction: f32,
-    pub keep: f32,
-}
-
-impl Update {
-    /// Of optimizer step `step`, the first of which is 1.
-    pub fn of(config: &AdamWConfig, step: u64, learning_rate: f64, decays: bool) -> Self {
-        let AdamWConfig {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = *config;
-        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        Self {
-            beta1: beta1 as f32,
-            beta2: beta2 as f32,
-            eps: eps as f32,
-            step_size: (learning_rate / correction(beta1)) as f32,
-            root_correction: (1.0 / correction(beta2).sqrt()) as f32,
-            keep: if decays {
-                (1.0 - learning_rate * weight_decay) as f32
-            } else {
-                1.0
-            },
         }
     }
 }

@@ -3,9 +3,8 @@
 use super::buffer::{DeviceBuffer, View};
 use super::decoder::DeviceDecoder;
 use super::driver::Element;
-use super::ops::Update;
 use crate::error::Result;
-use crate::optimizer::{AdamW, is_decayed};
+use crate::optimizer::{AdamW, Update, is_decayed};
 use crate::weights::{Layout, Parameters};
 use std::ops::Range;
 

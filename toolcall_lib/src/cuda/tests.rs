@@ -3,13 +3,14 @@
 use super::buffer::{DeviceBuffer, View};
 use super::driver::Element;
 use super::emulate::emulated;
-use super::ops::{Device, HeadNorms, Places, RowTargets, SplitHeads, Update};
+use super::ops::{Device, HeadNorms, Places, RowTargets, SplitHeads};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};
 use crate::ops::matmul::{Precision, add_bias, add_bias_backward};
 use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
 use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::ops::testing::random;
+use crate::optimizer::Update;
 use crate::optimizer::{AdamW, AdamWConfig, clip_coefficient};
 use crate::weights::{Layout, Parameters, Tensor};
 use half::bf16;
@@ -149,7 +150,6 @@ fn heads_are_normed_and_rotated_as_on_the_cpu() {
             let positions: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 50).collect();
             let frequencies: Vec<f32> = (0..dim / 2).map(|i| 1.0 / (1.0 + i as f32)).collect();
             let rope = RopeTable::new(&frequencies, 50);
-            let angles = super::rope::angles(&frequencies, 50);
             let norms = random(2 * dim, 1);
             let bias = if with_bias {
                 random(heads.width(), 2)
@@ -172,7 +172,7 @@ fn heads_are_normed_and_rotated_as_on_the_cpu() {
             let mut want = vec![0.0; projected.len()];
             split_heads(&projected, split, &mut want);
 
-            let (positions, table) = (bench.u32(&positions), bench.f32(&angles));
+            let (positions, table) = (bench.u32(&positions), bench.f32(rope.cos_sin().as_flattened()));
             let (weights, bias) = (bench.f32(&norms), bench.f32(&bias));
             let on_device = SplitHeads {
                 bias: if with_bias { bias.all() } else { View::EMPTY },

@@ -3,7 +3,7 @@
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element, Operand};
 use super::ops::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::weights::{Layout, Parameters, Span};
 use std::sync::Arc;
 
@@ -60,45 +60,5 @@ impl DeviceWeights {
             .all()
             .slice(span.elements.clone())
             .matrix(span.columns)
-    }
-}
-
-/// Where the tensors of one block stand.
-#[derive(Clone, Debug)]
-pub(super) struct BlockSpans {
-    pub qkv: Span,
-    pub output: Span,
-    pub gate_up: Span,
-    pub down: Span,
-    pub input_norm: Span,
-    pub post_norm: Span,
-    pub qkv_bias: Option<Span>,
-    /// The norm of Q's heads and behind it that of K's.
-    pub head_norms: Option<Span>,
-}
-
-impl BlockSpans {
-    pub fn new(layout: &Layout, layer: usize) -> Result<Self> {
-        let find = |first: &str, last: &str| {
-            let name = |name: &str| format!("model.layers.{layer}.{name}");
-            layout.span(&name(first), &name(last))
-        };
-        let need = |first: &str, last: &str| {
-            let problem = || Error::invalid(first, format!("is not among the weights of layer {layer}"));
-            find(first, last).ok_or_else(problem)
-        };
-        Ok(Self {
-            qkv: need("self_attn.q_proj.weight", "self_attn.v_proj.weight")?,
-            output: need("self_attn.o_proj.weight", "self_attn.o_proj.weight")?,
-            gate_up: need("mlp.gate_proj.weight", "mlp.up_proj.weight")?,
-            down: need("mlp.down_proj.weight", "mlp.down_proj.weight")?,
-            input_norm: need("input_layernorm.weight", "input_layernorm.weight")?,
-            post_norm: need(
-                "post_attention_layernorm.weight",
-                "post_attention_layernorm.weight",
-            )?,
-            qkv_bias: find("self_attn.q_proj.bias", "self_attn.v_proj.bias"),
-            head_norms: find("self_attn.q_norm.weight", "self_attn.k_norm.weight"),
-        })
     }
 }

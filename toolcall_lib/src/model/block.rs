@@ -16,13 +16,14 @@ use crate::weights::{Layout, Span, Weights};
 
 /// Where the tensors of one block lie.
 #[derive(Clone, Debug)]
-pub(super) struct BlockSpans {
+pub(crate) struct BlockSpans {
     /// By [`Projection`].
     projections: [Span; 4],
-    input_norm: Span,
-    post_norm: Span,
-    qkv_bias: Option<Span>,
-    qk_norm: Option<[Span; 2]>,
+    pub input_norm: Span,
+    pub post_norm: Span,
+    pub qkv_bias: Option<Span>,
+    /// Those of the query heads and of the key heads, which are neighbours.
+    pub qk_norm: Option<[Span; 2]>,
 }
 
 impl BlockSpans {
@@ -50,14 +51,19 @@ impl BlockSpans {
                 .map(Into::into),
         })
     }
+
+    /// The weight of a projection.
+    pub fn projection(&self, projection: Projection) -> &Span {
+        &self.projections[projection as usize]
+    }
 }
 
 /// Sizes that every block of a model shares.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BlockShape {
-    hidden: usize,
-    intermediate: usize,
-    eps: f32,
+pub(crate) struct BlockShape {
+    pub hidden: usize,
+    pub intermediate: usize,
+    pub eps: f32,
     /// Number and width of the attention heads.
     pub heads: Heads,
 }
@@ -106,7 +112,7 @@ impl Block<'_> {
         n: usize,
         scratch: &mut LoraScratch,
     ) {
-        let weight = self.weights.matrix(&self.spans.projections[projection as usize]);
+        let weight = self.weights.matrix(self.spans.projection(projection));
         linear_tiles(x, weight, y, self.precision);
         if let Some(adapter) = &self.adapter {
             adapter.forward(projection, x, y, n, scratch);
@@ -228,7 +234,7 @@ impl Block<'_> {
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
     ) {
-        let span = &self.spans.projections[projection as usize];
+        let span = self.spans.projection(projection);
         match &self.adapter {
             None => {
                 let dw = &mut gradients[span.elements.clone()];

@@ -28,12 +28,12 @@ pub struct Decoder {
     pub weights: Weights,
     /// The adapter that acts beside them, if any.
     pub adapter: Option<Adapter>,
-    blocks: Vec<BlockSpans>,
-    embedding: Span,
-    norm: Span,
+    pub(crate) blocks: Vec<BlockSpans>,
+    pub(crate) embedding: Span,
+    pub(crate) norm: Span,
     /// The output projection: the embedding where they are tied.
-    projection: Span,
-    rope: RopeTable,
+    pub(crate) projection: Span,
+    pub(crate) rope: RopeTable,
 }
 
 impl Decoder {
@@ -374,7 +374,7 @@ impl Decoder {
 }
 
 /// The rows that have a target, and the targets with their index among them.
-fn target_rows(batch: &TreeBatch) -> (Vec<usize>, Vec<RowTarget>) {
+pub(crate) fn target_rows(batch: &TreeBatch) -> (Vec<usize>, Vec<RowTarget>) {
     let mut rows: Vec<usize> = Vec::new();
     let mut targets = Vec::with_capacity(batch.targets.len());
     for target in &batch.targets {

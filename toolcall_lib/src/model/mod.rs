@@ -8,10 +8,16 @@ pub mod lora;
 mod projection;
 mod workspace;
 
+#[cfg(feature = "cuda")]
+pub(crate) use block::{BlockShape, BlockSpans};
 pub use cache::{KvSequence, KvStore};
 pub use decoder::Decoder;
+#[cfg(feature = "cuda")]
+pub(crate) use decoder::target_rows;
 pub use gradients::Gradients;
 pub use lora::{LoraConfig, TargetModule};
+#[cfg(feature = "cuda")]
+pub(crate) use projection::Projection;
 pub use workspace::{Recompute, Workspace};
 
 use crate::template::ChatTemplate;

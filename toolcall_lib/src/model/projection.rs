@@ -4,7 +4,7 @@ use super::lora::TargetModule;
 
 /// A linear layer of a block, or several with the same input: their weights are neighbours and used as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Projection {
+pub(crate) enum Projection {
     Qkv,
     Output,
     GateUp,

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 #[derive(Clone, Debug, Default)]
 pub struct RopeTable {
     half: usize,
-    cos_sin: Vec<(f32, f32)>,
+    cos_sin: Vec<[f32; 2]>,
 }
 
 impl RopeTable {
@@ -23,7 +23,7 @@ impl RopeTable {
         let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
         let cos_sin = (0..positions)
             .flat_map(|p| inverse_frequencies.iter().map(move |&f| angle(p, f)))
-            .map(|a| (a.cos() as f32, a.sin() as f32))
+            .map(|a| [a.cos() as f32, a.sin() as f32])
             .collect();
         Self {
             half: inverse_frequencies.len(),
@@ -36,7 +36,13 @@ impl RopeTable {
         self.cos_sin.len().checked_div(self.half).unwrap_or(0)
     }
 
-    fn at(&self, position: u32) -> &[(f32, f32)] {
+    /// Cosine and sine of every position and pair, `[positions, pairs, 2]`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cos_sin(&self) -> &[[f32; 2]] {
+        &self.cos_sin
+    }
+
+    fn at(&self, position: u32) -> &[[f32; 2]] {
         &self.cos_sin[position as usize * self.half..][..self.half]
     }
 }
@@ -135,9 +141,9 @@ fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E
 
 /// Rotates the pairs `(i, i + half)` of one head by their angles; `direction` -1 rotates back.
 #[inline(always)]
-fn rotate(head: &mut [f32], cos_sin: &[(f32, f32)], direction: f32) {
+fn rotate(head: &mut [f32], cos_sin: &[[f32; 2]], direction: f32) {
     let (first, second) = head.split_at_mut(cos_sin.len());
-    for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos_sin) {
+    for ((a, b), [cos, sin]) in first.iter_mut().zip(second).zip(cos_sin) {
         let sin = sin * direction;
         (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
     }

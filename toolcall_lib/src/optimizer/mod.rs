@@ -94,26 +94,9 @@ impl AdamW {
         learning_rate: f64,
     ) {
         self.steps += 1;
-        let AdamWConfig {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = self.config;
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let update = Update {
-            scale: scale as f32,
-            beta1: beta1 as f32,
-            beta2: beta2 as f32,
-            eps: eps as f32,
-            step_size: (learning_rate / correction(beta1)) as f32,
-            root_correction: (1.0 / correction(beta2).sqrt()) as f32,
-            keep: 1.0,
-        };
-        let decayed = (1.0 - learning_rate * weight_decay) as f32;
         let layout = weights.layout.clone();
         for slot in layout.slots() {
-            let keep = if is_decayed(slot) { decayed } else { 1.0 };
+            let update = Update::of(&self.config, self.steps, learning_rate, is_decayed(slot));
             let bucket = &mut weights.buckets[slot.bucket];
             let own = self.shard.range(bucket.len());
             let range = slot.range().start.max(own.start)..slot.range().end.min(own.end);
@@ -126,7 +109,7 @@ impl AdamW {
                     .par_chunks_mut(ELEMENTS_PER_TASK)
             });
             w.zip(g).zip(m.zip(v)).for_each(|((w, g), (m, v))| {
-                apply(Update { keep, ..update }, w, g, m, v);
+                apply(update, scale as f32, w, g, m, v);
             });
         }
     }
@@ -138,22 +121,36 @@ pub fn is_decayed(slot: &Slot) -> bool {
 }
 
 /// The numbers of one step.
-#[derive(Clone, Copy)]
-struct Update {
-    scale: f32,
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    step_size: f32,
-    root_correction: f32,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Update {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub step_size: f32,
+    pub root_correction: f32,
     /// `1 − learning rate · weight decay`.
-    keep: f32,
+    pub keep: f32,
+}
+
+impl Update {
+    /// Of step number `step`, the first of which is 1.
+    pub fn of(config: &AdamWConfig, step: u64, learning_rate: f64, decays: bool) -> Self {
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+        let decay = if decays { config.weight_decay } else { 0.0 };
+        Self {
+            beta1: config.beta1 as f32,
+            beta2: config.beta2 as f32,
+            eps: config.eps as f32,
+            step_size: (learning_rate / correction(config.beta1)) as f32,
+            root_correction: (1.0 / correction(config.beta2).sqrt()) as f32,
+            keep: (1.0 - learning_rate * decay) as f32,
+        }
+    }
 }
 
 #[multiversion(targets = "simd")]
-fn apply(update: Update, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     let Update {
-        scale,
         beta1,
         beta2,
         eps,

@@ -55,8 +55,9 @@ pub struct TrainConfig {
     pub max_length: Option<usize>,
     /// What happens to longer ones. TRL truncates without a word.
     pub overlong: Overlong,
-    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is twice as fast. Weights,
-    /// sums, norms, softmax, loss and optimizer stay f32.
+    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is twice as fast, and store as bf16
+    /// what only goes from one product to the next. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay
+    /// f32.
     pub bf16: bool,
     /// On what the run computes.
     pub device: Device,

@@ -22,22 +22,24 @@ pub enum Device {
 }
 
 impl Device {
-    /// The engine of a run, with the weights of `decoder` and the state of `optimizer`.
+    /// The engine of a run, with the weights of `decoder` and the state of `optimizer`; and why it is not a GPU's, where this build
+    /// could have used one.
     pub(super) fn engine<'a>(
         self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,
         optimizer: &AdamW,
         config: &'a TrainConfig,
-    ) -> Result<Box<dyn Engine + 'a>> {
+    ) -> Result<(Box<dyn Engine + 'a>, Option<Error>)> {
+        let mut refusal = None;
         if self != Self::Cpu {
             match on_gpu(ranks, decoder, optimizer, config) {
-                Ok(engine) => return Ok(engine),
+                Ok(engine) => return Ok((engine, None)),
                 Err(error) if self == Self::Cuda => return Err(error),
-                Err(_) => {}
+                Err(error) => refusal = cfg!(feature = "cuda").then_some(error),
             }
         }
-        Ok(Box::new(OnCpu::new(ranks, decoder, config)?))
+        Ok((Box::new(OnCpu::new(ranks, decoder, config)?), refusal))
     }
 }
 

@@ -87,12 +87,13 @@ pub fn train_on(
         },
     };
     check_same_run(ranks, model, &rows, config)?;
-    let mut engine = config
+    let (mut engine, refusal) = config
         .device
         .engine(ranks, &model.decoder, &state.optimizer, config)?;
     let mut report = TrainReport {
         rows_left_out: data.rows.len() - rows.len(),
         ranks: ranks.size(),
+        no_gpu: refusal.map(|error| error.to_string()),
         ..TrainReport::default()
     };
 

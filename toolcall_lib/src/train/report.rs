@@ -49,6 +49,8 @@ pub struct TrainReport {
     pub rows_left_out: usize,
     /// Processes that trained together.
     pub ranks: usize,
+    /// Why the CPU was taken by a build that can use a GPU.
+    pub no_gpu: Option<String>,
     /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its share.
     pub state_bytes: usize,
     /// What the backward pass fills before it travels to other ranks, in bytes.

@@ -28,9 +28,15 @@ modules!(
     "adamw",
     "copy",
     "attention",
-    "attention_f32",
-    "decode"
+    "attention_f32"
 );
+
+/// Attention of single queries, which nothing but tests calls yet.
+#[cfg(test)]
+pub(crate) const DECODE: Module = Module {
+    name: "decode",
+    code: include_str!("decode.cu"),
+};
 
 impl Module {
     /// The whole source.

@@ -1,7 +1,6 @@
 //! A weight matrix times few rows, as in generation: each weight is read once and nothing is packed, which for few rows costs
 //! more than the product itself.
 
-use super::Output;
 use crate::ops::with_scratch;
 use crate::weights::Tensor;
 use pulp::{Arch, Simd, WithSimd};
@@ -15,11 +14,11 @@ pub(super) const FEW: usize = 48;
 /// Outputs that one task computes for all rows.
 const OUTPUTS_PER_TASK: usize = 64;
 
-/// `y = x · wᵀ` (or `+=`): `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
-pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32], mode: Output) {
+/// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
+pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
     let arch = Arch::new();
-    for_each_task(y, w.rows(), mode, |outputs, y| {
+    for_each_task(y, w.rows(), |outputs, y| {
         let multiply = |w: &[f32]| arch.dispatch(Products { x, w, y, input });
         match w.as_f32() {
             Some(w) => multiply(&w[outputs.start * input..outputs.end * input]),
@@ -34,7 +33,7 @@ pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32], mode: Output) 
 /// `y = x · wᵀ` on this thread, for one `x`: `w` is `[y.len(), x.len()]`.
 pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
     assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
-    let y = Columns::new(y, y.len(), Output::Set);
+    let y = Columns::new(y, y.len());
     Arch::new().dispatch(Products {
         x,
         w,
@@ -44,13 +43,8 @@ pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
 }
 
 /// Has all threads compute some columns of `y`, `[rows, output]`, each: `task` is given which, and where they go.
-pub(super) fn for_each_task(
-    y: &mut [f32],
-    output: usize,
-    mode: Output,
-    task: impl Fn(Range<usize>, Columns) + Sync,
-) {
-    let all = Columns::new(y, output, mode);
+pub(super) fn for_each_task(y: &mut [f32], output: usize, task: impl Fn(Range<usize>, Columns) + Sync) {
+    let all = Columns::new(y, output);
     let tasks = 0..output.div_ceil(OUTPUTS_PER_TASK);
     tasks.into_par_iter().for_each(|i| {
         let first = i * OUTPUTS_PER_TASK;
@@ -67,7 +61,6 @@ pub(super) struct Columns {
     /// Their length.
     pub rows: usize,
     count: usize,
-    mode: Output,
 }
 
 // SAFETY: tasks write columns of their own.
@@ -75,13 +68,12 @@ unsafe impl Sync for Columns {}
 
 impl Columns {
     /// All of `y`, `[rows, output]`.
-    fn new(y: &mut [f32], output: usize, mode: Output) -> Self {
+    fn new(y: &mut [f32], output: usize) -> Self {
         Self {
             start: y.as_mut_ptr(),
             stride: output,
             rows: y.len() / output,
             count: output,
-            mode,
         }
     }
 
@@ -93,14 +85,13 @@ impl Columns {
         }
     }
 
-    /// Writes or adds a sum.
+    /// Writes a sum.
     #[inline(always)]
     pub fn put(&self, row: usize, column: usize, sum: f32) {
         assert!(row < self.rows && column < self.count);
         // SAFETY: the columns are this task's, and the place is one of theirs.
         unsafe {
-            let y = self.start.add(row * self.stride + column);
-            *y = if self.mode == Output::Add { *y + sum } else { sum };
+            *self.start.add(row * self.stride + column) = sum;
         }
     }
 }

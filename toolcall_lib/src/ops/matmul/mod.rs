@@ -237,7 +237,7 @@ pub fn linear<X: Element, Y: Element>(
     if rows <= FEW
         && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
     {
-        return linear_few(x, Tensor::new(w, input), y, Output::Set);
+        return linear_few(x, Tensor::new(w, input), y);
     }
     let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
     matmul_into(y, output, Output::Set, 1.0, x, w.t(), precision, true);
@@ -270,7 +270,7 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     if rows <= FEW
         && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
     {
-        linear_few(x, w, y, Output::Set);
+        linear_few(x, w, y);
         return true;
     }
     false

@@ -1,7 +1,6 @@
 //! Packed weights times few rows: the weights are read once, as they are stored, unpacked to bf16 some rows at a time in the
 //! L1 cache, and multiplied by dot products of pairs.
 
-use super::super::Output;
 use super::super::few::{Columns, for_each_task};
 use super::unpack::{prefetch, unpack_rows};
 use crate::weights::{Part, Tensor};
@@ -42,7 +41,7 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     // SAFETY: there is room for the rows, each a multiple of 32 long.
     unsafe { unpack_rows(x, input, rounded.as_mut_ptr(), stride) };
     ROWS.set((Vec::new(), unpacked));
-    for_each_task(y, w.rows(), Output::Set, |outputs, y| {
+    for_each_task(y, w.rows(), |outputs, y| {
         let (kept, mut unpacked) = ROWS.take();
         unpacked.resize(unpacked.len().max(OUTPUTS * stride), bf16::ZERO);
         let mut first = 0;
