@@ -1,7 +1,9 @@
 //! One block of the decoder on the device, forward and backward.
 
-use super::attention::{AttentionOutput, Qkv, Tiles, attention, attention_backward};
-use super::buffer::View;
+use super::attention::{
+    AttentionOutput, DecodeScratch, Qkv, Tiles, VisibleRanges, attention, attention_backward,
+};
+use super::buffer::{DeviceBuffer, View};
 use super::ops::{Device, HeadNorms, SplitHeads};
 use super::weights::DeviceWeights;
 use super::workspace::{BlockActivations, BlockScratch};
@@ -9,17 +11,38 @@ use crate::error::Result;
 use crate::model::{BlockShape, BlockSpans, Projection};
 use crate::weights::Span;
 
-/// One block with its weights, and where the rows of a pass stand.
+/// The rows of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassRows<'a> {
+    pub ids: View,
+    pub positions: View,
+    /// What they see: of a tree, all rows; over a cache, the first of them.
+    pub tiles: Tiles<View>,
+    pub cache: Option<CacheRows<'a>>,
+}
+
+/// What the rows of a pass have to do with a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CacheRows<'a> {
+    /// Keys and values of each layer, `[rows, 2 · keys · dim]`.
+    pub layers: &'a [DeviceBuffer],
+    /// Where the keys and values of each row of the pass go.
+    pub places: View,
+    /// What the rows see that stand behind those of the tiles.
+    pub single: VisibleRanges<View>,
+}
+
+/// One block with its weights, and the rows of a pass.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
     pub device: &'a Device,
     pub shape: BlockShape,
     pub weights: &'a DeviceWeights,
     pub spans: &'a BlockSpans,
-    pub positions: View,
     /// Cosines and sines.
     pub table: View,
-    pub tiles: &'a Tiles,
+    pub layer: usize,
+    pub rows: PassRows<'a>,
 }
 
 /// The gradient of the residual stream: f32, and as products take it.
@@ -31,7 +54,7 @@ pub(super) struct Stream {
 
 impl Block<'_> {
     fn rows(&self) -> usize {
-        self.positions.len
+        self.rows.ids.len
     }
 
     /// `y = x · Wᵀ`.
@@ -86,15 +109,38 @@ impl Block<'_> {
         let bias = self.spans.qkv_bias.as_ref();
         SplitHeads {
             bias: bias.map_or(View::EMPTY, |span| self.weights.vector(span)),
-            positions: self.positions,
+            positions: self.rows.positions,
             table: self.table,
             norms,
             heads: self.shape.heads,
         }
     }
 
-    /// From the normed input in `scratch` to what the block adds behind its middle, in `scratch.added`.
-    pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
+    /// Attention of the rows, whose joint projections became heads.
+    fn attend(&self, projected: View, attended: View, lse: View, scratch: &mut DecodeScratch) -> Result<()> {
+        let (driver, heads, tiles) = (&self.device.driver, self.shape.heads, &self.rows.tiles);
+        let Some(cache) = self.rows.cache else {
+            return attention(driver, &Qkv::joint(projected, heads), tiles, attended, lse);
+        };
+        let kept = cache.layers[self.layer].all();
+        let (row, queries) = (heads.width(), heads.queries * heads.dim);
+        let new = projected.slice(queries..projected.len);
+        let width = row - queries;
+        self.device
+            .store_rows(new, cache.places, kept, [row, width], width)?;
+        attention(driver, &Qkv::cached(projected, kept, heads), tiles, attended, lse)?;
+        let single = projected.slice(tiles.rows * row..projected.len);
+        let attended = attended.slice(tiles.rows * queries..attended.len);
+        scratch.attention(driver, &Qkv::cached(single, kept, heads), &cache.single, attended)
+    }
+
+    /// From the normed input in `scratch` to the stream between attention and MLP, and what the MLP adds to it.
+    pub fn forward(
+        &self,
+        x: View,
+        kept: &mut BlockActivations,
+        scratch: &mut BlockScratch,
+    ) -> Result<(View, View)> {
         let BlockShape {
             hidden,
             intermediate,
@@ -112,7 +158,7 @@ impl Block<'_> {
         device.split_heads(qkv, &self.split(), split)?;
         let attended = kept.attended.sized(driver, n * heads.queries * heads.dim)?;
         let lse = kept.lse.sized(driver, n * heads.queries)?;
-        attention(driver, &Qkv::joint(split, heads), self.tiles, attended, lse)?;
+        self.attend(split, attended, lse, &mut scratch.decode)?;
 
         let added = scratch.added.sized(driver, n * hidden)?;
         self.project(Projection::Output, attended, added)?;
@@ -123,7 +169,8 @@ impl Block<'_> {
         self.project(Projection::GateUp, normed, gate_up)?;
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(gate_up, activation, intermediate)?;
-        self.project(Projection::Down, activation, added)
+        self.project(Projection::Down, activation, added)?;
+        Ok((middle, added))
     }
 
     /// The gradient of the block's output, `stream`, becomes that of its input `x`; the gradients of its weights are added to
@@ -219,7 +266,7 @@ impl Block<'_> {
             delta: scratch.delta.sized(driver, n * heads.queries)?,
         };
         let split = kept.heads.get(n * heads.width());
-        attention_backward(driver, split, heads, self.tiles, output, dqkv)?;
+        attention_backward(driver, split, heads, &self.rows.tiles, output, dqkv)?;
         let (dnorms, qkv) = match self.head_norms() {
             Some(span) => (gradients.slice(span.elements), kept.qkv.get(n * heads.width())),
             None => (View::EMPTY, View::EMPTY),

@@ -1,21 +1,41 @@
 //! The decoder on the device: loss and gradients over a packed tree.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+mod tree;
 
-use super::block::{Block, Stream};
-use super::buffer::{DeviceBuffer, Scratch, View};
+use super::block::{Block, PassRows, Stream};
+use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element};
-use super::ops::{Device, Places, RowTargets};
+use super::ops::Device;
 use super::weights::DeviceWeights;
-use super::workspace::{TreeScratch, Workspace};
+use super::workspace::Workspace;
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{BlockShape, BlockSpans, Decoder, target_rows};
-use crate::weights::Span;
-use bytemuck::Pod;
+use crate::model::{BlockShape, BlockSpans, Decoder};
+use crate::weights::{Span, Weights};
 use std::sync::Arc;
+use tree::DeviceTree;
+
+/// What a forward pass leaves for a backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    Everything,
+    Nothing,
+}
+
+impl Keep {
+    /// The index of the activations of block `layer`.
+    fn activations(self, layer: usize) -> usize {
+        if self == Self::Everything { layer } else { 0 }
+    }
+
+    /// The index of the residual stream before block `layer`.
+    fn stream(self, layer: usize) -> usize {
+        if self == Self::Nothing { 0 } else { layer }
+    }
+}
 
 /// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
 const LOGITS_AT_A_TIME: usize = 1 << 26;
@@ -39,23 +59,11 @@ pub(crate) struct DeviceDecoder {
     total: DeviceBuffer,
 }
 
-/// The numbers of a tree on the device.
-#[derive(Debug)]
-struct DeviceTree {
-    ids: View,
-    positions: View,
-    embedded: Places<View>,
-    /// Rows that have a target, and their targets.
-    target_rows: View,
-    target_places: Places<View>,
-    targets: RowTargets,
-}
-
 impl DeviceDecoder {
-    /// A copy of a decoder's weights. Activations are of type `element`.
+    /// A copy of a decoder's weights: of packed ones, unpacked as `element`. Activations are of that type.
     ///
     /// # Errors
-    /// The model has an adapter or packed weights, or sizes that no kernel is made for.
+    /// The model has an adapter, or sizes that no kernel is made for.
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
         let config = decoder.config.clone();
         check(&config)?;
@@ -63,15 +71,18 @@ impl DeviceDecoder {
             let problem = "a LoRA adapter cannot be used on a GPU yet; use the CPU, or merge() it first";
             return Err(Error::invalid("lora", problem));
         }
-        let parameters = decoder.trainable()?;
         let shape = BlockShape::new(&config);
         let widest = config
             .hidden_size
             .max(shape.heads.width())
             .max(2 * config.head_dim);
-        let device = Device::new(driver.clone(), element, widest, parameters.buckets.len())?;
+        let buckets = config.num_hidden_layers + 2;
+        let device = Device::new(driver.clone(), element, widest, buckets)?;
         Ok(Self {
-            weights: DeviceWeights::new(&device, parameters)?,
+            weights: match &decoder.weights {
+                Weights::Full(parameters) => DeviceWeights::trained(&device, parameters)?,
+                frozen => DeviceWeights::frozen(&device, frozen)?,
+            },
             blocks: decoder.blocks.clone(),
             embedding: decoder.embedding.clone(),
             norm: decoder.norm.clone(),
@@ -87,19 +98,13 @@ impl DeviceDecoder {
     /// Adds the loss of a tree's targets to the total, and with `gradients`, one f32 bucket for each of the weights, its gradient to
     /// them. Returns before the device is done.
     pub fn add_tree(&mut self, batch: &TreeBatch, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
-        let Self {
-            device,
-            config,
-            weights,
-            workspace,
-            ..
-        } = self;
-        let tree = DeviceTree::new(device, &mut workspace.tree, batch)?;
-        let (hidden, n) = (config.hidden_size, batch.ids.len());
-        let x = workspace.residual[0].sized(&device.driver, n * hidden)?;
-        device.gather_rows(weights.vector(&self.embedding), tree.ids, x, hidden)?;
-        self.forward(&tree)?;
-        self.head(&tree, gradients)?;
+        let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
+        let keep = match gradients {
+            Some(_) => Keep::Everything,
+            None => Keep::Nothing,
+        };
+        let stream = self.forward(tree.rows, keep)?;
+        self.head(&tree, stream, gradients)?;
         match gradients {
             Some(gradients) => self.backward(&tree, gradients),
             None => Ok(()),
@@ -115,8 +120,8 @@ impl DeviceDecoder {
         Ok(total)
     }
 
-    /// The blocks; fills the residual streams and the activations.
-    fn forward(&mut self, tree: &DeviceTree) -> Result<()> {
+    /// Embedding and blocks; returns the residual stream behind the last.
+    pub(super) fn forward(&mut self, rows: PassRows<'_>, keep: Keep) -> Result<View> {
         let Self {
             device,
             config,
@@ -124,38 +129,36 @@ impl DeviceDecoder {
             workspace,
             ..
         } = self;
-        let (shape, n) = (BlockShape::new(config), tree.ids.len);
-        let stream = n * shape.hidden;
-        let normed = workspace.scratch.normed.sized(&device.driver, stream)?;
+        let (shape, driver) = (BlockShape::new(config), &device.driver);
+        let len = rows.ids.len * shape.hidden;
+        let normed = workspace.scratch.normed.sized(driver, len)?;
         let norm_of = |layer: usize| {
             let spans = self.blocks.get(layer)?;
             Some((weights.vector(&spans.input_norm), shape.eps, normed))
         };
-        if let Some((w, eps, y)) = norm_of(0) {
-            device.rms_norm(workspace.residual[0].get(stream), w, eps, y)?;
-        }
+        let mut x = workspace.residual[0].sized(driver, len)?;
+        device.gather_rows(weights.table(&self.embedding), rows.ids, x, shape.hidden)?;
+        device.add_rms_norm(x, View::EMPTY, View::EMPTY, norm_of(0))?;
         for (layer, spans) in self.blocks.iter().enumerate() {
-            let x = workspace.residual[layer].get(stream);
             let block = Block {
                 device,
                 shape,
                 weights,
                 spans,
-                positions: tree.positions,
                 table: self.table.all(),
-                tiles: &workspace.tree.tiles,
+                layer,
+                rows,
             };
-            let kept = &mut workspace.blocks[layer];
-            block.forward(x, kept, &mut workspace.scratch)?;
-            let above = workspace.residual[layer + 1].sized(&device.driver, stream)?;
-            let (middle, added) = (kept.middle.get(stream), workspace.scratch.added.get(stream));
-            device.add_rms_norm(middle, added, above, norm_of(layer + 1))?;
+            let kept = &mut workspace.blocks[keep.activations(layer)];
+            let (middle, added) = block.forward(x, kept, &mut workspace.scratch)?;
+            x = workspace.residual[keep.stream(layer + 1)].sized(driver, len)?;
+            device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
         }
-        Ok(())
+        Ok(x)
     }
 
-    /// Final norm, output projection and loss of the rows that have a target; with `gradients`, the gradient of the last stream.
-    fn head(&mut self, tree: &DeviceTree, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+    /// Final norm, output projection and loss of the rows of the last `stream` that have a target; with `gradients`, its gradient.
+    fn head(&mut self, tree: &DeviceTree, stream: View, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
         let Self {
             device,
             config,
@@ -165,9 +168,8 @@ impl DeviceDecoder {
         } = self;
         let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
         let driver = &device.driver;
-        let (n, rows) = (tree.ids.len, tree.target_rows.len);
+        let rows = tree.target_rows.len;
         let head = &mut workspace.head;
-        let stream = workspace.residual[config.num_hidden_layers].get(n * hidden);
         let (x, y) = (
             head.x.sized(driver, rows * hidden)?,
             head.y.sized(driver, rows * hidden)?,
@@ -232,7 +234,7 @@ impl DeviceDecoder {
             .all()
             .slice(self.norm.elements.clone());
         device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
-        let dstream = workspace.dresidual.sized(driver, n * hidden)?;
+        let dstream = workspace.dresidual.sized(driver, stream.len)?;
         dstream.zero(&**driver)?;
         device.add_rows(dx, &tree.target_places, dstream, hidden)
     }
@@ -246,7 +248,7 @@ impl DeviceDecoder {
             ..
         } = self;
         let shape = BlockShape::new(config);
-        let stream = tree.ids.len * shape.hidden;
+        let stream = tree.rows.ids.len * shape.hidden;
         let exact = workspace.dresidual.get(stream);
         let rounded = match device.element {
             Element::Bf16 => {
@@ -263,9 +265,9 @@ impl DeviceDecoder {
                 shape,
                 weights,
                 spans,
-                positions: tree.positions,
                 table: self.table.all(),
-                tiles: &workspace.tree.tiles,
+                layer,
+                rows: tree.rows,
             };
             let bucket = gradients[spans.input_norm.bucket].all();
             let kept = &workspace.blocks[layer];
@@ -297,44 +299,5 @@ fn check(config: &ModelConfig) -> Result<()> {
             Err(Error::invalid(field, problem))
         }
         None => Ok(()),
-    }
-}
-
-/// `data` on the device.
-fn upload<T: Pod>(device: &Device, room: &mut Scratch, data: &[T]) -> Result<View> {
-    let view = room.sized(&device.driver, data.len())?;
-    view.upload(&*device.driver, data)?;
-    Ok(view)
-}
-
-impl DeviceTree {
-    fn new(device: &Device, room: &mut TreeScratch, batch: &TreeBatch) -> Result<Self> {
-        room.tiles.set_tree(&device.driver, &batch.segments)?;
-        let (rows, targets) = target_rows(batch);
-        let begin = |row: usize| targets.partition_point(|target| target.row < row) as u32;
-        let begins: Vec<u32> = (0..=rows.len()).map(begin).collect();
-        let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
-        let ids: Vec<u32> = targets.iter().map(|target| target.id).collect();
-        let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
-        let places = [Places::new(&batch.ids), Places::new(&rows)];
-        let mut place = |i: usize| -> Result<Places<View>> {
-            Ok(Places {
-                order: upload(device, &mut room.orders[i], &places[i].order)?,
-                begins: upload(device, &mut room.begins[i], &places[i].begins)?,
-                ids: upload(device, &mut room.places[i], &places[i].ids)?,
-            })
-        };
-        Ok(Self {
-            embedded: place(0)?,
-            target_places: place(1)?,
-            ids: upload(device, &mut room.ids, &batch.ids)?,
-            positions: upload(device, &mut room.positions, &batch.positions)?,
-            target_rows: upload(device, &mut room.target_rows, &rows)?,
-            targets: RowTargets {
-                begins: upload(device, &mut room.target_begins, &begins)?,
-                ids: upload(device, &mut room.target_ids, &ids)?,
-                weights: upload(device, &mut room.target_weights, &weights)?,
-            },
-        })
     }
 }

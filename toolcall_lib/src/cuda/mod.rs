@@ -10,7 +10,9 @@ mod decoder;
 mod driver;
 #[cfg(test)]
 pub(crate) mod emulate;
+mod generation;
 mod kernels;
+mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
@@ -21,6 +23,7 @@ mod workspace;
 
 pub(crate) use decoder::DeviceDecoder;
 pub(crate) use driver::{Driver, Element};
-pub(crate) use nvidia::Nvidia;
+pub(crate) use generation::DeviceGenerator;
+pub(crate) use nvidia::first_gpu;
 pub use nvidia::{Gpu, gpus};
 pub(crate) use optimizer::DeviceOptimizer;

@@ -94,10 +94,7 @@ impl Device {
         shared: usize,
         args: [Argument; N],
     ) -> Result<()> {
-        match blocks {
-            0 => Ok(()),
-            _ => self.driver.run(kernel, [blocks, 1, 1], THREADS, shared, args),
-        }
+        self.driver.run(kernel, [blocks, 1, 1], THREADS, shared, args)
     }
 
     /// `d (+)= a · b` where `d` is `[m, n]` and the sum has `k` terms.
@@ -339,10 +336,14 @@ impl Device {
         )
     }
 
-    /// `y[i] = table[ids[i]]`, f32 rows of `width`.
+    /// `y[i] = table[ids[i]]`, rows of `width`; `y` is f32.
     pub fn gather_rows(&self, table: View, ids: View, y: View, width: usize) -> Result<()> {
+        let kernel = match table.element {
+            Element::Bf16 => "gather_rows_bf16",
+            _ => "gather_rows_f32",
+        };
         let args = [table.into(), ids.into(), y.into(), (width as u32).into()];
-        self.run("gather_rows", ids.len, 0, args)
+        self.run(kernel, ids.len, 0, args)
     }
 
     /// Adds the rows of `x` to the rows of `y` that `places` names.
@@ -365,9 +366,25 @@ impl Device {
         self.run("round_to_bf16", blocks, 0, [x.into(), y.into(), x.len.into()])
     }
 
-    #[cfg(test)]
+    /// A copy of rows of `width` activations.
+    pub fn copy_rows(&self, x: View, y: View, width: usize) -> Result<()> {
+        self.store(x, View::EMPTY, y, [width; 2], x.len / width, width)
+    }
+
     /// `y[rows[i]] = x[i]`, the first `width` elements of rows of activations that are `strides` apart.
     pub fn store_rows(&self, x: View, rows: View, y: View, strides: [usize; 2], width: usize) -> Result<()> {
+        self.store(x, rows, y, strides, rows.len, width)
+    }
+
+    fn store(
+        &self,
+        x: View,
+        rows: View,
+        y: View,
+        strides: [usize; 2],
+        count: usize,
+        width: usize,
+    ) -> Result<()> {
         let kernel = self.either("store_rows_f32", "store_rows_bf16");
         let args = [
             x.into(),
@@ -377,7 +394,7 @@ impl Device {
             strides[1].into(),
             (width as u32).into(),
         ];
-        self.run(kernel, rows.len, 0, args)
+        self.run(kernel, count, 0, args)
     }
 
     /// From all gradients, the sum over `tokens`: `out` becomes what they are to be multiplied with, so that the norm of the mean is

@@ -13,8 +13,8 @@ mod report;
 mod rows;
 mod state;
 
+pub use crate::device::Device;
 pub use config::TrainConfig;
-pub use device::Device;
 pub use report::{StepReport, TrainReport};
 
 use crate::batch::TreeBatch;

@@ -17,7 +17,7 @@ use crate::weights::Parameters;
 use std::sync::Arc;
 
 /// Qwen3, Qwen2 and Llama in small, with a vocabulary that is not a multiple of anything.
-fn configs() -> [ModelConfig; 3] {
+pub(in crate::cuda) fn configs() -> [ModelConfig; 3] {
     let qwen3 = ModelConfig {
         model_type: "qwen3".into(),
         vocab_size: 101,
@@ -52,7 +52,7 @@ fn configs() -> [ModelConfig; 3] {
     [qwen3, qwen2, llama]
 }
 
-fn decoder(config: &ModelConfig) -> Decoder {
+pub(in crate::cuda) fn decoder(config: &ModelConfig) -> Decoder {
     let mut weights = Parameters::random(config, 1);
     for (i, bucket) in weights.buckets.iter_mut().enumerate() {
         let noise = random(bucket.len(), 100 + i as u64);
