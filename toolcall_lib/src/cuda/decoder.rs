@@ -7,13 +7,15 @@ mod tree;
 use super::block::{Block, PassRows, Stream};
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element};
+use super::lora::{BlockAdapter, DeviceAdapter};
 use super::ops::Device;
 use super::weights::DeviceWeights;
 use super::workspace::Workspace;
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{BlockShape, BlockSpans, Decoder};
+use crate::model::lora::Pass;
+use crate::model::{BlockShape, BlockSpans, Decoder, Recompute};
 use crate::weights::{Span, Weights};
 use std::sync::Arc;
 use tree::DeviceTree;
@@ -21,7 +23,10 @@ use tree::DeviceTree;
 /// What a forward pass leaves for a backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
+    /// Everything but norms and activation functions.
     Everything,
+    /// The input of each block.
+    Streams,
     Nothing,
 }
 
@@ -37,6 +42,21 @@ impl Keep {
     }
 }
 
+fn block_adapter<'a>(
+    device: &'a Device,
+    adapter: &'a Option<DeviceAdapter>,
+    layer: usize,
+    pass: Option<Pass>,
+) -> Option<BlockAdapter<'a>> {
+    let adapter = adapter.as_ref()?;
+    Some(BlockAdapter {
+        device,
+        adapter,
+        layer,
+        pass,
+    })
+}
+
 /// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
 const LOGITS_AT_A_TIME: usize = 1 << 26;
 /// Even with the largest vocabulary, products need so many rows.
@@ -48,6 +68,10 @@ pub(crate) struct DeviceDecoder {
     pub device: Device,
     pub config: ModelConfig,
     pub(super) weights: DeviceWeights,
+    /// Where there is one, it is trained and the weights are not.
+    adapter: Option<DeviceAdapter>,
+    /// What a training pass keeps.
+    pub recompute: Recompute,
     pub(super) blocks: Vec<BlockSpans>,
     pub(super) embedding: Span,
     pub(super) norm: Span,
@@ -63,14 +87,10 @@ impl DeviceDecoder {
     /// A copy of a decoder's weights: of packed ones, unpacked as `element`. Activations are of that type.
     ///
     /// # Errors
-    /// The model has an adapter, or sizes that no kernel is made for.
+    /// Sizes that no kernel is made for.
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
         let config = decoder.config.clone();
         check(&config)?;
-        if decoder.adapter.is_some() {
-            let problem = "a LoRA adapter cannot be used on a GPU yet; use the CPU, or merge() it first";
-            return Err(Error::invalid("lora", problem));
-        }
         let shape = BlockShape::new(&config);
         let widest = config
             .hidden_size
@@ -79,15 +99,21 @@ impl DeviceDecoder {
         let buckets = config.num_hidden_layers + 2;
         let device = Device::new(driver.clone(), element, widest, buckets)?;
         Ok(Self {
-            weights: match &decoder.weights {
-                Weights::Full(parameters) => DeviceWeights::trained(&device, parameters)?,
-                frozen => DeviceWeights::frozen(&device, frozen)?,
+            weights: match (&decoder.weights, &decoder.adapter) {
+                (Weights::Full(parameters), None) => DeviceWeights::trained(&device, parameters)?,
+                (weights, _) => DeviceWeights::frozen(&device, weights)?,
             },
+            adapter: decoder
+                .adapter
+                .as_ref()
+                .map(|adapter| DeviceAdapter::new(&device, adapter))
+                .transpose()?,
             blocks: decoder.blocks.clone(),
             embedding: decoder.embedding.clone(),
             norm: decoder.norm.clone(),
             projection: decoder.projection.clone(),
             table: DeviceBuffer::from_host(&driver, Element::F32, decoder.rope.cos_sin().as_flattened())?,
+            recompute: Recompute::default(),
             workspace: Workspace::new(config.num_hidden_layers, element),
             total: DeviceBuffer::zeros(&driver, Element::F32, 4)?,
             device,
@@ -95,20 +121,30 @@ impl DeviceDecoder {
         })
     }
 
-    /// Adds the loss of a tree's targets to the total, and with `gradients`, one f32 bucket for each of the weights, its gradient to
-    /// them. Returns before the device is done.
-    pub fn add_tree(&mut self, batch: &TreeBatch, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+    /// What is trained: the adapter, or all weights.
+    pub(super) fn trained(&self) -> &DeviceWeights {
+        self.adapter
+            .as_ref()
+            .map_or(&self.weights, |adapter| &adapter.weights)
+    }
+
+    /// Adds the loss of a tree's targets to the total. Returns before the device is done.
+    pub fn add_loss(&mut self, batch: &TreeBatch) -> Result<()> {
         let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
-        let keep = match gradients {
-            Some(_) => Keep::Everything,
-            None => Keep::Nothing,
+        let stream = self.forward(tree.rows, Keep::Nothing, None)?;
+        self.head(&tree, stream, None)
+    }
+
+    /// The same with dropout; and adds its gradient to `gradients`, one f32 bucket for each of those that are trained.
+    pub fn add_gradients(&mut self, batch: &TreeBatch, gradients: &[DeviceBuffer], pass: Pass) -> Result<()> {
+        let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
+        let keep = match self.recompute {
+            Recompute::Norms => Keep::Everything,
+            Recompute::Block => Keep::Streams,
         };
-        let stream = self.forward(tree.rows, keep)?;
-        self.head(&tree, stream, gradients)?;
-        match gradients {
-            Some(gradients) => self.backward(&tree, gradients),
-            None => Ok(()),
-        }
+        let stream = self.forward(tree.rows, keep, Some(pass))?;
+        self.head(&tree, stream, Some(gradients))?;
+        self.backward(&tree, gradients, keep, pass)
     }
 
     /// Loss and number of right first guesses since the last call; waits for the device.
@@ -121,7 +157,7 @@ impl DeviceDecoder {
     }
 
     /// Embedding and blocks; returns the residual stream behind the last.
-    pub(super) fn forward(&mut self, rows: PassRows<'_>, keep: Keep) -> Result<View> {
+    pub(super) fn forward(&mut self, rows: PassRows<'_>, keep: Keep, pass: Option<Pass>) -> Result<View> {
         let Self {
             device,
             config,
@@ -145,12 +181,14 @@ impl DeviceDecoder {
                 shape,
                 weights,
                 spans,
+                adapter: block_adapter(device, &self.adapter, layer, pass),
                 table: self.table.all(),
                 layer,
                 rows,
             };
             let kept = &mut workspace.blocks[keep.activations(layer)];
-            let (middle, added) = block.forward(x, kept, &mut workspace.scratch)?;
+            block.forward(kept, x, &mut workspace.scratch)?;
+            let (middle, added) = block.output(kept, &mut workspace.scratch)?;
             x = workspace.residual[keep.stream(layer + 1)].sized(driver, len)?;
             device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
         }
@@ -208,9 +246,6 @@ impl DeviceDecoder {
                 self.total.all(),
             )?;
             let Some(gradients) = gradients else { continue };
-            let dprojection = gradients[self.projection.bucket]
-                .all()
-                .slice(self.projection.elements.clone());
             let dlogits = dlogits.matrix(stride);
             device.gemm(
                 dlogits,
@@ -219,27 +254,41 @@ impl DeviceDecoder {
                 [here, hidden, vocabulary],
                 false,
             )?;
-            device.gemm(
-                dlogits.t(),
-                y,
-                dprojection.matrix(hidden),
-                [vocabulary, hidden, here],
-                true,
-            )?;
+            if self.adapter.is_none() {
+                let dprojection = gradients[self.projection.bucket]
+                    .all()
+                    .slice(self.projection.elements.clone());
+                device.gemm(
+                    dlogits.t(),
+                    y,
+                    dprojection.matrix(hidden),
+                    [vocabulary, hidden, here],
+                    true,
+                )?;
+            }
         }
         let Some(gradients) = gradients else { return Ok(()) };
         let dx = head.dx.sized(driver, rows * hidden)?;
         dx.zero(&**driver)?;
-        let dnorm = gradients[self.norm.bucket]
-            .all()
-            .slice(self.norm.elements.clone());
+        let dnorm = match self.adapter {
+            None => gradients[self.norm.bucket]
+                .all()
+                .slice(self.norm.elements.clone()),
+            Some(_) => View::EMPTY,
+        };
         device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
         let dstream = workspace.dresidual.sized(driver, stream.len)?;
         dstream.zero(&**driver)?;
         device.add_rows(dx, &tree.target_places, dstream, hidden)
     }
 
-    fn backward(&mut self, tree: &DeviceTree, gradients: &[DeviceBuffer]) -> Result<()> {
+    fn backward(
+        &mut self,
+        tree: &DeviceTree,
+        gradients: &[DeviceBuffer],
+        keep: Keep,
+        pass: Pass,
+    ) -> Result<()> {
         let Self {
             device,
             config,
@@ -265,13 +314,24 @@ impl DeviceDecoder {
                 shape,
                 weights,
                 spans,
+                adapter: block_adapter(device, &self.adapter, layer, Some(pass)),
                 table: self.table.all(),
                 layer,
                 rows: tree.rows,
             };
-            let bucket = gradients[spans.input_norm.bucket].all();
-            let kept = &workspace.blocks[layer];
+            let bucket = match self.adapter {
+                None => gradients[spans.input_norm.bucket].all(),
+                Some(_) => gradients[layer].all(),
+            };
+            let kept = &mut workspace.blocks[keep.activations(layer)];
+            if keep == Keep::Streams {
+                block.norm_input(x, &mut workspace.scratch)?;
+                block.forward(kept, x, &mut workspace.scratch)?;
+            }
             block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
+        }
+        if self.adapter.is_some() {
+            return Ok(());
         }
         let dtable = gradients[self.embedding.bucket]
             .all()

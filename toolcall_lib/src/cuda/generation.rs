@@ -85,7 +85,7 @@ impl DeviceGenerator {
                 single: single.on_device(numbers),
             }),
         };
-        let stream = self.decoder.forward(rows, Keep::Nothing)?;
+        let stream = self.decoder.forward(rows, Keep::Nothing, None)?;
         self.decoder.logits(stream, numbers.slice(last))
     }
 

@@ -12,6 +12,7 @@ mod driver;
 pub(crate) mod emulate;
 mod generation;
 mod kernels;
+mod lora;
 mod numbers;
 mod nvidia;
 mod ops;

@@ -3,6 +3,7 @@
 use super::buffer::{Argument, DeviceBuffer, View};
 use super::driver::{Driver, Element, Gemm, Operand};
 use crate::error::Result;
+use crate::model::lora::Mask;
 use crate::ops::rope::Heads;
 use crate::optimizer::Update;
 use std::sync::Arc;
@@ -68,6 +69,33 @@ impl RowTargets {
     }
 }
 
+/// A mask of dropped elements: the words of a stream of ChaCha8, one an element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropout {
+    /// Its key, eight bytes each.
+    key: [u64; 4],
+    stream: u64,
+    dropped: u32,
+    keep: f32,
+}
+
+impl Dropout {
+    /// The mask that the CPU draws.
+    pub fn of(mask: &Mask) -> Self {
+        let (words, mut key) = (mask.words(), [0; 4]);
+        let seed = words.get_seed();
+        for (word, bytes) in key.iter_mut().zip(seed.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Self {
+            key,
+            stream: words.get_stream(),
+            dropped: mask.dropped(),
+            keep: mask.keep(),
+        }
+    }
+}
+
 impl Device {
     /// For rows of at most `widest` elements where sums over rows are made, and `buckets` buckets.
     pub fn new(driver: Arc<dyn Driver>, element: Element, widest: usize, buckets: usize) -> Result<Self> {
@@ -98,7 +126,20 @@ impl Device {
     }
 
     /// `d (+)= a · b` where `d` is `[m, n]` and the sum has `k` terms.
-    pub fn gemm(&self, a: Operand, b: Operand, d: Operand, [m, n, k]: [usize; 3], adds: bool) -> Result<()> {
+    pub fn gemm(&self, a: Operand, b: Operand, d: Operand, sizes: [usize; 3], adds: bool) -> Result<()> {
+        self.scaled_gemm(1.0, a, b, d, sizes, adds)
+    }
+
+    /// `d (+)= alpha · a · b`.
+    pub fn scaled_gemm(
+        &self,
+        alpha: f32,
+        a: Operand,
+        b: Operand,
+        d: Operand,
+        [m, n, k]: [usize; 3],
+        adds: bool,
+    ) -> Result<()> {
         if m == 0 {
             return Ok(());
         }
@@ -107,7 +148,7 @@ impl Device {
             m,
             n,
             k,
-            alpha: 1.0,
+            alpha,
             beta,
             a,
             b,
@@ -143,7 +184,7 @@ impl Device {
         self.run(kernel, x.len / width, 0, args)
     }
 
-    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight; `rounded` gets a copy of `dx`.
+    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight, unless it is empty; `rounded` gets a copy of `dx`.
     #[allow(clippy::too_many_arguments)] // three inputs, three gradients
     pub fn rms_norm_backward(
         &self,
@@ -173,7 +214,7 @@ impl Device {
         self.add_columns(self.partial.all(), blocks, dw)
     }
 
-    /// `sums +=` the columns of f32 rows.
+    /// `sums +=` the columns of f32 rows; nothing where there are no sums.
     fn add_columns(&self, x: View, rows: usize, sums: View) -> Result<()> {
         self.sum_columns("sum_columns_f32", x, rows, 1, sums, true)
     }
@@ -358,6 +399,26 @@ impl Device {
             (width as u32).into(),
         ];
         self.run("add_rows", ids.len, 0, args)
+    }
+
+    /// `y = x`, or with `adds` `y += x`, where elements of `x` are dropped and the others divided by the probability that they are kept.
+    pub fn dropout(&self, x: View, y: View, mask: &Dropout, adds: bool) -> Result<()> {
+        let kernel = self.either("dropout_f32", "dropout_bf16");
+        let [key0, key1, key2, key3] = mask.key.map(|word| Argument::from(word as usize));
+        let args = [
+            x.into(),
+            y.into(),
+            x.len.into(),
+            key0,
+            key1,
+            key2,
+            key3,
+            (mask.stream as usize).into(),
+            mask.dropped.into(),
+            mask.keep.into(),
+            u32::from(adds).into(),
+        ];
+        self.run(kernel, x.len.div_ceil(16 * THREADS), 0, args)
     }
 
     /// A copy of f32 elements as activations.

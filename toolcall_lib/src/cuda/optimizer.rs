@@ -30,7 +30,7 @@ impl DeviceOptimizer {
                 .map(|bucket| DeviceBuffer::from_host(driver, Element::F32, bucket))
                 .collect()
         };
-        let layout = &decoder.weights.layout;
+        let layout = &decoder.trained().layout;
         let zeros = |len: usize| DeviceBuffer::zeros(driver, Element::F32, len);
         Ok(Self {
             gradients: layout
@@ -54,7 +54,7 @@ impl DeviceOptimizer {
         most: f64,
         learning_rate: f64,
     ) -> Result<f64> {
-        let (device, weights) = (&decoder.device, &decoder.weights);
+        let (device, weights) = (&decoder.device, decoder.trained());
         let gradients: Vec<View> = self.gradients.iter().map(DeviceBuffer::all).collect();
         device.clip(&gradients, tokens as f32, most as f32, self.scale.all())?;
         optimizer.steps += 1;
@@ -81,7 +81,7 @@ impl DeviceOptimizer {
         optimizer: &mut AdamW,
     ) -> Result<()> {
         let driver = &*decoder.device.driver;
-        decoder.weights.download(driver, weights)?;
+        decoder.trained().download(driver, weights)?;
         for (from, to) in self
             .moments
             .iter()

@@ -5,6 +5,7 @@ use super::driver::{Driver, Element, Operand};
 use super::ops::Device;
 use crate::error::Result;
 use crate::weights::{Layout, Parameters, Slot, Span, Weights};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Weights in the layout that they have on the host.
@@ -89,15 +90,18 @@ impl DeviceWeights {
 
     /// Matrices as products take them.
     pub fn matrix(&self, span: &Span) -> Operand {
+        self.elements(span.bucket, span.elements.clone())
+            .matrix(span.columns)
+    }
+
+    /// Elements of a bucket as products take them.
+    pub fn elements(&self, bucket: usize, elements: Range<usize>) -> View {
         let buckets = if self.rounded.is_empty() {
             &self.masters
         } else {
             &self.rounded
         };
-        buckets[span.bucket]
-            .all()
-            .slice(span.elements.clone())
-            .matrix(span.columns)
+        buckets[bucket].all().slice(elements)
     }
 
     /// A matrix as exactly as it is there, to take rows of.

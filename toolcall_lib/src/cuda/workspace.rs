@@ -3,6 +3,7 @@
 use super::attention::DecodeScratch;
 use super::buffer::Scratch;
 use super::driver::Element;
+use super::lora::LoraScratch;
 
 /// What one block leaves for its backward pass.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct BlockScratch {
     pub dqkv: Scratch,
     /// Sums over each head's output and its gradient.
     pub delta: Scratch,
+    /// What an adapter needs for one projection.
+    pub lora: LoraScratch,
     /// Sums over parts of a cache.
     pub decode: DecodeScratch,
 }
@@ -97,6 +100,7 @@ impl Workspace {
                 dattended: activation(),
                 dqkv: activation(),
                 delta: f32(),
+                lora: LoraScratch::new(element),
                 decode: DecodeScratch::new(),
             },
             head: HeadScratch {

@@ -8,6 +8,7 @@ use crate::collective::OneRank;
 use crate::cuda::{DeviceDecoder, DeviceOptimizer, Driver, Element};
 use crate::error::Result;
 use crate::model::Decoder;
+use crate::model::lora::Pass;
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::AdamW;
 use crate::tokens::Sequence;
@@ -29,7 +30,8 @@ impl<'a> OnGpu<'a> {
         config: &'a TrainConfig,
     ) -> Result<Self> {
         let element = if config.bf16 { Element::Bf16 } else { Element::F32 };
-        let on_device = DeviceDecoder::new(driver, decoder, element)?;
+        let mut on_device = DeviceDecoder::new(driver, decoder, element)?;
+        on_device.recompute = config.recompute;
         Ok(Self {
             config,
             optimizer: DeviceOptimizer::new(&on_device, optimizer)?,
@@ -39,11 +41,17 @@ impl<'a> OnGpu<'a> {
 }
 
 impl Engine for OnGpu<'_> {
-    fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], _: usize) -> Result<()> {
+    fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
         let gradients = &self.optimizer.gradients;
-        trees
-            .iter()
-            .try_for_each(|tree| self.decoder.add_tree(tree, Some(gradients)))
+        for (tree, batch) in trees.iter().enumerate() {
+            let pass = Pass {
+                seed: self.config.seed,
+                step: step as u32,
+                tree: tree as u16,
+            };
+            self.decoder.add_gradients(batch, gradients, pass)?;
+        }
+        Ok(())
     }
 
     fn step(
@@ -66,7 +74,7 @@ impl Engine for OnGpu<'_> {
     fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let decoder = &mut self.decoder;
         mean_loss(data, self.config, &OneRank, |tree| {
-            decoder.add_tree(tree, None)?;
+            decoder.add_loss(tree)?;
             Ok(decoder.take_total()?[0])
         })
     }

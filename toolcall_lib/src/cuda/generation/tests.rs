@@ -1,7 +1,7 @@
 //! Generation in the emulation, against the CPU's.
 
 use super::*;
-use crate::cuda::decoder::tests::{configs, decoder};
+use crate::cuda::decoder::tests::{adapted, adapters, configs, decoder};
 use crate::cuda::emulate::emulated;
 use crate::cuda::tests::assert_near;
 use crate::model::Workspace;
@@ -107,6 +107,13 @@ fn logits_of_packed_weights_are_those_of_the_cpu() {
         cpu.weights = Weights::packed_for_test(cpu.trainable().unwrap(), dtype);
         check(&cpu, 3e-2);
     }
+}
+
+#[test]
+fn an_adapter_speaks_as_on_the_cpu() {
+    let (mut config, [lora, ..]) = (configs()[1].clone(), adapters());
+    config.max_position_embeddings = 512;
+    check(&adapted(decoder(&config), lora), 1e-4);
 }
 
 #[test]

@@ -29,7 +29,8 @@ modules!(
     "copy",
     "attention",
     "attention_f32",
-    "decode"
+    "decode",
+    "dropout"
 );
 
 impl Module {
