@@ -7,10 +7,10 @@ mod tree;
 use super::block::{Block, PassRows, Stream};
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element};
-use super::lora::{BlockAdapter, DeviceAdapter};
+use super::lora::DeviceAdapter;
 use super::ops::Device;
 use super::weights::DeviceWeights;
-use super::workspace::Workspace;
+use super::workspace::{Keep, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -19,43 +19,6 @@ use crate::model::{BlockShape, BlockSpans, Decoder, Recompute};
 use crate::weights::{Span, Weights};
 use std::sync::Arc;
 use tree::DeviceTree;
-
-/// What a forward pass leaves for a backward pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Everything but norms and activation functions.
-    Everything,
-    /// The input of each block.
-    Streams,
-    Nothing,
-}
-
-impl Keep {
-    /// The index of the activations of block `layer`.
-    fn activations(self, layer: usize) -> usize {
-        if self == Self::Everything { layer } else { 0 }
-    }
-
-    /// The index of the residual stream before block `layer`.
-    fn stream(self, layer: usize) -> usize {
-        if self == Self::Nothing { 0 } else { layer }
-    }
-}
-
-fn block_adapter<'a>(
-    device: &'a Device,
-    adapter: &'a Option<DeviceAdapter>,
-    layer: usize,
-    pass: Option<Pass>,
-) -> Option<BlockAdapter<'a>> {
-    let adapter = adapter.as_ref()?;
-    Some(BlockAdapter {
-        device,
-        adapter,
-        layer,
-        pass,
-    })
-}
 
 /// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
 const LOGITS_AT_A_TIME: usize = 1 << 26;
@@ -175,13 +138,14 @@ impl DeviceDecoder {
         let mut x = workspace.residual[0].sized(driver, len)?;
         device.gather_rows(weights.table(&self.embedding), rows.ids, x, shape.hidden)?;
         device.add_rms_norm(x, View::EMPTY, View::EMPTY, norm_of(0))?;
+        let adapter = self.adapter.as_ref();
         for (layer, spans) in self.blocks.iter().enumerate() {
             let block = Block {
                 device,
                 shape,
                 weights,
                 spans,
-                adapter: block_adapter(device, &self.adapter, layer, pass),
+                adapter: adapter.map(|adapter| adapter.of_block(device, layer, pass)),
                 table: self.table.all(),
                 layer,
                 rows,
@@ -307,6 +271,7 @@ impl DeviceDecoder {
             }
             _ => exact,
         };
+        let adapter = self.adapter.as_ref();
         for (layer, spans) in self.blocks.iter().enumerate().rev() {
             let x = workspace.residual[layer].get(stream);
             let block = Block {
@@ -314,7 +279,7 @@ impl DeviceDecoder {
                 shape,
                 weights,
                 spans,
-                adapter: block_adapter(device, &self.adapter, layer, Some(pass)),
+                adapter: adapter.map(|adapter| adapter.of_block(device, layer, Some(pass))),
                 table: self.table.all(),
                 layer,
                 rows: tree.rows,

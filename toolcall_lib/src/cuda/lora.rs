@@ -2,7 +2,8 @@
 
 use super::buffer::{Scratch, View};
 use super::driver::{Element, Operand};
-use super::ops::{Device, Dropout};
+use super::dropout::Dropout;
+use super::ops::Device;
 use super::weights::DeviceWeights;
 use crate::error::Result;
 use crate::model::Projection;
@@ -22,6 +23,16 @@ impl DeviceAdapter {
             weights: DeviceWeights::trained(device, &adapter.parameters)?,
             host: adapter.without_weights(),
         })
+    }
+
+    /// That of one block; with a pass, inputs are dropped.
+    pub fn of_block<'a>(&'a self, device: &'a Device, layer: usize, pass: Option<Pass>) -> BlockAdapter<'a> {
+        BlockAdapter {
+            device,
+            adapter: self,
+            layer,
+            pass,
+        }
     }
 }
 
@@ -45,11 +56,10 @@ impl LoraScratch {
 /// The adapter of one block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockAdapter<'a> {
-    pub device: &'a Device,
-    pub adapter: &'a DeviceAdapter,
-    pub layer: usize,
-    /// With a pass, inputs are dropped.
-    pub pass: Option<Pass>,
+    device: &'a Device,
+    adapter: &'a DeviceAdapter,
+    layer: usize,
+    pass: Option<Pass>,
 }
 
 impl<'a> BlockAdapter<'a> {

@@ -8,6 +8,7 @@ mod block;
 mod buffer;
 mod decoder;
 mod driver;
+mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
 mod generation;

@@ -3,7 +3,6 @@
 use super::buffer::{Argument, DeviceBuffer, View};
 use super::driver::{Driver, Element, Gemm, Operand};
 use crate::error::Result;
-use crate::model::lora::Mask;
 use crate::ops::rope::Heads;
 use crate::optimizer::Update;
 use std::sync::Arc;
@@ -12,7 +11,8 @@ use std::sync::Arc;
 const SHARES: usize = 256;
 /// Blocks of the kernels that go through flat memory.
 const FLAT_BLOCKS: usize = 1024;
-const THREADS: usize = 256;
+/// Threads of a block.
+pub(super) const THREADS: usize = 256;
 
 /// What runs kernels, and of what type activations are.
 #[derive(Debug)]
@@ -69,33 +69,6 @@ impl RowTargets {
     }
 }
 
-/// A mask of dropped elements: the words of a stream of ChaCha8, one an element.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dropout {
-    /// Its key, eight bytes each.
-    key: [u64; 4],
-    stream: u64,
-    dropped: u32,
-    keep: f32,
-}
-
-impl Dropout {
-    /// The mask that the CPU draws.
-    pub fn of(mask: &Mask) -> Self {
-        let (words, mut key) = (mask.words(), [0; 4]);
-        let seed = words.get_seed();
-        for (word, bytes) in key.iter_mut().zip(seed.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        Self {
-            key,
-            stream: words.get_stream(),
-            dropped: mask.dropped(),
-            keep: mask.keep(),
-        }
-    }
-}
-
 impl Device {
     /// For rows of at most `widest` elements where sums over rows are made, and `buckets` buckets.
     pub fn new(driver: Arc<dyn Driver>, element: Element, widest: usize, buckets: usize) -> Result<Self> {
@@ -108,14 +81,14 @@ impl Device {
     }
 
     /// Of two kernels, that for the activations.
-    fn either(&self, f32: &'static str, bf16: &'static str) -> &'static str {
+    pub(super) fn either(&self, f32: &'static str, bf16: &'static str) -> &'static str {
         match self.element {
             Element::Bf16 => bf16,
             _ => f32,
         }
     }
 
-    fn run<const N: usize>(
+    pub(super) fn run<const N: usize>(
         &self,
         kernel: &'static str,
         blocks: usize,
@@ -399,26 +372,6 @@ impl Device {
             (width as u32).into(),
         ];
         self.run("add_rows", ids.len, 0, args)
-    }
-
-    /// `y = x`, or with `adds` `y += x`, where elements of `x` are dropped and the others divided by the probability that they are kept.
-    pub fn dropout(&self, x: View, y: View, mask: &Dropout, adds: bool) -> Result<()> {
-        let kernel = self.either("dropout_f32", "dropout_bf16");
-        let [key0, key1, key2, key3] = mask.key.map(|word| Argument::from(word as usize));
-        let args = [
-            x.into(),
-            y.into(),
-            x.len.into(),
-            key0,
-            key1,
-            key2,
-            key3,
-            (mask.stream as usize).into(),
-            mask.dropped.into(),
-            mask.keep.into(),
-            u32::from(adds).into(),
-        ];
-        self.run(kernel, x.len.div_ceil(16 * THREADS), 0, args)
     }
 
     /// A copy of f32 elements as activations.

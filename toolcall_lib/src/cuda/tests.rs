@@ -2,8 +2,9 @@
 
 use super::buffer::{DeviceBuffer, View};
 use super::driver::Element;
+use super::dropout::Dropout;
 use super::emulate::emulated;
-use super::ops::{Device, Dropout, HeadNorms, Places, RowTargets, SplitHeads};
+use super::ops::{Device, HeadNorms, Places, RowTargets, SplitHeads};
 use crate::model::Projection;
 use crate::model::lora::{Mask, Pass};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};

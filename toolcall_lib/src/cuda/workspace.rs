@@ -5,6 +5,28 @@ use super::buffer::Scratch;
 use super::driver::Element;
 use super::lora::LoraScratch;
 
+/// What a forward pass leaves for a backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything but norms and activation functions.
+    Everything,
+    /// The input of each block.
+    Streams,
+    Nothing,
+}
+
+impl Keep {
+    /// The index of the activations of block `layer`.
+    pub fn activations(self, layer: usize) -> usize {
+        if self == Self::Everything { layer } else { 0 }
+    }
+
+    /// The index of the residual stream before block `layer`.
+    pub fn stream(self, layer: usize) -> usize {
+        if self == Self::Nothing { 0 } else { layer }
+    }
+}
+
 /// What one block leaves for its backward pass.
 #[derive(Debug)]
 pub(super) struct BlockActivations {

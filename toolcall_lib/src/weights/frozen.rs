@@ -126,6 +126,7 @@ fn read_matrix(slot: &Slot, stored: &impl Stored, dtype: GgmlDType) -> Result<Pa
 }
 
 #[cfg(test)]
+#[cfg(feature = "cuda")]
 impl Stored for Parameters {
     fn dtype(&self, _: &Slot) -> Result<GgmlDType> {
         Ok(GgmlDType::F32)
