@@ -60,15 +60,16 @@ impl Engine for OnGpu<'_> {
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
-    ) -> Result<f64> {
+    ) -> Result<()> {
         let most = self.config.max_grad_norm;
         self.optimizer
             .step(&mut self.decoder, optimizer, tokens, most, learning_rate)
     }
 
-    fn take_loss(&mut self) -> Result<LossSum> {
+    fn finish_step(&mut self) -> Result<(f64, LossSum)> {
+        let grad_norm = self.optimizer.norm(&self.decoder)?;
         let [loss, correct] = self.decoder.take_total()?;
-        Ok(LossSum { loss, correct })
+        Ok((grad_norm, LossSum { loss, correct }))
     }
 
     fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
@@ -146,8 +147,9 @@ mod tests {
                 let mut numbers = Vec::new();
                 for step in 0..3 {
                     engine.add_trees(decoder, &trees, step).unwrap();
-                    numbers.push(engine.step(decoder, optimizer, tokens, 1e-3).unwrap());
-                    numbers.push(engine.take_loss().unwrap().loss);
+                    engine.step(decoder, optimizer, tokens, 1e-3).unwrap();
+                    let (grad_norm, sum) = engine.finish_step().unwrap();
+                    numbers.extend([grad_norm, sum.loss]);
                 }
                 numbers.push(engine.mean_loss(decoder, &data).unwrap());
                 engine.bring_back(decoder, optimizer).unwrap();
