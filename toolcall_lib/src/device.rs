@@ -65,3 +65,33 @@ impl fmt::Display for Device {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_asks_for_a_gpu_is_told_that_there_is_none() {
+        let gone = || Err::<(), _>(Error::invalid("CUDA", "it is gone"));
+        assert_eq!(
+            Device::Cuda.try_gpu(gone).unwrap_err().to_string(),
+            "CUDA: it is gone"
+        );
+        let refusal = Device::Auto.try_gpu(gone).unwrap().unwrap_err();
+        assert_eq!(refusal.is_some(), cfg!(feature = "cuda"));
+        assert!(Device::Cpu.try_gpu(|| Ok(())).unwrap().is_err());
+        for device in [Device::Auto, Device::Cuda] {
+            assert!(device.try_gpu(|| Ok(())).unwrap().is_ok());
+        }
+    }
+
+    #[test]
+    fn devices_are_called_in_words_as_in_json() {
+        for device in [Device::Auto, Device::Cpu, Device::Cuda] {
+            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+            assert_eq!(serde_json::json!(device), device.to_string());
+        }
+        let error = "gpu".parse::<Device>().unwrap_err().to_string();
+        assert_eq!(error, "device: `gpu` is not known; expected auto, cpu or cuda");
+    }
+}
