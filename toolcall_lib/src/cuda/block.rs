@@ -165,7 +165,7 @@ impl Block<'_> {
     }
 
     /// From the block's input `x`, whose norm is in `scratch`, to the MLP's two input projections.
-    pub fn forward(&self, kept: &mut BlockActivations, x: View, scratch: &mut BlockScratch) -> Result<()> {
+    pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
         let BlockShape {
             hidden,
             intermediate,

@@ -151,7 +151,7 @@ impl DeviceDecoder {
                 rows,
             };
             let kept = &mut workspace.blocks[keep.activations(layer)];
-            block.forward(kept, x, &mut workspace.scratch)?;
+            block.forward(x, kept, &mut workspace.scratch)?;
             let (middle, added) = block.output(kept, &mut workspace.scratch)?;
             x = workspace.residual[keep.stream(layer + 1)].sized(driver, len)?;
             device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
@@ -291,7 +291,7 @@ impl DeviceDecoder {
             let kept = &mut workspace.blocks[keep.activations(layer)];
             if keep == Keep::Streams {
                 block.norm_input(x, &mut workspace.scratch)?;
-                block.forward(kept, x, &mut workspace.scratch)?;
+                block.forward(x, kept, &mut workspace.scratch)?;
             }
             block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
         }

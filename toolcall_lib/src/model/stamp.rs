@@ -5,10 +5,10 @@ use crate::weights::{Parameters, Weights};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Elements of a tensor that are looked at.
-const LOOKED_AT: usize = 32;
+const LOOKED_AT: usize = 16;
 
 impl Decoder {
-    /// A number that is another, but for chance, when the config, the adapter or the weights are others. Of each tensor it looks at 32
+    /// A number that is another, but for chance, when the config, the adapter or the weights are others. Of each tensor it looks at 16
     /// elements, of a packed one at a row: enough for training, which changes them all, and for other weights; not for the change of
     /// a single element.
     pub(crate) fn stamp(&self) -> u64 {

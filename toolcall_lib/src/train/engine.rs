@@ -112,8 +112,9 @@ impl Engine for OnCpu<'_> {
 
     fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let workspace = &mut self.workspace;
-        mean_loss(data, self.config, self.ranks, |tree| {
-            Ok(decoder.loss(tree, workspace)?.loss)
+        mean_loss(data, self.config, self.ranks, |trees| {
+            let losses = trees.iter().map(|tree| Ok(decoder.loss(tree, workspace)?.loss));
+            losses.sum()
         })
     }
 

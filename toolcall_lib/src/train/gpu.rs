@@ -74,8 +74,8 @@ impl Engine for OnGpu<'_> {
 
     fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let decoder = &mut self.decoder;
-        mean_loss(data, self.config, &OneRank, |tree| {
-            decoder.add_loss(tree)?;
+        mean_loss(data, self.config, &OneRank, |trees| {
+            trees.iter().try_for_each(|tree| decoder.add_loss(tree))?;
             Ok(decoder.take_total()?[0])
         })
     }
