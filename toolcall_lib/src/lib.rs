@@ -13,6 +13,7 @@
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
 //! | 9 | [`optimizer`] | gradients → new weights |
+//! | | [`device`] | on what is computed: the CPU, or a GPU |
 //! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 11 | [`train`](mod@train) | the loop over 5–10 |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
@@ -41,6 +42,7 @@ pub mod collective;
 pub mod optimizer;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod device;
 pub mod checkpoint;
 pub mod train;
 pub mod generate;

@@ -8,9 +8,13 @@ mod block;
 mod buffer;
 mod decoder;
 mod driver;
+mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
+mod generation;
 mod kernels;
+mod lora;
+mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
@@ -21,6 +25,7 @@ mod workspace;
 
 pub(crate) use decoder::DeviceDecoder;
 pub(crate) use driver::{Driver, Element};
-pub(crate) use nvidia::Nvidia;
+pub(crate) use generation::DeviceGenerator;
+pub(crate) use nvidia::first_gpu;
 pub use nvidia::{Gpu, gpus};
 pub(crate) use optimizer::DeviceOptimizer;

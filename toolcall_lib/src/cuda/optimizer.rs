@@ -30,7 +30,7 @@ impl DeviceOptimizer {
                 .map(|bucket| DeviceBuffer::from_host(driver, Element::F32, bucket))
                 .collect()
         };
-        let layout = &decoder.weights.layout;
+        let layout = &decoder.trained().layout;
         let zeros = |len: usize| DeviceBuffer::zeros(driver, Element::F32, len);
         Ok(Self {
             gradients: layout
@@ -45,7 +45,7 @@ impl DeviceOptimizer {
     }
 
     /// Step number `optimizer.steps + 1` with the gradients, which are sums over `tokens`: clipped to the norm `most`, then zero.
-    /// Returns the norm of their mean before clipping; waits for the device. Where it is not finite, no step is made.
+    /// Where their norm is not finite, no step is made. Returns before the device is done.
     pub fn step(
         &mut self,
         decoder: &mut DeviceDecoder,
@@ -53,8 +53,8 @@ impl DeviceOptimizer {
         tokens: f64,
         most: f64,
         learning_rate: f64,
-    ) -> Result<f64> {
-        let (device, weights) = (&decoder.device, &decoder.weights);
+    ) -> Result<()> {
+        let (device, weights) = (&decoder.device, decoder.trained());
         let gradients: Vec<View> = self.gradients.iter().map(DeviceBuffer::all).collect();
         device.clip(&gradients, tokens as f32, most as f32, self.scale.all())?;
         optimizer.steps += 1;
@@ -68,8 +68,13 @@ impl DeviceOptimizer {
             let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
             device.adamw(all, part(&weights.rounded), &update, self.scale.all())?;
         }
+        Ok(())
+    }
+
+    /// The norm of the mean of the last step's gradients before clipping; waits for the device.
+    pub fn norm(&self, decoder: &DeviceDecoder) -> Result<f64> {
         let mut scale = [0.0f32; 2];
-        self.scale.all().download(&*device.driver, &mut scale)?;
+        self.scale.all().download(&*decoder.device.driver, &mut scale)?;
         Ok(f64::from(scale[1]))
     }
 
@@ -81,7 +86,7 @@ impl DeviceOptimizer {
         optimizer: &mut AdamW,
     ) -> Result<()> {
         let driver = &*decoder.device.driver;
-        decoder.weights.download(driver, weights)?;
+        decoder.trained().download(driver, weights)?;
         for (from, to) in self
             .moments
             .iter()

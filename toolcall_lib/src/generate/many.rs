@@ -68,19 +68,17 @@ pub(super) fn write(
         let ids = model.tokenizer.encode(&prompt)?;
         replies.push(Writer::new(model, ids, config, constraint, index)?);
     }
-    let mut store = cache.take_store(model);
+    let mut engine = cache.take_engine(model, config.device)?;
     let mut speaking: Vec<Speaker> = Vec::new();
     let mut waiting = 0;
     let mut stopped = false;
     while !stopped && !interrupt::requested() {
-        admit(&replies, &mut waiting, &mut speaking, &mut store);
+        admit(&replies, &mut waiting, &mut speaking, &mut engine.store);
         if speaking.is_empty() {
             break;
         }
         let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
-        let logits = model
-            .decoder
-            .next_logits(&new, &mut store, &mut cache.workspace)?;
+        let logits = engine.next_logits(&model.decoder, &new)?;
         let vocabulary = model.decoder.config.vocab_size;
         for (speaker, logits) in speaking.iter_mut().zip(logits.chunks_exact(vocabulary)) {
             let reply = &mut replies[speaker.reply];
@@ -89,13 +87,13 @@ pub(super) fn write(
             stopped |= !text.is_empty() && !on_text(text);
         }
         for over in speaking.extract_if(.., |speaker| replies[speaker.reply].is_over()) {
-            store.end(over.sequence);
+            engine.store.end(over.sequence);
         }
     }
     speaking
         .into_iter()
-        .for_each(|speaker| store.end(speaker.sequence));
-    cache.store = Some(store);
+        .for_each(|speaker| engine.store.end(speaker.sequence));
+    cache.engine = Some(engine);
     let finish = |reply: Writer<'_>| {
         let (generation, rest) = reply.finish()?;
         if !rest.is_empty() {

@@ -1,25 +1,12 @@
-//! On what a run computes.
+//! The engine of a run.
 
 use super::TrainConfig;
 use super::engine::{Engine, OnCpu};
 use crate::collective::Collective;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optimizer::AdamW;
-use serde::{Deserialize, Serialize};
-
-/// On what a run computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Device {
-    /// A GPU if this build can use one, there is one, and it can train this; else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The first GPU that CUDA shows; it is an error if it cannot be used.
-    Cuda,
-}
 
 impl Device {
     /// The engine of a run, with the weights of `decoder` and the state of `optimizer`; and why it is not a GPU's, where this build
@@ -31,15 +18,10 @@ impl Device {
         optimizer: &AdamW,
         config: &'a TrainConfig,
     ) -> Result<(Box<dyn Engine + 'a>, Option<Error>)> {
-        let mut refusal = None;
-        if self != Self::Cpu {
-            match on_gpu(ranks, decoder, optimizer, config) {
-                Ok(engine) => return Ok((engine, None)),
-                Err(error) if self == Self::Cuda => return Err(error),
-                Err(error) => refusal = cfg!(feature = "cuda").then_some(error),
-            }
+        match self.try_gpu(|| on_gpu(ranks, decoder, optimizer, config))? {
+            Ok(engine) => Ok((engine, None)),
+            Err(refusal) => Ok((Box::new(OnCpu::new(ranks, decoder, config)?), refusal)),
         }
-        Ok((Box::new(OnCpu::new(ranks, decoder, config)?), refusal))
     }
 }
 
@@ -57,7 +39,7 @@ fn on_gpu<'a>(
         );
         return Err(Error::invalid("device", problem));
     }
-    let driver = std::sync::Arc::new(crate::cuda::Nvidia::open(0)?);
+    let driver = crate::cuda::first_gpu()?;
     Ok(Box::new(super::gpu::OnGpu::new(
         driver, decoder, optimizer, config,
     )?))
@@ -70,6 +52,5 @@ fn on_gpu<'a>(
     _: &AdamW,
     _: &'a TrainConfig,
 ) -> Result<Box<dyn Engine + 'a>> {
-    let problem = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";
-    Err(Error::invalid("device", problem))
+    Err(crate::device::no_cuda())
 }

@@ -1,7 +1,7 @@
 //! A GPU that is the host, for tests: the same kernels, compiled by the host's C++ compiler.
 
 use super::driver::{Driver, Element, Gemm, Operand};
-use super::kernels::{DECODE, MODULES};
+use super::kernels::MODULES;
 use crate::error::{Error, Result};
 use half::bf16;
 use std::alloc::{Layout, alloc, dealloc};
@@ -60,7 +60,6 @@ static LAUNCH: LazyLock<Launch> = LazyLock::new(|| {
 fn library() -> PathBuf {
     let mut sources: Vec<(&str, String)> = MODULES
         .iter()
-        .chain([&DECODE])
         .map(|module| (module.name, module.source()))
         .collect();
     sources.push(("probe", format!("{COMMON}\n#line 1 \"probe.cu\"\n{PROBE}")));

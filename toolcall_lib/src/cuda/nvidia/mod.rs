@@ -3,8 +3,10 @@
 mod blas;
 mod compile;
 mod found;
+mod shared;
 
 pub use found::{Gpu, gpus};
+pub(crate) use shared::first_gpu;
 
 use super::driver::{Driver, Gemm};
 use super::kernels;
