@@ -11,7 +11,7 @@ use std::array::from_fn;
 use std::cell::Cell;
 
 /// Up to so many rows, panels do not pay.
-pub const FEW: usize = 8;
+pub const FEW: usize = 16;
 
 /// Outputs whose weights are asked for at a time.
 const OUTPUTS: usize = 4;
