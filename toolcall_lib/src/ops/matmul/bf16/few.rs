@@ -185,10 +185,10 @@ impl Products<'_> {
             // SAFETY: all rows are `vectors` vectors long.
             unsafe {
                 let w: [__m512bh; O] = from_fn(|o| pairs(T::load(w.add((o * vectors + i) * T::BYTES))));
-                for r in 0..R {
+                for (r, sums) in sums.iter_mut().enumerate() {
                     let x = pairs(_mm512_loadu_si512(x.add(r * self.stride + i * LANES).cast()));
-                    for o in 0..O {
-                        sums[r][o] = _mm512_dpbf16_ps(sums[r][o], x, w[o]);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbf16_ps(*sum, x, w);
                     }
                 }
             }
