@@ -32,15 +32,17 @@ def main():
     out.mkdir(parents=True)
     write_rows(arguments.data, arguments.steps, out / "data.json")
     write_sequences(arguments.model, out)
-    runs: dict[str, list[Run]] = {contender.name: [] for contender in CONTENDERS}
+    contenders = [contender for contender in CONTENDERS if arguments.loss in (None, contender.loss)]
+    runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     peaks = []
     for number in range(1, arguments.rounds + 1):
         peaks.append(gemm_peaks())
-        for contender in CONTENDERS:
+        for contender in contenders:
             print(f"round {number} of {arguments.rounds}: {contender.name}", file=sys.stderr, flush=True)
             run = contender.run(arguments.model, arguments.steps, BATCH, arguments.precision, out)
             runs[contender.name].append(run)
-    report = Report(arguments, {name: Result(of) for name, of in runs.items()}, best_of(peaks))
+    results = {name: Result(of) for name, of in runs.items()}
+    report = Report(arguments, contenders, results, best_of(peaks))
     report.print()
     if arguments.json:
         arguments.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
@@ -60,6 +62,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--quick", action="store_true", help="2 rounds of 4 steps")
     options.add_argument("--steps", type=int, help=f"optimizer steps of a run, more than {WARMUP} (default 75)")
     options.add_argument("--rounds", type=int, help="how often each contender runs (default 3)")
+    options.add_argument("--loss", choices=["all", "assistant"], help="only those who train on these tokens")
     options.add_argument("--precision", choices=list(TOLERANCE), default="bf16", help="of matrix products")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
@@ -115,6 +118,7 @@ class Report:
     """What came out."""
 
     arguments: argparse.Namespace
+    contenders: list[Contender]
     results: dict[str, Result]
     peaks: dict[str, dict[str, float]]
 
@@ -122,10 +126,10 @@ class Report:
         a = self.arguments
         print(f"\n{a.name}, {a.precision}, batch {BATCH}, {a.steps} steps, {a.rounds} rounds, {date.today()}")
         print(describe())
-        print("\n" + markdown([COLUMNS, *(self.row(contender) for contender in CONTENDERS)]) + "\n")
+        print("\n" + markdown([COLUMNS, *(self.row(contender) for contender in self.contenders)]) + "\n")
         for engine, of in self.peaks.items():
             print(f"GEMM peak, {engine}: " + ", ".join(f"{kind} {peak:.0f} GFLOP/s" for kind, peak in of.items()))
-        for contender in CONTENDERS:
+        for contender in self.contenders:
             result = self.results[contender.name]
             if contender.ours and result.done:
                 print(
@@ -158,8 +162,8 @@ class Report:
 
     def pairs(self) -> list[tuple[Contender, Contender]]:
         """Ours and whom it is compared with, where both ran."""
-        by_name = {contender.name: contender for contender in CONTENDERS}
-        pairs = [(c, by_name[c.against]) for c in CONTENDERS if c.ours]
+        by_name = {contender.name: contender for contender in self.contenders}
+        pairs = [(c, by_name[c.against]) for c in self.contenders if c.ours]
         return [pair for pair in pairs if all(self.results[c.name].done for c in pair)]
 
     def difference(self, ours: Contender, theirs: Contender) -> float | None:
@@ -205,7 +209,7 @@ class Report:
 
     def to_json(self) -> dict:
         contenders = {}
-        for contender in CONTENDERS:
+        for contender in self.contenders:
             result = self.results[contender.name]
             entry = {"runs": [vars(run) for run in result.runs]}
             if result.done:
