@@ -6,10 +6,12 @@ mod tests;
 use super::block::{Block, Stream};
 use super::buffer::{DeviceBuffer, Scratch, View};
 use super::driver::{Driver, Element};
+use super::gradients::DeviceGradients;
 use super::ops::{Device, Places, RowTargets};
 use super::weights::DeviceWeights;
 use super::workspace::{TreeScratch, Workspace};
 use crate::batch::TreeBatch;
+use crate::collective::Shard;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::{BlockShape, BlockSpans, Decoder, target_rows};
@@ -56,7 +58,18 @@ impl DeviceDecoder {
     ///
     /// # Errors
     /// The model has an adapter or packed weights, or sizes that no kernel is made for.
+    #[cfg(test)]
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
+        Self::of_ranks(driver, decoder, element, Shard::WHOLE)
+    }
+
+    /// [`DeviceDecoder::new`] for weights of which all ranks change their parts.
+    pub fn of_ranks(
+        driver: Arc<dyn Driver>,
+        decoder: &Decoder,
+        element: Element,
+        all: Shard,
+    ) -> Result<Self> {
         let config = decoder.config.clone();
         check(&config)?;
         if decoder.adapter.is_some() {
@@ -69,9 +82,9 @@ impl DeviceDecoder {
             .hidden_size
             .max(shape.heads.width())
             .max(2 * config.head_dim);
-        let device = Device::new(driver.clone(), element, widest, parameters.buckets.len())?;
+        let device = Device::new(driver.clone(), element, widest)?;
         Ok(Self {
-            weights: DeviceWeights::new(&device, parameters)?,
+            weights: DeviceWeights::new(&device, parameters, all)?,
             blocks: decoder.blocks.clone(),
             embedding: decoder.embedding.clone(),
             norm: decoder.norm.clone(),
@@ -84,9 +97,8 @@ impl DeviceDecoder {
         })
     }
 
-    /// Adds the loss of a tree's targets to the total, and with `gradients`, one f32 bucket for each of the weights, its gradient to
-    /// them. Returns before the device is done.
-    pub fn add_tree(&mut self, batch: &TreeBatch, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+    /// Adds the loss of a tree's targets to the total, and its gradient to `gradients`. Returns before the device is done.
+    pub fn add_tree(&mut self, batch: &TreeBatch, mut gradients: Option<&mut DeviceGradients>) -> Result<()> {
         let Self {
             device,
             config,
@@ -99,7 +111,7 @@ impl DeviceDecoder {
         let x = workspace.residual[0].sized(&device.driver, n * hidden)?;
         device.gather_rows(weights.vector(&self.embedding), tree.ids, x, hidden)?;
         self.forward(&tree)?;
-        self.head(&tree, gradients)?;
+        self.head(&tree, gradients.as_deref_mut())?;
         match gradients {
             Some(gradients) => self.backward(&tree, gradients),
             None => Ok(()),
@@ -155,7 +167,7 @@ impl DeviceDecoder {
     }
 
     /// Final norm, output projection and loss of the rows that have a target; with `gradients`, the gradient of the last stream.
-    fn head(&mut self, tree: &DeviceTree, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
+    fn head(&mut self, tree: &DeviceTree, mut gradients: Option<&mut DeviceGradients>) -> Result<()> {
         let Self {
             device,
             config,
@@ -205,9 +217,11 @@ impl DeviceDecoder {
                 sums,
                 self.total.all(),
             )?;
-            let Some(gradients) = gradients else { continue };
-            let dprojection = gradients[self.projection.bucket]
-                .all()
+            let Some(gradients) = gradients.as_deref_mut() else {
+                continue;
+            };
+            let dprojection = gradients
+                .bucket(device, self.projection.bucket)?
                 .slice(self.projection.elements.clone());
             let dlogits = dlogits.matrix(stride);
             device.gemm(
@@ -228,16 +242,17 @@ impl DeviceDecoder {
         let Some(gradients) = gradients else { return Ok(()) };
         let dx = head.dx.sized(driver, rows * hidden)?;
         dx.zero(&**driver)?;
-        let dnorm = gradients[self.norm.bucket]
-            .all()
+        let dnorm = gradients
+            .bucket(device, self.norm.bucket)?
             .slice(self.norm.elements.clone());
         device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
+        gradients.complete(device, self.norm.bucket)?;
         let dstream = workspace.dresidual.sized(driver, n * hidden)?;
         dstream.zero(&**driver)?;
         device.add_rows(dx, &tree.target_places, dstream, hidden)
     }
 
-    fn backward(&mut self, tree: &DeviceTree, gradients: &[DeviceBuffer]) -> Result<()> {
+    fn backward(&mut self, tree: &DeviceTree, gradients: &mut DeviceGradients) -> Result<()> {
         let Self {
             device,
             config,
@@ -267,14 +282,17 @@ impl DeviceDecoder {
                 table: self.table.all(),
                 tiles: &workspace.tree.tiles,
             };
-            let bucket = gradients[spans.input_norm.bucket].all();
+            let bucket = spans.input_norm.bucket;
+            let sums = gradients.bucket(device, bucket)?;
             let kept = &workspace.blocks[layer];
-            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
+            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, sums)?;
+            gradients.complete(device, bucket)?;
         }
-        let dtable = gradients[self.embedding.bucket]
-            .all()
+        let dtable = gradients
+            .bucket(device, self.embedding.bucket)?
             .slice(self.embedding.elements.clone());
-        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)
+        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)?;
+        gradients.complete(device, self.embedding.bucket)
     }
 }
 

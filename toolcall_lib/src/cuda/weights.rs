@@ -3,6 +3,7 @@
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element, Operand};
 use super::ops::Device;
+use crate::collective::Shard;
 use crate::error::Result;
 use crate::weights::{Layout, Parameters, Span};
 use std::sync::Arc;
@@ -11,29 +12,43 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
+    /// Elements of the buckets.
+    pub sizes: Vec<usize>,
+    /// With room for the parts of all ranks.
     pub masters: Vec<DeviceBuffer>,
     pub rounded: Vec<DeviceBuffer>,
 }
 
 impl DeviceWeights {
-    /// A copy on the device.
-    pub fn new(device: &Device, weights: &Parameters) -> Result<Self> {
+    /// A copy on the device, with room for the parts of `all` ranks.
+    pub fn new(device: &Device, weights: &Parameters, all: Shard) -> Result<Self> {
         let driver = &device.driver;
-        let upload = |bucket: &Vec<f32>| DeviceBuffer::from_host(driver, Element::F32, bucket);
-        let masters: Vec<DeviceBuffer> = weights.buckets.iter().map(upload).collect::<Result<_>>()?;
-        let mut rounded = Vec::new();
-        if device.element == Element::Bf16 {
-            for master in &masters {
-                let copy = DeviceBuffer::new(driver, Element::Bf16, master.len())?;
-                device.round(master.all(), copy.all())?;
-                rounded.push(copy);
+        let mut copy = Self {
+            layout: weights.layout.clone(),
+            sizes: weights.layout.bucket_sizes(),
+            masters: Vec::new(),
+            rounded: Vec::new(),
+        };
+        for (bucket, values) in weights.buckets.iter().enumerate() {
+            let master = DeviceBuffer::new(driver, Element::F32, all.room(values.len()))?;
+            master.all().upload(&**driver, values)?;
+            copy.masters.push(master);
+            if device.element == Element::Bf16 {
+                let rounded = DeviceBuffer::new(driver, Element::Bf16, values.len())?;
+                copy.rounded.push(rounded);
+                copy.round(device, bucket)?;
             }
         }
-        Ok(Self {
-            layout: weights.layout.clone(),
-            masters,
-            rounded,
-        })
+        Ok(copy)
+    }
+
+    /// Rounds a bucket whose f32 weights have changed, where rounded weights are used.
+    pub fn round(&self, device: &Device, bucket: usize) -> Result<()> {
+        let Some(rounded) = self.rounded.get(bucket) else {
+            return Ok(());
+        };
+        let master = self.masters[bucket].all().slice(0..self.sizes[bucket]);
+        device.round(master, rounded.all())
     }
 
     /// A copy on the host.

@@ -6,6 +6,7 @@ use crate::config::ModelConfig;
 use crate::cuda::driver::Element;
 use crate::cuda::emulate::emulated;
 use crate::cuda::optimizer::DeviceOptimizer;
+use crate::cuda::ranks::Alone;
 use crate::cuda::tests::assert_near;
 use crate::model::{Decoder, Recompute, Workspace};
 use crate::ops::cross_entropy::LossSum;
@@ -94,7 +95,7 @@ fn whole_steps_are_those_of_the_cpu() {
             let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());
             let mut optimizer = cpu_optimizer.clone();
             let mut device = DeviceDecoder::new(emulated(), &cpu, element).unwrap();
-            let mut state = DeviceOptimizer::new(&device, &optimizer).unwrap();
+            let mut state = DeviceOptimizer::new(&device, &optimizer, Arc::new(Alone), 2).unwrap();
             let mut workspace = Workspace::new(Recompute::Norms, Precision::F32);
             let tokens: f64 = trees().iter().map(TreeBatch::trained_tokens).sum();
             let mut downloaded = cpu.trainable().unwrap().clone();
@@ -106,7 +107,7 @@ fn whole_steps_are_those_of_the_cpu() {
                     want += cpu
                         .loss_and_gradients(&tree, &mut gradients, &mut workspace)
                         .unwrap();
-                    device.add_tree(&tree, Some(&state.gradients)).unwrap();
+                    device.add_tree(&tree, Some(&mut state.gradients)).unwrap();
                 }
                 let what = format!("{} in {element:?}, step {step}", config.model_type);
                 let [loss, _] = device.take_total().unwrap();
@@ -118,7 +119,7 @@ fn whole_steps_are_those_of_the_cpu() {
                 );
                 for slot in downloaded.layout.slots() {
                     let mut got = vec![0.0f32; slot.len()];
-                    let bucket = state.gradients[slot.bucket].all();
+                    let bucket = state.gradients.sums(slot.bucket);
                     bucket
                         .slice(slot.range())
                         .download(&*device.device.driver, &mut got)

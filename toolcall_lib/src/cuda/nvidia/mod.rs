@@ -3,11 +3,15 @@
 mod blas;
 mod compile;
 mod found;
+mod nccl;
 
 pub use found::{Gpu, gpus};
+pub(crate) use nccl::Nccl;
+pub use nccl::nccl_version;
 
 use super::driver::{Driver, Gemm};
 use super::kernels;
+use crate::collective::Shard;
 use crate::error::{Error, Result};
 use blas::Blas;
 use cudarc::driver::result::{
@@ -18,7 +22,7 @@ use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Shared memory that a block has without asking.
 const SHARED_BY_DEFAULT: u32 = 48 << 10;
@@ -34,6 +38,8 @@ pub(crate) struct Nvidia {
     /// What blocks of a kernel were last allowed to ask for.
     shared: Mutex<HashMap<&'static str, u32>>,
     blas: Mutex<Blas>,
+    /// Why what the GPU has computed is not to be used, where it waited for other ranks in vain.
+    trouble: OnceLock<String>,
 }
 
 // SAFETY: CUDA's handles may be used from any thread whose current context is theirs, which every call here sees to.
@@ -69,10 +75,31 @@ impl Nvidia {
             modules: Vec::new(),
             kernels: HashMap::new(),
             shared: Mutex::default(),
+            trouble: OnceLock::new(),
         };
         driver.keep_freed_memory()?;
         driver.load_kernels()?;
         Ok(driver)
+    }
+
+    /// The GPU of a rank, which is one of `ranks`: each of a host has its own.
+    ///
+    /// # Errors
+    /// As [`Nvidia::open`]; or the host has more ranks than GPUs.
+    pub fn of_rank(on_host: Shard, ranks: usize) -> Result<Self> {
+        let count = gpus()?.len();
+        match on_host.rank {
+            rank if rank < count => Self::open(rank),
+            _ if count == 1 => Self::open(0), // Slurm may show each rank only its own
+            _ => {
+                let problem = format!(
+                    "{} of {ranks} ranks are on this host, which has {count} GPUs; start as many as there are GPUs, or set `device` \
+                     to cpu",
+                    on_host.size
+                );
+                Err(Error::invalid("device", problem))
+            }
+        }
     }
 
     /// Without this the pool would give memory back to the system whenever the host waits.
@@ -185,7 +212,11 @@ impl Driver for Nvidia {
         // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is done.
         unsafe {
             memcpy_dtoh_async(to, from, self.stream).map_err(cuda("copying from the GPU"))?;
-            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))
+            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))?;
+        }
+        match self.trouble.get() {
+            Some(problem) => Err(Error::invalid("NCCL", problem)),
+            None => Ok(()),
         }
     }
 

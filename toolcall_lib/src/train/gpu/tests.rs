@@ -1,0 +1,203 @@
+//! Whole runs on emulated devices, whose ranks are threads, against the run of one rank on the CPU.
+
+#[path = "../../../tests/common/tiny_tokenizer.rs"]
+mod tiny_tokenizer;
+
+use super::*;
+use crate::config::ModelConfig;
+use crate::conversation::{Conversation, Message};
+use crate::cuda::emulate::{emulated, emulated_ranks};
+use crate::dataset::Dataset;
+use crate::model::Model;
+use crate::template::ChatTemplate;
+use crate::train::{TrainReport, Work, train_validated};
+use crate::weights::Parameters;
+use tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
+
+/// Conversations of an optimizer step, of all ranks together.
+const BATCH: usize = 4;
+
+fn model() -> Model {
+    let tokenizer = tiny_tokenizer();
+    let config = ModelConfig {
+        model_type: "qwen3".into(),
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 40,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 1,
+        num_key_value_heads: 1,
+        head_dim: 64,
+        rms_norm_eps: 1e-6,
+        rope_theta: 1e4,
+        rope_scaling: None,
+        max_position_embeddings: 256,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        qk_norm: true,
+    };
+    let weights = Parameters::random(&config, 3);
+    Model {
+        decoder: Decoder::new(config, weights).unwrap(),
+        tokenizer,
+        template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
+        generation_config: serde_json::Map::new(),
+        origin: "tiny".to_string(),
+        notes: Vec::new(),
+    }
+}
+
+/// A step of four and one of two, for which not every rank has a row.
+fn data(rows: u32) -> Dataset {
+    let row = |i| Conversation {
+        messages: vec![
+            Message::user(format!("Is {i} odd?")),
+            Message::assistant(["no", "yes"][i as usize % 2]),
+        ],
+        ..Conversation::default()
+    };
+    (0..rows).map(row).collect::<Vec<_>>().into()
+}
+
+/// Settings of a run in f32 whose steps see [`BATCH`] conversations.
+fn config(steps: usize, ranks: usize, accumulation: usize, zero_stage: u8) -> TrainConfig {
+    TrainConfig {
+        max_steps: Some(steps),
+        learning_rate: 1e-3,
+        weight_decay: 0.1,
+        max_grad_norm: 0.5,
+        per_device_train_batch_size: BATCH / ranks / accumulation,
+        gradient_accumulation_steps: accumulation,
+        bf16: false,
+        zero_stage,
+        ..TrainConfig::default()
+    }
+}
+
+struct Run {
+    report: TrainReport,
+    weights: Vec<f32>,
+}
+
+fn on_cpu(config: &TrainConfig) -> Run {
+    let mut model = model();
+    let report = train_validated(&mut model, &data(6), &data(3), config, |_| {}).unwrap();
+    Run {
+        report,
+        weights: model.decoder.trainable().unwrap().buckets.concat(),
+    }
+}
+
+/// A run on as many emulated devices, which wait for each other or forget it.
+fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
+    let devices: Vec<Arc<dyn DeviceRanks>> = match ranks {
+        1 => vec![Arc::new(crate::cuda::Alone)],
+        _ => emulated_ranks(ranks, waits),
+    };
+    let mut model = model();
+    let work = Work {
+        data: &data(6),
+        validation: &data(3),
+        config,
+        engine: &|ranks, decoder, optimizer, config| {
+            let devices = devices[ranks.rank()].clone();
+            let engine = OnGpu::new(emulated(), devices, ranks, decoder, optimizer, config)?;
+            Ok((Box::new(engine), None))
+        },
+    };
+    let report = work.run_on_threads(ranks, &mut model, |_| {})?;
+    Ok(Run {
+        report,
+        weights: model.decoder.trainable().unwrap().buckets.concat(),
+    })
+}
+
+/// How far losses, norms and weights of two runs are apart, the largest relative difference; infinite where one is not a number.
+fn apart(got: &Run, want: &Run) -> f64 {
+    assert_eq!(got.report.steps.len(), want.report.steps.len());
+    let numbers = |run: &Run| -> Vec<f64> {
+        let steps = run.report.steps.iter();
+        steps
+            .flat_map(|step| [step.loss, step.grad_norm, step.eval_loss.unwrap_or(1.0)])
+            .collect()
+    };
+    let pairs = numbers(got).into_iter().zip(numbers(want));
+    let mut all: Vec<f64> = pairs.map(|(got, want)| (got / want - 1.0).abs()).collect();
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let difference: f64 = got
+        .weights
+        .iter()
+        .zip(&want.weights)
+        .map(|(a, b)| square(a - b))
+        .sum();
+    let length: f64 = want.weights.iter().map(|&w| square(w)).sum();
+    all.push((difference / length).sqrt());
+    let number = |x: f64| if x.is_nan() { f64::INFINITY } else { x };
+    all.into_iter().map(number).fold(0.0, f64::max)
+}
+
+#[test]
+fn many_devices_do_what_one_cpu_does() {
+    let cpu = on_cpu(&config(4, 1, 1, 0));
+    let whole = 3 * size_of::<f32>() * cpu.weights.len();
+    for ranks in [1, 2, 4] {
+        for accumulation in [1, 2]
+            .into_iter()
+            .filter(|accumulation| accumulation * ranks <= BATCH)
+        {
+            for zero_stage in 0..3 {
+                let what = format!("{ranks} ranks, accumulation {accumulation}, ZeRO {zero_stage}");
+                let run = on_devices(ranks, &config(4, ranks, accumulation, zero_stage), true).unwrap();
+                let apart = apart(&run, &cpu);
+                println!(
+                    "{what}: {apart:.1e}, {} + {} bytes",
+                    run.report.state_bytes, run.report.buffer_bytes
+                );
+                assert!(apart < 1e-5, "{what}: off by {apart:e}");
+                let share = if zero_stage == 0 { whole } else { whole / ranks };
+                let slack = 3 * size_of::<f32>() * 4; // a bucket may not divide by the ranks
+                assert!(
+                    (share..=share + slack).contains(&run.report.state_bytes),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_does_not_wait_for_the_others_is_seen() {
+    let cpu = on_cpu(&config(2, 1, 1, 0));
+    for zero_stage in 0..3 {
+        let seen = match on_devices(2, &config(2, 2, 1, zero_stage), false) {
+            Ok(run) => apart(&run, &cpu) > 1e-3,
+            Err(_) => true,
+        };
+        assert!(seen, "ZeRO {zero_stage}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_another_number_of_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let cpu = on_cpu(&config(6, 1, 1, 0));
+    let saving = |config: TrainConfig| TrainConfig {
+        output_dir: Some(folder.path().into()),
+        save_steps: Some(2),
+        ..config
+    };
+    let resumed = |step: usize, config: TrainConfig| TrainConfig {
+        resume_from_checkpoint: Some(folder.path().join(format!("checkpoint-{step}"))),
+        ..saving(config)
+    };
+    on_devices(4, &saving(config(6, 4, 1, 2)), true).unwrap();
+    on_devices(2, &resumed(2, config(6, 2, 1, 1)), true).unwrap();
+    let runs = [
+        on_devices(1, &resumed(4, config(6, 1, 1, 2)), true).unwrap(),
+        on_cpu(&resumed(4, config(6, 1, 1, 0))),
+    ];
+    for run in runs {
+        let off = apart(&run, &cpu);
+        assert!(off < 1e-5, "4 devices, then 2, then one: off by {off:e}");
+    }
+}
