@@ -15,6 +15,7 @@ mod tcp;
 mod threads;
 
 pub use launch::{Launch, Launcher};
+pub(crate) use threads::ENDED;
 pub use threads::threads;
 
 use crate::error::{Error, Result};

@@ -71,4 +71,5 @@ impl Pairs for Channels {
     }
 }
 
-const ENDED: &str = "it has ended before the others";
+/// What a rank says that is not to blame.
+pub(crate) const ENDED: &str = "it has ended before the others";

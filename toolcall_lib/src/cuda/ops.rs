@@ -385,12 +385,14 @@ impl Device {
         self.run("add", blocks, 0, [x.into(), y.into(), x.len.into()])
     }
 
-    /// Partial sums of the squares of all elements, [`SQUARES_OF_A_BUCKET`] for each bucket.
+    /// Partial sums of the squares of all elements; each bucket has [`SQUARES_OF_A_BUCKET`] places, of which a small one leaves the
+    /// last as they are: zeros.
     pub fn sum_squares(&self, buckets: &[View], squares: View) -> Result<()> {
         for (i, bucket) in buckets.iter().enumerate() {
             let place = squares.slice(SQUARES_OF_A_BUCKET * i..SQUARES_OF_A_BUCKET * (i + 1));
             let args = [(*bucket).into(), bucket.len.into(), place.into()];
-            self.run("sum_of_squares", FLAT_BLOCKS, 0, args)?;
+            let blocks = bucket.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+            self.run("sum_of_squares", blocks, 0, args)?;
         }
         Ok(())
     }

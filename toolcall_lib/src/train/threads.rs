@@ -1,7 +1,7 @@
 //! A run whose ranks are threads of this process, one for each GPU.
 
 use super::{StepReport, TrainReport, Work};
-use crate::collective::threads;
+use crate::collective::{ENDED, threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::thread;
@@ -28,19 +28,24 @@ impl Work<'_> {
                 .collect();
             let report = self.run(&*first, model, on_step);
             drop(first); // where it has failed, the others see that it has gone
-            let mut failed: Option<Error> = None;
+            let mut failed = Vec::new();
             for (rank, other) in (1..).zip(others) {
                 let outcome = other
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                if let Err(error) = outcome {
-                    let error = Error::invalid(format!("rank {rank}"), error);
-                    failed.get_or_insert(error);
-                }
+                failed.extend(
+                    outcome
+                        .err()
+                        .map(|error| Error::invalid(format!("rank {rank}"), error)),
+                );
             }
-            match (report, failed) {
-                (Ok(_), Some(error)) => Err(error),
-                (report, _) => report,
+            // who has failed first is not who has only lost the others
+            failed.sort_by_key(|error| error.to_string().contains(ENDED));
+            match (report, failed.into_iter().next()) {
+                (Ok(report), None) => Ok(report),
+                (Err(error), None) => Err(error),
+                (Err(error), Some(other)) if other.to_string().contains(ENDED) => Err(error),
+                (_, Some(other)) => Err(other),
             }
         })
     }

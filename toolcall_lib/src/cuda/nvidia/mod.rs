@@ -114,6 +114,34 @@ impl Nvidia {
         }
     }
 
+    /// Lets the other GPUs read and write this one's memory where they are connected: among the threads of a process NCCL copies from
+    /// one to the other directly, and memory from a pool is not theirs by itself.
+    fn share_memory(&self) -> Result<()> {
+        for other in 0..device::get_count().map_err(cuda("counting the GPUs"))? {
+            let location = sys::CUmemLocation {
+                type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE,
+                id: device::get(other).map_err(cuda("finding a GPU"))?,
+            };
+            let access = sys::CUmemAccessDesc {
+                location,
+                flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+            };
+            let mut connected = 0;
+            // SAFETY: both devices exist, and there is room for a number.
+            unsafe {
+                let asked = sys::cuDeviceCanAccessPeer(&raw mut connected, location.id, self.device);
+                asked.result().map_err(cuda("asking how GPUs are connected"))?;
+                if connected != 0 {
+                    let pool = device::get_default_mem_pool(self.device);
+                    let pool = pool.map_err(cuda("finding the memory pool"))?;
+                    let shared = sys::cuMemPoolSetAccess(pool, &raw const access, 1);
+                    shared.result().map_err(cuda("sharing memory with another GPU"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn load_kernels(&mut self) -> Result<()> {
         for kernels in kernels::MODULES {
             let cubin = compile::cubin(kernels, self.gpu.capability)?;

@@ -18,7 +18,7 @@ use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use watch::Watch;
+use watch::{Ended, Watch};
 
 /// The GPU of a rank among those of all ranks.
 pub(crate) struct Nccl {
@@ -33,6 +33,7 @@ pub(crate) struct Nccl {
 pub(super) struct Communicator {
     library: &'static Library,
     handle: Comm,
+    id: [u8; 128],
 }
 
 // SAFETY: NCCL's communicator may be used from any thread, by one at a time but for asking for errors and for aborting.
@@ -59,6 +60,10 @@ impl Nccl {
         }
         driver.bind()?;
         let shard = ranks.shard();
+        let processes = ranks.exchange(&[f64::from(std::process::id())])?;
+        if ranks.on_host().size == shard.size && processes.iter().all(|process| *process == processes[0]) {
+            driver.share_memory()?; // the ranks are threads
+        }
         let id = exchange_id(library, ranks)?;
         let mut handle: Comm = std::ptr::null_mut();
         // SAFETY: all ranks have the same id, and each gives its number once.
@@ -66,7 +71,11 @@ impl Nccl {
             (library.comm_init_rank)(&raw mut handle, shard.size as c_int, id, shard.rank as c_int)
         };
         library.check(status, "connecting the GPUs")?;
-        let communicator = Arc::new(Communicator { library, handle });
+        let communicator = Arc::new(Communicator {
+            library,
+            handle,
+            id: id.0,
+        });
         Ok(Self {
             stream: stream::create(stream::StreamKind::NonBlocking).map_err(cuda("making a stream"))?,
             watch: Watch::start(driver, &communicator, timeout)?,
@@ -143,7 +152,7 @@ impl DeviceRanks for Nccl {
     }
 
     fn start_reduce_scatter(&self, buffer: View) -> Result<Ticket> {
-        let Communicator { library, handle } = *self.communicator;
+        let Communicator { library, handle, .. } = *self.communicator;
         // SAFETY: the buffer is as long as it says, and nobody touches it until the ticket is joined; NCCL works in place where the
         // result is this rank's part.
         self.start(buffer, "summing gradients", |all, own, count| unsafe {
@@ -152,7 +161,7 @@ impl DeviceRanks for Nccl {
     }
 
     fn start_all_gather(&self, buffer: View) -> Result<Ticket> {
-        let Communicator { library, handle } = *self.communicator;
+        let Communicator { library, handle, .. } = *self.communicator;
         let element = match buffer.element {
             Element::Bf16 => BFLOAT16,
             Element::F32 | Element::U32 => FLOAT32, // nothing is added, only moved
@@ -197,17 +206,19 @@ impl Communicator {
 /// `ncclInProgress`.
 const IN_PROGRESS: library::Status = 7;
 
+/// Gives the connection back; where something is still under way, which others may never join, it is ended.
 impl Drop for Nccl {
     fn drop(&mut self) {
-        let whole = self.watch.stop() && !std::thread::panicking();
+        let ended = self.watch.stop();
         if self.driver.bind().is_err() {
             return;
         }
-        // SAFETY: all of these are ours, and nothing is under way when the stream has been waited for.
+        // SAFETY: all of these are ours, and nothing uses them any more.
         unsafe {
-            if whole {
-                stream::synchronize(self.stream).ok();
-                (self.communicator.library.comm_destroy)(self.communicator.handle);
+            match ended {
+                Ended::All => drop((self.communicator.library.comm_destroy)(self.communicator.handle)),
+                Ended::NotAll => self.communicator.abort(),
+                Ended::Aborted => {}
             }
             stream::destroy(self.stream).ok();
         }

@@ -11,12 +11,26 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is under way when another thread's rank leaves has this long to end.
+const AFTER_ANOTHER_LEFT: Duration = Duration::from_secs(5);
+
+/// The connections that a rank of this process has left. NCCL does not tell the others, and threads cannot be killed.
+static LEFT: Mutex<Vec<[u8; 128]>> = Mutex::new(Vec::new());
 
 /// The thread, and what it is told.
 pub(super) struct Watch {
     operations: Arc<Mutex<VecDeque<Operation>>>,
-    stop: Mutex<Option<Sender<()>>>,
-    thread: Mutex<Option<JoinHandle<bool>>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+/// How things stood when a [`Watch`] was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    All,
+    NotAll,
+    /// The watch has ended what was under way.
+    Aborted,
 }
 
 /// What has been started, and the event behind it.
@@ -39,8 +53,8 @@ impl Watch {
         let thread = thread::Builder::new().name("nccl".to_string()).spawn(work);
         Ok(Self {
             operations,
-            stop: Mutex::new(Some(stop)),
-            thread: Mutex::new(Some(thread.map_err(Error::library("starting a thread"))?)),
+            stop: Some(stop),
+            thread: Some(thread.map_err(Error::library("starting a thread"))?),
         })
     }
 
@@ -52,11 +66,11 @@ impl Watch {
         });
     }
 
-    /// Ends the thread; true unless it has ended what was under way.
-    pub fn stop(&self) -> bool {
-        lock(&self.stop).take();
-        let thread = lock(&self.thread).take();
-        thread.is_some_and(|thread| thread.join().unwrap_or(false))
+    /// Ends the thread.
+    pub fn stop(&mut self) -> Ended {
+        self.stop.take();
+        let ended = self.thread.take().and_then(|thread| thread.join().ok());
+        ended.unwrap_or(Ended::NotAll)
     }
 }
 
@@ -66,28 +80,41 @@ fn watch(
     operations: &Mutex<VecDeque<Operation>>,
     timeout: Duration,
     stopped: &Receiver<()>,
-) -> bool {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
+) -> Ended {
+    loop {
+        let goes_on = matches!(stopped.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout));
         let mut open = lock(operations);
         while let Some(first) = open.front().filter(|first| ended(driver, first.done)) {
             // SAFETY: it was made for this list.
             unsafe { event::destroy(first.done) }.ok();
             open.pop_front();
         }
-        let late = open.front().filter(|first| first.started.elapsed() > timeout);
-        let late = late.map(|_| {
-            format!(
+        if !goes_on {
+            lock(&LEFT).push(communicator.id);
+            return if open.is_empty() {
+                Ended::All
+            } else {
+                Ended::NotAll
+            };
+        }
+        let waited = open
+            .front()
+            .map_or(Duration::ZERO, |first| first.started.elapsed());
+        drop(open);
+        let left = waited > AFTER_ANOTHER_LEFT && lock(&LEFT).contains(&communicator.id);
+        let problem = match communicator.trouble() {
+            Some(problem) => problem,
+            None if left => "another rank has ended".to_string(),
+            None if waited > timeout => format!(
                 "what the GPUs do together has not ended after {timeout:.0?}: another rank or the network hangs, or it needs a \
                  longer ddp_timeout"
-            )
-        });
-        if let Some(problem) = communicator.trouble().or(late) {
-            driver.trouble.set(problem).ok();
-            communicator.abort();
-            return false;
-        }
+            ),
+            None => continue,
+        };
+        driver.trouble.set(problem).ok();
+        communicator.abort();
+        return Ended::Aborted;
     }
-    true
 }
 
 fn ended(driver: &Nvidia, done: CUevent) -> bool {
