@@ -86,7 +86,7 @@ fn on_gpu<'a>(
     use std::sync::Arc;
 
     let timeout = std::time::Duration::from_secs(config.ddp_timeout);
-    let driver = Arc::new(agree(ranks, Nvidia::of_rank(ranks.on_host(), ranks.size()))?);
+    let driver = Arc::new(agree(ranks, Nvidia::of_rank(ranks.on_host()))?);
     let devices: Arc<dyn DeviceRanks> = match ranks.size() {
         1 => Arc::new(Alone),
         _ => Arc::new(agree(ranks, Nccl::join(&driver, ranks, timeout))?),

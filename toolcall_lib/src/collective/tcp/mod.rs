@@ -39,11 +39,15 @@ fn join_at(place: Place, launch: &Launch, timeout: Duration) -> Result<Messenger
     };
     let aborting = patience.aborting.clone();
     Messenger::new(launch.on_host(), Some(aborting), move || {
-        let peers = meet(&place, shard, timeout)?;
+        let streams = meet(&place, shard, timeout)?.into_iter();
+        let peer = |stream: Option<TcpStream>| {
+            let ahead = Vec::new();
+            stream.map(|stream| Peer { stream, ahead })
+        };
         Ok(Tcp {
             shard,
             patience,
-            peers,
+            peers: streams.map(peer).collect(),
         })
     })
 }
@@ -51,8 +55,47 @@ fn join_at(place: Place, launch: &Launch, timeout: Duration) -> Result<Messenger
 struct Tcp {
     shard: Shard,
     patience: Patience,
-    /// A connection to every rank but this one.
-    peers: Vec<Option<TcpStream>>,
+    /// Every rank but this one, and those that have left.
+    peers: Vec<Option<Peer>>,
+}
+
+/// Another rank.
+struct Peer {
+    stream: TcpStream,
+    /// What it has sent before this rank has asked for it.
+    ahead: Vec<u8>,
+}
+
+impl Peer {
+    /// As much as has come, without waiting.
+    fn read(&mut self, room: &mut [u8]) -> std::result::Result<Option<usize>, Problem> {
+        if self.ahead.is_empty() {
+            return ready(self.stream.read(room));
+        }
+        let known = self.ahead.len().min(room.len());
+        room[..known].copy_from_slice(&self.ahead[..known]);
+        self.ahead.drain(..known);
+        Ok(Some(known))
+    }
+
+    /// Takes in what has come. The end of the connection is seen only behind all that was sent before.
+    fn read_ahead(&mut self) -> std::result::Result<(), Problem> {
+        let mut block = [0; 1 << 16];
+        loop {
+            match ready(self.stream.read(&mut block)) {
+                Ok(Some(read)) => self.ahead.extend(&block[..read]),
+                Ok(None) => return Ok(()),
+                Err(problem) => {
+                    let last = self.ahead.last_chunk().map(|last| u64::from_le_bytes(*last));
+                    return Err(match last {
+                        Some(LEAVES) => Problem::Leaves,
+                        Some(ENDS) => Problem::Ends,
+                        _ => problem,
+                    });
+                }
+            }
+        }
+    }
 }
 
 /// Why a rank cannot be reached.
@@ -75,25 +118,25 @@ struct Swap<'a> {
 
 impl Swap<'_> {
     /// Sends and receives as much as goes without waiting; true when all is done.
-    fn go_on(&mut self, mut stream: &TcpStream) -> std::result::Result<bool, Problem> {
+    fn go_on(&mut self, peer: &mut Peer) -> std::result::Result<bool, Problem> {
         for part in &mut self.outgoing {
             while !part.is_empty() {
-                match ready(stream.write(part))? {
+                match ready(peer.stream.write(part))? {
                     Some(sent) => *part = &part[sent..],
-                    None => return self.receive(stream).map(|_| false),
+                    None => return self.receive(peer).map(|_| false),
                 }
             }
         }
-        self.receive(stream)
+        self.receive(peer)
     }
 
-    fn receive(&mut self, mut stream: &TcpStream) -> std::result::Result<bool, Problem> {
+    fn receive(&mut self, peer: &mut Peer) -> std::result::Result<bool, Problem> {
         while self.received < HEADER + self.incoming.len() {
             let room = match self.received.checked_sub(HEADER) {
                 Some(start) => &mut self.incoming[start..],
                 None => &mut self.header[self.received..],
             };
-            let Some(received) = ready(stream.read(room))? else {
+            let Some(received) = peer.read(room)? else {
                 return Ok(false);
             };
             self.received += received;
@@ -148,8 +191,8 @@ impl Tcp {
 
     /// The last that the other ranks hear; those that do not listen are not waited for.
     fn say(&mut self, header: u64) {
-        for mut stream in self.peers.iter().flatten() {
-            stream.write_all(&header.to_le_bytes()).ok();
+        for peer in self.peers.iter_mut().flatten() {
+            peer.stream.write_all(&header.to_le_bytes()).ok();
         }
     }
 }
@@ -180,8 +223,8 @@ impl Pairs for Tcp {
         let mut wait = patience.begin(self.shard.rank);
         loop {
             let mut problem = None;
-            open.retain_mut(|swap| match &self.peers[swap.rank] {
-                Some(stream) => match swap.go_on(stream) {
+            open.retain_mut(|swap| match &mut self.peers[swap.rank] {
+                Some(peer) => match swap.go_on(peer) {
                     Ok(done) => !done,
                     Err(what) => {
                         problem.get_or_insert((swap.rank, what));
@@ -206,15 +249,12 @@ impl Pairs for Tcp {
     /// A rank that dies is seen even while this one computes; one that leaves has done its part.
     fn look(&mut self) {
         for rank in 0..self.peers.len() {
-            let mut header = [0; HEADER];
-            let Some(stream) = &self.peers[rank] else { continue };
-            match ready(stream.peek(&mut header)) {
-                Ok(Some(HEADER)) => match u64::from_le_bytes(header) {
-                    ENDS => self.end(rank, Problem::Ends),
-                    LEAVES => self.peers[rank] = None,
-                    _ => {} // a message that this rank will ask for
-                },
-                Ok(_) => {}
+            let Some(peer) = &mut self.peers[rank] else {
+                continue;
+            };
+            match peer.read_ahead() {
+                Ok(()) => {}
+                Err(Problem::Leaves) if peer.ahead.len() == HEADER => self.peers[rank] = None,
                 Err(problem) => self.end(rank, problem),
             }
         }

@@ -82,24 +82,12 @@ impl Nvidia {
         Ok(driver)
     }
 
-    /// The GPU of a rank, which is one of `ranks`: each of a host has its own.
+    /// The GPU of a rank, which is this one of those of its host.
     ///
     /// # Errors
     /// As [`Nvidia::open`]; or the host has more ranks than GPUs.
-    pub fn of_rank(on_host: Shard, ranks: usize) -> Result<Self> {
-        let count = gpus()?.len();
-        match on_host.rank {
-            rank if rank < count => Self::open(rank),
-            _ if count == 1 => Self::open(0), // Slurm may show each rank only its own
-            _ => {
-                let problem = format!(
-                    "{} of {ranks} ranks are on this host, which has {count} GPUs; start as many as there are GPUs, or set `device` \
-                     to cpu",
-                    on_host.size
-                );
-                Err(Error::invalid("device", problem))
-            }
-        }
+    pub fn of_rank(on_host: Shard) -> Result<Self> {
+        Self::open(found::gpu_of(on_host, gpus()?.len())?)
     }
 
     /// Without this the pool would give memory back to the system whenever the host waits.

@@ -8,6 +8,7 @@ use crate::config::ModelConfig;
 use crate::conversation::{Conversation, Message};
 use crate::cuda::emulate::{emulated, emulated_ranks};
 use crate::dataset::Dataset;
+use crate::error::Error;
 use crate::model::Model;
 use crate::template::ChatTemplate;
 use crate::train::{TrainReport, Work, train_validated};
@@ -174,6 +175,20 @@ fn four_devices_do_what_one_cpu_does() {
 }
 
 #[test]
+fn ranks_round_the_weights_that_others_have_changed() {
+    let rounded = |ranks| TrainConfig {
+        bf16: true,
+        learning_rate: 1e-2,
+        warmup_steps: 0,
+        ..config(3, ranks, 1, 2)
+    };
+    let [one, two] = [1, 2].map(|ranks| on_devices(ranks, &rounded(ranks), true).unwrap());
+    let off = apart(&two, &one);
+    println!("two ranks in bf16: off by {off:.1e}");
+    assert!(off < 1e-3, "off by {off:e}");
+}
+
+#[test]
 fn a_device_that_does_not_wait_for_the_others_is_seen() {
     let cpu = on_cpu(&config(2, 1, 1, 0));
     for zero_stage in 0..3 {
@@ -183,6 +198,26 @@ fn a_device_that_does_not_wait_for_the_others_is_seen() {
         };
         assert!(seen, "ZeRO {zero_stage}");
     }
+}
+
+#[test]
+fn a_rank_that_fails_ends_the_run_and_is_named() {
+    let config = config(2, 2, 1, 2);
+    let (data, devices) = (data(10), emulated_ranks(2, true));
+    let work = Work {
+        data: &data,
+        validation: &data,
+        config: &config,
+        engine: &|ranks, decoder, optimizer, config| {
+            if ranks.rank() == 1 {
+                return Err(Error::invalid("GPU 1", "it is broken"));
+            }
+            let engine = OnGpu::new(emulated(), devices[0].clone(), ranks, decoder, optimizer, config)?;
+            Ok((Box::new(engine), None))
+        },
+    };
+    let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "rank 1: GPU 1: it is broken");
 }
 
 #[test]
