@@ -60,15 +60,15 @@ impl DeviceDecoder {
     /// The model has an adapter or packed weights, or sizes that no kernel is made for.
     #[cfg(test)]
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
-        Self::of_ranks(driver, decoder, element, Shard::WHOLE)
+        Self::of_shard(driver, decoder, element, Shard::WHOLE)
     }
 
-    /// [`DeviceDecoder::new`] for weights of which all ranks change their parts.
-    pub fn of_ranks(
+    /// [`DeviceDecoder::new`] for weights of which this rank changes its shard.
+    pub fn of_shard(
         driver: Arc<dyn Driver>,
         decoder: &Decoder,
         element: Element,
-        all: Shard,
+        shard: Shard,
     ) -> Result<Self> {
         let config = decoder.config.clone();
         check(&config)?;
@@ -84,7 +84,7 @@ impl DeviceDecoder {
             .max(2 * config.head_dim);
         let device = Device::new(driver.clone(), element, widest)?;
         Ok(Self {
-            weights: DeviceWeights::new(&device, parameters, all)?,
+            weights: DeviceWeights::new(&device, parameters, shard)?,
             blocks: decoder.blocks.clone(),
             embedding: decoder.embedding.clone(),
             norm: decoder.norm.clone(),
@@ -116,6 +116,11 @@ impl DeviceDecoder {
             Some(gradients) => self.backward(&tree, gradients),
             None => Ok(()),
         }
+    }
+
+    /// Whether this rank has only its shard of the f32 weights.
+    pub fn divided(&self) -> bool {
+        self.weights.divided()
     }
 
     /// Loss and number of right first guesses since the last call; waits for the device.

@@ -71,33 +71,27 @@ impl DeviceOptimizer {
         optimizer.steps += 1;
         let shard = self.gradients.shard();
         let mut under_way = Vec::new();
-        for (bucket, master) in weights.masters.iter().enumerate() {
-            let own = shard.range(weights.sizes[bucket]);
+        for (bucket, &size) in weights.sizes.iter().enumerate() {
+            let own = shard.range(size);
             for (_, range, decays) in self.runs.iter().filter(|run| run.0 == bucket) {
                 let run = range.start.max(own.start)..range.end.min(own.end);
                 if run.is_empty() {
                     continue;
                 }
                 let part = run.start - own.start..run.end - own.start;
-                let rounded = weights.rounded.get(bucket); // none where weights are not rounded
                 let [first, second] = self.moments.each_ref().map(|all| all[bucket].all());
-                let state = [self.gradients.sums(bucket), first, second].map(|all| all.slice(part.clone()));
+                let state = [self.gradients.sums(bucket), first, second];
+                let [gradient, first, second] = state.map(|all| all.slice(part.clone()));
+                let (master, rounded) = weights.own(bucket, run);
                 let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
-                device.adamw(
-                    [master.all().slice(run.clone()), state[0], state[1], state[2]],
-                    rounded.map_or(View::EMPTY, |rounded| rounded.all().slice(run)),
-                    &update,
-                    self.scale.all(),
-                )?;
+                let all = [master, gradient, first, second];
+                device.adamw(all, rounded, &update, self.scale.all())?;
             }
             if shard.size > 1 {
-                under_way.push(self.ranks.start_all_gather(master.all())?);
+                under_way.push(weights.start_gather(bucket, &*self.ranks)?);
             }
         }
-        for (bucket, ticket) in under_way.into_iter().enumerate() {
-            self.ranks.join(ticket)?;
-            weights.round(device, bucket)?;
-        }
+        weights.finish_gather(device, &*self.ranks, under_way)?;
         let mut scale = [0.0f32; 2];
         self.scale.all().download(&*device.driver, &mut scale)?;
         Ok(f64::from(scale[1]))
@@ -116,7 +110,7 @@ impl DeviceOptimizer {
         device.clip(squares, tokens as f32, most as f32, self.scale.all())
     }
 
-    /// Copies weights and state to the host.
+    /// Copies weights and state to the host; of what is divided among the ranks, this rank's shard.
     pub fn download(
         &self,
         decoder: &DeviceDecoder,
@@ -124,7 +118,7 @@ impl DeviceOptimizer {
         optimizer: &mut AdamW,
     ) -> Result<()> {
         let driver = &*decoder.device.driver;
-        decoder.weights.download(driver, weights)?;
+        decoder.weights.download(&decoder.device, weights)?;
         for (from, to) in self
             .moments
             .iter()

@@ -1,67 +1,162 @@
 //! The weights of a model on the device.
 
 use super::buffer::{DeviceBuffer, View};
-use super::driver::{Driver, Element, Operand};
+use super::driver::{Element, Operand};
 use super::ops::Device;
+use super::ranks::{DeviceRanks, Ticket};
 use crate::collective::Shard;
 use crate::error::Result;
 use crate::weights::{Layout, Parameters, Span};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// f32 weights, and where activations are bf16 a rounded copy of them, which is what products take.
+///
+/// With ZeRO, where there is a rounded copy, a rank has only its shard of the f32 weights: matrices travel rounded, and vectors by
+/// themselves. The embedding stays whole, because its rows are read in f32.
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
     /// Elements of the buckets.
     pub sizes: Vec<usize>,
+    /// What this rank changes.
+    shard: Shard,
+    /// Of whole buckets with room for the parts of all ranks.
+    masters: Vec<DeviceBuffer>,
     /// With room for the parts of all ranks.
-    pub masters: Vec<DeviceBuffer>,
-    pub rounded: Vec<DeviceBuffer>,
+    rounded: Vec<DeviceBuffer>,
+    /// Of a bucket of which this rank has a shard, where its vectors stand in it, and where they begin in `vectors`.
+    places: Vec<Option<(Range<usize>, usize)>>,
+    vectors: DeviceBuffer,
 }
 
 impl DeviceWeights {
-    /// A copy on the device, with room for the parts of `all` ranks.
-    pub fn new(device: &Device, weights: &Parameters, all: Shard) -> Result<Self> {
+    /// A copy on the device, which this rank changes in its shard.
+    pub fn new(device: &Device, weights: &Parameters, shard: Shard) -> Result<Self> {
         let driver = &device.driver;
-        let mut copy = Self {
-            layout: weights.layout.clone(),
-            sizes: weights.layout.bucket_sizes(),
-            masters: Vec::new(),
-            rounded: Vec::new(),
-        };
+        let rounds = device.element == Element::Bf16;
+        let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
         for (bucket, values) in weights.buckets.iter().enumerate() {
-            let master = DeviceBuffer::new(driver, Element::F32, all.room(values.len()))?;
-            master.all().upload(&**driver, values)?;
-            copy.masters.push(master);
-            if device.element == Element::Bf16 {
-                let rounded = DeviceBuffer::new(driver, Element::Bf16, values.len())?;
-                copy.rounded.push(rounded);
-                copy.round(device, bucket)?;
+            let whole = DeviceBuffer::new(driver, Element::F32, shard.room(values.len()))?;
+            whole.all().upload(&**driver, values)?;
+            if rounds {
+                let copy = DeviceBuffer::new(driver, Element::Bf16, whole.len())?;
+                device.round(whole.all().slice(0..values.len()), copy.all())?;
+                rounded.push(copy);
+            }
+            if rounds && shard.size > 1 && bucket > 0 {
+                let range = vectors_of(&weights.layout, bucket);
+                places.push(Some((range.clone(), vectors.len())));
+                vectors.extend_from_slice(&values[range]);
+                drop(whole); // before there is memory for another
+                let own = &values[shard.range(values.len())];
+                masters.push(DeviceBuffer::from_host(driver, Element::F32, own)?);
+            } else {
+                places.push(None);
+                masters.push(whole);
             }
         }
-        Ok(copy)
+        vectors.resize(shard.room(vectors.len()), 0.0);
+        Ok(Self {
+            layout: weights.layout.clone(),
+            sizes: weights.layout.bucket_sizes(),
+            shard,
+            masters,
+            rounded,
+            places,
+            vectors: DeviceBuffer::from_host(driver, Element::F32, &vectors)?,
+        })
     }
 
-    /// Rounds a bucket whose f32 weights have changed, where rounded weights are used.
-    pub fn round(&self, device: &Device, bucket: usize) -> Result<()> {
-        let Some(rounded) = self.rounded.get(bucket) else {
-            return Ok(());
-        };
-        let master = self.masters[bucket].all().slice(0..self.sizes[bucket]);
-        device.round(master, rounded.all())
+    /// Whether the f32 weights are not whole.
+    pub fn divided(&self) -> bool {
+        self.places.iter().any(Option::is_some)
     }
 
-    /// A copy on the host.
-    pub fn download(&self, driver: &dyn Driver, weights: &mut Parameters) -> Result<()> {
-        let buckets = self.masters.iter().zip(&mut weights.buckets);
-        buckets
-            .into_iter()
-            .try_for_each(|(from, to)| from.all().download(driver, to))
+    /// Some f32 weights of this rank's shard, by their elements in the bucket; and the place of their rounded copy, if there is one.
+    pub fn own(&self, bucket: usize, elements: Range<usize>) -> (View, View) {
+        let master = self.masters[bucket].all();
+        let rounded = self.rounded.get(bucket);
+        let rounded = rounded.map_or(View::EMPTY, |copy| copy.all().slice(elements.clone()));
+        let first = self.places[bucket]
+            .as_ref()
+            .map_or(0, |_| self.shard.range(self.sizes[bucket]).start);
+        (
+            master.slice(elements.start - first..elements.end - first),
+            rounded,
+        )
     }
 
-    /// Vectors, or matrices as they are trained.
+    /// Starts bringing the shards of a bucket that all ranks have changed to all of them.
+    pub fn start_gather(&self, bucket: usize, ranks: &dyn DeviceRanks) -> Result<Ticket> {
+        match self.places[bucket] {
+            Some(_) => ranks.start_all_gather(self.rounded[bucket].all()),
+            None => ranks.start_all_gather(self.masters[bucket].all()),
+        }
+    }
+
+    /// Ends what [`DeviceWeights::start_gather`] has started for the buckets, in their order.
+    pub fn finish_gather(
+        &self,
+        device: &Device,
+        ranks: &dyn DeviceRanks,
+        tickets: Vec<Ticket>,
+    ) -> Result<()> {
+        for (bucket, ticket) in tickets.into_iter().enumerate() {
+            ranks.join(ticket)?;
+            if let (None, Some(rounded)) = (&self.places[bucket], self.rounded.get(bucket)) {
+                let master = self.masters[bucket].all().slice(0..self.sizes[bucket]);
+                device.round(master, rounded.all())?;
+            }
+        }
+        match self.divided() {
+            true => self.gather_vectors(device, ranks),
+            false => Ok(()),
+        }
+    }
+
+    /// Each rank adds what it has of the vectors to zeros, and the sum over the ranks is all.
+    fn gather_vectors(&self, device: &Device, ranks: &dyn DeviceRanks) -> Result<()> {
+        let all = self.vectors.all();
+        all.zero(&*device.driver)?;
+        for (bucket, place) in self.places.iter().enumerate() {
+            let Some((range, first)) = place else { continue };
+            let own = self.shard.range(self.sizes[bucket]);
+            let here = range.start.max(own.start)..range.end.min(own.end);
+            if !here.is_empty() {
+                let to = first + here.start - range.start..first + here.end - range.start;
+                device.add(self.own(bucket, here).0, all.slice(to))?;
+            }
+        }
+        let sums = ranks.start_reduce_scatter(all)?;
+        let whole = ranks.start_all_gather(all)?;
+        ranks.join(sums)?;
+        ranks.join(whole)
+    }
+
+    /// A copy on the host: of the whole buckets, and of this rank's shard of the others.
+    pub fn download(&self, device: &Device, weights: &mut Parameters) -> Result<()> {
+        for (bucket, values) in weights.buckets.iter_mut().enumerate() {
+            let part = match self.places[bucket] {
+                Some(_) => self.shard.range(values.len()),
+                None => 0..values.len(),
+            };
+            self.masters[bucket]
+                .all()
+                .download(&*device.driver, &mut values[part])?;
+        }
+        Ok(())
+    }
+
+    /// Vectors, or matrices as they are trained: the embedding.
     pub fn vector(&self, span: &Span) -> View {
-        self.masters[span.bucket].all().slice(span.elements.clone())
+        match &self.places[span.bucket] {
+            Some((range, first)) => {
+                let start = first + span.elements.start - range.start;
+                self.vectors.all().slice(start..start + span.elements.len())
+            }
+            None => self.masters[span.bucket].all().slice(span.elements.clone()),
+        }
     }
 
     /// Matrices as products take them.
@@ -76,4 +171,13 @@ impl DeviceWeights {
             .slice(span.elements.clone())
             .matrix(span.columns)
     }
+}
+
+/// Where the vectors of a bucket stand, which are neighbours.
+fn vectors_of(layout: &Layout, bucket: usize) -> Range<usize> {
+    let slots = layout.slots().iter();
+    let vectors = slots.filter(|slot| slot.bucket == bucket && slot.shape.len() == 1);
+    let ranges: Vec<Range<usize>> = vectors.map(|slot| slot.range()).collect();
+    let start = ranges.first().map_or(0, |range| range.start);
+    start..ranges.last().map_or(start, |range| range.end)
 }

@@ -2,7 +2,7 @@
 
 use super::TrainConfig;
 use super::engine::Engine;
-use super::ranks::tree_numbers;
+use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
@@ -34,7 +34,7 @@ impl<'a> OnGpu<'a> {
         config: &'a TrainConfig,
     ) -> Result<Self> {
         let element = if config.bf16 { Element::Bf16 } else { Element::F32 };
-        let on_device = DeviceDecoder::of_ranks(driver, decoder, element, devices.shard())?;
+        let on_device = DeviceDecoder::of_shard(driver, decoder, element, optimizer.shard)?;
         Ok(Self {
             ranks,
             config,
@@ -85,7 +85,11 @@ impl Engine for OnGpu<'_> {
 
     fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()> {
         let weights = decoder.trainable_mut()?;
-        self.optimizer.download(&self.decoder, weights, optimizer)
+        self.optimizer.download(&self.decoder, weights, optimizer)?;
+        match self.decoder.divided() {
+            true => gather(weights, self.ranks),
+            false => Ok(()),
+        }
     }
 
     fn bytes(&self) -> (usize, usize) {
