@@ -147,6 +147,14 @@ impl Nvidia {
         Ok(())
     }
 
+    /// An error where the GPU has waited for other ranks in vain.
+    fn check_trouble(&self) -> Result<()> {
+        match self.trouble.get() {
+            Some(problem) => Err(Error::invalid("NCCL", problem)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the GPU that of this thread.
     fn bind(&self) -> Result<()> {
         // SAFETY: the context lives as long as the driver.
@@ -230,10 +238,7 @@ impl Driver for Nvidia {
             memcpy_dtoh_async(to, from, self.stream).map_err(cuda("copying from the GPU"))?;
             stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))?;
         }
-        match self.trouble.get() {
-            Some(problem) => Err(Error::invalid("NCCL", problem)),
-            None => Ok(()),
-        }
+        self.check_trouble()
     }
 
     fn zero(&self, at: u64, bytes: usize) -> Result<()> {

@@ -93,6 +93,7 @@ impl Nccl {
         doing: &str,
         work: impl FnOnce(*mut c_void, *mut c_void, usize) -> library::Status,
     ) -> Result<Ticket> {
+        self.driver.check_trouble()?; // the watch has given the connection back
         self.driver.bind()?;
         let count = self.shard.longest(buffer.len);
         let own = buffer.address + (self.shard.rank * count * buffer.element.size()) as u64;
