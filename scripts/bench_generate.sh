@@ -16,7 +16,7 @@ export LLAMA_CPP_PYTHON="$home/llama_cpp/bin/python"
 models="$root/out/bench/generate"
 mkdir -p "$models"
 "$TOOLCALL" export --model "$model" --out "$models/f32" >/dev/null
-for dtype in bf16 q8_0 q4_0; do
+for dtype in bf16 f16 q8_0 q4_0; do
     "$TOOLCALL" export --model "$model" --out "$models/$dtype.gguf" --dtype "$dtype" >/dev/null
 done
 exec "$home/reference/bin/python" "$root/scripts/bench/generate.py" --models "$models" \

@@ -88,7 +88,7 @@ setup_seed() {
         mkdir -p "$seed/$crate/src"
         touch "$seed/$crate/src/lib.rs"
         printf '[package]\nname = "%s"\nversion = "1.0.0"\nedition = "2024"\n[dependencies]\n' "$crate" >"$seed/$crate/Cargo.toml"
-        printf 'toolcall_lib = { path = "%s", default-features = false }\n' "$root/toolcall_lib" >>"$seed/$crate/Cargo.toml"
+        printf 'toolcall_lib = { path = "%s", default-features = false, features = ["cuda"] }\n' "$root/toolcall_lib" >>"$seed/$crate/Cargo.toml"
     done
     # Build for the cells; check for the error messages of evcxr, which asks cargo for them.
     for command in build check; do

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks a real model against transformers, PEFT and PyTorch: the losses of five AdamW steps in two loss modes, logits, greedy
-# text, a LoRA adapter, and that transformers and llama.cpp load what we save. Not part of scripts/check.
+# text, a LoRA adapter, that transformers and llama.cpp load what we save, and that our products with packed weights are no less
+# exact than llama.cpp's. Not part of scripts/check.
 # usage: scripts/verify_real.sh [MODEL [DATA]]     default: the default model and data/tool_augmented_dataset.json
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -51,4 +52,11 @@ scripts/setup.sh llama_cpp
 "$TOOLCALL" export --model "$out/assistant" --out "$out/assistant.gguf" --dtype f16
 cargo run --quiet --example logits -- "$out/assistant" "$data" 0 "$out/logits.safetensors"
 "$home/llama_cpp/bin/python" scripts/verify/export.py --gguf "$out/assistant.gguf" --ours "$out/logits.safetensors"
+for dtype in q8_0 q4_0 q4_k_m; do
+    "$TOOLCALL" export --model "$out/assistant" --out "$out/$dtype.gguf" --dtype "$dtype"
+    cargo run --quiet --example logits -- "$out/$dtype.gguf" "$data" 0 "$out/logits.safetensors" auto
+    cargo run --quiet --example logits -- "$out/$dtype.gguf" "$data" 0 "$out/exact.safetensors"
+    "$home/llama_cpp/bin/python" scripts/verify/export.py --gguf "$out/$dtype.gguf" \
+        --ours "$out/logits.safetensors" --exact "$out/exact.safetensors"
+done
 echo "verify: all is well"

@@ -6,8 +6,8 @@ sequence of a batch. Tokens are the most likely ones. Memory is the peak of the 
 of the weights over the speed at which both cores read memory: no token can be faster.
 
 A call answers a prompt, from its text to its last tag, held to the same schemas: cold with nothing known, warm with the system text
-and the tools read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp runs without
-its extra buffer types (AMX, repacked weights), with which llama-cpp-python 0.3.36 crashes on tied embeddings.
+and the tools read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp repacks
+weights where that is faster, except on processors with AMX, where llama-cpp-python 0.3.36 crashes when it does.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from table import markdown
 BENCH = Path(__file__).parent
 PROMPTS = 32
 CALLS = 6  # the first is not timed
+WEIGHTS = ("bf16", "f16", "q8_0", "q4_0")
 COLUMNS = (
     ("", "weights", "prompt tokens/s", "tokens/s", "of the limit", "8 together", "32 together")
     + ("call, cold", "call, warm", "its tokens", "peak RSS")
@@ -62,8 +63,8 @@ class Contender:
 
 
 CONTENDERS = [
-    *(Contender("toolcall", weights) for weights in ("bf16", "q8_0", "q4_0")),
-    *(Contender("llama.cpp", weights) for weights in ("bf16", "q8_0", "q4_0")),
+    *(Contender("toolcall", weights) for weights in WEIGHTS),
+    *(Contender("llama.cpp", weights) for weights in WEIGHTS),
     Contender("transformers", "bf16"),
 ]
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 from kernel import Kernel, failure, stream  # noqa: E402
 
-DEP = ':dep toolcall_lib = { path = "../toolcall_lib", default-features = false }'
+DEP = ':dep toolcall_lib = { path = "../toolcall_lib", default-features = false, features = ["cuda"] }'
 # A run of the library that ends when the user asks for it.
 WAIT = """\
 let count: usize = 7;

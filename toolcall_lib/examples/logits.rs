@@ -1,26 +1,28 @@
 //! Writes what our decoder computes for one prompt, for `scripts/verify/logits.py` to compare with transformers.
 //!
 //! ```text
-//! cargo run --example logits -- MODEL DATA ROW OUT.safetensors
+//! cargo run --example logits -- MODEL DATA ROW OUT.safetensors [DTYPE]
 //! ```
 //!
-//! The prompt is that of the first assistant turn of the row. The file holds `ids` `[tokens]`, `logits`
+//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32 where nothing is said. The file holds `ids` `[tokens]`, `logits`
 //! `[tokens, vocabulary]` and `greedy`, the reply without the token that ends it.
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use toolcall_lib::generate::{GenerateConfig, PrefixCache, complete};
-use toolcall_lib::{Error, Result, Role, checkpoint, dataset::Dataset};
+use toolcall_lib::weights::Dtype;
+use toolcall_lib::{Error, Result, Role, dataset::Dataset, load_as};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, data, row, out] = &arguments[..] else {
-        return Err(Error::invalid(
-            "arguments",
-            "expected MODEL DATA ROW OUT.safetensors",
-        ));
+    let ([model, data, row, out], dtype) = (match &arguments[..] {
+        [paths @ .., dtype] if paths.len() == 4 => (paths, dtype.parse()?),
+        paths => (paths, Dtype::F32),
+    }) else {
+        let expected = "expected MODEL DATA ROW OUT.safetensors [DTYPE]";
+        return Err(Error::invalid("arguments", expected));
     };
-    let model = checkpoint::load(model)?;
+    let model = load_as(model, dtype)?;
     let data = Dataset::load(data)?;
     let row = row.parse().ok().and_then(|row: usize| data.rows.get(row));
     let row = row.ok_or_else(|| Error::invalid("ROW", format!("expected 0 to {}", data.rows.len() - 1)))?;

@@ -13,6 +13,7 @@
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
 //! | 9 | [`optimizer`] | gradients → new weights |
+//! | | [`device`] | on what is computed: the CPU, or a GPU |
 //! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 11 | [`train`](mod@train) | the loop over 5–10 |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
@@ -41,12 +42,23 @@ pub mod collective;
 pub mod optimizer;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod device;
 pub mod checkpoint;
 pub mod train;
 pub mod generate;
 pub mod reply;
 pub mod evaluate;
 pub mod show;
+
+// What the tests of several modules, and those outside the library, work with.
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+#[path = "../tests/common/tiny_model.rs"]
+mod tiny_model;
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+#[path = "../tests/common/tiny_tokenizer.rs"]
+mod tiny_tokenizer;
 
 // `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
 extern crate self as toolcall_lib;

@@ -1,7 +1,10 @@
 //! One block of the decoder on the device, forward and backward.
 
-use super::attention::{AttentionOutput, Qkv, Tiles, attention, attention_backward};
-use super::buffer::View;
+use super::attention::{
+    AttentionOutput, DecodeScratch, Qkv, Tiles, VisibleRanges, attention, attention_backward,
+};
+use super::buffer::{DeviceBuffer, View};
+use super::lora::{BlockAdapter, LoraScratch};
 use super::ops::{Device, HeadNorms, SplitHeads};
 use super::weights::DeviceWeights;
 use super::workspace::{BlockActivations, BlockScratch};
@@ -9,17 +12,40 @@ use crate::error::Result;
 use crate::model::{BlockShape, BlockSpans, Projection};
 use crate::weights::Span;
 
-/// One block with its weights, and where the rows of a pass stand.
+/// The rows of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassRows<'a> {
+    pub ids: View,
+    pub positions: View,
+    /// What they see: of a tree, all rows; over a cache, the first of them.
+    pub tiles: Tiles<View>,
+    pub cache: Option<CacheRows<'a>>,
+}
+
+/// What the rows of a pass have to do with a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CacheRows<'a> {
+    /// Keys and values of each layer, `[rows, 2 · keys · dim]`.
+    pub layers: &'a [DeviceBuffer],
+    /// Where the keys and values of each row of the pass go.
+    pub places: View,
+    /// What the rows see that stand behind those of the tiles.
+    pub single: VisibleRanges<View>,
+}
+
+/// One block with its weights, and the rows of a pass.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
     pub device: &'a Device,
     pub shape: BlockShape,
     pub weights: &'a DeviceWeights,
     pub spans: &'a BlockSpans,
-    pub positions: View,
+    /// Where there is one, it is trained and the weights are not.
+    pub adapter: Option<BlockAdapter<'a>>,
     /// Cosines and sines.
     pub table: View,
-    pub tiles: &'a Tiles,
+    pub layer: usize,
+    pub rows: PassRows<'a>,
 }
 
 /// The gradient of the residual stream: f32, and as products take it.
@@ -31,34 +57,49 @@ pub(super) struct Stream {
 
 impl Block<'_> {
     fn rows(&self) -> usize {
-        self.positions.len
+        self.rows.ids.len
     }
 
-    /// `y = x · Wᵀ`.
-    fn project(&self, projection: Projection, x: View, y: View) -> Result<()> {
+    /// `y = x · Wᵀ`, and what the adapter adds to it.
+    fn project(&self, projection: Projection, x: View, y: View, scratch: &mut LoraScratch) -> Result<()> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let sizes = [self.rows(), outputs, inputs];
         let weight = self.weights.matrix(span).t();
         self.device
-            .gemm(x.matrix(inputs), weight, y.matrix(outputs), sizes, false)
+            .gemm(x.matrix(inputs), weight, y.matrix(outputs), sizes, false)?;
+        match &self.adapter {
+            Some(adapter) => adapter.forward(projection, x, y, self.rows(), scratch),
+            None => Ok(()),
+        }
     }
 
-    /// `dW += dyᵀ · x` and `dx = dy · W`.
+    /// The place of a weight's gradient, empty if the weight is not trained.
+    fn gradient(&self, span: &Span, gradients: View) -> View {
+        match self.adapter {
+            None => gradients.slice(span.elements.clone()),
+            Some(_) => View::EMPTY,
+        }
+    }
+
+    /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `dx` becomes that of the input.
     fn backward_project(
         &self,
         projection: Projection,
         dy: View,
         x: View,
         dx: View,
+        scratch: &mut LoraScratch,
         gradients: View,
     ) -> Result<()> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
-        let dw = gradients.slice(span.elements.clone()).matrix(inputs);
-        let sizes = [outputs, inputs, self.rows()];
-        self.device
-            .gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
+        if self.adapter.is_none() {
+            let dw = gradients.slice(span.elements.clone()).matrix(inputs);
+            let sizes = [outputs, inputs, self.rows()];
+            self.device
+                .gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
+        }
         let sizes = [self.rows(), inputs, outputs];
         self.device.gemm(
             dy.matrix(outputs),
@@ -66,7 +107,11 @@ impl Block<'_> {
             dx.matrix(inputs),
             sizes,
             false,
-        )
+        )?;
+        match &self.adapter {
+            Some(adapter) => adapter.backward(projection, dy, x, dx, self.rows(), scratch, gradients),
+            None => Ok(()),
+        }
     }
 
     /// The norm of the query heads and behind it that of the key heads.
@@ -86,14 +131,40 @@ impl Block<'_> {
         let bias = self.spans.qkv_bias.as_ref();
         SplitHeads {
             bias: bias.map_or(View::EMPTY, |span| self.weights.vector(span)),
-            positions: self.positions,
+            positions: self.rows.positions,
             table: self.table,
             norms,
             heads: self.shape.heads,
         }
     }
 
-    /// From the normed input in `scratch` to what the block adds behind its middle, in `scratch.added`.
+    /// Attention of the rows, whose joint projections became heads.
+    fn attend(&self, projected: View, attended: View, lse: View, scratch: &mut DecodeScratch) -> Result<()> {
+        let (driver, heads, tiles) = (&self.device.driver, self.shape.heads, &self.rows.tiles);
+        let Some(cache) = self.rows.cache else {
+            return attention(driver, &Qkv::joint(projected, heads), tiles, attended, lse);
+        };
+        let kept = cache.layers[self.layer].all();
+        let (row, queries) = (heads.width(), heads.queries * heads.dim);
+        let new = projected.slice(queries..projected.len);
+        let width = row - queries;
+        self.device
+            .store_rows(new, cache.places, kept, [row, width], width)?;
+        attention(driver, &Qkv::cached(projected, kept, heads), tiles, attended, lse)?;
+        let single = projected.slice(tiles.rows * row..projected.len);
+        let attended = attended.slice(tiles.rows * queries..attended.len);
+        scratch.attention(driver, &Qkv::cached(single, kept, heads), &cache.single, attended)
+    }
+
+    /// The norm of the block's input, in `scratch`.
+    pub fn norm_input(&self, x: View, scratch: &mut BlockScratch) -> Result<View> {
+        let normed = scratch.normed.sized(&self.device.driver, x.len)?;
+        let weight = self.weights.vector(&self.spans.input_norm);
+        self.device.rms_norm(x, weight, self.shape.eps, normed)?;
+        Ok(normed)
+    }
+
+    /// From the block's input `x`, whose norm is in `scratch`, to the MLP's two input projections.
     pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
         let BlockShape {
             hidden,
@@ -108,22 +179,32 @@ impl Block<'_> {
             Some(_) => kept.qkv.sized(driver, n * heads.width())?,
             None => split,
         };
-        self.project(Projection::Qkv, normed, qkv)?;
+        self.project(Projection::Qkv, normed, qkv, &mut scratch.lora)?;
         device.split_heads(qkv, &self.split(), split)?;
         let attended = kept.attended.sized(driver, n * heads.queries * heads.dim)?;
         let lse = kept.lse.sized(driver, n * heads.queries)?;
-        attention(driver, &Qkv::joint(split, heads), self.tiles, attended, lse)?;
+        self.attend(split, attended, lse, &mut scratch.decode)?;
 
         let added = scratch.added.sized(driver, n * hidden)?;
-        self.project(Projection::Output, attended, added)?;
+        self.project(Projection::Output, attended, added, &mut scratch.lora)?;
         let middle = kept.middle.sized(driver, n * hidden)?;
         let norm = (self.weights.vector(&self.spans.post_norm), eps, normed);
         device.add_rms_norm(x, added, middle, Some(norm))?;
         let gate_up = kept.gate_up.sized(driver, n * 2 * intermediate)?;
-        self.project(Projection::GateUp, normed, gate_up)?;
+        self.project(Projection::GateUp, normed, gate_up, &mut scratch.lora)
+    }
+
+    /// After [`Block::forward`], the stream between attention and MLP, and what the MLP adds to it.
+    pub fn output(&self, kept: &BlockActivations, scratch: &mut BlockScratch) -> Result<(View, View)> {
+        let BlockShape {
+            hidden, intermediate, ..
+        } = self.shape;
+        let (device, driver, n) = (self.device, &self.device.driver, self.rows());
         let activation = scratch.activation.sized(driver, n * intermediate)?;
-        device.swiglu(gate_up, activation, intermediate)?;
-        self.project(Projection::Down, activation, added)
+        device.swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate)?;
+        let added = scratch.added.get(n * hidden);
+        self.project(Projection::Down, activation, added, &mut scratch.lora)?;
+        Ok((kept.middle.get(n * hidden), added))
     }
 
     /// The gradient of the block's output, `stream`, becomes that of its input `x`; the gradients of its weights are added to
@@ -153,7 +234,7 @@ impl Block<'_> {
             true => View::EMPTY, // they are one
             false => stream.rounded,
         };
-        let (w, dw) = (self.weights.vector(span), gradients.slice(span.elements.clone()));
+        let (w, dw) = (self.weights.vector(span), self.gradient(span, gradients));
         self.device
             .rms_norm_backward(x, w, self.shape.eps, dnormed, stream.exact, rounded, dw)
     }
@@ -184,6 +265,7 @@ impl Block<'_> {
             stream.rounded,
             activation,
             dactivation,
+            &mut scratch.lora,
             gradients,
         )?;
         let dgate_up = scratch.dgate_up.sized(driver, n * 2 * intermediate)?;
@@ -191,7 +273,8 @@ impl Block<'_> {
         let normed = scratch.normed.sized(driver, n * hidden)?;
         device.rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
-        self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, gradients)?;
+        let lora = &mut scratch.lora;
+        self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, lora, gradients)?;
         self.backward_norm(&spans.post_norm, middle, dnormed, stream, gradients)
     }
 
@@ -203,14 +286,20 @@ impl Block<'_> {
         stream: Stream,
         gradients: View,
     ) -> Result<()> {
-        let BlockShape {
-            hidden, eps, heads, ..
-        } = self.shape;
+        let BlockShape { hidden, heads, .. } = self.shape;
         let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.rows());
         let queries = n * heads.queries * heads.dim;
         let attended = kept.attended.get(queries);
         let dattended = scratch.dattended.sized(driver, queries)?;
-        self.backward_project(Projection::Output, stream.rounded, attended, dattended, gradients)?;
+        let lora = &mut scratch.lora;
+        self.backward_project(
+            Projection::Output,
+            stream.rounded,
+            attended,
+            dattended,
+            lora,
+            gradients,
+        )?;
         let dqkv = scratch.dqkv.sized(driver, n * heads.width())?;
         let output = AttentionOutput {
             out: attended,
@@ -219,19 +308,19 @@ impl Block<'_> {
             delta: scratch.delta.sized(driver, n * heads.queries)?,
         };
         let split = kept.heads.get(n * heads.width());
-        attention_backward(driver, split, heads, self.tiles, output, dqkv)?;
+        attention_backward(driver, split, heads, &self.rows.tiles, output, dqkv)?;
         let (dnorms, qkv) = match self.head_norms() {
-            Some(span) => (gradients.slice(span.elements), kept.qkv.get(n * heads.width())),
+            Some(span) => (self.gradient(&span, gradients), kept.qkv.get(n * heads.width())),
             None => (View::EMPTY, View::EMPTY),
         };
         device.split_heads_backward(dqkv, qkv, &self.split(), dqkv, dnorms)?;
-        if let Some(span) = &spans.qkv_bias {
+        if let (Some(span), None) = (&spans.qkv_bias, &self.adapter) {
             device.add_activation_columns(dqkv, gradients.slice(span.elements.clone()))?;
         }
-        let normed = scratch.normed.sized(driver, n * hidden)?;
-        device.rms_norm(x, self.weights.vector(&spans.input_norm), eps, normed)?;
+        let normed = self.norm_input(x, scratch)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
-        self.backward_project(Projection::Qkv, dqkv, normed, dnormed, gradients)?;
+        let lora = &mut scratch.lora;
+        self.backward_project(Projection::Qkv, dqkv, normed, dnormed, lora, gradients)?;
         self.backward_norm(&spans.input_norm, x, dnormed, stream, gradients)
     }
 }

@@ -189,7 +189,7 @@ impl From<f32> for Argument {
 }
 
 impl dyn Driver {
-    /// Starts a kernel with blocks of `threads`.
+    /// Starts a kernel with blocks of `threads`, if there are any.
     pub fn run<const N: usize>(
         &self,
         kernel: &'static str,
@@ -198,6 +198,9 @@ impl dyn Driver {
         shared: usize,
         mut args: [Argument; N],
     ) -> Result<()> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
         let mut args: [*mut c_void; N] = args.each_mut().map(|arg| (&raw mut arg.0).cast());
         let grid = grid.map(|blocks| blocks as u32);
         self.launch(kernel, grid, [threads as u32, 1, 1], shared as u32, &mut args)

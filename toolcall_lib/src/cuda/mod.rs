@@ -8,10 +8,14 @@ mod block;
 mod buffer;
 mod decoder;
 mod driver;
+mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
+mod generation;
 mod gradients;
 mod kernels;
+mod lora;
+mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
@@ -23,7 +27,8 @@ mod workspace;
 
 pub(crate) use decoder::DeviceDecoder;
 pub(crate) use driver::{Driver, Element};
+pub(crate) use generation::DeviceGenerator;
 pub use nvidia::{Gpu, gpus, nccl_version};
-pub(crate) use nvidia::{Nccl, Nvidia};
+pub(crate) use nvidia::{Nccl, first_gpu, gpu_of_rank};
 pub(crate) use optimizer::DeviceOptimizer;
 pub(crate) use ranks::{Alone, DeviceRanks};

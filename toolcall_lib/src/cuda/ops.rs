@@ -11,7 +11,8 @@ use std::sync::Arc;
 const SHARES: usize = 256;
 /// Blocks of the kernels that go through flat memory.
 const FLAT_BLOCKS: usize = 1024;
-const THREADS: usize = 256;
+/// Threads of a block.
+pub(super) const THREADS: usize = 256;
 /// Room for the partial sums of squares of a bucket, which are f64, in f32 elements.
 pub(crate) const SQUARES_OF_A_BUCKET: usize = 2 * FLAT_BLOCKS;
 
@@ -79,28 +80,38 @@ impl Device {
     }
 
     /// Of two kernels, that for the activations.
-    fn either(&self, f32: &'static str, bf16: &'static str) -> &'static str {
+    pub(super) fn either(&self, f32: &'static str, bf16: &'static str) -> &'static str {
         match self.element {
             Element::Bf16 => bf16,
             _ => f32,
         }
     }
 
-    fn run<const N: usize>(
+    pub(super) fn run<const N: usize>(
         &self,
         kernel: &'static str,
         blocks: usize,
         shared: usize,
         args: [Argument; N],
     ) -> Result<()> {
-        match blocks {
-            0 => Ok(()),
-            _ => self.driver.run(kernel, [blocks, 1, 1], THREADS, shared, args),
-        }
+        self.driver.run(kernel, [blocks, 1, 1], THREADS, shared, args)
     }
 
     /// `d (+)= a · b` where `d` is `[m, n]` and the sum has `k` terms.
-    pub fn gemm(&self, a: Operand, b: Operand, d: Operand, [m, n, k]: [usize; 3], adds: bool) -> Result<()> {
+    pub fn gemm(&self, a: Operand, b: Operand, d: Operand, sizes: [usize; 3], adds: bool) -> Result<()> {
+        self.scaled_gemm(1.0, a, b, d, sizes, adds)
+    }
+
+    /// `d (+)= alpha · a · b`.
+    pub fn scaled_gemm(
+        &self,
+        alpha: f32,
+        a: Operand,
+        b: Operand,
+        d: Operand,
+        [m, n, k]: [usize; 3],
+        adds: bool,
+    ) -> Result<()> {
         if m == 0 {
             return Ok(());
         }
@@ -109,7 +120,7 @@ impl Device {
             m,
             n,
             k,
-            alpha: 1.0,
+            alpha,
             beta,
             a,
             b,
@@ -145,7 +156,7 @@ impl Device {
         self.run(kernel, x.len / width, 0, args)
     }
 
-    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight; `rounded` gets a copy of `dx`.
+    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight, unless it is empty; `rounded` gets a copy of `dx`.
     #[allow(clippy::too_many_arguments)] // three inputs, three gradients
     pub fn rms_norm_backward(
         &self,
@@ -175,7 +186,7 @@ impl Device {
         self.add_columns(self.partial.all(), blocks, dw)
     }
 
-    /// `sums +=` the columns of f32 rows.
+    /// `sums +=` the columns of f32 rows; nothing where there are no sums.
     fn add_columns(&self, x: View, rows: usize, sums: View) -> Result<()> {
         self.sum_columns("sum_columns_f32", x, rows, 1, sums, true)
     }
@@ -338,10 +349,14 @@ impl Device {
         )
     }
 
-    /// `y[i] = table[ids[i]]`, f32 rows of `width`.
+    /// `y[i] = table[ids[i]]`, rows of `width`; `y` is f32.
     pub fn gather_rows(&self, table: View, ids: View, y: View, width: usize) -> Result<()> {
+        let kernel = match table.element {
+            Element::Bf16 => "gather_rows_bf16",
+            _ => "gather_rows_f32",
+        };
         let args = [table.into(), ids.into(), y.into(), (width as u32).into()];
-        self.run("gather_rows", ids.len, 0, args)
+        self.run(kernel, ids.len, 0, args)
     }
 
     /// Adds the rows of `x` to the rows of `y` that `places` names.
@@ -364,9 +379,25 @@ impl Device {
         self.run("round_to_bf16", blocks, 0, [x.into(), y.into(), x.len.into()])
     }
 
-    #[cfg(test)]
+    /// A copy of rows of `width` activations.
+    pub fn copy_rows(&self, x: View, y: View, width: usize) -> Result<()> {
+        self.store(x, View::EMPTY, y, [width; 2], x.len / width, width)
+    }
+
     /// `y[rows[i]] = x[i]`, the first `width` elements of rows of activations that are `strides` apart.
     pub fn store_rows(&self, x: View, rows: View, y: View, strides: [usize; 2], width: usize) -> Result<()> {
+        self.store(x, rows, y, strides, rows.len, width)
+    }
+
+    fn store(
+        &self,
+        x: View,
+        rows: View,
+        y: View,
+        strides: [usize; 2],
+        count: usize,
+        width: usize,
+    ) -> Result<()> {
         let kernel = self.either("store_rows_f32", "store_rows_bf16");
         let args = [
             x.into(),
@@ -376,7 +407,7 @@ impl Device {
             strides[1].into(),
             (width as u32).into(),
         ];
-        self.run(kernel, rows.len, 0, args)
+        self.run(kernel, count, 0, args)
     }
 
     /// `y += x`, f32.

@@ -42,7 +42,7 @@ impl DeviceOptimizer {
                 .map(|bucket| DeviceBuffer::from_host(&device.driver, Element::F32, bucket))
                 .collect()
         };
-        let layout = &decoder.weights.layout;
+        let layout = &decoder.trained().layout;
         let zeros = |len: usize| DeviceBuffer::zeros(&device.driver, Element::F32, len);
         let gradients = DeviceGradients::new(device, ranks.clone(), zero_stage, layout)?;
         let squares = gradients.shard().size * layout.bucket_sizes().len() * SQUARES_OF_A_BUCKET;
@@ -57,7 +57,7 @@ impl DeviceOptimizer {
     }
 
     /// Step number `optimizer.steps + 1` with the gradients, which are sums over `tokens`: clipped to the norm `most`, then zero.
-    /// Returns the norm of their mean before clipping; waits for the device. Where it is not finite, no step is made.
+    /// Where their norm is not finite, no step is made. Returns before the device is done.
     pub fn step(
         &mut self,
         decoder: &mut DeviceDecoder,
@@ -65,8 +65,8 @@ impl DeviceOptimizer {
         tokens: f64,
         most: f64,
         learning_rate: f64,
-    ) -> Result<f64> {
-        let (device, weights) = (&decoder.device, &decoder.weights);
+    ) -> Result<()> {
+        let (device, weights) = (&decoder.device, decoder.trained());
         self.clip(decoder, tokens, most)?;
         optimizer.steps += 1;
         let shard = self.gradients.shard();
@@ -91,16 +91,20 @@ impl DeviceOptimizer {
                 under_way.push(weights.start_gather(bucket, &*self.ranks)?);
             }
         }
-        weights.finish_gather(device, &*self.ranks, under_way)?;
+        weights.finish_gather(device, &*self.ranks, under_way)
+    }
+
+    /// The norm of the mean of the last step's gradients before clipping; waits for the device.
+    pub fn norm(&self, decoder: &DeviceDecoder) -> Result<f64> {
         let mut scale = [0.0f32; 2];
-        self.scale.all().download(&*device.driver, &mut scale)?;
+        self.scale.all().download(&*decoder.device.driver, &mut scale)?;
         Ok(f64::from(scale[1]))
     }
 
     /// From the gradients of all ranks to what they are multiplied with: the same numbers, added in the same order, on each.
     fn clip(&self, decoder: &DeviceDecoder, tokens: f64, most: f64) -> Result<()> {
         let (device, shard, squares) = (&decoder.device, self.gradients.shard(), self.squares.all());
-        let buckets: Vec<View> = (0..decoder.weights.sizes.len())
+        let buckets: Vec<View> = (0..decoder.trained().sizes.len())
             .map(|bucket| self.gradients.sums(bucket))
             .collect();
         device.sum_squares(&buckets, squares.slice(shard.range(squares.len)))?;
@@ -118,7 +122,7 @@ impl DeviceOptimizer {
         optimizer: &mut AdamW,
     ) -> Result<()> {
         let driver = &*decoder.device.driver;
-        decoder.weights.download(&decoder.device, weights)?;
+        decoder.trained().download(driver, weights)?;
         for (from, to) in self
             .moments
             .iter()

@@ -2,8 +2,11 @@
 
 use super::buffer::{DeviceBuffer, View};
 use super::driver::Element;
+use super::dropout::Dropout;
 use super::emulate::emulated;
 use super::ops::{Device, HeadNorms, Places, RowTargets, SQUARES_OF_A_BUCKET, SplitHeads};
+use crate::model::Projection;
+use crate::model::lora::{Mask, Pass};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};
 use crate::ops::matmul::{Precision, add_bias, add_bias_backward};
 use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
@@ -103,8 +106,8 @@ fn norms_are_those_of_the_cpu() {
             device
                 .add_rms_norm(x_device.all(), added.all(), sum.all(), norm)
                 .unwrap();
-            let (mut want_sum, mut want) = (x.clone(), vec![0.0; rows * width]);
-            add_rms_norm(&added_host, &mut want_sum, &w, 1e-5, &mut want);
+            let (mut want_sum, mut want) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+            add_rms_norm(&x, &added_host, &mut want_sum, &w, 1e-5, &mut want);
             bench.assert_near(sum.all(), &want_sum, "sum");
             bench.assert_near(y.all(), &want, "norm");
             device.rms_norm(sum.all(), w_device.all(), 1e-5, y.all()).unwrap();
@@ -437,5 +440,36 @@ fn rows_are_stored_by_number() {
             want[row as usize * 16..][..8].copy_from_slice(&host[i * 10..][..8]);
         }
         assert_eq!(bench.read(y.all()), want);
+    }
+}
+
+#[test]
+fn the_elements_are_dropped_that_the_cpu_drops() {
+    for bench in benches() {
+        for (rows, width) in [(1, 8), (100, 40), (3, 4096)] {
+            let mask = Mask {
+                pass: Pass {
+                    seed: 11,
+                    step: 70_000,
+                    tree: 3,
+                },
+                layer: 2,
+                projection: Projection::GateUp,
+                p: 0.3,
+            };
+            let (x, x_host) = bench.activations(&random(rows * width, 1));
+            let (y, y_host) = bench.activations(&random(rows * width, 2));
+            let dropout = Dropout::of(&mask);
+            let mut want = x_host;
+            mask.apply(&mut want, width);
+            let out = bench.room(want.len());
+            bench.device.dropout(x.all(), out.all(), &dropout, false).unwrap();
+            let zeros = |x: &[f32]| x.iter().map(|&x| x == 0.0).collect::<Vec<_>>();
+            assert_eq!(zeros(&bench.read(out.all())), zeros(&want));
+            bench.assert_near(out.all(), &want, "what is kept");
+            bench.device.dropout(x.all(), y.all(), &dropout, true).unwrap();
+            let want: Vec<f32> = want.iter().zip(&y_host).map(|(x, y)| x + y).collect();
+            bench.assert_near(y.all(), &want, "what is added");
+        }
     }
 }

@@ -1,19 +1,20 @@
-//! The weights of a model on the device.
+//! The weights of a model, or of an adapter, on the device.
 
 use super::buffer::{DeviceBuffer, View};
-use super::driver::{Element, Operand};
+use super::driver::{Driver, Element, Operand};
 use super::ops::Device;
 use super::ranks::{DeviceRanks, Ticket};
 use crate::collective::Shard;
 use crate::error::Result;
-use crate::weights::{Layout, Parameters, Span};
+use crate::weights::{Layout, Parameters, Span, Weights};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// f32 weights, and where activations are bf16 a rounded copy of them, which is what products take.
+/// Weights in the layout that they have on the host. Those that are trained are f32, and where activations are bf16 there is a
+/// rounded copy of them, which is what products take.
 ///
 /// With ZeRO, where there is a rounded copy, a rank has only its shard of the f32 weights: matrices travel rounded, and vectors by
-/// themselves. The embedding stays whole, because its rows are read in f32.
+/// themselves. The first bucket stays whole: the embedding, because its rows are read in f32.
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
@@ -21,18 +22,18 @@ pub(super) struct DeviceWeights {
     pub sizes: Vec<usize>,
     /// What this rank changes.
     shard: Shard,
-    /// Of whole buckets with room for the parts of all ranks.
+    /// f32: whole buckets with room for the parts of all ranks, or this rank's shard; none where the weights are frozen.
     masters: Vec<DeviceBuffer>,
-    /// With room for the parts of all ranks.
+    /// Matrices as products take them, with room for the parts of all ranks; none where they take the masters.
     rounded: Vec<DeviceBuffer>,
-    /// Of a bucket of which this rank has a shard, where its vectors stand in it, and where they begin in `vectors`.
+    /// Of a bucket whose f32 weights are not there, or not all, where its vectors stand in it, and where they begin in `vectors`.
     places: Vec<Option<(Range<usize>, usize)>>,
     vectors: DeviceBuffer,
 }
 
 impl DeviceWeights {
-    /// A copy on the device, which this rank changes in its shard.
-    pub fn new(device: &Device, weights: &Parameters, shard: Shard) -> Result<Self> {
+    /// A copy that can be trained, which this rank changes in its shard.
+    pub fn trained(device: &Device, weights: &Parameters, shard: Shard) -> Result<Self> {
         let driver = &device.driver;
         let rounds = device.element == Element::Bf16;
         let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
@@ -68,7 +69,36 @@ impl DeviceWeights {
         })
     }
 
-    /// Whether the f32 weights are not whole.
+    /// A copy that is only read: matrices of the type of activations, unpacked if need be.
+    pub fn frozen(device: &Device, weights: &Weights) -> Result<Self> {
+        let (driver, layout) = (&device.driver, weights.layout().clone());
+        let sizes = layout.bucket_sizes();
+        let (mut rounded, mut places, mut vectors) = (vec![], vec![], vec![]);
+        for (bucket, &size) in sizes.iter().enumerate() {
+            let matrices = DeviceBuffer::new(driver, device.element, size)?;
+            places.push(Some((vectors_of(&layout, bucket), vectors.len())));
+            let slots = layout.slots().iter().enumerate();
+            for (index, slot) in slots.filter(|(_, slot)| slot.bucket == bucket) {
+                let span = slot.span(index);
+                match slot.is_matrix() {
+                    true => upload_matrix(device, weights, &span, matrices.all())?,
+                    false => vectors.extend_from_slice(weights.vector(&span)),
+                }
+            }
+            rounded.push(matrices);
+        }
+        Ok(Self {
+            layout,
+            sizes,
+            shard: Shard::WHOLE,
+            masters: Vec::new(),
+            rounded,
+            places,
+            vectors: DeviceBuffer::from_host(driver, Element::F32, &vectors)?,
+        })
+    }
+
+    /// Whether this rank has only its shard of some of the f32 weights that are trained.
     pub fn divided(&self) -> bool {
         self.places.iter().any(Option::is_some)
     }
@@ -109,9 +139,9 @@ impl DeviceWeights {
                 device.round(master, rounded.all())?;
             }
         }
-        match self.divided() {
-            true => self.gather_vectors(device, ranks),
-            false => Ok(()),
+        match self.vectors.len() {
+            0 => Ok(()), // all masters are whole, or it is an adapter
+            _ => self.gather_vectors(device, ranks),
         }
     }
 
@@ -134,21 +164,19 @@ impl DeviceWeights {
         ranks.join(whole)
     }
 
-    /// A copy on the host: of the whole buckets, and of this rank's shard of the others.
-    pub fn download(&self, device: &Device, weights: &mut Parameters) -> Result<()> {
+    /// A copy on the host of weights that are trained: of the whole buckets, and of this rank's shard of the others.
+    pub fn download(&self, driver: &dyn Driver, weights: &mut Parameters) -> Result<()> {
         for (bucket, values) in weights.buckets.iter_mut().enumerate() {
             let part = match self.places[bucket] {
                 Some(_) => self.shard.range(values.len()),
                 None => 0..values.len(),
             };
-            self.masters[bucket]
-                .all()
-                .download(&*device.driver, &mut values[part])?;
+            self.masters[bucket].all().download(driver, &mut values[part])?;
         }
         Ok(())
     }
 
-    /// Vectors, or matrices as they are trained: the embedding.
+    /// Vectors that stand side by side, f32.
     pub fn vector(&self, span: &Span) -> View {
         match &self.places[span.bucket] {
             Some((range, first)) => {
@@ -161,82 +189,61 @@ impl DeviceWeights {
 
     /// Matrices as products take them.
     pub fn matrix(&self, span: &Span) -> Operand {
+        self.elements(span.bucket, span.elements.clone())
+            .matrix(span.columns)
+    }
+
+    /// Elements of a bucket as products take them.
+    pub fn elements(&self, bucket: usize, elements: Range<usize>) -> View {
         let buckets = if self.rounded.is_empty() {
             &self.masters
         } else {
             &self.rounded
         };
-        buckets[span.bucket]
-            .all()
-            .slice(span.elements.clone())
-            .matrix(span.columns)
+        buckets[bucket].all().slice(elements)
+    }
+
+    /// The embedding as exactly as it is there, to take rows of.
+    pub fn table(&self, span: &Span) -> View {
+        let buckets = if self.masters.is_empty() {
+            &self.rounded
+        } else {
+            &self.masters
+        };
+        buckets[span.bucket].all().slice(span.elements.clone())
     }
 }
 
 /// Where the vectors of a bucket stand, which are neighbours.
 fn vectors_of(layout: &Layout, bucket: usize) -> Range<usize> {
     let slots = layout.slots().iter();
-    let vectors = slots.filter(|slot| slot.bucket == bucket && slot.shape.len() == 1);
+    let vectors = slots.filter(|slot| slot.bucket == bucket && !slot.is_matrix());
     let ranges: Vec<Range<usize>> = vectors.map(|slot| slot.range()).collect();
     let start = ranges.first().map_or(0, |range| range.start);
     start..ranges.last().map_or(start, |range| range.end)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ModelConfig;
-    use crate::cuda::emulate::emulated;
-
-    #[test]
-    fn a_rank_has_its_shard_of_the_masters_and_all_vectors() {
-        let config = ModelConfig {
-            model_type: "qwen2".into(),
-            vocab_size: 40,
-            hidden_size: 16,
-            intermediate_size: 24,
-            num_hidden_layers: 2,
-            num_attention_heads: 1,
-            num_key_value_heads: 1,
-            head_dim: 64,
-            rms_norm_eps: 1e-6,
-            rope_theta: 1e4,
-            rope_scaling: None,
-            max_position_embeddings: 64,
-            tie_word_embeddings: false,
-            attention_bias: true,
-            qk_norm: true,
+/// Copies a matrix to its place in a bucket of activations, some rows at a time.
+fn upload_matrix(device: &Device, weights: &Weights, span: &Span, bucket: View) -> Result<()> {
+    let driver = &device.driver;
+    let place = bucket.slice(span.elements.clone());
+    let mut result = Ok(());
+    weights.matrix(span).for_each_tile(|first, values| {
+        let start = first * span.columns;
+        let place = place.slice(start..start + values.len());
+        let upload = || match device.element {
+            Element::Bf16 => {
+                let exact = DeviceBuffer::from_host(driver, Element::F32, values)?;
+                device.round(exact.all(), place)
+            }
+            _ => place.upload(&**driver, values),
         };
-        let parameters = Parameters::random(&config, 1);
-        let layout = &parameters.layout;
-        let shard = Shard { rank: 1, size: 4 };
-        for (element, divided) in [(Element::F32, false), (Element::Bf16, true)] {
-            let device = Device::new(emulated(), element, 64).unwrap();
-            let weights = DeviceWeights::new(&device, &parameters, shard).unwrap();
-            assert_eq!(weights.divided(), divided);
-            for (bucket, &size) in weights.sizes.iter().enumerate() {
-                let part = if divided && bucket > 0 {
-                    shard.range(size).len()
-                } else {
-                    shard.room(size)
-                };
-                assert_eq!(
-                    weights.masters[bucket].len(),
-                    part,
-                    "bucket {bucket} in {element:?}"
-                );
-            }
-            for slot in layout.slots().iter().filter(|slot| slot.shape.len() == 1) {
-                let mut got = vec![0.0f32; slot.len()];
-                let span = layout.span(&slot.name, &slot.name).unwrap();
-                weights.vector(&span).download(&*device.driver, &mut got).unwrap();
-                assert_eq!(
-                    got,
-                    parameters.buckets[slot.bucket][slot.range()],
-                    "{}",
-                    slot.name
-                );
-            }
+        if result.is_ok() {
+            result = upload();
         }
-    }
+    });
+    result
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,31 @@
 //! Device memory of a forward and backward pass: sized once, grown when a larger tree comes.
 
-use super::attention::Tiles;
+use super::attention::DecodeScratch;
 use super::buffer::Scratch;
 use super::driver::Element;
+use super::lora::LoraScratch;
+
+/// What a forward pass leaves for a backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything but norms and activation functions.
+    Everything,
+    /// The input of each block.
+    Streams,
+    Nothing,
+}
+
+impl Keep {
+    /// The index of the activations of block `layer`.
+    pub fn activations(self, layer: usize) -> usize {
+        if self == Self::Everything { layer } else { 0 }
+    }
+
+    /// The index of the residual stream before block `layer`.
+    pub fn stream(self, layer: usize) -> usize {
+        if self == Self::Nothing { 0 } else { layer }
+    }
+}
 
 /// What one block leaves for its backward pass.
 #[derive(Debug)]
@@ -37,6 +60,10 @@ pub(super) struct BlockScratch {
     pub dqkv: Scratch,
     /// Sums over each head's output and its gradient.
     pub delta: Scratch,
+    /// What an adapter needs for one projection.
+    pub lora: LoraScratch,
+    /// Sums over parts of a cache.
+    pub decode: DecodeScratch,
 }
 
 /// What the output projection and the loss need.
@@ -54,21 +81,6 @@ pub(super) struct HeadScratch {
     pub sums: Scratch,
 }
 
-/// The numbers of a tree.
-#[derive(Debug)]
-pub(super) struct TreeScratch {
-    pub tiles: Tiles,
-    pub ids: Scratch,
-    pub positions: Scratch,
-    pub target_rows: Scratch,
-    pub target_begins: Scratch,
-    pub target_ids: Scratch,
-    pub target_weights: Scratch,
-    pub orders: [Scratch; 2],
-    pub begins: [Scratch; 2],
-    pub places: [Scratch; 2],
-}
-
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Workspace {
@@ -77,7 +89,8 @@ pub(super) struct Workspace {
     pub blocks: Vec<BlockActivations>,
     pub scratch: BlockScratch,
     pub head: HeadScratch,
-    pub tree: TreeScratch,
+    /// The integers of a pass.
+    pub numbers: Scratch,
     /// Gradient of the residual stream, and as products take it.
     pub dresidual: Scratch,
     pub rounded: Scratch,
@@ -88,7 +101,6 @@ impl Workspace {
     pub fn new(layers: usize, element: Element) -> Self {
         let activation = || Scratch::new(element);
         let f32 = || Scratch::new(Element::F32);
-        let u32 = || Scratch::new(Element::U32);
         let block = |_| BlockActivations {
             qkv: activation(),
             heads: activation(),
@@ -110,6 +122,8 @@ impl Workspace {
                 dattended: activation(),
                 dqkv: activation(),
                 delta: f32(),
+                lora: LoraScratch::new(element),
+                decode: DecodeScratch::new(),
             },
             head: HeadScratch {
                 x: f32(),
@@ -120,18 +134,7 @@ impl Workspace {
                 dlogits: activation(),
                 sums: f32(),
             },
-            tree: TreeScratch {
-                tiles: Tiles::new(),
-                ids: u32(),
-                positions: u32(),
-                target_rows: u32(),
-                target_begins: u32(),
-                target_ids: u32(),
-                target_weights: f32(),
-                orders: [u32(), u32()],
-                begins: [u32(), u32()],
-                places: [u32(), u32()],
-            },
+            numbers: Scratch::new(Element::U32),
             dresidual: f32(),
             rounded: activation(),
         }

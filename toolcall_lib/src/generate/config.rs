@@ -1,5 +1,6 @@
 //! How a reply is generated.
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tool::ToolSchema;
@@ -36,6 +37,8 @@ pub struct GenerateConfig {
     /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
     /// `auto` is held to in any case. What the model says without tools is free.
     pub constrained: bool,
+    /// On what the model runs: by itself a GPU, if there is one that can.
+    pub device: Device,
 }
 
 impl Default for GenerateConfig {
@@ -51,6 +54,7 @@ impl Default for GenerateConfig {
             tool_choice: ToolChoice::Auto,
             parallel_tool_calls: true,
             constrained: true,
+            device: Device::Auto,
         }
     }
 }

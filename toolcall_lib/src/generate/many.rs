@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::interrupt;
 use crate::model::{KvSequence, KvStore, Model};
 use crate::tool::ToolSchema;
+use rayon::prelude::*;
 
 /// Replies that are written at once.
 pub(crate) const AT_ONCE: usize = 32;
@@ -68,34 +69,31 @@ pub(super) fn write(
         let ids = model.tokenizer.encode(&prompt)?;
         replies.push(Writer::new(model, ids, config, constraint, index)?);
     }
-    let mut store = cache.take_store(model);
+    let mut engine = cache.take_engine(model, config.device)?;
     let mut speaking: Vec<Speaker> = Vec::new();
     let mut waiting = 0;
     let mut stopped = false;
     while !stopped && !interrupt::requested() {
-        admit(&replies, &mut waiting, &mut speaking, &mut store);
+        admit(&replies, &mut waiting, &mut speaking, &mut engine.store);
         if speaking.is_empty() {
             break;
         }
         let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
-        let logits = model
-            .decoder
-            .next_logits(&new, &mut store, &mut cache.workspace)?;
+        let mut logits = engine.next_logits(&model.decoder, &new)?;
         let vocabulary = model.decoder.config.vocab_size;
-        for (speaker, logits) in speaking.iter_mut().zip(logits.chunks_exact(vocabulary)) {
-            let reply = &mut replies[speaker.reply];
-            speaker.new = reply.next(logits.to_vec())?;
-            let text = reply.new_text();
+        choose(&mut replies, &mut speaking, &mut logits, vocabulary)?;
+        for speaker in &speaking {
+            let text = replies[speaker.reply].new_text();
             stopped |= !text.is_empty() && !on_text(text);
         }
         for over in speaking.extract_if(.., |speaker| replies[speaker.reply].is_over()) {
-            store.end(over.sequence);
+            engine.store.end(over.sequence);
         }
     }
     speaking
         .into_iter()
-        .for_each(|speaker| store.end(speaker.sequence));
-    cache.store = Some(store);
+        .for_each(|speaker| engine.store.end(speaker.sequence));
+    cache.engine = Some(engine);
     let finish = |reply: Writer<'_>| {
         let (generation, rest) = reply.finish()?;
         if !rest.is_empty() {
@@ -112,6 +110,26 @@ struct Speaker {
     sequence: KvSequence,
     /// Its tokens that the model has not seen.
     new: Vec<u32>,
+}
+
+/// Has each of those who speak choose its next tokens, all at once: what may come next takes time to find out.
+fn choose(
+    replies: &mut [Writer<'_>],
+    speaking: &mut [Speaker],
+    logits: &mut [f32],
+    vocabulary: usize,
+) -> Result<()> {
+    let mut replies = (0..).zip(replies); // in the order of the speakers
+    let turns = speaking.iter_mut().zip(logits.chunks_exact_mut(vocabulary));
+    let turns = turns.filter_map(|(speaker, logits)| {
+        let (_, reply) = replies.find(|(index, _)| *index == speaker.reply)?;
+        Some((speaker, reply, logits))
+    });
+    let turns: Vec<_> = turns.collect();
+    turns.into_par_iter().try_for_each(|(speaker, reply, logits)| {
+        speaker.new = reply.next(logits)?;
+        Ok(())
+    })
 }
 
 /// Lets those speak whose turn it is, as long as there is room for all that they may say.

@@ -2,6 +2,7 @@
 
 mod config;
 mod constraint;
+mod engine;
 mod many;
 mod prefix;
 mod sampler;

@@ -1,17 +1,18 @@
 //! What is kept from one reply to the next.
 
 use super::constraint::Constraints;
-use crate::model::{KvStore, Model, Workspace};
+use super::engine::Engine;
+use crate::device::Device;
+use crate::error::Result;
+use crate::model::Model;
 use std::fmt;
 
 /// Keys and values of what a model has read and written, so that what a new prompt shares with it (system text and tools, the
-/// conversation so far) is not computed again; and what calls to these tools may look like. Belongs to one model; forget it when
-/// the weights change.
-#[derive(Clone)]
+/// conversation so far) is not computed again; what calls to these tools may look like; and on a GPU a copy of the weights. Belongs
+/// to one model; keys, values and copy are made anew when it was trained meanwhile.
 pub struct PrefixCache {
     bytes: usize,
-    pub(super) store: Option<KvStore>,
-    pub(super) workspace: Workspace,
+    pub(super) engine: Option<Engine>,
     pub(super) constraints: Constraints,
 }
 
@@ -24,16 +25,17 @@ impl PrefixCache {
     pub fn with_bytes(bytes: usize) -> Self {
         Self {
             bytes,
-            store: None,
-            workspace: Workspace::default(),
+            engine: None,
             constraints: Constraints::default(),
         }
     }
 
-    /// The store for this model; taken out, so that it is gone if a pass over the model fails in the middle.
-    pub(super) fn take_store(&mut self, model: &Model) -> KvStore {
-        let new = || KvStore::new(&model.decoder.config, self.bytes);
-        self.store.take().unwrap_or_else(new)
+    /// The engine for this model; taken out, so that it is gone if a pass over the model fails in the middle.
+    pub(super) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
+        match self.engine.take().filter(|engine| engine.serves(model, device)) {
+            Some(engine) => Ok(engine),
+            None => Engine::new(model, self.bytes, device),
+        }
     }
 }
 

@@ -76,16 +76,16 @@ impl<'a> Writer<'a> {
         new
     }
 
-    /// Chooses the next token. Returns it with those that must follow it, which need no choice; none if the reply ends here.
-    pub fn next(&mut self, mut logits: Vec<f32>) -> Result<Vec<u32>> {
+    /// Chooses the next token, for which the logits are changed. Returns it with those that must follow it, which need no choice; none if the reply ends here.
+    pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());
         }
-        self.sampler.penalize(&self.seen, &mut logits);
+        self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
-            constraint.mask(&mut logits, self.end)?;
+            constraint.mask(logits, self.end)?;
         }
-        let (id, logprob) = self.sampler.choose(&logits);
+        let (id, logprob) = self.sampler.choose(logits);
         if self.end.contains(&id) {
             self.generation.finished = true;
             self.over = true;

@@ -174,14 +174,16 @@ impl Block<'_> {
         };
         let attended = kept.attended.sized(n * queries);
         attention(qkv, rows.tiles, attended, kept.lse.sized(n * heads.queries));
-        let middle = kept.middle.sized(n * hidden);
-        self.project(Projection::Output, attended, middle, n, &mut scratch.lora);
-        add_rms_norm(x, middle, self.weights.vector(&self.spans.post_norm), eps, normed);
+        let added = kept.added.sized(n * hidden);
+        self.project(Projection::Output, attended, added, n, &mut scratch.lora);
+        let middle = scratch.middle.sized(n * hidden);
+        let post_norm = self.weights.vector(&self.spans.post_norm);
+        add_rms_norm(x, added, middle, post_norm, eps, normed);
         let gate_up: &mut [E] = kept.gate_up.sized(n * 2 * intermediate);
         self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
     }
 
-    /// The block's output, after [`Block::forward`] with the same `E`.
+    /// The block's output, right after [`Block::forward`] with the same `E`.
     pub fn output<E: Element>(
         &self,
         n: usize,
@@ -195,7 +197,7 @@ impl Block<'_> {
         let activation: &mut [E] = scratch.activation.sized(n * intermediate);
         swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
         self.project(Projection::Down, activation, y, n, &mut scratch.lora);
-        add(kept.middle.get(n * hidden), y);
+        add(scratch.middle.get(n * hidden), y);
     }
 
     /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
@@ -209,7 +211,7 @@ impl Block<'_> {
         dy: &mut [f32],
         gradients: &mut [f32],
     ) {
-        self.backward_mlp::<E>(rows.positions.len(), kept, scratch, dy, gradients);
+        self.backward_mlp::<E>(x, kept, scratch, dy, gradients);
         self.backward_attention::<E>(x, rows, kept, scratch, dy, gradients);
     }
 
@@ -250,7 +252,7 @@ impl Block<'_> {
 
     fn backward_mlp<E: Element>(
         &self,
-        n: usize,
+        x: &[f32],
         kept: &BlockActivations,
         scratch: &mut Scratch,
         dy: &mut [f32],
@@ -262,8 +264,7 @@ impl Block<'_> {
             eps,
             ..
         } = self.shape;
-        let spans = self.spans;
-        let middle = kept.middle.get(n * hidden);
+        let (spans, n) = (self.spans, x.len() / hidden);
         let gate_up: &[E] = kept.gate_up.get(n * 2 * intermediate);
 
         let activation = scratch.activation.sized(n * intermediate);
@@ -275,18 +276,13 @@ impl Block<'_> {
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
-        rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed);
+        let middle = scratch.middle.sized(n * hidden);
+        let post_norm = self.weights.vector(&spans.post_norm);
+        add_rms_norm(x, kept.added.get(n * hidden), middle, post_norm, eps, normed);
         let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&spans.post_norm, gradients);
-        rms_norm_backward(
-            middle,
-            self.weights.vector(&spans.post_norm),
-            eps,
-            dnormed,
-            dy,
-            dnorm,
-        );
+        rms_norm_backward(middle, post_norm, eps, dnormed, dy, dnorm);
     }
 
     fn backward_attention<E: Element>(

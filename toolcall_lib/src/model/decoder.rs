@@ -81,7 +81,7 @@ impl Decoder {
 
     /// Loss and number of right first guesses, summed over the targets of `batch`.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
-        self.check_tree(batch)?;
+        check_rows(&self.config, &batch.ids, &batch.positions)?;
         let rows = Rows {
             positions: &batch.positions,
             tiles: &tiles(&batch.segments),
@@ -101,7 +101,7 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
-        self.check_tree(batch)?;
+        check_rows(&self.config, &batch.ids, &batch.positions)?;
         if self.trainable()?.layout != *gradients.layout() {
             let problem = "their layout is not that of what is trained";
             return Err(Error::invalid("gradients", problem));
@@ -254,8 +254,8 @@ impl Decoder {
 
     /// Logits of every row of a sequence, `[ids, vocabulary]`.
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        self.check(ids, ids.len())?;
         let (positions, rows): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
+        check_rows(&self.config, ids, &positions)?;
         let mut cache = vec![LayerCache::default(); self.config.num_hidden_layers];
         let tiles = tiles_after(0, ids.len());
         let at = Rows {
@@ -274,13 +274,10 @@ impl Decoder {
         workspace: &mut Workspace,
     ) -> Result<Vec<f32>> {
         let pass = cache.pass(new);
-        self.check(
-            &pass.ids,
-            pass.positions.iter().max().map_or(0, |&p| p as usize + 1),
-        )?;
+        check_rows(&self.config, &pass.ids, &pass.positions)?;
         let rows = Rows {
             positions: &pass.positions,
-            tiles: &pass.tiles,
+            tiles: &pass.tiles(),
         };
         Ok(self.cached_logits(
             &pass.ids,
@@ -348,29 +345,28 @@ impl Decoder {
         linear_tiles(&normed, projection, &mut logits, precision);
         logits
     }
+}
 
-    fn check_tree(&self, tree: &TreeBatch) -> Result<()> {
-        let longest = tree.positions.iter().max().map_or(0, |&p| p as usize + 1);
-        self.check(&tree.ids, longest)
+/// Refuses ids outside the vocabulary and sequences that are too long.
+pub(crate) fn check_rows(config: &ModelConfig, ids: &[u32], positions: &[u32]) -> Result<()> {
+    let (vocabulary, longest) = (config.vocab_size, config.max_position_embeddings);
+    if ids.is_empty() {
+        return Err(Error::invalid("tokens", "there are none; give at least one"));
     }
-
-    /// Refuses ids outside the vocabulary and sequences that are too long.
-    fn check(&self, ids: &[u32], positions: usize) -> Result<()> {
-        let (vocabulary, longest) = (self.config.vocab_size, self.config.max_position_embeddings);
-        if ids.is_empty() {
-            return Err(Error::invalid("tokens", "there are none; give at least one"));
-        }
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-            let problem =
-                format!("{id} is not in the model's vocabulary of {vocabulary}; is this its tokenizer?");
-            return Err(Error::invalid("token id", problem));
-        }
-        if positions > longest {
-            let problem = format!("{positions} tokens; the model was made for at most {longest}");
-            return Err(Error::invalid("max_position_embeddings", problem));
-        }
-        Ok(())
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+        let problem =
+            format!("{id} is not in the model's vocabulary of {vocabulary}; is this its tokenizer?");
+        return Err(Error::invalid("token id", problem));
     }
+    let length = positions
+        .iter()
+        .max()
+        .map_or(0, |&position| position as usize + 1);
+    if length > longest {
+        let problem = format!("{length} tokens; the model was made for at most {longest}");
+        return Err(Error::invalid("max_position_embeddings", problem));
+    }
+    Ok(())
 }
 
 /// The rows that have a target, and the targets with their index among them.

@@ -6,14 +6,17 @@ mod decoder;
 mod gradients;
 pub mod lora;
 mod projection;
+mod stamp;
 mod workspace;
 
 #[cfg(feature = "cuda")]
 pub(crate) use block::{BlockShape, BlockSpans};
 pub use cache::{KvSequence, KvStore};
+#[cfg(feature = "cuda")]
+pub(crate) use cache::{Pass as CachePass, PassPart};
 pub use decoder::Decoder;
 #[cfg(feature = "cuda")]
-pub(crate) use decoder::target_rows;
+pub(crate) use decoder::{check_rows, target_rows};
 pub use gradients::Gradients;
 pub use lora::{LoraConfig, TargetModule};
 #[cfg(feature = "cuda")]

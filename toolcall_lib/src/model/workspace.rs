@@ -15,8 +15,8 @@ pub enum Recompute {
     Block,
 }
 
-/// What one block leaves for its backward pass. Sums of many blocks are f32, and so is `lse`; what only goes into the next product
-/// is stored as [`Workspace::stores_bf16`] says.
+/// What one block leaves for its backward pass. The residual stream and `lse` are f32; what products make or take is stored as
+/// [`Workspace::stores_bf16`] says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlockActivations {
     /// Joint projection before norm and rotation, `[rows, width]`, where there is a norm.
@@ -27,8 +27,8 @@ pub(super) struct BlockActivations {
     pub attended: Buffer,
     /// Log of the softmax denominators, `[rows, query heads]`.
     pub lse: Buffer,
-    /// Residual stream between attention and MLP, `[rows, hidden]`.
-    pub middle: Buffer,
+    /// What attention adds to the residual stream, `[rows, hidden]`.
+    pub added: Buffer,
     /// Gate and up projection, `[rows, 2 · intermediate]`.
     pub gate_up: Buffer,
 }
@@ -36,6 +36,8 @@ pub(super) struct BlockActivations {
 /// Buffers whose content no one needs for longer than a block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
+    /// Residual stream between attention and MLP, `[rows, hidden]`, f32.
+    pub middle: Buffer,
     /// A normalized residual stream, and its gradient.
     pub normed: Buffer,
     pub dnormed: Buffer,

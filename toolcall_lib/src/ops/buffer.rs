@@ -22,7 +22,8 @@ impl Buffer {
     pub fn sized<E: Element>(&mut self, len: usize) -> &mut [E] {
         let lines = (len * size_of::<E>()).div_ceil(size_of::<CacheLine>());
         if self.0.len() < lines {
-            self.0.resize(lines, CacheLine::default());
+            self.0 = Vec::new(); // before there is more: both at once would be the peak of a run
+            self.0 = vec![CacheLine::default(); lines];
         }
         &mut cast_slice_mut(&mut self.0)[..len]
     }

@@ -9,8 +9,8 @@ use crate::weights::Tensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Logits that exist at a time (64 MiB): enough rows for efficient products, few enough to stay small.
-const LOGITS_AT_A_TIME: usize = 1 << 24;
+/// Logits that exist at a time (32 MiB): enough rows for efficient products, few enough to stay small.
+const LOGITS_AT_A_TIME: usize = 1 << 23;
 /// Even with the largest vocabulary, products need so many rows.
 const FEWEST_ROWS: usize = 128;
 
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn parts_are_equal_and_within_the_limit() {
-        assert_eq!(rows_at_a_time(300, 49_152), 300);
-        assert_eq!(rows_at_a_time(600, 49_152), 300);
+        assert_eq!(rows_at_a_time(150, 49_152), 150);
+        assert_eq!(rows_at_a_time(300, 49_152), 150);
         assert_eq!(rows_at_a_time(1000, 1 << 24), 125);
         assert_eq!(rows_at_a_time(0, 10), 1);
     }

@@ -14,15 +14,23 @@ pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
         .for_each(|(y, x)| rows(x, w, eps, y));
 }
 
-/// `sum += x`, and [`rms_norm`] of the sum into `y`.
-pub fn add_rms_norm<E: Element>(x: &[f32], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [E]) {
+/// `sum = x + added`, and [`rms_norm`] of the sum into `y`.
+pub fn add_rms_norm<E: Element>(x: &[f32], added: &[E], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [E]) {
     let task = ROWS_PER_TASK * w.len();
+    let terms = x.par_chunks(task).zip(added.par_chunks(task));
     y.par_chunks_mut(task)
-        .zip(sum.par_chunks_mut(task).zip(x.par_chunks(task)))
-        .for_each(|(y, (sum, x))| {
-            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+        .zip(sum.par_chunks_mut(task).zip(terms))
+        .for_each(|(y, (sum, (x, added)))| {
+            add_rows(x, added, sum);
             rows(sum, w, eps, y);
         });
+}
+
+#[multiversion(targets = "simd")]
+fn add_rows<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
+    for ((sum, x), added) in sum.iter_mut().zip(x).zip(added) {
+        *sum = x + added.value();
+    }
 }
 
 /// `sum += x`.
@@ -119,13 +127,13 @@ mod tests {
 
     #[test]
     fn a_sum_is_normalized_like_any_row() {
-        let (x, before, w) = (random(3 * 7, 1), random(3 * 7, 2), random(7, 3));
-        let (mut sum, mut y, mut want) = (before.clone(), vec![0.0; 21], vec![0.0; 21]);
-        add_rms_norm(&x, &mut sum, &w, 1e-5, &mut y);
-        let mut added = before;
-        add(&x, &mut added);
-        rms_norm(&added, &w, 1e-5, &mut want);
-        assert_eq!((sum, y), (added, want));
+        let (x, added, w) = (random(3 * 7, 1), random(3 * 7, 2), random(7, 3));
+        let (mut sum, mut y, mut want) = (vec![9.0; 21], vec![0.0; 21], vec![0.0; 21]);
+        add_rms_norm(&x, &added, &mut sum, &w, 1e-5, &mut y);
+        let mut want_sum = added;
+        add(&x, &mut want_sum);
+        rms_norm(&want_sum, &w, 1e-5, &mut want);
+        assert_eq!((sum, y), (want_sum, want));
     }
 
     #[test]

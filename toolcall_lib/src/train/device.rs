@@ -1,25 +1,12 @@
-//! On what a run computes.
+//! The engine of a run.
 
 use super::TrainConfig;
 use super::engine::{Engine, OnCpu};
 use crate::collective::Collective;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optimizer::AdamW;
-use serde::{Deserialize, Serialize};
-
-/// On what a run computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Device {
-    /// A GPU if this build can use one, there is one, and it can train this; else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The first GPU that CUDA shows, or each rank's own; it is an error if it cannot be used.
-    Cuda,
-}
 
 impl Device {
     /// The engine of a run, with the weights of `decoder` and the state of `optimizer`; and why it is not a GPU's, where this build
@@ -31,15 +18,10 @@ impl Device {
         optimizer: &AdamW,
         config: &'a TrainConfig,
     ) -> Result<(Box<dyn Engine + 'a>, Option<Error>)> {
-        let mut refusal = None;
-        if self != Self::Cpu {
-            match on_gpu(ranks, decoder, optimizer, config) {
-                Ok(engine) => return Ok((engine, None)),
-                Err(error) if self == Self::Cuda => return Err(error),
-                Err(error) => refusal = cfg!(feature = "cuda").then_some(error),
-            }
+        match self.try_gpu(|| on_gpu(ranks, decoder, optimizer, config))? {
+            Ok(engine) => Ok((engine, None)),
+            Err(refusal) => Ok((Box::new(OnCpu::new(ranks, decoder, config)?), refusal)),
         }
-        Ok((Box::new(OnCpu::new(ranks, decoder, config)?), refusal))
     }
 }
 
@@ -68,11 +50,8 @@ fn gpus() -> Result<usize> {
 
 #[cfg(not(feature = "cuda"))]
 fn gpus() -> Result<usize> {
-    Err(Error::invalid("device", NO_CUDA))
+    Err(crate::device::no_cuda())
 }
-
-#[cfg(not(feature = "cuda"))]
-const NO_CUDA: &str = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";
 
 #[cfg(feature = "cuda")]
 fn on_gpu<'a>(
@@ -82,11 +61,11 @@ fn on_gpu<'a>(
     config: &'a TrainConfig,
 ) -> Result<Box<dyn Engine + 'a>> {
     use super::ranks::agree;
-    use crate::cuda::{Alone, DeviceRanks, Nccl, Nvidia};
+    use crate::cuda::{Alone, DeviceRanks, Nccl, gpu_of_rank};
     use std::sync::Arc;
 
     let timeout = std::time::Duration::from_secs(config.ddp_timeout);
-    let driver = Arc::new(agree(ranks, Nvidia::of_rank(ranks.on_host()))?);
+    let driver = agree(ranks, gpu_of_rank(ranks.on_host()))?;
     let devices: Arc<dyn DeviceRanks> = match ranks.size() {
         1 => Arc::new(Alone),
         _ => Arc::new(agree(ranks, Nccl::join(&driver, ranks, timeout))?),
@@ -102,5 +81,5 @@ fn on_gpu<'a>(
     _: &AdamW,
     _: &'a TrainConfig,
 ) -> Result<Box<dyn Engine + 'a>> {
-    Err(Error::invalid("device", NO_CUDA))
+    Err(crate::device::no_cuda())
 }

@@ -18,18 +18,18 @@ pub(super) trait Engine {
     /// Adds up loss and gradients of the trees of step number `step`, counted from 0.
     fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()>;
 
-    /// Changes the weights by the gradients, which are sums over `tokens` trained tokens. Returns the norm of their mean before
-    /// clipping; if it is not finite the weights stay as they are.
+    /// Changes the weights by the gradients, which are sums over `tokens` trained tokens. If their norm is not finite the weights
+    /// stay as they are. May return before that is done.
     fn step(
         &mut self,
         decoder: &mut Decoder,
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
-    ) -> Result<f64>;
+    ) -> Result<()>;
 
-    /// This rank's loss since the last call.
-    fn take_loss(&mut self) -> Result<LossSum>;
+    /// Waits for the step. Returns the norm of the mean of the gradients before clipping, and this rank's loss.
+    fn finish_step(&mut self) -> Result<(f64, LossSum)>;
 
     /// Mean loss of the trained tokens of `data`.
     fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64>;
@@ -49,6 +49,7 @@ pub(super) struct OnCpu<'a> {
     gradients: GradientSums<'a>,
     workspace: Workspace,
     loss: LossSum,
+    grad_norm: f64,
 }
 
 impl<'a> OnCpu<'a> {
@@ -60,6 +61,7 @@ impl<'a> OnCpu<'a> {
             gradients: GradientSums::new(ranks, config.zero_stage, layout),
             workspace: Workspace::new(config.recompute, config.precision()),
             loss: LossSum::default(),
+            grad_norm: 0.0,
         })
     }
 }
@@ -90,28 +92,29 @@ impl Engine for OnCpu<'_> {
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
-    ) -> Result<f64> {
-        let grad_norm = self.gradients.norm()? / tokens;
-        if !grad_norm.is_finite() {
-            return Ok(grad_norm);
+    ) -> Result<()> {
+        self.grad_norm = self.gradients.norm()? / tokens;
+        if !self.grad_norm.is_finite() {
+            return Ok(());
         }
-        let scale = clip_coefficient(grad_norm, self.config.max_grad_norm) / tokens;
+        let scale = clip_coefficient(self.grad_norm, self.config.max_grad_norm) / tokens;
         let trained = decoder.trainable_mut()?;
         optimizer.step(trained, &mut self.gradients.sums, scale, learning_rate);
         if self.config.zero_stage > 0 {
             gather(trained, self.ranks)?;
         }
-        Ok(grad_norm)
+        Ok(())
     }
 
-    fn take_loss(&mut self) -> Result<LossSum> {
-        Ok(std::mem::take(&mut self.loss))
+    fn finish_step(&mut self) -> Result<(f64, LossSum)> {
+        Ok((self.grad_norm, std::mem::take(&mut self.loss)))
     }
 
     fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let workspace = &mut self.workspace;
-        mean_loss(data, self.config, self.ranks, |tree| {
-            Ok(decoder.loss(tree, workspace)?.loss)
+        mean_loss(data, self.config, self.ranks, |trees| {
+            let losses = trees.iter().map(|tree| Ok(decoder.loss(tree, workspace)?.loss));
+            losses.sum()
         })
     }
 

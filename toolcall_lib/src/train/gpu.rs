@@ -9,6 +9,7 @@ use crate::collective::Collective;
 use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver, Element};
 use crate::error::Result;
 use crate::model::Decoder;
+use crate::model::lora::Pass;
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::AdamW;
 use crate::tokens::Sequence;
@@ -34,7 +35,8 @@ impl<'a> OnGpu<'a> {
         config: &'a TrainConfig,
     ) -> Result<Self> {
         let element = if config.bf16 { Element::Bf16 } else { Element::F32 };
-        let on_device = DeviceDecoder::of_shard(driver, decoder, element, optimizer.shard)?;
+        let mut on_device = DeviceDecoder::of_shard(driver, decoder, element, optimizer.shard)?;
+        on_device.recompute = config.recompute;
         Ok(Self {
             ranks,
             config,
@@ -45,15 +47,21 @@ impl<'a> OnGpu<'a> {
 }
 
 impl Engine for OnGpu<'_> {
-    fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], _: usize) -> Result<()> {
-        let (_, most) = tree_numbers(self.ranks, trees.len())?;
+    fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
+        let (first, most) = tree_numbers(self.ranks, trees.len())?;
         let gradients = &mut self.optimizer.gradients;
         for tree in 0..most {
             gradients.begin_tree(&self.decoder.device, tree + 1 == most)?;
-            match trees.get(tree) {
-                Some(tree) => self.decoder.add_tree(tree, Some(gradients))?,
-                None => gradients.no_tree(&self.decoder.device)?,
-            }
+            let Some(batch) = trees.get(tree) else {
+                gradients.no_tree(&self.decoder.device)?;
+                continue;
+            };
+            let pass = Pass {
+                seed: self.config.seed,
+                step: step as u32,
+                tree: (first + tree) as u16,
+            };
+            self.decoder.add_gradients(batch, gradients, pass)?;
         }
         gradients.finish(&self.decoder.device)
     }
@@ -64,21 +72,22 @@ impl Engine for OnGpu<'_> {
         optimizer: &mut AdamW,
         tokens: f64,
         learning_rate: f64,
-    ) -> Result<f64> {
+    ) -> Result<()> {
         let most = self.config.max_grad_norm;
         self.optimizer
             .step(&mut self.decoder, optimizer, tokens, most, learning_rate)
     }
 
-    fn take_loss(&mut self) -> Result<LossSum> {
+    fn finish_step(&mut self) -> Result<(f64, LossSum)> {
+        let grad_norm = self.optimizer.norm(&self.decoder)?;
         let [loss, correct] = self.decoder.take_total()?;
-        Ok(LossSum { loss, correct })
+        Ok((grad_norm, LossSum { loss, correct }))
     }
 
     fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let decoder = &mut self.decoder;
-        mean_loss(data, self.config, self.ranks, |tree| {
-            decoder.add_tree(tree, None)?;
+        mean_loss(data, self.config, self.ranks, |trees| {
+            trees.iter().try_for_each(|tree| decoder.add_loss(tree))?;
             Ok(decoder.take_total()?[0])
         })
     }

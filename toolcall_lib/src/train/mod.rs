@@ -14,8 +14,8 @@ mod rows;
 mod state;
 mod threads;
 
+pub use crate::device::Device;
 pub use config::TrainConfig;
-pub use device::Device;
 pub use report::{StepReport, TrainReport};
 
 use crate::batch::TreeBatch;
@@ -141,10 +141,17 @@ impl Work<'_> {
             ..TrainReport::default()
         };
 
+        let rows_and_trees = |step: usize| {
+            let rows_of_step = match step < order.total_steps {
+                true => order.rows_of(step),
+                false => Vec::new(),
+            };
+            (rows_of_step.len(), trees(&rows, &rows_of_step, config, ranks))
+        };
+        let mut next = rows_and_trees(state.steps.len());
         for step in state.steps.len()..order.total_steps {
             let step_started = Instant::now();
-            let rows_of_step = order.rows_of(step);
-            let batches = trees(&rows, &rows_of_step, config, ranks);
+            let (rows_of_step, batches) = std::mem::take(&mut next);
             engine.add_trees(&model.decoder, &batches, step)?;
             let count = |of: fn(&TreeBatch) -> f64| batches.iter().map(of).sum::<f64>();
             let [tokens, computed, unshared] = ranks.sum([
@@ -153,9 +160,10 @@ impl Work<'_> {
                 count(|tree| tree.sequence_tokens as f64),
             ])?;
             let learning_rate = config.learning_rate_at(step, order.total_steps);
-            let grad_norm = engine.step(&mut model.decoder, &mut state.optimizer, tokens, learning_rate)?;
+            engine.step(&mut model.decoder, &mut state.optimizer, tokens, learning_rate)?;
+            next = rows_and_trees(step + 1); // while a GPU computes
+            let (grad_norm, sum) = engine.finish_step()?;
             check_norm(grad_norm, step)?;
-            let sum = engine.take_loss()?;
             let [loss, correct] = ranks.sum([sum.loss, sum.correct])?;
 
             let seconds = step_started.elapsed().as_secs_f64();
@@ -175,7 +183,7 @@ impl Work<'_> {
                 grad_norm,
                 learning_rate,
                 tokens_per_second: unshared / seconds,
-                samples_per_second: rows_of_step.len() as f64 / seconds,
+                samples_per_second: rows_of_step as f64 / seconds,
                 tree_ratio: unshared / computed,
                 eval_loss,
             });

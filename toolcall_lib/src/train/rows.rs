@@ -52,22 +52,21 @@ pub(super) fn trees(
         .collect()
 }
 
-/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is the sum over a tree.
+/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is the sum over this rank's trees.
 pub(super) fn mean_loss(
     data: &[Vec<Sequence>],
     config: &TrainConfig,
     ranks: &dyn Collective,
-    mut loss: impl FnMut(&TreeBatch) -> Result<f64>,
+    loss: impl FnOnce(&[TreeBatch]) -> Result<f64>,
 ) -> Result<f64> {
     let batches = data.chunks(config.per_device_train_batch_size);
-    let (mut sum, mut tokens) = (0.0, 0.0);
-    for batch in batches.skip(ranks.rank()).step_by(ranks.size()) {
+    let trees_of = |batch: &[Vec<Sequence>]| {
         let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
-        for tree in TreeBatch::pack_within(&sequences, config.max_tokens_per_tree) {
-            sum += loss(&tree)?;
-            tokens += tree.trained_tokens();
-        }
-    }
-    let [loss, tokens] = ranks.sum([sum, tokens])?;
+        TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
+    };
+    let own = batches.skip(ranks.rank()).step_by(ranks.size());
+    let trees: Vec<TreeBatch> = own.flat_map(trees_of).collect();
+    let tokens: f64 = trees.iter().map(TreeBatch::trained_tokens).sum();
+    let [loss, tokens] = ranks.sum([loss(&trees)?, tokens])?;
     Ok(loss / tokens)
 }

@@ -14,7 +14,7 @@ pub enum Dtype {
     F32,
     /// 2 bytes an element.
     Bf16,
-    /// 2 bytes an element, with more digits and a smaller range.
+    /// 2 bytes an element, with more digits and a smaller range; where the processor multiplies bf16, it is rounded to that first.
     F16,
     /// llama.cpp's 8-bit blocks of 32: 1.06 bytes an element.
     Q8_0,

@@ -124,3 +124,16 @@ fn read_matrix(slot: &Slot, stored: &impl Stored, dtype: GgmlDType) -> Result<Pa
         .try_for_each(|(bytes, elements)| stored.pack(slot, elements, dtype, bytes))?;
     Ok(packed)
 }
+
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+impl Stored for Parameters {
+    fn dtype(&self, _: &Slot) -> Result<GgmlDType> {
+        Ok(GgmlDType::F32)
+    }
+
+    fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()> {
+        values.copy_from_slice(&self.buckets[slot.bucket][slot.range()][start..start + values.len()]);
+        Ok(())
+    }
+}

@@ -35,12 +35,12 @@ impl Slot {
     }
 
     /// A matrix, not a vector.
-    pub(super) fn is_matrix(&self) -> bool {
+    pub(crate) fn is_matrix(&self) -> bool {
         self.shape.len() > 1
     }
 
     /// The tensor alone, the one of this index in the layout.
-    pub(super) fn span(&self, index: usize) -> Span {
+    pub(crate) fn span(&self, index: usize) -> Span {
         Span {
             slots: index..index + 1,
             bucket: self.bucket,

@@ -138,6 +138,13 @@ impl Weights {
         }
     }
 
+    /// These weights, packed.
+    #[cfg(test)]
+    #[cfg(feature = "cuda")]
+    pub(crate) fn packed_for_test(parameters: &Parameters, dtype: Dtype) -> Self {
+        Self::read(parameters.layout.clone(), parameters, dtype).unwrap()
+    }
+
     /// Which tensor stands where.
     pub fn layout(&self) -> &Arc<Layout> {
         match self {

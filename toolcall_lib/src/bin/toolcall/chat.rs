@@ -3,6 +3,7 @@
 use super::ModelArgument;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
+use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, PrefixCache, ToolChoice, generate_cached};
 use toolcall_lib::{Error, Message, Model, Result, Tool, ToolSchema, reply, tool};
 
@@ -56,6 +57,9 @@ struct Settings {
     /// Do not hold calls to the tools: see what the model writes by itself
     #[arg(long)]
     unconstrained: bool,
+    /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
+    #[arg(long, default_value_t)]
+    device: Device,
 }
 
 impl Settings {
@@ -72,6 +76,7 @@ impl Settings {
             tool_choice: self.tool_choice.clone(),
             parallel_tool_calls: !self.single_call,
             constrained: !self.unconstrained,
+            device: self.device,
         })
     }
 }

@@ -4,6 +4,7 @@ use super::{ModelArgument, progress_bar};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
+use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::{Error, GenerateConfig, Result};
@@ -24,6 +25,9 @@ pub struct Arguments {
     /// Whether the first and every other turn calls tools: auto, required, none, or the name of a tool. All but auto are held to
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
+    /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
+    #[arg(long, default_value_t)]
+    device: Device,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -38,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             max_new_tokens: arguments.max_new_tokens,
             constrained: arguments.constrained,
             tool_choice: arguments.tool_choice.clone(),
+            device: arguments.device,
             ..GenerateConfig::default()
         },
         ..EvaluateConfig::default()

@@ -1,8 +1,9 @@
-//! Attention of one query per sequence over a key cache.
+//! Attention of single queries over a key cache.
 
 use super::Qkv;
 use crate::cuda::buffer::{Scratch, View};
 use crate::cuda::driver::{Driver, Element};
+use crate::cuda::numbers::{Numbers, Part};
 use crate::error::Result;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,46 +11,43 @@ use std::sync::Arc;
 /// Keys of a block: enough that joining the sums costs little, few enough that one sequence fills a GPU.
 const CHUNK: usize = 256;
 
-/// The rows of a cache that each sequence sees.
-#[derive(Debug)]
-pub(crate) struct VisibleRanges {
-    memory: Scratch,
-    first: View,
-    ranges: View,
-    sequences: usize,
+/// The rows of a cache that each query sees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VisibleRanges<T> {
+    /// The ranges of query `i` are those from `first[i]` to `first[i + 1]`.
+    first: T,
+    ranges: T,
+    pub queries: usize,
     splits: usize,
 }
 
-impl VisibleRanges {
-    /// Of no sequences.
-    pub fn new() -> Self {
+impl VisibleRanges<Part> {
+    /// Every query sees some row.
+    pub fn new(numbers: &mut Numbers, queries: &[Vec<Range<usize>>]) -> Self {
+        let firsts = queries.iter().scan(0, |first, ranges| {
+            *first += ranges.len() as u32;
+            Some(*first)
+        });
+        let first = numbers.push(std::iter::once(0).chain(firsts));
+        let all = queries.iter().flatten();
+        let ranges = numbers.push(all.flat_map(|range| [range.start as u32, range.end as u32]));
+        let seen = |ranges: &Vec<Range<usize>>| ranges.iter().map(Range::len).sum::<usize>();
         Self {
-            memory: Scratch::new(Element::U32),
-            first: View::EMPTY,
-            ranges: View::EMPTY,
-            sequences: 0,
-            splits: 0,
+            first,
+            ranges,
+            queries: queries.len(),
+            splits: queries.iter().map(seen).max().unwrap_or(0).div_ceil(CHUNK),
         }
     }
 
-    /// Every sequence sees some row.
-    pub fn set(&mut self, driver: &Arc<dyn Driver>, sequences: &[Vec<Range<usize>>]) -> Result<()> {
-        let mut first = 0;
-        let mut numbers = vec![first];
-        for ranges in sequences {
-            first += ranges.len() as u32;
-            numbers.push(first);
+    /// The same on the device, where the numbers are.
+    pub fn on_device(&self, numbers: View) -> VisibleRanges<View> {
+        VisibleRanges {
+            first: numbers.slice(self.first.clone()),
+            ranges: numbers.slice(self.ranges.clone()),
+            queries: self.queries,
+            splits: self.splits,
         }
-        let all = sequences.iter().flatten();
-        numbers.extend(all.flat_map(|range| [range.start as u32, range.end as u32]));
-        let memory = self.memory.sized(driver, numbers.len())?;
-        memory.upload(&**driver, &numbers)?;
-        self.first = memory.slice(0..sequences.len() + 1);
-        self.ranges = memory.slice(sequences.len() + 1..numbers.len());
-        let seen = |ranges: &Vec<Range<usize>>| ranges.iter().map(Range::len).sum::<usize>();
-        self.sequences = sequences.len();
-        self.splits = sequences.iter().map(seen).max().unwrap_or(0).div_ceil(CHUNK);
-        Ok(())
     }
 }
 
@@ -63,12 +61,12 @@ impl DecodeScratch {
         Self(Scratch::new(Element::F32))
     }
 
-    /// Softmax attention of row `i` of the queries over the rows that sequence `i` sees: `out` is `[sequences, query heads · dim]`.
+    /// Softmax attention of row `i` of the queries over the rows that query `i` sees: `out` is `[queries, query heads · dim]`.
     pub fn attention(
         &mut self,
         driver: &Arc<dyn Driver>,
         qkv: &Qkv,
-        seen: &VisibleRanges,
+        seen: &VisibleRanges<View>,
         out: View,
     ) -> Result<()> {
         let kernel = qkv.kernel([
@@ -84,7 +82,7 @@ impl DecodeScratch {
         let (heads, dim) = (qkv.heads.queries, qkv.heads.dim);
         let partial = self
             .0
-            .sized(driver, seen.sequences * heads * seen.splits * (dim + 2))?;
+            .sized(driver, seen.queries * heads * seen.splits * (dim + 2))?;
         let args = [
             qkv.q.into(),
             qkv.q_stride.into(),
@@ -98,8 +96,8 @@ impl DecodeScratch {
             qkv.group().into(),
             qkv.scale().into(),
         ];
-        driver.run(kernel, [heads, seen.sequences, seen.splits], 128, 0, args)?;
+        driver.run(kernel, [heads, seen.queries, seen.splits], 128, 0, args)?;
         let args = [partial.into(), out.into(), (seen.splits as u32).into()];
-        driver.run(join, [heads, seen.sequences, 1], dim, 0, args)
+        driver.run(join, [heads, seen.queries, 1], dim, 0, args)
     }
 }

@@ -1,14 +1,12 @@
-//! Attention on the device: over a packed tree, and of one query per sequence over a key cache.
+//! Attention on the device: over a packed tree, and over a key cache.
 //!
 //! Queries, keys and values are `[rows, heads, dim]` with any stride between rows: parts of the joint projection, or of a cache.
 
-#[cfg(test)]
 mod decode;
 #[cfg(test)]
 mod tests;
 mod tiles;
 
-#[cfg(test)]
 pub(crate) use decode::{DecodeScratch, VisibleRanges};
 pub(crate) use tiles::Tiles;
 
@@ -47,6 +45,17 @@ impl Qkv {
             q_stride: stride,
             kv_stride: stride,
             heads,
+        }
+    }
+
+    /// The queries of joint projections, and keys and values of a cache, `[rows, 2 · keys · dim]`.
+    pub fn cached(projected: View, cache: View, heads: Heads) -> Self {
+        let width = heads.keys * heads.dim;
+        Self {
+            k: cache,
+            v: cache.slice(width.min(cache.len)..cache.len),
+            kv_stride: 2 * width,
+            ..Self::joint(projected, heads)
         }
     }
 
@@ -106,7 +115,7 @@ fn f32_rows(rows: usize, dim: usize, weights: usize) -> usize {
 pub(crate) fn attention(
     driver: &Arc<dyn Driver>,
     qkv: &Qkv,
-    tiles: &Tiles,
+    tiles: &Tiles<View>,
     out: View,
     lse: View,
 ) -> Result<()> {
@@ -122,6 +131,7 @@ pub(crate) fn attention(
         _ => (256, f32_rows(TILE + 32, dim, 1)),
     };
     let grid = [qkv.heads.queries, tiles.rows.div_ceil(TILE), 1];
+    let [at, places] = tiles.cached.unwrap_or([View::EMPTY; 2]);
     let args = [
         qkv.q.into(),
         qkv.q_stride.into(),
@@ -135,7 +145,8 @@ pub(crate) fn attention(
         tiles.of_queries.tiles.into(),
         (tiles.rows as u32).into(),
         (tiles.key_rows as u32).into(),
-        ((tiles.key_rows - tiles.rows) as u32).into(),
+        at.into(),
+        places.into(),
         qkv.group().into(),
         qkv.scale().into(),
     ];
@@ -148,7 +159,7 @@ pub(crate) fn attention_backward(
     driver: &Arc<dyn Driver>,
     projected: View,
     heads: Heads,
-    tiles: &Tiles,
+    tiles: &Tiles<View>,
     output: AttentionOutput,
     gradients: View,
 ) -> Result<()> {
@@ -186,7 +197,7 @@ pub(crate) fn attention_backward(
     let [dout, lse, delta] = outputs;
     let (ends, rows) = (tiles.ends.into(), (tiles.rows as u32).into());
     let (group, scale) = (qkv.group().into(), qkv.scale().into());
-    let list = tiles.of_queries;
+    let list = &tiles.of_queries;
     let (first, seen) = (list.first.into(), list.tiles.into());
     let args = [
         q,
@@ -211,7 +222,7 @@ pub(crate) fn attention_backward(
         shared_queries,
         args,
     )?;
-    let list = tiles.of_keys;
+    let list = &tiles.of_keys;
     let (first, seeing) = (list.first.into(), list.tiles.into());
     let args = [
         q,

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::batch::Segment;
-use crate::cuda::buffer::DeviceBuffer;
+use crate::cuda::buffer::{DeviceBuffer, Scratch};
 use crate::cuda::emulate::emulated;
+use crate::cuda::numbers::Numbers;
+use crate::cuda::ops::Device;
 use crate::ops::attention as cpu;
 use crate::ops::matmul::Precision;
 use crate::ops::testing::random;
@@ -164,8 +166,10 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     cpu::attention_backward(qkv, &cpu_tiles, output, &mut dq, &mut dk, &mut dv);
     let [dk, dv] = [dk, dv].map(|shares| sum_groups(&shares, rows, heads));
 
-    let mut tiles = Tiles::new();
-    tiles.set_tree(&bench.driver, segments).unwrap();
+    let mut numbers = Numbers::default();
+    let tiles = Tiles::of_tree(&mut numbers, segments);
+    let mut room = Scratch::new(Element::U32);
+    let tiles = tiles.on_device(numbers.upload(&bench.driver, &mut room).unwrap());
     let got_out = bench.room(bench.element, out.len());
     let [got_lse, delta] = [0; 2].map(|_| bench.room(Element::F32, lse.len()));
     let gradients = bench.room(bench.element, joint.len());
@@ -235,12 +239,13 @@ fn other_heads_are_refused() {
     };
     let joint = bench.room(Element::F32, heads.all() * 80);
     let qkv = Qkv::joint(joint.all(), heads);
-    let error = attention(&bench.driver, &qkv, &Tiles::new(), joint.all(), joint.all()).unwrap_err();
+    let tiles = Tiles::of_tree(&mut Numbers::default(), &tree(5, 1)).on_device(joint.all());
+    let error = attention(&bench.driver, &qkv, &tiles, joint.all(), joint.all()).unwrap_err();
     let want = "config.json: head_dim: 80, but attention on a GPU takes heads of 64 or 128; train on the CPU";
     assert_eq!(error.to_string(), want);
 }
 
-/// Rows that follow a cache, and single rows that see parts of one, are the rows of the whole.
+/// Rows that follow others in a cache, in whatever rows of it they are, have what they have in one sequence.
 #[test]
 fn rows_after_a_cache_are_those_of_the_whole() {
     for (bench, heads) in benches().iter().flat_map(|bench| [(bench, SMOL), (bench, QWEN)]) {
@@ -262,31 +267,41 @@ fn rows_after_a_cache_are_those_of_the_whole() {
         let (mut out, mut lse) = (vec![0.0; rows * width], vec![0.0; rows * heads.queries]);
         cpu::attention(cpu_qkv, &cpu::tiles_after(0, rows), &mut out, &mut lse);
 
-        let whole = Qkv::joint(on_device.all(), heads);
-        let stride = whole.q_stride;
-        let last = Qkv {
-            q: whole.q.slice((rows - new) * stride..whole.q.len),
-            ..whole
-        };
-        let mut tiles = Tiles::new();
-        tiles.set_after(&bench.driver, rows - new, new).unwrap();
-        let got = bench.room(bench.element, new * width);
-        let got_lse = bench.room(Element::F32, new * heads.queries);
-        attention(&bench.driver, &last, &tiles, got.all(), got_lse.all()).unwrap();
-        bench.compare("rows after a cache", &got, &out[(rows - new) * width..]);
+        // a cache in which the rows of the sequence lie scattered; its row 594 is free
+        let cache_row = |row: usize| row * 7 % 601;
+        let kept = 2 * heads.keys * heads.dim;
+        let cache = DeviceBuffer::zeros(&bench.driver, bench.element, 601 * kept).unwrap();
+        let keys = |last: usize| (0..=last).map(cache_row).collect::<Vec<_>>();
+        let mut numbers = Numbers::default();
+        let places = numbers.push((0..rows).map(|row| cache_row(row) as u32));
+        let parts = [(keys(rows - new - 1), 30), (keys(rows - 1), new)];
+        let tiles = Tiles::of_cache(&mut numbers, &parts);
+        let one_by_one = keys(rows - 2).into_iter().map(|row| row..row + 1).collect();
+        let seen = [one_by_one, vec![0..3, 3..290, 290..594, 595..601]];
+        let seen = VisibleRanges::new(&mut numbers, &seen);
+        let mut room = Scratch::new(Element::U32);
+        let numbers = numbers.upload(&bench.driver, &mut room).unwrap();
 
-        // two sequences: the last row but one, whose keys come in three ranges, and the last row
-        let queries = Qkv {
-            q: whole.q.slice((rows - 2) * stride..whole.q.len),
-            ..whole
+        let whole = Qkv::joint(on_device.all(), heads);
+        let device = Device::new(bench.driver.clone(), bench.element, 8).unwrap();
+        let strides = [whole.kv_stride, kept];
+        device
+            .store_rows(whole.k, numbers.slice(places), cache.all(), strides, kept)
+            .unwrap();
+        let after = |first: usize| {
+            let projected = on_device.all().slice(first * whole.q_stride..on_device.len());
+            Qkv::cached(projected, cache.all(), heads)
         };
-        let mut seen = VisibleRanges::new();
-        let ranges = [vec![0..3, 3..290, 290..rows - 1], vec![0..5, 5..rows]];
-        seen.set(&bench.driver, &ranges).unwrap();
+        let (first, tiles) = (rows - new - 30, tiles.on_device(numbers));
+        let got = bench.room(bench.element, (new + 30) * width);
+        let got_lse = bench.room(Element::F32, (new + 30) * heads.queries);
+        attention(&bench.driver, &after(first), &tiles, got.all(), got_lse.all()).unwrap();
+        bench.compare("rows after a cache", &got, &out[first * width..]);
+
         let got = bench.room(bench.element, 2 * width);
-        let mut scratch = DecodeScratch::new();
+        let (mut scratch, seen) = (DecodeScratch::new(), seen.on_device(numbers));
         scratch
-            .attention(&bench.driver, &queries, &seen, got.all())
+            .attention(&bench.driver, &after(rows - 2), &seen, got.all())
             .unwrap();
         bench.compare("single rows", &got, &out[(rows - 2) * width..]);
     }

@@ -1,100 +1,107 @@
 //! Which key tiles a query tile sees, on the device.
 //!
-//! In depth-first order, what sees a key is a range of rows: row `r` sees key `c` if `c <= r < ends[c]`. One number a key stands in the
-//! place of a mask, and tiles need not end where segments do.
+//! In depth-first order, what sees a key is a range of rows: a query that stands at row `r` sees key `c` if `c <= r < ends[c]`. One number a
+//! key stands in the place of a mask, and tiles need not end where segments do. A pass over a cache is a forest of such trees: of each
+//! part of the pass the keys that it sees, in order, the last of which are its own.
 
 use super::TILE;
 use crate::batch::Segment;
-use crate::cuda::buffer::{Scratch, View};
-use crate::cuda::driver::{Driver, Element};
-use crate::error::Result;
-use std::ops::Range;
-use std::sync::Arc;
+use crate::cuda::buffer::View;
+use crate::cuda::numbers::{Numbers, Part};
 
-/// The tiles of queries and keys, in memory that is used again.
-#[derive(Debug)]
-pub(crate) struct Tiles {
-    memory: Scratch,
-    /// Query rows; the last of the keys are theirs.
+/// The tiles of queries and keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tiles<T> {
+    /// Query rows.
     pub rows: usize,
     pub key_rows: usize,
     /// After the last row that sees each key; zeros up to a whole tile.
-    pub ends: View,
+    pub ends: T,
     /// Key tiles that each query tile sees.
-    pub of_queries: List,
+    pub of_queries: List<T>,
     /// Query tiles that see each key tile.
-    pub of_keys: List,
+    pub of_keys: List<T>,
+    /// Over a cache: where each query stands among the keys, and in which row of the cache each key is. In a tree both are the rows
+    /// themselves.
+    pub cached: Option<[T; 2]>,
 }
 
 /// Of each tile, some tiles of the other side: `tiles[first[t]..first[t + 1]]`, each `2 · tile`, and 1 more where some pair is hidden.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct List {
-    pub first: View,
-    pub tiles: View,
+pub(crate) struct List<T> {
+    pub first: T,
+    pub tiles: T,
 }
 
-impl Tiles {
-    /// Of no rows.
-    pub fn new() -> Self {
-        let none = List {
-            first: View::EMPTY,
-            tiles: View::EMPTY,
-        };
-        Self {
-            memory: Scratch::new(Element::U32),
-            rows: 0,
-            key_rows: 0,
-            ends: View::EMPTY,
-            of_queries: none,
-            of_keys: none,
-        }
-    }
-
+impl Tiles<Part> {
     /// Those of a packed tree.
-    pub fn set_tree(&mut self, driver: &Arc<dyn Driver>, segments: &[Segment]) -> Result<()> {
+    pub fn of_tree(numbers: &mut Numbers, segments: &[Segment]) -> Self {
         let ends = subtree_ends(segments);
-        self.set(driver, ends.len(), &ends)
+        let queries: Vec<usize> = (0..ends.len()).collect();
+        Self::new(numbers, &queries, &ends)
     }
 
-    #[cfg(test)]
-    /// Those of `new` rows that follow `past` rows of one sequence, whose keys stand at rows `0..past + new`.
-    pub fn set_after(&mut self, driver: &Arc<dyn Driver>, past: usize, new: usize) -> Result<()> {
-        self.set(driver, new, &vec![past + new; past + new])
+    /// Those of some rows of a pass over a cache. Each part has the rows of the cache that it sees, in order, and how many of the last
+    /// are its own: these are its queries.
+    pub fn of_cache(numbers: &mut Numbers, parts: &[(Vec<usize>, usize)]) -> Self {
+        let (mut queries, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (keys, new) in parts {
+            places.extend(keys.iter().map(|&row| row as u32));
+            ends.resize(places.len(), places.len());
+            queries.extend(places.len() - new..places.len());
+        }
+        let mut tiles = Self::new(numbers, &queries, &ends);
+        let queries = numbers.push(queries.into_iter().map(|row| row as u32));
+        tiles.cached = Some([queries, numbers.push(places)]);
+        tiles
     }
 
-    fn set(&mut self, driver: &Arc<dyn Driver>, rows: usize, ends: &[usize]) -> Result<()> {
-        (self.rows, self.key_rows) = (rows, ends.len());
-        let seen = seen_tiles(rows, ends);
+    /// Of queries that stand at these rows of the keys, in rising order.
+    fn new(numbers: &mut Numbers, queries: &[usize], ends: &[usize]) -> Self {
+        let seen = seen_tiles(queries, ends);
         let mut seeing = vec![Vec::new(); ends.len().div_ceil(TILE)];
         for (query, tiles) in seen.iter().enumerate() {
             for &entry in tiles {
                 seeing[entry as usize / 2].push(2 * query as u32 + entry % 2);
             }
         }
-        let mut numbers: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
-        numbers.resize(ends.len().next_multiple_of(TILE), 0);
-        let mut places: Vec<_> = std::iter::once(0..numbers.len()).collect();
-        for list in [&seen, &seeing] {
-            let mut first = 0;
-            let start = numbers.len();
-            numbers.push(first);
-            for tiles in list {
-                first += tiles.len() as u32;
-                numbers.push(first);
+        let mut padded: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
+        padded.resize(ends.len().next_multiple_of(TILE), 0);
+        let mut list = |tiles: &[Vec<u32>]| {
+            let firsts = tiles.iter().scan(0, |first, tiles| {
+                *first += tiles.len() as u32;
+                Some(*first)
+            });
+            List {
+                first: numbers.push(std::iter::once(0).chain(firsts)),
+                tiles: numbers.push(tiles.iter().flatten().copied()),
             }
-            let middle = numbers.len();
-            numbers.extend(list.iter().flatten());
-            places.extend([start..middle, middle..numbers.len()]);
-        }
-        let memory = self.memory.sized(driver, numbers.len())?;
-        memory.upload(&**driver, &numbers)?;
-        let view = |place: usize| memory.slice(places[place].clone());
-        let list = |place: usize| List {
-            first: view(place),
-            tiles: view(place + 1),
         };
-        (self.ends, self.of_queries, self.of_keys) = (view(0), list(1), list(3));
-        Ok(())
+        Self {
+            rows: queries.len(),
+            key_rows: ends.len(),
+            of_queries: list(&seen),
+            of_keys: list(&seeing),
+            ends: numbers.push(padded),
+            cached: None,
+        }
+    }
+
+    /// The same on the device, where the numbers are.
+    pub fn on_device(&self, numbers: View) -> Tiles<View> {
+        let view = |part: &Part| numbers.slice(part.clone());
+        let list = |list: &List<Part>| List {
+            first: view(&list.first),
+            tiles: view(&list.tiles),
+        };
+        Tiles {
+            rows: self.rows,
+            key_rows: self.key_rows,
+            ends: view(&self.ends),
+            of_queries: list(&self.of_queries),
+            of_keys: list(&self.of_keys),
+            cached: self.cached.as_ref().map(|parts| parts.each_ref().map(view)),
+        }
     }
 }
 
@@ -116,31 +123,27 @@ fn subtree_ends(segments: &[Segment]) -> Vec<usize> {
         .collect()
 }
 
-/// The entries of each query tile; the queries are the last `rows` of the keys.
-fn seen_tiles(rows: usize, ends: &[usize]) -> Vec<Vec<u32>> {
-    let past = ends.len() - rows;
-    let tile = |start: usize| {
-        let queries = past + start..past + rows.min(start + TILE);
-        let entry = |(tile, ends): (usize, &[usize])| match sight(&queries, tile * TILE, ends) {
+/// The entries of each query tile; the queries stand at these rows of the keys.
+fn seen_tiles(queries: &[usize], ends: &[usize]) -> Vec<Vec<u32>> {
+    let tile = |queries: &[usize]| {
+        let last = queries.last().map_or(0, |last| last + 1);
+        let entry = |(tile, ends): (usize, &[usize])| match sight(queries, tile * TILE, ends) {
             (false, _) => None,
             (true, all) => Some(2 * tile as u32 + u32::from(!all)),
         };
-        ends[..queries.end]
-            .chunks(TILE)
-            .enumerate()
-            .filter_map(entry)
-            .collect()
+        ends[..last].chunks(TILE).enumerate().filter_map(entry).collect()
     };
-    (0..rows).step_by(TILE).map(tile).collect()
+    queries.chunks(TILE).map(tile).collect()
 }
 
 /// Whether any of the queries sees any of the keys, which begin at row `first`, and whether all see all of a whole tile.
-fn sight(queries: &Range<usize>, first: usize, ends: &[usize]) -> (bool, bool) {
-    let mut any = false;
-    let mut all = ends.len() == TILE;
+fn sight(queries: &[usize], first: usize, ends: &[usize]) -> (bool, bool) {
+    let (lowest, highest) = (queries[0], queries[queries.len() - 1]);
+    let (mut any, mut all) = (false, ends.len() == TILE);
     for (key, &end) in (first..).zip(ends) {
-        any |= key.max(queries.start) < end.min(queries.end);
-        all &= key <= queries.start && end >= queries.end;
+        let may_see = queries.partition_point(|&query| query < key);
+        any |= queries.get(may_see).is_some_and(|&query| query < end);
+        all &= key <= lowest && highest < end;
     }
     (any, all)
 }
@@ -166,7 +169,8 @@ mod tests {
         ];
         let ends = subtree_ends(&segments);
         assert_eq!([0, 64, 128, 138].map(|row| ends[row]), [140, 128, 140, 140]);
-        assert_eq!(seen_tiles(140, &ends), [vec![1], vec![0, 3], vec![0, 5]]);
-        assert_eq!(seen_tiles(2, &[70; 70]), [vec![0, 3]]);
+        let rows: Vec<usize> = (0..140).collect();
+        assert_eq!(seen_tiles(&rows, &ends), [vec![1], vec![0, 3], vec![0, 5]]);
+        assert_eq!(seen_tiles(&[68, 69], &[70; 70]), [vec![0, 3]]);
     }
 }

@@ -8,17 +8,18 @@ use crate::cuda::emulate::emulated;
 use crate::cuda::optimizer::DeviceOptimizer;
 use crate::cuda::ranks::Alone;
 use crate::cuda::tests::assert_near;
+use crate::model::lora::{Adapter, LoraConfig, Pass, TargetModule};
 use crate::model::{Decoder, Recompute, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
 use crate::ops::testing::random;
 use crate::optimizer::{AdamW, AdamWConfig, clip_coefficient, norm};
 use crate::tokens::Sequence;
-use crate::weights::Parameters;
+use crate::weights::{Dtype, Parameters, Weights};
 use std::sync::Arc;
 
 /// Qwen3, Qwen2 and Llama in small, with a vocabulary that is not a multiple of anything.
-fn configs() -> [ModelConfig; 3] {
+pub(in crate::cuda) fn configs() -> [ModelConfig; 3] {
     let qwen3 = ModelConfig {
         model_type: "qwen3".into(),
         vocab_size: 101,
@@ -53,7 +54,7 @@ fn configs() -> [ModelConfig; 3] {
     [qwen3, qwen2, llama]
 }
 
-fn decoder(config: &ModelConfig) -> Decoder {
+pub(in crate::cuda) fn decoder(config: &ModelConfig) -> Decoder {
     let mut weights = Parameters::random(config, 1);
     for (i, bucket) in weights.buckets.iter_mut().enumerate() {
         let noise = random(bucket.len(), 100 + i as u64);
@@ -83,72 +84,176 @@ fn trees() -> [TreeBatch; 2] {
     ]
 }
 
+/// What a step is compared on.
+struct Case {
+    element: Element,
+    /// Relative to the largest number of a tensor.
+    exact: f32,
+    recompute: Recompute,
+    steps: usize,
+}
+
+const F32: Case = Case {
+    element: Element::F32,
+    exact: 1e-4,
+    recompute: Recompute::Norms,
+    steps: 3,
+};
+
+const BF16: Case = Case {
+    element: Element::Bf16,
+    exact: 6e-2,
+    steps: 1,
+    ..F32
+};
+
+/// Loss, gradients, norm, weights and moments of some steps are those of the CPU.
+fn check_steps(mut cpu: Decoder, case: &Case) {
+    let &Case { element, exact, .. } = case;
+    let settings = AdamWConfig {
+        weight_decay: 0.1,
+        ..AdamWConfig::default()
+    };
+    let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());
+    let mut optimizer = cpu_optimizer.clone();
+    let mut device = DeviceDecoder::new(emulated(), &cpu, element).unwrap();
+    device.recompute = case.recompute;
+    let mut state = DeviceOptimizer::new(&device, &optimizer, Arc::new(Alone), 2).unwrap();
+    let mut workspace = Workspace::new(Recompute::Norms, Precision::F32);
+    let tokens: f64 = trees().iter().map(TreeBatch::trained_tokens).sum();
+    let mut downloaded = cpu.trainable().unwrap().clone();
+    for step in 0..case.steps {
+        let mut gradients = Parameters::zeros(Arc::clone(&downloaded.layout));
+        let mut want = LossSum::default();
+        for (number, tree) in trees().iter().enumerate() {
+            let pass = Pass {
+                seed: 5,
+                step: step as u32,
+                tree: number as u16,
+            };
+            workspace.begin(pass);
+            want += cpu
+                .loss_and_gradients(tree, &mut gradients, &mut workspace)
+                .unwrap();
+            device.add_gradients(tree, &mut state.gradients, pass).unwrap();
+        }
+        let what = format!("{} in {element:?}, step {step}", cpu.config.model_type);
+        let [loss, _] = device.take_total().unwrap();
+        let error = (loss - want.loss).abs() / want.loss;
+        assert!(
+            error < f64::from(exact) / 10.0,
+            "{what}: loss {loss}, not {}",
+            want.loss
+        );
+        for slot in downloaded.layout.slots() {
+            let mut got = vec![0.0f32; slot.len()];
+            let bucket = state.gradients.sums(slot.bucket);
+            bucket
+                .slice(slot.range())
+                .download(&*device.device.driver, &mut got)
+                .unwrap();
+            let name = format!("{what}: {}", slot.name);
+            assert!(got.iter().any(|&g| g != 0.0), "{name} has no gradient");
+            assert_near(&got, &gradients.buckets[slot.bucket][slot.range()], exact, &name);
+        }
+        let want_norm = norm(&gradients) / tokens;
+        let scale = clip_coefficient(want_norm, 0.5) / tokens;
+        cpu_optimizer.step(cpu.trainable_mut().unwrap(), &mut gradients.buckets, scale, 1e-3);
+        state
+            .step(&mut device, &mut optimizer, tokens, 0.5, 1e-3)
+            .unwrap();
+        let got = state.norm(&device).unwrap();
+        assert!(
+            (got - want_norm).abs() < f64::from(exact) * want_norm,
+            "{what}: norm {got}"
+        );
+    }
+    state.download(&device, &mut downloaded, &mut optimizer).unwrap();
+    assert_eq!(optimizer.steps, cpu_optimizer.steps);
+    if element == Element::F32 {
+        let pairs = downloaded.buckets.iter().zip(&cpu.trainable().unwrap().buckets);
+        pairs.for_each(|(got, want)| assert_near(got, want, 2e-4, &cpu.config.model_type));
+        let moments = optimizer.first.iter().zip(&cpu_optimizer.first);
+        moments.for_each(|(got, want)| assert_near(got, want, 1e-3, "first moment"));
+    }
+}
+
 #[test]
 fn whole_steps_are_those_of_the_cpu() {
-    for (element, exact) in [(Element::F32, 1e-4), (Element::Bf16, 6e-2)] {
-        for config in configs() {
-            let mut cpu = decoder(&config);
-            let settings = AdamWConfig {
-                weight_decay: 0.1,
-                ..AdamWConfig::default()
-            };
-            let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());
-            let mut optimizer = cpu_optimizer.clone();
-            let mut device = DeviceDecoder::new(emulated(), &cpu, element).unwrap();
-            let mut state = DeviceOptimizer::new(&device, &optimizer, Arc::new(Alone), 2).unwrap();
-            let mut workspace = Workspace::new(Recompute::Norms, Precision::F32);
-            let tokens: f64 = trees().iter().map(TreeBatch::trained_tokens).sum();
-            let mut downloaded = cpu.trainable().unwrap().clone();
-            let steps = if element == Element::F32 { 3 } else { 1 };
-            for step in 0..steps {
-                let mut gradients = Parameters::zeros(Arc::clone(&downloaded.layout));
-                let mut want = LossSum::default();
-                for tree in trees() {
-                    want += cpu
-                        .loss_and_gradients(&tree, &mut gradients, &mut workspace)
-                        .unwrap();
-                    device.add_tree(&tree, Some(&mut state.gradients)).unwrap();
-                }
-                let what = format!("{} in {element:?}, step {step}", config.model_type);
-                let [loss, _] = device.take_total().unwrap();
-                let error = (loss - want.loss).abs() / want.loss;
-                assert!(
-                    error < f64::from(exact) / 10.0,
-                    "{what}: loss {loss}, not {}",
-                    want.loss
-                );
-                for slot in downloaded.layout.slots() {
-                    let mut got = vec![0.0f32; slot.len()];
-                    let bucket = state.gradients.sums(slot.bucket);
-                    bucket
-                        .slice(slot.range())
-                        .download(&*device.device.driver, &mut got)
-                        .unwrap();
-                    let name = format!("{what}: {}", slot.name);
-                    assert!(got.iter().any(|&g| g != 0.0), "{name} has no gradient");
-                    assert_near(&got, &gradients.buckets[slot.bucket][slot.range()], exact, &name);
-                }
-                let want_norm = norm(&gradients) / tokens;
-                let scale = clip_coefficient(want_norm, 0.5) / tokens;
-                cpu_optimizer.step(cpu.trainable_mut().unwrap(), &mut gradients.buckets, scale, 1e-3);
-                let got = state
-                    .step(&mut device, &mut optimizer, tokens, 0.5, 1e-3)
-                    .unwrap();
-                assert!(
-                    (got - want_norm).abs() < f64::from(exact) * want_norm,
-                    "{what}: norm {got}"
-                );
-            }
-            state.download(&device, &mut downloaded, &mut optimizer).unwrap();
-            assert_eq!(optimizer.steps, cpu_optimizer.steps);
-            if element == Element::F32 {
-                let pairs = downloaded.buckets.iter().zip(&cpu.trainable().unwrap().buckets);
-                pairs.for_each(|(got, want)| assert_near(got, want, 2e-4, &config.model_type));
-                let moments = optimizer.first.iter().zip(&cpu_optimizer.first);
-                moments.for_each(|(got, want)| assert_near(got, want, 1e-3, "first moment"));
-            }
-        }
+    configs()
+        .iter()
+        .for_each(|config| check_steps(decoder(config), &F32));
+}
+
+#[test]
+fn whole_steps_in_bf16_are_those_of_the_cpu() {
+    configs()
+        .iter()
+        .for_each(|config| check_steps(decoder(config), &BF16));
+}
+
+/// The decoder with an adapter of which no matrix is zero.
+pub(in crate::cuda) fn adapted(mut decoder: Decoder, lora: LoraConfig) -> Decoder {
+    let mut adapter = Adapter::new(lora, decoder.weights.layout(), "base", 3).unwrap();
+    for (i, bucket) in adapter.parameters.buckets.iter_mut().enumerate() {
+        let noise = random(bucket.len(), 200 + i as u64);
+        bucket.iter_mut().zip(noise).for_each(|(w, x)| *w += 0.1 * x);
     }
+    decoder.adapter = Some(adapter);
+    decoder
+}
+
+/// Adapters of all layers, of some, with dropout, of odd rank and with either scale.
+pub(in crate::cuda) fn adapters() -> [LoraConfig; 3] {
+    let all = LoraConfig {
+        r: 4,
+        lora_alpha: 4.0,
+        lora_dropout: 0.25,
+        ..LoraConfig::default()
+    };
+    let some = LoraConfig {
+        r: 3,
+        use_rslora: true,
+        lora_dropout: 0.0,
+        target_modules: vec![TargetModule::QProj, TargetModule::VProj, TargetModule::DownProj],
+        ..all.clone()
+    };
+    let rank_stabilized = LoraConfig {
+        use_rslora: true,
+        ..all.clone()
+    };
+    [all, some, rank_stabilized]
+}
+
+#[test]
+fn steps_of_an_adapter_are_those_of_the_cpu() {
+    for (config, lora) in configs().iter().zip(adapters()) {
+        check_steps(adapted(decoder(config), lora), &F32);
+    }
+}
+
+#[test]
+fn an_adapter_trains_beside_packed_weights() {
+    let [lora, ..] = adapters();
+    for (config, dtype) in configs().iter().zip([None, Some(Dtype::Bf16), Some(Dtype::Q8_0)]) {
+        let mut cpu = decoder(config);
+        if let Some(dtype) = dtype {
+            cpu.weights = Weights::packed_for_test(cpu.trainable().unwrap(), dtype);
+        }
+        check_steps(adapted(cpu, lora.clone()), &BF16);
+    }
+}
+
+#[test]
+fn what_is_not_kept_is_computed_again() {
+    let (config, [lora, ..]) = (&configs()[0], adapters());
+    let case = Case {
+        recompute: Recompute::Block,
+        steps: 1,
+        ..F32
+    };
+    check_steps(decoder(config), &case);
+    check_steps(adapted(decoder(config), lora), &case);
 }
 
 #[test]
@@ -156,7 +261,7 @@ fn loss_alone_is_that_of_a_training_pass() {
     let cpu = decoder(&configs()[0]);
     let mut device = DeviceDecoder::new(emulated(), &cpu, Element::F32).unwrap();
     let [tree, _] = trees();
-    device.add_tree(&tree, None).unwrap();
+    device.add_loss(&tree).unwrap();
     let want = cpu.loss(&tree, &mut Workspace::default()).unwrap();
     let [loss, correct] = device.take_total().unwrap();
     assert!((loss - want.loss).abs() < 1e-5 * want.loss);

@@ -5,7 +5,7 @@ mod ranks;
 pub(crate) use ranks::emulated_ranks;
 
 use super::driver::{Driver, Element, Gemm, Operand};
-use super::kernels::{DECODE, MODULES};
+use super::kernels::MODULES;
 use crate::error::{Error, Result};
 use half::bf16;
 use std::alloc::{Layout, alloc, dealloc};
@@ -64,7 +64,6 @@ static LAUNCH: LazyLock<Launch> = LazyLock::new(|| {
 fn library() -> PathBuf {
     let mut sources: Vec<(&str, String)> = MODULES
         .iter()
-        .chain([&DECODE])
         .map(|module| (module.name, module.source()))
         .collect();
     sources.push(("probe", format!("{COMMON}\n#line 1 \"probe.cu\"\n{PROBE}")));

@@ -20,14 +20,16 @@ constexpr float LOG2_E = 1.4426950408889634f;
 // ldmatrix reads lie in different banks.
 __device__ constexpr int padded(int dim) { return dim + 8; }
 
-// Starts copying 64 rows of a head; those beyond the last row become zeros.
+// Starts copying 64 rows of a head; those beyond the last row become zeros. With `places`, row i stands at places[i].
 template <int DIM>
-__device__ __forceinline__ void copy_tile(bf16* to, const bf16* from, long long stride, int first, int rows) {
+__device__ __forceinline__ void copy_tile(bf16* to, const bf16* from, long long stride, int first, int rows,
+                                          const int* places = nullptr) {
     constexpr int PIECES = DIM / 8;
     for (int i = (int)threadIdx.x; i < TILE * PIECES; i += THREADS) {
         int row = i / PIECES, piece = i % PIECES;
         bool there = first + row < rows;
-        const bf16* at = from + (there ? first + row : 0) * stride + piece * 8;
+        int place = !there ? 0 : places ? places[first + row] : first + row;
+        const bf16* at = from + place * stride + piece * 8;
         copy_async(to + row * padded(DIM) + piece * 8, at, there);
     }
 }
@@ -125,12 +127,13 @@ __device__ __forceinline__ void store_rows(bf16* to, long long stride, int row, 
     }
 }
 
-// out[row] = softmax(scale * q[row] * k^T) * v, lse[row] = log of the denominator, for rows of queries that stand at `past` + row
-// among the keys. grid: (query heads, query tiles); `group` query heads share a key head.
+// out[row] = softmax(scale * q[row] * k^T) * v, lse[row] = log of the denominator. Over a cache, `at_keys` says where each query stands among
+// the keys, and `places` in which row each key is kept; without it both are the rows themselves. grid: (query heads, query tiles);
+// `group` query heads share a key head.
 template <int DIM>
 __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const bf16* k, const bf16* v, long long kv_stride,
                                         bf16* out, float* lse, const int* ends, const int* first, const int* tiles, int rows,
-                                        int key_rows, int past, int group, float scale) {
+                                        int key_rows, const int* at_keys, const int* places, int group, float scale) {
     DYNAMIC_SHARED(shared);
     constexpr int SIZE = TILE * padded(DIM);
     bf16* keys = reinterpret_cast<bf16*>(shared);
@@ -143,12 +146,15 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
     k += head / group * DIM;
     v += head / group * DIM;
     int at = first[tile], end = first[tile + 1];
+    int stands[2] = {row, row + 8};
+    if (at_keys)
+        for (int half = 0; half < 2; half++) stands[half] = at_keys[min(stands[half], rows - 1)];
 
     // the queries come by way of a buffer that is not yet used
     copy_tile<DIM>(keys + SIZE, q, q_stride, tile * TILE, rows);
     copy_commit();
-    copy_tile<DIM>(keys, k, kv_stride, tiles[at] / 2 * TILE, key_rows);
-    copy_tile<DIM>(values, v, kv_stride, tiles[at] / 2 * TILE, key_rows);
+    copy_tile<DIM>(keys, k, kv_stride, tiles[at] / 2 * TILE, key_rows, places);
+    copy_tile<DIM>(values, v, kv_stride, tiles[at] / 2 * TILE, key_rows, places);
     copy_commit();
     copy_wait<1>();
     __syncthreads();
@@ -162,8 +168,8 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
         copy_wait<0>();
         __syncthreads(); // this tile is there, and the one before it is no longer read
         if (at + 1 < end) {
-            copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, kv_stride, tiles[at + 1] / 2 * TILE, key_rows);
-            copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, kv_stride, tiles[at + 1] / 2 * TILE, key_rows);
+            copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
+            copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
             copy_commit();
         }
         float scores[TILE / 8][4];
@@ -174,8 +180,8 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
             for (int n = 0; n < TILE / 8; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    int key = tiles[at] / 2 * TILE + n * 8 + lane % 4 * 2 + i % 2, place = past + row + i / 2 * 8;
-                    if (key > place || place >= ends[key]) scores[n][i] = LEAST;
+                    int key = tiles[at] / 2 * TILE + n * 8 + lane % 4 * 2 + i % 2;
+                    if (key > stands[i / 2] || stands[i / 2] >= ends[key]) scores[n][i] = LEAST;
                 }
         }
 #pragma unroll
@@ -383,8 +389,9 @@ extern "C" __global__ void attention_delta_f32(const float* dout, const float* o
 #define INSTANCES(DIM)                                                                                                            \
     extern "C" __global__ __launch_bounds__(THREADS) void attention_forward_bf16_##DIM(                                           \
         const bf16* q, long long q_stride, const bf16* k, const bf16* v, long long kv_stride, bf16* out, float* lse,              \
-        const int* ends, const int* first, const int* tiles, int rows, int key_rows, int past, int group, float scale) {          \
-        forward<DIM>(q, q_stride, k, v, kv_stride, out, lse, ends, first, tiles, rows, key_rows, past, group, scale);             \
+        const int* ends, const int* first, const int* tiles, int rows, int key_rows, const int* at, const int* places, int group, \
+        float scale) {                                                                                                            \
+        forward<DIM>(q, q_stride, k, v, kv_stride, out, lse, ends, first, tiles, rows, key_rows, at, places, group, scale);       \
     }                                                                                                                             \
     extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_queries_bf16_##DIM(                                  \
         const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout, const float* lse, const float* delta,    \

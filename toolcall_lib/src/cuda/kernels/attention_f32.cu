@@ -4,12 +4,14 @@
 
 constexpr int TILE = 64, PART = 16, OF_ROW = 4, THREADS = TILE * OF_ROW;
 
-// Rows of a head; those beyond the last become zeros. The padding keeps rows in different banks.
+// Rows of a head; those beyond the last become zeros. With `places`, row i stands at places[i]. The padding keeps rows in different
+// banks.
 template <int DIM, int COUNT>
-__device__ __forceinline__ void copy_rows(float (*to)[DIM + 1], const float* from, long long stride, int first, int rows) {
+__device__ __forceinline__ void copy_rows(float (*to)[DIM + 1], const float* from, long long stride, int first, int rows,
+                                          const int* places = nullptr) {
     for (int i = (int)threadIdx.x; i < COUNT * DIM; i += THREADS) {
-        int row = first + i / DIM;
-        to[i / DIM][i % DIM] = row < rows ? from[row * stride + i % DIM] : 0.0f;
+        int row = first + i / DIM, place = row < rows && places ? places[row] : row;
+        to[i / DIM][i % DIM] = row < rows ? from[place * stride + i % DIM] : 0.0f;
     }
 }
 
@@ -37,25 +39,26 @@ __device__ __forceinline__ void store_row(float* to, const float sums[DIM / OF_R
 template <int DIM>
 __device__ __forceinline__ void forward(const float* q, long long q_stride, const float* k, const float* v, long long kv_stride,
                                         float* out, float* lse, const int* ends, const int* first, const int* tiles, int rows,
-                                        int key_rows, int past, int group, float scale) {
+                                        int key_rows, const int* at_keys, const int* places, int group, float scale) {
     DYNAMIC_SHARED(shared);
     auto queries = reinterpret_cast<float(*)[DIM + 1]>(shared);
     auto keys = queries + TILE, values = keys + PART;
     auto weights = reinterpret_cast<float(*)[PART + 1]>(values + PART);
     int heads = (int)gridDim.x, head = (int)blockIdx.x, tile = (int)(gridDim.y - 1 - blockIdx.y);
     int at = (int)threadIdx.x / OF_ROW, of_row = (int)threadIdx.x % OF_ROW, row = tile * TILE + at;
+    int stands = at_keys ? at_keys[min(row, rows - 1)] : row;
     copy_rows<DIM, TILE>(queries, q + head * DIM, q_stride, tile * TILE, rows);
     float sums[DIM / OF_ROW] = {}, most = LEAST, total = 0.0f;
     for (int i = first[tile] * (TILE / PART); i < first[tile + 1] * (TILE / PART); i++) {
         int from = tiles[i / (TILE / PART)] / 2 * TILE + i % (TILE / PART) * PART;
         __syncthreads();
-        copy_rows<DIM, PART>(keys, k + head / group * DIM, kv_stride, from, key_rows);
-        copy_rows<DIM, PART>(values, v + head / group * DIM, kv_stride, from, key_rows);
+        copy_rows<DIM, PART>(keys, k + head / group * DIM, kv_stride, from, key_rows, places);
+        copy_rows<DIM, PART>(values, v + head / group * DIM, kv_stride, from, key_rows, places);
         __syncthreads();
         float scores[PART / OF_ROW], high = most;
         for (int j = 0; j < PART / OF_ROW; j++) {
             int key = from + j * OF_ROW + of_row;
-            bool seen = key <= past + row && past + row < ends[key];
+            bool seen = key <= stands && stands < ends[key];
             scores[j] = seen ? scale * product<DIM>(queries[at], keys[j * OF_ROW + of_row]) : LEAST;
             high = fmaxf(high, scores[j]);
         }
@@ -156,8 +159,9 @@ __device__ __forceinline__ void backward_keys(const float* q, const float* k, co
 #define INSTANCES(DIM)                                                                                                            \
     extern "C" __global__ __launch_bounds__(THREADS) void attention_forward_f32_##DIM(                                            \
         const float* q, long long q_stride, const float* k, const float* v, long long kv_stride, float* out, float* lse,          \
-        const int* ends, const int* first, const int* tiles, int rows, int key_rows, int past, int group, float scale) {          \
-        forward<DIM>(q, q_stride, k, v, kv_stride, out, lse, ends, first, tiles, rows, key_rows, past, group, scale);             \
+        const int* ends, const int* first, const int* tiles, int rows, int key_rows, const int* at, const int* places, int group, \
+        float scale) {                                                                                                            \
+        forward<DIM>(q, q_stride, k, v, kv_stride, out, lse, ends, first, tiles, rows, key_rows, at, places, group, scale);       \
     }                                                                                                                             \
     extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_queries_f32_##DIM(                                   \
         const float* q, const float* k, const float* v, long long stride, const float* dout, const float* lse,                    \

@@ -1,14 +1,22 @@
 // Rows of a table by number, and sums of rows of the same number. Rows are of a multiple of four elements.
 
 // y[i] = table[ids[i]]; one block a row.
-extern "C" __global__ void gather_rows(const float* table, const unsigned* ids, float* y, int width) {
-    const float* from = table + static_cast<long long>(ids[blockIdx.x]) * width;
+template <typename T>
+__device__ void gather_rows(const T* table, const unsigned* ids, float* y, int width) {
+    const T* from = table + static_cast<long long>(ids[blockIdx.x]) * width;
     float* to = y + static_cast<long long>(blockIdx.x) * width;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         float value[4];
         load_four(from + i, value);
         store_four(value, to + i);
     }
+}
+
+extern "C" __global__ void gather_rows_f32(const float* table, const unsigned* ids, float* y, int width) {
+    gather_rows(table, ids, y, width);
+}
+extern "C" __global__ void gather_rows_bf16(const bf16* table, const unsigned* ids, float* y, int width) {
+    gather_rows(table, ids, y, width);
 }
 
 // y[ids[i]] += Σ x[r] over the rows r = order[begins[i]..begins[i + 1]], in that order; one block for each of the ids, which differ.
@@ -28,5 +36,6 @@ extern "C" __global__ void add_rows(const float* x, const unsigned* order, const
     }
 }
 
-KERNEL(gather_rows)
+KERNEL(gather_rows_f32)
+KERNEL(gather_rows_bf16)
 KERNEL(add_rows)

@@ -28,15 +28,10 @@ modules!(
     "adamw",
     "copy",
     "attention",
-    "attention_f32"
+    "attention_f32",
+    "decode",
+    "dropout"
 );
-
-/// Attention of single queries, which nothing but tests calls yet.
-#[cfg(test)]
-pub(crate) const DECODE: Module = Module {
-    name: "decode",
-    code: include_str!("decode.cu"),
-};
 
 impl Module {
     /// The whole source.

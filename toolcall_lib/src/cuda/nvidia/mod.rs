@@ -4,14 +4,15 @@ mod blas;
 mod compile;
 mod found;
 mod nccl;
+mod shared;
 
 pub use found::{Gpu, gpus};
 pub(crate) use nccl::Nccl;
 pub use nccl::nccl_version;
+pub(crate) use shared::{first_gpu, gpu_of_rank};
 
 use super::driver::{Driver, Gemm};
 use super::kernels;
-use crate::collective::Shard;
 use crate::error::{Error, Result};
 use blas::Blas;
 use cudarc::driver::result::{
@@ -22,7 +23,7 @@ use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Shared memory that a block has without asking.
 const SHARED_BY_DEFAULT: u32 = 48 << 10;
@@ -39,7 +40,7 @@ pub(crate) struct Nvidia {
     shared: Mutex<HashMap<&'static str, u32>>,
     blas: Mutex<Blas>,
     /// Why what the GPU has computed is not to be used, where it waited for other ranks in vain.
-    trouble: OnceLock<String>,
+    trouble: Mutex<Option<String>>,
 }
 
 // SAFETY: CUDA's handles may be used from any thread whose current context is theirs, which every call here sees to.
@@ -75,19 +76,11 @@ impl Nvidia {
             modules: Vec::new(),
             kernels: HashMap::new(),
             shared: Mutex::default(),
-            trouble: OnceLock::new(),
+            trouble: Mutex::default(),
         };
         driver.keep_freed_memory()?;
         driver.load_kernels()?;
         Ok(driver)
-    }
-
-    /// The GPU of a rank, which is this one of those of its host.
-    ///
-    /// # Errors
-    /// As [`Nvidia::open`]; or the host has more ranks than GPUs.
-    pub fn of_rank(on_host: Shard) -> Result<Self> {
-        Self::open(found::gpu_of(on_host, gpus()?.len())?)
     }
 
     /// Without this the pool would give memory back to the system whenever the host waits.
@@ -147,9 +140,13 @@ impl Nvidia {
         Ok(())
     }
 
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An error where the GPU has waited for other ranks in vain.
     fn check_trouble(&self) -> Result<()> {
-        match self.trouble.get() {
+        match &*self.trouble() {
             Some(problem) => Err(Error::invalid("NCCL", problem)),
             None => Ok(()),
         }

@@ -110,19 +110,33 @@ impl Constraint {
     /// Makes tokens impossible that may not come next; the tokens of `end` end the reply.
     pub fn mask(&mut self, logits: &mut [f32], end: &[u32]) -> Result<()> {
         let allowed = self.matcher.compute_mask().map_err(failed)?;
-        let ends = allowed.is_allowed(self.end);
-        let mut some = false;
-        for (id, logit) in (0..).zip(logits) {
-            let fits = match end.contains(&id) {
-                true => ends,
-                false => id < self.end && allowed.is_allowed(id),
-            };
-            some |= fits;
-            if !fits {
+        let known = logits.len().min(self.end as usize);
+        let ends: Vec<(usize, f32)> = match allowed.is_allowed(self.end) {
+            true => end
+                .iter()
+                .filter_map(|&id| Some((id as usize, *logits.get(id as usize)?)))
+                .collect(),
+            false => Vec::new(),
+        };
+        logits[known..].fill(f32::NEG_INFINITY);
+        for (logits, &bits) in logits[..known].chunks_mut(32).zip(allowed.as_slice()) {
+            match bits {
+                0 => logits.fill(f32::NEG_INFINITY),
+                u32::MAX => {}
+                _ => (0..).zip(&mut *logits).for_each(|(i, logit)| {
+                    if bits >> i & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }),
+            }
+        }
+        for id in end {
+            if let Some(logit) = logits.get_mut(*id as usize) {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        match some {
+        ends.into_iter().for_each(|(id, logit)| logits[id] = logit);
+        match logits.iter().any(|logit| *logit > f32::NEG_INFINITY) {
             true => Ok(()),
             false => Err(failed("the tokenizer has no token that could come next")),
         }

@@ -9,3 +9,5 @@ mod tree;
 
 pub(super) use layer::LayerCache;
 pub use store::{KvSequence, KvStore};
+#[cfg(feature = "cuda")]
+pub(crate) use store::{Pass, PassPart};

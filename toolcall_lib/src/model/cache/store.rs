@@ -8,11 +8,13 @@ use super::rows::Rows;
 use super::tree::split_rows;
 use crate::config::ModelConfig;
 use crate::ops::attention::{TILE, Tile, join};
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// Keys and values of many sequences, in a bounded number of rows.
 #[derive(Clone, Debug)]
 pub struct KvStore {
+    /// The CPU's keys and values; those of a GPU are with its decoder.
     pub(in crate::model) layers: Vec<LayerCache>,
     pub(super) rows: Rows,
     pub(super) most_rows: usize,
@@ -44,23 +46,66 @@ pub(super) struct Node {
     pub used: u64,
 }
 
-/// The rows of a pass over the model, those of all sequences behind one another.
+/// The rows of a pass over the model, part by part: the longest first.
 #[derive(Debug, Default)]
-pub(in crate::model) struct Pass {
+pub(crate) struct Pass {
     pub ids: Vec<u32>,
     pub positions: Vec<u32>,
     /// Row of the cache where the key of each goes.
     pub keys: Vec<usize>,
-    pub tiles: Vec<Tile>,
+    pub parts: Vec<PassPart>,
     /// The last row of each sequence.
     pub last: Vec<usize>,
+}
+
+/// Rows of a pass that follow one another.
+#[derive(Debug)]
+pub(crate) struct PassPart {
+    pub rows: Range<usize>,
+    /// Rows of the cache that all of them see, in the order of their tokens. Each sees, besides, the rows of the part up to itself.
+    pub visible: Vec<Range<usize>>,
+}
+
+impl Pass {
+    /// The rows of the cache that row `row` of a part sees, in order.
+    #[cfg(feature = "cuda")]
+    pub fn seen(&self, part: &PassPart, row: usize) -> Vec<Range<usize>> {
+        let own = self.keys[part.rows.start..=row].iter().map(|&key| key..key + 1);
+        join(part.visible.iter().cloned().chain(own))
+    }
+
+    /// As tiles of the CPU's attention.
+    pub fn tiles(&self) -> Vec<Tile> {
+        let mut tiles = Vec::new();
+        for part in &self.parts {
+            let (mut visible, mut start) = (part.visible.clone(), part.rows.start);
+            while start < part.rows.end {
+                let causal = self.keys[start];
+                let follows = |&(i, &key): &(usize, &usize)| key == causal + i && i < TILE;
+                let keys = self.keys[start..part.rows.end].iter().enumerate();
+                let end = start + keys.take_while(follows).count();
+                tiles.push(Tile {
+                    queries: start..end,
+                    visible: join(visible.iter().cloned()),
+                    causal,
+                });
+                visible.push(causal..causal + (end - start));
+                start = end;
+            }
+        }
+        tiles
+    }
 }
 
 impl KvStore {
     /// An empty store for a model of this shape that takes `bytes` at most, or what the sequences need that are being written.
     pub fn new(config: &ModelConfig, bytes: usize) -> Self {
-        let row =
-            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * size_of::<f32>();
+        Self::of_elements(config, bytes, size_of::<f32>())
+    }
+
+    /// The same where keys and values take so many bytes an element.
+    pub(crate) fn of_elements(config: &ModelConfig, bytes: usize, element: usize) -> Self {
+        let row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element;
         Self {
             layers: vec![LayerCache::default(); config.num_hidden_layers],
             rows: Rows::default(),
@@ -135,13 +180,15 @@ impl KvStore {
     }
 
     /// Adds tokens to sequences; with what is new of those that have begun, that is the next pass.
-    pub(in crate::model) fn pass(&mut self, new: &[(&KvSequence, &[u32])]) -> Pass {
+    pub(crate) fn pass(&mut self, new: &[(&KvSequence, &[u32])]) -> Pass {
         for (sequence, ids) in new {
             self.append(sequence.0, ids);
         }
         let mut pass = Pass::default();
         let mut last = vec![0; self.nodes.len()];
-        for node in std::mem::take(&mut self.pending) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|&node| Reverse(self.nodes[node].ids.len() - self.nodes[node].computed));
+        for node in pending {
             self.add_to(&mut pass, node);
             last[node] = pass.ids.len() - 1;
             let node = &mut self.nodes[node];
@@ -160,21 +207,14 @@ impl KvStore {
         let mut rows = node.rows.clone();
         let new = split_rows(&mut rows, node.computed);
         visible.extend(rows);
+        let start = pass.ids.len();
         pass.ids.extend(&node.ids[node.computed..]);
         pass.positions
             .extend((before + node.computed..before + node.ids.len()).map(|p| p as u32));
-        for run in new {
-            for start in run.clone().step_by(TILE) {
-                let keys = start..run.end.min(start + TILE);
-                let first = pass.keys.len();
-                pass.tiles.push(Tile {
-                    queries: first..first + keys.len(),
-                    visible: join(visible.iter().cloned()),
-                    causal: start,
-                });
-                pass.keys.extend(keys.clone());
-                visible.push(keys);
-            }
-        }
+        pass.keys.extend(new.into_iter().flatten());
+        pass.parts.push(PassPart {
+            rows: start..pass.ids.len(),
+            visible,
+        });
     }
 }

@@ -27,7 +27,7 @@ fn run(store: &mut KvStore, memory: &mut Memory, new: &[(&KvSequence, &[u32])]) 
         memory.resize(memory.len().max(key + 1), 0);
         memory[key] = id;
     }
-    for tile in &pass.tiles {
+    for tile in pass.tiles() {
         let seen: usize = tile.visible.iter().map(Range::len).sum();
         assert_eq!(seen, pass.positions[tile.queries.start] as usize);
         assert_eq!(pass.keys[tile.queries.start], tile.causal);

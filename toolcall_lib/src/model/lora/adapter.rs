@@ -26,7 +26,7 @@ pub struct Adapter {
 
 /// Where the matrices of one joint projection lie in the adapter's bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// All `A` of it, one below the other: `[targets · r, in]`.
     pub a: Range<usize>,
     pub targets: Vec<Target>,
@@ -34,7 +34,7 @@ pub(super) struct Place {
 
 /// One targeted layer of a joint projection.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// Its part of the columns of the joint output.
     pub columns: Range<usize>,
     /// Its `B`, `[columns, r]`.
@@ -108,8 +108,19 @@ impl Adapter {
     }
 
     /// The matrices of a joint projection, if any of its layers is targeted.
-    pub(super) fn place(&self, layer: usize, projection: Projection) -> Option<&Place> {
+    pub(crate) fn place(&self, layer: usize, projection: Projection) -> Option<&Place> {
         self.places[layer][projection as usize].as_ref()
+    }
+
+    /// The same without its matrices.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn without_weights(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            parameters: Parameters::default(),
+            base: self.base.clone(),
+            places: self.places.clone(),
+        }
     }
 
     /// Adds `scale · B · A` to the weights of the model, as PEFT's `merge_and_unload`.

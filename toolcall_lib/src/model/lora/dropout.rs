@@ -23,7 +23,7 @@ pub struct Pass {
 
 /// The mask of one projection's input.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mask {
+pub(crate) struct Mask {
     pub pass: Pass,
     pub layer: usize,
     pub projection: Projection,
@@ -32,13 +32,27 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// `x` (`[rows, width]`) with each element zero with probability `p`, else divided by `1 − p`. The gradient is the same.
-    pub fn apply<E: Element>(&self, x: &mut [E], width: usize) {
-        let keep = (1.0 - self.p) as f32;
-        let dropped = (self.p * (1u64 << 32) as f64) as u32;
+    /// What an element is divided by that is kept.
+    pub fn keep(&self) -> f32 {
+        (1.0 - self.p) as f32
+    }
+
+    /// An element is dropped whose random word is below this.
+    pub fn dropped(&self) -> u32 {
+        (self.p * (1u64 << 32) as f64) as u32
+    }
+
+    /// The random words of the elements, one each, in order.
+    pub fn words(&self) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
         let place = (self.layer << 2 | self.projection as usize) as u64; // 14 bits: a config has at most 4096 blocks
         random.set_stream(u64::from(self.pass.step) << 32 | u64::from(self.pass.tree) << 16 | place);
+        random
+    }
+
+    /// `x` (`[rows, width]`) with each element zero with probability `p`, else divided by `1 − p`. The gradient is the same.
+    pub fn apply<E: Element>(&self, x: &mut [E], width: usize) {
+        let (keep, dropped, random) = (self.keep(), self.dropped(), self.words());
         let task_len = ROWS_PER_TASK * width;
         x.par_chunks_mut(task_len).enumerate().for_each(|(task, x)| {
             let mut random = random.clone();

@@ -7,6 +7,10 @@ mod config;
 mod dropout;
 
 pub use adapter::Adapter;
+#[cfg(feature = "cuda")]
+pub(crate) use adapter::Place;
 pub(super) use apply::{BlockAdapter, LoraScratch};
 pub use config::{LoraConfig, TargetModule};
+#[cfg(feature = "cuda")]
+pub(crate) use dropout::Mask;
 pub use dropout::Pass;

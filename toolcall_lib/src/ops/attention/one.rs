@@ -31,14 +31,25 @@ pub(super) fn attend_one(
 fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
     let (parts, rest) = out.as_chunks_mut::<64>();
     let width = 64 * parts.len() + rest.len();
+    let (pairs, last) = weights.as_chunks::<2>();
+    let (v_pairs, v_last) = v.split_at(2 * pairs.len() * width);
     for (i, part) in parts.iter_mut().enumerate() {
-        let mut sums = *part; // in registers
-        for (weight, v) in weights.iter().zip(v.chunks_exact(width)) {
-            for (sum, v) in sums.iter_mut().zip(&v[64 * i..][..64]) {
+        let [mut even, mut odd] = [*part, [0.0; 64]]; // in registers, twice: one sum would wait for itself
+        for (weights, v) in pairs.iter().zip(v_pairs.chunks_exact(2 * width)) {
+            let (v_even, v_odd) = (&v[64 * i..][..64], &v[width + 64 * i..][..64]);
+            for lane in 0..64 {
+                even[lane] = weights[0].mul_add(v_even[lane], even[lane]);
+                odd[lane] = weights[1].mul_add(v_odd[lane], odd[lane]);
+            }
+        }
+        for (weight, v) in last.iter().zip(v_last.chunks_exact(width)) {
+            for (sum, v) in even.iter_mut().zip(&v[64 * i..][..64]) {
                 *sum = weight.mul_add(*v, *sum);
             }
         }
-        *part = sums;
+        for (out, (even, odd)) in part.iter_mut().zip(even.into_iter().zip(odd)) {
+            *out = even + odd;
+        }
     }
     let done = width - rest.len();
     for (weight, v) in weights.iter().zip(v.chunks_exact(width)) {

@@ -1,19 +1,16 @@
 //! Whole runs on emulated devices, whose ranks are threads, against the run of one rank on the CPU.
 
-#[path = "../../../tests/common/tiny_tokenizer.rs"]
-mod tiny_tokenizer;
-
 use super::*;
 use crate::config::ModelConfig;
 use crate::conversation::{Conversation, Message};
 use crate::cuda::emulate::{emulated, emulated_ranks};
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::model::Model;
+use crate::model::{LoraConfig, Model, Recompute};
 use crate::template::ChatTemplate;
+use crate::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
 use crate::train::{TrainReport, Work, train_validated};
 use crate::weights::Parameters;
-use tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
 
 /// Conversations of an optimizer step, of all ranks together.
 const BATCH: usize = 8;
@@ -174,6 +171,35 @@ fn four_devices_do_what_one_cpu_does() {
     assert_same_run(4);
 }
 
+/// An adapter whose inputs are dropped.
+fn adapted(config: TrainConfig) -> TrainConfig {
+    TrainConfig {
+        lora: Some(LoraConfig {
+            lora_dropout: 0.3,
+            ..LoraConfig::default()
+        }),
+        recompute: Recompute::Block,
+        learning_rate: 1e-2,
+        warmup_steps: 0,
+        ..config
+    }
+}
+
+#[test]
+fn devices_train_an_adapter_with_the_masks_of_the_cpu() {
+    for (ranks, accumulation) in [(1, 1), (2, 2), (4, 1)] {
+        let same_trees = adapted(config(3, 1, ranks * accumulation, 0));
+        let cpu = on_cpu(&same_trees);
+        for zero_stage in 0..3 {
+            let what = format!("{ranks} ranks, accumulation {accumulation}, ZeRO {zero_stage}");
+            let config = adapted(config(3, ranks, accumulation, zero_stage));
+            let off = apart(&on_devices(ranks, &config, true).unwrap(), &cpu);
+            println!("{what}: off by {off:.1e}");
+            assert!(off < 1e-6, "{what}: off by {off:e}");
+        }
+    }
+}
+
 #[test]
 fn ranks_round_the_weights_that_others_have_changed() {
     let rounded = |ranks, accumulation| TrainConfig {
@@ -182,12 +208,19 @@ fn ranks_round_the_weights_that_others_have_changed() {
         warmup_steps: 0,
         ..config(3, ranks, accumulation, 2)
     };
-    let same_trees = [(1, 2), (2, 1)];
-    let [one, two] = same_trees
-        .map(|(ranks, accumulation)| on_devices(ranks, &rounded(ranks, accumulation), true).unwrap());
-    let off = apart(&two, &one);
-    println!("two ranks in bf16: off by {off:.1e}");
-    assert!(off < 1e-3, "off by {off:e}");
+    for (what, settings) in [
+        ("all weights", (|config| config) as fn(_) -> _),
+        ("an adapter", adapted),
+    ] {
+        let same_trees = [(1, 2), (2, 1)];
+        let [one, two] = same_trees.map(|(ranks, accumulation)| {
+            let config = settings(rounded(ranks, accumulation));
+            on_devices(ranks, &config, true).unwrap()
+        });
+        let off = apart(&two, &one);
+        println!("two ranks in bf16, {what}: off by {off:.1e}");
+        assert!(off < 1e-3, "{what}: off by {off:e}");
+    }
 }
 
 #[test]

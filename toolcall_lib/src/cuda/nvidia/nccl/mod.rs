@@ -211,6 +211,7 @@ const IN_PROGRESS: library::Status = 7;
 impl Drop for Nccl {
     fn drop(&mut self) {
         let ended = self.watch.stop();
+        self.driver.trouble().take(); // it was that of this connection, and others use the GPU too
         if self.driver.bind().is_err() {
             return;
         }

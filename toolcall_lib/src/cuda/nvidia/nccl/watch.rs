@@ -111,7 +111,7 @@ fn watch(
             ),
             None => continue,
         };
-        driver.trouble.set(problem).ok();
+        *driver.trouble() = Some(problem);
         communicator.abort();
         return Ended::Aborted;
     }

@@ -1,8 +1,8 @@
-//! Packed weights times few rows: the weights are read once, as they are stored, unpacked to bf16 some rows at a time in the
-//! L1 cache, and multiplied by dot products of pairs.
+//! Packed weights times few rows: the weights are read once, as they are stored, become bf16 in registers, and are multiplied by
+//! dot products of pairs.
 
 use super::super::few::{Columns, for_each_task};
-use super::unpack::{prefetch, unpack_rows};
+use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, prefetch, unpack_rows};
 use crate::weights::{Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -11,13 +11,13 @@ use std::array::from_fn;
 use std::cell::Cell;
 
 /// Up to so many rows, panels do not pay.
-pub const FEW: usize = 8;
+pub const FEW: usize = 16;
 
-/// Outputs whose weights are unpacked at a time.
+/// Outputs whose weights are asked for at a time.
 const OUTPUTS: usize = 4;
 
-/// Elements of a vector.
-const LANES: usize = 32;
+/// Rows that a weight is multiplied with while it is in a register.
+const TALL: usize = 8;
 
 thread_local! {
     /// Rows of the input, and unpacked weights; they keep their memory.
@@ -79,9 +79,37 @@ struct Products<'a> {
 impl Products<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn compute(&self, unpacked: &mut [bf16]) {
+        let whole = self.input == self.stride; // rows are read where they are: vectors of 32
+        // SAFETY: the caller's.
+        unsafe {
+            match self.part.dtype {
+                GgmlDType::BF16 if whole => self.in_place::<Bf16>(),
+                GgmlDType::F16 if whole => self.in_place::<F16>(),
+                GgmlDType::Q8_0 => self.in_place::<Q8_0>(),
+                GgmlDType::Q4_0 => self.in_place::<Q4_0>(),
+                GgmlDType::Q4_1 => self.in_place::<Q4_1>(),
+                _ => self.by_way_of(unpacked),
+            }
+        }
+    }
+
+    /// Weights that become bf16 in registers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn in_place<T: Stored>(&self) {
+        let bytes = self.stride / LANES * T::BYTES;
+        for first in (0..self.part.rows).step_by(OUTPUTS) {
+            let rows = OUTPUTS.min(self.part.rows - first);
+            let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
+            prefetch(w);
+            // SAFETY: the weights of so many outputs.
+            unsafe { self.rows::<T>(w.as_ptr(), first, rows) };
+        }
+    }
+
+    /// Weights that are unpacked to memory first.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn by_way_of(&self, unpacked: &mut [bf16]) {
         let bytes = self.part.bytes.len() / self.part.rows;
-        // rows that can be read where they are: whole vectors of bf16
-        let in_place = self.part.dtype == GgmlDType::BF16 && self.input == self.stride;
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
             let part = Part {
@@ -91,72 +119,93 @@ impl Products<'_> {
             };
             // SAFETY: there is room for so many rows, and each is a multiple of 32 long.
             unsafe {
-                let w = if in_place {
-                    prefetch(part.bytes);
-                    part.bytes.as_ptr().cast()
-                } else {
-                    unpack_rows(part, self.input, unpacked.as_mut_ptr(), self.stride);
-                    unpacked.as_ptr()
-                };
-                if rows == OUTPUTS {
-                    self.outputs::<OUTPUTS>(w, first);
-                } else {
-                    (0..rows).for_each(|i| self.outputs::<1>(w.add(i * self.stride), first + i));
+                unpack_rows(part, self.input, unpacked.as_mut_ptr(), self.stride);
+                self.rows::<Bf16>(unpacked.as_ptr().cast(), first, rows);
+            }
+        }
+    }
+
+    /// All rows by `outputs` outputs, whose weights stand at `w`: loaded once for as many rows as there are registers for.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn rows<T: Stored>(&self, w: *const u8, output: usize, outputs: usize) {
+        for row in (0..self.y.rows).step_by(TALL) {
+            let at = (row, output);
+            // SAFETY: the caller's weights; the rows and outputs exist.
+            unsafe {
+                match self.y.rows - row {
+                    1 => self.outputs::<T, 1, 4>(w, at, outputs),
+                    2 => self.outputs::<T, 2, 4>(w, at, outputs),
+                    3 => self.outputs::<T, 3, 4>(w, at, outputs),
+                    4 => self.outputs::<T, 4, 4>(w, at, outputs),
+                    5 => self.outputs::<T, 5, 2>(w, at, outputs),
+                    6 => self.outputs::<T, 6, 2>(w, at, outputs),
+                    7 => self.outputs::<T, 7, 2>(w, at, outputs),
+                    _ => self.outputs::<T, TALL, 2>(w, at, outputs),
                 }
             }
         }
     }
 
-    /// All rows by `O` outputs, in tiles of 4 rows, so that a number that is loaded is used more than once.
+    /// `R` rows by `outputs` outputs, `O` at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn outputs<const O: usize>(&self, w: *const bf16, output: usize) {
-        let rows = self.y.rows;
-        let mut row = 0;
-        while row < rows {
-            let tall = rows - row >= 4;
-            // SAFETY: the caller's weights; the rows exist.
-            unsafe {
-                match tall {
-                    true => self.tile::<4, O>(w, row, output),
-                    false => self.tile::<1, O>(w, row, output),
-                }
+    unsafe fn outputs<T: Stored, const R: usize, const O: usize>(
+        &self,
+        w: *const u8,
+        (row, output): (usize, usize),
+        outputs: usize,
+    ) {
+        let bytes = self.stride / LANES * T::BYTES;
+        let wide = outputs / O * O;
+        // SAFETY: the caller's.
+        unsafe {
+            for o in (0..wide).step_by(O) {
+                self.tile::<T, R, O>(w.add(o * bytes), row, output + o);
             }
-            row += if tall { 4 } else { 1 };
+            for o in wide..outputs {
+                self.tile::<T, R, 1>(w.add(o * bytes), row, output + o);
+            }
         }
     }
 
     /// `R` rows by `O` outputs.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn tile<const R: usize, const O: usize>(&self, w: *const bf16, row: usize, output: usize) {
+    unsafe fn tile<T: Stored, const R: usize, const O: usize>(
+        &self,
+        w: *const u8,
+        row: usize,
+        output: usize,
+    ) {
         let mut sums = [[_mm512_setzero_ps(); O]; R];
         let x = self.x[row * self.stride..(row + R) * self.stride].as_ptr();
-        for at in (0..self.stride).step_by(LANES) {
-            // SAFETY: all rows are `stride` elements long.
+        let vectors = self.stride / LANES;
+        for i in 0..vectors {
+            // SAFETY: all rows are `vectors` vectors long.
             unsafe {
-                let x: [__m512bh; R] = from_fn(|r| pairs(x.add(r * self.stride + at)));
-                let w: [__m512bh; O] = from_fn(|o| pairs(w.add(o * self.stride + at)));
-                for r in 0..R {
-                    for o in 0..O {
-                        sums[r][o] = _mm512_dpbf16_ps(sums[r][o], x[r], w[o]);
+                let w: [__m512bh; O] = from_fn(|o| pairs(T::load(w.add((o * vectors + i) * T::BYTES))));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = pairs(_mm512_loadu_si512(x.add(r * self.stride + i * LANES).cast()));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbf16_ps(*sum, x, w);
                     }
                 }
             }
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (o, sum) in sums.into_iter().enumerate() {
-                self.y
-                    .put(row + r, self.first + output + o, _mm512_reduce_add_ps(sum));
+                let sum = _mm512_reduce_add_ps(sum);
+                self.y.put(row + r, self.first + output + o, sum);
             }
         }
     }
 }
 
-/// 16 pairs.
+/// A vector as 16 pairs.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn pairs(at: *const bf16) -> __m512bh {
-    // SAFETY: the caller's 32 elements; both types are 512 bits.
-    unsafe { std::mem::transmute(_mm512_loadu_si512(at.cast())) }
+fn pairs(x: __m512i) -> __m512bh {
+    // SAFETY: both types are 512 bits.
+    unsafe { std::mem::transmute(x) }
 }

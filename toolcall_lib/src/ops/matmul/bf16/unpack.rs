@@ -1,11 +1,13 @@
 //! Packed weights as rows of bf16.
 
-use super::pack::mask;
 use crate::weights::{Part, Tensor, unpack as unpack_f32};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
 use std::arch::x86_64::*;
 use std::ops::Range;
+
+/// Elements of a vector.
+pub const LANES: usize = 32;
 
 /// Bytes between what is unpacked and what is prefetched.
 const AHEAD: usize = 4096;
@@ -39,11 +41,12 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
             let to = to.add(i * stride);
             prefetch(row);
             match part.dtype {
-                GgmlDType::BF16 => to.cast::<u8>().copy_from_nonoverlapping(row.as_ptr(), row.len()),
-                GgmlDType::F32 => f32(row.as_ptr().cast(), columns, to),
-                GgmlDType::Q8_0 => q8_0(row, to),
-                GgmlDType::Q4_0 => q4::<18>(row, to),
-                GgmlDType::Q4_1 => q4::<20>(row, to),
+                GgmlDType::BF16 => unpack_row::<Bf16>(row, to),
+                GgmlDType::F16 => unpack_row::<F16>(row, to),
+                GgmlDType::F32 => unpack_row::<F32>(row, to),
+                GgmlDType::Q8_0 => unpack_row::<Q8_0>(row, to),
+                GgmlDType::Q4_0 => unpack_row::<Q4_0>(row, to),
+                GgmlDType::Q4_1 => unpack_row::<Q4_1>(row, to),
                 _ => any(part.dtype, row, columns, to),
             }
             to.add(columns).write_bytes(0, stride - columns);
@@ -62,58 +65,153 @@ pub fn prefetch(row: &[u8]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn f32(row: *const f32, columns: usize, to: *mut bf16) {
-    for first in (0..columns).step_by(32) {
-        let lanes = |at: usize| mask(columns.saturating_sub(at));
-        // SAFETY: masked lanes are not touched; there is room for a multiple of 32 elements.
-        unsafe {
-            let half = |at: usize| _mm512_maskz_loadu_ps(lanes(at), row.wrapping_add(at));
-            store(to.add(first), half(first), half(first + 16));
+unsafe fn unpack_row<T: Stored>(row: &[u8], to: *mut bf16) {
+    let whole = row.len() / T::BYTES;
+    // SAFETY: the row has so many times as many bytes, and room for a multiple of 32 elements.
+    unsafe {
+        for i in 0..whole {
+            _mm512_storeu_si512(to.add(LANES * i).cast(), T::load(row.as_ptr().add(i * T::BYTES)));
+        }
+        let rest = &row[whole * T::BYTES..];
+        if !rest.is_empty() {
+            let mut block = [0u8; 4 * LANES]; // of the widest type
+            block[..rest.len()].copy_from_slice(rest);
+            _mm512_storeu_si512(to.add(LANES * whole).cast(), T::load(block.as_ptr()));
         }
     }
 }
 
+/// How elements of a type are stored: what a vector of 32 bf16 is read from.
+pub trait Stored {
+    /// Bytes of 32 elements.
+    const BYTES: usize;
+
+    /// 32 elements as bf16.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 BF16, and the bytes can be read.
+    unsafe fn load(at: *const u8) -> __m512i;
+}
+
+/// As they are.
+pub struct Bf16;
+
+impl Stored for Bf16 {
+    const BYTES: usize = 64;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_si512(at.cast()) }
+    }
+}
+
+/// Half precision: the last three digits are rounded away.
+pub struct F16;
+
+impl Stored for F16 {
+    const BYTES: usize = 64;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
+        let half = |at: *const u8| unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) };
+        to_bf16(half(at), half(at.wrapping_add(32)))
+    }
+}
+
+/// Single precision.
+pub struct F32;
+
+impl Stored for F32 {
+    const BYTES: usize = 128;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
+        let half = |at: *const u8| unsafe { _mm512_loadu_ps(at.cast()) };
+        to_bf16(half(at), half(at.wrapping_add(64)))
+    }
+}
+
 /// A scale and 32 signed bytes.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn q8_0(row: &[u8], to: *mut bf16) {
-    for (i, block) in row.as_chunks::<34>().0.iter().enumerate() {
-        let at = block.as_ptr();
-        // SAFETY: the block has 2 + 32 bytes, and the row has room for it.
+pub struct Q8_0;
+
+impl Stored for Q8_0 {
+    const BYTES: usize = 34;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
         unsafe {
             let d = broadcast(at);
             let half = |bytes: *const u8| {
                 let q = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.cast()));
                 _mm512_mul_ps(_mm512_cvtepi32_ps(q), d)
             };
-            store(to.add(32 * i), half(at.add(2)), half(at.add(18)));
+            to_bf16(half(at.add(2)), half(at.add(18)))
         }
     }
 }
 
-/// Half bytes: with 18 bytes a block, a scale and numbers from -8 on; with 20, a scale, the least value, and numbers from 0 on.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn q4<const BLOCK: usize>(row: &[u8], to: *mut bf16) {
-    let numbers = _mm512_setr_ps(
-        0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
-    );
-    let shifts = _mm512_inserti64x4::<1>(_mm512_setzero_si512(), _mm256_set1_epi16(4));
-    for (i, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
-        let at = block.as_ptr();
-        // SAFETY: the block has 16 bytes after scale and least value, and the row has room for it.
+/// A scale and 32 half bytes, which stand for numbers from -8 on.
+pub struct Q4_0;
+
+impl Stored for Q4_0 {
+    const BYTES: usize = 18;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
         unsafe {
-            let d = broadcast(at);
-            let values = match BLOCK {
-                18 => _mm512_mul_ps(_mm512_sub_ps(numbers, _mm512_set1_ps(8.0)), d),
-                _ => _mm512_fmadd_ps(numbers, d, broadcast(at.add(2))),
-            };
-            // The 16 values, twice: the index is 5 bits, of which the highest is that of the other half byte.
-            let table = to_bf16(values, values);
-            let bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128(at.add(BLOCK - 16).cast()));
-            let indices = _mm512_srlv_epi16(_mm512_cvtepu8_epi16(bytes), shifts);
-            let values = _mm512_permutexvar_epi16(indices, table);
-            _mm512_storeu_si512(to.add(32 * i).cast(), values);
+            let values = _mm512_mul_ps(_mm512_sub_ps(sixteen(), _mm512_set1_ps(8.0)), broadcast(at));
+            half_bytes(at.add(2), values)
         }
     }
+}
+
+/// A scale, the least value, and 32 half bytes, which stand for numbers from 0 on.
+pub struct Q4_1;
+
+impl Stored for Q4_1 {
+    const BYTES: usize = 20;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const u8) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe {
+            let values = _mm512_fmadd_ps(sixteen(), broadcast(at), broadcast(at.add(2)));
+            half_bytes(at.add(4), values)
+        }
+    }
+}
+
+/// The numbers from 0 on.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sixteen() -> __m512 {
+    _mm512_setr_ps(
+        0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+    )
+}
+
+/// What the low halves of 16 bytes stand for, then what the high ones do.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn half_bytes(at: *const u8, values: __m512) -> __m512i {
+    let shifts = _mm512_inserti64x4::<1>(_mm512_setzero_si512(), _mm256_set1_epi16(4));
+    // The 16 values, twice: the index is 5 bits, of which the highest is that of the other half byte.
+    let table = to_bf16(values, values);
+    // SAFETY: the caller's 16 bytes.
+    let bytes = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(at.cast())) };
+    let indices = _mm512_srlv_epi16(_mm512_cvtepu8_epi16(bytes), shifts);
+    _mm512_permutexvar_epi16(indices, table)
 }
 
 /// By way of f32.
@@ -142,12 +240,4 @@ unsafe fn broadcast(at: *const u8) -> __m512 {
 fn to_bf16(low: __m512, high: __m512) -> __m512i {
     // SAFETY: both types are 512 bits.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
-}
-
-/// 32 elements.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn store(to: *mut bf16, low: __m512, high: __m512) {
-    // SAFETY: the caller has room for them.
-    unsafe { _mm512_storeu_si512(to.cast(), to_bf16(low, high)) };
 }

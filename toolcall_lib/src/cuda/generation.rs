@@ -1,0 +1,155 @@
+//! Logits of sequences that grow, with their keys and values in a cache on the device.
+//!
+//! Which row of the cache belongs to which token is the host's business, the same as on the CPU: [`KvStore`].
+
+#[cfg(test)]
+mod tests;
+
+use super::attention::{Tiles, VisibleRanges};
+use super::block::{CacheRows, PassRows};
+use super::buffer::{DeviceBuffer, View};
+use super::decoder::DeviceDecoder;
+use super::driver::{Driver, Element};
+use super::numbers::Numbers;
+use super::workspace::Keep;
+use crate::error::Result;
+use crate::model::{CachePass, Decoder, KvSequence, KvStore, PassPart, check_rows};
+use std::sync::Arc;
+
+/// Parts of a pass with so many rows are computed in tiles of queries; the rows of others are single queries, of which more run at
+/// once.
+const FEW: usize = 16;
+/// Rows by which a cache grows at least.
+const PAGE: usize = 256;
+
+/// A decoder that generates.
+#[derive(Debug)]
+pub(crate) struct DeviceGenerator {
+    decoder: DeviceDecoder,
+    /// Keys and values of each layer, `[rows, 2 · keys · dim]`, of the type of activations.
+    layers: Vec<DeviceBuffer>,
+    rows: usize,
+}
+
+impl DeviceGenerator {
+    /// With a copy of a decoder's weights. As on the CPU it computes in bf16 where the weights are no more precise, else in f32.
+    ///
+    /// # Errors
+    /// Those of [`DeviceDecoder::new`].
+    pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder) -> Result<Self> {
+        let element = match decoder.weights.is_rounded() {
+            true => Element::Bf16,
+            false => Element::F32,
+        };
+        Ok(Self {
+            decoder: DeviceDecoder::new(driver, decoder, element)?,
+            layers: Vec::new(),
+            rows: 0,
+        })
+    }
+
+    /// An empty store, the only one whose rows are those of the cache from now on, of `bytes` at most.
+    pub fn store(&self, bytes: usize) -> KvStore {
+        let decoder = &self.decoder;
+        KvStore::of_elements(&decoder.config, bytes, decoder.device.element.size())
+    }
+
+    /// What [`Decoder::next_logits`] does.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::next_logits`], and whatever the GPU refuses.
+    pub fn next_logits(&mut self, new: &[(&KvSequence, &[u32])], store: &mut KvStore) -> Result<Vec<f32>> {
+        let pass = store.pass(new);
+        check_rows(&self.decoder.config, &pass.ids, &pass.positions)?;
+        let rows = pass.keys.iter().max().map_or(0, |last| last + 1);
+        self.reserve(rows, store.most_tokens())?;
+
+        let mut numbers = Numbers::default();
+        let [ids, positions] = [&pass.ids, &pass.positions].map(|all| numbers.push(all.iter().copied()));
+        let [places, last] =
+            [&pass.keys, &pass.last].map(|all| numbers.push(all.iter().map(|&row| row as u32)));
+        let many = pass.parts.partition_point(|part| part.rows.len() >= FEW); // the longest come first
+        let tiles = Tiles::of_cache(&mut numbers, &tiled(&pass, &pass.parts[..many]));
+        let single = pass.parts[many..].iter();
+        let single = single.flat_map(|part| part.rows.clone().map(|row| pass.seen(part, row)));
+        let single = VisibleRanges::new(&mut numbers, &single.collect::<Vec<_>>());
+
+        let room = &mut self.decoder.workspace.numbers;
+        let numbers = numbers.upload(&self.decoder.device.driver, room)?;
+        let rows = PassRows {
+            ids: numbers.slice(ids),
+            positions: numbers.slice(positions),
+            tiles: tiles.on_device(numbers),
+            cache: Some(CacheRows {
+                layers: &self.layers,
+                places: numbers.slice(places),
+                single: single.on_device(numbers),
+            }),
+        };
+        let stream = self.decoder.forward(rows, Keep::Nothing, None)?;
+        self.decoder.logits(stream, numbers.slice(last))
+    }
+
+    /// Makes room for `rows` rows; grows by half, so that a long generation copies little, but needlessly not beyond `most`.
+    fn reserve(&mut self, rows: usize, most: usize) -> Result<()> {
+        if rows <= self.rows {
+            return Ok(());
+        }
+        let device = &self.decoder.device;
+        let config = &self.decoder.config;
+        let width = 2 * config.num_key_value_heads * config.head_dim;
+        let rows = (self.rows + self.rows / 2)
+            .min(most)
+            .max(rows)
+            .next_multiple_of(PAGE);
+        for layer in 0..config.num_hidden_layers {
+            let grown = DeviceBuffer::zeros(&device.driver, device.element, rows * width)?;
+            match self.layers.get_mut(layer) {
+                Some(old) => {
+                    device.copy_rows(old.all(), grown.all().slice(0..old.len()), width)?;
+                    *old = grown;
+                }
+                None => self.layers.push(grown),
+            }
+        }
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+/// Of each part the rows of the cache that its last row sees, and the number of its rows.
+fn tiled(pass: &CachePass, parts: &[PassPart]) -> Vec<(Vec<usize>, usize)> {
+    let seen = |part: &PassPart| pass.seen(part, part.rows.end - 1).into_iter().flatten().collect();
+    parts.iter().map(|part| (seen(part), part.rows.len())).collect()
+}
+
+impl DeviceDecoder {
+    /// The logits of some rows of the last residual stream, `[rows, vocabulary]`; waits for the device.
+    fn logits(&mut self, stream: View, rows: View) -> Result<Vec<f32>> {
+        let Self {
+            device,
+            config,
+            weights,
+            workspace,
+            ..
+        } = self;
+        let (driver, head) = (&device.driver, &mut workspace.head);
+        let (hidden, vocabulary) = (config.hidden_size, config.vocab_size);
+        let x = head.x.sized(driver, rows.len * hidden)?;
+        device.gather_rows(stream, rows, x, hidden)?;
+        let y = head.y.sized(driver, rows.len * hidden)?;
+        device.rms_norm(x, weights.vector(&self.norm), config.rms_norm_eps as f32, y)?;
+        let stride = vocabulary.next_multiple_of(8); // as in training
+        let logits = head.logits.sized(driver, rows.len * stride)?;
+        let sizes = [rows.len, vocabulary, hidden];
+        let projection = weights.matrix(&self.projection).t();
+        device.gemm(y.matrix(hidden), projection, logits.matrix(stride), sizes, false)?;
+        let mut values = vec![0.0f32; logits.len];
+        logits.download(&**driver, &mut values)?;
+        if stride > vocabulary {
+            let rows = values.chunks_exact(stride);
+            values = rows.flat_map(|row| &row[..vocabulary]).copied().collect();
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,116 @@
+//! Replies of the emulated GPU against the CPU's.
+
+use super::*;
+use crate::conversation::Message;
+use crate::cuda::emulate::emulated;
+use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
+use crate::reply;
+use crate::tiny_model::tiny_model;
+use crate::tool::ToolSchema;
+use crate::weights::Parameters;
+use serde_json::json;
+
+const BYTES: usize = 16 << 20;
+
+/// Heads as wide as a GPU takes them, and weights so large that what it says depends on what it has read.
+fn model() -> Model {
+    let mut model = tiny_model();
+    let mut config = model.decoder.config.clone();
+    config.head_dim = 64;
+    let mut parameters = Parameters::random(&config, 7);
+    let weights = parameters.buckets.iter_mut().flatten();
+    weights
+        .filter(|weight| **weight != 1.0)
+        .for_each(|weight| *weight *= 8.0);
+    model.decoder = Decoder::new(config, parameters).unwrap();
+    model
+}
+
+fn tools() -> Vec<ToolSchema> {
+    let parameters =
+        json!({"type": "object", "properties": {"x": {"enum": ["one", "two"]}}, "required": ["x"]});
+    let tool = |name: &str| json!({"name": name, "description": "Does it.", "parameters": parameters});
+    ["start", "stop"]
+        .map(|name| ToolSchema::new(tool(name)).unwrap())
+        .to_vec()
+}
+
+fn on_emulated(model: &Model) -> PrefixCache {
+    let mut cache = PrefixCache::with_bytes(BYTES);
+    cache.engine = Some(Engine::on_driver(emulated(), model, BYTES).unwrap());
+    cache
+}
+
+fn replies(model: &Model, config: &GenerateConfig, cache: &mut PrefixCache) -> Vec<Generation> {
+    let said = ["Start it.", "Stop it.", "Start it, please."].map(|said| [Message::user(said)]);
+    let tools = tools();
+    let prompts: Vec<Prompt<'_>> = said.iter().map(|messages| (&messages[..], &tools[..])).collect();
+    generate_many_cached(model, &prompts, config, cache).unwrap()
+}
+
+fn is_on_gpu(cache: &PrefixCache) -> bool {
+    let engine = cache.engine.as_ref().unwrap();
+    matches!(engine.runs_on, RunsOn::Gpu(_))
+}
+
+#[test]
+fn free_and_constrained_replies_are_those_of_the_cpu() {
+    let model = model();
+    let mut on_gpu = on_emulated(&model);
+    let mut on_cpu = PrefixCache::with_bytes(BYTES);
+    for (constrained, tool_choice) in [
+        (false, ToolChoice::Auto),
+        (true, ToolChoice::Auto),
+        (true, ToolChoice::Required),
+    ] {
+        let config = GenerateConfig {
+            max_new_tokens: 40,
+            parallel_tool_calls: false,
+            constrained,
+            tool_choice: tool_choice.clone(),
+            ..GenerateConfig::default()
+        };
+        let got = replies(&model, &config, &mut on_gpu);
+        let cpu = GenerateConfig {
+            device: Device::Cpu,
+            ..config
+        };
+        let want = replies(&model, &cpu, &mut on_cpu);
+        for (got, want) in got.iter().zip(&want) {
+            assert_eq!((&got.text, &got.ids), (&want.text, &want.ids));
+            let differences = got.logprobs.iter().zip(&want.logprobs);
+            differences.for_each(|(got, want)| assert!((got - want).abs() < 1e-3, "{got} {want}"));
+        }
+        if tool_choice == ToolChoice::Required {
+            let calls = |reply: &Generation| reply::parse(&reply.text).tool_calls.len();
+            assert!(got.iter().all(|reply| calls(reply) > 0), "{got:?}");
+        }
+        assert!(is_on_gpu(&on_gpu) && !is_on_gpu(&on_cpu));
+    }
+}
+
+#[test]
+fn a_cache_begins_anew_when_the_weights_or_the_device_change() {
+    let (mut model, config) = (model(), GenerateConfig::default());
+    let mut cache = on_emulated(&model);
+    let serves = |cache: &PrefixCache, model: &Model| {
+        let engine = cache.engine.as_ref().unwrap();
+        [Device::Auto, Device::Cpu, Device::Cuda].map(|device| engine.serves(model, device))
+    };
+    assert_eq!(serves(&cache, &model), [true, false, true]);
+    let weights = model.decoder.trainable_mut().unwrap();
+    let trained = weights.buckets.iter_mut().flatten();
+    trained.for_each(|weight| *weight *= 1.5);
+    assert_eq!(serves(&cache, &model), [false; 3]);
+
+    let cpu = GenerateConfig {
+        max_new_tokens: 10,
+        device: Device::Cpu,
+        ..config
+    };
+    let got = replies(&model, &cpu, &mut cache);
+    assert_eq!(got, replies(&model, &cpu, &mut PrefixCache::with_bytes(BYTES)));
+    assert_eq!(serves(&cache, &model), [true, true, false]);
+    model.add_adapter(crate::LoraConfig::default(), 1).unwrap();
+    assert_eq!(serves(&cache, &model), [false; 3]);
+}
