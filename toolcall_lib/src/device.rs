@@ -14,7 +14,7 @@ pub enum Device {
     Auto,
     /// The CPU.
     Cpu,
-    /// The first GPU that CUDA shows; it is an error if it cannot be used.
+    /// The first GPU that CUDA shows, in a run each rank's own; it is an error if it cannot be used.
     Cuda,
 }
 

@@ -50,6 +50,16 @@ pub mod reply;
 pub mod evaluate;
 pub mod show;
 
+// What the tests of several modules, and those outside the library, work with.
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+#[path = "../tests/common/tiny_model.rs"]
+mod tiny_model;
+#[cfg(test)]
+#[cfg(feature = "cuda")]
+#[path = "../tests/common/tiny_tokenizer.rs"]
+mod tiny_tokenizer;
+
 // `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
 extern crate self as toolcall_lib;
 

@@ -6,7 +6,6 @@
 mod common;
 mod data;
 mod deepspeed;
-#[cfg(feature = "mpi")]
 mod distributed;
 mod evaluate;
 mod generate;

@@ -1,5 +1,6 @@
 //! What the program that started this process says about the others.
 
+use super::Shard;
 use crate::error::{Error, Result};
 
 /// This process among those that were started together.
@@ -11,6 +12,8 @@ pub struct Launch {
     pub rank: usize,
     /// How many there are.
     pub size: usize,
+    /// Which one this is of those on this host.
+    pub local_rank: usize,
     /// How many of them are on this host.
     pub local_size: usize,
 }
@@ -32,22 +35,24 @@ impl Launcher {
     /// In the order in which they are asked: `srun` may stand behind an MPI's own variables.
     const ALL: [Self; 4] = [Self::OpenMpi, Self::Mpich, Self::Slurm, Self::Torchrun];
 
-    /// The environment variables that hold the rank, the number of ranks, and how many of them are on this host.
-    fn variables(self) -> [&'static str; 3] {
+    /// The environment variables that hold the rank and the number of ranks; and the same on this host.
+    fn variables(self) -> [&'static str; 4] {
         match self {
             Self::OpenMpi => [
                 "OMPI_COMM_WORLD_RANK",
                 "OMPI_COMM_WORLD_SIZE",
+                "OMPI_COMM_WORLD_LOCAL_RANK",
                 "OMPI_COMM_WORLD_LOCAL_SIZE",
             ],
-            Self::Mpich => ["PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"],
+            Self::Mpich => ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"],
             // of a step: in a batch script itself SLURM_NTASKS stands for tasks that do not run yet
             Self::Slurm => [
                 "SLURM_PROCID",
                 "SLURM_STEP_NUM_TASKS",
+                "SLURM_LOCALID",
                 "SLURM_STEP_TASKS_PER_NODE",
             ],
-            Self::Torchrun => ["RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"],
+            Self::Torchrun => ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"],
         }
     }
 }
@@ -63,7 +68,7 @@ impl Launch {
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>> {
         for launcher in Launcher::ALL {
-            let [rank, size, local_size] = launcher.variables();
+            let [rank, size, local_rank, local_size] = launcher.variables();
             let number = |name: &str, text: String| {
                 // Slurm writes `4(x2)` for four on each of two hosts
                 let digits = text.split(|c: char| !c.is_ascii_digit()).next();
@@ -75,16 +80,25 @@ impl Launch {
             };
             let (rank, size) = (number(rank, rank_text)?, number(size, size_text)?);
             if size > 1 {
-                let local_size = variable(local_size).map_or(Ok(size), |text| number(local_size, text))?;
+                let or = |name, default| variable(name).map_or(Ok(default), |text| number(name, text));
                 return Ok(Some(Self {
                     launcher,
                     rank,
                     size,
-                    local_size: local_size.clamp(1, size),
+                    local_rank: or(local_rank, rank)?,
+                    local_size: or(local_size, size)?.clamp(1, size),
                 }));
             }
         }
         Ok(None)
+    }
+
+    /// This rank among those of its host.
+    pub(super) fn on_host(&self) -> Shard {
+        Shard {
+            rank: self.local_rank,
+            size: self.local_size,
+        }
     }
 
     /// Threads for one of the ranks that share this host: what the user says, else the cores divided among them.
@@ -109,28 +123,34 @@ mod tests {
 
     #[test]
     fn launchers_are_known_by_their_variables() {
-        let launch = |launcher, rank, size, local_size| Launch {
+        let launch = |launcher, [rank, size, local_rank, local_size]: [usize; 4]| Launch {
             launcher,
             rank,
             size,
+            local_rank,
             local_size,
         };
         let open_mpi = [
-            ("OMPI_COMM_WORLD_RANK", "1"),
+            ("OMPI_COMM_WORLD_RANK", "3"),
             ("OMPI_COMM_WORLD_SIZE", "4"),
+            ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
             ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
         ];
-        assert_eq!(read(&open_mpi).unwrap(), Some(launch(Launcher::OpenMpi, 1, 4, 2)));
+        assert_eq!(
+            read(&open_mpi).unwrap(),
+            Some(launch(Launcher::OpenMpi, [3, 4, 1, 2]))
+        );
         let slurm = [
             ("SLURM_PROCID", "3"),
             ("SLURM_STEP_NUM_TASKS", "8"),
+            ("SLURM_LOCALID", "1"),
             ("SLURM_STEP_TASKS_PER_NODE", "4(x2)"),
         ];
-        assert_eq!(read(&slurm).unwrap(), Some(launch(Launcher::Slurm, 3, 8, 4)));
-        let torchrun = [("RANK", "0"), ("WORLD_SIZE", "2")];
+        assert_eq!(read(&slurm).unwrap(), Some(launch(Launcher::Slurm, [3, 8, 1, 4])));
+        let torchrun = [("RANK", "1"), ("WORLD_SIZE", "2")];
         assert_eq!(
             read(&torchrun).unwrap(),
-            Some(launch(Launcher::Torchrun, 0, 2, 2))
+            Some(launch(Launcher::Torchrun, [1, 2, 1, 2]))
         );
     }
 

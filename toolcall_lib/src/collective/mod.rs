@@ -3,16 +3,20 @@
 //! A process is a *rank*. Every rank calls the same operations in the same order; each operation says what it needs of the
 //! others. A flat buffer belongs to all ranks together: [`Shard`] says which part of it is whose.
 //!
-//! Back ends: [`OneRank`], and MPI with the feature `mpi`. One for GPUs has to give the same four operations: NCCL has
-//! `ncclReduceScatter` and `ncclAllGather`, which work in place too, and a stream of its own in the place of the thread.
+//! Back ends: [`OneRank`]; processes that MPI connects, with the feature `mpi`; processes that find each other over TCP, as those of
+//! `torchrun`; and [`threads`] of one process. GPUs exchange what is large by themselves (`cuda`), and the rest here.
 
 mod launch;
+mod messenger;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod ranks;
+mod tcp;
+mod threads;
 
 pub use launch::{Launch, Launcher};
-#[cfg(feature = "mpi")]
-pub use mpi::Mpi;
+pub(crate) use threads::ENDED;
+pub use threads::threads;
 
 use crate::error::{Error, Result};
 use std::fmt::Debug;
@@ -22,11 +26,11 @@ use std::time::Duration;
 
 /// What ranks do together. A rank that does not come ends the job with a message that names it.
 pub trait Collective: Debug {
-    /// Which process this is, counted from 0. The first speaks and saves for all.
-    fn rank(&self) -> usize;
+    /// This rank among all, and the part of every buffer that belongs to it.
+    fn shard(&self) -> Shard;
 
-    /// Number of processes.
-    fn size(&self) -> usize;
+    /// This rank among those of its host, which share its GPUs.
+    fn on_host(&self) -> Shard;
 
     /// Starts summing `buffer`, whose length is the same everywhere, over all ranks. It comes back with the sums in this rank's
     /// [`Shard`]; what the rest of it holds is not defined. The order of the additions is that of the ranks.
@@ -41,12 +45,14 @@ pub trait Collective: Debug {
     /// Ends all ranks at once. A rank that cannot go on has to: the others would wait for it.
     fn abort(&self) -> !;
 
-    /// The part of every buffer that belongs to this rank.
-    fn shard(&self) -> Shard {
-        Shard {
-            rank: self.rank(),
-            size: self.size(),
-        }
+    /// Which rank this is, counted from 0. The first speaks and saves for all.
+    fn rank(&self) -> usize {
+        self.shard().rank
+    }
+
+    /// Number of ranks.
+    fn size(&self) -> usize {
+        self.shard().size
     }
 }
 
@@ -61,12 +67,12 @@ impl dyn Collective + '_ {
     }
 }
 
-/// Joins the processes that `mpirun` or `srun` started together with this one, and takes this one's share of the host's cores
-/// ([`Launch::threads`]); a process that was started alone is [`OneRank`]. A rank for which another has waited `timeout` ends the
-/// job.
+/// Joins the processes that `mpirun`, `srun` or `torchrun` started together with this one, and takes this one's share of the host's
+/// cores ([`Launch::threads`]); a process that was started alone is [`OneRank`]. A rank for which another has waited `timeout` ends
+/// the job.
 ///
 /// # Errors
-/// The environment says that there are others, and this build has no way to reach them: each would train for itself.
+/// The environment says that there are others, and they cannot be reached: each would train for itself.
 pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
     match Launch::from_environment()? {
         None => Ok(Box::new(OneRank)),
@@ -75,33 +81,30 @@ pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
 }
 
 fn join(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
-    let size = launch.size;
-    if launch.launcher == Launcher::Torchrun {
-        let advice = "start ranks on CPUs with mpirun or srun";
-        let problem = format!("{size} ranks of NCCL, which this build does not have; {advice}");
-        return Err(Error::invalid("RANK and WORLD_SIZE", problem));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
+    pool.build_global().ok(); // a program that has made its own has decided
+    match launch.launcher {
+        Launcher::Torchrun => Ok(Box::new(tcp::join(launch, timeout)?)),
+        _ => join_mpi(launch, timeout),
     }
-    join_mpi(launch, timeout)
 }
 
 #[cfg(feature = "mpi")]
 fn join_mpi(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
-    pool.build_global().ok(); // a program that has made its own has decided
-    Ok(Box::new(Mpi::join(launch, timeout)?))
+    Ok(Box::new(mpi::join(launch, timeout)?))
 }
 
 #[cfg(not(feature = "mpi"))]
 fn join_mpi(launch: &Launch, _: Duration) -> Result<Box<dyn Collective>> {
     let problem = format!(
         "{} processes were started, and this build has no MPI: each would train for itself. Build with `--features mpi` \
-         (needs libopenmpi-dev and libclang-dev), or start one",
+         (needs libopenmpi-dev and libclang-dev), start them with torchrun, or start one",
         launch.size
     );
     Err(Error::invalid("mpirun", problem))
 }
 
-/// One part of a flat buffer: `size` parts of almost the same length, the longer ones first.
+/// One part of a flat buffer: `size` parts of one length, of which the last ones may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Whose part.
@@ -116,8 +119,18 @@ impl Shard {
 
     /// Which elements of a buffer of `len`.
     pub fn range(self, len: usize) -> Range<usize> {
-        let start = |rank: usize| rank * (len / self.size) + rank.min(len % self.size);
+        let start = |rank: usize| (rank * self.longest(len)).min(len);
         start(self.rank)..start(self.rank + 1)
+    }
+
+    /// Elements of the longest part of a buffer of `len`.
+    pub fn longest(self, len: usize) -> usize {
+        len.div_ceil(self.size)
+    }
+
+    /// Elements of a buffer that has room for parts of that length of all ranks.
+    pub fn room(self, len: usize) -> usize {
+        self.longest(len) * self.size
     }
 }
 
@@ -127,20 +140,20 @@ pub enum Pending {
     /// It is done.
     Ready(Vec<f32>),
     /// The buffer will come from here.
-    Running(Receiver<Vec<f32>>),
+    Running(Receiver<Result<Vec<f32>>>),
 }
 
 impl Pending {
     /// The buffer, when the operation is done.
     ///
     /// # Errors
-    /// When what moves the numbers has ended.
+    /// A rank has ended or does not answer, where that does not end this process.
     pub fn wait(self) -> Result<Vec<f32>> {
         match self {
             Self::Ready(buffer) => Ok(buffer),
             Self::Running(buffer) => buffer
                 .recv()
-                .map_err(Error::library("waiting for the other ranks")),
+                .map_err(Error::library("waiting for the other ranks"))?,
         }
     }
 }
@@ -150,12 +163,12 @@ impl Pending {
 pub struct OneRank;
 
 impl Collective for OneRank {
-    fn rank(&self) -> usize {
-        0
+    fn shard(&self) -> Shard {
+        Shard::WHOLE
     }
 
-    fn size(&self) -> usize {
-        1
+    fn on_host(&self) -> Shard {
+        Shard::WHOLE
     }
 
     fn start_reduce_scatter(&self, buffer: Vec<f32>) -> Result<Pending> {
@@ -179,31 +192,29 @@ impl Collective for OneRank {
 mod tests {
     use super::*;
 
-    fn refusal(launcher: Launcher) -> String {
-        let launch = Launch {
-            launcher,
-            rank: 0,
-            size: 2,
-            local_size: 2,
-        };
-        join(&launch, Duration::from_secs(1)).unwrap_err().to_string()
-    }
-
+    #[cfg(not(feature = "mpi"))]
     #[test]
     fn ranks_that_cannot_be_reached_are_refused() {
-        assert!(refusal(Launcher::Torchrun).contains("2 ranks of NCCL, which this build does not have"));
-        #[cfg(not(feature = "mpi"))]
-        assert!(refusal(Launcher::OpenMpi).contains("this build has no MPI: each would train for itself"));
+        let launch = Launch {
+            launcher: Launcher::OpenMpi,
+            rank: 0,
+            size: 2,
+            local_rank: 0,
+            local_size: 2,
+        };
+        let refusal = join(&launch, Duration::from_secs(1)).unwrap_err().to_string();
+        assert!(refusal.contains("this build has no MPI: each would train for itself"));
     }
 
     #[test]
-    fn shards_follow_one_another_and_differ_by_at_most_one() {
-        for (len, size) in [(0, 3), (2, 3), (10, 3), (12, 4)] {
+    fn shards_follow_one_another_and_only_the_last_are_shorter() {
+        for (len, size) in [(0, 3), (2, 3), (10, 3), (12, 4), (9, 4)] {
             let ranges: Vec<_> = (0..size).map(|rank| Shard { rank, size }.range(len)).collect();
             assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
             assert_eq!((ranges[0].start, ranges[size - 1].end), (0, len));
-            let lens = || ranges.iter().map(|range| range.len());
-            assert!(lens().max().unwrap() - lens().min().unwrap() <= 1);
+            let longest = Shard { rank: 0, size }.longest(len);
+            let whole = ranges.iter().take_while(|range| range.len() == longest).count();
+            assert!(ranges[whole..].iter().skip(1).all(|range| range.is_empty()));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The decoder on the device: loss and gradients over a packed tree.
 
+mod head;
 #[cfg(test)]
 pub(super) mod tests;
 mod tree;
@@ -7,11 +8,13 @@ mod tree;
 use super::block::{Block, PassRows, Stream};
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element};
+use super::gradients::DeviceGradients;
 use super::lora::DeviceAdapter;
 use super::ops::Device;
 use super::weights::DeviceWeights;
 use super::workspace::{Keep, Workspace};
 use crate::batch::TreeBatch;
+use crate::collective::Shard;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::lora::Pass;
@@ -19,11 +22,6 @@ use crate::model::{BlockShape, BlockSpans, Decoder, Recompute};
 use crate::weights::{Span, Weights};
 use std::sync::Arc;
 use tree::DeviceTree;
-
-/// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
-const LOGITS_AT_A_TIME: usize = 1 << 26;
-/// Even with the largest vocabulary, products need so many rows.
-const FEWEST_ROWS: usize = 128;
 
 /// A decoder with its weights on the device.
 #[derive(Debug)]
@@ -52,6 +50,16 @@ impl DeviceDecoder {
     /// # Errors
     /// Sizes that no kernel is made for.
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
+        Self::of_shard(driver, decoder, element, Shard::WHOLE)
+    }
+
+    /// [`DeviceDecoder::new`] for weights of which this rank changes its shard.
+    pub fn of_shard(
+        driver: Arc<dyn Driver>,
+        decoder: &Decoder,
+        element: Element,
+        shard: Shard,
+    ) -> Result<Self> {
         let config = decoder.config.clone();
         check(&config)?;
         let shape = BlockShape::new(&config);
@@ -59,17 +67,16 @@ impl DeviceDecoder {
             .hidden_size
             .max(shape.heads.width())
             .max(2 * config.head_dim);
-        let buckets = config.num_hidden_layers + 2;
-        let device = Device::new(driver.clone(), element, widest, buckets)?;
+        let device = Device::new(driver.clone(), element, widest)?;
         Ok(Self {
             weights: match (&decoder.weights, &decoder.adapter) {
-                (Weights::Full(parameters), None) => DeviceWeights::trained(&device, parameters)?,
+                (Weights::Full(parameters), None) => DeviceWeights::trained(&device, parameters, shard)?,
                 (weights, _) => DeviceWeights::frozen(&device, weights)?,
             },
             adapter: decoder
                 .adapter
                 .as_ref()
-                .map(|adapter| DeviceAdapter::new(&device, adapter))
+                .map(|adapter| DeviceAdapter::new(&device, adapter, shard))
                 .transpose()?,
             blocks: decoder.blocks.clone(),
             embedding: decoder.embedding.clone(),
@@ -98,16 +105,26 @@ impl DeviceDecoder {
         self.head(&tree, stream, None)
     }
 
-    /// The same with dropout; and adds its gradient to `gradients`, one f32 bucket for each of those that are trained.
-    pub fn add_gradients(&mut self, batch: &TreeBatch, gradients: &[DeviceBuffer], pass: Pass) -> Result<()> {
+    /// The same with dropout; and adds its gradient to `gradients`, which are those of what is trained.
+    pub fn add_gradients(
+        &mut self,
+        batch: &TreeBatch,
+        gradients: &mut DeviceGradients,
+        pass: Pass,
+    ) -> Result<()> {
         let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
         let keep = match self.recompute {
             Recompute::Norms => Keep::Everything,
             Recompute::Block => Keep::Streams,
         };
         let stream = self.forward(tree.rows, keep, Some(pass))?;
-        self.head(&tree, stream, Some(gradients))?;
+        self.head(&tree, stream, Some(&mut *gradients))?;
         self.backward(&tree, gradients, keep, pass)
+    }
+
+    /// Whether this rank has only its shard of the f32 weights that are trained.
+    pub fn divided(&self) -> bool {
+        self.trained().divided()
     }
 
     /// Loss and number of right first guesses since the last call; waits for the device.
@@ -159,97 +176,10 @@ impl DeviceDecoder {
         Ok(x)
     }
 
-    /// Final norm, output projection and loss of the rows of the last `stream` that have a target; with `gradients`, its gradient.
-    fn head(&mut self, tree: &DeviceTree, stream: View, gradients: Option<&[DeviceBuffer]>) -> Result<()> {
-        let Self {
-            device,
-            config,
-            weights,
-            workspace,
-            ..
-        } = self;
-        let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
-        let driver = &device.driver;
-        let rows = tree.target_rows.len;
-        let head = &mut workspace.head;
-        let (x, y) = (
-            head.x.sized(driver, rows * hidden)?,
-            head.y.sized(driver, rows * hidden)?,
-        );
-        device.gather_rows(stream, tree.target_rows, x, hidden)?;
-        let norm = weights.vector(&self.norm);
-        device.rms_norm(x, norm, eps, y)?;
-        let dy = head.dy.sized(driver, rows * hidden)?;
-        let stride = vocabulary.next_multiple_of(8); // so that rows are read and written in wide pieces
-        let at_a_time = (LOGITS_AT_A_TIME / stride).max(FEWEST_ROWS).min(rows);
-        let projection = weights.matrix(&self.projection);
-        for first in (0..rows).step_by(at_a_time.max(1)) {
-            let here = at_a_time.min(rows - first);
-            let part = |x: View| x.slice(first * hidden..(first + here) * hidden);
-            let logits = head.logits.sized(driver, here * stride)?;
-            let y = part(y).matrix(hidden);
-            device.gemm(
-                y,
-                projection.t(),
-                logits.matrix(stride),
-                [here, vocabulary, hidden],
-                false,
-            )?;
-            let dlogits = match gradients {
-                Some(_) => head.dlogits.sized(driver, here * stride)?,
-                None => View::EMPTY,
-            };
-            let sums = head.sums.sized(driver, 2 * here)?;
-            let targets = tree.targets.from(first, here);
-            device.cross_entropy(
-                logits,
-                dlogits,
-                [stride, vocabulary],
-                targets,
-                sums,
-                self.total.all(),
-            )?;
-            let Some(gradients) = gradients else { continue };
-            let dlogits = dlogits.matrix(stride);
-            device.gemm(
-                dlogits,
-                projection,
-                part(dy).matrix(hidden),
-                [here, hidden, vocabulary],
-                false,
-            )?;
-            if self.adapter.is_none() {
-                let dprojection = gradients[self.projection.bucket]
-                    .all()
-                    .slice(self.projection.elements.clone());
-                device.gemm(
-                    dlogits.t(),
-                    y,
-                    dprojection.matrix(hidden),
-                    [vocabulary, hidden, here],
-                    true,
-                )?;
-            }
-        }
-        let Some(gradients) = gradients else { return Ok(()) };
-        let dx = head.dx.sized(driver, rows * hidden)?;
-        dx.zero(&**driver)?;
-        let dnorm = match self.adapter {
-            None => gradients[self.norm.bucket]
-                .all()
-                .slice(self.norm.elements.clone()),
-            Some(_) => View::EMPTY,
-        };
-        device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
-        let dstream = workspace.dresidual.sized(driver, stream.len)?;
-        dstream.zero(&**driver)?;
-        device.add_rows(dx, &tree.target_places, dstream, hidden)
-    }
-
     fn backward(
         &mut self,
         tree: &DeviceTree,
-        gradients: &[DeviceBuffer],
+        gradients: &mut DeviceGradients,
         keep: Keep,
         pass: Pass,
     ) -> Result<()> {
@@ -284,24 +214,24 @@ impl DeviceDecoder {
                 layer,
                 rows: tree.rows,
             };
-            let bucket = match self.adapter {
-                None => gradients[spans.input_norm.bucket].all(),
-                Some(_) => gradients[layer].all(),
-            };
+            let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
+            let sums = gradients.bucket(device, bucket)?;
             let kept = &mut workspace.blocks[keep.activations(layer)];
             if keep == Keep::Streams {
                 block.norm_input(x, &mut workspace.scratch)?;
                 block.forward(x, kept, &mut workspace.scratch)?;
             }
-            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, bucket)?;
+            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, sums)?;
+            gradients.complete(device, bucket)?;
         }
         if self.adapter.is_some() {
             return Ok(());
         }
-        let dtable = gradients[self.embedding.bucket]
-            .all()
+        let dtable = gradients
+            .bucket(device, self.embedding.bucket)?
             .slice(self.embedding.elements.clone());
-        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)
+        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)?;
+        gradients.complete(device, self.embedding.bucket)
     }
 }
 

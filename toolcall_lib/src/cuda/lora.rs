@@ -5,6 +5,7 @@ use super::driver::{Element, Operand};
 use super::dropout::Dropout;
 use super::ops::Device;
 use super::weights::DeviceWeights;
+use crate::collective::Shard;
 use crate::error::Result;
 use crate::model::Projection;
 use crate::model::lora::{Adapter, Mask, Pass, Place};
@@ -18,9 +19,10 @@ pub(super) struct DeviceAdapter {
 }
 
 impl DeviceAdapter {
-    pub fn new(device: &Device, adapter: &Adapter) -> Result<Self> {
+    /// A copy on the device, which this rank changes in its shard.
+    pub fn new(device: &Device, adapter: &Adapter, shard: Shard) -> Result<Self> {
         Ok(Self {
-            weights: DeviceWeights::trained(device, &adapter.parameters)?,
+            weights: DeviceWeights::trained(device, &adapter.parameters, shard)?,
             host: adapter.without_weights(),
         })
     }

@@ -1,4 +1,4 @@
-//! The engine on one NVIDIA GPU: the same numbers as the CPU's, in f32, or with activations in bf16.
+//! The engine on NVIDIA GPUs, one for each rank: the same numbers as the CPU's, in f32, or with activations in bf16.
 //!
 //! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's. All that stands above `Driver` runs on
 //! the host too, which is how it is tested.
@@ -12,12 +12,14 @@ mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
 mod generation;
+mod gradients;
 mod kernels;
 mod lora;
 mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
+mod ranks;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -26,6 +28,7 @@ mod workspace;
 pub(crate) use decoder::DeviceDecoder;
 pub(crate) use driver::{Driver, Element};
 pub(crate) use generation::DeviceGenerator;
-pub(crate) use nvidia::first_gpu;
-pub use nvidia::{Gpu, gpus};
+pub use nvidia::{Gpu, gpus, nccl_version};
+pub(crate) use nvidia::{Nccl, first_gpu, gpu_of_rank};
 pub(crate) use optimizer::DeviceOptimizer;
+pub(crate) use ranks::{Alone, DeviceRanks};

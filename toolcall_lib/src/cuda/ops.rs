@@ -13,6 +13,8 @@ const SHARES: usize = 256;
 const FLAT_BLOCKS: usize = 1024;
 /// Threads of a block.
 pub(super) const THREADS: usize = 256;
+/// Room for the partial sums of squares of a bucket, which are f64, in f32 elements.
+pub(crate) const SQUARES_OF_A_BUCKET: usize = 2 * FLAT_BLOCKS;
 
 /// What runs kernels, and of what type activations are.
 #[derive(Debug)]
@@ -21,8 +23,6 @@ pub(crate) struct Device {
     pub element: Element,
     /// Partial sums, `[SHARES, widest]`.
     partial: DeviceBuffer,
-    /// Partial sums of squares, as f64.
-    squares: DeviceBuffer,
 }
 
 /// The norm of the heads of Q and K: weights of both, one behind the other.
@@ -70,11 +70,10 @@ impl RowTargets {
 }
 
 impl Device {
-    /// For rows of at most `widest` elements where sums over rows are made, and `buckets` buckets.
-    pub fn new(driver: Arc<dyn Driver>, element: Element, widest: usize, buckets: usize) -> Result<Self> {
+    /// For rows of at most `widest` elements where sums over rows are made.
+    pub fn new(driver: Arc<dyn Driver>, element: Element, widest: usize) -> Result<Self> {
         Ok(Self {
             partial: DeviceBuffer::new(&driver, Element::F32, SHARES * widest)?,
-            squares: DeviceBuffer::new(&driver, Element::F32, 2 * FLAT_BLOCKS * buckets)?,
             driver,
             element,
         })
@@ -411,32 +410,35 @@ impl Device {
         self.run(kernel, count, 0, args)
     }
 
-    /// From all gradients, the sum over `tokens`: `out` becomes what they are to be multiplied with, so that the norm of the mean is
-    /// `most` at most (0: no limit), and that norm. Not a number where it is not finite.
-    pub fn clip(&self, buckets: &[View], tokens: f32, most: f32, out: View) -> Result<()> {
-        let squares = self.squares.all();
+    /// `y += x`, f32.
+    pub fn add(&self, x: View, y: View) -> Result<()> {
+        let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+        self.run("add", blocks, 0, [x.into(), y.into(), x.len.into()])
+    }
+
+    /// Partial sums of the squares of all elements; each bucket has [`SQUARES_OF_A_BUCKET`] places, of which a small one leaves the
+    /// last as they are: zeros.
+    pub fn sum_squares(&self, buckets: &[View], squares: View) -> Result<()> {
         for (i, bucket) in buckets.iter().enumerate() {
-            let place = squares.slice(2 * FLAT_BLOCKS * i..2 * FLAT_BLOCKS * (i + 1));
-            self.run(
-                "sum_of_squares",
-                FLAT_BLOCKS,
-                0,
-                [(*bucket).into(), bucket.len.into(), place.into()],
-            )?;
+            let place = squares.slice(SQUARES_OF_A_BUCKET * i..SQUARES_OF_A_BUCKET * (i + 1));
+            let args = [(*bucket).into(), bucket.len.into(), place.into()];
+            let blocks = bucket.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+            self.run("sum_of_squares", blocks, 0, args)?;
         }
-        let count = (buckets.len() * FLAT_BLOCKS) as u32;
-        self.run(
-            "clip",
-            1,
-            0,
-            [
-                squares.into(),
-                count.into(),
-                tokens.into(),
-                most.into(),
-                out.into(),
-            ],
-        )
+        Ok(())
+    }
+
+    /// From the squares of all gradients, which are sums over `tokens`: `out` becomes what they are to be multiplied with, so that the
+    /// norm of the mean is `most` at most (0: no limit), and that norm. Not a number where it is not finite.
+    pub fn clip(&self, squares: View, tokens: f32, most: f32, out: View) -> Result<()> {
+        let args = [
+            squares.into(),
+            ((squares.len / 2) as u32).into(),
+            tokens.into(),
+            most.into(),
+            out.into(),
+        ];
+        self.run("clip", 1, 0, args)
     }
 
     /// AdamW of a run of weights with its gradients and moments; `scale` is what [`Device::clip`] made.

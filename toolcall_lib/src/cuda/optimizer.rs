@@ -3,43 +3,55 @@
 use super::buffer::{DeviceBuffer, View};
 use super::decoder::DeviceDecoder;
 use super::driver::Element;
+use super::gradients::DeviceGradients;
+use super::ops::SQUARES_OF_A_BUCKET;
+use super::ranks::DeviceRanks;
 use crate::error::Result;
 use crate::optimizer::{AdamW, Update, is_decayed};
 use crate::weights::{Layout, Parameters};
 use std::ops::Range;
+use std::sync::Arc;
 
-/// What an optimizer step needs beside the weights, bucket by bucket.
+/// What an optimizer step needs beside the weights, bucket by bucket. With ZeRO it is that of this rank's shard.
 #[derive(Debug)]
 pub(crate) struct DeviceOptimizer {
-    /// Sums over the trees of a step.
-    pub gradients: Vec<DeviceBuffer>,
+    /// Sums over the trees of a step, and over the ranks.
+    pub gradients: DeviceGradients,
+    ranks: Arc<dyn DeviceRanks>,
     moments: [Vec<DeviceBuffer>; 2],
     /// Runs of a bucket that decay alike.
     runs: Vec<(usize, Range<usize>, bool)>,
+    /// Partial sums of the squares of gradients, of every rank.
+    squares: DeviceBuffer,
     /// What gradients are multiplied with, and the norm.
     scale: DeviceBuffer,
 }
 
 impl DeviceOptimizer {
-    /// The state of `optimizer`, which goes on on the device.
-    pub fn new(decoder: &DeviceDecoder, optimizer: &AdamW) -> Result<Self> {
-        let driver = &decoder.device.driver;
+    /// The state of `optimizer`, which goes on on the device; its shard is that of `zero_stage` on these ranks.
+    pub fn new(
+        decoder: &DeviceDecoder,
+        optimizer: &AdamW,
+        ranks: Arc<dyn DeviceRanks>,
+        zero_stage: u8,
+    ) -> Result<Self> {
+        let device = &decoder.device;
         let upload = |buckets: &Vec<Vec<f32>>| -> Result<Vec<DeviceBuffer>> {
             buckets
                 .iter()
-                .map(|bucket| DeviceBuffer::from_host(driver, Element::F32, bucket))
+                .map(|bucket| DeviceBuffer::from_host(&device.driver, Element::F32, bucket))
                 .collect()
         };
         let layout = &decoder.trained().layout;
-        let zeros = |len: usize| DeviceBuffer::zeros(driver, Element::F32, len);
+        let zeros = |len: usize| DeviceBuffer::zeros(&device.driver, Element::F32, len);
+        let gradients = DeviceGradients::new(device, ranks.clone(), zero_stage, layout)?;
+        let squares = gradients.shard().size * layout.bucket_sizes().len() * SQUARES_OF_A_BUCKET;
         Ok(Self {
-            gradients: layout
-                .bucket_sizes()
-                .into_iter()
-                .map(zeros)
-                .collect::<Result<_>>()?,
+            gradients,
+            ranks,
             moments: [upload(&optimizer.first)?, upload(&optimizer.second)?],
             runs: runs(layout),
+            squares: zeros(squares)?,
             scale: zeros(2)?,
         })
     }
@@ -55,20 +67,31 @@ impl DeviceOptimizer {
         learning_rate: f64,
     ) -> Result<()> {
         let (device, weights) = (&decoder.device, decoder.trained());
-        let gradients: Vec<View> = self.gradients.iter().map(DeviceBuffer::all).collect();
-        device.clip(&gradients, tokens as f32, most as f32, self.scale.all())?;
+        self.clip(decoder, tokens, most)?;
         optimizer.steps += 1;
-        for (bucket, range, decays) in &self.runs {
-            let part = |buffers: &[DeviceBuffer]| match buffers.get(*bucket) {
-                Some(buffer) => buffer.all().slice(range.clone()),
-                None => View::EMPTY, // weights are not rounded
-            };
-            let [first, second] = &self.moments;
-            let all = [&weights.masters, &self.gradients, first, second].map(|buffers| part(buffers));
-            let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
-            device.adamw(all, part(&weights.rounded), &update, self.scale.all())?;
+        let shard = self.gradients.shard();
+        let mut under_way = Vec::new();
+        for (bucket, &size) in weights.sizes.iter().enumerate() {
+            let own = shard.range(size);
+            for (_, range, decays) in self.runs.iter().filter(|run| run.0 == bucket) {
+                let run = range.start.max(own.start)..range.end.min(own.end);
+                if run.is_empty() {
+                    continue;
+                }
+                let part = run.start - own.start..run.end - own.start;
+                let [first, second] = self.moments.each_ref().map(|all| all[bucket].all());
+                let state = [self.gradients.sums(bucket), first, second];
+                let [gradient, first, second] = state.map(|all| all.slice(part.clone()));
+                let (master, rounded) = weights.own(bucket, run);
+                let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
+                let all = [master, gradient, first, second];
+                device.adamw(all, rounded, &update, self.scale.all())?;
+            }
+            if shard.size > 1 {
+                under_way.push(weights.start_gather(bucket, &*self.ranks)?);
+            }
         }
-        Ok(())
+        weights.finish_gather(device, &*self.ranks, under_way)
     }
 
     /// The norm of the mean of the last step's gradients before clipping; waits for the device.
@@ -78,7 +101,20 @@ impl DeviceOptimizer {
         Ok(f64::from(scale[1]))
     }
 
-    /// Copies weights and state to the host.
+    /// From the gradients of all ranks to what they are multiplied with: the same numbers, added in the same order, on each.
+    fn clip(&self, decoder: &DeviceDecoder, tokens: f64, most: f64) -> Result<()> {
+        let (device, shard, squares) = (&decoder.device, self.gradients.shard(), self.squares.all());
+        let buckets: Vec<View> = (0..decoder.trained().sizes.len())
+            .map(|bucket| self.gradients.sums(bucket))
+            .collect();
+        device.sum_squares(&buckets, squares.slice(shard.range(squares.len)))?;
+        if shard.size > 1 {
+            self.ranks.join(self.ranks.start_all_gather(squares)?)?;
+        }
+        device.clip(squares, tokens as f32, most as f32, self.scale.all())
+    }
+
+    /// Copies weights and state to the host; of what is divided among the ranks, this rank's shard.
     pub fn download(
         &self,
         decoder: &DeviceDecoder,

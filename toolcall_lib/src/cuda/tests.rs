@@ -4,7 +4,7 @@ use super::buffer::{DeviceBuffer, View};
 use super::driver::Element;
 use super::dropout::Dropout;
 use super::emulate::emulated;
-use super::ops::{Device, HeadNorms, Places, RowTargets, SplitHeads};
+use super::ops::{Device, HeadNorms, Places, RowTargets, SQUARES_OF_A_BUCKET, SplitHeads};
 use crate::model::Projection;
 use crate::model::lora::{Mask, Pass};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};
@@ -27,7 +27,7 @@ pub(super) struct Bench {
 
 pub(super) fn benches() -> [Bench; 2] {
     [(Element::F32, 1e-5), (Element::Bf16, 2e-2)].map(|(element, tolerance)| Bench {
-        device: Device::new(emulated(), element, 1024, 2).unwrap(),
+        device: Device::new(emulated(), element, 1024).unwrap(),
         tolerance,
     })
 }
@@ -378,10 +378,16 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
     let [m, v] = [(); 2].map(|()| bench.f32(&[0.0; 3000]));
     let rounded = DeviceBuffer::new(&device.driver, Element::Bf16, 3000).unwrap();
     let scale = bench.f32(&[0.0; 2]);
+    let squares_of_all = bench.f32(&[0.0; SQUARES_OF_A_BUCKET]);
+    let clip = |gradients: &DeviceBuffer, tokens: f32| {
+        let squares = squares_of_all.all();
+        device.sum_squares(&[gradients.all()], squares).unwrap();
+        device.clip(squares, tokens, 1.0, scale.all()).unwrap();
+    };
     for (step, tokens) in [(1, 3.0f32), (2, 40.0), (3, 1000.0)] {
         let gradient = random(3000, 10 + step);
         let g = bench.f32(&gradient);
-        device.clip(&[g.all()], tokens, 1.0, scale.all()).unwrap();
+        clip(&g, tokens);
         let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let norm = squares.sqrt() / f64::from(tokens);
         let factor = clip_coefficient(norm, 1.0) / f64::from(tokens);
@@ -402,7 +408,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
 
     let before = bench.read(w.all());
     let g = bench.f32(&[f32::INFINITY; 3000]);
-    device.clip(&[g.all()], 1.0, 1.0, scale.all()).unwrap();
+    clip(&g, 1.0);
     let update = Update::of(&config, 4, 1e-2, true);
     device
         .adamw(

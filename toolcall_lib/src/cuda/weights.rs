@@ -3,86 +3,185 @@
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Driver, Element, Operand};
 use super::ops::Device;
+use super::ranks::{DeviceRanks, Ticket};
+use crate::collective::Shard;
 use crate::error::Result;
-use crate::weights::{Layout, Parameters, Slot, Span, Weights};
+use crate::weights::{Layout, Parameters, Span, Weights};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Weights in the layout that they have on the host.
+/// Weights in the layout that they have on the host. Those that are trained are f32, and where activations are bf16 there is a
+/// rounded copy of them, which is what products take.
+///
+/// With ZeRO, where there is a rounded copy, a rank has only its shard of the f32 weights: matrices travel rounded, and vectors by
+/// themselves. The first bucket stays whole: the embedding, because its rows are read in f32.
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
-    /// f32, bucket by bucket; none where the weights are frozen.
-    pub masters: Vec<DeviceBuffer>,
-    /// Matrices as products take them, bucket by bucket; none where they take the masters.
-    pub rounded: Vec<DeviceBuffer>,
-    /// The vectors of frozen weights, f32, and where each begins, by the index of its slot.
-    vectors: Option<(DeviceBuffer, Vec<usize>)>,
+    /// Elements of the buckets.
+    pub sizes: Vec<usize>,
+    /// What this rank changes.
+    shard: Shard,
+    /// f32: whole buckets with room for the parts of all ranks, or this rank's shard; none where the weights are frozen.
+    masters: Vec<DeviceBuffer>,
+    /// Matrices as products take them, with room for the parts of all ranks; none where they take the masters.
+    rounded: Vec<DeviceBuffer>,
+    /// Of a bucket whose f32 weights are not there, or not all, where its vectors stand in it, and where they begin in `vectors`.
+    places: Vec<Option<(Range<usize>, usize)>>,
+    vectors: DeviceBuffer,
 }
 
 impl DeviceWeights {
-    /// A copy that can be trained: f32, and where activations are bf16 a rounded copy of it.
-    pub fn trained(device: &Device, weights: &Parameters) -> Result<Self> {
+    /// A copy that can be trained, which this rank changes in its shard.
+    pub fn trained(device: &Device, weights: &Parameters, shard: Shard) -> Result<Self> {
         let driver = &device.driver;
-        let upload = |bucket: &Vec<f32>| DeviceBuffer::from_host(driver, Element::F32, bucket);
-        let masters: Vec<DeviceBuffer> = weights.buckets.iter().map(upload).collect::<Result<_>>()?;
-        let mut rounded = Vec::new();
-        if device.element == Element::Bf16 {
-            for master in &masters {
-                let copy = DeviceBuffer::new(driver, Element::Bf16, master.len())?;
-                device.round(master.all(), copy.all())?;
+        let rounds = device.element == Element::Bf16;
+        let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
+        for (bucket, values) in weights.buckets.iter().enumerate() {
+            let whole = DeviceBuffer::new(driver, Element::F32, shard.room(values.len()))?;
+            whole.all().upload(&**driver, values)?;
+            if rounds {
+                let copy = DeviceBuffer::new(driver, Element::Bf16, whole.len())?;
+                device.round(whole.all().slice(0..values.len()), copy.all())?;
                 rounded.push(copy);
             }
+            if rounds && shard.size > 1 && bucket > 0 {
+                let range = vectors_of(&weights.layout, bucket);
+                places.push(Some((range.clone(), vectors.len())));
+                vectors.extend_from_slice(&values[range]);
+                drop(whole); // before there is memory for another
+                let own = &values[shard.range(values.len())];
+                masters.push(DeviceBuffer::from_host(driver, Element::F32, own)?);
+            } else {
+                places.push(None);
+                masters.push(whole);
+            }
         }
+        vectors.resize(shard.room(vectors.len()), 0.0);
         Ok(Self {
             layout: weights.layout.clone(),
+            sizes: weights.layout.bucket_sizes(),
+            shard,
             masters,
             rounded,
-            vectors: None,
+            places,
+            vectors: DeviceBuffer::from_host(driver, Element::F32, &vectors)?,
         })
     }
 
     /// A copy that is only read: matrices of the type of activations, unpacked if need be.
     pub fn frozen(device: &Device, weights: &Weights) -> Result<Self> {
         let (driver, layout) = (&device.driver, weights.layout().clone());
-        let bucket = |len| DeviceBuffer::new(driver, device.element, len);
-        let buckets: Vec<DeviceBuffer> = layout
-            .bucket_sizes()
-            .into_iter()
-            .map(bucket)
-            .collect::<Result<_>>()?;
-        let (mut vectors, mut starts) = (Vec::new(), Vec::new());
-        for (index, slot) in layout.slots().iter().enumerate() {
-            starts.push(vectors.len());
-            let span = slot.span(index);
-            match slot.is_matrix() {
-                true => upload_matrix(device, weights, slot, &span, buckets[slot.bucket].all())?,
-                false => vectors.extend_from_slice(weights.vector(&span)),
+        let sizes = layout.bucket_sizes();
+        let (mut rounded, mut places, mut vectors) = (vec![], vec![], vec![]);
+        for (bucket, &size) in sizes.iter().enumerate() {
+            let matrices = DeviceBuffer::new(driver, device.element, size)?;
+            places.push(Some((vectors_of(&layout, bucket), vectors.len())));
+            let slots = layout.slots().iter().enumerate();
+            for (index, slot) in slots.filter(|(_, slot)| slot.bucket == bucket) {
+                let span = slot.span(index);
+                match slot.is_matrix() {
+                    true => upload_matrix(device, weights, &span, matrices.all())?,
+                    false => vectors.extend_from_slice(weights.vector(&span)),
+                }
             }
+            rounded.push(matrices);
         }
-        let vectors = DeviceBuffer::from_host(driver, Element::F32, &vectors)?;
         Ok(Self {
             layout,
+            sizes,
+            shard: Shard::WHOLE,
             masters: Vec::new(),
-            rounded: buckets,
-            vectors: Some((vectors, starts)),
+            rounded,
+            places,
+            vectors: DeviceBuffer::from_host(driver, Element::F32, &vectors)?,
         })
     }
 
-    /// A copy on the host of weights that are trained.
+    /// Whether this rank has only its shard of some of the f32 weights that are trained.
+    pub fn divided(&self) -> bool {
+        self.places.iter().any(Option::is_some)
+    }
+
+    /// Some f32 weights of this rank's shard, by their elements in the bucket; and the place of their rounded copy, if there is one.
+    pub fn own(&self, bucket: usize, elements: Range<usize>) -> (View, View) {
+        let master = self.masters[bucket].all();
+        let rounded = self.rounded.get(bucket);
+        let rounded = rounded.map_or(View::EMPTY, |copy| copy.all().slice(elements.clone()));
+        let first = self.places[bucket]
+            .as_ref()
+            .map_or(0, |_| self.shard.range(self.sizes[bucket]).start);
+        (
+            master.slice(elements.start - first..elements.end - first),
+            rounded,
+        )
+    }
+
+    /// Starts bringing the shards of a bucket that all ranks have changed to all of them.
+    pub fn start_gather(&self, bucket: usize, ranks: &dyn DeviceRanks) -> Result<Ticket> {
+        match self.places[bucket] {
+            Some(_) => ranks.start_all_gather(self.rounded[bucket].all()),
+            None => ranks.start_all_gather(self.masters[bucket].all()),
+        }
+    }
+
+    /// Ends what [`DeviceWeights::start_gather`] has started for the buckets, in their order.
+    pub fn finish_gather(
+        &self,
+        device: &Device,
+        ranks: &dyn DeviceRanks,
+        tickets: Vec<Ticket>,
+    ) -> Result<()> {
+        for (bucket, ticket) in tickets.into_iter().enumerate() {
+            ranks.join(ticket)?;
+            if let (None, Some(rounded)) = (&self.places[bucket], self.rounded.get(bucket)) {
+                let master = self.masters[bucket].all().slice(0..self.sizes[bucket]);
+                device.round(master, rounded.all())?;
+            }
+        }
+        match self.vectors.len() {
+            0 => Ok(()), // all masters are whole, or it is an adapter
+            _ => self.gather_vectors(device, ranks),
+        }
+    }
+
+    /// Each rank adds what it has of the vectors to zeros, and the sum over the ranks is all.
+    fn gather_vectors(&self, device: &Device, ranks: &dyn DeviceRanks) -> Result<()> {
+        let all = self.vectors.all();
+        all.zero(&*device.driver)?;
+        for (bucket, place) in self.places.iter().enumerate() {
+            let Some((range, first)) = place else { continue };
+            let own = self.shard.range(self.sizes[bucket]);
+            let here = range.start.max(own.start)..range.end.min(own.end);
+            if !here.is_empty() {
+                let to = first + here.start - range.start..first + here.end - range.start;
+                device.add(self.own(bucket, here).0, all.slice(to))?;
+            }
+        }
+        let sums = ranks.start_reduce_scatter(all)?;
+        let whole = ranks.start_all_gather(all)?;
+        ranks.join(sums)?;
+        ranks.join(whole)
+    }
+
+    /// A copy on the host of weights that are trained: of the whole buckets, and of this rank's shard of the others.
     pub fn download(&self, driver: &dyn Driver, weights: &mut Parameters) -> Result<()> {
-        let buckets = self.masters.iter().zip(&mut weights.buckets);
-        buckets
-            .into_iter()
-            .try_for_each(|(from, to)| from.all().download(driver, to))
+        for (bucket, values) in weights.buckets.iter_mut().enumerate() {
+            let part = match self.places[bucket] {
+                Some(_) => self.shard.range(values.len()),
+                None => 0..values.len(),
+            };
+            self.masters[bucket].all().download(driver, &mut values[part])?;
+        }
+        Ok(())
     }
 
     /// Vectors that stand side by side, f32.
     pub fn vector(&self, span: &Span) -> View {
-        match &self.vectors {
-            Some((vectors, starts)) => {
-                let start = starts[span.slots.start];
-                vectors.all().slice(start..start + span.elements.len())
+        match &self.places[span.bucket] {
+            Some((range, first)) => {
+                let start = first + span.elements.start - range.start;
+                self.vectors.all().slice(start..start + span.elements.len())
             }
             None => self.masters[span.bucket].all().slice(span.elements.clone()),
         }
@@ -104,7 +203,7 @@ impl DeviceWeights {
         buckets[bucket].all().slice(elements)
     }
 
-    /// A matrix as exactly as it is there, to take rows of.
+    /// The embedding as exactly as it is there, to take rows of.
     pub fn table(&self, span: &Span) -> View {
         let buckets = if self.masters.is_empty() {
             &self.rounded
@@ -115,10 +214,19 @@ impl DeviceWeights {
     }
 }
 
+/// Where the vectors of a bucket stand, which are neighbours.
+fn vectors_of(layout: &Layout, bucket: usize) -> Range<usize> {
+    let slots = layout.slots().iter();
+    let vectors = slots.filter(|slot| slot.bucket == bucket && !slot.is_matrix());
+    let ranges: Vec<Range<usize>> = vectors.map(|slot| slot.range()).collect();
+    let start = ranges.first().map_or(0, |range| range.start);
+    start..ranges.last().map_or(start, |range| range.end)
+}
+
 /// Copies a matrix to its place in a bucket of activations, some rows at a time.
-fn upload_matrix(device: &Device, weights: &Weights, slot: &Slot, span: &Span, bucket: View) -> Result<()> {
+fn upload_matrix(device: &Device, weights: &Weights, span: &Span, bucket: View) -> Result<()> {
     let driver = &device.driver;
-    let place = bucket.slice(slot.range());
+    let place = bucket.slice(span.elements.clone());
     let mut result = Ok(());
     weights.matrix(span).for_each_tile(|first, values| {
         let start = first * span.columns;
@@ -136,3 +244,6 @@ fn upload_matrix(device: &Device, weights: &Weights, slot: &Slot, span: &Span, b
     });
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,9 @@ pub struct TrainConfig {
     pub bf16: bool,
     /// On what the run computes.
     pub device: Device,
+    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of its own; 0: all that there are.
+    /// Ranks that `mpirun`, `srun` or `torchrun` started take one each.
+    pub devices: usize,
     /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the model has.
     pub lora: Option<LoraConfig>,
     /// What is kept for the backward pass.
@@ -129,6 +132,7 @@ impl TrainConfig {
             overlong: Overlong::Truncate,
             bf16: true,
             device: Device::Auto,
+            devices: 1,
             lora: None,
             recompute: Recompute::Norms,
             zero_stage: 2,

@@ -25,24 +25,53 @@ impl Device {
     }
 }
 
+/// How many GPUs a process that is the only one trains on, each a rank in a thread of its own.
+pub(super) fn gpus_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
+    if ranks.size() > 1 || config.devices == 1 || config.device == Device::Cpu {
+        return Ok(1);
+    }
+    match (gpus(), config.devices) {
+        (Ok(found), 0) => Ok(found.max(1)),
+        (Ok(found), wanted) if wanted > found => {
+            let problem =
+                format!("{wanted} GPUs are wanted, and there are {found}; 0 takes all that there are");
+            Err(Error::invalid("devices", problem))
+        }
+        (Ok(_), wanted) => Ok(wanted),
+        (Err(_), _) if config.device == Device::Auto => Ok(1), // the report says why it is not a GPU
+        (Err(error), _) => Err(error),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn gpus() -> Result<usize> {
+    crate::cuda::gpus().map(|gpus| gpus.len())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpus() -> Result<usize> {
+    Err(crate::device::no_cuda())
+}
+
 #[cfg(feature = "cuda")]
 fn on_gpu<'a>(
-    ranks: &dyn Collective,
+    ranks: &'a dyn Collective,
     decoder: &Decoder,
     optimizer: &AdamW,
     config: &'a TrainConfig,
 ) -> Result<Box<dyn Engine + 'a>> {
-    if ranks.size() > 1 {
-        let problem = format!(
-            "a GPU trains alone, and there are {} ranks; set `device` to cpu",
-            ranks.size()
-        );
-        return Err(Error::invalid("device", problem));
-    }
-    let driver = crate::cuda::first_gpu()?;
-    Ok(Box::new(super::gpu::OnGpu::new(
-        driver, decoder, optimizer, config,
-    )?))
+    use super::ranks::agree;
+    use crate::cuda::{Alone, DeviceRanks, Nccl, gpu_of_rank};
+    use std::sync::Arc;
+
+    let timeout = std::time::Duration::from_secs(config.ddp_timeout);
+    let driver = agree(ranks, gpu_of_rank(ranks.on_host()))?;
+    let devices: Arc<dyn DeviceRanks> = match ranks.size() {
+        1 => Arc::new(Alone),
+        _ => Arc::new(agree(ranks, Nccl::join(&driver, ranks, timeout))?),
+    };
+    let engine = super::gpu::OnGpu::new(driver, devices, ranks, decoder, optimizer, config);
+    Ok(Box::new(agree(ranks, engine)?))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -1,11 +1,12 @@
-//! The engine of a run on one GPU.
+//! The engine of a run on GPUs, one for each rank.
 
 use super::TrainConfig;
 use super::engine::Engine;
+use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
-use crate::collective::OneRank;
-use crate::cuda::{DeviceDecoder, DeviceOptimizer, Driver, Element};
+use crate::collective::Collective;
+use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver, Element};
 use crate::error::Result;
 use crate::model::Decoder;
 use crate::model::lora::Pass;
@@ -17,24 +18,29 @@ use std::sync::Arc;
 /// Weights, gradients and the optimizer's state are on the GPU from the first step to [`Engine::bring_back`].
 #[derive(Debug)]
 pub(super) struct OnGpu<'a> {
+    ranks: &'a dyn Collective,
     config: &'a TrainConfig,
     decoder: DeviceDecoder,
     optimizer: DeviceOptimizer,
 }
 
 impl<'a> OnGpu<'a> {
+    /// The GPU of `driver` is that of one of the `ranks`; `devices` connects it with the others.
     pub fn new(
         driver: Arc<dyn Driver>,
+        devices: Arc<dyn DeviceRanks>,
+        ranks: &'a dyn Collective,
         decoder: &Decoder,
         optimizer: &AdamW,
         config: &'a TrainConfig,
     ) -> Result<Self> {
         let element = if config.bf16 { Element::Bf16 } else { Element::F32 };
-        let mut on_device = DeviceDecoder::new(driver, decoder, element)?;
+        let mut on_device = DeviceDecoder::of_shard(driver, decoder, element, optimizer.shard)?;
         on_device.recompute = config.recompute;
         Ok(Self {
+            ranks,
             config,
-            optimizer: DeviceOptimizer::new(&on_device, optimizer)?,
+            optimizer: DeviceOptimizer::new(&on_device, optimizer, devices, config.zero_stage)?,
             decoder: on_device,
         })
     }
@@ -42,16 +48,22 @@ impl<'a> OnGpu<'a> {
 
 impl Engine for OnGpu<'_> {
     fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
-        let gradients = &self.optimizer.gradients;
-        for (tree, batch) in trees.iter().enumerate() {
+        let (first, most) = tree_numbers(self.ranks, trees.len())?;
+        let gradients = &mut self.optimizer.gradients;
+        for tree in 0..most {
+            gradients.begin_tree(&self.decoder.device, tree + 1 == most)?;
+            let Some(batch) = trees.get(tree) else {
+                gradients.no_tree(&self.decoder.device)?;
+                continue;
+            };
             let pass = Pass {
                 seed: self.config.seed,
                 step: step as u32,
-                tree: tree as u16,
+                tree: (first + tree) as u16,
             };
             self.decoder.add_gradients(batch, gradients, pass)?;
         }
-        Ok(())
+        gradients.finish(&self.decoder.device)
     }
 
     fn step(
@@ -74,7 +86,7 @@ impl Engine for OnGpu<'_> {
 
     fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
         let decoder = &mut self.decoder;
-        mean_loss(data, self.config, &OneRank, |trees| {
+        mean_loss(data, self.config, self.ranks, |trees| {
             trees.iter().try_for_each(|tree| decoder.add_loss(tree))?;
             Ok(decoder.take_total()?[0])
         })
@@ -82,126 +94,17 @@ impl Engine for OnGpu<'_> {
 
     fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()> {
         let weights = decoder.trainable_mut()?;
-        self.optimizer.download(&self.decoder, weights, optimizer)
+        self.optimizer.download(&self.decoder, weights, optimizer)?;
+        match self.decoder.divided() {
+            true => gather(weights, self.ranks),
+            false => Ok(()),
+        }
     }
 
     fn bytes(&self) -> (usize, usize) {
-        let gradients = self.optimizer.gradients.iter();
-        (gradients.map(|bucket| bucket.len() * size_of::<f32>()).sum(), 0)
+        self.optimizer.gradients.bytes()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ModelConfig;
-    use crate::cuda::emulate::emulated;
-    use crate::model::lora::Adapter;
-    use crate::model::{LoraConfig, Recompute};
-    use crate::train::engine::OnCpu;
-    use crate::weights::Parameters;
-
-    fn decoder() -> Decoder {
-        let config = ModelConfig {
-            model_type: "qwen3".into(),
-            vocab_size: 64,
-            hidden_size: 32,
-            intermediate_size: 48,
-            num_hidden_layers: 2,
-            num_attention_heads: 2,
-            num_key_value_heads: 1,
-            head_dim: 64,
-            rms_norm_eps: 1e-6,
-            rope_theta: 1e4,
-            rope_scaling: None,
-            max_position_embeddings: 64,
-            tie_word_embeddings: true,
-            attention_bias: false,
-            qk_norm: true,
-        };
-        let weights = Parameters::random(&config, 3);
-        Decoder::new(config, weights).unwrap()
-    }
-
-    /// Norms, losses and weights of a run of three steps are those of the CPU.
-    fn check(decoder: &Decoder, config: &TrainConfig) {
-        let sequence = |seed: u32| Sequence {
-            ids: (0..12).map(|i| (i * 7 + seed * (i / 6)) % 50).collect(),
-            trained: (0..12).map(|i| i > 4).collect(),
-        };
-        let data = [vec![sequence(1), sequence(2)], vec![sequence(3)]];
-        let trees = data
-            .each_ref()
-            .map(|row| TreeBatch::pack(&row.iter().collect::<Vec<_>>()));
-        let tokens = trees.iter().map(TreeBatch::trained_tokens).sum();
-        let mut models = [decoder.clone(), decoder.clone()];
-        let optimizer = AdamW::new(config.adamw(), decoder.trainable().unwrap());
-        let mut optimizers = [optimizer.clone(), optimizer];
-        let engines: [Box<dyn Engine>; 2] = [
-            Box::new(OnCpu::new(&OneRank, &models[0], config).unwrap()),
-            Box::new(OnGpu::new(emulated(), &models[1], &optimizers[1], config).unwrap()),
-        ];
-        let runs = engines.into_iter().zip(models.iter_mut().zip(&mut optimizers));
-        let numbers: Vec<Vec<f64>> = runs
-            .map(|(mut engine, (decoder, optimizer))| {
-                let mut numbers = Vec::new();
-                for step in 0..3 {
-                    engine.add_trees(decoder, &trees, step).unwrap();
-                    engine.step(decoder, optimizer, tokens, 1e-3).unwrap();
-                    let (grad_norm, sum) = engine.finish_step().unwrap();
-                    numbers.extend([grad_norm, sum.loss]);
-                }
-                numbers.push(engine.mean_loss(decoder, &data).unwrap());
-                engine.bring_back(decoder, optimizer).unwrap();
-                numbers.push(optimizer.steps as f64);
-                numbers
-            })
-            .collect();
-        let (cpu, gpu) = (&numbers[0], &numbers[1]);
-        for (cpu, gpu) in cpu.iter().zip(gpu) {
-            assert!((cpu - gpu).abs() < 1e-4 * cpu, "{cpu} {gpu}");
-        }
-        assert!(
-            cpu[6] < cpu[1] / tokens,
-            "three steps make the loss smaller: {cpu:?}"
-        );
-        let [cpu, gpu] = models
-            .each_ref()
-            .map(|decoder| &decoder.trainable().unwrap().buckets);
-        for (cpu, gpu) in cpu.iter().flatten().zip(gpu.iter().flatten()) {
-            assert!((cpu - gpu).abs() < 1e-4, "{cpu} {gpu}");
-        }
-    }
-
-    #[test]
-    fn a_run_on_the_device_is_that_of_the_cpu() {
-        let config = TrainConfig {
-            bf16: false,
-            ..TrainConfig::default()
-        };
-        check(&decoder(), &config);
-    }
-
-    #[test]
-    fn a_run_of_an_adapter_draws_the_masks_of_the_cpu() {
-        let config = TrainConfig {
-            bf16: false,
-            recompute: Recompute::Block,
-            ..TrainConfig::default()
-        };
-        let lora = LoraConfig {
-            lora_dropout: 0.3,
-            ..LoraConfig::default()
-        };
-        let mut decoder = decoder();
-        let mut adapter = Adapter::new(lora, decoder.weights.layout(), "base", 3).unwrap();
-        let not_zero = |(i, w): (usize, &mut f32)| *w += ((i * 37 % 11) as f32 - 5.0) / 100.0;
-        adapter
-            .parameters
-            .buckets
-            .iter_mut()
-            .for_each(|bucket| bucket.iter_mut().enumerate().for_each(not_zero));
-        decoder.adapter = Some(adapter);
-        check(&decoder, &config);
-    }
-}
+mod tests;

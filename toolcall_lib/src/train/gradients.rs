@@ -197,11 +197,11 @@ mod tests {
     struct First;
 
     impl Collective for First {
-        fn rank(&self) -> usize {
-            0
+        fn shard(&self) -> Shard {
+            Shard { rank: 0, size: 2 }
         }
-        fn size(&self) -> usize {
-            2
+        fn on_host(&self) -> Shard {
+            self.shard()
         }
         fn start_reduce_scatter(&self, buffer: Vec<f32>) -> Result<Pending> {
             Ok(Pending::Ready(buffer))

@@ -42,6 +42,19 @@ pub(super) fn check_same_run(
     Ok(())
 }
 
+/// What all ranks have succeeded in; an error on all if one of them has not.
+#[cfg(feature = "cuda")]
+pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {
+    let failed = ranks.exchange(&[f64::from(own.is_err())])?;
+    let Some(other) = failed.iter().position(|failed| failed[0] != 0.0) else {
+        return own;
+    };
+    own.and_then(|_| {
+        let problem = format!("it cannot use its GPU, so rank {} does not either", ranks.rank());
+        Err(Error::invalid(format!("rank {other}"), problem))
+    })
+}
+
 /// How many trees the ranks before this one have in this step, and how many the one with the most.
 pub(super) fn tree_numbers(ranks: &dyn Collective, trees: usize) -> Result<(usize, usize)> {
     let counts = ranks.exchange(&[trees as f64])?;

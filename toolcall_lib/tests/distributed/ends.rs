@@ -1,13 +1,13 @@
 //! How a run of many ranks ends when something happens to one of them.
 
-use super::{play, said};
+use super::{By, LAUNCHERS, play, said};
 use serde_json::{Value, json};
 use std::time::Instant;
 
 /// Plays a scene that has to fail, long before the 300 s that a rank may sleep.
-fn failure(ranks: usize, scene: &str, arguments: Value) -> String {
+fn failure(by: By, ranks: usize, scene: &str, arguments: &Value) -> String {
     let started = Instant::now();
-    let output = play(ranks, scene, arguments);
+    let output = play(by, ranks, scene, arguments);
     assert!(!output.status.success(), "{}", said(&output));
     assert!(
         started.elapsed().as_secs() < 200,
@@ -19,40 +19,69 @@ fn failure(ranks: usize, scene: &str, arguments: Value) -> String {
 
 #[test]
 fn a_killed_rank_ends_the_job_and_is_named() {
-    let said = failure(4, "killed", Value::Null);
-    assert!(said.contains("rank 1 ") && said.contains("signal 9"), "{said}");
+    for &by in LAUNCHERS {
+        let said = failure(by, 4, "killed", &Value::Null);
+        let named = match by {
+            By::Torchrun => said.contains("rank 1 has died"),
+            #[cfg(feature = "mpi")]
+            By::Mpirun => said.contains("rank 1 ") && said.contains("signal 9"),
+        };
+        assert!(named, "{by:?}: {said}");
+    }
 }
 
 #[test]
-fn a_rank_that_cannot_go_on_ends_the_job() {
-    let said = failure(4, "fails", Value::Null);
-    assert!(said.contains("error: rank 1: the disk is full"), "{said}");
-}
-
-#[test]
-fn a_rank_that_panics_ends_the_job() {
-    let said = failure(4, "panics", Value::Null);
-    assert!(said.contains("no such row"), "{said}");
-}
-
-#[test]
-fn a_rank_that_hangs_ends_the_job_and_is_named() {
-    let said = failure(2, "hangs", json!({"timeout": 8})); // on a busy machine a rank may be seconds late
-    assert!(said.contains("s for rank 1: it hangs"), "{said}");
-}
-
-#[test]
-fn ranks_with_other_data_are_refused_by_name() {
-    let output = play(2, "other data", Value::Null);
-    let said = said(&output);
+fn a_killed_rank_is_seen_while_the_others_compute() {
+    let said = failure(By::Torchrun, 3, "killed while others compute", &Value::Null);
     assert!(
-        said.contains("error: rank 1: its data are not those of rank 0"),
+        said.contains("rank 1 has died") && !said.contains("went on"),
         "{said}"
     );
 }
 
 #[test]
+fn a_rank_that_cannot_go_on_ends_the_job() {
+    for &by in LAUNCHERS {
+        let said = failure(by, 4, "fails", &Value::Null);
+        assert!(said.contains("error: rank 1: the disk is full"), "{by:?}: {said}");
+    }
+}
+
+#[test]
+fn a_rank_that_panics_ends_the_job() {
+    for &by in LAUNCHERS {
+        let said = failure(by, 4, "panics", &Value::Null);
+        assert!(said.contains("no such row"), "{by:?}: {said}");
+    }
+}
+
+#[test]
+fn a_rank_that_hangs_ends_the_job_and_is_named() {
+    for &by in LAUNCHERS {
+        let said = failure(by, 2, "hangs", &json!({"timeout": 8})); // on a busy machine a rank may be seconds late
+        assert!(said.contains("s for rank 1: it hangs"), "{by:?}: {said}");
+    }
+}
+
+#[test]
+fn a_rank_that_leaves_early_ends_the_job_and_is_named() {
+    let said = failure(By::Torchrun, 3, "leaves early", &Value::Null);
+    assert!(said.contains("rank 1 has ended before the others"), "{said}");
+}
+
+#[test]
+fn ranks_with_other_data_are_refused_by_name() {
+    for &by in LAUNCHERS {
+        let said = said(&play(by, 2, "other data", &Value::Null));
+        let problem = "error: rank 1: its data are not those of rank 0";
+        assert!(said.contains(problem), "{by:?}: {said}");
+    }
+}
+
+#[test]
 fn a_signal_to_one_rank_ends_the_run_of_all_after_the_step() {
-    let output = play(2, "interrupted", Value::Null);
-    assert!(output.status.success(), "{}", said(&output));
+    for &by in LAUNCHERS {
+        let output = play(by, 2, "interrupted", &Value::Null);
+        assert!(output.status.success(), "{by:?}: {}", said(&output));
+    }
 }

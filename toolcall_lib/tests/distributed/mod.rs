@@ -1,4 +1,4 @@
-//! Many processes under a real `mpirun`: this test binary plays the ranks.
+//! Many processes, under a real `mpirun` or started as `torchrun` starts them: this test binary plays the ranks.
 
 mod ends;
 #[cfg(feature = "cli")]
@@ -9,8 +9,9 @@ mod same_run;
 use crate::common::tiny_model::tiny_model;
 use crate::train::timers;
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use toolcall_lib::LoraConfig;
 use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train_validated};
 
@@ -51,7 +52,7 @@ struct Run {
     weights: Vec<f32>,
 }
 
-/// The run of a single process, without MPI.
+/// The run of a single process.
 fn alone(config: &TrainConfig) -> Run {
     let mut model = tiny_model();
     let report = train_validated(
@@ -66,8 +67,33 @@ fn alone(config: &TrainConfig) -> Run {
     Run { report, weights }
 }
 
-/// A command under `mpirun`, as root and with more ranks than cores too, whether MPI is Open MPI 4 or 5 or MPICH.
-fn mpirun(ranks: usize, program: &Path) -> Command {
+/// Who starts the ranks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    #[cfg(feature = "mpi")]
+    Mpirun,
+    Torchrun,
+}
+
+/// All of them.
+const LAUNCHERS: &[By] = &[
+    #[cfg(feature = "mpi")]
+    By::Mpirun,
+    By::Torchrun,
+];
+
+/// Starts `ranks` processes of a program, waits for all, and puts together what they have said.
+fn start(by: By, ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
+    match by {
+        #[cfg(feature = "mpi")]
+        By::Mpirun => mpirun(ranks, program, prepare),
+        By::Torchrun => torchrun(ranks, program, prepare),
+    }
+}
+
+/// As root and with more ranks than cores too, whether MPI is Open MPI 4 or 5 or MPICH.
+#[cfg(feature = "mpi")]
+fn mpirun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     let mut command = Command::new("mpirun");
     command.arg("-n").arg(ranks.to_string()).arg(program).envs([
         ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
@@ -76,27 +102,62 @@ fn mpirun(ranks: usize, program: &Path) -> Command {
         ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
         ("RAYON_NUM_THREADS", "1"),
     ]);
+    prepare(&mut command);
     command
-}
-
-/// Has `ranks` processes play a scene with these arguments.
-fn play(ranks: usize, scene: &str, arguments: Value) -> Output {
-    mpirun(ranks, &std::env::current_exe().unwrap())
-        .args(["--exact", "distributed::scenes::scene", "--nocapture"])
-        .env(scenes::SCENE, scene)
-        .env(scenes::ARGUMENTS, arguments.to_string())
         .output()
         .expect("mpirun cannot be started; Debian has it in openmpi-bin")
 }
 
+/// With the variables that `torchrun` sets, and nobody who would end the others when one ends.
+fn torchrun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let processes: Vec<Child> = (0..ranks)
+        .map(|rank| {
+            let mut command = Command::new(program);
+            command.env("RAYON_NUM_THREADS", "1").envs([
+                ("RANK", rank.to_string()),
+                ("LOCAL_RANK", rank.to_string()),
+                ("WORLD_SIZE", ranks.to_string()),
+                ("LOCAL_WORLD_SIZE", ranks.to_string()),
+                ("MASTER_ADDR", "127.0.0.1".to_string()),
+                ("MASTER_PORT", port.to_string()),
+            ]);
+            prepare(&mut command);
+            let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let outputs = processes
+        .into_iter()
+        .map(|process| process.wait_with_output().unwrap());
+    let both = |mut all: Output, next: Output| {
+        all.stdout.extend(next.stdout);
+        all.stderr.extend(next.stderr);
+        if all.status.success() {
+            all.status = next.status;
+        }
+        all
+    };
+    outputs.reduce(both).unwrap()
+}
+
+/// Has `ranks` processes play a scene with these arguments.
+fn play(by: By, ranks: usize, scene: &str, arguments: &Value) -> Output {
+    start(by, ranks, &std::env::current_exe().unwrap(), |command| {
+        command
+            .args(["--exact", "distributed::scenes::scene", "--nocapture"])
+            .env(scenes::SCENE, scene)
+            .env(scenes::ARGUMENTS, arguments.to_string());
+    })
+}
+
 /// The runs of `ranks` processes with these settings, one after the other.
-fn together(ranks: usize, configs: &[TrainConfig]) -> Vec<Run> {
+fn together(by: By, ranks: usize, configs: &[TrainConfig]) -> Vec<Run> {
     let folder = tempfile::tempdir().unwrap();
-    let output = play(
-        ranks,
-        "train",
-        json!({"configs": configs, "folder": folder.path()}),
-    );
+    let arguments = json!({"configs": configs, "folder": folder.path()});
+    let output = play(by, ranks, "train", &arguments);
     assert!(output.status.success(), "{}", said(&output));
     let read = |i: usize| -> Run {
         let text = std::fs::read(folder.path().join(format!("{i}.json"))).unwrap();

@@ -1,6 +1,6 @@
 //! The run of many ranks is that of one.
 
-use super::{alone, assert_same, config, lora, play, said, together};
+use super::{By, LAUNCHERS, alone, assert_same, config, lora, play, said, together};
 use serde_json::Value;
 use toolcall_lib::train::TrainConfig;
 
@@ -19,7 +19,7 @@ fn configs(ranks: usize) -> Vec<(String, TrainConfig)> {
     .collect()
 }
 
-fn assert_same_run(ranks: usize) {
+fn assert_same_run(by: By, ranks: usize) {
     let one = alone(&config(STEPS, 1, 1));
     let whole = one.report.state_bytes;
     assert_eq!(
@@ -28,7 +28,7 @@ fn assert_same_run(ranks: usize) {
         "gradients and two moments, 4 bytes each"
     );
     let (names, settings): (Vec<String>, Vec<TrainConfig>) = configs(ranks).into_iter().unzip();
-    let runs = together(ranks, &settings);
+    let runs = together(by, ranks, &settings);
     for ((name, config), run) in names.iter().zip(&settings).zip(&runs) {
         assert_same(name, run, &one);
         let (share, slack) = match config.zero_stage {
@@ -53,18 +53,18 @@ fn one_rank_is_the_same_whatever_the_accumulation_and_stage() {
 
 #[test]
 fn two_ranks_are_the_same_as_one() {
-    assert_same_run(2);
+    LAUNCHERS.iter().for_each(|&by| assert_same_run(by, 2));
 }
 
 #[test]
 fn four_ranks_are_the_same_as_one() {
-    assert_same_run(4);
+    LAUNCHERS.iter().for_each(|&by| assert_same_run(by, 4));
 }
 
 #[test]
 fn an_adapter_with_dropout_sees_the_masks_of_one_rank() {
     let one = alone(&lora(config(4, 1, 4)));
-    let [four] = &together(4, &[lora(config(4, 4, 1))])[..] else {
+    let [four] = &together(By::Torchrun, 4, &[lora(config(4, 4, 1))])[..] else {
         unreachable!()
     };
     assert_same("LoRA", four, &one);
@@ -84,16 +84,16 @@ fn a_run_goes_on_with_another_number_of_ranks() {
         resume_from_checkpoint: None,
         ..resumed(2, 0)
     };
-    together(2, &[start]);
-    let four = &together(4, &[resumed(4, 7)])[0];
+    together(By::Torchrun, 2, &[start]);
+    let four = &together(LAUNCHERS[0], 4, &[resumed(4, 7)])[0];
     assert_same("2 ranks, then 4", four, &whole);
     assert_same("2 ranks, then 4, then one", &alone(&resumed(1, 14)), &whole);
 }
 
 #[test]
 fn operations_do_what_they_say() {
-    for ranks in [2, 3, 4] {
-        let output = play(ranks, "operations", Value::Null);
-        assert!(output.status.success(), "{}", said(&output));
+    for (&by, ranks) in LAUNCHERS.iter().flat_map(|by| [(by, 2), (by, 3), (by, 4)]) {
+        let output = play(by, ranks, "operations", &Value::Null);
+        assert!(output.status.success(), "{by:?}: {}", said(&output));
     }
 }

@@ -28,6 +28,20 @@ fn scene() {
         "operations" => operations(&*ranks),
         "train" => trainings(&*ranks),
         "killed" => drop(until(&*ranks, 3, || raise(SIGKILL).unwrap())),
+        "killed while others compute" => {
+            ranks.exchange(&[]).unwrap();
+            if ranks.rank() == 1 {
+                raise(SIGKILL).unwrap();
+            }
+            sleep(Duration::from_secs(300));
+            eprintln!("rank {} went on", ranks.rank());
+        }
+        "leaves early" => {
+            ranks.exchange(&[]).unwrap();
+            if ranks.rank() != 1 {
+                ranks.exchange(&[]).unwrap();
+            }
+        }
         "fails" => drop(until(&*ranks, 3, || {
             eprintln!("error: rank 1: the disk is full");
             ranks.abort()

@@ -22,6 +22,10 @@ fn show_gpus() {
         }
         Err(error) => println!("cuda: none: {error}"),
     }
+    match toolcall_lib::cuda::nccl_version() {
+        Ok(version) => println!("nccl: {version}"),
+        Err(error) => println!("nccl: none, so one GPU trains at a time: {error}"),
+    }
 }
 
 #[cfg(not(feature = "cuda"))]

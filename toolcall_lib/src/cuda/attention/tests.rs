@@ -283,7 +283,7 @@ fn rows_after_a_cache_are_those_of_the_whole() {
         let numbers = numbers.upload(&bench.driver, &mut room).unwrap();
 
         let whole = Qkv::joint(on_device.all(), heads);
-        let device = Device::new(bench.driver.clone(), bench.element, 8, 1).unwrap();
+        let device = Device::new(bench.driver.clone(), bench.element, 8).unwrap();
         let strides = [whole.kv_stride, kept];
         device
             .store_rows(whole.k, numbers.slice(places), cache.all(), strides, kept)

@@ -6,6 +6,7 @@ use crate::config::ModelConfig;
 use crate::cuda::driver::Element;
 use crate::cuda::emulate::emulated;
 use crate::cuda::optimizer::DeviceOptimizer;
+use crate::cuda::ranks::Alone;
 use crate::cuda::tests::assert_near;
 use crate::model::lora::{Adapter, LoraConfig, Pass, TargetModule};
 use crate::model::{Decoder, Recompute, Workspace};
@@ -117,7 +118,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
     let mut optimizer = cpu_optimizer.clone();
     let mut device = DeviceDecoder::new(emulated(), &cpu, element).unwrap();
     device.recompute = case.recompute;
-    let mut state = DeviceOptimizer::new(&device, &optimizer).unwrap();
+    let mut state = DeviceOptimizer::new(&device, &optimizer, Arc::new(Alone), 2).unwrap();
     let mut workspace = Workspace::new(Recompute::Norms, Precision::F32);
     let tokens: f64 = trees().iter().map(TreeBatch::trained_tokens).sum();
     let mut downloaded = cpu.trainable().unwrap().clone();
@@ -134,7 +135,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
             want += cpu
                 .loss_and_gradients(tree, &mut gradients, &mut workspace)
                 .unwrap();
-            device.add_gradients(tree, &state.gradients, pass).unwrap();
+            device.add_gradients(tree, &mut state.gradients, pass).unwrap();
         }
         let what = format!("{} in {element:?}, step {step}", cpu.config.model_type);
         let [loss, _] = device.take_total().unwrap();
@@ -146,7 +147,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
         );
         for slot in downloaded.layout.slots() {
             let mut got = vec![0.0f32; slot.len()];
-            let bucket = state.gradients[slot.bucket].all();
+            let bucket = state.gradients.sums(slot.bucket);
             bucket
                 .slice(slot.range())
                 .download(&*device.device.driver, &mut got)

@@ -1,5 +1,9 @@
 //! A GPU that is the host, for tests: the same kernels, compiled by the host's C++ compiler.
 
+mod ranks;
+
+pub(crate) use ranks::emulated_ranks;
+
 use super::driver::{Driver, Element, Gemm, Operand};
 use super::kernels::MODULES;
 use crate::error::{Error, Result};

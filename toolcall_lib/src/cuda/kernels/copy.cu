@@ -1,9 +1,17 @@
-// Copies that change the type or the place.
+// Copies that change the type or the place, and sums.
 
 extern "C" __global__ void round_to_bf16(const float* x, bf16* y, long long elements) {
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
         store(&y[i], x[i]);
+    }
+}
+
+// y += x
+extern "C" __global__ void add(const float* x, float* y, long long elements) {
+    const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
+    for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
+        y[i] += x[i];
     }
 }
 
@@ -25,5 +33,6 @@ extern "C" __global__ void store_rows_bf16(const bf16* x, long long x_stride, co
 }
 
 KERNEL(round_to_bf16)
+KERNEL(add)
 KERNEL(store_rows_f32)
 KERNEL(store_rows_bf16)

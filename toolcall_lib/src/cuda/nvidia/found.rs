@@ -1,6 +1,7 @@
 //! Which GPUs there are, and why one cannot be used.
 
 use super::cuda;
+use crate::collective::Shard;
 use crate::error::{Error, Result};
 use cudarc::driver::result::{self, device};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
@@ -86,6 +87,21 @@ pub fn gpus() -> Result<Vec<Gpu>> {
     (0..count).map(gpu).collect()
 }
 
+/// Which of so many GPUs is that of a rank, which is this one of those of its host.
+pub(super) fn gpu_of(on_host: Shard, gpus: usize) -> Result<usize> {
+    match on_host.rank {
+        rank if rank < gpus => Ok(rank),
+        _ if gpus == 1 => Ok(0), // Slurm may show each rank only its own
+        _ => {
+            let problem = format!(
+                "{} ranks are on this host, which has {gpus} GPUs; start as many as there are GPUs, or set `device` to cpu",
+                on_host.size
+            );
+            Err(Error::invalid("device", problem))
+        }
+    }
+}
+
 fn gpu(ordinal: i32) -> Result<Gpu> {
     let doing = || format!("asking about GPU {ordinal}");
     let handle = device::get(ordinal).map_err(cuda(doing()))?;
@@ -101,4 +117,22 @@ fn gpu(ordinal: i32) -> Result<Gpu> {
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rank_of_a_host_has_its_own_gpu() {
+        let of = |rank, size, gpus| gpu_of(Shard { rank, size }, gpus);
+        assert_eq!(of(0, 1, 8).unwrap(), 0);
+        assert_eq!(of(3, 4, 4).unwrap(), 3);
+        assert_eq!(of(3, 4, 1).unwrap(), 0, "the only one that it sees");
+        let problem = of(2, 4, 2).unwrap_err().to_string();
+        assert!(
+            problem.starts_with("device: 4 ranks are on this host, which has 2 GPUs;"),
+            "{problem}"
+        );
+    }
 }

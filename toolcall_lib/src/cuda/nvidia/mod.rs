@@ -3,10 +3,13 @@
 mod blas;
 mod compile;
 mod found;
+mod nccl;
 mod shared;
 
 pub use found::{Gpu, gpus};
-pub(crate) use shared::first_gpu;
+pub(crate) use nccl::Nccl;
+pub use nccl::nccl_version;
+pub(crate) use shared::{first_gpu, gpu_of_rank};
 
 use super::driver::{Driver, Gemm};
 use super::kernels;
@@ -20,7 +23,7 @@ use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Shared memory that a block has without asking.
 const SHARED_BY_DEFAULT: u32 = 48 << 10;
@@ -36,6 +39,8 @@ pub(crate) struct Nvidia {
     /// What blocks of a kernel were last allowed to ask for.
     shared: Mutex<HashMap<&'static str, u32>>,
     blas: Mutex<Blas>,
+    /// Why what the GPU has computed is not to be used, where it waited for other ranks in vain.
+    trouble: Mutex<Option<String>>,
 }
 
 // SAFETY: CUDA's handles may be used from any thread whose current context is theirs, which every call here sees to.
@@ -71,6 +76,7 @@ impl Nvidia {
             modules: Vec::new(),
             kernels: HashMap::new(),
             shared: Mutex::default(),
+            trouble: Mutex::default(),
         };
         driver.keep_freed_memory()?;
         driver.load_kernels()?;
@@ -89,6 +95,34 @@ impl Nvidia {
         }
     }
 
+    /// Lets the other GPUs read and write this one's memory where they are connected: among the threads of a process NCCL copies from
+    /// one to the other directly, and memory from a pool is not theirs by itself.
+    fn share_memory(&self) -> Result<()> {
+        for other in 0..device::get_count().map_err(cuda("counting the GPUs"))? {
+            let location = sys::CUmemLocation {
+                type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE,
+                id: device::get(other).map_err(cuda("finding a GPU"))?,
+            };
+            let access = sys::CUmemAccessDesc {
+                location,
+                flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+            };
+            let mut connected = 0;
+            // SAFETY: both devices exist, and there is room for a number.
+            unsafe {
+                let asked = sys::cuDeviceCanAccessPeer(&raw mut connected, location.id, self.device);
+                asked.result().map_err(cuda("asking how GPUs are connected"))?;
+                if connected != 0 {
+                    let pool = device::get_default_mem_pool(self.device);
+                    let pool = pool.map_err(cuda("finding the memory pool"))?;
+                    let shared = sys::cuMemPoolSetAccess(pool, &raw const access, 1);
+                    shared.result().map_err(cuda("sharing memory with another GPU"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn load_kernels(&mut self) -> Result<()> {
         for kernels in kernels::MODULES {
             let cubin = compile::cubin(kernels, self.gpu.capability)?;
@@ -104,6 +138,18 @@ impl Nvidia {
             }
         }
         Ok(())
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An error where the GPU has waited for other ranks in vain.
+    fn check_trouble(&self) -> Result<()> {
+        match &*self.trouble() {
+            Some(problem) => Err(Error::invalid("NCCL", problem)),
+            None => Ok(()),
+        }
     }
 
     /// Makes the GPU that of this thread.
@@ -187,8 +233,9 @@ impl Driver for Nvidia {
         // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is done.
         unsafe {
             memcpy_dtoh_async(to, from, self.stream).map_err(cuda("copying from the GPU"))?;
-            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))
+            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))?;
         }
+        self.check_trouble()
     }
 
     fn zero(&self, at: u64, bytes: usize) -> Result<()> {

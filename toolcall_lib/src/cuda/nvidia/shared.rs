@@ -1,7 +1,7 @@
-//! The GPU that a process uses.
+//! The GPUs that a process uses.
 
-use super::Nvidia;
-use crate::cuda::driver::Driver;
+use super::{Nvidia, found, gpus};
+use crate::collective::Shard;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// # Errors
 /// Those of [`Nvidia::open`].
-pub(crate) fn first_gpu() -> Result<Arc<dyn Driver>> {
+pub(crate) fn first_gpu() -> Result<Arc<Nvidia>> {
     static OPEN: Mutex<Option<Arc<Nvidia>>> = Mutex::new(None);
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let gpu = match open.take() {
@@ -18,4 +18,15 @@ pub(crate) fn first_gpu() -> Result<Arc<dyn Driver>> {
     };
     *open = Some(gpu.clone());
     Ok(gpu)
+}
+
+/// The GPU of a rank, which is this one of those of its host. What a run keeps on another than the first is free again behind it.
+///
+/// # Errors
+/// As [`Nvidia::open`]; or the host has more ranks than GPUs.
+pub(crate) fn gpu_of_rank(on_host: Shard) -> Result<Arc<Nvidia>> {
+    match found::gpu_of(on_host, gpus()?.len())? {
+        0 => first_gpu(),
+        ordinal => Ok(Arc::new(Nvidia::open(ordinal)?)),
+    }
 }

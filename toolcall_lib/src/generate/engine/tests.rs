@@ -1,15 +1,11 @@
 //! Replies of the emulated GPU against the CPU's.
 
-#[path = "../../../tests/common/tiny_model.rs"]
-mod tiny_model;
-#[path = "../../../tests/common/tiny_tokenizer.rs"]
-mod tiny_tokenizer;
-
 use super::*;
 use crate::conversation::Message;
 use crate::cuda::emulate::emulated;
 use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
 use crate::reply;
+use crate::tiny_model::tiny_model;
 use crate::tool::ToolSchema;
 use crate::weights::Parameters;
 use serde_json::json;
@@ -18,7 +14,7 @@ const BYTES: usize = 16 << 20;
 
 /// Heads as wide as a GPU takes them, and weights so large that what it says depends on what it has read.
 fn model() -> Model {
-    let mut model = tiny_model::tiny_model();
+    let mut model = tiny_model();
     let mut config = model.decoder.config.clone();
     config.head_dim = 64;
     let mut parameters = Parameters::random(&config, 7);

@@ -1,0 +1,128 @@
+//! Emulated devices of ranks that are threads. An operation happens only when it is waited for, as late as a GPU may do it: who reads
+//! its result, or touches its buffer, without waiting has wrong numbers.
+
+use crate::collective::{Collective, Shard, threads};
+use crate::cuda::buffer::View;
+use crate::cuda::ranks::{DeviceRanks, Ticket};
+use crate::error::Result;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// One of the devices.
+#[derive(Debug)]
+pub(crate) struct EmulatedRanks {
+    shard: Shard,
+    /// Whether it waits when it is told to, as it must.
+    waits: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    meeting: Box<dyn Collective + Send>,
+    started: VecDeque<(Operation, View)>,
+    done: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    ReduceScatter,
+    AllGather,
+}
+
+/// The devices of so many ranks.
+pub(crate) fn emulated_ranks(ranks: usize, waits: bool) -> Vec<Arc<dyn DeviceRanks>> {
+    let meetings = threads(ranks, Duration::from_secs(60)).unwrap();
+    let ranks = meetings.into_iter().map(|meeting| -> Arc<dyn DeviceRanks> {
+        Arc::new(EmulatedRanks {
+            shard: meeting.shard(),
+            waits,
+            state: Mutex::new(State {
+                meeting,
+                started: VecDeque::new(),
+                done: 0,
+            }),
+        })
+    });
+    ranks.collect()
+}
+
+impl EmulatedRanks {
+    fn start(&self, operation: Operation, buffer: View) -> Result<Ticket> {
+        assert!(buffer.len.is_multiple_of(self.shard.size), "{buffer:?}");
+        let mut state = self.state.lock().unwrap();
+        state.started.push_back((operation, buffer));
+        Ok(Ticket(state.done + state.started.len() as u64))
+    }
+}
+
+impl DeviceRanks for EmulatedRanks {
+    fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    fn start_reduce_scatter(&self, buffer: View) -> Result<Ticket> {
+        self.start(Operation::ReduceScatter, buffer)
+    }
+
+    fn start_all_gather(&self, buffer: View) -> Result<Ticket> {
+        self.start(Operation::AllGather, buffer)
+    }
+
+    fn join(&self, ticket: Ticket) -> Result<()> {
+        let mut state = self.state.lock().unwrap();
+        while self.waits && state.done < ticket.0 {
+            let (operation, buffer) = state.started.pop_front().unwrap();
+            let all = state
+                .meeting
+                .exchange(&[buffer.address as f64, buffer.len as f64])?;
+            assert!(all.iter().all(|other| other[1] == buffer.len as f64), "{all:?}");
+            let others: Vec<u64> = all.iter().map(|other| other[0] as u64).collect();
+            // SAFETY: every rank names memory of that size and is here; each writes what the others do not read.
+            let undefined = unsafe { happen(operation, buffer, &others, self.shard) };
+            state.meeting.exchange(&[])?; // before anyone goes on
+            // SAFETY: the others have read it.
+            undefined.for_each(|address| unsafe { (address as *mut f32).write(f32::NAN) });
+            state.done += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Gives back the elements that hold nothing afterwards.
+///
+/// # Safety
+/// The buffers are those of all ranks.
+unsafe fn happen(
+    operation: Operation,
+    buffer: View,
+    others: &[u64],
+    shard: Shard,
+) -> impl Iterator<Item = u64> + use<> {
+    let (element, own) = (buffer.element.size(), shard.range(buffer.len));
+    let place = move |start: u64, i: usize| start + (i * element) as u64;
+    // SAFETY: that of the caller.
+    unsafe {
+        match operation {
+            Operation::ReduceScatter => {
+                for i in own.clone() {
+                    let values = others.iter().map(|&other| (place(other, i) as *const f32).read());
+                    let sum = values.fold(0.0, |sum, value| sum + value);
+                    (place(buffer.address, i) as *mut f32).write(sum);
+                }
+            }
+            Operation::AllGather => {
+                let others = others.iter().enumerate().filter(|(rank, _)| *rank != shard.rank);
+                for (rank, &other) in others {
+                    let part = Shard { rank, ..shard }.range(buffer.len);
+                    let from = place(other, part.start) as *const u8;
+                    from.copy_to(place(buffer.address, part.start) as *mut u8, part.len() * element);
+                }
+            }
+        }
+    }
+    let rest = (0..buffer.len).filter(move |i| !own.contains(i));
+    let rest = rest.map(move |i| place(buffer.address, i));
+    rest.filter(move |_| matches!(operation, Operation::ReduceScatter))
+}

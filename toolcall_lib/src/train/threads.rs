@@ -1,0 +1,52 @@
+//! A run whose ranks are threads of this process, one for each GPU.
+
+use super::{StepReport, TrainReport, Work};
+use crate::collective::{ENDED, threads};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use std::thread;
+use std::time::Duration;
+
+impl Work<'_> {
+    /// The first rank is this thread, and `model` is its model; the others train copies, which are dropped at the end.
+    pub(super) fn run_on_threads(
+        &self,
+        ranks: usize,
+        model: &mut Model,
+        on_step: impl FnMut(&StepReport),
+    ) -> Result<TrainReport> {
+        let mut ranks = threads(ranks, Duration::from_secs(self.config.ddp_timeout))?.into_iter();
+        let first = ranks
+            .next()
+            .ok_or_else(|| Error::invalid("devices", "there is no rank"))?;
+        thread::scope(|scope| {
+            let others: Vec<_> = ranks
+                .map(|ranks| {
+                    let mut model = model.clone();
+                    scope.spawn(move || self.run(&*ranks, &mut model, |_| {}).map(drop))
+                })
+                .collect();
+            let report = self.run(&*first, model, on_step);
+            drop(first); // where it has failed, the others see that it has gone
+            let mut failed = Vec::new();
+            for (rank, other) in (1..).zip(others) {
+                let outcome = other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                failed.extend(
+                    outcome
+                        .err()
+                        .map(|error| Error::invalid(format!("rank {rank}"), error)),
+                );
+            }
+            // who has failed first is not who has only lost the others
+            failed.sort_by_key(|error| error.to_string().contains(ENDED));
+            match (report, failed.into_iter().next()) {
+                (Ok(report), None) => Ok(report),
+                (Err(error), None) => Err(error),
+                (Err(error), Some(other)) if other.to_string().contains(ENDED) => Err(error),
+                (_, Some(other)) => Err(other),
+            }
+        })
+    }
+}
