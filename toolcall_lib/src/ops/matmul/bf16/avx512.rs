@@ -21,7 +21,7 @@ pub struct Avx512;
 impl Kernel for Avx512 {
     const ROWS: usize = ROWS;
     const PAIRS: usize = 1;
-    const MOST_PAIRS: usize = 320; // a right panel is in the L1 cache
+    const MOST_PAIRS: usize = 1536; // a right panel streams from the L2 cache
     type Left = Across;
 
     unsafe fn multiply<O: Element>(
