@@ -92,24 +92,26 @@ impl TreeBatch {
         tree
     }
 
-    /// Packs sequences into as many trees as are needed for none to have more than `most_rows` rows, so that memory stays
-    /// bounded. Sequences that share much go into the same tree; one that is longer than that has a tree of its own.
+    /// Packs sequences into as many trees as are needed for none to have more than `most_rows` rows beside what all of its
+    /// sequences begin with, so that memory stays bounded by that and one sequence, and a long list of tools is computed once.
+    /// Sequences that share much go into the same tree.
     pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {
         let mut sorted = sequences.to_vec();
         sorted.sort_by(|a, b| a.ids.cmp(&b.ids));
         let mut trees: Vec<Vec<&Sequence>> = Vec::new();
         let mut before: &[u32] = &[];
-        let mut rows = 0;
+        let (mut rows, mut common) = (0, 0); // of the last tree
         for sequence in sorted {
-            let new = sequence.ids.len() - shared_prefix(before, &sequence.ids);
+            let shared = shared_prefix(before, &sequence.ids);
+            let with = (rows + sequence.ids.len() - shared, shared.min(common));
             match trees.last_mut() {
-                Some(tree) if rows + new <= most_rows => {
+                Some(tree) if with.0 - with.1 <= most_rows => {
                     tree.push(sequence);
-                    rows += new;
+                    (rows, common) = with;
                 }
                 _ => {
                     trees.push(vec![sequence]);
-                    rows = sequence.ids.len();
+                    (rows, common) = (sequence.ids.len(), sequence.ids.len());
                 }
             }
             before = &sequence.ids;
@@ -251,6 +253,11 @@ mod tests {
             ids(6),
             [vec![1, 2, 3, 4, 5, 6], vec![7, 8], vec![9; 7]],
             "the last is longer than 6 by itself"
+        );
+        assert_eq!(
+            ids(2),
+            [vec![1, 2, 3, 4, 5], vec![1, 2, 6], vec![7, 8], vec![9; 7]],
+            "what a tree's sequences begin with does not count"
         );
     }
 

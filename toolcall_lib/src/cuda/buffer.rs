@@ -1,6 +1,6 @@
 //! Device memory that is freed when it is dropped, and arguments of kernels.
 
-use super::driver::{Driver, Element, Operand};
+use super::driver::{Driver, Element, Operand, Rounding};
 use crate::error::Result;
 use bytemuck::Pod;
 use std::ffi::c_void;
@@ -178,6 +178,13 @@ impl From<usize> for Argument {
 impl From<u32> for Argument {
     fn from(value: u32) -> Self {
         Self(u64::from(value))
+    }
+}
+
+/// An `int`.
+impl From<Rounding> for Argument {
+    fn from(rounding: Rounding) -> Self {
+        Self(rounding as u64)
     }
 }
 

@@ -7,7 +7,7 @@ mod tree;
 
 use super::block::{Block, PassRows, Stream};
 use super::buffer::{DeviceBuffer, View};
-use super::driver::{Driver, Element};
+use super::driver::{Driver, Element, Rounding};
 use super::gradients::DeviceGradients;
 use super::lora::DeviceAdapter;
 use super::ops::Device;
@@ -19,6 +19,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::lora::Pass;
 use crate::model::{BlockShape, BlockSpans, Decoder, Recompute};
+use crate::ops::matmul::Precision;
 use crate::weights::{Span, Weights};
 use std::sync::Arc;
 use tree::DeviceTree;
@@ -45,21 +46,26 @@ pub(crate) struct DeviceDecoder {
 }
 
 impl DeviceDecoder {
-    /// A copy of a decoder's weights: of packed ones, unpacked as `element`. Activations are of that type.
+    /// A copy of a decoder's weights: of packed ones, unpacked. They and activations are of the type that `precision` multiplies.
     ///
     /// # Errors
     /// Sizes that no kernel is made for.
-    pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, element: Element) -> Result<Self> {
-        Self::of_shard(driver, decoder, element, Shard::WHOLE)
+    pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder, precision: Precision) -> Result<Self> {
+        Self::of_shard(driver, decoder, precision, Shard::WHOLE)
     }
 
     /// [`DeviceDecoder::new`] for weights of which this rank changes its shard.
     pub fn of_shard(
         driver: Arc<dyn Driver>,
         decoder: &Decoder,
-        element: Element,
+        precision: Precision,
         shard: Shard,
     ) -> Result<Self> {
+        let element = match precision {
+            Precision::F32 => Element::F32,
+            Precision::Bf16 | Precision::Bf16Stochastic => Element::Bf16,
+        };
+        let rounding = Rounding::of(precision);
         let config = decoder.config.clone();
         check(&config)?;
         let shape = BlockShape::new(&config);
@@ -70,7 +76,9 @@ impl DeviceDecoder {
         let device = Device::new(driver.clone(), element, widest)?;
         Ok(Self {
             weights: match (&decoder.weights, &decoder.adapter) {
-                (Weights::Full(parameters), None) => DeviceWeights::trained(&device, parameters, shard)?,
+                (Weights::Full(parameters), None) => {
+                    DeviceWeights::trained(&device, parameters, rounding, shard)?
+                }
                 (weights, _) => DeviceWeights::frozen(&device, weights)?,
             },
             adapter: decoder
@@ -196,7 +204,7 @@ impl DeviceDecoder {
         let rounded = match device.element {
             Element::Bf16 => {
                 let rounded = workspace.rounded.sized(&device.driver, stream)?;
-                device.round(exact, rounded)?;
+                device.round(exact, rounded, Rounding::Nearest)?;
                 rounded
             }
             _ => exact,

@@ -1,6 +1,7 @@
 //! What stands between the engine and whatever runs its kernels.
 
 use crate::error::Result;
+use crate::ops::matmul::Precision;
 use std::ffi::c_void;
 use std::fmt::Debug;
 
@@ -49,6 +50,25 @@ impl Element {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::Bf16 => 2,
+        }
+    }
+}
+
+/// How f32 becomes bf16; numbered as in `kernels/common.cuh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    /// To the nearest; of two, to the even one.
+    Nearest,
+    /// As [`round_stochastically`](crate::ops::element::round_stochastically) does.
+    Stochastic,
+}
+
+impl Rounding {
+    /// Of weights that are trained.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::Bf16Stochastic => Self::Stochastic,
+            Precision::F32 | Precision::Bf16 => Self::Nearest,
         }
     }
 }

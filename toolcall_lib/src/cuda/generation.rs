@@ -9,11 +9,12 @@ use super::attention::{Tiles, VisibleRanges};
 use super::block::{CacheRows, PassRows};
 use super::buffer::{DeviceBuffer, View};
 use super::decoder::DeviceDecoder;
-use super::driver::{Driver, Element};
+use super::driver::Driver;
 use super::numbers::Numbers;
 use super::workspace::Keep;
 use crate::error::Result;
 use crate::model::{CachePass, Decoder, KvSequence, KvStore, PassPart, check_rows};
+use crate::ops::matmul::Precision;
 use std::sync::Arc;
 
 /// Parts of a pass with so many rows are computed in tiles of queries; the rows of others are single queries, of which more run at
@@ -37,12 +38,12 @@ impl DeviceGenerator {
     /// # Errors
     /// Those of [`DeviceDecoder::new`].
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder) -> Result<Self> {
-        let element = match decoder.weights.is_rounded() {
-            true => Element::Bf16,
-            false => Element::F32,
+        let precision = match decoder.weights.is_rounded() {
+            true => Precision::Bf16,
+            false => Precision::F32,
         };
         Ok(Self {
-            decoder: DeviceDecoder::new(driver, decoder, element)?,
+            decoder: DeviceDecoder::new(driver, decoder, precision)?,
             layers: Vec::new(),
             rows: 0,
         })

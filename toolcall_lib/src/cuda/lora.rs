@@ -1,7 +1,7 @@
 //! What an adapter adds to a projection on the device, forward and backward.
 
 use super::buffer::{Scratch, View};
-use super::driver::{Element, Operand};
+use super::driver::{Element, Operand, Rounding};
 use super::dropout::Dropout;
 use super::ops::Device;
 use super::weights::DeviceWeights;
@@ -22,7 +22,7 @@ impl DeviceAdapter {
     /// A copy on the device, which this rank changes in its shard.
     pub fn new(device: &Device, adapter: &Adapter, shard: Shard) -> Result<Self> {
         Ok(Self {
-            weights: DeviceWeights::trained(device, &adapter.parameters, shard)?,
+            weights: DeviceWeights::trained(device, &adapter.parameters, Rounding::Nearest, shard)?,
             host: adapter.without_weights(),
         })
     }

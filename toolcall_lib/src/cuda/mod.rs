@@ -26,7 +26,7 @@ mod weights;
 mod workspace;
 
 pub(crate) use decoder::DeviceDecoder;
-pub(crate) use driver::{Driver, Element};
+pub(crate) use driver::Driver;
 pub(crate) use generation::DeviceGenerator;
 pub use nvidia::{Gpu, gpus, nccl_version};
 pub(crate) use nvidia::{Nccl, first_gpu, gpu_of_rank};

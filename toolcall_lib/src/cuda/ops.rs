@@ -1,7 +1,7 @@
 //! The simple kernels, with the shapes that they take. Rows are of a multiple of four elements.
 
 use super::buffer::{Argument, DeviceBuffer, View};
-use super::driver::{Driver, Element, Gemm, Operand};
+use super::driver::{Driver, Element, Gemm, Operand, Rounding};
 use crate::error::Result;
 use crate::ops::rope::Heads;
 use crate::optimizer::Update;
@@ -373,10 +373,11 @@ impl Device {
         self.run("add_rows", ids.len, 0, args)
     }
 
-    /// A copy of f32 elements as activations.
-    pub fn round(&self, x: View, y: View) -> Result<()> {
+    /// A copy of f32 elements as bf16.
+    pub fn round(&self, x: View, y: View, rounding: Rounding) -> Result<()> {
         let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
-        self.run("round_to_bf16", blocks, 0, [x.into(), y.into(), x.len.into()])
+        let args = [x.into(), y.into(), x.len.into(), rounding.into()];
+        self.run("round_to_bf16", blocks, 0, args)
     }
 
     /// A copy of rows of `width` activations.
@@ -442,13 +443,20 @@ impl Device {
     }
 
     /// AdamW of a run of weights with its gradients and moments; `scale` is what [`Device::clip`] made.
-    pub fn adamw(&self, [w, g, m, v]: [View; 4], rounded: View, update: &Update, scale: View) -> Result<()> {
+    pub fn adamw(
+        &self,
+        [w, g, m, v]: [View; 4],
+        (rounded, rounding): (View, Rounding),
+        update: &Update,
+        scale: View,
+    ) -> Result<()> {
         let args = [
             w.into(),
             g.into(),
             m.into(),
             v.into(),
             rounded.into(),
+            rounding.into(),
             w.len.into(),
             update.beta1.into(),
             update.beta2.into(),

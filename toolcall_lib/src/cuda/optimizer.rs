@@ -85,7 +85,7 @@ impl DeviceOptimizer {
                 let (master, rounded) = weights.own(bucket, run);
                 let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
                 let all = [master, gradient, first, second];
-                device.adamw(all, rounded, &update, self.scale.all())?;
+                device.adamw(all, (rounded, weights.rounding), &update, self.scale.all())?;
             }
             if shard.size > 1 {
                 under_way.push(weights.start_gather(bucket, &*self.ranks)?);

@@ -1,13 +1,14 @@
 //! Each simple kernel, emulated on the host, against the CPU's op.
 
 use super::buffer::{DeviceBuffer, View};
-use super::driver::Element;
+use super::driver::{Element, Rounding};
 use super::dropout::Dropout;
 use super::emulate::emulated;
 use super::ops::{Device, HeadNorms, Places, RowTargets, SQUARES_OF_A_BUCKET, SplitHeads};
 use crate::model::Projection;
 use crate::model::lora::{Mask, Pass};
 use crate::ops::cross_entropy::{RowTarget, cross_entropy};
+use crate::ops::element::round_stochastically;
 use crate::ops::matmul::{Precision, add_bias, add_bias_backward};
 use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
 use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
@@ -394,17 +395,21 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
         bench.assert_near(scale.all(), &[factor as f32, norm as f32], "clip");
         let update = Update::of(&config, step, 1e-2, true);
         let all = [&w, &g, &m, &v].map(DeviceBuffer::all);
-        device.adamw(all, rounded.all(), &update, scale.all()).unwrap();
+        let rounding = [Rounding::Nearest, Rounding::Stochastic][step as usize % 2];
+        let copy = (rounded.all(), rounding);
+        device.adamw(all, copy, &update, scale.all()).unwrap();
         cpu.step(&mut want, &mut [gradient], factor, 1e-2);
         bench.assert_near(w.all(), &want.buckets[0], "weights");
         assert_eq!(bench.read(g.all()), [0.0; 3000]);
+        let to_bf16 = match rounding {
+            Rounding::Nearest => bf16::from_f32,
+            Rounding::Stochastic => round_stochastically,
+        };
+        let copied: Vec<f32> = bench.read(w.all()).iter().map(|&w| to_bf16(w).to_f32()).collect();
+        assert_eq!(bench.read(rounded.all()), copied);
+        device.round(w.all(), rounded.all(), rounding).unwrap();
+        assert_eq!(bench.read(rounded.all()), copied);
     }
-    let nearest: Vec<f32> = bench
-        .read(w.all())
-        .iter()
-        .map(|&w| bf16::from_f32(w).to_f32())
-        .collect();
-    assert_eq!(bench.read(rounded.all()), nearest);
 
     let before = bench.read(w.all());
     let g = bench.f32(&[f32::INFINITY; 3000]);
@@ -413,7 +418,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
     device
         .adamw(
             [&w, &g, &m, &v].map(DeviceBuffer::all),
-            rounded.all(),
+            (rounded.all(), Rounding::Nearest),
             &update,
             scale.all(),
         )

@@ -1,7 +1,7 @@
 //! The weights of a model, or of an adapter, on the device.
 
 use super::buffer::{DeviceBuffer, View};
-use super::driver::{Driver, Element, Operand};
+use super::driver::{Driver, Element, Operand, Rounding};
 use super::ops::Device;
 use super::ranks::{DeviceRanks, Ticket};
 use crate::collective::Shard;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
+    /// How the copy is rounded.
+    pub rounding: Rounding,
     /// Elements of the buckets.
     pub sizes: Vec<usize>,
     /// What this rank changes.
@@ -33,7 +35,7 @@ pub(super) struct DeviceWeights {
 
 impl DeviceWeights {
     /// A copy that can be trained, which this rank changes in its shard.
-    pub fn trained(device: &Device, weights: &Parameters, shard: Shard) -> Result<Self> {
+    pub fn trained(device: &Device, weights: &Parameters, rounding: Rounding, shard: Shard) -> Result<Self> {
         let driver = &device.driver;
         let rounds = device.element == Element::Bf16;
         let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
@@ -42,7 +44,7 @@ impl DeviceWeights {
             whole.all().upload(&**driver, values)?;
             if rounds {
                 let copy = DeviceBuffer::new(driver, Element::Bf16, whole.len())?;
-                device.round(whole.all().slice(0..values.len()), copy.all())?;
+                device.round(whole.all().slice(0..values.len()), copy.all(), rounding)?;
                 rounded.push(copy);
             }
             if rounds && shard.size > 1 && bucket > 0 {
@@ -60,6 +62,7 @@ impl DeviceWeights {
         vectors.resize(shard.room(vectors.len()), 0.0);
         Ok(Self {
             layout: weights.layout.clone(),
+            rounding,
             sizes: weights.layout.bucket_sizes(),
             shard,
             masters,
@@ -89,6 +92,7 @@ impl DeviceWeights {
         }
         Ok(Self {
             layout,
+            rounding: Rounding::Nearest,
             sizes,
             shard: Shard::WHOLE,
             masters: Vec::new(),
@@ -136,7 +140,7 @@ impl DeviceWeights {
             ranks.join(ticket)?;
             if let (None, Some(rounded)) = (&self.places[bucket], self.rounded.get(bucket)) {
                 let master = self.masters[bucket].all().slice(0..self.sizes[bucket]);
-                device.round(master, rounded.all())?;
+                device.round(master, rounded.all(), self.rounding)?;
             }
         }
         match self.vectors.len() {
@@ -234,7 +238,7 @@ fn upload_matrix(device: &Device, weights: &Weights, span: &Span, bucket: View) 
         let upload = || match device.element {
             Element::Bf16 => {
                 let exact = DeviceBuffer::from_host(driver, Element::F32, values)?;
-                device.round(exact.all(), place)
+                device.round(exact.all(), place, Rounding::Nearest)
             }
             _ => place.upload(&**driver, values),
         };

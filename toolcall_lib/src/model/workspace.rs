@@ -93,7 +93,7 @@ impl Workspace {
 
     /// Whether a training pass stores as bf16 what goes into bf16 products.
     pub(super) fn stores_bf16(&self) -> bool {
-        self.precision == Precision::Bf16 && multiplies_bf16()
+        self.precision != Precision::F32 && multiplies_bf16()
     }
 
     /// Makes room for a model's blocks.

@@ -1,6 +1,6 @@
 //! The numbers that buffers hold.
 
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 use half::bf16;
 use std::fmt::Debug;
 
@@ -9,6 +9,9 @@ use std::fmt::Debug;
 pub trait Element: Pod + Send + Sync + Debug {
     /// Whether it is bf16.
     const IS_BF16: bool;
+
+    /// Whether products that take bf16 round it by [`round_stochastically`], not to the nearest.
+    const IS_STOCHASTIC: bool = false;
 
     /// The nearest one; of two, the even one.
     fn of(x: f32) -> Self;
@@ -49,6 +52,38 @@ impl Element for bf16 {
     }
 }
 
+/// A trained weight, whose bf16 copy follows it also where an update is too small for bf16.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Stochastic(f32);
+
+impl Element for Stochastic {
+    const IS_BF16: bool = false;
+    const IS_STOCHASTIC: bool = true;
+
+    #[inline(always)]
+    fn of(x: f32) -> Self {
+        Self(x)
+    }
+
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self.0
+    }
+}
+
+/// One of the two bf16 around `x`, each the more often the nearer it is, so that on average nothing is lost (stochastic rounding).
+/// By chance means by a hash of `x`: a weight is rounded the same way in every product, on every rank, and in a resumed run. What
+/// bf16 can hold stays as it is.
+#[inline(always)]
+pub fn round_stochastically(x: f32) -> bf16 {
+    let bits = x.to_bits();
+    bf16::from_bits((bits.wrapping_add(bits.wrapping_mul(HASH) >> 16) >> 16) as u16)
+}
+
+/// 2³² by the golden ratio (Knuth, The Art of Computer Programming, 6.4): neighbours are far apart in the upper bits of the product.
+pub const HASH: u32 = 0x9e37_79b9;
+
 /// The elements as f32, if that is what they are.
 pub(super) fn as_f32<E: Element>(elements: &[E]) -> Option<&[f32]> {
     if E::IS_BF16 {
@@ -80,5 +115,37 @@ mod tests {
             assert_eq!(got.to_bits(), want.to_bits(), "{x} ({bits:x})");
             assert_eq!(got.value().to_bits(), want.to_f32().to_bits());
         }
+    }
+
+    /// Weights between two bf16, as updates move them, are on average what they were: to 1 % of the distance of the two.
+    #[test]
+    fn stochastic_rounding_keeps_the_mean() {
+        for low in [0x3dcc_0000u32, 0xbb07_0000, 0x4110_0000] {
+            let (mut sum, mut rounded) = (0.0, 0.0);
+            for part in (0..0x1_0000).step_by(7) {
+                let x = f32::from_bits(low + part);
+                let got = round_stochastically(x);
+                assert!(
+                    [low, low + 0x1_0000].contains(&(u32::from(got.to_bits()) << 16)),
+                    "{x}"
+                );
+                sum += f64::from(x);
+                rounded += f64::from(got.to_f32());
+            }
+            let distance = f64::from(f32::from_bits(low + 0x1_0000) - f32::from_bits(low));
+            let mean = (rounded - sum) / f64::from(0x1_0000 / 7) / distance;
+            assert!(mean.abs() < 0.01, "{low:x}: {mean}");
+            assert_eq!(
+                round_stochastically(f32::from_bits(low)).to_bits(),
+                (low >> 16) as u16
+            );
+        }
+        for special in [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0] {
+            assert_eq!(
+                round_stochastically(special).to_f32().to_bits(),
+                special.to_bits()
+            );
+        }
+        assert!(round_stochastically(f32::NAN).is_nan());
     }
 }

@@ -3,7 +3,6 @@
 use super::Device;
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
-use crate::ops::matmul::Precision;
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,8 @@ pub struct TrainConfig {
     pub per_device_train_batch_size: usize,
     /// Trees per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
-    /// Tokens of a tree, shared prefixes counted once; a batch with more becomes several trees, so that memory stays bounded.
+    /// Tokens of a tree, shared prefixes counted once, and what all of its sequences begin with not at all; a batch with more
+    /// becomes several trees, so that memory stays bounded.
     pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
@@ -59,6 +59,10 @@ pub struct TrainConfig {
     /// what only goes from one product to the next. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay
     /// f32.
     pub bf16: bool,
+    /// Round trained weights to one of the two nearest bf16 by chance, each the more often the nearer it is, as torchao's optimizers
+    /// do. To the nearest, as TRL, weights that are bf16 from the start do not follow the first small updates at all, and the
+    /// loss stays above that of f32. An adapter is always rounded to the nearest.
+    pub bf16_stochastic_round: bool,
     /// On what the run computes.
     pub device: Device,
     /// GPUs that a process trains on together when it is the only one, each a rank in a thread of its own; 0: all that there are.
@@ -94,6 +98,7 @@ impl Default for TrainConfig {
             group_by_prefix: 4,
             max_length: None,
             overlong: Overlong::Error,
+            bf16_stochastic_round: true,
             ..Self::trl()
         }
     }
@@ -131,6 +136,7 @@ impl TrainConfig {
             max_length: Some(1024),
             overlong: Overlong::Truncate,
             bf16: true,
+            bf16_stochastic_round: false,
             device: Device::Auto,
             devices: 1,
             lora: None,
@@ -193,15 +199,6 @@ impl TrainConfig {
             self.lr_scheduler_type.factor(step, self.warmup_steps, total)
         };
         self.learning_rate * factor
-    }
-
-    /// In what matrix products are computed.
-    pub fn precision(&self) -> Precision {
-        if self.bf16 {
-            Precision::Bf16
-        } else {
-            Precision::F32
-        }
     }
 
     /// How conversations become tokens; `longest` is the model's own limit.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::lora::Pass;
 use crate::model::{Decoder, Workspace};
 use crate::ops::cross_entropy::LossSum;
+use crate::ops::matmul::Precision;
 use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
@@ -59,7 +60,7 @@ impl<'a> OnCpu<'a> {
             ranks,
             config,
             gradients: GradientSums::new(ranks, config.zero_stage, layout),
-            workspace: Workspace::new(config.recompute, config.precision()),
+            workspace: Workspace::new(config.recompute, precision(config, decoder)),
             loss: LossSum::default(),
             grad_norm: 0.0,
         })
@@ -124,6 +125,16 @@ impl Engine for OnCpu<'_> {
 
     fn bytes(&self) -> (usize, usize) {
         self.gradients.bytes()
+    }
+}
+
+/// In what products with the weights of `decoder` are computed.
+pub(super) fn precision(config: &TrainConfig, decoder: &Decoder) -> Precision {
+    let weights_are_trained = decoder.adapter.is_none();
+    match config.bf16 {
+        true if config.bf16_stochastic_round && weights_are_trained => Precision::Bf16Stochastic,
+        true => Precision::Bf16,
+        false => Precision::F32,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The engine of a run on GPUs, one for each rank.
 
 use super::TrainConfig;
-use super::engine::Engine;
+use super::engine::{Engine, precision};
 use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
-use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver, Element};
+use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver};
 use crate::error::Result;
 use crate::model::Decoder;
 use crate::model::lora::Pass;
@@ -34,8 +34,8 @@ impl<'a> OnGpu<'a> {
         optimizer: &AdamW,
         config: &'a TrainConfig,
     ) -> Result<Self> {
-        let element = if config.bf16 { Element::Bf16 } else { Element::F32 };
-        let mut on_device = DeviceDecoder::of_shard(driver, decoder, element, optimizer.shard)?;
+        let precision = precision(config, decoder);
+        let mut on_device = DeviceDecoder::of_shard(driver, decoder, precision, optimizer.shard)?;
         on_device.recompute = config.recompute;
         Ok(Self {
             ranks,

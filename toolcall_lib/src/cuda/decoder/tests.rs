@@ -3,7 +3,6 @@
 use super::DeviceDecoder;
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
-use crate::cuda::driver::Element;
 use crate::cuda::emulate::emulated;
 use crate::cuda::optimizer::DeviceOptimizer;
 use crate::cuda::ranks::Alone;
@@ -86,7 +85,7 @@ fn trees() -> [TreeBatch; 2] {
 
 /// What a step is compared on.
 struct Case {
-    element: Element,
+    precision: Precision,
     /// Relative to the largest number of a tensor.
     exact: f32,
     recompute: Recompute,
@@ -94,14 +93,14 @@ struct Case {
 }
 
 const F32: Case = Case {
-    element: Element::F32,
+    precision: Precision::F32,
     exact: 1e-4,
     recompute: Recompute::Norms,
     steps: 3,
 };
 
 const BF16: Case = Case {
-    element: Element::Bf16,
+    precision: Precision::Bf16Stochastic,
     exact: 6e-2,
     steps: 1,
     ..F32
@@ -109,14 +108,14 @@ const BF16: Case = Case {
 
 /// Loss, gradients, norm, weights and moments of some steps are those of the CPU.
 fn check_steps(mut cpu: Decoder, case: &Case) {
-    let &Case { element, exact, .. } = case;
+    let &Case { precision, exact, .. } = case;
     let settings = AdamWConfig {
         weight_decay: 0.1,
         ..AdamWConfig::default()
     };
     let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());
     let mut optimizer = cpu_optimizer.clone();
-    let mut device = DeviceDecoder::new(emulated(), &cpu, element).unwrap();
+    let mut device = DeviceDecoder::new(emulated(), &cpu, precision).unwrap();
     device.recompute = case.recompute;
     let mut state = DeviceOptimizer::new(&device, &optimizer, Arc::new(Alone), 2).unwrap();
     let mut workspace = Workspace::new(Recompute::Norms, Precision::F32);
@@ -137,7 +136,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
                 .unwrap();
             device.add_gradients(tree, &mut state.gradients, pass).unwrap();
         }
-        let what = format!("{} in {element:?}, step {step}", cpu.config.model_type);
+        let what = format!("{} in {precision:?}, step {step}", cpu.config.model_type);
         let [loss, _] = device.take_total().unwrap();
         let error = (loss - want.loss).abs() / want.loss;
         assert!(
@@ -170,7 +169,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
     }
     state.download(&device, &mut downloaded, &mut optimizer).unwrap();
     assert_eq!(optimizer.steps, cpu_optimizer.steps);
-    if element == Element::F32 {
+    if precision == Precision::F32 {
         let pairs = downloaded.buckets.iter().zip(&cpu.trainable().unwrap().buckets);
         pairs.for_each(|(got, want)| assert_near(got, want, 2e-4, &cpu.config.model_type));
         let moments = optimizer.first.iter().zip(&cpu_optimizer.first);
@@ -259,7 +258,7 @@ fn what_is_not_kept_is_computed_again() {
 #[test]
 fn loss_alone_is_that_of_a_training_pass() {
     let cpu = decoder(&configs()[0]);
-    let mut device = DeviceDecoder::new(emulated(), &cpu, Element::F32).unwrap();
+    let mut device = DeviceDecoder::new(emulated(), &cpu, Precision::F32).unwrap();
     let [tree, _] = trees();
     device.add_loss(&tree).unwrap();
     let want = cpu.loss(&tree, &mut Workspace::default()).unwrap();
@@ -274,7 +273,7 @@ fn what_no_kernel_is_made_for_is_refused() {
         head_dim: 32,
         ..configs()[0].clone()
     };
-    let refusal = DeviceDecoder::new(emulated(), &decoder(&config), Element::F32).unwrap_err();
+    let refusal = DeviceDecoder::new(emulated(), &decoder(&config), Precision::F32).unwrap_err();
     assert!(
         refusal
             .to_string()

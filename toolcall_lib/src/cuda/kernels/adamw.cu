@@ -26,7 +26,7 @@ extern "C" __global__ void clip(const double* squares, int count, float tokens, 
 
 // One step of a run of weights; the gradients are set to zero for the next, and the weights rounded where there is room. Where the
 // scale is not a number nothing changes.
-extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* rounded, long long elements, float beta1,
+extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* rounded, int rounding, long long elements, float beta1,
                                  float beta2, float eps, float step_size, float root_correction, float keep,
                                  const float* scale) {
     const float factor = *scale;
@@ -41,7 +41,7 @@ extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* r
         v[i] = square;
         w[i] = weight;
         g[i] = 0;
-        if (rounded) store(&rounded[i], weight);
+        if (rounded) rounded[i] = round_to(weight, rounding);
     }
 }
 

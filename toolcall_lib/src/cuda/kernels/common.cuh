@@ -30,6 +30,19 @@ __device__ __forceinline__ unsigned pack_bf16(float low, float high) {
 __device__ __forceinline__ void store(float* to, float x) { *to = x; }
 __device__ __forceinline__ void store(bf16* to, float x) { to->bits = (unsigned short)pack_bf16(x, 0.0f); }
 
+// x rounded to nearest even, or stochastically: up the more often the nearer that is, by a hash of x (ops/element.rs).
+enum { NEAREST, STOCHASTIC };
+__device__ __forceinline__ bf16 round_to(float x, int rounding) {
+    bf16 y;
+    if (rounding == STOCHASTIC) {
+        const unsigned bits = __float_as_uint(x);
+        y.bits = (unsigned short)((bits + (bits * 0x9e3779b9u >> 16)) >> 16);
+    } else {
+        store(&y, x);
+    }
+    return y;
+}
+
 __device__ __forceinline__ float warp_sum(float x) {
     for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(EVERY_LANE, x, lane);
     return x;

@@ -1,9 +1,9 @@
 // Copies that change the type or the place, and sums.
 
-extern "C" __global__ void round_to_bf16(const float* x, bf16* y, long long elements) {
+extern "C" __global__ void round_to_bf16(const float* x, bf16* y, long long elements, int rounding) {
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
-        store(&y[i], x[i]);
+        y[i] = round_to(x[i], rounding);
     }
 }
 

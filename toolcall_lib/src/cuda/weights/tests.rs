@@ -30,7 +30,7 @@ fn a_rank_has_its_shard_of_the_masters_and_all_vectors() {
     let shard = Shard { rank: 1, size: 4 };
     for (element, divided) in [(Element::F32, false), (Element::Bf16, true)] {
         let device = Device::new(emulated(), element, 64).unwrap();
-        let weights = DeviceWeights::trained(&device, &parameters, shard).unwrap();
+        let weights = DeviceWeights::trained(&device, &parameters, Rounding::Stochastic, shard).unwrap();
         assert_eq!(weights.divided(), divided);
         for (bucket, &size) in weights.sizes.iter().enumerate() {
             let part = if divided && bucket > 0 {

@@ -4,7 +4,7 @@
 mod bf16;
 mod few;
 
-use super::element::{Element, as_f32, as_f32_mut};
+use super::element::{Element, Stochastic, as_f32, as_f32_mut};
 use crate::weights::Tensor;
 pub(super) use few::multiply_few;
 use few::{FEW, linear_few};
@@ -96,6 +96,19 @@ impl<'a, E: Element> Matrix<'a, E> {
     }
 }
 
+impl<'a> Matrix<'a> {
+    /// The same elements, for products that round them stochastically.
+    fn stochastic(self) -> Matrix<'a, Stochastic> {
+        Matrix {
+            data: bytemuck::cast_slice(self.data),
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
+    }
+}
+
 /// Elements from the first to the last of a strided matrix.
 fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
     if rows == 0 || columns == 0 {
@@ -113,6 +126,9 @@ pub enum Precision {
     F32,
     /// rounded to bf16 where the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to 10 times as fast; elsewhere as they are.
     Bf16,
+    /// The same, but f32 weights are rounded by [`round_stochastically`](super::element::round_stochastically): so they follow
+    /// updates that are too small to reach the next bf16.
+    Bf16Stochastic,
 }
 
 /// What happens to the elements that stand in the output.
@@ -151,7 +167,10 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
         "the output is too small"
     );
     #[cfg(target_arch = "x86_64")]
-    if let (Precision::Bf16, true, Some(instructions)) = (precision, k > 0, bf16::instructions()) {
+    if precision != Precision::F32
+        && k > 0
+        && let Some(instructions) = bf16::instructions()
+    {
         // SAFETY: the processor can, and the assertion above keeps the output within its slice.
         return unsafe {
             bf16::matmul(
@@ -240,7 +259,24 @@ pub fn linear<X: Element, Y: Element>(
         return linear_few(x, Tensor::new(w, input), y);
     }
     let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
-    matmul_into(y, output, Output::Set, 1.0, x, w.t(), precision, true);
+    multiply_weights(x, w.t(), y, precision);
+}
+
+/// `y = x · w`, where `w` are weights.
+fn multiply_weights<X: Element, Y: Element>(
+    x: Matrix<'_, X>,
+    w: Matrix<'_>,
+    y: &mut [Y],
+    precision: Precision,
+) {
+    let stride = w.columns;
+    match precision {
+        Precision::Bf16Stochastic => {
+            let w = w.stochastic();
+            matmul_into(y, stride, Output::Set, 1.0, x, w, precision, true);
+        }
+        _ => matmul_into(y, stride, Output::Set, 1.0, x, w, precision, true),
+    }
 }
 
 /// [`linear`] with a packed weight, which is read as it is: nothing is unpacked but what is being multiplied. False if the
@@ -253,7 +289,9 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
 ) -> bool {
     let rows = x.len() / w.columns();
     #[cfg(target_arch = "x86_64")]
-    if let (Precision::Bf16, Some(instructions)) = (precision, bf16::instructions()) {
+    if precision != Precision::F32
+        && let Some(instructions) = bf16::instructions()
+    {
         // SAFETY: the processor can, and `y` has a place for each row and output.
         unsafe {
             if rows <= bf16::FEW
@@ -287,7 +325,7 @@ pub fn linear_backward_input<Y: Element, X: Element>(
 ) {
     let output = w.len() / input;
     let (dy, w) = (Matrix::new(dy, rows, output), Matrix::new(w, output, input));
-    matmul_into(dx, input, Output::Set, 1.0, dy, w, precision, true);
+    multiply_weights(dy, w, dx, precision);
 }
 
 /// Gradient of [`linear`] with respect to `w`: `dw = dyᵀ · x` (or `+=`).
@@ -324,6 +362,7 @@ pub fn add_bias_backward<E: Element>(dy: &[E], dbias: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::element::round_stochastically;
     use crate::ops::simd::dot;
     use crate::ops::testing::{assert_gradient, random};
 
@@ -426,6 +465,23 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn stochastically_rounded_weights_multiply_as_their_rounded_values_do() {
+        for_shapes(|before, a, w| {
+            let rounded: Vec<f32> = w.data.iter().map(|&w| round_stochastically(w).to_f32()).collect();
+            let product = |w, precision| {
+                let mut out = before.to_vec();
+                multiply_weights(a, w, &mut out, precision);
+                out
+            };
+            let want = match multiplies_bf16() {
+                true => product(Matrix { data: &rounded, ..w }, Precision::Bf16),
+                false => product(w, Precision::F32),
+            };
+            assert_eq!(product(w, Precision::Bf16Stochastic), want, "{a:?} {w:?}");
+        });
     }
 
     /// Of factors that are stored as bf16, and with an output that is, the product is that of their values, rounded.

@@ -3,7 +3,7 @@
 use super::super::Matrix;
 use super::unpack::unpack;
 use super::{COLUMNS, Pair};
-use crate::ops::element::Element;
+use crate::ops::element::{Element, HASH};
 use crate::weights::Tensor;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
@@ -302,6 +302,9 @@ unsafe fn load_pairs<E: Element>(at: *const E, count: usize) -> __m512i {
         let (low, high) = (mask(count), mask(count.saturating_sub(LINE)));
         let low = _mm512_maskz_loadu_ps(low, at.cast());
         let high = _mm512_maskz_loadu_ps(high, at.wrapping_add(LINE).cast());
+        if E::IS_STOCHASTIC {
+            return _mm512_permutex2var_epi16(add_hash(low), upper_halves(), add_hash(high));
+        }
         std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
     }
 }
@@ -315,11 +318,35 @@ unsafe fn load_halves<E: Element>(at: *const E, lanes: __mmask16) -> __m512i {
         if E::IS_BF16 {
             _mm256_maskz_loadu_epi16(lanes, at.cast())
         } else {
-            let rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, at.cast()));
-            std::mem::transmute::<__m256bh, __m256i>(rounded)
+            let exact = _mm512_maskz_loadu_ps(lanes, at.cast());
+            if E::IS_STOCHASTIC {
+                return _mm512_srli_epi32::<16>(add_hash(exact));
+            }
+            std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(exact))
         }
     };
     _mm512_cvtepu16_epi32(halves)
+}
+
+/// Lanes whose upper halves are what [`round_stochastically`](crate::ops::element::round_stochastically) gives.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_hash(exact: __m512) -> __m512i {
+    let bits = _mm512_castps_si512(exact);
+    let hash = _mm512_mullo_epi32(bits, _mm512_set1_epi32(HASH.cast_signed()));
+    _mm512_add_epi32(bits, _mm512_srli_epi32::<16>(hash))
+}
+
+/// Picks the upper half of each lane of two registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn upper_halves() -> __m512i {
+    let first_pair = _mm512_set1_epi32(0x0003_0001);
+    let lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    _mm512_add_epi32(
+        first_pair,
+        _mm512_mullo_epi32(lane, _mm512_set1_epi32(0x0004_0004)),
+    )
 }
 
 /// 16 rows of 16 numbers to 16 columns: pairs of rows, then of pairs, then lanes of 128 bits.
