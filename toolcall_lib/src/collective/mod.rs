@@ -25,7 +25,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// What ranks do together. A rank that does not come ends the job with a message that names it.
-pub trait Collective: Debug {
+pub trait Collective: Debug + Sync {
     /// This rank among all, and the part of every buffer that belongs to it.
     fn shard(&self) -> Shard;
 

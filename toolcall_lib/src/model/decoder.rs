@@ -106,10 +106,11 @@ impl Decoder {
             let problem = "their layout is not that of what is trained";
             return Err(Error::invalid("gradients", problem));
         }
-        match workspace.stores_bf16() {
+        // on a thread of the pool, as in `cached_logits`
+        rayon::scope(|_| match workspace.stores_bf16() {
             true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
             false => self.forward_and_backward::<f32>(batch, gradients, workspace),
-        }
+        })
     }
 
     fn forward_and_backward<E: Element>(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Gradients of what is trained, bucket by bucket. While the backward pass works on one bucket, others may be on their way to other
 /// ranks.
-pub trait Gradients {
+pub trait Gradients: Send {
     /// Which tensor stands where.
     fn layout(&self) -> &Arc<Layout>;
 

@@ -94,6 +94,17 @@ impl AdamW {
         learning_rate: f64,
     ) {
         self.steps += 1;
+        // on a thread of the pool, which need not wait for another to take up each of hundreds of tensors
+        rayon::scope(|_| self.update(weights, gradients, scale, learning_rate));
+    }
+
+    fn update(
+        &mut self,
+        weights: &mut Parameters,
+        gradients: &mut [Vec<f32>],
+        scale: f64,
+        learning_rate: f64,
+    ) {
         let layout = weights.layout.clone();
         for slot in layout.slots() {
             let update = Update::of(&self.config, self.steps, learning_rate, is_decayed(slot));
