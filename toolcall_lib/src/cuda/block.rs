@@ -3,7 +3,8 @@
 use super::attention::{
     AttentionOutput, DecodeScratch, Qkv, Tiles, VisibleRanges, attention, attention_backward,
 };
-use super::buffer::{DeviceBuffer, View};
+use super::buffer::{DeviceBuffer, Scratch, View};
+use super::driver::{Element, Rounding};
 use super::lora::{BlockAdapter, LoraScratch};
 use super::ops::{Device, HeadNorms, SplitHeads};
 use super::weights::DeviceWeights;
@@ -19,6 +20,8 @@ pub(super) struct PassRows<'a> {
     pub positions: View,
     /// What they see: of a tree, all rows; over a cache, the first of them.
     pub tiles: Tiles<View>,
+    /// The rows whose output is wanted of the last block.
+    pub wanted: View,
     pub cache: Option<CacheRows<'a>>,
 }
 
@@ -46,6 +49,8 @@ pub(super) struct Block<'a> {
     pub table: View,
     pub layer: usize,
     pub rows: PassRows<'a>,
+    /// The rows whose output is wanted, if not that of all: only they go through the MLP.
+    pub wanted: Option<View>,
 }
 
 /// The gradient of the residual stream: f32, and as products take it.
@@ -55,21 +60,42 @@ pub(super) struct Stream {
     pub rounded: View,
 }
 
+impl Stream {
+    /// With what products take in `room`, if that is not f32.
+    pub fn new(device: &Device, exact: View, room: &mut Scratch) -> Result<Self> {
+        let rounded = match device.element {
+            Element::Bf16 => {
+                let rounded = room.sized(&device.driver, exact.len)?;
+                device.round(exact, rounded, Rounding::Nearest)?;
+                rounded
+            }
+            _ => exact,
+        };
+        Ok(Self { exact, rounded })
+    }
+}
+
 impl Block<'_> {
     fn rows(&self) -> usize {
         self.rows.ids.len
+    }
+
+    /// Number of rows of the output.
+    pub fn outputs(&self) -> usize {
+        self.wanted.map_or(self.rows(), |wanted| wanted.len)
     }
 
     /// `y = x · Wᵀ`, and what the adapter adds to it.
     fn project(&self, projection: Projection, x: View, y: View, scratch: &mut LoraScratch) -> Result<()> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
-        let sizes = [self.rows(), outputs, inputs];
+        let rows = x.len / inputs;
+        let sizes = [rows, outputs, inputs];
         let weight = self.weights.matrix(span).t();
         self.device
             .gemm(x.matrix(inputs), weight, y.matrix(outputs), sizes, false)?;
         match &self.adapter {
-            Some(adapter) => adapter.forward(projection, x, y, self.rows(), scratch),
+            Some(adapter) => adapter.forward(projection, x, y, rows, scratch),
             None => Ok(()),
         }
     }
@@ -94,13 +120,14 @@ impl Block<'_> {
     ) -> Result<()> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
+        let rows = x.len / inputs;
         if self.adapter.is_none() {
             let dw = gradients.slice(span.elements.clone()).matrix(inputs);
-            let sizes = [outputs, inputs, self.rows()];
+            let sizes = [outputs, inputs, rows];
             self.device
                 .gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
         }
-        let sizes = [self.rows(), inputs, outputs];
+        let sizes = [rows, inputs, outputs];
         self.device.gemm(
             dy.matrix(outputs),
             self.weights.matrix(span),
@@ -109,7 +136,7 @@ impl Block<'_> {
             false,
         )?;
         match &self.adapter {
-            Some(adapter) => adapter.backward(projection, dy, x, dx, self.rows(), scratch, gradients),
+            Some(adapter) => adapter.backward(projection, dy, x, dx, rows, scratch, gradients),
             None => Ok(()),
         }
     }
@@ -187,9 +214,23 @@ impl Block<'_> {
 
         let added = scratch.added.sized(driver, n * hidden)?;
         self.project(Projection::Output, attended, added, &mut scratch.lora)?;
-        let middle = kept.middle.sized(driver, n * hidden)?;
-        let norm = (self.weights.vector(&self.spans.post_norm), eps, normed);
-        device.add_rms_norm(x, added, middle, Some(norm))?;
+
+        let n = self.outputs();
+        let (middle, normed) = (
+            kept.middle.sized(driver, n * hidden)?,
+            normed.slice(0..n * hidden),
+        );
+        let post_norm = self.weights.vector(&self.spans.post_norm);
+        match self.wanted {
+            None => device.add_rms_norm(x, added, middle, Some((post_norm, eps, normed)))?,
+            Some(wanted) => {
+                let wanted_added = scratch.wanted.sized(driver, n * hidden)?;
+                device.gather_rows(x, wanted, middle, hidden)?;
+                device.gather_rows(added, wanted, wanted_added, hidden)?;
+                device.add(wanted_added, middle)?;
+                device.rms_norm(middle, post_norm, eps, normed)?;
+            }
+        }
         let gate_up = kept.gate_up.sized(driver, n * 2 * intermediate)?;
         self.project(Projection::GateUp, normed, gate_up, &mut scratch.lora)
     }
@@ -199,26 +240,12 @@ impl Block<'_> {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;
-        let (device, driver, n) = (self.device, &self.device.driver, self.rows());
+        let (device, driver, n) = (self.device, &self.device.driver, self.outputs());
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate)?;
         let added = scratch.added.get(n * hidden);
         self.project(Projection::Down, activation, added, &mut scratch.lora)?;
         Ok((kept.middle.get(n * hidden), added))
-    }
-
-    /// The gradient of the block's output, `stream`, becomes that of its input `x`; the gradients of its weights are added to
-    /// `gradients`, its bucket.
-    pub fn backward(
-        &self,
-        x: View,
-        kept: &BlockActivations,
-        scratch: &mut BlockScratch,
-        stream: Stream,
-        gradients: View,
-    ) -> Result<()> {
-        self.backward_mlp(kept, scratch, stream, gradients)?;
-        self.backward_attention(x, kept, scratch, stream, gradients)
     }
 
     /// Through a norm of the stream `x` whose output has the gradient `dnormed`.
@@ -239,7 +266,9 @@ impl Block<'_> {
             .rms_norm_backward(x, w, self.shape.eps, dnormed, stream.exact, rounded, dw)
     }
 
-    fn backward_mlp(
+    /// The gradient of the block's output, `stream`, becomes that of the stream between attention and MLP; the gradients of the
+    /// weights are added to `gradients`, the block's bucket.
+    pub fn backward_mlp(
         &self,
         kept: &BlockActivations,
         scratch: &mut BlockScratch,
@@ -252,7 +281,7 @@ impl Block<'_> {
             eps,
             ..
         } = self.shape;
-        let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.rows());
+        let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.outputs());
         let (middle, gate_up) = (
             kept.middle.get(n * hidden),
             kept.gate_up.get(n * 2 * intermediate),
@@ -278,7 +307,8 @@ impl Block<'_> {
         self.backward_norm(&spans.post_norm, middle, dnormed, stream, gradients)
     }
 
-    fn backward_attention(
+    /// After [`Block::backward_mlp`], `stream` of all rows becomes the gradient of the block's input `x`.
+    pub fn backward_attention(
         &self,
         x: View,
         kept: &BlockActivations,

@@ -110,7 +110,8 @@ impl DeviceDecoder {
     pub fn add_loss(&mut self, batch: &TreeBatch) -> Result<()> {
         let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
         let stream = self.forward(tree.rows, Keep::Nothing, None)?;
-        self.head(&tree, stream, None)
+        self.head(&tree, stream, None)?;
+        Ok(())
     }
 
     /// The same with dropout; and adds its gradient to `gradients`, which are those of what is trained.
@@ -126,8 +127,8 @@ impl DeviceDecoder {
             Recompute::Block => Keep::Streams,
         };
         let stream = self.forward(tree.rows, keep, Some(pass))?;
-        self.head(&tree, stream, Some(&mut *gradients))?;
-        self.backward(&tree, gradients, keep, pass)
+        let dstream = self.head(&tree, stream, Some(&mut *gradients))?;
+        self.backward(&tree, dstream, gradients, keep, pass)
     }
 
     /// Whether this rank has only its shard of the f32 weights that are trained.
@@ -144,7 +145,7 @@ impl DeviceDecoder {
         Ok(total)
     }
 
-    /// Embedding and blocks; returns the residual stream behind the last.
+    /// Embedding and blocks; returns the residual stream behind the last, of the wanted rows.
     pub(super) fn forward(&mut self, rows: PassRows<'_>, keep: Keep, pass: Option<Pass>) -> Result<View> {
         let Self {
             device,
@@ -174,19 +175,22 @@ impl DeviceDecoder {
                 table: self.table.all(),
                 layer,
                 rows,
+                wanted: (layer + 1 == self.blocks.len()).then_some(rows.wanted),
             };
             let kept = &mut workspace.blocks[keep.activations(layer)];
             block.forward(x, kept, &mut workspace.scratch)?;
             let (middle, added) = block.output(kept, &mut workspace.scratch)?;
-            x = workspace.residual[keep.stream(layer + 1)].sized(driver, len)?;
+            x = workspace.residual[keep.stream(layer + 1)].sized(driver, middle.len)?;
             device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
         }
         Ok(x)
     }
 
+    /// From the gradient `dstream` of what [`DeviceDecoder::forward`] returned.
     fn backward(
         &mut self,
         tree: &DeviceTree,
+        dstream: View,
         gradients: &mut DeviceGradients,
         keep: Keep,
         pass: Pass,
@@ -199,19 +203,12 @@ impl DeviceDecoder {
             ..
         } = self;
         let shape = BlockShape::new(config);
-        let stream = tree.rows.ids.len * shape.hidden;
-        let exact = workspace.dresidual.get(stream);
-        let rounded = match device.element {
-            Element::Bf16 => {
-                let rounded = workspace.rounded.sized(&device.driver, stream)?;
-                device.round(exact, rounded, Rounding::Nearest)?;
-                rounded
-            }
-            _ => exact,
-        };
+        let len = tree.rows.ids.len * shape.hidden;
+        let mut stream = Stream::new(device, dstream, &mut workspace.rounded)?;
         let adapter = self.adapter.as_ref();
         for (layer, spans) in self.blocks.iter().enumerate().rev() {
-            let x = workspace.residual[layer].get(stream);
+            let x = workspace.residual[layer].get(len);
+            let wanted = (layer + 1 == self.blocks.len()).then_some(tree.rows.wanted);
             let block = Block {
                 device,
                 shape,
@@ -221,6 +218,7 @@ impl DeviceDecoder {
                 table: self.table.all(),
                 layer,
                 rows: tree.rows,
+                wanted,
             };
             let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
             let sums = gradients.bucket(device, bucket)?;
@@ -229,7 +227,14 @@ impl DeviceDecoder {
                 block.norm_input(x, &mut workspace.scratch)?;
                 block.forward(x, kept, &mut workspace.scratch)?;
             }
-            block.backward(x, kept, &mut workspace.scratch, Stream { exact, rounded }, sums)?;
+            block.backward_mlp(kept, &mut workspace.scratch, stream, sums)?;
+            if wanted.is_some() {
+                let exact = workspace.dresidual.sized(&device.driver, len)?;
+                exact.zero(&*device.driver)?;
+                device.add_rows(stream.exact, &tree.target_places, exact, shape.hidden)?;
+                stream = Stream::new(device, exact, &mut workspace.rounded)?;
+            }
+            block.backward_attention(x, kept, &mut workspace.scratch, stream, sums)?;
             gradients.complete(device, bucket)?;
         }
         if self.adapter.is_some() {
@@ -238,7 +243,7 @@ impl DeviceDecoder {
         let dtable = gradients
             .bucket(device, self.embedding.bucket)?
             .slice(self.embedding.elements.clone());
-        device.add_rows(exact, &tree.embedded, dtable, shape.hidden)?;
+        device.add_rows(stream.exact, &tree.embedded, dtable, shape.hidden)?;
         gradients.complete(device, self.embedding.bucket)
     }
 }

@@ -81,6 +81,7 @@ impl DeviceGenerator {
             ids: numbers.slice(ids),
             positions: numbers.slice(positions),
             tiles: tiles.on_device(numbers),
+            wanted: numbers.slice(last),
             cache: Some(CacheRows {
                 layers: &self.layers,
                 places: numbers.slice(places),
@@ -88,7 +89,7 @@ impl DeviceGenerator {
             }),
         };
         let stream = self.decoder.forward(rows, Keep::Nothing, None)?;
-        self.decoder.logits(stream, numbers.slice(last))
+        self.decoder.logits(stream)
     }
 
     /// Makes room for `rows` rows; grows by half, so that a long generation copies little, but needlessly not beyond `most`.
@@ -125,8 +126,8 @@ fn tiled(pass: &CachePass, parts: &[PassPart]) -> Vec<(Vec<usize>, usize)> {
 }
 
 impl DeviceDecoder {
-    /// The logits of some rows of the last residual stream, `[rows, vocabulary]`; waits for the device.
-    fn logits(&mut self, stream: View, rows: View) -> Result<Vec<f32>> {
+    /// The logits of the last residual stream `x`, `[rows, vocabulary]`; waits for the device.
+    fn logits(&mut self, x: View) -> Result<Vec<f32>> {
         let Self {
             device,
             config,
@@ -136,13 +137,12 @@ impl DeviceDecoder {
         } = self;
         let (driver, head) = (&device.driver, &mut workspace.head);
         let (hidden, vocabulary) = (config.hidden_size, config.vocab_size);
-        let x = head.x.sized(driver, rows.len * hidden)?;
-        device.gather_rows(stream, rows, x, hidden)?;
-        let y = head.y.sized(driver, rows.len * hidden)?;
+        let rows = x.len / hidden;
+        let y = head.y.sized(driver, x.len)?;
         device.rms_norm(x, weights.vector(&self.norm), config.rms_norm_eps as f32, y)?;
         let stride = vocabulary.next_multiple_of(8); // as in training
-        let logits = head.logits.sized(driver, rows.len * stride)?;
-        let sizes = [rows.len, vocabulary, hidden];
+        let logits = head.logits.sized(driver, rows * stride)?;
+        let sizes = [rows, vocabulary, hidden];
         let projection = weights.matrix(&self.projection).t();
         device.gemm(y.matrix(hidden), projection, logits.matrix(stride), sizes, false)?;
         let mut values = vec![0.0f32; logits.len];

@@ -65,8 +65,10 @@ pub(super) struct BlockAdapter<'a> {
 }
 
 impl<'a> BlockAdapter<'a> {
-    fn place(&self, projection: Projection) -> Option<&'a Place> {
-        self.adapter.host.place(self.layer, projection)
+    /// Where the projection's matrices lie, if there are any and any rows to multiply with them.
+    fn place(&self, projection: Projection, rows: usize) -> Option<&'a Place> {
+        let place = self.adapter.host.place(self.layer, projection);
+        place.filter(|_| rows > 0)
     }
 
     fn r(&self) -> usize {
@@ -130,7 +132,7 @@ impl<'a> BlockAdapter<'a> {
         rows: usize,
         scratch: &mut LoraScratch,
     ) -> Result<()> {
-        let Some(place) = self.place(projection) else {
+        let Some(place) = self.place(projection, rows) else {
             return Ok(());
         };
         let (_, low) = self.low(projection, place, x, rows, scratch)?;
@@ -158,7 +160,7 @@ impl<'a> BlockAdapter<'a> {
         scratch: &mut LoraScratch,
         gradients: View,
     ) -> Result<()> {
-        let Some(place) = self.place(projection) else {
+        let Some(place) = self.place(projection, rows) else {
             return Ok(());
         };
         let (device, driver) = (self.device, &self.device.driver);

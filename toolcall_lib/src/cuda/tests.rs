@@ -108,7 +108,7 @@ fn norms_are_those_of_the_cpu() {
                 .add_rms_norm(x_device.all(), added.all(), sum.all(), norm)
                 .unwrap();
             let (mut want_sum, mut want) = (vec![0.0; rows * width], vec![0.0; rows * width]);
-            add_rms_norm(&x, &added_host, &mut want_sum, &w, 1e-5, &mut want);
+            add_rms_norm(&x, &added_host, None, &mut want_sum, &w, 1e-5, &mut want);
             bench.assert_near(sum.all(), &want_sum, "sum");
             bench.assert_near(y.all(), &want, "norm");
             device.rms_norm(sum.all(), w_device.all(), 1e-5, y.all()).unwrap();

@@ -52,6 +52,8 @@ pub(super) struct BlockScratch {
     pub dnormed: Scratch,
     /// What a block adds to the residual stream.
     pub added: Scratch,
+    /// That of the rows whose output is wanted, f32.
+    pub wanted: Scratch,
     pub activation: Scratch,
     pub dactivation: Scratch,
     pub dgate_up: Scratch,
@@ -69,10 +71,9 @@ pub(super) struct BlockScratch {
 /// What the output projection and the loss need.
 #[derive(Debug)]
 pub(super) struct HeadScratch {
-    /// Rows that have a target: residual stream and its gradient.
-    pub x: Scratch,
+    /// Gradient of the residual stream.
     pub dx: Scratch,
-    /// Normalized, and its gradient.
+    /// The normalized residual stream, and its gradient.
     pub y: Scratch,
     pub dy: Scratch,
     pub logits: Scratch,
@@ -84,7 +85,7 @@ pub(super) struct HeadScratch {
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    /// Input of each block, and after the last the input of the final norm.
+    /// Input of each block, and after the last the input of the final norm, of the rows whose output is wanted.
     pub residual: Vec<Scratch>,
     pub blocks: Vec<BlockActivations>,
     pub scratch: BlockScratch,
@@ -116,6 +117,7 @@ impl Workspace {
                 normed: activation(),
                 dnormed: activation(),
                 added: activation(),
+                wanted: f32(),
                 activation: activation(),
                 dactivation: activation(),
                 dgate_up: activation(),
@@ -126,7 +128,6 @@ impl Workspace {
                 decode: DecodeScratch::new(),
             },
             head: HeadScratch {
-                x: f32(),
                 dx: f32(),
                 y: activation(),
                 dy: activation(),

@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
 use crate::ops::element::Element;
 use crate::ops::matmul::{Output, Precision, add_bias, add_bias_backward, linear_backward_weight};
-use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward};
+use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward, spread_rows};
 use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
 use crate::ops::tiles::{linear_tiles, linear_tiles_backward_input};
@@ -83,7 +83,7 @@ impl BlockShape {
     }
 }
 
-/// One block with its weights.
+/// One block with its weights, and the rows of a pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'a> {
     pub shape: BlockShape,
@@ -93,6 +93,7 @@ pub(super) struct Block<'a> {
     pub precision: Precision,
     /// Where there is one, it is trained and the weights are not.
     pub adapter: Option<BlockAdapter<'a>>,
+    pub rows: Rows<'a>,
 }
 
 /// Where the rows of a pass stand.
@@ -100,6 +101,19 @@ pub(super) struct Block<'a> {
 pub(super) struct Rows<'a> {
     pub positions: &'a [u32],
     pub tiles: &'a [Tile],
+    /// The rows whose output is wanted, if not that of all: only they go through the MLP.
+    pub wanted: Option<&'a [usize]>,
+}
+
+impl Rows<'_> {
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Number of rows of the output.
+    pub fn outputs(&self) -> usize {
+        self.wanted.map_or(self.len(), <[usize]>::len)
+    }
 }
 
 impl Block<'_> {
@@ -120,7 +134,7 @@ impl Block<'_> {
     }
 
     /// How the rows' joint projection becomes heads.
-    fn split<'a>(&'a self, positions: &'a [u32]) -> Split<'a> {
+    fn split(&self) -> Split<'_> {
         let norm = self.spans.qk_norm.as_ref();
         let norm = norm.map(|[q, k]| QkNorm {
             q: self.weights.vector(q),
@@ -128,7 +142,7 @@ impl Block<'_> {
             eps: self.shape.eps,
         });
         Split {
-            positions,
+            positions: self.rows.positions,
             rope: self.rope,
             norm,
             heads: self.shape.heads,
@@ -140,7 +154,6 @@ impl Block<'_> {
     pub fn forward<E: Element>(
         &self,
         x: &[f32],
-        rows: Rows<'_>,
         kept: &mut BlockActivations,
         scratch: &mut Scratch,
         cache: Option<(&mut LayerCache<E>, &[usize])>,
@@ -151,7 +164,7 @@ impl Block<'_> {
             eps,
             heads,
         } = self.shape;
-        let n = rows.positions.len();
+        let n = self.rows.len();
         let queries = heads.queries * heads.dim;
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
@@ -166,53 +179,54 @@ impl Block<'_> {
             add_bias(qkv, self.weights.vector(bias));
         }
         let split = kept.heads.sized(n * heads.width());
-        split_heads(qkv, self.split(rows.positions), split);
+        split_heads(qkv, self.split(), split);
 
         let qkv = match cache {
-            Some((cache, rows)) => cache.store(split, rows, heads, self.precision),
+            Some((cache, keys)) => cache.store(split, keys, heads, self.precision),
             None => new_rows(split, n, heads, self.precision),
         };
         let attended = kept.attended.sized(n * queries);
-        attention(qkv, rows.tiles, attended, kept.lse.sized(n * heads.queries));
+        attention(qkv, self.rows.tiles, attended, kept.lse.sized(n * heads.queries));
         let added = kept.added.sized(n * hidden);
         self.project(Projection::Output, attended, added, n, &mut scratch.lora);
-        let middle = scratch.middle.sized(n * hidden);
+
+        let n = self.rows.outputs();
+        let (middle, normed) = (scratch.middle.sized(n * hidden), &mut normed[..n * hidden]);
         let post_norm = self.weights.vector(&self.spans.post_norm);
-        add_rms_norm(x, added, middle, post_norm, eps, normed);
+        add_rms_norm(x, added, self.rows.wanted, middle, post_norm, eps, normed);
         let gate_up: &mut [E] = kept.gate_up.sized(n * 2 * intermediate);
         self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
     }
 
     /// The block's output, right after [`Block::forward`] with the same `E`.
-    pub fn output<E: Element>(
-        &self,
-        n: usize,
-        kept: &BlockActivations,
-        scratch: &mut Scratch,
-        y: &mut [f32],
-    ) {
+    pub fn output<E: Element>(&self, kept: &BlockActivations, scratch: &mut Scratch, y: &mut [f32]) {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;
+        let n = self.rows.outputs();
         let activation: &mut [E] = scratch.activation.sized(n * intermediate);
         swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
         self.project(Projection::Down, activation, y, n, &mut scratch.lora);
         add(scratch.middle.get(n * hidden), y);
     }
 
-    /// `dy`, the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained are added to
-    /// `gradients`.
+    /// `dy`, which begins with the gradient of the block's output, becomes that of its input `x`; the gradients of what is trained
+    /// are added to `gradients`. Rows whose output is wanted ascend.
     pub fn backward<E: Element>(
         &self,
         x: &[f32],
-        rows: Rows<'_>,
         kept: &BlockActivations,
         scratch: &mut Scratch,
         dy: &mut [f32],
         gradients: &mut [f32],
     ) {
-        self.backward_mlp::<E>(x, kept, scratch, dy, gradients);
-        self.backward_attention::<E>(x, rows, kept, scratch, dy, gradients);
+        let hidden = self.shape.hidden;
+        let dy_of_outputs = &mut dy[..self.rows.outputs() * hidden];
+        self.backward_mlp::<E>(x, kept, scratch, dy_of_outputs, gradients);
+        if let Some(wanted) = self.rows.wanted {
+            spread_rows(dy, wanted, hidden);
+        }
+        self.backward_attention::<E>(x, kept, scratch, dy, gradients);
     }
 
     /// The place of a weight's gradient, if the weight is trained.
@@ -264,7 +278,7 @@ impl Block<'_> {
             eps,
             ..
         } = self.shape;
-        let (spans, n) = (self.spans, x.len() / hidden);
+        let (spans, rows, n) = (self.spans, self.rows, self.rows.outputs());
         let gate_up: &[E] = kept.gate_up.get(n * 2 * intermediate);
 
         let activation = scratch.activation.sized(n * intermediate);
@@ -278,7 +292,8 @@ impl Block<'_> {
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
         let middle = scratch.middle.sized(n * hidden);
         let post_norm = self.weights.vector(&spans.post_norm);
-        add_rms_norm(x, kept.added.get(n * hidden), middle, post_norm, eps, normed);
+        let added = kept.added.get(rows.len() * hidden);
+        add_rms_norm(x, added, rows.wanted, middle, post_norm, eps, normed);
         let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
         let dnorm = self.gradient(&spans.post_norm, gradients);
@@ -288,7 +303,6 @@ impl Block<'_> {
     fn backward_attention<E: Element>(
         &self,
         x: &[f32],
-        rows: Rows<'_>,
         kept: &BlockActivations,
         scratch: &mut Scratch,
         dy: &mut [f32],
@@ -297,8 +311,7 @@ impl Block<'_> {
         let BlockShape {
             hidden, eps, heads, ..
         } = self.shape;
-        let spans = self.spans;
-        let n = rows.positions.len();
+        let (spans, n) = (self.spans, self.rows.len());
         let queries = heads.queries * heads.dim;
         let attended: &[E] = kept.attended.get(n * queries);
 
@@ -314,7 +327,7 @@ impl Block<'_> {
             dout: dattended,
         };
         let qkv = new_rows(kept.heads.get(n * heads.width()), n, heads, self.precision);
-        attention_backward(qkv, rows.tiles, output, dq, dk, dv);
+        attention_backward(qkv, self.rows.tiles, output, dq, dk, dv);
 
         let dqkv: &mut [E] = scratch.dqkv.sized(n * heads.width());
         let projected = match spans.qk_norm {
@@ -322,7 +335,7 @@ impl Block<'_> {
             None => &[],
         };
         let dheads = HeadGradients { dq, dk, dv };
-        let dnorms = split_heads_backward(dheads, projected, self.split(rows.positions), dqkv);
+        let dnorms = split_heads_backward(dheads, projected, self.split(), dqkv);
         for (span, dnorm) in spans.qk_norm.iter().flatten().zip(dnorms) {
             let sums = self.gradient(span, gradients).into_iter().flatten();
             sums.zip(dnorm).for_each(|(sum, part)| *sum += part);

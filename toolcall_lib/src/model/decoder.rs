@@ -62,7 +62,14 @@ impl Decoder {
         })
     }
 
-    fn block(&self, layer: usize, pass: Option<Pass>, precision: Precision) -> Block<'_> {
+    /// A block, which has only the output of the wanted rows if it is the last.
+    fn block<'a>(
+        &'a self,
+        layer: usize,
+        rows: Rows<'a>,
+        pass: Option<Pass>,
+        precision: Precision,
+    ) -> Block<'a> {
         let adapter = |adapter| BlockAdapter {
             adapter,
             layer,
@@ -76,21 +83,27 @@ impl Decoder {
             rope: &self.rope,
             precision,
             adapter: self.adapter.as_ref().map(adapter),
+            rows: Rows {
+                wanted: rows.wanted.filter(|_| layer + 1 == self.blocks.len()),
+                ..rows
+            },
         }
     }
 
     /// Loss and number of right first guesses, summed over the targets of `batch`.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
         check_rows(&self.config, &batch.ids, &batch.positions)?;
+        let (wanted, targets) = target_rows(batch);
         let rows = Rows {
             positions: &batch.positions,
             tiles: &tiles(&batch.segments),
+            wanted: Some(&wanted),
         };
         match workspace.stores_bf16() {
             true => self.forward::<bf16>(&batch.ids, rows, None, workspace),
             false => self.forward::<f32>(&batch.ids, rows, None, workspace),
         }
-        Ok(self.head(batch, workspace, None))
+        Ok(self.head(rows, &targets, workspace, None))
     }
 
     /// [`Decoder::loss`] with dropout, and its gradient (of the sum, not of a mean) added to `gradients`, whose layout is that
@@ -119,12 +132,14 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
+        let (wanted, targets) = target_rows(batch);
         let rows = Rows {
             positions: &batch.positions,
             tiles: &tiles(&batch.segments),
+            wanted: Some(&wanted),
         };
         self.forward::<E>(&batch.ids, rows, Some(workspace.pass), workspace);
-        let sum = self.head(batch, workspace, Some(gradients));
+        let sum = self.head(rows, &targets, workspace, Some(gradients));
         self.backward::<E>(&batch.ids, rows, gradients, workspace)?;
         Ok(sum)
     }
@@ -151,29 +166,27 @@ impl Decoder {
                 layer
             };
             let kept = &mut workspace.blocks[slot];
-            let block = self.block(layer, pass, workspace.precision);
-            block.forward::<E>(x, rows, kept, &mut workspace.scratch, None);
-            block.output::<E>(n, kept, &mut workspace.scratch, above[0].sized(n * hidden));
+            let block = self.block(layer, rows, pass, workspace.precision);
+            block.forward::<E>(x, kept, &mut workspace.scratch, None);
+            let y = above[0].sized(block.rows.outputs() * hidden);
+            block.output::<E>(kept, &mut workspace.scratch, y);
         }
     }
 
-    /// Final norm, output projection and loss of the rows that have a target; with `gradients`, fills `workspace.dresidual`.
+    /// Final norm, output projection and loss of the rows that have a target; with `gradients`, `workspace.dresidual` begins with
+    /// the gradient of these rows.
     fn head(
         &self,
-        batch: &TreeBatch,
+        rows: Rows<'_>,
+        targets: &[RowTarget],
         workspace: &mut Workspace,
         gradients: Option<&mut dyn Gradients>,
     ) -> LossSum {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
-        let n = batch.ids.len();
-        let (rows, targets) = target_rows(batch);
-        let [x, y, dy, dx] = &mut workspace.target_rows;
-        let stream = workspace.residual[self.config.num_hidden_layers].get(n * hidden);
-        let x = x.sized(rows.len() * hidden);
-        for (x, &row) in x.chunks_exact_mut(hidden).zip(&rows) {
-            x.copy_from_slice(&stream[row * hidden..][..hidden]);
-        }
-        let y = y.sized(rows.len() * hidden);
+        let len = rows.outputs() * hidden;
+        let x = workspace.residual[self.config.num_hidden_layers].get(len);
+        let [y, dy] = &mut workspace.target_rows;
+        let y = y.sized(len);
         let norm = self.weights.vector(&self.norm);
         rms_norm(x, norm, eps, y);
         let projection = self.weights.matrix(&self.projection);
@@ -181,31 +194,26 @@ impl Decoder {
             return cross_entropy(
                 y,
                 projection,
-                &targets,
+                targets,
                 None,
                 &mut workspace.logits,
                 workspace.precision,
             );
         };
-        let dy = dy.sized(rows.len() * hidden);
+        let dy = dy.sized(len);
         let dprojection = self.gradient(&self.projection, gradients);
         let sum = cross_entropy(
             y,
             projection,
-            &targets,
+            targets,
             Some((dy, dprojection)),
             &mut workspace.logits,
             workspace.precision,
         );
-        let dx = dx.sized(rows.len() * hidden);
+        let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients);
         rms_norm_backward(x, norm, eps, dy, dx, dnorm);
-        let dresidual = workspace.dresidual.sized(n * hidden);
-        dresidual.fill(0.0);
-        for (dx, &row) in dx.chunks_exact(hidden).zip(&rows) {
-            dresidual[row * hidden..][..hidden].copy_from_slice(dx);
-        }
         sum
     }
 
@@ -232,18 +240,18 @@ impl Decoder {
         let dresidual = workspace.dresidual.sized(n * hidden);
         for layer in (0..self.config.num_hidden_layers).rev() {
             let (pass, precision) = (Some(workspace.pass), workspace.precision);
-            let block = self.block(layer, pass, precision);
+            let block = self.block(layer, rows, pass, precision);
             let x = workspace.residual[layer].get(n * hidden);
             let scratch = &mut workspace.scratch;
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
                 Recompute::Block => {
-                    block.forward::<E>(x, rows, &mut workspace.blocks[0], scratch, None);
+                    block.forward::<E>(x, &mut workspace.blocks[0], scratch, None);
                     &workspace.blocks[0]
                 }
             };
             let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
-            block.backward::<E>(x, rows, kept, scratch, dresidual, gradients.bucket(bucket));
+            block.backward::<E>(x, kept, scratch, dresidual, gradients.bucket(bucket));
             gradients.complete(bucket)?;
         }
         if let Some(dtable) = self.gradient(&self.embedding, gradients) {
@@ -262,8 +270,9 @@ impl Decoder {
         let at = Rows {
             positions: &positions,
             tiles: &tiles,
+            wanted: None,
         };
-        Ok(self.cached_logits(ids, at, &rows, &rows, &mut cache, &mut Workspace::default()))
+        Ok(self.cached_logits(ids, at, &rows, &mut cache, &mut Workspace::default()))
     }
 
     /// Adds tokens to sequences of `cache`; those that have just begun may have none. Returns the logits after the last token
@@ -279,29 +288,22 @@ impl Decoder {
         let rows = Rows {
             positions: &pass.positions,
             tiles: &pass.tiles(),
+            wanted: Some(&pass.last),
         };
-        Ok(self.cached_logits(
-            &pass.ids,
-            rows,
-            &pass.keys,
-            &pass.last,
-            &mut cache.layers,
-            workspace,
-        ))
+        Ok(self.cached_logits(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
     }
 
-    /// Logits of the `wanted` rows of a pass whose keys go to the rows `keys` of the cache.
+    /// Logits of the wanted rows of a pass whose keys go to the rows `keys` of the cache.
     fn cached_logits(
         &self,
         ids: &[u32],
         rows: Rows<'_>,
         keys: &[usize],
-        wanted: &[usize],
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
         // The whole pass on a thread of the pool: handing each of its hundreds of short tasks to one would take longer.
-        rayon::scope(|_| self.logits_of_rows(ids, rows, keys, wanted, cache, workspace))
+        rayon::scope(|_| self.logits_of_rows(ids, rows, keys, cache, workspace))
     }
 
     fn logits_of_rows(
@@ -309,7 +311,6 @@ impl Decoder {
         ids: &[u32],
         rows: Rows<'_>,
         keys: &[usize],
-        wanted: &[usize],
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
@@ -321,27 +322,23 @@ impl Decoder {
         };
         workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
         workspace.prepare(cache.len());
-        let x = workspace.residual[0].sized(n * hidden);
+        let mut x = workspace.residual[0].sized(n * hidden);
         embedding(ids, self.weights.matrix(&self.embedding), x);
         for (layer, cache) in cache.iter_mut().enumerate() {
             let kept = &mut workspace.blocks[0];
-            let block = self.block(layer, None, precision);
-            block.forward(x, rows, kept, &mut workspace.scratch, Some((cache, keys)));
-            block.output::<f32>(n, kept, &mut workspace.scratch, x);
+            let block = self.block(layer, rows, None, precision);
+            block.forward(x, kept, &mut workspace.scratch, Some((cache, keys)));
+            x = &mut x[..block.rows.outputs() * hidden];
+            block.output::<f32>(kept, &mut workspace.scratch, x);
         }
-        let last: Vec<f32> = wanted
-            .iter()
-            .flat_map(|row| &x[row * hidden..][..hidden])
-            .copied()
-            .collect();
-        let mut normed = vec![0.0; last.len()];
+        let mut normed = vec![0.0; x.len()];
         rms_norm(
-            &last,
+            x,
             self.weights.vector(&self.norm),
             self.config.rms_norm_eps as f32,
             &mut normed,
         );
-        let mut logits = vec![0.0; wanted.len() * self.config.vocab_size];
+        let mut logits = vec![0.0; rows.outputs() * self.config.vocab_size];
         let projection = self.weights.matrix(&self.projection);
         linear_tiles(&normed, projection, &mut logits, precision);
         logits

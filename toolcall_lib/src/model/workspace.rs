@@ -65,14 +65,14 @@ pub struct Workspace {
     pub(super) precision: Precision,
     /// Which elements the next training pass drops.
     pub(super) pass: Pass,
-    /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`.
+    /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`, there of the wanted rows.
     pub(super) residual: Vec<Buffer>,
     pub(super) blocks: Vec<BlockActivations>,
     pub(super) scratch: Scratch,
     /// Gradient of the residual stream.
     pub(super) dresidual: Buffer,
-    /// Rows that have a target: residual stream, normalized, and gradients of both.
-    pub(super) target_rows: [Buffer; 4],
+    /// Of the rows that have a target the normalized residual stream, and its gradient.
+    pub(super) target_rows: [Buffer; 2],
     pub(super) logits: Buffer,
 }
 

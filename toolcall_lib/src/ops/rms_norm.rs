@@ -14,23 +14,46 @@ pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
         .for_each(|(y, x)| rows(x, w, eps, y));
 }
 
-/// `sum = x + added`, and [`rms_norm`] of the sum into `y`.
-pub fn add_rms_norm<E: Element>(x: &[f32], added: &[E], sum: &mut [f32], w: &[f32], eps: f32, y: &mut [E]) {
-    let task = ROWS_PER_TASK * w.len();
-    let terms = x.par_chunks(task).zip(added.par_chunks(task));
-    y.par_chunks_mut(task)
-        .zip(sum.par_chunks_mut(task).zip(terms))
-        .for_each(|(y, (sum, (x, added)))| {
-            add_rows(x, added, sum);
+/// `sum = x + added` of all rows or of those that are `wanted`, and [`rms_norm`] of the sum into `y`.
+pub fn add_rms_norm<E: Element>(
+    x: &[f32],
+    added: &[E],
+    wanted: Option<&[usize]>,
+    sum: &mut [f32],
+    w: &[f32],
+    eps: f32,
+    y: &mut [E],
+) {
+    let width = w.len();
+    y.par_chunks_mut(ROWS_PER_TASK * width)
+        .zip(sum.par_chunks_mut(ROWS_PER_TASK * width))
+        .enumerate()
+        .for_each(|(task, (y, sum))| {
+            for (at, sum) in (task * ROWS_PER_TASK..).zip(sum.chunks_exact_mut(width)) {
+                let row = wanted.map_or(at, |wanted| wanted[at]);
+                let elements = row * width..(row + 1) * width;
+                add_row(&x[elements.clone()], &added[elements], sum);
+            }
             rows(sum, w, eps, y);
         });
 }
 
 #[multiversion(targets = "simd")]
-fn add_rows<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
+fn add_row<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
     for ((sum, x), added) in sum.iter_mut().zip(x).zip(added) {
         *sum = x + added.value();
     }
+}
+
+/// Moves the first rows of `x` to the rows `to`, which ascend; the others become zero.
+pub fn spread_rows(x: &mut [f32], to: &[usize], width: usize) {
+    let mut end = x.len();
+    for (from, to) in to.iter().enumerate().rev() {
+        x.copy_within(from * width..(from + 1) * width, to * width);
+        x[(to + 1) * width..end].fill(0.0);
+        end = to * width;
+    }
+    x[..end].fill(0.0);
 }
 
 /// `sum += x`.
@@ -129,11 +152,37 @@ mod tests {
     fn a_sum_is_normalized_like_any_row() {
         let (x, added, w) = (random(3 * 7, 1), random(3 * 7, 2), random(7, 3));
         let (mut sum, mut y, mut want) = (vec![9.0; 21], vec![0.0; 21], vec![0.0; 21]);
-        add_rms_norm(&x, &added, &mut sum, &w, 1e-5, &mut y);
+        add_rms_norm(&x, &added, None, &mut sum, &w, 1e-5, &mut y);
         let mut want_sum = added;
         add(&x, &mut want_sum);
         rms_norm(&want_sum, &w, 1e-5, &mut want);
         assert_eq!((sum, y), (want_sum, want));
+    }
+
+    #[test]
+    fn wanted_rows_are_added_alone_and_spread_again() {
+        let (x, added, w) = (random(80 * 7, 1), random(80 * 7, 2), random(7, 3));
+        let of = |rows: usize, wanted| {
+            let (mut sum, mut y) = (vec![9.0; rows * 7], vec![9.0; rows * 7]);
+            add_rms_norm(&x, &added, wanted, &mut sum, &w, 1e-5, &mut y);
+            [sum, y]
+        };
+        let wanted: Vec<usize> = (1..80).filter(|row| row % 7 > 2).collect(); // more than a task's
+        let all = of(80, None);
+        let [some, normed] = of(wanted.len(), Some(&wanted));
+        let pick = |x: &[f32]| -> Vec<f32> {
+            let rows = wanted.iter().flat_map(|row| &x[row * 7..][..7]);
+            rows.copied().collect()
+        };
+        assert_eq!([pick(&all[0]), pick(&all[1])], [some.clone(), normed]);
+
+        let mut spread = vec![9.0; 80 * 7];
+        spread[..some.len()].copy_from_slice(&some);
+        spread_rows(&mut spread, &wanted, 7);
+        assert_eq!(pick(&spread), some);
+        let rows = spread.chunks(7).enumerate();
+        let mut others = rows.filter(|(row, _)| !wanted.contains(row));
+        assert!(others.all(|(_, x)| x == [0.0; 7]));
     }
 
     #[test]

@@ -105,13 +105,16 @@ fn dropped_inputs_have_the_gradient_of_what_was_computed() {
     let batch = [pack(&Golden::model("qwen3").sequences())];
     let (_, gradient) = gradients(&decoder, &batch, Recompute::Norms, 0);
     for name in [
-        "self_attn.k_proj.lora_A",
-        "self_attn.q_proj.lora_B",
-        "self_attn.o_proj.lora_A",
-        "mlp.up_proj.lora_B",
-        "mlp.down_proj.lora_A",
+        "0.self_attn.k_proj.lora_A",
+        "0.self_attn.q_proj.lora_B",
+        "0.self_attn.o_proj.lora_A",
+        "0.mlp.up_proj.lora_B",
+        "0.mlp.down_proj.lora_A",
+        "1.self_attn.o_proj.lora_A", // the last block's MLP has fewer rows
+        "1.mlp.up_proj.lora_A",
+        "1.mlp.down_proj.lora_B",
     ] {
-        let name = format!("base_model.model.model.layers.0.{name}.weight");
+        let name = format!("base_model.model.model.layers.{name}.weight");
         let analytic = gradient.get(&name).unwrap();
         let steepest = (0..analytic.len())
             .max_by(|&i, &j| analytic[i].abs().total_cmp(&analytic[j].abs()))
@@ -144,6 +147,22 @@ fn masks_come_from_the_pass_and_are_the_same_when_a_block_is_computed_again() {
     let undropped = with(decoder.clone(), |lora| lora.lora_dropout = 0.0);
     let (loss, _) = gradients(&undropped, &batch, Recompute::Norms, 1);
     assert_eq!(evaluated, loss, "evaluation drops nothing");
+}
+
+#[test]
+fn a_tree_without_a_target_has_no_loss_and_no_gradient() {
+    let mut sequences = Golden::model("qwen3").sequences();
+    sequences
+        .iter_mut()
+        .for_each(|sequence| sequence.trained.fill(false));
+    let adapted = with(peft_decoder("qwen3"), |lora| lora.lora_dropout = 0.3);
+    for decoder in [adapted, Golden::model("qwen3").decoder()] {
+        let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
+        let sum = decoder
+            .loss_and_gradients(&pack(&sequences), &mut gradients, &mut Workspace::default())
+            .unwrap();
+        assert_eq!((sum.loss, norm(&gradients)), (0.0, 0.0));
+    }
 }
 
 #[test]

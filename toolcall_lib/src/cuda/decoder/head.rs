@@ -12,13 +12,14 @@ const LOGITS_AT_A_TIME: usize = 1 << 26;
 const FEWEST_ROWS: usize = 128;
 
 impl DeviceDecoder {
-    /// Final norm, output projection and loss of the rows of the last `stream` that have a target; with `gradients`, its gradient.
+    /// Final norm, output projection and loss of the rows `x` of the last stream, those that have a target; with `gradients`, the
+    /// gradient of `x`, else nothing.
     pub(super) fn head(
         &mut self,
         tree: &DeviceTree,
-        stream: View,
+        x: View,
         mut gradients: Option<&mut DeviceGradients>,
-    ) -> Result<()> {
+    ) -> Result<View> {
         let Self {
             device,
             config,
@@ -28,13 +29,9 @@ impl DeviceDecoder {
         } = self;
         let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
         let driver = &device.driver;
-        let rows = tree.target_rows.len;
+        let rows = x.len / hidden;
         let head = &mut workspace.head;
-        let (x, y) = (
-            head.x.sized(driver, rows * hidden)?,
-            head.y.sized(driver, rows * hidden)?,
-        );
-        device.gather_rows(stream, tree.target_rows, x, hidden)?;
+        let y = head.y.sized(driver, rows * hidden)?;
         let norm = weights.vector(&self.norm);
         device.rms_norm(x, norm, eps, y)?;
         let dy = head.dy.sized(driver, rows * hidden)?;
@@ -77,7 +74,9 @@ impl DeviceDecoder {
                 device.gemm(dlogits.t(), y, dprojection, sizes, true)?;
             }
         }
-        let Some(gradients) = gradients else { return Ok(()) };
+        let Some(gradients) = gradients else {
+            return Ok(View::EMPTY);
+        };
         let dx = head.dx.sized(driver, rows * hidden)?;
         dx.zero(&**driver)?;
         let dnorm = match self.adapter {
@@ -90,8 +89,6 @@ impl DeviceDecoder {
         if self.adapter.is_none() {
             gradients.complete(device, self.norm.bucket)?;
         }
-        let dstream = workspace.dresidual.sized(driver, stream.len)?;
-        dstream.zero(&**driver)?;
-        device.add_rows(dx, &tree.target_places, dstream, hidden)
+        Ok(dx)
     }
 }

@@ -15,8 +15,7 @@ pub(super) struct DeviceTree {
     pub rows: PassRows<'static>,
     /// Which rows go to which row of the embedding.
     pub embedded: Places<View>,
-    /// Rows that have a target, where their gradients go, and their targets.
-    pub target_rows: View,
+    /// Where the gradients of the rows go that have a target, and their targets.
     pub target_places: Places<View>,
     pub targets: RowTargets,
 }
@@ -49,10 +48,10 @@ impl DeviceTree {
                 ids: view(ids),
                 positions: view(positions),
                 tiles: tiles.on_device(numbers),
+                wanted: view(target_rows),
                 cache: None,
             },
             embedded: places(embedded),
-            target_rows: view(target_rows),
             target_places: places(target_places),
             targets: RowTargets {
                 begins: view(begins),

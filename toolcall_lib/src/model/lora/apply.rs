@@ -33,6 +33,12 @@ impl BlockAdapter<'_> {
         &self.adapter.parameters.buckets[self.layer]
     }
 
+    /// Where the projection's matrices lie, if there are any and any rows to multiply with them.
+    fn place(&self, projection: Projection, rows: usize) -> Option<&Place> {
+        let place = self.adapter.place(self.layer, projection);
+        place.filter(|_| rows > 0)
+    }
+
     fn mask(&self, projection: Projection) -> Option<Mask> {
         let p = self.adapter.config.lora_dropout;
         let mask = |pass| Mask {
@@ -79,7 +85,7 @@ impl BlockAdapter<'_> {
         rows: usize,
         scratch: &mut LoraScratch,
     ) {
-        let Some(place) = self.adapter.place(self.layer, projection) else {
+        let Some(place) = self.place(projection, rows) else {
             return;
         };
         let (r, scale, outputs) = (self.adapter.config.r, self.adapter.config.scale(), y.len() / rows);
@@ -104,7 +110,7 @@ impl BlockAdapter<'_> {
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
     ) {
-        let Some(place) = self.adapter.place(self.layer, projection) else {
+        let Some(place) = self.place(projection, rows) else {
             return;
         };
         let (r, scale, outputs) = (
@@ -137,7 +143,7 @@ impl BlockAdapter<'_> {
         rows: usize,
         scratch: &mut LoraScratch,
     ) {
-        let Some(place) = self.adapter.place(self.layer, projection) else {
+        let Some(place) = self.place(projection, rows) else {
             return;
         };
         let (input, width) = (dx.len() / rows, place.targets.len() * self.adapter.config.r);
