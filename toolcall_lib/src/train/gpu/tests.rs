@@ -7,42 +7,27 @@ use crate::cuda::emulate::{emulated, emulated_ranks};
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
-use crate::template::ChatTemplate;
-use crate::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
+use crate::tiny_model::tiny_model;
 use crate::train::{TrainReport, Work, train_validated};
 use crate::weights::Parameters;
 
 /// Conversations of an optimizer step, of all ranks together.
 const BATCH: usize = 8;
 
+/// Heads as wide as a GPU takes them.
 fn model() -> Model {
-    let tokenizer = tiny_tokenizer();
+    let mut model = tiny_model();
     let config = ModelConfig {
-        model_type: "qwen3".into(),
-        vocab_size: tokenizer.vocab_size(),
         hidden_size: 40,
         intermediate_size: 24,
-        num_hidden_layers: 2,
         num_attention_heads: 1,
         num_key_value_heads: 1,
         head_dim: 64,
-        rms_norm_eps: 1e-6,
-        rope_theta: 1e4,
-        rope_scaling: None,
-        max_position_embeddings: 256,
-        tie_word_embeddings: true,
-        attention_bias: false,
-        qk_norm: true,
+        ..model.decoder.config
     };
     let weights = Parameters::random(&config, 3);
-    Model {
-        decoder: Decoder::new(config, weights).unwrap(),
-        tokenizer,
-        template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
-        generation_config: serde_json::Map::new(),
-        origin: "tiny".to_string(),
-        notes: Vec::new(),
-    }
+    model.decoder = Decoder::new(config, weights).unwrap();
+    model
 }
 
 /// A step of eight and one of two, for which not every rank has a row.
