@@ -8,7 +8,6 @@ mod block;
 mod buffer;
 mod decoder;
 mod driver;
-mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
 mod generation;
