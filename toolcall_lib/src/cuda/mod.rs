@@ -18,7 +18,7 @@ mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
-mod ranks;
+pub(crate) mod ranks;
 #[cfg(test)]
 mod tests;
 mod weights;

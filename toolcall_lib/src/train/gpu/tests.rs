@@ -4,12 +4,17 @@ use super::*;
 use crate::config::ModelConfig;
 use crate::conversation::{Conversation, Message};
 use crate::cuda::emulate::{emulated, emulated_ranks};
+use crate::cuda::ranks::meet;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
 use crate::tiny_model::tiny_model;
+use crate::train::ranks::agree;
 use crate::train::{TrainReport, Work, train_validated};
 use crate::weights::Parameters;
+use std::convert::Infallible;
+use std::thread;
+use std::time::Duration;
 
 /// Conversations of an optimizer step, of all ranks together.
 const BATCH: usize = 8;
@@ -238,6 +243,32 @@ fn a_rank_that_fails_ends_the_run_and_is_named() {
     };
     let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "rank 1: GPU 1: it is broken");
+}
+
+#[test]
+fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
+    let (config, data) = (config(2, 2, 1, 2), data(10));
+    for (broken, problem) in [(0, "GPU: it is broken"), (1, "rank 1: GPU: it is broken")] {
+        let work = Work {
+            data: &data,
+            validation: &data,
+            config: &config,
+            engine: &|ranks, _, _, _| {
+                let rank = ranks.rank();
+                let connected = meet(ranks, Duration::from_secs(60), move || {
+                    if rank == broken {
+                        return Err(Error::invalid("GPU", "it is broken"));
+                    }
+                    loop {
+                        thread::park(); // as NCCL does
+                    }
+                });
+                agree(ranks, connected).map(|never: Infallible| match never {})
+            },
+        };
+        let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), problem);
+    }
 }
 
 #[test]
