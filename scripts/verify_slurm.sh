@@ -54,6 +54,13 @@ CONF
 
 stop_cluster() {
     local daemon
+    if [ -f "$cluster/slurmctld.pid" ]; then
+        scancel --partition=main || true
+        for _ in $(seq 60); do # what watches over a job outlives the daemons
+            [ -n "$(squeue --noheader)" ] || break
+            sleep 1
+        done
+    fi
     for daemon in slurmd slurmctld munged; do
         if [ -f "$cluster/$daemon.pid" ]; then kill "$(cat "$cluster/$daemon.pid")" || true; fi
     done
@@ -108,6 +115,7 @@ wait_for "$job" "step  150/3000"
 scancel --signal=USR1 "$job"
 wait_for "$job" "back into the queue"
 wait_for "$job" "going on from $work/long/checkpoint-"
-scancel "$job"
+wait_for "$job" "step  600/3000"
 cat "$work/logs/toolcall-$job.log"
+[ "$(grep --count "step  150/3000" "$work/logs/toolcall-$job.log")" -eq 1 ] || fail "it began again"
 echo "verify_slurm: all is well"

@@ -5,6 +5,7 @@
 
 #[path = "../tests/common"]
 mod common {
+    pub mod tiny_config;
     pub mod tiny_model;
     pub mod tiny_tokenizer;
 }

@@ -52,6 +52,9 @@ pub mod show;
 
 // What the tests of several modules, and those outside the library, work with.
 #[cfg(test)]
+#[path = "../tests/common/tiny_config.rs"]
+mod tiny_config;
+#[cfg(test)]
 #[cfg(feature = "cuda")]
 #[path = "../tests/common/tiny_model.rs"]
 mod tiny_model;

@@ -15,7 +15,6 @@ mod tcp;
 mod threads;
 
 pub use launch::{Launch, Launcher};
-pub(crate) use threads::ENDED;
 pub use threads::threads;
 
 use crate::error::{Error, Result};

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+const ENDED: &str = "it has ended before the others";
+
 /// Ranks for as many threads of this process. Where one of them ends too early, or another has waited `timeout` for it, operations
 /// are errors.
 pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective + Send>>> {
@@ -70,6 +72,3 @@ impl Pairs for Channels {
         unreachable!("a thread does not end the others")
     }
 }
-
-/// What a rank says that is not to blame.
-pub(crate) const ENDED: &str = "it has ended before the others";

@@ -7,7 +7,7 @@ mod tests;
 
 use super::attention::{Tiles, VisibleRanges};
 use super::block::{CacheRows, PassRows};
-use super::buffer::{DeviceBuffer, View};
+use super::buffer::DeviceBuffer;
 use super::decoder::DeviceDecoder;
 use super::driver::Driver;
 use super::numbers::Numbers;
@@ -123,34 +123,4 @@ impl DeviceGenerator {
 fn tiled(pass: &CachePass, parts: &[PassPart]) -> Vec<(Vec<usize>, usize)> {
     let seen = |part: &PassPart| pass.seen(part, part.rows.end - 1).into_iter().flatten().collect();
     parts.iter().map(|part| (seen(part), part.rows.len())).collect()
-}
-
-impl DeviceDecoder {
-    /// The logits of the last residual stream `x`, `[rows, vocabulary]`; waits for the device.
-    fn logits(&mut self, x: View) -> Result<Vec<f32>> {
-        let Self {
-            device,
-            config,
-            weights,
-            workspace,
-            ..
-        } = self;
-        let (driver, head) = (&device.driver, &mut workspace.head);
-        let (hidden, vocabulary) = (config.hidden_size, config.vocab_size);
-        let rows = x.len / hidden;
-        let y = head.y.sized(driver, x.len)?;
-        device.rms_norm(x, weights.vector(&self.norm), config.rms_norm_eps as f32, y)?;
-        let stride = vocabulary.next_multiple_of(8); // as in training
-        let logits = head.logits.sized(driver, rows * stride)?;
-        let sizes = [rows, vocabulary, hidden];
-        let projection = weights.matrix(&self.projection).t();
-        device.gemm(y.matrix(hidden), projection, logits.matrix(stride), sizes, false)?;
-        let mut values = vec![0.0f32; logits.len];
-        logits.download(&**driver, &mut values)?;
-        if stride > vocabulary {
-            let rows = values.chunks_exact(stride);
-            values = rows.flat_map(|row| &row[..vocabulary]).copied().collect();
-        }
-        Ok(values)
-    }
 }

@@ -2,8 +2,7 @@
 
 use super::buffer::{Scratch, View};
 use super::driver::{Element, Operand, Rounding};
-use super::dropout::Dropout;
-use super::ops::Device;
+use super::ops::{Device, Dropout};
 use super::weights::DeviceWeights;
 use crate::collective::Shard;
 use crate::error::Result;

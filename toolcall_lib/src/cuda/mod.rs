@@ -8,7 +8,6 @@ mod block;
 mod buffer;
 mod decoder;
 mod driver;
-mod dropout;
 #[cfg(test)]
 pub(crate) mod emulate;
 mod generation;
@@ -19,7 +18,7 @@ mod numbers;
 mod nvidia;
 mod ops;
 mod optimizer;
-mod ranks;
+pub(crate) mod ranks;
 #[cfg(test)]
 mod tests;
 mod weights;

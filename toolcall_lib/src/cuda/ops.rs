@@ -1,9 +1,23 @@
 //! The simple kernels, with the shapes that they take. Rows are of a multiple of four elements.
+//!
+//! Here are products and what goes through memory element by element; files below are named as those of the kernels.
+
+mod copy;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod norm;
+mod rope;
+mod swiglu;
+
+pub(super) use cross_entropy::RowTargets;
+pub(super) use dropout::Dropout;
+pub(super) use embedding::Places;
+pub(super) use rope::{HeadNorms, SplitHeads};
 
 use super::buffer::{Argument, DeviceBuffer, View};
 use super::driver::{Driver, Element, Gemm, Operand, Rounding};
 use crate::error::Result;
-use crate::ops::rope::Heads;
 use crate::optimizer::Update;
 use std::sync::Arc;
 
@@ -23,50 +37,6 @@ pub(crate) struct Device {
     pub element: Element,
     /// Partial sums, `[SHARES, widest]`.
     partial: DeviceBuffer,
-}
-
-/// The norm of the heads of Q and K: weights of both, one behind the other.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadNorms {
-    pub weights: View,
-    pub eps: f32,
-}
-
-/// How the rows of a joint projection become heads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SplitHeads {
-    pub bias: View,
-    /// Position of each row.
-    pub positions: View,
-    /// Cosine and sine by position and pair.
-    pub table: View,
-    pub norms: Option<HeadNorms>,
-    pub heads: Heads,
-}
-
-impl SplitHeads {
-    fn norm_arguments(&self) -> (View, f32) {
-        self.norms
-            .map_or((View::EMPTY, 0.0), |norms| (norms.weights, norms.eps))
-    }
-}
-
-/// The targets of some rows: those of row `r` are `begins[r]..begins[r + 1]`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RowTargets {
-    pub begins: View,
-    pub ids: View,
-    pub weights: View,
-}
-
-impl RowTargets {
-    /// Those of `rows` rows from row `first` on; the numbers in `begins` count from the first of all targets.
-    pub fn from(self, first: usize, rows: usize) -> Self {
-        Self {
-            begins: self.begins.slice(first..first + rows + 1),
-            ..self
-        }
-    }
 }
 
 impl Device {
@@ -128,287 +98,11 @@ impl Device {
         })
     }
 
-    /// RMSNorm of f32 rows into activations.
-    pub fn rms_norm(&self, x: View, w: View, eps: f32, y: View) -> Result<()> {
-        self.add_rms_norm(x, View::EMPTY, View::EMPTY, Some((w, eps, y)))
-    }
-
-    /// `sum = x + added`, and its norm into activations where that is wanted: weight, eps and place.
-    pub fn add_rms_norm(
-        &self,
-        x: View,
-        added: View,
-        sum: View,
-        norm: Option<(View, f32, View)>,
-    ) -> Result<()> {
-        let width = norm.map_or(x.len, |(w, ..)| w.len);
-        let (w, eps, y) = norm.unwrap_or((View::EMPTY, 0.0, View::EMPTY));
-        let kernel = self.either("rms_norm_f32", "rms_norm_bf16");
-        let args = [
-            x.into(),
-            added.into(),
-            sum.into(),
-            w.into(),
-            eps.into(),
-            y.into(),
-            (width as u32).into(),
-        ];
-        self.run(kernel, x.len / width, 0, args)
-    }
-
-    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight, unless it is empty; `rounded` gets a copy of `dx`.
-    #[allow(clippy::too_many_arguments)] // three inputs, three gradients
-    pub fn rms_norm_backward(
-        &self,
-        x: View,
-        w: View,
-        eps: f32,
-        dy: View,
-        dx: View,
-        rounded: View,
-        dw: View,
-    ) -> Result<()> {
-        let (width, rows) = (w.len, x.len / w.len);
-        let kernel = self.either("rms_norm_backward_f32", "rms_norm_backward_bf16");
-        let blocks = rows.min(SHARES);
-        let args = [
-            x.into(),
-            w.into(),
-            eps.into(),
-            dy.into(),
-            dx.into(),
-            rounded.into(),
-            self.partial.all().into(),
-            (rows as u32).into(),
-            (width as u32).into(),
-        ];
-        self.run(kernel, blocks, width * size_of::<f32>(), args)?;
-        self.add_columns(self.partial.all(), blocks, dw)
-    }
-
-    /// `sums +=` the columns of f32 rows; nothing where there are no sums.
-    fn add_columns(&self, x: View, rows: usize, sums: View) -> Result<()> {
-        self.sum_columns("sum_columns_f32", x, rows, 1, sums, true)
-    }
-
-    /// `sums +=` the columns of activations.
-    pub fn add_activation_columns(&self, x: View, sums: View) -> Result<()> {
-        let rows = x.len / sums.len;
-        let shares = rows.div_ceil(8).min(SHARES);
-        let kernel = self.either("sum_columns_f32", "sum_columns_bf16");
-        let partial = self.partial.all().slice(0..shares * sums.len);
-        self.sum_columns(
-            kernel,
-            x,
-            rows,
-            shares,
-            View {
-                len: sums.len,
-                ..partial
-            },
-            false,
-        )?;
-        self.add_columns(partial, shares, sums)
-    }
-
-    fn sum_columns(
-        &self,
-        kernel: &'static str,
-        x: View,
-        rows: usize,
-        shares: usize,
-        out: View,
-        adds: bool,
-    ) -> Result<()> {
-        let args = [
-            x.into(),
-            (rows as u32).into(),
-            (out.len as u32).into(),
-            out.into(),
-            u32::from(adds).into(),
-        ];
-        let grid = [out.len.div_ceil(32), shares, 1];
-        if rows == 0 {
-            Ok(())
-        } else {
-            self.driver.run(kernel, grid, THREADS, 0, args)
-        }
-    }
-
-    /// Bias, norm and rotation of the joint projection `qkv` into `out`, which may be the same.
-    pub fn split_heads(&self, qkv: View, split: &SplitHeads, out: View) -> Result<()> {
-        let (norms, eps) = split.norm_arguments();
-        let Heads { queries, keys, dim } = split.heads;
-        let args = [
-            qkv.into(),
-            split.bias.into(),
-            split.positions.into(),
-            split.table.into(),
-            norms.into(),
-            eps.into(),
-            out.into(),
-            (queries as u32).into(),
-            (keys as u32).into(),
-            (dim as u32).into(),
-        ];
-        let kernel = self.either("split_heads_f32", "split_heads_bf16");
-        self.run(kernel, qkv.len / split.heads.width(), 0, args)
-    }
-
-    /// The gradient of [`Device::split_heads`] into `dqkv`, which may be `dheads`; `dnorms +=` that of the norms.
-    pub fn split_heads_backward(
-        &self,
-        dheads: View,
-        qkv: View,
-        split: &SplitHeads,
-        dqkv: View,
-        dnorms: View,
-    ) -> Result<()> {
-        let (norms, eps) = split.norm_arguments();
-        let Heads { queries, keys, dim } = split.heads;
-        let rows = dheads.len / split.heads.width();
-        let blocks = if split.norms.is_some() {
-            rows.min(SHARES)
-        } else {
-            rows
-        };
-        let args = [
-            dheads.into(),
-            qkv.into(),
-            split.bias.into(),
-            split.positions.into(),
-            split.table.into(),
-            norms.into(),
-            eps.into(),
-            dqkv.into(),
-            self.partial.all().into(),
-            (rows as u32).into(),
-            (queries as u32).into(),
-            (keys as u32).into(),
-            (dim as u32).into(),
-        ];
-        let kernel = self.either("split_heads_backward_f32", "split_heads_backward_bf16");
-        let shared = THREADS / 32 * 2 * dim * size_of::<f32>();
-        self.run(kernel, blocks, shared, args)?;
-        match split.norms {
-            Some(_) => self.add_columns(self.partial.all(), blocks, dnorms),
-            None => Ok(()),
-        }
-    }
-
-    /// `gate_up` is `[rows, 2 · width]`, `y` is `[rows, width]`.
-    pub fn swiglu(&self, gate_up: View, y: View, width: usize) -> Result<()> {
-        let kernel = self.either("swiglu_f32", "swiglu_bf16");
-        let args = [gate_up.into(), y.into(), y.len.into(), (width as u32).into()];
-        self.run(kernel, y.len.div_ceil(4 * THREADS), 0, args)
-    }
-
-    /// The gradient of [`Device::swiglu`].
-    pub fn swiglu_backward(&self, gate_up: View, dy: View, dgate_up: View, width: usize) -> Result<()> {
-        let kernel = self.either("swiglu_backward_f32", "swiglu_backward_bf16");
-        let args = [
-            gate_up.into(),
-            dy.into(),
-            dgate_up.into(),
-            dy.len.into(),
-            (width as u32).into(),
-        ];
-        self.run(kernel, dy.len.div_ceil(4 * THREADS), 0, args)
-    }
-
-    /// Loss and weight of right guesses of each row go to `sums`, `[rows, 2]`, and are added to `total`, two f64; the gradient of
-    /// the f32 `logits` to `dlogits`. Rows of logits are `stride` apart.
-    #[allow(clippy::too_many_arguments)] // two inputs, three outputs, two sizes
-    pub fn cross_entropy(
-        &self,
-        logits: View,
-        dlogits: View,
-        [stride, vocabulary]: [usize; 2],
-        targets: RowTargets,
-        sums: View,
-        total: View,
-    ) -> Result<()> {
-        let kernel = self.either("cross_entropy_f32", "cross_entropy_bf16");
-        let rows = logits.len / stride;
-        let args = [
-            logits.into(),
-            dlogits.into(),
-            stride.into(),
-            (vocabulary as u32).into(),
-            targets.begins.into(),
-            targets.ids.into(),
-            targets.weights.into(),
-            sums.into(),
-        ];
-        self.run(kernel, rows, 0, args)?;
-        self.run(
-            "sum_losses",
-            1,
-            0,
-            [sums.into(), (rows as u32).into(), total.into()],
-        )
-    }
-
-    /// `y[i] = table[ids[i]]`, rows of `width`; `y` is f32.
-    pub fn gather_rows(&self, table: View, ids: View, y: View, width: usize) -> Result<()> {
-        let kernel = match table.element {
-            Element::Bf16 => "gather_rows_bf16",
-            _ => "gather_rows_f32",
-        };
-        let args = [table.into(), ids.into(), y.into(), (width as u32).into()];
-        self.run(kernel, ids.len, 0, args)
-    }
-
-    /// Adds the rows of `x` to the rows of `y` that `places` names.
-    pub fn add_rows(&self, x: View, places: &Places<View>, y: View, width: usize) -> Result<()> {
-        let Places { order, begins, ids } = places;
-        let args = [
-            x.into(),
-            (*order).into(),
-            (*begins).into(),
-            (*ids).into(),
-            y.into(),
-            (width as u32).into(),
-        ];
-        self.run("add_rows", ids.len, 0, args)
-    }
-
     /// A copy of f32 elements as bf16.
     pub fn round(&self, x: View, y: View, rounding: Rounding) -> Result<()> {
         let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
         let args = [x.into(), y.into(), x.len.into(), rounding.into()];
         self.run("round_to_bf16", blocks, 0, args)
-    }
-
-    /// A copy of rows of `width` activations.
-    pub fn copy_rows(&self, x: View, y: View, width: usize) -> Result<()> {
-        self.store(x, View::EMPTY, y, [width; 2], x.len / width, width)
-    }
-
-    /// `y[rows[i]] = x[i]`, the first `width` elements of rows of activations that are `strides` apart.
-    pub fn store_rows(&self, x: View, rows: View, y: View, strides: [usize; 2], width: usize) -> Result<()> {
-        self.store(x, rows, y, strides, rows.len, width)
-    }
-
-    fn store(
-        &self,
-        x: View,
-        rows: View,
-        y: View,
-        strides: [usize; 2],
-        count: usize,
-        width: usize,
-    ) -> Result<()> {
-        let kernel = self.either("store_rows_f32", "store_rows_bf16");
-        let args = [
-            x.into(),
-            strides[0].into(),
-            rows.into(),
-            y.into(),
-            strides[1].into(),
-            (width as u32).into(),
-        ];
-        self.run(kernel, count, 0, args)
     }
 
     /// `y += x`, f32.
@@ -467,34 +161,5 @@ impl Device {
             scale.into(),
         ];
         self.run("adamw", w.len.div_ceil(THREADS).min(FLAT_BLOCKS), 0, args)
-    }
-}
-
-/// Which rows go to which place, so that each place has one block: `order[begins[i]..begins[i + 1]]` go to `ids[i]`.
-#[derive(Clone, Debug)]
-pub(crate) struct Places<T> {
-    pub order: T,
-    pub begins: T,
-    pub ids: T,
-}
-
-impl Places<Vec<u32>> {
-    /// Of rows that go to the places `ids`, in that order.
-    pub fn new(ids: &[u32]) -> Self {
-        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_by_key(|&row| ids[row as usize]); // stable: sums are made in the order of the rows
-        let mut places = Self {
-            begins: Vec::new(),
-            ids: Vec::new(),
-            order,
-        };
-        for (n, &row) in places.order.iter().enumerate() {
-            if places.ids.last() != Some(&ids[row as usize]) {
-                places.begins.push(n as u32);
-                places.ids.push(ids[row as usize]);
-            }
-        }
-        places.begins.push(ids.len() as u32);
-        places
     }
 }

@@ -1,9 +1,15 @@
 //! What devices of many ranks do together.
 
 use super::buffer::View;
-use crate::collective::Shard;
-use crate::error::Result;
+use crate::collective::{Collective, Shard};
+use crate::error::{Error, Result};
 use std::fmt::Debug;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often ranks that connect their devices ask each other how far they are.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Operations of all ranks, which every rank starts in the same order. They go on beside what the driver does, one after the other.
 pub(crate) trait DeviceRanks: Debug + Send + Sync {
@@ -20,6 +26,52 @@ pub(crate) trait DeviceRanks: Debug + Send + Sync {
 
     /// What the driver is asked for from now on waits until this operation, and those started before it, are done.
     fn join(&self, ticket: Ticket) -> Result<()>;
+}
+
+/// Has a thread connect this rank's device with the others. There each rank waits for all others, and is not told where one of them
+/// fails; here it is. A thread that waits in vain is left behind.
+///
+/// # Errors
+/// That of this rank; another rank has failed, or one is not ready after `timeout`.
+pub(crate) fn meet<T: Send + 'static>(
+    ranks: &dyn Collective,
+    timeout: Duration,
+    connect: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    const WAITS: f64 = 0.0;
+    const READY: f64 = 1.0;
+    const FAILED: f64 = 2.0;
+    let (tell, told) = channel();
+    let thread = thread::Builder::new().spawn(move || tell.send(connect()));
+    let mut outcome = thread.err().map(|e| Err(Error::library("starting a thread")(e)));
+    let begun = Instant::now();
+    loop {
+        outcome = outcome.or_else(|| match told.recv_timeout(LOOK_EVERY) {
+            Ok(outcome) => Some(outcome),
+            Err(RecvTimeoutError::Timeout) if begun.elapsed() < timeout => None,
+            Err(_) => {
+                let problem = format!(
+                    "they are not connected after {timeout:.0?}: another rank or the network hangs, or it needs a longer \
+                     ddp_timeout"
+                );
+                Some(Err(Error::invalid("the GPUs", problem)))
+            }
+        });
+        let own = match &outcome {
+            None => WAITS,
+            Some(Ok(_)) => READY,
+            Some(Err(_)) => FAILED,
+        };
+        let all = ranks.exchange(&[own])?.concat();
+        let failed = all.iter().position(|&state| state == FAILED);
+        if failed.is_none() && all.contains(&WAITS) {
+            continue;
+        }
+        return outcome.unwrap_or_else(|| {
+            let rank = format!("rank {}", failed.unwrap_or_default());
+            Err(Error::invalid(rank, "it cannot connect its GPU with the others"))
+        });
+    }
 }
 
 /// An operation whose buffer nobody may touch before it has been joined.
@@ -46,5 +98,60 @@ impl DeviceRanks for Alone {
 
     fn join(&self, _: Ticket) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collective::threads;
+
+    /// What two ranks say, of which each connects in its own way.
+    fn outcomes(timeout: Duration, connect: [fn() -> Result<usize>; 2]) -> Vec<String> {
+        let ranks = threads(2, Duration::from_secs(60)).unwrap();
+        let meeting = |(ranks, connect): (Box<dyn Collective + Send>, _)| {
+            thread::spawn(move || meet(&*ranks, timeout, connect))
+        };
+        let threads: Vec<_> = ranks.into_iter().zip(connect).map(meeting).collect();
+        let outcomes = threads.into_iter().map(|thread| thread.join().unwrap());
+        let text = |outcome: Result<usize>| outcome.map_or_else(|e| e.to_string(), |n| n.to_string());
+        outcomes.map(text).collect()
+    }
+
+    fn waits_for_ever() -> Result<usize> {
+        loop {
+            thread::park();
+        }
+    }
+
+    #[test]
+    fn ranks_are_ready_when_all_are() {
+        let late = || {
+            thread::sleep(3 * LOOK_EVERY);
+            Ok(1)
+        };
+        assert_eq!(outcomes(Duration::from_secs(60), [|| Ok(0), late]), ["0", "1"]);
+    }
+
+    #[test]
+    fn who_waits_for_a_rank_that_fails_is_told() {
+        let fails = || Err(Error::invalid("GPU", "it is broken"));
+        assert_eq!(
+            outcomes(Duration::from_secs(60), [waits_for_ever, fails]),
+            [
+                "rank 1: it cannot connect its GPU with the others",
+                "GPU: it is broken"
+            ]
+        );
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_timeout() {
+        for outcome in outcomes(Duration::from_millis(1), [waits_for_ever; 2]) {
+            assert!(
+                outcome.starts_with("the GPUs: they are not connected after 1ms"),
+                "{outcome}"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a run needs to go on where it stood.
 
-use super::StepReport;
+use super::{StepReport, TrainConfig};
 use crate::checkpoint::{read_adapter_settings, save_with, trained_file, write_json};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
@@ -35,6 +35,17 @@ struct StateFile {
 }
 
 impl TrainerState {
+    /// Where a run begins: before the first step, or at the checkpoint that `config` names.
+    pub(super) fn begin(decoder: &mut Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
+        match &config.resume_from_checkpoint {
+            Some(folder) => Self::load(folder, decoder, shard),
+            None => Ok(Self {
+                steps: Vec::new(),
+                optimizer: AdamW::of_shard(config.adamw(), decoder.trainable()?, shard),
+            }),
+        }
+    }
+
     /// Writes a model folder that holds this state too, whole: any number of ranks can go on from it. All ranks call this, the
     /// first writes.
     pub fn save(&self, model: &Model, folder: &Path, ranks: &dyn Collective) -> Result<()> {

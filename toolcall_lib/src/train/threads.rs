@@ -1,7 +1,7 @@
 //! A run whose ranks are threads of this process, one for each GPU.
 
 use super::{StepReport, TrainReport, Work};
-use crate::collective::{ENDED, threads};
+use crate::collective::threads;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::thread;
@@ -33,20 +33,22 @@ impl Work<'_> {
                 let outcome = other
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                failed.extend(
-                    outcome
-                        .err()
-                        .map(|error| Error::invalid(format!("rank {rank}"), error)),
-                );
+                failed.extend(outcome.err().map(|error| {
+                    let blames = blames_another(&error);
+                    (blames, Error::invalid(format!("rank {rank}"), error))
+                }));
             }
-            // who has failed first is not who has only lost the others
-            failed.sort_by_key(|error| error.to_string().contains(ENDED));
+            failed.sort_by_key(|(blames, _)| *blames);
             match (report, failed.into_iter().next()) {
-                (Ok(report), None) => Ok(report),
-                (Err(error), None) => Err(error),
-                (Err(error), Some(other)) if other.to_string().contains(ENDED) => Err(error),
-                (_, Some(other)) => Err(other),
+                (Err(error), Some((false, other))) if blames_another(&error) => Err(other),
+                (Ok(_), Some((_, other))) => Err(other),
+                (report, _) => report,
             }
         })
     }
+}
+
+/// Whether a rank has only failed because another has, whose name its error begins with.
+fn blames_another(error: &Error) -> bool {
+    error.to_string().starts_with("rank ")
 }

@@ -47,39 +47,31 @@ fn fill_normal(values: &mut [f32], seed: u64, tensor: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tiny_config::tiny_config;
 
-    fn tiny() -> ModelConfig {
+    /// With tensors of more than one chunk, and biases.
+    fn config() -> ModelConfig {
+        let tiny = tiny_config();
         ModelConfig {
-            model_type: "qwen3".into(),
-            vocab_size: 1024,
-            hidden_size: 96,
-            intermediate_size: 128,
-            num_hidden_layers: 1,
-            num_attention_heads: 2,
-            num_key_value_heads: 1,
-            head_dim: 32,
-            rms_norm_eps: 1e-6,
-            rope_theta: 1e4,
-            rope_scaling: None,
-            max_position_embeddings: 64,
+            vocab_size: 2 * CHUNK / tiny.hidden_size - 7,
             tie_word_embeddings: false,
             attention_bias: true,
-            qk_norm: true,
+            ..tiny
         }
     }
 
     #[test]
     fn the_same_seed_gives_the_same_weights_on_any_number_of_threads() {
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let alone = one.install(|| Parameters::random(&tiny(), 7));
-        let together = Parameters::random(&tiny(), 7);
+        let alone = one.install(|| Parameters::random(&config(), 7));
+        let together = Parameters::random(&config(), 7);
         assert_eq!(alone.buckets, together.buckets);
-        assert_ne!(alone.buckets, Parameters::random(&tiny(), 8).buckets);
+        assert_ne!(alone.buckets, Parameters::random(&config(), 8).buckets);
     }
 
     #[test]
     fn matrices_are_normal_norms_are_one_and_biases_are_zero() {
-        let parameters = Parameters::random(&tiny(), 0);
+        let parameters = Parameters::random(&config(), 0);
         for slot in parameters.layout.slots() {
             let values = parameters.get(&slot.name).unwrap();
             if slot.shape.len() == 2 {

@@ -1,5 +1,6 @@
 //! What several test modules need.
 
 pub mod golden;
+pub mod tiny_config;
 pub mod tiny_model;
 pub mod tiny_tokenizer;

@@ -1,9 +1,10 @@
-//! Output projection and loss on the device.
+//! Final norm, output projection and loss on the device.
 
 use super::DeviceDecoder;
 use super::tree::DeviceTree;
 use crate::cuda::buffer::View;
 use crate::cuda::gradients::DeviceGradients;
+use crate::cuda::ops::RowTargets;
 use crate::error::Result;
 
 /// Logits that exist at a time, in elements (256 MiB of f32): enough rows for efficient products.
@@ -12,83 +13,129 @@ const LOGITS_AT_A_TIME: usize = 1 << 26;
 const FEWEST_ROWS: usize = 128;
 
 impl DeviceDecoder {
-    /// Final norm, output projection and loss of the rows `x` of the last stream, those that have a target; with `gradients`, the
-    /// gradient of `x`, else nothing.
+    /// The logits of the last residual stream `x`, `[rows, vocabulary]`; waits for the device.
+    pub(in crate::cuda) fn logits(&mut self, x: View) -> Result<Vec<f32>> {
+        let y = self.final_norm(x)?;
+        let logits = self.project(y)?;
+        let mut values = vec![0.0f32; logits.len];
+        logits.download(&*self.device.driver, &mut values)?;
+        let (stride, vocabulary) = (self.logits_stride(), self.config.vocab_size);
+        if stride > vocabulary {
+            let rows = values.chunks_exact(stride);
+            values = rows.flat_map(|row| &row[..vocabulary]).copied().collect();
+        }
+        Ok(values)
+    }
+
+    /// The loss of the rows `x` of the last stream, those that have a target; with `gradients`, the gradient of `x`, else nothing.
     pub(super) fn head(
         &mut self,
         tree: &DeviceTree,
         x: View,
         mut gradients: Option<&mut DeviceGradients>,
     ) -> Result<View> {
-        let Self {
-            device,
-            config,
-            weights,
-            workspace,
-            ..
-        } = self;
-        let (hidden, eps, vocabulary) = (config.hidden_size, config.rms_norm_eps as f32, config.vocab_size);
-        let driver = &device.driver;
+        let y = self.final_norm(x)?;
+        let dy = self.workspace.head.dy.sized(&self.device.driver, y.len)?;
+        let hidden = self.config.hidden_size;
         let rows = x.len / hidden;
-        let head = &mut workspace.head;
-        let y = head.y.sized(driver, rows * hidden)?;
-        let norm = weights.vector(&self.norm);
-        device.rms_norm(x, norm, eps, y)?;
-        let dy = head.dy.sized(driver, rows * hidden)?;
-        let stride = vocabulary.next_multiple_of(8); // so that rows are read and written in wide pieces
-        let at_a_time = (LOGITS_AT_A_TIME / stride).max(FEWEST_ROWS).min(rows);
-        let projection = weights.matrix(&self.projection);
+        let at_a_time = (LOGITS_AT_A_TIME / self.logits_stride())
+            .max(FEWEST_ROWS)
+            .min(rows);
         for first in (0..rows).step_by(at_a_time.max(1)) {
             let here = at_a_time.min(rows - first);
             let part = |x: View| x.slice(first * hidden..(first + here) * hidden);
-            let logits = head.logits.sized(driver, here * stride)?;
-            let y = part(y).matrix(hidden);
-            let sizes = [here, vocabulary, hidden];
-            device.gemm(y, projection.t(), logits.matrix(stride), sizes, false)?;
-            let dlogits = match gradients {
-                Some(_) => head.dlogits.sized(driver, here * stride)?,
-                None => View::EMPTY,
-            };
-            let sums = head.sums.sized(driver, 2 * here)?;
+            let logits = self.project(part(y))?;
             let targets = tree.targets.from(first, here);
-            device.cross_entropy(
-                logits,
-                dlogits,
-                [stride, vocabulary],
-                targets,
-                sums,
-                self.total.all(),
-            )?;
-            let Some(gradients) = gradients.as_deref_mut() else {
-                continue;
-            };
-            let dlogits = dlogits.matrix(stride);
-            let dy = part(dy).matrix(hidden);
-            device.gemm(dlogits, projection, dy, [here, hidden, vocabulary], false)?;
-            if self.adapter.is_none() {
-                let dprojection = gradients
-                    .bucket(device, self.projection.bucket)?
-                    .slice(self.projection.elements.clone())
-                    .matrix(hidden);
-                let sizes = [vocabulary, hidden, here];
-                device.gemm(dlogits.t(), y, dprojection, sizes, true)?;
+            let dlogits = self.loss(logits, targets, gradients.is_some())?;
+            if let Some(gradients) = gradients.as_deref_mut() {
+                self.backward_project(dlogits, part(y), part(dy), gradients)?;
             }
         }
-        let Some(gradients) = gradients else {
-            return Ok(View::EMPTY);
-        };
-        let dx = head.dx.sized(driver, rows * hidden)?;
-        dx.zero(&**driver)?;
+        match gradients {
+            Some(gradients) => self.backward_final_norm(x, dy, gradients),
+            None => Ok(View::EMPTY),
+        }
+    }
+
+    fn final_norm(&mut self, x: View) -> Result<View> {
+        let (device, norm) = (&self.device, self.weights.vector(&self.norm));
+        let y = self.workspace.head.y.sized(&device.driver, x.len)?;
+        device.rms_norm(x, norm, self.config.rms_norm_eps as f32, y)?;
+        Ok(y)
+    }
+
+    /// The gradient of `x` in [`DeviceDecoder::final_norm`].
+    fn backward_final_norm(&mut self, x: View, dy: View, gradients: &mut DeviceGradients) -> Result<View> {
+        let (device, weight) = (&self.device, self.weights.vector(&self.norm));
+        let dx = self.workspace.head.dx.sized(&device.driver, x.len)?;
+        dx.zero(&*device.driver)?;
         let dnorm = match self.adapter {
             None => gradients
                 .bucket(device, self.norm.bucket)?
                 .slice(self.norm.elements.clone()),
             Some(_) => View::EMPTY,
         };
-        device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
+        let eps = self.config.rms_norm_eps as f32;
+        device.rms_norm_backward(x, weight, eps, dy, dx, View::EMPTY, dnorm)?;
         if self.adapter.is_none() {
             gradients.complete(device, self.norm.bucket)?;
         }
         Ok(dx)
+    }
+
+    /// From one row of logits to the next: so far that rows are read and written in wide pieces.
+    fn logits_stride(&self) -> usize {
+        self.config.vocab_size.next_multiple_of(8)
+    }
+
+    /// The logits of normed rows, in rows of [`DeviceDecoder::logits_stride`].
+    fn project(&mut self, y: View) -> Result<View> {
+        let (stride, hidden) = (self.logits_stride(), self.config.hidden_size);
+        let rows = y.len / hidden;
+        let logits = &mut self.workspace.head.logits;
+        let logits = logits.sized(&self.device.driver, rows * stride)?;
+        let projection = self.weights.matrix(&self.projection).t();
+        let sizes = [rows, self.config.vocab_size, hidden];
+        self.device
+            .gemm(y.matrix(hidden), projection, logits.matrix(stride), sizes, false)?;
+        Ok(logits)
+    }
+
+    /// The gradient of `y` in [`DeviceDecoder::project`] into `dy`.
+    fn backward_project(
+        &self,
+        dlogits: View,
+        y: View,
+        dy: View,
+        gradients: &mut DeviceGradients,
+    ) -> Result<()> {
+        let (device, hidden, vocabulary) = (&self.device, self.config.hidden_size, self.config.vocab_size);
+        let (rows, dlogits) = (y.len / hidden, dlogits.matrix(self.logits_stride()));
+        let projection = self.weights.matrix(&self.projection);
+        let sizes = [rows, hidden, vocabulary];
+        device.gemm(dlogits, projection, dy.matrix(hidden), sizes, false)?;
+        if self.adapter.is_some() {
+            return Ok(());
+        }
+        let dprojection = gradients
+            .bucket(device, self.projection.bucket)?
+            .slice(self.projection.elements.clone())
+            .matrix(hidden);
+        let sizes = [vocabulary, hidden, rows];
+        device.gemm(dlogits.t(), y.matrix(hidden), dprojection, sizes, true)
+    }
+
+    /// Adds the loss of some rows to the total; returns the gradient of their logits if it is wanted.
+    fn loss(&mut self, logits: View, targets: RowTargets, with_gradient: bool) -> Result<View> {
+        let [stride, vocabulary] = [self.logits_stride(), self.config.vocab_size];
+        let (device, head) = (&self.device, &mut self.workspace.head);
+        let dlogits = match with_gradient {
+            true => head.dlogits.sized(&device.driver, logits.len)?,
+            false => View::EMPTY,
+        };
+        let sums = head.sums.sized(&device.driver, 2 * logits.len / stride)?;
+        let total = self.total.all();
+        device.cross_entropy(logits, dlogits, [stride, vocabulary], targets, sums, total)?;
+        Ok(dlogits)
     }
 }

@@ -13,28 +13,18 @@ use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
 use crate::ops::testing::random;
 use crate::optimizer::{AdamW, AdamWConfig, clip_coefficient, norm};
+use crate::tiny_config::tiny_config;
 use crate::tokens::Sequence;
 use crate::weights::{Dtype, Parameters, Weights};
 use std::sync::Arc;
 
-/// Qwen3, Qwen2 and Llama in small, with a vocabulary that is not a multiple of anything.
+/// Qwen3, Qwen2 and Llama in small.
 pub(in crate::cuda) fn configs() -> [ModelConfig; 3] {
     let qwen3 = ModelConfig {
-        model_type: "qwen3".into(),
-        vocab_size: 101,
         hidden_size: 48,
         intermediate_size: 72,
-        num_hidden_layers: 2,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
         head_dim: 64,
-        rms_norm_eps: 1e-6,
-        rope_theta: 1e4,
-        rope_scaling: None,
-        max_position_embeddings: 64,
-        tie_word_embeddings: true,
-        attention_bias: false,
-        qk_norm: true,
+        ..tiny_config()
     };
     let qwen2 = ModelConfig {
         model_type: "qwen2".into(),

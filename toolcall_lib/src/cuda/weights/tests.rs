@@ -3,24 +3,14 @@
 use super::*;
 use crate::config::ModelConfig;
 use crate::cuda::emulate::emulated;
+use crate::tiny_config::tiny_config;
 
+/// With every kind of vector.
 fn config() -> ModelConfig {
     ModelConfig {
-        model_type: "qwen2".into(),
-        vocab_size: 40,
-        hidden_size: 16,
-        intermediate_size: 24,
-        num_hidden_layers: 2,
-        num_attention_heads: 1,
-        num_key_value_heads: 1,
-        head_dim: 64,
-        rms_norm_eps: 1e-6,
-        rope_theta: 1e4,
-        rope_scaling: None,
-        max_position_embeddings: 64,
         tie_word_embeddings: false,
         attention_bias: true,
-        qk_norm: true,
+        ..tiny_config()
     }
 }
 

@@ -4,45 +4,35 @@ use super::*;
 use crate::config::ModelConfig;
 use crate::conversation::{Conversation, Message};
 use crate::cuda::emulate::{emulated, emulated_ranks};
+use crate::cuda::ranks::meet;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
-use crate::template::ChatTemplate;
-use crate::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
+use crate::tiny_model::tiny_model;
+use crate::train::ranks::agree;
 use crate::train::{TrainReport, Work, train_validated};
 use crate::weights::Parameters;
+use std::convert::Infallible;
+use std::thread;
+use std::time::Duration;
 
 /// Conversations of an optimizer step, of all ranks together.
 const BATCH: usize = 8;
 
+/// Heads as wide as a GPU takes them.
 fn model() -> Model {
-    let tokenizer = tiny_tokenizer();
+    let mut model = tiny_model();
     let config = ModelConfig {
-        model_type: "qwen3".into(),
-        vocab_size: tokenizer.vocab_size(),
         hidden_size: 40,
         intermediate_size: 24,
-        num_hidden_layers: 2,
         num_attention_heads: 1,
         num_key_value_heads: 1,
         head_dim: 64,
-        rms_norm_eps: 1e-6,
-        rope_theta: 1e4,
-        rope_scaling: None,
-        max_position_embeddings: 256,
-        tie_word_embeddings: true,
-        attention_bias: false,
-        qk_norm: true,
+        ..model.decoder.config
     };
     let weights = Parameters::random(&config, 3);
-    Model {
-        decoder: Decoder::new(config, weights).unwrap(),
-        tokenizer,
-        template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
-        generation_config: serde_json::Map::new(),
-        origin: "tiny".to_string(),
-        notes: Vec::new(),
-    }
+    model.decoder = Decoder::new(config, weights).unwrap();
+    model
 }
 
 /// A step of eight and one of two, for which not every rank has a row.
@@ -253,6 +243,32 @@ fn a_rank_that_fails_ends_the_run_and_is_named() {
     };
     let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "rank 1: GPU 1: it is broken");
+}
+
+#[test]
+fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
+    let (config, data) = (config(2, 2, 1, 2), data(10));
+    for (broken, problem) in [(0, "GPU: it is broken"), (1, "rank 1: GPU: it is broken")] {
+        let work = Work {
+            data: &data,
+            validation: &data,
+            config: &config,
+            engine: &|ranks, _, _, _| {
+                let rank = ranks.rank();
+                let connected = meet(ranks, Duration::from_secs(60), move || {
+                    if rank == broken {
+                        return Err(Error::invalid("GPU", "it is broken"));
+                    }
+                    loop {
+                        thread::park(); // as NCCL does
+                    }
+                });
+                agree(ranks, connected).map(|never: Infallible| match never {})
+            },
+        };
+        let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), problem);
+    }
 }
 
 #[test]

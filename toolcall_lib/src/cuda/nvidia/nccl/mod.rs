@@ -9,7 +9,7 @@ use super::{Nvidia, cuda};
 use crate::collective::{Collective, Shard};
 use crate::cuda::buffer::View;
 use crate::cuda::driver::Element;
-use crate::cuda::ranks::{DeviceRanks, Ticket};
+use crate::cuda::ranks::{DeviceRanks, Ticket, meet};
 use crate::error::{Error, Result};
 use cudarc::driver::result::{event, stream};
 use cudarc::driver::sys::{self, CUevent_flags, CUevent_wait_flags};
@@ -46,8 +46,8 @@ unsafe impl Send for Nccl {}
 unsafe impl Sync for Nccl {}
 
 impl Nccl {
-    /// Connects the GPU of this rank with those of all others, each of which calls it too. Operations that have not ended after
-    /// `timeout` are given up.
+    /// Connects the GPU of this rank with those of all others, each of which calls it too. What has not ended after `timeout`
+    /// is given up.
     ///
     /// # Errors
     /// NCCL is not there on one of the ranks, or refuses; the message says why.
@@ -58,24 +58,20 @@ impl Nccl {
         if let Some(rank) = there.iter().position(|there| there[0] == 0.0) {
             return Err(Error::invalid(format!("rank {rank}"), "has no NCCL"));
         }
-        driver.bind()?;
         let shard = ranks.shard();
         let processes = ranks.exchange(&[f64::from(std::process::id())])?;
-        if ranks.on_host().size == shard.size && processes.iter().all(|process| *process == processes[0]) {
-            driver.share_memory()?; // the ranks are threads
-        }
-        let id = exchange_id(library, ranks)?;
-        let mut handle: Comm = std::ptr::null_mut();
-        // SAFETY: all ranks have the same id, and each gives its number once.
-        let status = unsafe {
-            (library.comm_init_rank)(&raw mut handle, shard.size as c_int, id, shard.rank as c_int)
-        };
-        library.check(status, "connecting the GPUs")?;
-        let communicator = Arc::new(Communicator {
-            library,
-            handle,
-            id: id.0,
-        });
+        let threads =
+            ranks.on_host().size == shard.size && processes.iter().all(|process| *process == processes[0]);
+        let id = exchange_id(library, ranks);
+        let own = driver.clone();
+        let communicator = meet(ranks, timeout, move || {
+            own.bind()?;
+            if threads {
+                own.share_memory()?;
+            }
+            Communicator::new(library, id?, shard)
+        })?;
+        driver.bind()?;
         Ok(Self {
             stream: stream::create(stream::StreamKind::NonBlocking).map_err(cuda("making a stream"))?,
             watch: Watch::start(driver, &communicator, timeout)?,
@@ -186,6 +182,21 @@ impl DeviceRanks for Nccl {
 }
 
 impl Communicator {
+    /// Waits for all other ranks, even for one that never comes.
+    fn new(library: &'static Library, id: UniqueId, shard: Shard) -> Result<Arc<Self>> {
+        let mut handle: Comm = std::ptr::null_mut();
+        // SAFETY: all ranks have the same id, and each gives its number once.
+        let status = unsafe {
+            (library.comm_init_rank)(&raw mut handle, shard.size as c_int, id, shard.rank as c_int)
+        };
+        library.check(status, "connecting the GPUs")?;
+        Ok(Arc::new(Self {
+            library,
+            handle,
+            id: id.0,
+        }))
+    }
+
     /// What has gone wrong since the start, on this rank or at one that it talks with.
     fn trouble(&self) -> Option<String> {
         let mut status = 0;

@@ -1,0 +1,192 @@
+//! From a joint projection to heads: bias, norm and rotation.
+
+use super::{Device, SHARES, THREADS};
+use crate::cuda::buffer::View;
+use crate::error::Result;
+use crate::ops::rope::Heads;
+
+/// The norm of the heads of Q and K: weights of both, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadNorms {
+    pub weights: View,
+    pub eps: f32,
+}
+
+/// How the rows of a joint projection become heads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SplitHeads {
+    pub bias: View,
+    /// Position of each row.
+    pub positions: View,
+    /// Cosine and sine by position and pair.
+    pub table: View,
+    pub norms: Option<HeadNorms>,
+    pub heads: Heads,
+}
+
+impl SplitHeads {
+    fn norm_arguments(&self) -> (View, f32) {
+        self.norms
+            .map_or((View::EMPTY, 0.0), |norms| (norms.weights, norms.eps))
+    }
+}
+
+impl Device {
+    /// Bias, norm and rotation of the joint projection `qkv` into `out`, which may be the same.
+    pub fn split_heads(&self, qkv: View, split: &SplitHeads, out: View) -> Result<()> {
+        let (norms, eps) = split.norm_arguments();
+        let Heads { queries, keys, dim } = split.heads;
+        let args = [
+            qkv.into(),
+            split.bias.into(),
+            split.positions.into(),
+            split.table.into(),
+            norms.into(),
+            eps.into(),
+            out.into(),
+            (queries as u32).into(),
+            (keys as u32).into(),
+            (dim as u32).into(),
+        ];
+        let kernel = self.either("split_heads_f32", "split_heads_bf16");
+        self.run(kernel, qkv.len / split.heads.width(), 0, args)
+    }
+
+    /// The gradient of [`Device::split_heads`] into `dqkv`, which may be `dheads`; `dnorms +=` that of the norms.
+    pub fn split_heads_backward(
+        &self,
+        dheads: View,
+        qkv: View,
+        split: &SplitHeads,
+        dqkv: View,
+        dnorms: View,
+    ) -> Result<()> {
+        let (norms, eps) = split.norm_arguments();
+        let Heads { queries, keys, dim } = split.heads;
+        let rows = dheads.len / split.heads.width();
+        let blocks = if split.norms.is_some() {
+            rows.min(SHARES)
+        } else {
+            rows
+        };
+        let args = [
+            dheads.into(),
+            qkv.into(),
+            split.bias.into(),
+            split.positions.into(),
+            split.table.into(),
+            norms.into(),
+            eps.into(),
+            dqkv.into(),
+            self.partial.all().into(),
+            (rows as u32).into(),
+            (queries as u32).into(),
+            (keys as u32).into(),
+            (dim as u32).into(),
+        ];
+        let kernel = self.either("split_heads_backward_f32", "split_heads_backward_bf16");
+        let shared = THREADS / 32 * 2 * dim * size_of::<f32>();
+        self.run(kernel, blocks, shared, args)?;
+        match split.norms {
+            Some(_) => self.add_columns(self.partial.all(), blocks, dnorms),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::tests::{assert_near, benches, exchange};
+    use crate::ops::matmul::add_bias;
+    use crate::ops::rope::{HeadGradients, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
+    use crate::ops::testing::random;
+
+    #[test]
+    fn heads_are_normed_and_rotated_as_on_the_cpu() {
+        for bench in benches() {
+            for (rows, dim, with_norm, with_bias) in [
+                (1, 4, true, false),
+                (300, 16, true, true),
+                (7, 64, false, true),
+                (5, 128, true, false),
+                (3, 256, false, false),
+            ] {
+                let heads = Heads {
+                    queries: 4,
+                    keys: 2,
+                    dim,
+                };
+                let positions: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 50).collect();
+                let frequencies: Vec<f32> = (0..dim / 2).map(|i| 1.0 / (1.0 + i as f32)).collect();
+                let rope = RopeTable::new(&frequencies, 50);
+                let norms = random(2 * dim, 1);
+                let bias = if with_bias {
+                    random(heads.width(), 2)
+                } else {
+                    vec![0.0; heads.width()]
+                };
+                let (qkv, mut projected) = bench.activations(&random(rows * heads.width(), 3));
+                let (dheads, dheads_host) = bench.activations(&random(rows * heads.width(), 4));
+                add_bias(&mut projected, &bias);
+                let split = Split {
+                    positions: &positions,
+                    rope: &rope,
+                    norm: with_norm.then(|| QkNorm {
+                        q: &norms[..dim],
+                        k: &norms[dim..],
+                        eps: 1e-6,
+                    }),
+                    heads,
+                };
+                let mut want = vec![0.0; projected.len()];
+                split_heads(&projected, split, &mut want);
+
+                let (positions, table) = (bench.u32(&positions), bench.f32(rope.cos_sin().as_flattened()));
+                let (weights, bias) = (bench.f32(&norms), bench.f32(&bias));
+                let on_device = SplitHeads {
+                    bias: if with_bias { bias.all() } else { View::EMPTY },
+                    positions: positions.all(),
+                    table: table.all(),
+                    norms: with_norm.then(|| HeadNorms {
+                        weights: weights.all(),
+                        eps: 1e-6,
+                    }),
+                    heads,
+                };
+                let out = bench.room(projected.len());
+                bench
+                    .device
+                    .split_heads(qkv.all(), &on_device, out.all())
+                    .unwrap();
+                bench.assert_near(out.all(), &exchange(&want, heads.all(), rows, dim), "heads");
+
+                let mut want = vec![0.0; projected.len()];
+                let dheads_host = exchange(&dheads_host, rows, heads.all(), dim);
+                let (dq, dkv) = dheads_host.split_at(heads.queries * rows * dim);
+                let (dk, dv) = dkv.split_at(heads.keys * rows * dim);
+                // the whole gradient of a key head is the part of its first query head
+                let parts = |whole: &[f32]| -> Vec<f32> {
+                    let heads = whole.chunks_exact(rows * dim);
+                    heads
+                        .flat_map(|head| [head, &vec![0.0; head.len()]].concat())
+                        .collect()
+                };
+                let dheads_host = HeadGradients {
+                    dq,
+                    dk: &parts(dk),
+                    dv: &parts(dv),
+                };
+                let dnorms_want = split_heads_backward(dheads_host, &projected, split, &mut want).concat();
+                let dnorms = bench.f32(&vec![0.0; 2 * dim]);
+                let (dheads, dnorms) = (dheads.all(), dnorms.all());
+                bench
+                    .device
+                    .split_heads_backward(dheads, qkv.all(), &on_device, dheads, dnorms)
+                    .unwrap();
+                bench.assert_near(dheads, &want, "dqkv");
+                assert_near(&bench.read(dnorms), &dnorms_want, 2e-5, "dnorms");
+            }
+        }
+    }
+}

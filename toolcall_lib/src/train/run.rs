@@ -1,0 +1,135 @@
+//! A run under way: what a step does, and what is done between steps.
+
+use super::engine::{Engine, check_norm};
+use super::order::Order;
+use super::rows::trees;
+use super::state::TrainerState;
+use super::{StepReport, TrainConfig};
+use crate::batch::TreeBatch;
+use crate::collective::Collective;
+use crate::error::Result;
+use crate::interrupt;
+use crate::model::Model;
+use crate::tokens::Sequence;
+use std::mem::take;
+use std::time::Instant;
+
+/// A run of one rank.
+pub(super) struct Run<'a> {
+    pub ranks: &'a dyn Collective,
+    pub config: &'a TrainConfig,
+    pub model: &'a mut Model,
+    /// The sequences of each conversation.
+    pub rows: Vec<Vec<Sequence>>,
+    pub validation: Vec<Vec<Sequence>>,
+    pub order: Order,
+    pub state: TrainerState,
+    pub engine: Box<dyn Engine + 'a>,
+}
+
+/// What a step sees: so many rows on all ranks, and this rank's trees of them.
+#[derive(Default)]
+pub(super) struct Batch {
+    rows: usize,
+    trees: Vec<TreeBatch>,
+}
+
+impl Run<'_> {
+    /// What step number `step`, counted from 0, sees; nothing after the last.
+    pub fn batch(&self, step: usize) -> Batch {
+        if step >= self.order.total_steps {
+            return Batch::default();
+        }
+        let rows = self.order.rows_of(step);
+        Batch {
+            rows: rows.len(),
+            trees: trees(&self.rows, &rows, self.config, self.ranks),
+        }
+    }
+
+    /// Makes a step with its `batch`, which becomes that of the next.
+    pub fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
+        let (started, total_steps) = (Instant::now(), self.order.total_steps);
+        let Batch { rows, trees } = take(batch);
+        self.engine.add_trees(&self.model.decoder, &trees, step)?;
+        let count = |of: fn(&TreeBatch) -> f64| trees.iter().map(of).sum::<f64>();
+        let [tokens, computed, unshared] = self.ranks.sum([
+            count(TreeBatch::trained_tokens),
+            count(|tree| tree.ids.len() as f64),
+            count(|tree| tree.sequence_tokens as f64),
+        ])?;
+        let learning_rate = self.config.learning_rate_at(step, total_steps);
+        let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
+        self.engine.step(decoder, optimizer, tokens, learning_rate)?;
+        *batch = self.batch(step + 1); // while a GPU computes
+        let (grad_norm, sum) = self.engine.finish_step()?;
+        check_norm(grad_norm, step)?;
+        let [loss, correct] = self.ranks.sum([sum.loss, sum.correct])?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(StepReport {
+            step: step + 1,
+            total_steps,
+            epoch: (step + 1) as f64 / self.order.steps_per_epoch() as f64,
+            loss: loss / tokens,
+            token_accuracy: correct / tokens,
+            grad_norm,
+            learning_rate,
+            tokens_per_second: unshared / seconds,
+            samples_per_second: rows as f64 / seconds,
+            tree_ratio: unshared / computed,
+            eval_loss: self.eval_loss(step)?,
+        })
+    }
+
+    /// The loss on the validation set, where it is measured after this step.
+    fn eval_loss(&mut self, step: usize) -> Result<Option<f64>> {
+        let every = self.config.eval_steps.unwrap_or(self.order.steps_per_epoch());
+        let last = step + 1 == self.order.total_steps;
+        if self.validation.is_empty() || !(last || (step + 1).is_multiple_of(every)) {
+            return Ok(None);
+        }
+        let loss = self.engine.mean_loss(&self.model.decoder, &self.validation)?;
+        Ok(Some(loss))
+    }
+
+    /// Whether the user of some rank has asked to stop.
+    pub fn is_interrupted(&self) -> Result<bool> {
+        let [asked] = self.ranks.sum([f64::from(interrupt::requested())])?;
+        Ok(asked != 0.0)
+    }
+
+    /// Whether the last evaluations all failed to improve on the best before them, as many as there is patience for.
+    pub fn is_stalled(&self) -> bool {
+        let Some(patience) = self.config.early_stopping_patience else {
+            return false;
+        };
+        let losses: Vec<f64> = self.state.steps.iter().filter_map(|s| s.eval_loss).collect();
+        let Some(before) = losses.len().checked_sub(patience).filter(|&n| n > 0) else {
+            return false;
+        };
+        let best = losses[..before].iter().copied().fold(f64::INFINITY, f64::min);
+        losses[before..].iter().all(|&loss| loss >= best)
+    }
+
+    /// Whether `config` wants a checkpoint after this step.
+    pub fn saves_after(&self, step: usize) -> bool {
+        let every = self.config.save_steps;
+        every.is_some_and(|every| (step + 1).is_multiple_of(every))
+    }
+
+    /// Writes a checkpoint of the steps so far, if there is a folder for it.
+    pub fn save_checkpoint(&mut self) -> Result<()> {
+        let Some(folder) = &self.config.output_dir else {
+            return Ok(());
+        };
+        self.bring_back()?;
+        let folder = folder.join(format!("checkpoint-{}", self.state.steps.len()));
+        self.state.save(self.model, &folder, self.ranks)
+    }
+
+    /// Brings weights and state to the host.
+    pub fn bring_back(&mut self) -> Result<()> {
+        let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
+        self.engine.bring_back(decoder, optimizer)
+    }
+}
