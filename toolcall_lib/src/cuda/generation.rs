@@ -87,8 +87,8 @@ impl DeviceGenerator {
                 single: single.on_device(numbers),
             }),
         };
-        let stream = self.decoder.forward(rows, Keep::Nothing, None)?;
-        self.decoder.logits(stream)
+        let [_, normed] = self.decoder.forward(rows, Keep::Nothing, None)?;
+        self.decoder.logits(normed)
     }
 
     /// Makes room for `rows` rows; grows by half, so that a long generation copies little, but needlessly not beyond `most`.
@@ -125,8 +125,8 @@ fn tiled(pass: &CachePass, parts: &[PassPart]) -> Vec<(Vec<usize>, usize)> {
 }
 
 impl DeviceDecoder {
-    /// The logits of the last residual stream `x`, `[rows, vocabulary]`; waits for the device.
-    fn logits(&mut self, x: View) -> Result<Vec<f32>> {
+    /// The logits of the final norm's output `y`, `[rows, vocabulary]`; waits for the device.
+    fn logits(&mut self, y: View) -> Result<Vec<f32>> {
         let Self {
             device,
             config,
@@ -136,9 +136,7 @@ impl DeviceDecoder {
         } = self;
         let (driver, head) = (&device.driver, &mut workspace.head);
         let (hidden, vocabulary) = (config.hidden_size, config.vocab_size);
-        let rows = x.len / hidden;
-        let y = head.y.sized(driver, x.len)?;
-        device.rms_norm(x, weights.vector(&self.norm), config.rms_norm_eps as f32, y)?;
+        let rows = y.len / hidden;
         let stride = vocabulary.next_multiple_of(8); // as in training
         let logits = head.logits.sized(driver, rows * stride)?;
         let sizes = [rows, vocabulary, hidden];

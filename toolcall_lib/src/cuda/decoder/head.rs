@@ -12,12 +12,12 @@ const LOGITS_AT_A_TIME: usize = 1 << 26;
 const FEWEST_ROWS: usize = 128;
 
 impl DeviceDecoder {
-    /// Final norm, output projection and loss of the rows `x` of the last stream, those that have a target; with `gradients`, the
-    /// gradient of `x`, else nothing.
+    /// Output projection and loss of the rows of the last stream that have a target, `x`, given their norm `y`; with `gradients`,
+    /// the gradient of `x`, else nothing.
     pub(super) fn head(
         &mut self,
         tree: &DeviceTree,
-        x: View,
+        [x, y]: [View; 2],
         mut gradients: Option<&mut DeviceGradients>,
     ) -> Result<View> {
         let Self {
@@ -31,9 +31,6 @@ impl DeviceDecoder {
         let driver = &device.driver;
         let rows = x.len / hidden;
         let head = &mut workspace.head;
-        let y = head.y.sized(driver, rows * hidden)?;
-        let norm = weights.vector(&self.norm);
-        device.rms_norm(x, norm, eps, y)?;
         let dy = head.dy.sized(driver, rows * hidden)?;
         let stride = vocabulary.next_multiple_of(8); // so that rows are read and written in wide pieces
         let at_a_time = (LOGITS_AT_A_TIME / stride).max(FEWEST_ROWS).min(rows);
@@ -85,6 +82,7 @@ impl DeviceDecoder {
                 .slice(self.norm.elements.clone()),
             Some(_) => View::EMPTY,
         };
+        let norm = weights.vector(&self.norm);
         device.rms_norm_backward(x, norm, eps, dy, dx, View::EMPTY, dnorm)?;
         if self.adapter.is_none() {
             gradients.complete(device, self.norm.bucket)?;
