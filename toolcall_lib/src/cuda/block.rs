@@ -222,7 +222,7 @@ impl Block<'_> {
         );
         let post_norm = self.weights.vector(&self.spans.post_norm);
         match self.wanted {
-            None => device.add_rms_norm(x, added, middle, Some((post_norm, eps, normed)))?,
+            None => device.add_rms_norm(x, added, middle, (post_norm, eps, normed))?,
             Some(wanted) => {
                 let wanted_added = scratch.wanted.sized(driver, n * hidden)?;
                 device.gather_rows(x, wanted, middle, hidden)?;

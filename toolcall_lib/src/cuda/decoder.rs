@@ -145,8 +145,13 @@ impl DeviceDecoder {
         Ok(total)
     }
 
-    /// Embedding and blocks; returns the residual stream behind the last, of the wanted rows.
-    pub(super) fn forward(&mut self, rows: PassRows<'_>, keep: Keep, pass: Option<Pass>) -> Result<View> {
+    /// Embedding, blocks and final norm; returns the residual stream behind the last block and its norm, of the wanted rows.
+    pub(super) fn forward(
+        &mut self,
+        rows: PassRows<'_>,
+        keep: Keep,
+        pass: Option<Pass>,
+    ) -> Result<[View; 2]> {
         let Self {
             device,
             config,
@@ -158,8 +163,9 @@ impl DeviceDecoder {
         let len = rows.ids.len * shape.hidden;
         let normed = workspace.scratch.normed.sized(driver, len)?;
         let norm_of = |layer: usize| {
-            let spans = self.blocks.get(layer)?;
-            Some((weights.vector(&spans.input_norm), shape.eps, normed))
+            let spans = self.blocks.get(layer);
+            let norm = spans.map_or(&self.norm, |spans| &spans.input_norm);
+            (weights.vector(norm), shape.eps, normed)
         };
         let mut x = workspace.residual[0].sized(driver, len)?;
         device.gather_rows(weights.table(&self.embedding), rows.ids, x, shape.hidden)?;
@@ -183,7 +189,7 @@ impl DeviceDecoder {
             x = workspace.residual[keep.stream(layer + 1)].sized(driver, middle.len)?;
             device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
         }
-        Ok(x)
+        Ok([x, normed.slice(0..x.len)])
     }
 
     /// From the gradient `dstream` of what [`DeviceDecoder::forward`] returned.

@@ -88,8 +88,8 @@ impl DeviceGenerator {
                 single: single.on_device(numbers),
             }),
         };
-        let stream = self.decoder.forward(rows, Keep::Nothing, None)?;
-        self.decoder.logits(stream)
+        let [_, normed] = self.decoder.forward(rows, Keep::Nothing, None)?;
+        self.decoder.logits(normed)
     }
 
     /// Makes room for `rows` rows; grows by half, so that a long generation copies little, but needlessly not beyond `most`.

@@ -71,10 +71,8 @@ pub(super) struct BlockScratch {
 /// What the output projection and the loss need.
 #[derive(Debug)]
 pub(super) struct HeadScratch {
-    /// Gradient of the residual stream.
+    /// Gradients of the residual stream and of its norm.
     pub dx: Scratch,
-    /// The normalized residual stream, and its gradient.
-    pub y: Scratch,
     pub dy: Scratch,
     pub logits: Scratch,
     pub dlogits: Scratch,
@@ -129,7 +127,6 @@ impl Workspace {
             },
             head: HeadScratch {
                 dx: f32(),
-                y: activation(),
                 dy: activation(),
                 logits: f32(),
                 dlogits: activation(),

@@ -13,9 +13,8 @@ const LOGITS_AT_A_TIME: usize = 1 << 26;
 const FEWEST_ROWS: usize = 128;
 
 impl DeviceDecoder {
-    /// The logits of the last residual stream `x`, `[rows, vocabulary]`; waits for the device.
-    pub(in crate::cuda) fn logits(&mut self, x: View) -> Result<Vec<f32>> {
-        let y = self.final_norm(x)?;
+    /// The logits of the final norm's output `y`, `[rows, vocabulary]`; waits for the device.
+    pub(in crate::cuda) fn logits(&mut self, y: View) -> Result<Vec<f32>> {
         let logits = self.project(y)?;
         let mut values = vec![0.0f32; logits.len];
         logits.download(&*self.device.driver, &mut values)?;
@@ -27,14 +26,14 @@ impl DeviceDecoder {
         Ok(values)
     }
 
-    /// The loss of the rows `x` of the last stream, those that have a target; with `gradients`, the gradient of `x`, else nothing.
+    /// The loss of the rows of the last stream that have a target, `x`, given their norm `y`; with `gradients`, the gradient of `x`,
+    /// else nothing.
     pub(super) fn head(
         &mut self,
         tree: &DeviceTree,
-        x: View,
+        [x, y]: [View; 2],
         mut gradients: Option<&mut DeviceGradients>,
     ) -> Result<View> {
-        let y = self.final_norm(x)?;
         let dy = self.workspace.head.dy.sized(&self.device.driver, y.len)?;
         let hidden = self.config.hidden_size;
         let rows = x.len / hidden;
@@ -57,14 +56,7 @@ impl DeviceDecoder {
         }
     }
 
-    fn final_norm(&mut self, x: View) -> Result<View> {
-        let (device, norm) = (&self.device, self.weights.vector(&self.norm));
-        let y = self.workspace.head.y.sized(&device.driver, x.len)?;
-        device.rms_norm(x, norm, self.config.rms_norm_eps as f32, y)?;
-        Ok(y)
-    }
-
-    /// The gradient of `x` in [`DeviceDecoder::final_norm`].
+    /// From the gradient `dy` of the final norm's output to that of its input `x`.
     fn backward_final_norm(&mut self, x: View, dy: View, gradients: &mut DeviceGradients) -> Result<View> {
         let (device, weight) = (&self.device, self.weights.vector(&self.norm));
         let dx = self.workspace.head.dx.sized(&device.driver, x.len)?;

@@ -1,6 +1,6 @@
 // RMSNorm: y = x · w / sqrt(mean(x²) + eps). Rows are of a multiple of four elements.
 
-// One block a row. With `added`, x + added is stored in `sum` first, and is what is normalized; without `y`, nothing is.
+// One block a row. With `added`, x + added is stored in `sum` first, and is what is normalized.
 template <typename T>
 __device__ void rms_norm(const float* x, const T* added, float* sum, const float* w, float eps, T* y, int width) {
     const long long first = static_cast<long long>(blockIdx.x) * width;
@@ -16,7 +16,6 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
         }
         for (int j = 0; j < 4; j++) squares += value[j] * value[j];
     }
-    if (!y) return;
     const float scale = rsqrtf(block_sum(squares) / width + eps);
     const float* normalized = added ? sum : x;
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {

@@ -7,19 +7,17 @@ use crate::error::Result;
 impl Device {
     /// RMSNorm of f32 rows into activations.
     pub fn rms_norm(&self, x: View, w: View, eps: f32, y: View) -> Result<()> {
-        self.add_rms_norm(x, View::EMPTY, View::EMPTY, Some((w, eps, y)))
+        self.add_rms_norm(x, View::EMPTY, View::EMPTY, (w, eps, y))
     }
 
-    /// `sum = x + added`, and its norm into activations where that is wanted: weight, eps and place.
+    /// `sum = x + added`, and its norm into activations: weight, eps and place.
     pub fn add_rms_norm(
         &self,
         x: View,
         added: View,
         sum: View,
-        norm: Option<(View, f32, View)>,
+        (w, eps, y): (View, f32, View),
     ) -> Result<()> {
-        let width = norm.map_or(x.len, |(w, ..)| w.len);
-        let (w, eps, y) = norm.unwrap_or((View::EMPTY, 0.0, View::EMPTY));
         let kernel = self.either("rms_norm_f32", "rms_norm_bf16");
         let args = [
             x.into(),
@@ -28,9 +26,9 @@ impl Device {
             w.into(),
             eps.into(),
             y.into(),
-            (width as u32).into(),
+            (w.len as u32).into(),
         ];
-        self.run(kernel, x.len / width, 0, args)
+        self.run(kernel, x.len / w.len, 0, args)
     }
 
     /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight, unless it is empty; `rounded` gets a copy of `dx`.
@@ -131,7 +129,7 @@ mod tests {
                 let (dx_host, dw_host) = (random(rows * width, 5), random(width, 6));
                 let [x_device, w_device, dx, dw] = [&x, &w, &dx_host, &dw_host].map(|x| bench.f32(x));
                 let (sum, y, rounded) = (bench.f32(&x), bench.room(rows * width), bench.room(rows * width));
-                let norm = Some((w_device.all(), 1e-5, y.all()));
+                let norm = (w_device.all(), 1e-5, y.all());
                 device
                     .add_rms_norm(x_device.all(), added.all(), sum.all(), norm)
                     .unwrap();
