@@ -17,7 +17,7 @@ pub enum Recompute {
 
 /// What one block leaves for its backward pass. The residual stream and `lse` are f32; what products make or take is stored as
 /// [`Workspace::stores_bf16`] says.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct BlockActivations {
     /// Joint projection before norm and rotation, `[rows, width]`, where there is a norm.
     pub qkv: Buffer,
@@ -34,7 +34,7 @@ pub(super) struct BlockActivations {
 }
 
 /// Buffers whose content no one needs for longer than a block.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Residual stream between attention and MLP, `[rows, hidden]`, f32.
     pub middle: Buffer,
@@ -59,7 +59,7 @@ pub(super) struct Scratch {
 }
 
 /// All buffers of a forward and backward pass.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) recompute: Recompute,
     pub(super) precision: Precision,

@@ -18,7 +18,7 @@ pub(in crate::model) struct BlockAdapter<'a> {
 }
 
 /// Buffers of one projection.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(in crate::model) struct LoraScratch {
     /// The input with elements dropped, or its gradient, `[rows, in]`.
     dropped: Buffer,
