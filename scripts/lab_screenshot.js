@@ -17,13 +17,19 @@ async function main() {
     return kernels.some(kernel => kernel.connections > 0 && kernel.execution_state === 'idle');
   }, `${server}/api/kernels?${token}`, { timeout: 120000, polling: 500 });
 
-  const start = Date.now();
-  await page.click('text=Run >> nth=0');
-  await page.click('[data-command="runmenu:run-all"]');
-  await page.waitForFunction(() => {
+  const choose = async (menu, command) => {
+    await page.click(`text=${menu} >> nth=0`);
+    await page.click(`[data-command="${command}"]`);
+  };
+  const waitForPrompts = (pattern, timeout) => page.waitForFunction(pattern => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent);
-    return prompts.length > 0 && prompts.every(prompt => /\[\d+\]/.test(prompt));
-  }, null, { timeout: LONGEST_RUN, polling: 500 });
+    return prompts.length > 0 && prompts.every(prompt => new RegExp(pattern).test(prompt));
+  }, pattern, { timeout, polling: 500 });
+  await choose('Edit', 'editmenu:clear-all'); // the notebook comes with the outputs of another run
+  await waitForPrompts('\\[ *\\]', 30000);
+  const start = Date.now();
+  await choose('Run', 'runmenu:run-all');
+  await waitForPrompts('\\[\\d+\\]', LONGEST_RUN);
   const seconds = Math.round((Date.now() - start) / 1000);
 
   const count = selector => page.$$eval(selector, elements => elements.length);
