@@ -103,11 +103,11 @@ impl TreeBatch {
         let (mut rows, mut common) = (0, 0); // of the last tree
         for sequence in sorted {
             let shared = shared_prefix(before, &sequence.ids);
-            let with = (rows + sequence.ids.len() - shared, shared.min(common));
+            let (more_rows, less_common) = (rows + sequence.ids.len() - shared, common.min(shared));
             match trees.last_mut() {
-                Some(tree) if with.0 - with.1 <= most_rows => {
+                Some(tree) if more_rows - less_common <= most_rows => {
                     tree.push(sequence);
-                    (rows, common) = with;
+                    (rows, common) = (more_rows, less_common);
                 }
                 _ => {
                     trees.push(vec![sequence]);

@@ -66,13 +66,18 @@ impl<'a, E: Element> Matrix<'a, E> {
 
     /// As f32, if that is what it holds.
     fn as_f32(self) -> Option<Matrix<'a>> {
-        as_f32(self.data).map(|data| Matrix {
+        as_f32(self.data).map(|data| self.with(data))
+    }
+
+    /// A matrix of the same shape with these elements.
+    fn with<'b, F>(&self, data: &'b [F]) -> Matrix<'b, F> {
+        Matrix {
             data,
             rows: self.rows,
             columns: self.columns,
             row_stride: self.row_stride,
             column_stride: self.column_stride,
-        })
+        }
     }
 
     /// All elements, row by row.
@@ -93,19 +98,6 @@ impl<'a, E: Element> Matrix<'a, E> {
             self.data.len()
         );
         self
-    }
-}
-
-impl<'a> Matrix<'a> {
-    /// The same elements, for products that round them stochastically.
-    fn stochastic(self) -> Matrix<'a, Stochastic> {
-        Matrix {
-            data: bytemuck::cast_slice(self.data),
-            rows: self.rows,
-            columns: self.columns,
-            row_stride: self.row_stride,
-            column_stride: self.column_stride,
-        }
     }
 }
 
@@ -272,7 +264,7 @@ fn multiply_weights<X: Element, Y: Element>(
     let stride = w.columns;
     match precision {
         Precision::Bf16Stochastic => {
-            let w = w.stochastic();
+            let w = w.with::<Stochastic>(bytemuck::cast_slice(w.data));
             matmul_into(y, stride, Output::Set, 1.0, x, w, precision, true);
         }
         _ => matmul_into(y, stride, Output::Set, 1.0, x, w, precision, true),
@@ -448,7 +440,7 @@ mod tests {
         for instructions in all.into_iter().filter(|&i| Some(i) <= bf16::instructions()) {
             for_shapes(|before, a, b| {
                 let (ra, rb) = (rounded(a.data), rounded(b.data));
-                let (ra, rb) = (Matrix { data: &ra, ..a }, Matrix { data: &rb, ..b });
+                let (ra, rb) = (a.with(&ra), b.with(&rb));
                 for (mode, scale) in [(Output::Set, 1.0), (Output::Add, 1.0), (Output::Add, 0.5)] {
                     let (mut out, mut want) = (before.to_vec(), before.to_vec());
                     // SAFETY: the processor can, and the output has room for the product.
@@ -477,7 +469,7 @@ mod tests {
                 out
             };
             let want = match multiplies_bf16() {
-                true => product(Matrix { data: &rounded, ..w }, Precision::Bf16),
+                true => product(w.with(&rounded), Precision::Bf16),
                 false => product(w, Precision::F32),
             };
             assert_eq!(product(w, Precision::Bf16Stochastic), want, "{a:?} {w:?}");
@@ -496,14 +488,8 @@ mod tests {
                 for mode in [Output::Set, Output::Add] {
                     let mut out = stored(before);
                     let mut want = values(&out);
-                    let [a_stored, b_stored] = [(a, &a_stored), (b, &b_stored)].map(|(m, data)| Matrix {
-                        data: &data[..],
-                        rows: m.rows,
-                        columns: m.columns,
-                        row_stride: m.row_stride,
-                        column_stride: m.column_stride,
-                    });
-                    let (a, b) = (Matrix { data: &a_values, ..a }, Matrix { data: &b_values, ..b });
+                    let (a_stored, b_stored) = (a.with(&a_stored), b.with(&b_stored));
+                    let (a, b) = (a.with(&a_values), b.with(&b_values));
                     matmul_into(
                         &mut out, b.columns, mode, 0.5, a_stored, b_stored, precision, true,
                     );
