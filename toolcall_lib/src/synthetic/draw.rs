@@ -1,74 +1,71 @@
-//! Random choices that keep training and held-out values apart.
+//! A seeded source of choices.
 
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Which file a row is made for. No value or wording of one part is ever drawn in the other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Train,
-    HeldOut,
-}
-
-impl Part {
-    /// What `[training, held out]` says for this part.
-    pub(super) fn pick<T>(self, [train, held_out]: [T; 2]) -> T {
-        match self {
-            Self::Train => train,
-            Self::HeldOut => held_out,
-        }
-    }
-}
-
-/// Texts to choose from, separated by ` / `: those of the training files and those of the held-out files.
-pub(super) struct Pool {
-    pub(super) train: &'static str,
-    pub(super) held_out: &'static str,
-}
-
-/// A seeded source of choices for one part.
+/// A seeded source of choices.
 pub(super) struct Draw {
-    pub(super) part: Part,
-    pub(super) rng: ChaCha8Rng,
+    rng: ChaCha8Rng,
 }
 
 impl Draw {
-    pub(super) fn new(part: Part, seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
-            part,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// A text of this part.
-    pub(super) fn of(&mut self, pool: &Pool) -> &'static str {
-        let texts = self.part.pick([pool.train, pool.held_out]);
-        self.one(&texts.split(" / ").collect::<Vec<_>>())
+    /// One of `items`, if there is any.
+    pub(super) fn one<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.choose(&mut self.rng)
     }
 
-    /// One of `items`, which both parts share.
-    pub(super) fn one<T: Copy + Default>(&mut self, items: &[T]) -> T {
-        items.choose(&mut self.rng).copied().unwrap_or_default()
+    /// One of `texts`; empty if there is none.
+    pub(super) fn text<T: AsRef<str>>(&mut self, texts: &[T]) -> String {
+        self.one(texts)
+            .map_or(String::new(), |text| text.as_ref().to_string())
     }
 
-    /// A number from `from` to `to`. Every seventh number is held out.
-    pub(super) fn number(&mut self, from: u32, to: u32) -> u32 {
-        loop {
-            let number = self.rng.random_range(from..=to);
-            if (number % 7 == 3) == (self.part == Part::HeldOut) {
-                return number;
-            }
-        }
-    }
-
-    /// An index below `length`, which is not 0.
+    /// An index below `length`, or 0.
     pub(super) fn index(&mut self, length: usize) -> usize {
         self.rng.random_range(0..length.max(1))
     }
 
+    /// The index of one of these weights, in proportion to them.
+    pub(super) fn weighted(&mut self, weights: &[f64]) -> usize {
+        let mut left = self.rng.random_range(0.0..1.0) * weights.iter().sum::<f64>();
+        for (index, weight) in weights.iter().enumerate() {
+            left -= weight;
+            if left < 0.0 {
+                return index;
+            }
+        }
+        weights.len().saturating_sub(1)
+    }
+
+    /// A number from `low` to `high`.
+    pub(super) fn number(&mut self, low: i64, high: i64) -> i64 {
+        self.rng.random_range(low..=high.max(low))
+    }
+
+    /// A fraction from `low` to `high`.
+    pub(super) fn fraction(&mut self, low: f64, high: f64) -> f64 {
+        low + self.rng.random_range(0.0..1.0) * (high - low)
+    }
+
     /// True once in `times`.
     pub(super) fn chance(&mut self, times: u32) -> bool {
-        self.rng.random_range(0..times) == 0
+        self.rng.random_range(0..times.max(1)) == 0
+    }
+
+    /// True in `percent` of 100 cases.
+    pub(super) fn percent(&mut self, percent: f64) -> bool {
+        self.rng.random_range(0.0..100.0) < percent
+    }
+
+    /// Mixes the items.
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        items.shuffle(&mut self.rng);
     }
 }

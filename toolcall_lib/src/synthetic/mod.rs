@@ -1,67 +1,197 @@
-//! Makes the files in `data/`: seeded, deterministic conversations with tools.
+//! Makes conversations with tools from lists of skills, values and wordings: any number, from a seed.
 //!
-//! Training and held-out files share no value, wording or request; see `data/README.md` for what each holds.
+//! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how many
+//! rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
 
-mod customer;
+mod dialogue;
 mod draw;
+mod held_out;
+mod lists;
+mod mixture;
+mod own;
+mod request;
+mod row;
 mod rows;
-mod span;
-mod talk;
-mod timers;
-mod varied;
+mod said;
+mod sentence;
+mod skill;
+mod text;
+mod tools;
+mod value;
 
+pub use lists::Lists;
+pub use own::{AugmentConfig, Augmented, Teacher, ToolReport, augment};
+
+use crate::conversation::Conversation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use draw::{Draw, Part};
-use rows::Rows;
-use std::path::{Path, PathBuf};
+use crate::tool::ToolSchema;
+use draw::Draw;
+use mixture::{Kind, PartOf};
+use rows::Maker;
+use std::collections::HashSet;
+use tools::{Fashion, Listed, add_others, draw_skills, listed, whole};
 
 /// The seed of the committed files.
 pub const SEED: u64 = 42;
 
-/// A file that the generator makes.
+/// Rows that were made, with the kinds of them.
 #[derive(Clone, Debug)]
-pub struct MadeFile {
-    /// Its name in the data folder.
-    pub name: &'static str,
-    /// Its rows.
+pub struct Made {
+    /// The rows.
     pub data: Dataset,
-    /// The kinds of rows in it, with their numbers.
+    /// The kinds of rows, with their numbers.
     pub kinds: Vec<(&'static str, usize)>,
 }
 
-/// Makes all files. The same seed gives the same rows.
-pub fn make(seed: u64) -> Result<Vec<MadeFile>> {
-    type Fill = fn(&mut Rows) -> Result<()>;
-    let files: [(&'static str, Part, Fill); 6] = [
-        ("tool_augmented_dataset.json", Part::Train, timers::fill),
-        ("tool_heldout.json", Part::HeldOut, timers::fill),
-        ("tool_varied_dataset.json", Part::Train, varied::fill),
-        ("varied_heldout.json", Part::HeldOut, varied::fill),
-        (
-            "customer_tool_augmented_dataset.json",
-            Part::Train,
-            customer::fill,
-        ),
-        ("customer_heldout.json", Part::HeldOut, customer::fill),
-    ];
-    let make = |(name, part, fill): (&'static str, Part, Fill)| {
-        let mut rows = Rows::new(Draw::new(part, seed));
-        fill(&mut rows)?;
-        let (data, kinds) = rows.finish();
-        Ok(MadeFile { name, data, kinds })
+/// Makes the rows of one part of a mixture, mixed: as many as the mixture says, or `rows`.
+///
+/// # Errors
+/// Names the mixture, part or subject that does not exist, or a part that has too few different rows.
+pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
+    let place = format!("mixtures.toml: {mixture}.{part}");
+    let found = lists.mixtures.get(mixture).and_then(|mixture| mixture.get(part));
+    let found = found.ok_or_else(|| Error::invalid(&place, "is not there"))?;
+    let mut filler = Filler {
+        lists,
+        part: found,
+        draw: Draw::new(seed),
+        subjects: subjects(lists, found, &place)?,
+        seen: HashSet::new(),
+        rows: Vec::new(),
+        kinds: Vec::new(),
     };
-    files.into_iter().map(make).collect()
+    filler.fill(rows.unwrap_or(found.rows), &place)?;
+    filler.draw.shuffle(&mut filler.rows);
+    Ok(Made {
+        data: Dataset::from(filler.rows),
+        kinds: filler.kinds,
+    })
 }
 
-/// Makes all files and writes them into `folder`; returns their paths. `toolcall data` is this function.
-pub fn write_all(folder: impl AsRef<Path>, seed: u64) -> Result<Vec<PathBuf>> {
-    let folder = folder.as_ref();
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let write = |file: MadeFile| {
-        let path = folder.join(file.name);
-        file.data.save(&path)?;
-        Ok(path)
+/// Makes the rows of a mixture; `rows` scales all of its parts.
+///
+/// # Errors
+/// Those of [`make_part`].
+pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Dataset> {
+    let parts = lists.mixtures.get(mixture).ok_or_else(|| {
+        let known: Vec<&str> = lists.mixtures.keys().map(String::as_str).collect();
+        Error::invalid(
+            format!("mixture `{mixture}`"),
+            format!("is not there; expected one of {}", known.join(", ")),
+        )
+    })?;
+    let all: usize = parts.values().map(|part| part.rows).sum();
+    let mut data = Dataset::default();
+    for (index, (name, part)) in parts.iter().enumerate() {
+        let count = rows.map(|rows| (part.rows * rows).div_ceil(all.max(1)));
+        let seed = seed.wrapping_add(1000 * index as u64);
+        data.extend(make_part(lists, mixture, name, count, seed)?.data);
+    }
+    Ok(data)
+}
+
+fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
+    let index = |name: &String| {
+        let found = lists.subjects.iter().position(|subject| subject.name == *name);
+        found.ok_or_else(|| Error::invalid(place, format!("there is no subject `{name}`")))
     };
-    make(seed)?.into_iter().map(write).collect()
+    let except: Vec<usize> = part.except.iter().map(index).collect::<Result<_>>()?;
+    match part.subjects.is_empty() {
+        true => Ok((0..lists.subjects.len())
+            .filter(|subject| !except.contains(subject))
+            .collect()),
+        false => part.subjects.iter().map(index).collect(),
+    }
+}
+
+/// Rows of a part, each once.
+struct Filler<'a> {
+    lists: &'a Lists,
+    part: &'a PartOf,
+    draw: Draw,
+    subjects: Vec<usize>,
+    seen: HashSet<String>,
+    rows: Vec<Conversation>,
+    kinds: Vec<(&'static str, usize)>,
+}
+
+impl<'a> Filler<'a> {
+    fn fill(&mut self, rows: usize, place: &str) -> Result<()> {
+        let others: Vec<usize> = (0..self.lists.subjects.len()).collect();
+        for _ in 0..rows.max(1) * 4 {
+            let left = rows - self.rows.len();
+            if left == 0 {
+                return Ok(());
+            }
+            let (subject, tools) = self.list()?;
+            let schemas: Vec<ToolSchema> = tools.iter().map(|tool| tool.schema.clone()).collect();
+            let maker = Maker {
+                lists: self.lists,
+                subject: &self.lists.subjects[subject],
+                tools: &tools,
+                others: &others,
+                reports: self.part.reports,
+                own: 70.0,
+            };
+            self.add(&maker, &schemas, left.min(self.part.rows_per_list))?;
+        }
+        match self.rows.len() == rows {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                place,
+                format!("there are only {} different rows, {rows} were asked for", self.rows.len()),
+            )),
+        }
+    }
+
+    /// A list of tools, and the index of its subject.
+    fn list(&mut self) -> Result<(usize, Vec<Listed<'a>>)> {
+        let part = self.part;
+        let (subject, mut skills) = match part.whole {
+            true => whole(self.lists, &self.subjects, &mut self.draw),
+            false => {
+                let size = 1 + self.draw.weighted(&part.sizes);
+                draw_skills(self.lists, &self.subjects, size, &mut self.draw)
+            }
+        };
+        if !part.beside.is_empty() {
+            let others = self.draw.weighted(&part.beside);
+            add_others(self.lists, subject, others, &mut skills, &mut self.draw);
+            self.draw.shuffle(&mut skills);
+        }
+        let fashion = match part.canonical {
+            true => Fashion::canonical(),
+            false => Fashion::draw(&mut self.draw, &self.lists.subjects[subject]),
+        };
+        Ok((subject, listed(&skills, &fashion, &mut self.draw)?))
+    }
+
+    fn add(&mut self, maker: &Maker<'_>, schemas: &[ToolSchema], count: usize) -> Result<()> {
+        let (kinds, weights): (Vec<Kind>, Vec<f64>) = self.part.kinds.iter().map(|(k, w)| (*k, *w)).unzip();
+        let target = self.rows.len() + count;
+        for _ in 0..count * 20 {
+            if self.rows.len() == target {
+                break;
+            }
+            let kind = kinds[self.draw.weighted(&weights)];
+            let Some(row) = maker.row(kind, &mut self.draw)? else {
+                continue;
+            };
+            let key = serde_json::to_string(&(row.messages(), schemas))
+                .map_err(Error::library("comparing rows"))?;
+            if self.seen.insert(key) {
+                self.rows.push(row.with(schemas.to_vec()));
+                self.count(kind.name());
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, kind: &'static str) {
+        match self.kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, total)) => *total += 1,
+            None => self.kinds.push((kind, 1)),
+        }
+    }
 }

@@ -1,188 +1,273 @@
-//! Building blocks of rows: dialogues, schemas, and a list that takes no row twice.
+//! Rows of every kind over a list of tools.
 
-use super::draw::{Draw, Part};
-use crate::conversation::{Conversation, Message, Role};
-use crate::dataset::Dataset;
-use crate::error::{Error, Result};
-use crate::tool::{ToolCall, ToolSchema};
-use rand::seq::SliceRandom;
-use serde_json::{Map, Value, json};
+use super::draw::Draw;
+use super::lists::{Lists, Subject};
+use super::mixture::Kind;
+use super::request::{Answered, Request, answered, both, draw_values, request, several};
+use super::row::Row;
+use super::sentence::{Sentence, chosen, upper};
+use super::skill::{Skill, plain};
+use super::text::Template;
+use super::tools::{Fashion, Listed, Values};
+use crate::error::Result;
 
-/// A conversation in the making.
-pub(super) struct Dialogue(Vec<Message>);
-
-/// A call and what the tool answers.
-pub(super) struct Answered {
-    pub(super) call: ToolCall,
-    pub(super) result: String,
+/// What rows of one list are made from.
+pub(super) struct Maker<'a> {
+    pub(super) lists: &'a Lists,
+    /// The subject of the list.
+    pub(super) subject: &'a Subject,
+    pub(super) tools: &'a [Listed<'a>],
+    /// Subjects whose requests no tool of the list serves, where none of theirs is in it.
+    pub(super) others: &'a [usize],
+    /// Of 100 rows with calls, those that go on behind the calls.
+    pub(super) reports: f64,
+    /// Of 100 requests, those that must be for a tool of the subject.
+    pub(super) own: f64,
 }
 
-impl Dialogue {
-    pub(super) fn user(text: impl Into<String>) -> Self {
-        Self(vec![Message::user(text)])
+impl Maker<'_> {
+    /// A row of this kind, unless the list has no tool for it.
+    pub(super) fn row(&self, kind: Kind, draw: &mut Draw) -> Result<Option<Row>> {
+        Ok(match kind {
+            Kind::OneCall => self.any_request(draw).map(|request| self.asked(request, draw)),
+            Kind::Several => self.several(draw).map(|request| self.asked(request, draw)),
+            Kind::TwoTools => self.two_tools(draw).map(|request| self.asked(request, draw)),
+            Kind::Question => self.question(draw),
+            Kind::Error => self.error(draw),
+            Kind::FollowUp => self.follow_up(draw),
+            Kind::Dialogue => self.dialogue(draw),
+            Kind::NoTool => Some(self.no_tool(draw)?),
+            Kind::Near => self.near(draw)?,
+            Kind::SmallTalk => self.small_talk(draw),
+        })
     }
 
-    pub(super) fn system(text: impl Into<String>, user: impl Into<String>) -> Self {
-        Self(vec![Message::system(text), Message::user(user)])
+    /// A tool of the list; where others stand beside those of the subject, mostly one of the subject.
+    fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
+        let own = |tool: &&Listed<'_>| self.subject.skills.iter().any(|skill| skill.id() == tool.skill.id());
+        let own: Vec<&Listed<'_>> = self.tools.iter().filter(own).collect();
+        match own.len() < self.tools.len() && draw.percent(self.own) {
+            true => draw.one(&own).copied(),
+            false => draw.one(self.tools),
+        }
     }
 
-    pub(super) fn says(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message::assistant(text));
-        self
+    fn any_request(&self, draw: &mut Draw) -> Option<Request> {
+        let tool = self.any_tool(draw)?;
+        Some(request(tool, draw, &self.lists.held_out))
     }
 
-    pub(super) fn then_user(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message::user(text));
-        self
-    }
-
-    /// An assistant turn with these calls, and the tool messages that answer it.
-    pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
-        self.0.push(Message::assistant_calls(
-            answered.iter().map(|one| one.call.clone()).collect(),
-        ));
-        self.0.extend(
-            answered
-                .into_iter()
-                .map(|one| Message::tool(one.call.name, one.result)),
+    fn several(&self, draw: &mut Draw) -> Option<Request> {
+        let able: Vec<&Listed<'_>> = self
+            .tools
+            .iter()
+            .filter(|tool| !tool.skill.arguments.is_empty())
+            .collect();
+        let tool = *draw.one(&able)?;
+        let worded = several(tool, draw, &self.lists.held_out);
+        if worded.is_some() && !draw.chance(4) {
+            return worded;
+        }
+        let (first, second) = (
+            request(tool, draw, &self.lists.held_out),
+            request(tool, draw, &self.lists.held_out),
         );
-        self
+        (first.calls[0].call != second.calls[0].call).then(|| both(first, second, draw))
     }
 
-    /// The dialogue up to its last calls.
-    pub(super) fn until_call(mut self) -> Self {
-        while self.0.last().is_some_and(|message| message.role == Role::Tool) {
-            self.0.pop();
-        }
-        self
+    fn two_tools(&self, draw: &mut Draw) -> Option<Request> {
+        let first = draw.index(self.tools.len());
+        let second = (first + 1 + draw.index(self.tools.len() - 1)) % self.tools.len();
+        let make = |index: usize, draw: &mut Draw| {
+            let tool = &self.tools[index];
+            match draw.chance(6) {
+                true => several(tool, draw, &self.lists.held_out),
+                false => None,
+            }
+            .unwrap_or_else(|| request(tool, draw, &self.lists.held_out))
+        };
+        (first != second).then(|| {
+            let (first, second) = (make(first, draw), make(second, draw));
+            both(first, second, draw)
+        })
     }
 
-    pub(super) fn with(self, tools: &[ToolSchema]) -> Conversation {
-        Conversation {
-            messages: self.0,
-            tools: tools.to_vec(),
-        }
+    /// The request and its calls, and now and then what comes behind them.
+    fn asked(&self, request: Request, draw: &mut Draw) -> Row {
+        let said = request.ask.typed(draw, &self.lists.talk).text();
+        self.reported(Row::default().user(said), request.calls, request.reply, draw)
     }
-}
 
-/// A call with its arguments, and the answer of the tool.
-pub(super) fn answered(name: &str, arguments: &[(&str, Value)], result: impl Into<String>) -> Answered {
-    let arguments = arguments
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.clone()));
-    let call = ToolCall {
-        name: name.into(),
-        arguments: Map::from_iter(arguments),
-    };
-    Answered {
-        call,
-        result: result.into(),
-    }
-}
-
-/// The schema of a tool; `arguments` are (name, type, description), all required. A type such as `a|b` is an enum.
-pub(super) fn schema(name: &str, description: &str, arguments: &[(&str, &str, &str)]) -> Result<ToolSchema> {
-    let property = |kind: &str, description: &str| match kind.contains('|') {
-        true => json!({
-            "type": "string",
-            "enum": kind.split('|').collect::<Vec<_>>(),
-            "description": description
-        }),
-        false => json!({"type": kind, "description": description}),
-    };
-    let properties = arguments
-        .iter()
-        .map(|(name, kind, text)| (name.to_string(), property(kind, text)));
-    let mut parameters = json!({"type": "object", "properties": Map::from_iter(properties)});
-    if !arguments.is_empty() {
-        parameters["required"] = arguments.iter().map(|(name, ..)| *name).collect();
-    }
-    let function = json!({"name": name, "description": description, "parameters": parameters});
-    ToolSchema::new(json!({"type": "function", "function": function}))
-}
-
-/// A kind of rows: its name, how many the training and the held-out file hold, and how one is drawn.
-pub(super) type Kind = (&'static str, [usize; 2], fn(&mut Draw) -> Dialogue);
-
-/// Rows of one file, and how many of each kind.
-pub(super) struct Rows {
-    draw: Draw,
-    rows: Vec<Conversation>,
-    kinds: Vec<(&'static str, usize)>,
-}
-
-impl Rows {
-    pub(super) fn new(draw: Draw) -> Self {
-        Self {
-            draw,
-            rows: Vec::new(),
-            kinds: Vec::new(),
+    fn reported(&self, row: Row, calls: Vec<Answered>, reply: String, draw: &mut Draw) -> Row {
+        let row = row.calls(calls);
+        match draw.percent(self.reports) && !reply.is_empty() {
+            true => row.says(reply),
+            false => row.until_calls(),
         }
     }
 
-    pub(super) fn part(&self) -> Part {
-        self.draw.part
-    }
-
-    pub(super) fn draw(&mut self) -> &mut Draw {
-        &mut self.draw
-    }
-
-    /// Adds rows of a kind that `make` draws: as many as `[training, held out]` says for this part. Messages that
-    /// are there already are drawn again.
-    pub(super) fn add(
-        &mut self,
-        kind: &'static str,
-        counts: [usize; 2],
-        mut make: impl FnMut(&mut Draw) -> Conversation,
-    ) -> Result<()> {
-        let count = self.draw.part.pick(counts);
-        let target = self.rows.len() + count;
-        for _ in 0..count * 100 {
-            if self.rows.len() < target {
-                let row = make(&mut self.draw);
-                if !self.rows.contains(&row) {
-                    self.rows.push(row);
-                }
+    /// The user leaves out what a call needs, and says it when asked.
+    fn question(&self, draw: &mut Draw) -> Option<Row> {
+        let able: Vec<&Listed<'_>> = self
+            .tools
+            .iter()
+            .filter(|tool| !tool.skill.vague.is_empty())
+            .collect();
+        let tool = *draw.one(&able)?;
+        let (ask, question) = draw.one(&tool.skill.vague)?.clone();
+        let held_out = &self.lists.held_out;
+        let parts = ask.choose(draw);
+        let mut values = draw_values(tool.skill, &parts, 1, draw, held_out).remove(0);
+        let said = Sentence::fill(&parts, std::slice::from_ref(&values)).capital();
+        let known = values.clone();
+        let question = question.choose_given(draw, &|slot| known.contains_key(&plain(slot)));
+        let question = Sentence::fill(&question, &[known]).text();
+        let mut given = Vec::new();
+        for slot in tool.skill.required() {
+            if let Some(argument) = tool.skill.argument(&slot).filter(|_| !values.contains_key(&slot)) {
+                let drawn = argument.kind.draw(draw, held_out);
+                given.push(drawn.said.clone());
+                values.insert(slot, drawn);
             }
         }
-        self.count(kind, count);
-        let problem = format!("fewer than {count} different rows of kind `{kind}`");
-        if self.rows.len() == target {
-            Ok(())
-        } else {
-            Err(Error::invalid("synthetic data", problem))
+        let row = Row::default()
+            .user(said.typed(draw, &self.lists.talk).text())
+            .says(question);
+        if draw.percent(35.0) {
+            return Some(row);
         }
+        let answer = match draw.chance(3) {
+            true => given.join(" and "),
+            false => given.join(", "),
+        };
+        let frame = draw.one(&self.lists.talk.answers).map(|frame| frame.choose(draw));
+        let mut framed = Values::new();
+        framed.insert("answer".into(), super::said::Drawn::text(answer));
+        let answer = Sentence::fill(&frame.unwrap_or_default(), &[framed]).text();
+        let (calls, reply) = answered(tool, &[values], draw);
+        Some(self.reported(row.user(upper(&answer)), calls, reply, draw))
     }
 
-    /// Adds given rows of a kind.
-    pub(super) fn add_all(&mut self, kind: &'static str, rows: Vec<Conversation>) {
-        self.count(kind, rows.len());
-        self.rows.extend(rows);
-    }
-
-    fn count(&mut self, kind: &'static str, count: usize) {
-        match self.kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, total)) => *total += count,
-            None if count > 0 => self.kinds.push((kind, count)),
-            None => {}
+    fn error(&self, draw: &mut Draw) -> Option<Row> {
+        let mut request = self.any_request(draw)?;
+        let reason = chosen(draw, &self.lists.talk.errors);
+        for one in &mut request.calls {
+            one.result = match draw.index(3) {
+                0 => format!("Error: {reason}"),
+                1 => format!("Error: {reason}."),
+                _ => format!("{{\"error\": \"{reason}\"}}"),
+            };
         }
+        let row = Row::default().user(request.ask.typed(draw, &self.lists.talk).text());
+        Some(row.calls(request.calls).says(format!("That did not work: {reason}.")))
     }
 
-    /// The rows, mixed for training; held-out rows stay sorted by kind.
-    pub(super) fn finish(mut self) -> (Dataset, Vec<(&'static str, usize)>) {
-        if self.draw.part == Part::Train {
-            self.rows.shuffle(&mut self.draw.rng);
+    /// A second request, of the same tool or another, after the first was served.
+    fn follow_up(&self, draw: &mut Draw) -> Option<Row> {
+        let (first, second) = (self.any_request(draw)?, self.any_request(draw)?);
+        if first.reply.is_empty() {
+            return None;
         }
-        (Dataset::from(self.rows), self.kinds)
+        let row = Row::default().user(first.ask.typed(draw, &self.lists.talk).text());
+        let row = row.calls(first.calls).says(first.reply);
+        let said = match draw.chance(2) {
+            true => Sentence::plain(chosen(draw, &self.lists.talk.again)).join(" ", second.ask.small()),
+            false => second.ask,
+        };
+        Some(self.reported(row.user(said.text()), second.calls, second.reply, draw))
     }
-}
 
-/// The text with a capital at its start.
-pub(super) fn upper(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
+    fn dialogue(&self, draw: &mut Draw) -> Option<Row> {
+        let fitting: Vec<_> = self
+            .subject
+            .dialogues
+            .iter()
+            .filter(|dialogue| dialogue.fits(self.tools))
+            .collect();
+        let weights: Vec<f64> = fitting.iter().map(|dialogue| dialogue.weight).collect();
+        let dialogue = fitting.get(draw.weighted(&weights))?;
+        Some(dialogue.row(self.tools, draw, &self.lists.held_out))
+    }
+
+    /// A request that a tool of another list would serve, or that no tool of any list does.
+    fn no_tool(&self, draw: &mut Draw) -> Result<Row> {
+        let foreign = match draw.percent(55.0) {
+            true => self.foreign_request(draw)?,
+            false => None,
+        };
+        let said = foreign.unwrap_or_else(|| Sentence::plain(chosen(draw, &self.lists.talk.beyond)));
+        let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
+        Ok(row.says(self.refusal()))
+    }
+
+    fn refusal(&self) -> &str {
+        let own = self.subject.no_tool.as_deref();
+        own.unwrap_or(&self.lists.talk.no_tool)
+    }
+
+    fn foreign_request(&self, draw: &mut Draw) -> Result<Option<Sentence>> {
+        let Some(&other) = draw.one(self.others) else {
+            return Ok(None);
+        };
+        let subject = &self.lists.subjects[other];
+        if subject.name == self.subject.name || self.related(subject) || self.tools_of(subject) {
+            return Ok(None);
+        }
+        self.unserved(subject, draw)
+    }
+
+    fn related(&self, other: &Subject) -> bool {
+        self.subject.is_like(other)
+    }
+
+    fn tools_of(&self, subject: &Subject) -> bool {
+        let of = |id: &str| subject.skills.iter().any(|skill| skill.id() == id);
+        self.tools.iter().any(|tool| of(tool.skill.id()))
+    }
+
+    /// A request for a skill of the subject that the list lacks.
+    fn unserved(&self, subject: &Subject, draw: &mut Draw) -> Result<Option<Sentence>> {
+        let listed = |id: &str| self.tools.iter().any(|tool| tool.skill.id() == id);
+        let lacking: Vec<_> = subject.skills.iter().filter(|skill| !listed(skill.id())).collect();
+        let Some(&skill) = draw.one(&lacking) else {
+            return Ok(None);
+        };
+        let tool = Listed::new(skill, &Fashion::canonical(), draw)?;
+        Ok(Some(request(&tool, draw, &self.lists.held_out).ask))
+    }
+
+    /// On the subject, but nothing that a tool of the list does.
+    fn near(&self, draw: &mut Draw) -> Result<Option<Row>> {
+        let near = self.tools.iter();
+        let near = near.flat_map(|tool| tool.skill.near.iter().map(move |near| (tool.skill, near)));
+        let near: Vec<(&Skill, &Template)> = near.collect();
+        let said = match draw.percent(55.0) {
+            true => self.unserved(self.subject, draw)?,
+            false => None,
+        };
+        let refused = said.is_some();
+        let said = match (said, draw.one(&near)) {
+            (Some(said), _) => said,
+            (None, Some((skill, near))) => {
+                let parts = near.choose(draw);
+                let values = draw_values(skill, &parts, 1, draw, &self.lists.held_out);
+                Sentence::fill(&parts, &values).capital()
+            }
+            (None, None) => return Ok(None),
+        };
+        let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
+        Ok(Some(match refused {
+            true => row.says(self.refusal()),
+            false => row.says("All right. Tell me if I can do something for you."),
+        }))
+    }
+
+    fn small_talk(&self, draw: &mut Draw) -> Option<Row> {
+        let (said, answer) = draw.one(&self.lists.talk.small)?;
+        let text = |template: &Template, draw: &mut Draw| {
+            Sentence::fill(&template.choose(draw), &[]).text()
+        };
+        let (said, answer) = (text(said, draw), text(answer, draw));
+        Some(Row::default().user(said).says(answer))
+    }
 }

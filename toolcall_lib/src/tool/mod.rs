@@ -43,9 +43,11 @@ mod call;
 mod check;
 #[doc(hidden)]
 pub mod expansion;
+mod file;
 mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
 pub(crate) use check::fits;
+pub use file::load_tools;
 pub use schema::ToolSchema;

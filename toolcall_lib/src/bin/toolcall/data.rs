@@ -2,21 +2,35 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toolcall_lib::{Result, synthetic};
+use toolcall_lib::synthetic::{self, Lists};
+use toolcall_lib::Result;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folder to write to
-    #[arg(long, default_value = "data")]
+    /// Mixture of rows to make, one of mixtures.toml
+    #[arg(long, default_value = "default")]
+    mixture: String,
+    /// How many rows; the parts of the mixture keep their shares
+    #[arg(long)]
+    rows: Option<usize>,
+    /// File to write
+    #[arg(long, default_value = "out/data.json")]
     out: PathBuf,
-    /// Seed; the files of this project were made with the default
+    /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
+    /// Folder with lists of your own, laid out like data/lists
+    #[arg(long)]
+    lists: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    for path in synthetic::write_all(&arguments.out, arguments.seed)? {
-        println!("{}", path.display());
-    }
+    let lists = match &arguments.lists {
+        Some(folder) => Lists::load(folder)?,
+        None => Lists::embedded()?,
+    };
+    let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
+    data.save(&arguments.out)?;
+    println!("{}: {} rows", arguments.out.display(), data.rows.len());
     Ok(ExitCode::SUCCESS)
 }

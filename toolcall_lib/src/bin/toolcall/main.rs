@@ -1,5 +1,6 @@
 //! The command line: train, chat, evaluate, export, inspect, and make the data.
 
+mod augment;
 mod chat;
 mod data;
 mod devices;
@@ -43,8 +44,10 @@ enum Command {
     Export(export::Arguments),
     /// Show what a row becomes: rendered text, prompts, token ids, what is trained on
     Inspect(inspect::Arguments),
-    /// Make the data files of this project
+    /// Make conversations with many tools, timers and reminders to train on
     Data(data::Arguments),
+    /// Make conversations with your own tools to train on, from their schemas and a few rows of yours
+    Augment(augment::Arguments),
     /// Show on what can be trained, and why not on what cannot
     Devices,
 }
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
+        Command::Augment(arguments) => augment::run(&arguments),
         Command::Devices => devices::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,0 +1,67 @@
+//! `toolcall augment`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::synthetic::{self, AugmentConfig, Lists, Teacher, augment};
+use toolcall_lib::tool::load_tools;
+use toolcall_lib::{Error, Result};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// JSON schemas of your tools: a list, or one a line
+    #[arg(long)]
+    tools: PathBuf,
+    /// Conversations of yours with these tools; a few dozen make much better rows than none
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// How many rows to make, yours among them
+    #[arg(long, default_value_t = AugmentConfig::default().rows)]
+    rows: usize,
+    /// File to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Seed: the same one makes the same rows
+    #[arg(long, default_value_t = synthetic::SEED)]
+    seed: u64,
+    /// Where the API of a larger model begins that writes requests, such as http://localhost:8080/v1; its key is read from
+    /// TEACHER_API_KEY
+    #[arg(long, requires = "teacher_model")]
+    teacher: Option<String>,
+    /// The name of that model
+    #[arg(long, requires = "teacher")]
+    teacher_model: Option<String>,
+    /// Requests that it writes for each tool
+    #[arg(long, default_value_t = 40)]
+    teacher_requests: usize,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.out.exists() {
+        return Err(Error::invalid(
+            arguments.out.display(),
+            "is there already; move it away or choose another --out",
+        ));
+    }
+    let tools = load_tools(&arguments.tools)?;
+    let rows = match &arguments.data {
+        Some(path) => Dataset::load_with_tools(path, &tools)?,
+        None => Dataset::default(),
+    };
+    let teacher = arguments.teacher.clone().zip(arguments.teacher_model.clone());
+    let config = AugmentConfig {
+        rows: arguments.rows,
+        seed: arguments.seed,
+        teacher: teacher.map(|(url, model)| Teacher {
+            url,
+            model,
+            api_key: std::env::var("TEACHER_API_KEY").ok(),
+            requests: arguments.teacher_requests,
+        }),
+    };
+    let augmented = augment(&Lists::embedded()?, &tools, &rows, &config)?;
+    augmented.data.save(&arguments.out)?;
+    print!("{augmented}");
+    println!("{}: {} rows", arguments.out.display(), augmented.data.rows.len());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,40 @@
+//! Values that no training row uses, because the held-out files are made of them.
+
+use super::draw::Draw;
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// Values that no training row uses: `data/lists/held_out.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeldOut {
+    /// Counts of minutes.
+    pub(super) minutes: HashSet<i64>,
+    /// Full hours, such as `3 AM`.
+    pub(super) hours: HashSet<String>,
+    /// Months of dates, such as `2025-01`.
+    pub(super) months: HashSet<String>,
+    /// Notes of reminders.
+    pub(super) notes: HashSet<String>,
+    /// Names and other texts.
+    pub(super) words: HashSet<String>,
+}
+
+impl HeldOut {
+    /// The text is held out.
+    pub(super) fn has(&self, text: &str) -> bool {
+        self.words.contains(text) || self.notes.contains(text)
+    }
+
+    /// A number from `low` to `high` that is not held out: one that leaves 3 when divided by 7.
+    pub(super) fn number(&self, draw: &mut Draw, low: i64, high: i64) -> i64 {
+        let free = |number: i64| self.minutes.is_empty() || number.rem_euclid(7) != 3;
+        let number = draw.number(low, high);
+        match free(number) {
+            true => number,
+            false if number < high => number + 1,
+            false if number > low => number - 1,
+            false => number,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What conversations are made of, read from `data/lists`.
+
+use super::dialogue::{Dialogue, WrittenDialogue};
+use super::held_out::HeldOut;
+use super::mixture::Mixture;
+use super::skill::{Skill, WrittenSkill};
+use super::text::Template;
+use super::value::{Argument, Texts};
+use crate::error::{Error, Result};
+use include_dir::{Dir, include_dir};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../data/lists");
+
+/// Skills, values and wordings that conversations are made of.
+#[derive(Clone, Debug)]
+pub struct Lists {
+    pub(super) subjects: Vec<Subject>,
+    pub(super) held_out: HeldOut,
+    pub(super) talk: Talk,
+    pub(super) mixtures: IndexMap<String, Mixture>,
+    values: Texts,
+    synonyms: Vec<Vec<String>>,
+}
+
+/// Skills of one subject, and the dialogues that need several turns or tools.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) skills: Vec<Skill>,
+    pub(super) dialogues: Vec<Dialogue>,
+    /// The answer where no tool of the subject fits, if it has one of its own.
+    pub(super) no_tool: Option<String>,
+    /// Subjects that have skills for the same wishes.
+    like: Vec<String>,
+}
+
+impl Subject {
+    /// Skills without dialogues, under a name that no file has.
+    pub(super) fn of(name: impl Into<String>, skills: Vec<Skill>) -> Self {
+        Self {
+            name: name.into(),
+            skills,
+            dialogues: Vec::new(),
+            no_tool: None,
+            like: Vec::new(),
+        }
+    }
+
+    /// Both may have a skill for the same wish, so that a request to one is no miss of the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.like.contains(&other.name) || other.like.contains(&self.name)
+    }
+}
+
+/// What is said around calls, and where there is none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Talk {
+    /// Requests that no skill of any subject serves.
+    pub(super) beyond: Vec<Template>,
+    /// Small talk with its answer.
+    pub(super) small: Vec<(Template, Template)>,
+    /// Sentences before and behind a request.
+    pub(super) before: Vec<Template>,
+    pub(super) behind: Vec<Template>,
+    /// Why a tool failed.
+    pub(super) errors: Vec<Template>,
+    /// What comes before a second request.
+    pub(super) again: Vec<Template>,
+    /// The answer of somebody who was asked for a value.
+    pub(super) answers: Vec<Template>,
+    /// The answer where no tool fits.
+    pub(super) no_tool: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSubject {
+    #[serde(default)]
+    skill: Vec<WrittenSkill>,
+    #[serde(default)]
+    dialogue: Vec<WrittenDialogue>,
+    no_tool: Option<String>,
+    #[serde(default)]
+    like: Vec<String>,
+}
+
+impl Lists {
+    /// The lists of this library.
+    ///
+    /// # Errors
+    /// A file that does not fit; a test holds that there is none.
+    pub fn embedded() -> Result<Self> {
+        let file = |name: &str| EMBEDDED.get_file(name).and_then(|file| file.contents_utf8());
+        let subjects = EMBEDDED.get_dir("skills").into_iter().flat_map(Dir::files);
+        let subjects = subjects.map(|file| {
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+            (name.into_owned(), file.contents_utf8().unwrap_or_default().to_string())
+        });
+        Self::read(|name| Ok(file(name).unwrap_or_default().to_string()), subjects.collect())
+    }
+
+    /// The lists in a folder that is laid out like `data/lists`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not fit, with its name and what is wrong.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
+        let skills = folder.join("skills");
+        let mut subjects = Vec::new();
+        for entry in std::fs::read_dir(&skills).map_err(Error::io(&skills))? {
+            let path = entry.map_err(Error::io(&skills))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                subjects.push((name.into_owned(), text(&path)?));
+            }
+        }
+        Self::read(|name| text(&folder.join(name)), subjects)
+    }
+
+    fn read(
+        file: impl Fn(&str) -> Result<String>,
+        mut subjects: Vec<(String, String)>,
+    ) -> Result<Self> {
+        subjects.sort();
+        let held_out: HeldOut = parse("held_out.toml", &file("held_out.toml")?)?;
+        let mut values: Texts = parse("values.toml", &file("values.toml")?)?;
+        values
+            .values_mut()
+            .for_each(|texts| texts.retain(|text| !held_out.has(text)));
+        let read = |(name, text): (String, String)| {
+            subject(&name, &text, &values).map_err(|problem| Error::invalid(&name, problem))
+        };
+        Ok(Self {
+            subjects: subjects.into_iter().map(read).collect::<Result<_>>()?,
+            talk: parse("talk.toml", &file("talk.toml")?)?,
+            mixtures: parse("mixtures.toml", &file("mixtures.toml")?)?,
+            synonyms: parse::<Synonyms>("synonyms.toml", &file("synonyms.toml")?)?.verbs,
+            values,
+            held_out,
+        })
+    }
+
+    /// The list of `values.toml` that has one of these texts.
+    pub(super) fn known_list(&self, texts: &[String]) -> Option<Vec<String>> {
+        let has = |list: &&Vec<String>| list.iter().any(|text| texts.contains(text));
+        self.values.values().find(has).cloned()
+    }
+
+    /// The arguments of all skills.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &Argument> {
+        let skills = self.subjects.iter().flat_map(|subject| &subject.skills);
+        skills.flat_map(|skill| skill.arguments.values())
+    }
+
+    /// Other verbs for an order that begins with this one.
+    pub(super) fn synonyms(&self, verb: &str) -> Vec<&str> {
+        let groups = self.synonyms.iter();
+        let groups = groups.filter(|group| group.iter().any(|other| other == verb));
+        let others = groups.flatten().map(String::as_str);
+        others.filter(|other| *other != verb).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Synonyms {
+    verbs: Vec<Vec<String>>,
+}
+
+fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| Error::invalid(name, e))
+}
+
+fn subject(name: &str, text: &str, values: &Texts) -> std::result::Result<Subject, String> {
+    let written: WrittenSubject = toml::from_str(text).map_err(|e| e.to_string())?;
+    let skills = written.skill.into_iter().map(|skill| skill.read(values));
+    let skills: Vec<Skill> = skills.collect::<std::result::Result<_, String>>()?;
+    let dialogues = written.dialogue.into_iter().map(|one| one.read(&skills, values));
+    Ok(Subject {
+        name: name.trim_end_matches(".toml").to_string(),
+        dialogues: dialogues.collect::<std::result::Result<_, String>>()?,
+        no_tool: written.no_tool,
+        like: written.like,
+        skills,
+    })
+}

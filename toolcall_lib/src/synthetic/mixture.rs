@@ -1,0 +1,84 @@
+//! Mixtures: how many rows of what.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+/// A mixture of `data/lists/mixtures.toml`: its parts by name.
+pub(super) type Mixture = IndexMap<String, PartOf>;
+
+/// Rows of one sort of lists.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartOf {
+    /// Its rows in the mixture; another number of rows scales all parts.
+    pub(super) rows: usize,
+    /// The subjects whose skills it uses; none: all but `except`.
+    #[serde(default)]
+    pub(super) subjects: Vec<String>,
+    /// Subjects that are left out.
+    #[serde(default)]
+    pub(super) except: Vec<String>,
+    /// Names, descriptions and schemas are the first of each skill.
+    #[serde(default)]
+    pub(super) canonical: bool,
+    /// A list holds all skills of its subject.
+    #[serde(default)]
+    pub(super) whole: bool,
+    /// Otherwise: how often it holds 1, 2, 3 … of them.
+    #[serde(default)]
+    pub(super) sizes: Vec<f64>,
+    /// How often 0, 1, 2 … tools of other subjects stand in a list beside them.
+    #[serde(default)]
+    pub(super) beside: Vec<f64>,
+    /// Rows that share a list of tools.
+    pub(super) rows_per_list: usize,
+    /// How often each kind of rows comes.
+    pub(super) kinds: IndexMap<Kind, f64>,
+    /// Of 100 rows with calls, those that go on with the answer of the tool and the report.
+    pub(super) reports: f64,
+}
+
+/// A kind of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// One call.
+    OneCall,
+    /// Several calls of one tool in one turn.
+    Several,
+    /// Calls of two tools in one turn.
+    TwoTools,
+    /// A request that lacks an argument, the question for it, the answer, the call.
+    Question,
+    /// A tool that fails.
+    Error,
+    /// A second request after the first.
+    FollowUp,
+    /// A dialogue of the subject.
+    Dialogue,
+    /// A request that another tool would serve, or none at all.
+    NoTool,
+    /// A sentence on the subject that asks for nothing, or for what a tool of the subject does that the
+    /// list lacks.
+    Near,
+    /// Small talk.
+    SmallTalk,
+}
+
+impl Kind {
+    /// How a table calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OneCall => "one call",
+            Self::Several => "several calls of one tool",
+            Self::TwoTools => "calls of two tools in one turn",
+            Self::Question => "question back",
+            Self::Error => "error of a tool",
+            Self::FollowUp => "another request after the first",
+            Self::Dialogue => "dialogue of the subject",
+            Self::NoTool => "no tool fits",
+            Self::Near => "near miss",
+            Self::SmallTalk => "small talk",
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Arguments of a user's tool: from its schema and the values of the rows to where values come from.
+
+use super::found::Form;
+use crate::synthetic::lists::Lists;
+use crate::synthetic::said::Unit;
+use crate::synthetic::value::{Argument, Kind};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A value that a row gave to an argument, and the form in which it was said, if it was.
+pub(super) type Seen = (Value, Option<Form>);
+
+/// The argument `name` with this schema; none if its values cannot be drawn: booleans, objects and whatever else no sentence names.
+pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen], required: bool) -> Argument {
+    let about = schema["description"].as_str().unwrap_or_default();
+    Argument {
+        names: vec![name.to_string()],
+        about: vec![about.to_string()],
+        optional: !required,
+        default: schema.get("default").cloned(),
+        kind: kind(lists, name, about, schema, seen),
+    }
+}
+
+fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -> Kind {
+    if let Some(values) = schema["enum"].as_array() {
+        let texts = values.iter().filter_map(Value::as_str);
+        return Kind::Choice(texts.map(|value| (value.to_string(), vec![value.replace('_', " ")])).collect());
+    }
+    let form = seen.iter().find_map(|(_, form)| *form);
+    let words = words(&format!("{name} {about}"));
+    match schema["type"].as_str() {
+        Some("boolean") => Kind::Flag(vec!["yes".into()], vec!["no".into()]),
+        Some("integer") => integer(form, &words, schema, seen),
+        Some("number") => number(form, &words, schema, seen),
+        Some("array") => {
+            let items = &schema["items"];
+            let seen: Vec<Seen> = seen.iter().flat_map(|(value, _)| items_of(value)).collect();
+            Kind::Many(Box::new(kind(lists, name, about, items, &seen)))
+        }
+        _ => text(lists, form, name, about, &words, seen),
+    }
+}
+
+fn items_of(value: &Value) -> Vec<Seen> {
+    let items = value.as_array().into_iter().flatten();
+    items.map(|item| (item.clone(), None)).collect()
+}
+
+fn bounds(schema: &Value, low: f64, high: f64) -> (f64, f64) {
+    let limit = |key: &str| schema[key].as_f64();
+    (limit("minimum").unwrap_or(low), limit("maximum").unwrap_or(high))
+}
+
+fn integer(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen]) -> Kind {
+    if let Some(Form::Duration(unit)) = form {
+        return Kind::Duration(unit);
+    }
+    let has = |word: &str| words.contains(word);
+    if seen.is_empty() && has("seconds") && (has("duration") || has("length") || has("timer")) {
+        return Kind::Duration(Unit::Seconds);
+    }
+    let numbers: Vec<i64> = seen.iter().filter_map(|(value, _)| value.as_i64()).collect();
+    let (low, high) = match (numbers.iter().min(), numbers.iter().max()) {
+        (Some(&low), Some(&high)) if low >= 1000 && digits(low) == digits(high) => {
+            (10_i64.pow(digits(low) - 1), 10_i64.pow(digits(low)) - 1) // most likely a number that names something
+        }
+        (Some(&low), Some(&high)) => (low.min(1), (2 * high).max(10)),
+        _ => (1, 100),
+    };
+    let (low, high) = bounds(schema, low as f64, high as f64);
+    match form == Some(Form::Money) || (seen.is_empty() && (has("dollars") || has("price"))) {
+        true => Kind::Money(low as i64, high as i64),
+        false => Kind::Int(low as i64, high as i64),
+    }
+}
+
+fn digits(number: i64) -> u32 {
+    number.checked_ilog10().unwrap_or(0).min(17) + 1
+}
+
+fn number(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen]) -> Kind {
+    let numbers: Vec<f64> = seen.iter().filter_map(|(value, _)| value.as_f64()).collect();
+    let high = numbers.iter().copied().fold(f64::MIN, f64::max);
+    let low = numbers.iter().copied().fold(f64::MAX, f64::min);
+    let (low, high) = match numbers.is_empty() {
+        true => (1.0, 100.0),
+        false => (low.min(1.0), (2.0 * high).max(10.0)),
+    };
+    let (low, high) = bounds(schema, low, high);
+    let whole = !numbers.is_empty() && numbers.iter().all(|number| number.fract() == 0.0);
+    match form == Some(Form::Money) || words.contains("dollars") {
+        true => Kind::Money(low as i64, high as i64),
+        false => Kind::Number(low, high, if whole { 0 } else { 1 }),
+    }
+}
+
+fn text(
+    lists: &Lists,
+    form: Option<Form>,
+    name: &str,
+    about: &str,
+    words: &BTreeSet<String>,
+    seen: &[Seen],
+) -> Kind {
+    let format = about.to_uppercase();
+    if form == Some(Form::Date) || (seen.is_empty() && format.contains("YYYY-MM-DD")) {
+        return Kind::Date;
+    }
+    if form == Some(Form::Time) || (seen.is_empty() && format.contains("HH:MM")) {
+        return Kind::Time;
+    }
+    let texts: Vec<&str> = seen.iter().filter_map(|(value, _)| value.as_str()).collect();
+    let named = |text: &&str| {
+        let digit = text.chars().any(|c| c.is_ascii_digit());
+        digit && !text.contains(' ') && text.chars().all(|c| c.is_ascii_alphanumeric() || "-/#".contains(c))
+    };
+    if !texts.is_empty() && texts.iter().all(named) {
+        return Kind::Pattern(pattern(texts[0]));
+    }
+    let mut values: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
+    let more = lists
+        .known_list(&values)
+        .or_else(|| similar(lists, name, words, &texts));
+    values.extend(more.into_iter().flatten());
+    values.sort();
+    values.dedup();
+    Kind::Text(values)
+}
+
+fn pattern(text: &str) -> String {
+    let sign = |c: char| match c {
+        c if c.is_ascii_digit() => '0',
+        c if c.is_ascii_uppercase() => 'A',
+        other => other,
+    };
+    text.chars().map(sign).collect()
+}
+
+/// The texts of the argument of any skill that is most like this one in name and description, with texts about as long.
+fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Vec<String>> {
+    let length = |texts: &mut dyn Iterator<Item = usize>| {
+        let (mut sum, mut count) = (0, 0);
+        texts.for_each(|words| {
+            sum += words;
+            count += 1;
+        });
+        sum as f64 / count.max(1) as f64
+    };
+    let count = |text: &str| text.split(' ').count();
+    let wanted_length = length(&mut seen.iter().map(|text| count(text)));
+    let own = words(name);
+    let candidates = lists.arguments().filter_map(|argument| {
+        let Kind::Text(texts) = &argument.kind else {
+            return None;
+        };
+        let its = length(&mut texts.iter().map(|text| count(text)));
+        if !seen.is_empty() && (its - wanted_length).abs() > 1.5 {
+            return None;
+        }
+        let named = argument.names.iter().map(|name| words(name));
+        let named = named.map(|name| name.intersection(&own).count()).max()?;
+        let about = argument.about.iter().map(|about| words(about));
+        let about = about.map(|about| about.intersection(wanted).count()).max()?;
+        let score = 3 * named + about;
+        (score >= 2).then_some((score, texts))
+    });
+    candidates
+        .max_by_key(|(score, texts)| (*score, texts.len()))
+        .map(|(_, texts)| texts.clone())
+}
+
+const EMPTY_WORDS: [&str; 21] = [
+    "the", "a", "an", "of", "to", "in", "is", "for", "on", "it", "and", "or", "by", "with", "from", "as",
+    "name", "which", "at", "that", "be",
+];
+
+/// The words of a name or a sentence that say what it is about.
+pub(super) fn words(text: &str) -> BTreeSet<String> {
+    let mut spaced = String::new();
+    let mut last_small = false;
+    for c in text.chars() {
+        if last_small && c.is_uppercase() {
+            spaced.push(' ');
+        }
+        last_small = c.is_lowercase();
+        spaced.push(if c.is_alphanumeric() { c } else { ' ' });
+    }
+    spaced
+        .split_whitespace()
+        .map(str::to_lowercase)
+        .filter(|word| !EMPTY_WORDS.contains(&word.as_str()))
+        .collect()
+}

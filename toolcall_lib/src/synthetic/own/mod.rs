@@ -1,0 +1,289 @@
+//! From a user's tools and a few of their rows to thousands of rows.
+//!
+//! 1. Every tool becomes a skill: its arguments know what kind of values they take, from the schema, from
+//!    the values in the rows, and from arguments of the lists that are like them.
+//! 2. Every sentence of the user becomes a request with slots where the values of its call stand; frames
+//!    and other verbs make more of it. A tool that no row calls gets plain requests from its description.
+//! 3. The generator of the other rows does the rest: other values, several calls, questions back, requests
+//!    that no tool serves, tools of others beside the user's, other names.
+
+mod found;
+mod kinds;
+mod report;
+mod teacher;
+mod wordings;
+
+pub use report::{Augmented, ToolReport};
+pub use teacher::Teacher;
+
+use super::lists::{Lists, Subject};
+use super::make;
+use super::skill::{Ask, Skill};
+use super::text::Template;
+use super::value::Kind;
+use crate::conversation::{Conversation, Message, Role};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::tool::{ToolCall, ToolSchema};
+use found::{Form, find};
+use indexmap::IndexMap;
+use kinds::{Seen, argument};
+use serde_json::{Map, Value};
+use teacher::Lesson;
+use std::collections::HashSet;
+
+/// The subject that the user's tools become, as `mixtures.toml` calls it.
+const OWN: &str = "own";
+
+/// How rows are made from a user's tools.
+#[derive(Clone, Debug)]
+pub struct AugmentConfig {
+    /// Rows to make, the user's own among them.
+    pub rows: usize,
+    /// The same seed makes the same rows; those of a teacher differ each time.
+    pub seed: u64,
+    /// A larger model that writes requests beside those of the rows.
+    pub teacher: Option<Teacher>,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self {
+            rows: 3000,
+            seed: super::SEED,
+            teacher: None,
+        }
+    }
+}
+
+/// Makes rows for a user's tools, from none or a few dozen rows of theirs, which stand among them.
+///
+/// # Errors
+/// No tools; two tools of one name; a row that calls a tool that is not there.
+pub fn augment(
+    lists: &Lists,
+    tools: &[ToolSchema],
+    rows: &Dataset,
+    config: &AugmentConfig,
+) -> Result<Augmented> {
+    check(tools)?;
+    let mut reports = Vec::new();
+    let mut skills = Vec::new();
+    let mut taught = Vec::new();
+    for tool in tools {
+        let lesson = match &config.teacher {
+            Some(teacher) => teacher.write(tool, tools)?,
+            None => Lesson::default(),
+        };
+        let mut requests = requests_of(tool.name(), &rows.rows);
+        requests.extend(requests_of(tool.name(), &lesson.rows));
+        let (skill, mut report) = skill(lists, tool, &requests);
+        report.left_out.extend(lesson.refused);
+        report.taught = lesson.rows.len();
+        taught.extend(lesson.rows);
+        skills.push(skill);
+        reports.push(report);
+    }
+    let mut lists = lists.clone();
+    lists.subjects.push(Subject::of(OWN, skills));
+    let given = rows.rows.len() + taught.len();
+    let made = config.rows.saturating_sub(given).max(1);
+    let made = make(&lists, OWN, Some(made), config.seed)?;
+    let fits = |row: &Conversation| check_calls(row);
+    let (kept, wrong): (Vec<Conversation>, Vec<Conversation>) = made.rows.into_iter().partition(fits);
+    let mut data = rows.clone();
+    for row in &mut data.rows {
+        if row.tools.is_empty() {
+            row.tools = tools.to_vec();
+        }
+    }
+    data.extend(Dataset::from(taught));
+    data.extend(Dataset::from(kept));
+    Ok(Augmented {
+        data,
+        own_rows: rows.rows.len(),
+        wrong: wrong.len(),
+        tools: reports,
+    })
+}
+
+fn check(tools: &[ToolSchema]) -> Result<()> {
+    let mut names = HashSet::new();
+    if tools.is_empty() {
+        return Err(Error::invalid("tools", "there is none; give at least one schema"));
+    }
+    match tools.iter().find(|tool| !names.insert(tool.name())) {
+        Some(tool) => Err(Error::invalid(
+            "tools",
+            format!("two have the name `{}`; rename one", tool.name()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Every call fits the schema of its tool.
+fn check_calls(row: &Conversation) -> bool {
+    let fits = |call: &ToolCall| {
+        let tool = row.tools.iter().find(|tool| tool.name() == call.name);
+        tool.is_some_and(|tool| tool.check(&call.arguments).is_empty())
+    };
+    row.messages.iter().flat_map(|message| &message.tool_calls).all(fits)
+}
+
+/// A request of a row for one call: what the user said, the arguments, the tool's answer, and the report.
+struct OwnRequest<'a> {
+    said: &'a str,
+    arguments: &'a Map<String, Value>,
+    result: Option<&'a str>,
+    reply: Option<&'a str>,
+}
+
+/// The requests of the rows for one call of this tool.
+fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> {
+    let mut requests = Vec::new();
+    for row in rows {
+        for (index, pair) in row.messages.windows(2).enumerate() {
+            let [user, call] = pair else { continue };
+            let [only] = &call.tool_calls[..] else {
+                continue;
+            };
+            let after_question = index > 0 && row.messages[index - 1].role == Role::Assistant;
+            if user.role != Role::User || only.name != tool || after_question {
+                continue;
+            }
+            let said = |role: Role, at: usize| -> Option<&'a Message> {
+                row.messages.get(at).filter(|message| message.role == role)
+            };
+            requests.push(OwnRequest {
+                said: &user.content,
+                arguments: &only.arguments,
+                result: said(Role::Tool, index + 2).map(|message| message.content.as_str()),
+                reply: said(Role::Assistant, index + 3).map(|message| message.content.as_str()),
+            });
+        }
+    }
+    requests
+}
+
+fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skill, ToolReport) {
+    let parameters = tool.parameters();
+    let empty = Map::new();
+    let properties = parameters["properties"].as_object().unwrap_or(&empty);
+    let required = parameters["required"].as_array();
+    let is_required = |name: &str| {
+        required.is_some_and(|required| required.iter().any(|required| required == name))
+    };
+    let mut arguments = IndexMap::new();
+    for (name, schema) in properties {
+        let seen: Vec<Seen> = requests
+            .iter()
+            .filter_map(|request| {
+                let value = request.arguments.get(name)?;
+                Some((value.clone(), find(request.said, value).map(|found| found.form)))
+            })
+            .collect();
+        arguments.insert(
+            name.clone(),
+            argument(lists, name, schema, &seen, is_required(name)),
+        );
+    }
+    let mut skill = Skill {
+        names: vec![tool.name().to_string()],
+        about: vec![tool.description().to_string()],
+        arguments,
+        asks: Vec::new(),
+        several: Vec::new(),
+        vague: Vec::new(),
+        near: Vec::new(),
+        result: Template::with_slots("ok"),
+        reply: None,
+        schema: Some(tool.clone()),
+    };
+    let mut report = ToolReport::new(tool.name());
+    for request in requests {
+        match ask(&skill, request) {
+            Ok(ask) => add(&mut skill.asks, ask),
+            Err(reason) => report.left_out.push((request.said.to_string(), reason)),
+        }
+    }
+    report.sentences = skill.asks.len();
+    let own = skill.asks.clone();
+    for ask in &own {
+        let reworded = wordings::reworded(lists, ask);
+        reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
+    }
+    if own.len() < 3 {
+        let plain = wordings::from_description(&skill);
+        plain.into_iter().for_each(|ask| add(&mut skill.asks, ask));
+    }
+    skill.vague = wordings::vague(&skill);
+    if let Some(request) = requests.iter().find(|request| request.reply.is_some()) {
+        skill.result = slotted(&skill, request.result.unwrap_or("ok"), request.arguments).0;
+        skill.reply = request.reply.map(|reply| slotted(&skill, reply, request.arguments).0);
+    }
+    report.wordings = skill.asks.len();
+    (skill, report)
+}
+
+fn add(asks: &mut Vec<Ask>, ask: Ask) {
+    if !asks.contains(&ask) {
+        asks.push(ask);
+    }
+}
+
+/// The request with slots; values that its words imply stay with it.
+fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, String> {
+    let (text, found) = slotted(skill, request.said, request.arguments);
+    let mut implied = IndexMap::new();
+    for (name, value) in request.arguments {
+        let argument = skill.arguments.get(name);
+        let argument = argument.ok_or_else(|| format!("the tool has no argument `{name}`"))?;
+        let is_free = !matches!(argument.kind, Kind::Flag(..) | Kind::Choice(_) | Kind::Fields(_));
+        if !found.contains(name) {
+            if is_free && text.slots().is_empty() && request.arguments.len() == 1 {
+                return Err(format!("`{name}` is {value}, which the sentence does not say"));
+            }
+            implied.insert(name.clone(), value.clone());
+        }
+    }
+    Ok(Ask { text, implied })
+}
+
+/// The text with slots where the values of the arguments stand, and the arguments that were found.
+fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
+    let mut places = Vec::new();
+    for (name, value) in arguments {
+        if let Some(found) = find(text, value) {
+            let kind = skill.arguments.get(name).map(|argument| &argument.kind);
+            let drawn = match (kind, found.form) {
+                (Some(Kind::Many(_)), form) => form == Form::Many,
+                (Some(Kind::Flag(..) | Kind::Fields(_)) | None, _) => false,
+                (Some(Kind::Duration(unit)), form) => form == Form::Duration(*unit),
+                (Some(_), _) => true,
+            };
+            if drawn {
+                places.push((found.place, name.clone()));
+            }
+        }
+    }
+    // 1. The longest places win where two overlap.
+    places.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
+    let mut free: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    for (place, name) in places {
+        let overlaps = free.iter().any(|(other, _)| place.start < other.end && other.start < place.end);
+        if !overlaps {
+            free.push((place, name));
+        }
+    }
+    // 2. From left to right, text and slots in turns.
+    free.sort_by_key(|(place, _)| place.start);
+    let mut template = Template::default();
+    let mut end = 0;
+    for (place, name) in &free {
+        template.push_text(&text[end..place.start]);
+        template.push_slot(name);
+        end = place.end;
+    }
+    template.push_text(&text[end..]);
+    (template, free.into_iter().map(|(_, name)| name).collect())
+}

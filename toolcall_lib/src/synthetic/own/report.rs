@@ -1,0 +1,67 @@
+//! What was made of a user's tools and rows, and what was left out.
+
+use crate::dataset::Dataset;
+use std::fmt;
+
+/// Rows for a user's tools.
+#[derive(Clone, Debug)]
+pub struct Augmented {
+    /// The rows: the user's own, then those that were made.
+    pub data: Dataset,
+    /// How many of them are the user's own.
+    pub own_rows: usize,
+    /// Rows that were made and left out, because a call did not fit the schema of its tool.
+    pub wrong: usize,
+    /// What each tool was made from.
+    pub tools: Vec<ToolReport>,
+}
+
+/// What one tool was made from.
+#[derive(Clone, Debug, Default)]
+pub struct ToolReport {
+    /// Its name.
+    pub tool: String,
+    /// Different sentences of the user, their values taken out.
+    pub sentences: usize,
+    /// Requests that a teacher wrote for it.
+    pub taught: usize,
+    /// Wordings in all.
+    pub wordings: usize,
+    /// Sentences that could not be used, with the reason.
+    pub left_out: Vec<(String, String)>,
+}
+
+impl ToolReport {
+    pub(super) fn new(tool: &str) -> Self {
+        Self {
+            tool: tool.to_string(),
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Display for Augmented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let made = self.data.rows.len() - self.own_rows;
+        writeln!(f, "{made} rows made, {} of your own", self.own_rows)?;
+        if self.wrong > 0 {
+            writeln!(f, "{} rows left out: a call did not fit its schema", self.wrong)?;
+        }
+        for tool in &self.tools {
+            let from = match tool.sentences {
+                0 => "its description alone: rows of your own would make it better".to_string(),
+                1 => "1 sentence of yours".to_string(),
+                many => format!("{many} sentences of yours"),
+            };
+            let taught = match tool.taught {
+                0 => String::new(),
+                many => format!(" and {many} of the teacher"),
+            };
+            writeln!(f, "{}: {} wordings, from {from}{taught}", tool.tool, tool.wordings)?;
+            for (sentence, reason) in &tool.left_out {
+                writeln!(f, "  left out: {sentence:?}: {reason}")?;
+            }
+        }
+        Ok(())
+    }
+}

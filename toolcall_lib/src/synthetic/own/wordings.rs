@@ -1,0 +1,180 @@
+//! Wordings around a user's own sentences, and plain ones where there is none.
+
+use super::kinds::words;
+use crate::synthetic::lists::Lists;
+use crate::synthetic::skill::{Ask, Skill};
+use crate::synthetic::text::Template;
+
+/// Begins of sentences that are no orders.
+const NO_ORDERS: [&str; 36] = [
+    "i", "i'm", "i'd", "i've", "we", "my", "our", "the", "it", "it's", "is", "are", "am", "can", "could",
+    "would", "will", "what", "what's", "how", "when", "where", "who", "which", "why", "do", "does", "did",
+    "please", "hey", "hi", "there", "this", "that", "a", "you",
+];
+
+/// Other ways to say a request: frames around an order, and other verbs at its start.
+pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
+    let text = ask.text.to_string();
+    let body = text.trim_end_matches(['.', '!']);
+    let first = body.split([' ', ',']).next().unwrap_or_default().to_lowercase();
+    let order = |body: &str| {
+        let small = lowered(body);
+        vec![
+            format!("(Please {small}|{}, please)[.]", uppered(body)),
+            format!("(Can|Could|Would) you [please ]{small}?"),
+            format!("(I need you to|I'd like you to|I want you to) {small}."),
+        ]
+    };
+    let mut wordings = Vec::new();
+    if body.ends_with('?') {
+        for start in ["can you ", "could you ", "can you please ", "could you please "] {
+            let inside = body.to_lowercase().starts_with(start).then(|| &body[start.len()..]);
+            if let Some(inside) = inside {
+                let inside = inside.trim_end_matches('?').trim_end_matches(", please");
+                wordings.push(format!("{}.", uppered(inside)));
+                wordings.extend(order(inside));
+            }
+        }
+    } else if let Some(wish) = wish(body) {
+        wordings.push(format!("(I want to|I'd like to|I would like to|I need to) {wish}."));
+        wordings.push(format!("Can I {wish}?"));
+        wordings.push(format!("{}[, please].", uppered(wish)));
+    } else if !first.starts_with('{') && !NO_ORDERS.contains(&first.as_str()) && body.contains(' ') {
+        for verb in lists.synonyms(&first) {
+            let order_with = format!("{verb}{}", &body[first.len()..]);
+            wordings.push(format!("{}.", uppered(&order_with)));
+            wordings.extend(order(&order_with));
+        }
+        wordings.extend(order(body));
+    }
+    let asks = wordings.into_iter().filter_map(|text| {
+        Some(Ask {
+            text: Template::try_from(text).ok()?,
+            implied: ask.implied.clone(),
+        })
+    });
+    asks.collect()
+}
+
+fn wish(body: &str) -> Option<&str> {
+    let starts = ["I want to ", "I'd like to ", "I would like to ", "I need to "];
+    starts.iter().find_map(|start| body.strip_prefix(start))
+}
+
+fn lowered(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_lowercase).into_iter().flatten();
+    first.chain(letters).collect()
+}
+
+fn uppered(text: &str) -> String {
+    crate::synthetic::sentence::upper(text)
+}
+
+/// Plain requests made of the description and the arguments, for a tool that no row calls.
+pub(super) fn from_description(skill: &Skill) -> Vec<Ask> {
+    let about = skill.about.first().map_or("", String::as_str);
+    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
+    let order = imperative(sentence.trim().trim_end_matches('.'));
+    let required: Vec<&String> = skill
+        .arguments
+        .iter()
+        .filter(|(_, argument)| !argument.optional)
+        .map(|(name, _)| name)
+        .collect();
+    let said = |name: &&String| format!("{} {{{name}}}", spoken(name));
+    let is = |name: &&String| format!("{} is {{{name}}}", spoken(name));
+    let list: Vec<String> = required.iter().map(said).collect();
+    let facts: Vec<String> = required.iter().map(is).collect();
+    let texts = match required.is_empty() {
+        true => vec![
+            format!("{}.", uppered(&order)),
+            format!("(Please {0}|{1}, please).", lowered(&order), uppered(&order)),
+            format!("(Can|Could) you {}?", lowered(&order)),
+            format!("I (want|need) you to {}.", lowered(&order)),
+        ],
+        false => vec![
+            format!("{}: {}.", uppered(&order), list.join(", ")),
+            format!("{}, {}.", uppered(&order), list.join(", ")),
+            format!("(Please |Can you ){} with {}[, please].", lowered(&order), list.join(" and ")),
+            format!("{}. {}.", uppered(&order), uppered(&facts.join(", "))),
+            format!("I (want|need) you to {}; {}.", lowered(&order), facts.join(" and ")),
+        ],
+    };
+    let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
+    asks.map(Ask::from).collect()
+}
+
+/// The argument in words: `partySize`, `party_size` → `party size`.
+pub(super) fn spoken(name: &str) -> String {
+    let mut text = String::new();
+    let mut last_small = false;
+    for c in name.chars() {
+        if last_small && c.is_uppercase() {
+            text.push(' ');
+        }
+        last_small = c.is_lowercase();
+        match c.is_alphanumeric() {
+            true => text.extend(c.to_lowercase()),
+            false => text.push(' '),
+        }
+    }
+    text.trim().to_string()
+}
+
+/// `Books a table` → `Book a table`; signs of the grammar are left out.
+fn imperative(sentence: &str) -> String {
+    let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
+    let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
+    let verb = match verb.to_lowercase().as_str() {
+        "gets" | "sets" | "returns" | "books" | "creates" | "finds" | "calculates" | "computes" | "sends"
+        | "adds" | "removes" | "starts" | "stops" | "shows" | "lists" | "turns" | "opens" | "converts"
+        | "checks" | "makes" | "plays" | "updates" | "deletes" | "orders" | "reserves" | "looks"
+        | "tells" | "gives" | "reads" | "writes" | "changes" | "moves" | "saves" | "cancels" => {
+            &verb[..verb.len() - 1]
+        }
+        _ => verb,
+    };
+    format!("{verb} {rest}").trim().to_string()
+}
+
+/// Requests without one of their arguments, each with the question for it.
+pub(super) fn vague(skill: &Skill) -> Vec<(Template, Template)> {
+    let mut vague = Vec::new();
+    let required = skill.required();
+    for ask in skill.asks.iter().filter(|ask| ask.implied.is_empty()) {
+        let text = ask.text.to_string();
+        for slot in &required {
+            let mark = format!("{{{slot}}}");
+            let Some((before, behind)) = text.split_once(&mark) else {
+                continue;
+            };
+            let left = without_last_words(before);
+            if words(left).is_empty() {
+                continue;
+            }
+            let cut = format!("{left}{behind}").replace(" ,", ",").replace(" .", ".");
+            let question = format!("What is the {}?", spoken(slot));
+            if let (Ok(cut), Ok(question)) = (Template::try_from(cut), Template::try_from(question)) {
+                vague.push((cut, question));
+            }
+        }
+    }
+    vague
+}
+
+/// The text without the words at its end that lead to a value: `a table for ` → `a table`.
+fn without_last_words(text: &str) -> &str {
+    const LEADING: [&str; 22] = [
+        "on", "at", "for", "to", "from", "in", "with", "by", "of", "about", "until", "till", "under", "as",
+        "named", "called", "is", "a", "an", "the", "number", "and",
+    ];
+    let mut text = text.trim_end();
+    while let Some((rest, last)) = text.rsplit_once(' ') {
+        if !LEADING.contains(&last.trim_end_matches([':', ',']).to_lowercase().as_str()) {
+            break;
+        }
+        text = rest;
+    }
+    text.trim_end_matches([':', ',', '$'])
+}

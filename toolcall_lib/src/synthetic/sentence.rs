@@ -1,0 +1,181 @@
+//! Sentences of users: texts with values filled in, and the habits of people who type.
+
+use super::draw::Draw;
+use super::lists::Talk;
+use super::said::{Drawn, as_adjective};
+use super::skill::plain;
+use super::text::{Part, Slot, Template};
+use super::tools::Values;
+use serde_json::Value;
+
+/// A sentence whose values are kept apart, since no habit may change them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sentence(Vec<Piece>);
+
+#[derive(Clone, Debug)]
+struct Piece {
+    text: String,
+    is_value: bool,
+}
+
+impl Sentence {
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        let mut sentence = Self::default();
+        sentence.push(text, false);
+        sentence
+    }
+
+    /// Fills in the values of each call, counted from 1; slots without a number take those of the first.
+    pub(super) fn fill(parts: &[Part], calls: &[Values]) -> Self {
+        let mut sentence = Self::default();
+        for part in parts {
+            match part {
+                Part::Text(text) => sentence.push(text, false),
+                Part::Slot(slot) => sentence.push(said(slot, calls), true),
+            }
+        }
+        sentence
+    }
+
+    fn push(&mut self, text: impl Into<String>, is_value: bool) {
+        let text = text.into();
+        match self.0.last_mut() {
+            Some(last) if !is_value && !last.is_value => last.text.push_str(&text),
+            _ => self.0.push(Piece { text, is_value }),
+        }
+    }
+
+    /// Adds another one behind `between`.
+    pub(super) fn join(mut self, between: &str, other: Self) -> Self {
+        self.push(between, false);
+        for piece in other.0 {
+            self.push(piece.text, piece.is_value);
+        }
+        self
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    /// With a capital at its start, unless a value stands there.
+    pub(super) fn capital(mut self) -> Self {
+        if let Some(first) = self.0.first_mut().filter(|first| !first.is_value) {
+            first.text = upper(&first.text);
+        }
+        self
+    }
+
+    /// With a small letter at its start, unless that may be a name or `I`.
+    pub(super) fn small(mut self) -> Self {
+        let first = self.0.first_mut().filter(|first| !first.is_value);
+        if let Some(first) = first {
+            let word = first.text.split([' ', ',', '\'']).next().unwrap_or_default();
+            if word.len() > 1 && !["I", "TV"].contains(&word) {
+                let mut letters = first.text.chars();
+                let start = letters.next().map(char::to_lowercase).into_iter().flatten();
+                first.text = start.chain(letters).collect();
+            }
+        }
+        self
+    }
+
+    /// Without the sign that ends it.
+    pub(super) fn open(mut self) -> Self {
+        if let Some(last) = self.0.last_mut().filter(|last| !last.is_value) {
+            last.text = last.text.trim_end_matches(['.', '?', '!']).to_string();
+        }
+        self
+    }
+
+    /// As some people type: in small letters, without signs, with slips, with words around.
+    pub(super) fn typed(self, draw: &mut Draw, talk: &Talk) -> Self {
+        match draw.weighted(&[64.0, 8.0, 6.0, 6.0, 5.0, 6.0, 5.0]) {
+            0 => self,
+            1 => self.open().map_text(str::to_lowercase),
+            2 => self.open(),
+            3 => self.slip(draw),
+            4 => {
+                let greeting = draw.text(&["Hi, ", "Hey, ", "Hello, ", "OK, ", "So, ", "Hi! ", "Ok so "]);
+                Self::plain(greeting).join("", self.small())
+            }
+            5 => {
+                let before = chosen(draw, &talk.before);
+                Self::plain(before).join(" ", self)
+            }
+            _ => {
+                let behind = chosen(draw, &talk.behind);
+                self.join(" ", Self::plain(behind))
+            }
+        }
+    }
+
+    fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
+        for piece in self.0.iter_mut().filter(|piece| !piece.is_value) {
+            piece.text = change(&piece.text);
+        }
+        self
+    }
+
+    /// Drops or swaps a letter inside of a long word.
+    fn slip(mut self, draw: &mut Draw) -> Self {
+        let long = |piece: &Piece| !piece.is_value && piece.text.len() > 8;
+        let places: Vec<usize> = (0..self.0.len()).filter(|&i| long(&self.0[i])).collect();
+        let Some(&place) = draw.one(&places) else {
+            return self;
+        };
+        let letters: Vec<char> = self.0[place].text.chars().collect();
+        let inside = |i: usize| letters[i - 1..i + 3].iter().all(|c| c.is_ascii_lowercase());
+        let spots: Vec<usize> = (1..letters.len().saturating_sub(3))
+            .filter(|&i| inside(i))
+            .collect();
+        let Some(&spot) = draw.one(&spots) else {
+            return self;
+        };
+        let mut letters = letters;
+        match draw.chance(2) {
+            true => letters.swap(spot, spot + 1),
+            false => drop(letters.remove(spot)),
+        }
+        self.0[place].text = letters.into_iter().collect();
+        self
+    }
+}
+
+/// The value of a slot as the slot asks for it.
+fn said(slot: &Slot, calls: &[Values]) -> String {
+    let values = calls.get(slot.call.unwrap_or(1) - 1);
+    let drawn = values.and_then(|values| values.get(&plain(slot)));
+    let Some(Drawn { said, value, context }) = drawn else {
+        return String::new();
+    };
+    match slot.name.rsplit_once('_').map(|(_, way)| way) {
+        Some("adjective") => as_adjective(said),
+        Some("value") => as_text(value),
+        Some("context") => context.clone(),
+        _ => said.clone(),
+    }
+}
+
+/// The value as a tool has it: a text without quotes.
+pub(super) fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// One of the texts, its variants chosen.
+pub(super) fn chosen(draw: &mut Draw, texts: &[Template]) -> String {
+    match texts.is_empty() {
+        true => String::new(),
+        false => {
+            let index = draw.index(texts.len());
+            Sentence::fill(&texts[index].choose(draw), &[]).text()
+        }
+    }
+}
+
+/// The text with a capital at its start.
+pub(super) fn upper(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    first.chain(letters).collect()
+}

@@ -1,0 +1,290 @@
+//! Arguments of a skill: where their values come from, and how a schema describes them.
+
+use super::draw::Draw;
+use super::held_out::HeldOut;
+use super::said::{self, Drawn, Unit};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// An argument of a skill.
+#[derive(Clone, Debug)]
+pub(super) struct Argument {
+    /// Names that a schema may give it.
+    pub(super) names: Vec<String>,
+    /// Descriptions.
+    pub(super) about: Vec<String>,
+    pub(super) kind: Kind,
+    /// It may be left out.
+    pub(super) optional: bool,
+    /// The value that holds when it is left out.
+    pub(super) default: Option<Value>,
+}
+
+/// Where the values of an argument come from.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Int(i64, i64),
+    /// Lowest, highest, decimals.
+    Number(f64, f64, usize),
+    Money(i64, i64),
+    Text(Vec<String>),
+    /// Values of an enum, each with what users say for it.
+    Choice(Vec<(String, Vec<String>)>),
+    /// What users say for yes and for no.
+    Flag(Vec<String>, Vec<String>),
+    Date,
+    Time,
+    When,
+    /// A full hour with AM or PM.
+    Hour,
+    /// A weekday of a calendar.
+    Calendar,
+    Duration(Unit),
+    /// Letters for `A`, digits for `0`.
+    Pattern(String),
+    Many(Box<Kind>),
+    Fields(IndexMap<String, Argument>),
+}
+
+/// An argument as it stands in a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Written {
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    about: Vec<String>,
+    #[serde(default)]
+    optional: bool,
+    default: Option<Value>,
+    int: Option<(i64, i64)>,
+    number: Option<(f64, f64, usize)>,
+    money: Option<(i64, i64)>,
+    text: Option<Vec<String>>,
+    list: Option<String>,
+    choice: Option<Choices>,
+    flag: Option<Flag>,
+    #[serde(default)]
+    date: bool,
+    #[serde(default)]
+    time: bool,
+    #[serde(default)]
+    when: bool,
+    #[serde(default)]
+    hour: bool,
+    #[serde(default)]
+    calendar: bool,
+    duration: Option<Unit>,
+    pattern: Option<String>,
+    many: Option<Box<Written>>,
+    fields: Option<IndexMap<String, Written>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Choices {
+    Same(Vec<String>),
+    Said(IndexMap<String, Vec<String>>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flag {
+    yes: Vec<String>,
+    no: Vec<String>,
+}
+
+/// Lists of texts by name.
+pub(super) type Texts = IndexMap<String, Vec<String>>;
+
+impl Written {
+    /// The argument `name`, with the texts of the lists that it names.
+    pub(super) fn read(self, name: &str, lists: &Texts) -> Result<Argument, String> {
+        let names = match self.names.is_empty() {
+            true => vec![name.to_string()],
+            false => self.names.clone(),
+        };
+        Ok(Argument {
+            names,
+            about: self.about.clone(),
+            optional: self.optional,
+            default: self.default.clone(),
+            kind: self
+                .kind(lists)
+                .map_err(|problem| format!("argument `{name}`: {problem}"))?,
+        })
+    }
+
+    fn kind(self, lists: &Texts) -> Result<Kind, String> {
+        let mut kinds: Vec<Kind> = Vec::new();
+        if let Some((low, high)) = self.int {
+            kinds.push(Kind::Int(low, high));
+        }
+        if let Some((low, high, decimals)) = self.number {
+            kinds.push(Kind::Number(low, high, decimals));
+        }
+        if let Some((low, high)) = self.money {
+            kinds.push(Kind::Money(low, high));
+        }
+        kinds.extend(self.text.map(Kind::Text));
+        if let Some(list) = &self.list {
+            let texts = lists
+                .get(list)
+                .ok_or_else(|| format!("there is no list `{list}` in values.toml"))?;
+            kinds.push(Kind::Text(texts.clone()));
+        }
+        kinds.extend(self.choice.map(|choices| {
+            Kind::Choice(match choices {
+                Choices::Same(values) => values
+                    .into_iter()
+                    .map(|value| (value.clone(), vec![value]))
+                    .collect(),
+                Choices::Said(said) => said.into_iter().collect(),
+            })
+        }));
+        kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));
+        kinds.extend(self.date.then_some(Kind::Date));
+        kinds.extend(self.time.then_some(Kind::Time));
+        kinds.extend(self.when.then_some(Kind::When));
+        kinds.extend(self.hour.then_some(Kind::Hour));
+        kinds.extend(self.calendar.then_some(Kind::Calendar));
+        kinds.extend(self.duration.map(Kind::Duration));
+        kinds.extend(self.pattern.map(Kind::Pattern));
+        if let Some(each) = self.many {
+            kinds.push(Kind::Many(Box::new(each.kind(lists)?)));
+        }
+        if let Some(fields) = self.fields {
+            let read = |(name, field): (String, Self)| Ok((name.clone(), field.read(&name, lists)?));
+            kinds.push(Kind::Fields(fields.into_iter().map(read).collect::<Result<_, String>>()?));
+        }
+        match kinds.len() {
+            1 => Ok(kinds.remove(0)),
+            count => Err(format!(
+                "has {count} kinds of values; give one of int, number, money, text, list, choice, flag, \
+                 date, time, when, duration, pattern, many, fields"
+            )),
+        }
+    }
+}
+
+impl Kind {
+    /// Draws a value. An object has none of its own: its fields are drawn one by one.
+    pub(super) fn draw(&self, draw: &mut Draw, held_out: &HeldOut) -> Drawn {
+        match self {
+            Self::Int(low, high) => {
+                let number = held_out.number(draw, *low, *high);
+                Drawn::new(said::integer(draw, number), number)
+            }
+            Self::Number(low, high, decimals) => {
+                let said = format!("{:.*}", decimals, draw.fraction(*low, *high));
+                let number: f64 = said.parse().unwrap_or_default();
+                match number.fract() == 0.0 && draw.chance(2) {
+                    true => Drawn::new(format!("{number:.0}"), number as i64),
+                    false => Drawn::new(said, number),
+                }
+            }
+            Self::Money(low, high) => {
+                let amount = held_out.number(draw, *low, *high);
+                said::money(draw, amount)
+            }
+            Self::Text(texts) => loop {
+                let text = draw.text(texts);
+                if !held_out.has(&text) || texts.iter().all(|text| held_out.has(text)) {
+                    break Drawn::text(text);
+                }
+            },
+            Self::Choice(choices) => draw
+                .one(choices)
+                .map(|(value, said)| Drawn::new(draw_said(draw, value, said), value.as_str()))
+                .unwrap_or_else(|| Drawn::text("")),
+            Self::Flag(yes, no) => {
+                let value = draw.chance(2);
+                Drawn::new(draw.text(if value { yes } else { no }), value)
+            }
+            Self::Date => said::date(draw, held_out),
+            Self::Time => said::time(draw),
+            Self::When => said::when(draw, held_out),
+            Self::Hour => said::hour(draw, held_out),
+            Self::Calendar => said::calendar(draw, held_out),
+            Self::Duration(unit) => said::duration(draw, held_out, *unit),
+            Self::Pattern(pattern) => Drawn::text(patterned(draw, pattern)),
+            Self::Many(each) => several(draw, held_out, each),
+            Self::Fields(_) => Drawn::text(""),
+        }
+    }
+
+    /// The JSON schema of the values, without a description.
+    pub(super) fn schema(&self, draw: &mut Draw) -> Value {
+        match self {
+            Self::Int(..) | Self::Duration(_) => json!({"type": "integer"}),
+            Self::Number(..) => json!({"type": "number"}),
+            Self::Money(..) => json!({"type": draw.text(&["integer", "number"])}),
+            Self::Choice(choices) => {
+                let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
+                json!({"type": "string", "enum": values})
+            }
+            Self::Flag(..) => json!({"type": "boolean"}),
+            Self::Date if draw.chance(4) => json!({"type": "string", "format": "date"}),
+            Self::Text(_) | Self::Date | Self::Time | Self::When | Self::Hour | Self::Calendar | Self::Pattern(_) => {
+                json!({"type": "string"})
+            }
+            Self::Many(each) => json!({"type": "array", "items": each.schema(draw)}),
+            Self::Fields(_) => json!({"type": "object"}),
+        }
+    }
+
+    /// How values are written, where a description must say it.
+    pub(super) fn format(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Date => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
+            Self::Time => Some(("HH:MM", "HH:MM, 24 hours")),
+            Self::Duration(Unit::Seconds) => Some(("second", "in seconds")),
+            Self::Duration(Unit::Minutes) => Some(("minute", "in minutes")),
+            Self::Duration(Unit::Hours) => Some(("hour", "in hours")),
+            _ => None,
+        }
+    }
+}
+
+fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
+    match said.is_empty() {
+        true => value.to_string(),
+        false => draw.text(said),
+    }
+}
+
+/// Two or three different values, `a, b and c`.
+fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind) -> Drawn {
+    let count = 2 + draw.weighted(&[5.0, 4.0, 1.0]);
+    let mut chosen: Vec<Drawn> = Vec::new();
+    for _ in 0..count * 10 {
+        let next = each.draw(draw, held_out);
+        if chosen.len() < count && chosen.iter().all(|one| one.value != next.value) {
+            chosen.push(next);
+        }
+    }
+    let said: Vec<&str> = chosen.iter().map(|one| one.said.as_str()).collect();
+    let said = match said.split_last() {
+        Some((last, [])) => last.to_string(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    };
+    let values: Vec<Value> = chosen.into_iter().map(|one| one.value).collect();
+    Drawn::new(said, values)
+}
+
+fn patterned(draw: &mut Draw, pattern: &str) -> String {
+    let sign = |sign: char| match sign {
+        'A' => (b'A' + draw.index(26) as u8) as char,
+        '0' => (b'0' + draw.index(10) as u8) as char,
+        other => other,
+    };
+    pattern.chars().map(sign).collect()
+}
+
+/// The object with these fields, in the order of the schema; those without a value are left out.
+pub(super) fn object(fields: impl Iterator<Item = (String, Option<Value>)>) -> Value {
+    let fields = fields.filter_map(|(name, value)| Some((name, value?)));
+    Value::Object(fields.collect::<Map<_, _>>())
+}
