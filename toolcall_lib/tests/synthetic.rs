@@ -1,17 +1,14 @@
-//! The committed data files: what the generator makes, valid, without repeats and without leaks.
+//! The data engine: its lists, the rows it makes, and that nothing held out is in them.
+
+mod augment;
 
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::synthetic::{SEED, make, write_all};
+use toolcall_lib::synthetic::{Lists, SEED, make, make_part, samples};
 use toolcall_lib::{Conversation, Role};
 
-const TRAINING: [&str; 3] = [
-    "tool_augmented_dataset.json",
-    "tool_varied_dataset.json",
-    "customer_tool_augmented_dataset.json",
-];
 const HELD_OUT: [&str; 3] = [
     "tool_heldout.json",
     "varied_heldout.json",
@@ -22,9 +19,21 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data")
 }
 
-fn rows(names: [&str; 3]) -> Vec<Conversation> {
+fn lists() -> Lists {
+    Lists::embedded().unwrap()
+}
+
+fn held_out() -> Vec<Conversation> {
     let load = |name: &str| Dataset::load(folder().join(name)).unwrap().rows;
-    names.into_iter().flat_map(load).collect()
+    HELD_OUT.into_iter().flat_map(load).collect()
+}
+
+/// Rows of every mixture, two thousand of each.
+fn made() -> Vec<Conversation> {
+    let lists = lists();
+    let mixtures = ["default", "customers", "general"];
+    let rows = mixtures.map(|mixture| make(&lists, mixture, Some(2000), 7).unwrap().rows);
+    rows.concat()
 }
 
 fn user_texts(rows: &[Conversation]) -> HashSet<&str> {
@@ -35,147 +44,100 @@ fn user_texts(rows: &[Conversation]) -> HashSet<&str> {
 
 /// All values that calls give to an argument.
 fn values<'a>(rows: &'a [Conversation], argument: &str) -> HashSet<&'a Value> {
-    let calls = rows
-        .iter()
-        .flat_map(|row| &row.messages)
-        .flat_map(|message| &message.tool_calls);
+    let messages = rows.iter().flat_map(|row| &row.messages);
+    let calls = messages.flat_map(|message| &message.tool_calls);
     calls.filter_map(|call| call.arguments.get(argument)).collect()
 }
 
 #[test]
-fn the_generator_makes_exactly_the_committed_files() {
-    let made = tempfile::tempdir().unwrap();
-    for path in write_all(made.path(), SEED).unwrap() {
-        let committed = folder().join(path.file_name().unwrap());
-        let same = std::fs::read(&path).unwrap() == std::fs::read(&committed).unwrap();
-        assert!(same, "{} differs; run `toolcall data`", committed.display());
-    }
-    assert_eq!(
-        std::fs::read_dir(made.path()).unwrap().count(),
-        TRAINING.len() + HELD_OUT.len()
-    );
+fn the_lists_in_the_repository_are_those_in_the_library() {
+    let (read, embedded) = (Lists::load(folder().join("lists")).unwrap(), lists());
+    let rows = |lists: &Lists| make(lists, "default", Some(300), SEED).unwrap().rows;
+    assert_eq!(rows(&read), rows(&embedded));
 }
 
 #[test]
-fn another_seed_makes_other_rows() {
-    let (one, other) = (make(SEED).unwrap(), make(SEED + 1).unwrap());
-    assert!(
-        one.iter()
-            .zip(&other)
-            .all(|(one, other)| one.data.rows != other.data.rows)
-    );
+fn a_seed_makes_the_same_rows_and_another_one_others() {
+    let lists = lists();
+    let rows = |seed| make(&lists, "default", Some(200), seed).unwrap().rows;
+    assert_eq!(rows(1), rows(1));
+    assert_ne!(rows(1), rows(2));
 }
 
 #[test]
-fn every_row_is_there_once_and_has_tools() {
-    for name in TRAINING.into_iter().chain(HELD_OUT) {
-        let data = Dataset::load(folder().join(name)).unwrap();
-        assert_eq!(data.dedup().rows.len(), data.rows.len(), "{name}");
-        assert!(data.rows.iter().all(|row| !row.tools.is_empty()), "{name}");
+fn the_samples_in_the_repository_are_those_that_the_lists_make() {
+    for (name, made) in samples(&lists()).unwrap() {
+        let committed = Dataset::load(folder().join(name)).unwrap();
+        assert!(committed.rows == made.rows, "{name} differs; run `toolcall data --samples data`");
     }
 }
 
 #[test]
-fn training_and_held_out_rows_share_no_sentence_of_the_user() {
-    let (training, held_out) = (rows(TRAINING), rows(HELD_OUT));
-    let (training, held_out) = (user_texts(&training), user_texts(&held_out));
-    let shared: Vec<_> = training.intersection(&held_out).collect();
+fn rows_are_what_a_data_file_may_hold() {
+    let rows = made();
+    let file = tempfile::tempdir().unwrap();
+    let path = file.path().join("made.json");
+    Dataset::from(rows.clone()).save(&path).unwrap();
+    let read = Dataset::load(&path).unwrap(); // checks roles, calls and arguments
+    assert_eq!(read.rows, rows);
+}
+
+#[test]
+fn made_rows_share_no_sentence_of_the_user_with_held_out_ones() {
+    let (made, held_out) = (made(), held_out());
+    let (made, held_out) = (user_texts(&made), user_texts(&held_out));
+    let shared: Vec<_> = made.intersection(&held_out).collect();
     assert!(shared.is_empty(), "{shared:?}");
 }
 
 #[test]
-fn held_out_values_are_never_trained_on() {
-    let (training, held_out) = (rows(TRAINING), rows(HELD_OUT));
-    let texts = user_texts(&training);
+fn held_out_values_are_never_drawn() {
+    let (made, held_out) = (made(), held_out());
+    let texts = user_texts(&made);
     for minutes in [2, 3, 11, 12, 27, 29, 33, 43, 44, 49] {
-        assert!(
-            !texts
-                .iter()
-                .any(|text| text.contains(&format!(" {minutes} minute"))),
-            "{minutes} minutes"
-        );
+        let said = format!(" {minutes} minute");
+        assert!(!texts.iter().any(|text| text.contains(&said)), "{minutes} minutes");
     }
     for argument in ["note", "paidAmount", "payNowAmount", "paidDate", "promiseDate"] {
-        let (training, held_out) = (values(&training, argument), values(&held_out, argument));
-        assert!(
-            !held_out.is_empty() && training.is_disjoint(&held_out),
-            "{argument}"
-        );
+        let (made, held_out) = (values(&made, argument), values(&held_out, argument));
+        let shared: Vec<_> = made.intersection(&held_out).collect();
+        assert!(!held_out.is_empty() && shared.is_empty(), "{argument}: {shared:?}");
     }
 }
 
 #[test]
-fn the_readme_counts_the_lists_that_are_held_out() {
-    let lists = |name: &str| -> HashSet<String> {
-        let rows = Dataset::load(folder().join(name)).unwrap().rows;
-        rows.iter()
-            .map(|row| serde_json::to_string(&row.tools).unwrap())
-            .collect()
-    };
-    let (training, held_out) = (lists(TRAINING[1]), lists(HELD_OUT[1]));
-    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
-    let own = held_out.difference(&training).count();
-    let line = format!(
-        "of the {} in `varied_heldout.json`, {own} stand in no",
-        held_out.len()
-    );
-    assert!(readme.contains(&line), "{line}");
-}
-
-#[test]
-fn the_customer_tools_stand_only_in_the_customer_files() {
-    let customer = [
-        "Already_Paid",
-        "Pay_Now",
-        "Hardship",
-        "Speak_With_An_Agent",
-        "Promise_Payment",
-    ];
-    for name in [TRAINING[0], TRAINING[1], HELD_OUT[0], HELD_OUT[1]] {
-        let text = std::fs::read_to_string(folder().join(name)).unwrap();
-        assert!(!customer.iter().any(|tool| text.contains(tool)), "{name}");
-    }
-    let text = std::fs::read_to_string(folder().join(TRAINING[2])).unwrap();
-    assert!(
-        customer
-            .iter()
-            .all(|tool| text.contains(&format!("\"function\":{{\"name\":\"{tool}\",\"arguments\"")))
-    );
-}
-
-#[test]
-fn the_requests_that_everybody_tries_are_trained_on() {
-    let training = rows(TRAINING);
-    for request in [
-        "Set a timer for 0 minutes.",
-        "Remind me tomorrow.",
-        "Can you help me?",
-        "Set 3 timers.",
-    ] {
-        let row = training
-            .iter()
-            .find(|row| row.messages[0].content == request)
-            .unwrap();
-        assert!(row.messages[1].tool_calls.is_empty(), "{request}");
+fn tools_that_are_held_out_are_in_no_row() {
+    let lists = lists();
+    let rows = ["default", "general"].map(|mixture| make(&lists, mixture, Some(2000), 3).unwrap().rows);
+    let texts: Vec<String> = rows.concat().iter().map(|row| serde_json::to_string(&row.tools).unwrap()).collect();
+    let customer = ["The customer has already made a payment.", "Connect the customer with a human agent."];
+    let unseen = ["Pay for a parking place.", "Close all windows of the house.", "Order pizza."];
+    for about in customer.into_iter().chain(unseen) {
+        assert!(!texts.iter().any(|text| text.contains(about)), "{about}");
     }
 }
 
 #[test]
-fn every_argument_that_is_copied_stands_in_the_conversation_before_the_call() {
-    for row in rows(TRAINING).into_iter().chain(rows(HELD_OUT)) {
+fn a_row_shows_its_tools_to_several_others() {
+    let made = make(&lists(), "default", Some(1000), SEED).unwrap().rows;
+    let mut lists_of_tools: HashMap<String, usize> = HashMap::new();
+    for row in &made {
+        *lists_of_tools.entry(serde_json::to_string(&row.tools).unwrap()).or_default() += 1;
+    }
+    assert!(lists_of_tools.len() > 60, "{}", lists_of_tools.len());
+    assert!(lists_of_tools.len() < 300, "{}", lists_of_tools.len());
+}
+
+#[test]
+fn values_that_are_copied_stand_in_the_conversation_before_the_call() {
+    let timers = make_part(&lists(), "default", "timers", Some(500), 5).unwrap();
+    for row in &timers.data.rows {
         for (index, message) in row.messages.iter().enumerate() {
-            let before: Vec<String> = row.messages[..index]
-                .iter()
-                .map(|message| message.content.to_lowercase())
-                .collect();
+            let before: Vec<String> = row.messages[..index].iter().map(|m| m.content.to_lowercase()).collect();
             let before = before.join("\n");
             let arguments = message.tool_calls.iter().flat_map(|call| &call.arguments);
-            for (name, value) in
-                arguments.filter(|(name, _)| !["duration", "paymentMethod"].contains(&name.as_str()))
-            {
-                let text = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_lowercase);
+            for (name, value) in arguments.filter(|(name, _)| *name != "duration") {
+                let text = value.as_str().unwrap().to_lowercase();
                 assert!(before.contains(&text), "{name}: {value} in {before}");
             }
         }
@@ -183,37 +145,46 @@ fn every_argument_that_is_copied_stands_in_the_conversation_before_the_call() {
 }
 
 #[test]
-fn the_readme_counts_the_rows_of_each_kind() {
-    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
-    let made = make(SEED).unwrap();
-    for pair in made.chunks(2) {
-        let [training, held_out] = pair else {
-            panic!("files come in pairs")
-        };
-        let count = |kinds: &[(&str, usize)], kind: &str| {
-            kinds
-                .iter()
-                .find(|(name, _)| *name == kind)
-                .map_or(0, |(_, count)| *count)
-        };
-        let kinds = training
-            .kinds
-            .iter()
-            .chain(&held_out.kinds)
-            .map(|(kind, _)| *kind);
-        for kind in kinds {
-            let line = format!(
-                "| {kind} | {} | {} |",
-                count(&training.kinds, kind),
-                count(&held_out.kinds, kind)
-            );
-            assert!(readme.contains(&line), "{line}");
-        }
-        let total = format!(
-            "| **all** | {} | {} |",
-            training.data.rows.len(),
-            held_out.data.rows.len()
-        );
-        assert!(readme.contains(&total), "{total}");
+fn an_unknown_mixture_or_folder_is_named() {
+    let error = make(&lists(), "defaults", None, 1).unwrap_err().to_string();
+    assert!(error.starts_with("mixture `defaults`: is not there; expected one of default"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let error = Lists::load(empty.path()).unwrap_err().to_string();
+    assert!(error.contains("skills"), "{error}");
+}
+
+/// Copies the lists, with one skill file instead of those of the library.
+fn lists_with(skill: &str) -> toolcall_lib::Result<Lists> {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("skills")).unwrap();
+    for name in ["held_out", "values", "talk", "mixtures", "own"] {
+        let name = format!("{name}.toml");
+        std::fs::copy(folder().join("lists").join(&name), copy.path().join(&name)).unwrap();
     }
+    std::fs::write(copy.path().join("skills/own.toml"), skill).unwrap();
+    Lists::load(copy.path())
+}
+
+#[test]
+fn a_skill_that_does_not_fit_is_refused_by_name() {
+    let skill = |asks: &str| {
+        format!(
+            "[[skill]]\nnames = [\"ring\"]\nabout = [\"Ring.\"]\nresult = \"ok\"\nreply = \"Done.\"\n\
+             args.times = {{ about = [\"How often.\"], int = [1, 9] }}\nasks = [{asks:?}]\n"
+        )
+    };
+    assert!(lists_with(&skill("Ring {times} times.")).is_ok());
+    let cases = [
+        ("Ring {time} times.", "skill `ring`: a text has `{time}`, which is no argument"),
+        ("Ring[ {times} times].", "skill `ring`: a request does not always name `times`"),
+        ("Ring (loud|low {times}.", "`)` is missing"),
+        ("Ring {times}).", "`)` closes nothing"),
+    ];
+    for (ask, problem) in cases {
+        let error = lists_with(&skill(ask)).unwrap_err().to_string();
+        assert!(error.starts_with("own.toml: ") && error.contains(problem), "{error}");
+    }
+    let two = skill("Ring {times}.").replace("int = [1, 9]", "int = [1, 9], date = true");
+    let error = lists_with(&two).unwrap_err().to_string();
+    assert!(error.contains("argument `times`: has 2 kinds of values"), "{error}");
 }

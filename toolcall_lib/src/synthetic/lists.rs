@@ -5,7 +5,7 @@ use super::held_out::HeldOut;
 use super::mixture::Mixture;
 use super::skill::{Skill, WrittenSkill};
 use super::text::Template;
-use super::value::{Argument, Texts};
+use super::value::{Argument, Kind, Texts};
 use crate::error::{Error, Result};
 use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
@@ -23,7 +23,7 @@ pub struct Lists {
     pub(super) talk: Talk,
     pub(super) mixtures: IndexMap<String, Mixture>,
     values: Texts,
-    synonyms: Vec<Vec<String>>,
+    own: Own,
 }
 
 /// Skills of one subject, and the dialogues that need several turns or tools.
@@ -34,6 +34,8 @@ pub(super) struct Subject {
     pub(super) dialogues: Vec<Dialogue>,
     /// The answer where no tool of the subject fits, if it has one of its own.
     pub(super) no_tool: Option<String>,
+    /// Only parts of a mixture that name the subject use it.
+    pub(super) apart: bool,
     /// Subjects that have skills for the same wishes.
     like: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Subject {
             skills,
             dialogues: Vec::new(),
             no_tool: None,
+            apart: false,
             like: Vec::new(),
         }
     }
@@ -85,6 +88,8 @@ struct WrittenSubject {
     #[serde(default)]
     dialogue: Vec<WrittenDialogue>,
     no_tool: Option<String>,
+    #[serde(default)]
+    apart: bool,
     #[serde(default)]
     like: Vec<String>,
 }
@@ -140,7 +145,7 @@ impl Lists {
             subjects: subjects.into_iter().map(read).collect::<Result<_>>()?,
             talk: parse("talk.toml", &file("talk.toml")?)?,
             mixtures: parse("mixtures.toml", &file("mixtures.toml")?)?,
-            synonyms: parse::<Synonyms>("synonyms.toml", &file("synonyms.toml")?)?.verbs,
+            own: parse("own.toml", &file("own.toml")?)?,
             values,
             held_out,
         })
@@ -152,24 +157,69 @@ impl Lists {
         self.values.values().find(has).cloned()
     }
 
+    /// Texts of all skills with about so many words; only names, if those are asked for.
+    pub(super) fn any_texts(&self, words: Option<f64>, names: bool) -> Vec<String> {
+        let texts = self.arguments().filter_map(|argument| match &argument.kind {
+            Kind::Text(texts) => Some(texts),
+            _ => None,
+        });
+        let fits = |text: &&String| {
+            let its = text.split(' ').count() as f64;
+            words.is_none_or(|words| (its - words).abs() <= 1.0) && (!names || is_name(text))
+        };
+        let all: Vec<&String> = texts.flatten().filter(fits).collect();
+        let step = (all.len() / 60).max(1); // some of each subject
+        all.into_iter().step_by(step).cloned().collect()
+    }
+
     /// The arguments of all skills.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         let skills = self.subjects.iter().flat_map(|subject| &subject.skills);
         skills.flat_map(|skill| skill.arguments.values())
     }
 
+    /// The list for an argument whose name or description has one of its phrases.
+    pub(super) fn list_for(&self, description: &str) -> Option<Vec<String>> {
+        let low = description.to_lowercase();
+        let fits = |phrases: &Vec<String>| phrases.iter().any(|phrase| low.contains(phrase.as_str()));
+        let (name, _) = self.own.lists.iter().find(|(_, phrases)| fits(phrases))?;
+        self.values.get(name).cloned()
+    }
+
+    /// A sentence that begins with this word is an order.
+    pub(super) fn is_order(&self, word: &str) -> bool {
+        self.own.orders.iter().any(|order| order == word)
+    }
+
     /// Other verbs for an order that begins with this one.
     pub(super) fn synonyms(&self, verb: &str) -> Vec<&str> {
-        let groups = self.synonyms.iter();
+        let groups = self.own.synonyms.verbs.iter();
         let groups = groups.filter(|group| group.iter().any(|other| other == verb));
         let others = groups.flatten().map(String::as_str);
         others.filter(|other| *other != verb).collect()
     }
 }
 
-#[derive(Deserialize)]
+/// Every word has a capital.
+pub(super) fn is_name(text: &str) -> bool {
+    text.split(' ').all(|word| word.starts_with(char::is_uppercase))
+}
+
+/// How the rows of a user's own tools are varied: `data/lists/own.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    /// First words of orders.
+    orders: Vec<String>,
+    /// Lists of values, each with phrases of descriptions that it serves.
+    lists: Texts,
+    synonyms: Synonyms,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Synonyms {
+    /// Groups of verbs that may stand for each other.
     verbs: Vec<Vec<String>>,
 }
 
@@ -186,6 +236,7 @@ fn subject(name: &str, text: &str, values: &Texts) -> std::result::Result<Subjec
         name: name.trim_end_matches(".toml").to_string(),
         dialogues: dialogues.collect::<std::result::Result<_, String>>()?,
         no_tool: written.no_tool,
+        apart: written.apart,
         like: written.like,
         skills,
     })

@@ -91,6 +91,23 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
     Ok(data)
 }
 
+/// The samples of training rows that stand in `data/`, with their file names.
+///
+/// # Errors
+/// Those of [`make_part`].
+pub fn samples(lists: &Lists) -> Result<Vec<(&'static str, Dataset)>> {
+    let files = [
+        ("tool_augmented_dataset.json", "default", "timers", 300),
+        ("tool_varied_dataset.json", "default", "varied", 400),
+        ("customer_tool_augmented_dataset.json", "customers", "customers", 200),
+    ];
+    let sample = |(name, mixture, part, rows)| {
+        let made = make_part(lists, mixture, part, Some(rows), SEED)?;
+        Ok((name, made.data))
+    };
+    files.into_iter().map(sample).collect()
+}
+
 fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
     let index = |name: &String| {
         let found = lists.subjects.iter().position(|subject| subject.name == *name);
@@ -99,7 +116,7 @@ fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
     let except: Vec<usize> = part.except.iter().map(index).collect::<Result<_>>()?;
     match part.subjects.is_empty() {
         true => Ok((0..lists.subjects.len())
-            .filter(|subject| !except.contains(subject))
+            .filter(|&subject| !except.contains(&subject) && !lists.subjects[subject].apart)
             .collect()),
         false => part.subjects.iter().map(index).collect(),
     }
@@ -118,7 +135,8 @@ struct Filler<'a> {
 
 impl<'a> Filler<'a> {
     fn fill(&mut self, rows: usize, place: &str) -> Result<()> {
-        let others: Vec<usize> = (0..self.lists.subjects.len()).collect();
+        let all = self.lists.subjects.iter().enumerate();
+        let others: Vec<usize> = all.filter(|(_, subject)| !subject.apart).map(|(index, _)| index).collect();
         for _ in 0..rows.max(1) * 4 {
             let left = rows - self.rows.len();
             if left == 0 {

@@ -71,7 +71,7 @@ fn written(text: &Template, values: &Values, draw: &mut Draw) -> Sentence {
 }
 
 /// The answer of the tool: values as the call has them.
-fn answer(skill: &Skill, values: &Values, draw: &mut Draw) -> String {
+fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     let as_called = |(name, drawn): (&String, &Drawn)| {
         let drawn = Drawn {
             said: as_text(&drawn.value),
@@ -80,23 +80,27 @@ fn answer(skill: &Skill, values: &Values, draw: &mut Draw) -> String {
         (name.clone(), drawn)
     };
     let values: Values = values.iter().map(as_called).collect();
-    written(&skill.result, &values, draw).text()
+    written(result, &values, draw).text()
 }
 
-/// The calls of one tool with these values, and the report.
+/// The calls of one tool with these values, and the report, as the request has them or else the skill.
 pub(super) fn answered(
     tool: &Listed<'_>,
+    ask: Option<&Ask>,
     calls: &[Values],
     draw: &mut Draw,
 ) -> (Vec<Answered>, String) {
+    let own = ask.and_then(|ask| ask.answer.as_ref());
+    let result = own.map_or(&tool.skill.result, |(result, _)| result);
+    let reply = own.map(|(_, reply)| reply).or(tool.skill.reply.as_ref());
     let mut replies = Vec::new();
     let mut answered = Vec::new();
     for values in calls {
         answered.push(Answered {
             call: tool.call(values),
-            result: answer(tool.skill, values, draw),
+            result: answer(result, values, draw),
         });
-        if let Some(reply) = &tool.skill.reply {
+        if let Some(reply) = reply {
             replies.push(written(reply, values, draw).capital().text());
         }
     }
@@ -131,7 +135,7 @@ fn from_text(
         let drawn = Drawn::new("", value.clone());
         values.iter_mut().for_each(|call| drop(call.insert(name.clone(), drawn.clone())));
     }
-    let (calls, reply) = answered(tool, &values, draw);
+    let (calls, reply) = answered(tool, Some(ask), &values, draw);
     Request {
         ask: Sentence::fill(&parts, &values).capital(),
         calls,

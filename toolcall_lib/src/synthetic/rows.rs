@@ -130,6 +130,9 @@ impl Maker<'_> {
                 values.insert(slot, drawn);
             }
         }
+        if given.is_empty() {
+            return None; // the request names all that the call needs
+        }
         let row = Row::default()
             .user(said.typed(draw, &self.lists.talk).text())
             .says(question);
@@ -144,7 +147,7 @@ impl Maker<'_> {
         let mut framed = Values::new();
         framed.insert("answer".into(), super::said::Drawn::text(answer));
         let answer = Sentence::fill(&frame.unwrap_or_default(), &[framed]).text();
-        let (calls, reply) = answered(tool, &[values], draw);
+        let (calls, reply) = answered(tool, None, &[values], draw);
         Some(self.reported(row.user(upper(&answer)), calls, reply, draw))
     }
 

@@ -31,10 +31,34 @@ impl Sentence {
         for part in parts {
             match part {
                 Part::Text(text) => sentence.push(text, false),
-                Part::Slot(slot) => sentence.push(said(slot, calls), true),
+                Part::Slot(slot) => {
+                    let said = said(slot, calls);
+                    sentence.fit_article(&said);
+                    sentence.push(said, true);
+                }
             }
         }
         sentence
+    }
+
+    /// Turns an `a` at the end into `an`, or back, as the value behind it needs.
+    fn fit_article(&mut self, value: &str) {
+        let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
+            return;
+        };
+        let word = last.text.trim_end_matches(' ').rsplit(' ').next().unwrap_or_default();
+        let wanted = match (word, an_before(value)) {
+            ("a", true) => "an ",
+            ("A", true) => "An ",
+            ("an", false) => "a ",
+            ("An", false) => "A ",
+            _ => return,
+        };
+        let kept = last.text.trim_end_matches(' ').len() - word.len();
+        if last.text.ends_with(' ') {
+            last.text.truncate(kept);
+            last.text.push_str(wanted);
+        }
     }
 
     fn push(&mut self, text: impl Into<String>, is_value: bool) {
@@ -139,6 +163,17 @@ impl Sentence {
         }
         self.0[place].text = letters.into_iter().collect();
         self
+    }
+}
+
+/// `an` stands before this word, and not `a`: before a vowel that is spoken, and 8, 11, 18, 80.
+fn an_before(value: &str) -> bool {
+    let low = value.to_lowercase();
+    let number = low.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let long_u = ["uni", "use", "usa", "eu", "one", "ur"].iter().any(|start| low.starts_with(start));
+    match number {
+        "" => low.starts_with(['a', 'e', 'i', 'o', 'u']) && !long_u,
+        number => number.starts_with('8') || ["11", "18"].contains(&number),
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Skill {
 pub(super) struct Ask {
     pub(super) text: Template,
     pub(super) implied: IndexMap<String, Value>,
+    /// The answer of the tool and the report, if they are not those of the skill.
+    pub(super) answer: Option<(Template, Template)>,
 }
 
 impl From<Template> for Ask {
@@ -44,6 +46,7 @@ impl From<Template> for Ask {
         Self {
             text,
             implied: IndexMap::new(),
+            answer: None,
         }
     }
 }

@@ -296,7 +296,7 @@ pub(super) fn draw_skills<'a>(
         6..8 => vec![main, among[draw.index(among.len())]],
         _ => (0..size).map(|_| among[draw.index(among.len())]).collect(),
     };
-    let like = |subject: usize| lists.subjects[main].is_like(&lists.subjects[subject]);
+    let like = |subject: usize| subject != main && lists.subjects[main].is_like(&lists.subjects[subject]);
     let sources: Vec<usize> = sources.into_iter().filter(|&source| !like(source)).collect();
     let mut skills: Vec<&Skill> = Vec::new();
     for _ in 0..size * 20 {
@@ -336,7 +336,7 @@ pub(super) fn add_others<'a>(
         let other = draw.index(lists.subjects.len());
         let source = &lists.subjects[other];
         let skill = &source.skills[draw.index(source.skills.len())];
-        let free = other != subject && !lists.subjects[subject].is_like(source);
+        let free = other != subject && !source.apart && !lists.subjects[subject].is_like(source);
         let new = skills.iter().all(|known| known.id() != skill.id());
         if skills.len() < target && free && new {
             skills.push(skill);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::synthetic::{self, Lists};
-use toolcall_lib::Result;
+use toolcall_lib::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -16,12 +16,18 @@ pub struct Arguments {
     /// File to write
     #[arg(long, default_value = "out/data.json")]
     out: PathBuf,
+    /// Write over the file if it is there
+    #[arg(long)]
+    force: bool,
     /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
     /// Folder with lists of your own, laid out like data/lists
     #[arg(long)]
     lists: Option<PathBuf>,
+    /// Write the samples of this project into a folder instead
+    #[arg(long, conflicts_with_all = ["mixture", "rows", "out", "seed"])]
+    samples: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -29,6 +35,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(folder) => Lists::load(folder)?,
         None => Lists::embedded()?,
     };
+    if let Some(folder) = &arguments.samples {
+        for (name, data) in synthetic::samples(&lists)? {
+            data.save(folder.join(name))?;
+            println!("{}: {} rows", folder.join(name).display(), data.rows.len());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.out.exists() && !arguments.force {
+        let problem = "is there already; choose another --out, or give --force to write over it";
+        return Err(Error::invalid(arguments.out.display(), problem));
+    }
     let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
     data.save(&arguments.out)?;
     println!("{}: {} rows", arguments.out.display(), data.rows.len());

@@ -1,7 +1,7 @@
 //! Arguments of a user's tool: from its schema and the values of the rows to where values come from.
 
 use super::found::Form;
-use crate::synthetic::lists::Lists;
+use crate::synthetic::lists::{Lists, is_name};
 use crate::synthetic::said::Unit;
 use crate::synthetic::value::{Argument, Kind};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen],
 fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -> Kind {
     if let Some(values) = schema["enum"].as_array() {
         let texts = values.iter().filter_map(Value::as_str);
-        return Kind::Choice(texts.map(|value| (value.to_string(), vec![value.replace('_', " ")])).collect());
+        return Kind::Choice(texts.map(|value| (value.to_string(), sayings(value, about))).collect());
     }
     let form = seen.iter().find_map(|(_, form)| *form);
     let words = words(&format!("{name} {about}"));
@@ -40,6 +40,30 @@ fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -
         }
         _ => text(lists, form, name, about, &words, seen),
     }
+}
+
+/// Ways to say a value of an enum: its words, and what the description says of it, as in `MTB29 is the
+/// mountain bike` or `flat_fix for a flat tire`.
+fn sayings(value: &str, about: &str) -> Vec<String> {
+    let spoken = value.replace(['_', '-'], " ").to_lowercase();
+    let is_code = value.chars().any(|c| c.is_ascii_digit());
+    let mut sayings = if is_code { Vec::new() } else { vec![spoken] };
+    let mentions = about.match_indices(value).map(|(at, _)| &about[at + value.len()..]);
+    for behind in mentions {
+        let phrase = behind.split([',', ';', '.', ')']).next().unwrap_or_default();
+        let phrase = phrase.trim_start_matches([':', '=', ' ', '(', '"', '`', '\'']);
+        let links = ["is ", "means ", "for ", "if ", "when ", "while ", "= ", "or "];
+        let plain = links.iter().find_map(|link| phrase.strip_prefix(link)).unwrap_or(phrase);
+        let articles = ["the ", "a ", "an "];
+        let bare = articles.iter().find_map(|article| plain.strip_prefix(article)).unwrap_or(plain);
+        if bare.len() > 2 && bare.split(' ').count() <= 8 {
+            sayings.push(bare.trim().to_string());
+        }
+    }
+    if sayings.is_empty() {
+        sayings.push(value.to_string());
+    }
+    sayings
 }
 
 fn items_of(value: &Value) -> Vec<Seen> {
@@ -118,14 +142,26 @@ fn text(
     if !texts.is_empty() && texts.iter().all(named) {
         return Kind::Pattern(pattern(texts[0]));
     }
-    let mut values: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
+    let own: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
     let more = lists
-        .known_list(&values)
-        .or_else(|| similar(lists, name, words, &texts));
-    values.extend(more.into_iter().flatten());
-    values.sort();
-    values.dedup();
-    Kind::Text(values)
+        .list_for(&format!("{name} {about}"))
+        .or_else(|| lists.known_list(&own))
+        .or_else(|| similar(lists, name, words, &texts))
+        .unwrap_or_else(|| {
+            let names = !texts.is_empty() && texts.iter().all(|text| is_name(text));
+            lists.any_texts(length_of(&texts), names)
+        });
+    let mut own: Vec<String> = own.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    if !own.is_empty() {
+        own = own.iter().cycle().take(own.len().max(more.len() / 2)).cloned().collect(); // a third of the draws
+    }
+    Kind::Text([own, more].concat())
+}
+
+/// The mean number of words.
+fn length_of(texts: &[&str]) -> Option<f64> {
+    let words: usize = texts.iter().map(|text| text.split(' ').count()).sum();
+    (!texts.is_empty()).then(|| words as f64 / texts.len() as f64)
 }
 
 fn pattern(text: &str) -> String {
@@ -139,31 +175,23 @@ fn pattern(text: &str) -> String {
 
 /// The texts of the argument of any skill that is most like this one in name and description, with texts about as long.
 fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Vec<String>> {
-    let length = |texts: &mut dyn Iterator<Item = usize>| {
-        let (mut sum, mut count) = (0, 0);
-        texts.for_each(|words| {
-            sum += words;
-            count += 1;
-        });
-        sum as f64 / count.max(1) as f64
-    };
-    let count = |text: &str| text.split(' ').count();
-    let wanted_length = length(&mut seen.iter().map(|text| count(text)));
+    let wanted_length = length_of(seen);
     let own = words(name);
     let candidates = lists.arguments().filter_map(|argument| {
         let Kind::Text(texts) = &argument.kind else {
             return None;
         };
-        let its = length(&mut texts.iter().map(|text| count(text)));
-        if !seen.is_empty() && (its - wanted_length).abs() > 1.5 {
+        let its: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let far = |(its, wanted): (f64, f64)| (its - wanted).abs() > 1.5;
+        if length_of(&its).zip(wanted_length).is_some_and(far) {
             return None;
         }
         let named = argument.names.iter().map(|name| words(name));
         let named = named.map(|name| name.intersection(&own).count()).max()?;
         let about = argument.about.iter().map(|about| words(about));
-        let about = about.map(|about| about.intersection(wanted).count()).max()?;
-        let score = 3 * named + about;
-        (score >= 2).then_some((score, texts))
+        let about = about.map(|about| about.intersection(wanted).filter(|word| !own.contains(*word)).count());
+        let about = about.max()?;
+        (named > 0 && about > 0 || about > 2).then_some((3 * named + about, texts))
     });
     candidates
         .max_by_key(|(score, texts)| (*score, texts.len()))

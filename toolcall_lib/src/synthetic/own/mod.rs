@@ -212,15 +212,11 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         let reworded = wordings::reworded(lists, ask);
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    if own.len() < 3 {
+    if own.len() < 6 {
         let plain = wordings::from_description(&skill);
         plain.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    skill.vague = wordings::vague(&skill);
-    if let Some(request) = requests.iter().find(|request| request.reply.is_some()) {
-        skill.result = slotted(&skill, request.result.unwrap_or("ok"), request.arguments).0;
-        skill.reply = request.reply.map(|reply| slotted(&skill, reply, request.arguments).0);
-    }
+    skill.vague = wordings::vague(&skill, &own);
     report.wordings = skill.asks.len();
     (skill, report)
 }
@@ -246,15 +242,42 @@ fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, Stri
             implied.insert(name.clone(), value.clone());
         }
     }
-    Ok(Ask { text, implied })
+    let answer = answer_of(skill, request, &found);
+    Ok(Ask {
+        text,
+        implied,
+        answer,
+    })
+}
+
+/// The answer of the tool and the report of a row, with slots. None where the report may speak of a value in other words, which
+/// would be wrong with another value.
+fn answer_of(skill: &Skill, request: &OwnRequest<'_>, drawn: &HashSet<String>) -> Option<(Template, Template)> {
+    let (reply, reported) = slotted(skill, request.reply?, request.arguments);
+    let chosen = |name: &&String| {
+        let kind = skill.arguments.get(*name).map(|argument| &argument.kind);
+        matches!(kind, Some(Kind::Choice(_) | Kind::Many(_)))
+    };
+    let hidden = drawn.iter().filter(chosen).any(|name| !reported.contains(name));
+    let (result, _) = slotted(skill, request.result?, request.arguments);
+    (!hidden).then_some((result, reply))
 }
 
 /// The text with slots where the values of the arguments stand, and the arguments that were found.
 fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
     let mut places = Vec::new();
     for (name, value) in arguments {
-        if let Some(found) = find(text, value) {
-            let kind = skill.arguments.get(name).map(|argument| &argument.kind);
+        let kind = skill.arguments.get(name).map(|argument| &argument.kind);
+        let said = match kind {
+            Some(Kind::Choice(choices)) => {
+                let ways = choices.iter().filter(|(choice, _)| value == choice).flat_map(|(_, said)| said);
+                let mut ways: Vec<&String> = ways.collect();
+                ways.sort_by_key(|way| std::cmp::Reverse(way.len()));
+                ways.into_iter().find_map(|way| find(text, &Value::from(way.as_str())))
+            }
+            _ => None,
+        };
+        if let Some(found) = said.or_else(|| find(text, value)) {
             let drawn = match (kind, found.form) {
                 (Some(Kind::Many(_)), form) => form == Form::Many,
                 (Some(Kind::Flag(..) | Kind::Fields(_)) | None, _) => false,

@@ -1,21 +1,13 @@
 //! Wordings around a user's own sentences, and plain ones where there is none.
 
-use super::kinds::words;
 use crate::synthetic::lists::Lists;
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 
-/// Begins of sentences that are no orders.
-const NO_ORDERS: [&str; 36] = [
-    "i", "i'm", "i'd", "i've", "we", "my", "our", "the", "it", "it's", "is", "are", "am", "can", "could",
-    "would", "will", "what", "what's", "how", "when", "where", "who", "which", "why", "do", "does", "did",
-    "please", "hey", "hi", "there", "this", "that", "a", "you",
-];
-
 /// Other ways to say a request: frames around an order, and other verbs at its start.
 pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
     let text = ask.text.to_string();
-    let body = text.trim_end_matches(['.', '!']);
+    let body = text.trim_end_matches(['.', '!']).trim_end_matches(", please");
     let first = body.split([' ', ',']).next().unwrap_or_default().to_lowercase();
     let order = |body: &str| {
         let small = lowered(body);
@@ -39,9 +31,11 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
         wordings.push(format!("(I want to|I'd like to|I would like to|I need to) {wish}."));
         wordings.push(format!("Can I {wish}?"));
         wordings.push(format!("{}[, please].", uppered(wish)));
-    } else if !first.starts_with('{') && !NO_ORDERS.contains(&first.as_str()) && body.contains(' ') {
+    } else if lists.is_order(&first) && body.contains(' ') {
         for verb in lists.synonyms(&first) {
-            let order_with = format!("{verb}{}", &body[first.len()..]);
+            let rest = &body[first.len()..];
+            let verb = if rest.starts_with(" me ") { verb.trim_end_matches(" me") } else { verb };
+            let order_with = format!("{verb}{rest}");
             wordings.push(format!("{}.", uppered(&order_with)));
             wordings.extend(order(&order_with));
         }
@@ -50,7 +44,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
     let asks = wordings.into_iter().filter_map(|text| {
         Some(Ask {
             text: Template::try_from(text).ok()?,
-            implied: ask.implied.clone(),
+            ..ask.clone()
         })
     });
     asks.collect()
@@ -138,29 +132,37 @@ fn imperative(sentence: &str) -> String {
     format!("{verb} {rest}").trim().to_string()
 }
 
-/// Requests without one of their arguments, each with the question for it.
-pub(super) fn vague(skill: &Skill) -> Vec<(Template, Template)> {
-    let mut vague = Vec::new();
+/// Requests without one of their arguments, each with the question for it: the user's own sentences cut,
+/// or the description alone.
+pub(super) fn vague(skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
     let required = skill.required();
-    for ask in skill.asks.iter().filter(|ask| ask.implied.is_empty()) {
+    let mut vague: Vec<(String, String)> = Vec::new();
+    for ask in own.iter().filter(|ask| ask.implied.is_empty()) {
         let text = ask.text.to_string();
         for slot in &required {
-            let mark = format!("{{{slot}}}");
-            let Some((before, behind)) = text.split_once(&mark) else {
-                continue;
-            };
-            let left = without_last_words(before);
-            if words(left).is_empty() {
-                continue;
-            }
-            let cut = format!("{left}{behind}").replace(" ,", ",").replace(" .", ".");
-            let question = format!("What is the {}?", spoken(slot));
-            if let (Ok(cut), Ok(question)) = (Template::try_from(cut), Template::try_from(question)) {
-                vague.push((cut, question));
+            if let Some((before, behind)) = text.split_once(&format!("{{{slot}}}")) {
+                let left = without_last_words(before);
+                let cut = format!("{left}{behind}").replace(" ,", ",").replace(" .", ".");
+                if left.contains(' ') {
+                    vague.push((cut, format!("What is the {}?", spoken(slot))));
+                }
             }
         }
     }
-    vague
+    if vague.is_empty() && !required.is_empty() {
+        let about = skill.about.first().map_or("", String::as_str);
+        let sentence = about.split_inclusive(". ").next().unwrap_or_default();
+        let order = imperative(sentence.trim().trim_end_matches('.'));
+        let lacking: Vec<String> = required.iter().map(|slot| spoken(slot)).collect();
+        vague.push((
+            format!("[(Please|Can you) ]{}.", lowered(&order)),
+            format!("What is the {}?", lacking.join(", and the ")),
+        ));
+    }
+    let read = |(ask, question): (String, String)| {
+        Some((Template::try_from(ask).ok()?, Template::try_from(question).ok()?))
+    };
+    vague.into_iter().filter_map(read).collect()
 }
 
 /// The text without the words at its end that lead to a value: `a table for ` → `a table`.

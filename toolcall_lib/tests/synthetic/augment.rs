@@ -1,0 +1,190 @@
+//! Rows for a user's tools.
+
+use super::{folder, lists};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::synthetic::{AugmentConfig, Augmented, Teacher, augment};
+use toolcall_lib::tool::load_tools;
+use toolcall_lib::{Conversation, Message, ToolCall, ToolSchema};
+
+fn tools() -> Vec<ToolSchema> {
+    let rent = json!({"name": "rent_boat", "description": "Rents a boat.", "parameters": {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": ["row_boat", "SB2"], "description": "SB2 is the sailing boat."},
+            "hours": {"type": "integer", "description": "For how long.", "minimum": 1, "maximum": 8}
+        },
+        "required": ["kind", "hours"]
+    }});
+    let close = json!({"name": "close_harbor", "description": "Closes the harbor.", "parameters": {
+        "type": "object", "properties": {}
+    }});
+    [rent, close].map(|tool| ToolSchema::new(tool).unwrap()).to_vec()
+}
+
+fn row(said: &str, name: &str, arguments: Value) -> Conversation {
+    Conversation {
+        messages: vec![
+            Message::user(said),
+            Message::assistant_calls(vec![ToolCall::new(name, arguments).unwrap()]),
+        ],
+        tools: tools(),
+    }
+}
+
+fn made(rows: Vec<Conversation>, teacher: Option<Teacher>) -> Augmented {
+    let config = AugmentConfig {
+        rows: 400,
+        seed: 1,
+        teacher,
+    };
+    augment(&lists(), &tools(), &Dataset::from(rows), &config).unwrap()
+}
+
+/// What users say before a single call of the tool with these arguments.
+fn said_for<'a>(made: &'a Augmented, name: &str, arguments: &Value) -> Vec<&'a str> {
+    let rows = made.data.rows.iter();
+    let rows = rows.filter(|row| {
+        row.messages[1].tool_calls.len() == 1
+            && row.messages[1].tool_calls[0].name == name
+            && Value::Object(row.messages[1].tool_calls[0].arguments.clone()) == *arguments
+    });
+    rows.map(|row| row.messages[0].content.as_str()).collect()
+}
+
+#[test]
+fn sentences_of_the_user_come_back_with_other_values_and_words() {
+    let own = row("Lend me the sailing boat for 3 hours.", "rent_boat", json!({"kind": "SB2", "hours": 3}));
+    let made = made(vec![own.clone()], None);
+    assert_eq!(made.data.rows[0], own);
+    assert_eq!((made.own_rows, made.wrong), (1, 0));
+    let other = said_for(&made, "rent_boat", &json!({"kind": "row_boat", "hours": 5}));
+    assert!(other.iter().any(|said| said.to_lowercase().contains("row boat for 5 hours")), "{other:?}");
+    assert!(other.len() > 2 && other.windows(2).any(|pair| pair[0] != pair[1]), "{other:?}");
+    let all: Vec<&ToolCall> = made.data.rows.iter().flat_map(|row| &row.messages).flat_map(|m| &m.tool_calls).collect();
+    let hours = all.iter().filter_map(|call| call.arguments.get("hours")).filter_map(Value::as_i64);
+    let (mut low, mut high) = (i64::MAX, 0);
+    hours.for_each(|hours| (low, high) = (low.min(hours), high.max(hours)));
+    assert!(low >= 1 && high <= 8, "{low} to {high}: outside of the schema");
+}
+
+#[test]
+fn a_tool_without_rows_gets_requests_from_its_description_and_negatives_are_there() {
+    let made = made(Vec::new(), None);
+    let said = said_for(&made, "close_harbor", &json!({}));
+    assert!(said.iter().any(|said| said.to_lowercase().contains("close the harbor")), "{said:?}");
+    let refused = made.data.rows.iter().filter(|row| row.messages.iter().all(|m| m.tool_calls.is_empty()));
+    let share = refused.count() as f64 / made.data.rows.len() as f64;
+    assert!((0.08..0.4).contains(&share), "{share} of the rows call nothing");
+    let beside = made.data.rows.iter().any(|row| row.tools.len() > tools().len());
+    assert!(beside, "no list has tools of others");
+    assert!(made.to_string().contains("from its description alone"), "{made}");
+}
+
+#[test]
+fn every_call_fits_the_schema_of_its_tool() {
+    let own = row("Lend me the sailing boat for 3 hours.", "rent_boat", json!({"kind": "SB2", "hours": 3}));
+    for row in &made(vec![own], None).data.rows {
+        for call in row.messages.iter().flat_map(|message| &message.tool_calls) {
+            let tool = row.tools.iter().find(|tool| tool.name() == call.name).unwrap();
+            assert_eq!(tool.check(&call.arguments), [], "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn the_files_of_the_example_load_and_share_nothing() {
+    let own = folder().join("own");
+    let tools = load_tools(own.join("tools.json")).unwrap();
+    let load = |name: &str| Dataset::load(own.join(name)).unwrap().rows;
+    let (rows, held_out) = (load("rows.json"), load("heldout.json"));
+    assert_eq!((tools.len(), rows.len(), held_out.len()), (5, 20, 60));
+    let said = |rows: &[Conversation]| -> Vec<String> {
+        rows.iter().map(|row| row.messages[0].content.to_lowercase()).collect()
+    };
+    let (rows, held_out) = (said(&rows), said(&held_out));
+    assert!(held_out.iter().all(|said| !rows.contains(said)));
+}
+
+#[test]
+fn tools_are_read_from_lists_lines_and_objects_and_refused_by_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tools.json");
+    let (flat, wrapped) = (json!({"name": "a", "description": "A."}), &tools()[1].0);
+    let forms = [
+        json!([flat, wrapped]).to_string(),
+        json!({"tools": [flat, wrapped]}).to_string(),
+        format!("{flat}\n{wrapped}\n"),
+    ];
+    for text in forms {
+        std::fs::write(&path, &text).unwrap();
+        let names: Vec<String> = load_tools(&path).unwrap().iter().map(|tool| tool.name().to_string()).collect();
+        assert_eq!(names, ["a", "close_harbor"], "{text}");
+    }
+    std::fs::write(&path, json!([flat, {"description": "B."}]).to_string()).unwrap();
+    let error = load_tools(&path).unwrap_err().to_string();
+    assert!(error.contains("tools.json: tool 1: "), "{error}");
+}
+
+/// A teacher on this machine: `answer` says what it replies to a message.
+fn teacher(answer: fn(&str) -> String) -> Teacher {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let read = stream.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.to_lowercase();
+                let length = length.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                if body.len() >= length.unwrap_or(0) {
+                    break body.to_string();
+                }
+            };
+            let asked: Value = serde_json::from_str(&body).unwrap();
+            let said = answer(asked["messages"][0]["content"].as_str().unwrap());
+            let reply = json!({"choices": [{"message": {"content": said}}]}).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", reply.len());
+            stream.write_all(format!("{head}{reply}").as_bytes()).unwrap();
+        }
+    });
+    Teacher {
+        url,
+        model: "large".into(),
+        api_key: Some("secret".into()),
+        requests: 2,
+    }
+}
+
+#[test]
+fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
+    let teacher = teacher(|message| match message.contains("A user says") {
+        true if message.contains("misread") => r#"{"name": null, "arguments": {}}"#.into(),
+        true => r#"{"name": "rent_boat", "arguments": {"kind": "row_boat", "hours": 4}}"#.into(),
+        false => [
+            r#"{"request": "We need a row boat, 4 hours will do.", "arguments": {"kind": "row_boat", "hours": 4}}"#,
+            r#"{"request": "a row boat: 4 hours will do, we need", "arguments": {"kind": "row_boat", "hours": 4}}"#,
+            r#"{"request": "A boat for long.", "arguments": {"kind": "row_boat", "hours": 4}}"#,
+            r#"{"request": "Five boats!", "arguments": {"kind": "ship", "hours": 5}}"#,
+            r#"{"request": "misread this row boat, 4 hours", "arguments": {"kind": "row_boat", "hours": 4}}"#,
+            "no JSON at all",
+        ]
+        .join("\n"),
+    });
+    let shown = format!("{teacher:?}");
+    assert!(!shown.contains("secret"), "{shown}");
+    let made = made(Vec::new(), Some(teacher));
+    assert_eq!(made.tools[0].taught, 1);
+    assert_eq!(made.data.rows[0].messages[0].content, "We need a row boat, 4 hours will do.");
+    let reasons: Vec<&str> = made.tools[0].left_out.iter().map(|(_, reason)| reason.as_str()).collect();
+    for expected in ["the same words", "does not say", "one of", "another way"] {
+        assert!(reasons.iter().any(|reason| reason.contains(expected)), "{expected}: {reasons:?}");
+    }
+}
