@@ -100,6 +100,12 @@ impl Dialogue {
         for call in self.calls() {
             let skill = skills.iter().find(|skill| skill.id() == call.tool);
             let skill = skill.ok_or_else(|| format!("a dialogue calls `{}`, which is no skill", call.tool))?;
+            let texts = call.args.values().filter_map(Value::as_str);
+            for slot in texts.map(Template::with_slots).flat_map(|text| text.slots().into_iter().map(plain).collect::<Vec<_>>()) {
+                if !known(&slot) {
+                    return Err(format!("a call of `{}` has `{{{slot}}}`, which `values` lacks", call.tool));
+                }
+            }
             if let Some(name) = call.args.keys().find(|name| skill.argument(name).is_none()) {
                 return Err(format!("a dialogue gives `{}` an argument `{name}`", call.tool));
             }
@@ -153,9 +159,15 @@ impl Dialogue {
     }
 }
 
-/// The value of an argument: that of a slot, or the value itself.
+/// The value of an argument: that of a slot, whatever its type; a text with slots; or the value itself.
 fn resolved(value: &Value, values: &Values) -> Drawn {
-    let slot = value.as_str().and_then(|text| text.strip_prefix('{')?.strip_suffix('}'));
-    let drawn = slot.and_then(|slot| values.get(slot)).cloned();
-    drawn.unwrap_or_else(|| Drawn::new(value.to_string(), value.clone()))
+    let Some(text) = value.as_str() else {
+        return Drawn::new(value.to_string(), value.clone());
+    };
+    let slot = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    if let Some(drawn) = slot.and_then(|slot| values.get(slot)) {
+        return drawn.clone();
+    }
+    let parts: Vec<Part> = Template::with_slots(text).given_parts();
+    Drawn::text(Sentence::fill(&parts, std::slice::from_ref(values)).text())
 }

@@ -26,6 +26,19 @@ impl HeldOut {
         self.words.contains(text) || self.notes.contains(text)
     }
 
+    /// The text names a count of minutes that is held out.
+    pub(super) fn counts_minutes(&self, text: &str) -> bool {
+        let mut last = "";
+        for word in text.split([' ', '-']) {
+            let number = last.trim_start_matches(|c: char| !c.is_ascii_digit()).parse();
+            if word.starts_with("min") && number.is_ok_and(|number: i64| self.minutes.contains(&number)) {
+                return true;
+            }
+            last = word;
+        }
+        false
+    }
+
     /// A number from `low` to `high` that is not held out: one that leaves 3 when divided by 7.
     pub(super) fn number(&self, draw: &mut Draw, low: i64, high: i64) -> i64 {
         let free = |number: i64| self.minutes.is_empty() || number.rem_euclid(7) != 3;

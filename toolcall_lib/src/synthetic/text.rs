@@ -89,6 +89,16 @@ impl Template {
         slots
     }
 
+    /// The pieces of a text that has no variants.
+    pub(super) fn given_parts(&self) -> Vec<Part> {
+        let part = |piece: &Piece| match piece {
+            Piece::Text(text) => Some(Part::Text(text.clone())),
+            Piece::Slot(slot) => Some(Part::Slot(slot.clone())),
+            Piece::OneOf(_) | Piece::Maybe(_) => None,
+        };
+        self.0.iter().filter_map(part).collect()
+    }
+
     /// Chooses the variants; an optional piece stays every other time.
     pub(super) fn choose(&self, draw: &mut Draw) -> Vec<Part> {
         let mut parts = Vec::new();

@@ -297,7 +297,10 @@ pub(super) fn draw_skills<'a>(
         _ => (0..size).map(|_| among[draw.index(among.len())]).collect(),
     };
     let like = |subject: usize| subject != main && lists.subjects[main].is_like(&lists.subjects[subject]);
-    let sources: Vec<usize> = sources.into_iter().filter(|&source| !like(source)).collect();
+    let mut sources: Vec<usize> = sources.into_iter().filter(|&source| !like(source)).collect();
+    if sources.is_empty() {
+        sources.push(main);
+    }
     let mut skills: Vec<&Skill> = Vec::new();
     for _ in 0..size * 20 {
         let subject = &lists.subjects[sources[draw.index(sources.len())]];

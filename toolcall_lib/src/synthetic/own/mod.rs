@@ -213,10 +213,10 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
     if own.len() < 6 {
-        let plain = wordings::from_description(&skill);
+        let plain = wordings::from_description(lists, &skill);
         plain.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    skill.vague = wordings::vague(&skill, &own);
+    skill.vague = wordings::vague(lists, &skill, &own);
     report.wordings = skill.asks.len();
     (skill, report)
 }

@@ -66,10 +66,10 @@ fn uppered(text: &str) -> String {
 }
 
 /// Plain requests made of the description and the arguments, for a tool that no row calls.
-pub(super) fn from_description(skill: &Skill) -> Vec<Ask> {
+pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     let about = skill.about.first().map_or("", String::as_str);
     let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-    let order = imperative(sentence.trim().trim_end_matches('.'));
+    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
     let required: Vec<&String> = skill
         .arguments
         .iter()
@@ -117,24 +117,19 @@ pub(super) fn spoken(name: &str) -> String {
 }
 
 /// `Books a table` → `Book a table`; signs of the grammar are left out.
-fn imperative(sentence: &str) -> String {
+fn imperative(lists: &Lists, sentence: &str) -> String {
     let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
     let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
-    let verb = match verb.to_lowercase().as_str() {
-        "gets" | "sets" | "returns" | "books" | "creates" | "finds" | "calculates" | "computes" | "sends"
-        | "adds" | "removes" | "starts" | "stops" | "shows" | "lists" | "turns" | "opens" | "converts"
-        | "checks" | "makes" | "plays" | "updates" | "deletes" | "orders" | "reserves" | "looks"
-        | "tells" | "gives" | "reads" | "writes" | "changes" | "moves" | "saves" | "cancels" => {
-            &verb[..verb.len() - 1]
-        }
-        _ => verb,
-    };
+    let low = verb.to_lowercase();
+    let stems = [low.strip_suffix('s'), low.strip_suffix("es")];
+    let stem = stems.into_iter().flatten().find(|stem| lists.is_order(stem));
+    let verb = stem.map_or(verb, |stem| &verb[..stem.len()]);
     format!("{verb} {rest}").trim().to_string()
 }
 
 /// Requests without one of their arguments, each with the question for it: the user's own sentences cut,
 /// or the description alone.
-pub(super) fn vague(skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
+pub(super) fn vague(lists: &Lists, skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
     let required = skill.required();
     let mut vague: Vec<(String, String)> = Vec::new();
     for ask in own.iter().filter(|ask| ask.implied.is_empty()) {
@@ -152,7 +147,7 @@ pub(super) fn vague(skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
     if vague.is_empty() && !required.is_empty() {
         let about = skill.about.first().map_or("", String::as_str);
         let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-        let order = imperative(sentence.trim().trim_end_matches('.'));
+        let order = imperative(lists, sentence.trim().trim_end_matches('.'));
         let lacking: Vec<String> = required.iter().map(|slot| spoken(slot)).collect();
         vague.push((
             format!("[(Please|Can you) ]{}.", lowered(&order)),
