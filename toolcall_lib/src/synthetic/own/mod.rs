@@ -212,10 +212,9 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         let reworded = wordings::reworded(lists, ask);
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    if own.len() < 6 {
-        let plain = wordings::from_description(lists, &skill);
-        plain.into_iter().for_each(|ask| add(&mut skill.asks, ask));
-    }
+    let plain = wordings::from_description(lists, &skill);
+    let wanted = if own.len() < 3 { plain.len() } else { 1 };
+    plain.into_iter().take(wanted).for_each(|ask| add(&mut skill.asks, ask));
     skill.vague = wordings::vague(lists, &skill, &own);
     report.wordings = skill.asks.len();
     (skill, report)
