@@ -93,7 +93,7 @@ const TUNED: [&str; 3] = [
 ];
 
 fn evaluation(answers: [&str; 3]) -> Evaluation {
-    let answers = answers.map(String::from).to_vec();
+    let answers = answers.map(Generation::of_text).to_vec();
     evaluate_answers(&rows(), true, |_| Ok(Some(answers.clone())), |_| ()).unwrap()
 }
 
@@ -270,7 +270,7 @@ fn only_the_first_twenty_mistakes_are_shown() {
     let evaluation = evaluate_answers(
         &rows,
         true,
-        |prompts| Ok(Some(vec!["No.".into(); prompts.len()])),
+        |prompts| Ok(Some(vec![Generation::of_text("No."); prompts.len()])),
         |_| (),
     )
     .unwrap();
@@ -283,10 +283,10 @@ fn only_the_first_twenty_mistakes_are_shown() {
 #[test]
 fn two_models_are_compared_prompt_by_prompt() {
     let mut comparison = Comparison::new(&rows());
-    for (name, answers) in [("base", BASE), ("tuned", TUNED)] {
-        comparison
-            .add_answers(name, |_| Ok(answers.map(String::from).to_vec()))
-            .unwrap();
+    for (name, answers, finished) in [("base", BASE, false), ("tuned", TUNED, true)] {
+        let mut answers = answers.map(Generation::of_text).to_vec();
+        answers[2].finished = finished;
+        comparison.add_answers(name, |_| Ok(answers)).unwrap();
     }
     assert_snapshot!("comparison_text", comparison.to_string());
     assert_snapshot!("comparison_html", comparison.to_html());
@@ -301,7 +301,10 @@ fn prompts_without_a_known_answer_are_not_judged() {
     let mut comparison = Comparison::new(&[prompt]);
     comparison
         .add_answers("base", |prompts| {
-            Ok(vec![format!("{} message(s)", prompts[0].0.len())])
+            Ok(vec![Generation::of_text(format!(
+                "{} message(s)",
+                prompts[0].0.len()
+            ))])
         })
         .unwrap();
     assert_eq!(comparison.to_string(), "Hello?\n  base       1 message(s)");

@@ -1,8 +1,8 @@
 //! What an evaluation counts.
 
-use super::{assistant_turns, judge, matching};
+use super::{Turn, assistant_turns, matching};
 use crate::conversation::{Conversation, Role};
-use crate::reply::{Reply, turn_text};
+use crate::reply::turn_text;
 use crate::tool::{ToolCall, ToolSchema};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
@@ -29,7 +29,7 @@ impl Score {
 }
 
 /// Scores of a model on a data set. "First turn" is the first assistant turn of a row; a row "with a call"
-/// calls a tool there.
+/// calls a tool there. A reply that does not end by itself is right in no score.
 ///
 /// As JSON it is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate from 0 to
 /// 1, `mistakes`, and under `counts` each score as `{"count": …, "total": …}`.
@@ -44,14 +44,16 @@ pub struct Evaluation {
     pub arguments_exact: Score,
     /// The same, with strings that may differ in case, spaces and the signs `,./-_*^`.
     pub arguments_loose: Score,
-    /// Of all replies, in any turn, that attempt a call: every call can be read, names a tool that was
-    /// offered, and has arguments that fit its schema.
+    /// Of all replies, in any turn, that attempt a call: it ends, and every call can be read, names a tool that
+    /// was offered, and has arguments that fit its schema.
     pub format_compliance: Score,
     /// Of all rows: every assistant turn is right. After a right call the tool's answer is fed back, and the
     /// model must call what the row calls next, or say something where the row says something.
     pub conversation_flow: Score,
     /// Of the rows without a call: the first turn attempts one anyway. Less is better.
     pub over_calls: Score,
+    /// Of all replies, in any turn: it did not end by itself within `max_new_tokens`. Less is better.
+    pub unfinished: Score,
     /// Of all rows: the first turn is right, be it exactly the right calls or words without a call.
     pub exact: Score,
     /// The first mistake of each row that has one.
@@ -60,7 +62,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Every score with its name, in the order in which they are shown.
-    pub fn scores(&self) -> [(&'static str, Score); 7] {
+    pub fn scores(&self) -> [(&'static str, Score); 8] {
         [
             ("tool_selection", self.tool_selection),
             ("arguments_exact", self.arguments_exact),
@@ -68,22 +70,25 @@ impl Evaluation {
             ("format_compliance", self.format_compliance),
             ("conversation_flow", self.conversation_flow),
             ("over_calls", self.over_calls),
+            ("unfinished", self.unfinished),
             ("exact", self.exact),
         ]
     }
 
-    /// Counts a row with the replies to its prompts, of which only the last may be wrong.
-    pub(super) fn add(&mut self, row: &Conversation, replies: &[Reply], whole_dialogue: bool) {
+    /// Counts a row with the model's turns to its prompts, of which only the last may be wrong.
+    pub(super) fn add(&mut self, row: &Conversation, said: &[Turn], whole_dialogue: bool) {
         let mut mistake = None;
-        for (turn, (i, reply)) in assistant_turns(row).zip(replies).enumerate() {
+        for (turn, (i, got)) in assistant_turns(row).zip(said).enumerate() {
             let expected = &row.messages[i];
-            let kind = judge(&expected.tool_calls, reply);
+            let kind = got.mistake(&expected.tool_calls);
             if turn == 0 {
-                self.add_first_turn(&expected.tool_calls, reply, kind.is_none());
+                self.add_first_turn(&expected.tool_calls, got, kind.is_none());
             }
+            let Turn { reply, finished } = got;
+            self.unfinished.add(!finished);
             if reply.attempts_call() {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
-                self.format_compliance.add(valid);
+                self.format_compliance.add(valid && *finished);
             }
             mistake = kind.map(|kind| Mistake {
                 row: self.rows,
@@ -105,16 +110,17 @@ impl Evaluation {
         self.rows += 1;
     }
 
-    fn add_first_turn(&mut self, expected: &[ToolCall], reply: &Reply, right: bool) {
+    fn add_first_turn(&mut self, expected: &[ToolCall], got: &Turn, right: bool) {
         self.exact.add(right);
+        let Turn { reply, finished } = got;
         if expected.is_empty() {
             self.over_calls.add(reply.attempts_call());
         } else {
-            self.tool_selection
-                .add(matching::same_names(expected, &reply.tool_calls));
+            let holds =
+                |same: fn(&[ToolCall], &[ToolCall]) -> bool| *finished && same(expected, &reply.tool_calls);
+            self.tool_selection.add(holds(matching::same_names));
             self.arguments_exact.add(right);
-            self.arguments_loose
-                .add(matching::same_calls_loosely(expected, &reply.tool_calls));
+            self.arguments_loose.add(holds(matching::same_calls_loosely));
         }
     }
 }
@@ -162,6 +168,8 @@ pub struct Mistake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MistakeKind {
+    /// A reply that did not end by itself, whatever it says.
+    Unfinished,
     /// A call that cannot be read.
     Malformed,
     /// Words where a call is expected.
@@ -179,6 +187,7 @@ pub enum MistakeKind {
 impl fmt::Display for MistakeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unfinished => "did not end",
             Self::Malformed => "malformed call",
             Self::NoCall => "no call",
             Self::WrongTool => "wrong tool",

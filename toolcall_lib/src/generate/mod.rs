@@ -34,6 +34,17 @@ pub struct Generation {
     pub finished: bool,
 }
 
+impl Generation {
+    /// A reply that was written elsewhere and ended by itself; its tokens are not known.
+    pub fn of_text(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            finished: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// The model's next turn in a conversation.
 pub fn generate(
     model: &Model,

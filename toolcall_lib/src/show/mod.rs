@@ -15,7 +15,7 @@ mod tokens;
 mod tools;
 mod training;
 
-pub use comparison::{Comparison, ComparisonRow};
+pub use comparison::{ComparedAnswer, Comparison, ComparisonRow};
 pub use loss::{LossPlot, loss_plot};
 pub use scores::{ScoreTable, compare};
 pub use tokens::{Token, TokenView};

@@ -10,7 +10,7 @@ use std::fmt;
 const SHOWN_MISTAKES: usize = 20;
 
 /// What each of [`Evaluation::scores`] counts.
-const MEANINGS: [(&str, &str); 7] = [
+const MEANINGS: [(&str, &str); 8] = [
     ("tool selection", "the right tools, of rows with a call"),
     (
         "arguments exact",
@@ -26,9 +26,14 @@ const MEANINGS: [(&str, &str); 7] = [
         "over-calls",
         "calls where none fits, of rows without a call; less is better",
     ),
+    (
+        "unfinished",
+        "replies that did not end by themselves; they are right in no score",
+    ),
     ("exact", "first turns that are right, of all rows"),
 ];
-const OVER_CALLS: usize = 5;
+/// Where less is better: over-calls and unfinished.
+const FAULTS: [usize; 2] = [5, 6];
 
 /// The scores of one or more models.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +79,7 @@ impl Html for ScoreTable {
         let row = |(i, (name, meaning)): (usize, &(&str, &str))| -> Vec<Cell> {
             let scores = self.scores[i]
                 .iter()
-                .map(|score| score_cell(score, if i == OVER_CALLS { BAD } else { GOOD }));
+                .map(|score| score_cell(score, if FAULTS.contains(&i) { BAD } else { GOOD }));
             let meaning = html! { span style=(MUTED) { (meaning) } };
             std::iter::once(cell(html! { (name) }))
                 .chain(scores)
