@@ -359,6 +359,54 @@ fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
 }
 
 #[test]
+fn the_most_confident_calls_are_counted_apart() {
+    let rows: Vec<Conversation> = (0..10).map(|_| row("Five minutes.", &[TIMER])).collect();
+    let answers: Vec<Generation> = (0..10)
+        .map(|i| Generation {
+            confidences: vec![(0.95 - 0.1 * i as f32).max(0.0)],
+            ..said(&timer(if i % 4 == 3 || i > 7 { 5 } else { 300 }))
+        })
+        .collect();
+    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.clone())), |_| ()).unwrap();
+    let parts = evaluation.most_confident();
+    let counts: Vec<(usize, Score)> = parts.iter().map(|part| (part.percent, part.exact)).collect();
+    let expected = [
+        (100, score(6, 10)),
+        (90, score(6, 9)),
+        (80, score(6, 8)),
+        (60, score(5, 6)),
+    ];
+    assert_eq!(counts, expected);
+    assert!((parts[3].min_confidence - 0.45).abs() < 1e-6);
+    assert_eq!(
+        evaluate(&rows[..1], &[&timer(300)]).most_confident(),
+        [],
+        "confidence is not known"
+    );
+}
+
+#[test]
+fn a_call_is_exact_only_if_the_row_has_it_and_the_reply_ends() {
+    let rows = [
+        row("No tool.", &["No."]),
+        row("Two?", &[TIMER]),
+        row("One.", &[TIMER]),
+    ];
+    let answers = [
+        timer(300),
+        format!("{}\n{}", timer(300), timer(300)),
+        format!("{}…", timer(300)),
+    ];
+    let answers = answers.map(|text| Generation {
+        confidences: vec![0.5; 2],
+        ..said(&text)
+    });
+    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.to_vec())), |_| ()).unwrap();
+    let exact: Vec<bool> = evaluation.calls.iter().map(|call| call.exact).collect();
+    assert_eq!(exact, [false, true, false, false]);
+}
+
+#[test]
 fn the_json_form_has_rates_counts_and_mistakes() {
     let rows = [
         row("Five minutes.", &[TIMER]),
@@ -377,7 +425,8 @@ fn the_json_form_has_rates_counts_and_mistakes() {
             "arguments_loose": {"count": 1, "total": 1}, "format_compliance": {"count": 2, "total": 2},
             "conversation_flow": {"count": 2, "total": 3}, "over_calls": {"count": 1, "total": 2},
             "unfinished": {"count": 0, "total": 3}, "exact": {"count": 2, "total": 3}
-        }
+        },
+        "most_confident": []
     });
     assert_eq!(serde_json::to_value(&evaluation).unwrap(), expected);
 }

@@ -6,10 +6,12 @@
 //! it says are not compared with the row's, since there are many good ways to say a thing; they must only be
 //! there, and end: a reply that goes on until `max_new_tokens` cuts it off is right in no score.
 
+mod confidence;
 mod matching;
 mod scores;
 mod turn;
 
+pub use confidence::{CallScore, MostConfident};
 pub use scores::{Evaluation, Mistake, MistakeKind, Score};
 pub(crate) use turn::Turn;
 
@@ -65,17 +67,31 @@ pub fn evaluate_with(
     config: &EvaluateConfig,
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
+    evaluate_cached(model, rows, config, &mut PrefixCache::default(), on_row)
+}
+
+/// [`evaluate_with`] with a cache that is shared over calls.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub(crate) fn evaluate_cached(
+    model: &Model,
+    rows: &[Conversation],
+    config: &EvaluateConfig,
+    cache: &mut PrefixCache,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
     let _run = interrupt::Run::start()?;
-    let mut cache = PrefixCache::default();
     let answer = |prompts: &[Prompt<'_>]| {
-        let replies = generate_many_cached(model, prompts, &config.generate, &mut cache)?;
+        let replies = generate_many_cached(model, prompts, &config.generate, cache)?;
         Ok((!interrupt::requested()).then_some(replies))
     };
     evaluate_answers(rows, config.whole_dialogue, answer, on_row)
 }
 
-/// Scores of whatever `answer`s prompts: with the next assistant turn for each, or `None` to stop. The rows that are being asked
-/// when it stops are not scored. Texts from elsewhere become turns with [`Generation::of_text`].
+/// Scores of whatever `answer`s prompts: with the next assistant turn for each, or `None` to stop.
+/// The rows that are being asked when it stops are not scored. Texts from elsewhere become turns
+/// with [`Generation::of_text`].
 ///
 /// # Errors
 /// A row without an assistant turn, and whatever `answer` fails on.
@@ -114,7 +130,8 @@ fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
     (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
 }
 
-/// The model's turns to each row's prompts, up to the first that is wrong; `None` if there is no answer any more.
+/// The model's turns to each row's prompts, up to the first that is wrong; `None` if there is no
+/// answer any more.
 fn follow(
     rows: &[Conversation],
     whole_dialogue: bool,

@@ -1,6 +1,6 @@
 //! What an evaluation counts.
 
-use super::{Turn, assistant_turns, matching};
+use super::{CallScore, MostConfident, Turn, assistant_turns, confidence, matching};
 use crate::conversation::{Conversation, Role};
 use crate::reply::turn_text;
 use crate::tool::{ToolCall, ToolSchema};
@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
 
 /// How often something held, out of the times that it could.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Score {
     /// Times that it held.
     pub count: usize,
@@ -31,8 +31,9 @@ impl Score {
 /// Scores of a model on a data set. "First turn" is the first assistant turn of a row; a row "with a call"
 /// calls a tool there. A reply that does not end by itself is right in no score.
 ///
-/// As JSON it is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate from 0 to
-/// 1, `mistakes`, and under `counts` each score as `{"count": …, "total": …}`.
+/// As JSON it is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate
+/// from 0 to 1, `mistakes`, under `counts` each score as `{"count": …, "total": …}`, and under
+/// `most_confident` how many calls are exact among those that the model is most sure of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     /// Rows that were evaluated.
@@ -44,18 +45,21 @@ pub struct Evaluation {
     pub arguments_exact: Score,
     /// The same, with strings that may differ in case, spaces and the signs `,./-_*^`.
     pub arguments_loose: Score,
-    /// Of all replies, in any turn, that attempt a call: it ends, and every call can be read, names a tool that
-    /// was offered, and has arguments that fit its schema.
+    /// Of all replies, in any turn, that attempt a call: it ends, and every call can be read, names
+    /// a tool that was offered, and has arguments that fit its schema.
     pub format_compliance: Score,
     /// Of all rows: every assistant turn is right. After a right call the tool's answer is fed back, and the
     /// model must call what the row calls next, or say something where the row says something.
     pub conversation_flow: Score,
     /// Of the rows without a call: the first turn attempts one anyway. Less is better.
     pub over_calls: Score,
-    /// Of all replies, in any turn: it did not end by itself within `max_new_tokens`. Less is better.
+    /// Of all replies, in any turn: it did not end by itself within `max_new_tokens`. Less is
+    /// better.
     pub unfinished: Score,
     /// Of all rows: the first turn is right, be it exactly the right calls or words without a call.
     pub exact: Score,
+    /// Every call of every reply that can be read, in any turn, with how sure the model was of it.
+    pub calls: Vec<CallScore>,
     /// The first mistake of each row that has one.
     pub mistakes: Vec<Mistake>,
 }
@@ -75,6 +79,12 @@ impl Evaluation {
         ]
     }
 
+    /// How many calls are exact, of all and of the 90, 80 and 60 % that the model is most sure of;
+    /// nothing where it calls nothing.
+    pub fn most_confident(&self) -> Vec<MostConfident> {
+        confidence::most_confident(&self.calls)
+    }
+
     /// Counts a row with the model's turns to its prompts, of which only the last may be wrong.
     pub(super) fn add(&mut self, row: &Conversation, said: &[Turn], whole_dialogue: bool) {
         let mut mistake = None;
@@ -84,8 +94,9 @@ impl Evaluation {
             if turn == 0 {
                 self.add_first_turn(&expected.tool_calls, got, kind.is_none());
             }
-            let Turn { reply, finished } = got;
+            let Turn { reply, finished, .. } = got;
             self.unfinished.add(!finished);
+            self.calls.extend(got.calls(&expected.tool_calls));
             if reply.attempts_call() {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
                 self.format_compliance.add(valid && *finished);
@@ -112,7 +123,7 @@ impl Evaluation {
 
     fn add_first_turn(&mut self, expected: &[ToolCall], got: &Turn, right: bool) {
         self.exact.add(right);
-        let Turn { reply, finished } = got;
+        let Turn { reply, finished, .. } = got;
         if expected.is_empty() {
             self.over_calls.add(reply.attempts_call());
         } else {
@@ -134,7 +145,7 @@ fn fits(call: &ToolCall, tools: &[ToolSchema]) -> bool {
 impl Serialize for Evaluation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let scores = self.scores();
-        let mut object = serializer.serialize_struct("Evaluation", scores.len() + 5)?;
+        let mut object = serializer.serialize_struct("Evaluation", scores.len() + 6)?;
         object.serialize_field("rows", &self.rows)?;
         object.serialize_field("rows_with_call", &self.tool_selection.total)?;
         object.serialize_field("rows_without_call", &self.over_calls.total)?;
@@ -143,6 +154,7 @@ impl Serialize for Evaluation {
         }
         object.serialize_field("mistakes", &self.mistakes)?;
         object.serialize_field("counts", &std::collections::BTreeMap::from(scores))?;
+        object.serialize_field("most_confident", &confidence::to_json(&self.calls))?;
         object.end()
     }
 }

@@ -1,6 +1,6 @@
 //! An assistant turn of a model, and what is wrong with it.
 
-use super::{MistakeKind, matching};
+use super::{CallScore, MistakeKind, matching};
 use crate::generate::Generation;
 use crate::reply::{self, Reply};
 use crate::tool::ToolCall;
@@ -9,8 +9,11 @@ use crate::tool::ToolCall;
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
     pub reply: Reply,
-    /// It ended by itself. A turn that did not is right in no score: its user would wait for an end that does not come.
+    /// It ended by itself. A turn that did not is right in no score: its user would wait for an end
+    /// that does not come.
     pub finished: bool,
+    /// How sure the model was of each call, where that is known.
+    pub confidences: Vec<f32>,
 }
 
 impl Turn {
@@ -18,10 +21,12 @@ impl Turn {
         Self {
             reply: reply::parse(&generation.text),
             finished: generation.finished,
+            confidences: generation.confidences.clone(),
         }
     }
 
-    /// What is wrong with it, where these calls are expected (or, if there are none, an answer in words).
+    /// What is wrong with it, where these calls are expected (or, if there are none, an answer in
+    /// words).
     pub fn mistake(&self, expected: &[ToolCall]) -> Option<MistakeKind> {
         let got = &self.reply.tool_calls;
         let mistake = match expected {
@@ -36,5 +41,17 @@ impl Turn {
             _ => return None,
         };
         Some(mistake)
+    }
+
+    /// Its calls whose confidence is known, where these are expected.
+    pub fn calls(&self, expected: &[ToolCall]) -> Vec<CallScore> {
+        let exact = matching::exact(expected, &self.reply.tool_calls).into_iter();
+        let calls = exact.zip(&self.confidences);
+        calls
+            .map(|(exact, &confidence)| CallScore {
+                confidence,
+                exact: exact && self.finished,
+            })
+            .collect()
     }
 }

@@ -92,8 +92,8 @@ impl Comparison {
         self.add_answers(name, |prompts| generate_many(model, prompts, config))
     }
 
-    /// The same for whatever `answer`s the prompts: with the next assistant turn for each. Texts from elsewhere become turns with
-    /// [`Generation::of_text`].
+    /// The same for whatever `answer`s the prompts: with the next assistant turn for each. Texts
+    /// from elsewhere become turns with [`Generation::of_text`].
     ///
     /// # Errors
     /// Whatever `answer` fails on; the comparison stays as it was.
