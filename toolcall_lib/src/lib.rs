@@ -15,10 +15,10 @@
 //! | 9 | [`optimizer`] | gradients → new weights |
 //! | | [`device`] | on what is computed: the CPU, or a GPU |
 //! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
-//! | 11 | [`train`](mod@train) | the loop over 5–10 |
+//! | 11 | [`reply`] | text → tool calls or content |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
-//! | 13 | [`reply`] | text → tool calls or content |
-//! | 14 | [`evaluate`] | calls against truth → scores |
+//! | 13 | [`evaluate`], [`bfcl`] | calls against truth → scores |
+//! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
 
 #[cfg(doctest)]
@@ -44,10 +44,11 @@ pub mod optimizer;
 pub mod cuda;
 pub mod device;
 pub mod checkpoint;
-pub mod train;
-pub mod generate;
 pub mod reply;
+pub mod generate;
 pub mod evaluate;
+pub mod bfcl;
+pub mod train;
 pub mod show;
 
 // What the tests of several modules, and those outside the library, work with.

@@ -9,6 +9,7 @@ use crate::template::tags::{CALL, CALL_END, THINK, THINK_END};
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::ops::Range;
 
 /// Tokens that end a turn in the model families we load, as they look when they are decoded into the text.
 const END_OF_TURN: [&str; 6] = [
@@ -46,10 +47,10 @@ pub fn parse(text: &str) -> Reply {
     let text = without_end_of_turn(text);
     let (reasoning_content, answer) = split_reasoning(text);
     match split_calls(answer) {
-        Some((content, tool_calls)) => Reply {
+        Some((content, calls)) => Reply {
             content,
             reasoning_content,
-            tool_calls,
+            tool_calls: calls.into_iter().map(|(call, _)| call).collect(),
             malformed: false,
         },
         None => Reply {
@@ -58,6 +59,17 @@ pub fn parse(text: &str) -> Reply {
             ..Reply::default()
         },
     }
+}
+
+/// Where each call of a reply stands in its text, from `<tool_call>` to `</tool_call>`: as many as
+/// [`parse`] reads.
+pub fn call_spans(text: &str) -> Vec<Range<usize>> {
+    let turn = without_end_of_turn(text);
+    let (_, answer) = split_reasoning(turn);
+    let before = text.len() - text.trim_start().len() + turn.len() - answer.len();
+    let calls = split_calls(answer).map(|(_, calls)| calls).unwrap_or_default();
+    let spans = calls.into_iter().map(|(_, span)| span);
+    spans.map(|span| before + span.start..before + span.end).collect()
 }
 
 impl Reply {
@@ -129,13 +141,15 @@ fn split_reasoning(text: &str) -> (Option<String>, &str) {
     ((!thought.is_empty()).then(|| thought.to_string()), answer)
 }
 
-/// The text around the calls and the calls, or `None` when one of them is malformed.
-fn split_calls(answer: &str) -> Option<(String, Vec<ToolCall>)> {
+/// The text around the calls, and the calls with where they stand; `None` when one of them is
+/// malformed.
+fn split_calls(answer: &str) -> Option<(String, Vec<(ToolCall, Range<usize>)>)> {
     let (mut said, mut calls, mut rest) = (Vec::new(), Vec::new(), answer);
     while let Some((before, after)) = rest.split_once(CALL) {
         said.push(before.trim());
+        let start = answer.len() - after.len() - CALL.len();
         let (call, after) = take_call(after)?;
-        calls.push(call);
+        calls.push((call, start..answer.len() - after.len()));
         rest = after;
     }
     said.push(rest.trim());

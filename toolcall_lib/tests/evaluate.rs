@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use toolcall_lib::evaluate::{Evaluation, MistakeKind, Score, evaluate_answers};
 use toolcall_lib::generate::Prompt;
-use toolcall_lib::{Conversation, Message, Result, ToolCall, ToolSchema};
+use toolcall_lib::{Conversation, Generation, Message, Result, ToolCall, ToolSchema};
 
 fn tools() -> Vec<ToolSchema> {
     let tool = |name: &str, argument: &str, kind: &str| {
@@ -54,6 +54,14 @@ fn call(name: &str, arguments: Value) -> String {
     format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>")
 }
 
+/// A reply; `…` at its end says that it did not end.
+fn said(text: &str) -> Generation {
+    Generation {
+        finished: !text.ends_with('…'),
+        ..Generation::of_text(text.trim_end_matches('…'))
+    }
+}
+
 fn timer(duration: u32) -> String {
     call("start_timer", json!({"duration": duration}))
 }
@@ -62,7 +70,7 @@ fn timer(duration: u32) -> String {
 fn evaluate(rows: &[Conversation], answers: &[&str]) -> Evaluation {
     let mut answers = answers.iter();
     let answer = |prompts: &[Prompt<'_>]| {
-        let answer = |_| answers.next().expect("one answer a prompt").to_string();
+        let answer = |_| said(answers.next().expect("one answer a prompt"));
         Ok(Some(prompts.iter().map(answer).collect()))
     };
     let evaluation = evaluate_answers(rows, true, answer, |_| ()).unwrap();
@@ -99,7 +107,7 @@ fn a_dialogue_that_goes_as_the_row_does_is_right() {
                     .iter()
                     .map(|(messages, tools)| (messages.to_vec(), tools.len())),
             );
-            Ok(answers.next().map(|answer| vec![answer]))
+            Ok(answers.next().map(|answer| vec![said(&answer)]))
         },
         |_| (),
     )
@@ -177,6 +185,55 @@ fn each_kind_of_mistake_is_named_and_counted() {
     // Attempts are all but rows 5, 8 and 11; of those, 2 has a wrong type, 4 an unknown tool, 6 and 10 cannot
     // be read.
     assert_eq!(evaluation.format_compliance, score(5, 9));
+}
+
+#[test]
+fn a_reply_that_does_not_end_is_right_in_no_score() {
+    let spelled = row("Tea.", &[r#"create_reminder {"note": "tea"}"#]);
+    let rows = [
+        row("right, but goes on", &[TIMER]),
+        row("cut in the call", &[TIMER]),
+        spelled.clone(),
+        row("no tool fits, rambles", &["I cannot do that."]),
+        row("no tool fits, calls and rambles", &["I cannot do that."]),
+        row("ends", &[TIMER, "tool: 300", "Timer set."]),
+        row("rambles at the end", &[TIMER, "tool: 300", "Timer set."]),
+    ];
+    let evaluation = evaluate(
+        &rows,
+        &[
+            &format!("{}\nThen…", timer(300)),
+            "<tool_call>\n{\"name\": \"start_ti…",
+            &format!("{}\nThen…", call("create_reminder", json!({"note": "Tea"}))),
+            "A: A: A: A: A: …",
+            &format!("{}…", timer(1)),
+            &timer(300),
+            &timer(300),
+            "Set.",
+            "Set. Set. Set. Set. …",
+        ],
+    );
+    let kinds: Vec<(usize, usize, MistakeKind)> = evaluation
+        .mistakes
+        .iter()
+        .map(|m| (m.row, m.turn, m.kind))
+        .collect();
+    use MistakeKind::Unfinished;
+    let expected =
+        [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (6, 1)].map(|(row, turn)| (row, turn, Unfinished));
+    assert_eq!(kinds, expected);
+    assert_eq!(evaluation.unfinished, score(6, 9));
+    assert_eq!(evaluation.exact, score(2, 7));
+    assert_eq!(evaluation.tool_selection, score(2, 5));
+    assert_eq!(evaluation.arguments_exact, score(2, 5));
+    assert_eq!(evaluation.arguments_loose, score(2, 5));
+    assert_eq!(evaluation.format_compliance, score(2, 6));
+    assert_eq!(evaluation.conversation_flow, score(1, 7));
+    assert_eq!(
+        evaluation.over_calls,
+        score(1, 2),
+        "rambling is no call, but a call that rambles is one"
+    );
 }
 
 #[test]
@@ -259,7 +316,7 @@ fn a_dialogue_ends_at_its_first_mistake() {
 #[test]
 fn without_whole_dialogue_only_first_turns_are_asked() {
     let rows = [row("Five minutes.", &[TIMER, "tool: 300", "Timer set."])];
-    let evaluation = evaluate_answers(&rows, false, |_| Ok(Some(vec![timer(300)])), |_| ()).unwrap();
+    let evaluation = evaluate_answers(&rows, false, |_| Ok(Some(vec![said(&timer(300))])), |_| ()).unwrap();
     assert_eq!(
         (evaluation.exact, evaluation.conversation_flow),
         (score(1, 1), score(0, 0))
@@ -278,7 +335,7 @@ fn when_answers_end_the_rows_that_are_done_are_scored() {
     let (mut asked, mut seen) = (0, 0);
     let answer = |prompts: &[Prompt<'_>]| {
         asked += 1;
-        Ok((asked < 3).then(|| vec![timer(300); prompts.len()]))
+        Ok((asked < 3).then(|| vec![said(&timer(300)); prompts.len()]))
     };
     let evaluation = evaluate_answers(&rows, true, answer, |so_far| {
         seen += 1;
@@ -294,11 +351,59 @@ fn when_answers_end_the_rows_that_are_done_are_scored() {
 #[test]
 fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
     let rows = [row("Hello", &["Hi."]), row("Anyone?", &[])];
-    let never = |_: &[Prompt<'_>]| -> Result<Option<Vec<String>>> { panic!("asked") };
+    let never = |_: &[Prompt<'_>]| -> Result<Option<Vec<Generation>>> { panic!("asked") };
     let error = evaluate_answers(&rows, true, never, |_| ())
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("row 1: has no assistant turn"), "{error}");
+}
+
+#[test]
+fn the_most_confident_calls_are_counted_apart() {
+    let rows: Vec<Conversation> = (0..10).map(|_| row("Five minutes.", &[TIMER])).collect();
+    let answers: Vec<Generation> = (0..10)
+        .map(|i| Generation {
+            confidences: vec![(0.95 - 0.1 * i as f32).max(0.0)],
+            ..said(&timer(if i % 4 == 3 || i > 7 { 5 } else { 300 }))
+        })
+        .collect();
+    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.clone())), |_| ()).unwrap();
+    let parts = evaluation.most_confident();
+    let counts: Vec<(usize, Score)> = parts.iter().map(|part| (part.percent, part.exact)).collect();
+    let expected = [
+        (100, score(6, 10)),
+        (90, score(6, 9)),
+        (80, score(6, 8)),
+        (60, score(5, 6)),
+    ];
+    assert_eq!(counts, expected);
+    assert!((parts[3].min_confidence - 0.45).abs() < 1e-6);
+    assert_eq!(
+        evaluate(&rows[..1], &[&timer(300)]).most_confident(),
+        [],
+        "confidence is not known"
+    );
+}
+
+#[test]
+fn a_call_is_exact_only_if_the_row_has_it_and_the_reply_ends() {
+    let rows = [
+        row("No tool.", &["No."]),
+        row("Two?", &[TIMER]),
+        row("One.", &[TIMER]),
+    ];
+    let answers = [
+        timer(300),
+        format!("{}\n{}", timer(300), timer(300)),
+        format!("{}…", timer(300)),
+    ];
+    let answers = answers.map(|text| Generation {
+        confidences: vec![0.5; 2],
+        ..said(&text)
+    });
+    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.to_vec())), |_| ()).unwrap();
+    let exact: Vec<bool> = evaluation.calls.iter().map(|call| call.exact).collect();
+    assert_eq!(exact, [false, true, false, false]);
 }
 
 #[test]
@@ -312,15 +417,16 @@ fn the_json_form_has_rates_counts_and_mistakes() {
     let expected = json!({
         "rows": 3, "rows_with_call": 1, "rows_without_call": 2,
         "tool_selection": 1.0, "arguments_exact": 1.0, "arguments_loose": 1.0, "format_compliance": 1.0,
-        "conversation_flow": 2.0 / 3.0, "over_calls": 0.5, "exact": 2.0 / 3.0,
+        "conversation_flow": 2.0 / 3.0, "over_calls": 0.5, "unfinished": 0.0, "exact": 2.0 / 3.0,
         "mistakes": [{"row": 2, "turn": 0, "kind": "over_call", "user": "Hello", "expected": "Hi.",
             "got": "start_timer(duration=1)"}],
         "counts": {
             "tool_selection": {"count": 1, "total": 1}, "arguments_exact": {"count": 1, "total": 1},
             "arguments_loose": {"count": 1, "total": 1}, "format_compliance": {"count": 2, "total": 2},
             "conversation_flow": {"count": 2, "total": 3}, "over_calls": {"count": 1, "total": 2},
-            "exact": {"count": 2, "total": 3}
-        }
+            "unfinished": {"count": 0, "total": 3}, "exact": {"count": 2, "total": 3}
+        },
+        "most_confident": []
     });
     assert_eq!(serde_json::to_value(&evaluation).unwrap(), expected);
 }

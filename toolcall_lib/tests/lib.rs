@@ -3,6 +3,7 @@
 // What serves a test may fail as a test does; clippy knows it only of functions that are tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bfcl;
 mod common;
 mod data;
 mod deepspeed;
@@ -14,6 +15,7 @@ mod loading;
 mod lora;
 mod model;
 mod reply;
+mod scored;
 mod show;
 mod synthetic;
 mod template;

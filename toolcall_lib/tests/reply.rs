@@ -3,7 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use toolcall_lib::reply::{Reply, parse};
+use toolcall_lib::reply::{Reply, call_spans, parse};
 use toolcall_lib::{Role, ToolCall};
 
 fn call(name: &str, arguments: Value) -> ToolCall {
@@ -301,4 +301,32 @@ proptest! {
     fn a_rendered_reply_is_read_back(reply in reply()) {
         prop_assert_eq!(parse(&render(&reply)), reply);
     }
+}
+
+#[test]
+fn the_places_of_the_calls_are_found() {
+    let call =
+        |name: &str| format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {{}}}}\n</tool_call>");
+    let (f, g) = (call("f"), call("</tool_call>"));
+    for before in [
+        "",
+        "  \n",
+        "Well.\n",
+        "<think>\nHm, <tool_call>?\n</think>\n\n",
+        " <think>x</think>Ü ",
+    ] {
+        let text = format!("{before}{f}\n{g}<|im_end|>\n");
+        let spans = call_spans(&text);
+        assert_eq!(
+            spans.iter().map(|span| &text[span.clone()]).collect::<Vec<_>>(),
+            [&f, &g]
+        );
+        assert_eq!(parse(&text).tool_calls.len(), 2);
+    }
+    assert!(call_spans("Nothing.").is_empty());
+    let malformed = format!("{f}<tool_call>");
+    assert!(
+        call_spans(&malformed).is_empty(),
+        "a malformed reply has no calls"
+    );
 }

@@ -5,13 +5,13 @@ use crate::common::tiny_tokenizer::tiny_tokenizer;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::evaluate::{Evaluation, evaluate_answers};
+use toolcall_lib::evaluate::{Evaluation, Score, evaluate_answers};
 use toolcall_lib::generate::Generation;
 use toolcall_lib::reply;
 use toolcall_lib::show::{Comparison, Token, TokenView, compare, loss_plot};
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::tokens::Sequence;
-use toolcall_lib::train::{StepReport, TrainReport};
+use toolcall_lib::train::{EvalScores, StepReport, TrainReport};
 use toolcall_lib::{Conversation, Message, Model, ToolCall, ToolSchema};
 
 /// Text that would be markup if it were not escaped.
@@ -93,7 +93,11 @@ const TUNED: [&str; 3] = [
 ];
 
 fn evaluation(answers: [&str; 3]) -> Evaluation {
-    let answers = answers.map(String::from).to_vec();
+    let sure = |text: &str| Generation {
+        confidences: vec![if text.contains("birthday") { 0.5 } else { 0.9 }],
+        ..Generation::of_text(text)
+    };
+    let answers = answers.map(sure).to_vec();
     evaluate_answers(&rows(), true, |_| Ok(Some(answers.clone())), |_| ()).unwrap()
 }
 
@@ -109,7 +113,9 @@ fn report(losses: &[f64]) -> TrainReport {
         tokens_per_second: 1234.0,
         samples_per_second: 5.0,
         tree_ratio: 3.25,
+        seconds: 0.5,
         eval_loss: (i % 4 == 3).then_some(loss * 1.2),
+        eval_scores: None,
     };
     let steps = losses.iter().enumerate().map(step).collect();
     TrainReport {
@@ -136,6 +142,35 @@ fn a_loss_that_falls_far_has_a_logarithmic_axis() {
             plot.svg.replace('\n', "").contains(decade),
             "{decade} is on the axis"
         );
+    }
+}
+
+#[test]
+fn the_exact_calls_have_an_axis_of_their_own() {
+    let mut report = report(&[1.2, 1.0, 0.9, 0.7, 0.6, 0.55, 0.5, 0.45]);
+    for (step, exact) in [(3, 12), (7, 50)] {
+        report.steps[step].eval_scores = Some(scores(exact));
+    }
+    let plot = loss_plot(&report).unwrap();
+    assert_snapshot!("loss_and_exact_text", plot.to_string());
+    assert_snapshot!("loss_and_exact_svg", plot.svg);
+    assert!(plot.svg.contains("exact calls (%)"));
+    let line = report.steps[7].to_string();
+    let end = "validation loss 0.5400  right 70/93  exact calls 50/63  right tools 58/63  over-calls 10/30";
+    assert!(line.ends_with(end), "{line}");
+    report.model_of_step = Some(4);
+    assert_snapshot!("training_scored_text", report.to_string());
+}
+
+/// Scores of 63 rows with a call and 30 without.
+fn scores(exact_calls: usize) -> EvalScores {
+    let score = |count, total| Score { count, total };
+    EvalScores {
+        exact: score(exact_calls + 20, 93),
+        arguments_exact: score(exact_calls, 63),
+        tool_selection: score(58, 63),
+        over_calls: score(10, 30),
+        unfinished: score(0, 93),
     }
 }
 
@@ -241,12 +276,27 @@ fn what_a_model_wrote_is_shown_as_it_is() {
         text: HOSTILE.into(),
         logprobs: vec![-0.5; 3],
         finished: false,
+        ..Generation::default()
     };
     assert_eq!(
         generation.to_string(),
         format!("{HOSTILE}\n(3 tokens, cut off at max_new_tokens)")
     );
     assert_snapshot!("generation_html", generation.to_html());
+    let sure = Generation {
+        confidences: vec![0.9876, 0.5],
+        ..Generation::of_text("two calls")
+    };
+    assert_eq!(sure.to_string(), "two calls\n(0 tokens, confidence 0.988, 0.500)");
+    let unsure = Generation {
+        withheld: Some("a call".into()),
+        confidences: vec![0.25],
+        ..Generation::of_text("Pardon?")
+    };
+    assert_eq!(
+        unsure.to_string(),
+        "Pardon?\n(0 tokens, confidence 0.250, withheld: a call)"
+    );
     assert_snapshot!("reply_html", reply::parse(TUNED[0]).to_html());
     assert!(reply::parse(BASE[1]).to_html().contains("malformed"));
 }
@@ -262,6 +312,8 @@ fn scores_of_two_models_stand_side_by_side() {
 fn an_evaluation_shows_its_scores_and_its_mistakes() {
     assert_snapshot!("evaluation_text", evaluation(BASE).to_string());
     assert_snapshot!("evaluation_html", evaluation(BASE).to_html());
+    assert_snapshot!("evaluation_confident_text", evaluation(TUNED).to_string());
+    assert!(evaluation(TUNED).to_html().contains("the 60 % most confident"));
 }
 
 #[test]
@@ -270,7 +322,7 @@ fn only_the_first_twenty_mistakes_are_shown() {
     let evaluation = evaluate_answers(
         &rows,
         true,
-        |prompts| Ok(Some(vec!["No.".into(); prompts.len()])),
+        |prompts| Ok(Some(vec![Generation::of_text("No."); prompts.len()])),
         |_| (),
     )
     .unwrap();
@@ -283,10 +335,10 @@ fn only_the_first_twenty_mistakes_are_shown() {
 #[test]
 fn two_models_are_compared_prompt_by_prompt() {
     let mut comparison = Comparison::new(&rows());
-    for (name, answers) in [("base", BASE), ("tuned", TUNED)] {
-        comparison
-            .add_answers(name, |_| Ok(answers.map(String::from).to_vec()))
-            .unwrap();
+    for (name, answers, finished) in [("base", BASE, false), ("tuned", TUNED, true)] {
+        let mut answers = answers.map(Generation::of_text).to_vec();
+        answers[2].finished = finished;
+        comparison.add_answers(name, |_| Ok(answers)).unwrap();
     }
     assert_snapshot!("comparison_text", comparison.to_string());
     assert_snapshot!("comparison_html", comparison.to_html());
@@ -301,7 +353,10 @@ fn prompts_without_a_known_answer_are_not_judged() {
     let mut comparison = Comparison::new(&[prompt]);
     comparison
         .add_answers("base", |prompts| {
-            Ok(vec![format!("{} message(s)", prompts[0].0.len())])
+            Ok(vec![Generation::of_text(format!(
+                "{} message(s)",
+                prompts[0].0.len()
+            ))])
         })
         .unwrap();
     assert_eq!(comparison.to_string(), "Hello?\n  base       1 message(s)");

@@ -26,6 +26,20 @@ pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> boo
     pair_up(expected, got, |a, b| normalised(a) == normalised(b))
 }
 
+/// For each call whether it is one of those that are expected, each of which counts for one call.
+pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
+    let mut left: Vec<&ToolCall> = expected.iter().collect();
+    let mut take = |call: &ToolCall| {
+        let same = |other: &&ToolCall| same_call(other, call, |a, b| a == b);
+        left.iter().position(same).map(|i| left.swap_remove(i)).is_some()
+    };
+    got.iter().map(|call| take(call)).collect()
+}
+
+fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> bool) -> bool {
+    expected.name == got.name && same_fields(&expected.arguments, &got.arguments, same_text)
+}
+
 fn normalised(text: &str) -> String {
     let kept = text
         .chars()
@@ -37,9 +51,7 @@ fn normalised(text: &str) -> String {
 fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> bool {
     let mut left: Vec<&ToolCall> = got.iter().collect();
     let mut take = |call: &ToolCall| {
-        let same = |other: &&ToolCall| {
-            call.name == other.name && same_fields(&call.arguments, &other.arguments, same_text)
-        };
+        let same = |other: &&ToolCall| same_call(call, other, same_text);
         left.iter().position(same).map(|i| left.swap_remove(i))
     };
     expected.len() == got.len() && expected.iter().all(|call| take(call).is_some())
@@ -116,6 +128,8 @@ mod tests {
         assert!(same_calls(&calls(json!([f, g, f])), &calls(json!([g, f, f]))));
         assert!(!same_calls(&calls(json!([f, g, f])), &calls(json!([f, g, g]))));
         assert!(!same_calls(&calls(json!([f])), &calls(json!([f, f]))));
+        let of_each = exact(&calls(json!([f, g])), &calls(json!([g, f, f])));
+        assert_eq!(of_each, [true, true, false]);
         assert!(same_names(
             &calls(json!([f, g])),
             &calls(json!([g, {"name": "f", "arguments": {}}]))

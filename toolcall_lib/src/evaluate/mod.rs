@@ -4,20 +4,22 @@
 //! tool), and its further turns say how the dialogue goes on. What the model is asked before each turn are
 //! the row's own messages, so a tool's answer is fed back to it as soon as its call was right. The texts that
 //! it says are not compared with the row's, since there are many good ways to say a thing; they must only be
-//! there.
+//! there, and end: a reply that goes on until `max_new_tokens` cuts it off is right in no score.
 
+mod confidence;
 mod matching;
 mod scores;
+mod turn;
 
+pub use confidence::{CallScore, MostConfident};
 pub use scores::{Evaluation, Mistake, MistakeKind, Score};
+pub(crate) use turn::Turn;
 
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, Prompt, generate_many_cached};
+use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
 use crate::interrupt;
 use crate::model::Model;
-use crate::reply::{self, Reply};
-use crate::tool::ToolCall;
 
 /// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
 const ROWS: usize = 2 * AT_ONCE;
@@ -65,34 +67,48 @@ pub fn evaluate_with(
     config: &EvaluateConfig,
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
+    evaluate_cached(model, rows, config, &mut PrefixCache::default(), on_row)
+}
+
+/// [`evaluate_with`] with a cache that is shared over calls.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub(crate) fn evaluate_cached(
+    model: &Model,
+    rows: &[Conversation],
+    config: &EvaluateConfig,
+    cache: &mut PrefixCache,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
     let _run = interrupt::Run::start()?;
-    let mut cache = PrefixCache::default();
     let answer = |prompts: &[Prompt<'_>]| {
-        let replies = generate_many_cached(model, prompts, &config.generate, &mut cache)?;
-        Ok((!interrupt::requested()).then(|| replies.into_iter().map(|reply| reply.text).collect()))
+        let replies = generate_many_cached(model, prompts, &config.generate, cache)?;
+        Ok((!interrupt::requested()).then_some(replies))
     };
     evaluate_answers(rows, config.whole_dialogue, answer, on_row)
 }
 
-/// Scores of whatever `answer`s prompts: with the text of the next assistant turn for each, or `None` to stop. The rows that
-/// are being asked when it stops are not scored.
+/// Scores of whatever `answer`s prompts: with the next assistant turn for each, or `None` to stop.
+/// The rows that are being asked when it stops are not scored. Texts from elsewhere become turns
+/// with [`Generation::of_text`].
 ///
 /// # Errors
 /// A row without an assistant turn, and whatever `answer` fails on.
 pub fn evaluate_answers(
     rows: &[Conversation],
     whole_dialogue: bool,
-    mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
+    mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<Generation>>>,
     mut on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
     let mut scores = Evaluation::default();
     for rows in rows.chunks(ROWS) {
-        let Some(replies) = follow(rows, whole_dialogue, &mut answer)? else {
+        let Some(answers) = follow(rows, whole_dialogue, &mut answer)? else {
             break;
         };
-        for (row, replies) in rows.iter().zip(&replies) {
-            scores.add(row, replies, whole_dialogue);
+        for (row, turns) in rows.iter().zip(&answers) {
+            scores.add(row, turns, whole_dialogue);
             on_row(&scores);
         }
     }
@@ -114,18 +130,19 @@ fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
     (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
 }
 
-/// The replies to each row's prompts, up to the first that is wrong; `None` if there is no answer any more.
+/// The model's turns to each row's prompts, up to the first that is wrong; `None` if there is no
+/// answer any more.
 fn follow(
     rows: &[Conversation],
     whole_dialogue: bool,
-    answer: &mut impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
-) -> Result<Option<Vec<Vec<Reply>>>> {
+    answer: &mut impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<Generation>>>,
+) -> Result<Option<Vec<Vec<Turn>>>> {
     let last = if whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
         .iter()
         .map(|row| assistant_turns(row).take(last).collect())
         .collect();
-    let mut replies: Vec<Vec<Reply>> = vec![Vec::new(); rows.len()];
+    let mut said: Vec<Vec<Turn>> = vec![Vec::new(); rows.len()];
     let mut open: Vec<usize> = (0..rows.len()).collect();
     for round in 0.. {
         open.retain(|&row| round < turns[row].len());
@@ -136,34 +153,21 @@ fn follow(
             let Conversation { messages, tools } = &rows[row];
             (&messages[..turns[row][round]], tools)
         };
-        let Some(texts) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
+        let Some(generations) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
             return Ok(None);
         };
         let mut right = Vec::new();
-        for (&row, text) in open.iter().zip(&texts) {
-            let reply = reply::parse(text);
-            if judge(&rows[row].messages[turns[row][round]].tool_calls, &reply).is_none() {
+        for (&row, generation) in open.iter().zip(&generations) {
+            let turn = Turn::of(generation);
+            if turn
+                .mistake(&rows[row].messages[turns[row][round]].tool_calls)
+                .is_none()
+            {
                 right.push(row);
             }
-            replies[row].push(reply);
+            said[row].push(turn);
         }
         open = right;
     }
-    Ok(Some(replies))
-}
-
-/// What is wrong with a reply, where these calls are expected (or, if there are none, an answer in words).
-pub(crate) fn judge(expected: &[ToolCall], reply: &Reply) -> Option<MistakeKind> {
-    let got = &reply.tool_calls;
-    let mistake = match expected {
-        [] if reply.attempts_call() => MistakeKind::OverCall,
-        [] if reply.content.is_empty() => MistakeKind::Empty,
-        [] => return None,
-        _ if reply.malformed => MistakeKind::Malformed,
-        _ if got.is_empty() => MistakeKind::NoCall,
-        _ if !matching::same_names(expected, got) => MistakeKind::WrongTool,
-        _ if !matching::same_calls(expected, got) => MistakeKind::WrongArguments,
-        _ => return None,
-    };
-    Some(mistake)
+    Ok(Some(said))
 }

@@ -37,6 +37,14 @@ pub struct GenerateConfig {
     /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
     /// `auto` is held to in any case. What the model says without tools is free.
     pub constrained: bool,
+    /// A reply with a call that the model is less sure of than this (see
+    /// [`Generation::confidences`](super::Generation::confidences)) is not given:
+    /// [`unsure_reply`](Self::unsure_reply) takes its place, a question or the announcement that a
+    /// person takes over. 0 gives every reply. While it is asked for, text is handed over when the
+    /// reply is complete.
+    pub min_confidence: f32,
+    /// What is said instead of a call that the model is not sure of.
+    pub unsure_reply: String,
     /// On what the model runs: by itself a GPU, if there is one that can.
     pub device: Device,
 }
@@ -54,6 +62,8 @@ impl Default for GenerateConfig {
             tool_choice: ToolChoice::Auto,
             parallel_tool_calls: true,
             constrained: true,
+            min_confidence: 0.0,
+            unsure_reply: "I am not sure what to do. Can you say it in other words?".to_string(),
             device: Device::Auto,
         }
     }
@@ -128,6 +138,10 @@ impl GenerateConfig {
             if let Some(p) = p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
                 return refuse(name, format!("{p} is not in (0, 1]"));
             }
+        }
+        if !(0.0..=1.0).contains(&self.min_confidence) {
+            let problem = format!("{} is not in [0, 1]; 0 gives every call", self.min_confidence);
+            return refuse("min_confidence", problem);
         }
         if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
             let problem = format!("{} is not positive; 1 changes nothing", self.repetition_penalty);

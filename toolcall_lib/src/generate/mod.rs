@@ -1,5 +1,6 @@
 //! Prompt to tokens: prefix cache, sampling, and calls that fit the tools.
 
+mod confidence;
 mod config;
 mod constraint;
 mod engine;
@@ -29,9 +30,31 @@ pub struct Generation {
     /// For each token the natural logarithm of the probability with which it was chosen: after the repetition penalty and the
     /// constraint, and where tokens are sampled after temperature and cuts. 0 for a token that had to come.
     pub logprobs: Vec<f32>,
+    /// For each token the natural logarithm of the probability that the model itself gave it,
+    /// before all that; nothing for a token that had to come, which the model was not asked for.
+    pub model_logprobs: Vec<Option<f32>>,
+    /// For each call that [`reply::parse`](crate::reply::parse) reads in what the model wrote, how
+    /// sure it was of it, from 0 to 1: the product of the probabilities that it gave the call's
+    /// tokens itself, whatever it was held to.
+    pub confidences: Vec<f32>,
+    /// The text that the model wrote, where a call in it was less sure than
+    /// [`min_confidence`](GenerateConfig::min_confidence): `text` is then
+    /// [`unsure_reply`](GenerateConfig::unsure_reply).
+    pub withheld: Option<String>,
     /// It ended by itself: `max_new_tokens`, the end of the context or the user did not cut it off. A call that was cut off is
     /// malformed, even if it was held to the tools.
     pub finished: bool,
+}
+
+impl Generation {
+    /// A reply that was written elsewhere and ended by itself; its tokens are not known.
+    pub fn of_text(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            finished: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// The model's next turn in a conversation.

@@ -30,6 +30,21 @@ impl PrefixCache {
         }
     }
 
+    /// A cache of `bytes` for replies that are computed on the GPU of `driver`, with a copy of the
+    /// model's weights.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_driver(
+        driver: std::sync::Arc<dyn crate::cuda::Driver>,
+        model: &Model,
+        bytes: usize,
+    ) -> Result<Self> {
+        let engine = Engine::on_driver(driver, model, bytes)?;
+        Ok(Self {
+            engine: Some(engine),
+            ..Self::with_bytes(bytes)
+        })
+    }
+
     /// The engine for this model; taken out, so that it is gone if a pass over the model fails in the middle.
     pub(super) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {

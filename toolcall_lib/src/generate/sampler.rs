@@ -109,6 +109,11 @@ impl Sampler {
     }
 }
 
+/// `ln Σ e^x`.
+pub(super) fn log_sum_exp(x: &[f32]) -> f32 {
+    best_and_log_sum_exp(x).1
+}
+
 /// The largest element, and `ln Σ e^x`.
 #[multiversion(targets = "simd")]
 fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {

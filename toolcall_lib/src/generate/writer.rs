@@ -1,13 +1,15 @@
 //! A reply in the making.
 
+use super::confidence::confidences;
 use super::constraint::Constraint;
-use super::sampler::Sampler;
+use super::sampler::{Sampler, log_sum_exp};
 use super::{GenerateConfig, Generation};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tokens::TextStream;
 
 pub(super) struct Writer<'a> {
+    config: &'a GenerateConfig,
     end: &'a [u32],
     sampler: Sampler,
     constraint: Option<Constraint>,
@@ -15,6 +17,8 @@ pub(super) struct Writer<'a> {
     /// The tokens of the prompt and of the reply.
     seen: Vec<u32>,
     generation: Generation,
+    /// Where in the text each token of the reply ends.
+    ends: Vec<usize>,
     /// Bytes of its text that were handed over.
     handed_over: usize,
     /// Most tokens that the reply may have.
@@ -29,7 +33,7 @@ impl<'a> Writer<'a> {
     pub fn new(
         model: &'a Model,
         prompt: Vec<u32>,
-        config: &GenerateConfig,
+        config: &'a GenerateConfig,
         constraint: Option<Constraint>,
         index: usize,
     ) -> Result<Self> {
@@ -40,12 +44,14 @@ impl<'a> Writer<'a> {
         let longest = model.decoder.config.max_position_embeddings;
         let room = config.max_new_tokens.min(longest.saturating_sub(prompt.len()));
         let mut reply = Self {
+            config,
             end: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(config, index)?,
             constraint,
             stream: TextStream::new(&model.tokenizer),
             seen: prompt,
             generation: Generation::default(),
+            ends: Vec::new(),
             handed_over: 0,
             room,
             over: room == 0,
@@ -69,8 +75,11 @@ impl<'a> Writer<'a> {
         self.room - self.generation.ids.len()
     }
 
-    /// The text since the last call.
+    /// The text since the last call; none before the end where a call may have to be withheld.
     pub fn new_text(&mut self) -> &str {
+        if self.config.min_confidence > 0.0 {
+            return "";
+        }
         let new = &self.generation.text[self.handed_over..];
         self.handed_over = self.generation.text.len();
         new
@@ -81,6 +90,8 @@ impl<'a> Writer<'a> {
         if self.over {
             return Ok(Vec::new());
         }
+        let total = log_sum_exp(logits);
+        let own = (self.config.repetition_penalty != 1.0).then(|| logits.to_vec());
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
             constraint.mask(logits, self.end)?;
@@ -91,7 +102,9 @@ impl<'a> Writer<'a> {
             self.over = true;
             return Ok(Vec::new());
         }
-        self.write(id, logprob)?;
+        // The constraint leaves the logits of what it allows as they are.
+        let own = own.as_deref().unwrap_or(logits)[id as usize] - total;
+        self.write(id, logprob, Some(own))?;
         let mut new = vec![id];
         new.extend(self.forced()?);
         Ok(new)
@@ -108,18 +121,20 @@ impl<'a> Writer<'a> {
             if self.over {
                 break;
             }
-            self.write(id, 0.0)?;
+            self.write(id, 0.0, None)?;
             written.push(id);
         }
         Ok(written)
     }
 
-    fn write(&mut self, id: u32, logprob: f32) -> Result<()> {
+    fn write(&mut self, id: u32, logprob: f32, own: Option<f32>) -> Result<()> {
         let piece = self.stream.push(id)?;
         self.seen.push(id);
         self.generation.ids.push(id);
         self.generation.logprobs.push(logprob);
+        self.generation.model_logprobs.push(own);
         self.generation.text.push_str(&piece);
+        self.ends.push(self.generation.text.len());
         if let Some(constraint) = &mut self.constraint {
             constraint.push(id)?;
             self.generation.finished = constraint.is_over();
@@ -130,7 +145,17 @@ impl<'a> Writer<'a> {
 
     /// What was written, and the text that was not handed over; an incomplete character at the end is shown as `�`.
     pub fn finish(mut self) -> Result<(Generation, String)> {
-        self.generation.text.push_str(&self.stream.finish()?);
+        let reply = &mut self.generation;
+        reply.text.push_str(&self.stream.finish()?);
+        reply.confidences = confidences(&reply.text, &self.ends, &reply.model_logprobs);
+        if reply
+            .confidences
+            .iter()
+            .any(|&sure| sure < self.config.min_confidence)
+        {
+            let said = self.config.unsure_reply.clone();
+            reply.withheld = Some(std::mem::replace(&mut reply.text, said));
+        }
         let rest = self.generation.text[self.handed_over..].to_string();
         Ok((self.generation, rest))
     }

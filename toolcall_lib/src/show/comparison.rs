@@ -1,15 +1,18 @@
 //! What several models answer to the same prompts.
 
 use super::Html;
-use super::style::{BAD, Cell, GOOD, cell, clipped, said, table};
+use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, said, table};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Result;
-use crate::evaluate::judge;
-use crate::generate::{GenerateConfig, Prompt, generate_many};
+use crate::evaluate::Turn;
+use crate::generate::{GenerateConfig, Generation, Prompt, generate_many};
 use crate::model::Model;
-use crate::reply::{self, turn_text};
+use crate::reply::turn_text;
 use maud::{Markup, html};
 use std::fmt;
+
+/// Stands behind an answer that did not end by itself.
+const UNFINISHED: &str = "(did not end)";
 
 /// The first assistant turn of some rows, as it should be and as each model writes it.
 ///
@@ -41,8 +44,19 @@ pub struct ComparisonRow {
     pub prompt: Conversation,
     /// The turn of the row, where it has one.
     pub expected: Option<Message>,
-    /// What each model wrote, and whether that is right where the right turn is known.
-    pub answers: Vec<(String, Option<bool>)>,
+    /// What each model wrote.
+    pub answers: Vec<ComparedAnswer>,
+}
+
+/// What a model wrote to a prompt of a [`Comparison`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComparedAnswer {
+    /// Its text and calls.
+    pub said: String,
+    /// It ended by itself.
+    pub finished: bool,
+    /// It is right, where the right turn is known. An answer that did not end never is.
+    pub right: Option<bool>,
 }
 
 impl Comparison {
@@ -75,35 +89,34 @@ impl Comparison {
     /// # Errors
     /// Whatever generation fails on; the comparison stays as it was.
     pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
-        self.add_answers(name, |prompts| {
-            let replies = generate_many(model, prompts, config)?;
-            Ok(replies.into_iter().map(|reply| reply.text).collect())
-        })
+        self.add_answers(name, |prompts| generate_many(model, prompts, config))
     }
 
-    /// The same for whatever `answer`s the prompts: with the text of the next assistant turn for each.
+    /// The same for whatever `answer`s the prompts: with the next assistant turn for each. Texts
+    /// from elsewhere become turns with [`Generation::of_text`].
     ///
     /// # Errors
     /// Whatever `answer` fails on; the comparison stays as it was.
     pub fn add_answers(
         &mut self,
         name: &str,
-        answer: impl FnOnce(&[Prompt<'_>]) -> Result<Vec<String>>,
+        answer: impl FnOnce(&[Prompt<'_>]) -> Result<Vec<Generation>>,
     ) -> Result<()> {
         let prompts: Vec<Prompt<'_>> = self
             .rows
             .iter()
             .map(|row| (&row.prompt.messages[..], &row.prompt.tools[..]))
             .collect();
-        let texts = answer(&prompts)?;
+        let generations = answer(&prompts)?;
         self.names.push(name.into());
-        for (row, text) in self.rows.iter_mut().zip(texts) {
-            let reply = reply::parse(&text);
-            let right = row
-                .expected
-                .as_ref()
-                .map(|turn| judge(&turn.tool_calls, &reply).is_none());
-            row.answers.push((reply.to_string(), right));
+        for (row, generation) in self.rows.iter_mut().zip(&generations) {
+            let got = Turn::of(generation);
+            let expected = row.expected.as_ref();
+            row.answers.push(ComparedAnswer {
+                right: expected.map(|turn| got.mistake(&turn.tool_calls).is_none()),
+                said: got.reply.to_string(),
+                finished: got.finished,
+            });
         }
         Ok(())
     }
@@ -113,7 +126,7 @@ impl Comparison {
         let judged: Vec<bool> = self
             .rows
             .iter()
-            .filter_map(|row| row.answers.get(model)?.1)
+            .filter_map(|row| row.answers.get(model)?.right)
             .collect();
         let right = judged.iter().filter(|right| **right).count();
         let name = &self.names[model];
@@ -158,14 +171,18 @@ impl Html for Comparison {
             .into_iter()
             .chain(titles);
         let header: Vec<Markup> = titles.map(|title| html! { (title) }).collect();
-        let answer = |(text, right): &(String, Option<bool>)| -> Cell {
-            let background = match right {
+        let answer = |answer: &ComparedAnswer| -> Cell {
+            let background = match answer.right {
                 Some(true) => format!("background:{GOOD}"),
                 Some(false) => format!("background:{BAD}"),
                 None => String::new(),
             };
             let marked = html! {
-                div style="display:flex;gap:.5em" { @if right.is_some() { b { (mark(*right)) } } (said(text)) }
+                div style="display:flex;gap:.5em" {
+                    @if answer.right.is_some() { b { (mark(answer.right)) } }
+                    (said(&answer.said))
+                    @if !answer.finished { span style=(MUTED) { (UNFINISHED) } }
+                }
             };
             (marked, background)
         };
@@ -196,8 +213,16 @@ impl fmt::Display for Comparison {
             if let Some(expected) = row.expected_text() {
                 write!(f, "\n  {:<width$}   {}", "expected", clipped(&expected, 200))?;
             }
-            for (title, (said, right)) in titles.iter().zip(&row.answers) {
-                write!(f, "\n  {title:<width$} {} {}", mark(*right), clipped(said, 200))?;
+            for (title, answer) in titles.iter().zip(&row.answers) {
+                write!(
+                    f,
+                    "\n  {title:<width$} {} {}",
+                    mark(answer.right),
+                    clipped(&answer.said, 200)
+                )?;
+                if !answer.finished {
+                    write!(f, " {UNFINISHED}")?;
+                }
             }
         }
         Ok(())

@@ -107,13 +107,20 @@ impl Html for Generation {
 }
 
 impl Generation {
+    /// How long it is, whether it ended, how sure the model was of its calls, and what was
+    /// withheld.
     fn caption(&self) -> String {
-        let end = if self.finished {
-            ""
-        } else {
-            ", cut off at max_new_tokens"
-        };
-        format!("{}{end}", counted(self.ids.len(), "token"))
+        let mut parts = vec![counted(self.ids.len(), "token")];
+        if !self.finished {
+            parts.push("cut off at max_new_tokens".into());
+        }
+        let sure: Vec<String> = self.confidences.iter().map(|sure| format!("{sure:.3}")).collect();
+        match &self.withheld {
+            Some(text) => parts.push(format!("confidence {}, withheld: {text}", sure.join(", "))),
+            None if sure.is_empty() => {}
+            None => parts.push(format!("confidence {}", sure.join(", "))),
+        }
+        parts.join(", ")
     }
 }
 

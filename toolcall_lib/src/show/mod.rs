@@ -4,7 +4,9 @@
 //! elsewhere. Nothing here sets a text colour or an opaque background, so that light and dark themes both
 //! fit.
 
+mod bfcl;
 mod comparison;
+mod confidence;
 mod conversation;
 mod data;
 mod loss;
@@ -15,7 +17,8 @@ mod tokens;
 mod tools;
 mod training;
 
-pub use comparison::{Comparison, ComparisonRow};
+pub use bfcl::BfclTable;
+pub use comparison::{ComparedAnswer, Comparison, ComparisonRow};
 pub use loss::{LossPlot, loss_plot};
 pub use scores::{ScoreTable, compare};
 pub use tokens::{Token, TokenView};

@@ -1,6 +1,7 @@
 //! Scores of one model, or of several side by side, and the mistakes behind them.
 
 use super::Html;
+use super::confidence;
 use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, counted, percent, said, table, text_table};
 use crate::evaluate::{Evaluation, Mistake, Score};
 use maud::{Markup, html};
@@ -10,7 +11,7 @@ use std::fmt;
 const SHOWN_MISTAKES: usize = 20;
 
 /// What each of [`Evaluation::scores`] counts.
-const MEANINGS: [(&str, &str); 7] = [
+const MEANINGS: [(&str, &str); 8] = [
     ("tool selection", "the right tools, of rows with a call"),
     (
         "arguments exact",
@@ -26,9 +27,14 @@ const MEANINGS: [(&str, &str); 7] = [
         "over-calls",
         "calls where none fits, of rows without a call; less is better",
     ),
+    (
+        "unfinished",
+        "replies that did not end, which are right in no score",
+    ),
     ("exact", "first turns that are right, of all rows"),
 ];
-const OVER_CALLS: usize = 5;
+/// Where less is better: over-calls and unfinished.
+const FAULTS: [usize; 2] = [5, 6];
 
 /// The scores of one or more models.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +80,7 @@ impl Html for ScoreTable {
         let row = |(i, (name, meaning)): (usize, &(&str, &str))| -> Vec<Cell> {
             let scores = self.scores[i]
                 .iter()
-                .map(|score| score_cell(score, if i == OVER_CALLS { BAD } else { GOOD }));
+                .map(|score| score_cell(score, if FAULTS.contains(&i) { BAD } else { GOOD }));
             let meaning = html! { span style=(MUTED) { (meaning) } };
             std::iter::once(cell(html! { (name) }))
                 .chain(scores)
@@ -86,14 +92,14 @@ impl Html for ScoreTable {
 }
 
 /// The rate over a bar of its length.
-fn score_cell(score: &Score, color: &str) -> Cell {
+pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
     let length = 100.0 * score.rate();
     let bar = format!("min-width:9em;background:linear-gradient(90deg,{color} {length:.1}%,transparent 0)");
     let content = html! { (rate(score)) " " span style=(MUTED) { (score.count) "/" (score.total) } };
     (content, bar)
 }
 
-fn rate(score: &Score) -> String {
+pub(super) fn rate(score: &Score) -> String {
     if score.total == 0 {
         "–".into()
     } else {
@@ -126,6 +132,7 @@ impl Html for Evaluation {
     fn html(&self) -> Markup {
         html! {
             (compare(&[("", self)]).html())
+            (confidence::markup(self))
             @if !self.mistakes.is_empty() {
                 p style="margin:1em 0 .3em" { (mistakes_title(&self.mistakes)) }
                 (mistakes_table(&self.mistakes))
@@ -164,7 +171,7 @@ fn mistakes_table(mistakes: &[Mistake]) -> Markup {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", compare(&[("", self)]))?;
+        write!(f, "{}{}", compare(&[("", self)]), confidence::text(self))?;
         if self.mistakes.is_empty() {
             return Ok(());
         }

@@ -31,6 +31,11 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
         ),
     ];
     figures.extend(best_validation(&report.steps).map(|best| ("best validation loss", best)));
+    figures.extend(last_scores(&report.steps).map(|scores| ("validation rows", scores)));
+    figures.extend(report.model_of_step.map(|step| {
+        let metric = report.metric_for_best_model;
+        ("model", format!("of step {step}, which has the best {metric}"))
+    }));
     let mean = |value: fn(&StepReport) -> f64| {
         report.steps.iter().map(value).sum::<f64>() / report.steps.len() as f64
     };
@@ -72,9 +77,18 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
 fn ending(report: &TrainReport) -> &'static str {
     match (report.interrupted, report.stopped_early) {
         (true, _) => ", stopped by the user",
-        (_, true) => ", stopped early: the validation loss no longer fell",
+        (_, true) => ", stopped early: it got no better on the validation set",
         _ => "",
     }
+}
+
+/// What the model answered to the validation rows when it was last asked.
+fn last_scores(steps: &[StepReport]) -> Option<String> {
+    let (scores, step) = steps
+        .iter()
+        .rev()
+        .find_map(|step| Some((step.eval_scores?, step.step)))?;
+    Some(format!("{scores}, at step {step}"))
 }
 
 fn best_validation(steps: &[StepReport]) -> Option<String> {

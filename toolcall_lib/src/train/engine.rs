@@ -2,13 +2,16 @@
 
 use super::TrainConfig;
 use super::gradients::GradientSums;
+use super::predict::CACHE_BYTES;
 use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::generate::PrefixCache;
 use crate::model::lora::Pass;
-use crate::model::{Decoder, Workspace};
+use crate::model::{Decoder, Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
 use crate::optimizer::{AdamW, clip_coefficient};
@@ -34,6 +37,9 @@ pub(super) trait Engine {
 
     /// Mean loss of the trained tokens of `data`.
     fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64>;
+
+    /// What writes replies of `model`, whose weights are those of the run, and on what.
+    fn generator(&self, model: &Model) -> Result<(PrefixCache, Device)>;
 
     /// Brings weights and state to where they can be saved.
     fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()>;
@@ -117,6 +123,10 @@ impl Engine for OnCpu<'_> {
             let losses = trees.iter().map(|tree| Ok(decoder.loss(tree, workspace)?.loss));
             losses.sum()
         })
+    }
+
+    fn generator(&self, _: &Model) -> Result<(PrefixCache, Device)> {
+        Ok((PrefixCache::with_bytes(CACHE_BYTES), Device::Cpu))
     }
 
     fn bring_back(&mut self, _: &mut Decoder, _: &mut AdamW) -> Result<()> {

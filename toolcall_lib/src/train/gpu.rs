@@ -2,14 +2,17 @@
 
 use super::TrainConfig;
 use super::engine::{Engine, precision};
+use super::predict::CACHE_BYTES;
 use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
 use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver};
+use crate::device::Device;
 use crate::error::Result;
-use crate::model::Decoder;
+use crate::generate::PrefixCache;
 use crate::model::lora::Pass;
+use crate::model::{Decoder, Model};
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::AdamW;
 use crate::tokens::Sequence;
@@ -90,6 +93,11 @@ impl Engine for OnGpu<'_> {
             trees.iter().try_for_each(|tree| decoder.add_loss(tree))?;
             Ok(decoder.take_total()?[0])
         })
+    }
+
+    fn generator(&self, model: &Model) -> Result<(PrefixCache, Device)> {
+        let driver = self.decoder.device.driver.clone();
+        Ok((PrefixCache::on_driver(driver, model, CACHE_BYTES)?, Device::Cuda))
     }
 
     fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()> {

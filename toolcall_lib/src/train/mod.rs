@@ -7,7 +7,9 @@ mod engine;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod gradients;
+mod metric;
 mod order;
+mod predict;
 mod ranks;
 mod report;
 mod rows;
@@ -17,7 +19,8 @@ mod threads;
 
 pub use crate::device::Device;
 pub use config::TrainConfig;
-pub use report::{StepReport, TrainReport};
+pub use metric::Metric;
+pub use report::{EvalScores, StepReport, TrainReport};
 
 use crate::collective::{Collective, OneRank};
 use crate::dataset::Dataset;
@@ -27,6 +30,7 @@ use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use engine::Engine;
 use order::Order;
+use predict::Predictor;
 use ranks::check_same_run;
 use rows::sequences;
 use run::Run;
@@ -65,7 +69,9 @@ pub fn train(
     train_validated(model, data, &Dataset::default(), config, on_step)
 }
 
-/// [`train`] with a validation set, whose mean loss is measured every `config.eval_steps` steps and after the last.
+/// [`train`] with a validation set. Every `config.eval_steps` steps and after the last its mean
+/// loss is measured, and the model answers its rows: how many it calls right is reported beside the
+/// loss.
 pub fn train_validated(
     model: &mut Model,
     data: &Dataset,
@@ -115,6 +121,10 @@ impl Work<'_> {
         let started = Instant::now();
         let (beginnings, rows) = sequences(model, self.data, config)?;
         let (_, validation) = sequences(model, self.validation, config)?;
+        if validation.is_empty() {
+            config.refuse_best_model()?;
+        }
+        let predictor = Predictor::new(self.validation, config)?;
         if rows.is_empty() {
             return Err(Error::invalid("data", "there is no conversation to train on"));
         }
@@ -127,6 +137,7 @@ impl Work<'_> {
         let mut report = TrainReport {
             rows_left_out: self.data.rows.len() - rows.len(),
             ranks: ranks.size(),
+            metric_for_best_model: config.metric_for_best_model,
             no_gpu: refusal.map(|error| error.to_string()),
             ..TrainReport::default()
         };
@@ -136,6 +147,7 @@ impl Work<'_> {
             model,
             rows,
             validation,
+            predictor,
             order,
             state,
             engine,
@@ -144,9 +156,11 @@ impl Work<'_> {
         let first = run.state.steps.len();
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
-            let latest = run.step(step, &mut batch)?;
+            let mut latest = run.step(step, &mut batch)?;
+            run.evaluate(&mut latest)?;
             on_step(&latest);
             run.state.steps.push(latest);
+            run.keep_best()?;
             report.interrupted = run.is_interrupted()?;
             report.stopped_early = run.is_stalled();
             if report.interrupted || run.saves_after(step) {
@@ -157,6 +171,7 @@ impl Work<'_> {
             }
         }
         run.bring_back()?;
+        report.model_of_step = run.load_best()?;
         let (sums, buffers) = run.engine.bytes();
         report.state_bytes = sums + run.state.optimizer.bytes();
         report.buffer_bytes = buffers;

@@ -1,7 +1,9 @@
 //! What a training run tells: a line a step, and all of them at the end.
 
+use super::Metric;
 use crate::checkpoint::write_json;
 use crate::error::Result;
+use crate::evaluate::Score;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,8 +31,30 @@ pub struct StepReport {
     pub samples_per_second: f64,
     /// Tokens of the unshared sequences over the tokens that were computed.
     pub tree_ratio: f64,
+    /// Seconds that it took, evaluation aside.
+    #[serde(default)]
+    pub seconds: f64,
     /// Mean loss on the validation set after the step, where it was evaluated.
     pub eval_loss: Option<f64>,
+    /// What the model answered to the validation rows after the step, where it was asked.
+    #[serde(default)]
+    pub eval_scores: Option<EvalScores>,
+}
+
+/// Scores of the first assistant turn of validation rows, of which each is that of
+/// [`Evaluation`](crate::evaluate::Evaluation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvalScores {
+    /// Of all rows: exactly the right calls, or words where no call is right.
+    pub exact: Score,
+    /// Of the rows with a call: the right tools with exactly the right arguments.
+    pub arguments_exact: Score,
+    /// Of the rows with a call: the right tools.
+    pub tool_selection: Score,
+    /// Of the rows without a call: a call. Less is better.
+    pub over_calls: Score,
+    /// Of all rows: the reply did not end by itself. Less is better.
+    pub unfinished: Score,
 }
 
 /// What a training run did.
@@ -41,8 +65,13 @@ pub struct TrainReport {
     pub steps: Vec<StepReport>,
     /// The run was stopped by the user after the last of `steps`.
     pub interrupted: bool,
-    /// The validation loss stopped falling.
+    /// The best value of `metric_for_best_model` was not improved any more.
     pub stopped_early: bool,
+    /// By what the best model is known.
+    pub metric_for_best_model: Metric,
+    /// The model is that of this step, because `load_best_model_at_end` wants the best and later
+    /// ones are none.
+    pub model_of_step: Option<usize>,
     /// Wall-clock time of this run.
     pub seconds: f64,
     /// Conversations whose sequences were all left out because they are too long.
@@ -61,6 +90,23 @@ impl TrainReport {
     /// Writes `train_report.json` into a model folder.
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_json(&folder.join("train_report.json"), self)
+    }
+
+    /// The first of the evaluated steps that no other is better than, by `metric_for_best_model`.
+    pub fn best_step(&self) -> Option<&StepReport> {
+        let metric = self.metric_for_best_model;
+        let evaluated = self
+            .steps
+            .iter()
+            .filter_map(|step| Some((step, metric.of(step)?)));
+        let best = evaluated.reduce(|best, other| {
+            if metric.is_better(other.1, best.1) {
+                other
+            } else {
+                best
+            }
+        });
+        best.map(|(step, _)| step)
     }
 
     /// The checkpoint that an interrupted run left in its `output_dir`.
@@ -89,7 +135,35 @@ impl fmt::Display for StepReport {
             "  grad norm {grad_norm:.2}  lr {learning_rate:.1e}  {:.0} tokens/s",
             self.tokens_per_second
         )?;
-        self.eval_loss
-            .map_or(Ok(()), |loss| write!(f, "  validation loss {loss:.4}"))
+        if let Some(loss) = self.eval_loss {
+            write!(f, "  validation loss {loss:.4}")?;
+        }
+        match &self.eval_scores {
+            Some(scores) => write!(f, "  {scores}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `right 80/93  exact calls 50/63  right tools 58/63  over-calls 2/30  unfinished 1/93`; what was
+/// not counted is left out, and so are unfinished replies where there are none.
+impl fmt::Display for EvalScores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unfinished = Score {
+            total: self.unfinished.count.min(1) * self.unfinished.total,
+            ..self.unfinished
+        };
+        let all = [
+            ("right", self.exact),
+            ("exact calls", self.arguments_exact),
+            ("right tools", self.tool_selection),
+            ("over-calls", self.over_calls),
+            ("unfinished", unfinished),
+        ];
+        let counted = all.iter().filter(|(_, score)| score.total > 0);
+        let texts: Vec<String> = counted
+            .map(|(name, Score { count, total })| format!("{name} {count}/{total}"))
+            .collect();
+        f.write_str(&texts.join("  "))
     }
 }

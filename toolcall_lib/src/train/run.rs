@@ -2,8 +2,9 @@
 
 use super::engine::{Engine, check_norm};
 use super::order::Order;
+use super::predict::Predictor;
 use super::rows::trees;
-use super::state::TrainerState;
+use super::state::{Best, TrainerState};
 use super::{StepReport, TrainConfig};
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
@@ -22,6 +23,8 @@ pub(super) struct Run<'a> {
     /// The sequences of each conversation.
     pub rows: Vec<Vec<Sequence>>,
     pub validation: Vec<Vec<Sequence>>,
+    /// Asks the model the validation rows, if it is to be asked.
+    pub predictor: Option<Predictor<'a>>,
     pub order: Order,
     pub state: TrainerState,
     pub engine: Box<dyn Engine + 'a>,
@@ -77,19 +80,60 @@ impl Run<'_> {
             tokens_per_second: unshared / seconds,
             samples_per_second: rows as f64 / seconds,
             tree_ratio: unshared / computed,
-            eval_loss: self.eval_loss(step)?,
+            seconds,
+            eval_loss: None,
+            eval_scores: None,
         })
     }
 
-    /// The loss on the validation set, where it is measured after this step.
-    fn eval_loss(&mut self, step: usize) -> Result<Option<f64>> {
+    /// Adds what is measured on the validation set after this step, where it is measured.
+    pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
         let every = self.config.eval_steps.unwrap_or(self.order.steps_per_epoch());
-        let last = step + 1 == self.order.total_steps;
-        if self.validation.is_empty() || !(last || (step + 1).is_multiple_of(every)) {
-            return Ok(None);
+        let last = latest.step == self.order.total_steps;
+        if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
+            return Ok(());
         }
-        let loss = self.engine.mean_loss(&self.model.decoder, &self.validation)?;
-        Ok(Some(loss))
+        latest.eval_loss = Some(self.engine.mean_loss(&self.model.decoder, &self.validation)?);
+        if self.predictor.is_some() {
+            self.bring_back()?;
+        }
+        if let Some(predictor) = &self.predictor {
+            let (cache, device) = self.engine.generator(self.model)?;
+            latest.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the weights of the latest step if they are to be kept: it was evaluated, and none
+    /// before it is as good.
+    pub fn keep_best(&mut self) -> Result<()> {
+        let metric = self.config.metric_for_best_model;
+        let (Some(latest), true) = (self.state.steps.last(), self.config.load_best_model_at_end) else {
+            return Ok(());
+        };
+        let (step, Some(value)) = (latest.step, metric.of(latest)) else {
+            return Ok(());
+        };
+        let held = self.state.best.as_ref();
+        let of_held = held.and_then(|best| metric.of(self.state.steps.get(best.step - 1)?));
+        if of_held.is_some_and(|held| !metric.is_better(value, held)) {
+            return Ok(());
+        }
+        self.bring_back()?;
+        let weights = self.model.decoder.trainable()?.clone();
+        self.state.best = Some(Best { step, weights });
+        Ok(())
+    }
+
+    /// Gives the model the weights of the best step, if they are to be loaded and are not the last;
+    /// returns that step.
+    pub fn load_best(&mut self) -> Result<Option<usize>> {
+        let last = self.state.steps.len();
+        let Some(best) = self.state.best.take().filter(|best| best.step != last) else {
+            return Ok(None);
+        };
+        *self.model.decoder.trainable_mut()? = best.weights;
+        Ok(Some(best.step))
     }
 
     /// Whether the user of some rank has asked to stop.
@@ -103,12 +147,19 @@ impl Run<'_> {
         let Some(patience) = self.config.early_stopping_patience else {
             return false;
         };
-        let losses: Vec<f64> = self.state.steps.iter().filter_map(|s| s.eval_loss).collect();
-        let Some(before) = losses.len().checked_sub(patience).filter(|&n| n > 0) else {
+        let metric = self.config.metric_for_best_model;
+        let values: Vec<f64> = self
+            .state
+            .steps
+            .iter()
+            .filter_map(|step| metric.of(step))
+            .collect();
+        let Some(before) = values.len().checked_sub(patience).filter(|&n| n > 0) else {
             return false;
         };
-        let best = losses[..before].iter().copied().fold(f64::INFINITY, f64::min);
-        losses[before..].iter().all(|&loss| loss >= best)
+        let (earlier, latest) = values.split_at(before);
+        let improves = |&value: &f64| earlier.iter().all(|&best| metric.is_better(value, best));
+        !latest.iter().any(improves)
     }
 
     /// Whether `config` wants a checkpoint after this step.

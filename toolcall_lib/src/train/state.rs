@@ -6,13 +6,14 @@ use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Model};
 use crate::optimizer::{AdamW, AdamWConfig};
-use crate::weights::{Dtype, Layout, safetensors};
+use crate::weights::{Dtype, Layout, Parameters, safetensors};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
 const STATE: &str = "trainer_state.json";
+const BEST: &str = "best/model.safetensors";
 const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
     "optimizer/exp_avg_sq/model.safetensors",
@@ -25,6 +26,15 @@ pub struct TrainerState {
     pub steps: Vec<StepReport>,
     /// AdamW's moments, of which a rank may have a part.
     pub optimizer: AdamW,
+    /// The best step so far and its weights, where the run keeps them.
+    pub(super) best: Option<Best>,
+}
+
+/// A step that was evaluated, and what was trained as it was after it.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    pub step: usize,
+    pub weights: Parameters,
 }
 
 /// The part of [`TrainerState`] that is not large.
@@ -32,15 +42,23 @@ pub struct TrainerState {
 struct StateFile {
     optimizer: AdamWConfig,
     steps: Vec<StepReport>,
+    /// The step whose weights stand in [`BEST`].
+    #[serde(default)]
+    best_step: Option<usize>,
 }
 
 impl TrainerState {
     /// Where a run begins: before the first step, or at the checkpoint that `config` names.
     pub(super) fn begin(decoder: &mut Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
         match &config.resume_from_checkpoint {
-            Some(folder) => Self::load(folder, decoder, shard),
+            Some(folder) => {
+                let mut state = Self::load(folder, decoder, shard)?;
+                state.best = state.best.filter(|_| config.load_best_model_at_end);
+                Ok(state)
+            }
             None => Ok(Self {
                 steps: Vec::new(),
+                best: None,
                 optimizer: AdamW::of_shard(config.adamw(), decoder.trainable()?, shard),
             }),
         }
@@ -59,16 +77,21 @@ impl TrainerState {
         save_with(model, folder, Dtype::F32, |new| {
             for (name, moments) in MOMENTS.iter().zip(all_moments) {
                 let file = new.join(name);
-                let part = file.parent().unwrap_or(new);
-                fs::create_dir_all(part).map_err(Error::io(part))?;
+                create_parent(&file)?;
                 let sizes = layout.bucket_sizes();
                 safetensors::save_buckets(layout, &file, Dtype::F32, |bucket| {
                     self.whole(&moments[bucket], sizes[bucket], ranks)
                 })?;
             }
+            if let Some(best) = &self.best {
+                let file = new.join(BEST);
+                create_parent(&file)?;
+                safetensors::save(&best.weights, &file, Dtype::F32)?;
+            }
             let file = StateFile {
                 optimizer: self.optimizer.config,
                 steps: self.steps.clone(),
+                best_step: self.best.as_ref().map(|best| best.step),
             };
             write_json(&new.join(STATE), &file)
         })
@@ -114,11 +137,21 @@ impl TrainerState {
             steps: file.steps.len() as u64,
         };
         *trained = read(weights)?;
+        let best = file.best_step.map(|step| {
+            let weights = read(BEST)?;
+            Ok(Best { step, weights })
+        });
         Ok(Self {
             steps: file.steps,
+            best: best.transpose()?,
             optimizer,
         })
     }
+}
+
+fn create_parent(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(file);
+    fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
 /// The elements of `shard`, in memory for no more than them.

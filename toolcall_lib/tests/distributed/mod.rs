@@ -30,6 +30,7 @@ fn config(steps: usize, ranks: usize, accumulation: usize) -> TrainConfig {
         gradient_accumulation_steps: accumulation,
         bf16: false,
         ddp_timeout: 60,
+        predict_with_generate: false,
         ..TrainConfig::default()
     }
 }

@@ -1,8 +1,8 @@
 //! The run of many ranks is that of one.
 
-use super::{By, LAUNCHERS, alone, assert_same, config, lora, play, said, together};
+use super::{By, LAUNCHERS, Run, alone, assert_same, config, lora, play, said, together};
 use serde_json::Value;
-use toolcall_lib::train::TrainConfig;
+use toolcall_lib::train::{EvalScores, Metric, TrainConfig};
 
 const STEPS: usize = 20;
 
@@ -88,6 +88,35 @@ fn a_run_goes_on_with_another_number_of_ranks() {
     let four = &together(LAUNCHERS[0], 4, &[resumed(4, 7)])[0];
     assert_same("2 ranks, then 4", four, &whole);
     assert_same("2 ranks, then 4, then one", &alone(&resumed(1, 14)), &whole);
+}
+
+/// Each rank answers some of the rows, and all of them keep the best model.
+#[test]
+fn validation_rows_are_shared_out() {
+    let scored = |ranks: usize| TrainConfig {
+        learning_rate: 1e-2,
+        eval_steps: Some(20),
+        predict_with_generate: true,
+        generation_max_new_tokens: 40,
+        metric_for_best_model: Metric::EvalToolSelection,
+        load_best_model_at_end: true,
+        ..config(80, ranks, 1)
+    };
+    let one = alone(&scored(1));
+    let two = &together(By::Torchrun, 2, &[scored(2)])[0];
+    let scores = |run: &Run| -> Vec<EvalScores> {
+        run.report
+            .steps
+            .iter()
+            .filter_map(|step| step.eval_scores)
+            .collect()
+    };
+    let last = scores(&one)[3];
+    assert_eq!((last.exact.total, last.tool_selection.total), (5, 5), "all rows");
+    assert!(last.tool_selection.count > 0, "{last:?}");
+    assert_eq!(scores(two), scores(&one));
+    assert_eq!(two.report.model_of_step, one.report.model_of_step);
+    assert_same("scored", two, &one);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn tool(name: &str, properties: Value, required: &[&str]) -> ToolSchema {
     ToolSchema::new(json!({"name": name, "description": "Does it.", "parameters": parameters})).unwrap()
 }
 
-fn tools() -> Vec<ToolSchema> {
+pub fn tools() -> Vec<ToolSchema> {
     vec![
         tool(
             "start_timer",
@@ -27,7 +27,7 @@ fn tools() -> Vec<ToolSchema> {
     ]
 }
 
-fn settings(tool_choice: ToolChoice) -> GenerateConfig {
+pub fn settings(tool_choice: ToolChoice) -> GenerateConfig {
     GenerateConfig {
         temperature: 1.0,
         max_new_tokens: 400,
@@ -36,7 +36,7 @@ fn settings(tool_choice: ToolChoice) -> GenerateConfig {
     }
 }
 
-fn ask(model: &Model, config: &GenerateConfig) -> Result<Generation> {
+pub fn ask(model: &Model, config: &GenerateConfig) -> Result<Generation> {
     generate(model, &[Message::user("Set a timer.")], &tools(), config)
 }
 

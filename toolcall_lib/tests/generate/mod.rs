@@ -1,5 +1,6 @@
 //! Prompts to replies.
 
+mod confidence;
 mod constrained;
 mod random_schemas;
 mod settings;

@@ -81,6 +81,13 @@ fn settings_without_a_meaning_are_refused() {
     );
     assert!(
         refused(GenerateConfig {
+            min_confidence: 90.0,
+            ..default()
+        })
+        .starts_with("min_confidence: 90 is not in [0, 1]")
+    );
+    assert!(
+        refused(GenerateConfig {
             min_p: Some(0.0),
             ..default()
         })

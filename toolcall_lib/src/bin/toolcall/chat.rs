@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, PrefixCache, ToolChoice, generate_cached};
-use toolcall_lib::{Error, Message, Model, Result, Tool, ToolSchema, reply, tool};
+use toolcall_lib::{Error, Message, Model, Result, Tool, ToolCall, ToolSchema, reply, tool};
 
 /// Rounds of calls and answers before a turn is given up.
 const MOST_ROUNDS: usize = 5;
@@ -57,6 +57,14 @@ struct Settings {
     /// Do not hold calls to the tools: see what the model writes by itself
     #[arg(long)]
     unconstrained: bool,
+    /// Withhold a reply with a call that the model is less sure of, from 0 to 1, and say
+    /// --unsure-reply instead. `toolcall eval` shows how sure a model is of right and wrong calls
+    #[arg(long, default_value_t = 0.0)]
+    min_confidence: f32,
+    /// What is said instead of a call that the model is not sure of: a question, or that a person
+    /// takes over
+    #[arg(long, default_value_t = GenerateConfig::default().unsure_reply)]
+    unsure_reply: String,
     /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
@@ -76,6 +84,8 @@ impl Settings {
             tool_choice: self.tool_choice.clone(),
             parallel_tool_calls: !self.single_call,
             constrained: !self.unconstrained,
+            min_confidence: self.min_confidence,
+            unsure_reply: self.unsure_reply.clone(),
             device: self.device,
         })
     }
@@ -174,18 +184,23 @@ impl Chat {
             let (messages, cache) = (&self.messages, &mut self.cache);
             let generation = generate_cached(&self.model, messages, &self.schemas, &config, cache, |_| true)?;
             config.tool_choice = ToolChoice::Auto; // the choice was about the answer to the message
+            if let Some(withheld) = &generation.withheld {
+                for (call, sure) in reply::parse(withheld)
+                    .tool_calls
+                    .iter()
+                    .zip(&generation.confidences)
+                {
+                    println!("withheld  > {}", asked(call, *sure));
+                }
+            }
             let reply = reply::parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
                 println!("assistant > {}", reply.content);
             }
             self.messages.push(reply.into_message());
-            for call in &calls {
-                println!(
-                    "call      > {} {}",
-                    call.name,
-                    serde_json::Value::Object(call.arguments.clone())
-                );
+            for (call, sure) in calls.iter().zip(&generation.confidences) {
+                println!("call      > {}", asked(call, *sure));
                 let answer = tool::answer(&self.tools, call);
                 println!("tool      > {answer}");
                 self.messages.push(Message::tool(&call.name, answer));
@@ -197,4 +212,10 @@ impl Chat {
         println!("(stopped after {MOST_ROUNDS} rounds of calls)");
         Ok(())
     }
+}
+
+/// A call with how sure the model is of it.
+fn asked(call: &ToolCall, confidence: f32) -> String {
+    let arguments = serde_json::Value::Object(call.arguments.clone());
+    format!("{} {arguments}  (confidence {confidence:.3})", call.name)
 }

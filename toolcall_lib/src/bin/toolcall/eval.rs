@@ -1,64 +1,169 @@
 //! `toolcall eval`.
 
 use super::{ModelArgument, progress_bar};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use toolcall_lib::bfcl::{self, BfclScores, Category};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
 use toolcall_lib::generate::ToolChoice;
-use toolcall_lib::{Error, GenerateConfig, Result};
+use toolcall_lib::show::BfclTable;
+use toolcall_lib::{Error, GenerateConfig, Model, Result};
 
+/// The longest reply to a row of BFCL, some of which want eight calls.
+const BFCL_TOKENS: usize = 512;
+
+/// A reply that does not end by itself within --max-new-tokens is right in no score.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
     /// Conversations; a row's first assistant turn is the truth, a row without a call expects none
+    #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
+    data: Option<PathBuf>,
+    /// Categories of the Berkeley Function Calling Leaderboard instead, scored as its AST checker
+    /// does: simple_python, multiple, parallel, parallel_multiple, irrelevance, live_simple,
+    /// live_multiple, live_parallel, live_parallel_multiple, live_irrelevance, live_relevance; or
+    /// non_live, live, all
+    #[arg(long, num_args = 1.., value_name = "CATEGORY")]
+    bfcl: Vec<String>,
+    /// The wheel of the Python package bfcl-eval, or a folder with its files; `scripts/setup.sh
+    /// bfcl` fetches it
+    #[arg(
+        long,
+        value_name = "FOLDER_OR_WHEEL",
+        default_value = ".toolcall/bfcl/bfcl_eval-2026.3.23-py3-none-any.whl"
+    )]
+    bfcl_data: PathBuf,
+    /// Only the first rows, so many of the file or of each category
     #[arg(long)]
-    data: PathBuf,
-    /// Longest reply, in tokens; a model that does not stop by itself is cut off here
-    #[arg(long, default_value_t = GenerateConfig::default().max_new_tokens)]
-    max_new_tokens: usize,
+    rows: Option<usize>,
+    /// Longest reply, in tokens; a model that does not stop by itself is cut off here. 256, with
+    /// --bfcl 512
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
     /// Hold every call to the tools that are offered: what the model would reach if it could not make an invalid one
     #[arg(long)]
     constrained: bool,
+    /// Withhold replies with a call that the model is less sure of, from 0 to 1: they count as
+    /// words
+    #[arg(long, default_value_t = 0.0)]
+    min_confidence: f32,
     /// Whether the first and every other turn calls tools: auto, required, none, or the name of a tool. All but auto are held to
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
     /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
-    /// Print one JSON object
+    /// Print one JSON object; with --bfcl it has a verdict, the calls and the reply of every row
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let data = Dataset::load(&arguments.data)?;
-    let model = arguments.model.load()?;
-    let bar = progress_bar(data.rows.len());
-    let config = EvaluateConfig {
-        generate: GenerateConfig {
-            max_new_tokens: arguments.max_new_tokens,
-            constrained: arguments.constrained,
-            tool_choice: arguments.tool_choice.clone(),
-            device: arguments.device,
+    match &arguments.data {
+        Some(data) => on_conversations(arguments, data),
+        None => on_bfcl(arguments),
+    }
+}
+
+impl Arguments {
+    fn generate(&self, max_new_tokens: usize) -> GenerateConfig {
+        GenerateConfig {
+            max_new_tokens: self.max_new_tokens.unwrap_or(max_new_tokens),
+            constrained: self.constrained,
+            min_confidence: self.min_confidence,
+            tool_choice: self.tool_choice.clone(),
+            device: self.device,
             ..GenerateConfig::default()
-        },
+        }
+    }
+
+    fn first<T>(&self, mut rows: Vec<T>) -> Vec<T> {
+        rows.truncate(self.rows.unwrap_or(usize::MAX));
+        rows
+    }
+}
+
+fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
+    let rows = arguments.first(Dataset::load(data)?.rows);
+    let model = arguments.model.load()?;
+    let bar = progress_bar(rows.len());
+    let config = EvaluateConfig {
+        generate: arguments.generate(GenerateConfig::default().max_new_tokens),
         ..EvaluateConfig::default()
     };
-    let evaluation = evaluate_with(&model, &data.rows, &config, |scores| {
+    let evaluation = evaluate_with(&model, &rows, &config, |scores| {
         bar.set_position(scores.rows as u64);
         bar.set_message(format!("{} right", scores.exact.count));
     })?;
     bar.finish_and_clear();
-    if arguments.json {
-        println!(
-            "{}",
-            serde_json::to_string(&evaluation).map_err(Error::library("writing the evaluation"))?
-        );
-    } else {
-        println!("{evaluation}");
+    match arguments.json {
+        true => print_json(&evaluation)?,
+        false => println!("{evaluation}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn on_bfcl(arguments: &Arguments) -> Result<ExitCode> {
+    let mut categories = Vec::new();
+    for word in &arguments.bfcl {
+        categories.extend(Category::named(word)?);
+    }
+    categories.sort();
+    categories.dedup();
+    let loaded = categories.iter().map(|&category| {
+        Ok((
+            category,
+            arguments.first(bfcl::load(&arguments.bfcl_data, category)?),
+        ))
+    });
+    let loaded: Vec<(Category, Vec<bfcl::Row>)> = loaded.collect::<Result<_>>()?;
+    let model = arguments.model.load()?;
+    let mut scores = Vec::new();
+    for (category, rows) in &loaded {
+        scores.push(on_category(arguments, &model, *category, rows)?);
+        if scores
+            .last()
+            .is_some_and(|scores| scores.verdicts.len() < rows.len())
+        {
+            break; // the user has stopped it
+        }
+    }
+    match arguments.json {
+        true => print_json(&scores)?,
+        false => println!("{}", BfclTable(&scores)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_category(
+    arguments: &Arguments,
+    model: &Model,
+    category: Category,
+    rows: &[bfcl::Row],
+) -> Result<BfclScores> {
+    let bar = progress_bar(rows.len());
+    let mut right = 0;
+    let scores = bfcl::run(
+        model,
+        category,
+        rows,
+        &arguments.generate(BFCL_TOKENS),
+        |verdict| {
+            right += usize::from(verdict.right);
+            bar.inc(1);
+            bar.set_message(format!("{category}: {right} right"));
+        },
+    );
+    bar.finish_and_clear();
+    scores
+}
+
+fn print_json(content: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(content).map_err(Error::library("writing the scores"))?;
+    println!("{text}");
+    Ok(())
 }

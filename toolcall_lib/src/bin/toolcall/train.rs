@@ -22,7 +22,8 @@ pub struct Arguments {
     /// Conversations to train on: JSON (rows or columns) or JSONL; several files are put together
     #[arg(long, required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// Conversations whose loss is measured while training
+    /// Conversations on which the model is measured while it trains: the loss, and how many it
+    /// calls right
     #[arg(long)]
     validation: Option<PathBuf>,
     /// Folder for the tuned model; checkpoints are folders in it
@@ -146,9 +147,13 @@ fn show(bar: &ProgressBar, step: &StepReport) {
     bar.set_position(step.step as u64);
     bar.set_message(format!("loss {:.4}", step.loss));
     let every = step.total_steps.div_ceil(20);
-    if bar.is_hidden() && (step.step.is_multiple_of(every) || step.step == step.total_steps) {
+    let shown = step.step.is_multiple_of(every) || step.step == step.total_steps || step.eval_loss.is_some();
+    if bar.is_hidden() && shown {
         println!("{step}");
     } else if let Some(loss) = step.eval_loss {
-        bar.println(format!("step {}: validation loss {loss:.4}", step.step));
+        let scores = step
+            .eval_scores
+            .map_or_else(String::new, |scores| format!("  {scores}"));
+        bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
     }
 }

@@ -17,6 +17,7 @@ const LABEL_WIDTH: u32 = 130;
 
 const TRAIN: RGBColor = RGBColor(56, 132, 228);
 const VALIDATION: RGBColor = RGBColor(230, 126, 34);
+const EXACT: RGBColor = RGBColor(46, 160, 67);
 const RATE: RGBColor = RGBColor(140, 140, 140);
 /// Stands for the text colour of the page while the plot is drawn.
 const INK: RGBColor = RGBColor(1, 2, 3);
@@ -56,6 +57,9 @@ fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     if !curves.validation.is_empty() {
         entries.push(("validation loss".to_string(), VALIDATION));
     }
+    if !curves.exact.is_empty() {
+        entries.push(("exact calls".to_string(), EXACT));
+    }
     entries.push((format!("learning rate, at most {}", short(highest)), RATE));
     for (i, (name, color)) in entries.into_iter().enumerate() {
         let x = LABEL_WIDTH as i32 + 300 * i as i32;
@@ -63,6 +67,11 @@ fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
         area.draw(&Text::new(name, (x + 58, 12), text_style(28)))?;
     }
     Ok(())
+}
+
+/// Room on the right, for the axis of the exact calls.
+fn right_width(curves: &Curves) -> u32 {
+    if curves.exact.is_empty() { 0 } else { LABEL_WIDTH }
 }
 
 fn draw_loss<Y>(area: &Area<'_>, curves: &Curves, values: Y) -> Drawing<()>
@@ -75,7 +84,9 @@ where
         .margin_top(8)
         .set_label_area_size(LabelAreaPosition::Left, LABEL_WIDTH)
         .set_label_area_size(LabelAreaPosition::Bottom, 14)
-        .build_cartesian_2d(curves.steps.clone(), values)?;
+        .set_label_area_size(LabelAreaPosition::Right, right_width(curves))
+        .build_cartesian_2d(curves.steps.clone(), values)?
+        .set_secondary_coord(curves.steps.clone(), 0.0..100.0);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -97,12 +108,22 @@ where
         curves.validation.clone(),
         VALIDATION.stroke_width(4),
     ))?;
-    chart.draw_series(
-        curves
-            .validation
-            .iter()
-            .map(|&point| Circle::new(point, 8, VALIDATION.filled())),
-    )?;
+    let dot = |color: RGBColor| move |&point: &(f64, f64)| Circle::new(point, 8, color.filled());
+    chart.draw_series(curves.validation.iter().map(dot(VALIDATION)))?;
+    if !curves.exact.is_empty() {
+        chart
+            .configure_secondary_axes()
+            .axis_style(INK.mix(0.35))
+            .label_style(text_style(26))
+            .axis_desc_style(text_style(28))
+            .y_labels(6)
+            .y_desc("exact calls (%)")
+            .y_label_formatter(&|value| short(*value))
+            .draw()?;
+        let line = LineSeries::new(curves.exact.clone(), EXACT.stroke_width(4));
+        chart.draw_secondary_series(line)?;
+        chart.draw_secondary_series(curves.exact.iter().map(dot(EXACT)))?;
+    }
     Ok(())
 }
 
@@ -118,6 +139,7 @@ fn draw_rate(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
         .margin_top(10)
         .set_label_area_size(LabelAreaPosition::Left, LABEL_WIDTH)
         .set_label_area_size(LabelAreaPosition::Bottom, 84)
+        .set_label_area_size(LabelAreaPosition::Right, right_width(curves))
         .build_cartesian_2d(curves.steps.clone(), 0.0..highest * 1.15)?;
     chart
         .configure_mesh()

@@ -1,11 +1,12 @@
-//! The loss curve.
+//! The loss curve, and beside it how many calls are exact.
 
 mod draw;
 
 use super::Html;
 use super::style::{short, text_table};
 use crate::error::{Error, Result};
-use crate::train::{StepReport, TrainReport};
+use crate::evaluate::Score;
+use crate::train::{EvalScores, StepReport, TrainReport};
 use maud::{Markup, PreEscaped, html};
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +17,8 @@ type Points = Vec<(f64, f64)>;
 /// A loss axis that spans more than this is logarithmic.
 const LOG_RATIO: f64 = 20.0;
 
-/// The loss over the steps of a training run, with the learning rate below it.
+/// The loss over the steps of a training run, the exact calls where validation rows were answered,
+/// and the learning rate below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossPlot {
     /// The picture, which takes its text colour from the page around it.
@@ -24,8 +26,10 @@ pub struct LossPlot {
     text: String,
 }
 
-/// Draws the loss of each step, its moving average, and the validation loss where there is one. The axis is
-/// logarithmic where the loss falls far.
+/// Draws the loss of each step, its moving average, and the validation loss where there is one. The
+/// axis is logarithmic where the loss falls far. Where the model answered validation rows with
+/// calls, the share of them that it called exactly right is drawn too, with an axis of its own on
+/// the right.
 ///
 /// # Errors
 /// A report without a step whose loss is a number.
@@ -69,6 +73,8 @@ struct Curves {
     loss: Points,
     average: Points,
     validation: Points,
+    /// In percent of the validation rows with a call.
+    exact: Points,
     rate: Points,
     steps: Range<f64>,
     values: Range<f64>,
@@ -85,6 +91,10 @@ impl Curves {
         };
         let loss = points(|step| Some(step.loss));
         let validation = points(|step| step.eval_loss);
+        let exact = points(|step| {
+            let score = step.eval_scores.as_ref()?.arguments_exact;
+            (score.total > 0).then(|| 100.0 * score.rate())
+        });
         let rate = points(|step| Some(step.learning_rate));
         let all = || loss.iter().chain(&validation).map(|point| point.1);
         let high = all().fold(0.0, f64::max).max(1e-6);
@@ -100,6 +110,7 @@ impl Curves {
             average: raise(moving_average(&loss)),
             loss: raise(loss),
             validation: raise(validation),
+            exact,
             rate,
             steps: first..last,
             values: if log {
@@ -143,24 +154,47 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
         .iter()
         .enumerate()
         .filter(|(i, _)| i % every == 0 || *i == last);
+    let scored = shown.iter().any(|step| step.eval_scores.is_some());
     let row = |(_, step): (usize, &&StepReport)| {
-        let validation = step
-            .eval_loss
-            .map(|loss| format!("{loss:.4}"))
-            .unwrap_or_default();
-        vec![
+        let validation = step.eval_loss.map(|loss| format!("{loss:.4}"));
+        let mut cells = vec![
             step.step.to_string(),
             format!("{:.4}", step.loss),
-            validation,
-            short(step.learning_rate),
-        ]
+            validation.unwrap_or_default(),
+        ];
+        if scored {
+            cells.extend(score_cells(step.eval_scores.as_ref()));
+        }
+        cells.push(short(step.learning_rate));
+        cells
     };
-    let header = ["step", "loss", "validation", "learning rate"].map(String::from);
+    let mut header = vec!["step", "loss", "validation"];
+    if scored {
+        header.extend(["right", "exact calls", "right tools", "over-calls"]);
+    }
+    header.push("learning rate");
+    let header: Vec<String> = header.into_iter().map(String::from).collect();
     format!(
         "{}\n\n{}",
         bars(curves),
         text_table(&header, &kept.map(row).collect::<Vec<_>>())
     )
+}
+
+/// `80/93`, or nothing where nothing was counted.
+fn score_cells(scores: Option<&EvalScores>) -> [String; 4] {
+    let scores = scores.copied().unwrap_or_default();
+    let text = |score: Score| match score.total {
+        0 => String::new(),
+        total => format!("{}/{total}", score.count),
+    };
+    [
+        scores.exact,
+        scores.arguments_exact,
+        scores.tool_selection,
+        scores.over_calls,
+    ]
+    .map(text)
 }
 
 fn bars(curves: &Curves) -> String {

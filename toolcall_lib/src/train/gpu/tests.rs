@@ -8,6 +8,7 @@ use crate::cuda::ranks::meet;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
+use crate::optimizer::Schedule;
 use crate::tiny_model::tiny_model;
 use crate::train::ranks::agree;
 use crate::train::{TrainReport, Work, train_validated};
@@ -47,6 +48,15 @@ fn data(rows: u32) -> Dataset {
     (0..rows).map(row).collect::<Vec<_>>().into()
 }
 
+/// Three rows with the other answers, so that their loss rises again when the rows are learned.
+fn validation() -> Dataset {
+    let mut rows = data(3).rows;
+    rows.iter_mut()
+        .enumerate()
+        .for_each(|(i, row)| row.messages[1] = Message::assistant(["yes", "no"][i % 2]));
+    rows.into()
+}
+
 /// Settings of a run in f32 whose steps see [`BATCH`] conversations.
 fn config(steps: usize, ranks: usize, accumulation: usize, zero_stage: u8) -> TrainConfig {
     TrainConfig {
@@ -58,6 +68,7 @@ fn config(steps: usize, ranks: usize, accumulation: usize, zero_stage: u8) -> Tr
         gradient_accumulation_steps: accumulation,
         bf16: false,
         zero_stage,
+        predict_with_generate: false,
         ..TrainConfig::default()
     }
 }
@@ -69,7 +80,7 @@ struct Run {
 
 fn on_cpu(config: &TrainConfig) -> Run {
     let mut model = model();
-    let report = train_validated(&mut model, &data(10), &data(3), config, |_| {}).unwrap();
+    let report = train_validated(&mut model, &data(10), &validation(), config, |_| {}).unwrap();
     Run {
         report,
         weights: model.decoder.trainable().unwrap().buckets.concat(),
@@ -85,7 +96,7 @@ fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
     let mut model = model();
     let work = Work {
         data: &data(10),
-        validation: &data(3),
+        validation: &validation(),
         config,
         engine: &|ranks, decoder, optimizer, config| {
             let devices = devices[ranks.rank()].clone();
@@ -210,6 +221,37 @@ fn ranks_round_the_weights_that_others_have_changed() {
         let off = apart(&two, &one);
         println!("two ranks in bf16, {what}: off by {off:.1e}");
         assert!(off < 1e-3, "{what}: off by {off:e}");
+    }
+}
+
+/// The weights come back for the answers and for the best model, and the answers are those of one
+/// rank.
+#[test]
+fn validation_rows_are_answered_as_on_the_cpu_and_the_best_model_is_kept() {
+    let scored = |ranks: usize| TrainConfig {
+        learning_rate: 2e-2,
+        lr_scheduler_type: Schedule::Constant,
+        eval_steps: Some(4),
+        predict_with_generate: true,
+        generation_max_new_tokens: 6,
+        load_best_model_at_end: true,
+        ..config(16, ranks, 1, 2)
+    };
+    let scores = |run: &Run| -> Vec<_> { run.report.steps.iter().map(|step| step.eval_scores).collect() };
+    let cpu = on_cpu(&scored(1));
+    let last = scores(&cpu)[15].unwrap();
+    assert_eq!((last.exact.total, last.arguments_exact.total), (3, 0));
+    assert!(last.exact.count > 0, "it has learned to end: {last:?}");
+    assert!(
+        cpu.report.model_of_step.is_some(),
+        "the last step is not the best"
+    );
+    for ranks in [1, 2] {
+        let run = on_devices(ranks, &scored(ranks), true).unwrap();
+        assert_eq!(scores(&run), scores(&cpu), "{ranks} devices");
+        assert_eq!(run.report.model_of_step, cpu.report.model_of_step);
+        let apart = apart(&run, &cpu);
+        assert!(apart < 1e-3, "{ranks} devices: off by {apart:e}");
     }
 }
 

@@ -1,0 +1,133 @@
+//! Rows out of a wheel or a folder.
+
+use super::Category;
+use super::row::{self, Row};
+use crate::error::{Error, Result, RowProblem};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where the files stand in a wheel.
+const IN_WHEEL: &str = "bfcl_eval/data";
+
+/// Reads the rows of a category: from the wheel `bfcl_eval-….whl`, from a folder into which it was
+/// unpacked, or from one that has the files `BFCL_v4_….json` and `possible_answer/BFCL_v4_….json`
+/// itself.
+///
+/// # Errors
+/// Nothing of the kind at `data`; and rows that are not as the leaderboard's are, all of them with
+/// file, row and field.
+pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
+    let data = data.as_ref();
+    let name = format!("BFCL_v4_{category}.json");
+    let questions = Lines::read(data, &name)?;
+    let answers = match category.has_answers() {
+        true => Some(Lines::read(data, &format!("possible_answer/{name}"))?),
+        false => None,
+    };
+    let mut problems = Vec::new();
+    let mut found = |file: &Path, index: usize, (field, problem): row::Problem| {
+        problems.push(RowProblem {
+            file: file.to_path_buf(),
+            row: index,
+            field,
+            problem,
+        });
+    };
+    let mut rows = Vec::new();
+    for (index, question) in questions.rows.iter().enumerate() {
+        match row::read(question, category) {
+            Ok(row) => rows.push(row),
+            Err(problem) => found(&questions.file, index, problem),
+        }
+    }
+    if let Some(answers) = &answers {
+        let same = answers.rows.len() == questions.rows.len();
+        for (index, answer) in answers.rows.iter().enumerate().filter(|_| same) {
+            match (row::answers(answer), rows.get_mut(index)) {
+                (Ok((id, answers)), Some(row)) if id == row.id => row.answers = answers,
+                (Ok((id, _)), _) => found(
+                    &answers.file,
+                    index,
+                    (
+                        "id".into(),
+                        format!("`{id}` is no row's; the files do not belong together"),
+                    ),
+                ),
+                (Err(problem), _) => found(&answers.file, index, problem),
+            }
+        }
+        if !same {
+            let (rows, answers) = (questions.rows.len(), answers.rows.len());
+            let problem = format!("{answers} answers for {rows} rows; the files do not belong together");
+            return Err(Error::invalid(data.display(), problem));
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(rows),
+        false => Err(Error::Rows(problems)),
+    }
+}
+
+/// A file with a JSON object a line.
+struct Lines {
+    file: PathBuf,
+    rows: Vec<Value>,
+}
+
+impl Lines {
+    fn read(data: &Path, name: &str) -> Result<Self> {
+        let (file, text) = text(data, name)?;
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
+        let rows = lines.map(|(number, line)| {
+            serde_json::from_str(line)
+                .map_err(|e| Error::invalid(format!("{}: line {}", file.display(), number + 1), e))
+        });
+        Ok(Self {
+            rows: rows.collect::<Result<_>>()?,
+            file,
+        })
+    }
+}
+
+/// A file's name, for messages, and its text.
+fn text(data: &Path, name: &str) -> Result<(PathBuf, String)> {
+    if data.is_file() {
+        let place = format!("{IN_WHEEL}/{name}");
+        return Ok((data.join(&place), from_wheel(data, &place)?));
+    }
+    let places = [data.join(name), data.join(IN_WHEEL).join(name)];
+    match places.into_iter().find(|file| file.is_file()) {
+        Some(file) => {
+            let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+            Ok((file, text))
+        }
+        None => {
+            let problem = format!(
+                "there is no {name} here; expected the wheel of bfcl-eval or a folder with its files: scripts/setup.sh bfcl fetches it"
+            );
+            Err(Error::invalid(data.display(), problem))
+        }
+    }
+}
+
+fn from_wheel(wheel: &Path, name: &str) -> Result<String> {
+    let unreadable = |e: zip::result::ZipError| {
+        Error::invalid(
+            wheel.display(),
+            format!("reading {name} out of it: {e}; expected the wheel of bfcl-eval"),
+        )
+    };
+    let file = File::open(wheel).map_err(Error::io(wheel))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(unreadable)?;
+    let mut entry = archive.by_name(name).map_err(unreadable)?;
+    let mut text = String::new();
+    entry
+        .read_to_string(&mut text)
+        .map_err(Error::io(wheel.join(name)))?;
+    Ok(text)
+}

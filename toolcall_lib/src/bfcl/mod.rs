@@ -1,0 +1,29 @@
+//! The single-turn tests of the Berkeley Function Calling Leaderboard, version 4, scored as its own
+//! checker does.
+//!
+//! Their rows stand in the Python package `bfcl-eval`, which `scripts/setup.sh bfcl` fetches. A row
+//! is a request with tools and, where tools must be called, the calls that count as right: for each
+//! argument a list of values, with `""` among them where the argument may be left out. [`load`]
+//! reads rows, [`check`] judges the calls that were made of one, and [`run`] has a model answer
+//! rows.
+//!
+//! The verdict is that of the leaderboard's AST checker, its gaps included. Two of them matter to a
+//! reader of the scores. Where no tool fits, any reply is right in which no call can be read, a
+//! broken or endless one too; `Verdict::finished` says which end by themselves. And a few rows
+//! accept values that contradict the types of their own tools, or arguments that their tools do not
+//! have; they are read and judged like any other.
+
+mod category;
+mod check;
+mod files;
+mod python;
+mod row;
+mod run;
+mod tools;
+mod values;
+
+pub use category::Category;
+pub use check::check;
+pub use files::load;
+pub use row::Row;
+pub use run::{BfclScores, Verdict, run};

@@ -1,0 +1,134 @@
+//! A model's replies to rows, and their verdicts.
+
+use super::{Category, Row, check};
+use crate::error::Result;
+use crate::evaluate::Score;
+use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
+use crate::interrupt;
+use crate::model::Model;
+use crate::reply::{self, Reply};
+use crate::tool::ToolCall;
+
+/// Rows that are asked together, as in an evaluation.
+const ROWS: usize = 2 * AT_ONCE;
+
+/// What a model made of a row.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Verdict {
+    /// The row's.
+    pub id: String,
+    /// The leaderboard's verdict.
+    pub right: bool,
+    /// What is wrong, where something is.
+    pub problem: Option<String>,
+    /// The reply ended by itself. The leaderboard does not ask for that.
+    pub finished: bool,
+    /// The calls that could be read.
+    pub calls: Vec<ToolCall>,
+    /// How sure the model was of each of them.
+    pub confidences: Vec<f32>,
+    /// The reply as it was written.
+    pub reply: String,
+}
+
+/// What a model made of the rows of a category. As JSON it is `category`, `rows`, `right`,
+/// `accuracy`, `right_and_finished`, `unfinished`, and the `verdicts`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BfclScores {
+    /// The category.
+    pub category: Category,
+    /// One for each row, in their order.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Verdict {
+    /// That of a reply to `row`.
+    pub fn of(row: &Row, generation: &Generation) -> Self {
+        let Reply { tool_calls, .. } = reply::parse(&generation.text);
+        let problem = check(row, &tool_calls);
+        Self {
+            id: row.id.clone(),
+            right: problem.is_none(),
+            problem,
+            finished: generation.finished,
+            calls: tool_calls,
+            confidences: generation.confidences.clone(),
+            reply: generation.text.clone(),
+        }
+    }
+}
+
+impl BfclScores {
+    fn score(&self, holds: impl Fn(&Verdict) -> bool) -> Score {
+        Score {
+            count: self.verdicts.iter().filter(|verdict| holds(verdict)).count(),
+            total: self.verdicts.len(),
+        }
+    }
+
+    /// Rows that are right by the leaderboard's rules; its rate is the accuracy that the
+    /// leaderboard shows.
+    pub fn right(&self) -> Score {
+        self.score(|verdict| verdict.right)
+    }
+
+    /// Rows that are right and whose reply ended by itself.
+    pub fn right_and_finished(&self) -> Score {
+        self.score(|verdict| verdict.right && verdict.finished)
+    }
+
+    /// Replies that did not end by themselves.
+    pub fn unfinished(&self) -> Score {
+        self.score(|verdict| !verdict.finished)
+    }
+}
+
+impl serde::Serialize for BfclScores {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let right = self.right();
+        let object = serde_json::json!({
+            "category": self.category,
+            "rows": right.total,
+            "right": right.count,
+            "accuracy": right.rate(),
+            "right_and_finished": self.right_and_finished().count,
+            "unfinished": self.unfinished().count,
+            "verdicts": self.verdicts,
+        });
+        object.serialize(serializer)
+    }
+}
+
+/// Has a model answer the rows of a category; `on_row` sees each verdict. Many prompts are answered
+/// at once, as many as the keys and values of [`PrefixCache::BYTES`] allow, whatever their tools.
+/// Ctrl-C ends it with the verdicts of the rows that are done.
+///
+/// # Errors
+/// Whatever generation fails on.
+pub fn run(
+    model: &Model,
+    category: Category,
+    rows: &[Row],
+    config: &GenerateConfig,
+    mut on_row: impl FnMut(&Verdict),
+) -> Result<BfclScores> {
+    let _run = interrupt::Run::start()?;
+    let mut cache = PrefixCache::default();
+    let mut verdicts = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(ROWS) {
+        let prompts: Vec<Prompt<'_>> = rows
+            .iter()
+            .map(|row| (&row.messages[..], &row.tools[..]))
+            .collect();
+        let replies = generate_many_cached(model, &prompts, config, &mut cache)?;
+        if interrupt::requested() {
+            break;
+        }
+        for (row, reply) in rows.iter().zip(&replies) {
+            let verdict = Verdict::of(row, reply);
+            on_row(&verdict);
+            verdicts.push(verdict);
+        }
+    }
+    Ok(BfclScores { category, verdicts })
+}

@@ -1,0 +1,169 @@
+//! Whether the value of an argument is one of those that are right: the second half of the checker.
+
+use super::check::{Fault, Outcome, crash, wrong};
+use super::python::{Type, contains, equal, standardized, standardized_value};
+use serde_json::{Map, Value};
+
+/// An argument may be left out where `""` is a right value.
+pub(super) fn is_optional(right: &[Value]) -> bool {
+    right.iter().any(|value| *value == "")
+}
+
+pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &[Value]) -> Outcome {
+    let kind = schema["type"].as_str().unwrap_or_default();
+    let Some(expected) = Type::named(kind) else {
+        return crash(format!("the type `{kind}` of `{name}` is unknown to it"));
+    };
+    let nested = match kind {
+        "array" | "tuple" => match schema["items"]["type"].as_str().and_then(Type::named) {
+            Some(nested) => Some(nested),
+            None => return crash(format!("`{name}` does not say what is in it")),
+        },
+        _ => None,
+    };
+    let as_float = match value {
+        Value::Number(number) if kind == "float" => number.as_f64().map(Value::from),
+        _ => None,
+    };
+    let value = as_float.as_ref().unwrap_or(value);
+    let Some(is_variable) = check_type(value, right, expected, nested) else {
+        return wrong(format!("`{name}`: {value} is not of the type {kind}"));
+    };
+    let is_right = match (value, nested) {
+        _ if is_variable => contains(right, value),
+        (Value::Object(object), _) => check_dict(object, right)?,
+        (Value::Array(items), Some(Type::Dict)) => check_dicts(items, right)?,
+        (Value::String(text), _) => {
+            let text = standardized(text);
+            right
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|right| standardized(right) == text)
+        }
+        (Value::Array(items), _) => check_list(items, right)?,
+        _ => contains(right, value),
+    };
+    match is_right {
+        true => Ok(()),
+        false => wrong(format!(
+            "`{name}`: {value} is not one of {}",
+            Value::from(right.to_vec())
+        )),
+    }
+}
+
+/// Whether a value is of the type that is expected, or else of that of the right values: what the
+/// leaderboard calls a variable, which must then be one of them as it stands. Nothing if it is of
+/// neither.
+fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Type>) -> Option<bool> {
+    let of_right = right.iter().find(|value| **value != "").map(Type::of);
+    if Type::of(value) != expected {
+        return (of_right == Some(Type::of(value))).then_some(true);
+    }
+    let is_variable = of_right.is_some_and(|kind| kind != expected);
+    let (Some(nested), Value::Array(items)) = (nested, value) else {
+        return Some(is_variable);
+    };
+    // one level deep, and any right value that is no list is enough
+    let fits = |right: &Value| {
+        let right = right.as_array();
+        right.is_none_or(|right| {
+            items
+                .iter()
+                .all(|item| check_type(item, right, nested, None).is_some())
+        })
+    };
+    right.iter().any(fits).then_some(is_variable)
+}
+
+/// A list is one of the right ones, its strings standardized.
+fn check_list(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
+    let items: Vec<Value> = items.iter().map(standardized_value).collect();
+    let right: Vec<Vec<Value>> = right
+        .iter()
+        .map(|right| elements(right))
+        .collect::<Result<_, _>>()?;
+    let same = |right: &Vec<Value>| equal(&Value::from(items.clone()), &Value::from(right.clone()));
+    Ok(right.iter().any(same))
+}
+
+/// The standardized elements of a right list; a string has its characters.
+fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
+    match right {
+        Value::Array(items) => Ok(items.iter().map(standardized_value).collect()),
+        Value::String(text) => Ok(text
+            .chars()
+            .map(|c| standardized(&c.to_string()).into())
+            .collect()),
+        Value::Object(fields) if fields.is_empty() => Ok(Vec::new()),
+        other => crash(format!("{other} is no list")),
+    }
+}
+
+/// An object has only fields of a right one, each with one of its right values, and all of those
+/// that may not be left out.
+fn check_dict(object: &Map<String, Value>, right: &[Value]) -> Result<bool, Fault> {
+    for right in right.iter().filter(|right| **right != "") {
+        let Some(right) = right.as_object() else {
+            return crash(format!("{right} is no object"));
+        };
+        if fields_are_right(object, right)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn fields_are_right(object: &Map<String, Value>, right: &Map<String, Value>) -> Result<bool, Fault> {
+    let mut all = true;
+    for (name, value) in object {
+        let is_right = match right.get(name) {
+            Some(right) => contains(&elements(right)?, &standardized_value(value)),
+            None => false,
+        };
+        if !is_right {
+            all = false;
+            break;
+        }
+    }
+    for (name, right) in right.iter().filter(|(name, _)| !object.contains_key(*name)) {
+        match right {
+            Value::Array(right) if is_optional(right) => {}
+            Value::String(_) => {} // Python finds `""` in any string
+            Value::Array(_) | Value::Object(_) => return Ok(false),
+            other => return crash(format!("`{name}`: {other} is no list")),
+        }
+    }
+    Ok(all)
+}
+
+/// A list of objects, each of which is right for the one in its place in a right list.
+fn check_dicts(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
+    for right in right {
+        let right: Vec<Value> = match right {
+            Value::Array(right) => right.clone(),
+            Value::String(text) => text.chars().map(|c| c.to_string().into()).collect(),
+            Value::Object(fields) => vec![Value::Null; fields.len()],
+            other => return crash(format!("{other} is no list")),
+        };
+        if right.len() != items.len() {
+            continue;
+        }
+        let mut all = true;
+        for (item, right) in items.iter().zip(&right) {
+            let is_right = match (item, right) {
+                (_, Value::String(text)) if text.is_empty() => false,
+                (Value::Object(object), right) => check_dict(object, std::slice::from_ref(right))?,
+                (item, _) => return crash(format!("{item} is no object")),
+            };
+            if !is_right {
+                all = false;
+                break;
+            }
+        }
+        if all {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,57 @@
+//! An assistant turn of a model, and what is wrong with it.
+
+use super::{CallScore, MistakeKind, matching};
+use crate::generate::Generation;
+use crate::reply::{self, Reply};
+use crate::tool::ToolCall;
+
+/// An assistant turn of a model.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub reply: Reply,
+    /// It ended by itself. A turn that did not is right in no score: its user would wait for an end
+    /// that does not come.
+    pub finished: bool,
+    /// How sure the model was of each call, where that is known.
+    pub confidences: Vec<f32>,
+}
+
+impl Turn {
+    pub fn of(generation: &Generation) -> Self {
+        Self {
+            reply: reply::parse(&generation.text),
+            finished: generation.finished,
+            confidences: generation.confidences.clone(),
+        }
+    }
+
+    /// What is wrong with it, where these calls are expected (or, if there are none, an answer in
+    /// words).
+    pub fn mistake(&self, expected: &[ToolCall]) -> Option<MistakeKind> {
+        let got = &self.reply.tool_calls;
+        let mistake = match expected {
+            _ if !self.finished => MistakeKind::Unfinished,
+            [] if self.reply.attempts_call() => MistakeKind::OverCall,
+            [] if self.reply.content.is_empty() => MistakeKind::Empty,
+            [] => return None,
+            _ if self.reply.malformed => MistakeKind::Malformed,
+            _ if got.is_empty() => MistakeKind::NoCall,
+            _ if !matching::same_names(expected, got) => MistakeKind::WrongTool,
+            _ if !matching::same_calls(expected, got) => MistakeKind::WrongArguments,
+            _ => return None,
+        };
+        Some(mistake)
+    }
+
+    /// Its calls whose confidence is known, where these are expected.
+    pub fn calls(&self, expected: &[ToolCall]) -> Vec<CallScore> {
+        let exact = matching::exact(expected, &self.reply.tool_calls).into_iter();
+        let calls = exact.zip(&self.confidences);
+        calls
+            .map(|(exact, &confidence)| CallScore {
+                confidence,
+                exact: exact && self.finished,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,60 @@
+//! How many calls are exact among those that a model is most sure of.
+
+use super::scores::{rate, score_cell};
+use super::style::{Cell, GOOD, cell, counted, table, text_table};
+use crate::evaluate::{Evaluation, MostConfident};
+use maud::{Markup, html};
+
+/// Which calls a line is about.
+fn title(part: &MostConfident) -> String {
+    match part.percent {
+        100 => "all calls".to_string(),
+        percent => format!("the {percent} % most confident"),
+    }
+}
+
+fn least(part: &MostConfident) -> String {
+    format!("{:.3}", part.min_confidence)
+}
+
+fn header(parts: &[MostConfident]) -> [String; 3] {
+    let calls = parts.first().map_or(0, |all| all.exact.total);
+    [counted(calls, "call"), "exact".into(), "confidence from".into()]
+}
+
+/// Nothing where no call was read, or no confidence is known.
+pub(super) fn markup(evaluation: &Evaluation) -> Markup {
+    let parts = evaluation.most_confident();
+    let row = |part: &MostConfident| -> Vec<Cell> {
+        vec![
+            cell(html! { (title(part)) }),
+            score_cell(&part.exact, GOOD),
+            cell(html! { (least(part)) }),
+        ]
+    };
+    let titles = header(&parts).map(|title| html! { (title) });
+    html! {
+        @if !parts.is_empty() {
+            div style="margin-top:1em" { (table(&titles, &parts.iter().map(row).collect::<Vec<_>>())) }
+        }
+    }
+}
+
+/// The same as text, with an empty line before it.
+pub(super) fn text(evaluation: &Evaluation) -> String {
+    let parts = evaluation.most_confident();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let row = |part: &MostConfident| {
+        let exact = format!(
+            "{:>7}  {}/{}",
+            rate(&part.exact),
+            part.exact.count,
+            part.exact.total
+        );
+        vec![title(part), exact, least(part)]
+    };
+    let rows: Vec<Vec<String>> = parts.iter().map(row).collect();
+    format!("\n\n{}", text_table(&header(&parts), &rows))
+}

@@ -1,0 +1,82 @@
+//! What settings cannot be trained with.
+
+use super::TrainConfig;
+use crate::error::{Error, Result};
+use crate::model::LoraConfig;
+use crate::train::Metric;
+
+impl TrainConfig {
+    /// Refuses settings that need a validation set.
+    pub(in crate::train) fn refuse_best_model(&self) -> Result<()> {
+        let wanted = [
+            ("load_best_model_at_end", self.load_best_model_at_end),
+            ("early_stopping_patience", self.early_stopping_patience.is_some()),
+        ];
+        match wanted.iter().find(|(_, wanted)| *wanted) {
+            Some((field, _)) => Err(Error::invalid(
+                field,
+                "needs a validation set, and there is none; give one or leave it out",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses settings that cannot be trained with.
+    pub(in crate::train) fn check(&self) -> Result<()> {
+        let positive = [
+            ("per_device_train_batch_size", self.per_device_train_batch_size),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+            ("max_tokens_per_tree", self.max_tokens_per_tree),
+            ("group_by_prefix", self.group_by_prefix),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            ("eval_steps", self.eval_steps.unwrap_or(1)),
+            ("save_steps", self.save_steps.unwrap_or(1)),
+            ("max_predict_samples", self.max_predict_samples.unwrap_or(1)),
+            ("generation_max_new_tokens", self.generation_max_new_tokens),
+            (
+                "early_stopping_patience",
+                self.early_stopping_patience.unwrap_or(1),
+            ),
+            ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
+            ("ddp_timeout", self.ddp_timeout as usize),
+        ];
+        if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        if self.metric_for_best_model != Metric::EvalLoss && !self.predict_with_generate {
+            let problem = format!(
+                "{} needs the model's answers; set `predict_with_generate`",
+                self.metric_for_best_model
+            );
+            return Err(Error::invalid("metric_for_best_model", problem));
+        }
+        if self.zero_stage > 2 {
+            let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
+            return Err(Error::invalid("zero_stage", problem));
+        }
+        let ranges = [
+            (
+                "num_train_epochs",
+                self.num_train_epochs,
+                f64::MIN_POSITIVE,
+                f64::MAX,
+            ),
+            ("learning_rate", self.learning_rate, 0.0, 1.0),
+            ("weight_decay", self.weight_decay, 0.0, f64::MAX),
+            ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
+            ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
+            ("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, f64::MAX),
+            ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
+        ];
+        match ranges
+            .iter()
+            .find(|(_, value, low, high)| !(low..=high).contains(&value))
+        {
+            Some((field, value, low, high)) => Err(Error::invalid(
+                field,
+                format!("{value} is not between {low:e} and {high:e}"),
+            )),
+            None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
+        }
+    }
+}

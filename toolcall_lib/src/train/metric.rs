@@ -1,0 +1,69 @@
+//! By what the best model of a run is known.
+
+use super::StepReport;
+use crate::evaluate::Score;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What is measured on the validation set, as `metric_for_best_model` names it. All but the loss
+/// are scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn
+/// of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean loss of the trained tokens; less is better.
+    #[default]
+    EvalLoss,
+    /// Of all rows: exactly the right calls, or words where no call is right; more is better.
+    EvalExact,
+    /// Of the rows with a call: exactly the right calls; more is better.
+    EvalArgumentsExact,
+    /// Of the rows with a call: the right tools; more is better.
+    EvalToolSelection,
+    /// Of the rows without a call: a call; less is better.
+    EvalOverCalls,
+}
+
+impl Metric {
+    /// Whether a larger value is the better one.
+    pub fn greater_is_better(self) -> bool {
+        !matches!(self, Self::EvalLoss | Self::EvalOverCalls)
+    }
+
+    /// Its value after a step that was evaluated.
+    pub fn of(self, step: &StepReport) -> Option<f64> {
+        let scores = step.eval_scores.as_ref();
+        let rate = |score: Score| score.rate();
+        match self {
+            Self::EvalLoss => step.eval_loss,
+            Self::EvalExact => scores.map(|scores| rate(scores.exact)),
+            Self::EvalArgumentsExact => scores.map(|scores| rate(scores.arguments_exact)),
+            Self::EvalToolSelection => scores.map(|scores| rate(scores.tool_selection)),
+            Self::EvalOverCalls => scores.map(|scores| rate(scores.over_calls)),
+        }
+    }
+
+    /// Whether `value` is better than `other`.
+    pub(super) fn is_better(self, value: f64, other: f64) -> bool {
+        match self.greater_is_better() {
+            true => value > other,
+            false => value < other,
+        }
+    }
+
+    /// Whether it counts only rows with (or without) a call.
+    pub(super) fn needs(self, call: bool) -> bool {
+        match self {
+            Self::EvalLoss | Self::EvalExact => false,
+            Self::EvalArgumentsExact | Self::EvalToolSelection => call,
+            Self::EvalOverCalls => !call,
+        }
+    }
+}
+
+/// As in the settings: `eval_loss`.
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}

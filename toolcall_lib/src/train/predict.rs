@@ -1,0 +1,114 @@
+//! What the model answers to the validation rows while it trains.
+
+use super::TrainConfig;
+use super::report::EvalScores;
+use crate::collective::Collective;
+use crate::conversation::{Conversation, Role};
+use crate::dataset::Dataset;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::evaluate::{EvaluateConfig, Evaluation, Score, evaluate_cached};
+use crate::generate::{GenerateConfig, PrefixCache};
+use crate::model::Model;
+
+/// Bytes of keys and values; a run has little memory to spare.
+pub(super) const CACHE_BYTES: usize = 512 << 20;
+
+/// The validation rows that are answered, on all ranks.
+#[derive(Debug)]
+pub(super) struct Predictor<'a> {
+    rows: Vec<&'a Conversation>,
+    max_new_tokens: usize,
+}
+
+impl<'a> Predictor<'a> {
+    /// For the rows that `config` wants answered; none if it wants none.
+    ///
+    /// # Errors
+    /// No row has what [`TrainConfig::metric_for_best_model`] counts.
+    pub fn new(validation: &'a Dataset, config: &TrainConfig) -> Result<Option<Self>> {
+        let rows = validation.rows.iter();
+        let rows: Vec<&Conversation> = rows.filter(|row| first_turn(row).is_some()).collect();
+        if !config.predict_with_generate || rows.is_empty() {
+            return Ok(None);
+        }
+        let rows = spread(&rows, config.max_predict_samples.unwrap_or(usize::MAX));
+        let with_call = rows.iter().filter(|row| first_turn(row) == Some(true)).count();
+        let metric = config.metric_for_best_model;
+        if metric.needs(true) && with_call == 0 || metric.needs(false) && with_call == rows.len() {
+            let (which, metric) = (if metric.needs(true) { "with" } else { "without" }, metric);
+            let problem =
+                format!("{metric} counts rows {which} a call, and no validation row is answered that is one");
+            return Err(Error::invalid("metric_for_best_model", problem));
+        }
+        Ok(Some(Self {
+            rows,
+            max_new_tokens: config.generation_max_new_tokens,
+        }))
+    }
+
+    /// Has `model` answer the rows, of which each rank takes some; nothing if the user of some rank
+    /// has asked to stop.
+    pub fn scores(
+        &self,
+        model: &Model,
+        mut cache: PrefixCache,
+        device: Device,
+        ranks: &dyn Collective,
+    ) -> Result<Option<EvalScores>> {
+        let own = self.rows.iter().skip(ranks.rank()).step_by(ranks.size());
+        let own: Vec<Conversation> = own.map(|&row| row.clone()).collect();
+        let config = EvaluateConfig {
+            generate: GenerateConfig {
+                max_new_tokens: self.max_new_tokens,
+                device,
+                ..EvaluateConfig::default().generate
+            },
+            whole_dialogue: false,
+        };
+        let evaluation = evaluate_cached(model, &own, &config, &mut cache, |_| ())?;
+        let complete = evaluation.rows == own.len();
+        sum(&evaluation, complete, ranks)
+    }
+}
+
+/// The scores of all ranks together; nothing if one of them was interrupted.
+fn sum(own: &Evaluation, complete: bool, ranks: &dyn Collective) -> Result<Option<EvalScores>> {
+    let scores = [
+        own.exact,
+        own.arguments_exact,
+        own.tool_selection,
+        own.over_calls,
+        own.unfinished,
+    ];
+    let [counts, totals] = [|score: Score| score.count, |score: Score| score.total]
+        .map(|of| ranks.sum(scores.map(|score| of(score) as f64)));
+    let (counts, totals) = (counts?, totals?);
+    let [interrupted] = ranks.sum([f64::from(!complete)])?;
+    let score = |i: usize| Score {
+        count: counts[i] as usize,
+        total: totals[i] as usize,
+    };
+    Ok((interrupted == 0.0).then(|| EvalScores {
+        exact: score(0),
+        arguments_exact: score(1),
+        tool_selection: score(2),
+        over_calls: score(3),
+        unfinished: score(4),
+    }))
+}
+
+/// Whether the first assistant turn of a row calls a tool, if it has one.
+fn first_turn(row: &Conversation) -> Option<bool> {
+    let turn = row
+        .messages
+        .iter()
+        .find(|message| message.role == Role::Assistant)?;
+    Some(!turn.tool_calls.is_empty())
+}
+
+/// At most so many of the rows, from all over them: files are often sorted.
+fn spread<'a>(rows: &[&'a Conversation], most: usize) -> Vec<&'a Conversation> {
+    let count = rows.len().min(most);
+    (0..count).map(|i| rows[i * rows.len() / count]).collect()
+}
