@@ -20,6 +20,8 @@ mod ops;
 mod optimizer;
 pub(crate) mod ranks;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod weights;
 mod workspace;

@@ -1,9 +1,8 @@
-//! Generation in the emulation, against the CPU's.
+//! Generation against the CPU's.
 
 use super::*;
 use crate::cuda::decoder::tests::{adapted, adapters, configs, decoder};
-use crate::cuda::emulate::emulated;
-use crate::cuda::tests::assert_near;
+use crate::cuda::testing::{assert_near, driver};
 use crate::model::Workspace;
 use crate::weights::{Dtype, Weights};
 
@@ -79,7 +78,7 @@ fn check(cpu: &Decoder, tolerance: f32) {
     let want = logits(&script, store, |new, store| {
         cpu.next_logits(new, store, &mut workspace).unwrap()
     });
-    let mut device = DeviceGenerator::new(emulated(), cpu).unwrap();
+    let mut device = DeviceGenerator::new(driver(), cpu).unwrap();
     let store = device.store(1 << 20);
     let got = logits(&script, store, |new, store| {
         device.next_logits(new, store).unwrap()
@@ -117,7 +116,7 @@ fn an_adapter_speaks_as_on_the_cpu() {
 fn a_cache_grows_and_what_it_holds_stays() {
     let config = &configs()[0];
     let cpu = decoder(config);
-    let mut device = DeviceGenerator::new(emulated(), &cpu).unwrap();
+    let mut device = DeviceGenerator::new(driver(), &cpu).unwrap();
     let mut store = device.store(1 << 20);
     let begin = |first: u32, store: &mut KvStore| {
         store.begin(&(0..60).map(|i| (first + i) % 101).collect::<Vec<_>>())
