@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
 /// Tolerances from here on are those of bf16.
@@ -157,6 +158,14 @@ impl Driver for Watched {
 
     fn free(&self, address: u64) {
         self.0.free(address);
+    }
+
+    fn alloc_host(&self, bytes: usize) -> Result<NonNull<u8>> {
+        self.0.alloc_host(bytes)
+    }
+
+    fn free_host(&self, memory: NonNull<u8>, bytes: usize) {
+        self.0.free_host(memory, bytes);
     }
 
     fn upload(&self, to: u64, from: &[u8]) -> Result<()> {

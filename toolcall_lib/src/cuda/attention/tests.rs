@@ -137,7 +137,11 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
         gradients.all(),
     )
     .unwrap();
-    bench.assert_near(gradients.all(), &to_joint(&[dq, dk, dv], heads, rows), "gradients");
+    bench.assert_near(
+        gradients.all(),
+        &to_joint(&[dq, dk, dv], heads, rows),
+        "gradients",
+    );
 }
 
 #[test]
@@ -241,7 +245,9 @@ fn check_cache(bench: &Bench, heads: Heads, rows: usize, new: usize) {
     let whole = Qkv::joint(on_device.all(), heads);
     let strides = [whole.kv_stride, kept];
     let places = numbers.slice(places);
-    let stored = bench.device.store_rows(whole.k, places, cache.all(), strides, kept);
+    let stored = bench
+        .device
+        .store_rows(whole.k, places, cache.all(), strides, kept);
     stored.unwrap();
     let after = |first: usize| {
         let projected = on_device.all().slice(first * whole.q_stride..on_device.len());

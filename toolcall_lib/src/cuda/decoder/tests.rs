@@ -120,7 +120,7 @@ const F32: Case = Case {
     precision: Precision::F32,
     exact: 1e-4,
     recompute: Recompute::Norms,
-    steps: 3,
+    steps: 2,
 };
 
 const BF16: Case = Case {
@@ -135,6 +135,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
     let &Case { precision, exact, .. } = case;
     let settings = AdamWConfig {
         weight_decay: 0.1,
+        eps: 1e-4, // or gradients that are zero but for rounding, such as those of K's bias, would move weights by whole steps
         ..AdamWConfig::default()
     };
     let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());

@@ -83,7 +83,9 @@ mod tests {
         for bench in benches() {
             let (table, host) = bench.activations(&random(places * width, 1));
             let (on_ids, y) = (bench.u32(ids), bench.f32_room(len));
-            let gathered = bench.device.gather_rows(table.all(), on_ids.all(), y.all(), width);
+            let gathered = bench
+                .device
+                .gather_rows(table.all(), on_ids.all(), y.all(), width);
             gathered.unwrap();
             embedding(ids, Tensor::new(&host, width), &mut want);
             assert_near(&bench.read(y.all()), &want, 0.0, "rows");

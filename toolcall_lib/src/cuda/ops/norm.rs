@@ -123,7 +123,10 @@ mod tests {
     fn norms_are_those_of_the_cpu() {
         for bench in benches() {
             let device = &bench.device;
-            for (rows, width) in shapes([(1, 4), (3, 64), (300, 36), (5, 1024)], [(1400, 576), (1400, 1024)]) {
+            for (rows, width) in shapes(
+                [(1, 4), (3, 64), (300, 36), (5, 1024)],
+                [(1400, 576), (1400, 1024)],
+            ) {
                 let (x, w) = (random(rows * width, 1), random(width, 2));
                 let (added, added_host) = bench.activations(&random(rows * width, 3));
                 let (dy, dy_host) = bench.activations(&random(rows * width, 4));

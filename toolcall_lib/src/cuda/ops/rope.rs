@@ -113,7 +113,10 @@ mod tests {
                 (5, [4, 2, 128], true, false),
                 (3, [4, 2, 256], false, false),
             ];
-            let real = [(1400, [9, 3, 64], false, false), (1400, [16, 8, 128], true, false)];
+            let real = [
+                (1400, [9, 3, 64], false, false),
+                (1400, [16, 8, 128], true, false),
+            ];
             for (rows, [queries, keys, dim], with_norm, with_bias) in shapes(small, real) {
                 let heads = Heads { queries, keys, dim };
                 let positions: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 50).collect();

@@ -54,6 +54,7 @@ fn config(steps: usize, ranks: usize, accumulation: usize, zero_stage: u8) -> Tr
         max_steps: Some(steps),
         learning_rate: 1e-3,
         weight_decay: 0.1,
+        adam_epsilon: 1e-4, // gradients that are rounding only would move weights by whole steps
         max_grad_norm: 0.5,
         per_device_train_batch_size: BATCH / ranks / accumulation,
         gradient_accumulation_steps: accumulation,
