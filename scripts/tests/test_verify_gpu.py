@@ -18,7 +18,7 @@ import rows  # noqa: E402
 
 def comparison(what: str, relative: float, kernels: list[str], precision: str = "f32") -> dict:
     of = {"what": what, "off": 2 * relative, "largest": 2.0, "relative": relative, "allowed": 1e-4}
-    return of | {"precision": precision, "kernels": kernels}
+    return of | {"within": relative <= 1e-4, "precision": precision, "kernels": kernels}
 
 
 class Parity(unittest.TestCase):
@@ -40,8 +40,10 @@ class Parity(unittest.TestCase):
             program.write_text(
                 "#!/usr/bin/env bash\n"
                 'case "$2" in\n'
-                '--format) printf "a::good: test\\na::bad: test\\na::slow: test\\nb::other: test\\n" ;;\n'
+                '--format) printf "a::good: test\\na::far: test\\na::bad: test\\na::slow: test\\nb::other: test\\n" ;;\n'
                 "a::good) printf '%s\\n' '" + json.dumps(comparison("y", 1e-7, ["add"])) + "' >\"$TOOLCALL_TEST_RECORD\"\n"
+                'echo "1 passed" ;;\n'
+                "a::far) printf '%s\\n' '" + json.dumps(comparison("y", 1e-2, ["add"])) + "' >\"$TOOLCALL_TEST_RECORD\"\n"
                 'echo "1 passed" ;;\n'
                 'a::bad) printf "panicked at x:\\nbroken\\n"; exit 101 ;;\n'
                 "a::slow) exec sleep 60 ;;\n"
@@ -51,7 +53,10 @@ class Parity(unittest.TestCase):
             words = ["--program", program, "--results", results, "--stage", "b", "--folder", folder, "--tests", "^a::", "--limit", "2"]
             subprocess.run([sys.executable, KIT / "parity.py", *words], check=True, stdout=subprocess.DEVNULL)
             found = {line["test"]: line for line in map(json.loads, results.read_text().splitlines())}
-        self.assertEqual({name: line["passed"] for name, line in found.items()}, {"a::good": True, "a::bad": False, "a::slow": False})
+        passed = {"a::good": True, "a::far": False, "a::bad": False, "a::slow": False}
+        self.assertEqual({name: line["passed"] for name, line in found.items()}, passed)
+        far = "1 of 1 comparisons are too far off, the worst y: off by 1.0e-02, allowed 1.0e-04"
+        self.assertEqual(found["a::far"]["problem"], far)
         self.assertEqual(found["a::good"]["kernels"]["add"]["relative"], 1e-7)
         self.assertEqual((found["a::bad"]["exit"], found["a::bad"]["problem"]), (101, "broken"))
         self.assertEqual(found["a::slow"]["exit"], "timeout")

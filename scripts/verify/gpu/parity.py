@@ -67,9 +67,15 @@ def run(name: str, arguments) -> dict:
     text = log.read_text(errors="replace")
     result = {"test": name, "passed": code == 0 and "1 passed" in text, "seconds": round(time.monotonic() - started, 1)}
     lines = record.read_text().splitlines() if record.exists() else []
-    result |= summary([json.loads(line) for line in lines])
+    comparisons = [json.loads(line) for line in lines]
+    result |= summary(comparisons)
     if not result["passed"]:
-        result |= {"exit": code, "problem": problem(text)}
+        return result | {"exit": code, "problem": problem(text)}
+    far = [comparison for comparison in comparisons if not comparison["within"]]
+    if far:
+        worst = max(far, key=lambda comparison: comparison["relative"] / (comparison["allowed"] or 1))
+        text = f"{worst['what']}: off by {worst['relative']:.1e}, allowed {worst['allowed']:.1e}"
+        result |= {"passed": False, "problem": f"{len(far)} of {len(comparisons)} comparisons are too far off, the worst {text}"}
     return result
 
 
