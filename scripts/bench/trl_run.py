@@ -1,7 +1,7 @@
 """Fine-tunes a model with TRL's SFTTrainer and writes what each step lost and took.
 
     python scripts/bench/trl_run.py --model FOLDER --rows rows.json --data data.json --steps 4 \
-        --settings '{"bf16": true}' --out trl.json
+        --settings '{"bf16": true}' --out trl.json [--device cuda]
 
 `rows.json` is what `toolcall inspect --json` prints: the sequences of each row as token ids. Where one sequence of a
 row holds all others, as in templates that write a turn the same way whatever follows, TRL gets that sequence with the
@@ -34,10 +34,10 @@ def main():
         merged = [render(row, tokenizer) for row in json.loads(arguments.data.read_text())]
     settings = SFTConfig(
         output_dir=str(arguments.out.with_suffix("")),
-        use_cpu=True,
+        use_cpu=arguments.device == "cpu",
         max_steps=arguments.steps,
         train_sampling_strategy="sequential",
-        logging_steps=1,
+        logging_steps=arguments.log_every,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -53,6 +53,8 @@ def main():
         "seconds": clock.seconds,
         "same_tokens": same_tokens,
     }
+    if arguments.device == "cuda":
+        report["peak_bytes"] = torch.cuda.max_memory_allocated()
     arguments.out.write_text(json.dumps(report) + "\n")
 
 
@@ -66,6 +68,8 @@ def parse() -> argparse.Namespace:
     options.add_argument("--steps", type=int, required=True)
     options.add_argument("--settings", default="{}", help="of SFTConfig, as JSON")
     options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    options.add_argument("--log-every", type=int, default=1, help="steps after which the loss is read, which waits for a GPU")
     return options.parse_args()
 
 

@@ -4,7 +4,8 @@ use super::driver::{Driver, Element, Operand, Rounding};
 use crate::error::Result;
 use bytemuck::Pod;
 use std::ffi::c_void;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Elements in device memory.
@@ -60,6 +61,57 @@ impl DeviceBuffer {
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
         self.driver.free(self.address);
+    }
+}
+
+/// f32 elements in memory of the host that the device copies to at full speed.
+#[derive(Debug)]
+pub(crate) struct HostBuffer {
+    driver: Arc<dyn Driver>,
+    memory: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the memory is that of the buffer alone.
+unsafe impl Send for HostBuffer {}
+// SAFETY: the same.
+unsafe impl Sync for HostBuffer {}
+
+impl HostBuffer {
+    /// `len` zeros.
+    pub fn zeros(driver: &Arc<dyn Driver>, len: usize) -> Result<Self> {
+        let bytes = (len * size_of::<f32>()).max(1);
+        let memory = driver.alloc_host(bytes)?;
+        // SAFETY: there are so many bytes.
+        unsafe { memory.write_bytes(0, bytes) };
+        Ok(Self {
+            driver: driver.clone(),
+            memory,
+            len,
+        })
+    }
+}
+
+impl Deref for HostBuffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: the memory is aligned, as long as that, and was written to.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for HostBuffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and it is borrowed for this alone.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for HostBuffer {
+    fn drop(&mut self) {
+        let bytes = (self.len * size_of::<f32>()).max(1);
+        self.driver.free_host(self.memory, bytes);
     }
 }
 

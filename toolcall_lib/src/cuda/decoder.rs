@@ -6,7 +6,7 @@ pub(super) mod tests;
 mod tree;
 
 use super::block::{Block, PassRows, Stream};
-use super::buffer::{DeviceBuffer, View};
+use super::buffer::{DeviceBuffer, HostBuffer, View};
 use super::driver::{Driver, Element, Rounding};
 use super::gradients::DeviceGradients;
 use super::lora::DeviceAdapter;
@@ -43,6 +43,8 @@ pub(crate) struct DeviceDecoder {
     pub(super) workspace: Workspace,
     /// Loss and right guesses, two f64.
     total: DeviceBuffer,
+    /// Where logits go that the host reads.
+    host_logits: Option<HostBuffer>,
 }
 
 impl DeviceDecoder {
@@ -94,6 +96,7 @@ impl DeviceDecoder {
             recompute: Recompute::default(),
             workspace: Workspace::new(config.num_hidden_layers, element),
             total: DeviceBuffer::zeros(&driver, Element::F32, 4)?,
+            host_logits: None,
             device,
             config,
         })

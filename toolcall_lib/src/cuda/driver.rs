@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::ops::matmul::Precision;
 use std::ffi::c_void;
 use std::fmt::Debug;
+use std::ptr::NonNull;
 
 /// What runs kernels: a GPU, or in tests the host. Everything happens in the order in which it is asked for.
 pub(crate) trait Driver: Debug + Send + Sync {
@@ -12,6 +13,12 @@ pub(crate) trait Driver: Debug + Send + Sync {
 
     /// Gives back what [`Driver::alloc`] gave, when all that was asked for before is done.
     fn free(&self, address: u64);
+
+    /// Memory of the host that the device copies to at full speed; its address is a multiple of 16.
+    fn alloc_host(&self, bytes: usize) -> Result<NonNull<u8>>;
+
+    /// Gives back what [`Driver::alloc_host`] gave for so many bytes, when nothing is copied there any more.
+    fn free_host(&self, memory: NonNull<u8>, bytes: usize);
 
     /// Copies to the device; `from` may be changed as soon as this returns.
     fn upload(&self, to: u64, from: &[u8]) -> Result<()>;

@@ -59,7 +59,7 @@ impl DeviceGenerator {
     ///
     /// # Errors
     /// Those of [`Decoder::next_logits`], and whatever the GPU refuses.
-    pub fn next_logits(&mut self, new: &[(&KvSequence, &[u32])], store: &mut KvStore) -> Result<Vec<f32>> {
+    pub fn next_logits(&mut self, new: &[(&KvSequence, &[u32])], store: &mut KvStore) -> Result<&mut [f32]> {
         let pass = store.pass(new);
         check_rows(&self.decoder.config, &pass.ids, &pass.positions)?;
         let rows = pass.keys.iter().max().map_or(0, |last| last + 1);

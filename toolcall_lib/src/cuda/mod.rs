@@ -20,6 +20,8 @@ mod ops;
 mod optimizer;
 pub(crate) mod ranks;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod weights;
 mod workspace;
@@ -27,7 +29,7 @@ mod workspace;
 pub(crate) use decoder::DeviceDecoder;
 pub(crate) use driver::Driver;
 pub(crate) use generation::DeviceGenerator;
-pub use nvidia::{Gpu, gpus, nccl_version};
+pub use nvidia::{Gpu, KernelTime, Profile, gpus, nccl_version, profile};
 pub(crate) use nvidia::{Nccl, first_gpu, gpu_of_rank};
 pub(crate) use optimizer::DeviceOptimizer;
 pub(crate) use ranks::{Alone, DeviceRanks};

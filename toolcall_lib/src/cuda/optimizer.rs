@@ -36,14 +36,15 @@ impl DeviceOptimizer {
         zero_stage: u8,
     ) -> Result<Self> {
         let device = &decoder.device;
-        let upload = |buckets: &Vec<Vec<f32>>| -> Result<Vec<DeviceBuffer>> {
-            buckets
-                .iter()
-                .map(|bucket| DeviceBuffer::from_host(&device.driver, Element::F32, bucket))
-                .collect()
-        };
         let layout = &decoder.trained().layout;
         let zeros = |len: usize| DeviceBuffer::zeros(&device.driver, Element::F32, len);
+        let upload = |buckets: &Vec<Vec<f32>>| -> Result<Vec<DeviceBuffer>> {
+            let copy = |bucket: &Vec<f32>| match optimizer.steps {
+                0 => zeros(bucket.len()), // as they are on the host
+                _ => DeviceBuffer::from_host(&device.driver, Element::F32, bucket),
+            };
+            buckets.iter().map(copy).collect()
+        };
         let gradients = DeviceGradients::new(device, ranks.clone(), zero_stage, layout)?;
         let squares = gradients.shard().size * layout.bucket_sizes().len() * SQUARES_OF_A_BUCKET;
         Ok(Self {

@@ -1,9 +1,9 @@
-//! What the tests of the kernels work with, emulated on the host; and AdamW's against the CPU's.
+//! What the tests of the kernels work with; and AdamW's against the CPU's.
 
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Element, Rounding};
-use super::emulate::emulated;
 use super::ops::{Device, SQUARES_OF_A_BUCKET};
+use super::testing::{assert_near, driver, shapes};
 use crate::ops::element::round_stochastically;
 use crate::ops::testing::random;
 use crate::optimizer::Update;
@@ -19,8 +19,13 @@ pub(super) struct Bench {
 }
 
 pub(super) fn benches() -> [Bench; 2] {
-    [(Element::F32, 1e-5), (Element::Bf16, 2e-2)].map(|(element, tolerance)| Bench {
-        device: Device::new(emulated(), element, 1024).unwrap(),
+    benches_within(1e-5, 2e-2)
+}
+
+/// One in f32 and one in bf16, and how near each has to come.
+pub(super) fn benches_within(f32: f32, bf16: f32) -> [Bench; 2] {
+    [(Element::F32, f32), (Element::Bf16, bf16)].map(|(element, tolerance)| Bench {
+        device: Device::new(driver(), element, 4096).unwrap(),
         tolerance,
     })
 }
@@ -47,8 +52,14 @@ impl Bench {
         }
     }
 
+    /// Room for activations.
     pub fn room(&self, len: usize) -> DeviceBuffer {
         DeviceBuffer::new(&self.device.driver, self.device.element, len).unwrap()
+    }
+
+    /// Room for f32, whatever activations are.
+    pub fn f32_room(&self, len: usize) -> DeviceBuffer {
+        DeviceBuffer::new(&self.device.driver, Element::F32, len).unwrap()
     }
 
     pub fn read(&self, x: View) -> Vec<f32> {
@@ -72,18 +83,6 @@ impl Bench {
     }
 }
 
-pub(super) fn assert_near(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    let scale = want.iter().fold(1e-6f32, |most, x| most.max(x.abs()));
-    for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        let error = (got - want).abs() / scale;
-        assert!(
-            error <= tolerance,
-            "{what}: element {i}: {got}, not {want} (largest {scale})"
-        );
-    }
-}
-
 /// `[rows, heads, dim]` to `[heads, rows, dim]`, or back with the numbers exchanged.
 pub(super) fn exchange(x: &[f32], rows: usize, heads: usize, dim: usize) -> Vec<f32> {
     let at = |head: usize, row: usize| &x[(row * heads + head) * dim..][..dim];
@@ -95,11 +94,17 @@ pub(super) fn exchange(x: &[f32], rows: usize, heads: usize, dim: usize) -> Vec<
 
 #[test]
 fn adamw_clips_and_steps_as_on_the_cpu() {
-    let mut layout = Layout::default();
-    layout.push(0, "matrix", &[50, 60]);
+    for [rows, columns] in shapes([[50, 60], [3, 1]], [[4096, 3841]]) {
+        check_adamw(rows, columns);
+    }
+}
+
+fn check_adamw(rows: usize, columns: usize) {
+    let (mut layout, len) = (Layout::default(), rows * columns);
+    layout.push(0, "matrix", &[rows, columns]);
     let weights = Parameters {
         layout: Arc::new(layout),
-        buckets: vec![random(3000, 1)],
+        buckets: vec![random(len, 1)],
     };
     let config = AdamWConfig {
         weight_decay: 0.1,
@@ -109,8 +114,8 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
     let device = &bench.device;
     let (mut cpu, mut want) = (AdamW::new(config, &weights), weights.clone());
     let w = bench.f32(&weights.buckets[0]);
-    let [m, v] = [(); 2].map(|()| bench.f32(&[0.0; 3000]));
-    let rounded = DeviceBuffer::new(&device.driver, Element::Bf16, 3000).unwrap();
+    let [m, v] = [(); 2].map(|()| bench.f32(&vec![0.0; len]));
+    let rounded = DeviceBuffer::new(&device.driver, Element::Bf16, len).unwrap();
     let scale = bench.f32(&[0.0; 2]);
     let squares_of_all = bench.f32(&[0.0; SQUARES_OF_A_BUCKET]);
     let clip = |gradients: &DeviceBuffer, tokens: f32| {
@@ -119,7 +124,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
         device.clip(squares, tokens, 1.0, scale.all()).unwrap();
     };
     for (step, tokens) in [(1, 3.0f32), (2, 40.0), (3, 1000.0)] {
-        let gradient = random(3000, 10 + step);
+        let gradient = random(len, 10 + step);
         let g = bench.f32(&gradient);
         clip(&g, tokens);
         let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
@@ -133,7 +138,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
         device.adamw(all, copy, &update, scale.all()).unwrap();
         cpu.step(&mut want, &mut [gradient], factor, 1e-2);
         bench.assert_near(w.all(), &want.buckets[0], "weights");
-        assert_eq!(bench.read(g.all()), [0.0; 3000]);
+        assert_eq!(bench.read(g.all()), vec![0.0; len]);
         let to_bf16 = match rounding {
             Rounding::Nearest => bf16::from_f32,
             Rounding::Stochastic => round_stochastically,
@@ -145,7 +150,7 @@ fn adamw_clips_and_steps_as_on_the_cpu() {
     }
 
     let before = bench.read(w.all());
-    let g = bench.f32(&[f32::INFINITY; 3000]);
+    let g = bench.f32(&vec![f32::INFINITY; len]);
     clip(&g, 1.0);
     let update = Update::of(&config, 4, 1e-2, true);
     device

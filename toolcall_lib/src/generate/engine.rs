@@ -4,11 +4,19 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::model::{Decoder, KvSequence, KvStore, Model, Workspace};
 
+/// Replies that are written at once.
+pub(crate) const AT_ONCE: usize = 32;
+/// The same on a GPU, which a few do not fill.
+#[cfg(feature = "cuda")]
+const AT_ONCE_ON_GPU: usize = 128;
+
 /// Keys and values of what one model has read and written, and what it runs on.
 #[derive(Debug)]
 pub(super) struct Engine {
     /// Which tokens are stored, and where.
     pub store: KvStore,
+    /// Sequences that are written at once.
+    pub at_once: usize,
     runs_on: RunsOn,
     /// That of the model.
     stamp: u64,
@@ -16,7 +24,8 @@ pub(super) struct Engine {
 
 #[derive(Debug)]
 enum RunsOn {
-    Cpu(Box<Workspace>),
+    /// With the logits of the last pass.
+    Cpu(Box<Workspace>, Vec<f32>),
     #[cfg(feature = "cuda")]
     Gpu(Box<crate::cuda::DeviceGenerator>),
 }
@@ -31,7 +40,8 @@ impl Engine {
             Ok(engine) => Ok(engine),
             Err(_) => Ok(Self {
                 store: KvStore::new(&model.decoder.config, bytes),
-                runs_on: RunsOn::Cpu(Box::default()),
+                at_once: AT_ONCE,
+                runs_on: RunsOn::Cpu(Box::default(), Vec::new()),
                 stamp: model.decoder.stamp(),
             }),
         }
@@ -57,6 +67,7 @@ impl Engine {
         let generator = crate::cuda::DeviceGenerator::new(driver, &model.decoder)?;
         Ok(Self {
             store: generator.store(bytes),
+            at_once: AT_ONCE_ON_GPU,
             runs_on: RunsOn::Gpu(Box::new(generator)),
             stamp: model.decoder.stamp(),
         })
@@ -65,7 +76,7 @@ impl Engine {
     /// It is of this model, whose weights have not changed, and may run on this device.
     pub fn serves(&self, model: &Model, device: Device) -> bool {
         let allowed = match self.runs_on {
-            RunsOn::Cpu(_) => device != Device::Cuda,
+            RunsOn::Cpu(..) => device != Device::Cuda,
             #[cfg(feature = "cuda")]
             RunsOn::Gpu(_) => device != Device::Cpu,
         };
@@ -73,9 +84,12 @@ impl Engine {
     }
 
     /// [`Decoder::next_logits`].
-    pub fn next_logits(&mut self, decoder: &Decoder, new: &[(&KvSequence, &[u32])]) -> Result<Vec<f32>> {
+    pub fn next_logits(&mut self, decoder: &Decoder, new: &[(&KvSequence, &[u32])]) -> Result<&mut [f32]> {
         match &mut self.runs_on {
-            RunsOn::Cpu(workspace) => decoder.next_logits(new, &mut self.store, workspace),
+            RunsOn::Cpu(workspace, logits) => {
+                *logits = decoder.next_logits(new, &mut self.store, workspace)?;
+                Ok(logits)
+            }
             #[cfg(feature = "cuda")]
             RunsOn::Gpu(generator) => generator.next_logits(new, &mut self.store),
         }

@@ -1,17 +1,15 @@
 //! Replies to many prompts at once: a pass over the weights serves all of them.
 
 use super::constraint::Constraint;
+use super::engine::Engine;
 use super::writer::Writer;
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::interrupt;
-use crate::model::{KvSequence, KvStore, Model};
+use crate::model::{KvSequence, Model};
 use crate::tool::ToolSchema;
 use rayon::prelude::*;
-
-/// Replies that are written at once.
-pub(crate) const AT_ONCE: usize = 32;
 
 /// Tokens of prompts that are read in one pass, unless a single prompt has more; bounds the memory of a pass.
 const READ_AT_ONCE: usize = 4096;
@@ -20,8 +18,8 @@ const READ_AT_ONCE: usize = 4096;
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 
 /// The model's next turn in each of these conversations, as [`generate`](super::generate) writes it. What prompts share, such as
-/// system text and tools, is computed once; tokens come for up to 32 conversations at once, which is several times faster than
-/// one after the other, and when one is over the next begins. No reply depends on the others: number `i` is the one that
+/// system text and tools, is computed once; tokens come for up to 32 conversations at once, on a GPU 128, which is several times faster
+/// than one after the other, and when one is over the next begins. No reply depends on the others: number `i` is the one that
 /// [`generate`](super::generate) writes with `seed + i`. Ctrl-C ends all replies where they are.
 ///
 /// # Errors
@@ -74,14 +72,14 @@ pub(super) fn write(
     let mut waiting = 0;
     let mut stopped = false;
     while !stopped && !interrupt::requested() {
-        admit(&replies, &mut waiting, &mut speaking, &mut engine.store);
+        admit(&replies, &mut waiting, &mut speaking, &mut engine);
         if speaking.is_empty() {
             break;
         }
         let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
-        let mut logits = engine.next_logits(&model.decoder, &new)?;
+        let logits = engine.next_logits(&model.decoder, &new)?;
         let vocabulary = model.decoder.config.vocab_size;
-        choose(&mut replies, &mut speaking, &mut logits, vocabulary)?;
+        choose(&mut replies, &mut speaking, logits, vocabulary)?;
         for speaker in &speaking {
             let text = replies[speaker.reply].new_text();
             stopped |= !text.is_empty() && !on_text(text);
@@ -133,9 +131,9 @@ fn choose(
 }
 
 /// Lets those speak whose turn it is, as long as there is room for all that they may say.
-fn admit(replies: &[Writer<'_>], waiting: &mut usize, speaking: &mut Vec<Speaker>, store: &mut KvStore) {
-    let mut read = 0;
-    while let Some(reply) = replies.get(*waiting).filter(|_| speaking.len() < AT_ONCE) {
+fn admit(replies: &[Writer<'_>], waiting: &mut usize, speaking: &mut Vec<Speaker>, engine: &mut Engine) {
+    let (mut read, at_once, store) = (0, engine.at_once, &mut engine.store);
+    while let Some(reply) = replies.get(*waiting).filter(|_| speaking.len() < at_once) {
         if !reply.is_over() {
             let new = reply.seen().len() - store.stored(reply.seen());
             let room: usize = speaking

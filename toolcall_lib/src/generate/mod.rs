@@ -10,7 +10,7 @@ mod sampler;
 mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
-pub(crate) use many::AT_ONCE;
+pub(crate) use engine::AT_ONCE;
 pub use many::{Prompt, generate_many, generate_many_cached};
 pub use prefix::PrefixCache;
 

@@ -1,17 +1,15 @@
-//! The kernels, emulated on the host, against the CPU's attention.
+//! The kernels against the CPU's attention.
 
 use super::*;
 use crate::batch::Segment;
 use crate::cuda::buffer::{DeviceBuffer, Scratch};
-use crate::cuda::emulate::emulated;
 use crate::cuda::numbers::Numbers;
-use crate::cuda::ops::Device;
+use crate::cuda::testing::shapes;
+use crate::cuda::tests::{Bench, benches_within};
 use crate::ops::attention as cpu;
 use crate::ops::matmul::Precision;
 use crate::ops::testing::random;
-use half::bf16;
 use rand::{Rng, SeedableRng};
-use std::sync::Arc;
 
 const SMOL: Heads = Heads {
     queries: 9,
@@ -45,61 +43,8 @@ fn tree(rows: usize, seed: u64) -> Vec<Segment> {
     segments
 }
 
-/// A device, what it computes in, and how near to the CPU it has to come.
-struct Bench {
-    driver: Arc<dyn Driver>,
-    element: Element,
-    tolerance: f32,
-}
-
 fn benches() -> [Bench; 2] {
-    [(Element::F32, 1e-4), (Element::Bf16, 2e-2)].map(|(element, tolerance)| Bench {
-        driver: emulated(),
-        element,
-        tolerance,
-    })
-}
-
-impl Bench {
-    /// Random numbers on the device, and what they are there.
-    fn random(&self, len: usize, seed: u64) -> (DeviceBuffer, Vec<f32>) {
-        let x = random(len, seed);
-        if self.element == Element::F32 {
-            return (
-                DeviceBuffer::from_host(&self.driver, Element::F32, &x).unwrap(),
-                x,
-            );
-        }
-        let rounded: Vec<bf16> = x.into_iter().map(bf16::from_f32).collect();
-        let bits: Vec<u16> = rounded.iter().map(|x| x.to_bits()).collect();
-        let on_device = DeviceBuffer::from_host(&self.driver, Element::Bf16, &bits).unwrap();
-        (on_device, rounded.into_iter().map(bf16::to_f32).collect())
-    }
-
-    fn room(&self, element: Element, len: usize) -> DeviceBuffer {
-        DeviceBuffer::new(&self.driver, element, len).unwrap()
-    }
-
-    /// The difference of what is on the device from `want` is small beside the largest of it.
-    fn compare(&self, what: &str, got: &DeviceBuffer, want: &[f32]) {
-        let mut values = vec![0.0f32; want.len()];
-        if got.all().element == Element::Bf16 {
-            let mut bits = vec![0u16; want.len()];
-            got.all().download(&*self.driver, &mut bits).unwrap();
-            values = bits.into_iter().map(|x| bf16::from_bits(x).to_f32()).collect();
-        } else {
-            got.all().download(&*self.driver, &mut values).unwrap();
-        }
-        let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-        for (i, (got, want)) in values.iter().zip(want).enumerate() {
-            let near = (got - want).abs() <= self.tolerance * largest; // false for what is no number
-            assert!(
-                near,
-                "{:?} {what} {i}: {got} not {want} (largest {largest})",
-                self.element
-            );
-        }
-    }
+    benches_within(1e-4, 2e-2)
 }
 
 /// Heads `heads` of joint rows, as `[heads, rows, dim]`.
@@ -140,8 +85,8 @@ fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
 fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     let rows = segments.last().map_or(0, |last| last.start + last.len);
     let width = heads.queries * heads.dim;
-    let (on_device, joint) = bench.random(rows * heads.all() * heads.dim, 1);
-    let (on_device_dout, dout) = bench.random(rows * width, 2);
+    let (on_device, joint) = bench.activations(&random(rows * heads.all() * heads.dim, 1));
+    let (on_device_dout, dout) = bench.activations(&random(rows * width, 2));
     let q = of_heads(&joint, heads, 0..heads.queries);
     let k = of_heads(&joint, heads, heads.queries..heads.queries + heads.keys);
     let v = of_heads(&joint, heads, heads.queries + heads.keys..heads.all());
@@ -169,14 +114,14 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     let mut numbers = Numbers::default();
     let tiles = Tiles::of_tree(&mut numbers, segments);
     let mut room = Scratch::new(Element::U32);
-    let tiles = tiles.on_device(numbers.upload(&bench.driver, &mut room).unwrap());
-    let got_out = bench.room(bench.element, out.len());
-    let [got_lse, delta] = [0; 2].map(|_| bench.room(Element::F32, lse.len()));
-    let gradients = bench.room(bench.element, joint.len());
+    let tiles = tiles.on_device(numbers.upload(&bench.device.driver, &mut room).unwrap());
+    let got_out = bench.room(out.len());
+    let [got_lse, delta] = [0; 2].map(|_| bench.f32_room(lse.len()));
+    let gradients = bench.room(joint.len());
     let qkv = Qkv::joint(on_device.all(), heads);
-    attention(&bench.driver, &qkv, &tiles, got_out.all(), got_lse.all()).unwrap();
-    bench.compare("out", &got_out, &out);
-    bench.compare("lse", &got_lse, &lse);
+    attention(&bench.device.driver, &qkv, &tiles, got_out.all(), got_lse.all()).unwrap();
+    bench.assert_near(got_out.all(), &out, "out");
+    bench.assert_near(got_lse.all(), &lse, "lse");
     let output = AttentionOutput {
         out: got_out.all(),
         lse: got_lse.all(),
@@ -184,7 +129,7 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
         delta: delta.all(),
     };
     attention_backward(
-        &bench.driver,
+        &bench.device.driver,
         on_device.all(),
         heads,
         &tiles,
@@ -192,13 +137,17 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
         gradients.all(),
     )
     .unwrap();
-    bench.compare("gradients", &gradients, &to_joint(&[dq, dk, dv], heads, rows));
+    bench.assert_near(
+        gradients.all(),
+        &to_joint(&[dq, dk, dv], heads, rows),
+        "gradients",
+    );
 }
 
 #[test]
 fn heads_of_64_are_those_of_the_cpu() {
     for bench in benches() {
-        for (rows, seed) in [(1, 1), (63, 2), (150, 3)] {
+        for (rows, seed) in shapes([(1, 1), (63, 2), (150, 3)], [(1400, 5)]) {
             check(&bench, SMOL, &tree(rows, seed));
         }
     }
@@ -207,7 +156,9 @@ fn heads_of_64_are_those_of_the_cpu() {
 #[test]
 fn heads_of_128_are_those_of_the_cpu() {
     for bench in benches() {
-        check(&bench, QWEN, &tree(140, 4));
+        for (rows, seed) in shapes([(140, 4)], [(1400, 6)]) {
+            check(&bench, QWEN, &tree(rows, seed));
+        }
     }
 }
 
@@ -237,10 +188,10 @@ fn other_heads_are_refused() {
         keys: 1,
         dim: 80,
     };
-    let joint = bench.room(Element::F32, heads.all() * 80);
+    let joint = bench.f32_room(heads.all() * 80);
     let qkv = Qkv::joint(joint.all(), heads);
     let tiles = Tiles::of_tree(&mut Numbers::default(), &tree(5, 1)).on_device(joint.all());
-    let error = attention(&bench.driver, &qkv, &tiles, joint.all(), joint.all()).unwrap_err();
+    let error = attention(&bench.device.driver, &qkv, &tiles, joint.all(), joint.all()).unwrap_err();
     let want = "config.json: head_dim: 80, but attention on a GPU takes heads of 64 or 128; train on the CPU";
     assert_eq!(error.to_string(), want);
 }
@@ -249,60 +200,69 @@ fn other_heads_are_refused() {
 #[test]
 fn rows_after_a_cache_are_those_of_the_whole() {
     for (bench, heads) in benches().iter().flat_map(|bench| [(bench, SMOL), (bench, QWEN)]) {
-        let (rows, new, width) = (600, 70, heads.queries * heads.dim);
-        let (on_device, joint) = bench.random(rows * heads.all() * heads.dim, 1);
-        let part = |heads_of: std::ops::Range<usize>| of_heads(&joint, heads, heads_of);
-        let q = part(0..heads.queries);
-        let k = part(heads.queries..heads.queries + heads.keys);
-        let v = part(heads.queries + heads.keys..heads.all());
-        let cpu_qkv = cpu::Qkv {
-            q: &q,
-            k: &k,
-            v: &v,
-            query_rows: rows,
-            key_rows: rows,
-            heads,
-            precision: Precision::F32,
-        };
-        let (mut out, mut lse) = (vec![0.0; rows * width], vec![0.0; rows * heads.queries]);
-        cpu::attention(cpu_qkv, &cpu::tiles_after(0, rows), &mut out, &mut lse);
-
-        // a cache in which the rows of the sequence lie scattered; its row 594 is free
-        let cache_row = |row: usize| row * 7 % 601;
-        let kept = 2 * heads.keys * heads.dim;
-        let cache = DeviceBuffer::zeros(&bench.driver, bench.element, 601 * kept).unwrap();
-        let keys = |last: usize| (0..=last).map(cache_row).collect::<Vec<_>>();
-        let mut numbers = Numbers::default();
-        let places = numbers.push((0..rows).map(|row| cache_row(row) as u32));
-        let parts = [(keys(rows - new - 1), 30), (keys(rows - 1), new)];
-        let tiles = Tiles::of_cache(&mut numbers, &parts);
-        let one_by_one = keys(rows - 2).into_iter().map(|row| row..row + 1).collect();
-        let seen = [one_by_one, vec![0..3, 3..290, 290..594, 595..601]];
-        let seen = VisibleRanges::new(&mut numbers, &seen);
-        let mut room = Scratch::new(Element::U32);
-        let numbers = numbers.upload(&bench.driver, &mut room).unwrap();
-
-        let whole = Qkv::joint(on_device.all(), heads);
-        let device = Device::new(bench.driver.clone(), bench.element, 8).unwrap();
-        let strides = [whole.kv_stride, kept];
-        device
-            .store_rows(whole.k, numbers.slice(places), cache.all(), strides, kept)
-            .unwrap();
-        let after = |first: usize| {
-            let projected = on_device.all().slice(first * whole.q_stride..on_device.len());
-            Qkv::cached(projected, cache.all(), heads)
-        };
-        let (first, tiles) = (rows - new - 30, tiles.on_device(numbers));
-        let got = bench.room(bench.element, (new + 30) * width);
-        let got_lse = bench.room(Element::F32, (new + 30) * heads.queries);
-        attention(&bench.driver, &after(first), &tiles, got.all(), got_lse.all()).unwrap();
-        bench.compare("rows after a cache", &got, &out[first * width..]);
-
-        let got = bench.room(bench.element, 2 * width);
-        let (mut scratch, seen) = (DecodeScratch::new(), seen.on_device(numbers));
-        scratch
-            .attention(&bench.driver, &after(rows - 2), &seen, got.all())
-            .unwrap();
-        bench.compare("single rows", &got, &out[(rows - 2) * width..]);
+        for (rows, new) in shapes([(600, 70)], [(4099, 300)]) {
+            check_cache(bench, heads, rows, new);
+        }
     }
+}
+
+fn check_cache(bench: &Bench, heads: Heads, rows: usize, new: usize) {
+    let (driver, width) = (&bench.device.driver, heads.queries * heads.dim);
+    let (on_device, joint) = bench.activations(&random(rows * heads.all() * heads.dim, 1));
+    let part = |heads_of: std::ops::Range<usize>| of_heads(&joint, heads, heads_of);
+    let q = part(0..heads.queries);
+    let k = part(heads.queries..heads.queries + heads.keys);
+    let v = part(heads.queries + heads.keys..heads.all());
+    let cpu_qkv = cpu::Qkv {
+        q: &q,
+        k: &k,
+        v: &v,
+        query_rows: rows,
+        key_rows: rows,
+        heads,
+        precision: Precision::F32,
+    };
+    let (mut out, mut lse) = (vec![0.0; rows * width], vec![0.0; rows * heads.queries]);
+    cpu::attention(cpu_qkv, &cpu::tiles_after(0, rows), &mut out, &mut lse);
+
+    // a cache in which the rows of the sequence lie scattered, and one of its rows is free
+    let (in_cache, free) = (rows + 1, rows - 6);
+    let cache_row = |row: usize| row * 7 % in_cache;
+    let kept = 2 * heads.keys * heads.dim;
+    let cache = DeviceBuffer::zeros(driver, bench.device.element, in_cache * kept).unwrap();
+    let keys = |last: usize| (0..=last).map(cache_row).collect::<Vec<_>>();
+    assert!(!keys(rows - 1).contains(&free));
+    let mut numbers = Numbers::default();
+    let places = numbers.push((0..rows).map(|row| cache_row(row) as u32));
+    let parts = [(keys(rows - new - 1), 30), (keys(rows - 1), new)];
+    let tiles = Tiles::of_cache(&mut numbers, &parts);
+    let one_by_one = keys(rows - 2).into_iter().map(|row| row..row + 1).collect();
+    let seen = [one_by_one, vec![0..3, 3..290, 290..free, free + 1..in_cache]];
+    let seen = VisibleRanges::new(&mut numbers, &seen);
+    let mut room = Scratch::new(Element::U32);
+    let numbers = numbers.upload(driver, &mut room).unwrap();
+
+    let whole = Qkv::joint(on_device.all(), heads);
+    let strides = [whole.kv_stride, kept];
+    let places = numbers.slice(places);
+    let stored = bench
+        .device
+        .store_rows(whole.k, places, cache.all(), strides, kept);
+    stored.unwrap();
+    let after = |first: usize| {
+        let projected = on_device.all().slice(first * whole.q_stride..on_device.len());
+        Qkv::cached(projected, cache.all(), heads)
+    };
+    let (first, tiles) = (rows - new - 30, tiles.on_device(numbers));
+    let got = bench.room((new + 30) * width);
+    let got_lse = bench.f32_room((new + 30) * heads.queries);
+    attention(driver, &after(first), &tiles, got.all(), got_lse.all()).unwrap();
+    bench.assert_near(got.all(), &out[first * width..], "rows after a cache");
+
+    let got = bench.room(2 * width);
+    let (mut scratch, seen) = (DecodeScratch::new(), seen.on_device(numbers));
+    scratch
+        .attention(driver, &after(rows - 2), &seen, got.all())
+        .unwrap();
+    bench.assert_near(got.all(), &out[(rows - 2) * width..], "single rows");
 }

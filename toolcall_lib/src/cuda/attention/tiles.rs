@@ -125,13 +125,25 @@ fn subtree_ends(segments: &[Segment]) -> Vec<usize> {
 
 /// The entries of each query tile; the queries stand at these rows of the keys.
 fn seen_tiles(queries: &[usize], ends: &[usize]) -> Vec<Vec<u32>> {
+    // Most tiles of a forest are far apart, which the largest end of the keys tells.
+    let keys: Vec<(usize, &[usize], usize)> = (0..ends.len())
+        .step_by(TILE)
+        .map(|first| {
+            let ends = &ends[first..ends.len().min(first + TILE)];
+            (first, ends, ends.iter().copied().max().unwrap_or(0))
+        })
+        .collect();
     let tile = |queries: &[usize]| {
-        let last = queries.last().map_or(0, |last| last + 1);
-        let entry = |(tile, ends): (usize, &[usize])| match sight(queries, tile * TILE, ends) {
+        let (lowest, highest) = (queries[0], queries[queries.len() - 1]);
+        let near = keys
+            .iter()
+            .take_while(|keys| keys.0 <= highest)
+            .filter(|keys| keys.2 > lowest);
+        let entry = |&(first, ends, _): &(usize, &[usize], usize)| match sight(queries, first, ends) {
             (false, _) => None,
-            (true, all) => Some(2 * tile as u32 + u32::from(!all)),
+            (true, all) => Some((2 * first / TILE) as u32 + u32::from(!all)),
         };
-        ends[..last].chunks(TILE).enumerate().filter_map(entry).collect()
+        near.filter_map(entry).collect()
     };
     queries.chunks(TILE).map(tile).collect()
 }

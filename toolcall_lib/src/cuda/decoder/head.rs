@@ -2,7 +2,7 @@
 
 use super::DeviceDecoder;
 use super::tree::DeviceTree;
-use crate::cuda::buffer::View;
+use crate::cuda::buffer::{HostBuffer, View};
 use crate::cuda::gradients::DeviceGradients;
 use crate::cuda::ops::RowTargets;
 use crate::error::Result;
@@ -14,16 +14,21 @@ const FEWEST_ROWS: usize = 128;
 
 impl DeviceDecoder {
     /// The logits of the final norm's output `y`, `[rows, vocabulary]`; waits for the device.
-    pub(in crate::cuda) fn logits(&mut self, y: View) -> Result<Vec<f32>> {
-        let logits = self.project(y)?;
-        let mut values = vec![0.0f32; logits.len];
-        logits.download(&*self.device.driver, &mut values)?;
+    pub(in crate::cuda) fn logits(&mut self, y: View) -> Result<&mut [f32]> {
         let (stride, vocabulary) = (self.logits_stride(), self.config.vocab_size);
-        if stride > vocabulary {
-            let rows = values.chunks_exact(stride);
-            values = rows.flat_map(|row| &row[..vocabulary]).copied().collect();
+        let logits = self.project(y)?;
+        let driver = &self.device.driver;
+        let room = match self.host_logits.take().filter(|room| room.len() >= logits.len) {
+            Some(room) => room,
+            None => HostBuffer::zeros(driver, logits.len + logits.len / 8)?,
+        };
+        let values = &mut self.host_logits.insert(room)[..logits.len];
+        logits.download(&**driver, values)?;
+        let rows = logits.len / stride;
+        for row in 1..rows {
+            values.copy_within(row * stride..row * stride + vocabulary, row * vocabulary);
         }
-        Ok(values)
+        Ok(&mut values[..rows * vocabulary])
     }
 
     /// The loss of the rows of the last stream that have a target, `x`, given their norm `y`; with `gradients`, the gradient of `x`,

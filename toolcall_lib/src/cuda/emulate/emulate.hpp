@@ -83,7 +83,7 @@ struct Block {
     std::deque<Fiber> fibers; // whose places never change
     std::vector<Warp> warps;
     Barrier barrier;
-    bool progress = false;
+    bool progress = false, misaligned = false;
     Kernel kernel = nullptr;
     void** args = nullptr;
 };
@@ -145,6 +145,13 @@ inline void wait(Barrier& barrier, unsigned members) {
         return;
     }
     while (barrier.round == round) yield();
+}
+
+// What begins elsewhere than a load or copy of so many bytes may stops the thread, and with it the kernel.
+inline void check_aligned(const void* at, size_t bytes) {
+    if ((size_t)at % bytes == 0) return;
+    block.misaligned = true;
+    for (;;) yield();
 }
 
 inline unsigned lane() { return current->index % WARP; }
@@ -292,6 +299,7 @@ inline void mma_m16n8k16_bf16(float d[4], const unsigned a[4], const unsigned b[
 
 struct bf16;
 inline void ldmatrix_x4(unsigned r[4], const bf16* row) {
+    emulate::check_aligned(row, 16);
     unsigned words[2];
     memcpy(words, &row, 8);
     auto all = emulate::exchange(words);
@@ -303,6 +311,7 @@ inline void ldmatrix_x4(unsigned r[4], const bf16* row) {
     }
 }
 inline void ldmatrix_x4_trans(unsigned r[4], const bf16* row) {
+    emulate::check_aligned(row, 16);
     unsigned words[2];
     memcpy(words, &row, 8);
     auto all = emulate::exchange(words);
@@ -320,6 +329,8 @@ inline void ldmatrix_x4_trans(unsigned r[4], const bf16* row) {
 }
 
 inline void copy_async(void* to, const void* from, bool there) {
+    emulate::check_aligned(to, 16);
+    emulate::check_aligned(from, 16);
     emulate::current->copies.push_back({to, from, there, emulate::current->groups});
 }
 inline void copy_commit() { emulate::current->groups++; }
@@ -332,7 +343,8 @@ void copy_wait() {
     }
 }
 
-// Runs a kernel. 0: done; 1: there is no such kernel; 2: a thread waits for others that do not come; 3: too much shared memory.
+// Runs a kernel. 0: done; 1: there is no such kernel; 2: a thread waits for others that do not come; 3: too much shared memory; 4: too
+// many blocks or threads; 5: a load or a copy begins where it may not.
 extern "C" __attribute__((used)) inline int emulate_launch(const char* name, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                                            unsigned by, unsigned bz, size_t shared_bytes, void** args) {
     using namespace emulate;
@@ -340,6 +352,8 @@ extern "C" __attribute__((used)) inline int emulate_launch(const char* name, uns
     if (kernel == kernels().end()) return 1;
     if (shared_bytes > MOST_SHARED) return 3;
     size_t threads = (size_t)bx * by * bz;
+    if (gx > 0x7fffffff || gy > 65535 || gz > 65535 || threads > 1024) return 4;
+    block.misaligned = false;
     block.grid = {gx, gy, gz};
     block.threads = {bx, by, bz};
     block.kernel = kernel->second;
@@ -357,7 +371,7 @@ extern "C" __attribute__((used)) inline int emulate_launch(const char* name, uns
                 block.index = {x, y, z};
                 if (!run_block(shared_bytes)) {
                     block.fibers.clear(); // they are in the middle of a kernel
-                    return 2;
+                    return block.misaligned ? 5 : 2;
                 }
             }
     return 0;

@@ -16,10 +16,15 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::ptr::NonNull;
 use std::sync::{Arc, LazyLock, Mutex};
 
 const RUNTIME: &str = include_str!("emulate.hpp");
-const COMMON: &str = include_str!("../kernels/common.cuh");
+const COMMON: &str = concat!(
+    include_str!("../kernels/common.cuh"),
+    "\n",
+    include_str!("../kernels/rows.cuh")
+);
 const PROBE: &str = include_str!("probe.cu");
 /// Written behind every allocation, and looked at when it is freed.
 const CANARY: [u8; 256] = [0xc5; 256];
@@ -161,6 +166,16 @@ impl Driver for Emulated {
         }
     }
 
+    fn alloc_host(&self, bytes: usize) -> Result<NonNull<u8>> {
+        // SAFETY: the layout is not empty.
+        Ok(NonNull::new(unsafe { alloc(layout(bytes)) }).unwrap())
+    }
+
+    fn free_host(&self, memory: NonNull<u8>, bytes: usize) {
+        // SAFETY: `alloc_host` made it with this layout.
+        unsafe { dealloc(memory.as_ptr(), layout(bytes)) };
+    }
+
     fn upload(&self, to: u64, from: &[u8]) -> Result<()> {
         // SAFETY: the caller names memory of that size.
         unsafe { (to as *mut u8).copy_from(from.as_ptr(), from.len()) };
@@ -206,7 +221,9 @@ impl Driver for Emulated {
             0 => return Ok(()),
             1 => "there is no such kernel",
             2 => "a thread waits for others that do not come",
-            _ => "no GPU has so much shared memory",
+            3 => "no GPU has so much shared memory",
+            4 => "no GPU has so many blocks in a grid, or threads in a block",
+            _ => "a load or a copy of several elements begins where it may not",
         };
         Err(Error::invalid(kernel, problem))
     }
@@ -311,18 +328,30 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_would_hang_or_does_not_exist_is_an_error() {
+    fn what_a_gpu_would_refuse_is_an_error() {
         let driver = emulated();
-        let x = DeviceBuffer::zeros(&driver, Element::F32, 1).unwrap();
+        let x = DeviceBuffer::zeros(&driver, Element::F32, 80).unwrap();
         let mut problems = String::new();
-        for kernel in ["probe_lost", "probe_none"] {
+        for (kernel, grid, threads, shared) in [
+            ("probe_lost", [1, 1, 1], 64, 0),
+            ("probe_none", [1, 1, 1], 64, 0),
+            ("probe_misaligned", [1, 1, 1], 64, 0),
+            ("probe_sum", [1, 65_536, 1], 64, 0),
+            ("probe_sum", [1, 1, 1], 1056, 0),
+            ("probe_sum", [1, 1, 1], 64, 228 << 10),
+        ] {
             let error = driver
-                .run(kernel, [1, 1, 1], 64, 0, [x.all().into()])
+                .run(kernel, grid, threads, shared, [x.all().into(); 3])
                 .unwrap_err();
             writeln!(problems, "{error}").unwrap();
         }
-        let want =
-            "probe_lost: a thread waits for others that do not come\nprobe_none: there is no such kernel\n";
+        let want = "probe_lost: a thread waits for others that do not come
+probe_none: there is no such kernel
+probe_misaligned: a load or a copy of several elements begins where it may not
+probe_sum: no GPU has so many blocks in a grid, or threads in a block
+probe_sum: no GPU has so many blocks in a grid, or threads in a block
+probe_sum: no GPU has so much shared memory
+";
         assert_eq!(problems, want);
     }
 }

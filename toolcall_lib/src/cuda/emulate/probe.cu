@@ -42,6 +42,14 @@ extern "C" __global__ void probe_lost(float* x) {
     *x = 1.0f;
 }
 
+// Four elements at once, of which the first is not at a multiple of four.
+extern "C" __global__ void probe_misaligned(float* x) {
+    float four[4];
+    load_four(x + 1 + threadIdx.x, four);
+    x[threadIdx.x] = four[0];
+}
+
 KERNEL(probe_sum)
 KERNEL(probe_mma)
 KERNEL(probe_lost)
+KERNEL(probe_misaligned)

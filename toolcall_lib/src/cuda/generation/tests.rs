@@ -1,9 +1,8 @@
-//! Generation in the emulation, against the CPU's.
+//! Generation against the CPU's.
 
 use super::*;
 use crate::cuda::decoder::tests::{adapted, adapters, configs, decoder};
-use crate::cuda::emulate::emulated;
-use crate::cuda::tests::assert_near;
+use crate::cuda::testing::{assert_near, driver};
 use crate::model::Workspace;
 use crate::weights::{Dtype, Weights};
 
@@ -79,10 +78,10 @@ fn check(cpu: &Decoder, tolerance: f32) {
     let want = logits(&script, store, |new, store| {
         cpu.next_logits(new, store, &mut workspace).unwrap()
     });
-    let mut device = DeviceGenerator::new(emulated(), cpu).unwrap();
+    let mut device = DeviceGenerator::new(driver(), cpu).unwrap();
     let store = device.store(1 << 20);
     let got = logits(&script, store, |new, store| {
-        device.next_logits(new, store).unwrap()
+        device.next_logits(new, store).unwrap().to_vec()
     });
     for (step, (got, want)) in got.iter().zip(&want).enumerate() {
         let what = format!("{}, pass {step}", cpu.config.model_type);
@@ -117,19 +116,22 @@ fn an_adapter_speaks_as_on_the_cpu() {
 fn a_cache_grows_and_what_it_holds_stays() {
     let config = &configs()[0];
     let cpu = decoder(config);
-    let mut device = DeviceGenerator::new(emulated(), &cpu).unwrap();
+    let mut device = DeviceGenerator::new(driver(), &cpu).unwrap();
     let mut store = device.store(1 << 20);
     let begin = |first: u32, store: &mut KvStore| {
         store.begin(&(0..60).map(|i| (first + i) % 101).collect::<Vec<_>>())
     };
     let first = begin(0, &mut store);
-    let before = device.next_logits(&[(&first, &[])], &mut store).unwrap();
+    let before = device.next_logits(&[(&first, &[])], &mut store).unwrap().to_vec();
     let room = device.rows;
     let others: Vec<KvSequence> = (1..8).map(|i| begin(i, &mut store)).collect();
     let all: Vec<(&KvSequence, &[u32])> = others.iter().map(|other| (other, &[][..])).collect();
     device.next_logits(&all, &mut store).unwrap();
     assert!(device.rows > room);
-    let again = device.next_logits(&[(&first, &[7])], &mut store).unwrap();
+    let again = device
+        .next_logits(&[(&first, &[7])], &mut store)
+        .unwrap()
+        .to_vec();
     let (mut kept, mut workspace) = (KvStore::new(config, 1 << 20), Workspace::default());
     let sequence = begin(0, &mut kept);
     let mut want = |new: &[u32]| {

@@ -1,12 +1,22 @@
 // AdamW over flat buckets, with clipping by the norm of all gradients that never leaves the device.
 
+// A run begins anywhere, but at one with the alignment of all its arrays, four elements are loaded at once.
+__device__ __forceinline__ bool in_fours(const void* x, int bytes = 16) {
+    return reinterpret_cast<unsigned long long>(x) % bytes == 0;
+}
+
 // A block's share of Σ x² goes to partial[block].
 extern "C" __global__ void sum_of_squares(const float* x, long long elements, double* partial) {
     double sum = 0;
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
-    for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
-        sum += static_cast<double>(x[i]) * x[i];
+    const long long thread = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const long long fours = in_fours(x) ? elements / 4 : 0;
+    for (long long i = thread; i < fours; i += threads) {
+        float value[4];
+        load_four(x + 4 * i, value);
+        for (int j = 0; j < 4; j++) sum += static_cast<double>(value[j]) * value[j];
     }
+    for (long long i = 4 * fours + thread; i < elements; i += threads) sum += static_cast<double>(x[i]) * x[i];
     sum = block_sum(sum);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
@@ -24,6 +34,16 @@ extern "C" __global__ void clip(const double* squares, int count, float tokens, 
     out[1] = static_cast<float>(norm);
 }
 
+struct AdamW {
+    float beta1, beta2, eps, step_size, root_correction, keep;
+
+    __device__ __forceinline__ void step(float& weight, float gradient, float& mean, float& square) const {
+        mean += (gradient - mean) * (1 - beta1);
+        square = square * beta2 + gradient * gradient * (1 - beta2);
+        weight = weight * keep - step_size * mean / (sqrtf(square) * root_correction + eps);
+    }
+};
+
 // One step of a run of weights; the gradients are set to zero for the next, and the weights rounded where there is room. Where the
 // scale is not a number nothing changes.
 extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* rounded, int rounding, long long elements, float beta1,
@@ -31,17 +51,34 @@ extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* r
                                  const float* scale) {
     const float factor = *scale;
     if (factor != factor) return;
+    const AdamW adamw = {beta1, beta2, eps, step_size, root_correction, keep};
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
-    for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
-        const float gradient = g[i] * factor;
-        const float mean = m[i] + (gradient - m[i]) * (1 - beta1);
-        const float square = v[i] * beta2 + gradient * gradient * (1 - beta2);
-        const float weight = w[i] * keep - step_size * mean / (sqrtf(square) * root_correction + eps);
-        m[i] = mean;
-        v[i] = square;
-        w[i] = weight;
+    const long long thread = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const bool aligned = in_fours(w) && in_fours(g) && in_fours(m) && in_fours(v) && in_fours(rounded, 8);
+    const long long fours = aligned ? elements / 4 : 0;
+    for (long long i = thread; i < fours; i += threads) {
+        float weight[4], gradient[4], mean[4], square[4];
+        load_four(w + 4 * i, weight);
+        load_four(g + 4 * i, gradient);
+        load_four(m + 4 * i, mean);
+        load_four(v + 4 * i, square);
+        Four<bf16> copy;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            adamw.step(weight[j], gradient[j] * factor, mean[j], square[j]);
+            copy.at[j] = round_to(weight[j], rounding);
+            gradient[j] = 0;
+        }
+        store_four(weight, w + 4 * i);
+        store_four(gradient, g + 4 * i);
+        store_four(mean, m + 4 * i);
+        store_four(square, v + 4 * i);
+        if (rounded) *reinterpret_cast<Four<bf16>*>(rounded + 4 * i) = copy;
+    }
+    for (long long i = 4 * fours + thread; i < elements; i += threads) {
+        adamw.step(w[i], g[i] * factor, m[i], v[i]);
         g[i] = 0;
-        if (rounded) rounded[i] = round_to(weight, rounding);
+        if (rounded) rounded[i] = round_to(w[i], rounding);
     }
 }
 

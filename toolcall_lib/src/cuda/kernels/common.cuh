@@ -4,6 +4,9 @@
 #ifndef EMULATED
 #define KERNEL(name)
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#define CHECK_ALIGNED(pointer, bytes)
+#else
+#define CHECK_ALIGNED(pointer, bytes) emulate::check_aligned(pointer, bytes)
 #endif
 
 #define EVERY_LANE 0xffffffffu

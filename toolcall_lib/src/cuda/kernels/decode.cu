@@ -10,6 +10,12 @@ struct alignas(16) Piece {
     T x[16 / sizeof(T)];
 };
 
+template <class T>
+__device__ __forceinline__ Piece<T> load_piece(const T* x) {
+    CHECK_ALIGNED(x, 16);
+    return *reinterpret_cast<const Piece<T>*>(x);
+}
+
 // What softmax sums over some keys: sum of weights * values, sum of weights, both relative to 2^most.
 template <int N>
 struct Sums {
@@ -34,7 +40,7 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     k += head / group * DIM + column;
     v += head / group * DIM + column;
     float query[N];
-    Piece<T> piece = *reinterpret_cast<const Piece<T>*>(q + sequence * q_stride + head * DIM + column);
+    Piece<T> piece = load_piece(q + sequence * q_stride + head * DIM + column);
     for (int i = 0; i < N; i++) query[i] = to_float(piece.x[i]) * (scale * LOG2_E);
     Sums<N> sums = {{}, 0.0f, LEAST};
     int before = 0; // keys of the ranges before this one
@@ -45,7 +51,7 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
         for (int key = begin + warp * KEYS; key < end; key += DECODE_WARPS * KEYS) {
             bool there = key + lane / LANES < end;
             long long at = (start + (there ? key + lane / LANES : key)) * stride;
-            Piece<T> of_key = *reinterpret_cast<const Piece<T>*>(k + at), value = *reinterpret_cast<const Piece<T>*>(v + at);
+            Piece<T> of_key = load_piece(k + at), value = load_piece(v + at);
             float score = 0.0f;
             for (int i = 0; i < N; i++) score = fmaf(query[i], to_float(of_key.x[i]), score);
             for (int other = LANES / 2; other > 0; other /= 2) score += __shfl_xor_sync(EVERY_LANE, score, other);

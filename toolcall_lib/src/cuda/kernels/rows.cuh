@@ -12,6 +12,7 @@ struct alignas(4 * sizeof(T)) Four {
 // Four elements as floats; `x` begins at a multiple of four elements.
 template <typename T>
 __device__ __forceinline__ void load_four(const T* x, float (&values)[4]) {
+    CHECK_ALIGNED(x, sizeof(Four<T>));
     Four<T> four = *reinterpret_cast<const Four<T>*>(x);
 #pragma unroll
     for (int i = 0; i < 4; i++) values[i] = to_float(four.at[i]);
@@ -19,6 +20,7 @@ __device__ __forceinline__ void load_four(const T* x, float (&values)[4]) {
 
 template <typename T>
 __device__ __forceinline__ void store_four(const float (&values)[4], T* x) {
+    CHECK_ALIGNED(x, sizeof(Four<T>));
     Four<T> four;
 #pragma unroll
     for (int i = 0; i < 4; i++) store(&four.at[i], values[i]);

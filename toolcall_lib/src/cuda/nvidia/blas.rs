@@ -179,7 +179,9 @@ unsafe fn preference(shape: &Shape) -> Result<sys::cublasLtMatmulPreference_t> {
     use sys::cublasLtMatmulPreferenceAttributes_t as Preference;
     let preference = create_matmul_pref().map_err(failed)?;
     let [a, b, d] = shape.alignments;
-    // SAFETY: the workspace's size is a usize, alignments are u32.
+    // where a sum is split among blocks, its parts are f32 even if the result is bf16
+    let schemes = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
+    // SAFETY: the workspace's size is a usize, the others are u32.
     unsafe {
         let most = Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
         set_matmul_pref_attribute(
@@ -189,14 +191,15 @@ unsafe fn preference(shape: &Shape) -> Result<sys::cublasLtMatmulPreference_t> {
             size_of::<usize>(),
         )
         .map_err(failed)?;
-        for (attribute, alignment) in [
+        for (attribute, value) in [
+            (Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes),
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b),
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a),
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, d),
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, d),
         ] {
-            let alignment = (&raw const alignment).cast();
-            set_matmul_pref_attribute(preference, attribute, alignment, size_of::<u32>()).map_err(failed)?;
+            let value = (&raw const value).cast();
+            set_matmul_pref_attribute(preference, attribute, value, size_of::<u32>()).map_err(failed)?;
         }
     }
     Ok(preference)

@@ -4,14 +4,16 @@ mod blas;
 mod compile;
 mod found;
 mod nccl;
+mod profile;
 mod shared;
 
 pub use found::{Gpu, gpus};
 pub(crate) use nccl::Nccl;
 pub use nccl::nccl_version;
+pub use profile::{KernelTime, Profile, profile};
 pub(crate) use shared::{first_gpu, gpu_of_rank};
 
-use super::driver::{Driver, Gemm};
+use super::driver::{Driver, Element, Gemm};
 use super::kernels;
 use crate::error::{Error, Result};
 use blas::Blas;
@@ -20,13 +22,12 @@ use cudarc::driver::result::{
     memcpy_htod_async, memset_d8_async, module, stream,
 };
 use cudarc::driver::sys;
+use profile::Timer;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Shared memory that a block has without asking.
-const SHARED_BY_DEFAULT: u32 = 48 << 10;
 
 /// One GPU with one stream, in whose order everything happens.
 pub(crate) struct Nvidia {
@@ -39,6 +40,7 @@ pub(crate) struct Nvidia {
     /// What blocks of a kernel were last allowed to ask for.
     shared: Mutex<HashMap<&'static str, u32>>,
     blas: Mutex<Blas>,
+    timer: Timer,
     /// Why what the GPU has computed is not to be used, where it waited for other ranks in vain.
     trouble: Mutex<Option<String>>,
 }
@@ -76,6 +78,7 @@ impl Nvidia {
             modules: Vec::new(),
             kernels: HashMap::new(),
             shared: Mutex::default(),
+            timer: Timer::default(),
             trouble: Mutex::default(),
         };
         driver.keep_freed_memory()?;
@@ -164,8 +167,9 @@ impl Nvidia {
             .shared
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let most = allowed.entry(kernel).or_insert(SHARED_BY_DEFAULT);
+        let most = allowed.entry(kernel).or_default();
         if shared > *most {
+            // below 48 KiB too: what the kernel has by itself counts as well
             let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function lives as long as the driver.
             unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }.map_err(
@@ -222,19 +226,37 @@ impl Driver for Nvidia {
         }
     }
 
+    fn alloc_host(&self, bytes: usize) -> Result<NonNull<u8>> {
+        self.bind()?;
+        let doing = || cuda(format!("allocating {bytes} bytes of the host"));
+        // SAFETY: a context is current.
+        let memory = unsafe { result::malloc_host(bytes, 0) }.map_err(doing())?;
+        NonNull::new(memory.cast())
+            .ok_or_else(|| doing()(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)))
+    }
+
+    fn free_host(&self, memory: NonNull<u8>, _: usize) {
+        if self.bind().is_ok() {
+            // SAFETY: it comes from `alloc_host`. What fails here failed before, where it was reported.
+            unsafe { result::free_host(memory.as_ptr().cast()) }.ok();
+        }
+    }
+
     fn upload(&self, to: u64, from: &[u8]) -> Result<()> {
         self.bind()?;
         // SAFETY: the caller names memory of that size. Pageable memory is read before this returns.
-        unsafe { memcpy_htod_async(to, from, self.stream) }.map_err(cuda("copying to the GPU"))
+        let copy = || unsafe { memcpy_htod_async(to, from, self.stream) }.map_err(cuda("copying to the GPU"));
+        self.timer.time("copy to the GPU", self.stream, copy)
     }
 
     fn download(&self, from: u64, to: &mut [u8]) -> Result<()> {
         self.bind()?;
         // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is done.
-        unsafe {
-            memcpy_dtoh_async(to, from, self.stream).map_err(cuda("copying from the GPU"))?;
-            stream::synchronize(self.stream).map_err(cuda("waiting for the GPU"))?;
-        }
+        let copy =
+            || unsafe { memcpy_dtoh_async(to, from, self.stream) }.map_err(cuda("copying from the GPU"));
+        self.timer.time("copy from the GPU", self.stream, copy)?;
+        // SAFETY: the stream lives as long as the driver.
+        unsafe { stream::synchronize(self.stream) }.map_err(cuda("waiting for the GPU"))?;
         self.check_trouble()
     }
 
@@ -244,7 +266,8 @@ impl Driver for Nvidia {
         }
         self.bind()?;
         // SAFETY: the caller names memory of that size.
-        unsafe { memset_d8_async(at, 0, bytes, self.stream) }.map_err(cuda("clearing memory"))
+        let clear = || unsafe { memset_d8_async(at, 0, bytes, self.stream) }.map_err(cuda("clearing memory"));
+        self.timer.time("clear memory", self.stream, clear)
     }
 
     fn launch(
@@ -259,15 +282,23 @@ impl Driver for Nvidia {
         let missing = || Error::invalid("CUDA", format!("there is no kernel {kernel}"));
         let function = *self.kernels.get(kernel).ok_or_else(missing)?;
         self.allow_shared(kernel, function, shared)?;
-        // SAFETY: the engine hands each kernel the arguments that it takes, which the tests of the kernels hold.
-        unsafe { launch_kernel(function, grid.into(), block.into(), shared, self.stream, args) }
-            .map_err(cuda(format!("starting {kernel}")))
+        let start = || {
+            // SAFETY: the engine hands each kernel the arguments that it takes, which the tests of the kernels hold.
+            unsafe { launch_kernel(function, grid.into(), block.into(), shared, self.stream, args) }
+                .map_err(|error| cuda(format!("starting {kernel}"))(error))
+        };
+        self.timer.time(kernel, self.stream, start)
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<()> {
         self.bind()?;
         let mut blas = self.blas.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        blas.gemm(gemm)
+        let name = match (gemm.a.element, gemm.d.element) {
+            (Element::Bf16, Element::Bf16) => "product of bf16 in bf16",
+            (Element::Bf16, _) => "product of bf16 in f32",
+            _ => "product of f32",
+        };
+        self.timer.time(name, self.stream, || blas.gemm(gemm))
     }
 }
 
@@ -297,3 +328,6 @@ impl fmt::Debug for Nvidia {
         write!(f, "Nvidia({})", self.gpu)
     }
 }
+
+#[cfg(test)]
+mod tests;

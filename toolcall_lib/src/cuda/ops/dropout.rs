@@ -57,6 +57,7 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuda::testing::shapes;
     use crate::cuda::tests::benches;
     use crate::model::Projection;
     use crate::model::lora::Pass;
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn the_elements_are_dropped_that_the_cpu_drops() {
         for bench in benches() {
-            for (rows, width) in [(1, 8), (100, 40), (3, 4096)] {
+            for (rows, width) in shapes([(1, 8), (100, 40), (3, 4096)], [(1400, 3072)]) {
                 let mask = Mask {
                     pass: Pass {
                         seed: 11,

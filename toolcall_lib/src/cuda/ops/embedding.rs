@@ -63,6 +63,7 @@ impl Places<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuda::testing::{assert_near, shapes};
     use crate::cuda::tests::benches;
     use crate::ops::embedding::{embedding, embedding_backward};
     use crate::ops::testing::random;
@@ -70,35 +71,47 @@ mod tests {
 
     #[test]
     fn rows_are_gathered_and_added_by_number() {
-        let [bench, _] = benches();
-        let ids = [2, 0, 2, 3, 0, 2];
-        let (table, dy) = (random(4 * 12, 1), random(6 * 12, 2));
-        let (on_table, on_ids, y) = (bench.f32(&table), bench.u32(&ids), bench.f32(&[0.0; 72]));
-        bench
-            .device
-            .gather_rows(on_table.all(), on_ids.all(), y.all(), 12)
-            .unwrap();
-        let mut want = vec![0.0; 72];
-        embedding(&ids, Tensor::new(&table, 12), &mut want);
-        assert_eq!(bench.read(y.all()), want);
+        for (places, ids, width) in shapes([(4, 6, 12)], [(20_000, 1400, 1024)]) {
+            let ids: Vec<u32> = (0..ids).map(|i| i * i * 7 % (places - 1)).collect(); // some of them many times
+            check(&ids, places as usize, width);
+        }
+    }
 
-        let places = Places::new(&ids);
-        assert_eq!(
-            (&places.ids[..], &places.begins[..]),
-            (&[0, 2, 3][..], &[0, 2, 5, 6][..])
-        );
-        let [order, begins, ids_device] = [&places.order, &places.begins, &places.ids].map(|x| bench.u32(x));
+    fn check(ids: &[u32], places: usize, width: usize) {
+        let (dy, len) = (random(ids.len() * width, 2), ids.len() * width);
+        let mut want = vec![0.0; len];
+        for bench in benches() {
+            let (table, host) = bench.activations(&random(places * width, 1));
+            let (on_ids, y) = (bench.u32(ids), bench.f32_room(len));
+            let gathered = bench
+                .device
+                .gather_rows(table.all(), on_ids.all(), y.all(), width);
+            gathered.unwrap();
+            embedding(ids, Tensor::new(&host, width), &mut want);
+            assert_near(&bench.read(y.all()), &want, 0.0, "rows");
+        }
+        let [bench, _] = benches();
+        let mut want = random(places * width, 3);
+        let table = bench.f32(&want);
+        let places = Places::new(ids);
+        let [order, begins, ids_of_places] =
+            [&places.order, &places.begins, &places.ids].map(|x| bench.u32(x));
         let places = Places {
             order: order.all(),
             begins: begins.all(),
-            ids: ids_device.all(),
+            ids: ids_of_places.all(),
         };
-        let mut want = table.clone();
-        bench
-            .device
-            .add_rows(bench.f32(&dy).all(), &places, on_table.all(), 12)
-            .unwrap();
-        embedding_backward(&ids, &dy, &mut want, 12);
-        bench.assert_near(on_table.all(), &want, "dtable");
+        let on_dy = bench.f32(&dy);
+        let added = bench.device.add_rows(on_dy.all(), &places, table.all(), width);
+        added.unwrap();
+        embedding_backward(ids, &dy, &mut want, width);
+        bench.assert_near(table.all(), &want, "dtable");
+    }
+
+    #[test]
+    fn rows_of_the_same_place_stay_in_order() {
+        let places = Places::new(&[2, 0, 2, 3, 0, 2]);
+        assert_eq!(places.order, [1, 4, 0, 2, 5, 3]);
+        assert_eq!((places.ids, places.begins), (vec![0, 2, 3], vec![0, 2, 5, 6]));
     }
 }

@@ -113,7 +113,8 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
-    use crate::cuda::tests::{assert_near, benches};
+    use crate::cuda::testing::{assert_near, shapes};
+    use crate::cuda::tests::benches;
     use crate::ops::matmul::add_bias_backward;
     use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
     use crate::ops::testing::random;
@@ -122,7 +123,10 @@ mod tests {
     fn norms_are_those_of_the_cpu() {
         for bench in benches() {
             let device = &bench.device;
-            for (rows, width) in [(1, 4), (3, 64), (300, 36), (5, 1024)] {
+            for (rows, width) in shapes(
+                [(1, 4), (3, 64), (300, 36), (5, 1024)],
+                [(1400, 576), (1400, 1024)],
+            ) {
                 let (x, w) = (random(rows * width, 1), random(width, 2));
                 let (added, added_host) = bench.activations(&random(rows * width, 3));
                 let (dy, dy_host) = bench.activations(&random(rows * width, 4));
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn columns_of_activations_are_summed() {
         for bench in benches() {
-            for (rows, width) in [(1, 4), (300, 40), (3000, 4)] {
+            for (rows, width) in shapes([(1, 4), (300, 40), (3000, 4)], [(1400, 4096)]) {
                 let (x, host) = bench.activations(&random(rows * width, 1));
                 let sums = bench.f32(&vec![1.0; width]);
                 bench.device.add_activation_columns(x.all(), sums.all()).unwrap();

@@ -97,7 +97,8 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::tests::{assert_near, benches, exchange};
+    use crate::cuda::testing::{assert_near, shapes};
+    use crate::cuda::tests::{benches, exchange};
     use crate::ops::matmul::add_bias;
     use crate::ops::rope::{HeadGradients, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
     use crate::ops::testing::random;
@@ -105,18 +106,19 @@ mod tests {
     #[test]
     fn heads_are_normed_and_rotated_as_on_the_cpu() {
         for bench in benches() {
-            for (rows, dim, with_norm, with_bias) in [
-                (1, 4, true, false),
-                (300, 16, true, true),
-                (7, 64, false, true),
-                (5, 128, true, false),
-                (3, 256, false, false),
-            ] {
-                let heads = Heads {
-                    queries: 4,
-                    keys: 2,
-                    dim,
-                };
+            let small = [
+                (1, [4, 2, 4], true, false),
+                (300, [4, 2, 16], true, true),
+                (7, [4, 2, 64], false, true),
+                (5, [4, 2, 128], true, false),
+                (3, [4, 2, 256], false, false),
+            ];
+            let real = [
+                (1400, [9, 3, 64], false, false),
+                (1400, [16, 8, 128], true, false),
+            ];
+            for (rows, [queries, keys, dim], with_norm, with_bias) in shapes(small, real) {
+                let heads = Heads { queries, keys, dim };
                 let positions: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 50).collect();
                 let frequencies: Vec<f32> = (0..dim / 2).map(|i| 1.0 / (1.0 + i as f32)).collect();
                 let rope = RopeTable::new(&frequencies, 50);
@@ -167,10 +169,9 @@ mod tests {
                 let (dk, dv) = dkv.split_at(heads.keys * rows * dim);
                 // the whole gradient of a key head is the part of its first query head
                 let parts = |whole: &[f32]| -> Vec<f32> {
+                    let of_others = vec![0.0; (queries / keys - 1) * rows * dim];
                     let heads = whole.chunks_exact(rows * dim);
-                    heads
-                        .flat_map(|head| [head, &vec![0.0; head.len()]].concat())
-                        .collect()
+                    heads.flat_map(|head| [head, &of_others].concat()).collect()
                 };
                 let dheads_host = HeadGradients {
                     dq,

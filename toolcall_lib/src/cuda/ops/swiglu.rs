@@ -28,6 +28,7 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
+    use crate::cuda::testing::shapes;
     use crate::cuda::tests::benches;
     use crate::ops::swiglu::{swiglu, swiglu_backward};
     use crate::ops::testing::random;
@@ -35,7 +36,7 @@ mod tests {
     #[test]
     fn swiglu_is_that_of_the_cpu() {
         for bench in benches() {
-            for (rows, width) in [(1, 4), (3, 20), (9, 128)] {
+            for (rows, width) in shapes([(1, 4), (3, 20), (9, 128)], [(1400, 1536), (1400, 3072)]) {
                 let (gate_up, host) = bench.activations(&random(rows * 2 * width, 1));
                 let (dy, dy_host) = bench.activations(&random(rows * width, 2));
                 let (y, dgate_up) = (bench.room(rows * width), bench.room(rows * 2 * width));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::ModelConfig;
-use crate::cuda::emulate::emulated;
+use crate::cuda::testing::driver;
 use crate::tiny_config::tiny_config;
 
 /// With every kind of vector.
@@ -19,7 +19,7 @@ fn a_rank_has_its_shard_of_the_masters_and_all_vectors() {
     let parameters = Parameters::random(&config(), 1);
     let shard = Shard { rank: 1, size: 4 };
     for (element, divided) in [(Element::F32, false), (Element::Bf16, true)] {
-        let device = Device::new(emulated(), element, 64).unwrap();
+        let device = Device::new(driver(), element, 64).unwrap();
         let weights = DeviceWeights::trained(&device, &parameters, Rounding::Stochastic, shard).unwrap();
         assert_eq!(weights.divided(), divided);
         for (bucket, &size) in weights.sizes.iter().enumerate() {
@@ -42,7 +42,7 @@ fn a_rank_has_its_shard_of_the_masters_and_all_vectors() {
 fn frozen_weights_have_all_vectors() {
     let parameters = Parameters::random(&config(), 1);
     for element in [Element::F32, Element::Bf16] {
-        let device = Device::new(emulated(), element, 64).unwrap();
+        let device = Device::new(driver(), element, 64).unwrap();
         let weights = DeviceWeights::frozen(&device, &Weights::Full(parameters.clone())).unwrap();
         assert_has_vectors(&weights, &parameters, &device);
     }

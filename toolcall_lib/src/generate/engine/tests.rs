@@ -1,8 +1,8 @@
-//! Replies of the emulated GPU against the CPU's.
+//! Replies of a GPU against the CPU's.
 
 use super::*;
 use crate::conversation::Message;
-use crate::cuda::emulate::emulated;
+use crate::cuda::testing::{assert_near, driver};
 use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
 use crate::reply;
 use crate::tiny_model::tiny_model;
@@ -35,9 +35,9 @@ fn tools() -> Vec<ToolSchema> {
         .to_vec()
 }
 
-fn on_emulated(model: &Model) -> PrefixCache {
+fn on_device(model: &Model) -> PrefixCache {
     let mut cache = PrefixCache::with_bytes(BYTES);
-    cache.engine = Some(Engine::on_driver(emulated(), model, BYTES).unwrap());
+    cache.engine = Some(Engine::on_driver(driver(), model, BYTES).unwrap());
     cache
 }
 
@@ -56,7 +56,7 @@ fn is_on_gpu(cache: &PrefixCache) -> bool {
 #[test]
 fn free_and_constrained_replies_are_those_of_the_cpu() {
     let model = model();
-    let mut on_gpu = on_emulated(&model);
+    let mut on_gpu = on_device(&model);
     let mut on_cpu = PrefixCache::with_bytes(BYTES);
     for (constrained, tool_choice) in [
         (false, ToolChoice::Auto),
@@ -78,8 +78,7 @@ fn free_and_constrained_replies_are_those_of_the_cpu() {
         let want = replies(&model, &cpu, &mut on_cpu);
         for (got, want) in got.iter().zip(&want) {
             assert_eq!((&got.text, &got.ids), (&want.text, &want.ids));
-            let differences = got.logprobs.iter().zip(&want.logprobs);
-            differences.for_each(|(got, want)| assert!((got - want).abs() < 1e-3, "{got} {want}"));
+            assert_near(&got.logprobs, &want.logprobs, 1e-3, "log probabilities");
         }
         if tool_choice == ToolChoice::Required {
             let calls = |reply: &Generation| reply::parse(&reply.text).tool_calls.len();
@@ -92,7 +91,7 @@ fn free_and_constrained_replies_are_those_of_the_cpu() {
 #[test]
 fn a_cache_begins_anew_when_the_weights_or_the_device_change() {
     let (mut model, config) = (model(), GenerateConfig::default());
-    let mut cache = on_emulated(&model);
+    let mut cache = on_device(&model);
     let serves = |cache: &PrefixCache, model: &Model| {
         let engine = cache.engine.as_ref().unwrap();
         [Device::Auto, Device::Cpu, Device::Cuda].map(|device| engine.serves(model, device))

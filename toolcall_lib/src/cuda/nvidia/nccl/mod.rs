@@ -243,3 +243,6 @@ impl fmt::Debug for Nccl {
         write!(f, "Nccl({:?}, {:?})", self.shard, self.driver)
     }
 }
+
+#[cfg(test)]
+mod tests;

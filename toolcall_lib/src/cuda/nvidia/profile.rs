@@ -1,0 +1,140 @@
+//! How long a GPU works on what.
+
+use super::{Nvidia, cuda, first_gpu};
+use crate::error::Result;
+use cudarc::driver::result::{device, event, mem_pool, stream};
+use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUstream};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a GPU did during [`profile`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// By kernel, products and copies too, those that took longest first.
+    pub kernels: Vec<KernelTime>,
+    /// The most memory that the process had allocated on the GPU at a time, in bytes.
+    pub peak_bytes: usize,
+}
+
+/// How long one kernel took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelTime {
+    /// Its name.
+    pub name: String,
+    /// How often it ran.
+    pub calls: usize,
+    /// All runs together, with the gaps in which the GPU waited for the host to start it.
+    pub seconds: f64,
+}
+
+/// Does `work`, and measures what the first GPU spends on each kernel meanwhile. That costs a few microseconds a kernel.
+///
+/// # Errors
+/// Those of `work`; or there is no GPU.
+pub fn profile<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
+    let gpu = first_gpu()?;
+    gpu.timer.begin();
+    let done = work();
+    let times = gpu.timer.end();
+    gpu.bind()?;
+    // SAFETY: the stream lives as long as the driver.
+    unsafe { stream::synchronize(gpu.stream) }.map_err(cuda("waiting for the GPU"))?;
+    let profile = Profile {
+        kernels: sums(times)?,
+        peak_bytes: gpu.peak_bytes()?,
+    };
+    done.map(|done| (done, profile))
+}
+
+/// The events around one run of a kernel.
+pub(super) struct Timed {
+    name: &'static str,
+    start: CUevent,
+    end: CUevent,
+}
+
+// SAFETY: CUDA's events may be used from any thread.
+unsafe impl Send for Timed {}
+
+/// Collects events while there is a profile.
+#[derive(Default)]
+pub(super) struct Timer(Mutex<Option<Vec<Timed>>>);
+
+impl Timer {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Timed>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        *self.lock() = Some(Vec::new());
+    }
+
+    fn end(&self) -> Vec<Timed> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    /// Does something on a stream, between events where there is a profile.
+    pub fn time(
+        &self,
+        name: &'static str,
+        stream: CUstream,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.lock().is_none() {
+            return work();
+        }
+        let start = record(stream)?;
+        work()?;
+        let end = record(stream)?;
+        if let Some(times) = &mut *self.lock() {
+            times.push(Timed { name, start, end });
+        }
+        Ok(())
+    }
+}
+
+fn record(stream: CUstream) -> Result<CUevent> {
+    let made = event::create(CUevent_flags::CU_EVENT_DEFAULT).map_err(cuda("making an event"))?;
+    // SAFETY: both are alive.
+    unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
+    Ok(made)
+}
+
+/// Of each name, when all events are past; they are given back.
+fn sums(times: Vec<Timed>) -> Result<Vec<KernelTime>> {
+    let mut all = BTreeMap::<&str, (usize, f64)>::new();
+    for Timed { name, start, end } in times {
+        // SAFETY: both were made for this and are used for the last time.
+        let passed = unsafe {
+            let passed = event::elapsed(start, end).map_err(cuda("reading a time"));
+            event::destroy(start).map_err(cuda("freeing an event"))?;
+            event::destroy(end).map_err(cuda("freeing an event"))?;
+            passed?
+        };
+        let (calls, seconds) = all.entry(name).or_default();
+        *calls += 1;
+        *seconds += f64::from(passed) / 1e3;
+    }
+    let times = all.into_iter().map(|(name, (calls, seconds))| KernelTime {
+        name: name.to_string(),
+        calls,
+        seconds,
+    });
+    let mut times: Vec<KernelTime> = times.collect();
+    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(times)
+}
+
+impl Nvidia {
+    fn peak_bytes(&self) -> Result<usize> {
+        let mut most = 0u64;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        // SAFETY: the attribute is a 64-bit number.
+        unsafe {
+            let pool = device::get_default_mem_pool(self.device).map_err(cuda("finding the memory pool"))?;
+            mem_pool::get_attribute(pool, attribute, (&raw mut most).cast())
+                .map_err(cuda("asking the memory pool"))?;
+        }
+        Ok(most as usize)
+    }
+}
