@@ -45,7 +45,7 @@ fn values<'a>(rows: &'a [Conversation], argument: &str) -> HashSet<&'a Value> {
 #[test]
 fn the_generator_makes_exactly_the_committed_files() {
     let made = tempfile::tempdir().unwrap();
-    for path in write_all(made.path(), SEED).unwrap() {
+    for path in write_all(made.path(), SEED, false).unwrap() {
         let committed = folder().join(path.file_name().unwrap());
         let same = std::fs::read(&path).unwrap() == std::fs::read(&committed).unwrap();
         assert!(same, "{} differs; run `toolcall data`", committed.display());

@@ -26,7 +26,7 @@ impl Dataset {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::invalid(
                 "fraction",
-                format!("{fraction}; expected a number between 0 and 1"),
+                format!("{fraction:?}; expected a number between 0 and 1"),
             ));
         }
         let keys: Vec<String> = self.rows.iter().map(|row| identity(&row.messages)).collect();

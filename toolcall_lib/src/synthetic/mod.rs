@@ -12,8 +12,10 @@ mod varied;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::files;
 use draw::{Draw, Part};
 use rows::Rows;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The seed of the committed files.
@@ -54,14 +56,32 @@ pub fn make(seed: u64) -> Result<Vec<MadeFile>> {
     files.into_iter().map(make).collect()
 }
 
-/// Makes all files and writes them into `folder`; returns their paths. `toolcall data` is this function.
-pub fn write_all(folder: impl AsRef<Path>, seed: u64) -> Result<Vec<PathBuf>> {
+/// Makes all files and writes them into `folder`; returns their paths. `toolcall data` is this function. Files that are there as they
+/// would be written stay.
+///
+/// # Errors
+/// Without `overwrite`, files with other content: they are named, and nothing is written.
+pub fn write_all(folder: impl AsRef<Path>, seed: u64, overwrite: bool) -> Result<Vec<PathBuf>> {
     let folder = folder.as_ref();
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let write = |file: MadeFile| {
-        let path = folder.join(file.name);
-        file.data.save(&path)?;
-        Ok(path)
-    };
-    make(seed)?.into_iter().map(write).collect()
+    let (mut paths, mut new, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for file in make(seed)? {
+        let (path, text) = (folder.join(file.name), file.data.to_json()?);
+        match std::fs::read(&path) {
+            Ok(there) if there == text.as_bytes() => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => new.push((path.clone(), text)),
+            _ => {
+                others.push(path.display().to_string());
+                new.push((path.clone(), text));
+            }
+        }
+        paths.push(path);
+    }
+    if !others.is_empty() && !overwrite {
+        let problem = "hold something else than would be written there: they were edited, or made with another seed. \
+                       Choose another folder, or replace them with --overwrite";
+        return Err(Error::invalid(others.join(", "), problem));
+    }
+    new.iter().try_for_each(|(path, text)| files::write(path, text))?;
+    Ok(paths)
 }

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
+/// A year: longer ones are mistakes.
+const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
+
 /// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -84,7 +87,10 @@ pub struct TrainConfig {
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: only when the run is interrupted.
     pub save_steps: Option<usize>,
-    /// Checkpoint folder to go on from.
+    /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
+    pub save_total_limit: Option<usize>,
+    /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken. Settings and data are those of this run,
+    /// not of the checkpoint; what differs is told.
     pub resume_from_checkpoint: Option<PathBuf>,
 }
 
@@ -147,6 +153,7 @@ impl TrainConfig {
             early_stopping_patience: None,
             output_dir: None,
             save_steps: None,
+            save_total_limit: None,
             resume_from_checkpoint: None,
         }
     }
@@ -211,8 +218,8 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses settings that cannot be trained with.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot be trained with; a run does it before anything else.
+    pub fn check(&self) -> Result<()> {
         let positive = [
             ("per_device_train_batch_size", self.per_device_train_batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
@@ -221,15 +228,23 @@ impl TrainConfig {
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("eval_steps", self.eval_steps.unwrap_or(1)),
             ("save_steps", self.save_steps.unwrap_or(1)),
+            ("save_total_limit", self.save_total_limit.unwrap_or(1)),
             (
                 "early_stopping_patience",
                 self.early_stopping_patience.unwrap_or(1),
             ),
             ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
-            ("ddp_timeout", self.ddp_timeout as usize),
+            ("ddp_timeout", usize::from(self.ddp_timeout > 0)),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        if self.ddp_timeout > LONGEST_TIMEOUT {
+            let problem = format!(
+                "{} is too long; expected seconds, at most {LONGEST_TIMEOUT}",
+                self.ddp_timeout
+            );
+            return Err(Error::invalid("ddp_timeout", problem));
         }
         if self.zero_stage > 2 {
             let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
@@ -246,7 +261,12 @@ impl TrainConfig {
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
             ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
-            ("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, f64::MAX),
+            (
+                "adam_epsilon",
+                self.adam_epsilon,
+                f64::from(f32::MIN_POSITIVE), // as f32 it must not be 0, by which unused weights would be divided
+                f64::MAX,
+            ),
             ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
         ];
         match ranges
@@ -255,7 +275,7 @@ impl TrainConfig {
         {
             Some((field, value, low, high)) => Err(Error::invalid(
                 field,
-                format!("{value} is not between {low:e} and {high:e}"),
+                format!("{value:?} is not between {low:e} and {high:e}"),
             )),
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
         }

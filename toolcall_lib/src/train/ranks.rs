@@ -42,6 +42,40 @@ pub(super) fn check_same_run(
     Ok(())
 }
 
+/// What the first rank finds out for all; if it fails, all ranks fail with its error. The others get nothing.
+pub(super) fn first_decides<T>(
+    ranks: &dyn Collective,
+    decide: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>> {
+    let own = (ranks.rank() == 0).then(decide).transpose();
+    let said = own.as_ref().err().map(Error::to_string);
+    match (told(ranks, said)?, own) {
+        (_, Err(error)) => Err(error),
+        (None, own) => own,
+        (Some(said), _) => {
+            let (place, problem) = said.split_once(": ").unwrap_or(("rank 0", &said));
+            Err(Error::invalid(place, problem))
+        }
+    }
+}
+
+/// The text of the first rank that has one to tell.
+pub(super) fn told(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
+    if ranks.size() == 1 {
+        return Ok(own);
+    }
+    let bytes = own.map(String::into_bytes).unwrap_or_default();
+    let lengths = ranks.exchange(&[bytes.len() as f64])?;
+    let Some(teller) = lengths.iter().position(|length| length[0] > 0.0) else {
+        return Ok(None);
+    };
+    let mut numbers: Vec<f64> = bytes.into_iter().map(f64::from).collect();
+    numbers.resize(lengths[teller][0] as usize, 0.0); // all ranks exchange as many
+    let all = ranks.exchange(&numbers)?;
+    let text: Vec<u8> = all[teller].iter().map(|&byte| byte as u8).collect();
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// What all ranks have succeeded in; an error on all if one of them has not.
 #[cfg(feature = "cuda")]
 pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {

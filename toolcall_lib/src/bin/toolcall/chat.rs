@@ -1,6 +1,7 @@
 //! `toolcall chat`.
 
 use super::ModelArgument;
+use super::output::print;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::device::Device;
@@ -116,10 +117,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let given: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
     for prompt in if given.is_empty() { &samples[..] } else { &given } {
-        println!("user      > {prompt}");
+        print(format!("user      > {prompt}"))?;
         chat.messages.clear();
         chat.turn(prompt)?;
-        println!();
+        print("")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,8 +152,9 @@ impl Chat {
         let (stdin, mut line) = (std::io::stdin(), String::new());
         loop {
             if stdin.is_terminal() {
-                print!("user      > ");
-                std::io::stdout().flush().map_err(Error::io("standard output"))?;
+                let mut out = std::io::stdout();
+                let asked = write!(out, "user      > ").and_then(|()| out.flush());
+                asked.map_err(Error::io("standard output"))?;
             }
             line.clear();
             stdin
@@ -177,24 +179,20 @@ impl Chat {
             let reply = reply::parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
-                println!("assistant > {}", reply.content);
+                print(format!("assistant > {}", reply.content))?;
             }
             self.messages.push(reply.into_message());
             for call in &calls {
-                println!(
-                    "call      > {} {}",
-                    call.name,
-                    serde_json::Value::Object(call.arguments.clone())
-                );
+                let arguments = serde_json::Value::Object(call.arguments.clone());
+                print(format!("call      > {} {arguments}", call.name))?;
                 let answer = tool::answer(&self.tools, call);
-                println!("tool      > {answer}");
+                print(format!("tool      > {answer}"))?;
                 self.messages.push(Message::tool(&call.name, answer));
             }
             if calls.is_empty() {
                 return Ok(());
             }
         }
-        println!("(stopped after {MOST_ROUNDS} rounds of calls)");
-        Ok(())
+        print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
     }
 }

@@ -1,5 +1,6 @@
 //! `toolcall eval`.
 
+use super::output::print;
 use super::{ModelArgument, progress_bar};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,12 +54,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     bar.finish_and_clear();
     if arguments.json {
-        println!(
-            "{}",
-            serde_json::to_string(&evaluation).map_err(Error::library("writing the evaluation"))?
-        );
+        print(serde_json::to_string(&evaluation).map_err(Error::library("writing the evaluation"))?)?;
     } else {
-        println!("{evaluation}");
+        print(evaluation)?;
     }
     Ok(ExitCode::SUCCESS)
 }
