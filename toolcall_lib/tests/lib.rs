@@ -14,6 +14,7 @@ mod loading;
 mod lora;
 mod model;
 mod reply;
+mod saving;
 mod show;
 mod synthetic;
 mod template;

@@ -3,7 +3,6 @@
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use signal_hook::consts::SIGINT;
-use std::fs;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::generate::{Prompt, generate_many};
 use toolcall_lib::tokens::LossMode;

@@ -2,13 +2,13 @@
 
 use super::{MODEL, MODEL_CONFIG, adapter};
 use crate::error::{Error, Result};
-use crate::files::{self, Manifest, Output};
+use crate::files::{self, Output};
 use crate::model::Model;
 use crate::weights::gguf;
 use std::path::Path;
 
 /// Files that belong to a model, ours or not: one that is not ours would be replaced, or would change what the model is.
-pub(super) const RESERVED: [&str; 16] = [
+pub(super) const RESERVED: [&str; 15] = [
     MODEL_CONFIG,
     MODEL,
     "model.safetensors.index.json",
@@ -24,7 +24,6 @@ pub(super) const RESERVED: [&str; 16] = [
     "chat_template.json",
     "additional_chat_templates",
     "train_report.json",
-    Manifest::NAME,
 ];
 
 /// Makes sure that a model can be saved to `path`, before there is one: a folder is created, checked and kept from others as long as the

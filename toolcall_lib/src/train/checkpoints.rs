@@ -58,14 +58,11 @@ pub(super) fn verify(folder: &Path) -> Result<()> {
 
 /// Removes the checkpoints that were saved first, until there are `limit` of them; never the one of `steps` steps.
 pub(super) fn keep(limit: usize, steps: usize, output: &Output) -> Result<()> {
-    let latest = name(steps);
-    let mut others = saved(output.path())?;
+    let (latest, mut others) = (name(steps), saved(output.path())?);
+    let surplus = others.len().saturating_sub(limit);
     others.retain(|name| *name != latest);
-    let surplus = (others.len() + 1).saturating_sub(limit.max(1));
-    others
-        .iter()
-        .take(surplus)
-        .try_for_each(|name| output.remove_folder(name))
+    let mut first = others.iter().take(surplus);
+    first.try_for_each(|name| output.remove_folder(name))
 }
 
 /// Our checkpoints in a folder, the one that was saved last at the end.

@@ -156,6 +156,11 @@ impl Work<'_> {
         };
 
         let first = run.state.steps.len();
+        if first > 0 {
+            let stays = run.remove_old_checkpoints(); // a crash may have come before it
+            stays.iter().for_each(tell);
+            report.notes.extend(stays);
+        }
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
             let latest = run.step(step, &mut batch)?;

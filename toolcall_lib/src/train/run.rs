@@ -138,11 +138,16 @@ impl Run<'_> {
         if let Some(error) = failed {
             return Ok(Some(format!("{name} is not saved, and the run goes on: {error}")));
         }
-        let limit = self.config.save_total_limit.zip(self.output.as_ref());
-        let removed = limit.map(|(limit, output)| checkpoints::keep(limit, steps, output));
-        Ok(removed
-            .and_then(Result::err)
-            .map(|error| format!("an old checkpoint stays: {error}")))
+        Ok(self.remove_old_checkpoints())
+    }
+
+    /// Removes checkpoints that are too many. Returns why one stays.
+    pub fn remove_old_checkpoints(&self) -> Option<String> {
+        let (limit, output) = self.config.save_total_limit.zip(self.output.as_ref())?;
+        let removed = checkpoints::keep(limit, self.state.steps.len(), output);
+        removed
+            .err()
+            .map(|error| format!("an old checkpoint stays: {error}"))
     }
 
     /// Brings weights and state to the host.
