@@ -98,6 +98,14 @@ impl Error {
     }
 }
 
+/// A number in a message: as people write it, or with a power of ten where that would be long.
+pub(crate) fn short(number: f64) -> String {
+    match number == 0.0 || (1e-6..1e15).contains(&number.abs()) {
+        true => number.to_string(),
+        false => format!("{number:e}"),
+    }
+}
+
 /// Tells the user something on standard error. It gets lost where that cannot be written to.
 pub(crate) fn tell(line: impl fmt::Display) {
     writeln!(std::io::stderr(), "{line}").ok();

@@ -1,7 +1,7 @@
 //! Settings of a training run. Names are those of TRL's `SFTConfig`.
 
 use super::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
@@ -275,7 +275,7 @@ impl TrainConfig {
         {
             Some((field, value, low, high)) => Err(Error::invalid(
                 field,
-                format!("{value:?} is not between {low:e} and {high:e}"),
+                format!("{} is not between {low:e} and {high:e}", short(*value)),
             )),
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
         }

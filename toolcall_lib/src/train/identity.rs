@@ -7,6 +7,7 @@ use crate::tokens::Sequence;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::fmt::Display;
 
 /// Settings that may change without a word: where things are, how often they are saved and measured, and how the work is divided. `lora` is
 /// checked by itself.
@@ -58,11 +59,11 @@ impl Identity {
         })
     }
 
-    /// What differs from the run of a checkpoint, in sentences. The settings and the data of this run are used in any case.
+    /// What is not as it was in the run of a checkpoint. This run's own settings and data are used in any case.
     pub fn differences(&self, before: &Self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut compare = |what: &str, now: &dyn std::fmt::Display, then: &dyn std::fmt::Display| {
-            found.push(format!("{what} is {now} and was {then}"));
+        let mut compare = |what: &str, now: &dyn Display, then: &dyn Display| {
+            found.push(format!("{what}: {now} from here on, {then} before"));
         };
         for (name, now) in &self.settings {
             match before.settings.get(name) {
@@ -71,22 +72,16 @@ impl Identity {
             }
         }
         if self.batch != before.batch {
-            compare(
-                "the number of conversations of a step",
-                &self.batch,
-                &before.batch,
-            );
+            compare("conversations of a step", &self.batch, &before.batch);
         }
         if let (Some(now), Some(then)) = (&self.base, &before.base)
             && now != then
         {
-            compare("the model of the adapter", now, then);
+            compare("model of the adapter", now, then);
         }
         if self.data != before.data {
-            let (now, then) = (self.conversations, before.conversations);
-            found.push(format!(
-                "the data are others ({now} conversations now, {then} then)"
-            ));
+            let now = format!("{} others", self.conversations);
+            compare("conversations to train on", &now, &before.conversations);
         }
         found
     }

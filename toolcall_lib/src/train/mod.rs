@@ -207,8 +207,7 @@ fn begin(
         folder.display(),
         state.steps.len()
     );
-    let differs = identity.differences(&before).into_iter();
-    let differs = differs.map(|what| format!("{what}; from here on what is now counts"));
+    let differs = identity.differences(&before);
     Ok((state, [from].into_iter().chain(differs).collect()))
 }
 

@@ -106,3 +106,48 @@ pub(super) fn gather(weights: &mut Parameters, ranks: &dyn Collective) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collective::threads;
+    use std::time::Duration;
+
+    /// What three ranks make of it.
+    fn on_ranks<T: Send>(does: impl Fn(&dyn Collective) -> T + Sync) -> Vec<T> {
+        let ranks = threads(3, Duration::from_secs(60)).unwrap();
+        std::thread::scope(|scope| {
+            let ranks: Vec<_> = ranks
+                .into_iter()
+                .map(|rank| scope.spawn(|| does(&*{ rank })))
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn all_ranks_hear_the_first_that_has_something_to_tell() {
+        let telling = |who: &'static [usize]| {
+            on_ranks(move |ranks| {
+                let own = who
+                    .contains(&ranks.rank())
+                    .then(|| format!("é of {}", ranks.rank()));
+                told(ranks, own).unwrap()
+            })
+        };
+        assert_eq!(telling(&[]), vec![None; 3]);
+        assert_eq!(telling(&[2]), vec![Some("é of 2".to_string()); 3]);
+        assert_eq!(telling(&[1, 2]), vec![Some("é of 1".to_string()); 3]);
+    }
+
+    #[test]
+    fn all_ranks_fail_with_the_error_of_the_first() {
+        let fails = on_ranks(|ranks| {
+            let decide = || Err::<(), _>(Error::invalid("out: x", "is taken: by another"));
+            first_decides(ranks, decide).unwrap_err().to_string()
+        });
+        assert_eq!(fails, vec!["out: x: is taken: by another"; 3]);
+        let finds = on_ranks(|ranks| first_decides(ranks, || Ok(7)).unwrap());
+        assert_eq!(finds, [Some(7), None, None]);
+    }
+}

@@ -203,9 +203,14 @@ fn prompts_that_are_longer_than_the_model_takes_are_refused() {
     let (mut model, data) = (tiny_model(), timers(3));
     model.decoder.config.max_position_embeddings = 300;
     let long = Message::user("timer ".repeat(3000));
-    let said = generate(&model, &[long.clone()], &[], &GenerateConfig::default())
-        .unwrap_err()
-        .to_string();
+    let said = generate(
+        &model,
+        std::slice::from_ref(&long),
+        &[],
+        &GenerateConfig::default(),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(
         said.contains("tokens, and the model takes 300 with the reply"),
         "{said}"

@@ -176,7 +176,7 @@ fn what_differs_is_told_and_this_run_wins() {
         report.unwrap().notes[1..].join("\n")
     };
     let told = notes(6, &|_| {});
-    assert_eq!(told, "max_steps is 3 and was 2; from here on what is now counts");
+    assert_eq!(told, "max_steps: 3 from here on, 2 before");
     let told = notes(6, &|settings| settings.max_steps = Some(2));
     assert_eq!(told, "");
     let told = notes(5, &|settings| {
@@ -186,11 +186,11 @@ fn what_differs_is_told_and_this_run_wins() {
         settings.per_device_train_batch_size = 2;
     });
     for line in [
-        "learning_rate is 0.0001 and was 0.003; ",
-        "seed is 7 and was 42; ",
-        "adam_beta1 is 0.5 and was 0.9; ",
-        "the number of conversations of a step is 2 and was 4; ",
-        "the data are others (5 conversations now, 6 then); ",
+        "learning_rate: 0.0001 from here on, 0.003 before",
+        "seed: 7 from here on, 42 before",
+        "adam_beta1: 0.5 from here on, 0.9 before",
+        "conversations of a step: 2 from here on, 4 before",
+        "conversations to train on: 5 others from here on, 6 before",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
