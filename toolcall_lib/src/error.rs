@@ -98,7 +98,7 @@ impl Error {
     }
 }
 
-/// A number in a message: as people write it, or with a power of ten where that would be long.
+/// Writes a number for a message: in full, or with a power of ten where that would be long.
 pub(crate) fn short(number: f64) -> String {
     match number == 0.0 || (1e-6..1e15).contains(&number.abs()) {
         true => number.to_string(),

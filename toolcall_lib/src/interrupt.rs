@@ -1,5 +1,6 @@
-//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has done. So do SIGUSR1, which
-//! `mpirun` and `srun` hand on to all processes, SIGTERM (`kill`, a scheduler, a shutdown) and SIGHUP (the terminal was closed).
+//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has
+//! done. So do SIGUSR1, which `mpirun` and `srun` hand on to all processes, SIGTERM (`kill`, a
+//! scheduler, a shutdown) and SIGHUP (the terminal was closed).
 //!
 //! [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and ask [`requested`] between two steps.
 
@@ -11,7 +12,7 @@ use signal_hook::low_level;
 
 use crate::error::{Error, Result};
 
-/// So many requests during one run end the process: the way out of a step that does not end.
+/// Number of requests during one run that ends the process: the way out of a step that does not end.
 const PRESSES_TO_QUIT: usize = 3;
 /// A process that a signal ended exits with this and the signal's number, as shells have it.
 const QUIT: i32 = 128;
@@ -59,8 +60,9 @@ fn in_notebook() -> bool {
     std::env::var_os("EVCXR_IS_RUNTIME").is_some()
 }
 
-/// Takes over the signals that end a run and, in a notebook, the message of a panic; done once, by whatever is called first. No place but
-/// the library's own functions can do it: the process behind a notebook is started anew after a crash.
+/// Takes over the signals that end a run and, in a notebook, the message of a panic; done once, by
+/// whatever is called first. No place but the library's own functions can do it: the process behind
+/// a notebook is started anew after a crash.
 ///
 /// # Errors
 /// When the operating system refuses a signal handler.
@@ -112,7 +114,8 @@ fn listen(signal: i32, notebook: bool) -> Result<()> {
         .map_err(Error::library("installing the handler of Ctrl-C"))
 }
 
-/// The signal handler. Between runs a signal ends a program at once; of a notebook, whose variables would be lost, Ctrl-C does not.
+/// The signal handler. Between runs a signal ends a program at once; of a notebook, whose variables
+/// would be lost, Ctrl-C does not.
 fn pressed(signal: i32, notebook: bool) {
     let running = RUNS.load(SeqCst) > 0;
     let quit = if running {

@@ -59,12 +59,14 @@ fn model(raw: RawModel) -> Result<Model> {
 /// adapter, the folder that PEFT reads, with the adapter, the tokenizer and the template ([`Model::merge`] before makes it a whole
 /// model).
 ///
-/// The model appears when it is complete, and takes the place of the one that was saved there before. All other files in the folder stay
-/// as they are. Whatever ends the process while it saves, the folder has the old model or the new one (see [`files`]).
+/// The model appears when it is complete, and takes the place of the one that was saved there
+/// before. All other files in the folder stay as they are. Whatever ends the process while it
+/// saves, the folder has the old model or the new one (see [`files`]).
 ///
 /// # Errors
-/// `folder` is a file, cannot be written to, or has a model file that we did not write or that was changed since; another process is
-/// writing there; or a weight is not finite. Then nothing is saved.
+/// `folder` is a file, cannot be written to, or has a model file that we did not write or that was
+/// changed since; another process is writing there; or a weight is not finite. Then nothing is
+/// saved.
 pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
     save_as(model, folder, Dtype::F32)
 }

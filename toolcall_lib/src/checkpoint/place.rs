@@ -7,7 +7,8 @@ use crate::model::Model;
 use crate::weights::gguf;
 use std::path::Path;
 
-/// Files that belong to a model, ours or not: one that is not ours would be replaced, or would change what the model is.
+/// Names of the files of a model. A file of somebody else with such a name would be replaced, or
+/// would change the model.
 pub(super) const RESERVED: [&str; 15] = [
     MODEL_CONFIG,
     MODEL,
@@ -26,12 +27,13 @@ pub(super) const RESERVED: [&str; 15] = [
     "train_report.json",
 ];
 
-/// Makes sure that a model can be saved to `path`, before there is one: a folder is created, checked and kept from others as long as the
-/// value lives; a `.gguf` file, for which there is no value, is checked.
+/// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,
+/// and kept from other processes as long as the returned value lives. A `.gguf` file is checked,
+/// and nothing is returned.
 ///
 /// # Errors
-/// `path` is something else, cannot be written to, or holds files of a model that we did not write or that were changed since; or
-/// another process is writing there.
+/// `path` is something else, cannot be written to, or holds files of a model that we did not write
+/// or that were changed since; or another process is writing there.
 pub fn reserve(path: &Path) -> Result<Option<Output>> {
     if !is_gguf(path) {
         return reserve_folder(path).map(Some);

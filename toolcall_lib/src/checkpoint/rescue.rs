@@ -1,4 +1,4 @@
-//! A place for what cannot be saved where it should be.
+//! Finds another place for a model that cannot be saved where it should be.
 
 use crate::error::{Error, Result};
 use std::env;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Has `save` save to `folder`; where that fails, to the first other place that it can save to.
 ///
 /// # Errors
-/// That of `folder`. Where another place was found, the message names it.
+/// The error of `folder`. If another place was found, the message names it.
 pub fn save_somewhere(folder: &Path, save: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let Err(error) = save(folder) else {
         return Ok(());
@@ -26,7 +26,8 @@ pub fn save_somewhere(folder: &Path, save: impl Fn(&Path) -> Result<()>) -> Resu
     }
 }
 
-/// Beside the folder, in the working directory, in the user's home, among the temporary files.
+/// Names places beside the folder, in the working directory, in the user's home, and among the
+/// temporary files.
 fn places(folder: &Path) -> Vec<PathBuf> {
     let name = folder.canonicalize().ok().or_else(|| Some(folder.to_path_buf()));
     let name = name

@@ -67,7 +67,7 @@ impl Dataset {
         files::write(path.as_ref(), self.to_json()?)
     }
 
-    /// What [`Dataset::save`] writes.
+    /// Returns the text that [`Dataset::save`] writes.
     pub(crate) fn to_json(&self) -> Result<String> {
         save::to_json(&self.rows)
     }

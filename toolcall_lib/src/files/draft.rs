@@ -16,9 +16,9 @@ pub(super) const BUFFER: usize = 1 << 20;
 /// The files that will appear together in a folder.
 #[derive(Debug)]
 pub struct Draft {
-    /// Where they are now.
+    /// Folder in which they are written.
     folder: PathBuf,
-    /// Where they will be, as the user named it.
+    /// Folder in which they will appear, as the user named it.
     place: PathBuf,
     manifest: Manifest,
 }
@@ -69,7 +69,8 @@ impl Draft {
         self.write(name, text)
     }
 
-    /// Adds a file with what `fill` writes. `name` may stand in a folder of the draft: `optimizer/exp_avg`.
+    /// Adds a file with what `fill` writes. `name` may stand in a folder of the draft:
+    /// `optimizer/exp_avg`.
     pub fn write_with(&mut self, name: &str, fill: impl FnOnce(&mut NewFile) -> Result<()>) -> Result<()> {
         let (path, place) = (self.folder.join(name), self.place(name));
         let failed = |error: io::Error| Error::io(&place)(error);

@@ -8,17 +8,18 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Without one of these files no program takes a folder for a model.
+/// Head files: without one of them no program takes a folder for a model.
 const HEADS: [&str; 2] = ["config.json", "adapter_config.json"];
 /// Files that no program reads when it loads a model.
 const BESIDE: [&str; 1] = ["train_report.json"];
-/// How long a reader waits for another process to put a draft in place, which takes milliseconds.
+/// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Moves the files of the complete draft into `folder`; may be called again after it was cut short anywhere.
+/// Moves the files of the complete draft into `folder`; may be called again after it was cut short
+/// anywhere.
 ///
-/// 1. If more than one file that a program reads is another, the head of the old model goes first: from there on the folder is
-///    no model rather than a mixture.
+/// 1. If more than one file that programs read changes, the head of the old model is removed first.
+///    Until step 3 the folder is no model, rather than a mixture of two.
 /// 2. The other files are moved, and what is left of the old model is removed.
 /// 3. The new head is moved, then the list of the files.
 pub(super) fn finish(folder: &Path) -> Result<()> {
@@ -105,8 +106,8 @@ fn refuse_changed(folder: &Path, shown: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Completes what a crash has left half done in a folder that is about to be read, or, where there is none of this name, in the one
-/// above it. Where another process is at it, waits.
+/// Completes what a crash has left half done in a folder that is about to be read, or, where there
+/// is none of this name, in the one above it. Where another process is at it, waits.
 ///
 /// # Errors
 /// It cannot be completed: the folder may not be written to, or a file was changed since.
@@ -137,7 +138,7 @@ pub fn recover(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Something has this name, be it a broken link.
+/// Says whether something has this name, be it a broken link.
 pub(super) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

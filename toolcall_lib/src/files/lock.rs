@@ -29,9 +29,9 @@ pub(super) struct Lock {
     writing: Mutex<()>,
 }
 
-/// Why a folder cannot be locked.
+/// Reason why a folder cannot be locked.
 pub(super) enum Refusal {
-    /// Someone else writes there, who is described.
+    /// Another process writes there; the text describes it.
     Taken(String),
     Failed(Error),
 }
@@ -94,7 +94,7 @@ impl Drop for Lock {
     }
 }
 
-/// One try; none if the lock was given back between two looks at it.
+/// Tries once. Returns none if the lock was given back between two looks at it.
 fn try_lock(folder: &Path, shown: &Path) -> std::result::Result<Option<File>, Refusal> {
     let work = work(folder);
     let cannot = |error: std::io::Error| {
@@ -146,7 +146,7 @@ fn refuse_foreign(work: &Path) -> Result<()> {
     }
 }
 
-/// Is the open file the one that has this name?
+/// Says whether the open file is the one that has this name.
 pub(super) fn is_still(file: &File, path: &Path) -> bool {
     let (Ok(open), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
         return false;

@@ -1,4 +1,4 @@
-//! Which files of a folder we wrote, and what they hold.
+//! Lists the files of a folder that we wrote, with their checksums.
 
 use super::WORK;
 use super::sync::names;
@@ -101,7 +101,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Says whether a folder holds what the list names and nothing else; contents are not looked at.
+    /// Says whether a folder holds no file but those of the list; contents are not compared.
     pub(super) fn is_all_of(&self, folder: &Path) -> Result<bool> {
         self.is_all_below(folder, "")
     }
@@ -148,7 +148,7 @@ pub(super) fn state(folder: &Path, name: &str, entry: Option<&Entry>) -> Result<
     })
 }
 
-/// Whether a part of the way from `folder` to `name` is a link, which leads elsewhere.
+/// Says whether a part of the way from `folder` to `name` is a link, which leads elsewhere.
 fn is_below_link(folder: &Path, name: &str) -> bool {
     let above = Path::new(name).ancestors().skip(1);
     above

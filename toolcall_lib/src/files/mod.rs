@@ -1,13 +1,16 @@
-//! All that is written to disk. It appears complete or not at all, whatever happens meanwhile: a kill, a power cut, a full disk.
+//! Writes everything that is saved. A file or a model appears complete or not at all, even if the
+//! process is killed, the power is cut or the disk is full meanwhile.
 //!
-//! | what | how it appears |
-//! |---|---|
-//! | a file ([`replace`]) | it is written beside its place, then renamed |
-//! | the files of a model in an [`Output`] folder ([`Output::save`]) | they are drafted in `.saving`, then moved; what a crash has left half moved is moved by whoever opens or reads the folder next |
-//! | a folder in an [`Output`] folder ([`Output::save_folder`]) | it is drafted in `.saving`, then renamed, or exchanged for the one that is there |
+//! - A single file ([`replace`]) is written beside its place, then renamed.
+//! - The files of a model ([`Output::save`]) are drafted in the folder `.saving` of the output
+//!   folder, then moved out of it. If that is cut short, whoever opens or reads the folder next
+//!   moves the others.
+//! - A folder in an output folder ([`Output::save_folder`]) is drafted in `.saving` too, then
+//!   renamed, or exchanged for the one that has its name.
 //!
-//! Bytes and names are on the disk (`fsync`) before anything old goes. Only files that we wrote, and that nobody has changed since, are
-//! replaced: `toolcall.json` lists them with their checksums ([`Manifest`]).
+//! Bytes and names are on the disk (`fsync`) before anything old goes. Only files that we wrote,
+//! and that nobody has changed since, are replaced: `toolcall.json` lists them with their checksums
+//! ([`Manifest`]).
 
 mod draft;
 mod finish;
@@ -25,7 +28,8 @@ pub use replace::{check, replace, write};
 
 use std::path::{Path, PathBuf};
 
-/// The folder in an output folder where drafts are made. It is there while a run has the folder, and after a crash.
+/// The folder in an output folder where drafts are made. It is there while a run has the folder,
+/// and after a crash.
 const WORK: &str = ".saving";
 /// A draft that is not complete.
 const PARTIAL: &str = "partial";

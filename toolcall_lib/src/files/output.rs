@@ -11,15 +11,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A folder to write to: it exists, nobody else writes to it, and what a crash had left in it is in order. Values for the same folder in
-/// one process share its lock.
+/// A folder to write to: it exists, nobody else writes to it, and what a crash had left in it is in
+/// order. Values for the same folder in one process share its lock.
 ///
 /// Other files in the folder are left alone, and so is everything that links in it lead to.
 #[derive(Debug)]
 pub struct Output {
-    /// Where it is, without links.
+    /// Its path without links.
     folder: PathBuf,
-    /// As the user named it.
+    /// Its path as the user gave it.
     shown: PathBuf,
     lock: Arc<Lock>,
     _created: Created,
@@ -39,7 +39,8 @@ impl Output {
     /// Takes a folder, which is created if need be. A link to a folder is followed.
     ///
     /// # Errors
-    /// It is no folder, a link to nothing, cannot be written to, or another process writes there, which is named.
+    /// It is no folder, a link to nothing, cannot be written to, or another process writes there,
+    /// which is named.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let shown = folder.as_ref();
         let wrong = |problem: String| Error::invalid(shown.display(), problem);
@@ -66,8 +67,8 @@ impl Output {
         &self.shown
     }
 
-    /// Refuses to go on if a file of one of these names is not ours: someone else wrote it, or has changed it since we did. So it does
-    /// for all other files that we have written here.
+    /// Refuses to go on if a file with one of these names, or any file that we have listed here, was
+    /// written or changed by somebody else.
     pub fn refuse_foreign(&self, names: &[&str]) -> Result<()> {
         let ours = Manifest::read(&self.folder)?.unwrap_or_default().files;
         let names: BTreeSet<&str> = names
@@ -87,7 +88,8 @@ impl Output {
         Ok(())
     }
 
-    /// Refuses to go on if there is something of this name that is no folder of ours, as [`Output::save_folder`] makes them.
+    /// Refuses to go on if there is something of this name that is no folder of ours, as
+    /// [`Output::save_folder`] makes them.
     pub fn refuse_foreign_folder(&self, name: &str) -> Result<()> {
         let place = self.folder.join(name);
         match !is_there(&place) || is_empty(&place) || matches!(Manifest::read(&place), Ok(Some(_))) {
@@ -114,12 +116,14 @@ impl Output {
         }
     }
 
-    /// Saves the files that `fill` drafts into the folder, in the place of all that we have saved there before. `reserved` are names that
-    /// nobody else's file may have, beside those of the draft.
+    /// Saves the files that `fill` drafts into the folder, in the place of all that we have saved
+    /// there before. `reserved` are names that nobody else's file may have, beside those of the
+    /// draft.
     ///
     /// # Errors
-    /// A file would be replaced that is not ours, or one cannot be written; then the folder is as it was, or, if the disk fails while the
-    /// files are put in place, whoever opens or reads it next completes that.
+    /// A file would be replaced that is not ours, or one cannot be written; then the folder is as
+    /// it was, or, if the disk fails while the files are put in place, whoever opens or reads it
+    /// next completes that.
     pub fn save(&self, reserved: &[&str], fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;
         let (work, scrap) = (work(&self.folder), self.scrap());
@@ -139,10 +143,12 @@ impl Output {
         finish(&self.folder)
     }
 
-    /// Saves the files that `fill` drafts as the folder `name`; one of ours that has the name is replaced.
+    /// Saves the files that `fill` drafts as the folder `name`; one of ours that has the name is
+    /// replaced.
     ///
     /// # Errors
-    /// Something has the name that is not a folder of ours, or a file cannot be written; then everything is as it was.
+    /// Something has the name that is not a folder of ours, or a file cannot be written; then
+    /// everything is as it was.
     pub fn save_folder(&self, name: &str, fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;
         let (work, _scrap) = (work(&self.folder), self.scrap());

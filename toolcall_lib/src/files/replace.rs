@@ -9,8 +9,9 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes a file with what `fill` writes. It appears when it is complete; one that is there is replaced and keeps its permissions.
-/// A link is followed. Something that is no file, such as a pipe, is written to as it is.
+/// Writes a file with what `fill` writes. It appears when it is complete; one that is there is
+/// replaced and keeps its permissions. A link is followed. Something that is no file, such as a
+/// pipe, is written to as it is.
 ///
 /// # Errors
 /// It cannot be written, or another process is writing it; then the old file stays.
@@ -38,7 +39,7 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()
 /// Makes sure that [`replace`] can write a file.
 ///
 /// # Errors
-/// Those of [`replace`].
+/// The same as for [`replace`].
 pub fn check(path: &Path) -> Result<()> {
     let target = follow(path)?;
     match old_file(&target, path)? {
@@ -54,7 +55,7 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     })
 }
 
-/// What there is at `target`, if it is something that may be written to.
+/// Looks at what there is at `target`, and refuses what may not be written to.
 fn old_file(target: &Path, shown: &Path) -> Result<Option<Metadata>> {
     let wrong = |problem: &str| Err(Error::invalid(shown.display(), problem));
     match fs::metadata(target).ok() {
@@ -85,7 +86,8 @@ struct New {
 }
 
 impl New {
-    /// The name is always the same, so that what a crash has left is used again; a lock keeps others out.
+    /// The name is always the same, so that what a crash has left is used again; a lock keeps
+    /// others out.
     fn create(target: &Path, shown: &Path) -> Result<Self> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.saving"));

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Brings the names in a folder to the disk. A file system that cannot do it for folders does it by itself.
+/// Brings the names in a folder to the disk. A file system that cannot do it for folders does it by
+/// itself.
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     let outcome = File::open(folder).and_then(|open| open.sync_all());
     match outcome {
@@ -61,7 +62,8 @@ pub(super) fn exchange(_: &Path, _: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Creates a folder and those above it that are missing. Returns what it created, the outermost first.
+/// Creates a folder and those above it that are missing. Returns what it created, the outermost
+/// first.
 pub(super) fn create_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     let missing = folder.ancestors().take_while(|path| {
         let is_here = path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
@@ -95,7 +97,8 @@ pub(super) fn remove_empty(folders: &[PathBuf]) {
     }
 }
 
-/// Removes a file, or a folder with all that is in it; links are not followed. Nothing there is fine.
+/// Removes a file, or a folder with all that is in it; links are not followed. Nothing there is
+/// fine.
 pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

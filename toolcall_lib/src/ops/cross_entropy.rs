@@ -30,7 +30,8 @@ pub struct RowTarget {
 pub struct LossSum {
     /// Negative log likelihood, nats.
     pub loss: f64,
-    /// Targets that `torch.argmax` would choose: the first of those with the largest logit of their row.
+    /// Targets that `torch.argmax` would choose: the first of those with the largest logit of their
+    /// row.
     pub correct: f64,
 }
 

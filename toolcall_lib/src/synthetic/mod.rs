@@ -56,8 +56,8 @@ pub fn make(seed: u64) -> Result<Vec<MadeFile>> {
     files.into_iter().map(make).collect()
 }
 
-/// Makes all files and writes them into `folder`; returns their paths. `toolcall data` is this function. Files that are there as they
-/// would be written stay.
+/// Makes all files and writes them into `folder`; returns their paths. `toolcall data` is this
+/// function. Files that are there as they would be written stay.
 ///
 /// # Errors
 /// Without `overwrite`, files with other content: they are named, and nothing is written.

@@ -13,7 +13,8 @@ pub(super) fn name(steps: usize) -> String {
     format!("checkpoint-{steps}")
 }
 
-/// Takes the output folder of a run, and makes sure that its model and its checkpoints can be saved there.
+/// Takes the output folder of a run, and makes sure that its model and its checkpoints can be saved
+/// there.
 pub(super) fn open(config: &TrainConfig) -> Result<Option<Output>> {
     let Some(folder) = &config.output_dir else {
         return Ok(None);
@@ -23,6 +24,15 @@ pub(super) fn open(config: &TrainConfig) -> Result<Option<Output>> {
         output.refuse_foreign_folder(&name)?;
     }
     Ok(Some(output))
+}
+
+/// Returns a note for a user who begins anew in a folder that has checkpoints.
+pub(super) fn begins_anew(folder: &Path) -> Result<Option<String>> {
+    let latest = saved(folder)?.pop();
+    Ok(latest.map(|latest| {
+        let folder = folder.display();
+        format!("{folder} holds {latest} of an earlier run; this one begins anew and does not go on from it")
+    }))
 }
 
 /// The checkpoint that `path` means: itself, or the one in it that was saved last.
@@ -56,7 +66,8 @@ pub(super) fn verify(folder: &Path) -> Result<()> {
     })
 }
 
-/// Removes the checkpoints that were saved first, until there are `limit` of them; never the one of `steps` steps.
+/// Removes the checkpoints that were saved first, until there are `limit` of them; never the one of
+/// `steps` steps.
 pub(super) fn keep(limit: usize, steps: usize, output: &Output) -> Result<()> {
     let (latest, mut others) = (name(steps), saved(output.path())?);
     let surplus = others.len().saturating_sub(limit);
@@ -78,7 +89,7 @@ fn saved(folder: &Path) -> Result<Vec<String>> {
     Ok(found.into_iter().map(|(_, _, name)| name).collect())
 }
 
-/// What has the name of a checkpoint, with its number of steps.
+/// Lists everything with the name of a checkpoint, with its number of steps.
 fn named(folder: &Path) -> Result<Vec<(usize, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {

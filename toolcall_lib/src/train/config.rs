@@ -89,8 +89,8 @@ pub struct TrainConfig {
     pub save_steps: Option<usize>,
     /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
     pub save_total_limit: Option<usize>,
-    /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken. Settings and data are those of this run,
-    /// not of the checkpoint; what differs is told.
+    /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
+    /// Settings and data are those of this run, not of the checkpoint; what differs is told.
     pub resume_from_checkpoint: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! Which run a checkpoint is of: its settings and its data, to be compared when it goes on.
+//! Identifies the run of a checkpoint by its settings and data, to be compared when it goes on.
 
 use super::TrainConfig;
 use crate::error::{Error, Result};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
 
-/// Settings that may change without a word: where things are, how often they are saved and measured, and how the work is divided. `lora` is
-/// checked by itself.
+/// Settings that may change without a note: they say where files are, how often something is saved
+/// or measured, and how the work is divided. `lora` has a check of its own.
 const MAY_CHANGE: [&str; 15] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
@@ -29,7 +29,7 @@ const MAY_CHANGE: [&str; 15] = [
     "resume_from_checkpoint",
 ];
 
-/// What a run trains on, and how.
+/// Settings and data of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Identity {
     settings: Map<String, Value>,
@@ -59,7 +59,8 @@ impl Identity {
         })
     }
 
-    /// What is not as it was in the run of a checkpoint. This run's own settings and data are used in any case.
+    /// Describes each difference from the run of a checkpoint. This run's own settings and data are
+    /// used in any case.
     pub fn differences(&self, before: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |what: &str, now: &dyn Display, then: &dyn Display| {

@@ -187,7 +187,8 @@ impl Work<'_> {
     }
 }
 
-/// Where a run begins: before the first step, or at the checkpoint that `config` names. Returns what is not as it was there, too.
+/// Begins before the first step, or at the checkpoint that `config` names. Returns notes for the
+/// user, too, such as what differs from the run of the checkpoint.
 fn begin(
     ranks: &dyn Collective,
     model: &mut Model,
@@ -197,7 +198,12 @@ fn begin(
 ) -> Result<(TrainerState, Vec<String>)> {
     let decoder = &mut model.decoder;
     let Some(path) = &config.resume_from_checkpoint else {
-        return Ok((TrainerState::new(decoder, config, shard)?, Vec::new()));
+        let folder = config.output_dir.as_deref().filter(|_| ranks.rank() == 0);
+        let notes = folder.map_or(Ok(None), checkpoints::begins_anew)?;
+        return Ok((
+            TrainerState::new(decoder, config, shard)?,
+            notes.into_iter().collect(),
+        ));
     };
     let folder = checkpoints::find(path)?;
     first_decides(ranks, || checkpoints::verify(&folder))?;

@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 
-/// Most steps of a run, and most conversations of a step; enough for anyone, and what can be made of them can be counted.
+/// Most steps of a run, and most conversations of a step. More are a mistake, and would not fit into
+/// the integers that count them.
 const MOST: usize = u32::MAX as usize;
 
 /// The order of the data; a function of the settings and the step alone, so that a resumed run sees the same rows.

@@ -42,7 +42,8 @@ pub(super) fn check_same_run(
     Ok(())
 }
 
-/// What the first rank finds out for all; if it fails, all ranks fail with its error. The others get nothing.
+/// Has the first rank decide something for all. If it fails, all ranks fail with its error. The
+/// other ranks get nothing.
 pub(super) fn first_decides<T>(
     ranks: &dyn Collective,
     decide: impl FnOnce() -> Result<T>,
@@ -59,7 +60,7 @@ pub(super) fn first_decides<T>(
     }
 }
 
-/// The text of the first rank that has one to tell.
+/// Returns, on all ranks, the text of the first rank that has one.
 pub(super) fn told(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
     if ranks.size() == 1 {
         return Ok(own);
@@ -113,7 +114,7 @@ mod tests {
     use crate::collective::threads;
     use std::time::Duration;
 
-    /// What three ranks make of it.
+    /// Returns what each of three ranks does.
     fn on_ranks<T: Send>(does: impl Fn(&dyn Collective) -> T + Sync) -> Vec<T> {
         let ranks = threads(3, Duration::from_secs(60)).unwrap();
         std::thread::scope(|scope| {

@@ -53,7 +53,8 @@ pub struct TrainReport {
     pub rows_left_out: usize,
     /// Processes that trained together.
     pub ranks: usize,
-    /// What a user should know: how a resumed run differs from the one that it goes on from, and checkpoints that could not be saved.
+    /// Notes for the user: differences from the run that this one goes on from, and checkpoints that
+    /// could not be saved.
     pub notes: Vec<String>,
     /// Why the CPU was taken by a build that can use a GPU.
     pub no_gpu: Option<String>,
@@ -79,7 +80,7 @@ impl TrainReport {
     }
 }
 
-/// Two decimals, or a power of ten where that would be long.
+/// Writes two decimals, or a power of ten where that would be long.
 fn readable(number: f64) -> String {
     match number.abs() < 1e6 {
         true => format!("{number:.2}"),

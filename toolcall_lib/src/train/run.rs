@@ -30,7 +30,7 @@ pub(super) struct Run<'a> {
     pub state: TrainerState,
     pub engine: Box<dyn Engine + 'a>,
     pub identity: Identity,
-    /// Where checkpoints go; on the first rank.
+    /// Folder for checkpoints; on the first rank.
     pub output: Option<Output>,
 }
 
@@ -124,8 +124,8 @@ impl Run<'_> {
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 
-    /// Writes a checkpoint of the steps so far, if there is a folder for it, and removes those that are too many. The run goes on without
-    /// one that cannot be saved; then it returns why.
+    /// Writes a checkpoint of the steps so far, if there is a folder for it, and removes those that
+    /// are too many. The run goes on without one that cannot be saved; then it returns why.
     pub fn save_checkpoint(&mut self) -> Result<Option<String>> {
         if self.config.output_dir.is_none() {
             return Ok(None);
@@ -153,7 +153,7 @@ impl Run<'_> {
     /// Brings weights and state to the host.
     ///
     /// # Errors
-    /// One of them is not finite, on any rank: nothing of that may be saved.
+    /// One of them is not finite, on any rank. They must not be saved.
     pub fn bring_back(&mut self) -> Result<()> {
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
         self.engine.bring_back(decoder, optimizer)?;

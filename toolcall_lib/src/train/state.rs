@@ -48,11 +48,12 @@ impl TrainerState {
         })
     }
 
-    /// Writes a model folder that holds this state too, whole: any number of ranks can go on from it. All ranks call this; the
-    /// first has the `output` and writes.
+    /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
+    /// it. All ranks call this; the first has the `output` and writes.
     ///
     /// # Errors
-    /// Another rank has ended. Where the folder cannot be written, that error is returned as a value: the run can go on.
+    /// Another rank has ended. Where the folder cannot be written, that error is returned as a
+    /// value: the run can go on.
     pub(super) fn save(
         &self,
         model: &Model,
@@ -87,8 +88,9 @@ impl TrainerState {
         draft.write_json(STATE, &file)
     }
 
-    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is trained goes into `decoder`, and the
-    /// settings of the optimizer are those of `config`. Returns the run that it is of, too.
+    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
+    /// trained goes into `decoder`, and the settings of the optimizer are those of `config`.
+    /// Returns the identity of the run that wrote it, too.
     pub(super) fn load(
         folder: &Path,
         decoder: &mut Decoder,
@@ -187,7 +189,8 @@ impl<'a> Whole<'a> {
         self.ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
     }
 
-    /// Takes part in what is left: on ranks that do not write all of it, and on the first what it could not write.
+    /// Takes part in gathering the buckets that are left: all of them on ranks that do not write, and
+    /// on the first those that it could not write.
     fn gather_rest(&mut self) -> Result<()> {
         while self.next < self.parts.len() {
             self.next_bucket()?;
@@ -215,7 +218,8 @@ fn read(folder: &Path) -> Result<StateFile> {
     }
 }
 
-/// When a checkpoint was saved, in milliseconds since 1970; of one that cannot be read, when its file was written.
+/// Time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be read, that at
+/// which its file was written.
 pub(super) fn saved_at(folder: &Path) -> u128 {
     let written = || {
         fs::metadata(folder.join(STATE))

@@ -41,7 +41,8 @@ impl Parameters {
 }
 
 impl Slot {
-    /// Names the first of `values` that is infinite or not a number; they are those of this tensor from element `start` on.
+    /// Names the first of `values` that is infinite or not a number; they are those of this tensor
+    /// from element `start` on.
     pub(crate) fn not_finite(&self, start: usize, values: &[f32]) -> Option<String> {
         if values.par_chunks(AT_A_TIME).all(are_finite) {
             return None;

@@ -1,12 +1,14 @@
-// Preloaded into a program, makes one of its system calls fail, or ends the program there. Counts the calls that change something
-// under the folder FAULT_UNDER; at number FAULT_AT, counted from 1, FAULT says what happens:
+// Preloaded into a program, makes one of its system calls fail, or ends the program there. It counts
+// the calls that change something under the folder FAULT_UNDER. At number FAULT_AT, counted from 1,
+// FAULT says what happens:
 //
 //   kill  the program ends before the call, as by SIGKILL
 //   torn  a write writes half of its bytes, then the program ends
 //   fail  the call fails: no space left on device
 //   full  this call and all later ones that need space fail
 //
-// FAULT_LOG names a file, elsewhere, that gets a line for each call: its name, then what it is about (see saving/power.rs).
+// FAULT_LOG names a file, elsewhere, that gets a line for each call: its name, then what it is about
+// (power.rs reads it).
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

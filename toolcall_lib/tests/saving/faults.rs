@@ -1,4 +1,5 @@
-//! The program is ended, or the disk is full, at every system call with which it changes something; then it runs again.
+//! The program is ended, or the disk is full, at every system call with which it changes something;
+//! then it runs again.
 
 use super::power::{Call, calls};
 use super::program::{Place, lasting, said, settings};
@@ -39,7 +40,7 @@ pub fn shim() -> PathBuf {
     folder.path().join("faults.so")
 }
 
-/// What a run finds, and how it is started.
+/// A run: its settings, and the folder that it finds.
 pub struct Scene {
     settings: Value,
     /// The output folder as it is found.
@@ -258,7 +259,8 @@ fn load_weights(folder: &Path) -> Vec<Vec<f32>> {
     model.decoder.trainable().unwrap().buckets.clone()
 }
 
-/// A run that was not ended has a model, where it should be or where it says. Returns the names of what it saved elsewhere in the area.
+/// A run that was not ended has a model, where it should be or where it says. Returns the names of
+/// what it saved elsewhere in the area.
 fn assert_nothing_is_lost(what: &str, place: &Place, output: &Output, want: &Tree) -> Vec<String> {
     let said = said(output);
     let trained = &want["out/model.safetensors"].0;

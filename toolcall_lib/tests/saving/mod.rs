@@ -17,10 +17,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// What a folder holds, by path: the content and mode of files, where links lead, that a folder is there.
+/// Content and mode of everything in a folder, by path. The content of a link is its target.
 pub type Tree = BTreeMap<String, (Vec<u8>, u32)>;
 
-/// All that is in a folder; links are not followed.
+/// Reads a folder; links are not followed.
 pub fn tree(folder: &Path) -> Tree {
     let mut found = Tree::new();
     walk(folder, "", &mut found);

@@ -1,4 +1,5 @@
-//! The power is cut after every system call with which a run changes something: only what was brought to the disk is left.
+//! The power is cut after every system call with which a run changes something: only what was
+//! brought to the disk is left.
 
 use super::faults::{Scene, assert_no_mixture, assert_users_files_are_there};
 use super::program::{Place, lasting, said};
@@ -43,7 +44,7 @@ pub fn calls(mut log: &[u8]) -> Vec<Call> {
     calls
 }
 
-/// What a disk does with names that nobody has asked it to keep.
+/// Fate of changed names that no `fsync` has brought to the disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Names {
     /// They are lost, and so is the removal of old ones.
@@ -81,7 +82,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// What is in `folder`, all of it on the disk.
+    /// Reads `folder`; all of it counts as being on the disk.
     fn of(folder: &Path, names: Names) -> Self {
         let root = folder.to_str().unwrap().to_string();
         let mut disk = Self {
@@ -119,7 +120,8 @@ impl Disk {
         }
     }
 
-    /// The folder and the name in it that a path means; none for the root, and where there is no such folder.
+    /// The folder and the name in it that a path means; none for the root, and where there is no
+    /// such folder.
     fn place(&self, path: &str) -> Option<(Id, String)> {
         let below = path.strip_prefix(&self.root)?.strip_prefix('/')?;
         let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 use toolcall_lib::save;
 
-/// Where a program runs: its `area` has the output folder, everything else is elsewhere.
+/// Folders of a run: `area` has the output folder, everything else is elsewhere.
 pub struct Place {
     folder: TempDir,
 }
@@ -88,7 +88,7 @@ pub fn said(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// What a run leaves, without what tells the time.
+/// Reads what a run leaves, without the content of files that tell the time.
 pub fn lasting(folder: &Path) -> Tree {
     let mut found = tree(folder);
     let timed = ["train_report.json", "trainer_state.json", "toolcall.json"];

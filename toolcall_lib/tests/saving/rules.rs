@@ -1,4 +1,4 @@
-//! What is refused before the work, and what is left alone.
+//! Refuses places that cannot be saved to before the work begins, and leaves other files alone.
 
 use super::tree;
 use crate::common::tiny_model::tiny_model;

@@ -1,4 +1,4 @@
-//! What ends a run from outside, and what does not.
+//! Signals and closed pipes end a run as Ctrl-C does; output that cannot be written does not.
 
 use super::program::{Place, said, settings};
 use serde_json::json;
@@ -37,7 +37,6 @@ fn assert_saved(place: &Place, what: &str) {
 fn signals_end_a_run_after_the_step_and_save() {
     for signal in ["TERM", "HUP", "INT"] {
         let place = Place::new();
-        // a step that lasts longer than it takes to ask would hide nothing: the signal comes when the first line is there
         let mut command = place.train(
             &settings(json!({"max_steps": 20, "per_device_train_batch_size": 4})),
             &[],

@@ -1,4 +1,4 @@
-//! What the program says.
+//! Prints what a command has to say, whatever becomes of its reader.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -12,8 +12,8 @@ pub fn print(line: impl Display) -> Result<()> {
     writeln!(io::stdout(), "{line}").map_err(Error::io("standard output"))
 }
 
-/// Prints a line of a run. A reader that has gone away (`| head`) ends the run as Ctrl-C does; a line that cannot be written for
-/// another reason is lost, and the run goes on.
+/// Prints a line of a run. A reader that has gone away (`| head`) ends the run as Ctrl-C does; a
+/// line that cannot be written for another reason is lost, and the run goes on.
 pub fn print_in_run(line: impl Display) {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => interrupt::request(),

@@ -37,8 +37,8 @@ pub struct Arguments {
     /// of DeepSpeed works too. Of several, the later win
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
-    /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest checkpoint. The data and settings are those
-    /// that are given here; what differs is told
+    /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
+    /// checkpoint. The data and settings are those that are given here; what differs is told
     #[arg(long)]
     resume: Option<PathBuf>,
 }

@@ -1,8 +1,9 @@
 // Cross-entropy of rows of logits and its gradient.
 
-// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`; its Σ w · (lse − logit) and the weight of
-// those that are the first of its largest logits go to sums[2r] and sums[2r + 1]. With `dlogits`, the gradient Σ w · softmax − Σ w · onehot goes
-// there. Rows are `stride` apart in both, a multiple of four.
+// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`. Its
+// Σ w · (lse − logit) goes to sums[2r], and to sums[2r + 1] the weight of the target that argmax would
+// choose: the first of the largest logits. With `dlogits`, the gradient Σ w · softmax − Σ w · onehot
+// goes there. Rows are `stride` apart in both, a multiple of four.
 template <typename T>
 __device__ void cross_entropy(const float* logits, T* dlogits, long long stride, int vocabulary, const unsigned* begins,
                               const unsigned* ids, const float* weights, float* sums) {

@@ -61,7 +61,7 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
     })
 }
 
-/// Whether a file is one that [`save`] wrote.
+/// Says whether [`save`] wrote a file.
 ///
 /// # Errors
 /// It cannot be read.
@@ -108,7 +108,7 @@ fn shape(export: &Export<'_>) -> Vec<(String, Value)> {
     ];
     let text = |text: &str| Value::String(text.to_string());
     let general = [
-        (OURS.to_string(), text(env!("CARGO_PKG_VERSION"))), // the first of all, where `is_ours` looks for it
+        (OURS.to_string(), text(env!("CARGO_PKG_VERSION"))), // `is_ours` looks for it at the beginning
         ("general.architecture".to_string(), text(architecture)),
         ("general.name".to_string(), text(export.name)),
         ("general.quantization_version".to_string(), Value::U32(2)),

@@ -19,13 +19,14 @@ pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
     files::replace(path, |out| write(out, path, parameters, dtype))
 }
 
-/// The bytes of such a file go to `out`; `path` is its name for messages.
+/// Writes the bytes of such a file to `out`; messages name it `path`.
 pub(crate) fn write(out: &mut impl Write, path: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
     let bucket = |bucket: usize| Ok(Cow::Borrowed(parameters.buckets[bucket].as_slice()));
     write_buckets(out, path, &parameters.layout, dtype, bucket)
 }
 
-/// [`write`] with the elements of each `bucket` of `layout` fetched when they are written, the first bucket first.
+/// [`write`] with the elements of each `bucket` of `layout` fetched when they are written, the
+/// first bucket first.
 pub(crate) fn write_buckets<'a>(
     out: &mut impl Write,
     path: &Path,
