@@ -36,7 +36,7 @@ for ((rank = 0; rank < ranks; rank++)); do
     jobs+=($!)
 done
 stop() {
-    [ -z "${stopping:-}" ] || kill -TERM "${jobs[@]}" 2>/dev/null || true # the second time, at once
+    [ -z "${stopping:-}" ] || kill -KILL "${jobs[@]}" 2>/dev/null || true # the second time, at once
     stopping=yes
     echo "stopping after this step; once more to stop at once" >&2
     kill -USR1 "${jobs[@]}" 2>/dev/null || true

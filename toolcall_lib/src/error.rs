@@ -1,6 +1,7 @@
 //! The one error type: a message names the file, row or field, what was expected, and what to do.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate that can fail.
@@ -95,6 +96,19 @@ impl Error {
             source: source.into(),
         }
     }
+}
+
+/// Writes a number for a message: in full, or with a power of ten where that would be long.
+pub(crate) fn short(number: f64) -> String {
+    match number == 0.0 || (1e-6..1e15).contains(&number.abs()) {
+        true => number.to_string(),
+        false => format!("{number:e}"),
+    }
+}
+
+/// Tells the user something on standard error. It gets lost where that cannot be written to.
+pub(crate) fn tell(line: impl fmt::Display) {
+    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 fn list(problems: &[RowProblem]) -> String {

@@ -1,20 +1,21 @@
-//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has done. So does SIGUSR1, which
-//! `mpirun` and `srun` hand on to all processes.
+//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has
+//! done. So do SIGUSR1, which `mpirun` and `srun` hand on to all processes, SIGTERM (`kill`, a
+//! scheduler, a shutdown) and SIGHUP (the terminal was closed).
 //!
 //! [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and ask [`requested`] between two steps.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use signal_hook::consts::{SIGINT, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::low_level;
 
 use crate::error::{Error, Result};
 
-/// So many presses during one run end the process: the way out of a step that does not end.
+/// Number of requests during one run that ends the process: the way out of a step that does not end.
 const PRESSES_TO_QUIT: usize = 3;
-/// Exit code of a process that Ctrl-C ended, as shells have it.
-const QUIT: i32 = 130;
+/// A process that a signal ended exits with this and the signal's number, as shells have it.
+const QUIT: i32 = 128;
 
 static PRESSES: AtomicUsize = AtomicUsize::new(0);
 static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -49,13 +50,19 @@ pub fn requested() -> bool {
     PRESSES.load(SeqCst) > 0
 }
 
+/// Asks the run to stop after its step, as Ctrl-C does.
+pub fn request() {
+    PRESSES.fetch_add(1, SeqCst);
+}
+
 /// Is this process the one in which a notebook's cells run? evcxr says so.
 fn in_notebook() -> bool {
     std::env::var_os("EVCXR_IS_RUNTIME").is_some()
 }
 
-/// Takes over SIGINT and, in a notebook, the message of a panic; done once, by whatever is called first. No place but
-/// the library's own functions can do it: the process behind a notebook is started anew after a crash.
+/// Takes over the signals that end a run and, in a notebook, the message of a panic; done once, by
+/// whatever is called first. No place but the library's own functions can do it: the process behind
+/// a notebook is started anew after a crash.
 ///
 /// # Errors
 /// When the operating system refuses a signal handler.
@@ -67,29 +74,57 @@ pub fn install() -> Result<()> {
         if notebook {
             shorten_panics();
         }
-        outcome = listen(SIGINT, notebook).and_then(|()| listen(SIGUSR1, notebook));
+        let heard = [SIGINT, SIGUSR1, SIGTERM, SIGHUP];
+        let mut heard = heard.into_iter().filter(|&signal| !is_to_be_ignored(signal));
+        outcome = heard
+            .try_for_each(|signal| listen(signal, notebook))
+            .and_then(|()| outlive(SIGXFSZ));
     });
     outcome
 }
 
+/// `nohup` starts a program with SIGHUP ignored; it is to go on.
+fn is_to_be_ignored(signal: i32) -> bool {
+    if ![SIGHUP, SIGTERM].contains(&signal) {
+        return false;
+    }
+    // SAFETY: an all-zero `sigaction` is valid, and the call only writes into it.
+    let now = unsafe {
+        let mut now = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now);
+        now
+    };
+    now.sa_sigaction == libc::SIG_IGN
+}
+
+/// Makes of a signal what the system call says anyway: that a file would become too large.
+fn outlive(signal: i32) -> Result<()> {
+    // SAFETY: the handler does nothing.
+    let handler = unsafe { low_level::register(signal, || ()) };
+    handler
+        .map(drop)
+        .map_err(Error::library("installing a signal handler"))
+}
+
 fn listen(signal: i32, notebook: bool) -> Result<()> {
     // SAFETY: the handler touches atomics and may call `_exit`; both are async-signal-safe.
-    let handler = unsafe { low_level::register(signal, move || pressed(notebook)) };
+    let handler = unsafe { low_level::register(signal, move || pressed(signal, notebook)) };
     handler
         .map(drop)
         .map_err(Error::library("installing the handler of Ctrl-C"))
 }
 
-/// The signal handler. Between runs Ctrl-C ends a program at once; not a notebook, whose variables would be lost.
-fn pressed(notebook: bool) {
+/// The signal handler. Between runs a signal ends a program at once; of a notebook, whose variables
+/// would be lost, Ctrl-C does not.
+fn pressed(signal: i32, notebook: bool) {
     let running = RUNS.load(SeqCst) > 0;
     let quit = if running {
         PRESSES.fetch_add(1, SeqCst) + 1 >= PRESSES_TO_QUIT
     } else {
-        !notebook
+        !(notebook && [SIGINT, SIGUSR1].contains(&signal))
     };
     if quit {
-        low_level::exit(QUIT);
+        low_level::exit(QUIT + signal);
     }
 }
 
@@ -109,6 +144,9 @@ mod tests {
     fn press() {
         low_level::raise(SIGINT).unwrap();
     }
+
+    /// The exit code of a process that SIGINT ended.
+    const INTERRUPTED: i32 = QUIT + SIGINT;
 
     /// Plays a scene in a process of its own: signals and panic hooks belong to the whole process.
     fn play(scene: &str, notebook: bool) -> Output {
@@ -151,6 +189,24 @@ mod tests {
                 press();
                 println!("still here");
             }
+            Ok("other signals") => {
+                for signal in [SIGTERM, SIGHUP, SIGUSR1] {
+                    let _run = Run::start().unwrap();
+                    assert!(!requested());
+                    low_level::raise(signal).unwrap();
+                    assert!(requested());
+                }
+                low_level::raise(SIGXFSZ).unwrap();
+                low_level::raise(SIGTERM).unwrap();
+                println!("still here");
+            }
+            Ok("ignored") => {
+                // SAFETY: ignoring a signal runs no code.
+                unsafe { libc::signal(SIGHUP, libc::SIG_IGN) };
+                let _run = Run::start().unwrap();
+                low_level::raise(SIGHUP).unwrap();
+                assert!(!requested());
+            }
             Ok("panic") => {
                 let _run = Run::start().unwrap();
                 panic!("no such row");
@@ -169,7 +225,7 @@ mod tests {
     fn the_third_press_quits() {
         let output = play("press three times", true);
         let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(QUIT));
+        assert_eq!(output.status.code(), Some(INTERRUPTED));
         assert!(
             text.contains("still here") && !text.contains("too long"),
             "{text}"
@@ -178,9 +234,27 @@ mod tests {
 
     #[test]
     fn between_runs_a_press_ends_a_program_but_not_a_notebook() {
-        assert_eq!(play("press after the run", false).status.code(), Some(QUIT));
+        assert_eq!(
+            play("press after the run", false).status.code(),
+            Some(INTERRUPTED)
+        );
         let notebook = play("press after the run", true);
         assert!(notebook.status.success(), "{notebook:?}");
+    }
+
+    #[test]
+    fn other_signals_end_a_run_too_and_between_runs_a_program_and_a_notebook() {
+        for notebook in [false, true] {
+            let output = play("other signals", notebook);
+            assert_eq!(output.status.code(), Some(QUIT + SIGTERM), "{output:?}");
+            assert!(!String::from_utf8_lossy(&output.stdout).contains("still here"));
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_to_outlive_its_terminal_does() {
+        let output = play("ignored", false);
+        assert!(output.status.success(), "{output:?}");
     }
 
     #[test]

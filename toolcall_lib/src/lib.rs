@@ -27,6 +27,7 @@ struct Readme;
 
 pub mod error;
 pub mod interrupt;
+pub mod files;
 pub mod tool;
 pub mod conversation;
 pub mod dataset;

@@ -16,6 +16,7 @@ mod lora;
 mod model;
 mod reply;
 mod scored;
+mod saving;
 mod show;
 mod synthetic;
 mod template;

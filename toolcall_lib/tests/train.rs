@@ -3,7 +3,6 @@
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use signal_hook::consts::SIGINT;
-use std::fs;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::generate::{Prompt, generate_many};
 use toolcall_lib::tokens::LossMode;
@@ -319,29 +318,4 @@ fn settings_that_make_no_sense_are_refused_by_name() {
             .contains("unknown field `learning_rat`")
     );
     assert!(train(&mut tiny_model(), &Dataset::default(), &config(1), |_| {}).is_err());
-}
-
-#[test]
-fn saving_replaces_a_model_keeps_other_files_and_refuses_other_folders() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = tiny_model();
-    let (ours, foreign) = (folder.path().join("model"), folder.path().join("photos"));
-    save(&model, &ours).unwrap();
-    fs::create_dir(ours.join("notes")).unwrap();
-    fs::write(ours.join("notes/a.txt"), "mine").unwrap();
-    save(&model, &ours).unwrap();
-    assert_eq!(fs::read_to_string(ours.join("notes/a.txt")).unwrap(), "mine");
-    let run = folder.path().join("run");
-    fs::create_dir_all(run.join("checkpoint-3")).unwrap();
-    save(&model, &run).unwrap(); // where a run left checkpoints, its model is saved too
-    assert!(run.join("checkpoint-3").is_dir() && run.join("config.json").is_file());
-    fs::create_dir(&foreign).unwrap();
-    fs::write(foreign.join("a.jpg"), "").unwrap();
-    let refusal = save(&model, &foreign).unwrap_err().to_string();
-    assert!(refusal.contains("is not empty and holds no model"), "{refusal}");
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        3,
-        "nothing temporary is left"
-    );
 }

@@ -1,8 +1,9 @@
 //! An adapter as a folder of PEFT: `adapter_config.json` and `adapter_model.safetensors`, with the tokenizer and the template beside
 //! them as TRL saves them.
 
-use super::{model, write_json};
+use super::{draft_weights, model};
 use crate::error::{Error, Result};
+use crate::files::Draft;
 use crate::model::Model;
 use crate::model::lora::{Adapter, LoraConfig};
 use crate::weights::{self, Dtype, ModelSource, TextFiles, safetensors};
@@ -44,15 +45,16 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
     }
     let mut model = model(raw)?;
     let layout = model.decoder.weights.layout();
-    let parameters = safetensors::read_file(&folder.join(WEIGHTS), Adapter::layout(&settings, layout))?;
+    let file = folder.join(WEIGHTS);
+    let parameters = safetensors::read_file(&file, Adapter::layout(&settings, layout))?;
     let adapter = Adapter::from_parameters(settings, layout, &base, parameters)?;
     model.decoder.adapter = Some(adapter);
     model.origin = folder.display().to_string();
     Ok(model)
 }
 
-/// Writes both files.
-pub(super) fn write(adapter: &Adapter, folder: &Path) -> Result<()> {
+/// Adds both files.
+pub(super) fn write(adapter: &Adapter, draft: &mut Draft) -> Result<()> {
     let config = &adapter.config;
     let json = json!({
         "base_model_name_or_path": adapter.base,
@@ -70,8 +72,8 @@ pub(super) fn write(adapter: &Adapter, folder: &Path) -> Result<()> {
         "use_dora": false,
         "use_rslora": config.use_rslora,
     });
-    write_json(&folder.join(CONFIG), &json)?;
-    safetensors::save(&adapter.parameters, &folder.join(WEIGHTS), Dtype::F32)
+    draft.write_json(CONFIG, &json)?;
+    draft_weights(WEIGHTS, &adapter.parameters, draft, Dtype::F32)
 }
 
 /// The settings of the adapter in `folder`.

@@ -1,19 +1,21 @@
-//! A model as a Hugging Face folder, or an adapter as a PEFT folder: atomic save, load.
+//! A model as a Hugging Face folder, or an adapter as a PEFT folder: save, load.
 
 mod adapter;
-mod folder;
+mod place;
+mod rescue;
 
 pub(crate) use adapter::read_settings as read_adapter_settings;
+pub use place::{reserve, reserve_folder};
+pub use rescue::save_somewhere;
 
 use crate::error::{Error, Result};
+use crate::files::{self, Draft, Output};
+use crate::interrupt;
 use crate::model::{Decoder, Model};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
-use crate::weights::{self, Dtype, ModelSource, RawModel, gguf, safetensors};
-use folder::replace_folder;
-use serde::Serialize;
+use crate::weights::{self, Dtype, ModelSource, Parameters, RawModel, gguf, safetensors};
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 
 /// Loads a model with its weights as f32: a Hugging Face folder, a GGUF file, or a hub id such as `Qwen/Qwen3-0.6B`. A PEFT folder
@@ -29,6 +31,7 @@ pub fn load(spec: &str) -> Result<Model> {
 /// the activations. Generation reads them packed, which is faster the smaller they are.
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     let folder = Path::new(spec);
+    files::recover(folder)?;
     if folder.join(adapter::CONFIG).is_file() {
         return adapter::load(folder, dtype);
     }
@@ -56,10 +59,14 @@ fn model(raw: RawModel) -> Result<Model> {
 /// adapter, the folder that PEFT reads, with the adapter, the tokenizer and the template ([`Model::merge`] before makes it a whole
 /// model).
 ///
-/// The folder appears when it is complete. If it exists, its model files are replaced and its other files stay.
+/// The model appears when it is complete, and takes the place of the one that was saved there
+/// before. All other files in the folder stay as they are. Whatever ends the process while it
+/// saves, the folder has the old model or the new one (see [`files`]).
 ///
 /// # Errors
-/// `folder` is a file, or a folder that is not empty and holds no model.
+/// `folder` is a file, cannot be written to, or has a model file that we did not write or that was
+/// changed since; another process is writing there; or a weight is not finite. Then nothing is
+/// saved.
 pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
     save_as(model, folder, Dtype::F32)
 }
@@ -72,9 +79,10 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 /// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does not know.
 pub fn save_as(model: &Model, path: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
     let path = path.as_ref();
-    match path.extension() {
-        Some(extension) if extension == "gguf" => save_gguf(model, path, dtype),
-        _ => save_with(model, path, dtype, |_| Ok(())),
+    let _to_the_end = interrupt::Run::start()?; // Ctrl-C does not cut it short
+    match reserve(path)? {
+        Some(folder) => save_with(model, &folder, dtype, |_| Ok(())),
+        None => save_gguf(model, path, dtype),
     }
 }
 
@@ -83,36 +91,49 @@ fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
         let problem = "the model has an adapter, which a GGUF file of a model cannot hold; merge it first";
         return Err(Error::invalid(file.display(), problem));
     }
+    let weights = model.decoder.weights.to_f32();
+    if let Some(problem) = weights.not_finite() {
+        return Err(Error::invalid(
+            file.display(),
+            format!("{problem}, so nothing is saved"),
+        ));
+    }
     let export = gguf::Export {
         name: model.name(),
         config: &model.decoder.config,
-        parameters: &model.decoder.weights.to_f32(),
+        parameters: &weights,
         tokenizer: &model.tokenizer,
         chat_template: model.template.source(),
     };
     gguf::save(&export, file, dtype)
 }
 
-/// [`save_as`], and `more` writes other files into the same folder before it appears.
+/// [`save_as`] to a folder, and `more` adds other files.
 pub(crate) fn save_with(
     model: &Model,
-    folder: &Path,
+    folder: &Output,
     dtype: Dtype,
-    more: impl FnOnce(&Path) -> Result<()>,
+    more: impl FnOnce(&mut Draft) -> Result<()>,
 ) -> Result<()> {
-    replace_folder(folder, |new| {
-        write_json(&new.join("tokenizer_config.json"), &model.tokenizer.config)?;
-        write(&new.join("tokenizer.json"), model.tokenizer.to_json()?)?;
-        write(&new.join("chat_template.jinja"), model.template.source())?;
-        match &model.decoder.adapter {
-            Some(adapter) => adapter::write(adapter, new)?,
-            None => write_model(model, new, dtype)?,
-        }
-        more(new)
+    place::refuse_base(model, folder)?;
+    folder.save(&place::RESERVED, |draft| {
+        draft_model(model, draft, dtype)?;
+        more(draft)
     })
 }
 
-fn write_model(model: &Model, folder: &Path, dtype: Dtype) -> Result<()> {
+/// Adds all files of a model.
+pub(crate) fn draft_model(model: &Model, draft: &mut Draft, dtype: Dtype) -> Result<()> {
+    draft.write_json("tokenizer_config.json", &model.tokenizer.config)?;
+    draft.write("tokenizer.json", model.tokenizer.to_json()?)?;
+    draft.write("chat_template.jinja", model.template.source())?;
+    match &model.decoder.adapter {
+        Some(adapter) => adapter::write(adapter, draft),
+        None => draft_whole(model, draft, dtype),
+    }
+}
+
+fn draft_whole(model: &Model, draft: &mut Draft, dtype: Dtype) -> Result<()> {
     let eos = &model.tokenizer.eos_token_ids;
     let mut generation = model.generation_config.clone();
     generation.insert("eos_token_id".to_string(), Value::from(eos.clone()));
@@ -120,9 +141,24 @@ fn write_model(model: &Model, folder: &Path, dtype: Dtype) -> Result<()> {
     if dtype == Dtype::Bf16 {
         config.insert("dtype".to_string(), Value::from("bfloat16"));
     }
-    write_json(&folder.join(MODEL_CONFIG), &config)?;
-    write_json(&folder.join("generation_config.json"), &generation)?;
-    safetensors::save(&model.decoder.weights.to_f32(), &folder.join(MODEL), dtype)
+    draft.write_json(MODEL_CONFIG, &config)?;
+    draft.write_json("generation_config.json", &generation)?;
+    draft_weights(MODEL, &model.decoder.weights.to_f32(), draft, dtype)
+}
+
+/// Adds a file of weights.
+///
+/// # Errors
+/// A weight that is not finite.
+fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dtype) -> Result<()> {
+    let place = draft.place(name);
+    if let Some(problem) = weights.not_finite() {
+        return Err(Error::invalid(
+            place.display(),
+            format!("{problem}, so nothing is saved"),
+        ));
+    }
+    draft.write_with(name, |out| safetensors::write(out, &place, weights, dtype))
 }
 
 const MODEL_CONFIG: &str = "config.json";
@@ -134,15 +170,4 @@ pub(crate) fn trained_file(decoder: &Decoder) -> &'static str {
         Some(_) => adapter::WEIGHTS,
         None => MODEL,
     }
-}
-
-fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    fs::write(path, content).map_err(Error::io(path))
-}
-
-/// Writes pretty JSON.
-pub(crate) fn write_json(path: &Path, content: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(content)
-        .map_err(Error::library(format!("writing {}", path.display())))?;
-    write(path, text + "\n")
 }

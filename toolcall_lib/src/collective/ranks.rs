@@ -2,7 +2,7 @@
 //! whatever carries the messages, and whoever does not answer is known by name.
 
 use super::Shard;
-use crate::error::Result;
+use crate::error::{Result, tell};
 use bytemuck::{cast_slice, cast_slice_mut};
 use std::iter::zip;
 use std::ops::Range;
@@ -162,13 +162,13 @@ impl Wait<'_> {
         let (waited, rank) = (self.started.elapsed(), self.rank);
         if waited > self.patience.timeout {
             let whom = names(open);
-            eprintln!(
+            tell(format!(
                 "error: rank {rank}: waited {waited:.0?} for {whom}: it hangs, or needs a longer ddp_timeout; ending all ranks"
-            );
+            ));
             return false;
         }
         if waited > LONG_WAIT && !self.told {
-            eprintln!("rank {rank}: waiting for {}", names(open));
+            tell(format!("rank {rank}: waiting for {}", names(open)));
             self.told = true;
         }
         match (waited / 16).min(LONGEST_PAUSE) {

@@ -18,6 +18,7 @@ pub use describe::{Description, Lengths};
 
 use crate::conversation::Conversation;
 use crate::error::{Result, RowProblem};
+use crate::files;
 use crate::tool::ToolSchema;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,9 +62,14 @@ impl Dataset {
     }
 
     /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is left out if no
-    /// row has any.
+    /// row has any. A file that is there is replaced when the new one is complete.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save::save(&self.rows, path.as_ref())
+        files::write(path.as_ref(), self.to_json()?)
+    }
+
+    /// Returns the text that [`Dataset::save`] writes.
+    pub(crate) fn to_json(&self) -> Result<String> {
+        save::to_json(&self.rows)
     }
 
     /// Adds the rows of `other` at the end.

@@ -2,9 +2,8 @@
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Result};
-use std::path::Path;
 
-pub(super) fn save(rows: &[Conversation], path: &Path) -> Result<()> {
+pub(super) fn to_json(rows: &[Conversation]) -> Result<String> {
     let mut text = format!(
         "{{\n\"messages\": [\n{}\n]",
         lines(rows.iter().map(|row| &row.messages))?
@@ -15,7 +14,7 @@ pub(super) fn save(rows: &[Conversation], path: &Path) -> Result<()> {
             lines(rows.iter().map(|row| &row.tools))?
         );
     }
-    std::fs::write(path, text + "\n}\n").map_err(Error::io(path))
+    Ok(text + "\n}\n")
 }
 
 /// One JSON value a line: the file can be read by eye, and a changed row is one changed line.

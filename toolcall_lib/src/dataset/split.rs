@@ -1,7 +1,7 @@
 //! Duplicates, and a split that none of them crosses.
 
 use super::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ impl Dataset {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::invalid(
                 "fraction",
-                format!("{fraction}; expected a number between 0 and 1"),
+                format!("{}; expected a number between 0 and 1", short(fraction)),
             ));
         }
         let keys: Vec<String> = self.rows.iter().map(|row| identity(&row.messages)).collect();

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
 use crate::interrupt;
 use crate::model::Model;
+use rayon::prelude::*;
 
 /// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
 const ROWS: usize = 2 * AT_ONCE;
@@ -81,6 +82,7 @@ pub(crate) fn evaluate_cached(
     cache: &mut PrefixCache,
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
+    refuse_too_long(model, rows, config.whole_dialogue)?;
     let _run = interrupt::Run::start()?;
     let answer = |prompts: &[Prompt<'_>]| {
         let replies = generate_many_cached(model, prompts, &config.generate, cache)?;
@@ -123,6 +125,31 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
             "has no assistant turn that replies could be compared with; add one or leave the row out",
         )),
     }
+}
+
+/// Refuses rows with a prompt that leaves the model no room for a reply, before any is asked.
+fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -> Result<()> {
+    let longest = model.decoder.config.max_position_embeddings;
+    let refusal = |(index, row): (usize, &Conversation)| -> Result<()> {
+        let turns = assistant_turns(row).take(if whole_dialogue { usize::MAX } else { 1 });
+        for turn in turns {
+            let prompt = model.template.render_prompt(&row.messages[..turn], &row.tools)?;
+            let tokens = model.tokenizer.encode(&prompt)?.len();
+            if tokens >= longest {
+                let problem = format!(
+                    "the prompt of messages[{turn}] has {tokens} tokens, and the model takes {longest} with the reply; \
+                     leave the row out"
+                );
+                return Err(Error::invalid(format!("row {index}"), problem));
+            }
+        }
+        Ok(())
+    };
+    let refused = rows
+        .par_iter()
+        .enumerate()
+        .find_map_first(|row| refusal(row).err());
+    refused.map_or(Ok(()), Err)
 }
 
 /// Where the assistant speaks.

@@ -1,7 +1,7 @@
 //! How a reply is generated.
 
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use crate::model::Model;
 use crate::tool::ToolSchema;
 use serde::{Deserialize, Serialize};
@@ -128,7 +128,7 @@ impl GenerateConfig {
             let meaning = "0 is greedy, 1 samples from the model";
             return refuse(
                 "temperature",
-                format!("{} is negative; {meaning}", self.temperature),
+                format!("{} is negative; {meaning}", short(self.temperature)),
             );
         }
         if self.top_k == Some(0) {
@@ -136,7 +136,7 @@ impl GenerateConfig {
         }
         for (name, p) in [("top_p", self.top_p), ("min_p", self.min_p)] {
             if let Some(p) = p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
-                return refuse(name, format!("{p} is not in (0, 1]"));
+                return refuse(name, format!("{} is not in (0, 1]", short(p)));
             }
         }
         if !(0.0..=1.0).contains(&self.min_confidence) {
@@ -144,7 +144,10 @@ impl GenerateConfig {
             return refuse("min_confidence", problem);
         }
         if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
-            let problem = format!("{} is not positive; 1 changes nothing", self.repetition_penalty);
+            let problem = format!(
+                "{} is not positive; 1 changes nothing",
+                short(self.repetition_penalty)
+            );
             return refuse("repetition_penalty", problem);
         }
         Ok(())

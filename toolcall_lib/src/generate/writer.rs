@@ -42,7 +42,13 @@ impl<'a> Writer<'a> {
             return Err(Error::invalid("prompt", problem));
         }
         let longest = model.decoder.config.max_position_embeddings;
-        let room = config.max_new_tokens.min(longest.saturating_sub(prompt.len()));
+        if prompt.len() >= longest {
+            let tokens = prompt.len();
+            let problem =
+                format!("has {tokens} tokens, and the model takes {longest} with the reply; shorten it");
+            return Err(Error::invalid("prompt", problem));
+        }
+        let room = config.max_new_tokens.min(longest - prompt.len());
         let mut reply = Self {
             config,
             end: &model.tokenizer.eos_token_ids,

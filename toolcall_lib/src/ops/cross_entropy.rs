@@ -30,7 +30,8 @@ pub struct RowTarget {
 pub struct LossSum {
     /// Negative log likelihood, nats.
     pub loss: f64,
-    /// Targets that have the largest logit of their row.
+    /// Targets that `torch.argmax` would choose: the first of those with the largest logit of their
+    /// row.
     pub correct: f64,
 }
 
@@ -113,7 +114,8 @@ fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
     for target in targets {
         let (logit, weight) = (logits[target.id as usize], f64::from(target.weight));
         sum.loss += weight * (lse - f64::from(logit));
-        sum.correct += if logit == max { weight } else { 0.0 };
+        let is_first = logit == max && !logits[..target.id as usize].contains(&max);
+        sum.correct += if is_first { weight } else { 0.0 };
     }
     let total: f32 = targets.iter().map(|t| t.weight).sum();
     let (shift, scale) = (max, total / denominator);
@@ -200,6 +202,31 @@ mod tests {
         assert_eq!(rows_at_a_time(300, 49_152), 150);
         assert_eq!(rows_at_a_time(1000, 1 << 24), 125);
         assert_eq!(rows_at_a_time(0, 10), 1);
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_counts_as_torch_argmax_has_it() {
+        let target = |id| RowTarget {
+            row: 0,
+            id,
+            weight: 1.0,
+        };
+        let correct = |projection: &[f32], id| {
+            let (hidden, projection) = ([1.0, 1.0], Tensor::new(projection, 2));
+            cross_entropy(
+                &hidden,
+                projection,
+                &[target(id)],
+                None,
+                &mut Buffer::default(),
+                Precision::F32,
+            )
+            .correct
+        };
+        let zeros = [0.0; 6]; // logits of a model that knows nothing
+        assert_eq!([0, 1, 2].map(|id| correct(&zeros, id)), [1.0, 0.0, 0.0]);
+        let two = [1.0, 0.0, 2.0, 1.0, 1.0, 2.0]; // logits 1, 3, 3
+        assert_eq!([0, 1, 2].map(|id| correct(&two, id)), [0.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
+/// A year: longer ones are mistakes.
+const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
+
 /// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,7 +103,10 @@ pub struct TrainConfig {
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: only when the run is interrupted.
     pub save_steps: Option<usize>,
-    /// Checkpoint folder to go on from.
+    /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
+    pub save_total_limit: Option<usize>,
+    /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
+    /// Settings and data are those of this run, not of the checkpoint; what differs is told.
     pub resume_from_checkpoint: Option<PathBuf>,
 }
 
@@ -168,6 +174,7 @@ impl TrainConfig {
             early_stopping_patience: None,
             output_dir: None,
             save_steps: None,
+            save_total_limit: None,
             resume_from_checkpoint: None,
         }
     }

@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod checkpoints;
 mod config;
 mod deepspeed;
 mod device;
@@ -8,6 +9,7 @@ mod engine;
 mod gpu;
 mod gradients;
 mod metric;
+mod identity;
 mod order;
 mod predict;
 mod ranks;
@@ -22,16 +24,17 @@ pub use config::TrainConfig;
 pub use metric::Metric;
 pub use report::{EvalScores, StepReport, TrainReport};
 
-use crate::collective::{Collective, OneRank};
+use crate::collective::{Collective, OneRank, Shard};
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use crate::interrupt;
 use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use engine::Engine;
+use identity::Identity;
 use order::Order;
 use predict::Predictor;
-use ranks::check_same_run;
+use ranks::{check_same_run, first_decides};
 use rows::sequences;
 use run::Run;
 use state::TrainerState;
@@ -118,6 +121,7 @@ impl Work<'_> {
         let config = self.config;
         config.check()?;
         let _interrupts = interrupt::Run::start()?;
+        let output = first_decides(ranks, || checkpoints::open(config))?.flatten();
         let started = Instant::now();
         let (beginnings, rows) = sequences(model, self.data, config)?;
         let (_, validation) = sequences(model, self.validation, config)?;
@@ -128,17 +132,25 @@ impl Work<'_> {
         if rows.is_empty() {
             return Err(Error::invalid("data", "there is no conversation to train on"));
         }
-        let order = Order::new(&beginnings, config, ranks.size());
+        let order = Order::new(&beginnings, config, ranks.size())?;
         adapt(model, config)?;
         let shard = gradients::shard(ranks, config.zero_stage);
-        let state = TrainerState::begin(&mut model.decoder, config, shard)?;
+        let identity = Identity::new(model, &rows, config, order.batch())?;
+        let (state, notes) = begin(ranks, model, config, &identity, shard)?;
         check_same_run(ranks, model, &rows, config)?;
+        let tell = |what: &String| {
+            if ranks.rank() == 0 {
+                tell(format!("note: {what}"));
+            }
+        };
+        notes.iter().for_each(tell);
         let (engine, refusal) = (self.engine)(ranks, &model.decoder, &state.optimizer, config)?;
         let mut report = TrainReport {
             rows_left_out: self.data.rows.len() - rows.len(),
             ranks: ranks.size(),
             metric_for_best_model: config.metric_for_best_model,
             no_gpu: refusal.map(|error| error.to_string()),
+            notes,
             ..TrainReport::default()
         };
         let mut run = Run {
@@ -151,9 +163,16 @@ impl Work<'_> {
             order,
             state,
             engine,
+            identity,
+            output,
         };
 
         let first = run.state.steps.len();
+        if first > 0 {
+            let stays = run.remove_old_checkpoints(); // a crash may have come before it
+            stays.iter().for_each(tell);
+            report.notes.extend(stays);
+        }
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
             let mut latest = run.step(step, &mut batch)?;
@@ -164,7 +183,9 @@ impl Work<'_> {
             report.interrupted = run.is_interrupted()?;
             report.stopped_early = run.is_stalled();
             if report.interrupted || run.saves_after(step) {
-                run.save_checkpoint()?;
+                let failed = run.save_checkpoint()?;
+                failed.iter().for_each(tell);
+                report.notes.extend(failed);
             }
             if report.interrupted || report.stopped_early {
                 break;
@@ -179,6 +200,36 @@ impl Work<'_> {
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
+}
+
+/// Begins before the first step, or at the checkpoint that `config` names. Returns notes for the
+/// user, too, such as what differs from the run of the checkpoint.
+fn begin(
+    ranks: &dyn Collective,
+    model: &mut Model,
+    config: &TrainConfig,
+    identity: &Identity,
+    shard: Shard,
+) -> Result<(TrainerState, Vec<String>)> {
+    let decoder = &mut model.decoder;
+    let Some(path) = &config.resume_from_checkpoint else {
+        let folder = config.output_dir.as_deref().filter(|_| ranks.rank() == 0);
+        let notes = folder.map_or(Ok(None), checkpoints::begins_anew)?;
+        return Ok((
+            TrainerState::new(decoder, config, shard)?,
+            notes.into_iter().collect(),
+        ));
+    };
+    let folder = checkpoints::find(path)?;
+    first_decides(ranks, || checkpoints::verify(&folder))?;
+    let (state, before) = TrainerState::load(&folder, decoder, config, shard)?;
+    let from = format!(
+        "going on from {}, after {} steps",
+        folder.display(),
+        state.steps.len()
+    );
+    let differs = identity.differences(&before);
+    Ok((state, [from].into_iter().chain(differs).collect()))
 }
 
 /// Gives the model the adapter that `config` asks for; one that it has is trained on.

@@ -1,10 +1,15 @@
 //! Which rows an optimizer step sees.
 
 use super::TrainConfig;
+use crate::error::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+
+/// Most steps of a run, and most conversations of a step. More are a mistake, and would not fit into
+/// the integers that count them.
+const MOST: usize = u32::MAX as usize;
 
 /// The order of the data; a function of the settings and the step alone, so that a resumed run sees the same rows.
 #[derive(Clone, Debug)]
@@ -21,22 +26,50 @@ pub struct Order {
 
 impl Order {
     /// The order of conversations that begin with these texts, for so many ranks.
-    pub fn new(beginnings: &[String], config: &TrainConfig, ranks: usize) -> Self {
+    ///
+    /// # Errors
+    /// Steps of more conversations, or more steps, than can be counted.
+    pub fn new(beginnings: &[String], config: &TrainConfig, ranks: usize) -> Result<Self> {
         let mut numbers = HashMap::new();
         let groups = beginnings.iter().map(|text| {
             let next = numbers.len();
             *numbers.entry(text).or_insert(next)
         });
-        let batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * ranks;
+        let (micro, accumulated) = (
+            config.per_device_train_batch_size,
+            config.gradient_accumulation_steps,
+        );
+        let batch = micro
+            .checked_mul(accumulated)
+            .and_then(|batch| batch.checked_mul(ranks));
+        let batch = batch.filter(|&batch| batch <= MOST).ok_or_else(|| {
+            let place = "per_device_train_batch_size, gradient_accumulation_steps";
+            let problem =
+                format!("{micro} · {accumulated} · {ranks} (ranks) is too large; expected {MOST} at most");
+            Error::invalid(place, problem)
+        })?;
         let epochs = (config.num_train_epochs * beginnings.len().div_ceil(batch) as f64).ceil() as usize;
-        Self {
+        let (place, total_steps) = match config.max_steps {
+            Some(steps) => ("max_steps", steps),
+            None => ("num_train_epochs", epochs),
+        };
+        if total_steps > MOST {
+            let problem = format!("these are {total_steps} steps; expected {MOST} at most");
+            return Err(Error::invalid(place, problem));
+        }
+        Ok(Self {
             groups: groups.collect(),
             batch,
             run: config.group_by_prefix,
             shuffle: config.shuffle,
             seed: config.seed,
-            total_steps: config.max_steps.unwrap_or(epochs),
-        }
+            total_steps,
+        })
+    }
+
+    /// Conversations of a step, of all ranks together.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Steps of one pass over the data; the last may be smaller.
@@ -87,7 +120,7 @@ mod tests {
             ..TrainConfig::default()
         };
         let beginnings: Vec<String> = (0..10).map(|row| (row % 3).to_string()).collect();
-        Order::new(&beginnings, &config, 1)
+        Order::new(&beginnings, &config, 1).unwrap()
     }
 
     #[test]

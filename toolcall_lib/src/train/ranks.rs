@@ -42,6 +42,41 @@ pub(super) fn check_same_run(
     Ok(())
 }
 
+/// Has the first rank decide something for all. If it fails, all ranks fail with its error. The
+/// other ranks get nothing.
+pub(super) fn first_decides<T>(
+    ranks: &dyn Collective,
+    decide: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>> {
+    let own = (ranks.rank() == 0).then(decide).transpose();
+    let said = own.as_ref().err().map(Error::to_string);
+    match (told(ranks, said)?, own) {
+        (_, Err(error)) => Err(error),
+        (None, own) => own,
+        (Some(said), _) => {
+            let (place, problem) = said.split_once(": ").unwrap_or(("rank 0", &said));
+            Err(Error::invalid(place, problem))
+        }
+    }
+}
+
+/// Returns, on all ranks, the text of the first rank that has one.
+pub(super) fn told(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
+    if ranks.size() == 1 {
+        return Ok(own);
+    }
+    let bytes = own.map(String::into_bytes).unwrap_or_default();
+    let lengths = ranks.exchange(&[bytes.len() as f64])?;
+    let Some(teller) = lengths.iter().position(|length| length[0] > 0.0) else {
+        return Ok(None);
+    };
+    let mut numbers: Vec<f64> = bytes.into_iter().map(f64::from).collect();
+    numbers.resize(lengths[teller][0] as usize, 0.0); // all ranks exchange as many
+    let all = ranks.exchange(&numbers)?;
+    let text: Vec<u8> = all[teller].iter().map(|&byte| byte as u8).collect();
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// What all ranks have succeeded in; an error on all if one of them has not.
 #[cfg(feature = "cuda")]
 pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {
@@ -71,4 +106,49 @@ pub(super) fn gather(weights: &mut Parameters, ranks: &dyn Collective) -> Result
         *bucket = pending.wait()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collective::threads;
+    use std::time::Duration;
+
+    /// Returns what each of three ranks does.
+    fn on_ranks<T: Send>(does: impl Fn(&dyn Collective) -> T + Sync) -> Vec<T> {
+        let ranks = threads(3, Duration::from_secs(60)).unwrap();
+        std::thread::scope(|scope| {
+            let ranks: Vec<_> = ranks
+                .into_iter()
+                .map(|rank| scope.spawn(|| does(&*{ rank })))
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn all_ranks_hear_the_first_that_has_something_to_tell() {
+        let telling = |who: &'static [usize]| {
+            on_ranks(move |ranks| {
+                let own = who
+                    .contains(&ranks.rank())
+                    .then(|| format!("é of {}", ranks.rank()));
+                told(ranks, own).unwrap()
+            })
+        };
+        assert_eq!(telling(&[]), vec![None; 3]);
+        assert_eq!(telling(&[2]), vec![Some("é of 2".to_string()); 3]);
+        assert_eq!(telling(&[1, 2]), vec![Some("é of 1".to_string()); 3]);
+    }
+
+    #[test]
+    fn all_ranks_fail_with_the_error_of_the_first() {
+        let fails = on_ranks(|ranks| {
+            let decide = || Err::<(), _>(Error::invalid("out: x", "is taken: by another"));
+            first_decides(ranks, decide).unwrap_err().to_string()
+        });
+        assert_eq!(fails, vec!["out: x: is taken: by another"; 3]);
+        let finds = on_ranks(|ranks| first_decides(ranks, || Ok(7)).unwrap());
+        assert_eq!(finds, [Some(7), None, None]);
+    }
 }

@@ -1,9 +1,12 @@
 //! What a training run tells: a line a step, and all of them at the end.
 
-use super::Metric;
-use crate::checkpoint::write_json;
+use super::{Metric, checkpoints};
+use crate::checkpoint::{self, save_with};
 use crate::error::Result;
 use crate::evaluate::Score;
+use crate::interrupt;
+use crate::model::Model;
+use crate::weights::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -78,6 +81,9 @@ pub struct TrainReport {
     pub rows_left_out: usize,
     /// Processes that trained together.
     pub ranks: usize,
+    /// Notes for the user: differences from the run that this one goes on from, and checkpoints that
+    /// could not be saved.
+    pub notes: Vec<String>,
     /// Why the CPU was taken by a build that can use a GPU.
     pub no_gpu: Option<String>,
     /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its share.
@@ -87,9 +93,13 @@ pub struct TrainReport {
 }
 
 impl TrainReport {
-    /// Writes `train_report.json` into a model folder.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join("train_report.json"), self)
+    /// [`save`](crate::save) with this report beside the model, as `train_report.json`.
+    pub fn save(&self, model: &Model, folder: impl AsRef<Path>) -> Result<()> {
+        let _to_the_end = interrupt::Run::start()?;
+        let folder = checkpoint::reserve_folder(folder.as_ref())?;
+        save_with(model, &folder, Dtype::F32, |draft| {
+            draft.write_json("train_report.json", self)
+        })
     }
 
     /// The first of the evaluated steps that no other is better than, by `metric_for_best_model`.
@@ -111,7 +121,15 @@ impl TrainReport {
 
     /// The checkpoint that an interrupted run left in its `output_dir`.
     pub fn checkpoint(&self, output_dir: &Path) -> PathBuf {
-        output_dir.join(format!("checkpoint-{}", self.steps.len()))
+        output_dir.join(checkpoints::name(self.steps.len()))
+    }
+}
+
+/// Writes two decimals, or a power of ten where that would be long.
+fn readable(number: f64) -> String {
+    match number.abs() < 1e6 {
+        true => format!("{number:.2}"),
+        false => format!("{number:.2e}"),
     }
 }
 
@@ -132,7 +150,8 @@ impl fmt::Display for StepReport {
         )?;
         write!(
             f,
-            "  grad norm {grad_norm:.2}  lr {learning_rate:.1e}  {:.0} tokens/s",
+            "  grad norm {}  lr {learning_rate:.1e}  {:.0} tokens/s",
+            readable(*grad_norm),
             self.tokens_per_second
         )?;
         if let Some(loss) = self.eval_loss {

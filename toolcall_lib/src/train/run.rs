@@ -1,14 +1,18 @@
 //! A run under way: what a step does, and what is done between steps.
 
+use super::checkpoints;
 use super::engine::{Engine, check_norm};
+use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
+use super::ranks::told;
 use super::rows::trees;
 use super::state::{Best, TrainerState};
 use super::{StepReport, TrainConfig};
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::files::Output;
 use crate::interrupt;
 use crate::model::Model;
 use crate::tokens::Sequence;
@@ -28,6 +32,9 @@ pub(super) struct Run<'a> {
     pub order: Order,
     pub state: TrainerState,
     pub engine: Box<dyn Engine + 'a>,
+    pub identity: Identity,
+    /// Folder for checkpoints; on the first rank.
+    pub output: Option<Output>,
 }
 
 /// What a step sees: so many rows on all ranks, and this rank's trees of them.
@@ -168,19 +175,50 @@ impl Run<'_> {
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 
-    /// Writes a checkpoint of the steps so far, if there is a folder for it.
-    pub fn save_checkpoint(&mut self) -> Result<()> {
-        let Some(folder) = &self.config.output_dir else {
-            return Ok(());
-        };
+    /// Writes a checkpoint of the steps so far, if there is a folder for it, and removes those that
+    /// are too many. The run goes on without one that cannot be saved; then it returns why.
+    pub fn save_checkpoint(&mut self) -> Result<Option<String>> {
+        if self.config.output_dir.is_none() {
+            return Ok(None);
+        }
         self.bring_back()?;
-        let folder = folder.join(format!("checkpoint-{}", self.state.steps.len()));
-        self.state.save(self.model, &folder, self.ranks)
+        let steps = self.state.steps.len();
+        let name = checkpoints::name(steps);
+        let place = (self.output.as_ref(), name.as_str());
+        let failed = self.state.save(self.model, &self.identity, place, self.ranks)?;
+        if let Some(error) = failed {
+            return Ok(Some(format!("{name} is not saved, and the run goes on: {error}")));
+        }
+        Ok(self.remove_old_checkpoints())
+    }
+
+    /// Removes checkpoints that are too many. Returns why one stays.
+    pub fn remove_old_checkpoints(&self) -> Option<String> {
+        let (limit, output) = self.config.save_total_limit.zip(self.output.as_ref())?;
+        let removed = checkpoints::keep(limit, self.state.steps.len(), output);
+        removed
+            .err()
+            .map(|error| format!("an old checkpoint stays: {error}"))
     }
 
     /// Brings weights and state to the host.
+    ///
+    /// # Errors
+    /// One of them is not finite, on any rank. They must not be saved.
     pub fn bring_back(&mut self) -> Result<()> {
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
-        self.engine.bring_back(decoder, optimizer)
+        self.engine.bring_back(decoder, optimizer)?;
+        let trained = self.model.decoder.trainable()?;
+        let own = trained
+            .not_finite()
+            .or_else(|| self.state.not_finite(&trained.layout));
+        match told(self.ranks, own)? {
+            None => Ok(()),
+            Some(problem) => {
+                let advice = "so nothing is saved; use a lower learning rate, or go on from a checkpoint";
+                let problem = format!("after step {}: {problem}, {advice}", self.state.steps.len());
+                Err(Error::invalid("training", problem))
+            }
+        }
     }
 }

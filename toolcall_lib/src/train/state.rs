@@ -1,18 +1,21 @@
 //! What a run needs to go on where it stood.
 
+use super::identity::Identity;
 use super::{StepReport, TrainConfig};
-use crate::checkpoint::{read_adapter_settings, save_with, trained_file, write_json};
+use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
+use crate::files::{Draft, Output};
 use crate::model::{Decoder, Model};
-use crate::optimizer::{AdamW, AdamWConfig};
-use crate::weights::{Dtype, Layout, Parameters, safetensors};
+use crate::optimizer::AdamW;
+use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-const STATE: &str = "trainer_state.json";
+pub(super) const STATE: &str = "trainer_state.json";
 const BEST: &str = "best/model.safetensors";
 const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
@@ -37,10 +40,12 @@ pub(super) struct Best {
     pub weights: Parameters,
 }
 
-/// The part of [`TrainerState`] that is not large.
+/// The part of a checkpoint that is not large.
 #[derive(Serialize, Deserialize)]
 struct StateFile {
-    optimizer: AdamWConfig,
+    /// Seconds since 1970.
+    saved_at: f64,
+    run: Identity,
     steps: Vec<StepReport>,
     /// The step whose weights stand in [`BEST`].
     #[serde(default)]
@@ -48,110 +53,215 @@ struct StateFile {
 }
 
 impl TrainerState {
-    /// Where a run begins: before the first step, or at the checkpoint that `config` names.
-    pub(super) fn begin(decoder: &mut Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
-        match &config.resume_from_checkpoint {
-            Some(folder) => {
-                let mut state = Self::load(folder, decoder, shard)?;
-                state.best = state.best.filter(|_| config.load_best_model_at_end);
-                Ok(state)
-            }
-            None => Ok(Self {
-                steps: Vec::new(),
-                best: None,
-                optimizer: AdamW::of_shard(config.adamw(), decoder.trainable()?, shard),
-            }),
-        }
-    }
-
-    /// Writes a model folder that holds this state too, whole: any number of ranks can go on from it. All ranks call this, the
-    /// first writes.
-    pub fn save(&self, model: &Model, folder: &Path, ranks: &dyn Collective) -> Result<()> {
-        let layout = &model.decoder.trainable()?.layout;
-        let all_moments = [&self.optimizer.first, &self.optimizer.second];
-        if ranks.rank() > 0 {
-            return all_moments
-                .into_iter()
-                .try_for_each(|moments| self.give(moments, layout, ranks));
-        }
-        save_with(model, folder, Dtype::F32, |new| {
-            for (name, moments) in MOMENTS.iter().zip(all_moments) {
-                let file = new.join(name);
-                create_parent(&file)?;
-                let sizes = layout.bucket_sizes();
-                safetensors::save_buckets(layout, &file, Dtype::F32, |bucket| {
-                    self.whole(&moments[bucket], sizes[bucket], ranks)
-                })?;
-            }
-            if let Some(best) = &self.best {
-                let file = new.join(BEST);
-                create_parent(&file)?;
-                safetensors::save(&best.weights, &file, Dtype::F32)?;
-            }
-            let file = StateFile {
-                optimizer: self.optimizer.config,
-                steps: self.steps.clone(),
-                best_step: self.best.as_ref().map(|best| best.step),
-            };
-            write_json(&new.join(STATE), &file)
+    /// The state before the first step.
+    pub(super) fn new(decoder: &Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
+        Ok(Self {
+            steps: Vec::new(),
+            best: None,
+            optimizer: AdamW::of_shard(config.adamw(), decoder.trainable()?, shard),
         })
     }
 
-    /// The other end of what the first rank does for each bucket.
-    fn give(&self, moments: &[Vec<f32>], layout: &Layout, ranks: &dyn Collective) -> Result<()> {
-        let buckets = moments.iter().zip(layout.bucket_sizes());
-        buckets
-            .into_iter()
-            .try_for_each(|(part, len)| self.whole(part, len, ranks).map(drop))
+    /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
+    /// it. All ranks call this; the first has the `output` and writes.
+    ///
+    /// # Errors
+    /// Another rank has ended. Where the folder cannot be written, that error is returned as a
+    /// value: the run can go on.
+    pub(super) fn save(
+        &self,
+        model: &Model,
+        run: &Identity,
+        (output, name): (Option<&Output>, &str),
+        ranks: &dyn Collective,
+    ) -> Result<Option<Error>> {
+        let layout = &model.decoder.trainable()?.layout;
+        let mut whole = Whole::new(&self.optimizer, layout, ranks);
+        let written = output.map_or(Ok(()), |output| {
+            output.save_folder(name, |draft| self.draft(model, run, draft, &mut whole))
+        });
+        whole.gather_rest()?;
+        Ok(written.err())
     }
 
-    /// A bucket of `len` of the moments, of which this rank has `part`.
-    fn whole<'a>(&self, part: &'a [f32], len: usize, ranks: &dyn Collective) -> Result<Cow<'a, [f32]>> {
-        if self.optimizer.shard == Shard::WHOLE {
-            return Ok(Cow::Borrowed(part));
+    fn draft(&self, model: &Model, run: &Identity, draft: &mut Draft, whole: &mut Whole<'_>) -> Result<()> {
+        draft_model(model, draft, Dtype::F32)?;
+        let layout = &model.decoder.trainable()?.layout;
+        for name in MOMENTS {
+            let place = draft.place(name);
+            draft.write_with(name, |out| {
+                safetensors::write_buckets(out, &place, layout, Dtype::F32, |_| whole.next_bucket())
+            })?;
         }
-        let mut bucket = vec![0.0; len];
-        bucket[self.optimizer.shard.range(len)].copy_from_slice(part);
-        ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
+        if let Some(best) = &self.best {
+            let place = draft.place(BEST);
+            draft.write_with(BEST, |out| {
+                let layout = &best.weights.layout;
+                safetensors::write_buckets(out, &place, layout, Dtype::F32, |bucket| {
+                    Ok(Cow::Borrowed(best.weights.buckets[bucket].as_slice()))
+                })
+            })?;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let file = StateFile {
+            saved_at: now.as_secs_f64(),
+            run: run.clone(),
+            steps: self.steps.clone(),
+            best_step: self.best.as_ref().map(|best| best.step),
+        };
+        draft.write_json(STATE, &file)
     }
 
-    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is trained goes into `decoder`.
-    pub fn load(folder: &Path, decoder: &mut Decoder, shard: Shard) -> Result<Self> {
-        let path = folder.join(STATE);
-        let text = fs::read(&path).map_err(Error::io(&path))?;
-        let file: StateFile = serde_json::from_slice(&text).map_err(|e| Error::invalid(path.display(), e))?;
+    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
+    /// trained goes into `decoder`, and the settings of the optimizer are those of `config`.
+    /// Returns the identity of the run that wrote it, too.
+    pub(super) fn load(
+        folder: &Path,
+        decoder: &mut Decoder,
+        config: &TrainConfig,
+        shard: Shard,
+    ) -> Result<(Self, Identity)> {
+        let file = read(folder)?;
         check_kind(folder, decoder)?;
         let weights = trained_file(decoder);
         let trained = decoder.trainable_mut()?;
         let layout = trained.layout.clone();
-        let read = |file: &str| safetensors::read_file(&folder.join(file), layout.clone());
-        let [first, second] = MOMENTS.map(|file| {
-            let buckets = read(file)?.buckets.into_iter();
+        let read = |name: &str| {
+            let place = folder.join(name);
+            let read = safetensors::read_file(&place, layout.clone())?;
+            let problem = read.not_finite().or_else(|| negative(name, &read));
+            match problem {
+                None => Ok(read),
+                Some(problem) => Err(Error::invalid(place.display(), format!("is damaged: {problem}"))),
+            }
+        };
+        let [first, second] = MOMENTS.map(|name| {
+            let buckets = read(name)?.buckets.into_iter();
             Ok(buckets.map(|bucket| part(bucket, shard)).collect())
         });
         let optimizer = AdamW {
-            config: file.optimizer,
+            config: config.adamw(),
             shard,
             first: first?,
             second: second?,
             steps: file.steps.len() as u64,
         };
         *trained = read(weights)?;
-        let best = file.best_step.map(|step| {
-            let weights = read(BEST)?;
-            Ok(Best { step, weights })
-        });
-        Ok(Self {
+        let kept = file.best_step.filter(|_| config.load_best_model_at_end);
+        let best = kept.map(|step| read(BEST).map(|weights| Best { step, weights }));
+        let state = Self {
             steps: file.steps,
-            best: best.transpose()?,
             optimizer,
+            best: best.transpose()?,
+        };
+        Ok((state, file.run))
+    }
+
+    /// Names the first moment of this rank's part that is not finite, if there is one.
+    pub(super) fn not_finite(&self, layout: &Layout) -> Option<String> {
+        let (optimizer, sizes) = (&self.optimizer, layout.bucket_sizes());
+        let moments = [("exp_avg", &optimizer.first), ("exp_avg_sq", &optimizer.second)];
+        moments.into_iter().find_map(|(name, moments)| {
+            let mut slots = layout.slots().iter();
+            let problem = slots.find_map(|slot| {
+                let own = optimizer.shard.range(sizes[slot.bucket]);
+                let start = slot.range().start.max(own.start);
+                let end = slot.range().end.min(own.end).max(start);
+                let values = moments[slot.bucket].get(start - own.start..end - own.start)?;
+                slot.not_finite(start - slot.offset, values)
+            })?;
+            Some(format!("the optimizer's {name} of {problem}"))
         })
     }
 }
 
-fn create_parent(file: &Path) -> Result<()> {
-    let folder = file.parent().unwrap_or(file);
-    fs::create_dir_all(folder).map_err(Error::io(folder))
+/// A squared gradient is not negative.
+fn negative(name: &str, moments: &Parameters) -> Option<String> {
+    let negative = |slot: &&Slot| {
+        let values = &moments.buckets[slot.bucket][slot.range()];
+        name == MOMENTS[1] && values.iter().any(|&value| value < 0.0)
+    };
+    let slot = moments.layout.slots().iter().find(negative)?;
+    Some(format!("{} has negative elements", slot.name))
+}
+
+/// The moments of all ranks, bucket by bucket: first all of `exp_avg`, then all of `exp_avg_sq`.
+struct Whole<'a> {
+    parts: Vec<(&'a [f32], usize)>,
+    shard: Shard,
+    ranks: &'a dyn Collective,
+    next: usize,
+}
+
+impl<'a> Whole<'a> {
+    fn new(optimizer: &'a AdamW, layout: &Layout, ranks: &'a dyn Collective) -> Self {
+        let sizes = layout.bucket_sizes();
+        let parts = [&optimizer.first, &optimizer.second]
+            .into_iter()
+            .flat_map(|moments| moments.iter().map(Vec::as_slice).zip(sizes.iter().copied()));
+        Self {
+            parts: parts.collect(),
+            shard: optimizer.shard,
+            ranks,
+            next: 0,
+        }
+    }
+
+    /// The next bucket. All ranks take part.
+    fn next_bucket(&mut self) -> Result<Cow<'a, [f32]>> {
+        let (part, len) = self.parts[self.next];
+        self.next += 1;
+        if self.shard == Shard::WHOLE {
+            return Ok(Cow::Borrowed(part));
+        }
+        let mut bucket = vec![0.0; len];
+        bucket[self.shard.range(len)].copy_from_slice(part);
+        self.ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
+    }
+
+    /// Takes part in gathering the buckets that are left: all of them on ranks that do not write, and
+    /// on the first those that it could not write.
+    fn gather_rest(&mut self) -> Result<()> {
+        while self.next < self.parts.len() {
+            self.next_bucket()?;
+        }
+        Ok(())
+    }
+}
+
+fn read(folder: &Path) -> Result<StateFile> {
+    let path = folder.join(STATE);
+    let text = fs::read(&path).map_err(Error::io(&path))?;
+    let wrong = |problem: String| Error::invalid(path.display(), problem);
+    let file: StateFile = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+    match file
+        .steps
+        .iter()
+        .zip(1..)
+        .find(|(report, step)| report.step != *step)
+    {
+        None => Ok(file),
+        Some((report, step)) => Err(wrong(format!(
+            "step {} stands where step {step} should",
+            report.step
+        ))),
+    }
+}
+
+/// Time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be read, that at
+/// which its file was written.
+pub(super) fn saved_at(folder: &Path) -> u128 {
+    let written = || {
+        fs::metadata(folder.join(STATE))
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    match read(folder) {
+        Ok(file) => (file.saved_at * 1e3) as u128,
+        Err(_) => written()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .map_or(0, |time| time.as_millis()),
+    }
 }
 
 /// The elements of `shard`, in memory for no more than them.

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod dtype;
+mod finite;
 mod fit;
 mod frozen;
 mod layout;

@@ -4,6 +4,7 @@ use super::hub::{Hub, HubId};
 use super::{Dtype, Weights, folder, gguf};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ impl ModelSource {
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
         if path.is_dir() {
+            files::recover(path)?;
             folder::check(path)?;
             Ok(Self::Folder(path.to_path_buf()))
         } else if path.is_file() && is_gguf {
@@ -116,6 +118,10 @@ fn check(model: &RawModel) -> Result<()> {
             "the tokenizer has the token `{token}` with id {id}, but the model has only {rows} embeddings"
         );
         return Err(Error::invalid(&model.origin, problem));
+    }
+    if let Some(problem) = model.weights.not_finite() {
+        let advice = "the file is damaged, or the training that made it has failed; load another";
+        return Err(Error::invalid(&model.origin, format!("{problem}: {advice}")));
     }
     if model.eos_token_ids.is_empty() {
         let advice = "name it as eos_token_id in generation_config.json";

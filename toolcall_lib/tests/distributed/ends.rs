@@ -79,6 +79,40 @@ fn ranks_with_other_data_are_refused_by_name() {
 }
 
 #[test]
+fn an_output_folder_that_is_refused_is_refused_by_all_ranks_in_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), "mine").unwrap();
+    let output = play(
+        By::Torchrun,
+        3,
+        "foreign output",
+        &json!({"folder": folder.path()}),
+    );
+    let (said, file) = (said(&output), folder.path().join("config.json"));
+    for rank in 0..3 {
+        let refusal = format!(
+            "rank {rank}: {}: was not written by toolcall, and saving",
+            file.display()
+        );
+        assert!(said.contains(&refusal), "{said}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_does_not_end_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = json!({"folder": folder.path()});
+    let output = play(By::Torchrun, 2, "a checkpoint that cannot be written", &arguments);
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("checkpoint-2 is not saved, and the run goes on: "),
+        "{said}"
+    );
+    assert!(folder.path().join("checkpoint-1/trainer_state.json").is_file());
+}
+
+#[test]
 fn a_signal_to_one_rank_ends_the_run_of_all_after_the_step() {
     for &by in LAUNCHERS {
         let output = play(by, 2, "interrupted", &Value::Null);

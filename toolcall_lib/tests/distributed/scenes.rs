@@ -65,6 +65,27 @@ fn scene() {
             );
             eprintln!("error: {}", problem.unwrap_err());
         }
+        "foreign output" => {
+            let said = into(&*ranks, &arguments(), |_| {}).unwrap_err();
+            eprintln!("rank {}: {said}", ranks.rank());
+        }
+        "a checkpoint that cannot be written" => {
+            let arguments = arguments();
+            let work = PathBuf::from(arguments["folder"].as_str().unwrap()).join(".saving");
+            let report = into(&*ranks, &arguments, |step| {
+                if (ranks.rank(), step) == (0, 2) {
+                    std::fs::remove_dir_all(&work).unwrap(); // the lock is in it
+                }
+            });
+            let report = report.unwrap();
+            assert_eq!(report.steps.len(), 3);
+            assert_eq!(
+                report.notes.len(),
+                if ranks.rank() == 0 { 2 } else { 0 },
+                "{:?}",
+                report.notes
+            );
+        }
         "hangs" => drop(until(&*ranks, 2, || sleep(Duration::from_secs(300)))),
         other => unreachable!("{other}"),
     }
@@ -128,6 +149,23 @@ fn run(
     })
     .unwrap();
     (report, model.decoder.trainable().unwrap().clone())
+}
+
+/// A run that saves a checkpoint after each step into a folder.
+fn into(
+    ranks: &dyn Collective,
+    arguments: &Value,
+    mut on_step: impl FnMut(usize),
+) -> toolcall_lib::Result<TrainReport> {
+    let config = TrainConfig {
+        output_dir: Some(arguments["folder"].as_str().unwrap().into()),
+        save_steps: Some(1),
+        ..super::config(3, ranks.size(), 1)
+    };
+    let (mut model, data) = (tiny_model(), timers(ROWS));
+    train_on(ranks, &mut model, &data, &Dataset::default(), &config, |step| {
+        on_step(step.step);
+    })
 }
 
 /// A run in which something happens to rank 1 after a step.

@@ -173,10 +173,10 @@ fn a_save_that_fails_leaves_the_old_file_alone() {
     let file = folder.path().join("model.safetensors");
     let old = Parameters::random(&config, 1);
     save(&old, &file, Dtype::F32).unwrap();
-    std::fs::create_dir(folder.path().join("model.safetensors.partial")).unwrap(); // so that nothing can be written
+    std::fs::create_dir(folder.path().join(".model.safetensors.saving")).unwrap(); // so that nothing can be written
     assert_says(
         save(&Parameters::random(&config, 2), &file, Dtype::F32).unwrap_err(),
-        &["model.safetensors.partial"],
+        &["model.safetensors: Is a directory"],
     );
     assert_eq!(read(folder.path(), &config).unwrap().buckets, old.buckets);
 }

@@ -50,7 +50,8 @@ fn an_adapter_is_saved_as_peft_saves_it_and_comes_back_with_its_base() {
             "adapter_model.safetensors",
             "chat_template.jinja",
             "tokenizer.json",
-            "tokenizer_config.json"
+            "tokenizer_config.json",
+            "toolcall.json"
         ]
     );
     let config: Value =

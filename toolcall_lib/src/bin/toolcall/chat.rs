@@ -1,6 +1,7 @@
 //! `toolcall chat`.
 
 use super::ModelArgument;
+use super::output::print;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::device::Device;
@@ -126,10 +127,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let given: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
     for prompt in if given.is_empty() { &samples[..] } else { &given } {
-        println!("user      > {prompt}");
+        print(format!("user      > {prompt}"))?;
         chat.messages.clear();
         chat.turn(prompt)?;
-        println!();
+        print("")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -161,8 +162,9 @@ impl Chat {
         let (stdin, mut line) = (std::io::stdin(), String::new());
         loop {
             if stdin.is_terminal() {
-                print!("user      > ");
-                std::io::stdout().flush().map_err(Error::io("standard output"))?;
+                let mut out = std::io::stdout();
+                let asked = write!(out, "user      > ").and_then(|()| out.flush());
+                asked.map_err(Error::io("standard output"))?;
             }
             line.clear();
             stdin
@@ -196,21 +198,20 @@ impl Chat {
             let reply = reply::parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
-                println!("assistant > {}", reply.content);
+                print(format!("assistant > {}", reply.content))?;
             }
             self.messages.push(reply.into_message());
             for (call, sure) in calls.iter().zip(&generation.confidences) {
-                println!("call      > {}", asked(call, *sure));
+                print(format!("call      > {}", asked(call, *sure)))?;
                 let answer = tool::answer(&self.tools, call);
-                println!("tool      > {answer}");
+                print(format!("tool      > {answer}"))?;
                 self.messages.push(Message::tool(&call.name, answer));
             }
             if calls.is_empty() {
                 return Ok(());
             }
         }
-        println!("(stopped after {MOST_ROUNDS} rounds of calls)");
-        Ok(())
+        print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `toolcall data`.
 
+use super::output::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::synthetic::{self, Lists};
@@ -38,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(folder) = &arguments.samples {
         for (name, data) in synthetic::samples(&lists)? {
             data.save(folder.join(name))?;
-            println!("{}: {} rows", folder.join(name).display(), data.rows.len());
+            print(format!("{}: {} rows", folder.join(name).display(), data.rows.len()))?;
         }
         return Ok(ExitCode::SUCCESS);
     }

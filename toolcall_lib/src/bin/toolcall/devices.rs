@@ -1,34 +1,37 @@
 //! `toolcall devices`.
 
+use super::output::print;
 use std::process::ExitCode;
 use toolcall_lib::Result;
 
 pub fn run() -> Result<ExitCode> {
-    println!("cpu: {} threads", rayon::current_num_threads());
-    show_gpus();
+    print(format!("cpu: {} threads", rayon::current_num_threads()))?;
+    for line in gpus() {
+        print(line)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(feature = "cuda")]
-fn show_gpus() {
-    match toolcall_lib::cuda::gpus() {
+fn gpus() -> Vec<String> {
+    let mut lines = match toolcall_lib::cuda::gpus() {
         Ok(gpus) => {
-            for gpu in gpus {
-                match gpu.check() {
-                    Ok(()) => println!("cuda {}: {gpu}", gpu.ordinal),
-                    Err(error) => println!("cuda {}: {gpu}; not used: {error}", gpu.ordinal),
-                }
-            }
+            let line = |gpu: &toolcall_lib::cuda::Gpu| match gpu.check() {
+                Ok(()) => format!("cuda {}: {gpu}", gpu.ordinal),
+                Err(error) => format!("cuda {}: {gpu}; not used: {error}", gpu.ordinal),
+            };
+            gpus.iter().map(line).collect()
         }
-        Err(error) => println!("cuda: none: {error}"),
-    }
-    match toolcall_lib::cuda::nccl_version() {
-        Ok(version) => println!("nccl: {version}"),
-        Err(error) => println!("nccl: none, so one GPU trains at a time: {error}"),
-    }
+        Err(error) => vec![format!("cuda: none: {error}")],
+    };
+    lines.push(match toolcall_lib::cuda::nccl_version() {
+        Ok(version) => format!("nccl: {version}"),
+        Err(error) => format!("nccl: none, so one GPU trains at a time: {error}"),
+    });
+    lines
 }
 
 #[cfg(not(feature = "cuda"))]
-fn show_gpus() {
-    println!("cuda: none: this build has no CUDA; build with `--features cuda`");
+fn gpus() -> Vec<String> {
+    vec!["cuda: none: this build has no CUDA; build with `--features cuda`".to_string()]
 }

@@ -1,5 +1,6 @@
 //! `toolcall eval`.
 
+use super::output::print;
 use super::{ModelArgument, progress_bar};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
     bar.finish_and_clear();
     match arguments.json {
         true => print_json(&evaluation)?,
-        false => println!("{evaluation}"),
+        false => print(evaluation)?,
     }
     Ok(ExitCode::SUCCESS)
 }

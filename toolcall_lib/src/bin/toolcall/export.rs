@@ -1,7 +1,9 @@
 //! `toolcall export`.
 
+use super::output::{note, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use toolcall_lib::checkpoint::reserve;
 use toolcall_lib::{Dtype, Result, load, save_as};
 
 #[derive(clap::Args)]
@@ -18,10 +20,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let _out = reserve(&arguments.out)?; // before the work
     let mut model = load(&arguments.model)?;
-    model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    model.notes.iter().for_each(|text| note(format!("note: {text}")));
     model.merge();
     save_as(&model, &arguments.out, arguments.dtype)?;
-    println!("saved {}", arguments.out.display());
+    print(format!("saved {}", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `toolcall inspect`.
 
 use super::ModelArgument;
+use super::output::print;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,10 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     for row in rows {
         if arguments.json {
-            println!(
-                "{}",
-                describe(&model, &data.rows[row], row, arguments.loss.into())
-            );
+            print(describe(&model, &data.rows[row], row, arguments.loss.into()))?;
         } else {
             show(&model, &data.rows[row], row, arguments.loss.into())?;
         }
@@ -106,12 +104,10 @@ fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) ->
 }
 
 fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Result<()> {
-    println!(
-        "row {number}\n\n{}",
-        model.template.render(&row.messages, &row.tools)?
-    );
+    let text = model.template.render(&row.messages, &row.tools)?;
+    print(format!("row {number}\n\n{text}"))?;
     for sequence in sequences(row, &model.template, &model.tokenizer, loss)? {
-        println!("{}", TokenView::new(&sequence, &model.tokenizer)?);
+        print(TokenView::new(&sequence, &model.tokenizer)?)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod devices;
 mod eval;
 mod export;
 mod inspect;
+mod output;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +27,7 @@ const INTERRUPTED: u8 = 130;
 ///   toolcall eval --model out/tuned --data data/tool_heldout.json
 ///   toolcall chat --model out/tuned
 #[derive(Parser)]
-#[command(version, verbatim_doc_comment)]
+#[command(name = "toolcall", version, verbatim_doc_comment)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,7 +77,7 @@ impl ModelArgument {
     fn load_with_notes(&self, show: bool) -> Result<Model> {
         let model = load_as(&self.model, self.dtype)?;
         let notes = model.notes.iter().filter(|_| show);
-        notes.for_each(|note| eprintln!("note: {note}"));
+        notes.for_each(|text| output::note(format!("note: {text}")));
         Ok(model)
     }
 }
@@ -91,8 +92,11 @@ fn progress_bar(length: usize) -> ProgressBar {
 }
 
 fn main() -> ExitCode {
-    sigpipe::reset(); // `toolcall … | head` ends as other programs do, not with a panic
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Train(_)) {
+        sigpipe::reset(); // `toolcall … | head` ends as other programs do; training saves first
+    }
+    let outcome = match command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
@@ -103,7 +107,7 @@ fn main() -> ExitCode {
         Command::Devices => devices::run(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        output::note(format!("error: {error}"));
         ExitCode::FAILURE
     })
 }

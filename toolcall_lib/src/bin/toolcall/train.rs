@@ -1,5 +1,6 @@
 //! `toolcall train`.
 
+use super::output::{note, print_in_run};
 use super::{INTERRUPTED, ModelArgument, progress_bar};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value};
@@ -7,10 +8,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
+use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::train::{StepReport, TrainConfig, train_on};
-use toolcall_lib::{Error, Result, save};
+use toolcall_lib::{Error, Result, interrupt};
 
 /// How long the other ranks let the first speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -36,7 +38,8 @@ pub struct Arguments {
     /// of DeepSpeed works too. Of several, the later win
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
-    /// Checkpoint folder of an interrupted run to go on from
+    /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
+    /// checkpoint. The data and settings are those that are given here; what differs is told
     #[arg(long)]
     resume: Option<PathBuf>,
 }
@@ -57,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         resume_from_checkpoint: arguments.resume.clone(),
         ..settings(arguments)?
     };
+    config.check()?;
     let ranks = connect(Duration::from_secs(config.ddp_timeout))?;
     let outcome = train_and_save(&*ranks, arguments, &config);
     match outcome {
@@ -64,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             if ranks.rank() > 0 {
                 sleep(FIRST_WORD); // most errors are those of all ranks; the first says it and ends the others
             }
-            eprintln!("error: rank {}: {error}", ranks.rank());
+            note(format!("error: rank {}: {error}", ranks.rank()));
             ranks.abort()
         }
         outcome => outcome,
@@ -73,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainConfig) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
+    let _out = first.then(|| reserve_folder(&arguments.out)).transpose()?; // before the work
     let mut data = Dataset::default();
     for file in &arguments.data {
         data.extend(Dataset::load(file)?);
@@ -88,7 +93,7 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
             1 => "1 thread".to_string(),
             many => format!("{many} threads"),
         };
-        println!("{size} ranks, {threads} each, ZeRO stage {stage}");
+        print_in_run(format!("{size} ranks, {threads} each, ZeRO stage {stage}"));
     }
     let bar = progress_bar(0);
     let on_step = |step: &StepReport| {
@@ -96,23 +101,21 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
             show(&bar, step);
         }
     };
+    let _until_it_is_saved = interrupt::Run::start()?;
     let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
     bar.finish();
     if first {
-        save(&model, &arguments.out)?;
-        report.save(&arguments.out)?;
-        println!("{report}");
-        println!("saved {}", arguments.out.display());
+        save_somewhere(&arguments.out, |folder| report.save(&model, folder))?;
+        print_in_run(&report);
+        print_in_run(format!("saved {}", arguments.out.display()));
     }
     if !report.interrupted {
         return Ok(ExitCode::SUCCESS);
     }
-    if first {
-        let checkpoint = report.checkpoint(&arguments.out);
-        println!(
-            "stopped by the user; go on with --resume {}",
-            checkpoint.display()
-        );
+    let checkpoint = report.checkpoint(&arguments.out);
+    if first && checkpoint.is_dir() {
+        let checkpoint = checkpoint.display();
+        print_in_run(format!("stopped by the user; go on with --resume {checkpoint}"));
     }
     Ok(ExitCode::from(INTERRUPTED))
 }
@@ -132,9 +135,8 @@ fn settings(arguments: &Arguments) -> Result<TrainConfig> {
             serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))?;
         let (changed, notes) = config.with_file(changes, size).map_err(wrong)?;
         if rank == 0 {
-            notes
-                .iter()
-                .for_each(|note| eprintln!("note: {}: {note}", file.display()));
+            let notes = notes.iter();
+            notes.for_each(|text| note(format!("note: {}: {text}", file.display())));
         }
         config = changed;
     }
@@ -149,7 +151,7 @@ fn show(bar: &ProgressBar, step: &StepReport) {
     let every = step.total_steps.div_ceil(20);
     let shown = step.step.is_multiple_of(every) || step.step == step.total_steps || step.eval_loss.is_some();
     if bar.is_hidden() && shown {
-        println!("{step}");
+        print_in_run(step);
     } else if let Some(loss) = step.eval_loss {
         let scores = step
             .eval_scores

@@ -2,7 +2,7 @@
 
 use crate::collective::Shard;
 use crate::collective::ranks::names;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread::sleep;
@@ -148,7 +148,7 @@ impl Meeting {
                 return Err(Error::invalid(names(&missing), problem));
             }
             if self.timeout - left > LONG_WAIT && !told {
-                eprintln!("rank {rank}: waiting for {} to come", names(&missing));
+                tell(format!("rank {rank}: waiting for {} to come", names(&missing)));
                 told = true;
             }
             sleep(PAUSE);

@@ -7,7 +7,7 @@ mod meet;
 use super::messenger::Messenger;
 use super::ranks::{Pairs, Patience, names};
 use super::{Launch, Shard};
-use crate::error::Result;
+use crate::error::{Result, tell};
 use meet::{Place, meet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -181,11 +181,11 @@ impl Tcp {
             }
             Problem::Ends => self.abort(),
         };
-        eprintln!(
+        tell(format!(
             "error: rank {}: {} {what}; ending all ranks",
             self.shard.rank,
             names(&[rank])
-        );
+        ));
         self.abort()
     }
 

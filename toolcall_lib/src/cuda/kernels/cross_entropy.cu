@@ -1,8 +1,9 @@
 // Cross-entropy of rows of logits and its gradient.
 
-// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`; its Σ w · (lse − logit) and the weight of
-// those that have its largest logit go to sums[2r] and sums[2r + 1]. With `dlogits`, the gradient Σ w · softmax − Σ w · onehot goes
-// there. Rows are `stride` apart in both, a multiple of four.
+// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`. Its
+// Σ w · (lse − logit) goes to sums[2r], and to sums[2r + 1] the weight of the target that argmax would
+// choose: the first of the largest logits. With `dlogits`, the gradient Σ w · softmax − Σ w · onehot
+// goes there. Rows are `stride` apart in both, a multiple of four.
 template <typename T>
 __device__ void cross_entropy(const float* logits, T* dlogits, long long stride, int vocabulary, const unsigned* begins,
                               const unsigned* ids, const float* weights, float* sums) {
@@ -26,7 +27,10 @@ __device__ void cross_entropy(const float* logits, T* dlogits, long long stride,
         const float logit = row[ids[t]];
         total += weights[t];
         loss += weights[t] * (largest - logit + logf(denominator));
-        correct += logit == largest ? weights[t] : 0;
+        if (logit != largest) continue; // the same for all threads
+        float before = LEAST; // the largest in front of it
+        for (unsigned i = threadIdx.x; i < ids[t]; i += blockDim.x) before = fmaxf(before, row[i]);
+        correct += block_max(before) < largest ? weights[t] : 0;
     }
     if (threadIdx.x == 0) {
         sums[2 * blockIdx.x] = loss;

@@ -75,7 +75,10 @@ mod tests {
             for vocabulary in shapes([33usize, 2000], [49_152, 151_936]) {
                 // with the identity as hidden states, the logits are the projection, transposed
                 let (rows, stride) = (4, vocabulary.next_multiple_of(8));
-                let logits = random(rows * vocabulary, 1);
+                let mut logits = random(rows * vocabulary, 1);
+                for id in [0, 5] {
+                    logits[vocabulary + id] = 9.0; // of equal ones, the first counts as right
+                }
                 let identity: Vec<f32> = (0..rows * rows)
                     .map(|i| f32::from(u8::from(i % (rows + 1) == 0)))
                     .collect();
@@ -123,6 +126,7 @@ mod tests {
                 total.all().download(&*device.driver, &mut got).unwrap();
                 assert_near_number(got[0], want.loss, 1e-5, "loss");
                 assert_eq!(got[1], want.correct);
+                assert_eq!(got[1] % 3.0, 2.0, "the row with equal logits");
                 let got: Vec<f32> = bench
                     .read(dlogits.all())
                     .chunks(stride)

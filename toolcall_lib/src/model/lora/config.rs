@@ -1,6 +1,6 @@
 //! Settings of an adapter. Names are those of PEFT's `LoraConfig`.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, short};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -102,11 +102,11 @@ impl LoraConfig {
             return wrong("r", problem);
         }
         if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
-            let problem = format!("{} is not a positive number", self.lora_alpha);
+            let problem = format!("{} is not a positive number", short(self.lora_alpha));
             return wrong("lora_alpha", problem);
         }
         if !(0.0..1.0).contains(&self.lora_dropout) {
-            let problem = format!("{} is not in [0, 1)", self.lora_dropout);
+            let problem = format!("{} is not in [0, 1)", short(self.lora_dropout));
             return wrong("lora_dropout", problem);
         }
         if self.target_modules.is_empty() {

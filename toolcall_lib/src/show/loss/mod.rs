@@ -6,6 +6,7 @@ use super::Html;
 use super::style::{short, text_table};
 use crate::error::{Error, Result};
 use crate::evaluate::Score;
+use crate::files;
 use crate::train::{EvalScores, StepReport, TrainReport};
 use maud::{Markup, PreEscaped, html};
 use std::fmt;
@@ -52,7 +53,7 @@ impl LossPlot {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        std::fs::write(&path, &self.svg).map_err(Error::io(&path))
+        files::write(path.as_ref(), &self.svg)
     }
 }
 

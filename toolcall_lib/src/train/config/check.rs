@@ -1,7 +1,7 @@
 //! What settings cannot be trained with.
 
-use super::TrainConfig;
-use crate::error::{Error, Result};
+use super::{LONGEST_TIMEOUT, TrainConfig};
+use crate::error::{Error, Result, short};
 use crate::model::LoraConfig;
 use crate::train::Metric;
 
@@ -21,8 +21,8 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses settings that cannot be trained with.
-    pub(in crate::train) fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot be trained with; a run does it before anything else.
+    pub fn check(&self) -> Result<()> {
         let positive = [
             ("per_device_train_batch_size", self.per_device_train_batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
@@ -31,6 +31,7 @@ impl TrainConfig {
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("eval_steps", self.eval_steps.unwrap_or(1)),
             ("save_steps", self.save_steps.unwrap_or(1)),
+            ("save_total_limit", self.save_total_limit.unwrap_or(1)),
             ("max_predict_samples", self.max_predict_samples.unwrap_or(1)),
             ("generation_max_new_tokens", self.generation_max_new_tokens),
             (
@@ -38,7 +39,7 @@ impl TrainConfig {
                 self.early_stopping_patience.unwrap_or(1),
             ),
             ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
-            ("ddp_timeout", self.ddp_timeout as usize),
+            ("ddp_timeout", usize::from(self.ddp_timeout > 0)),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
@@ -49,6 +50,13 @@ impl TrainConfig {
                 self.metric_for_best_model
             );
             return Err(Error::invalid("metric_for_best_model", problem));
+        }
+        if self.ddp_timeout > LONGEST_TIMEOUT {
+            let problem = format!(
+                "{} is too long; expected seconds, at most {LONGEST_TIMEOUT}",
+                self.ddp_timeout
+            );
+            return Err(Error::invalid("ddp_timeout", problem));
         }
         if self.zero_stage > 2 {
             let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
@@ -65,7 +73,12 @@ impl TrainConfig {
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
             ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
-            ("adam_epsilon", self.adam_epsilon, f64::MIN_POSITIVE, f64::MAX),
+            (
+                "adam_epsilon",
+                self.adam_epsilon,
+                f64::from(f32::MIN_POSITIVE), // as f32 it must not be 0, by which unused weights would be divided
+                f64::MAX,
+            ),
             ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
         ];
         match ranges
@@ -74,7 +87,7 @@ impl TrainConfig {
         {
             Some((field, value, low, high)) => Err(Error::invalid(
                 field,
-                format!("{value} is not between {low:e} and {high:e}"),
+                format!("{} is not between {low:e} and {high:e}", short(*value)),
             )),
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
         }

@@ -163,19 +163,23 @@ impl Reader {
                 self.accumulation.unwrap_or(config.gradient_accumulation_steps);
             return Ok(());
         };
+        let per_rank = batch / ranks.max(1);
         let (micro, accumulation) = match (self.micro, self.accumulation) {
             (Some(micro), Some(accumulation)) => (micro, accumulation),
-            (Some(micro), None) => (micro, batch / (micro * ranks)),
+            (Some(micro), None) => (micro, per_rank / micro),
             (None, accumulation) => {
                 let accumulation = accumulation.unwrap_or(1);
-                (batch / (accumulation * ranks), accumulation)
+                (per_rank / accumulation, accumulation)
             }
         };
-        if micro * accumulation * ranks != batch {
+        let product = micro
+            .checked_mul(accumulation)
+            .and_then(|product| product.checked_mul(ranks));
+        if product != Some(batch) {
+            let product = product.map_or("too many".to_string(), |product| product.to_string());
             return Err(format!(
                 "train_batch_size: {batch} is not {micro} (train_micro_batch_size_per_gpu) · {accumulation} \
-                 (gradient_accumulation_steps) · {ranks} (ranks) = {}",
-                micro * accumulation * ranks
+                 (gradient_accumulation_steps) · {ranks} (ranks) = {product}"
             ));
         }
         config.per_device_train_batch_size = micro;

@@ -9,7 +9,7 @@ mod tokenizer;
 mod vocabulary;
 mod write;
 
-pub use write::{Export, save};
+pub use write::{Export, is_ours, save};
 
 use super::Dtype;
 use super::map::map;

@@ -5,6 +5,7 @@ use super::tensors::{gguf_name, is_rotated, neighbours_row};
 use super::vocabulary;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tokens::Tokenizer;
 use crate::weights::blocks::{bytes_of, pack};
 use crate::weights::{Dtype, Parameters, Slot};
@@ -13,8 +14,11 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use rayon::prelude::*;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Read;
 use std::path::Path;
+
+/// The key by which we know our own files.
+const OURS: &str = "toolcall.version";
 
 /// What a file holds.
 #[derive(Debug)]
@@ -52,17 +56,25 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
         .iter()
         .map(|(name, tensor)| (name.as_str(), tensor))
         .collect();
-    let partial = file.with_extension("gguf.partial");
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial).map_err(Error::io(&partial))?);
-    let written = gguf_file::write(&mut out, &metadata, &tensors)
-        .map_err(library)
-        .and_then(|()| out.flush().map_err(Error::io(&partial)))
-        .and_then(|()| out.get_ref().sync_all().map_err(Error::io(&partial)))
-        .and_then(|()| std::fs::rename(&partial, file).map_err(Error::io(file)));
-    if written.is_err() {
-        std::fs::remove_file(&partial).ok();
-    }
-    written
+    files::replace(file, |out| {
+        gguf_file::write(out, &metadata, &tensors).map_err(library)
+    })
+}
+
+/// Says whether [`save`] wrote a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_ours(file: &Path) -> Result<bool> {
+    const KEY_AT: usize = 4 + 4 + 8 + 8; // behind the magic, the version and two counts
+    let mut begin = Vec::new();
+    let open = File::open(file).map_err(Error::io(file))?;
+    let longest = (KEY_AT + 8 + OURS.len()) as u64;
+    open.take(longest)
+        .read_to_end(&mut begin)
+        .map_err(Error::io(file))?;
+    let key = [&(OURS.len() as u64).to_le_bytes(), OURS.as_bytes()].concat();
+    Ok(begin.starts_with(b"GGUF") && begin.ends_with(&key) && begin.len() == KEY_AT + key.len())
 }
 
 /// `llama`, `qwen2` or `qwen3`; Mistral is a Llama.
@@ -96,6 +108,7 @@ fn shape(export: &Export<'_>) -> Vec<(String, Value)> {
     ];
     let text = |text: &str| Value::String(text.to_string());
     let general = [
+        (OURS.to_string(), text(env!("CARGO_PKG_VERSION"))), // `is_ours` looks for it at the beginning
         ("general.architecture".to_string(), text(architecture)),
         ("general.name".to_string(), text(export.name)),
         ("general.quantization_version".to_string(), Value::U32(2)),

@@ -6,4 +6,5 @@ mod write;
 
 pub(super) use files::{INDEX, SINGLE, missing_weights, shards};
 pub use read::{read, read_file};
-pub use write::{save, save_buckets};
+pub use write::save;
+pub(crate) use write::{write, write_buckets};

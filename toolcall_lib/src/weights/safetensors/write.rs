@@ -1,14 +1,14 @@
 //! Writing.
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::weights::{Dtype, Layout, Parameters};
 use half::bf16;
 use safetensors::Dtype as StoredDtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// Writes all tensors as f32 or bf16 to `path`. The file appears when it is complete, so that `path` never holds half a model.
@@ -16,16 +16,23 @@ use std::path::Path;
 /// # Errors
 /// Another `dtype`, or a file that cannot be written.
 pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
-    let bucket = |bucket: usize| Ok(Cow::Borrowed(parameters.buckets[bucket].as_slice()));
-    save_buckets(&parameters.layout, path, dtype, bucket)
+    files::replace(path, |out| write(out, path, parameters, dtype))
 }
 
-/// [`save`] with the elements of each `bucket` of `layout` fetched when they are written, the first bucket first.
-pub fn save_buckets<'a>(
-    layout: &Layout,
+/// Writes the bytes of such a file to `out`; messages name it `path`.
+pub(crate) fn write(out: &mut impl Write, path: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
+    let bucket = |bucket: usize| Ok(Cow::Borrowed(parameters.buckets[bucket].as_slice()));
+    write_buckets(out, path, &parameters.layout, dtype, bucket)
+}
+
+/// [`write`] with the elements of each `bucket` of `layout` fetched when they are written, the
+/// first bucket first.
+pub(crate) fn write_buckets<'a>(
+    out: &mut impl Write,
     path: &Path,
+    layout: &Layout,
     dtype: Dtype,
-    bucket: impl FnMut(usize) -> Result<Cow<'a, [f32]>>,
+    mut bucket: impl FnMut(usize) -> Result<Cow<'a, [f32]>>,
 ) -> Result<()> {
     let dtype = match dtype {
         Dtype::F32 => StoredDtype::F32,
@@ -35,15 +42,18 @@ pub fn save_buckets<'a>(
             return Err(Error::invalid("dtype", problem));
         }
     };
-    let partial = path.with_extension("safetensors.partial");
-    let saved = header(layout, dtype)
-        .map_err(Error::library(format!("writing {}", path.display())))
-        .and_then(|header| write(&header, layout, dtype, &partial, bucket))
-        .and_then(|()| std::fs::rename(&partial, path).map_err(Error::io(path)));
-    if saved.is_err() {
-        std::fs::remove_file(&partial).ok();
+    let failed = |e| Error::io(path)(e);
+    let header = header(layout, dtype).map_err(Error::library(format!("writing {}", path.display())))?;
+    out.write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(failed)?;
+    out.write_all(&header).map_err(failed)?;
+    for slots in layout.slots().chunk_by(|a, b| a.bucket == b.bucket) {
+        let values = bucket(slots[0].bucket)?;
+        for slot in slots {
+            write_values(out, &values[slot.range()], dtype).map_err(failed)?;
+        }
     }
-    saved
+    Ok(())
 }
 
 /// The JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
@@ -67,28 +77,6 @@ fn header(
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok(header)
-}
-
-fn write<'a>(
-    header: &[u8],
-    layout: &Layout,
-    dtype: StoredDtype,
-    path: &Path,
-    mut bucket: impl FnMut(usize) -> Result<Cow<'a, [f32]>>,
-) -> Result<()> {
-    let failed = |e| Error::io(path)(e);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
-    out.write_all(&(header.len() as u64).to_le_bytes())
-        .map_err(failed)?;
-    out.write_all(header).map_err(failed)?;
-    for slots in layout.slots().chunk_by(|a, b| a.bucket == b.bucket) {
-        let values = bucket(slots[0].bucket)?;
-        for slot in slots {
-            write_values(&mut out, &values[slot.range()], dtype).map_err(failed)?;
-        }
-    }
-    out.flush().map_err(failed)?;
-    out.get_ref().sync_all().map_err(failed)
 }
 
 fn write_values(out: &mut impl Write, values: &[f32], dtype: StoredDtype) -> std::io::Result<()> {

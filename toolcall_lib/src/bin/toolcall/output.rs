@@ -1,0 +1,27 @@
+//! Prints what a command has to say, whatever becomes of its reader.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use toolcall_lib::{Error, Result, interrupt};
+
+/// Prints a line that is the answer to a command.
+///
+/// # Errors
+/// It cannot be written: the disk under standard output is full.
+pub fn print(line: impl Display) -> Result<()> {
+    writeln!(io::stdout(), "{line}").map_err(Error::io("standard output"))
+}
+
+/// Prints a line of a run. A reader that has gone away (`| head`) ends the run as Ctrl-C does; a
+/// line that cannot be written for another reason is lost, and the run goes on.
+pub fn print_in_run(line: impl Display) {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => interrupt::request(),
+        _ => {}
+    }
+}
+
+/// Prints a line to standard error, and loses it where that cannot be written.
+pub fn note(line: impl Display) {
+    writeln!(io::stderr(), "{line}").ok();
+}

@@ -1,0 +1,74 @@
+//! The place that a model is saved to.
+
+use super::{MODEL, MODEL_CONFIG, adapter};
+use crate::error::{Error, Result};
+use crate::files::{self, Output};
+use crate::model::Model;
+use crate::weights::gguf;
+use std::path::Path;
+
+/// Names of the files of a model. A file of somebody else with such a name would be replaced, or
+/// would change the model.
+pub(super) const RESERVED: [&str; 15] = [
+    MODEL_CONFIG,
+    MODEL,
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    adapter::CONFIG,
+    adapter::WEIGHTS,
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates",
+    "train_report.json",
+];
+
+/// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,
+/// and kept from other processes as long as the returned value lives. A `.gguf` file is checked,
+/// and nothing is returned.
+///
+/// # Errors
+/// `path` is something else, cannot be written to, or holds files of a model that we did not write
+/// or that were changed since; or another process is writing there.
+pub fn reserve(path: &Path) -> Result<Option<Output>> {
+    if !is_gguf(path) {
+        return reserve_folder(path).map(Some);
+    }
+    if path.is_file() && !gguf::is_ours(path)? {
+        let problem = "was not written by toolcall, and saving would replace it; choose another name";
+        return Err(Error::invalid(path.display(), problem));
+    }
+    files::check(path)?;
+    Ok(None)
+}
+
+/// [`reserve`] for a folder, which is what training saves.
+pub fn reserve_folder(path: &Path) -> Result<Output> {
+    if is_gguf(path) {
+        let problem =
+            "names a GGUF file; choose a folder here, and make the file of it with `toolcall export`";
+        return Err(Error::invalid(path.display(), problem));
+    }
+    let folder = Output::open(path)?;
+    folder.refuse_foreign(&RESERVED)?;
+    Ok(folder)
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gguf")
+}
+
+/// Refuses to put an adapter in the place of the model that it is for.
+pub(super) fn refuse_base(model: &Model, folder: &Output) -> Result<()> {
+    let adapter = model.decoder.adapter.as_ref();
+    let same = |base: &str| Path::new(base).canonicalize().ok() == folder.path().canonicalize().ok();
+    if adapter.is_some_and(|adapter| Path::new(&adapter.base).is_dir() && same(&adapter.base)) {
+        let problem = "holds the model that the adapter is for; choose another folder";
+        return Err(Error::invalid(folder.path().display(), problem));
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Lists the files of a folder that we wrote, with their checksums.
+
+use super::WORK;
+use super::sync::names;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Component, Path};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// The files of a folder that we wrote, by their name in it: the content of `toolcall.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Every file but the list itself.
+    pub files: BTreeMap<String, Entry>,
+}
+
+/// Size and checksum of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A file compared with its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing is there.
+    Absent,
+    /// It is as we wrote it.
+    Ours,
+    /// We wrote it, and its content has changed.
+    Changed,
+    /// We did not write it.
+    Foreign,
+    /// We wrote it, and someone has taken away the right to write.
+    Protected,
+}
+
+impl Manifest {
+    /// The name of the list in its folder.
+    pub const NAME: &str = "toolcall.json";
+
+    /// Reads the list of a folder, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a list that we wrote.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let file = folder.join(Self::NAME);
+        let text = match fs::read(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::io(&file))?,
+        };
+        let wrong = |problem: String| {
+            let problem = format!("is not a list of files that toolcall wrote: {problem}");
+            Error::invalid(file.display(), problem)
+        };
+        let list: Self = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        let plain = |name: &str| {
+            let mut parts = Path::new(name).components();
+            !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        match list.files.keys().find(|name| !plain(name)) {
+            Some(name) => Err(wrong(format!("`{name}` is not a name in this folder"))),
+            None => Ok(Some(list)),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(Error::library("writing the list of files"))?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Compares every file of the list with what is in `folder`.
+    ///
+    /// # Errors
+    /// The first file that is missing or is not the one that was written.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        for (name, entry) in &self.files {
+            let problem = match state(folder, name, Some(entry))? {
+                State::Ours | State::Protected => continue,
+                State::Absent => "is missing".to_string(),
+                _ => format!(
+                    "is damaged: its content is not what was saved ({} bytes, SHA-256 {})",
+                    entry.bytes, entry.sha256
+                ),
+            };
+            return Err(Error::invalid(folder.join(name).display(), problem));
+        }
+        Ok(())
+    }
+
+    /// Says whether a folder holds no file but those of the list; contents are not compared.
+    pub(super) fn is_all_of(&self, folder: &Path) -> Result<bool> {
+        self.is_all_below(folder, "")
+    }
+
+    fn is_all_below(&self, folder: &Path, prefix: &str) -> Result<bool> {
+        for name in names(&folder.join(prefix))? {
+            let path = if prefix.is_empty() {
+                name
+            } else {
+                format!("{prefix}/{name}")
+            };
+            let full = folder.join(&path);
+            let is_folder = full.symlink_metadata().is_ok_and(|found| found.is_dir());
+            let known = match is_folder {
+                true => path != WORK && self.is_all_below(folder, &path)?,
+                false => path == Self::NAME || self.files.contains_key(&path),
+            };
+            if !known {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Compares what stands at `name` in `folder` with the entry that we have of it.
+pub(super) fn state(folder: &Path, name: &str, entry: Option<&Entry>) -> Result<State> {
+    let path = folder.join(name);
+    let found = match path.symlink_metadata() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(State::Absent);
+        }
+        found => found.map_err(Error::io(&path))?,
+    };
+    let Some(entry) = entry.filter(|_| found.is_file() && !is_below_link(folder, name)) else {
+        return Ok(State::Foreign);
+    };
+    if found.len() != entry.bytes || sha256(&path)? != entry.sha256 {
+        return Ok(State::Changed);
+    }
+    Ok(match found.permissions().readonly() {
+        true => State::Protected,
+        false => State::Ours,
+    })
+}
+
+/// Says whether a part of the way from `folder` to `name` is a link, which leads elsewhere.
+fn is_below_link(folder: &Path, name: &str) -> bool {
+    let above = Path::new(name).ancestors().skip(1);
+    above
+        .map(|part| folder.join(part))
+        .take_while(|part| part != folder)
+        .any(|part| part.is_symlink())
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut chunk).map_err(Error::io(path))? {
+            0 => return Ok(hex(hash)),
+            read => hash.update(&chunk[..read]),
+        }
+    }
+}
+
+/// The digits of a finished checksum.
+pub(super) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,105 @@
+//! Identifies the run of a checkpoint by its settings and data, to be compared when it goes on.
+
+use super::TrainConfig;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::tokens::Sequence;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::fmt::Display;
+
+/// Settings that may change without a note: they say where files are, how often something is saved
+/// or measured, and how the work is divided. `lora` has a check of its own.
+const MAY_CHANGE: [&str; 15] = [
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "max_tokens_per_tree",
+    "device",
+    "devices",
+    "lora",
+    "recompute",
+    "zero_stage",
+    "ddp_timeout",
+    "eval_steps",
+    "early_stopping_patience",
+    "output_dir",
+    "save_steps",
+    "save_total_limit",
+    "resume_from_checkpoint",
+];
+
+/// Settings and data of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    settings: Map<String, Value>,
+    /// The model of an adapter.
+    base: Option<String>,
+    /// Conversations of a step, on all ranks.
+    batch: usize,
+    conversations: usize,
+    /// A checksum of their tokens.
+    data: String,
+}
+
+impl Identity {
+    pub fn new(model: &Model, rows: &[Vec<Sequence>], config: &TrainConfig, batch: usize) -> Result<Self> {
+        let unreadable = Error::library("comparing the settings");
+        let text = serde_json::to_string(config);
+        let mut settings: Map<String, Value> = text
+            .and_then(|text| serde_json::from_str(&text))
+            .map_err(unreadable)?; // numbers as a file has them
+        settings.retain(|name, _| !MAY_CHANGE.contains(&name.as_str()));
+        Ok(Self {
+            settings,
+            base: model.decoder.adapter.as_ref().map(|adapter| adapter.base.clone()),
+            batch,
+            conversations: rows.len(),
+            data: checksum(rows),
+        })
+    }
+
+    /// Describes each difference from the run of a checkpoint. This run's own settings and data are
+    /// used in any case.
+    pub fn differences(&self, before: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, now: &dyn Display, then: &dyn Display| {
+            found.push(format!("{what}: {now} from here on, {then} before"));
+        };
+        for (name, now) in &self.settings {
+            match before.settings.get(name) {
+                Some(then) if then != now => compare(name, now, then),
+                _ => {}
+            }
+        }
+        if self.batch != before.batch {
+            compare("conversations of a step", &self.batch, &before.batch);
+        }
+        if let (Some(now), Some(then)) = (&self.base, &before.base)
+            && now != then
+        {
+            compare("model of the adapter", now, then);
+        }
+        if self.data != before.data {
+            let now = format!("{} others", self.conversations);
+            compare("conversations to train on", &now, &before.conversations);
+        }
+        found
+    }
+}
+
+fn checksum(rows: &[Vec<Sequence>]) -> String {
+    let mut hash = Sha256::new();
+    for sequences in rows {
+        hash.update((sequences.len() as u64).to_le_bytes());
+        for sequence in sequences {
+            hash.update((sequence.ids.len() as u64).to_le_bytes());
+            sequence.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+            sequence
+                .trained
+                .iter()
+                .for_each(|&trained| hash.update([u8::from(trained)]));
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
