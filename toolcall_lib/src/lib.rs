@@ -27,7 +27,9 @@ struct Readme;
 
 pub mod error;
 pub mod interrupt;
+pub mod json;
 pub mod tool;
+pub mod syntax;
 pub mod conversation;
 pub mod dataset;
 pub mod synthetic;

@@ -3,6 +3,7 @@
 // What serves a test may fail as a test does; clippy knows it only of functions that are tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cases;
 mod common;
 mod data;
 mod deepspeed;

@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What belongs to the model that was there: beside another one it would change what that is read as.
+const OF_A_MODEL: [&str; 2] = ["additional_chat_templates", "special_tokens_map.json"];
+
 /// Has `fill` write a new folder, then puts it in the place of `folder`, whose other files move over.
 pub(super) fn replace_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     refuse_foreign(folder)?;
@@ -74,6 +77,9 @@ fn keep_other_files(folder: &Path, new: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
         let (from, to): (PathBuf, PathBuf) = (entry.path(), new.join(entry.file_name()));
+        if OF_A_MODEL.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         if from.is_dir() {
             fs::create_dir_all(&to).map_err(Error::io(&to))?;
             keep_other_files(&from, &to)?;

@@ -40,7 +40,9 @@ fn model(raw: RawModel) -> Result<Model> {
     if !raw.tokenizer_config.is_empty() {
         tokenizer = tokenizer.with_config(raw.tokenizer_config);
     }
-    let (template, note) = ChatTemplate::for_tools(raw.chat_template.as_deref(), &tokenizer.config)?;
+    let additional = raw.additional_chat_templates;
+    let (template, note) =
+        ChatTemplate::for_tools(raw.chat_template.as_deref(), additional, &tokenizer.config)?;
     tokenizer.stop_at_end_of_turn(&template)?;
     Ok(Model {
         decoder: Decoder::new(raw.config, raw.weights)?,
@@ -48,7 +50,7 @@ fn model(raw: RawModel) -> Result<Model> {
         template,
         generation_config: raw.generation_config.unwrap_or_default(),
         origin: raw.origin,
-        notes: note.into_iter().collect(),
+        notes: raw.notes.into_iter().chain(note).collect(),
     })
 }
 
@@ -89,6 +91,7 @@ fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
         parameters: &model.decoder.weights.to_f32(),
         tokenizer: &model.tokenizer,
         chat_template: model.template.source(),
+        additional_chat_templates: model.template.additional(),
     };
     gguf::save(&export, file, dtype)
 }
@@ -104,12 +107,26 @@ pub(crate) fn save_with(
         write_json(&new.join("tokenizer_config.json"), &model.tokenizer.config)?;
         write(&new.join("tokenizer.json"), model.tokenizer.to_json()?)?;
         write(&new.join("chat_template.jinja"), model.template.source())?;
+        write_additional_templates(&model.template, new)?;
         match &model.decoder.adapter {
             Some(adapter) => adapter::write(adapter, new)?,
             None => write_model(model, new, dtype)?,
         }
         more(new)
     })
+}
+
+/// The other templates of the model, where transformers looks for them.
+fn write_additional_templates(template: &ChatTemplate, folder: &Path) -> Result<()> {
+    let templates = folder.join("additional_chat_templates");
+    if template.additional().is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(&templates).map_err(Error::io(&templates))?;
+    for (name, source) in template.additional() {
+        write(&templates.join(format!("{name}.jinja")), source)?;
+    }
+    Ok(())
 }
 
 fn write_model(model: &Model, folder: &Path, dtype: Dtype) -> Result<()> {

@@ -15,6 +15,12 @@ pub(super) fn save(rows: &[Conversation], path: &Path) -> Result<()> {
             lines(rows.iter().map(|row| &row.tools))?
         );
     }
+    if rows.iter().any(|row| !row.chat_template_kwargs.is_empty()) {
+        text += &format!(
+            ",\n\"chat_template_kwargs\": [\n{}\n]",
+            lines(rows.iter().map(|row| &row.chat_template_kwargs))?
+        );
+    }
     std::fs::write(path, text + "\n}\n").map_err(Error::io(path))
 }
 

@@ -13,11 +13,11 @@ pub use scores::{Evaluation, Mistake, MistakeKind, Score};
 
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, Prompt, generate_many_cached};
+use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, Prompt, RowPrompt, generate_rows};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
-use crate::tool::ToolCall;
+use crate::tool::{ToolCall, ToolSchema};
 
 /// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
 const ROWS: usize = 2 * AT_ONCE;
@@ -67,11 +67,12 @@ pub fn evaluate_with(
 ) -> Result<Evaluation> {
     let _run = interrupt::Run::start()?;
     let mut cache = PrefixCache::default();
-    let answer = |prompts: &[Prompt<'_>]| {
-        let replies = generate_many_cached(model, prompts, &config.generate, &mut cache)?;
+    let answer = |prompts: &[RowPrompt<'_>]| {
+        let replies = generate_rows(model, prompts, &config.generate, &mut cache)?;
         Ok((!interrupt::requested()).then(|| replies.into_iter().map(|reply| reply.text).collect()))
     };
-    evaluate_answers(rows, config.whole_dialogue, answer, on_row)
+    let read = |text: &str, tools: &[ToolSchema]| reply::parse_with(text, &model.template, tools);
+    score(rows, config.whole_dialogue, answer, &read, on_row)
 }
 
 /// Scores of whatever `answer`s prompts: with the text of the next assistant turn for each, or `None` to stop. The rows that
@@ -83,12 +84,35 @@ pub fn evaluate_answers(
     rows: &[Conversation],
     whole_dialogue: bool,
     mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
+    let answer = |prompts: &[RowPrompt<'_>]| {
+        let prompts: Vec<Prompt<'_>> = prompts.iter().map(|(prompt, _)| *prompt).collect();
+        answer(&prompts)
+    };
+    score(
+        rows,
+        whole_dialogue,
+        answer,
+        &|text, _| reply::parse(text),
+        on_row,
+    )
+}
+
+/// Reads a reply to a prompt with these tools.
+type Read<'a> = dyn Fn(&str, &[ToolSchema]) -> Reply + 'a;
+
+fn score(
+    rows: &[Conversation],
+    whole_dialogue: bool,
+    mut answer: impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<String>>>,
+    read: &Read<'_>,
     mut on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
     let mut scores = Evaluation::default();
     for rows in rows.chunks(ROWS) {
-        let Some(replies) = follow(rows, whole_dialogue, &mut answer)? else {
+        let Some(replies) = follow(rows, whole_dialogue, &mut answer, read)? else {
             break;
         };
         for (row, replies) in rows.iter().zip(&replies) {
@@ -109,16 +133,18 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
     }
 }
 
-/// Where the assistant speaks.
+/// Where the assistant says what it should: a turn that is not trained is no truth.
 fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
-    (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
+    let is_truth = |i: &usize| row.messages[*i].role == Role::Assistant && row.messages[*i].train;
+    (0..row.messages.len()).filter(is_truth)
 }
 
 /// The replies to each row's prompts, up to the first that is wrong; `None` if there is no answer any more.
 fn follow(
     rows: &[Conversation],
     whole_dialogue: bool,
-    answer: &mut impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<String>>>,
+    answer: &mut impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<String>>>,
+    read: &Read<'_>,
 ) -> Result<Option<Vec<Vec<Reply>>>> {
     let last = if whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
@@ -132,16 +158,20 @@ fn follow(
         if open.is_empty() {
             break;
         }
-        let prompt = |&row: &usize| -> Prompt<'_> {
-            let Conversation { messages, tools } = &rows[row];
-            (&messages[..turns[row][round]], tools)
+        let prompt = |&row: &usize| -> RowPrompt<'_> {
+            let Conversation {
+                messages,
+                tools,
+                chat_template_kwargs,
+            } = &rows[row];
+            ((&messages[..turns[row][round]], tools), chat_template_kwargs)
         };
         let Some(texts) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
             return Ok(None);
         };
         let mut right = Vec::new();
         for (&row, text) in open.iter().zip(&texts) {
-            let reply = reply::parse(text);
+            let reply = read(text, &rows[row].tools);
             if judge(&rows[row].messages[turns[row][round]].tool_calls, &reply).is_none() {
                 right.push(row);
             }

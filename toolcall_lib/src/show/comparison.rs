@@ -5,9 +5,10 @@ use super::style::{BAD, Cell, GOOD, cell, clipped, said, table};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Result;
 use crate::evaluate::judge;
-use crate::generate::{GenerateConfig, Prompt, generate_many};
+use crate::generate::{GenerateConfig, PrefixCache, Prompt, RowPrompt, generate_rows};
 use crate::model::Model;
-use crate::reply::{self, turn_text};
+use crate::reply::{self, Reply, turn_text};
+use crate::tool::ToolSchema;
 use maud::{Markup, html};
 use std::fmt;
 
@@ -50,15 +51,13 @@ impl Comparison {
     /// asked.
     pub fn new(rows: &[Conversation]) -> Self {
         let row = |row: &Conversation| {
-            let end = row
-                .messages
-                .iter()
-                .position(|message| message.role == Role::Assistant);
+            let is_truth = |message: &Message| message.role == Role::Assistant && message.train;
+            let end = row.messages.iter().position(is_truth);
             let messages = row.messages[..end.unwrap_or(row.messages.len())].to_vec();
             ComparisonRow {
                 prompt: Conversation {
                     messages,
-                    tools: row.tools.clone(),
+                    ..row.clone()
                 },
                 expected: end.map(|end| row.messages[end].clone()),
                 answers: Vec::new(),
@@ -75,10 +74,26 @@ impl Comparison {
     /// # Errors
     /// Whatever generation fails on; the comparison stays as it was.
     pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
-        self.add_answers(name, |prompts| {
-            let replies = generate_many(model, prompts, config)?;
-            Ok(replies.into_iter().map(|reply| reply.text).collect())
-        })
+        let prompts = self
+            .rows
+            .iter()
+            .map(|ComparisonRow { prompt, .. }| -> RowPrompt<'_> {
+                (
+                    (&prompt.messages[..], &prompt.tools[..]),
+                    &prompt.chat_template_kwargs,
+                )
+            });
+        let replies = generate_rows(
+            model,
+            &prompts.collect::<Vec<_>>(),
+            config,
+            &mut PrefixCache::default(),
+        )?;
+        let texts = replies.into_iter().map(|reply| reply.text).collect();
+        self.add(name, texts, |text, tools| {
+            reply::parse_with(text, &model.template, tools)
+        });
+        Ok(())
     }
 
     /// The same for whatever `answer`s the prompts: with the text of the next assistant turn for each.
@@ -96,16 +111,20 @@ impl Comparison {
             .map(|row| (&row.prompt.messages[..], &row.prompt.tools[..]))
             .collect();
         let texts = answer(&prompts)?;
+        self.add(name, texts, |text, _| reply::parse(text));
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, texts: Vec<String>, read: impl Fn(&str, &[ToolSchema]) -> Reply) {
         self.names.push(name.into());
         for (row, text) in self.rows.iter_mut().zip(texts) {
-            let reply = reply::parse(&text);
+            let reply = read(&text, &row.prompt.tools);
             let right = row
                 .expected
                 .as_ref()
                 .map(|turn| judge(&turn.tool_calls, &reply).is_none());
             row.answers.push((reply.to_string(), right));
         }
-        Ok(())
     }
 
     /// `tuned 5/5`; the name alone where no right answer is known.

@@ -61,6 +61,7 @@ impl Dialogue {
         Conversation {
             messages: self.0,
             tools: tools.to_vec(),
+            ..Conversation::default()
         }
     }
 }
@@ -71,6 +72,7 @@ pub(super) fn answered(name: &str, arguments: &[(&str, Value)], result: impl Int
         .iter()
         .map(|(name, value)| (name.to_string(), value.clone()));
     let call = ToolCall {
+        id: None,
         name: name.into(),
         arguments: Map::from_iter(arguments),
     };

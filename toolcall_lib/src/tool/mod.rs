@@ -43,9 +43,11 @@ mod call;
 mod check;
 #[doc(hidden)]
 pub mod expansion;
+mod plain;
+pub(crate) mod read;
 mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
-pub(crate) use check::fits;
+pub(crate) use check::{Checker, validator};
 pub use schema::ToolSchema;

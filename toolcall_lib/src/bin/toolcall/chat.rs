@@ -77,6 +77,7 @@ impl Settings {
             parallel_tool_calls: !self.single_call,
             constrained: !self.unconstrained,
             device: self.device,
+            ..own
         })
     }
 }
@@ -137,6 +138,9 @@ impl Chat {
     fn new(arguments: &Arguments) -> Result<Self> {
         let tools = vec![create_reminder_tool(), start_timer_tool()];
         let model = arguments.model.load()?;
+        for setting in GenerateConfig::not_read(&model) {
+            eprintln!("note: generation_config.json: {setting} is not supported, and left out");
+        }
         Ok(Self {
             config: arguments.settings.of(&model)?,
             model,
@@ -174,7 +178,7 @@ impl Chat {
             let (messages, cache) = (&self.messages, &mut self.cache);
             let generation = generate_cached(&self.model, messages, &self.schemas, &config, cache, |_| true)?;
             config.tool_choice = ToolChoice::Auto; // the choice was about the answer to the message
-            let reply = reply::parse(&generation.text);
+            let reply = reply::parse_with(&generation.text, &self.model.template, &self.schemas);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
                 println!("assistant > {}", reply.content);
@@ -188,7 +192,10 @@ impl Chat {
                 );
                 let answer = tool::answer(&self.tools, call);
                 println!("tool      > {answer}");
-                self.messages.push(Message::tool(&call.name, answer));
+                self.messages.push(Message {
+                    tool_call_id: call.id.clone(),
+                    ..Message::tool(&call.name, answer)
+                });
             }
             if calls.is_empty() {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! `toolcall eval`.
 
-use super::{ModelArgument, progress_bar};
+use super::{ModelArgument, progress_bar, show_notes};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -36,6 +36,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let data = Dataset::load(&arguments.data)?;
     let model = arguments.model.load()?;
+    show_notes(&data, &model);
     let bar = progress_bar(data.rows.len());
     let config = EvaluateConfig {
         generate: GenerateConfig {

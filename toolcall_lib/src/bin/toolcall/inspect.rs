@@ -1,6 +1,6 @@
 //! `toolcall inspect`.
 
-use super::ModelArgument;
+use super::{ModelArgument, show_notes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => 0..data.rows.len(),
     };
     let model = arguments.model.load()?;
+    show_notes(&data, &model);
     for row in rows {
         if arguments.json {
             println!(
@@ -81,15 +82,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Value {
     let mut errors: Vec<String> = Vec::new();
     let mut keep = |error: Error| errors.push(error.to_string());
-    let text = model
-        .template
-        .render(&row.messages, &row.tools)
-        .map_err(&mut keep)
-        .ok();
+    let template = model.template.with_kwargs(&row.chat_template_kwargs);
+    let text = template.render(&row.messages, &row.tools).map_err(&mut keep).ok();
     let prompts: Vec<String> = turns(row)
         .filter_map(|turn| {
-            model
-                .template
+            template
                 .render_prompt(&row.messages[..turn], &row.tools)
                 .map_err(&mut keep)
                 .ok()
@@ -106,10 +103,8 @@ fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) ->
 }
 
 fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Result<()> {
-    println!(
-        "row {number}\n\n{}",
-        model.template.render(&row.messages, &row.tools)?
-    );
+    let template = model.template.with_kwargs(&row.chat_template_kwargs);
+    println!("row {number}\n\n{}", template.render(&row.messages, &row.tools)?);
     for sequence in sequences(row, &model.template, &model.tokenizer, loss)? {
         println!("{}", TokenView::new(&sequence, &model.tokenizer)?);
     }
