@@ -32,7 +32,8 @@ impl ChatTemplate {
 struct Probe {
     /// The template as it is without settings.
     template: ChatTemplate,
-    /// What stands behind a reply.
+    /// What stands before a reply, and behind it.
+    start_of_turn: String,
     end_of_turn: String,
 }
 
@@ -56,9 +57,10 @@ impl Probe {
         let text = template
             .render(&[Message::user("hi"), Message::assistant(REPLY)], &tools())
             .ok()?;
-        let (_, end) = text.rsplit_once(REPLY)?;
+        let (start, end) = text.rsplit_once(REPLY)?;
         Some(Self {
             template,
+            start_of_turn: start.to_string(),
             end_of_turn: end.trim().to_string(),
         })
     }
@@ -74,7 +76,9 @@ impl Probe {
             .template
             .render(&[user, Message::assistant_calls(calls)], &tools)
             .ok()?;
-        let whole = text.strip_prefix(&prompt)?;
+        // A prompt may end in a thought that only a model goes on with.
+        let starts = [&*prompt, &*self.start_of_turn, self.start_of_turn.trim_end()];
+        let whole = starts.into_iter().find_map(|start| text.strip_prefix(start))?;
         let (_, answer) = split_thought(whole);
         let reply = if answer.len() < whole.len() {
             answer.trim_start()
@@ -105,8 +109,9 @@ impl Probe {
             end = tail;
         }
         let between = self.reply(vec![call(0, 2), call(1, 2)]).and_then(|two| {
-            let (first, second) = (Found::new(&two, 0, 0)?, Found::new(&two, 1, 0)?);
-            let gap = two.get(first.spans.last()?.0.end..second.spans.first()?.0.start)?;
+            let first = Found::new(&two, 0, 0)?.spans.last()?.0.end;
+            let second = Found::new(&two, 1, first)?.spans.first()?.0.start;
+            let gap = two.get(first..second)?;
             gap.strip_prefix(&close).map(String::from)
         });
         Some(CallSyntax {

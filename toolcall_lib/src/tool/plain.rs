@@ -311,6 +311,9 @@ impl Translator<'_> {
             let least = plain.get("minItems").and_then(Value::as_u64).unwrap_or(0);
             plain.insert("minItems".into(), least.max(length as u64).into());
         }
+        if plain.get("additionalProperties") == Some(&json!(false)) {
+            plain.entry("properties").or_insert_with(|| json!({})); // so that what is too much is named
+        }
         let opened = ["additionalProperties", "unevaluatedProperties"]
             .iter()
             .any(|key| schema.contains_key(*key));

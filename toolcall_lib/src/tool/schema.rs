@@ -265,7 +265,11 @@ mod tests {
         assert!(
             error(json!({"name": 3})).contains("`function.name`: expected a name (string), got integer 3")
         );
-        assert!(error(json!({"name": "f"})).starts_with("schema of tool `f`: `function.description`"));
+        let number = error(json!({"name": "f", "description": 7}));
+        assert!(
+            number.starts_with("schema of tool `f`: `function.description`: expected a text"),
+            "{number}"
+        );
         let list = json!({"name": "f", "description": "", "parameters": []});
         assert!(error(list).contains("`function.parameters`: expected an object"));
         let list =

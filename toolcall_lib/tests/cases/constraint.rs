@@ -30,7 +30,12 @@ fn written(model: &Model, tool: &ToolSchema, seeds: u64) -> Vec<Map<String, Valu
         let reply = generate(model, &[Message::user("Go.")], tools, &config).unwrap();
         if reply.finished {
             let read = reply::parse_with(&reply.text, &model.template, tools);
-            assert_eq!((read.malformed, read.tool_calls.len()), (false, 1), "{:?}", reply.text);
+            assert_eq!(
+                (read.malformed, read.tool_calls.len()),
+                (false, 1),
+                "{:?}",
+                reply.text
+            );
             assert_eq!(tool.check(&read.tool_calls[0].arguments), [], "{:?}", reply.text);
             calls.push(read.tool_calls[0].arguments.clone());
         }
@@ -44,7 +49,14 @@ fn refused(parameters: Value) -> String {
         tool_choice: ToolChoice::Required,
         ..GenerateConfig::default()
     };
-    generate(&tiny_model(), &[Message::user("Go.")], &[tool(parameters)], &config).unwrap_err().to_string()
+    generate(
+        &tiny_model(),
+        &[Message::user("Go.")],
+        &[tool(parameters)],
+        &config,
+    )
+    .unwrap_err()
+    .to_string()
 }
 
 #[test]
@@ -56,8 +68,18 @@ fn a_union_beside_properties_holds_with_them() {
     }));
     assert_eq!(problems(&notify, json!({"room": "den"})), []);
     assert_eq!(problems(&notify, json!({})).len(), 1);
-    assert!(problems(&notify, json!({"room": "loft"}))[0].1.starts_with("expected one of \"den\", \"hall\""));
-    assert_eq!(problems(&notify, json!({"room": "den", "floor": 1})), [("floor".to_string(), "is unknown; the schema has phone, room".to_string())]);
+    assert!(
+        problems(&notify, json!({"room": "loft"}))[0]
+            .1
+            .starts_with("expected one of \"den\", \"hall\"")
+    );
+    assert_eq!(
+        problems(&notify, json!({"room": "den", "floor": 1})),
+        [(
+            "floor".to_string(),
+            "is unknown; the schema has phone, room".to_string()
+        )]
+    );
     for arguments in written(&tiny_model(), &notify, 12) {
         assert!(arguments.contains_key("phone") || arguments.contains_key("room"));
     }
@@ -71,8 +93,14 @@ fn a_keyword_beside_a_reference_holds() {
         "required": ["level"],
         "$defs": {"Level": {"type": "integer", "minimum": 0}}
     }));
-    assert_eq!(problems(&dim, json!({"level": 300}))[0].1, "expected `maximum` 100, got integer 300");
-    assert_eq!(problems(&dim, json!({"level": -1}))[0].1, "expected `minimum` 0, got integer -1");
+    assert_eq!(
+        problems(&dim, json!({"level": 300}))[0].1,
+        "expected `maximum` 100, got integer 300"
+    );
+    assert_eq!(
+        problems(&dim, json!({"level": -1}))[0].1,
+        "expected `minimum` 0, got integer -1"
+    );
     for arguments in written(&tiny_model(), &dim, 12) {
         assert!((0..=100).contains(&arguments["level"].as_i64().unwrap()));
     }
@@ -102,9 +130,22 @@ fn any_place_in_the_schema_can_be_referred_to() {
         },
         "required": ["from", "to"]
     }));
-    assert_eq!(problems(&route, json!({"from": {"city": "Ulm"}, "to": {"city": "Bonn"}})), []);
-    assert_eq!(problems(&route, json!({"from": {"city": "Ulm"}, "to": {}}))[0].0, "to.city");
-    assert_eq!(problems(&route, json!({"from": {"city": "Ulm"}, "to": {"city": "Bonn", "zip": 1}}))[0].0, "to.zip");
+    assert_eq!(
+        problems(&route, json!({"from": {"city": "Ulm"}, "to": {"city": "Bonn"}})),
+        []
+    );
+    assert_eq!(
+        problems(&route, json!({"from": {"city": "Ulm"}, "to": {}}))[0].0,
+        "to.city"
+    );
+    assert_eq!(
+        problems(
+            &route,
+            json!({"from": {"city": "Ulm"}, "to": {"city": "Bonn", "zip": 1}})
+        )[0]
+        .0,
+        "to.zip"
+    );
     written(&tiny_model(), &route, 6);
 }
 
@@ -113,15 +154,39 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     let with = |schema: Value| json!({"type": "object", "properties": {"ok": {"type": "integer"}, "pw": schema}, "required": ["pw"]});
     let advice = "; calls cannot be held to that; change the schema or set `constrained` to false";
     for (schema, says) in [
-        (json!({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]{3}$"}), "argument `pw`: the keyword `pattern` is not supported with look-ahead"),
-        (json!({"type": "string", "not": {"pattern": "x"}}), "argument `pw`: the keyword `not` is not supported"),
-        (json!({"type": "array", "uniqueItems": true}), "argument `pw`: the keyword `uniqueItems` is not supported"),
-        (json!({"type": "integer", "multipleOf": 123456789}), "argument `pw`: `multipleOf` 123456789 has too many digits"),
-        (json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}), "argument `pw`: the schemas of `oneOf` have values in common"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "not": {}}}}), "argument `pw.a`: the keyword `not` is not supported"),
+        (
+            json!({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]{3}$"}),
+            "argument `pw`: the keyword `pattern` is not supported with look-ahead, as in ^(?=.*[0-9])[a-z0-9]{3}$",
+        ),
+        (
+            json!({"type": "string", "not": {"pattern": "x"}}),
+            "argument `pw`: the keyword `not` is not supported",
+        ),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            "argument `pw`: the keyword `uniqueItems` is not supported",
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 123456789}),
+            "argument `pw`: `multipleOf` 123456789 has too many digits",
+        ),
+        (
+            json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}),
+            "argument `pw`: the schemas of `oneOf` have values in common",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "not": {}}}}),
+            "argument `pw.a`: the keyword `not` is not supported",
+        ),
     ] {
         let error = refused(with(schema));
-        assert_eq!(error, format!("schema of tool `call_it`: {says}{}", &error[error.find("; calls").unwrap()..]));
+        assert_eq!(
+            error,
+            format!(
+                "schema of tool `call_it`: {says}{}",
+                &error[error.find("; calls").unwrap()..]
+            )
+        );
         assert!(error.ends_with(advice) && error.len() < 400, "{error}");
     }
     let impossible = with(json!({"type": "integer", "minimum": 5, "maximum": 3}));
@@ -130,7 +195,14 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
 
 #[test]
 fn an_error_of_the_grammar_is_short() {
-    let many: Map<String, Value> = (0..3000).map(|i| (format!("argument_{i}"), json!({"type": "string", "description": "d".repeat(60)}))).collect();
+    let many: Map<String, Value> = (0..3000)
+        .map(|i| {
+            (
+                format!("argument_{i}"),
+                json!({"type": "string", "description": "d".repeat(60)}),
+            )
+        })
+        .collect();
     let mut parameters = json!({"type": "object", "properties": many});
     parameters["properties"]["pw"] = json!({"type": "string", "pattern": "^(?!x)y$"});
     let error = refused(parameters);
@@ -172,7 +244,10 @@ fn calls_of_every_style_are_held_to_the_tools() {
         model.template = template;
         let calls = written(&model, &tool, 12);
         assert!(calls.iter().all(|call| call.contains_key("code")), "{name}");
-        assert!(calls.iter().any(|call| call.contains_key("note")), "{name}: {calls:?}");
+        assert!(
+            calls.iter().any(|call| call.contains_key("note")),
+            "{name}: {calls:?}"
+        );
     }
 }
 
@@ -184,10 +259,19 @@ fn a_template_whose_calls_are_not_understood_is_an_error_and_not_a_free_reply() 
     model.template = toolcall_lib::template::ChatTemplate::new(source, &model.tokenizer.config).unwrap();
     let tools = [tool(json!({"type": "object", "properties": {}}))];
     for tool_choice in [ToolChoice::Auto, ToolChoice::Required] {
-        let config = GenerateConfig { tool_choice, ..GenerateConfig::default() };
-        let error = generate(&model, &[Message::user("Go.")], &tools, &config).unwrap_err().to_string();
+        let config = GenerateConfig {
+            tool_choice,
+            ..GenerateConfig::default()
+        };
+        let error = generate(&model, &[Message::user("Go.")], &tools, &config)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("chat template: it is not known how"), "{error}");
     }
-    let free = GenerateConfig { constrained: false, max_new_tokens: 4, ..GenerateConfig::default() };
+    let free = GenerateConfig {
+        constrained: false,
+        max_new_tokens: 4,
+        ..GenerateConfig::default()
+    };
     assert!(generate(&model, &[Message::user("Go.")], &tools, &free).is_ok());
 }

@@ -12,7 +12,9 @@ fn folder() -> PathBuf {
 
 /// The cases by name, without `.json`.
 fn cases() -> Vec<(String, Value)> {
-    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut cases: Vec<(String, Value)> = files
         .map(|file| {
             let name = file.file_stem().unwrap().to_string_lossy().into_owned();
@@ -62,10 +64,16 @@ fn every_case_is_read_as_it_should_be() {
                 assert_eq!(again.rows, data.rows, "{name}");
             }
             (Err(Error::Rows(found)), Some(expected)) => {
-                let found: Vec<String> =
-                    found.iter().map(|one| format!("{}: {}", one.field, one.problem)).collect();
-                let expected: Vec<&str> =
-                    expected.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+                let found: Vec<String> = found
+                    .iter()
+                    .map(|one| format!("{}: {}", one.field, one.problem))
+                    .collect();
+                let expected: Vec<&str> = expected
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|one| one.as_str().unwrap())
+                    .collect();
                 assert_eq!(found.len(), expected.len(), "{name}: {found:#?}");
                 for (found, expected) in found.iter().zip(expected) {
                     assert!(found.starts_with(expected), "{name}:\n{found}\n{expected}");
@@ -79,10 +87,9 @@ fn every_case_is_read_as_it_should_be() {
 
 #[test]
 fn the_documentation_lists_every_case() {
-    let text = std::fs::read_to_string(
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/data_formats.md"),
-    )
-    .unwrap();
+    let text =
+        std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/data_formats.md"))
+            .unwrap();
     let listed: Vec<&str> = text
         .split("](../tests/cases/data/")
         .skip(1)
@@ -100,10 +107,18 @@ fn the_documentation_lists_every_case() {
 
 #[test]
 fn columns_hold_the_same_as_rows() {
-    for name in ["prompt_and_completion", "functions", "chat_template_kwargs", "legacy_function_call"] {
+    for name in [
+        "prompt_and_completion",
+        "functions",
+        "chat_template_kwargs",
+        "legacy_function_call",
+    ] {
         let (_, case) = cases().into_iter().find(|(case, _)| case == name).unwrap();
         let row = case["rows"][0].as_object().unwrap();
-        let columns: Value = row.iter().map(|(key, value)| (key.clone(), json!([value, value]))).collect();
+        let columns: Value = row
+            .iter()
+            .map(|(key, value)| (key.clone(), json!([value, value])))
+            .collect();
         let data = load(&columns).unwrap();
         assert_eq!(data.rows, [conversation(name), conversation(name)], "{name}");
     }
@@ -117,7 +132,15 @@ fn another_encoding_is_named() {
         Dataset::load(file.path()).unwrap_err().to_string()
     };
     let text = r#"[{"messages": [{"role": "user", "content": "Hi."}]}]"#;
-    let wide = |big: bool| text.encode_utf16().flat_map(move |unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() });
+    let wide = |big: bool| {
+        text.encode_utf16().flat_map(move |unit| {
+            if big {
+                unit.to_be_bytes()
+            } else {
+                unit.to_le_bytes()
+            }
+        })
+    };
     for (mark, big, name) in [
         (&[0xff, 0xfe][..], false, "UTF-16 (little-endian)"),
         (&[], false, "UTF-16 (little-endian)"),
@@ -125,10 +148,17 @@ fn another_encoding_is_named() {
         (&[], true, "UTF-16 (big-endian)"),
     ] {
         let bytes: Vec<u8> = mark.iter().copied().chain(wide(big)).collect();
-        assert!(load(&bytes).contains(&format!("is encoded in {name}, expected UTF-8")), "{}", load(&bytes));
+        assert!(
+            load(&bytes).contains(&format!("is encoded in {name}, expected UTF-8")),
+            "{}",
+            load(&bytes)
+        );
     }
     let error = load(b"[{\"messages\":\n\"K\xf6ln\"}]");
-    assert!(error.contains("line 2: holds bytes that are no UTF-8, perhaps Latin-1"), "{error}");
+    assert!(
+        error.contains("line 2: holds bytes that are no UTF-8, perhaps Latin-1"),
+        "{error}"
+    );
 }
 
 #[test]

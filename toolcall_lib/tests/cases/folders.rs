@@ -3,7 +3,7 @@
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use std::path::Path;
-use toolcall_lib::{Message, Model, ToolSchema, load, save, save_as, Dtype};
+use toolcall_lib::{Dtype, Message, Model, ToolSchema, load, save, save_as};
 
 fn write(folder: &Path, name: &str, text: &str) {
     let file = folder.join(name);
@@ -35,9 +35,13 @@ fn additional_templates_are_used_and_saved() {
         write(folder, "additional_chat_templates/tool_use.jinja", &hermes);
     });
     assert_eq!(model.notes, [] as [String; 0]);
-    let text = |model: &Model, tools: &[ToolSchema]| model.template.render(&[Message::user("Hi.")], tools).unwrap();
+    let text =
+        |model: &Model, tools: &[ToolSchema]| model.template.render(&[Message::user("Hi.")], tools).unwrap();
     assert_eq!(text(&model, &[]), "<|im_start|>user\nHi.<|im_end|>\n");
-    assert!(text(&model, &[ping()]).contains("Functions of this model") || text(&model, &[ping()]).contains("<tools>"));
+    assert!(
+        text(&model, &[ping()]).contains("Functions of this model")
+            || text(&model, &[ping()]).contains("<tools>")
+    );
 
     // They are saved, and another model in the same folder does not inherit them.
     let again = folder.path().join("again");
@@ -61,7 +65,8 @@ fn templates_of_the_config_are_named_the_same_way() {
         std::fs::remove_file(folder.join("chat_template.jinja")).unwrap();
         let file = folder.join("tokenizer_config.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        config["chat_template"] = json!([{"name": "tool_use", "template": hermes}, {"name": "default", "template": PLAIN}]);
+        config["chat_template"] =
+            json!([{"name": "tool_use", "template": hermes}, {"name": "default", "template": PLAIN}]);
         std::fs::write(&file, config.to_string()).unwrap();
     });
     let text = |tools: &[ToolSchema]| model.template.render(&[Message::user("Hi.")], tools).unwrap();
@@ -71,25 +76,39 @@ fn templates_of_the_config_are_named_the_same_way() {
 
 #[test]
 fn special_tokens_of_older_folders_are_read() {
-    let map = json!({"bos_token": {"content": "<|endoftext|>", "lstrip": false}, "eos_token": "<|im_end|>"}).to_string();
+    let map = json!({"bos_token": {"content": "<|endoftext|>", "lstrip": false}, "eos_token": "<|im_end|>"})
+        .to_string();
     let with = |config: Value| {
         let (_folder, model) = loaded(|folder| {
             write(folder, "special_tokens_map.json", &map);
             write(folder, "tokenizer_config.json", &config.to_string());
-            write(folder, "chat_template.jinja", &("{{ bos_token }}".to_string() + tiny_model().template.source()));
+            write(
+                folder,
+                "chat_template.jinja",
+                &("{{ bos_token }}".to_string() + tiny_model().template.source()),
+            );
         });
         model.template.render(&[Message::user("Hi.")], &[]).unwrap()
     };
     assert!(with(json!({"tokenizer_class": "PreTrainedTokenizerFast"})).starts_with("<|endoftext|>"));
     // A config with the tokens in it is newer, and says all.
-    assert!(!with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>"));
+    assert!(
+        !with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>")
+    );
 }
 
 #[test]
 fn a_key_that_stands_twice_in_a_side_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     save(&tiny_model(), folder.path()).unwrap();
-    write(folder.path(), "tokenizer_config.json", "{\"eos_token\": \"a\", \"eos_token\": \"b\"}");
+    write(
+        folder.path(),
+        "tokenizer_config.json",
+        "{\"eos_token\": \"a\", \"eos_token\": \"b\"}",
+    );
     let error = load(folder.path().to_str().unwrap()).unwrap_err().to_string();
-    assert!(error.contains("tokenizer_config.json: the key `eos_token` stands here twice"), "{error}");
+    assert!(
+        error.contains("tokenizer_config.json: the key `eos_token` stands here twice"),
+        "{error}"
+    );
 }

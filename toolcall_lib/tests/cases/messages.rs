@@ -17,7 +17,9 @@ fn file(rows: usize, words: usize) -> (tempfile::TempDir, Dataset) {
 }
 
 fn error(data: &Dataset, config: &TrainConfig) -> String {
-    train(&mut tiny_model(), data, config, |_| {}).unwrap_err().to_string()
+    train(&mut tiny_model(), data, config, |_| {})
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -46,21 +48,35 @@ fn it_is_said_why_nothing_is_left_to_train_on() {
             ..TrainConfig::default()
         };
         let text = error(&data, &config);
-        let expected = "data: there is no conversation to train on: of 3, all are longer than `max_length` 20";
+        let expected =
+            "data: there is no conversation to train on: of 3, all are longer than `max_length` 20";
         assert!(text.starts_with(expected), "{text}");
     }
     let mut masked = data.clone();
-    masked.rows.iter_mut().for_each(|row| row.messages[1].train = false);
+    masked
+        .rows
+        .iter_mut()
+        .for_each(|row| row.messages[1].train = false);
     let text = error(&masked, &TrainConfig::default());
-    assert!(text.ends_with("of 3, every turn of the assistant is marked as not to be learnt"), "{text}");
+    assert!(
+        text.ends_with("of 3, every turn of the assistant is marked as not to be learnt"),
+        "{text}"
+    );
 }
 
 #[test]
 fn ten_thousand_bad_rows_make_a_short_message() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.json");
-    std::fs::write(&path, json!(vec![json!({"messages": "none"}); 10_000]).to_string()).unwrap();
+    std::fs::write(
+        &path,
+        json!(vec![json!({"messages": "none"}); 10_000]).to_string(),
+    )
+    .unwrap();
     let text = Dataset::load(&path).unwrap_err().to_string();
-    assert!(text.starts_with("10000 problem(s) in the data:\n") && text.ends_with("… and 9980 more"), "{text}");
+    assert!(
+        text.starts_with("10000 problem(s) in the data:\n") && text.ends_with("… and 9980 more"),
+        "{text}"
+    );
     assert!(text.len() < 10_000);
 }

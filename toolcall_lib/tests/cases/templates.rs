@@ -23,7 +23,10 @@ pub fn style(name: &str) -> ChatTemplate {
     let source = std::fs::read_to_string(folder().join(format!("{name}.jinja"))).unwrap();
     let tokens = golden()["special_tokens"][name].as_object().unwrap().clone();
     let template = ChatTemplate::new(&source, &tokens).unwrap();
-    template.with_kwargs(&Map::from_iter([("date_string".to_string(), json!("31 Jan 2026"))]))
+    template.with_kwargs(&Map::from_iter([(
+        "date_string".to_string(),
+        json!("31 Jan 2026"),
+    )]))
 }
 
 pub const STYLES: [&str; 7] = [
@@ -41,8 +44,16 @@ pub fn row(name: &str) -> Conversation {
     let row = golden()["rows"][name].clone();
     let messages = row["messages"].as_array().unwrap().iter();
     Conversation {
-        messages: messages.map(|message| serde_json::from_value(message.clone()).unwrap()).collect(),
-        tools: row["tools"].as_array().unwrap().iter().cloned().map(ToolSchema).collect(),
+        messages: messages
+            .map(|message| serde_json::from_value(message.clone()).unwrap())
+            .collect(),
+        tools: row["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .cloned()
+            .map(ToolSchema)
+            .collect(),
         ..Conversation::default()
     }
 }
@@ -57,13 +68,20 @@ fn every_style_is_rendered_as_transformers_does() {
             true => template.render_prompt(&messages[..1], &tools),
             false => template.render(&messages, &tools),
         };
-        assert_eq!(text.unwrap(), expected["text"].as_str().unwrap(), "{name}: {}", expected["row"]);
+        assert_eq!(
+            text.unwrap(),
+            expected["text"].as_str().unwrap(),
+            "{name}: {}",
+            expected["row"]
+        );
     }
 }
 
 /// The text of an assistant turn as the template writes it.
 fn turn(template: &ChatTemplate, row: &Conversation, index: usize) -> String {
-    let prompt = template.render_prompt(&row.messages[..index], &row.tools).unwrap();
+    let prompt = template
+        .render_prompt(&row.messages[..index], &row.tools)
+        .unwrap();
     let text = template.render(&row.messages[..=index], &row.tools).unwrap();
     text.strip_prefix(&prompt).unwrap().to_string()
 }
@@ -85,7 +103,11 @@ fn a_perfect_model_is_read_as_the_row_has_it() {
                 let expected = &row.messages[index];
                 assert!(!reply.malformed, "{name}: {text:?}");
                 assert_eq!(reply.content, expected.content, "{name}: {text:?}");
-                assert_eq!(without_ids(reply.tool_calls), without_ids(expected.tool_calls.clone()), "{name}");
+                assert_eq!(
+                    without_ids(reply.tool_calls),
+                    without_ids(expected.tool_calls.clone()),
+                    "{name}"
+                );
                 turns += 1;
             }
         }
@@ -94,7 +116,10 @@ fn a_perfect_model_is_read_as_the_row_has_it() {
 }
 
 fn without_ids(calls: Vec<ToolCall>) -> Vec<ToolCall> {
-    calls.into_iter().map(|call| ToolCall { id: None, ..call }).collect()
+    calls
+        .into_iter()
+        .map(|call| ToolCall { id: None, ..call })
+        .collect()
 }
 
 #[test]
@@ -106,7 +131,12 @@ fn a_reply_that_is_cut_or_broken_is_never_a_call_without_its_arguments() {
         for (end, _) in text.char_indices() {
             let reply = reply::parse_with(&text[..end], &template, &row.tools);
             for call in &reply.tool_calls {
-                assert_eq!(call.arguments, row.messages[1].tool_calls[0].arguments, "{name}: {:?}", &text[..end]);
+                assert_eq!(
+                    call.arguments,
+                    row.messages[1].tool_calls[0].arguments,
+                    "{name}: {:?}",
+                    &text[..end]
+                );
             }
         }
     }
@@ -142,7 +172,8 @@ fn an_answer_in_json_is_no_call_where_calls_are_json() {
         assert_eq!(read(text), content(text));
     }
     assert!(read("{\"name\": \"water\", \"param").malformed);
-    let called = read("{\"type\": \"function\", \"name\": \"water\", \"parameters\": {\"minutes\": 5}}<|im_end|>");
+    let called =
+        read("{\"type\": \"function\", \"name\": \"water\", \"parameters\": {\"minutes\": 5}}<|im_end|>");
     assert_eq!(called.tool_calls[0].arguments["minutes"], 5);
 }
 
@@ -156,13 +187,22 @@ fn the_type_of_a_value_is_that_of_the_schema() {
     let field = |name: &str, value: &str| format!("<parameter={name}>\n{value}\n</parameter>\n");
     let text = format!(
         "<tool_call>\n<function=f>\n{}</function>\n</tool_call>",
-        [field("n", "5"), field("s", "5"), field("z", "None"), field("r", "true")].concat()
+        [
+            field("n", "5"),
+            field("s", "5"),
+            field("z", "None"),
+            field("r", "true")
+        ]
+        .concat()
     );
     let reply = reply::parse_with(&text, &template, &[tool]);
     let expected = json!({"n": 5, "s": "5", "z": null, "r": "true"});
     assert_eq!(Value::Object(reply.tool_calls[0].arguments.clone()), expected);
     let unknown = reply::parse_with(&text, &template, &[]);
-    assert_eq!(Value::Object(unknown.tool_calls[0].arguments.clone()), json!({"n": 5, "s": 5, "z": null, "r": true}));
+    assert_eq!(
+        Value::Object(unknown.tool_calls[0].arguments.clone()),
+        json!({"n": 5, "s": 5, "z": null, "r": true})
+    );
 }
 
 #[test]
@@ -170,7 +210,10 @@ fn ids_are_kept_and_made_where_a_template_needs_them() {
     let with_ids = row("two calls");
     let mistral = style("mistral_style");
     let text = mistral.render(&with_ids.messages, &with_ids.tools).unwrap();
-    assert!(text.contains("\"id\": \"abcdefgh1\"") && text.contains("\"call_id\": \"abcdefgh2\""), "{text}");
+    assert!(
+        text.contains("\"id\": \"abcdefgh1\"") && text.contains("\"call_id\": \"abcdefgh2\""),
+        "{text}"
+    );
 
     let mut without = with_ids.clone();
     for message in &mut without.messages {
@@ -179,13 +222,18 @@ fn ids_are_kept_and_made_where_a_template_needs_them() {
     }
     let text = mistral.render(&without.messages, &without.tools).unwrap();
     let between = |start: &str| -> Vec<String> {
-        text.split(start).skip(1).map(|rest| rest.chars().take(9).collect()).collect()
+        text.split(start)
+            .skip(1)
+            .map(|rest| rest.chars().take(9).collect())
+            .collect()
     };
     let (ids, answers) = (between(", \"id\": \""), between("\"call_id\": \""));
     assert_eq!((ids.len(), &ids), (2, &answers));
     assert!(ids[0] != ids[1] && ids.concat().chars().all(|c| c.is_ascii_alphanumeric()));
     // The prompt of a turn has the ids that the whole conversation has.
-    let prompt = mistral.render_prompt(&without.messages[..3], &without.tools).unwrap();
+    let prompt = mistral
+        .render_prompt(&without.messages[..3], &without.tools)
+        .unwrap();
     assert!(text.starts_with(&prompt));
 
     let mut long = with_ids;
@@ -202,35 +250,66 @@ fn a_template_stays_where_it_can_show_calls_and_else_the_reason_is_told() {
     let special = |name: &str| golden()["special_tokens"][name].as_object().unwrap().clone();
     for name in STYLES {
         let template = style(name);
-        let (kept, notice) = ChatTemplate::for_tools(Some(template.source()), Vec::new(), &special(name)).unwrap();
+        let (kept, notice) =
+            ChatTemplate::for_tools(Some(template.source()), Vec::new(), &special(name)).unwrap();
         assert_eq!((kept.source(), notice), (template.source(), None), "{name}");
     }
-    let notice = |source: &str| ChatTemplate::for_tools(Some(source), Vec::new(), &Map::new()).unwrap().1.unwrap();
-    let told = notice("{% for m in messages %}{% if m.tool_calls %}{{ raise_exception('no calls here') }}{% endif %}{{ m.content }}{% endfor %}");
-    assert!(told.contains("cannot show tools and tool calls (chat template, line 1: no calls here): ChatML"), "{told}");
+    let notice = |source: &str| {
+        ChatTemplate::for_tools(Some(source), Vec::new(), &Map::new())
+            .unwrap()
+            .1
+            .unwrap()
+    };
+    let told = notice(
+        "{% for m in messages %}{% if m.tool_calls %}{{ raise_exception('no calls here') }}{% endif %}{{ m.content }}{% endfor %}",
+    );
+    assert!(
+        told.contains("cannot show tools and tool calls (chat template, line 1: no calls here): ChatML"),
+        "{told}"
+    );
     let told = notice("{% for m in messages %}{{ m.content }}{% endfor %}");
-    assert!(told.contains("(it does not show the tools that are offered)"), "{told}");
+    assert!(
+        told.contains("(it does not show the tools that are offered)"),
+        "{told}"
+    );
 }
 
 #[test]
 fn arguments_are_offered_as_the_template_needs_them() {
     let call = |source: &str| {
         let whole = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}".to_string() + source + "{% endfor %}{% endfor %}";
-        let messages = [Message::assistant_calls(vec![ToolCall::new("f", json!({"a": "x y", "b": true})).unwrap()])];
-        ChatTemplate::new(&whole, &Map::new()).unwrap().render(&messages, &[]).unwrap()
+        let messages = [Message::assistant_calls(vec![
+            ToolCall::new("f", json!({"a": "x y", "b": true})).unwrap(),
+        ])];
+        ChatTemplate::new(&whole, &Map::new())
+            .unwrap()
+            .render(&messages, &[])
+            .unwrap()
     };
     let json = r#"f{"a": "x y", "b": true}"#;
     assert_eq!(call("{{ c.function.arguments | tojson }}"), json);
     assert_eq!(call("{{ '' + c.function.arguments }}"), json);
-    assert_eq!(call("{{ c.function.arguments }}"), json, "as Python writes an object it is no JSON");
-    assert_eq!(call("{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %}"), json);
+    assert_eq!(
+        call("{{ c.function.arguments }}"),
+        json,
+        "as Python writes an object it is no JSON"
+    );
+    assert_eq!(
+        call(
+            "{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %}"
+        ),
+        json
+    );
 }
 
 #[test]
 fn sequences_are_what_they_are_in_jinja() {
     let is = |test: &str| {
         let source = format!("{{{{ {test} }}}}");
-        ChatTemplate::new(&source, &Map::new()).unwrap().render(&[Message::user("hi")], &[]).unwrap()
+        ChatTemplate::new(&source, &Map::new())
+            .unwrap()
+            .render(&[Message::user("hi")], &[])
+            .unwrap()
     };
     for (test, expected) in [
         ("'a' is sequence", "True"),
@@ -252,7 +331,12 @@ fn the_time_is_the_local_one() {
     let hour = |zone: &str| -> i32 {
         let test = std::env::current_exe().unwrap();
         let mut child = std::process::Command::new(test);
-        let child = child.args(["--exact", "cases::templates::tells_the_hour", "--nocapture", "--include-ignored"]);
+        let child = child.args([
+            "--exact",
+            "cases::templates::tells_the_hour",
+            "--nocapture",
+            "--include-ignored",
+        ]);
         let output = child.env("TZ", zone).env("TELL_THE_HOUR", "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (_, rest) = text.split_once("hour: ").unwrap_or_else(|| panic!("{text}"));
@@ -278,8 +362,13 @@ fn trained(row: &Conversation, template: &ChatTemplate, mode: LossMode) -> Vec<S
     let tokenizer = tiny_tokenizer();
     let made = sequences(row, template, &tokenizer, mode).unwrap();
     let text = |sequence: &Sequence| {
-        let ids: Vec<u32> =
-            sequence.ids.iter().zip(&sequence.trained).filter(|(_, trained)| **trained).map(|(id, _)| *id).collect();
+        let ids: Vec<u32> = sequence
+            .ids
+            .iter()
+            .zip(&sequence.trained)
+            .filter(|(_, trained)| **trained)
+            .map(|(id, _)| *id)
+            .collect();
         tokenizer.decode(&ids).unwrap()
     };
     made.iter().map(text).collect()
@@ -290,9 +379,15 @@ fn a_thought_is_trained_where_the_template_is_asked_for_it() {
     let call = "<tool_call>\n{\"name\": \"water\", \"arguments\": {\"minutes\": 5}}\n</tool_call><|im_end|>";
     for name in ["reasoning_content", "reasoning", "thinking"] {
         let mut row = conversation(name);
-        let refused = sequences(&row, &qwen3(), &tiny_tokenizer(), LossMode::Assistant).unwrap_err().to_string();
-        assert!(refused.contains("needs `chat_template_kwargs` {\"enable_thinking\": true}"), "{refused}");
-        row.chat_template_kwargs.insert("enable_thinking".into(), json!(true));
+        let refused = sequences(&row, &qwen3(), &tiny_tokenizer(), LossMode::Assistant)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("needs `chat_template_kwargs` {\"enable_thinking\": true}"),
+            "{refused}"
+        );
+        row.chat_template_kwargs
+            .insert("enable_thinking".into(), json!(true));
         let expected = format!("<think>\nThe ferns are dry.\n</think>\n\n{call}");
         assert_eq!(trained(&row, &qwen3(), LossMode::Assistant), [expected.clone()]);
         row.chat_template_kwargs.clear();
@@ -300,7 +395,8 @@ fn a_thought_is_trained_where_the_template_is_asked_for_it() {
         assert_eq!(trained(&row, &asked, LossMode::Assistant), [expected]);
     }
     let mut row = conversation("thought_in_the_content");
-    row.chat_template_kwargs.insert("enable_thinking".into(), json!(true));
+    row.chat_template_kwargs
+        .insert("enable_thinking".into(), json!(true));
     let expected = format!("<think>\nDry ferns.\n</think>\n\n{call}");
     assert_eq!(trained(&row, &qwen3(), LossMode::Assistant), [expected]);
 }
@@ -310,21 +406,42 @@ fn turns_that_are_not_to_be_learnt_are_shown_and_not_trained() {
     let hermes = ChatTemplate::hermes("<|im_end|>").unwrap();
     for name in ["weight_zero", "train_false"] {
         let row = conversation(name);
-        let expected = ["<tool_call>\n{\"name\": \"water\", \"arguments\": {\"minutes\": 5}}\n</tool_call><|im_end|>"];
+        let expected =
+            ["<tool_call>\n{\"name\": \"water\", \"arguments\": {\"minutes\": 5}}\n</tool_call><|im_end|>"];
         assert_eq!(trained(&row, &hermes, LossMode::Assistant), expected);
         assert_eq!(trained(&row, &hermes, LossMode::Last), expected);
-        let [all] = &trained(&row, &hermes, LossMode::All)[..] else { panic!() };
-        assert!(!all.contains("I cannot.") && all.contains("You can.") && all.contains("</tool_call>"), "{all}");
+        let [all] = &trained(&row, &hermes, LossMode::All)[..] else {
+            panic!()
+        };
+        assert!(
+            !all.contains("I cannot.") && all.contains("You can.") && all.contains("</tool_call>"),
+            "{all}"
+        );
         let shown = sequences(&row, &hermes, &tiny_tokenizer(), LossMode::Assistant).unwrap();
-        assert!(tiny_tokenizer().decode(&shown[0].ids).unwrap().contains("I cannot."));
+        assert!(
+            tiny_tokenizer()
+                .decode(&shown[0].ids)
+                .unwrap()
+                .contains("I cannot.")
+        );
     }
     let row = conversation("prompt_and_completion");
     assert_eq!(trained(&row, &hermes, LossMode::Assistant).len(), 1);
-    let [completion] = &trained(&row, &hermes, LossMode::Completion)[..] else { panic!() };
+    let [completion] = &trained(&row, &hermes, LossMode::Completion)[..] else {
+        panic!()
+    };
     assert!(completion.starts_with("<tool_call>"), "{completion}");
     let mut nothing = row;
-    nothing.messages.iter_mut().for_each(|message| message.train = false);
-    for mode in [LossMode::Assistant, LossMode::Last, LossMode::All, LossMode::Completion] {
+    nothing
+        .messages
+        .iter_mut()
+        .for_each(|message| message.train = false);
+    for mode in [
+        LossMode::Assistant,
+        LossMode::Last,
+        LossMode::All,
+        LossMode::Completion,
+    ] {
         assert_eq!(sequences(&nothing, &hermes, &tiny_tokenizer(), mode).unwrap(), []);
     }
 }
@@ -336,7 +453,10 @@ fn what_a_template_does_not_show_is_told() {
     let notes = not_shown(&[row, conversation("reasoning")], &style("llama_style"));
     assert_eq!(
         notes,
-        ["1 turn: the chat template does not show what is said beside calls", "1 turn: the chat template does not show `reasoning_content`"]
+        [
+            "1 turn: the chat template does not show what is said beside calls",
+            "1 turn: the chat template does not show `reasoning_content`"
+        ]
     );
 }
 
@@ -349,7 +469,10 @@ fn another_template_is_used_where_tools_are_offered() {
     let (template, notice) = ChatTemplate::for_tools(Some(plain), additional, &tokens).unwrap();
     assert_eq!(notice, None);
     let row = row("one call");
-    assert_eq!(template.render(&row.messages[..1], &[]).unwrap(), "user: Water for 5.\n");
+    assert_eq!(
+        template.render(&row.messages[..1], &[]).unwrap(),
+        "user: Water for 5.\n"
+    );
     let expected = hermes.render(&row.messages, &row.tools).unwrap();
     assert_eq!(template.render(&row.messages, &row.tools).unwrap(), expected);
 }

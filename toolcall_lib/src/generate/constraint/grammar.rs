@@ -232,18 +232,18 @@ pub(super) fn optional(text: &str) -> String {
     }
 }
 
-/// A text as a pattern of itself.
+/// A text as a pattern of itself. Signs that mean nothing stay: `\<` is the start of a word.
 pub(super) fn escaped(text: &str) -> String {
     let mut pattern = String::new();
     for c in text.chars() {
         match c {
             '\n' => pattern += r"\n",
             '\t' => pattern += r"\t",
-            c if c.is_alphanumeric() || c == ' ' || c == '_' || !c.is_ascii() => pattern.push(c),
-            c => {
+            c if r"\.+*?()|[]{}^$/".contains(c) => {
                 pattern.push('\\');
                 pattern.push(c);
             }
+            c => pattern.push(c),
         }
     }
     pattern

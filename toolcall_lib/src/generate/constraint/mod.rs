@@ -210,12 +210,12 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ("(?<!", "look-behind"),
         (r"\b", "a word boundary"),
     ];
-    let written = schema.map(Value::to_string).unwrap_or_default();
-    let unsupported = NO_REGULAR_LANGUAGE
-        .into_iter()
-        .find(|(sign, _)| written.contains(sign) && written.contains("\"pattern\""));
-    if let Some((_, name)) = unsupported {
-        return format!("the keyword `pattern` is not supported with {name}");
+    let patterns = schema.map(patterns).unwrap_or_default();
+    for (sign, name) in NO_REGULAR_LANGUAGE {
+        if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {
+            let shown: String = pattern.chars().take(LONGEST).collect();
+            return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
+        }
     }
     let text = problem.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -227,6 +227,20 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     match told.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &told[..end]),
         None => told,
+    }
+}
+
+/// All patterns in a schema.
+fn patterns(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(object) => {
+            let own = object.get("pattern").and_then(Value::as_str);
+            own.into_iter()
+                .chain(object.values().flat_map(patterns))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(patterns).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -254,3 +268,6 @@ fn unknown_syntax() -> Error {
         `constrained` to false and `tool_choice` to `auto`";
     Error::invalid("chat template", problem)
 }
+
+#[cfg(test)]
+mod tests;

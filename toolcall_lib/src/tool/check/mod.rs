@@ -69,7 +69,7 @@ impl Checker {
             return Vec::new();
         }
         let errors: Vec<ValidationError<'_>> = self.validator.iter_errors(&arguments).collect();
-        describe(&self.plain, &errors)
+        describe(&self.plain, &arguments, &errors)
     }
 }
 

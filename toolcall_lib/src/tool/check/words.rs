@@ -24,30 +24,37 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// The errors of a value as problems of fields; `root` is the schema.
-pub(super) fn describe(root: &Value, errors: &[ValidationError<'_>]) -> Problems {
-    let of_fields =
+/// The errors of `arguments` as problems of fields; `root` is the schema.
+pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationError<'_>]) -> Problems {
+    let is_evaluated =
         |error: &&ValidationError<'_>| !matches!(error.kind(), Kind::UnevaluatedProperties { .. });
     let explained = |closed: &ValidationError<'_>| {
         let place = closed.instance_path().as_str();
         errors
             .iter()
-            .filter(of_fields)
+            .filter(is_evaluated)
             .any(|error| error.instance_path().as_str().starts_with(place))
     };
-    let mut problems = Vec::new();
+    let is_unknown = |error: &&ValidationError<'_>| {
+        matches!(
+            error.kind(),
+            Kind::UnevaluatedProperties { .. } | Kind::AdditionalProperties { .. }
+        )
+    };
     // What fits none of its schemas is not looked at by them, so it counts as unknown too; that says nothing new.
-    for error in errors
+    let told = errors
         .iter()
-        .filter(|error| of_fields(error) || !explained(error))
-    {
-        describe_one(root, error, &mut problems);
+        .filter(|error| is_evaluated(error) || !explained(error));
+    let (unknown, others): (Vec<_>, Vec<_>) = told.partition(is_unknown);
+    let mut problems = Vec::new();
+    for error in others.into_iter().chain(unknown) {
+        describe_one(root, arguments, error, &mut problems);
     }
     problems.dedup();
     problems
 }
 
-fn describe_one(root: &Value, error: &ValidationError<'_>, problems: &mut Problems) {
+fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, problems: &mut Problems) {
     let path = path_of(error);
     let (keyword, schema) = schema_of(root, error);
     let value = error.instance();
@@ -66,7 +73,7 @@ fn describe_one(root: &Value, error: &ValidationError<'_>, problems: &mut Proble
             );
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match of_this_type(error, context) {
-            Some(only) => problems.extend(describe(root, only)),
+            Some(only) => problems.extend(describe(root, arguments, only)),
             None => problems.push((path, mismatch(root, schema, value))),
         },
         Kind::Type { .. } | Kind::Enum { .. } | Kind::Constant { .. } | Kind::Custom { .. } => {
@@ -80,6 +87,16 @@ fn describe_one(root: &Value, error: &ValidationError<'_>, problems: &mut Proble
         Kind::OneOfMultipleValid { .. } => {
             let problem = format!("fits more than one schema of `oneOf`, got {}", found(value));
             problems.push((path, problem));
+        }
+        Kind::FalseSchema if keyword == "items" && is_tuple(schema) => {
+            let place = error.instance_path().as_str();
+            let list = place
+                .rsplit_once('/')
+                .and_then(|(list, _)| arguments.pointer(list));
+            let got = list.and_then(Value::as_array).map_or(0, Vec::len);
+            let length = schema["prefixItems"].as_array().map_or(0, Vec::len);
+            let path = path.rsplit_once('[').map_or(path.as_str(), |(path, _)| path);
+            problems.push((path.to_string(), format!("expected {length} items, got {got}")));
         }
         Kind::FalseSchema => problems.push((path, format!("no value is allowed here, got {}", found(value)))),
         _ => {
