@@ -8,6 +8,9 @@ The templates are the `.jinja` files of that folder (its README says where they 
 
 `conversations.json`
     {name: {"messages": [...], "tools": [...]}}, as a row of a data file
+`styles.json`
+    What transformers makes of `rows` with templates that write calls in other ways, with `arguments` as objects or, where a
+    template adds them to a text, as JSON: [{"template": name, "row": name, "prompt": bool, "text": ...}, ...]
 `<template>.json`
     special_tokens   what the template may print besides the messages
     renderings       [{"conversation": name, "prompt": bool, "thinking": bool, "text": ...}, ...]: `prompt` is
@@ -159,6 +162,105 @@ CONVERSATIONS = {
 }
 
 
+RICH = {
+    "minutes": 5,
+    "slow": True,
+    "zone": None,
+    "ratio": 0.5,
+    "beds": ["a", "b"],
+    "note": "a \"b\" <c>\nd",
+    "options": {"x": [1, False]},
+}
+TYPES = {
+    "minutes": "integer",
+    "slow": "boolean",
+    "zone": ["string", "null"],
+    "ratio": "number",
+    "beds": "array",
+    "note": "string",
+    "options": "object",
+}
+WATER = tool("water", "Waters plants.", {name: {"type": kind} for name, kind in TYPES.items()}, ["minutes"])
+
+
+def call_with_id(name, arguments, id):
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def answer_with_id(name, content, id):
+    return {"role": "tool", "name": name, "tool_call_id": id, "content": content}
+
+
+def one_call(arguments):
+    calls = [call_with_id("water", arguments, "abcdefgh1")]
+    return [
+        user("Water for 5."),
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        answer_with_id("water", "ok", "abcdefgh1"),
+        assistant("Done."),
+    ]
+
+
+TWO_CALLS = [
+    user("Water for 5, then ping."),
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            call_with_id("water", {"minutes": 5, "note": "ferns"}, "abcdefgh1"),
+            call_with_id("ping", {}, "abcdefgh2"),
+        ],
+    },
+    answer_with_id("water", "ok", "abcdefgh1"),
+    answer_with_id("ping", "pong", "abcdefgh2"),
+    assistant("Both done."),
+]
+STYLES = {
+    "deepseek_style": CHATML,
+    "function_tag_style": CHATML,
+    "glm_style": CHATML,
+    "llama_style": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
+    "mistral_style": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
+    "string_arguments": CHATML,
+    "xml_style": CHATML,
+}
+STYLE_ROWS = {
+    "one call": (one_call(RICH), [WATER]),
+    "two calls": (TWO_CALLS, [WATER, PING]),
+    "no call": ([user("Hi!"), assistant("Hello.")], [WATER]),
+}
+
+
+def arguments_as_text(messages):
+    messages = json.loads(json.dumps(messages))
+    for call in (call for message in messages for call in message.get("tool_calls", [])):
+        call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return messages
+
+
+def styles():
+    """Every template with every row that it takes."""
+    for name, special_tokens in STYLES.items():
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=Tokenizer(models.BPE()),
+            chat_template=(FOLDER / f"{name}.jinja").read_text(encoding="utf-8"),
+            **special_tokens,
+        )
+        for row, (messages, tools) in STYLE_ROWS.items():
+            if name == "llama_style" and row == "two calls":
+                continue
+            given = arguments_as_text(messages) if name == "string_arguments" else messages
+            for prompt in [False, True]:
+                text = tokenizer.apply_chat_template(
+                    given[:1] if prompt else given,
+                    tools=tools,
+                    add_generation_prompt=prompt,
+                    date_string="31 Jan 2026",
+                    tokenize=False,
+                )
+                yield {"template": name, "row": row, "prompt": prompt, "text": text}
+
+
 OPTIONS = [
     {"prompt": False, "thinking": False},
     {"prompt": True, "thinking": False},
@@ -169,6 +271,8 @@ OPTIONS = [
 def main():
     rows = {name: {"messages": messages, "tools": tools} for name, (messages, tools) in CONVERSATIONS.items()}
     write("conversations", rows)
+    style_rows = {name: {"messages": messages, "tools": tools} for name, (messages, tools) in STYLE_ROWS.items()}
+    write("styles", {"special_tokens": STYLES, "rows": style_rows, "renderings": list(styles())})
     for name, special_tokens in TEMPLATES.items():
         ours = LIBRARY / "src/template/hermes.jinja"
         file = ours if name.startswith("hermes") else FOLDER / f"{name}.jinja"

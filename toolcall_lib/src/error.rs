@@ -110,8 +110,48 @@ pub(crate) fn short(number: f64) -> String {
 pub(crate) fn tell(line: impl fmt::Display) {
     writeln!(std::io::stderr(), "{line}").ok();
 }
+/// Problems that a message lists; a file with the same fault in every row would make it unreadable.
+pub(crate) const MOST_LISTED: usize = 20;
 
 fn list(problems: &[RowProblem]) -> String {
-    let lines: Vec<String> = problems.iter().map(RowProblem::to_string).collect();
+    let shown = problems.iter().take(MOST_LISTED).map(RowProblem::to_string);
+    let more = problems.len().saturating_sub(MOST_LISTED);
+    let rest = (more > 0).then(|| format!("… and {more} more"));
+    let lines: Vec<String> = shown.chain(rest).collect();
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
+}
+
+/// A list of names for a message, cut short.
+pub(crate) fn some_of(names: &[String]) -> String {
+    let shown = names
+        .iter()
+        .take(MOST_LISTED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(MOST_LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut_short() {
+        let problem = |row| RowProblem {
+            file: "data.json".into(),
+            row,
+            field: "messages".into(),
+            problem: "wrong".into(),
+        };
+        let text = Error::Rows((0..10_000).map(problem).collect()).to_string();
+        assert!(text.starts_with("10000 problem(s) in the data:\ndata.json: row 0: messages: wrong\n"));
+        assert!(text.ends_with("\n… and 9980 more") && text.len() < 2_000);
+        let names: Vec<String> = (0..22).map(|i| i.to_string()).collect();
+        assert!(some_of(&names).ends_with("18, 19 and 2 more"));
+        assert_eq!(some_of(&names[..2]), "0, 1");
+    }
 }

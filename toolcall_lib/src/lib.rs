@@ -4,7 +4,9 @@
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
+//! | | [`json`] | text → JSON, nothing of which is lost |
 //! | 1 | [`tool`](mod@tool) | a documented Rust function → JSON schema of a tool that can be called |
+//! | | [`syntax`] | how calls stand in a text |
 //! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → validated conversations |
 //! | 3 | [`template`] | conversation + tools → the exact text, by the model's own chat template |
 //! | 4 | [`tokens`] | text → token ids and which of them are trained on |
@@ -28,7 +30,9 @@ struct Readme;
 pub mod error;
 pub mod interrupt;
 pub mod files;
+pub mod json;
 pub mod tool;
+pub mod syntax;
 pub mod conversation;
 pub mod dataset;
 pub mod synthetic;
@@ -61,7 +65,6 @@ mod tiny_config;
 #[path = "../tests/common/tiny_model.rs"]
 mod tiny_model;
 #[cfg(test)]
-#[cfg(feature = "cuda")]
 #[path = "../tests/common/tiny_tokenizer.rs"]
 mod tiny_tokenizer;
 

@@ -1,13 +1,14 @@
 //! Text to tool calls or content; never panics.
 //!
-//! The format is the one that Qwen and Hermes models are taught: an optional `<think>…</think>`, then text,
-//! then any number of `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. One bad call makes the whole
-//! reply text: half of what a model asked for is not what it asked for.
+//! A reply is an optional `<think>…</think>`, then text, then any number of calls in the way of the model's chat template
+//! ([`CallSyntax`]). One bad call makes the whole reply text: half of what a model asked for is not what it asked for.
 
 use crate::conversation::{Message, Role};
-use crate::template::tags::{CALL, CALL_END, THINK, THINK_END};
-use crate::tool::ToolCall;
-use serde_json::{Map, Value};
+use crate::syntax::tags::{CALL, CALL_END};
+use crate::syntax::{CallSyntax, split_thought};
+use crate::template::ChatTemplate;
+use crate::tool::{ToolCall, ToolSchema};
+use serde::de::IgnoredAny;
 use std::fmt;
 use std::ops::Range;
 
@@ -34,7 +35,8 @@ pub struct Reply {
     pub malformed: bool,
 }
 
-/// Takes the text of an assistant turn apart. Every text is a reply; the worst is one that is all content.
+/// Takes the text of an assistant turn apart, with calls as Hermes and Qwen write them. Every text is a reply; the worst is one
+/// that is all content.
 ///
 /// ```
 /// let reply = toolcall_lib::reply::parse(
@@ -44,13 +46,26 @@ pub struct Reply {
 /// assert_eq!(reply.tool_calls[0].arguments["duration"], 300);
 /// ```
 pub fn parse(text: &str) -> Reply {
+    parse_as(text, &CallSyntax::hermes(), &[])
+}
+
+/// [`parse`] with calls as this template writes them; where it is not known how it does, as Hermes. Some templates write the
+/// arguments without their types, which are those of the schemas of `tools`.
+pub fn parse_with(text: &str, template: &ChatTemplate, tools: &[ToolSchema]) -> Reply {
+    match template.call_syntax() {
+        Some(syntax) => parse_as(text, syntax, tools),
+        None => parse(text),
+    }
+}
+
+fn parse_as(text: &str, syntax: &CallSyntax, tools: &[ToolSchema]) -> Reply {
     let text = without_end_of_turn(text);
-    let (reasoning_content, answer) = split_reasoning(text);
-    match split_calls(answer) {
-        Some((content, calls)) => Reply {
+    let (reasoning_content, answer) = split_thought(text);
+    match syntax.read(answer, tools) {
+        Some((content, tool_calls)) => Reply {
             content,
             reasoning_content,
-            tool_calls: calls.into_iter().map(|(call, _)| call).collect(),
+            tool_calls,
             malformed: false,
         },
         None => Reply {
@@ -62,14 +77,24 @@ pub fn parse(text: &str) -> Reply {
 }
 
 /// Where each call of a reply stands in its text, from `<tool_call>` to `</tool_call>`: as many as
-/// [`parse`] reads.
+/// [`parse`] reads. Calls in another syntax are not found.
 pub fn call_spans(text: &str) -> Vec<Range<usize>> {
     let turn = without_end_of_turn(text);
-    let (_, answer) = split_reasoning(turn);
+    let (_, answer) = split_thought(turn);
     let before = text.len() - text.trim_start().len() + turn.len() - answer.len();
-    let calls = split_calls(answer).map(|(_, calls)| calls).unwrap_or_default();
-    let spans = calls.into_iter().map(|(_, span)| span);
-    spans.map(|span| before + span.start..before + span.end).collect()
+    let (mut spans, mut rest) = (Vec::new(), answer);
+    while let Some((_, after)) = rest.split_once(CALL) {
+        let start = answer.len() - after.len() - CALL.len();
+        let mut objects = serde_json::Deserializer::from_str(after).into_iter::<IgnoredAny>();
+        let read = objects.next().is_some_and(|object| object.is_ok());
+        let behind = after.get(objects.byte_offset()..).unwrap_or_default();
+        let Some(behind) = behind.trim_start().strip_prefix(CALL_END).filter(|_| read) else {
+            return Vec::new();
+        };
+        spans.push(before + start..before + answer.len() - behind.len());
+        rest = behind;
+    }
+    spans
 }
 
 impl Reply {
@@ -81,11 +106,9 @@ impl Reply {
     /// The same as a message of the conversation.
     pub fn into_message(self) -> Message {
         Message {
-            role: Role::Assistant,
-            content: self.content,
             reasoning_content: self.reasoning_content,
             tool_calls: self.tool_calls,
-            name: None,
+            ..Message::new(Role::Assistant, self.content)
         }
     }
 }
@@ -125,56 +148,4 @@ fn without_end_of_turn(text: &str) -> &str {
         text = rest.trim_end();
     }
     text
-}
-
-fn split_reasoning(text: &str) -> (Option<String>, &str) {
-    let opened = text.strip_prefix(THINK);
-    let Some((thought, answer)) = opened.unwrap_or(text).split_once(THINK_END) else {
-        return (None, text);
-    };
-    // Models that always think have `<think>` in their prompt, so their reply holds the closing tag alone.
-    // Behind a call it is a part of an argument.
-    if opened.is_none() && thought.contains(CALL) {
-        return (None, text);
-    }
-    let thought = thought.trim();
-    ((!thought.is_empty()).then(|| thought.to_string()), answer)
-}
-
-/// The text around the calls, and the calls with where they stand; `None` when one of them is
-/// malformed.
-fn split_calls(answer: &str) -> Option<(String, Vec<(ToolCall, Range<usize>)>)> {
-    let (mut said, mut calls, mut rest) = (Vec::new(), Vec::new(), answer);
-    while let Some((before, after)) = rest.split_once(CALL) {
-        said.push(before.trim());
-        let start = answer.len() - after.len() - CALL.len();
-        let (call, after) = take_call(after)?;
-        calls.push((call, start..answer.len() - after.len()));
-        rest = after;
-    }
-    said.push(rest.trim());
-    said.retain(|text| !text.is_empty());
-    let lost_end = said.iter().any(|text| text.contains(CALL_END));
-    (!lost_end).then(|| (said.join("\n"), calls))
-}
-
-/// Reads `{…}</tool_call>` from the start of `text`. The JSON says where the call ends, not the first closing
-/// tag: that may stand in a string.
-fn take_call(text: &str) -> Option<(ToolCall, &str)> {
-    let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>();
-    let mut call = objects.next()?.ok()?;
-    let rest = text
-        .get(objects.byte_offset()..)?
-        .trim_start()
-        .strip_prefix(CALL_END)?;
-    let Some(Value::String(name)) = call.remove("name") else {
-        return None;
-    };
-    let arguments = match call.remove("arguments") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(arguments)) => arguments,
-        Some(Value::String(json)) => serde_json::from_str(&json).ok()?,
-        Some(_) => return None,
-    };
-    Some((ToolCall { name, arguments }, rest))
 }

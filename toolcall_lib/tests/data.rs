@@ -93,6 +93,7 @@ fn expected_rows() -> Vec<Conversation> {
                 Message::assistant("Done."),
             ],
             tools: tools.clone(),
+            ..Conversation::default()
         }
     };
     vec![row(30), row(40)]
@@ -223,6 +224,9 @@ fn nulls_that_arrow_left_are_dropped() {
     let mut messages = messages(30);
     messages[1]["tool_calls"][0]["function"]["arguments"] =
         json!({"duration": 30, "label": null, "note": null});
+    let mut other = messages.clone();
+    other[1]["tool_calls"][0]["function"]["arguments"] =
+        json!({"duration": 40, "label": "tea", "note": null});
     for message in messages.as_array_mut().unwrap() {
         for key in ["content", "name", "tool_calls", "reasoning_content"] {
             let object = message.as_object_mut().unwrap();
@@ -230,10 +234,16 @@ fn nulls_that_arrow_left_are_dropped() {
         }
     }
     let mut tool = timer();
-    tool["function"]["parameters"]["properties"]["duration"]["enum"] = Value::Null;
     tool["function"]["parameters"]["properties"]["note"] = Value::Null;
-    let data = load(&json!({"messages": [messages], "tools": [[tool]]}));
-    assert_eq!(data.rows, expected_rows()[..1]);
+    let mut note = reminder();
+    note["function"]["parameters"]["properties"]["duration"] = Value::Null;
+    note["function"]["parameters"]["properties"]["label"] = Value::Null;
+    let data = load(&json!({"messages": [messages, other], "tools": [[tool, note], [tool, note]]}));
+    assert_eq!(data.rows[0].messages, expected_rows()[0].messages);
+    assert_eq!(
+        data.rows[0].tools,
+        [timer(), reminder()].map(|tool| ToolSchema::new(tool).unwrap())
+    );
     let text = serde_json::to_string(&data.rows).unwrap();
     assert!(!text.contains("null"), "{text}");
 }
@@ -354,7 +364,7 @@ fn what_a_row_holds_must_fit() {
         ),
         (
             assistant(json!([7])),
-            "messages[1].content: found an array with parts that are no text",
+            "messages[1].content[0]: found a number, expected a part such as",
         ),
         (
             assistant(json!(" ")),

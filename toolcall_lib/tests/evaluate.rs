@@ -23,6 +23,7 @@ fn tools() -> Vec<ToolSchema> {
 fn assistant(text: &str) -> Message {
     let call = text.split_once(' ').and_then(|(name, arguments)| {
         Some(ToolCall {
+            id: None,
             name: name.into(),
             arguments: serde_json::from_str(arguments).ok()?,
         })
@@ -47,6 +48,7 @@ fn row(user: &str, turns: &[&str]) -> Conversation {
     Conversation {
         messages,
         tools: tools(),
+        ..Conversation::default()
     }
 }
 

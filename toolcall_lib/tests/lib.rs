@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bfcl;
+mod cases;
 mod common;
 mod data;
 mod deepspeed;

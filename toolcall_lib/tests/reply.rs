@@ -11,6 +11,7 @@ fn call(name: &str, arguments: Value) -> ToolCall {
         panic!("arguments are an object")
     };
     ToolCall {
+        id: None,
         name: name.into(),
         arguments,
     }
@@ -256,6 +257,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 
 fn tool_call() -> impl Strategy<Value = ToolCall> {
     (any::<String>(), btree_map(any::<String>(), json_value(), 0..4)).prop_map(|(name, arguments)| ToolCall {
+        id: None,
         name,
         arguments: Map::from_iter(arguments),
     })

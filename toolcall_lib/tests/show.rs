@@ -60,6 +60,7 @@ fn conversation() -> Conversation {
             Message::assistant("Done."),
         ],
         tools: vec![reminder_tool(), hang_up_tool()],
+        ..Conversation::default()
     }
 }
 
@@ -67,6 +68,7 @@ fn ask(user: &str, turn: Message) -> Conversation {
     Conversation {
         messages: vec![Message::user(user), turn],
         tools: conversation().tools,
+        ..Conversation::default()
     }
 }
 
@@ -348,7 +350,7 @@ fn two_models_are_compared_prompt_by_prompt() {
 fn prompts_without_a_known_answer_are_not_judged() {
     let prompt = Conversation {
         messages: vec![Message::user("Hello?")],
-        tools: Vec::new(),
+        ..Conversation::default()
     };
     let mut comparison = Comparison::new(&[prompt]);
     comparison

@@ -21,6 +21,7 @@ pub fn conversations() -> BTreeMap<String, Conversation> {
     let conversation = |row: &Value| Conversation {
         messages: list(&row["messages"]).iter().map(message).collect(),
         tools: list(&row["tools"]).into_iter().map(ToolSchema).collect(),
+        ..Conversation::default()
     };
     let rows = golden("conversations.json");
     rows.as_object()
@@ -44,6 +45,7 @@ fn message(value: &Value) -> Message {
             .map(call)
             .collect(),
         name: text("name"),
+        ..Message::user("")
     }
 }
 
@@ -66,7 +68,7 @@ fn matches_transformers(name: &str, mut template: ChatTemplate) {
     assert_eq!(renderings.len(), 3 * conversations.len());
     for expected in renderings {
         let case = expected["conversation"].as_str().unwrap();
-        let Conversation { messages, tools } = &conversations[case];
+        let Conversation { messages, tools, .. } = &conversations[case];
         template.thinking = expected["thinking"] == true;
         let text = match expected["prompt"] == true {
             true => template.render_prompt(messages, tools),
@@ -115,7 +117,7 @@ fn inline(source: &str) -> ChatTemplate {
 
 #[test]
 fn nothing_that_a_message_lacks_is_rendered() {
-    let Conversation { messages, tools } = &conversations()["timer"];
+    let Conversation { messages, tools, .. } = &conversations()["timer"];
     for name in ["qwen2_5", "qwen3", "qwen3_2504", "qwen3_training", "smollm2"] {
         let text = template(name).render(messages, tools).unwrap();
         assert!(
@@ -137,7 +139,8 @@ fn nothing_that_a_message_lacks_is_rendered() {
 fn a_template_that_can_show_tools_is_kept() {
     for name in ["qwen2_5", "qwen3", "qwen3_2504", "qwen3_training"] {
         let source = template(name).source().to_string();
-        let (kept, notice) = ChatTemplate::for_tools(Some(&source), &special_tokens(name)).unwrap();
+        let (kept, notice) =
+            ChatTemplate::for_tools(Some(&source), Vec::new(), &special_tokens(name)).unwrap();
         assert_eq!((kept.source(), notice), (source.as_str(), None));
     }
     assert!(ChatTemplate::hermes("<|im_end|>").unwrap().supports_tools());
@@ -146,13 +149,14 @@ fn a_template_that_can_show_tools_is_kept() {
 
 #[test]
 fn a_template_that_cannot_show_tools_is_replaced_and_the_user_is_told() {
-    let Conversation { messages, tools } = &conversations()["several calls"];
+    let Conversation { messages, tools, .. } = &conversations()["several calls"];
     let expected = ChatTemplate::hermes("<|im_end|>")
         .unwrap()
         .render(messages, tools)
         .unwrap();
     let replaced = |source: Option<&str>| {
-        let (template, notice) = ChatTemplate::for_tools(source, &special_tokens("smollm2")).unwrap();
+        let (template, notice) =
+            ChatTemplate::for_tools(source, Vec::new(), &special_tokens("smollm2")).unwrap();
         assert_eq!(template.render(messages, tools).unwrap(), expected);
         notice.unwrap()
     };

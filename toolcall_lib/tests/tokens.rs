@@ -119,7 +119,7 @@ fn a_reply_starts_behind_the_empty_think_block_and_ends_with_the_end_of_turn() {
 
 #[test]
 fn qwen3_is_not_prefix_stable_which_is_why_each_turn_has_its_own_rendering() {
-    let Conversation { messages, tools } = timer();
+    let Conversation { messages, tools, .. } = timer();
     let prompt = template("qwen3").render_prompt(&messages[..1], &tools).unwrap();
     let through = template("qwen3").render(&messages[..2], &tools).unwrap();
     let full = template("qwen3").render(&messages, &tools).unwrap();
@@ -129,7 +129,7 @@ fn qwen3_is_not_prefix_stable_which_is_why_each_turn_has_its_own_rendering() {
 
 #[test]
 fn our_template_is_prefix_stable() {
-    for Conversation { messages, tools } in conversations().values() {
+    for Conversation { messages, tools, .. } in conversations().values() {
         let full = hermes().render(messages, tools).unwrap();
         let turns = (0..messages.len()).filter(|&i| messages[i].role == Role::Assistant);
         for turn in turns {
@@ -147,7 +147,7 @@ fn last_trains_the_last_assistant_turn_only() {
 
 #[test]
 fn all_trains_every_token_but_the_first_of_one_rendering() {
-    let (tokenizer, Conversation { messages, tools }) = (tiny_tokenizer(), timer());
+    let (tokenizer, Conversation { messages, tools, .. }) = (tiny_tokenizer(), timer());
     let [row] = &sequences(&timer(), &template("qwen3"), &tokenizer, LossMode::All).unwrap()[..] else {
         panic!()
     };
@@ -158,7 +158,7 @@ fn all_trains_every_token_but_the_first_of_one_rendering() {
 
 #[test]
 fn completion_trains_everything_behind_the_first_prompt() {
-    let (tokenizer, Conversation { messages, tools }) = (tiny_tokenizer(), timer());
+    let (tokenizer, Conversation { messages, tools, .. }) = (tiny_tokenizer(), timer());
     for template in [hermes(), template("qwen3")] {
         let rows = sequences(&timer(), &template, &tokenizer, LossMode::Completion).unwrap();
         let (prompt, completion) = prompt_and_reply(&rows[0], &tokenizer);
@@ -172,6 +172,7 @@ fn completion_trains_everything_behind_the_first_prompt() {
     let question = Conversation {
         messages: messages[..2].to_vec(),
         tools,
+        ..Conversation::default()
     };
     let rows = sequences(&question, &template("qwen3"), &tokenizer, LossMode::Completion).unwrap();
     assert!(
@@ -208,7 +209,7 @@ fn a_turn_that_does_not_start_as_its_prompt_is_an_error_that_shows_where_they_pa
         LossMode::Assistant,
     )
     .unwrap_err();
-    insta::assert_snapshot!(error, @r#"chat template: messages[1] is not written as its own prompt begins: after "|im_end|>\n<|im_start|>assistant\n<think>\n", the prompt has "\n</think>\n\n" and the conversation "Hmm.\n\n6 + 6.\n</think>\n\n12<|im_end|>\n"; a turn with reasoning needs `thinking` of the template on"#);
+    insta::assert_snapshot!(error, @r#"chat template: messages[1] is not written as its own prompt begins: after "|im_end|>\n<|im_start|>assistant\n<think>\n", the prompt has "\n</think>\n\n" and the conversation "Hmm.\n\n6 + 6.\n</think>\n\n12<|im_end|>\n"; a turn with reasoning needs `chat_template_kwargs` {"enable_thinking": true}"#);
 }
 
 #[test]

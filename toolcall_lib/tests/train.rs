@@ -23,6 +23,7 @@ fn timer() -> ToolSchema {
 fn call(seconds: u64) -> ToolCall {
     let arguments = json!({"duration": seconds}).as_object().unwrap().clone();
     ToolCall {
+        id: None,
         name: "start_timer".to_string(),
         arguments,
     }
@@ -38,6 +39,7 @@ pub(crate) fn timers(rows: u64) -> Dataset {
             Message::assistant(format!("Timer set for {minutes} minutes.")),
         ],
         tools: vec![timer()],
+        ..Conversation::default()
     };
     (1..=rows).map(conversation).collect::<Vec<_>>().into()
 }

@@ -4,6 +4,7 @@
 use super::{draft_weights, model};
 use crate::error::{Error, Result};
 use crate::files::Draft;
+use crate::json;
 use crate::model::Model;
 use crate::model::lora::{Adapter, LoraConfig};
 use crate::weights::{self, Dtype, ModelSource, TextFiles, safetensors};
@@ -41,12 +42,16 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
         let text = TextFiles::read(folder)?;
         raw.tokenizer = text.tokenizer;
         raw.tokenizer_config = text.tokenizer_config;
-        raw.chat_template = text.chat_template.or(raw.chat_template);
+        if text.chat_template.is_some() {
+            raw.chat_template = text.chat_template;
+            raw.additional_chat_templates = text.additional_chat_templates;
+        }
     }
     let mut model = model(raw)?;
     let layout = model.decoder.weights.layout();
-    let file = folder.join(WEIGHTS);
-    let parameters = safetensors::read_file(&file, Adapter::layout(&settings, layout))?;
+    let targets =
+        Adapter::layout(&settings, layout).map_err(|e| Error::invalid(folder.join(CONFIG).display(), e))?;
+    let parameters = safetensors::read_file(&folder.join(WEIGHTS), targets)?;
     let adapter = Adapter::from_parameters(settings, layout, &base, parameters)?;
     model.decoder.adapter = Some(adapter);
     model.origin = folder.display().to_string();
@@ -56,7 +61,7 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
 /// Adds both files.
 pub(super) fn write(adapter: &Adapter, draft: &mut Draft) -> Result<()> {
     let config = &adapter.config;
-    let json = json!({
+    let settings = json!({
         "base_model_name_or_path": adapter.base,
         "bias": "none",
         "fan_in_fan_out": false,
@@ -72,7 +77,7 @@ pub(super) fn write(adapter: &Adapter, draft: &mut Draft) -> Result<()> {
         "use_dora": false,
         "use_rslora": config.use_rslora,
     });
-    draft.write_json(CONFIG, &json)?;
+    draft.write_json(CONFIG, &settings)?;
     draft_weights(WEIGHTS, &adapter.parameters, draft, Dtype::F32)
 }
 
@@ -90,8 +95,7 @@ fn read_config(folder: &Path) -> Result<(LoraConfig, String)> {
     let wrong =
         |field: &str, problem: String| Error::invalid(format!("{}: {field}", file.display()), problem);
     let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
-    let json: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))?;
+    let json = json::read_object(&text).map_err(|e| Error::invalid(file.display(), e))?;
     if json.get("peft_type").is_some_and(|kind| kind != "LORA") {
         let problem = format!("{} is not supported; supported is \"LORA\"", json["peft_type"]);
         return Err(wrong("peft_type", problem));

@@ -43,7 +43,9 @@ fn model(raw: RawModel) -> Result<Model> {
     if !raw.tokenizer_config.is_empty() {
         tokenizer = tokenizer.with_config(raw.tokenizer_config);
     }
-    let (template, note) = ChatTemplate::for_tools(raw.chat_template.as_deref(), &tokenizer.config)?;
+    let additional = raw.additional_chat_templates;
+    let (template, note) =
+        ChatTemplate::for_tools(raw.chat_template.as_deref(), additional, &tokenizer.config)?;
     tokenizer.stop_at_end_of_turn(&template)?;
     Ok(Model {
         decoder: Decoder::new(raw.config, raw.weights)?,
@@ -51,7 +53,7 @@ fn model(raw: RawModel) -> Result<Model> {
         template,
         generation_config: raw.generation_config.unwrap_or_default(),
         origin: raw.origin,
-        notes: note.into_iter().collect(),
+        notes: raw.notes.into_iter().chain(note).collect(),
     })
 }
 
@@ -104,6 +106,7 @@ fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
         parameters: &weights,
         tokenizer: &model.tokenizer,
         chat_template: model.template.source(),
+        additional_chat_templates: model.template.additional(),
     };
     gguf::save(&export, file, dtype)
 }
@@ -127,6 +130,9 @@ pub(crate) fn draft_model(model: &Model, draft: &mut Draft, dtype: Dtype) -> Res
     draft.write_json("tokenizer_config.json", &model.tokenizer.config)?;
     draft.write("tokenizer.json", model.tokenizer.to_json()?)?;
     draft.write("chat_template.jinja", model.template.source())?;
+    for (name, source) in model.template.additional() {
+        draft.write(&format!("additional_chat_templates/{name}.jinja"), source)?;
+    }
     match &model.decoder.adapter {
         Some(adapter) => adapter::write(adapter, draft),
         None => draft_whole(model, draft, dtype),

@@ -1,19 +1,22 @@
-//! Tool calls and tool schemas of a row, from their JSON.
+//! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
-use super::arguments;
-use super::arguments::kind;
+use super::arrow::{Shape, make_whole};
 use super::read::Problem;
+use super::text::said_and_called;
 use super::{Message, Role};
-use crate::tool::{ToolCall, ToolSchema};
+use crate::json::{self, kind};
+use crate::tool::{ToolCall, ToolSchema, read};
 use serde_json::Value;
 
-/// Reads a list of calls that stands at `field`.
+/// Reads a list of calls, or its JSON text, that stands at `field`.
 pub(super) fn tool_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Vec<Problem>> {
+    let value = match value {
+        Value::String(_) => decoded(value, field).map_err(|problem| vec![problem])?,
+        value => value.clone(),
+    };
     let Value::Array(calls) = value else {
-        return Err(vec![(
-            field.into(),
-            format!("found {}, expected a list of calls", kind(value)),
-        )]);
+        let problem = format!("found {}, expected a list of calls", kind(&value));
+        return Err(vec![(field.into(), problem)]);
     };
     all(calls
         .iter()
@@ -21,54 +24,76 @@ pub(super) fn tool_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Ve
         .map(|(index, call)| tool_call(call, &format!("{field}[{index}]"))))
 }
 
-/// `{"type": "function", "function": {"name", "arguments"}}` or the flat `{"name", "arguments"}`.
-fn tool_call(value: &Value, field: &str) -> Result<ToolCall, Problem> {
-    let call = value.get("function").unwrap_or(value);
-    let Some(name) = call
-        .get("name")
-        .and_then(Value::as_str)
-        .filter(|name| !name.is_empty())
-    else {
-        return Err((
+/// Reads a call that stands at `field`.
+pub(super) fn tool_call(value: &Value, field: &str) -> Result<ToolCall, Vec<Problem>> {
+    let call = read::call(value).map_err(|problems| {
+        let problems = problems.into_iter();
+        problems
+            .map(|(place, problem)| (format!("{field}{place}"), problem))
+            .collect::<Vec<_>>()
+    })?;
+    if call.name.is_empty() {
+        return Err(vec![(
             format!("{field}.name"),
-            r#"missing; a call is {"name": …, "arguments": {…}}"#.into(),
-        ));
-    };
-    match arguments::parse(call.get("arguments")) {
-        Ok(arguments) => Ok(ToolCall {
-            name: name.into(),
-            arguments,
-        }),
-        Err(problem) => Err((format!("{field}.arguments"), problem)),
+            "is empty; expected the name of a tool".into(),
+        )]);
     }
+    Ok(call)
 }
 
-/// Strips from the arguments the nulls that the schemas do not ask for, and names each tool message after the
-/// call that it answers: by its own name, by `tool_call_id`, or by its place.
-pub(super) fn fit_to_tools(messages: &mut [Message], items: &[Value], tools: &[ToolSchema]) {
-    let mut waiting: Vec<(Option<&Value>, String)> = Vec::new();
-    for (message, item) in messages.iter_mut().zip(items) {
-        for call in &mut message.tool_calls {
-            let tool = tools.iter().find(|tool| tool.name() == call.name);
-            arguments::strip_nulls(&mut call.arguments, tool.map(ToolSchema::parameters));
-        }
+/// Reads the calls that the text of an assistant turn holds.
+pub(super) fn take_from_text(message: &mut Message, field: &str) -> Result<(), Vec<Problem>> {
+    let wrong = |problem: &str| vec![(field.to_string(), problem.to_string())];
+    let Some(read) = said_and_called(&message.content).map_err(|problem| wrong(&problem))? else {
+        return Ok(());
+    };
+    if !message.tool_calls.is_empty() {
+        return Err(wrong(
+            "holds a call as text, and the message has `tool_calls`; write it in one way",
+        ));
+    }
+    if message.reasoning_content.is_some() && read.reasoning_content.is_some() {
+        return Err(wrong(
+            "holds a thought, and the message has another; write it in one way",
+        ));
+    }
+    message.content = read.content;
+    message.tool_calls = read.tool_calls;
+    message.reasoning_content = read.reasoning_content.or(message.reasoning_content.take());
+    Ok(())
+}
+
+/// Takes what Arrow left out of the arguments; returns how many numbers became whole.
+pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], shape: &Shape) -> usize {
+    let mut whole = 0;
+    for call in messages.iter_mut().flat_map(|message| &mut message.tool_calls) {
+        let tool = tools.iter().find(|tool| tool.name() == call.name);
+        shape.clean_arguments(&mut call.arguments, tool);
+        whole += tool.map_or(0, |tool| make_whole(&mut call.arguments, tool));
+    }
+    whole
+}
+
+/// Names each tool message after the call that it answers: by `tool_call_id`, by its own name, or by its place.
+pub(super) fn name_answers(messages: &mut [Message]) {
+    let mut waiting: Vec<(Option<String>, String)> = Vec::new();
+    for message in messages {
         if message.role == Role::Assistant {
-            let names = message.tool_calls.iter().map(|call| call.name.clone());
-            waiting = names
-                .enumerate()
-                .map(|(index, name)| (item["tool_calls"][index].get("id"), name))
-                .collect();
+            let calls = message.tool_calls.iter();
+            waiting = calls.map(|call| (call.id.clone(), call.name.clone())).collect();
         } else if message.role == Role::Tool {
-            let id = item.get("tool_call_id").filter(|id| !id.is_null());
-            let answered = waiting
+            let (id, name) = (&message.tool_call_id, &message.name);
+            let of_id = |(call, _): &(Option<String>, String)| id.is_some() && call == id;
+            let of_name = |(_, called): &(Option<String>, String)| name.as_ref() == Some(called);
+            let by_id = waiting
                 .iter()
-                .position(|(call_id, name)| match (&message.name, id) {
-                    (Some(own), _) => own == name,
-                    (None, Some(id)) => *call_id == Some(id),
-                    (None, None) => true,
-                });
-            if let Some(index) = answered {
-                message.name = Some(waiting.remove(index).1);
+                .position(|call| of_id(call) && (name.is_none() || of_name(call)));
+            let by_name = || waiting.iter().position(of_name);
+            let by_place = || (id.is_none() && name.is_none() && !waiting.is_empty()).then_some(0);
+            if let Some(index) = by_id.or_else(by_name).or_else(by_place) {
+                let (id, name) = waiting.remove(index);
+                message.name = Some(name);
+                message.tool_call_id = id.or(message.tool_call_id.take());
             }
         }
     }
@@ -79,7 +104,7 @@ pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
     let Value::String(text) = value else {
         return Ok(value.clone());
     };
-    match serde_json::from_str(text) {
+    match json::read(text) {
         Ok(Value::String(_)) => Err((
             field.into(),
             "the JSON is encoded twice: this string holds a JSON string; encode it once".into(),
@@ -90,12 +115,12 @@ pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
 }
 
 /// All results, or all problems.
-pub(super) fn all<T>(results: impl Iterator<Item = Result<T, Problem>>) -> Result<Vec<T>, Vec<Problem>> {
+pub(super) fn all<T>(results: impl Iterator<Item = Result<T, Vec<Problem>>>) -> Result<Vec<T>, Vec<Problem>> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(value) => found.push(value),
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.extend(problem),
         }
     }
     if problems.is_empty() {

@@ -6,7 +6,7 @@ use crate::tool::{ToolCall, ToolSchema};
 
 /// All problems of a conversation; `fields[i]` says where message `i` stands.
 pub(crate) fn problems(conversation: &Conversation, fields: &[String]) -> Vec<Problem> {
-    let Conversation { messages, tools } = conversation;
+    let Conversation { messages, tools, .. } = conversation;
     let mut problems = duplicate_tools(tools);
     problems.extend(ends(messages, fields));
     problems.extend(answers(messages, fields));
@@ -148,6 +148,9 @@ fn call_problems(call: &ToolCall, tools: &[ToolSchema], field: &str) -> Vec<Prob
     };
     let found = tool.check(&call.arguments).into_iter();
     found
-        .map(|(path, problem)| (format!("{field}.arguments.{path}"), problem))
+        .map(|(path, problem)| match path.is_empty() {
+            true => (format!("{field}.arguments"), problem),
+            false => (format!("{field}.arguments.{path}"), problem),
+        })
         .collect()
 }

@@ -1,19 +1,24 @@
 //! A conversation: messages, and the tools that the assistant may call.
 
-mod arguments;
+mod arrow;
 mod calls;
 mod check;
+mod keys;
+mod message;
+mod parts;
 mod read;
+mod text;
 
+pub(crate) use arrow::Shapes;
 pub(crate) use check::problems;
-pub(crate) use read::read;
+pub(crate) use read::{Read, read};
 
 use crate::tool::{ToolCall, ToolSchema};
 use read::Problem;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,8 +46,12 @@ pub struct Message {
     pub reasoning_content: Option<String>,
     /// Calls that an assistant turn asks for.
     pub tool_calls: Vec<ToolCall>,
-    /// Name of the tool that a tool message answers for.
+    /// Name of the tool that a tool message answers for; of others, the name of who speaks.
     pub name: Option<String>,
+    /// Id of the call that a tool message answers, where the call has one.
+    pub tool_call_id: Option<String>,
+    /// An assistant turn that is learnt. Off, it is shown to the model like any other message.
+    pub train: bool,
 }
 
 /// Messages and the tools that were offered with them.
@@ -52,6 +61,9 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// The tools that the assistant may call.
     pub tools: Vec<ToolSchema>,
+    /// What the chat template is given beside them, such as `{"enable_thinking": true}`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 impl Message {
@@ -64,6 +76,8 @@ impl Message {
             reasoning_content: None,
             tool_calls: Vec::new(),
             name: None,
+            tool_call_id: None,
+            train: true,
         }
     }
 
@@ -107,26 +121,42 @@ impl Serialize for Message {
         if let Some(name) = &self.name {
             map.serialize_entry("name", name)?;
         }
+        if let Some(id) = &self.tool_call_id {
+            map.serialize_entry("tool_call_id", id)?;
+        }
         map.serialize_entry("content", &self.content)?;
         if let Some(reasoning) = &self.reasoning_content {
             map.serialize_entry("reasoning_content", reasoning)?;
         }
         if !self.tool_calls.is_empty() {
-            let calls = self
-                .tool_calls
-                .iter()
-                .map(|call| json!({"type": "function", "function": call}));
+            let calls = self.tool_calls.iter().map(|call| {
+                let function = json!({"name": call.name, "arguments": call.arguments});
+                match &call.id {
+                    Some(id) => json!({"id": id, "type": "function", "function": function}),
+                    None => json!({"type": "function", "function": function}),
+                }
+            });
             map.serialize_entry("tool_calls", &calls.collect::<Vec<_>>())?;
+        }
+        if !self.train {
+            map.serialize_entry("weight", &0)?;
         }
         map.end()
     }
 }
 
 impl<'de> Deserialize<'de> for Message {
-    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts.
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts, as long as it is one message.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        read::message(&value, "message").map_err(|problems| D::Error::custom(joined(&problems)))
+        let messages = message::messages(&value, "message", &mut Vec::new());
+        let mut messages = messages.map_err(|problems| D::Error::custom(joined(&problems)))?;
+        match (messages.pop(), messages.is_empty()) {
+            (Some(message), true) => Ok(message),
+            _ => Err(D::Error::custom(
+                "message: holds the answers of several tools; write a message for each",
+            )),
+        }
     }
 }
 
@@ -134,7 +164,8 @@ impl<'de> Deserialize<'de> for Conversation {
     /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is not checked.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let read = read(&value, &[]).map_err(|problems| D::Error::custom(joined(&problems)))?;
+        let read =
+            read(&value, &[], &Shapes::default()).map_err(|problems| D::Error::custom(joined(&problems)))?;
         Ok(read.conversation)
     }
 }
@@ -156,6 +187,7 @@ mod tests {
             unreachable!()
         };
         ToolCall {
+            id: None,
             name: "start_timer".into(),
             arguments,
         }
@@ -193,7 +225,7 @@ mod tests {
                 Message::tool("start_timer", "60"),
                 Message::assistant("Done."),
             ],
-            tools: Vec::new(),
+            ..Conversation::default()
         };
         let text = serde_json::to_string(&conversation).unwrap();
         assert_eq!(serde_json::from_str::<Conversation>(&text).unwrap(), conversation);

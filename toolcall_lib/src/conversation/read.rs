@@ -1,184 +1,271 @@
 //! JSON of one row to a [`Conversation`], in every form that data files use. Collects all problems of the row.
 
-use super::arguments::{kind, strip_all_nulls};
-use super::calls::{all, decoded, fit_to_tools, tool_calls};
-use super::{Conversation, Message, Role};
-use crate::tool::{ToolCall, ToolSchema};
+use super::arrow::Shapes;
+use super::calls::{all, clean_arguments, decoded, name_answers};
+use super::message::{is_call_turn, messages};
+use super::{Conversation, Message, Role, keys};
+use crate::json::{self, kind};
+use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
 
 /// A field of a row and what is wrong with it.
 pub(crate) type Problem = (String, String);
 
 /// A conversation and where in its row each message stands, such as `messages[1]`.
+#[derive(Default)]
 pub(crate) struct Read {
     pub(crate) conversation: Conversation,
     pub(crate) fields: Vec<String>,
+    /// What a user should know about the row; the same words for all rows that have it.
+    pub(crate) notes: Vec<String>,
+    /// The last message came from one of ShareGPT's that hold nothing but calls.
+    after_calls: bool,
 }
 
-/// Reads one row. `default_tools` are for rows without `tools` of their own.
-pub(crate) fn read(row: &Value, default_tools: &[ToolSchema]) -> Result<Read, Vec<Problem>> {
+/// Reads one row. `default_tools` are for rows without `tools` of their own; `shapes` are those of the whole file.
+pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -> Result<Read, Vec<Problem>> {
     let Value::Object(row) = row else {
         return Err(vec![(
             "row".into(),
             format!("found {}, expected {ROW}", kind(row)),
         )]);
     };
-    let (list, items) = message_list(row).map_err(|problem| vec![problem])?;
-    let mut problems = Vec::new();
-    let mut messages = Vec::new();
-    let mut fields: Vec<String> = (0..items.len()).map(|index| format!("{list}[{index}]")).collect();
-    for (item, field) in items.iter().zip(&fields) {
-        match message(item, field) {
-            Ok(message) => messages.push(message),
-            Err(found) => problems.extend(found),
-        }
-    }
-    let tools = tools(row.get("tools")).unwrap_or_else(|found| {
+    let mut read = Read::default();
+    let (mut problems, noted) = keys::of_row(row);
+    read.notes.extend(
+        noted
+            .iter()
+            .map(|key| format!("the key `{key}` of rows is not read")),
+    );
+    problems.extend(read.read_messages(row).err().unwrap_or_default());
+    let tools = tools(row, shapes).unwrap_or_else(|found| {
         problems.extend(found);
         Vec::new()
     });
+    let kwargs = row.get("chat_template_kwargs").unwrap_or(&Value::Null);
+    read.conversation.chat_template_kwargs = template_kwargs(kwargs).unwrap_or_else(|problem| {
+        problems.push(("chat_template_kwargs".into(), problem));
+        Map::new()
+    });
+    problems.extend(read.add_system(row).err());
     if !problems.is_empty() {
         return Err(problems);
     }
-    let tools = if tools.is_empty() {
+    read.conversation.tools = if tools.is_empty() {
         default_tools.to_vec()
     } else {
         tools
     };
-    fit_to_tools(&mut messages, items, &tools);
-    if let Some(text) = row
-        .get("system")
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-    {
-        messages.insert(0, Message::system(text));
-        fields.insert(0, "system".into());
-    }
-    Ok(Read {
-        conversation: Conversation { messages, tools },
-        fields,
-    })
+    read.finish(shapes);
+    Ok(read)
 }
 
 const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
 
-fn message_list(row: &Map<String, Value>) -> Result<(&'static str, &[Value]), Problem> {
-    let found = ["messages", "conversations"]
-        .into_iter()
-        .find_map(|list| Some((list, row.get(list)?)));
-    match found {
-        Some((list, Value::Array(items))) => Ok((list, items)),
-        Some((list, other)) => Err((
-            list.into(),
-            format!("found {}, expected a list of messages", kind(other)),
-        )),
-        None => Err(("messages".into(), format!("missing; a row is {ROW}"))),
-    }
-}
-
-/// Reads one message that stands at `field`.
-pub(super) fn message(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
-    let Value::Object(object) = value else {
-        let problem = format!("found {}, expected an object with role and content", kind(value));
-        return Err(vec![(field.into(), problem)]);
-    };
-    let problem = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
-    let (role_key, role_name) = either(object, "role", "from");
-    let (text_key, text) = either(object, "content", "value");
-    let Some(role_name) = role_name.as_str() else {
-        return Err(problem(
-            role_key,
-            format!("found {}, expected {ROLES}", kind(role_name)),
-        ));
-    };
-    if role_name == "function_call" {
-        return Ok(Message::assistant_calls(json_calls(
-            text,
-            &format!("{field}.{text_key}"),
-        )?));
-    }
-    let Some(role) = role(role_name) else {
-        return Err(problem(
-            role_key,
-            format!("found `{role_name}`, expected {ROLES}"),
-        ));
-    };
-    let optional = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_string);
-    Ok(Message {
-        role,
-        content: content(role, text).map_err(|found| problem(text_key, found))?,
-        reasoning_content: optional("reasoning_content"),
-        tool_calls: match object.get("tool_calls") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(calls) => tool_calls(calls, &format!("{field}.tool_calls"))?,
-        },
-        name: optional("name").filter(|_| role == Role::Tool),
-    })
-}
-
-const ROLES: &str =
-    "system, user, assistant or tool (ShareGPT: system, human, gpt, function_call, observation)";
-
-fn role(name: &str) -> Option<Role> {
-    match name {
-        "system" => Some(Role::System),
-        "user" | "human" => Some(Role::User),
-        "assistant" | "gpt" => Some(Role::Assistant),
-        "tool" | "observation" => Some(Role::Tool),
-        _ => None,
-    }
-}
-
-/// The key of chat templates or the one of ShareGPT, whichever is there, and its value.
-fn either<'a>(object: &'a Map<String, Value>, key: &'a str, sharegpt: &'a str) -> (&'a str, &'a Value) {
-    let found = [key, sharegpt]
-        .into_iter()
-        .find_map(|key| Some((key, object.get(key)?)));
-    found.unwrap_or((key, &Value::Null))
-}
-
-/// The text of a message. A tool may answer with any JSON value; others speak text or a list of text parts.
-fn content(role: Role, value: &Value) -> Result<String, String> {
-    match value {
-        Value::Null => Ok(String::new()),
-        Value::String(text) => Ok(text.clone()),
-        other if role == Role::Tool => Ok(other.to_string()),
-        Value::Array(parts) => {
-            let texts: Option<Vec<&str>> = parts.iter().map(|part| part.get("text")?.as_str()).collect();
-            texts
-                .map(|texts| texts.concat())
-                .ok_or("found an array with parts that are no text".into())
+impl Read {
+    /// The messages of a row, and those of its prompt and completion: of the two, the completion is trained.
+    fn read_messages(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
+        let given = ["messages", "conversations", "prompt", "completion"];
+        let given = given
+            .into_iter()
+            .filter(|key| row.get(*key).is_some_and(|value| !value.is_null()));
+        match given.collect::<Vec<_>>()[..] {
+            [list @ ("messages" | "conversations")] => self.read_list(list, &row[list]),
+            ["prompt", "completion"] => {
+                self.read_list("prompt", &row["prompt"])?;
+                let turns = self
+                    .conversation
+                    .messages
+                    .iter_mut()
+                    .filter(|message| message.role == Role::Assistant);
+                turns.for_each(|message| message.train = false);
+                self.read_list("completion", &row["completion"])
+            }
+            [] => Err(vec![("messages".into(), format!("missing; a row is {ROW}"))]),
+            [alone] => {
+                let other = if alone == "prompt" { "completion" } else { "prompt" };
+                Err(vec![(other.into(), format!("missing; it belongs to `{alone}`"))])
+            }
+            [first, second, ..] => Err(vec![(
+                second.into(),
+                format!("stands beside `{first}`; a row has its messages once"),
+            )]),
         }
-        other => Err(format!("found {}, expected a string", kind(other))),
+    }
+
+    fn read_list(&mut self, list: &str, value: &Value) -> Result<(), Vec<Problem>> {
+        let Value::Array(items) = value else {
+            let problem = format!("found {}, expected a list of messages", kind(value));
+            return Err(vec![(list.into(), problem)]);
+        };
+        let (mut problems, mut noted) = (Vec::new(), Vec::new());
+        for (index, item) in items.iter().enumerate() {
+            let field = format!("{list}[{index}]");
+            match messages(item, &field, &mut noted) {
+                Ok(messages) => {
+                    let calls = is_call_turn(item);
+                    messages
+                        .into_iter()
+                        .for_each(|message| self.push(message, &field, calls));
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        for key in noted {
+            let note = format!("the key `{key}` of messages is not read");
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Adds a message. ShareGPT has a message for each call; those in a row are one turn.
+    fn push(&mut self, message: Message, field: &str, calls: bool) {
+        let follows =
+            calls && self.after_calls && message.content.is_empty() && message.reasoning_content.is_none();
+        match self
+            .conversation
+            .messages
+            .last_mut()
+            .filter(|last| follows && last.train == message.train)
+        {
+            Some(last) => last.tool_calls.extend(message.tool_calls),
+            None => {
+                self.conversation.messages.push(message);
+                self.fields.push(field.to_string());
+            }
+        }
+        self.after_calls = calls;
+    }
+
+    /// `system` of a row is its first message.
+    fn add_system(&mut self, row: &Map<String, Value>) -> Result<(), Problem> {
+        match row.get("system") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::String(text)) if text.is_empty() => Ok(()),
+            Some(Value::String(text)) => {
+                self.conversation.messages.insert(0, Message::system(text));
+                self.fields.insert(0, "system".into());
+                Ok(())
+            }
+            Some(other) => Err((
+                "system".into(),
+                format!("found {}, expected a string", kind(other)),
+            )),
+        }
+    }
+
+    /// What takes the whole row: answers belong to calls, and arguments to tools.
+    fn finish(&mut self, shapes: &Shapes) {
+        self.split_answers();
+        let Conversation { messages, tools, .. } = &mut self.conversation;
+        name_answers(messages);
+        let whole = clean_arguments(messages, tools, &shapes.arguments);
+        let called = messages.iter().any(|message| !message.tool_calls.is_empty());
+        let shown_twice = messages
+            .first()
+            .is_some_and(|first| first.role == Role::System && first.content.contains("<tools>"));
+        for (holds, note) in [
+            (
+                whole > 0,
+                "numbers such as 5.0 are read as whole numbers, which the schema asks for",
+            ),
+            (
+                called && tools.is_empty(),
+                "tools are called, and none is offered",
+            ),
+            (
+                shown_twice && !tools.is_empty(),
+                "the system text lists the tools, and the template shows them too",
+            ),
+        ] {
+            if holds {
+                self.notes.push(note.to_string());
+            }
+        }
+    }
+
+    /// One message with a list of the answers to several calls becomes a message for each.
+    fn split_answers(&mut self) {
+        let messages = &mut self.conversation.messages;
+        for index in (1..messages.len()).rev() {
+            let calls = messages[index - 1].tool_calls.len();
+            let [message, rest @ ..] = &messages[index..] else {
+                continue;
+            };
+            let alone = rest.first().is_none_or(|next| next.role != Role::Tool);
+            let unnamed = message.name.is_none() && message.tool_call_id.is_none();
+            if calls < 2 || message.role != Role::Tool || !alone || !unnamed {
+                continue;
+            }
+            let Ok(Value::Array(answers)) = json::read(&message.content) else {
+                continue;
+            };
+            if answers.len() != calls {
+                continue;
+            }
+            let answers = answers.into_iter().map(|answer| match answer {
+                Value::String(text) => Message::new(Role::Tool, text),
+                other => Message::new(Role::Tool, other.to_string()),
+            });
+            messages.splice(index..=index, answers.collect::<Vec<_>>());
+            let field = self.fields[index].clone();
+            self.fields.splice(index..=index, vec![field; calls]);
+        }
     }
 }
 
-/// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of calls.
-fn json_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Vec<Problem>> {
-    let calls = decoded(value, field).map_err(|problem| vec![problem])?;
-    let calls = if calls.is_array() {
-        calls
-    } else {
-        Value::Array(vec![calls])
+/// The tools of a row: a list of schemas or its JSON text; nothing gives none. Older files have `functions`.
+fn tools(row: &Map<String, Value>, shapes: &Shapes) -> Result<Vec<ToolSchema>, Vec<Problem>> {
+    let given = |key: &str| row.get(key).filter(|value| !value.is_null() && *value != "");
+    let (key, value) = match (given("tools"), given("functions")) {
+        (None, None) => return Ok(Vec::new()),
+        (Some(_), Some(_)) => {
+            return Err(vec![(
+                "functions".into(),
+                "stands beside `tools`; a row has its tools once".into(),
+            )]);
+        }
+        (Some(value), None) => ("tools", value),
+        (None, Some(value)) => ("functions", value),
     };
-    tool_calls(&calls, field)
-}
-
-/// The tools of a row: a list of schemas or its JSON text; nothing gives none.
-fn tools(value: Option<&Value>) -> Result<Vec<ToolSchema>, Vec<Problem>> {
-    let list = match value {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::String(text)) if text.is_empty() => return Ok(Vec::new()),
-        Some(value) => decoded(value, "tools").map_err(|problem| vec![problem])?,
-    };
+    let list = decoded(value, key).map_err(|problem| vec![problem])?;
     let Value::Array(schemas) = list else {
         return Err(vec![(
-            "tools".into(),
+            key.into(),
             format!("found {}, expected a list of schemas", kind(&list)),
         )]);
     };
     all(schemas.into_iter().enumerate().map(|(index, mut schema)| {
-        strip_all_nulls(&mut schema);
-        ToolSchema::new(schema).map_err(|error| (format!("tools[{index}]"), error.to_string()))
+        let field = format!("{key}[{index}]");
+        if let Value::String(_) = schema {
+            schema = decoded(&schema, &field).map_err(|problem| vec![problem])?;
+        } else if value.is_array() {
+            shapes.tools.clean_tool(&mut schema);
+        }
+        ToolSchema::new(schema).map_err(|error| vec![(field, error.to_string())])
     }))
+}
+
+/// What a row gives to the template beside messages and tools: an object or its JSON text.
+pub(crate) fn template_kwargs(value: &Value) -> Result<Map<String, Value>, String> {
+    let decoded = decoded(value, "").map_err(|(_, problem)| problem)?;
+    let mut kwargs = match decoded {
+        Value::Null => Map::new(),
+        Value::Object(kwargs) => kwargs,
+        other => return Err(format!("found {}, expected an object", kind(&other))),
+    };
+    kwargs.retain(|_, value| !value.is_null());
+    const OURS: [&str; 3] = ["messages", "tools", "add_generation_prompt"];
+    match OURS.into_iter().find(|key| kwargs.contains_key(*key)) {
+        Some(key) => Err(format!(
+            "`{key}` is given to the template in any case; leave it out"
+        )),
+        None => Ok(kwargs),
+    }
 }

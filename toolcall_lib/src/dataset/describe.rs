@@ -23,6 +23,8 @@ pub struct Description {
     pub turns: BTreeMap<usize, usize>,
     /// Token counts of the rows, if they were given.
     pub tokens: Option<Lengths>,
+    /// What a user should know about the files, as [`Dataset::notes`] has it.
+    pub notes: Vec<String>,
 }
 
 /// Token counts of rows.
@@ -64,6 +66,7 @@ impl Dataset {
             calls: counts(self.rows.iter().flat_map(calls_of)),
             turns: counts(self.rows.iter().map(turns_of)),
             tokens: None,
+            notes: self.notes(),
         }
     }
 }
@@ -111,7 +114,7 @@ impl fmt::Display for Description {
                 "\ntokens a row: {shortest} to {longest}, median {median}; {total} in all"
             )?;
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }
 

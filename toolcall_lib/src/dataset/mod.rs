@@ -20,6 +20,7 @@ use crate::conversation::Conversation;
 use crate::error::{Result, RowProblem};
 use crate::files;
 use crate::tool::ToolSchema;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Dataset {
     /// The conversations.
     pub rows: Vec<Conversation>,
     origins: Vec<Origin>,
+    /// What a user should know, with the number of rows that it is about.
+    notes: BTreeMap<String, usize>,
 }
 
 /// Where a row was read.
@@ -45,13 +48,13 @@ impl Dataset {
     /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line.
     ///
     /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
-    /// (`conversations`, `from`, `value`) are read too. Nulls that Arrow leaves in arguments and schemas are
-    /// dropped.
+    /// (`conversations`, `from`, `value`), `prompt` with `completion`, and calls that stand as text are read too;
+    /// `docs/data_formats.md` has all forms. Nulls that Arrow put into arguments and schemas are dropped.
     ///
     /// # Errors
-    /// [`crate::Error::Rows`] with *all* problems: roles out of order, calls without their answer, unknown tools,
-    /// arguments that do not fit the schema, JSON that is encoded twice, empty turns. A file that is no JSON at
-    /// all gives the line and the column.
+    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order, calls without their
+    /// answer, unknown tools, arguments that do not fit the schema, JSON that is encoded twice, empty turns. A file
+    /// that is no JSON at all gives the line and the column.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with_tools(path, &[])
     }
@@ -72,6 +75,28 @@ impl Dataset {
         save::to_json(&self.rows)
     }
 
+    /// What a user should know about the files: keys that were not read, calls without tools, what was read as something else;
+    /// each with the number of rows.
+    pub fn notes(&self) -> Vec<String> {
+        let rows = |count: usize| {
+            if count == 1 {
+                "1 row".to_string()
+            } else {
+                format!("{count} rows")
+            }
+        };
+        self.notes
+            .iter()
+            .map(|(note, count)| format!("{}: {note}", rows(*count)))
+            .collect()
+    }
+
+    fn note(&mut self, notes: impl IntoIterator<Item = String>, rows: usize) {
+        for note in notes {
+            *self.notes.entry(note).or_default() += rows;
+        }
+    }
+
     /// Adds the rows of `other` at the end.
     pub fn extend(&mut self, other: Self) {
         let offset = self.rows.len();
@@ -79,6 +104,9 @@ impl Dataset {
         self.origins
             .extend((0..other.rows.len()).map(|row| other.origin(row)));
         self.rows.extend(other.rows);
+        for (note, rows) in other.notes {
+            self.note([note], rows);
+        }
     }
 
     /// A problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was read from.
@@ -97,6 +125,7 @@ impl Dataset {
         Self {
             rows: indices.iter().map(|&row| self.rows[row].clone()).collect(),
             origins: indices.iter().map(|&row| self.origin(row)).collect(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -115,7 +144,7 @@ impl From<Vec<Conversation>> for Dataset {
     fn from(rows: Vec<Conversation>) -> Self {
         Self {
             rows,
-            origins: Vec::new(),
+            ..Self::default()
         }
     }
 }

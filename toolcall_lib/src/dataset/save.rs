@@ -14,6 +14,12 @@ pub(super) fn to_json(rows: &[Conversation]) -> Result<String> {
             lines(rows.iter().map(|row| &row.tools))?
         );
     }
+    if rows.iter().any(|row| !row.chat_template_kwargs.is_empty()) {
+        text += &format!(
+            ",\n\"chat_template_kwargs\": [\n{}\n]",
+            lines(rows.iter().map(|row| &row.chat_template_kwargs))?
+        );
+    }
     Ok(text + "\n}\n")
 }
 

@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashSet;
 
 impl Dataset {
@@ -56,9 +57,26 @@ impl Dataset {
     }
 }
 
-/// The JSON with sorted keys: arguments in another order make no other conversation.
+/// The JSON with sorted keys: arguments in another order make no other conversation, and neither do the ids of calls.
 pub(super) fn identity<T: Serialize>(value: T) -> String {
     let mut value = serde_json::to_value(value).unwrap_or_default();
+    let messages = if value.is_object() {
+        &mut value["messages"]
+    } else {
+        &mut value
+    };
+    for message in messages
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        message.shift_remove("tool_call_id");
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+        for call in calls.into_iter().flatten().filter_map(Value::as_object_mut) {
+            call.shift_remove("id");
+        }
+    }
     value.sort_all_objects();
     value.to_string()
 }

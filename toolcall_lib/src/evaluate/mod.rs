@@ -17,9 +17,11 @@ pub(crate) use turn::Turn;
 
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
+use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows};
 use crate::interrupt;
 use crate::model::Model;
+use crate::reply::{self, Reply};
+use crate::tool::ToolSchema;
 use rayon::prelude::*;
 
 /// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
@@ -84,11 +86,12 @@ pub(crate) fn evaluate_cached(
 ) -> Result<Evaluation> {
     refuse_too_long(model, rows, config.whole_dialogue)?;
     let _run = interrupt::Run::start()?;
-    let answer = |prompts: &[Prompt<'_>]| {
-        let replies = generate_many_cached(model, prompts, &config.generate, cache)?;
+    let answer = |prompts: &[RowPrompt<'_>]| {
+        let replies = generate_rows(model, prompts, &config.generate, cache)?;
         Ok((!interrupt::requested()).then_some(replies))
     };
-    evaluate_answers(rows, config.whole_dialogue, answer, on_row)
+    let read = |text: &str, tools: &[ToolSchema]| reply::parse_with(text, &model.template, tools);
+    score(rows, config.whole_dialogue, answer, &read, on_row)
 }
 
 /// Scores of whatever `answer`s prompts: with the next assistant turn for each, or `None` to stop.
@@ -101,12 +104,35 @@ pub fn evaluate_answers(
     rows: &[Conversation],
     whole_dialogue: bool,
     mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<Generation>>>,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
+    let answer = |prompts: &[RowPrompt<'_>]| {
+        let prompts: Vec<Prompt<'_>> = prompts.iter().map(|(prompt, _)| *prompt).collect();
+        answer(&prompts)
+    };
+    score(
+        rows,
+        whole_dialogue,
+        answer,
+        &|text, _| reply::parse(text),
+        on_row,
+    )
+}
+
+/// Reads a reply to a prompt with these tools.
+type Read<'a> = dyn Fn(&str, &[ToolSchema]) -> Reply + 'a;
+
+fn score(
+    rows: &[Conversation],
+    whole_dialogue: bool,
+    mut answer: impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<Generation>>>,
+    read: &Read<'_>,
     mut on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
     let mut scores = Evaluation::default();
     for rows in rows.chunks(ROWS) {
-        let Some(answers) = follow(rows, whole_dialogue, &mut answer)? else {
+        let Some(answers) = follow(rows, whole_dialogue, &mut answer, read)? else {
             break;
         };
         for (row, turns) in rows.iter().zip(&answers) {
@@ -152,9 +178,10 @@ fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -
     refused.map_or(Ok(()), Err)
 }
 
-/// Where the assistant speaks.
+/// Where the assistant says what it should: a turn that is not trained is no truth.
 fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
-    (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
+    let is_truth = |i: &usize| row.messages[*i].role == Role::Assistant && row.messages[*i].train;
+    (0..row.messages.len()).filter(is_truth)
 }
 
 /// The model's turns to each row's prompts, up to the first that is wrong; `None` if there is no
@@ -162,7 +189,8 @@ fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
 fn follow(
     rows: &[Conversation],
     whole_dialogue: bool,
-    answer: &mut impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<Generation>>>,
+    answer: &mut impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<Generation>>>,
+    read: &Read<'_>,
 ) -> Result<Option<Vec<Vec<Turn>>>> {
     let last = if whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
@@ -176,16 +204,20 @@ fn follow(
         if open.is_empty() {
             break;
         }
-        let prompt = |&row: &usize| -> Prompt<'_> {
-            let Conversation { messages, tools } = &rows[row];
-            (&messages[..turns[row][round]], tools)
+        let prompt = |&row: &usize| -> RowPrompt<'_> {
+            let Conversation {
+                messages,
+                tools,
+                chat_template_kwargs,
+            } = &rows[row];
+            ((&messages[..turns[row][round]], tools), chat_template_kwargs)
         };
         let Some(generations) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
             return Ok(None);
         };
         let mut right = Vec::new();
         for (&row, generation) in open.iter().zip(&generations) {
-            let turn = Turn::of(generation);
+            let turn = Turn::new(read(&generation.text, &rows[row].tools), generation);
             if turn
                 .mistake(&rows[row].messages[turns[row][round]].tool_calls)
                 .is_none()

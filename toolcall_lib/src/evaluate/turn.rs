@@ -2,7 +2,7 @@
 
 use super::{CallScore, MistakeKind, matching};
 use crate::generate::Generation;
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::tool::ToolCall;
 
 /// An assistant turn of a model.
@@ -17,9 +17,10 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub fn of(generation: &Generation) -> Self {
+    /// A generation, and the reply that was read from it.
+    pub fn new(reply: Reply, generation: &Generation) -> Self {
         Self {
-            reply: reply::parse(&generation.text),
+            reply,
             finished: generation.finished,
             confidences: generation.confidences.clone(),
         }

@@ -8,9 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::parse_strftime_owned;
+use std::time::Duration;
 
 const LOCK: &str = "lock";
 /// Tries before a folder counts as taken: a writer that has just ended may still be clearing up.
@@ -164,14 +162,7 @@ fn taken_by(holder: &str) -> String {
 
 /// Writes who has the lock: for people, so nothing depends on it.
 fn describe_holder(mut file: &File) -> std::io::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = OffsetDateTime::from_unix_timestamp(now.as_secs() as i64);
-    let format = parse_strftime_owned("%Y-%m-%d %H:%M:%S UTC").ok();
-    let since = now
-        .ok()
-        .zip(format)
-        .and_then(|(now, format)| now.format(&format).ok());
-    let since = since.unwrap_or_default();
+    let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
     let (process, host) = (std::process::id(), host());
     file.set_len(0)?;
     writeln!(file, "process {process} on {host}, since {since},")

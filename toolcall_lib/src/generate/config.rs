@@ -45,9 +45,33 @@ pub struct GenerateConfig {
     pub min_confidence: f32,
     /// What is said instead of a call that the model is not sure of.
     pub unsure_reply: String,
+    /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`.
+    pub chat_template_kwargs: Map<String, Value>,
     /// On what the model runs: by itself a GPU, if there is one that can.
     pub device: Device,
 }
+
+/// Keys of a `generation_config.json` that are read, or that change nothing of what is generated here.
+const OF_GENERATION: [&str; 18] = [
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "max_new_tokens",
+    "eos_token_id",
+    "bos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "transformers_version",
+    "use_cache",
+    "cache_implementation",
+    "max_length",
+    "return_dict_in_generate",
+    "trust_remote_code",
+    "chat_format",
+];
 
 impl Default for GenerateConfig {
     fn default() -> Self {
@@ -64,6 +88,7 @@ impl Default for GenerateConfig {
             constrained: true,
             min_confidence: 0.0,
             unsure_reply: "I am not sure what to do. Can you say it in other words?".to_string(),
+            chat_template_kwargs: Map::new(),
             device: Device::Auto,
         }
     }
@@ -81,22 +106,67 @@ impl GenerateConfig {
 
     /// The content of a `generation_config.json`, with transformers' defaults for what it leaves open.
     pub(super) fn read(file: &Map<String, Value>) -> Result<Self> {
-        let number = |name: &str, unset: f64| file.get(name).and_then(Value::as_f64).unwrap_or(unset);
+        let given = |name: &str| file.get(name).filter(|value| !value.is_null());
+        let wrong = |name: &str, value: &Value, expected: &str| {
+            Error::invalid(
+                format!("generation_config.json: {name}"),
+                format!("found {value}, expected {expected}"),
+            )
+        };
+        let number = |name: &str| match given(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| wrong(name, value, "a number")),
+        };
+        let count = |name: &str| match given(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| wrong(name, value, "a whole number from 0 on")),
+        };
+        let sampled = match given("do_sample") {
+            None => false,
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| wrong("do_sample", value, "true or false"))?,
+        };
         let mut config = Self {
-            repetition_penalty: number("repetition_penalty", 1.0),
+            repetition_penalty: number("repetition_penalty")?.unwrap_or(1.0),
             ..Self::default()
         };
-        if let Some(most) = file.get("max_new_tokens").and_then(Value::as_u64) {
+        if let Some(most) = count("max_new_tokens")? {
             config.max_new_tokens = most as usize;
         }
-        if file.get("do_sample") == Some(&Value::Bool(true)) {
-            config.temperature = number("temperature", 1.0);
-            config.top_k = Some(number("top_k", 50.0) as usize).filter(|&k| k > 0);
-            config.top_p = Some(number("top_p", 1.0)).filter(|&p| p < 1.0);
-            config.min_p = file.get("min_p").and_then(Value::as_f64);
+        let (temperature, top_k) = (
+            number("temperature")?.unwrap_or(1.0),
+            count("top_k")?.unwrap_or(50),
+        );
+        let (top_p, min_p) = (number("top_p")?.unwrap_or(1.0), number("min_p")?);
+        if sampled {
+            config.temperature = temperature;
+            config.top_k = Some(top_k as usize).filter(|&k| k > 0);
+            config.top_p = Some(top_p).filter(|&p| p < 1.0);
+            config.min_p = min_p;
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// The settings of a model's `generation_config.json` that change what transformers generates, and that are not read here.
+    pub fn not_read(model: &Model) -> Vec<String> {
+        let changes = |(name, value): (&String, &Value)| {
+            let known = OF_GENERATION.contains(&name.as_str()) || name.starts_with('_');
+            let neutral = value
+                .as_f64()
+                .is_some_and(|number| number == 0.0 || number == 1.0);
+            let off =
+                value.is_null() || *value == false || neutral || value.as_array().is_some_and(Vec::is_empty);
+            (!known && !off).then(|| format!("{name} = {value}"))
+        };
+        model.generation_config.iter().filter_map(changes).collect()
     }
 
     /// Makes these the settings that `model` comes with; they are saved with it.

@@ -10,6 +10,7 @@ use crate::interrupt;
 use crate::model::{KvSequence, Model};
 use crate::tool::ToolSchema;
 use rayon::prelude::*;
+use serde_json::{Map, Value};
 
 /// Tokens of prompts that are read in one pass, unless a single prompt has more; bounds the memory of a pass.
 const READ_AT_ONCE: usize = 4096;
@@ -43,10 +44,29 @@ pub fn generate_many_cached(
     config: &GenerateConfig,
     cache: &mut PrefixCache,
 ) -> Result<Vec<Generation>> {
+    let nothing = Map::new();
+    let prompts: Vec<RowPrompt<'_>> = prompts.iter().map(|prompt| (*prompt, &nothing)).collect();
+    generate_rows(model, &prompts, config, cache)
+}
+
+/// A prompt, and what the row that it comes from gives to the template.
+pub(crate) type RowPrompt<'a> = (Prompt<'a>, &'a Map<String, Value>);
+
+/// [`generate_many_cached`] with prompts of rows.
+pub(crate) fn generate_rows(
+    model: &Model,
+    prompts: &[RowPrompt<'_>],
+    config: &GenerateConfig,
+    cache: &mut PrefixCache,
+) -> Result<Vec<Generation>> {
     let mut texts = Vec::with_capacity(prompts.len());
-    for (messages, tools) in prompts {
-        let prompt = model.template.render_prompt(messages, tools)?;
-        let constraint = cache.constraints.get(model, &prompt, tools, config)?;
+    for ((messages, tools), kwargs) in prompts {
+        let template = model
+            .template
+            .with_kwargs(&config.chat_template_kwargs)
+            .with_kwargs(kwargs);
+        let prompt = template.render_prompt(messages, tools)?;
+        let constraint = cache.constraints.get(model, &template, &prompt, tools, config)?;
         texts.push((prompt, constraint));
     }
     write(model, texts, config, cache, |_| true)

@@ -11,6 +11,7 @@ mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
 pub(crate) use engine::AT_ONCE;
+pub(crate) use many::{RowPrompt, generate_rows};
 pub use many::{Prompt, generate_many, generate_many_cached};
 pub use prefix::PrefixCache;
 
@@ -84,8 +85,9 @@ pub fn generate_cached(
     cache: &mut PrefixCache,
     on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
-    let prompt = model.template.render_prompt(messages, tools)?;
-    let constraint = cache.constraints.get(model, &prompt, tools, config)?;
+    let template = model.template.with_kwargs(&config.chat_template_kwargs);
+    let prompt = template.render_prompt(messages, tools)?;
+    let constraint = cache.constraints.get(model, &template, &prompt, tools, config)?;
     write_one(model, prompt, constraint, config, cache, on_text)
 }
 

@@ -18,7 +18,7 @@ pub use decoder::Decoder;
 #[cfg(feature = "cuda")]
 pub(crate) use decoder::{check_rows, target_rows};
 pub use gradients::Gradients;
-pub use lora::{LoraConfig, TargetModule};
+pub use lora::{LoraConfig, TargetModule, TargetModules};
 #[cfg(feature = "cuda")]
 pub(crate) use projection::Projection;
 pub use workspace::{Recompute, Workspace};

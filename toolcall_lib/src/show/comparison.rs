@@ -5,9 +5,10 @@ use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, said, table};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Result;
 use crate::evaluate::Turn;
-use crate::generate::{GenerateConfig, Generation, Prompt, generate_many};
+use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows};
 use crate::model::Model;
-use crate::reply::turn_text;
+use crate::reply::{self, Reply, turn_text};
+use crate::tool::ToolSchema;
 use maud::{Markup, html};
 use std::fmt;
 
@@ -64,15 +65,13 @@ impl Comparison {
     /// asked.
     pub fn new(rows: &[Conversation]) -> Self {
         let row = |row: &Conversation| {
-            let end = row
-                .messages
-                .iter()
-                .position(|message| message.role == Role::Assistant);
+            let is_truth = |message: &Message| message.role == Role::Assistant && message.train;
+            let end = row.messages.iter().position(is_truth);
             let messages = row.messages[..end.unwrap_or(row.messages.len())].to_vec();
             ComparisonRow {
                 prompt: Conversation {
                     messages,
-                    tools: row.tools.clone(),
+                    ..row.clone()
                 },
                 expected: end.map(|end| row.messages[end].clone()),
                 answers: Vec::new(),
@@ -89,7 +88,25 @@ impl Comparison {
     /// # Errors
     /// Whatever generation fails on; the comparison stays as it was.
     pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
-        self.add_answers(name, |prompts| generate_many(model, prompts, config))
+        let prompts = self
+            .rows
+            .iter()
+            .map(|ComparisonRow { prompt, .. }| -> RowPrompt<'_> {
+                (
+                    (&prompt.messages[..], &prompt.tools[..]),
+                    &prompt.chat_template_kwargs,
+                )
+            });
+        let replies = generate_rows(
+            model,
+            &prompts.collect::<Vec<_>>(),
+            config,
+            &mut PrefixCache::default(),
+        )?;
+        self.add(name, &replies, |text, tools| {
+            reply::parse_with(text, &model.template, tools)
+        });
+        Ok(())
     }
 
     /// The same for whatever `answer`s the prompts: with the next assistant turn for each. Texts
@@ -108,9 +125,14 @@ impl Comparison {
             .map(|row| (&row.prompt.messages[..], &row.prompt.tools[..]))
             .collect();
         let generations = answer(&prompts)?;
+        self.add(name, &generations, |text, _| reply::parse(text));
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, generations: &[Generation], read: impl Fn(&str, &[ToolSchema]) -> Reply) {
         self.names.push(name.into());
-        for (row, generation) in self.rows.iter_mut().zip(&generations) {
-            let got = Turn::of(generation);
+        for (row, generation) in self.rows.iter_mut().zip(generations) {
+            let got = Turn::new(read(&generation.text, &row.prompt.tools), generation);
             let expected = row.expected.as_ref();
             row.answers.push(ComparedAnswer {
                 right: expected.map(|turn| got.mistake(&turn.tool_calls).is_none()),
@@ -118,7 +140,6 @@ impl Comparison {
                 finished: got.finished,
             });
         }
-        Ok(())
     }
 
     /// `tuned 5/5`; the name alone where no right answer is known.

@@ -47,6 +47,7 @@ impl Row {
         Conversation {
             messages: self.0,
             tools,
+            ..Conversation::default()
         }
     }
 

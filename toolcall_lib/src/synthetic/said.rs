@@ -2,6 +2,8 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
+use jiff::Span;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 /// A value, and how a user says it.
@@ -193,49 +195,45 @@ pub(super) fn hour(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
 /// A weekday or tomorrow (`on Friday`), whose value is the day and whose context is a calendar of the week.
 pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let today = loop {
-        let ordinal = draw.number(1, 350) as u16;
-        let year = draw.number(2024, 2027) as i32;
-        let day = time::Date::from_ordinal_date(year, ordinal).unwrap_or(time::Date::MIN);
-        let free = |day: time::Date| !held_out.months.contains(&iso(day)[..7]);
-        if free(day) && free(day + time::Duration::days(7)) {
+        let (year, month, day) = (draw.number(2024, 2027), draw.number(1, 12), draw.number(1, 28));
+        let day = Date::new(year as i16, month as i8, day as i8).unwrap_or_default();
+        let free = |day: Date| !held_out.months.contains(&day.to_string()[..7]);
+        if free(day) && free(day.saturating_add(Span::new().days(7))) {
             break day;
         }
     };
-    let day = |ahead: usize| today + time::Duration::days(ahead as i64);
-    let listed = |ahead: usize| format!("{} {}", day(ahead).weekday(), iso(day(ahead)));
+    let day = |ahead: usize| today.saturating_add(Span::new().days(ahead as i64));
+    let weekday = |ahead: usize| day(ahead).strftime("%A").to_string();
+    let listed = |ahead: usize| format!("{} {}", weekday(ahead), day(ahead));
     let coming: Vec<String> = (1..=7).map(listed).collect();
     let ahead = 1 + draw.index(7);
     let said = match ahead == 1 && draw.chance(2) {
         true => "tomorrow".to_string(),
-        false => format!("on {}", day(ahead).weekday()),
+        false => format!("on {}", weekday(ahead)),
     };
     Drawn {
         context: format!("Today is {}. The next days are {}.", listed(0), coming.join(", ")),
-        ..Drawn::new(said, iso(day(ahead)))
+        ..Drawn::new(said, day(ahead).to_string())
     }
-}
-
-fn iso(day: time::Date) -> String {
-    format!("{}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
 }
 
 /// A duration in `unit`, whole minutes most often.
 pub(super) fn duration(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Drawn {
-    let mut span = Span::draw(draw, held_out, unit);
+    let mut span = Length::draw(draw, held_out, unit);
     while span.in_unit(unit).is_none() {
-        span = Span::draw(draw, held_out, unit);
+        span = Length::draw(draw, held_out, unit);
     }
     let value = json!(span.in_unit(unit));
     Drawn::new(span.said, value)
 }
 
 /// A duration: how it is said, and its seconds.
-struct Span {
+struct Length {
     said: String,
     seconds: i64,
 }
 
-impl Span {
+impl Length {
     fn draw(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Self {
         let minutes = |draw: &mut Draw, high: i64| loop {
             let minutes = draw.number(1, high);

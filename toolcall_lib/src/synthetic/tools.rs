@@ -197,6 +197,7 @@ impl<'a> Listed<'a> {
             arguments.extend(given.map(|given| (name(slot), given)));
         }
         ToolCall {
+            id: None,
             name: self.name.clone(),
             arguments,
         }

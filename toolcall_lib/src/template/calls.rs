@@ -2,60 +2,317 @@
 
 use super::ChatTemplate;
 use crate::conversation::Message;
-use crate::tool::ToolCall;
-use serde_json::{Map, json};
+use crate::json;
+use crate::syntax::{CallObject, CallSyntax, Fields, Part, split_thought};
+use crate::tool::{ToolCall, ToolSchema};
+use serde_json::{Map, Value, json};
+use std::ops::Range;
 
-/// The tags that Qwen's and Hermes' templates put around calls and thoughts.
-pub(crate) mod tags {
-    pub const THINK: &str = "<think>";
-    pub const THINK_END: &str = "</think>";
-    pub const CALL: &str = "<tool_call>";
-    pub const CALL_END: &str = "</tool_call>";
-}
+/// The names and values of the calls that a template is let write.
+const NAMES: [&str; 2] = ["called_tool", "other_tool"];
+const IDS: [&str; 2] = ["firstid01", "secondid2"];
+const KEYS: [&str; 2] = ["some_key", "other_key"];
+const VALUES: [[&str; 2]; 2] = [["some_value", "more_value"], ["last_value", "next_value"]];
 
-/// The text around the name and the arguments of a call: `open`, the name as in a JSON string, `middle`, the arguments as JSON
-/// with these separators, `close`; and `between` two calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CallSyntax {
-    /// Begins with [`tags::CALL`].
-    pub open: String,
-    pub middle: String,
-    /// Ends with [`tags::CALL_END`].
-    pub close: String,
-    pub between: String,
-    pub item_separator: String,
-    pub key_separator: String,
-}
+/// What follows the reply in a turn that only says this.
+const REPLY: &str = "some_reply";
 
 impl ChatTemplate {
-    /// How the template writes calls; nothing if it is not the way that [`reply::parse`](crate::reply::parse) reads.
-    pub(crate) fn call_syntax(&self) -> Option<CallSyntax> {
-        const NAME: &str = "called_tool";
-        let [first, one, second, two] = ["some_key", "some_value", "other_key", "other_value"];
-        let call = ToolCall {
-            name: NAME.to_string(),
-            arguments: Map::from_iter([(first.to_string(), json!(one)), (second.to_string(), json!(two))]),
-        };
-        let calls = Message::assistant_calls(vec![call.clone(), call]);
-        let text = self.render(&[Message::user("hi"), calls], &[]).ok()?;
-        let (before, rest) = text.split_once(NAME)?;
-        let (inner, _) = rest.split_once(NAME)?;
-        let open = &before[before.rfind(tags::CALL)?..];
-        let (middle, inner) = inner.split_once(&format!("{{\"{first}\""))?;
-        let (key_separator, inner) = inner.split_once(&format!("\"{one}\""))?;
-        let (item_separator, inner) = inner.split_once(&format!("\"{second}\""))?;
-        let (_, inner) = inner.split_once(&format!("\"{two}\"}}"))?;
-        let end = inner.find(tags::CALL_END)? + tags::CALL_END.len();
-        let (close, between) = inner.strip_suffix(open)?.split_at_checked(end)?;
-        open.ends_with('"').then(|| CallSyntax {
-            open: open.to_string(),
-            middle: middle.to_string(),
-            close: close.to_string(),
-            between: between.to_string(),
-            item_separator: item_separator.to_string(),
-            key_separator: key_separator.to_string(),
+    /// How the template writes calls; nothing if a perfect reply could not be told from its text.
+    pub fn call_syntax(&self) -> Option<&CallSyntax> {
+        let found = self.call_syntax.get_or_init(|| {
+            let syntax = Probe::of(self)?.syntax()?;
+            is_read_back(self, &syntax).then_some(syntax)
+        });
+        found.as_ref()
+    }
+}
+
+/// What a template makes of a few calls.
+struct Probe {
+    /// The template as it is without settings.
+    template: ChatTemplate,
+    /// What stands before a reply, and behind it.
+    start_of_turn: String,
+    end_of_turn: String,
+}
+
+/// Where a call stands in a text: its parts, apart from the texts between them.
+struct Found {
+    spans: Vec<(Range<usize>, Kind)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Name,
+    Id,
+    Json,
+    Fields,
+}
+
+impl Probe {
+    fn of(template: &ChatTemplate) -> Option<Self> {
+        let mut template = template.clone();
+        (template.thinking, template.kwargs) = (false, Map::new());
+        let text = template
+            .render(&[Message::user("hi"), Message::assistant(REPLY)], &tools())
+            .ok()?;
+        let (start, end) = text.rsplit_once(REPLY)?;
+        Some(Self {
+            template,
+            start_of_turn: start.to_string(),
+            end_of_turn: end.trim().to_string(),
         })
     }
+
+    /// The reply that the template writes for these calls.
+    fn reply(&self, calls: Vec<ToolCall>) -> Option<String> {
+        let (user, tools) = (Message::user("hi"), tools());
+        let prompt = self
+            .template
+            .render_prompt(std::slice::from_ref(&user), &tools)
+            .ok()?;
+        let text = self
+            .template
+            .render(&[user, Message::assistant_calls(calls)], &tools)
+            .ok()?;
+        // A prompt may end in a thought that only a model goes on with.
+        let starts = [&*prompt, &*self.start_of_turn, self.start_of_turn.trim_end()];
+        let whole = starts.into_iter().find_map(|start| text.strip_prefix(start))?;
+        let (_, answer) = split_thought(whole);
+        let reply = if answer.len() < whole.len() {
+            answer.trim_start()
+        } else {
+            answer
+        };
+        Some(
+            reply
+                .trim_end()
+                .strip_suffix(&self.end_of_turn)?
+                .trim_end()
+                .to_string(),
+        )
+    }
+
+    fn syntax(&self) -> Option<CallSyntax> {
+        let one = self.reply(vec![call(0, 2)])?;
+        let found = Found::new(&one, 0, 0)?;
+        let first = found.spans.first()?.0.start;
+        let last = found.spans.last()?.0.end;
+        let mut end = one[last..].to_string();
+        let mut close = String::new();
+        if found.spans.last()?.1 == Kind::Fields {
+            // A call without arguments ends as one with arguments does, behind what closes the last of these.
+            let without = self.reply(vec![call(0, 0)])?;
+            let tail = without[without.find(NAMES[0])? + NAMES[0].len()..].to_string();
+            close = end.strip_suffix(&tail)?.to_string();
+            end = tail;
+        }
+        let between = self.reply(vec![call(0, 2), call(1, 2)]).and_then(|two| {
+            let first = Found::new(&two, 0, 0)?.spans.last()?.0.end;
+            let second = Found::new(&two, 1, first)?.spans.first()?.0.start;
+            let gap = two.get(first..second)?;
+            gap.strip_prefix(&close).map(String::from)
+        });
+        Some(CallSyntax {
+            begin: one[..first].to_string(),
+            call: self.parts(&one, &found, &close)?,
+            object: object(&one, between.as_deref()),
+            between,
+            end,
+        })
+    }
+
+    fn parts(&self, text: &str, found: &Found, close: &str) -> Option<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut end = found.spans.first()?.0.start;
+        for (span, kind) in &found.spans {
+            let before = &text[end..span.start];
+            if *kind != Kind::Fields && !before.is_empty() {
+                parts.push(Part::Text(before.to_string()));
+            }
+            parts.push(match kind {
+                Kind::Name => Part::Name,
+                Kind::Id => Part::Id,
+                Kind::Json => json_part(&text[span.clone()])?,
+                Kind::Fields => Part::Fields(self.fields(text, before, span, close)?),
+            });
+            end = span.end;
+        }
+        Some(parts)
+    }
+
+    /// `span` reaches from the first name of an argument to the last value.
+    fn fields(&self, text: &str, open: &str, span: &Range<usize>, close: &str) -> Option<Fields> {
+        let inner = text[span.clone()].strip_prefix(KEYS[0])?;
+        let (middle, inner) = inner.split_once(VALUES[0][0])?;
+        let (between, inner) = inner.split_once(KEYS[1])?;
+        if inner.strip_suffix(VALUES[0][1])? != middle {
+            return None;
+        }
+        let sides = (
+            middle.strip_suffix('"'),
+            between.strip_prefix('"'),
+            close.strip_prefix('"'),
+        );
+        let quoted = matches!(sides, (Some(_), Some(_), Some(_)));
+        let (middle, between, close) = match sides {
+            (Some(middle), Some(between), Some(close)) => (middle, between, close),
+            _ => (middle, between, close),
+        };
+        let flag = ToolCall {
+            arguments: Map::from_iter([(KEYS[0].to_string(), json!(true))]),
+            ..call(0, 0)
+        };
+        let flag = self.reply(vec![flag])?;
+        let (_, written) = flag.split_once(&format!("{}{middle}", KEYS[0]))?;
+        Some(Fields {
+            open: open.to_string(),
+            middle: middle.to_string(),
+            between: between.to_string(),
+            close: close.to_string(),
+            quoted,
+            python: written.starts_with("True"),
+        })
+    }
+}
+
+impl Found {
+    /// Finds call number `which` behind `from`: its name, its id where it is written, and its arguments.
+    fn new(text: &str, which: usize, from: usize) -> Option<Self> {
+        let find = |word: &str| {
+            text[from..]
+                .find(word)
+                .map(|start| from + start..from + start + word.len())
+        };
+        let name = find(NAMES[which])?;
+        if text[name.end..].contains(NAMES[which]) {
+            return None; // it is said twice
+        }
+        let mut spans = vec![(name, Kind::Name)];
+        spans.extend(find(IDS[which]).map(|id| (id, Kind::Id)));
+        let arguments: Value = call(which, 2).arguments.into();
+        let objects = text[from..].match_indices('{').map(|(start, _)| from + start);
+        let object = objects.into_iter().find_map(|start| {
+            let (value, rest) = json::read_first(&text[start..])?;
+            (value == arguments).then(|| start..text.len() - rest.len())
+        });
+        spans.push(match object {
+            Some(object) => (object, Kind::Json),
+            None => {
+                let (first, last) = (find(KEYS[0])?, find(VALUES[which][1])?);
+                (first.start..last.end, Kind::Fields)
+            }
+        });
+        spans.sort_by_key(|(span, _)| span.start);
+        let apart = spans.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start);
+        let closed = spans.iter().all(|(span, kind)| {
+            *kind != Kind::Fields || span.end >= spans.last().map_or(0, |last| last.0.end)
+        });
+        (apart && closed).then_some(Self { spans })
+    }
+}
+
+fn tools() -> [ToolSchema; 2] {
+    NAMES.map(|name| {
+        let parameters = json!({"type": "object", "properties": {}, "additionalProperties": true});
+        ToolSchema(json!({"type": "function", "function": {"name": name, "description": "d", "parameters": parameters}}))
+    })
+}
+
+fn call(which: usize, arguments: usize) -> ToolCall {
+    let arguments = KEYS.iter().zip(VALUES[which]).take(arguments);
+    ToolCall {
+        id: Some(IDS[which].to_string()),
+        name: NAMES[which].to_string(),
+        arguments: arguments
+            .map(|(key, value)| (key.to_string(), json!(value)))
+            .collect(),
+    }
+}
+
+/// The texts between the arguments of a JSON object.
+fn json_part(object: &str) -> Option<Part> {
+    let (_, rest) = object.split_once(&format!("\"{}\"", KEYS[0]))?;
+    let (key_separator, rest) = rest.split_once(&format!("\"{}\"", VALUES[0][0]))?;
+    let (item_separator, _) = rest.split_once(&format!("\"{}\"", KEYS[1]))?;
+    Some(Part::Json {
+        item_separator: item_separator.to_string(),
+        key_separator: key_separator.to_string(),
+    })
+}
+
+/// The JSON object that a call is as a whole, with its name and its arguments in it.
+fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
+    let arguments: Value = call(0, 2).arguments.into();
+    one.match_indices('{').find_map(|(start, _)| {
+        let (Value::Object(object), rest) = json::read_first(&one[start..])? else {
+            return None;
+        };
+        let key_of = |wanted: &Value| {
+            object
+                .iter()
+                .find(|(_, value)| *value == wanted)
+                .map(|(key, _)| key.clone())
+        };
+        let name = key_of(&json!(NAMES[0]))?;
+        key_of(&arguments)?;
+        let (open, close) = (one[..start].trim(), rest.trim());
+        let listed = open.strip_suffix('[').zip(close.strip_prefix(']'));
+        let list =
+            listed.is_some() && between.is_none_or(|between| open.len() > 1 || !between.contains(open));
+        let (open, close) = listed.filter(|_| list).unwrap_or((open, close));
+        Some(CallObject {
+            open: open.trim().to_string(),
+            close: close.trim().to_string(),
+            list,
+            name,
+            strict: false,
+        })
+    })
+}
+
+/// Whether calls with values of all types are read from what the template makes of them.
+fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
+    let Some(probe) = Probe::of(template) else {
+        return false;
+    };
+    let properties = json!({
+        "text": {"type": "string"}, "lines": {"type": "string"}, "digits": {"type": "string"}, "whole": {"type": "integer"},
+        "part": {"type": "number"}, "flag": {"type": "boolean"}, "none": {"type": "null"}, "list": {"type": "array"},
+        "object": {"type": "object"}
+    });
+    let parameters = json!({"type": "object", "properties": properties});
+    let tools = NAMES.map(|name| {
+        ToolSchema(json!({"type": "function", "function": {"name": name, "parameters": parameters}}))
+    });
+    let full = json!({
+        "text": "a \"b\" <c> & d", "lines": "x\ny", "digits": "7", "whole": -3, "part": 0.5, "flag": false, "none": null,
+        "list": ["a", {"b": [1]}], "object": {"x": {"y": true}}
+    });
+    let called = |which: usize, arguments: Value| ToolCall {
+        arguments: arguments.as_object().cloned().unwrap_or_default(),
+        ..call(which, 0)
+    };
+    let same = |calls: Vec<ToolCall>| {
+        let read = probe
+            .reply(calls.clone())
+            .and_then(|text| syntax.read(&text, &tools));
+        read.is_some_and(|(said, read)| {
+            let equal = |(a, b): (&ToolCall, &ToolCall)| a.name == b.name && a.arguments == b.arguments;
+            said.is_empty() && read.len() == calls.len() && read.iter().zip(&calls).all(equal)
+        })
+    };
+    let alone = same(vec![called(0, full.clone())]) && same(vec![called(1, json!({}))]);
+    let several = || {
+        syntax.between.is_none()
+            || same(vec![
+                called(0, json!({})),
+                called(1, full.clone()),
+                called(0, json!({"whole": 1})),
+            ])
+    };
+    alone && several()
 }
 
 #[cfg(test)]
@@ -64,30 +321,30 @@ mod tests {
 
     #[test]
     fn our_own_template_writes_calls_as_hermes_does() {
-        let syntax = ChatTemplate::hermes("<|im_end|>").unwrap().call_syntax().unwrap();
-        let expected = CallSyntax {
-            open: "<tool_call>\n{\"name\": \"".to_string(),
-            middle: "\", \"arguments\": ".to_string(),
-            close: "}\n</tool_call>".to_string(),
-            between: "\n".to_string(),
-            item_separator: ", ".to_string(),
-            key_separator: ": ".to_string(),
-        };
-        assert_eq!(syntax, expected);
+        let template = ChatTemplate::hermes("<|im_end|>").unwrap();
+        assert_eq!(template.call_syntax(), Some(&CallSyntax::hermes()));
     }
 
     #[test]
-    fn other_ways_to_write_calls_are_not_known() {
+    fn a_way_that_cannot_be_read_back_is_not_known() {
         let with = |call: &str| {
-            let source = "{% for m in messages %}{% for call in m.tool_calls or [] %}".to_string()
+            let source = "{% for m in messages %}{{ m.content }}{% for call in m.tool_calls or [] %}"
+                .to_string()
                 + call
-                + "{% endfor %}{% endfor %}";
-            ChatTemplate::new(&source, &Map::new()).unwrap().call_syntax()
+                + "{% endfor %}<end>{% endfor %}";
+            let template = ChatTemplate::new(&source, &Map::new()).unwrap();
+            template.call_syntax().cloned()
         };
-        let llama =
-            "{'name': {{ call.function.name }}, 'parameters': {{ call.function.arguments | tojson }}}";
-        assert_eq!(with(llama), None);
-        let reversed = r#"<tool_call>{"arguments": {{ call.function.arguments | tojson }}, "name": "{{ call.function.name }}"}</tool_call>"#;
-        assert_eq!(with(reversed), None);
+        assert_eq!(
+            with("{{ call.function.name }} is called"),
+            None,
+            "without its arguments"
+        );
+        assert_eq!(
+            with("<call>{{ call.function.name }}</call>{{ call.function.arguments.values() | list }}"),
+            None
+        );
+        let hermes = r#"<tool_call>{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}</tool_call>"#;
+        assert!(with(hermes).is_some());
     }
 }

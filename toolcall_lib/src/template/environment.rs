@@ -3,15 +3,16 @@
 use super::json::tojson;
 use crate::error::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
-use time::OffsetDateTime;
-use time::format_description::parse_strftime_owned;
 
 /// The name under which the template stands in its environment.
 pub(super) const NAME: &str = "chat template";
 
-/// An environment that holds `source` as its only template.
-pub(super) fn environment(source: &str) -> Result<Environment<'static>> {
+/// An environment that holds templates, by name.
+pub(super) fn environment<'a>(
+    sources: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Environment<'static>> {
     let mut environment = Environment::new();
     environment.set_debug(true); // errors then name the variable
     let syntax = SyntaxConfig::builder()
@@ -24,12 +25,23 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>> {
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()
     });
+    environment.add_test("sequence", is_sequence);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
-    environment
-        .add_template_owned(NAME, without_generation_tags(source))
-        .map_err(invalid)?;
+    for (name, source) in sources {
+        environment
+            .add_template_owned(name.to_string(), without_generation_tags(source))
+            .map_err(invalid)?;
+    }
     Ok(environment)
+}
+
+/// To Jinja, whatever has a length and can be indexed is a sequence: texts and mappings too.
+fn is_sequence(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Bytes
+    )
 }
 
 /// An error of the template as one of ours: the line of the template, and what it says about the messages.
@@ -52,13 +64,10 @@ fn raise_exception(message: String) -> std::result::Result<String, minijinja::Er
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// The current time (UTC) in a `strftime` format: some templates tell the model the date.
+/// The current local time in a `strftime` format: some templates tell the model the date.
 fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
     let bad_format = |e| minijinja::Error::new(ErrorKind::InvalidOperation, "strftime_now").with_source(e);
-    let format = parse_strftime_owned(format).map_err(|e| bad_format(time::Error::from(e)))?;
-    OffsetDateTime::now_utc()
-        .format(&format)
-        .map_err(|e| bad_format(time::Error::from(e)))
+    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now()).map_err(bad_format)
 }
 
 /// `{% generation %}` marks what the assistant wrote; it prints nothing, and minijinja does not know it.

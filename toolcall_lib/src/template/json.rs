@@ -29,14 +29,15 @@ fn bad_json(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::BadSerialization, "tojson").with_source(error)
 }
 
-fn dumps(json: &serde_json::Value, style: Style) -> Result<String, serde_json::Error> {
+/// A JSON value as Python writes it.
+pub(super) fn dumps(json: &serde_json::Value, style: Style) -> Result<String, serde_json::Error> {
     let mut text = Vec::new();
     json.serialize(&mut Serializer::with_formatter(&mut text, style))?;
     String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 /// `indent`, `separators` and `ensure_ascii` of `json.dumps`, and where in the nesting the writer stands.
-struct Style {
+pub(super) struct Style {
     indent: Option<String>,
     comma: String,
     colon: String,

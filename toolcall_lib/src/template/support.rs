@@ -1,9 +1,8 @@
 //! What a template can show, and ours for a model whose own cannot show tools.
 
-use super::ChatTemplate;
+use super::{ChatTemplate, TOOL_USE};
 use crate::conversation::Message;
 use crate::error::{Error, Result};
-use crate::tool::{ToolCall, ToolSchema};
 use serde_json::{Map, Value, json};
 
 const HERMES: &str = include_str!("hermes.jinja");
@@ -18,15 +17,25 @@ impl ChatTemplate {
         )
     }
 
-    /// The template for a model whose own is `source`: that one if it can show tools, and else the one of
-    /// [`hermes`](Self::hermes), with a notice for the user that says why.
+    /// The template for a model whose own is `source`, with `additional` ones by name: that one if it can show tools, and else
+    /// the one of [`hermes`](Self::hermes), with a notice for the user that says why.
     pub fn for_tools(
         source: Option<&str>,
+        additional: Vec<(String, String)>,
         tokenizer_config: &Map<String, Value>,
     ) -> Result<(Self, Option<String>)> {
-        let why = match source.map(|source| Self::new(source, tokenizer_config)) {
-            Some(Ok(template)) if template.supports_tools() => return Ok((template, None)),
-            Some(Ok(_)) => "The model's own chat template cannot show tools and tool calls".to_string(),
+        let tool_use = additional
+            .iter()
+            .find(|(name, _)| name == TOOL_USE)
+            .map(|(_, source)| source.clone());
+        let source = source.or(tool_use.as_deref());
+        let why = match source.map(|source| Self::named(source, additional, tokenizer_config)) {
+            Some(Ok(template)) => match template.shows().calls {
+                Ok(()) => return Ok((template, None)),
+                Err(reason) => {
+                    format!("The model's own chat template cannot show tools and tool calls ({reason})")
+                }
+            },
             Some(Err(error)) => format!("The model's own chat template cannot be read ({error})"),
             None => "The model has no chat template".to_string(),
         };
@@ -38,25 +47,7 @@ impl ChatTemplate {
     /// True if tools, calls and their answers all appear in the text: some templates drop them without a
     /// word.
     pub fn supports_tools(&self) -> bool {
-        let [tool, name, key] = ["offered_tool", "called_tool", "some_key"];
-        let [value, answer] = ["some_value", "some_answer"];
-        let arguments = Map::from_iter([(key.to_string(), json!(value))]);
-        let call = ToolCall {
-            name: name.to_string(),
-            arguments,
-        };
-        let messages = [
-            Message::user("hi"),
-            Message::assistant_calls(vec![call]),
-            Message::tool(name, answer),
-        ];
-        let schema = json!({"type": "function", "function": {
-            "name": tool, "description": "", "parameters": {"type": "object", "properties": {}}}});
-        self.render(&messages, &[ToolSchema(schema)]).is_ok_and(|text| {
-            [tool, name, key, value, answer]
-                .iter()
-                .all(|part| text.contains(part))
-        })
+        self.shows().calls.is_ok()
     }
 
     /// What the template writes at the end of an assistant turn, such as `<|im_end|>`.

@@ -2,6 +2,7 @@
 
 use super::{LossMode, Sequence, Tokenizer, sequences};
 use crate::conversation::Conversation;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use rayon::prelude::*;
@@ -99,6 +100,69 @@ pub fn tokenize(
     tokenizer: &Tokenizer,
     config: &TokenizeConfig,
 ) -> Result<Tokenized> {
+    tokenize_all(conversations, template, tokenizer, config).map_err(|mut problems| {
+        let (row, error) = problems.swap_remove(0);
+        Error::invalid(format!("row {row}"), error)
+    })
+}
+
+/// [`tokenize`] for the rows of files.
+///
+/// # Errors
+/// [`Error::Rows`] with every row that cannot be trained, by its file and its place there.
+pub fn tokenize_dataset(
+    data: &Dataset,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    config: &TokenizeConfig,
+) -> Result<Tokenized> {
+    tokenize_all(&data.rows, template, tokenizer, config).map_err(|problems| {
+        let problems = problems.into_iter().map(|(row, error)| match error {
+            Error::Invalid { place, problem } => data.problem(row, place, problem),
+            other => data.problem(row, "row", other.to_string()),
+        });
+        Error::Rows(problems.collect())
+    })
+}
+
+/// What conversations say and the template does not show, with the number of turns.
+pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec<String> {
+    let shows = template.shows();
+    let turns = || conversations.iter().flat_map(|row| &row.messages);
+    let beside = turns()
+        .filter(|turn| !turn.tool_calls.is_empty() && !turn.content.trim().is_empty())
+        .count();
+    let thoughts = turns().filter(|turn| turn.reasoning_content.is_some()).count();
+    let counted = |count: usize| {
+        if count == 1 {
+            "1 turn".to_string()
+        } else {
+            format!("{count} turns")
+        }
+    };
+    let mut notes = Vec::new();
+    if beside > 0 && !shows.content_beside_calls {
+        notes.push(format!(
+            "{}: the chat template does not show what is said beside calls",
+            counted(beside)
+        ));
+    }
+    if thoughts > 0 && !shows.thoughts {
+        notes.push(format!(
+            "{}: the chat template does not show `reasoning_content`",
+            counted(thoughts)
+        ));
+    }
+    notes
+}
+
+/// The sequences, or each row that has none and why.
+fn tokenize_all(
+    conversations: &[Conversation],
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+    config: &TokenizeConfig,
+) -> std::result::Result<Tokenized, Vec<(usize, Error)>> {
     let rows = conversations
         .par_iter()
         .map(|row| sequences(row, template, tokenizer, config.mode));
@@ -107,15 +171,23 @@ pub fn tokenize(
         rows: Vec::with_capacity(rows.len()),
         report: TokenReport::default(),
     };
+    let mut problems = Vec::new();
     for (i, row) in rows.into_iter().enumerate() {
-        let in_row = |error: Error| Error::invalid(format!("row {i}"), error);
-        let mut kept = Vec::new();
-        for sequence in row.map_err(in_row)? {
-            kept.extend(tokenized.report.fit(sequence, config).map_err(in_row)?);
+        let report = &mut tokenized.report;
+        let fitting = row.and_then(|row| {
+            let fitting = row.into_iter().map(|sequence| report.fit(sequence, config));
+            fitting.collect::<Result<Vec<_>>>()
+        });
+        match fitting {
+            Ok(kept) => tokenized.rows.push(kept.into_iter().flatten().collect()),
+            Err(error) => problems.push((i, error)),
         }
-        tokenized.rows.push(kept);
     }
-    Ok(tokenized)
+    if problems.is_empty() {
+        Ok(tokenized)
+    } else {
+        Err(problems)
+    }
 }
 
 impl TokenReport {

@@ -6,7 +6,7 @@ mod stream;
 mod tokenizer;
 mod vocabulary;
 
-pub use dataset::{Overlong, TokenReport, TokenizeConfig, Tokenized, tokenize};
+pub use dataset::{Overlong, TokenReport, TokenizeConfig, Tokenized, not_shown, tokenize, tokenize_dataset};
 pub use sequences::{LossMode, Sequence, sequences};
 pub use stream::TextStream;
 pub use tokenizer::Tokenizer;

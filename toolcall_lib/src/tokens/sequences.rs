@@ -42,7 +42,7 @@ impl Sequence {
     }
 }
 
-/// The sequences of one conversation: one per trained assistant turn, or one for the whole row.
+/// The sequences of one conversation: one per trained assistant turn, or one for the whole row; none if no turn is to be learnt.
 ///
 /// # Errors
 /// There is no assistant turn (in every mode but [`LossMode::All`]), the template refuses the messages, or it
@@ -53,28 +53,84 @@ pub fn sequences(
     tokenizer: &Tokenizer,
     mode: LossMode,
 ) -> Result<Vec<Sequence>> {
-    let Conversation { messages, tools } = conversation;
-    if mode == LossMode::All {
-        let ids = tokenizer.encode(&template.render(messages, tools)?)?;
-        return Ok(vec![Sequence::trained_from(1, ids)]);
-    }
+    let template = &template.with_kwargs(&conversation.chat_template_kwargs);
+    let messages = &conversation.messages;
     let turns: Vec<usize> = (0..messages.len())
         .filter(|&i| messages[i].role == Role::Assistant)
         .collect();
-    let (Some(&first), Some(&last)) = (turns.first(), turns.last()) else {
-        return Err(Error::invalid(
-            "messages",
-            "no assistant turn: there is nothing to train on",
-        ));
-    };
-    match mode {
-        LossMode::Last => Ok(vec![branch(conversation, last, template, tokenizer)?]),
-        LossMode::Completion => Ok(vec![completion(conversation, first, template, tokenizer)?]),
-        _ => turns
+    let learnt: Vec<usize> = turns
+        .iter()
+        .copied()
+        .filter(|&turn| messages[turn].train)
+        .collect();
+    if !turns.is_empty() && learnt.is_empty() {
+        return Ok(Vec::new());
+    }
+    let made = match (mode, &turns[..]) {
+        (LossMode::All, _) => vec![whole(conversation, template, tokenizer)?],
+        (_, []) => {
+            return Err(Error::invalid(
+                "messages",
+                "no assistant turn: there is nothing to train on",
+            ));
+        }
+        (LossMode::Last, [.., last]) => match messages[*last].train {
+            true => vec![branch(conversation, *last, template, tokenizer)?],
+            false => Vec::new(),
+        },
+        (LossMode::Completion, _) => vec![completion(conversation, learnt[0], template, tokenizer)?],
+        (LossMode::Assistant, _) => learnt
             .iter()
             .map(|&turn| branch(conversation, turn, template, tokenizer))
-            .collect(),
+            .collect::<Result<_>>()?,
+    };
+    Ok(made
+        .into_iter()
+        .filter(|sequence| sequence.targets() > 0)
+        .collect())
+}
+
+/// One rendering of the row, trained on all of it.
+fn whole(conversation: &Conversation, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Sequence> {
+    let Conversation { messages, tools, .. } = conversation;
+    let text = template.render(messages, tools)?;
+    let mut sequence = Sequence::trained_from(1, tokenizer.encode(&text)?);
+    mask(&mut sequence, 0, 0, &text, conversation, template, tokenizer)?;
+    Ok(sequence)
+}
+
+/// Takes the turns that are not learnt out of the targets of a sequence, which has one rendering from byte `from` of `text` on as
+/// its tokens from `start` on.
+fn mask(
+    sequence: &mut Sequence,
+    start: usize,
+    from: usize,
+    text: &str,
+    conversation: &Conversation,
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+) -> Result<()> {
+    let Conversation { messages, tools, .. } = conversation;
+    let masked = |turn: &usize| messages[*turn].role == Role::Assistant && !messages[*turn].train;
+    let turns: Vec<usize> = (0..messages.len()).filter(masked).collect();
+    if turns.is_empty() {
+        return Ok(());
     }
+    let offsets = tokenizer.offsets(&text[from..])?;
+    for turn in turns {
+        let prompt = template.render_prompt(&messages[..turn], tools)?;
+        let through = template.render(&messages[..=turn], tools)?;
+        if !(text.starts_with(&through) && through.starts_with(&prompt)) {
+            let problem = "is not to be learnt, and the template writes it in another way where more follows; train with the \
+                loss on the assistant's turns";
+            return Err(Error::invalid(format!("messages[{turn}]"), problem));
+        }
+        for (trained, offset) in sequence.trained[start..].iter_mut().zip(&offsets) {
+            let place = from + offset.start..from + offset.end;
+            *trained &= place.end <= prompt.len() || place.start >= through.len();
+        }
+    }
+    Ok(())
 }
 
 /// The assistant turn `turn` on the prompt that inference builds for it. Both are tokenized by themselves, as
@@ -85,7 +141,7 @@ fn branch(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
 ) -> Result<Sequence> {
-    let Conversation { messages, tools } = conversation;
+    let Conversation { messages, tools, .. } = conversation;
     let prompt = template.render_prompt(&messages[..turn], tools)?;
     let text = template.render(&messages[..=turn], tools)?;
     let rest = text
@@ -102,15 +158,27 @@ fn completion(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
 ) -> Result<Sequence> {
-    let Conversation { messages, tools } = conversation;
+    let Conversation { messages, tools, .. } = conversation;
     let text = template.render(messages, tools)?;
     let prompt = template.render_prompt(&messages[..first], tools)?;
     let mut thinking = template.clone();
     thinking.thinking = true;
+    thinking.kwargs.shift_remove("enable_thinking");
     let thinking = thinking.render_prompt(&messages[..first], tools)?;
     for prompt in [&prompt, &thinking] {
         if let Some(rest) = text.strip_prefix(prompt) {
-            return prompt_and_reply(prompt, rest, tokenizer);
+            let mut sequence = prompt_and_reply(prompt, rest, tokenizer)?;
+            let start = tokenizer.encode(prompt)?.len();
+            mask(
+                &mut sequence,
+                start,
+                prompt.len(),
+                &text,
+                conversation,
+                template,
+                tokenizer,
+            )?;
+            return Ok(sequence);
         }
     }
     Err(parting(first, &prompt, &text))
@@ -150,7 +218,7 @@ fn parting(turn: usize, prompt: &str, text: &str) -> Error {
         "chat template",
         format!(
             "messages[{turn}] is not written as its own prompt begins: after {:?}, the prompt has {:?} and \
-             the conversation {:?}; a turn with reasoning needs `thinking` of the template on",
+             the conversation {:?}; a turn with reasoning needs `chat_template_kwargs` {{\"enable_thinking\": true}}",
             tail(shared),
             head(prompt_goes_on),
             head(&text[shared.len()..])

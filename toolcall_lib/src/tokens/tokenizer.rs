@@ -5,7 +5,8 @@ use super::vocabulary::Grammars;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use serde_json::{Map, Value, json};
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A model's tokenizer with the special tokens that generation and training need.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub struct Tokenizer {
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
-    grammars: Arc<OnceLock<std::result::Result<Grammars, String>>>,
+    grammars: Arc<Mutex<Vec<(String, Arc<Grammars>)>>>,
 }
 
 impl Tokenizer {
@@ -36,14 +37,15 @@ impl Tokenizer {
         }
     }
 
-    /// Grammars over the tokens; made when first asked for.
-    pub(crate) fn grammars(&self) -> Result<&Grammars> {
-        let grammars = self
-            .grammars
-            .get_or_init(|| Grammars::new(self).map_err(|error| error.to_string()));
-        grammars
-            .as_ref()
-            .map_err(|problem| Error::library("constrained decoding")(problem.as_str()))
+    /// Grammars over the tokens, for replies in which calls are written with these texts; made when first asked for.
+    pub(crate) fn grammars(&self, texts: &str) -> Result<Arc<Grammars>> {
+        let mut made = self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, grammars)) = made.iter().find(|(known, _)| known == texts) {
+            return Ok(grammars.clone());
+        }
+        let grammars = Arc::new(Grammars::new(self, texts)?);
+        made.push((texts.to_string(), grammars.clone()));
+        Ok(grammars)
     }
 
     /// The same with the content of `tokenizer_config.json`. A chat template in it is left out, because a
@@ -99,6 +101,19 @@ impl Tokenizer {
             .encode_fast(text, false)
             .map_err(Error::library("tokenizing"))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The bytes of `text` that each of its tokens stands for.
+    pub(crate) fn offsets(&self, text: &str) -> Result<Vec<Range<usize>>> {
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(Error::library("tokenizing"))?;
+        Ok(encoding
+            .get_offsets()
+            .iter()
+            .map(|&(start, end)| start..end)
+            .collect())
     }
 
     /// Text of `ids`, special tokens included.

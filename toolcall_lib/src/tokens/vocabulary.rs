@@ -2,7 +2,7 @@
 
 use super::Tokenizer;
 use crate::error::{Error, Result};
-use crate::template::tags;
+use crate::syntax::tags;
 use llguidance::ParserFactory;
 use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use std::fmt;
@@ -25,8 +25,8 @@ impl fmt::Debug for Grammars {
 
 impl Grammars {
     /// Takes about a tenth of a second for a large vocabulary.
-    pub(super) fn new(tokenizer: &Tokenizer) -> Result<Self> {
-        let mut words = token_bytes(&tokenizer.inner)?;
+    pub(super) fn new(tokenizer: &Tokenizer, texts: &str) -> Result<Self> {
+        let mut words = token_bytes(&tokenizer.inner, texts)?;
         let end = words.len() as TokenId;
         words.push(control("<end of the reply>"));
         let trie = TokTrie::from(&TokRxInfo::new(end + 1, end), &words);
@@ -75,8 +75,9 @@ impl TokenizerEnv for Vocabulary {
     }
 }
 
-/// The bytes of every token by its id. Tokens that control the conversation are marked, so that no text matches them.
-fn token_bytes(tokenizer: &tokenizers::Tokenizer) -> Result<Vec<Vec<u8>>> {
+/// The bytes of every token by its id. Tokens that control the conversation are marked, so that no text matches them; those that
+/// stand in `texts` are written in a reply.
+fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec<u8>>> {
     let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
     let decode: fn(&str) -> Vec<u8> = if decoder.contains("\"ByteLevel\"") {
         byte_level
@@ -94,7 +95,8 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer) -> Result<Vec<Vec<u8>>> {
         bytes[id as usize] = decode(token);
     }
     for (id, token) in tokenizer.get_added_tokens_decoder() {
-        let tag = [tags::THINK, tags::THINK_END, tags::CALL, tags::CALL_END].contains(&&*token.content);
+        let tag =
+            [tags::THINK, tags::THINK_END].contains(&&*token.content) || texts.contains(&*token.content);
         bytes[id as usize] = if token.special && !tag {
             control(&token.content)
         } else {

@@ -1,21 +1,37 @@
 //! A tool that can be called, and the call.
 
-use super::{ToolSchema, check, shape};
+use super::{ToolSchema, check, read, shape};
 use crate::error::{Error, Result};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
 
 /// A call that a model asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
+    /// What the answer of the tool refers to, where the call has a name for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Name of the tool.
     pub name: String,
     /// Its arguments by name, in the order they were written.
     pub arguments: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for ToolCall {
+    /// Accepts every form in which a data file may hold a call.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        read::call(&value).map_err(|problems| {
+            let lines = problems
+                .iter()
+                .map(|(field, problem)| format!("call{field}: {problem}"));
+            D::Error::custom(lines.collect::<Vec<_>>().join("; "))
+        })
+    }
 }
 
 impl ToolCall {
@@ -26,7 +42,11 @@ impl ToolCall {
     pub fn new(name: impl Into<String>, arguments: Value) -> Result<Self> {
         let name = name.into();
         match arguments {
-            Value::Object(arguments) => Ok(Self { name, arguments }),
+            Value::Object(arguments) => Ok(Self {
+                id: None,
+                name,
+                arguments,
+            }),
             other => Err(Error::invalid(
                 format!("call of `{name}`"),
                 format!(

@@ -44,10 +44,12 @@ mod check;
 #[doc(hidden)]
 pub mod expansion;
 mod file;
+mod plain;
+pub(crate) mod read;
 mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
-pub(crate) use check::fits;
 pub use file::load_tools;
+pub(crate) use check::{Checker, validator};
 pub use schema::ToolSchema;

@@ -3,7 +3,7 @@
 use super::check;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The JSON schema of one tool as chat templates take it: `{"type": "function", "function": {…}}`.
 ///
@@ -12,74 +12,58 @@ use serde_json::{Map, Value, json};
 #[serde(try_from = "Value")]
 pub struct ToolSchema(pub Value);
 
+/// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic and MCP.
+const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
+
+/// Keys that stand in a function by mistake: they would say what it takes, and nobody reads them.
+const MISTAKEN: [&str; 12] = [
+    "parameter",
+    "params",
+    "param",
+    "args",
+    "arguments",
+    "input",
+    "inputs",
+    "properties",
+    "schema",
+    "required",
+    "function",
+    "functionDeclarations",
+];
+
 impl ToolSchema {
-    /// Checks the shape `{"type": "function", "function": {"name", "description", "parameters"}}`.
+    /// Reads the schema of a tool, in any of the forms that APIs have:
     ///
-    /// A bare function object `{"name", …}` is wrapped. A tool without arguments may leave `parameters` out.
+    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, which is kept as it is;
+    /// - the same in one object, with `type` (Responses API) or without, which is wrapped;
+    /// - with `input_schema` (Anthropic) or `inputSchema` (MCP) for `parameters`.
+    ///
+    /// A tool without arguments may leave `parameters` out, and a tool may be without a description.
     ///
     /// # Errors
-    /// Names the field that is missing or has the wrong type.
+    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments that is none.
     pub fn new(value: Value) -> Result<Self> {
-        let schema = match value {
-            Value::Object(object) if object.contains_key("function") => object.into(),
-            Value::Object(object) if object.contains_key("name") => {
-                json!({ "type": "function", "function": object })
-            }
-            other => {
-                let shape =
-                    r#"{"type": "function", "function": {"name": …, "description": …, "parameters": …}}"#;
-                return Err(Error::invalid(
-                    "tool schema",
-                    format!("expected {shape}, got {}", check::found(&other)),
-                ));
-            }
+        let schema = Self(wrapped(value)?);
+        let place = format!("schema of tool `{}`", schema.name());
+        let function = &schema.0["function"];
+        let wrong = |field: &str, value: &Value, fits, expected: &str| {
+            expect(&place, &format!("function.{field}"), value, fits, expected)
         };
-        let function = &schema["function"];
-        expect(
-            "tool schema",
-            "type",
-            &schema["type"],
-            schema["type"] == "function",
-            r#""function""#,
-        )?;
-        expect(
-            "tool schema",
-            "function",
-            function,
-            function.is_object(),
-            "an object",
-        )?;
-        let named = function["name"].as_str().is_some_and(|name| !name.is_empty());
-        expect(
-            "tool schema",
-            "function.name",
-            &function["name"],
-            named,
-            "a name (string)",
-        )?;
-
-        let schema = Self(schema);
-        let (place, function) = (
-            format!("schema of tool `{}`", schema.name()),
-            &schema.0["function"],
-        );
-        let described = function["description"].is_string();
-        expect(
-            &place,
-            "function.description",
-            &function["description"],
-            described,
-            "a text (string)",
-        )?;
-        if let Some(parameters) = function.get("parameters") {
-            let shape = r#"an object {"type": "object", "properties": {…}}"#;
-            let fits = parameters["type"] == "object" || parameters.as_object().is_some_and(Map::is_empty);
-            expect(&place, "function.parameters", parameters, fits, shape)?;
-            let properties = parameters.get("properties");
-            let fits = properties.is_none_or(Value::is_object);
-            let found = properties.unwrap_or(&Value::Null);
-            expect(&place, "function.parameters.properties", found, fits, "an object")?;
-        }
+        let description = &function["description"];
+        let fits = description.is_string() || description.is_null();
+        wrong("description", description, fits, "a text (string)")?;
+        let Some(parameters) = function
+            .get("parameters")
+            .filter(|parameters| !parameters.is_null())
+        else {
+            return Ok(schema);
+        };
+        let shape = r#"an object {"type": "object", "properties": {…}}"#;
+        wrong("parameters", parameters, is_of_object(parameters), shape)?;
+        let properties = parameters.get("properties").unwrap_or(&Value::Null);
+        let fits = properties.is_object() || properties.is_null();
+        wrong("parameters.properties", properties, fits, "an object")?;
+        check::refuse_bad_schema(parameters).map_err(|problem| Error::invalid(place, problem))?;
         Ok(schema)
     }
 
@@ -105,7 +89,7 @@ impl ToolSchema {
     /// the scoring of benchmarks are: `5.0` and `"5"` are not integers. What no schema asks for is a problem.
     ///
     /// ```
-    /// use serde_json::{Map, Value, json};
+    /// use serde_json::{Map, Value};
     /// use toolcall_lib::ToolSchema;
     ///
     /// let schema: ToolSchema = ToolSchema::new(json!({
@@ -120,6 +104,112 @@ impl ToolSchema {
     /// ```
     pub fn check(&self, arguments: &Map<String, Value>) -> Vec<(String, String)> {
         check::arguments(self.parameters(), arguments)
+    }
+}
+
+/// `{"type": "function", "function": {…, "parameters": …}}` out of all forms.
+fn wrapped(value: Value) -> Result<Value> {
+    const PLACE: &str = "tool schema";
+    let mut schema = match value {
+        Value::Object(object) if object.get("function").is_some_and(|function| !function.is_null()) => object,
+        Value::Object(mut object) if object.contains_key("name") => {
+            let kind = object.shift_remove("type").unwrap_or_else(|| "function".into());
+            Map::from_iter([
+                ("type".to_string(), kind),
+                ("function".to_string(), object.into()),
+            ])
+        }
+        other => {
+            let shape = r#"{"type": "function", "function": {"name": …, "description": …, "parameters": …}}"#;
+            let problem = format!("expected {shape}, got {}", check::found(&other));
+            return Err(Error::invalid(PLACE, problem));
+        }
+    };
+    let kind = schema.get("type").unwrap_or(&Value::Null);
+    expect(PLACE, "type", kind, kind == "function", r#""function""#)?;
+    refuse_mistaken(&schema, PLACE, "")?;
+    let Some(Value::Object(function)) = schema.get_mut("function") else {
+        let function = schema.get("function").unwrap_or(&Value::Null);
+        return expect(PLACE, "function", function, false, "an object").map(|()| Value::Null);
+    };
+    let name = function.get("name").unwrap_or(&Value::Null);
+    let named = name.as_str().is_some_and(|name| !name.is_empty());
+    expect(PLACE, "function.name", name, named, "a name (string)")?;
+    let place = format!("schema of tool `{}`", name.as_str().unwrap_or_default());
+    rename_parameters(function, &place)?;
+    refuse_mistaken(function, &place, "function.")?;
+    Ok(schema.into())
+}
+
+/// Puts the schema of the arguments under the name that templates look for, in the same place of the object.
+fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<()> {
+    let given = PARAMETERS
+        .into_iter()
+        .filter(|key| function.get(*key).is_some_and(|value| !value.is_null()));
+    match given.collect::<Vec<_>>()[..] {
+        [] | ["parameters"] => Ok(()),
+        [key] => {
+            function.shift_remove("parameters");
+            let renamed = std::mem::take(function).into_iter().map(|(name, value)| {
+                let name = if name == key {
+                    "parameters".to_string()
+                } else {
+                    name
+                };
+                (name, value)
+            });
+            *function = renamed.collect();
+            Ok(())
+        }
+        [first, second, ..] => {
+            let problem =
+                format!("`function.{second}`: stands beside `{first}`; a tool has one schema of arguments");
+            Err(Error::invalid(place, problem))
+        }
+    }
+}
+
+fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
+    let mistaken = |key: &&str| *key != "function" || !within.is_empty();
+    let found = MISTAKEN
+        .into_iter()
+        .filter(mistaken)
+        .find(|key| object.contains_key(*key));
+    let outside = ["parameters", "name"]
+        .into_iter()
+        .find(|key| within.is_empty() && object.contains_key(*key));
+    match found.or(outside) {
+        None => Ok(()),
+        Some(key) => {
+            let advice =
+                "the arguments of a tool stand in `function.parameters`, with `properties` and `required`";
+            Err(Error::invalid(
+                place,
+                format!("`{within}{key}`: is not read here; {advice}"),
+            ))
+        }
+    }
+}
+
+/// A schema of arguments: it says so, or has what only objects have, or says nothing at all.
+fn is_of_object(parameters: &Value) -> bool {
+    let Some(schema) = parameters.as_object() else {
+        return false;
+    };
+    match schema.get("type").filter(|kind| !kind.is_null()) {
+        Some(kind) => kind == "object" || kind == "dict",
+        None => {
+            let says = [
+                "properties",
+                "required",
+                "anyOf",
+                "oneOf",
+                "allOf",
+                "$ref",
+                "additionalProperties",
+            ];
+            schema.is_empty() || says.iter().any(|key| schema.contains_key(*key))
+        }
     }
 }
 
@@ -149,6 +239,7 @@ fn expect(place: &str, field: &str, value: &Value, fits: bool, expected: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn error(value: Value) -> String {
         ToolSchema::new(value).unwrap_err().to_string()
@@ -174,7 +265,11 @@ mod tests {
         assert!(
             error(json!({"name": 3})).contains("`function.name`: expected a name (string), got integer 3")
         );
-        assert!(error(json!({"name": "f"})).starts_with("schema of tool `f`: `function.description`"));
+        let number = error(json!({"name": "f", "description": 7}));
+        assert!(
+            number.starts_with("schema of tool `f`: `function.description`: expected a text"),
+            "{number}"
+        );
         let list = json!({"name": "f", "description": "", "parameters": []});
         assert!(error(list).contains("`function.parameters`: expected an object"));
         let list =

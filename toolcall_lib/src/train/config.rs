@@ -20,6 +20,8 @@ const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 pub struct TrainConfig {
     /// Which tokens are trained on. TRL: all.
     pub loss: LossMode,
+    /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`; a row may have its own.
+    pub chat_template_kwargs: Map<String, Value>,
     /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,
     /// Optimizer steps, instead of epochs.
@@ -138,6 +140,7 @@ impl TrainConfig {
         } = AdamWConfig::default();
         Self {
             loss: LossMode::All,
+            chat_template_kwargs: Map::new(),
             num_train_epochs: 3.0,
             max_steps: None,
             per_device_train_batch_size: 8,

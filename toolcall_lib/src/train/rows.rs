@@ -5,9 +5,9 @@ use crate::batch::TreeBatch;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::tokens::{Sequence, tokenize};
+use crate::tokens::{Sequence, TokenReport, TokenizeConfig, Tokenized, tokenize_dataset};
 use serde_json::json;
 
 /// The sequences of every conversation that has any, each with what it begins with: system text and tools.
@@ -17,12 +17,33 @@ pub(super) fn sequences(
     config: &TrainConfig,
 ) -> Result<(Vec<String>, Vec<Vec<Sequence>>)> {
     let settings = config.tokenize(model.decoder.config.max_position_embeddings);
-    let tokenized = tokenize(&data.rows, &model.template, &model.tokenizer, &settings)?;
-    let rows = data.rows.iter().zip(tokenized.rows);
+    let template = model.template.with_kwargs(&config.chat_template_kwargs);
+    let Tokenized { rows, report } = tokenize_dataset(data, &template, &model.tokenizer, &settings)?;
+    if report.sequences == 0 && !data.rows.is_empty() {
+        return Err(Error::invalid(
+            "data",
+            nothing_left(data.rows.len(), &report, &settings),
+        ));
+    }
+    let rows = data.rows.iter().zip(rows);
     Ok(rows
         .filter(|(_, sequences)| !sequences.is_empty())
         .map(|(row, sequences)| (beginning(row), sequences))
         .unzip())
+}
+
+/// Why no sequence is left of so many conversations.
+fn nothing_left(rows: usize, report: &TokenReport, settings: &TokenizeConfig) -> String {
+    let too_long = report.dropped + report.without_target;
+    let why = match (too_long, settings.max_length) {
+        (0, _) | (_, None) => "every turn of the assistant is marked as not to be learnt".to_string(),
+        (_, Some(max)) => format!(
+            "all are longer than `max_length` {max}, and what is kept of them holds nothing that is trained; the longest has {} \
+             tokens",
+            report.longest
+        ),
+    };
+    format!("there is no conversation to train on: of {rows}, {why}")
 }
 
 fn beginning(row: &Conversation) -> String {

@@ -1,6 +1,7 @@
 //! Do the tensors of a file fit a config?
 
 use super::Layout;
+use crate::error::{MOST_LISTED, some_of};
 use std::collections::BTreeMap;
 
 /// Compares the tensors that are found with what a layout asks for, and says all that is wrong at once.
@@ -50,10 +51,15 @@ impl Fit {
         for (what, names) in [("missing", missing), ("not known to the config", self.unknown)] {
             if !names.is_empty() {
                 self.problems
-                    .push(format!("these tensors are {what}: {}", names.join(", ")));
+                    .push(format!("these tensors are {what}: {}", some_of(&names)));
             }
         }
         self.problems.sort();
+        let more = self.problems.len().saturating_sub(MOST_LISTED);
+        if more > 0 {
+            self.problems.truncate(MOST_LISTED);
+            self.problems.push(format!("… and {more} more"));
+        }
         if self.problems.is_empty() {
             Ok(())
         } else {

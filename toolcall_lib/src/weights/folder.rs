@@ -2,7 +2,8 @@
 
 use super::{Dtype, RawModel, safetensors};
 use crate::config::ModelConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, some_of};
+use crate::json;
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -10,10 +11,12 @@ use tokenizers::Tokenizer;
 /// The files that every model needs, beside its weights.
 pub(super) const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// The files that we read where they exist.
-pub(super) const OPTIONAL: [&str; 3] = [
+pub(super) const OPTIONAL: [&str; 5] = [
     "generation_config.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
+    "additional_chat_templates/tool_use.jinja",
 ];
 
 /// Does the folder have what a model needs? The error lists all that is missing.
@@ -50,7 +53,7 @@ fn describe(folder: &Path, missing: &[String]) -> String {
     };
     format!(
         "is not a complete model folder; missing: {}{advice}",
-        missing.join(", ")
+        some_of(missing)
     )
 }
 
@@ -63,6 +66,8 @@ pub struct TextFiles {
     pub tokenizer_config: Map<String, Value>,
     /// The Jinja chat template, where there is one.
     pub chat_template: Option<String>,
+    /// Other chat templates, by name.
+    pub additional_chat_templates: Vec<(String, String)>,
 }
 
 impl TextFiles {
@@ -70,10 +75,16 @@ impl TextFiles {
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&file).map_err(|e| Error::invalid(file.display(), e))?;
-        let tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        let mut tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        // As in transformers: the map is of the time before the tokens stood in the config.
+        if !tokenizer_config.contains_key("added_tokens_decoder") {
+            tokenizer_config.extend(optional_json(folder, "special_tokens_map.json")?.unwrap_or_default());
+        }
+        let (chat_template, additional_chat_templates) = chat_templates(folder, &tokenizer_config)?;
         Ok(Self {
             tokenizer,
-            chat_template: chat_template(folder, &tokenizer_config)?,
+            chat_template,
+            additional_chat_templates,
             tokenizer_config,
         })
     }
@@ -83,7 +94,7 @@ impl TextFiles {
 pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     check(folder)?;
     let config_file = folder.join("config.json");
-    let config_json = json(&config_file)?;
+    let config_json = read_json(&config_file)?;
     let config = ModelConfig::from_json(&config_json, &config_file)?;
     let text = TextFiles::read(folder)?;
     let generation_config = optional_json(folder, "generation_config.json")?;
@@ -99,44 +110,73 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
         tokenizer: text.tokenizer,
         tokenizer_config: text.tokenizer_config,
         chat_template: text.chat_template,
+        additional_chat_templates: text.additional_chat_templates,
+        notes: Vec::new(),
         generation_config,
         eos_token_ids,
     })
 }
 
-fn json(file: &Path) -> Result<Map<String, Value>> {
+fn read_json(file: &Path) -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-    serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))
+    json::read_object(&text).map_err(|e| Error::invalid(file.display(), e))
 }
 
 fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>> {
     let file = folder.join(name);
     if file.is_file() {
-        json(&file).map(Some)
+        read_json(&file).map(Some)
     } else {
         Ok(None)
     }
 }
 
-/// `chat_template.jinja`, or what stands in `tokenizer_config.json`: one template, or several with names. Of several, the one for
-/// tools is ours.
-fn chat_template(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Option<String>> {
+/// The default template and the others by name, as transformers finds them: the files `chat_template.jinja` and
+/// `additional_chat_templates/NAME.jinja`, or else what stands in `tokenizer_config.json`, one or several with names.
+fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
     let file = folder.join("chat_template.jinja");
-    if file.is_file() {
-        return std::fs::read_to_string(&file).map(Some).map_err(Error::io(&file));
-    }
-    let named = |templates: &[Value], name: &str| {
-        templates
-            .iter()
-            .find(|t| t["name"] == name)
-            .and_then(|t| t["template"].as_str())
-            .map(str::to_string)
+    let default = match file.is_file() {
+        true => Some(std::fs::read_to_string(&file).map_err(Error::io(&file))?),
+        false => None,
     };
-    Ok(match tokenizer_config.get("chat_template") {
-        Some(Value::String(template)) => Some(template.clone()),
-        Some(Value::Array(templates)) => named(templates, "tool_use").or_else(|| named(templates, "default")),
-        _ => None,
-    })
+    let additional = additional_templates(&folder.join("additional_chat_templates"))?;
+    if default.is_some() || !additional.is_empty() {
+        return Ok((default, additional));
+    }
+    let named = |entry: &Value| {
+        Some((
+            entry["name"].as_str()?.to_string(),
+            entry["template"].as_str()?.to_string(),
+        ))
+    };
+    let mut entries: Templates = match tokenizer_config.get("chat_template") {
+        Some(Value::String(template)) => (Some(template.clone()), Vec::new()),
+        Some(Value::Array(templates)) => (None, templates.iter().filter_map(named).collect()),
+        _ => (None, Vec::new()),
+    };
+    if let Some(place) = entries.1.iter().position(|(name, _)| name == "default") {
+        entries.0 = Some(entries.1.remove(place).1);
+    }
+    Ok(entries)
+}
+
+/// The default template, and the others by name.
+type Templates = (Option<String>, Vec<(String, String)>);
+
+fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut templates = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let file = entry.map_err(Error::io(folder))?.path();
+        let name = file.file_stem().and_then(|stem| stem.to_str()).map(String::from);
+        if let Some(name) = name.filter(|_| file.extension().is_some_and(|extension| extension == "jinja")) {
+            templates.push((name, std::fs::read_to_string(&file).map_err(Error::io(&file))?));
+        }
+    }
+    templates.sort();
+    Ok(templates)
 }
 
 /// The tokenizer's own end token first, because the template ends a turn with it; then what the configs name.

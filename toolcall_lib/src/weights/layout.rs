@@ -68,6 +68,8 @@ pub struct Span {
 pub struct Layout {
     slots: Vec<Slot>,
     by_name: BTreeMap<String, usize>,
+    /// There are at least so many buckets; the last ones may be empty.
+    buckets: usize,
 }
 
 impl Layout {
@@ -109,6 +111,14 @@ impl Layout {
             layout.push(last, "lm_head.weight", &[config.vocab_size, hidden]);
         }
         layout
+    }
+
+    /// So many buckets without a tensor.
+    pub fn with_buckets(buckets: usize) -> Self {
+        Self {
+            buckets,
+            ..Self::default()
+        }
     }
 
     /// Adds a tensor at the end of a bucket.
@@ -161,7 +171,7 @@ impl Layout {
 
     /// Number of elements of each bucket.
     pub fn bucket_sizes(&self) -> Vec<usize> {
-        let buckets = self.slots.last().map_or(0, |s| s.bucket + 1);
+        let buckets = self.slots.last().map_or(0, |s| s.bucket + 1).max(self.buckets);
         let mut sizes = vec![0; buckets];
         for slot in &self.slots {
             sizes[slot.bucket] += slot.len();

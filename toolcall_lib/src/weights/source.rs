@@ -33,6 +33,10 @@ pub struct RawModel {
     pub tokenizer_config: Map<String, Value>,
     /// The Jinja chat template, where the model has one.
     pub chat_template: Option<String>,
+    /// Its other chat templates, by name.
+    pub additional_chat_templates: Vec<(String, String)>,
+    /// What a user should know about how it was read.
+    pub notes: Vec<String>,
     /// `generation_config.json`, where there is one.
     pub generation_config: Option<Map<String, Value>>,
     /// Tokens that end a reply, at least one; the first is the one that ends an assistant's turn.

@@ -330,7 +330,33 @@ fn digits_are_split_as_each_kind_of_tokenizer_does() {
     assert_eq!(pieces("smollm"), "x|Ġ|1|2|2|3|Ġa|b");
     assert_eq!(pieces("llama-bpe"), "x|Ġ|12|2|3|Ġa|b");
     assert_eq!(pieces("gpt-2"), "x|Ġ|12|23|Ġa|b");
-    assert_eq!(pieces("default"), pieces("gpt-2"));
+    assert_eq!(pieces("tekken"), "x|Ġ|1|2|2|3|Ġa|b");
+    for (name, same) in [
+        ("default", "gpt-2"),
+        ("deepseek-r1-qwen", "qwen2"),
+        ("llama3", "llama-bpe"),
+        ("llama-v3", "llama-bpe"),
+        ("falcon3", "llama-bpe"),
+        ("refact", "smollm"),
+        ("llama4", "gpt-4o"),
+    ] {
+        assert_eq!(pieces(name), pieces(same));
+    }
+}
+
+#[test]
+fn a_file_that_does_not_say_how_text_is_cut_is_read_with_a_note() {
+    let mut gguf = Gguf::tiny("qwen3");
+    gguf.metadata.remove("tokenizer.ggml.pre");
+    let model = gguf.read().unwrap();
+    let [note] = &model.notes[..] else {
+        panic!("{:?}", model.notes)
+    };
+    assert!(
+        note.starts_with("tokenizer.ggml.pre is missing in ") && note.contains("as `gpt-2` does"),
+        "{note}"
+    );
+    assert_eq!(Gguf::tiny("qwen3").read().unwrap().notes, [] as [String; 0]);
 }
 
 #[test]
@@ -357,7 +383,7 @@ fn what_we_do_not_have_is_refused_by_name() {
             "supported is the width of a head, 32",
         ),
         ("tokenizer.ggml.model", text("llama"), "only gpt2"),
-        ("tokenizer.ggml.pre", text("tekken"), "`tekken` is not supported"),
+        ("tokenizer.ggml.pre", text("bloom"), "`bloom` is not supported"),
         (
             "tokenizer.ggml.eos_token_id",
             Value::U32(1000),

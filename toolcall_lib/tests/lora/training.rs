@@ -6,7 +6,7 @@ use crate::common::tiny_model::tiny_model;
 use crate::train::{config, losses, timers};
 use serde_json::json;
 use toolcall_lib::batch::TreeBatch;
-use toolcall_lib::model::lora::{LoraConfig, TargetModule};
+use toolcall_lib::model::lora::{LoraConfig, TargetModule, TargetModules};
 use toolcall_lib::model::{Recompute, Workspace};
 use toolcall_lib::optimizer::norm;
 use toolcall_lib::train::{TrainConfig, train};
@@ -80,7 +80,7 @@ fn only_the_adapter_of_the_named_layers_is_trained() {
     let before = model.decoder.weights.to_f32().into_owned();
     let mut settings = lora(6);
     let targets = vec![TargetModule::VProj, TargetModule::UpProj];
-    settings.lora.as_mut().unwrap().target_modules = targets;
+    settings.lora.as_mut().unwrap().target_modules = targets.into();
     let report = train(&mut model, &timers(4), &settings, |_| {}).unwrap();
     assert!(report.steps[5].loss < report.steps[0].loss);
     assert_eq!(model.decoder.weights.to_f32().buckets, before.buckets);
@@ -275,7 +275,7 @@ fn settings_that_make_no_adapter_are_refused_by_name() {
     let settings = config.lora.unwrap();
     assert_eq!(
         settings.target_modules,
-        [TargetModule::QProj, TargetModule::VProj]
+        vec![TargetModule::QProj, TargetModule::VProj].into()
     );
     assert_eq!(
         (settings.r, settings.lora_alpha),
@@ -286,7 +286,7 @@ fn settings_that_make_no_adapter_are_refused_by_name() {
     let config = TrainConfig::lora()
         .with(changes.as_object().unwrap().clone())
         .unwrap();
-    assert_eq!(config.lora.unwrap().target_modules, TargetModule::ALL);
+    assert_eq!(config.lora.unwrap().target_modules, TargetModules::all());
 }
 
 #[test]

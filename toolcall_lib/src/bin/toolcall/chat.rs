@@ -88,6 +88,7 @@ impl Settings {
             min_confidence: self.min_confidence,
             unsure_reply: self.unsure_reply.clone(),
             device: self.device,
+            ..own
         })
     }
 }
@@ -148,6 +149,9 @@ impl Chat {
     fn new(arguments: &Arguments) -> Result<Self> {
         let tools = vec![create_reminder_tool(), start_timer_tool()];
         let model = arguments.model.load()?;
+        for setting in GenerateConfig::not_read(&model) {
+            eprintln!("note: generation_config.json: {setting} is not supported, and left out");
+        }
         Ok(Self {
             config: arguments.settings.of(&model)?,
             model,
@@ -187,7 +191,7 @@ impl Chat {
             let generation = generate_cached(&self.model, messages, &self.schemas, &config, cache, |_| true)?;
             config.tool_choice = ToolChoice::Auto; // the choice was about the answer to the message
             if let Some(withheld) = &generation.withheld {
-                for (call, sure) in reply::parse(withheld)
+                for (call, sure) in reply::parse_with(withheld, &self.model.template, &self.schemas)
                     .tool_calls
                     .iter()
                     .zip(&generation.confidences)
@@ -195,7 +199,7 @@ impl Chat {
                     println!("withheld  > {}", asked(call, *sure));
                 }
             }
-            let reply = reply::parse(&generation.text);
+            let reply = reply::parse_with(&generation.text, &self.model.template, &self.schemas);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
                 print(format!("assistant > {}", reply.content))?;
@@ -205,7 +209,10 @@ impl Chat {
                 print(format!("call      > {}", asked(call, *sure)))?;
                 let answer = tool::answer(&self.tools, call);
                 print(format!("tool      > {answer}"))?;
-                self.messages.push(Message::tool(&call.name, answer));
+                self.messages.push(Message {
+                    tool_call_id: call.id.clone(),
+                    ..Message::tool(&call.name, answer)
+                });
             }
             if calls.is_empty() {
                 return Ok(());

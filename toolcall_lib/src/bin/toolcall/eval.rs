@@ -1,7 +1,7 @@
 //! `toolcall eval`.
 
 use super::output::print;
-use super::{ModelArgument, progress_bar};
+use super::{ModelArgument, progress_bar, show_notes};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -91,6 +91,7 @@ impl Arguments {
 fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
     let rows = arguments.first(Dataset::load(data)?.rows);
     let model = arguments.model.load()?;
+    show_notes(&data, &model);
     let bar = progress_bar(rows.len());
     let config = EvaluateConfig {
         generate: arguments.generate(GenerateConfig::default().max_new_tokens),

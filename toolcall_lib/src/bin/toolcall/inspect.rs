@@ -1,7 +1,7 @@
 //! `toolcall inspect`.
 
-use super::ModelArgument;
 use super::output::print;
+use super::{ModelArgument, show_notes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => 0..data.rows.len(),
     };
     let model = arguments.model.load()?;
+    show_notes(&data, &model);
     for row in rows {
         if arguments.json {
             print(describe(&model, &data.rows[row], row, arguments.loss.into()))?;
@@ -79,15 +80,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Value {
     let mut errors: Vec<String> = Vec::new();
     let mut keep = |error: Error| errors.push(error.to_string());
-    let text = model
-        .template
-        .render(&row.messages, &row.tools)
-        .map_err(&mut keep)
-        .ok();
+    let template = model.template.with_kwargs(&row.chat_template_kwargs);
+    let text = template.render(&row.messages, &row.tools).map_err(&mut keep).ok();
     let prompts: Vec<String> = turns(row)
         .filter_map(|turn| {
-            model
-                .template
+            template
                 .render_prompt(&row.messages[..turn], &row.tools)
                 .map_err(&mut keep)
                 .ok()
@@ -104,7 +101,8 @@ fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) ->
 }
 
 fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Result<()> {
-    let text = model.template.render(&row.messages, &row.tools)?;
+    let template = model.template.with_kwargs(&row.chat_template_kwargs);
+    let text = template.render(&row.messages, &row.tools)?;
     print(format!("row {number}\n\n{text}"))?;
     for sequence in sequences(row, &model.template, &model.tokenizer, loss)? {
         print(TokenView::new(&sequence, &model.tokenizer)?)?;

@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use toolcall_lib::{Dtype, Model, Result, load_as};
+use toolcall_lib::tokens::not_shown;
+use toolcall_lib::{Dataset, Dtype, Error, Model, Result, json, load_as};
 
 /// Exit code of a run that the user stopped, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -67,6 +68,9 @@ struct ModelArgument {
     /// frozen: training needs LoRA (--recipe lora)
     #[arg(long, default_value = "f32")]
     dtype: Dtype,
+    /// JSON object that the chat template is given beside messages and tools, such as {"enable_thinking": true}
+    #[arg(long)]
+    chat_template_kwargs: Option<String>,
 }
 
 impl ModelArgument {
@@ -75,11 +79,24 @@ impl ModelArgument {
     }
 
     fn load_with_notes(&self, show: bool) -> Result<Model> {
-        let model = load_as(&self.model, self.dtype)?;
+        let mut model = load_as(&self.model, self.dtype)?;
+        if let Some(text) = &self.chat_template_kwargs {
+            let kwargs = json::read_object(text).map_err(|e| Error::invalid("--chat-template-kwargs", e))?;
+            model.template = model.template.with_kwargs(&kwargs);
+        }
         let notes = model.notes.iter().filter(|_| show);
         notes.for_each(|text| output::note(format!("note: {text}")));
         Ok(model)
     }
+}
+
+/// Tells what a user should know about data files, and what of them the model's template does not show.
+fn show_notes(data: &Dataset, model: &Model) {
+    let notes = data
+        .notes()
+        .into_iter()
+        .chain(not_shown(&data.rows, &model.template));
+    notes.for_each(|note| eprintln!("note: {note}"));
 }
 
 /// A bar in a terminal, nothing elsewhere.

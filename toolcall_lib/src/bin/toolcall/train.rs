@@ -1,9 +1,8 @@
 //! `toolcall train`.
 
 use super::output::{note, print_in_run};
-use super::{INTERRUPTED, ModelArgument, progress_bar};
+use super::{INTERRUPTED, ModelArgument, progress_bar, show_notes};
 use indicatif::ProgressBar;
-use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -12,7 +11,7 @@ use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::train::{StepReport, TrainConfig, train_on};
-use toolcall_lib::{Error, Result, interrupt};
+use toolcall_lib::{Error, Result, interrupt, json};
 
 /// How long the other ranks let the first speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -87,6 +86,10 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
         .as_ref()
         .map_or(Ok(Dataset::default()), Dataset::load)?;
     let mut model = arguments.model.load_with_notes(first)?;
+    if first {
+        show_notes(&data, &model);
+        show_notes(&validation, &model);
+    }
     if first && ranks.size() > 1 {
         let (size, stage) = (ranks.size(), config.zero_stage);
         let threads = match rayon::current_num_threads() {
@@ -131,8 +134,7 @@ fn settings(arguments: &Arguments) -> Result<TrainConfig> {
     for file in &arguments.config {
         let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
         let wrong = |e| Error::invalid(file.display(), e);
-        let changes: Map<String, Value> =
-            serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))?;
+        let changes = json::read_object(&text).map_err(|e| Error::invalid(file.display(), e))?;
         let (changed, notes) = config.with_file(changes, size).map_err(wrong)?;
         if rank == 0 {
             let notes = notes.iter();

@@ -238,7 +238,7 @@ pub(in crate::cuda) fn adapters() -> [LoraConfig; 3] {
         r: 3,
         use_rslora: true,
         lora_dropout: 0.0,
-        target_modules: vec![TargetModule::QProj, TargetModule::VProj, TargetModule::DownProj],
+        target_modules: vec![TargetModule::QProj, TargetModule::VProj, TargetModule::DownProj].into(),
         ..all.clone()
     };
     let rank_stabilized = LoraConfig {

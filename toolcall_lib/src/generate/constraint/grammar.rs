@@ -1,9 +1,10 @@
 //! What a reply may be, as a grammar of llguidance: Lark with JSON schemas in it.
 
+use super::fields::Typed;
 use super::schema;
 use crate::error::{Error, Result};
-use crate::template::{CallSyntax, tags};
-use crate::tool::ToolSchema;
+use crate::syntax::{CallSyntax, Part, tags};
+use crate::tool::{Checker, ToolSchema};
 use serde_json::{Value, json};
 
 /// What an answer holds.
@@ -70,79 +71,138 @@ impl Grammar<'_> {
         Ok(rules.join("\n"))
     }
 
-    /// The rule `name`: text without a tag, or text up to the tag that begins a call and the rest of the calls.
+    /// The rule `name`: text without a call, or text up to the mark that begins a call and the rest of the calls.
     fn answer(&self, name: &str, but: &[String]) -> Vec<String> {
-        let [call, call_end] = [tags::CALL, tags::CALL_END].map(around);
         let terminal = name.to_uppercase();
-        let tag = literal(tags::CALL);
-        let plain = format!(
-            "{terminal}: {}",
-            text_without(&[&[call, call_end.clone()], but].concat())
-        );
-        match self.answer {
-            Answer::Text => vec![format!("{name}: {terminal}"), plain],
-            Answer::Calls => vec![format!("{name}: {tag} calls")],
-            Answer::TextOrCalls => vec![
+        let (mark, end) = (self.syntax.marker(), self.syntax.end_marker());
+        let end: Vec<String> = end.map(around).into_iter().collect();
+        // Without a mark, a reply is a call from its first letter on.
+        let call = mark.map_or_else(|| format!(r"(?s:\s*{}.*)", self.first_letter()), around);
+        let plain = format!("{terminal}: {}", text_without(&[&[call], &end[..], but].concat()));
+        let begin = mark.map_or(String::new(), literal);
+        let (lead, _) = self.begin();
+        match (self.answer, mark) {
+            (Answer::Text, _) => vec![format!("{name}: {terminal}"), plain],
+            (Answer::Calls, _) => vec![format!("{name}: {} {begin} calls", optional(lead))],
+            (Answer::TextOrCalls, None) => vec![format!("{name}: {terminal} | calls"), plain],
+            (Answer::TextOrCalls, Some(_)) => vec![
                 format!("{name}: {terminal} | {name}_call calls"),
                 plain,
-                format!("{name}_call[lazy]: BEFORE_{terminal}_CALL {tag}"),
-                format!(
-                    "BEFORE_{terminal}_CALL: {}",
-                    text_without(&[&[call_end], but].concat())
-                ),
+                format!("{name}_call[lazy]: BEFORE_{terminal}_CALL {begin}"),
+                format!("BEFORE_{terminal}_CALL: {}", text_without(&[&end, but].concat())),
             ],
         }
     }
 
-    /// The rule `calls`: what follows the tag that begins the first of them.
+    /// The texts before and behind the mark that begins the first call.
+    fn begin(&self) -> (&str, &str) {
+        let mark = self.syntax.marker();
+        mark.and_then(|mark| self.syntax.begin.split_once(mark))
+            .unwrap_or(("", &self.syntax.begin))
+    }
+
+    fn first_letter(&self) -> String {
+        let first: String = self.syntax.begin.trim_start().chars().take(1).collect();
+        escaped(&first)
+    }
+
+    /// The rule `calls`: what follows the mark that begins the first of them.
     fn calls(&self) -> Result<Vec<String>> {
-        let CallSyntax {
-            open,
-            middle,
-            close,
-            between,
-            ..
-        } = self.syntax;
-        let open = open.strip_prefix(tags::CALL).unwrap_or(open);
-        let next = literal(&format!("{between}{}", tags::CALL));
-        let more = if self.parallel {
-            format!("({next} call)*")
-        } else {
-            String::new()
-        };
-        let names: Vec<String> = (0..self.tools.len()).map(|i| format!("call_{i}")).collect();
+        let syntax = self.syntax;
+        let (_, begin) = self.begin();
+        // What stands behind a call is known before it is known whether another follows.
+        let between = syntax.between.as_deref().filter(|_| self.parallel);
+        let common = between.map_or(0, |between| common_prefix(between, &syntax.end));
+        let (behind, end) = syntax.end.split_at(if between.is_some() { common } else { 0 });
+        let more = between.map_or(String::new(), |between| {
+            format!("({} call {})*", optional(&between[common..]), optional(behind))
+        });
         let mut rules = vec![
-            format!("calls: call {more}"),
-            format!("call: {}", names.join(" | ")),
+            format!(
+                "calls: {} call {} {more} {}",
+                optional(begin),
+                optional(behind),
+                optional(end)
+            ),
+            format!(
+                "call: {}",
+                (0..self.tools.len())
+                    .map(|i| format!("call_{i}"))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
+            ),
         ];
-        for (name, tool) in names.iter().zip(self.tools) {
-            let escaped = Value::from(tool.name()).to_string();
-            let before = format!("{open}{}{middle}", escaped.trim_matches('"'));
-            rules.push(format!(
-                "{name}: {} {name}_arguments {}",
-                literal(&before),
-                literal(close)
-            ));
-            rules.push(format!("{name}_arguments: %json {}", self.arguments(tool)?));
+        for (i, tool) in self.tools.iter().enumerate() {
+            rules.extend(self.call(&format!("call_{i}"), tool)?);
         }
         Ok(rules)
     }
 
-    fn arguments(&self, tool: &ToolSchema) -> Result<Value> {
-        let mut schema = schema::arguments(tool.parameters()).map_err(|(path, problem)| {
-            let place = match &*path {
-                "" => String::new(),
-                path => format!("argument `{path}`: "),
-            };
-            unsupported(tool, format!("{place}{problem}"))
-        })?;
-        schema["x-guidance"] = json!({
-            "item_separator": self.syntax.item_separator,
-            "key_separator": self.syntax.key_separator,
-            "whitespace_flexible": false,
-        });
-        Ok(schema)
+    fn call(&self, name: &str, tool: &ToolSchema) -> Result<Vec<String>> {
+        let (mut parts, mut rules) = (Vec::new(), Vec::new());
+        for part in &self.syntax.call {
+            match part {
+                Part::Text(text) => parts.push(literal(text)),
+                Part::Name => parts.push(self.name(tool)),
+                Part::Id => parts.push("/[a-zA-Z0-9]{9}/".to_string()),
+                Part::Json {
+                    item_separator,
+                    key_separator,
+                } => {
+                    parts.push(format!("{name}_arguments"));
+                    let mut schema = prepared(tool, schema::arguments)?;
+                    schema["x-guidance"] = separators(item_separator, key_separator);
+                    rules.push(format!("{name}_arguments: %json {schema}"));
+                }
+                Part::Fields(fields) => {
+                    parts.push(format!("{name}_arguments"));
+                    let typed = Typed {
+                        fields,
+                        ends: [self.syntax.between.as_deref(), Some(self.syntax.end.as_str())],
+                    };
+                    rules.extend(prepared(tool, |plain| {
+                        typed.rules(&format!("{name}_arguments"), plain)
+                    })?);
+                }
+            }
+        }
+        rules.insert(0, format!("{name}: {}", parts.join(" ")));
+        Ok(rules)
     }
+
+    fn name(&self, tool: &ToolSchema) -> String {
+        let written = Value::from(tool.name()).to_string();
+        match self.syntax.quotes_name() {
+            true => literal(written.trim_matches('"')),
+            false => literal(tool.name()),
+        }
+    }
+}
+
+/// What is made of the schema of a tool; what cannot be is an error with the tool and the argument.
+fn prepared<T>(
+    tool: &ToolSchema,
+    make: impl FnOnce(&Value) -> std::result::Result<T, schema::Unsupported>,
+) -> Result<T> {
+    let checker = Checker::of(tool.parameters()).map_err(|problem| unsupported(tool, problem))?;
+    make(&checker.plain).map_err(|(path, problem)| {
+        let place = match &*path {
+            "" => String::new(),
+            path => format!("argument `{path}`: "),
+        };
+        unsupported(tool, format!("{place}{problem}"))
+    })
+}
+
+/// How JSON is written: with these texts between what it is made of, and nothing else.
+pub(super) fn separators(item: &str, key: &str) -> Value {
+    let spaced =
+        |text: &str| text.trim_end_matches([' ', '\n', '\t']).len() + 1 < text.len() && text.contains('\n');
+    json!({
+        "item_separator": escaped(if spaced(item) { item.trim_end() } else { item }),
+        "key_separator": escaped(key),
+        "whitespace_flexible": spaced(item),
+    })
 }
 
 /// A schema that calls cannot be held to.
@@ -154,17 +214,48 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
     )
 }
 
-fn literal(text: &str) -> String {
+fn common_prefix(a: &str, b: &str) -> usize {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    same.map(|(c, _)| c.len_utf8()).sum()
+}
+
+pub(super) fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 
+/// A literal, or nothing for no text.
+pub(super) fn optional(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        literal(text)
+    }
+}
+
+/// A text as a pattern of itself. Signs that mean nothing stay: `\<` is the start of a word.
+pub(super) fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' => pattern += r"\n",
+            '\t' => pattern += r"\t",
+            c if r"\.+*?()|[]{}^$/".contains(c) => {
+                pattern.push('\\');
+                pattern.push(c);
+            }
+            c => pattern.push(c),
+        }
+    }
+    pattern
+}
+
 /// A pattern of all texts that `tag` stands in.
-fn around(tag: &str) -> String {
-    format!("(?s:.*{}.*)", tag.replace('/', r"\/"))
+pub(super) fn around(tag: &str) -> String {
+    format!("(?s:.*{}.*)", escaped(tag))
 }
 
 /// A terminal for any text that matches none of these patterns as a whole.
-fn text_without(patterns: &[String]) -> String {
+pub(super) fn text_without(patterns: &[String]) -> String {
     let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
     format!("/(?s:.*)/{}", but.collect::<String>())
 }

@@ -1,17 +1,20 @@
 //! Holds a reply to the tools: which tokens may come next, and which must.
 
+mod fields;
 mod grammar;
 mod schema;
 
 use super::{GenerateConfig, ToolChoice};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::template::{CallSyntax, tags};
+use crate::syntax::{CallSyntax, tags};
+use crate::template::ChatTemplate;
 use crate::tokens::Grammars;
 use crate::tool::ToolSchema;
 use grammar::{Answer, Grammar, Thought, unsupported};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
+use serde_json::{Value, json};
 
 /// The state of one reply.
 #[derive(Clone)]
@@ -47,6 +50,7 @@ impl Constraints {
     pub fn get(
         &mut self,
         model: &Model,
+        template: &ChatTemplate,
         prompt: &str,
         tools: &[ToolSchema],
         config: &GenerateConfig,
@@ -61,7 +65,7 @@ impl Constraints {
         };
         let thought = if prompt.trim_end().ends_with(tags::THINK) {
             Thought::Begun
-        } else if model.template.thinking {
+        } else if template.thinks() {
             Thought::First
         } else {
             Thought::Nowhere
@@ -76,13 +80,11 @@ impl Constraints {
         if let Some((_, constraint)) = self.recent.iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
-        let Some(syntax) = model.template.call_syntax() else {
-            return match answer {
-                Answer::TextOrCalls => Ok(None),
-                _ => Err(unknown_syntax()),
-            };
+        let Some(syntax) = template.call_syntax() else {
+            return Err(unknown_syntax());
         };
-        let constraint = Constraint::new(model.tokenizer.grammars()?, &form, &syntax)?;
+        let grammars = model.tokenizer.grammars(&syntax.texts())?;
+        let constraint = Constraint::new(&grammars, &form, syntax)?;
         if self.recent.len() == Self::MOST {
             self.recent.remove(0);
         }
@@ -165,17 +167,81 @@ fn compile(grammars: &Grammars, grammar: &Grammar<'_>) -> Result<Matcher> {
     Ok(matcher)
 }
 
-/// The tool whose schema is the problem, where there is one.
+/// The tool whose schema is the problem, and its argument, where there are such.
 fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error {
     if !matches!(problem, Error::Library { .. }) {
         return problem;
     }
-    let alone = |tool: &ToolSchema| {
+    let fails = |tool: &ToolSchema| {
         let tools = std::slice::from_ref(tool);
-        let problem = compile(grammars, &Grammar { tools, ..*grammar }).err()?;
-        Some(unsupported(tool, problem))
+        compile(grammars, &Grammar { tools, ..*grammar }).err()
     };
-    grammar.tools.iter().find_map(alone).unwrap_or(problem)
+    let Some((tool, problem)) = grammar.tools.iter().find_map(|tool| Some((tool, fails(tool)?))) else {
+        return problem;
+    };
+    let properties = tool.parameters()["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let argument = properties.iter().find_map(|(name, _)| {
+        let mut alone = tool.clone();
+        alone.0["function"]["parameters"]["required"] = json!([]);
+        alone.0["function"]["parameters"]["properties"]
+            .as_object_mut()?
+            .retain(|other, _| other == name);
+        Some((name, fails(&alone)?))
+    });
+    match argument {
+        Some((name, problem)) => {
+            let reason = in_short(&problem, properties.get(name));
+            unsupported(tool, format!("argument `{name}`: {reason}"))
+        }
+        None => unsupported(tool, in_short(&problem, None)),
+    }
+}
+
+/// What a library says, without the grammar that it repeats.
+fn in_short(problem: &Error, schema: Option<&Value>) -> String {
+    const LONGEST: usize = 160;
+    const NO_REGULAR_LANGUAGE: [(&str, &str); 5] = [
+        ("(?=", "look-ahead"),
+        ("(?!", "look-ahead"),
+        ("(?<=", "look-behind"),
+        ("(?<!", "look-behind"),
+        (r"\b", "a word boundary"),
+    ];
+    let patterns = schema.map(patterns).unwrap_or_default();
+    for (sign, name) in NO_REGULAR_LANGUAGE {
+        if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {
+            let shown: String = pattern.chars().take(LONGEST).collect();
+            return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
+        }
+    }
+    let text = problem.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told = lines
+        .filter(|line| !line.contains("%json") && !line.starts_with("start:"))
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ");
+    match told.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &told[..end]),
+        None => told,
+    }
+}
+
+/// All patterns in a schema.
+fn patterns(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(object) => {
+            let own = object.get("pattern").and_then(Value::as_str);
+            own.into_iter()
+                .chain(object.values().flat_map(patterns))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(patterns).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
@@ -198,10 +264,10 @@ fn failed(problem: impl std::fmt::Display) -> Error {
 }
 
 fn unknown_syntax() -> Error {
-    let problem = format!(
-        "the model's chat template does not write calls as {}…{}, and no other way is known; use `auto`",
-        tags::CALL,
-        tags::CALL_END
-    );
-    Error::invalid("tool_choice", problem)
+    let problem = "it is not known how the model's chat template writes calls, so they cannot be held to the tools; set \
+        `constrained` to false and `tool_choice` to `auto`";
+    Error::invalid("chat template", problem)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,14 +43,21 @@ pub(crate) struct Target {
 
 impl Adapter {
     /// The tensors of an adapter for a model with this layout. The `A` of a joint projection are neighbours, one product.
-    pub fn layout(config: &LoraConfig, base: &Layout) -> Arc<Layout> {
-        let mut layout = Layout::default();
+    ///
+    /// # Errors
+    /// Target modules that the model does not have.
+    pub fn layout(config: &LoraConfig, base: &Layout) -> Result<Arc<Layout>> {
         let slot = |layer, target: TargetModule| base.slot(&weight_name(layer, target));
-        let layers = (0..).take_while(|&layer| slot(layer, TargetModule::QProj).is_some());
-        for layer in layers {
+        let layers = (0..)
+            .take_while(|&layer| slot(layer, TargetModule::QProj).is_some())
+            .count();
+        config.target_modules.check(layers)?;
+        let selector = config.target_modules.selector()?;
+        let mut layout = Layout::with_buckets(layers);
+        for layer in 0..layers {
             for projection in Projection::ALL {
                 let targets = projection.modules().iter().copied();
-                let targets = targets.filter(|target| config.target_modules.contains(target));
+                let targets = targets.filter(|target| selector.selects(layer, *target));
                 let slots: Vec<_> = targets
                     .filter_map(|target| Some((target, slot(layer, target)?)))
                     .collect();
@@ -62,13 +69,13 @@ impl Adapter {
                 }
             }
         }
-        Arc::new(layout)
+        Ok(Arc::new(layout))
     }
 
     /// An adapter that changes nothing yet, initialised as PEFT does: `A` uniform in `±1/√in` (Kaiming uniform with `a = √5`),
     /// `B` zero.
     pub fn new(config: LoraConfig, base: &Layout, base_name: &str, seed: u64) -> Result<Self> {
-        let mut parameters = Parameters::zeros(Self::layout(&config, base));
+        let mut parameters = Parameters::zeros(Self::layout(&config, base)?);
         let layout = parameters.layout.clone();
         for (index, slot) in layout.slots().iter().enumerate() {
             if slot.name.ends_with("lora_A.weight") {
@@ -90,7 +97,7 @@ impl Adapter {
         parameters: Parameters,
     ) -> Result<Self> {
         config.check()?;
-        if *parameters.layout != *Self::layout(&config, base) {
+        if *parameters.layout != *Self::layout(&config, base)? {
             return Err(Error::invalid(
                 "adapter",
                 "its matrices are not those of its settings",

@@ -1,8 +1,8 @@
 //! Settings of an adapter. Names are those of PEFT's `LoraConfig`.
 
+use super::targets::{TargetModules, choices};
 use crate::error::{Error, Result, short};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// No weight of this family has a higher one.
 const HIGHEST_RANK: usize = 1 << 16;
@@ -68,9 +68,8 @@ pub struct LoraConfig {
     /// Probability with which an element of the adapter's input is dropped in training. Projections with the same input (q, k
     /// and v; gate and up) share the mask, and so do sequences that share a token of the packed tree.
     pub lora_dropout: f64,
-    /// The layers that are adapted; in JSON a list of names, or `"all-linear"`.
-    #[serde(deserialize_with = "target_modules")]
-    pub target_modules: Vec<TargetModule>,
+    /// The layers that are adapted; in JSON a list of names, a regular expression, or `"all-linear"`.
+    pub target_modules: TargetModules,
     /// The scale is `lora_alpha / √r` instead of `lora_alpha / r` (Kalajdzievski, 2023).
     pub use_rslora: bool,
 }
@@ -81,7 +80,7 @@ impl Default for LoraConfig {
             r: 8,
             lora_alpha: 8.0,
             lora_dropout: 0.0,
-            target_modules: TargetModule::ALL.to_vec(),
+            target_modules: TargetModules::all(),
             use_rslora: false,
         }
     }
@@ -109,38 +108,9 @@ impl LoraConfig {
             let problem = format!("{} is not in [0, 1)", short(self.lora_dropout));
             return wrong("lora_dropout", problem);
         }
-        if self.target_modules.is_empty() {
+        if self.target_modules == TargetModules::Modules(Vec::new()) {
             return wrong("target_modules", format!("is empty; expected {}", choices()));
         }
         Ok(())
     }
-}
-
-fn choices() -> String {
-    let names = TargetModule::ALL.map(TargetModule::name).join(", ");
-    format!("\"all-linear\" or some of {names}")
-}
-
-/// `"all-linear"` or a list of names, in the order of [`TargetModule::ALL`] whatever that of the list: PEFT writes a set.
-fn target_modules<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Vec<TargetModule>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Given {
-        Word(String),
-        List(Vec<String>),
-    }
-    let names = match Given::deserialize(deserializer)? {
-        Given::Word(word) if word == "all-linear" => return Ok(TargetModule::ALL.to_vec()),
-        Given::Word(word) => vec![word],
-        Given::List(names) => names,
-    };
-    let known = |name: &String| TargetModule::ALL.iter().any(|target| target.name() == name);
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        let problem = format!("target_modules: `{unknown}` is not known; expected {}", choices());
-        return Err(D::Error::custom(problem));
-    }
-    let chosen = |target: &TargetModule| names.iter().any(|name| name == target.name());
-    Ok(TargetModule::ALL.into_iter().filter(chosen).collect())
 }

@@ -5,6 +5,7 @@ mod apply;
 mod attach;
 mod config;
 mod dropout;
+mod targets;
 
 pub use adapter::Adapter;
 #[cfg(feature = "cuda")]
@@ -14,3 +15,4 @@ pub use config::{LoraConfig, TargetModule};
 #[cfg(feature = "cuda")]
 pub(crate) use dropout::Mask;
 pub use dropout::Pass;
+pub use targets::TargetModules;

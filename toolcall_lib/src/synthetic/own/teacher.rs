@@ -71,6 +71,7 @@ impl Teacher {
                             Message::assistant_calls(vec![call]),
                         ],
                         tools: tools.to_vec(),
+                        ..Conversation::default()
                     }),
                     Err(reason) => lesson.refused.push((said, reason)),
                 }
@@ -99,6 +100,7 @@ impl Teacher {
             return Ok(Err("the same words were there before".into()));
         }
         let call = ToolCall {
+            id: None,
             name: tool.name().to_string(),
             arguments: arguments.clone(),
         };

@@ -70,6 +70,74 @@ const HAS_TO_BE_OFF: [&str; 11] = [
     "data_efficiency.enabled",
 ];
 
+/// Keys that say a setting of ours.
+const READ: [&str; 20] = [
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "gradient_clipping",
+    "optimizer.type",
+    "optimizer.params.lr",
+    "optimizer.params.betas",
+    "optimizer.params.eps",
+    "optimizer.params.weight_decay",
+    "optimizer.params.adam_w_mode",
+    "optimizer.params.bias_correction",
+    "scheduler.type",
+    "scheduler.params.warmup_max_lr",
+    "scheduler.params.warmup_num_steps",
+    "scheduler.params.warmup_type",
+    "scheduler.params.total_num_steps",
+    "scheduler.params.cos_min_ratio",
+    "fp16.enabled",
+    "bf16.enabled",
+    "zero_optimization.stage",
+];
+
+/// Keys of `offload_optimizer` and `offload_param`.
+const OFFLOAD: [&str; 10] = [
+    "device",
+    "nvme_path",
+    "buffer_count",
+    "buffer_size",
+    "pin_memory",
+    "pipeline_read",
+    "pipeline_write",
+    "fast_init",
+    "max_in_cpu",
+    "ratio",
+];
+
+/// Keys of `activation_checkpointing`.
+const RECOMPUTED: [&str; 6] = [
+    "partition_activations",
+    "cpu_checkpointing",
+    "contiguous_memory_optimization",
+    "number_checkpoints",
+    "synchronize_checkpoint_boundary",
+    "profile",
+];
+
+/// A key of DeepSpeed, or a group of them.
+pub(super) fn is_known(path: &str) -> bool {
+    let group = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let all = || READ.iter().chain(&HAS_TO_BE_OFF).chain(&WITHOUT_MEANING);
+    let of_group = |prefix: &str, names: &[&str]| {
+        path.strip_prefix(prefix)
+            .is_some_and(|name| names.contains(&name))
+    };
+    let offload = ["optimizer", "param"].map(|of| format!("zero_optimization.offload_{of}"));
+    READ.contains(&path)
+        || has_to_be_off(path)
+        || is_without_meaning(path)
+        || all().any(|known| group(known))
+        || offload
+            .iter()
+            .any(|prefix| path == prefix || of_group(&format!("{prefix}."), &OFFLOAD))
+        || path == "activation_checkpointing"
+        || of_group("activation_checkpointing.", &RECOMPUTED)
+}
+
 pub(super) fn has_to_be_off(path: &str) -> bool {
     HAS_TO_BE_OFF.contains(&path)
 }

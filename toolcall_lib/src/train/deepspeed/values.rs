@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 
 pub(super) type Read<T> = std::result::Result<T, String>;
 
-/// Every value that is no object, with the names of the objects in front: `optimizer.params.lr`.
+/// Every value that is no object, or an empty one, with the names of the objects in front: `optimizer.params.lr`.
 pub(super) fn leaves<'a>(prefix: &str, group: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
     for (key, value) in group {
         let path = format!("{prefix}{key}");
         match value {
-            Value::Object(inner) => found.extend(leaves(&format!("{path}."), inner)),
+            Value::Object(inner) if !inner.is_empty() => found.extend(leaves(&format!("{path}."), inner)),
             _ => found.push((path, value)),
         }
     }

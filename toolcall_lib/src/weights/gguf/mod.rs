@@ -4,6 +4,7 @@
 
 mod config;
 mod rope;
+mod splitting;
 mod tensors;
 mod tokenizer;
 mod vocabulary;
@@ -27,17 +28,32 @@ use std::path::{Path, PathBuf};
 pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
     let gguf = Gguf::open(file)?;
     let config = config::read(&gguf)?;
-    let tokenizer = tokenizer::read(&gguf)?;
+    let (tokenizer, note) = tokenizer::read(&gguf)?;
     Ok(RawModel {
         weights: tensors::read(&gguf, &config, dtype)?,
         tokenizer_config: tokenizer::settings(&gguf)?,
-        chat_template: gguf.text("tokenizer.chat_template")?.map(str::to_string),
+        chat_template: gguf.text(TEMPLATE)?.map(str::to_string),
+        additional_chat_templates: additional_templates(&gguf),
+        notes: note.into_iter().collect(),
         generation_config: None,
         eos_token_ids: tokenizer::eos_token_ids(&gguf)?,
         origin: file.display().to_string(),
         tokenizer,
         config,
     })
+}
+
+/// The key of the template; others stand under the same key with their names.
+const TEMPLATE: &str = "tokenizer.chat_template";
+
+fn additional_templates(gguf: &Gguf) -> Vec<(String, String)> {
+    let templates = gguf.content.metadata.iter().filter_map(|(key, value)| {
+        let name = key.strip_prefix(TEMPLATE)?.strip_prefix('.')?;
+        Some((name.to_string(), value.to_string().ok()?.clone()))
+    });
+    let mut templates: Vec<(String, String)> = templates.collect();
+    templates.sort();
+    templates
 }
 
 /// An open file: its metadata, and its tensors in memory that the system maps.

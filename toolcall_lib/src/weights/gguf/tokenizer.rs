@@ -1,10 +1,11 @@
 //! The tokenizer in the metadata of a GGUF file.
 
 use super::Gguf;
+use super::splitting::Splitting;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer};
+use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 
 /// `tokenizer.ggml.token_type`.
 pub(super) const NORMAL: u64 = 1;
@@ -12,8 +13,8 @@ pub(super) const CONTROL: u64 = 3;
 pub(super) const USER_DEFINED: u64 = 4;
 pub(super) const UNUSED: u64 = 5;
 
-/// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`.
-pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
+/// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`, and what a user should know about it.
+pub(super) fn read(gguf: &Gguf) -> Result<(Tokenizer, Option<String>)> {
     let model = gguf
         .text("tokenizer.ggml.model")?
         .ok_or_else(|| gguf.missing("tokenizer.ggml.model"))?;
@@ -23,10 +24,11 @@ pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
         );
         return Err(gguf.wrong("tokenizer.ggml.model", problem));
     }
-    let splitting = Splitting::read(gguf)?;
     let doing = || format!("{}: making the tokenizer", gguf.file.display());
     let library = |e: tokenizers::Error| Error::library(doing())(e);
     let tokens = tokens(gguf)?;
+    let normal = tokens.iter().filter(|token| token.kind == NORMAL);
+    let (splitting, note) = Splitting::read(gguf, normal.map(|token| token.text))?;
     let vocab: Vocab = tokens
         .iter()
         .filter(|token| token.kind != UNUSED)
@@ -45,7 +47,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
         .filter(|token| [CONTROL, USER_DEFINED].contains(&token.kind))
         .map(|token| AddedToken::from(token.text.to_string(), token.kind == CONTROL).normalized(false));
     tokenizer.add_tokens(added).map_err(library)?;
-    Ok(tokenizer)
+    Ok((tokenizer, note))
 }
 
 struct Token<'a> {
@@ -83,49 +85,6 @@ fn merges(gguf: &Gguf) -> Result<Vec<(String, String)>> {
         Ok((left.to_string(), right.to_string()))
     };
     merges.into_iter().map(pair).collect()
-}
-
-/// How text is cut before the merges, by `tokenizer.ggml.pre`; written as in the original `tokenizer.json` files.
-struct Splitting {
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: PreTokenizerWrapper,
-    ignore_merges: bool,
-}
-
-const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+";
-const SIGNS_AND_SPACES: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-impl Splitting {
-    fn read(gguf: &Gguf) -> Result<Self> {
-        let kind = gguf.text("tokenizer.ggml.pre")?.unwrap_or("default");
-        let problem = || {
-            format!("`{kind}` is not supported; supported are default, gpt-2, llama-bpe, qwen2 and smollm")
-        };
-        let steps = steps(kind).ok_or_else(|| gguf.wrong("tokenizer.ggml.pre", problem()))?;
-        let steps = json!({"type": "Sequence", "pretokenizers": steps});
-        Ok(Self {
-            normalizer: (kind == "qwen2").then(|| tokenizers::normalizers::NFC.into()),
-            pre_tokenizer: serde_json::from_value(steps)
-                .map_err(Error::library("making the pre-tokenizer"))?,
-            ignore_merges: kind == "llama-bpe",
-        })
-    }
-}
-
-/// What `tokenizer.ggml.pre` stands for.
-pub(super) fn steps(kind: &str) -> Option<Vec<Value>> {
-    let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let pattern = |digits: &str| {
-        let regex = format!("{WORDS}|{digits}|{SIGNS_AND_SPACES}");
-        json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
-    };
-    Some(match kind {
-        "default" | "gpt-2" => vec![bytes(true)],
-        "smollm" => vec![json!({"type": "Digits", "individual_digits": true}), bytes(true)],
-        "qwen2" => vec![pattern(r"\p{N}"), bytes(false)],
-        "llama-bpe" => vec![pattern(r"\p{N}{1,3}"), bytes(false)],
-        _ => return None,
-    })
 }
 
 /// Puts the begin-of-text token in front when special tokens are asked for, if the model wants that.

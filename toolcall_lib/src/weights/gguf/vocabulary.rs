@@ -1,6 +1,7 @@
 //! A tokenizer as the metadata of a GGUF file.
 
-use super::tokenizer::{CONTROL, NORMAL, UNUSED, USER_DEFINED, steps};
+use super::splitting::{names, steps};
+use super::tokenizer::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
 use crate::error::{Error, Result};
 use crate::tokens::Tokenizer;
 use candle_core::quantized::gguf_file::Value as Metadata;
@@ -63,9 +64,8 @@ fn pre_tokenizer(json: &Value) -> Option<&'static str> {
         Some(steps) => steps.clone(),
         None => vec![ours.clone()],
     };
-    let names = ["gpt-2", "smollm", "qwen2", "llama-bpe"];
-    names.into_iter().find(|name| {
-        let steps = steps(name).unwrap_or_default();
+    names().find(|name| {
+        let steps = steps(name);
         steps.len() == ours.len() && steps.iter().zip(&ours).all(|(a, b)| same(a, b))
     })
 }

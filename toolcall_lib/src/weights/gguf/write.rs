@@ -33,6 +33,8 @@ pub struct Export<'a> {
     pub tokenizer: &'a Tokenizer,
     /// The Jinja source of its template.
     pub chat_template: &'a str,
+    /// Its other templates, by name.
+    pub additional_chat_templates: &'a [(String, String)],
 }
 
 /// Writes `file`, which appears when it is complete. Norms and biases are f32, matrices `dtype`.
@@ -115,7 +117,9 @@ fn shape(export: &Export<'_>) -> Vec<(String, Value)> {
         ("tokenizer.chat_template".to_string(), text(export.chat_template)),
     ];
     let keys = keys.map(|(key, value)| (format!("{architecture}.{key}"), value));
-    general.into_iter().chain(keys).collect()
+    let templates = export.additional_chat_templates.iter();
+    let templates = templates.map(|(name, source)| (format!("tokenizer.chat_template.{name}"), text(source)));
+    general.into_iter().chain(templates).chain(keys).collect()
 }
 
 fn tensors(export: &Export<'_>, dtype: Dtype) -> candle_core::Result<Vec<(String, QTensor)>> {

@@ -1,6 +1,6 @@
 //! Which files hold the weights of a folder.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, some_of};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     if !missing.is_empty() {
         return Err(Error::invalid(
             folder.display(),
-            format!("these files are missing: {}", missing.join(", ")),
+            format!("these files are missing: {}", some_of(&missing)),
         ));
     }
     let names = if folder.join(SINGLE).is_file() {

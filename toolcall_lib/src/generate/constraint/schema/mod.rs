@@ -1,202 +1,175 @@
 //! The schema of a tool's arguments as the grammar takes it: what it accepts, [`ToolSchema::check`] accepts too.
 //!
-//! That check is stricter than JSON schema. An object is closed unless `additionalProperties` opens it, a tuple has its exact
-//! length, `-0` and whole numbers of more digits than an `i64` has are no integers; and a number that does not fit an `f64`
-//! cannot be read at all. So numbers are held below 10^18 and written without an exponent, where a schema says nothing else.
+//! A schema may say the same thing in many places: beside a reference, in `allOf`, in the branches of `anyOf`. All of it holds
+//! together, so it is taken apart into [`Shape`]s, each of which is one way to fit, and every shape is written without any of
+//! these. The check is stricter than JSON schema in ways that need care here: `-0` and whole numbers of more digits than an `i64`
+//! has are no integers, and a number that does not fit an `f64` cannot be read at all. So numbers are held below 10^18 and
+//! written without an exponent, where a schema says nothing else.
 //!
 //! [`ToolSchema::check`]: crate::tool::ToolSchema::check
 
+mod shape;
 mod types;
 
-use crate::tool::fits;
+use crate::tool::validator;
 use serde_json::{Map, Value, json};
-use types::{array, numbers, object, string};
+use shape::merged;
+use std::collections::HashMap;
+use types::{array, check_number, number, object, string};
+
+pub(super) use shape::Shape;
+pub(super) use types::fields;
 
 /// What a schema asks for that cannot be held to: where in the arguments, and the problem.
 pub(super) type Unsupported = (String, String);
 
-/// Where the schema of any value stands.
-const ANY: &str = "any value";
+/// Schemas that all speak of the same value.
+type All<'a> = Vec<&'a Value>;
 
-/// Keywords that restrict a value and that the grammar does not know. What is neither here nor below only describes.
-const REFUSED: [&str; 18] = [
-    "not",
-    "if",
-    "then",
-    "else",
-    "patternProperties",
-    "propertyNames",
-    "dependencies",
-    "dependentRequired",
-    "dependentSchemas",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "additionalItems",
-    "contains",
-    "minContains",
-    "maxContains",
-    "uniqueItems",
-    "$dynamicRef",
-    "$recursiveRef",
-];
+/// Places of a schema that are written; more than any tool has, and fewer than take long.
+const MOST_PLACES: usize = 10_000;
 
-/// The schema of the arguments of a call.
-pub(super) fn arguments(parameters: &Value) -> Result<Value, Unsupported> {
-    let mut closed = parameters.as_object().cloned().unwrap_or_default();
-    closed.insert("type".to_string(), json!("object"));
-    closed.entry("properties").or_insert_with(|| json!({}));
-    let mut prepared = value(&closed.into(), "")?;
-    let mut definitions = Map::from_iter([(ANY.to_string(), any())]);
-    for place in ["$defs", "definitions"] {
-        for (name, schema) in parameters[place].as_object().into_iter().flatten() {
-            definitions.insert(name.clone(), value(schema, &format!("{place}.{name}"))?);
+/// A schema that is taken apart.
+pub(super) struct Writer<'a> {
+    root: &'a Value,
+    /// What was written of each place, by the addresses of the schemas that speak of it.
+    written: HashMap<Vec<*const Value>, Written>,
+    definitions: Map<String, Value>,
+}
+
+/// What is known of a place.
+enum Written {
+    /// It is being written; who needs it now refers to it.
+    Begun(String),
+    /// Nothing fits there.
+    Nothing,
+    Schema(Value),
+}
+
+/// The schema of the arguments of a call, in plain JSON schema, for the grammar.
+pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
+    let mut writer = Writer::new(plain);
+    let Some(mut schema) = writer.value(vec![plain], "")? else {
+        return refuse("", "no arguments fit it");
+    };
+    if !writer.definitions.is_empty() {
+        // What refers to the definitions must not stand beside them.
+        schema = json!({"anyOf": [schema], "$defs": writer.definitions});
+    }
+    Ok(schema)
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(root: &'a Value) -> Self {
+        Self {
+            root,
+            written: HashMap::new(),
+            definitions: Map::new(),
         }
     }
-    prepared["$defs"] = definitions.into();
-    Ok(prepared)
-}
 
-/// Any JSON.
-fn any() -> Value {
-    let any = any_value();
-    let mut types = numbers(&Map::new(), false);
-    types.extend([
-        json!({"type": "null"}),
-        json!({"type": "boolean"}),
-        json!({"type": "string"}),
-        json!({"type": "array", "items": any}),
-        json!({"type": "object", "additionalProperties": any}),
-    ]);
-    json!({ "anyOf": types })
-}
+    /// What references refer to.
+    pub fn definitions(self) -> Map<String, Value> {
+        self.definitions
+    }
 
-/// A reference to the schema of any value.
-fn any_value() -> Value {
-    reference(ANY)
-}
-
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/$defs/{name}") })
-}
-
-fn value(schema: &Value, path: &str) -> Result<Value, Unsupported> {
-    let schema = match schema {
-        Value::Object(schema) => schema,
-        Value::Bool(true) => return Ok(any_value()),
-        Value::Bool(false) => return Ok(json!(false)),
-        _ => return refuse(path, "a schema must be an object"),
-    };
-    let restricts = |keyword: &&&str| schema.get(**keyword).is_some_and(|value| *value != false);
-    if let Some(keyword) = REFUSED.iter().find(restricts) {
-        return refuse(path, format!("the keyword `{keyword}` is not supported"));
-    }
-    if schema.get("nullable") == Some(&Value::Bool(true)) {
-        let mut other = schema.clone();
-        other.shift_remove("nullable");
-        return Ok(json!({"anyOf": [value(&other.into(), path)?, {"type": "null"}]}));
-    }
-    if let Some(branches) = schema.get("anyOf").or(schema.get("oneOf")) {
-        return branches_of(branches, path);
-    }
-    if let Some(all) = schema.get("allOf") {
-        return match all.as_array().map(Vec::as_slice) {
-            Some([only]) => value(only, path),
-            _ => refuse(path, "the keyword `allOf` is supported with one schema only"),
-        };
-    }
-    if let Some(target) = schema.get("$ref") {
-        let local = target.as_str().and_then(|target| {
-            target
-                .strip_prefix("#/$defs/")
-                .or(target.strip_prefix("#/definitions/"))
-        });
-        return match local {
-            Some(name) => Ok(reference(name)),
-            None => refuse(path, "the keyword `$ref` is supported for `#/$defs/…` only"),
-        };
-    }
-    if schema.contains_key("enum") || schema.contains_key("const") {
-        return choice(schema, path);
-    }
-    typed(schema, path)
-}
-
-fn branches_of(branches: &Value, path: &str) -> Result<Value, Unsupported> {
-    let Some(branches) = branches.as_array().filter(|branches| !branches.is_empty()) else {
-        return refuse(path, "`anyOf` and `oneOf` must be lists of schemas");
-    };
-    let branches: Vec<Value> = branches
-        .iter()
-        .map(|branch| value(branch, path))
-        .collect::<Result<_, _>>()?;
-    Ok(json!({ "anyOf": branches }))
-}
-
-/// The values of `enum` or `const` that are of the schema's type.
-fn choice(schema: &Map<String, Value>, path: &str) -> Result<Value, Unsupported> {
-    let given = match (schema.get("enum"), schema.get("const")) {
-        (Some(Value::Array(choices)), _) => choices.clone(),
-        (_, Some(constant)) => vec![constant.clone()],
-        _ => return refuse(path, "`enum` must be a list of values"),
-    };
-    let schema = Value::Object(schema.clone());
-    let fitting: Vec<Value> = given.into_iter().filter(|choice| fits(&schema, choice)).collect();
-    if fitting.is_empty() {
-        return refuse(path, "`enum` has no value of its `type`");
-    }
-    Ok(json!({ "enum": fitting }))
-}
-
-fn typed(schema: &Map<String, Value>, path: &str) -> Result<Value, Unsupported> {
-    let name = match schema.get("type") {
-        Some(Value::Array(names)) => {
-            let of_type = |name: &Value| {
-                let mut schema = schema.clone();
-                schema.insert("type".to_string(), name.clone());
-                value(&schema.into(), path)
-            };
-            let branches: Vec<Value> = names.iter().map(of_type).collect::<Result<_, _>>()?;
-            return Ok(json!({ "anyOf": branches }));
+    /// Writes what fits all of these schemas; `None` if nothing does.
+    pub fn value(&mut self, all: All<'a>, path: &str) -> Result<Option<Value>, Unsupported> {
+        let key: Vec<*const Value> = all.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
+        match self.written.get(&key) {
+            Some(Written::Begun(name)) => {
+                let reference = json!({ "$ref": format!("#/$defs/{name}") });
+                self.definitions.entry(name.clone()).or_insert(Value::Null);
+                return Ok(Some(reference));
+            }
+            Some(Written::Nothing) => return Ok(None),
+            Some(Written::Schema(schema)) => return Ok(Some(schema.clone())),
+            None => {}
         }
-        Some(name) => name.as_str().unwrap_or_default(),
-        None => match implied_type(schema) {
-            Some(name) => name,
-            None => return Ok(any_value()),
-        },
-    };
-    match name {
-        "null" | "boolean" => Ok(json!({ "type": name })),
-        "integer" => Ok(json!({ "anyOf": numbers(schema, true) })),
-        "number" => Ok(json!({ "anyOf": numbers(schema, false) })),
-        "string" => Ok(string(schema)),
-        "array" => array(schema, path),
-        "object" => object(schema, path),
-        other => refuse(path, format!("the type `{other}` is unknown to JSON schema")),
+        if self.written.len() >= MOST_PLACES {
+            return refuse(path, "the schema is too large");
+        }
+        let name = self.written.len().to_string();
+        self.written.insert(key.clone(), Written::Begun(name.clone()));
+        let mut written = self.write(&all, path)?;
+        let shared = self.definitions.contains_key(&name);
+        let nested = |schema: &Value| {
+            ["properties", "items", "anyOf"]
+                .iter()
+                .any(|keyword| schema.get(*keyword).is_some())
+        };
+        if shared || written.as_ref().is_some_and(nested) {
+            // Nothing that is large is written twice.
+            let definition = written.take().unwrap_or(Value::Bool(false));
+            self.definitions.insert(name.clone(), definition);
+            written = Some(json!({ "$ref": format!("#/$defs/{name}") }));
+        }
+        let known = written.clone().map_or(Written::Nothing, Written::Schema);
+        self.written.insert(key, known);
+        Ok(written)
+    }
+
+    fn write(&mut self, all: &All<'a>, path: &str) -> Result<Option<Value>, Unsupported> {
+        let shapes = self.shapes(all, path)?;
+        let mut ways: Vec<Value> = Vec::new();
+        for shape in &shapes {
+            for way in self.shape(shape, path)? {
+                if !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+        }
+        Ok(match ways.len() {
+            0 => None,
+            1 => ways.pop(),
+            _ => Some(json!({ "anyOf": ways })),
+        })
+    }
+
+    /// The ways in which a value fits all of these schemas, its listed values checked.
+    pub fn shapes(&self, all: &All<'a>, path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
+        let mut shapes = vec![Shape::any()];
+        for schema in all {
+            shapes = merged(&shapes, &self.expand(schema, path, &mut Vec::new())?, path)?;
+        }
+        if shapes.iter().any(|shape| shape.values.is_some()) {
+            let mut whole = json!({ "allOf": all });
+            if let Some(definitions) = self.root.get("$defs") {
+                whole["$defs"] = definitions.clone();
+            }
+            let validator = validator(&whole).map_err(|(_, problem)| (path.to_string(), problem))?;
+            let values = shapes.iter_mut().filter_map(|shape| shape.values.as_mut());
+            values.for_each(|values| values.retain(|value| validator.is_valid(value)));
+            shapes.retain(|shape| shape.values.as_ref().is_none_or(|values| !values.is_empty()));
+        }
+        Ok(shapes)
+    }
+
+    /// Writes a shape: a schema for each type that it allows.
+    pub fn shape(&mut self, shape: &Shape<'a>, path: &str) -> Result<Vec<Value>, Unsupported> {
+        if let Some(values) = &shape.values {
+            return Ok(vec![json!({ "enum": values })]);
+        }
+        if let Some(keyword) = shape.unsupported() {
+            return refuse(path, format!("the keyword `{keyword}` is not supported"));
+        }
+        let mut ways = Vec::new();
+        for kind in &shape.types {
+            match *kind {
+                "integer" | "number" => {
+                    check_number(shape, path)?;
+                    ways.extend(number(shape, *kind == "integer"));
+                }
+                "string" => ways.extend(string(shape)),
+                "array" => ways.extend(array(self, shape, path)?),
+                "object" => ways.extend(object(self, shape, path)?),
+                kind => ways.push(json!({ "type": kind })),
+            }
+        }
+        Ok(ways)
     }
 }
 
-/// The type of a schema that only says what values of a type are like.
-fn implied_type(schema: &Map<String, Value>) -> Option<&'static str> {
-    let has = |keywords: &[&str]| keywords.iter().any(|keyword| schema.contains_key(*keyword));
-    if has(&["properties", "additionalProperties", "required"]) {
-        Some("object")
-    } else if has(&["items", "prefixItems", "minItems", "maxItems"]) {
-        Some("array")
-    } else if has(&["pattern", "format", "minLength", "maxLength"]) {
-        Some("string")
-    } else if has(&[
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-    ]) {
-        Some("number")
-    } else {
-        None
-    }
-}
-
-fn refuse(path: &str, problem: impl Into<String>) -> Result<Value, Unsupported> {
+fn refuse<T>(path: &str, problem: impl Into<String>) -> Result<T, Unsupported> {
     Err((path.to_string(), problem.into()))
 }

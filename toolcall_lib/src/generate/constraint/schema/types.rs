@@ -1,10 +1,14 @@
 //! The schemas of each type.
 
-use super::{Unsupported, any_value, refuse, value};
+use super::shape::Shape;
+use super::{All, Unsupported, Writer, refuse};
 use serde_json::{Map, Value, json};
 
 /// Numbers are smaller than this: whole numbers fit an `i64`, and no text of digits is out of the range of an `f64`.
 const LIMIT: f64 = 1e18;
+
+/// A multiple of a larger number takes an automaton of as many states, and its masks as long.
+const LARGEST_DIVISOR: f64 = 1000.0;
 
 /// Formats of strings that the grammar knows; others only describe.
 const FORMATS: [&str; 10] = [
@@ -20,107 +24,277 @@ const FORMATS: [&str; 10] = [
     "uri",
 ];
 
-fn with(kind: &str, schema: &Map<String, Value>, keywords: &[&str]) -> Value {
-    let mut kept = Map::from_iter([("type".to_string(), json!(kind))]);
-    let given = keywords
-        .iter()
-        .filter_map(|&k| Some((k.to_string(), schema.get(k)?.clone())));
-    kept.extend(given);
-    kept.into()
+fn largest(shape: &Shape<'_>, keyword: &str) -> Option<u64> {
+    shape.said(keyword).filter_map(whole).max()
 }
 
-pub(super) fn string(schema: &Map<String, Value>) -> Value {
-    let mut string = with("string", schema, &["minLength", "maxLength", "pattern", "format"]);
-    let known = string["format"]
-        .as_str()
-        .is_some_and(|format| FORMATS.contains(&format));
-    if let Some(object) = string.as_object_mut().filter(|_| !known) {
-        object.shift_remove("format");
+fn smallest(shape: &Shape<'_>, keyword: &str) -> Option<u64> {
+    shape.said(keyword).filter_map(whole).min()
+}
+
+/// A count; some schemas write it as `2.0`.
+fn whole(value: &Value) -> Option<u64> {
+    let fraction = || {
+        value
+            .as_f64()
+            .filter(|n| n.fract() == 0.0 && *n >= 0.0)
+            .map(|n| n as u64)
+    };
+    value.as_u64().or_else(fraction)
+}
+
+/// Schemas that all hold.
+fn all_of(mut schemas: Vec<Value>) -> Value {
+    match schemas.len() {
+        1 => schemas.swap_remove(0),
+        _ => json!({ "allOf": schemas }),
     }
-    string
+}
+
+/// The strings, or nothing if their length cannot be.
+pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
+    let (least, most) = (largest(shape, "minLength"), smallest(shape, "maxLength"));
+    if least.zip(most).is_some_and(|(least, most)| least > most) {
+        return None;
+    }
+    let mut string = Map::from_iter([("type".to_string(), json!("string"))]);
+    string.extend(least.map(|least| ("minLength".to_string(), least.into())));
+    string.extend(most.map(|most| ("maxLength".to_string(), most.into())));
+    let mut schemas: Vec<Value> = vec![string.into()];
+    let known = |format: &&Value| FORMATS.iter().any(|known| *format == known);
+    let more = shape.said("pattern").map(|pattern| ("pattern", pattern));
+    let more = more.chain(
+        shape
+            .said("format")
+            .filter(known)
+            .map(|format| ("format", format)),
+    );
+    for (keyword, value) in more {
+        let last = schemas.len() - 1;
+        match schemas[last].get(keyword) {
+            None => schemas[last][keyword] = value.clone(),
+            Some(same) if same == value => {}
+            Some(_) => schemas.push(json!({"type": "string", keyword: value})),
+        }
+    }
+    Some(all_of(schemas))
 }
 
 /// The numbers below zero and the others: integers apart, because `-0` is none.
-pub(super) fn numbers(schema: &Map<String, Value>, integer: bool) -> Vec<Value> {
+pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
+    let numbers = |keyword: &str| shape.said(keyword).filter_map(Value::as_f64).collect::<Vec<_>>();
+    let highest = |keyword: &str| numbers(keyword).into_iter().reduce(f64::max);
+    let lowest = |keyword: &str| numbers(keyword).into_iter().reduce(f64::min);
+    let (above, below) = (highest("exclusiveMinimum"), lowest("exclusiveMaximum"));
+    let from = [highest("minimum"), above, Some(-LIMIT)]
+        .into_iter()
+        .flatten()
+        .fold(f64::NEG_INFINITY, f64::max);
+    let to = [lowest("maximum"), below, Some(LIMIT)]
+        .into_iter()
+        .flatten()
+        .fold(f64::INFINITY, f64::min);
+    if from > to
+        || [above, below]
+            .into_iter()
+            .flatten()
+            .any(|limit| from == to && limit == from)
+    {
+        return Vec::new();
+    }
     let kind = if integer { "integer" } else { "number" };
-    let bound = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
-    let lowest = [bound("minimum"), bound("exclusiveMinimum"), Some(-LIMIT)];
-    let highest = [bound("maximum"), bound("exclusiveMaximum"), Some(LIMIT)];
-    let lowest = lowest.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
-    let highest = highest.into_iter().flatten().fold(f64::INFINITY, f64::min);
+    let mut divisors: Vec<Value> = Vec::new();
+    for divisor in shape.said("multipleOf") {
+        if !divisors.contains(divisor) {
+            divisors.push(divisor.clone());
+        }
+    }
     let within = |from: f64, to: f64| {
-        let keywords = ["exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-        let mut numbers = with(kind, schema, &keywords);
-        numbers["minimum"] = json!(from);
-        numbers["maximum"] = json!(to);
-        numbers
+        let mut number = json!({"type": kind, "minimum": from, "maximum": to});
+        for (keyword, limit) in [("exclusiveMinimum", above), ("exclusiveMaximum", below)] {
+            if let Some(limit) = limit {
+                number[keyword] = limit.into();
+            }
+        }
+        let mut schemas = vec![number];
+        for (i, divisor) in divisors.iter().enumerate() {
+            match i {
+                0 => schemas[0]["multipleOf"] = divisor.clone(),
+                _ => schemas.push(json!({"type": kind, "multipleOf": divisor})),
+            }
+        }
+        all_of(schemas)
     };
-    if integer && lowest < 0.0 && highest >= 0.0 {
-        let mut parts = vec![within(0.0, highest)];
-        if lowest <= -1.0 {
-            parts.push(within(lowest, -1.0));
+    if integer && from < 0.0 && to >= 0.0 {
+        let mut parts = vec![within(0.0, to)];
+        if from <= -1.0 {
+            parts.push(within(from, -1.0));
         }
         parts
     } else {
-        vec![within(lowest, highest)]
+        vec![within(from, to)]
     }
 }
 
-pub(super) fn array(schema: &Map<String, Value>, path: &str) -> Result<Value, Unsupported> {
-    let mut array = with("array", schema, &["minItems", "maxItems"]);
-    let rest = schema.get("items");
-    if let Some(prefix) = schema.get("prefixItems").and_then(Value::as_array) {
-        let items = prefix.iter().enumerate();
-        let items: Vec<Value> = items
-            .map(|(i, item)| value(item, &format!("{path}[{i}]")))
-            .collect::<Result<_, _>>()?;
-        let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
-        array["minItems"] = json!(least.max(prefix.len() as u64));
-        array["prefixItems"] = items.into();
-        if rest.is_none() {
-            array["items"] = json!(false);
-            array["maxItems"] = json!(prefix.len());
-            return Ok(array);
-        }
-    }
-    array["items"] = match rest {
-        Some(items) => value(items, &format!("{path}[]"))?,
-        None => any_value(),
+/// Refuses what a number is asked for and no grammar of a reasonable size can say.
+pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsupported> {
+    let digits = |number: f64| {
+        let text = format!("{number:e}");
+        let (mantissa, _) = text.split_once('e').unwrap_or((&text, ""));
+        mantissa
+            .replace(['.', '-'], "")
+            .parse::<f64>()
+            .unwrap_or(f64::INFINITY)
     };
-    Ok(array)
-}
-
-pub(super) fn object(schema: &Map<String, Value>, path: &str) -> Result<Value, Unsupported> {
-    let mut object = with("object", schema, &["required", "minProperties", "maxProperties"]);
-    let join = |name: &str| match path {
-        "" => name.to_string(),
-        _ => format!("{path}.{name}"),
-    };
-    let mut properties = Map::new();
-    for (name, schema) in schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
+    match shape
+        .said("multipleOf")
+        .filter_map(Value::as_f64)
+        .find(|divisor| digits(*divisor) > LARGEST_DIVISOR)
     {
-        properties.insert(name.clone(), value(schema, &join(name))?);
+        Some(divisor) => refuse(path, format!("`multipleOf` {divisor} has too many digits")),
+        None => Ok(()),
     }
-    let open = match schema.get("additionalProperties") {
-        Some(open) => value(open, &join("*"))?,
-        None if schema.contains_key("properties") => json!(false),
-        None => any_value(),
+}
+
+/// The lists, or nothing if no list fits.
+pub(super) fn array<'a>(
+    writer: &mut Writer<'a>,
+    shape: &Shape<'a>,
+    path: &str,
+) -> Result<Option<Value>, Unsupported> {
+    let least = largest(shape, "minItems").unwrap_or(0);
+    let mut most = smallest(shape, "maxItems");
+    let prefix = |part: &&'a Map<String, Value>| {
+        part.get("prefixItems")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice)
     };
-    if open == false {
-        let required = object["required"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        if let Some(missing) = required.into_iter().find(|name| !properties.contains_key(*name)) {
-            return refuse(&join(missing), "it is `required` but not among the `properties`");
+    let item = |place: usize| -> All<'a> {
+        let of_part = |part: &&'a Map<String, Value>| prefix(part).get(place).or(part.get("items"));
+        shape.parts.iter().filter_map(of_part).collect()
+    };
+    let listed = shape
+        .parts
+        .iter()
+        .map(|part| prefix(part).len())
+        .max()
+        .unwrap_or(0);
+    let mut first = Vec::new();
+    for place in 0..listed {
+        match writer.value(item(place), &format!("{path}[{place}]"))? {
+            Some(item) => first.push(item),
+            None => {
+                most = Some(most.unwrap_or(u64::MAX).min(place as u64));
+                break;
+            }
         }
     }
-    object["properties"] = properties.into();
-    object["additionalProperties"] = open;
-    Ok(object)
+    let rest = match most {
+        Some(most) if most <= first.len() as u64 => None,
+        _ => writer.value(item(usize::MAX), &format!("{path}[]"))?,
+    };
+    if rest.is_none() {
+        most = Some(most.unwrap_or(u64::MAX).min(first.len() as u64));
+    }
+    if most.is_some_and(|most| least > most) {
+        return Ok(None);
+    }
+    let mut array = json!({"type": "array", "items": rest.unwrap_or(Value::Bool(false))});
+    if !first.is_empty() {
+        array["prefixItems"] = first.into();
+    }
+    if least > 0 {
+        array["minItems"] = least.into();
+    }
+    if let Some(most) = most {
+        array["maxItems"] = most.into();
+    }
+    Ok(Some(array))
+}
+
+/// A field of an object: its name, the schemas that speak of it, and whether it must be there.
+pub(in crate::generate::constraint) type Field<'a> = (&'a str, All<'a>, bool);
+
+/// The fields that a shape knows or requires, in their order.
+pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Field<'a>> {
+    let mut required: Vec<&'a str> = Vec::new();
+    for name in shape
+        .said("required")
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(Value::as_str)
+    {
+        if !required.contains(&name) {
+            required.push(name);
+        }
+    }
+    let mut names = shape.names();
+    names.extend(
+        required
+            .iter()
+            .filter(|name| !shape.names().contains(name))
+            .collect::<Vec<_>>(),
+    );
+    let schemas = |name: &str| -> All<'a> {
+        let of_part = |part: &&'a Map<String, Value>| {
+            part.get("properties")
+                .and_then(|properties| properties.get(name))
+                .or(part.get("additionalProperties"))
+        };
+        shape.parts.iter().filter_map(of_part).collect()
+    };
+    names
+        .into_iter()
+        .map(|name| (name, schemas(name), required.contains(&name)))
+        .collect()
+}
+
+/// The objects, or nothing if no object fits.
+pub(super) fn object<'a>(
+    writer: &mut Writer<'a>,
+    shape: &Shape<'a>,
+    path: &str,
+) -> Result<Option<Value>, Unsupported> {
+    let known = shape.names();
+    // What `additionalProperties` of a part speaks of is no field that nobody knows.
+    let closed = shape.closed && shape.said("additionalProperties").next().is_none();
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, schemas, needed) in fields(shape) {
+        let inside = if path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{path}.{name}")
+        };
+        let written = match closed && !known.contains(&name) {
+            true => None,
+            false => writer.value(schemas, &inside)?,
+        };
+        match written {
+            Some(schema) => properties.insert(name.to_string(), schema),
+            None if needed => return Ok(None),
+            None => properties.insert(name.to_string(), Value::Bool(false)),
+        };
+        if needed {
+            required.push(name);
+        }
+    }
+    let rest = match closed {
+        true => None,
+        false => writer.value(shape.said("additionalProperties").collect(), &format!("{path}.*"))?,
+    };
+    let mut object = json!({
+        "type": "object", "properties": properties, "required": required,
+        "additionalProperties": rest.unwrap_or(Value::Bool(false)),
+    });
+    let (least, most) = (largest(shape, "minProperties"), smallest(shape, "maxProperties"));
+    if most.is_some_and(|most| most < required.len() as u64 || least.is_some_and(|least| least > most)) {
+        return Ok(None);
+    }
+    for (keyword, limit) in [("minProperties", least), ("maxProperties", most)] {
+        if let Some(limit) = limit {
+            object[keyword] = limit.into();
+        }
+    }
+    Ok(Some(object))
 }

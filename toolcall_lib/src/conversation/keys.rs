@@ -1,0 +1,146 @@
+//! Which keys a row and a message may have. A key that is not known may carry meaning, so it is refused by name or, where it
+//! only says where a row comes from, noted.
+
+use super::read::Problem;
+use serde_json::{Map, Value};
+
+/// What a row is made of.
+pub(super) const ROW: [&str; 8] = [
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "tools",
+    "functions",
+    "system",
+    "chat_template_kwargs",
+];
+
+/// What a message is made of, in the words of chat templates and of ShareGPT.
+const MESSAGE: [&str; 14] = [
+    "role",
+    "from",
+    "content",
+    "value",
+    "name",
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+    "tool_name",
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "weight",
+    "train",
+];
+
+/// Keys of messages that say where and when they were made.
+const ABOUT_MESSAGES: [&str; 14] = [
+    "id",
+    "index",
+    "metadata",
+    "meta",
+    "source",
+    "created",
+    "created_at",
+    "timestamp",
+    "model",
+    "finish_reason",
+    "usage",
+    "language",
+    "cache_control",
+    "annotations",
+];
+
+/// Keys of rows that would change what is learnt, and why they cannot.
+const REFUSED: [(&str, &str); 16] = [
+    ("chosen", "preferences are not trained; write `messages`"),
+    ("rejected", "preferences are not trained; write `messages`"),
+    ("image", "only text can be read"),
+    ("images", "only text can be read"),
+    ("audio", "only text can be read"),
+    ("audios", "only text can be read"),
+    ("video", "only text can be read"),
+    ("videos", "only text can be read"),
+    (
+        "weight",
+        "rows have no weights; set `weight` to 0 in the messages that are not trained",
+    ),
+    ("train", "leave the row out, or set `train` in its messages"),
+    ("system_prompt", "write it as `system`"),
+    ("system_message", "write it as `system`"),
+    ("instruction", "write it as `system`, or as the first message"),
+    ("chat_template", "the template is that of the model"),
+    ("tool_calls", "calls stand in the messages of the assistant"),
+    ("function_call", "calls stand in the messages of the assistant"),
+];
+
+/// Nothing is said by null, an empty text, list or object.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
+}
+
+/// Problems of the keys of a row, and those that are only noted.
+pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
+    let (mut problems, mut noted) = (Vec::new(), Vec::new());
+    for (key, value) in row
+        .iter()
+        .filter(|(key, value)| !ROW.contains(&key.as_str()) && says_something(value))
+    {
+        match refusal(key, value) {
+            Some(problem) => problems.push((key.clone(), problem)),
+            None => noted.push(key.clone()),
+        }
+    }
+    (problems, noted)
+}
+
+fn refusal(key: &str, value: &Value) -> Option<String> {
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+        return Some(format!("is not read: {why}"));
+    }
+    if key == "label" && value.is_boolean() {
+        return Some("is not read: preferences are not trained; write `messages`".into());
+    }
+    let near = ROW
+        .iter()
+        .find(|known| strsim::osa_distance(known, key) <= if known.len() > 6 { 2 } else { 1 });
+    let looks_like = |keys: &[&str]| {
+        let items = value.as_array().map_or(&[][..], Vec::as_slice);
+        items
+            .iter()
+            .any(|item| keys.iter().any(|key| !item[key].is_null()))
+    };
+    let meant = near.copied().or_else(|| {
+        let tools = looks_like(&["parameters", "input_schema", "inputSchema"]).then_some("tools");
+        tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
+    });
+    meant.map(|meant| format!("is not a key of a row that is known; did you mean `{meant}`?"))
+}
+
+/// Problems of the keys of a message that stands at `field`, and those that are only noted.
+pub(super) fn of_message(message: &Map<String, Value>, field: &str) -> (Vec<Problem>, Vec<String>) {
+    let (mut problems, mut noted) = (Vec::new(), Vec::new());
+    for (key, _) in message
+        .iter()
+        .filter(|(key, value)| !MESSAGE.contains(&key.as_str()) && says_something(value))
+    {
+        if ABOUT_MESSAGES.contains(&key.as_str()) {
+            noted.push(key.clone());
+        } else {
+            let near = MESSAGE
+                .iter()
+                .find(|known| known.len() > 3 && strsim::osa_distance(known, key) <= 1);
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let problem = format!("is not a key of a message that is known{hint}");
+            problems.push((format!("{field}.{key}"), problem));
+        }
+    }
+    (problems, noted)
+}

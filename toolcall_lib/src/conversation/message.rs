@@ -1,0 +1,208 @@
+//! JSON of one message to a [`Message`], or to several: some forms put the answers of many tools into one.
+
+use super::parts::{Parts, parts};
+use super::read::Problem;
+use super::text::{answers_in_text, calls_in_text};
+use super::{Message, Role, calls, keys};
+use crate::json::kind;
+use serde_json::{Map, Value};
+
+/// Reads one message that stands at `field`; adds keys that are only noted to `noted`.
+pub(super) fn messages(
+    value: &Value,
+    field: &str,
+    noted: &mut Vec<String>,
+) -> Result<Vec<Message>, Vec<Problem>> {
+    let Value::Object(object) = value else {
+        let problem = format!("found {}, expected an object with role and content", kind(value));
+        return Err(vec![(field.into(), problem)]);
+    };
+    let (mut problems, about) = keys::of_message(object, field);
+    noted.extend(about);
+    match read(object, field) {
+        Ok(messages) if problems.is_empty() => Ok(messages),
+        Ok(_) => Err(problems),
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
+}
+
+fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Problem>> {
+    let problem = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
+    let (role_key, role_name) = either(object, "role", "from").map_err(|found| problem(found.0, found.1))?;
+    let (text_key, text) = either(object, "content", "value").map_err(|found| problem(found.0, found.1))?;
+    let Some(role_name) = role_name.as_str() else {
+        return Err(problem(
+            role_key,
+            format!("found {}, expected {ROLES}", kind(role_name)),
+        ));
+    };
+    let text_field = format!("{field}.{text_key}");
+    let mut message = if CALLS.contains(&role_name) {
+        calls_in_text(text, &text_field)?
+    } else {
+        let Some(role) = role(role_name) else {
+            return Err(problem(
+                role_key,
+                format!("found `{role_name}`, expected {ROLES}"),
+            ));
+        };
+        let Parts {
+            text,
+            reasoning,
+            calls,
+            answers,
+        } = parts(role, text, &text_field)?;
+        if !answers.is_empty() {
+            let said = (!text.is_empty()).then(|| Message::user(text));
+            return Ok(answers.into_iter().chain(said).collect());
+        }
+        Message {
+            reasoning_content: reasoning,
+            tool_calls: calls,
+            ..Message::new(role, text)
+        }
+    };
+    add_fields(&mut message, object, field)?;
+    match message.role {
+        Role::Assistant => calls::take_from_text(&mut message, &text_field).map(|()| vec![message]),
+        Role::User | Role::Tool => Ok(answers_in_text(message)),
+        Role::System => Ok(vec![message]),
+    }
+}
+
+/// Everything that a message has beside its role and its text.
+fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
+    let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
+    for key in ["tool_calls", "function_call"] {
+        let found = match object.get(key).filter(|calls| !calls.is_null()) {
+            None => continue,
+            Some(call @ Value::Object(_)) if key == "function_call" => {
+                calls::tool_call(call, &format!("{field}.{key}")).map(|call| vec![call])?
+            }
+            Some(calls) => calls::tool_calls(calls, &format!("{field}.{key}"))?,
+        };
+        if !found.is_empty() && !message.tool_calls.is_empty() {
+            return Err(wrong(
+                key,
+                "stands beside other calls of this message; write all of them in `tool_calls`".into(),
+            ));
+        }
+        message.tool_calls.extend(found);
+    }
+    for key in ["reasoning_content", "reasoning", "thinking"] {
+        let thought = text_of(object, key).map_err(|problem| wrong(key, problem))?;
+        match (&message.reasoning_content, thought) {
+            (Some(other), Some(thought)) if *other != thought => {
+                return Err(wrong(
+                    key,
+                    "says something else than the other thought of this message".into(),
+                ));
+            }
+            (None, Some(thought)) => message.reasoning_content = Some(thought),
+            _ => {}
+        }
+    }
+    for key in ["name", "tool_name"] {
+        let name = text_of(object, key).map_err(|problem| wrong(key, problem))?;
+        message.name = name.or(message.name.take());
+    }
+    message.tool_call_id = match object.get("tool_call_id") {
+        None | Some(Value::Null) => message.tool_call_id.take(),
+        Some(Value::String(id)) => Some(id.clone()),
+        Some(id) => Some(id.to_string()),
+    };
+    message.train = is_trained(object, message.role).map_err(|(key, problem)| wrong(key, problem))?;
+    Ok(())
+}
+
+/// Whether the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
+fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static str, String)> {
+    let weight = match object.get("weight") {
+        None | Some(Value::Null) => None,
+        Some(weight) => match weight.as_f64() {
+            Some(0.0) => Some(false),
+            Some(1.0) => Some(true),
+            _ => {
+                return Err((
+                    "weight",
+                    format!("found {weight}, expected 0 or 1; turns are trained or not"),
+                ));
+            }
+        },
+    };
+    let train = match object.get("train") {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(train)) => Some(*train),
+        Some(other) => return Err(("train", format!("found {}, expected true or false", kind(other)))),
+    };
+    if weight.zip(train).is_some_and(|(weight, train)| weight != train) {
+        return Err(("train", "contradicts `weight`".into()));
+    }
+    match (train, role) {
+        (Some(true), Role::System | Role::User | Role::Tool) => Err((
+            "train",
+            "only the turns of the assistant are trained; leave it out here".into(),
+        )),
+        (_, Role::Assistant) => Ok(train.or(weight).unwrap_or(true)),
+        _ => Ok(true), // nobody learns it in any case
+    }
+}
+
+/// The text under a key; an empty one counts as absent.
+fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Some(other) => Err(format!("found {}, expected a string", kind(other))),
+    }
+}
+
+const ROLES: &str =
+    "system, user, assistant or tool (ShareGPT: system, human, gpt, function_call, observation)";
+
+/// Roles whose text is the JSON of calls.
+const CALLS: [&str; 3] = ["function_call", "function-call", "tool_call"];
+
+/// Whether a message holds nothing but calls, by its role.
+pub(super) fn is_call_turn(value: &Value) -> bool {
+    ["role", "from"]
+        .iter()
+        .any(|key| value[*key].as_str().is_some_and(|role| CALLS.contains(&role)))
+}
+
+fn role(name: &str) -> Option<Role> {
+    match name {
+        "system" | "developer" => Some(Role::System),
+        "user" | "human" => Some(Role::User),
+        "assistant" | "gpt" | "model" => Some(Role::Assistant),
+        "tool" | "observation" | "function" | "ipython" | "tool_response" | "function_response"
+        | "function-response" => Some(Role::Tool),
+        _ => None,
+    }
+}
+
+/// The key of chat templates or the one of ShareGPT, whichever is there, and its value.
+fn either<'a>(
+    object: &'a Map<String, Value>,
+    key: &'a str,
+    sharegpt: &'a str,
+) -> Result<(&'a str, &'a Value), (&'a str, String)> {
+    let given = |key: &str| object.get(key).filter(|value| !value.is_null());
+    match (given(key), given(sharegpt)) {
+        (Some(value), None) => Ok((key, value)),
+        (None, Some(value)) => Ok((sharegpt, value)),
+        (None, None) => Ok((
+            if object.contains_key(sharegpt) {
+                sharegpt
+            } else {
+                key
+            },
+            &Value::Null,
+        )),
+        (Some(one), Some(other)) if one == other => Ok((key, one)),
+        (Some(_), Some(_)) => Err((sharegpt, format!("says something else than `{key}`"))),
+    }
+}

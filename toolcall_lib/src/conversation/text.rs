@@ -1,0 +1,101 @@
+//! Calls and answers that a data file has as text.
+
+use super::calls::{decoded, tool_calls};
+use super::read::Problem;
+use super::{Message, Role};
+use crate::json;
+use crate::syntax::{CallSyntax, split_thought, tags};
+use serde_json::Value;
+
+/// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of calls, perhaps behind a thought
+/// or between tags.
+pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
+    let (thought, value) = match value {
+        Value::String(text) => {
+            let (thought, answer) = split_thought(text);
+            if answer.contains(tags::CALL) {
+                let mut message = Message::assistant(text);
+                super::calls::take_from_text(&mut message, field)?;
+                return Ok(message);
+            }
+            (thought, Value::from(answer))
+        }
+        value => (None, value.clone()),
+    };
+    let calls = decoded(&value, field).map_err(|problem| vec![problem])?;
+    let calls = if calls.is_array() {
+        calls
+    } else {
+        Value::Array(vec![calls])
+    };
+    Ok(Message {
+        reasoning_content: thought,
+        ..Message::assistant_calls(tool_calls(&calls, field)?)
+    })
+}
+
+/// What is said and called in the text of an assistant turn in which calls stand as Hermes writes them.
+///
+/// # Errors
+/// A call that cannot be read.
+pub(super) fn said_and_called(text: &str) -> Result<Option<Message>, String> {
+    let (thought, answer) = split_thought(text);
+    if !answer.contains(tags::CALL) && !answer.contains(tags::CALL_END) {
+        return Ok(None);
+    }
+    match CallSyntax::hermes().strict().read(answer, &[]) {
+        Some((content, tool_calls)) => Ok(Some(Message {
+            reasoning_content: thought,
+            tool_calls,
+            ..Message::assistant(content)
+        })),
+        None => Err(format!(
+            "holds a call that cannot be read; a call is {}{{\"name\": …, \"arguments\": {{…}}}}{}",
+            tags::CALL,
+            tags::CALL_END
+        )),
+    }
+}
+
+const ANSWER: &str = "<tool_response>";
+const ANSWER_END: &str = "</tool_response>";
+
+/// The answers of tools in a message that is nothing but `<tool_response>…</tool_response>`; else the message.
+pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
+    let mut answers = Vec::new();
+    let mut rest = message.content.trim();
+    while let Some((inner, behind)) = rest
+        .strip_prefix(ANSWER)
+        .and_then(|rest| rest.split_once(ANSWER_END))
+    {
+        answers.push(answer(inner.trim(), &message));
+        rest = behind.trim_start();
+    }
+    if answers.is_empty() || !rest.is_empty() {
+        vec![message]
+    } else {
+        answers
+    }
+}
+
+/// An answer is a text, or an object with the name of the tool and its content.
+fn answer(text: &str, message: &Message) -> Message {
+    let mut answer = Message {
+        role: Role::Tool,
+        content: text.to_string(),
+        ..message.clone()
+    };
+    let Ok(object) = json::read_object(text) else {
+        return answer;
+    };
+    let known = ["name", "content", "tool_call_id"];
+    if let (Some(Value::String(name)), Some(content)) = (object.get("name"), object.get("content"))
+        && object.keys().all(|key| known.contains(&key.as_str()))
+    {
+        answer.name = Some(name.clone());
+        answer.content = content.as_str().map_or_else(|| content.to_string(), String::from);
+        let id = object.get("tool_call_id").and_then(Value::as_str);
+        answer.tool_call_id = id.map(String::from).or(answer.tool_call_id);
+    }
+    answer
+}

@@ -1,0 +1,305 @@
+//! A schema taken apart into the ways in which a value can fit it.
+
+use super::{Unsupported, Writer, refuse};
+use serde_json::{Map, Value};
+
+/// The types of JSON; an `integer` is a `number` too.
+const TYPES: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
+
+/// Ways of one value; more than any tool has, and fewer than take long.
+const MOST: usize = 256;
+
+/// Keywords that restrict a value and that the grammar does not know, with the type that they are about. Where the values are
+/// listed, they are checked all the same.
+const UNSUPPORTED: [(&str, &str); 10] = [
+    ("not", "any"),
+    ("if", "any"),
+    ("patternProperties", "object"),
+    ("propertyNames", "object"),
+    ("dependentRequired", "object"),
+    ("dependentSchemas", "object"),
+    ("unevaluatedProperties", "object"),
+    ("unevaluatedItems", "array"),
+    ("contains", "array"),
+    ("uniqueItems", "array"),
+];
+
+/// One way to fit: schemas without references and unions that all hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::generate::constraint) struct Shape<'a> {
+    pub types: Vec<&'static str>,
+    /// The values that are allowed, where they are listed.
+    pub values: Option<Vec<Value>>,
+    /// What is said of numbers, strings, lists and objects.
+    pub parts: Vec<&'a Map<String, Value>>,
+    /// An object has no fields but those that the parts know.
+    pub closed: bool,
+    /// Keywords that the grammar does not know.
+    unsupported: Vec<&'static str>,
+}
+
+impl<'a> Shape<'a> {
+    /// Anything fits.
+    pub fn any() -> Self {
+        Self {
+            types: TYPES.to_vec(),
+            values: None,
+            parts: Vec::new(),
+            closed: false,
+            unsupported: Vec::new(),
+        }
+    }
+
+    /// A keyword that the grammar does not know, about one of the types that are allowed.
+    pub fn unsupported(&self) -> Option<&'static str> {
+        let concerns = |keyword: &str| {
+            let kind = UNSUPPORTED
+                .iter()
+                .find(|(known, _)| *known == keyword)
+                .map_or("any", |(_, kind)| *kind);
+            kind == "any" || self.types.contains(&kind)
+        };
+        self.unsupported.iter().copied().find(|keyword| concerns(keyword))
+    }
+
+    /// The same for one type.
+    pub fn of_type(&self, kind: &'static str) -> Self {
+        Self {
+            types: vec![kind],
+            ..self.clone()
+        }
+    }
+
+    /// The same as if all its keywords were known.
+    pub fn as_far_as_known(&self) -> Self {
+        Self {
+            unsupported: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// What the parts say about `keyword`.
+    pub fn said(&self, keyword: &str) -> impl Iterator<Item = &'a Value> {
+        self.parts.iter().filter_map(move |part| part.get(keyword))
+    }
+
+    /// What fits both; `None` if nothing does.
+    fn and(&self, other: &Self) -> Option<Self> {
+        let both = |a: &&'static str| -> Vec<&'static str> {
+            let common = |b: &&'static str| match (*a, *b) {
+                (a, b) if a == b => Some(a),
+                ("integer", "number") | ("number", "integer") => Some("integer"),
+                _ => None,
+            };
+            other.types.iter().filter_map(common).collect()
+        };
+        let types: Vec<&'static str> = self.types.iter().flat_map(both).collect();
+        let values = match (&self.values, &other.values) {
+            (Some(a), Some(b)) => Some(a.iter().filter(|value| b.contains(value)).cloned().collect()),
+            (a, b) => a.clone().or(b.clone()),
+        };
+        let nothing = types.is_empty() || values.as_ref().is_some_and(Vec::is_empty);
+        let mut parts = self.parts.clone();
+        for part in &other.parts {
+            if !parts.iter().any(|known| std::ptr::eq(*known, *part)) {
+                parts.push(part);
+            }
+        }
+        (!nothing).then(|| Self {
+            types,
+            values,
+            parts,
+            closed: self.closed || other.closed,
+            unsupported: [&self.unsupported[..], &other.unsupported[..]].concat(),
+        })
+    }
+
+    /// The names of the fields that the parts know, in their order.
+    pub fn names(&self) -> Vec<&'a str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in self
+            .said("properties")
+            .filter_map(Value::as_object)
+            .flat_map(Map::keys)
+        {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// What fits one of `a` and one of `b`.
+pub(super) fn merged<'a>(
+    a: &[Shape<'a>],
+    b: &[Shape<'a>],
+    path: &str,
+) -> Result<Vec<Shape<'a>>, Unsupported> {
+    let mut shapes: Vec<Shape<'a>> = Vec::new();
+    for shape in a.iter().flat_map(|a| b.iter().filter_map(|b| a.and(b))) {
+        if !shapes.contains(&shape) {
+            shapes.push(shape);
+        }
+        if shapes.len() > MOST {
+            return refuse(path, "there are too many ways to fit the schema");
+        }
+    }
+    Ok(shapes)
+}
+
+impl<'a> Writer<'a> {
+    /// The ways to fit a schema. `within` are the references that led here without a step into the value.
+    pub(super) fn expand(
+        &self,
+        schema: &'a Value,
+        path: &str,
+        within: &mut Vec<&'a str>,
+    ) -> Result<Vec<Shape<'a>>, Unsupported> {
+        let object = match schema {
+            Value::Object(object) => object,
+            Value::Bool(false) => return Ok(Vec::new()),
+            _ => return Ok(vec![Shape::any()]),
+        };
+        let mut shapes = vec![own(object)];
+        if let Some(target) = object.get("$ref").and_then(Value::as_str) {
+            if within.contains(&target) {
+                return refuse(path, "a `$ref` leads to itself");
+            }
+            within.push(target);
+            let found = target
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer));
+            let found =
+                found.ok_or_else(|| (path.to_string(), format!("`$ref` to {target} leads nowhere")))?;
+            shapes = merged(&shapes, &self.expand(found, path, within)?, path)?;
+            within.pop();
+        }
+        for part in list(object, "allOf") {
+            shapes = merged(&shapes, &self.expand(part, path, within)?, path)?;
+        }
+        for keyword in ["anyOf", "oneOf"]
+            .into_iter()
+            .filter(|keyword| object.contains_key(*keyword))
+        {
+            let branches = list(object, keyword)
+                .iter()
+                .map(|branch| self.expand(branch, path, within));
+            let branches: Vec<Vec<Shape<'a>>> = branches.collect::<Result<_, _>>()?;
+            let union = match keyword {
+                "anyOf" => any_of(&branches, path)?,
+                _ => self.one_of(&branches, path)?,
+            };
+            shapes = merged(&shapes, &union, path)?;
+        }
+        if object.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
+            shapes.iter_mut().for_each(|shape| shape.closed = true);
+        }
+        Ok(shapes)
+    }
+
+    /// The branches of which a value may fit one only.
+    fn one_of(&self, branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
+        let listed = |branch: &[Shape<'a>]| branch.iter().all(|shape| shape.values.is_some());
+        for (i, branch) in branches.iter().enumerate() {
+            for other in branches[i + 1..]
+                .iter()
+                .filter(|other| !(listed(branch) && listed(other)))
+            {
+                for shape in merged(branch, other, path)? {
+                    let written = Writer::new(self.root).shape(&shape.as_far_as_known(), path)?;
+                    if !written.is_empty() {
+                        let problem = "the schemas of `oneOf` have values in common, which it forbids; `anyOf` allows them";
+                        return refuse(path, problem);
+                    }
+                }
+            }
+        }
+        Ok(branches.concat())
+    }
+}
+
+/// The branches of which a value may fit several. Closed objects need more: fields of different branches go together only where
+/// both branches hold.
+fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
+    const MOST_TOGETHER: usize = 4;
+    let mut shapes = branches.concat();
+    if branches.len() > MOST_TOGETHER {
+        return Ok(shapes);
+    }
+    for (i, branch) in branches.iter().enumerate() {
+        let mut together = branch.clone();
+        for other in &branches[i + 1..] {
+            for both in [merged(branch, other, path)?, merged(&together, other, path)?] {
+                let richer = |shape: &Shape<'a>| {
+                    shape.types.contains(&"object")
+                        && shape
+                            .parts
+                            .iter()
+                            .filter(|part| part.contains_key("properties"))
+                            .count()
+                            > 1
+                };
+                let new: Vec<Shape<'a>> = both
+                    .into_iter()
+                    .filter(|shape| richer(shape) && !shapes.contains(shape))
+                    .collect();
+                shapes.extend(new);
+            }
+            together = merged(&together, other, path)?;
+        }
+    }
+    Ok(shapes)
+}
+
+/// What a schema says itself.
+fn own(object: &Map<String, Value>) -> Shape<'_> {
+    let named = |name: &Value| {
+        [
+            "null", "boolean", "integer", "number", "string", "array", "object",
+        ]
+        .into_iter()
+        .find(|known| name == known)
+    };
+    let types = match object.get("type") {
+        Some(Value::Array(names)) => {
+            let mut names: Vec<&'static str> = names.iter().filter_map(named).collect();
+            if names.contains(&"number") {
+                names.retain(|name| *name != "integer");
+            }
+            names
+        }
+        Some(name) => named(name).into_iter().collect(),
+        None => TYPES.to_vec(),
+    };
+    let restricts = |keyword: &str| match (keyword, object.get(keyword)) {
+        (_, None) | ("not" | "uniqueItems" | "unevaluatedProperties", Some(Value::Bool(false))) => false,
+        ("propertyNames" | "unevaluatedItems" | "unevaluatedProperties", Some(Value::Bool(true))) => false,
+        ("patternProperties" | "dependentRequired" | "dependentSchemas", Some(Value::Object(map))) => {
+            !map.is_empty()
+        }
+        _ => true,
+    };
+    Shape {
+        types,
+        values: object
+            .get("enum")
+            .and_then(Value::as_array)
+            .cloned()
+            .or_else(|| object.get("const").map(|value| vec![value.clone()])),
+        parts: vec![object],
+        closed: false,
+        unsupported: UNSUPPORTED
+            .into_iter()
+            .map(|(keyword, _)| keyword)
+            .filter(|keyword| restricts(keyword))
+            .collect(),
+    }
+}
+
+fn list<'a>(object: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
+    object
+        .get(keyword)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}

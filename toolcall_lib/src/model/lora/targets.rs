@@ -1,0 +1,247 @@
+//! Which linear layers are adapted, by PEFT's rules.
+
+use super::config::TargetModule;
+use crate::error::{Error, Result, some_of};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Which linear layers are adapted: those of [`TargetModule`] in every block, or by their names in the model, such as
+/// `model.layers.0.self_attn.q_proj`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetModules {
+    /// These in every block.
+    Modules(Vec<TargetModule>),
+    /// Those whose name is one of these or ends with `.` and one of these.
+    Names(Vec<String>),
+    /// Those whose whole name matches this regular expression.
+    Regex(String),
+}
+
+/// Modules beside the linear layers of blocks, which cannot be adapted.
+const OTHERS: [&str; 2] = ["lm_head", "model.embed_tokens"];
+
+impl TargetModules {
+    /// All linear layers of all blocks.
+    pub fn all() -> Self {
+        Self::Modules(TargetModule::ALL.to_vec())
+    }
+
+    /// Which layers are meant, by block and module.
+    ///
+    /// # Errors
+    /// A regular expression that is none.
+    pub(crate) fn selector(&self) -> Result<Selector<'_>> {
+        let regex = match self {
+            Self::Regex(pattern) => {
+                let whole = format!(r"\A(?:{pattern})\z");
+                let compiled = fancy_regex::Regex::new(&whole);
+                Some(
+                    compiled
+                        .map_err(|e| Error::invalid("lora.target_modules", format!("`{pattern}`: {e}")))?,
+                )
+            }
+            _ => None,
+        };
+        Ok(Selector { targets: self, regex })
+    }
+
+    /// Refuses what names no layer of a model with so many blocks, or something else than a layer of a block.
+    pub(crate) fn check(&self, blocks: usize) -> Result<()> {
+        let selector = self.selector()?;
+        let all: Vec<(usize, TargetModule)> = (0..blocks)
+            .flat_map(|block| TargetModule::ALL.map(|module| (block, module)))
+            .collect();
+        let missed: Vec<String> = match self {
+            Self::Names(names) => {
+                let alone = |name: &String| Self::Names(vec![name.clone()]);
+                let misses = |name: &&String| {
+                    let one = alone(name);
+                    let matches = |(block, module): &(usize, TargetModule)| {
+                        one.selector()
+                            .is_ok_and(|selector| selector.selects(*block, *module))
+                    };
+                    !all.iter().any(matches)
+                };
+                names
+                    .iter()
+                    .filter(misses)
+                    .map(|name| format!("`{name}`"))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        if !missed.is_empty() {
+            let problem = format!(
+                "{} names no linear layer of a block; expected {}",
+                some_of(&missed),
+                choices()
+            );
+            return Err(Error::invalid("lora.target_modules", problem));
+        }
+        if let Some(other) = OTHERS.into_iter().find(|name| selector.matches(name)) {
+            let problem = format!("selects `{other}`, and only linear layers of blocks can be adapted");
+            return Err(Error::invalid("lora.target_modules", problem));
+        }
+        match all
+            .iter()
+            .any(|(block, module)| selector.selects(*block, *module))
+        {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                "lora.target_modules",
+                format!(
+                    "selects no layer; a text is a regular expression for whole names such as {EXAMPLE}, a list has names"
+                ),
+            )),
+        }
+    }
+}
+
+const EXAMPLE: &str = "`model.layers.0.self_attn.q_proj`";
+
+/// [`TargetModules`] that are ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Selector<'a> {
+    targets: &'a TargetModules,
+    regex: Option<fancy_regex::Regex>,
+}
+
+impl Selector<'_> {
+    /// Whether a layer of a block is meant.
+    pub fn selects(&self, block: usize, module: TargetModule) -> bool {
+        match self.targets {
+            TargetModules::Modules(modules) => modules.contains(&module),
+            _ => self.matches(&format!("model.layers.{block}.{}", module.path())),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match (self.targets, &self.regex) {
+            (TargetModules::Names(names), _) => names.iter().any(|target| {
+                name == target
+                    || name
+                        .strip_suffix(target.as_str())
+                        .is_some_and(|rest| rest.ends_with('.'))
+            }),
+            (_, Some(regex)) => regex.is_match(name).unwrap_or(false),
+            _ => false,
+        }
+    }
+}
+
+impl From<Vec<TargetModule>> for TargetModules {
+    fn from(modules: Vec<TargetModule>) -> Self {
+        Self::Modules(modules)
+    }
+}
+
+impl Serialize for TargetModules {
+    /// As PEFT writes it: a list of names, or a regular expression.
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Modules(modules) => modules.serialize(serializer),
+            Self::Names(names) => names.serialize(serializer),
+            Self::Regex(pattern) => pattern.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetModules {
+    /// `"all-linear"`, another text as a regular expression, or a list of names; modules come in the order of
+    /// [`TargetModule::ALL`] whatever that of the list: PEFT writes a set.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Given {
+            Word(String),
+            List(Vec<String>),
+        }
+        let names = match Given::deserialize(deserializer)? {
+            Given::Word(word) if word == "all-linear" => return Ok(Self::all()),
+            Given::Word(pattern) => return Ok(Self::Regex(pattern)),
+            Given::List(names) => names,
+        };
+        let known = |name: &&String| TargetModule::ALL.iter().any(|target| target.name() == *name);
+        match names.iter().find(|name| !known(name) && !name.contains('.')) {
+            Some(unknown) => {
+                let problem = format!("target_modules: `{unknown}` is not known; expected {}", choices());
+                Err(D::Error::custom(problem))
+            }
+            None if names.iter().all(|name| known(&name)) => {
+                let chosen = |target: &TargetModule| names.iter().any(|name| name == target.name());
+                Ok(Self::Modules(
+                    TargetModule::ALL.into_iter().filter(chosen).collect(),
+                ))
+            }
+            None => Ok(Self::Names(names)),
+        }
+    }
+}
+
+pub(super) fn choices() -> String {
+    let names = TargetModule::ALL.map(TargetModule::name).join(", ");
+    format!("\"all-linear\" or some of {names}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn selected(json: Value, blocks: usize) -> Vec<String> {
+        let targets: TargetModules = serde_json::from_value(json).unwrap();
+        targets.check(blocks).unwrap();
+        let selector = targets.selector().unwrap();
+        let all = (0..blocks).flat_map(|block| TargetModule::ALL.map(|module| (block, module)));
+        let found = all.filter(|(block, module)| selector.selects(*block, *module));
+        found
+            .map(|(block, module)| format!("{block}.{}", module.name()))
+            .collect()
+    }
+
+    fn refused(json: Value) -> String {
+        let read = serde_json::from_value::<TargetModules>(json);
+        match read {
+            Err(error) => error.to_string(),
+            Ok(targets) => targets.check(2).unwrap_err().to_string(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_whole_or_the_end_behind_a_dot() {
+        assert_eq!(selected(json!(["self_attn.q_proj"]), 2), ["0.q_proj", "1.q_proj"]);
+        assert_eq!(
+            selected(json!(["model.layers.1.mlp.up_proj", "v_proj"]), 2),
+            ["0.v_proj", "1.v_proj", "1.up_proj"]
+        );
+        assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` names no linear layer"));
+        assert!(
+            refused(json!(["q_proj", "model.layers.7.self_attn.q_proj"]))
+                .contains("`model.layers.7.self_attn.q_proj` names no")
+        );
+        assert!(refused(json!(["lm_head"])).contains("`lm_head` is not known"));
+    }
+
+    #[test]
+    fn a_text_is_a_regular_expression_for_whole_names() {
+        let all = r"^model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)$";
+        assert_eq!(selected(json!(all), 2).len(), 14);
+        assert_eq!(selected(json!(r".*\.1\..*(?<!q)_proj"), 2).len(), 6);
+        assert!(refused(json!("q_proj")).contains("selects no layer; a text is a regular expression"));
+        assert!(refused(json!(".*")).contains("selects `lm_head`"));
+        assert!(refused(json!("(")).contains("`(`: "));
+        assert_eq!(selected(json!("all-linear"), 1).len(), 7);
+    }
+
+    #[test]
+    fn what_was_read_is_written() {
+        for written in [
+            json!(["q_proj", "up_proj"]),
+            json!(["self_attn.q_proj", "v_proj"]),
+            json!(".*q_proj"),
+        ] {
+            let targets: TargetModules = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(json!(targets), written);
+        }
+    }
+}

@@ -1,0 +1,590 @@
+//! The schema of a tool's arguments in plain JSON schema (draft 2020-12), with what a call must be beyond it.
+//!
+//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and `exclusiveMinimum: true` of older
+//! drafts, `dict` and `float` of Python. All of them mean something that 2020-12 can say. And a call is held to more than
+//! JSON schema asks for: an object with `properties` is closed unless something opens it, a tuple has its exact length, and
+//! `5.0` is no integer.
+
+use crate::json::kind;
+use serde_json::{Map, Value, json};
+
+/// The keyword by which whole numbers are told from fractions such as `5.0`.
+pub(crate) const WHOLE: &str = "$whole";
+
+/// A place in a schema, as in `properties.stop`, and what is wrong there.
+pub(super) type Problem = (String, String);
+
+/// Type names of Python, which function-calling benchmarks write, and those of JSON schema; `any` has none.
+const TYPES: [(&str, &str); 8] = [
+    ("dict", "object"),
+    ("float", "number"),
+    ("tuple", "array"),
+    ("list", "array"),
+    ("any", ""),
+    ("str", "string"),
+    ("int", "integer"),
+    ("bool", "boolean"),
+];
+
+/// The types of JSON schema.
+const KNOWN_TYPES: [&str; 7] = [
+    "null", "boolean", "integer", "number", "string", "array", "object",
+];
+
+/// Keywords that hold a schema for a value inside of the value, or several.
+const INSIDE: [&str; 6] = [
+    "items",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "prefixItems",
+    "contains",
+];
+
+/// Keywords that hold schemas for the same value.
+const IN_PLACE: [&str; 9] = [
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "then",
+    "else",
+    "$ref",
+    "dependentSchemas",
+    "dependencies",
+];
+
+/// All other keywords of which we know what they say; a key that is almost one of all these is a mistake.
+const OTHERS: [&str; 30] = [
+    "type",
+    "enum",
+    "const",
+    "properties",
+    "required",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minContains",
+    "maxContains",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "not",
+    "nullable",
+    "definitions",
+    "description",
+    "default",
+    "title",
+];
+
+/// Where a schema stands, which decides what is added to it.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// It is all that is said of a value.
+    Whole,
+    /// Others speak of the same value.
+    Part,
+    /// Under `not` or `if`: what is stricter there would be more lenient around it.
+    Condition,
+}
+
+/// Translates the schema of arguments.
+///
+/// # Errors
+/// A type, a reference or a keyword that means nothing, with its place.
+pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
+    let mut root = match parameters {
+        Value::Object(root) => root.clone(),
+        _ => Map::new(),
+    };
+    root.entry("type").or_insert_with(|| json!("object"));
+    let says_more = IN_PLACE.iter().any(|keyword| root.contains_key(*keyword));
+    if !says_more {
+        root.entry("properties").or_insert_with(|| json!({}));
+    }
+    let root = Value::Object(root);
+    let mut translator = Translator {
+        root: &root,
+        targets: Vec::new(),
+        definitions: Map::new(),
+    };
+    let mut schema = translator.schema(&root, Place::Whole, "")?;
+    if says_more {
+        schema["unevaluatedProperties"] = schema
+            .get("unevaluatedProperties")
+            .cloned()
+            .unwrap_or(json!(false));
+    }
+    if !translator.definitions.is_empty() {
+        schema["$defs"] = translator.definitions.into();
+    }
+    Ok(schema)
+}
+
+struct Translator<'a> {
+    root: &'a Value,
+    /// References that were met; what number `i` refers to is the definition `i`.
+    targets: Vec<String>,
+    definitions: Map<String, Value>,
+}
+
+impl Translator<'_> {
+    fn schema(&mut self, schema: &Value, place: Place, path: &str) -> Result<Value, Problem> {
+        let object = match schema {
+            Value::Bool(_) => return Ok(schema.clone()),
+            Value::Object(object) => object,
+            other => return wrong(path, format!("found {}, expected a schema", kind(other))),
+        };
+        let mut plain = Map::new();
+        for (keyword, value) in object {
+            self.keyword(keyword, value, object, place, path, &mut plain)?;
+        }
+        if place != Place::Condition {
+            self.tighten(object, place, &mut plain);
+        }
+        Ok(if object.get("nullable") == Some(&json!(true)) {
+            or_null(plain)
+        } else {
+            plain.into()
+        })
+    }
+
+    fn keyword(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        schema: &Map<String, Value>,
+        place: Place,
+        path: &str,
+        plain: &mut Map<String, Value>,
+    ) -> Result<(), Problem> {
+        let at = join(path, keyword);
+        let inner = if place == Place::Condition {
+            place
+        } else {
+            Place::Whole
+        };
+        let beside = if place == Place::Condition {
+            place
+        } else {
+            Place::Part
+        };
+        let (name, value) = match (keyword, value) {
+            ("$schema" | "$id" | "id" | "nullable" | "$defs" | "definitions" | "$anchor", _) => return Ok(()),
+            ("type", value) => match types(value, &at)? {
+                Some(types) => (keyword, types),
+                None => return Ok(()),
+            },
+            ("$ref", value) => (keyword, self.reference(value, &at)?),
+            ("$dynamicRef" | "$recursiveRef" | "$dynamicAnchor", _) => {
+                return wrong(
+                    &at,
+                    "is not supported; refer to a place in the schema with `$ref`".into(),
+                );
+            }
+            ("exclusiveMinimum" | "exclusiveMaximum", Value::Bool(exclusive)) => {
+                let limit = if keyword == "exclusiveMinimum" {
+                    "minimum"
+                } else {
+                    "maximum"
+                };
+                match schema.get(limit).filter(|_| *exclusive) {
+                    Some(limit) => (keyword, limit.clone()),
+                    None => return Ok(()),
+                }
+            }
+            ("items", Value::Array(items)) => ("prefixItems", self.list(items, inner, &at)?),
+            ("prefixItems", Value::Array(items)) => (keyword, self.list(items, inner, &at)?),
+            ("additionalItems", value) if schema.get("items").is_some_and(Value::is_array) => {
+                ("items", self.schema(value, inner, &at)?)
+            }
+            ("additionalItems", _) => return Ok(()), // without a list of items it says nothing
+            ("properties" | "patternProperties", Value::Object(map)) => (keyword, self.map(map, inner, &at)?),
+            ("dependentSchemas", Value::Object(map)) => (keyword, self.map(map, beside, &at)?),
+            ("dependencies", Value::Object(map)) => return self.dependencies(map, beside, &at, plain),
+            ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => (keyword, self.list(list, beside, &at)?),
+            ("not" | "if", value) => (keyword, self.schema(value, Place::Condition, &at)?),
+            ("then" | "else", value) => (keyword, self.schema(value, beside, &at)?),
+            ("propertyNames", value) => (keyword, self.schema(value, inner, &at)?),
+            (_, value) if INSIDE.contains(&keyword) => (keyword, self.schema(value, inner, &at)?),
+            (_, value) => {
+                refuse_misspelt(keyword, &at)?;
+                (keyword, value.clone())
+            }
+        };
+        plain.insert(name.to_string(), value);
+        Ok(())
+    }
+
+    fn list(&mut self, schemas: &[Value], place: Place, path: &str) -> Result<Value, Problem> {
+        let schemas = schemas.iter().enumerate();
+        schemas
+            .map(|(i, schema)| self.schema(schema, place, &format!("{path}[{i}]")))
+            .collect()
+    }
+
+    fn map(&mut self, schemas: &Map<String, Value>, place: Place, path: &str) -> Result<Value, Problem> {
+        let translated = schemas.iter().map(|(name, schema)| {
+            let schema = self.schema(schema, place, &join(path, name))?;
+            Ok((name.clone(), schema))
+        });
+        translated.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+    }
+
+    /// `dependencies` of older drafts: names that another name requires, or a schema.
+    fn dependencies(
+        &mut self,
+        map: &Map<String, Value>,
+        place: Place,
+        path: &str,
+        plain: &mut Map<String, Value>,
+    ) -> Result<(), Problem> {
+        for (name, value) in map {
+            let (keyword, value) = match value {
+                Value::Array(_) => ("dependentRequired", value.clone()),
+                schema => ("dependentSchemas", self.schema(schema, place, &join(path, name))?),
+            };
+            plain.entry(keyword).or_insert_with(|| json!({}))[name] = value;
+        }
+        Ok(())
+    }
+
+    /// A reference to the same place among our definitions, to which that place is added.
+    fn reference(&mut self, target: &Value, path: &str) -> Result<Value, Problem> {
+        let Some(target) = target.as_str() else {
+            return wrong(
+                path,
+                format!(
+                    "found {}, expected a reference such as \"#/$defs/Stop\"",
+                    kind(target)
+                ),
+            );
+        };
+        let found = match target.strip_prefix('#') {
+            Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
+                self.root.pointer(&percent_decoded(pointer))
+            }
+            Some(anchor) => anchored(self.root, anchor),
+            None => None,
+        };
+        let Some(found) = found else {
+            return wrong(
+                path,
+                format!("\"{target}\" is not a place in this schema; others are not fetched"),
+            );
+        };
+        let met = self.targets.iter().position(|met| met == target);
+        let number = met.unwrap_or(self.targets.len());
+        if met.is_none() {
+            self.targets.push(target.to_string()); // before what it refers to, which may refer to itself
+            let schema = self.schema(found, Place::Part, target)?;
+            self.definitions.insert(number.to_string(), schema);
+        }
+        Ok(format!("#/$defs/{number}").into())
+    }
+
+    /// Adds what calls are held to beyond JSON schema.
+    fn tighten(&self, schema: &Map<String, Value>, place: Place, plain: &mut Map<String, Value>) {
+        let types: Vec<&str> = match plain.get("type") {
+            Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
+            Some(name) => name.as_str().into_iter().collect(),
+            None => Vec::new(),
+        };
+        if types.contains(&"integer") && !types.contains(&"number") {
+            plain.insert(WHOLE.into(), true.into());
+        }
+        if let Some(length) = plain.get("prefixItems").and_then(Value::as_array).map(Vec::len) {
+            if !plain.contains_key("items") && !plain.contains_key("unevaluatedItems") {
+                plain.insert("items".into(), false.into());
+            }
+            let least = plain.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+            plain.insert("minItems".into(), least.max(length as u64).into());
+        }
+        if plain.get("additionalProperties") == Some(&json!(false)) {
+            plain.entry("properties").or_insert_with(|| json!({})); // so that what is too much is named
+        }
+        let opened = ["additionalProperties", "unevaluatedProperties"]
+            .iter()
+            .any(|key| schema.contains_key(*key));
+        if place != Place::Whole || opened {
+            return;
+        }
+        let alone = !IN_PLACE.iter().any(|keyword| schema.contains_key(*keyword));
+        if alone && schema.contains_key("properties") {
+            plain.insert("additionalProperties".into(), false.into());
+        } else if !alone && self.names_properties(schema, &mut Vec::new()) {
+            plain.insert("unevaluatedProperties".into(), false.into());
+        }
+    }
+
+    /// Whether a schema, or another that speaks of the same value, has `properties`.
+    fn names_properties<'b>(&'b self, schema: &'b Map<String, Value>, seen: &mut Vec<&'b str>) -> bool {
+        if schema.contains_key("properties") {
+            return true;
+        }
+        let lists = ["allOf", "anyOf", "oneOf"]
+            .iter()
+            .filter_map(|keyword| schema.get(*keyword)?.as_array());
+        let ones = ["then", "else"].iter().filter_map(|keyword| schema.get(*keyword));
+        let maps = ["dependentSchemas", "dependencies"]
+            .iter()
+            .filter_map(|keyword| schema.get(*keyword)?.as_object());
+        let mut parts: Vec<&Value> = lists
+            .flatten()
+            .chain(ones)
+            .chain(maps.flat_map(Map::values))
+            .collect();
+        if let Some(target) = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .filter(|target| !seen.contains(target))
+        {
+            seen.push(target);
+            parts.extend(
+                self.root
+                    .pointer(&percent_decoded(target.trim_start_matches('#'))),
+            );
+        }
+        parts
+            .into_iter()
+            .filter_map(Value::as_object)
+            .any(|part| self.names_properties(part, seen))
+    }
+}
+
+/// The types in the words of JSON schema; none if any type will do.
+fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem> {
+    let one = |name: &Value| -> Result<&str, Problem> {
+        let name = name.as_str().unwrap_or_default();
+        let python = TYPES
+            .iter()
+            .find(|(python, _)| *python == name)
+            .map(|(_, plain)| *plain);
+        match python.or(KNOWN_TYPES.into_iter().find(|known| *known == name)) {
+            Some(name) => Ok(name),
+            None => wrong(
+                path,
+                format!(
+                    "{value} is unknown to JSON schema; expected one of {}",
+                    KNOWN_TYPES.join(", ")
+                ),
+            ),
+        }
+    };
+    let Value::Array(names) = value else {
+        let name = one(value)?;
+        return Ok((!name.is_empty()).then(|| name.into()));
+    };
+    let mut types = names.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    types.dedup();
+    Ok((!types.contains(&"")).then(|| json!(types)))
+}
+
+/// A schema that takes null beside what it takes.
+fn or_null(mut schema: Map<String, Value>) -> Value {
+    let listed = ["enum", "const", "anyOf", "oneOf", "allOf", "$ref", "not", "if"];
+    let plain = !listed.iter().any(|keyword| schema.contains_key(*keyword));
+    match schema.get_mut("type") {
+        Some(Value::String(name)) if plain => {
+            let types = json!([name, "null"]);
+            schema.insert("type".into(), types);
+            schema.into()
+        }
+        Some(Value::Array(names)) if plain => {
+            names.push("null".into());
+            schema.into()
+        }
+        None if plain => schema.into(),
+        _ => json!({"anyOf": [schema, {"type": "null"}]}),
+    }
+}
+
+/// A key that is one letter away from a keyword says nothing to JSON schema, and was meant to.
+fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
+    const SHORTEST: usize = 4;
+    let known = || IN_PLACE.iter().chain(&INSIDE).chain(&OTHERS);
+    if keyword.len() < SHORTEST || known().any(|known| *known == keyword) {
+        return Ok(());
+    }
+    let near = known().find(|known| strsim::osa_distance(known, keyword) == 1);
+    match near {
+        Some(near) => wrong(
+            path,
+            format!("is not a keyword of JSON schema; did you mean `{near}`?"),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The schema with `$anchor`, anywhere in `schema`.
+fn anchored<'a>(schema: &'a Value, anchor: &str) -> Option<&'a Value> {
+    match schema {
+        Value::Object(object) if object.get("$anchor").is_some_and(|name| name == anchor) => Some(schema),
+        Value::Object(object) => object.values().find_map(|value| anchored(value, anchor)),
+        Value::Array(items) => items.iter().find_map(|item| anchored(item, anchor)),
+        _ => None,
+    }
+}
+
+/// References are parts of a URI, in which some characters stand as `%20`.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend(before.as_bytes());
+        match after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_string()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+fn wrong<T>(path: &str, problem: String) -> Result<T, Problem> {
+    Err((path.to_string(), problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(property: Value) -> Value {
+        let parameters = json!({"type": "object", "properties": {"x": property}});
+        arguments(&parameters).unwrap()["properties"]["x"].clone()
+    }
+
+    #[test]
+    fn other_words_for_the_same_are_translated() {
+        let nothing = json!({"type": "null"});
+        for (written, plain) in [
+            (json!({"type": "float"}), json!({"type": "number"})),
+            (
+                json!({"type": "any", "description": "d"}),
+                json!({"description": "d"}),
+            ),
+            (
+                json!({"type": "string", "nullable": true}),
+                json!({"type": ["string", "null"]}),
+            ),
+            (
+                json!({"enum": ["C"], "nullable": true}),
+                json!({"anyOf": [{"enum": ["C"]}, nothing]}),
+            ),
+            (
+                json!({"minimum": 1, "exclusiveMinimum": true}),
+                json!({"minimum": 1, "exclusiveMinimum": 1}),
+            ),
+            (
+                json!({"exclusiveMaximum": false, "maximum": 5}),
+                json!({"maximum": 5}),
+            ),
+            (
+                json!({"type": "integer"}),
+                json!({"type": "integer", "$whole": true}),
+            ),
+            (
+                json!({"items": [{"type": "string"}]}),
+                json!({"prefixItems": [{"type": "string"}], "items": false, "minItems": 1}),
+            ),
+            (
+                json!({"items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
+                json!({"prefixItems": [{"type": "string"}], "items": {"type": "null"}, "minItems": 1}),
+            ),
+            (
+                json!({"dependencies": {"a": ["b"], "c": {"required": ["d"]}}}),
+                json!({"dependentRequired": {"a": ["b"]}, "dependentSchemas": {"c": {"required": ["d"]}}}),
+            ),
+        ] {
+            assert_eq!(of(written.clone()), plain, "{written}");
+        }
+    }
+
+    #[test]
+    fn objects_with_properties_are_closed_where_nothing_opens_them() {
+        let a = json!({"properties": {"a": {}}});
+        assert_eq!(
+            of(a.clone()),
+            json!({"properties": {"a": {}}, "additionalProperties": false})
+        );
+        assert_eq!(of(json!({"type": "object"})), json!({"type": "object"}));
+        let union = of(json!({"anyOf": [a, {"required": ["b"]}]}));
+        assert_eq!(
+            union,
+            json!({"anyOf": [a, {"required": ["b"]}], "unevaluatedProperties": false})
+        );
+        let negated = json!({"type": "object", "not": a});
+        assert_eq!(
+            of(negated.clone()),
+            negated,
+            "what is closed under `not` would allow more"
+        );
+        assert_eq!(arguments(&json!(null)).unwrap()["additionalProperties"], false);
+    }
+
+    #[test]
+    fn any_place_in_the_schema_can_be_referred_to() {
+        let stop = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        let parameters = json!({
+            "type": "object",
+            "properties": {"from": stop, "to": {"$ref": "#/properties/from"}, "via": {"$ref": "#/$defs/a~1b%25"}},
+            "$defs": {"a/b%": {"$anchor": "here", "type": "array", "items": {"$ref": "#here"}}}
+        });
+        let plain = arguments(&parameters).unwrap();
+        assert_eq!(plain["$defs"]["0"], stop, "without what closes it");
+        assert_eq!(plain["properties"]["to"]["unevaluatedProperties"], false);
+        assert!(jsonschema::options().offline().build(&plain).is_ok(), "{plain}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_named() {
+        let refused = |property: Value| {
+            let parameters = json!({"type": "object", "properties": {"x": property}});
+            let (path, problem) = arguments(&parameters).unwrap_err();
+            format!("{path}: {problem}")
+        };
+        assert!(
+            refused(json!({"type": "money"}))
+                .starts_with("properties.x.type: \"money\" is unknown to JSON schema")
+        );
+        assert!(
+            refused(json!({"$ref": "#/$defs/None"}))
+                .contains("\"#/$defs/None\" is not a place in this schema")
+        );
+        assert!(refused(json!({"$ref": "https://example.com/s"})).contains("others are not fetched"));
+        assert_eq!(
+            refused(json!({"minimun": 3})),
+            "properties.x.minimun: is not a keyword of JSON schema; did you mean `minimum`?"
+        );
+        assert_eq!(
+            refused(json!({"anyOf": [7]})),
+            "properties.x.anyOf[0]: found a number, expected a schema"
+        );
+        assert!(refused(json!({"$dynamicRef": "#x"})).contains("is not supported"));
+    }
+}

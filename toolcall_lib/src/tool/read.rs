@@ -1,0 +1,232 @@
+//! A call from its JSON, in every form that APIs and models write it.
+
+use super::ToolCall;
+use crate::json::{self, kind};
+use serde_json::{Map, Value};
+
+/// A field of the call, such as `.name`, and what is wrong with it.
+pub(crate) type Problem = (String, String);
+
+/// Names under which a call may have its arguments.
+const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
+
+/// Keys that say who the call is, not what it does.
+const IDS: [&str; 2] = ["id", "call_id"];
+
+/// Keys that change nothing: the place in a stream, the state of a request, and a copy of the arguments.
+const HARMLESS: [&str; 3] = ["index", "status", "parsed_arguments"];
+
+/// What `type` may say.
+const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
+
+/// Reads `{"type": "function", "function": {"name": …, "arguments": {…}}}`, the flat `{"name": …, "arguments": {…}}`, and both
+/// with `parameters`, `args` or `input` for `arguments`, and with an `id`. Null is as good as absent.
+///
+/// # Errors
+/// All keys that are not known, no name, and arguments that are no object and not the JSON text of one.
+pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
+    let Value::Object(outer) = value else {
+        return Err(vec![(
+            String::new(),
+            format!("found {}, expected {SHAPE}", kind(value)),
+        )]);
+    };
+    let mut problems = Vec::new();
+    let (function, place) = match outer.get("function") {
+        Some(Value::Object(function)) => (function, ".function"),
+        Some(Value::Null) | None => (outer, ""),
+        Some(other) => {
+            let problem = format!(
+                "found {}, expected {{\"name\": …, \"arguments\": {{…}}}}",
+                kind(other)
+            );
+            return Err(vec![(".function".into(), problem)]);
+        }
+    };
+    let wrapped = !place.is_empty();
+    problems.extend(unknown_keys(outer, "", !wrapped));
+    if wrapped {
+        problems.extend(unknown_keys(function, place, true));
+    }
+    if let Some(kind) = outer.get("type").filter(|kind| !is_type(kind)) {
+        problems.push((".type".into(), format!("found {kind}, expected \"function\"")));
+    }
+    let name = function.get("name").and_then(Value::as_str);
+    if name.is_none() {
+        problems.push((".name".into(), format!("missing; a call is {SHAPE}")));
+    }
+    let arguments = arguments_of(function).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Map::new()
+    });
+    match (name, problems.is_empty()) {
+        (Some(name), true) => Ok(ToolCall {
+            id: id_of(outer),
+            name: name.into(),
+            arguments,
+        }),
+        _ => Err(problems),
+    }
+}
+
+const SHAPE: &str = r#"{"name": …, "arguments": {…}}"#;
+
+fn is_type(value: &Value) -> bool {
+    value.is_null() || TYPES.iter().any(|kind| value == kind)
+}
+
+/// The keys of a call, or of its function, that nobody knows.
+fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> Vec<Problem> {
+    let of_function = |key: &str| key == "name" || ARGUMENTS.contains(&key);
+    let of_call = |key: &str| IDS.contains(&key) || key == "type" || key == "function";
+    let known = |key: &str| {
+        HARMLESS.contains(&key) || (is_function && of_function(key)) || (place.is_empty() && of_call(key))
+    };
+    let expected = if is_function {
+        "name and arguments"
+    } else {
+        "id, type and function"
+    };
+    let unknown = object
+        .iter()
+        .filter(|(key, value)| !value.is_null() && !known(key));
+    unknown
+        .map(|(key, _)| {
+            let problem = format!("is not a key of a call that is known; expected {expected}");
+            (format!("{place}.{key}"), problem)
+        })
+        .collect()
+}
+
+fn id_of(call: &Map<String, Value>) -> Option<String> {
+    let id = IDS
+        .iter()
+        .find_map(|key| call.get(*key).filter(|id| !id.is_null()))?;
+    Some(id.as_str().map_or_else(|| id.to_string(), str::to_string))
+}
+
+fn arguments_of(function: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    let given = ARGUMENTS
+        .into_iter()
+        .filter(|key| function.get(*key).is_some_and(|value| !value.is_null()));
+    match given.collect::<Vec<_>>()[..] {
+        [] => Ok(Map::new()),
+        [key] => arguments(&function[key]).map_err(|problem| (format!(".{key}"), problem)),
+        [first, second, ..] => Err((
+            format!(".{second}"),
+            format!("stands beside `{first}`; a call has its arguments once"),
+        )),
+    }
+}
+
+/// The arguments of a call: an object, the JSON text of one, or nothing. `Err` says what is wrong.
+pub(crate) fn arguments(value: &Value) -> Result<Map<String, Value>, String> {
+    match value {
+        Value::Null => Ok(Map::new()),
+        Value::Object(arguments) => Ok(arguments.clone()),
+        Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
+        Value::String(text) => match json::read(text) {
+            Ok(Value::Object(arguments)) => Ok(arguments),
+            Ok(Value::Null) => Ok(Map::new()),
+            Ok(Value::String(_)) => Err(
+                "the JSON is encoded twice: this string holds a JSON string; encode the arguments once"
+                    .into(),
+            ),
+            Ok(other) => Err(format!(
+                "the string holds {}, expected a JSON object",
+                kind(&other)
+            )),
+            Err(error) => Err(format!("the string is not valid JSON ({error})")),
+        },
+        other => Err(format!(
+            "found {}, expected an object or its JSON text",
+            kind(other)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(value: Value) -> String {
+        let problems = call(&value).unwrap_err();
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|(field, problem)| format!("{field}: {problem}"))
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn every_form_of_a_call_is_read() {
+        let minutes = json!({"minutes": 5});
+        for (value, id) in [
+            (json!({"name": "water", "arguments": minutes}), None),
+            (json!({"name": "water", "arguments": "{\"minutes\": 5}"}), None),
+            (json!({"name": "water", "parameters": minutes}), None),
+            (json!({"name": "water", "args": minutes, "arguments": null}), None),
+            (
+                json!({"id": "a", "type": "function", "function": {"name": "water", "arguments": minutes}}),
+                Some("a"),
+            ),
+            (
+                json!({"type": "tool_use", "id": "toolu_1", "name": "water", "input": minutes}),
+                Some("toolu_1"),
+            ),
+            (
+                json!({"type": "function_call", "call_id": "b", "name": "water", "arguments": "{\"minutes\":5}", "status": "completed"}),
+                Some("b"),
+            ),
+            (
+                json!({"id": 7, "index": 0, "function": {"name": "water", "arguments": minutes}}),
+                Some("7"),
+            ),
+        ] {
+            let read = call(&value).unwrap();
+            assert_eq!((read.name.as_str(), read.id.as_deref()), ("water", id), "{value}");
+            assert_eq!(Value::Object(read.arguments), minutes, "{value}");
+        }
+        for none in [
+            json!({"name": "water"}),
+            json!({"name": "water", "arguments": null}),
+            json!({"name": "water", "arguments": ""}),
+        ] {
+            assert!(call(&none).unwrap().arguments.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_named() {
+        assert_eq!(
+            refused(json!({"name": "water", "argument": {"minutes": 5}})),
+            ".argument: is not a key of a call that is known; expected name and arguments"
+        );
+        assert_eq!(
+            refused(json!({"function": {"name": "water", "kwargs": {}}})),
+            ".function.kwargs: is not a key of a call that is known; expected name and arguments"
+        );
+        assert_eq!(
+            refused(json!({"function": {"name": "water"}, "arguments": {"minutes": 5}})),
+            ".arguments: is not a key of a call that is known; expected id, type and function"
+        );
+        assert!(refused(json!({"type": "custom", "name": "water"})).starts_with(".type: found \"custom\""));
+        assert!(refused(json!({"function": "water"})).starts_with(".function: found a string"));
+        assert!(refused(json!("water")).starts_with(": found a string, expected {\"name\""));
+    }
+
+    #[test]
+    fn arguments_stand_once_and_are_an_object() {
+        assert_eq!(
+            refused(json!({"name": "water", "arguments": {"minutes": 5}, "parameters": {"minutes": 6}})),
+            ".parameters: stands beside `arguments`; a call has its arguments once"
+        );
+        let wrong = |value: Value| arguments(&value).unwrap_err();
+        assert!(wrong(json!("\"{\\\"duration\\\": 60}\"")).contains("encoded twice"));
+        assert!(wrong(json!("[60]")).contains("holds an array, expected a JSON object"));
+        assert!(wrong(json!("{duration")).contains("not valid JSON"));
+        assert!(wrong(json!("{\"a\": 1, \"a\": 2}")).contains("the key `a` stands here twice"));
+        assert!(wrong(json!(60)).contains("found a number"));
+    }
+}

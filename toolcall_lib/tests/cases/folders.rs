@@ -1,0 +1,114 @@
+//! Files beside the weights of a model.
+
+use crate::common::tiny_model::tiny_model;
+use serde_json::{Value, json};
+use std::path::Path;
+use toolcall_lib::{Dtype, Message, Model, ToolSchema, load, save, save_as};
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let file = folder.join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+/// The folder of a tiny model, in which `change` is made before it is loaded.
+fn loaded(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    save(&tiny_model(), folder.path()).unwrap();
+    change(folder.path());
+    let model = load(folder.path().to_str().unwrap()).unwrap();
+    (folder, model)
+}
+
+const PLAIN: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}\
+    {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+fn ping() -> ToolSchema {
+    ToolSchema::new(json!({"name": "ping", "description": "Pings."})).unwrap()
+}
+
+#[test]
+fn additional_templates_are_used_and_saved() {
+    let hermes = tiny_model().template.source().to_string();
+    let (folder, model) = loaded(|folder| {
+        write(folder, "chat_template.jinja", PLAIN);
+        write(folder, "additional_chat_templates/tool_use.jinja", &hermes);
+    });
+    assert_eq!(model.notes, [] as [String; 0]);
+    let text =
+        |model: &Model, tools: &[ToolSchema]| model.template.render(&[Message::user("Hi.")], tools).unwrap();
+    assert_eq!(text(&model, &[]), "<|im_start|>user\nHi.<|im_end|>\n");
+    assert!(
+        text(&model, &[ping()]).contains("Functions of this model")
+            || text(&model, &[ping()]).contains("<tools>")
+    );
+
+    // They are saved, and another model in the same folder does not inherit them.
+    let again = folder.path().join("again");
+    save(&model, &again).unwrap();
+    let loaded = load(again.to_str().unwrap()).unwrap();
+    assert_eq!(text(&loaded, &[ping()]), text(&model, &[ping()]));
+    save(&tiny_model(), &again).unwrap();
+    assert!(!again.join("additional_chat_templates").exists());
+
+    let file = folder.path().join("model.gguf");
+    save_as(&model, &file, Dtype::F32).unwrap();
+    let of_gguf = load(file.to_str().unwrap()).unwrap();
+    assert_eq!(text(&of_gguf, &[ping()]), text(&model, &[ping()]));
+    assert_eq!(text(&of_gguf, &[]), text(&model, &[]));
+}
+
+#[test]
+fn templates_of_the_config_are_named_the_same_way() {
+    let hermes = tiny_model().template.source().to_string();
+    let (_folder, model) = loaded(|folder| {
+        std::fs::remove_file(folder.join("chat_template.jinja")).unwrap();
+        let file = folder.join("tokenizer_config.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        config["chat_template"] =
+            json!([{"name": "tool_use", "template": hermes}, {"name": "default", "template": PLAIN}]);
+        std::fs::write(&file, config.to_string()).unwrap();
+    });
+    let text = |tools: &[ToolSchema]| model.template.render(&[Message::user("Hi.")], tools).unwrap();
+    assert_eq!(text(&[]), "<|im_start|>user\nHi.<|im_end|>\n");
+    assert!(text(&[ping()]).contains("ping"));
+}
+
+#[test]
+fn special_tokens_of_older_folders_are_read() {
+    let map = json!({"bos_token": {"content": "<|endoftext|>", "lstrip": false}, "eos_token": "<|im_end|>"})
+        .to_string();
+    let with = |config: Value| {
+        let (_folder, model) = loaded(|folder| {
+            write(folder, "special_tokens_map.json", &map);
+            write(folder, "tokenizer_config.json", &config.to_string());
+            write(
+                folder,
+                "chat_template.jinja",
+                &("{{ bos_token }}".to_string() + tiny_model().template.source()),
+            );
+        });
+        model.template.render(&[Message::user("Hi.")], &[]).unwrap()
+    };
+    assert!(with(json!({"tokenizer_class": "PreTrainedTokenizerFast"})).starts_with("<|endoftext|>"));
+    // A config with the tokens in it is newer, and says all.
+    assert!(
+        !with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>")
+    );
+}
+
+#[test]
+fn a_key_that_stands_twice_in_a_side_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&tiny_model(), folder.path()).unwrap();
+    write(
+        folder.path(),
+        "tokenizer_config.json",
+        "{\"eos_token\": \"a\", \"eos_token\": \"b\"}",
+    );
+    let error = load(folder.path().to_str().unwrap()).unwrap_err().to_string();
+    assert!(
+        error.contains("tokenizer_config.json: the key `eos_token` stands here twice"),
+        "{error}"
+    );
+}

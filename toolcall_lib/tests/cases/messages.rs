@@ -1,0 +1,82 @@
+//! Errors stay short, and say which file a row stands in.
+
+use crate::common::tiny_model::tiny_model;
+use serde_json::json;
+use toolcall_lib::dataset::Dataset;
+use toolcall_lib::tokens::Overlong;
+use toolcall_lib::{TrainConfig, train};
+
+fn file(rows: usize, words: usize) -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("rows_of_{words}.json"));
+    let row = json!({"messages": [
+        {"role": "user", "content": "word ".repeat(words)}, {"role": "assistant", "content": "Yes."}
+    ]});
+    std::fs::write(&path, json!(vec![row; rows]).to_string()).unwrap();
+    (folder, Dataset::load(&path).unwrap())
+}
+
+fn error(data: &Dataset, config: &TrainConfig) -> String {
+    train(&mut tiny_model(), data, config, |_| {})
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn a_row_that_is_too_long_is_named_with_its_file() {
+    let (_a, mut data) = file(3, 2);
+    let (_b, second) = file(2, 300);
+    data.extend(second);
+    let config = TrainConfig {
+        max_length: Some(200),
+        ..TrainConfig::default()
+    };
+    let text = error(&data, &config);
+    assert!(text.starts_with("2 problem(s) in the data:\n"), "{text}");
+    assert!(text.contains("rows_of_300.json: row 0: max_length: "), "{text}");
+    assert!(text.contains("rows_of_300.json: row 1: max_length: "), "{text}");
+    assert!(!text.contains("rows_of_2.json"), "{text}");
+}
+
+#[test]
+fn it_is_said_why_nothing_is_left_to_train_on() {
+    let (_folder, data) = file(3, 300);
+    for overlong in [Overlong::Drop, Overlong::Truncate] {
+        let config = TrainConfig {
+            max_length: Some(20),
+            overlong,
+            ..TrainConfig::default()
+        };
+        let text = error(&data, &config);
+        let expected =
+            "data: there is no conversation to train on: of 3, all are longer than `max_length` 20";
+        assert!(text.starts_with(expected), "{text}");
+    }
+    let mut masked = data.clone();
+    masked
+        .rows
+        .iter_mut()
+        .for_each(|row| row.messages[1].train = false);
+    let text = error(&masked, &TrainConfig::default());
+    assert!(
+        text.ends_with("of 3, every turn of the assistant is marked as not to be learnt"),
+        "{text}"
+    );
+}
+
+#[test]
+fn ten_thousand_bad_rows_make_a_short_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.json");
+    std::fs::write(
+        &path,
+        json!(vec![json!({"messages": "none"}); 10_000]).to_string(),
+    )
+    .unwrap();
+    let text = Dataset::load(&path).unwrap_err().to_string();
+    assert!(
+        text.starts_with("10000 problem(s) in the data:\n") && text.ends_with("… and 9980 more"),
+        "{text}"
+    );
+    assert!(text.len() < 10_000);
+}

@@ -1,0 +1,9 @@
+//! Inputs of the shapes that people really have, and what each is read as.
+
+mod adapters;
+mod constraint;
+mod data;
+mod folders;
+mod messages;
+mod settings;
+mod templates;
