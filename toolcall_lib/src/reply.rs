@@ -141,9 +141,12 @@ fn split_reasoning(text: &str) -> (Option<String>, &str) {
     ((!thought.is_empty()).then(|| thought.to_string()), answer)
 }
 
+/// A call and where it stands.
+type PlacedCall = (ToolCall, Range<usize>);
+
 /// The text around the calls, and the calls with where they stand; `None` when one of them is
 /// malformed.
-fn split_calls(answer: &str) -> Option<(String, Vec<(ToolCall, Range<usize>)>)> {
+fn split_calls(answer: &str) -> Option<(String, Vec<PlacedCall>)> {
     let (mut said, mut calls, mut rest) = (Vec::new(), Vec::new(), answer);
     while let Some((before, after)) = rest.split_once(CALL) {
         said.push(before.trim());
