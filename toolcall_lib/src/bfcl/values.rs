@@ -79,10 +79,7 @@ fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Typ
 /// A list is one of the right ones, its strings standardized.
 fn check_list(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
     let items: Vec<Value> = items.iter().map(standardized_value).collect();
-    let right: Vec<Vec<Value>> = right
-        .iter()
-        .map(|right| elements(right))
-        .collect::<Result<_, _>>()?;
+    let right: Vec<Vec<Value>> = right.iter().map(elements).collect::<Result<_, _>>()?;
     let same = |right: &Vec<Value>| equal(&Value::from(items.clone()), &Value::from(right.clone()));
     Ok(right.iter().any(same))
 }

@@ -29,11 +29,11 @@ pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> boo
 /// For each call whether it is one of those that are expected, each of which counts for one call.
 pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
     let mut left: Vec<&ToolCall> = expected.iter().collect();
-    let mut take = |call: &ToolCall| {
+    let take = |call: &ToolCall| {
         let same = |other: &&ToolCall| same_call(other, call, |a, b| a == b);
         left.iter().position(same).map(|i| left.swap_remove(i)).is_some()
     };
-    got.iter().map(|call| take(call)).collect()
+    got.iter().map(take).collect()
 }
 
 fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> bool) -> bool {

@@ -89,9 +89,10 @@ impl Arguments {
 }
 
 fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
-    let rows = arguments.first(Dataset::load(data)?.rows);
+    let data = Dataset::load(data)?;
     let model = arguments.model.load()?;
     show_notes(&data, &model);
+    let rows = arguments.first(data.rows);
     let bar = progress_bar(rows.len());
     let config = EvaluateConfig {
         generate: arguments.generate(GenerateConfig::default().max_new_tokens),
