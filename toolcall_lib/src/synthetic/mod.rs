@@ -91,23 +91,6 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
     Ok(data)
 }
 
-/// The samples of training rows that stand in `data/`, with their file names.
-///
-/// # Errors
-/// Those of [`make_part`].
-pub fn samples(lists: &Lists) -> Result<Vec<(&'static str, Dataset)>> {
-    let files = [
-        ("tool_augmented_dataset.json", "default", "timers", 300),
-        ("tool_varied_dataset.json", "default", "varied", 400),
-        ("customer_tool_augmented_dataset.json", "customers", "customers", 200),
-    ];
-    let sample = |(name, mixture, part, rows)| {
-        let made = make_part(lists, mixture, part, Some(rows), SEED)?;
-        Ok((name, made.data))
-    };
-    files.into_iter().map(sample).collect()
-}
-
 fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
     let index = |name: &String| {
         let found = lists.subjects.iter().position(|subject| subject.name == *name);
