@@ -119,7 +119,10 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn fill(&mut self, rows: usize, place: &str) -> Result<()> {
         let all = self.lists.subjects.iter().enumerate();
-        let others: Vec<usize> = all.filter(|(_, subject)| !subject.apart).map(|(index, _)| index).collect();
+        let others: Vec<usize> = all
+            .filter(|(_, subject)| !subject.apart)
+            .map(|(index, _)| index)
+            .collect();
         for _ in 0..rows.max(1) * 4 {
             let left = rows - self.rows.len();
             if left == 0 {
@@ -141,7 +144,10 @@ impl<'a> Filler<'a> {
             true => Ok(()),
             false => Err(Error::invalid(
                 place,
-                format!("there are only {} different rows, {rows} were asked for", self.rows.len()),
+                format!(
+                    "there are only {} different rows, {rows} were asked for",
+                    self.rows.len()
+                ),
             )),
         }
     }
@@ -179,7 +185,11 @@ impl<'a> Filler<'a> {
             let Some(row) = maker.row(kind, &mut self.draw)? else {
                 continue;
             };
-            if row.messages().iter().any(|message| self.lists.held_out.counts_minutes(&message.content)) {
+            if row
+                .messages()
+                .iter()
+                .any(|message| self.lists.held_out.counts_minutes(&message.content))
+            {
                 continue;
             }
             let key = serde_json::to_string(&(row.messages(), schemas))
