@@ -31,6 +31,7 @@ fn row(said: &str, name: &str, arguments: Value) -> Conversation {
             Message::assistant_calls(vec![ToolCall::new(name, arguments).unwrap()]),
         ],
         tools: tools(),
+        ..Conversation::default()
     }
 }
 
