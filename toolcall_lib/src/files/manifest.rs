@@ -106,6 +106,12 @@ impl Manifest {
         self.is_all_below(folder, "")
     }
 
+    /// Says whether there is a folder of this name in `folder` with no file but those of the list.
+    pub(super) fn has_folder(&self, folder: &Path, name: &str) -> Result<bool> {
+        let found = folder.join(name).symlink_metadata();
+        Ok(found.is_ok_and(|found| found.is_dir()) && self.is_all_below(folder, name)?)
+    }
+
     fn is_all_below(&self, folder: &Path, prefix: &str) -> Result<bool> {
         for name in names(&folder.join(prefix))? {
             let path = if prefix.is_empty() {

@@ -70,14 +70,17 @@ impl Output {
     /// Refuses to go on if a file with one of these names, or any file that we have listed here, was
     /// written or changed by somebody else.
     pub fn refuse_foreign(&self, names: &[&str]) -> Result<()> {
-        let ours = Manifest::read(&self.folder)?.unwrap_or_default().files;
+        let list = Manifest::read(&self.folder)?.unwrap_or_default();
         let names: BTreeSet<&str> = names
             .iter()
             .copied()
-            .chain(ours.keys().map(String::as_str))
+            .chain(list.files.keys().map(String::as_str))
             .collect();
         for name in names {
-            let why = match state(&self.folder, name, ours.get(name))? {
+            if list.has_folder(&self.folder, name)? {
+                continue; // its files are looked at one by one
+            }
+            let why = match state(&self.folder, name, list.files.get(name))? {
                 State::Absent | State::Ours => continue,
                 State::Foreign => "was not written by toolcall",
                 State::Changed => "has been changed since toolcall wrote it",

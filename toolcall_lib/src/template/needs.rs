@@ -48,13 +48,12 @@ impl ChatTemplate {
             arguments_as_text,
             short_ids,
         });
-        let found = *self.needs.get_or_init(|| {
+        *self.needs.get_or_init(|| {
             tried
                 .into_iter()
                 .find(|needs| self.shows_calls(*needs).is_ok())
                 .unwrap_or_default()
-        });
-        found
+        })
     }
 
     /// What the template shows, and why it shows no calls if it does not.

@@ -16,8 +16,11 @@ pub struct Tokenizer {
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
-    grammars: Arc<Mutex<Vec<(String, Arc<Grammars>)>>>,
+    grammars: Arc<Mutex<Vec<Made>>>,
 }
+
+/// Grammars for replies in which calls are written with these texts.
+type Made = (String, Arc<Grammars>);
 
 impl Tokenizer {
     /// A tokenizer whose replies end with one of `eos_token_ids`. Its `config` says which class loads it in
