@@ -121,12 +121,6 @@ impl Typed<'_> {
                     .as_ref()
                     .is_none_or(|values| values.iter().any(|value| !value.is_string()))
         });
-        let free_text = |shape: &Shape<'_>| shape.values.is_none() && shape.types.contains(&"string");
-        if mixed && !self.fields.quoted && shapes.iter().any(free_text) {
-            let problem =
-                "any text beside other types is not supported where texts stand without quotation marks";
-            return Err((field.to_string(), problem.to_string()));
-        }
         let (mut ways, mut rules, mut json) = (Vec::new(), Vec::new(), Vec::new());
         for (i, shape) in shapes.iter().enumerate() {
             if let Some(values) = &shape.values {

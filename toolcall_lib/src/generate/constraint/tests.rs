@@ -50,7 +50,7 @@ fn a_perfect_reply_of_every_style_may_be_written() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/templates");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let golden: Value = serde_json::from_str(&read("styles.json")).unwrap();
-    let (mut tried, mut refused) = (0, std::collections::BTreeSet::new());
+    let mut tried = 0;
     for (name, tokens) in golden["special_tokens"].as_object().unwrap() {
         let template =
             ChatTemplate::new(&read(&format!("{name}.jinja")), tokens.as_object().unwrap()).unwrap();
@@ -76,10 +76,10 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                     .trim_end()
                     .strip_suffix("<|im_end|>")
                     .unwrap();
-                let Ok(constraint) = constraint(tools.clone(), template.call_syntax().unwrap()) else {
-                    refused.insert(name.clone()); // a text or null, without quotation marks
-                    continue;
-                };
+                if name == "glm_style" && reply.contains(">null<") {
+                    continue; // its lexer takes the closing tag of null for text, where any text is allowed
+                }
+                let constraint = constraint(tools.clone(), template.call_syntax().unwrap()).unwrap();
                 assert!(takes(&constraint, &tiny_tokenizer(), reply), "{name}: {reply}");
                 let other = reply.replace("water", "fire");
                 assert!(!takes(&constraint, &tiny_tokenizer(), &other), "{name}: {other}");
@@ -87,8 +87,7 @@ fn a_perfect_reply_of_every_style_may_be_written() {
             }
         }
     }
-    assert!(tried >= 8, "{tried}");
-    assert!(refused.len() <= 2, "{refused:?}");
+    assert!(tried >= 10, "{tried}");
 }
 
 /// Values that schemas of [`schema`] are about.
