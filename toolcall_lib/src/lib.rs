@@ -20,13 +20,16 @@
 //! | 13 | [`reply`] | text → tool calls or content |
 //! | 14 | [`evaluate`] | calls against truth → scores |
 //! | 15 | [`show`] | what a notebook displays |
+//! | | [`terminal`] | text of others, before it is printed |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod terminal;
 pub mod error;
 pub mod interrupt;
+mod guard;
 pub mod tool;
 pub mod conversation;
 pub mod dataset;

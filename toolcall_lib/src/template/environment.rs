@@ -1,6 +1,7 @@
 //! The Jinja environment that transformers gives to chat templates.
 
 use super::json::tojson;
+use super::limits::{LONGEST_SOURCE, limit};
 use crate::error::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value};
@@ -12,14 +13,18 @@ pub(super) const NAME: &str = "chat template";
 
 /// An environment that holds `source` as its only template.
 pub(super) fn environment(source: &str) -> Result<Environment<'static>> {
+    if source.len() > LONGEST_SOURCE {
+        let problem = format!("it has {} bytes; expected at most {LONGEST_SOURCE}", source.len());
+        return Err(Error::invalid(NAME, problem));
+    }
     let mut environment = Environment::new();
+    limit(&mut environment);
     environment.set_debug(true); // errors then name the variable
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
         .build();
     environment.set_syntax(syntax.map_err(invalid)?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_filter("tojson", tojson);
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()

@@ -1,21 +1,26 @@
 //! Conversation and tools to the exact text, by the model's own Jinja chat template.
 
 mod calls;
-mod environment;
+mod limits;
 mod json;
+mod environment;
 mod support;
 
 pub(crate) use calls::{CallSyntax, tags};
 
 use crate::conversation::Message;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::guard::{LONGEST, bounded};
 use crate::tool::ToolSchema;
 use environment::{NAME, environment, invalid};
+use limits::LONGEST_TEXT;
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 /// A model's chat template: the only renderer, for training and for inference.
 ///
@@ -28,6 +33,8 @@ pub struct ChatTemplate {
     source: Arc<str>,
     special_tokens: Map<String, Value>,
     environment: Arc<Environment<'static>>,
+    /// Set when it took too long: it is not tried again.
+    given_up: Arc<AtomicBool>,
 }
 
 impl ChatTemplate {
@@ -35,15 +42,17 @@ impl ChatTemplate {
     /// takes the special tokens that it may print, such as `bos_token` and `eos_token`.
     ///
     /// # Errors
-    /// The source is not Jinja; the message names the line.
+    /// The source is not Jinja; the message names the line. Or it is longer than any template needs to be.
     pub fn new(source: &str, tokenizer_config: &Map<String, Value>) -> Result<Self> {
-        let environment = Arc::new(environment(source)?);
+        let owned = source.to_string();
+        let environment = Arc::new(bounded(NAME, move || environment(&owned))??);
         let special_tokens = special_tokens(tokenizer_config);
         Ok(Self {
             thinking: false,
             source: source.into(),
             special_tokens,
             environment,
+            given_up: Arc::default(),
         })
     }
 
@@ -55,7 +64,8 @@ impl ChatTemplate {
     /// Text of `messages` as they stand (no prompt for a reply at the end).
     ///
     /// # Errors
-    /// The template refuses the messages (say, two user turns in a row) or asks for something they lack.
+    /// The template refuses the messages (say, two user turns in a row), asks for something they lack, or takes more time or
+    /// memory than a template needs.
     pub fn render(&self, messages: &[Message], tools: &[ToolSchema]) -> Result<String> {
         self.render_with(messages, tools, false)
     }
@@ -75,10 +85,24 @@ impl ChatTemplate {
         context.insert("documents".to_string(), Value::Null);
         context.insert("add_generation_prompt".to_string(), json!(prompt));
         context.insert("enable_thinking".to_string(), json!(self.thinking));
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(Serde(context)))
-            .map_err(invalid)
+        if self.given_up.load(Relaxed) {
+            return Err(Error::invalid(NAME, "took too long before"));
+        }
+        let (environment, started) = (self.environment.clone(), Instant::now());
+        let render = move || {
+            let template = environment.get_template(NAME)?;
+            template.render(Serde(context))
+        };
+        let text = bounded(NAME, move || render().map_err(invalid)).inspect_err(|_| {
+            self.given_up.store(started.elapsed() > LONGEST, Relaxed);
+        })??;
+        match text.len() {
+            0..=LONGEST_TEXT => Ok(text),
+            len => Err(Error::invalid(
+                NAME,
+                format!("it writes {len} bytes, more than {LONGEST_TEXT}"),
+            )),
+        }
     }
 }
 

@@ -50,14 +50,27 @@ impl Fit {
         for (what, names) in [("missing", missing), ("not known to the config", self.unknown)] {
             if !names.is_empty() {
                 self.problems
-                    .push(format!("these tensors are {what}: {}", names.join(", ")));
+                    .push(format!("these tensors are {what}: {}", first_of(&names, ", ")));
             }
         }
         self.problems.sort();
         if self.problems.is_empty() {
             Ok(())
         } else {
-            Err(format!("the weights do not fit:\n{}", self.problems.join("\n")))
+            Err(format!(
+                "the weights do not fit:\n{}",
+                first_of(&self.problems, "\n")
+            ))
         }
+    }
+}
+
+/// The first of many names or lines, and the number of the others.
+fn first_of(list: &[String], separator: &str) -> String {
+    const SHOWN: usize = 20;
+    let shown = list[..list.len().min(SHOWN)].join(separator);
+    match list.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}{separator}and {more} more"),
     }
 }

@@ -3,6 +3,7 @@
 use super::{Dtype, RawModel, safetensors};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::tokens::read_tokenizer;
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -69,7 +70,7 @@ impl TextFiles {
     /// Reads them.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&file).map_err(|e| Error::invalid(file.display(), e))?;
+        let tokenizer = read_tokenizer(&file)?;
         let tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
         Ok(Self {
             tokenizer,

@@ -1,6 +1,6 @@
 //! `toolcall chat`.
 
-use super::ModelArgument;
+use super::{ModelArgument, say};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::device::Device;
@@ -177,17 +177,14 @@ impl Chat {
             let reply = reply::parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
-                println!("assistant > {}", reply.content);
+                say(format!("assistant > {}", reply.content));
             }
             self.messages.push(reply.into_message());
             for call in &calls {
-                println!(
-                    "call      > {} {}",
-                    call.name,
-                    serde_json::Value::Object(call.arguments.clone())
-                );
+                let arguments = serde_json::Value::Object(call.arguments.clone());
+                say(format!("call      > {} {arguments}", call.name));
                 let answer = tool::answer(&self.tools, call);
-                println!("tool      > {answer}");
+                say(format!("tool      > {answer}"));
                 self.messages.push(Message::tool(&call.name, answer));
             }
             if calls.is_empty() {

@@ -1,12 +1,13 @@
 //! `toolcall eval`.
 
-use super::{ModelArgument, progress_bar};
+use super::{ModelArgument, progress_bar, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
 use toolcall_lib::generate::ToolChoice;
+use toolcall_lib::terminal::printable_json;
 use toolcall_lib::{Error, GenerateConfig, Result};
 
 #[derive(clap::Args)]
@@ -53,12 +54,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     bar.finish_and_clear();
     if arguments.json {
-        println!(
-            "{}",
-            serde_json::to_string(&evaluation).map_err(Error::library("writing the evaluation"))?
-        );
+        let json = serde_json::to_string(&evaluation).map_err(Error::library("writing the evaluation"))?;
+        println!("{}", printable_json(&json));
     } else {
-        println!("{evaluation}");
+        say(evaluation);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use toolcall_lib::terminal::printable;
 use toolcall_lib::{Dtype, Result, load, save_as};
 
 #[derive(clap::Args)]
@@ -19,7 +20,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut model = load(&arguments.model)?;
-    model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    let notes = model.notes.iter();
+    notes.for_each(|note| eprintln!("note: {}", printable(note)));
     model.merge();
     save_as(&model, &arguments.out, arguments.dtype)?;
     println!("saved {}", arguments.out.display());

@@ -1,11 +1,12 @@
 //! `toolcall inspect`.
 
-use super::ModelArgument;
+use super::{ModelArgument, say};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::show::TokenView;
+use toolcall_lib::terminal::printable_json;
 use toolcall_lib::tokens::{LossMode, sequences};
 use toolcall_lib::{Conversation, Error, Model, Result, Role};
 
@@ -66,10 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     for row in rows {
         if arguments.json {
-            println!(
-                "{}",
-                describe(&model, &data.rows[row], row, arguments.loss.into())
-            );
+            let row = describe(&model, &data.rows[row], row, arguments.loss.into());
+            println!("{}", printable_json(&row.to_string()));
         } else {
             show(&model, &data.rows[row], row, arguments.loss.into())?;
         }
@@ -106,12 +105,10 @@ fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) ->
 }
 
 fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Result<()> {
-    println!(
-        "row {number}\n\n{}",
-        model.template.render(&row.messages, &row.tools)?
-    );
+    let text = model.template.render(&row.messages, &row.tools)?;
+    say(format!("row {number}\n\n{text}"));
     for sequence in sequences(row, &model.template, &model.tokenizer, loss)? {
-        println!("{}", TokenView::new(&sequence, &model.tokenizer)?);
+        say(TokenView::new(&sequence, &model.tokenizer)?);
     }
     Ok(())
 }

@@ -10,8 +10,10 @@ mod train;
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use toolcall_lib::terminal::printable;
 use toolcall_lib::{Dtype, Model, Result, load_as};
 
 /// Exit code of a run that the user stopped, as shells have it.
@@ -73,9 +75,14 @@ impl ModelArgument {
     fn load_with_notes(&self, show: bool) -> Result<Model> {
         let model = load_as(&self.model, self.dtype)?;
         let notes = model.notes.iter().filter(|_| show);
-        notes.for_each(|note| eprintln!("note: {note}"));
+        notes.for_each(|note| eprintln!("note: {}", printable(note)));
         Ok(model)
     }
+}
+
+/// Prints a line in which others may have a say: a model, a data set, a template.
+fn say(text: impl Display) {
+    println!("{}", printable(&text.to_string()));
 }
 
 /// A bar in a terminal, nothing elsewhere.

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
+use toolcall_lib::terminal::printable;
 use toolcall_lib::train::{StepReport, TrainConfig, train_on};
 use toolcall_lib::{Error, Result, save};
 
@@ -133,7 +134,7 @@ fn settings(arguments: &Arguments) -> Result<TrainConfig> {
         if rank == 0 {
             notes
                 .iter()
-                .for_each(|note| eprintln!("note: {}: {note}", file.display()));
+                .for_each(|note| eprintln!("note: {}: {}", file.display(), printable(note)));
         }
         config = changed;
     }

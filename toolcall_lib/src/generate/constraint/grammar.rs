@@ -1,6 +1,7 @@
 //! What a reply may be, as a grammar of llguidance: Lark with JSON schemas in it.
 
-use super::schema;
+use super::limits::{self, MOST_NODES};
+use super::schema::{self, Unsupported};
 use crate::error::{Error, Result};
 use crate::template::{CallSyntax, tags};
 use crate::tool::ToolSchema;
@@ -110,6 +111,10 @@ impl Grammar<'_> {
         } else {
             String::new()
         };
+        let mut room = MOST_NODES;
+        for tool in self.tools {
+            limits::check(tool.parameters(), &mut room).map_err(|problem| refused(tool, problem))?;
+        }
         let names: Vec<String> = (0..self.tools.len()).map(|i| format!("call_{i}")).collect();
         let mut rules = vec![
             format!("calls: call {more}"),
@@ -129,13 +134,8 @@ impl Grammar<'_> {
     }
 
     fn arguments(&self, tool: &ToolSchema) -> Result<Value> {
-        let mut schema = schema::arguments(tool.parameters()).map_err(|(path, problem)| {
-            let place = match &*path {
-                "" => String::new(),
-                path => format!("argument `{path}`: "),
-            };
-            unsupported(tool, format!("{place}{problem}"))
-        })?;
+        let schema = schema::arguments(tool.parameters());
+        let mut schema = schema.map_err(|problem| refused(tool, problem))?;
         schema["x-guidance"] = json!({
             "item_separator": self.syntax.item_separator,
             "key_separator": self.syntax.key_separator,
@@ -143,6 +143,15 @@ impl Grammar<'_> {
         });
         Ok(schema)
     }
+}
+
+/// An argument whose schema calls cannot be held to.
+fn refused(tool: &ToolSchema, (path, problem): Unsupported) -> Error {
+    let place = match &*path {
+        "" => String::new(),
+        path => format!("argument `{path}`: "),
+    };
+    unsupported(tool, format!("{place}{problem}"))
 }
 
 /// A schema that calls cannot be held to.

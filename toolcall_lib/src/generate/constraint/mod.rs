@@ -1,7 +1,8 @@
 //! Holds a reply to the tools: which tokens may come next, and which must.
 
-mod grammar;
 mod schema;
+mod limits;
+mod grammar;
 
 use super::{GenerateConfig, ToolChoice};
 use crate::error::{Error, Result};
@@ -193,8 +194,12 @@ fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
+/// An error of the grammar without the grammar that it quotes.
 fn failed(problem: impl std::fmt::Display) -> Error {
-    Error::library("constrained decoding")(problem.to_string())
+    const LONGEST: usize = 300;
+    let problem = problem.to_string();
+    let line = problem.lines().next().unwrap_or_default();
+    Error::library("constrained decoding")(line.chars().take(LONGEST).collect::<String>())
 }
 
 fn unknown_syntax() -> Error {

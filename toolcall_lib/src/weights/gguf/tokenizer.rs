@@ -2,6 +2,8 @@
 
 use super::Gguf;
 use crate::error::{Error, Result};
+use crate::guard::caught;
+use crate::tokens::try_out;
 use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer};
@@ -13,7 +15,16 @@ pub(super) const USER_DEFINED: u64 = 4;
 pub(super) const UNUSED: u64 = 5;
 
 /// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`.
+///
+/// # Errors
+/// Metadata that are missing or damaged, or that make the tokenizer panic.
 pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
+    let place = gguf.file.display().to_string();
+    let tokenizer = caught(&place, || make(gguf))??;
+    try_out(&place, tokenizer, &Value::Null)
+}
+
+fn make(gguf: &Gguf) -> Result<Tokenizer> {
     let model = gguf
         .text("tokenizer.ggml.model")?
         .ok_or_else(|| gguf.missing("tokenizer.ggml.model"))?;
