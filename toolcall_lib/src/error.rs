@@ -117,7 +117,13 @@ impl Error {
     }
 }
 
+/// Problems that a message lists; of more it gives the number.
+const SHOWN: usize = 50;
+
 fn list(problems: &[RowProblem]) -> String {
-    let lines: Vec<String> = problems.iter().map(RowProblem::to_string).collect();
+    let mut lines: Vec<String> = problems.iter().take(SHOWN).map(RowProblem::to_string).collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more", problems.len() - SHOWN));
+    }
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
 }

@@ -8,6 +8,8 @@ mod data;
 mod deepspeed;
 mod distributed;
 mod evaluate;
+#[cfg(unix)]
+mod fuzz;
 mod generate;
 mod hub;
 mod loading;

@@ -105,8 +105,21 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     })
 }
 
+/// Bytes of a text file beside the tokenizer.
+const LONGEST: u64 = 64 << 20;
+
+/// A text file of a length that such files have.
+fn text(file: &Path) -> Result<String> {
+    let len = std::fs::metadata(file).map_err(Error::io(file))?.len();
+    if len > LONGEST {
+        let problem = format!("{len} bytes are too many; expected at most {LONGEST}");
+        return Err(Error::invalid(file.display(), problem));
+    }
+    std::fs::read_to_string(file).map_err(Error::io(file))
+}
+
 fn json(file: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+    let text = text(file)?;
     serde_json::from_str(&text).map_err(|e| Error::invalid(file.display(), e))
 }
 
@@ -124,7 +137,7 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
 fn chat_template(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Option<String>> {
     let file = folder.join("chat_template.jinja");
     if file.is_file() {
-        return std::fs::read_to_string(&file).map(Some).map_err(Error::io(&file));
+        return text(&file).map(Some);
     }
     let named = |templates: &[Value], name: &str| {
         templates

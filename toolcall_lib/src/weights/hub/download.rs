@@ -15,6 +15,8 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 const CONTINUATIONS: u32 = 3;
 /// Bytes that are read at a time.
 const BLOCK: usize = 1 << 18;
+/// Bytes of a file that does not hold weights.
+const LARGEST_TEXT: u64 = 512 << 20;
 /// How long another process may take that downloads the same file.
 const LOCKED: Duration = Duration::from_secs(60 * 60);
 
@@ -36,6 +38,12 @@ pub(super) fn download(
     file: &str,
 ) -> Result<(), Failure> {
     let announced = announced(&retried(|| client.head(path))?, commit)?;
+    if announced.size > LARGEST_TEXT && !file.ends_with(".safetensors") {
+        return Err(Failure::Answer(format!(
+            "it has {} bytes, and no such file has more than {LARGEST_TEXT}",
+            announced.size
+        )));
+    }
     let blob = cache
         .blob(&announced.blob)
         .map_err(written(&cache.snapshot(commit)))?;
