@@ -1,5 +1,8 @@
 //! The one error type: a message names the file, row or field, what was expected, and what to do.
+//!
+//! Messages quote what others wrote, so they are made [`printable`] when they are shown.
 
+use crate::terminal::printable;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,10 +11,8 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
-#[derive(thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -19,7 +20,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Something that the user gave does not fit: a config field, a flag, a template, a model file.
-    #[error("{place}: {problem}")]
     Invalid {
         /// Where it stands: a file, a field, an argument.
         place: String,
@@ -27,10 +27,8 @@ pub enum Error {
         problem: String,
     },
     /// Rows of a data file that do not fit; all of them, not only the first.
-    #[error("{}", list(.0))]
     Rows(Vec<RowProblem>),
     /// A library below us failed.
-    #[error("{doing}: {source}")]
     Library {
         /// What we were doing.
         doing: String,
@@ -54,14 +52,36 @@ pub struct RowProblem {
 
 impl fmt::Display for RowProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: row {}: {}: {}",
-            self.file.display(),
-            self.row,
-            self.field,
-            self.problem
-        )
+        let Self {
+            file,
+            row,
+            field,
+            problem,
+        } = self;
+        let text = format!("{}: row {row}: {field}: {problem}", file.display());
+        f.write_str(&printable(&text))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::Invalid { place, problem } => format!("{place}: {problem}"),
+            Self::Rows(problems) => list(problems),
+            Self::Library { doing, source } => format!("{doing}: {source}"),
+        };
+        f.write_str(&printable(&text))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Library { source, .. } => Some(&**source),
+            Self::Invalid { .. } | Self::Rows(_) => None,
+        }
     }
 }
 
@@ -108,8 +128,9 @@ pub(crate) fn short(number: f64) -> String {
 
 /// Tells the user something on standard error. It gets lost where that cannot be written to.
 pub(crate) fn tell(line: impl fmt::Display) {
-    writeln!(std::io::stderr(), "{line}").ok();
+    writeln!(std::io::stderr(), "{}", printable(&line.to_string())).ok();
 }
+
 /// Problems that a message lists; a file with the same fault in every row would make it unreadable.
 pub(crate) const MOST_LISTED: usize = 20;
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::slice::from_ref;
 use tempfile::TempDir;
 use toolcall_lib::bfcl::{BfclScores, Category, Row, Verdict, check, load, run};
 use toolcall_lib::show::BfclTable;
@@ -303,12 +304,12 @@ fn what_is_no_data_of_the_leaderboard_is_refused_with_its_place() {
     let other = answer("kite_7", json!([{"kite.fly": {"x": [1]}}]));
     let bare = answer("kite_0", json!([{"kite.fly": {"x": 1}}]));
     let nameless = question("kite_0", json!([{"description": "A tool."}]));
-    assert!(refused(&[fine.clone()], &[other]).contains("row 0: id: `kite_7` is no row's"));
+    assert!(refused(from_ref(&fine), &[other]).contains("row 0: id: `kite_7` is no row's"));
     assert!(
-        refused(&[fine.clone()], &[bare]).contains("ground_truth[0].kite.fly.x: expected a list of values")
+        refused(from_ref(&fine), &[bare]).contains("ground_truth[0].kite.fly.x: expected a list of values")
     );
-    assert!(refused(&[nameless], &[right.clone()]).contains("row 0: function[0]: tool schema"));
-    let missing = refused(&[fine.clone(), fine.clone()], &[right.clone()]);
+    assert!(refused(&[nameless], from_ref(&right)).contains("row 0: function[0]: tool schema"));
+    let missing = refused(&[fine.clone(), fine.clone()], from_ref(&right));
     assert!(missing.contains("1 answers for 2 rows"), "{missing}");
     let nothing = load("no/such/folder", Category::SimplePython)
         .unwrap_err()

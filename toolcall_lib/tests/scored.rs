@@ -56,7 +56,11 @@ fn mixed() -> Dataset {
     let mut data = timers(3);
     let tools = data.rows[0].tools.clone();
     let messages = vec![Message::user("Hello."), Message::assistant("Hi.")];
-    data.rows.push(Conversation { messages, tools });
+    data.rows.push(Conversation {
+        messages,
+        tools,
+        ..Conversation::default()
+    });
     data
 }
 

@@ -1,14 +1,15 @@
 //! JSON as Python's `json.dumps` writes it: templates print tools and arguments so, and models were trained
 //! on exactly that text.
 
+use super::limits::{LONGEST_TEXT, pay, too_large};
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
 /// The filter `tojson` with the arguments that transformers gives it.
-pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(state: &State<'_, '_>, value: &Value, options: Kwargs) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::new(
             ErrorKind::UndefinedError,
@@ -18,23 +19,55 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let style = Style::from_kwargs(&options)?;
     let sort_keys: Option<bool> = options.get("sort_keys")?;
     options.assert_all_used()?;
-    let mut json = serde_json::to_value(value).map_err(bad_json)?;
-    if sort_keys == Some(true) {
-        json.sort_all_objects();
-    }
-    dumps(&json, style).map_err(bad_json)
+    let text = match sort_keys {
+        Some(true) => {
+            let plain = dumps(value, Style::default())?;
+            let mut json: serde_json::Value = serde_json::from_str(&plain).map_err(bad_json)?;
+            json.sort_all_objects();
+            dumps(&json, style)?
+        }
+        _ => dumps(value, style)?,
+    };
+    pay(state, text.len())?;
+    Ok(text)
 }
 
 fn bad_json(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::BadSerialization, "tojson").with_source(error)
 }
 
-/// A JSON value as Python writes it.
-pub(super) fn dumps(json: &serde_json::Value, style: Style) -> Result<String, serde_json::Error> {
-    let mut text = Vec::new();
-    json.serialize(&mut Serializer::with_formatter(&mut text, style))?;
-    String::from_utf8(text).map_err(serde::ser::Error::custom)
+/// A value as Python writes it.
+pub(super) fn dumps(json: &impl Serialize, style: Style) -> Result<String, Error> {
+    let mut text = Limited(Vec::new());
+    let done = json.serialize(&mut Serializer::with_formatter(&mut text, style));
+    done.map_err(|error| match error.is_io() {
+        true => too_large("JSON"),
+        false => bad_json(error),
+    })?;
+    String::from_utf8(text.0).map_err(bad_json)
 }
+
+/// Bytes of JSON, as many as a template may write.
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_TEXT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lists and objects that JSON of a template may hold inside of one another.
+const DEEPEST: usize = 256;
+/// Longest indent of one level.
+const WIDEST: usize = 64;
 
 /// `indent`, `separators` and `ensure_ascii` of `json.dumps`, and where in the nesting the writer stands.
 pub(super) struct Style {
@@ -66,8 +99,11 @@ impl Style {
         if let Some(indent) = options.get::<Option<Value>>("indent")?.filter(|v| !v.is_none()) {
             style.indent = Some(match indent.as_str() {
                 Some(text) => text.to_string(),
-                None => " ".repeat(usize::try_from(indent)?),
+                None => " ".repeat(usize::try_from(indent)?.min(WIDEST + 1)),
             });
+            if style.indent.as_ref().is_some_and(|indent| indent.len() > WIDEST) {
+                return Err(too_large("the indent of tojson"));
+            }
             style.comma = ",".to_string();
         }
         if let Some((comma, colon)) = options.get::<Option<Vec<String>>>("separators")?.and_then(pair) {
@@ -85,6 +121,9 @@ impl Style {
     }
 
     fn open<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        if self.depth == DEEPEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.depth += 1;
         self.empty = true;
         writer.write_all(bracket)

@@ -1,22 +1,27 @@
 //! Conversation and tools to the exact text, by the model's own Jinja chat template.
 
 mod calls;
-mod environment;
+mod limits;
 mod json;
 mod needs;
+mod environment;
 mod support;
 
 use crate::conversation::Message;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::guard::{LONGEST, bounded};
 use crate::syntax::CallSyntax;
 use crate::tool::ToolSchema;
 use environment::{NAME, environment, invalid};
+use limits::LONGEST_TEXT;
 use minijinja::Environment;
 use minijinja::value::Serde;
 use needs::Needs;
 use serde_json::{Map, Value, json};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// A model's chat template: the only renderer, for training and for inference.
 ///
@@ -35,6 +40,8 @@ pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
     needs: Arc<OnceLock<Needs>>,
     call_syntax: Arc<OnceLock<Option<CallSyntax>>>,
+    /// Set when it took too long: it is not tried again.
+    given_up: Arc<AtomicBool>,
 }
 
 /// The name of the template that is used where tools are offered.
@@ -45,7 +52,7 @@ impl ChatTemplate {
     /// takes the special tokens that it may print, such as `bos_token` and `eos_token`.
     ///
     /// # Errors
-    /// The source is not Jinja; the message names the line.
+    /// The source is not Jinja; the message names the line. Or it is longer than any template needs to be.
     pub fn new(source: &str, tokenizer_config: &Map<String, Value>) -> Result<Self> {
         Self::named(source, Vec::new(), tokenizer_config)
     }
@@ -54,16 +61,15 @@ impl ChatTemplate {
     /// transformers.
     ///
     /// # Errors
-    /// One of them is not Jinja.
+    /// One of them is not Jinja, or longer than any template needs to be.
     pub fn named(
         source: &str,
         additional: Vec<(String, String)>,
         tokenizer_config: &Map<String, Value>,
     ) -> Result<Self> {
-        let sources = additional
-            .iter()
-            .map(|(name, source)| (name.as_str(), source.as_str()));
-        let environment = environment(std::iter::once((NAME, source)).chain(sources))?;
+        let mut sources = vec![(NAME.to_string(), source.to_string())];
+        sources.extend(additional.iter().cloned());
+        let environment = bounded(NAME, move || environment(&sources))??;
         Ok(Self {
             thinking: false,
             kwargs: Map::new(),
@@ -73,6 +79,7 @@ impl ChatTemplate {
             environment: Arc::new(environment),
             needs: Arc::default(),
             call_syntax: Arc::default(),
+            given_up: Arc::default(),
         })
     }
 
@@ -104,7 +111,8 @@ impl ChatTemplate {
     /// Text of `messages` as they stand (no prompt for a reply at the end).
     ///
     /// # Errors
-    /// The template refuses the messages (say, two user turns in a row) or asks for something they lack.
+    /// The template refuses the messages (say, two user turns in a row), asks for something they lack, or takes more time or
+    /// memory than a template needs.
     pub fn render(&self, messages: &[Message], tools: &[ToolSchema]) -> Result<String> {
         self.render_with(messages, tools, false)
     }
@@ -142,10 +150,25 @@ impl ChatTemplate {
         context.insert("enable_thinking".to_string(), json!(self.thinking));
         context.extend(self.kwargs.clone());
         let for_tools = !tools.is_empty() && self.additional.iter().any(|(name, _)| name == TOOL_USE);
-        self.environment
-            .get_template(if for_tools { TOOL_USE } else { NAME })
-            .and_then(|template| template.render(Serde(context)))
-            .map_err(invalid)
+        let name = if for_tools { TOOL_USE } else { NAME };
+        if self.given_up.load(Relaxed) {
+            return Err(Error::invalid(NAME, "took too long before"));
+        }
+        let (environment, started) = (self.environment.clone(), Instant::now());
+        let render = move || {
+            let template = environment.get_template(name)?;
+            template.render(Serde(context))
+        };
+        let text = bounded(NAME, move || render().map_err(invalid)).inspect_err(|_| {
+            self.given_up.store(started.elapsed() > LONGEST, Relaxed);
+        })??;
+        match text.len() {
+            0..=LONGEST_TEXT => Ok(text),
+            len => Err(Error::invalid(
+                NAME,
+                format!("it writes {len} bytes, more than {LONGEST_TEXT}"),
+            )),
+        }
     }
 }
 

@@ -48,13 +48,12 @@ impl ChatTemplate {
             arguments_as_text,
             short_ids,
         });
-        let found = *self.needs.get_or_init(|| {
+        *self.needs.get_or_init(|| {
             tried
                 .into_iter()
                 .find(|needs| self.shows_calls(*needs).is_ok())
                 .unwrap_or_default()
-        });
-        found
+        })
     }
 
     /// What the template shows, and why it shows no calls if it does not.
@@ -122,7 +121,8 @@ impl ChatTemplate {
                 .flatten();
             for call in calls {
                 let arguments = &mut call["function"]["arguments"];
-                *arguments = dumps(arguments, Default::default()).unwrap_or_default().into();
+                let text = dumps(arguments, Default::default()).unwrap_or_else(|_| arguments.to_string());
+                *arguments = text.into();
             }
         }
         if needs.short_ids {

@@ -1,5 +1,6 @@
 //! A model's tokenizer with what stands beside it in a model folder.
 
+use super::reader::tried;
 use super::stream::TextStream;
 use super::vocabulary::Grammars;
 use crate::error::{Error, Result};
@@ -16,8 +17,11 @@ pub struct Tokenizer {
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
-    grammars: Arc<Mutex<Vec<(String, Arc<Grammars>)>>>,
+    grammars: Arc<Mutex<Vec<Made>>>,
 }
+
+/// Grammars for replies in which calls are written with these texts.
+type Made = (String, Arc<Grammars>);
 
 impl Tokenizer {
     /// A tokenizer whose replies end with one of `eos_token_ids`. Its `config` says which class loads it in
@@ -96,19 +100,13 @@ impl Tokenizer {
 
     /// Token ids of `text`; special tokens written in it become their ids, none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(Error::library("tokenizing"))?;
+        let encoding = tried("tokenizing", || self.inner.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The bytes of `text` that each of its tokens stands for.
     pub(crate) fn offsets(&self, text: &str) -> Result<Vec<Range<usize>>> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(Error::library("tokenizing"))?;
+        let encoding = tried("tokenizing", || self.inner.encode(text, false))?;
         Ok(encoding
             .get_offsets()
             .iter()
@@ -118,9 +116,7 @@ impl Tokenizer {
 
     /// Text of `ids`, special tokens included.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, false)
-            .map_err(Error::library("decoding token ids"))
+        tried("decoding token ids", || self.inner.decode(ids, false))
     }
 
     /// The text of each token. A character of several tokens stands at the last of them, the others are

@@ -168,7 +168,7 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
         ),
         (
             json!({"type": "integer", "multipleOf": 123456789}),
-            "argument `pw`: `multipleOf` 123456789 has too many digits",
+            "argument `pw`: `multipleOf` 123456789 is not supported: more than 10000 in its digits",
         ),
         (
             json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}),

@@ -31,6 +31,7 @@ fn row(said: &str, name: &str, arguments: Value) -> Conversation {
             Message::assistant_calls(vec![ToolCall::new(name, arguments).unwrap()]),
         ],
         tools: tools(),
+        ..Conversation::default()
     }
 }
 
@@ -56,15 +57,36 @@ fn said_for<'a>(made: &'a Augmented, name: &str, arguments: &Value) -> Vec<&'a s
 
 #[test]
 fn sentences_of_the_user_come_back_with_other_values_and_words() {
-    let own = row("Lend me the sailing boat for 3 hours.", "rent_boat", json!({"kind": "SB2", "hours": 3}));
+    let own = row(
+        "Lend me the sailing boat for 3 hours.",
+        "rent_boat",
+        json!({"kind": "SB2", "hours": 3}),
+    );
     let made = made(vec![own.clone()], None);
     assert_eq!(made.data.rows[0], own);
     assert_eq!((made.own_rows, made.wrong), (1, 0));
     let other = said_for(&made, "rent_boat", &json!({"kind": "row_boat", "hours": 5}));
-    assert!(other.iter().any(|said| said.to_lowercase().contains("row boat for 5 hours")), "{other:?}");
-    assert!(other.len() > 2 && other.windows(2).any(|pair| pair[0] != pair[1]), "{other:?}");
-    let all: Vec<&ToolCall> = made.data.rows.iter().flat_map(|row| &row.messages).flat_map(|m| &m.tool_calls).collect();
-    let hours = all.iter().filter_map(|call| call.arguments.get("hours")).filter_map(Value::as_i64);
+    assert!(
+        other
+            .iter()
+            .any(|said| said.to_lowercase().contains("row boat for 5 hours")),
+        "{other:?}"
+    );
+    assert!(
+        other.len() > 2 && other.windows(2).any(|pair| pair[0] != pair[1]),
+        "{other:?}"
+    );
+    let all: Vec<&ToolCall> = made
+        .data
+        .rows
+        .iter()
+        .flat_map(|row| &row.messages)
+        .flat_map(|m| &m.tool_calls)
+        .collect();
+    let hours = all
+        .iter()
+        .filter_map(|call| call.arguments.get("hours"))
+        .filter_map(Value::as_i64);
     let (mut low, mut high) = (i64::MAX, 0);
     hours.for_each(|hours| (low, high) = (low.min(hours), high.max(hours)));
     assert!(low >= 1 && high <= 8, "{low} to {high}: outside of the schema");
@@ -74,8 +96,16 @@ fn sentences_of_the_user_come_back_with_other_values_and_words() {
 fn a_tool_without_rows_gets_requests_from_its_description_and_negatives_are_there() {
     let made = made(Vec::new(), None);
     let said = said_for(&made, "close_harbor", &json!({}));
-    assert!(said.iter().any(|said| said.to_lowercase().contains("close the harbor")), "{said:?}");
-    let refused = made.data.rows.iter().filter(|row| row.messages.iter().all(|m| m.tool_calls.is_empty()));
+    assert!(
+        said.iter()
+            .any(|said| said.to_lowercase().contains("close the harbor")),
+        "{said:?}"
+    );
+    let refused = made
+        .data
+        .rows
+        .iter()
+        .filter(|row| row.messages.iter().all(|m| m.tool_calls.is_empty()));
     let share = refused.count() as f64 / made.data.rows.len() as f64;
     assert!((0.08..0.4).contains(&share), "{share} of the rows call nothing");
     let beside = made.data.rows.iter().any(|row| row.tools.len() > tools().len());
@@ -85,7 +115,11 @@ fn a_tool_without_rows_gets_requests_from_its_description_and_negatives_are_ther
 
 #[test]
 fn every_call_fits_the_schema_of_its_tool() {
-    let own = row("Lend me the sailing boat for 3 hours.", "rent_boat", json!({"kind": "SB2", "hours": 3}));
+    let own = row(
+        "Lend me the sailing boat for 3 hours.",
+        "rent_boat",
+        json!({"kind": "SB2", "hours": 3}),
+    );
     for row in &made(vec![own], None).data.rows {
         for call in row.messages.iter().flat_map(|message| &message.tool_calls) {
             let tool = row.tools.iter().find(|tool| tool.name() == call.name).unwrap();
@@ -102,7 +136,9 @@ fn the_files_of_the_example_load_and_share_nothing() {
     let (rows, held_out) = (load("rows.json"), load("heldout.json"));
     assert_eq!((tools.len(), rows.len(), held_out.len()), (5, 20, 60));
     let said = |rows: &[Conversation]| -> Vec<String> {
-        rows.iter().map(|row| row.messages[0].content.to_lowercase()).collect()
+        rows.iter()
+            .map(|row| row.messages[0].content.to_lowercase())
+            .collect()
     };
     let (rows, held_out) = (said(&rows), said(&held_out));
     assert!(held_out.iter().all(|said| !rows.contains(said)));
@@ -120,7 +156,11 @@ fn tools_are_read_from_lists_lines_and_objects_and_refused_by_number() {
     ];
     for text in forms {
         std::fs::write(&path, &text).unwrap();
-        let names: Vec<String> = load_tools(&path).unwrap().iter().map(|tool| tool.name().to_string()).collect();
+        let names: Vec<String> = load_tools(&path)
+            .unwrap()
+            .iter()
+            .map(|tool| tool.name().to_string())
+            .collect();
         assert_eq!(names, ["a", "close_harbor"], "{text}");
     }
     std::fs::write(&path, json!([flat, {"description": "B."}]).to_string()).unwrap();
@@ -141,9 +181,13 @@ fn teacher(answer: fn(&str) -> String) -> Teacher {
                 let read = stream.read(&mut buffer).unwrap();
                 request.extend_from_slice(&buffer[..read]);
                 let text = String::from_utf8_lossy(&request).into_owned();
-                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                    continue;
+                };
                 let length = head.to_lowercase();
-                let length = length.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                let length = length
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 if body.len() >= length.unwrap_or(0) {
                     break body.to_string();
                 }
@@ -151,7 +195,10 @@ fn teacher(answer: fn(&str) -> String) -> Teacher {
             let asked: Value = serde_json::from_str(&body).unwrap();
             let said = answer(asked["messages"][0]["content"].as_str().unwrap());
             let reply = json!({"choices": [{"message": {"content": said}}]}).to_string();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", reply.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                reply.len()
+            );
             stream.write_all(format!("{head}{reply}").as_bytes()).unwrap();
         }
     });
@@ -165,7 +212,8 @@ fn teacher(answer: fn(&str) -> String) -> Teacher {
 
 #[test]
 fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
-    let teacher = teacher(|message| match message.contains("A user says") {
+    let teacher = teacher(|message| {
+        match message.contains("A user says") {
         true if message.contains("misread") => r#"{"name": null, "arguments": {}}"#.into(),
         true => r#"{"name": "rent_boat", "arguments": {"kind": "row_boat", "hours": 4}}"#.into(),
         false => [
@@ -177,14 +225,25 @@ fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
             "no JSON at all",
         ]
         .join("\n"),
+    }
     });
     let shown = format!("{teacher:?}");
     assert!(!shown.contains("secret"), "{shown}");
     let made = made(Vec::new(), Some(teacher));
     assert_eq!(made.tools[0].taught, 1);
-    assert_eq!(made.data.rows[0].messages[0].content, "We need a row boat, 4 hours will do.");
-    let reasons: Vec<&str> = made.tools[0].left_out.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(
+        made.data.rows[0].messages[0].content,
+        "We need a row boat, 4 hours will do."
+    );
+    let reasons: Vec<&str> = made.tools[0]
+        .left_out
+        .iter()
+        .map(|(_, reason)| reason.as_str())
+        .collect();
     for expected in ["the same words", "does not say", "one of", "another way"] {
-        assert!(reasons.iter().any(|reason| reason.contains(expected)), "{expected}: {reasons:?}");
+        assert!(
+            reasons.iter().any(|reason| reason.contains(expected)),
+            "{expected}: {reasons:?}"
+        );
     }
 }

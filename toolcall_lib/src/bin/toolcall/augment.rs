@@ -1,5 +1,6 @@
 //! `toolcall augment`.
 
+use super::output::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let augmented = augment(&Lists::embedded()?, &tools, &rows, &config)?;
     augmented.data.save(&arguments.out)?;
-    print!("{augmented}");
-    println!("{}: {} rows", arguments.out.display(), augmented.data.rows.len());
+    let (out, rows) = (arguments.out.display(), augmented.data.rows.len());
+    print(format!("{augmented}{out}: {rows} rows"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -39,7 +39,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(folder) = &arguments.samples {
         for (name, data) in synthetic::samples(&lists)? {
             data.save(folder.join(name))?;
-            print(format!("{}: {} rows", folder.join(name).display(), data.rows.len()))?;
+            print(format!(
+                "{}: {} rows",
+                folder.join(name).display(),
+                data.rows.len()
+            ))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,6 +53,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
     data.save(&arguments.out)?;
-    println!("{}: {} rows", arguments.out.display(), data.rows.len());
+    print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,8 @@
 //! What a reply may be, as a grammar of llguidance: Lark with JSON schemas in it.
 
 use super::fields::Typed;
-use super::schema;
+use super::limits::{self, MOST_NODES};
+use super::schema::{self, Unsupported};
 use crate::error::{Error, Result};
 use crate::syntax::{CallSyntax, Part, tags};
 use crate::tool::{Checker, ToolSchema};
@@ -117,6 +118,10 @@ impl Grammar<'_> {
         let more = between.map_or(String::new(), |between| {
             format!("({} call {})*", optional(&between[common..]), optional(behind))
         });
+        let mut room = MOST_NODES;
+        for tool in self.tools {
+            limits::check(tool.parameters(), &mut room).map_err(|problem| refused(tool, problem))?;
+        }
         let mut rules = vec![
             format!(
                 "calls: {} call {} {more} {}",
@@ -182,16 +187,10 @@ impl Grammar<'_> {
 /// What is made of the schema of a tool; what cannot be is an error with the tool and the argument.
 fn prepared<T>(
     tool: &ToolSchema,
-    make: impl FnOnce(&Value) -> std::result::Result<T, schema::Unsupported>,
+    make: impl FnOnce(&Value) -> std::result::Result<T, Unsupported>,
 ) -> Result<T> {
     let checker = Checker::of(tool.parameters()).map_err(|problem| unsupported(tool, problem))?;
-    make(&checker.plain).map_err(|(path, problem)| {
-        let place = match &*path {
-            "" => String::new(),
-            path => format!("argument `{path}`: "),
-        };
-        unsupported(tool, format!("{place}{problem}"))
-    })
+    make(&checker.plain).map_err(|problem| refused(tool, problem))
 }
 
 /// How JSON is written: with these texts between what it is made of, and nothing else.
@@ -203,6 +202,15 @@ pub(super) fn separators(item: &str, key: &str) -> Value {
         "key_separator": escaped(key),
         "whitespace_flexible": spaced(item),
     })
+}
+
+/// An argument whose schema calls cannot be held to.
+fn refused(tool: &ToolSchema, (path, problem): Unsupported) -> Error {
+    let place = match &*path {
+        "" => String::new(),
+        path => format!("argument `{path}`: "),
+    };
+    unsupported(tool, format!("{place}{problem}"))
 }
 
 /// A schema that calls cannot be held to.

@@ -1,16 +1,27 @@
 //! Models on the Hugging Face hub, downloaded into the cache that all of its tools share.
+//!
+//! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not to a storage that it redirects
+//! to; what it calls a commit or a file stays within the cache; a file is there when it has the length and, where the hub says
+//! one, the SHA-256 that were announced; and every wait has an end.
+
+mod cache;
+mod client;
+mod download;
 
 use super::folder::{self, OPTIONAL, REQUIRED};
 use super::safetensors::{INDEX, SINGLE, shards};
 use crate::error::{Error, Result};
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use cache::{ModelCache, is_commit};
+use client::{Client, Failure, shown};
+use serde::Deserialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// Downloads that broke off are continued this often.
-const CONTINUATIONS: u32 = 3;
+/// Longest answer about a model, in bytes: a name for each of its files.
+const LONGEST_INFO: u64 = 1 << 24;
+/// Longest wait where `HF_HUB_DOWNLOAD_TIMEOUT` says nothing.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A model on the hub, at a branch, a tag or a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,33 +72,35 @@ pub struct Hub {
     pub token: Option<String>,
     /// Use the cache only.
     pub offline: bool,
+    /// Longest wait for a connection, for an answer, and for the next bytes of one.
+    pub timeout: Duration,
 }
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(set)");
-        let Self {
-            endpoint,
-            cache,
-            offline,
-            ..
-        } = self;
-        write!(
-            f,
-            "Hub {{ endpoint: {endpoint:?}, cache: {cache:?}, token: {token:?}, offline: {offline} }}"
-        )
+        f.debug_struct("Hub")
+            .field("endpoint", &self.address())
+            .field("cache", &self.cache)
+            .field("token", &token)
+            .field("offline", &self.offline)
+            .field("timeout", &self.timeout)
+            .finish()
     }
 }
 
 impl Hub {
     /// As the environment says, with the variables that all tools of the hub know: `HF_ENDPOINT`, `HF_HUB_CACHE` or `HF_HOME`,
-    /// `HF_TOKEN` or the file that `hf auth login` wrote, and `HF_HUB_OFFLINE`.
-    pub fn from_env() -> Self {
+    /// `HF_TOKEN` or the file that `hf auth login` wrote, `HF_HUB_OFFLINE`, and `HF_HUB_DOWNLOAD_TIMEOUT`.
+    ///
+    /// # Errors
+    /// A timeout that is no number of seconds.
+    pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
     }
 
     /// The same, from variables that `get` gives.
-    pub(crate) fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let path = |name: &str| get(name).map(PathBuf::from);
         let user_cache =
             || path("XDG_CACHE_HOME").unwrap_or_else(|| path("HOME").unwrap_or_default().join(".cache"));
@@ -95,7 +108,7 @@ impl Hub {
         let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
         let token = get("HF_TOKEN").or_else(|| std::fs::read_to_string(token_file).ok());
         let yes = |value: String| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str());
-        Self {
+        Ok(Self {
             endpoint: get("HF_ENDPOINT")
                 .unwrap_or_else(|| "https://huggingface.co".into())
                 .trim_end_matches('/')
@@ -105,7 +118,8 @@ impl Hub {
                 .map(|token| token.trim().to_string())
                 .filter(|token| !token.is_empty()),
             offline: get("HF_HUB_OFFLINE").is_some_and(yes),
-        }
+            timeout: get("HF_HUB_DOWNLOAD_TIMEOUT").map_or(Ok(TIMEOUT), |text| seconds(&text))?,
+        })
     }
 
     /// The folder of a model: from the cache if it is complete there (then nothing is asked of the network), else downloaded.
@@ -116,45 +130,27 @@ impl Hub {
     /// # Errors
     /// The model does not exist or may not be read, or the network is gone and the cache is not complete.
     pub fn snapshot(&self, id: &HubId) -> Result<PathBuf> {
-        match self.cached(id) {
-            Some(folder) if folder::missing(&folder)?.is_empty() => Ok(folder),
-            _ if self.offline => {
-                let advice = "unset HF_HUB_OFFLINE, or give a model folder";
-                Err(self.wrong(
-                    id,
-                    format!("is not complete in {}; {advice}", self.cache.display()),
-                ))
-            }
-            _ => self.download(id),
+        if HubId::parse(&id.to_string()).as_ref() != Some(id) {
+            return Err(self.wrong(id, "is not a hub id; expected owner/name or owner/name@revision"));
         }
+        let cache = ModelCache::new(&self.cache, id);
+        let commit = cache.commit(&id.revision).unwrap_or_else(|| id.revision.clone());
+        let folder = cache.snapshot(&commit);
+        if folder.is_dir() && folder::missing(&folder)?.is_empty() {
+            return Ok(folder);
+        }
+        if self.offline {
+            let advice = "unset HF_HUB_OFFLINE, or give a model folder";
+            let problem = format!("is not complete in {}; {advice}", self.cache.display());
+            return Err(self.wrong(id, problem));
+        }
+        self.download(id, &cache)
     }
 
-    /// What the cache has of a model, complete or not.
-    fn cached(&self, id: &HubId) -> Option<PathBuf> {
-        let repo = self.cache.join(format!("models--{}", id.repo.replace('/', "--")));
-        let commit = std::fs::read_to_string(repo.join("refs").join(&id.revision));
-        let folder = repo
-            .join("snapshots")
-            .join(commit.as_deref().unwrap_or(&id.revision).trim());
-        folder.is_dir().then_some(folder)
-    }
-
-    fn download(&self, id: &HubId) -> Result<PathBuf> {
-        let cache = Cache::new(self.cache.clone());
-        let builder = ApiBuilder::from_cache(cache.clone()).with_endpoint(self.endpoint.clone());
-        let api = builder
-            .with_token(self.token.clone())
-            .build()
-            .map_err(|e| self.explain(id, None, e))?;
-        let repo =
-            |revision: &str| Repo::with_revision(id.repo.clone(), RepoType::Model, revision.to_string());
-        let info = api
-            .repo(repo(&id.revision))
-            .info()
-            .map_err(|e| self.explain(id, None, e))?;
-        // All files come from one commit, also if the branch moves on meanwhile.
-        let commit = api.repo(repo(&info.sha));
-        let folder = cache.repo(repo(&info.sha)).pointer_path(&info.sha);
+    fn download(&self, id: &HubId, cache: &ModelCache) -> Result<PathBuf> {
+        let client = Client::new(self).map_err(|problem| self.wrong(id, problem))?;
+        let info = self.info(id, &client)?;
+        let folder = cache.snapshot(&info.sha); // all files come from one commit, also if the branch moves on meanwhile
         let there = |file: &str| info.siblings.iter().any(|sibling| sibling.rfilename == file);
         let weights = if there(SINGLE) { SINGLE } else { INDEX };
         let missing: Vec<&str> = REQUIRED
@@ -163,74 +159,92 @@ impl Hub {
             .filter(|file| !there(file))
             .collect();
         if !missing.is_empty() {
-            let problem = format!(
-                "this model has no {}, so it cannot be loaded from the hub",
-                missing.join(", no ")
-            );
+            let missing = missing.join(", no ");
+            let problem = format!("this model has no {missing}, so it cannot be loaded from the hub");
             return Err(self.wrong(id, problem));
         }
-        let small = REQUIRED.into_iter().chain(OPTIONAL).filter(|file| there(file));
-        for file in small.chain([weights]) {
-            self.fetch(id, &commit, &folder, file)?;
-        }
-        if weights == INDEX {
-            for shard in shards(&folder.join(INDEX))? {
-                self.fetch(id, &commit, &folder, &shard)?;
+        let fetch = |file: &str| -> Result<()> {
+            if folder.join(file).exists() {
+                return Ok(());
             }
+            let path = format!("/{}/resolve/{}/{file}", id.repo, info.sha);
+            download::download(&client, cache, &path, &info.sha, file)
+                .map_err(|failure| self.explain(id, Some(file), failure))
+        };
+        let small = REQUIRED.into_iter().chain(OPTIONAL).filter(|file| there(file));
+        small.chain([weights]).try_for_each(fetch)?;
+        if weights == INDEX {
+            shards(&folder.join(INDEX))?
+                .iter()
+                .try_for_each(|shard| fetch(shard))?;
         }
         cache
-            .repo(repo(&id.revision))
-            .create_ref(&info.sha)
+            .set_commit(&id.revision, &info.sha)
             .map_err(Error::io(&self.cache))?;
         Ok(folder)
     }
 
-    /// Downloads one file into the cache, unless it is there.
-    fn fetch(&self, id: &HubId, commit: &ApiRepo, folder: &Path, file: &str) -> Result<()> {
-        if folder.join(file).exists() {
-            return Ok(());
+    /// What the hub says about the model at its revision.
+    fn info(&self, id: &HubId, client: &Client) -> Result<Info> {
+        let path = format!(
+            "/api/models/{}/revision/{}",
+            id.repo,
+            id.revision.replace('/', "%2F")
+        );
+        let answer = client
+            .text(&path, LONGEST_INFO)
+            .map_err(|failure| self.explain(id, None, failure))?;
+        let wrong = |problem: String| self.explain(id, None, Failure::Answer(problem));
+        let info: Info = serde_json::from_slice(&answer).map_err(|e| wrong(e.to_string()))?;
+        match is_commit(&info.sha) {
+            true => Ok(info),
+            false => Err(wrong("the commit that it names is no hash".to_string())),
         }
-        let mut continuation = 0;
-        while let Err(error) = commit.download(file) {
-            if status(&error).is_some() || continuation == CONTINUATIONS {
-                return Err(self.explain(id, Some(file), error));
-            }
-            std::thread::sleep(Duration::from_millis(200 << continuation));
-            continuation += 1;
-        }
-        Ok(())
     }
 
     /// What went wrong, and what to do.
-    fn explain(&self, id: &HubId, file: Option<&str>, error: ApiError) -> Error {
+    fn explain(&self, id: &HubId, file: Option<&str>, failure: Failure) -> Error {
         let what = file.map_or("the model".to_string(), |file| format!("its file {file}"));
-        let page = format!("{}/{}", self.endpoint, id.repo);
+        let page = format!("{}/{}", self.address(), id.repo);
         let cache = self.cache.display();
-        let problem = match status(&error) {
-            Some(401 | 403) if self.token.is_some() => format!(
+        let retry = |problem: &str| {
+            format!(
+                "downloading {what} from {} failed ({problem}), and it is not in {cache}; go online and try again \
+                 (a download is continued), or give a model folder",
+                self.address()
+            )
+        };
+        let problem = match failure {
+            Failure::Status(401 | 403) if self.token.is_some() => format!(
                 "the hub refuses {what}: your HF_TOKEN has no access, or there is no such model; accept its terms at {page}"
             ),
-            Some(401 | 403) => format!(
+            Failure::Status(401 | 403) => format!(
                 "the hub refuses {what}: it is gated or private, or does not exist; accept its terms at {page}, \
                  and set HF_TOKEN to your access token"
             ),
-            Some(404) => {
+            Failure::Status(404) => {
+                let revision = &id.revision;
                 format!(
-                    "{page} does not have {what} at revision {}, and there is no folder of that name",
-                    id.revision
+                    "{page} does not have {what} at revision {revision}, and there is no folder of that name"
                 )
             }
-            Some(416) => {
-                format!("{what} was damaged on the way; delete the .part files in {cache} and try again")
+            Failure::Status(status) => {
+                format!("the hub answers with HTTP status {status} for {what}; try again later")
             }
-            Some(status) => format!("the hub answers with HTTP status {status} for {what}; try again later"),
-            None => format!(
-                "downloading {what} from {} failed ({error}), and it is not in {cache}; go online and try again \
-                 (a download is continued), or give a model folder",
-                self.endpoint
+            Failure::Storage(host, status) => retry(&format!("{host} answers with HTTP status {status}")),
+            Failure::Connection(problem) => retry(&problem),
+            Failure::Answer(problem) => format!(
+                "the answer of {} about {what} cannot be used: {problem}; if HF_ENDPOINT names a mirror, try without it",
+                self.address()
             ),
+            Failure::Cache(place, error) => return Error::io(place)(error),
         };
         self.wrong(id, problem)
+    }
+
+    /// The endpoint without the credentials that may stand in it.
+    fn address(&self) -> String {
+        shown(&self.endpoint).to_string()
     }
 
     fn wrong(&self, id: &HubId, problem: impl fmt::Display) -> Error {
@@ -238,20 +252,36 @@ impl Hub {
     }
 }
 
-/// The HTTP status that an error stands for; `None` if the connection failed.
-fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(status) => Some(status),
-            _ => None,
-        },
-        _ => None,
-    }
+/// What the hub says about a model: its commit and the names of its files.
+#[derive(Deserialize)]
+struct Info {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// `HF_HUB_DOWNLOAD_TIMEOUT`.
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds = text
+        .trim()
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=86_400).contains(seconds));
+    let problem = || format!("`{text}` is not a number of seconds from 1 to 86400");
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| Error::invalid("HF_HUB_DOWNLOAD_TIMEOUT", problem()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn hub(variables: &[(&str, &str)]) -> Hub {
         let get = |name: &str| {
@@ -260,7 +290,7 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| value.to_string())
         };
-        Hub::from_variables(get)
+        Hub::from_variables(get).unwrap()
     }
 
     #[test]
