@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::synthetic::{Lists, SEED, make, make_part, samples};
+use toolcall_lib::synthetic::{Lists, SEED, make, make_part};
 use toolcall_lib::{Conversation, Role};
 
 const HELD_OUT: [&str; 3] = [
@@ -34,6 +34,17 @@ fn made() -> Vec<Conversation> {
     let mixtures = ["default", "customers", "general"];
     let rows = mixtures.map(|mixture| make(&lists, mixture, Some(2000), 7).unwrap().rows);
     rows.concat()
+}
+
+/// Rows of the training files.
+fn training() -> Vec<Conversation> {
+    let files = [
+        "tool_augmented_dataset.json",
+        "tool_varied_dataset.json",
+        "customer_tool_augmented_dataset.json",
+    ];
+    let load = |name: &str| Dataset::load(folder().join(name)).unwrap().rows;
+    files.into_iter().flat_map(load).collect()
 }
 
 fn user_texts(rows: &[Conversation]) -> HashSet<&str> {
@@ -65,14 +76,6 @@ fn a_seed_makes_the_same_rows_and_another_one_others() {
 }
 
 #[test]
-fn the_samples_in_the_repository_are_those_that_the_lists_make() {
-    for (name, made) in samples(&lists()).unwrap() {
-        let committed = Dataset::load(folder().join(name)).unwrap();
-        assert!(committed.rows == made.rows, "{name} differs; run `toolcall data --samples data`");
-    }
-}
-
-#[test]
 fn rows_are_what_a_data_file_may_hold() {
     let rows = made();
     let file = tempfile::tempdir().unwrap();
@@ -84,7 +87,7 @@ fn rows_are_what_a_data_file_may_hold() {
 
 #[test]
 fn made_rows_share_no_sentence_of_the_user_with_held_out_ones() {
-    let (made, held_out) = (made(), held_out());
+    let (made, held_out) = ([made(), training()].concat(), held_out());
     let (made, held_out) = (user_texts(&made), user_texts(&held_out));
     let shared: Vec<_> = made.intersection(&held_out).collect();
     assert!(shared.is_empty(), "{shared:?}");
@@ -96,12 +99,18 @@ fn held_out_values_are_never_drawn() {
     let texts = user_texts(&made);
     for minutes in [2, 3, 11, 12, 27, 29, 33, 43, 44, 49] {
         let said = format!(" {minutes} minute");
-        assert!(!texts.iter().any(|text| text.contains(&said)), "{minutes} minutes");
+        assert!(
+            !texts.iter().any(|text| text.contains(&said)),
+            "{minutes} minutes"
+        );
     }
     for argument in ["note", "paidAmount", "payNowAmount", "paidDate", "promiseDate"] {
         let (made, held_out) = (values(&made, argument), values(&held_out, argument));
         let shared: Vec<_> = made.intersection(&held_out).collect();
-        assert!(!held_out.is_empty() && shared.is_empty(), "{argument}: {shared:?}");
+        assert!(
+            !held_out.is_empty() && shared.is_empty(),
+            "{argument}: {shared:?}"
+        );
     }
 }
 
@@ -109,9 +118,20 @@ fn held_out_values_are_never_drawn() {
 fn tools_that_are_held_out_are_in_no_row() {
     let lists = lists();
     let rows = ["default", "general"].map(|mixture| make(&lists, mixture, Some(2000), 3).unwrap().rows);
-    let texts: Vec<String> = rows.concat().iter().map(|row| serde_json::to_string(&row.tools).unwrap()).collect();
-    let customer = ["The customer has already made a payment.", "Connect the customer with a human agent."];
-    let unseen = ["Pay for a parking place.", "Close all windows of the house.", "Order pizza."];
+    let texts: Vec<String> = rows
+        .concat()
+        .iter()
+        .map(|row| serde_json::to_string(&row.tools).unwrap())
+        .collect();
+    let customer = [
+        "The customer has already made a payment.",
+        "Connect the customer with a human agent.",
+    ];
+    let unseen = [
+        "Pay for a parking place.",
+        "Close all windows of the house.",
+        "Order pizza.",
+    ];
     for about in customer.into_iter().chain(unseen) {
         assert!(!texts.iter().any(|text| text.contains(about)), "{about}");
     }
@@ -122,7 +142,9 @@ fn a_row_shows_its_tools_to_several_others() {
     let made = make(&lists(), "default", Some(1000), SEED).unwrap().rows;
     let mut lists_of_tools: HashMap<String, usize> = HashMap::new();
     for row in &made {
-        *lists_of_tools.entry(serde_json::to_string(&row.tools).unwrap()).or_default() += 1;
+        *lists_of_tools
+            .entry(serde_json::to_string(&row.tools).unwrap())
+            .or_default() += 1;
     }
     assert!(lists_of_tools.len() > 60, "{}", lists_of_tools.len());
     assert!(lists_of_tools.len() < 300, "{}", lists_of_tools.len());
@@ -133,7 +155,10 @@ fn values_that_are_copied_stand_in_the_conversation_before_the_call() {
     let timers = make_part(&lists(), "default", "timers", Some(500), 5).unwrap();
     for row in &timers.data.rows {
         for (index, message) in row.messages.iter().enumerate() {
-            let before: Vec<String> = row.messages[..index].iter().map(|m| m.content.to_lowercase()).collect();
+            let before: Vec<String> = row.messages[..index]
+                .iter()
+                .map(|m| m.content.to_lowercase())
+                .collect();
             let before = before.join("\n");
             let arguments = message.tool_calls.iter().flat_map(|call| &call.arguments);
             for (name, value) in arguments.filter(|(name, _)| *name != "duration") {
@@ -147,7 +172,10 @@ fn values_that_are_copied_stand_in_the_conversation_before_the_call() {
 #[test]
 fn an_unknown_mixture_or_folder_is_named() {
     let error = make(&lists(), "defaults", None, 1).unwrap_err().to_string();
-    assert!(error.starts_with("mixture `defaults`: is not there; expected one of default"), "{error}");
+    assert!(
+        error.starts_with("mixture `defaults`: is not there; expected one of default"),
+        "{error}"
+    );
     let empty = tempfile::tempdir().unwrap();
     let error = Lists::load(empty.path()).unwrap_err().to_string();
     assert!(error.contains("skills"), "{error}");
@@ -175,16 +203,28 @@ fn a_skill_that_does_not_fit_is_refused_by_name() {
     };
     assert!(lists_with(&skill("Ring {times} times.")).is_ok());
     let cases = [
-        ("Ring {time} times.", "skill `ring`: a text has `{time}`, which is no argument"),
-        ("Ring[ {times} times].", "skill `ring`: a request does not always name `times`"),
+        (
+            "Ring {time} times.",
+            "skill `ring`: a text has `{time}`, which is no argument",
+        ),
+        (
+            "Ring[ {times} times].",
+            "skill `ring`: a request does not always name `times`",
+        ),
         ("Ring (loud|low {times}.", "`)` is missing"),
         ("Ring {times}).", "`)` closes nothing"),
     ];
     for (ask, problem) in cases {
         let error = lists_with(&skill(ask)).unwrap_err().to_string();
-        assert!(error.starts_with("own.toml: ") && error.contains(problem), "{error}");
+        assert!(
+            error.starts_with("own.toml: ") && error.contains(problem),
+            "{error}"
+        );
     }
     let two = skill("Ring {times}.").replace("int = [1, 9]", "int = [1, 9], date = true");
     let error = lists_with(&two).unwrap_err().to_string();
-    assert!(error.contains("argument `times`: has 2 kinds of values"), "{error}");
+    assert!(
+        error.contains("argument `times`: has 2 kinds of values"),
+        "{error}"
+    );
 }

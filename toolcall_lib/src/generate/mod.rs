@@ -11,8 +11,8 @@ mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
 pub(crate) use engine::AT_ONCE;
-pub(crate) use many::{RowPrompt, generate_rows};
 pub use many::{Prompt, generate_many, generate_many_cached};
+pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;
 
 use crate::conversation::Message;

@@ -2,10 +2,10 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::row::Row;
-use super::sentence::Sentence;
 use super::request::Answered;
+use super::row::Row;
 use super::said::Drawn;
+use super::sentence::Sentence;
 use super::skill::{Skill, plain};
 use super::text::{Part, Template};
 use super::tools::{Listed, Values};
@@ -94,16 +94,26 @@ impl Dialogue {
         });
         for slot in texts.chain(&self.system).flat_map(Template::slots) {
             if !known(&plain(slot)) {
-                return Err(format!("a dialogue has `{{{}}}`, which `values` lacks", slot.name));
+                return Err(format!(
+                    "a dialogue has `{{{}}}`, which `values` lacks",
+                    slot.name
+                ));
             }
         }
         for call in self.calls() {
             let skill = skills.iter().find(|skill| skill.id() == call.tool);
-            let skill = skill.ok_or_else(|| format!("a dialogue calls `{}`, which is no skill", call.tool))?;
+            let skill =
+                skill.ok_or_else(|| format!("a dialogue calls `{}`, which is no skill", call.tool))?;
             let texts = call.args.values().filter_map(Value::as_str);
-            for slot in texts.map(Template::with_slots).flat_map(|text| text.slots().into_iter().map(plain).collect::<Vec<_>>()) {
+            for slot in texts
+                .map(Template::with_slots)
+                .flat_map(|text| text.slots().into_iter().map(plain).collect::<Vec<_>>())
+            {
                 if !known(&slot) {
-                    return Err(format!("a call of `{}` has `{{{slot}}}`, which `values` lacks", call.tool));
+                    return Err(format!(
+                        "a call of `{}` has `{{{slot}}}`, which `values` lacks",
+                        call.tool
+                    ));
                 }
             }
             if let Some(name) = call.args.keys().find(|name| skill.argument(name).is_none()) {

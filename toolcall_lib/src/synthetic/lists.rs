@@ -104,9 +104,15 @@ impl Lists {
         let subjects = EMBEDDED.get_dir("skills").into_iter().flat_map(Dir::files);
         let subjects = subjects.map(|file| {
             let name = file.path().file_name().unwrap_or_default().to_string_lossy();
-            (name.into_owned(), file.contents_utf8().unwrap_or_default().to_string())
+            (
+                name.into_owned(),
+                file.contents_utf8().unwrap_or_default().to_string(),
+            )
         });
-        Self::read(|name| Ok(file(name).unwrap_or_default().to_string()), subjects.collect())
+        Self::read(
+            |name| Ok(file(name).unwrap_or_default().to_string()),
+            subjects.collect(),
+        )
     }
 
     /// The lists in a folder that is laid out like `data/lists`.
@@ -128,10 +134,7 @@ impl Lists {
         Self::read(|name| text(&folder.join(name)), subjects)
     }
 
-    fn read(
-        file: impl Fn(&str) -> Result<String>,
-        mut subjects: Vec<(String, String)>,
-    ) -> Result<Self> {
+    fn read(file: impl Fn(&str) -> Result<String>, mut subjects: Vec<(String, String)>) -> Result<Self> {
         subjects.sort();
         let held_out: HeldOut = parse("held_out.toml", &file("held_out.toml")?)?;
         let mut values: Texts = parse("values.toml", &file("values.toml")?)?;

@@ -91,23 +91,6 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
     Ok(data)
 }
 
-/// The samples of training rows that stand in `data/`, with their file names.
-///
-/// # Errors
-/// Those of [`make_part`].
-pub fn samples(lists: &Lists) -> Result<Vec<(&'static str, Dataset)>> {
-    let files = [
-        ("tool_augmented_dataset.json", "default", "timers", 300),
-        ("tool_varied_dataset.json", "default", "varied", 400),
-        ("customer_tool_augmented_dataset.json", "customers", "customers", 200),
-    ];
-    let sample = |(name, mixture, part, rows)| {
-        let made = make_part(lists, mixture, part, Some(rows), SEED)?;
-        Ok((name, made.data))
-    };
-    files.into_iter().map(sample).collect()
-}
-
 fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
     let index = |name: &String| {
         let found = lists.subjects.iter().position(|subject| subject.name == *name);
@@ -136,7 +119,10 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn fill(&mut self, rows: usize, place: &str) -> Result<()> {
         let all = self.lists.subjects.iter().enumerate();
-        let others: Vec<usize> = all.filter(|(_, subject)| !subject.apart).map(|(index, _)| index).collect();
+        let others: Vec<usize> = all
+            .filter(|(_, subject)| !subject.apart)
+            .map(|(index, _)| index)
+            .collect();
         for _ in 0..rows.max(1) * 4 {
             let left = rows - self.rows.len();
             if left == 0 {
@@ -158,7 +144,10 @@ impl<'a> Filler<'a> {
             true => Ok(()),
             false => Err(Error::invalid(
                 place,
-                format!("there are only {} different rows, {rows} were asked for", self.rows.len()),
+                format!(
+                    "there are only {} different rows, {rows} were asked for",
+                    self.rows.len()
+                ),
             )),
         }
     }
@@ -196,7 +185,11 @@ impl<'a> Filler<'a> {
             let Some(row) = maker.row(kind, &mut self.draw)? else {
                 continue;
             };
-            if row.messages().iter().any(|message| self.lists.held_out.counts_minutes(&message.content)) {
+            if row
+                .messages()
+                .iter()
+                .any(|message| self.lists.held_out.counts_minutes(&message.content))
+            {
                 continue;
             }
             let key = serde_json::to_string(&(row.messages(), schemas))

@@ -122,18 +122,14 @@ pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) ->
     Some(from_text(tool, &text.clone().into(), calls, draw, held_out))
 }
 
-fn from_text(
-    tool: &Listed<'_>,
-    ask: &Ask,
-    calls: usize,
-    draw: &mut Draw,
-    held_out: &HeldOut,
-) -> Request {
+fn from_text(tool: &Listed<'_>, ask: &Ask, calls: usize, draw: &mut Draw, held_out: &HeldOut) -> Request {
     let parts = ask.text.choose(draw);
     let mut values = draw_values(tool.skill, &parts, calls, draw, held_out);
     for (name, value) in &ask.implied {
         let drawn = Drawn::new("", value.clone());
-        values.iter_mut().for_each(|call| drop(call.insert(name.clone(), drawn.clone())));
+        values
+            .iter_mut()
+            .for_each(|call| drop(call.insert(name.clone(), drawn.clone())));
     }
     let (calls, reply) = answered(tool, Some(ask), &values, draw);
     Request {
@@ -151,7 +147,9 @@ pub(super) fn both(first: Request, second: Request, draw: &mut Draw) -> Request 
         3 => a.join(" Also, ", b.small()),
         4 => a.open().join(", and ", b.small()),
         5 => a.open().join(" and ", b.small()),
-        6 => Sentence::plain("First, ").join("", a.small()).join(" Then ", b.small()),
+        6 => Sentence::plain("First, ")
+            .join("", a.small())
+            .join(" Then ", b.small()),
         _ => Sentence::plain("Two things: ")
             .join("", a.small().open())
             .join("; ", b.small()),

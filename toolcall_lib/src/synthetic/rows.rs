@@ -44,7 +44,12 @@ impl Maker<'_> {
 
     /// A tool of the list; where others stand beside those of the subject, mostly one of the subject.
     fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
-        let own = |tool: &&Listed<'_>| self.subject.skills.iter().any(|skill| skill.id() == tool.skill.id());
+        let own = |tool: &&Listed<'_>| {
+            self.subject
+                .skills
+                .iter()
+                .any(|skill| skill.id() == tool.skill.id())
+        };
         let own: Vec<&Listed<'_>> = self.tools.iter().filter(own).collect();
         match own.len() < self.tools.len() && draw.percent(self.own) {
             true => draw.one(&own).copied(),
@@ -162,7 +167,10 @@ impl Maker<'_> {
             };
         }
         let row = Row::default().user(request.ask.typed(draw, &self.lists.talk).text());
-        Some(row.calls(request.calls).says(format!("That did not work: {reason}.")))
+        Some(
+            row.calls(request.calls)
+                .says(format!("That did not work: {reason}.")),
+        )
     }
 
     /// A second request, of the same tool or another, after the first was served.
@@ -231,7 +239,11 @@ impl Maker<'_> {
     /// A request for a skill of the subject that the list lacks.
     fn unserved(&self, subject: &Subject, draw: &mut Draw) -> Result<Option<Sentence>> {
         let listed = |id: &str| self.tools.iter().any(|tool| tool.skill.id() == id);
-        let lacking: Vec<_> = subject.skills.iter().filter(|skill| !listed(skill.id())).collect();
+        let lacking: Vec<_> = subject
+            .skills
+            .iter()
+            .filter(|skill| !listed(skill.id()))
+            .collect();
         let Some(&skill) = draw.one(&lacking) else {
             return Ok(None);
         };
@@ -267,9 +279,7 @@ impl Maker<'_> {
 
     fn small_talk(&self, draw: &mut Draw) -> Option<Row> {
         let (said, answer) = draw.one(&self.lists.talk.small)?;
-        let text = |template: &Template, draw: &mut Draw| {
-            Sentence::fill(&template.choose(draw), &[]).text()
-        };
+        let text = |template: &Template, draw: &mut Draw| Sentence::fill(&template.choose(draw), &[]).text();
         let (said, answer) = (text(said, draw), text(answer, draw));
         Some(Row::default().user(said).says(answer))
     }

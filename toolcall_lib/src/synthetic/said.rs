@@ -31,8 +31,7 @@ impl Drawn {
 }
 
 pub(super) const SMALL: [&str; 13] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 ];
 
 pub(super) const MONTHS: [&str; 12] = [
@@ -249,10 +248,12 @@ impl Length {
         let kind = match unit {
             Unit::Seconds => draw.weighted(&[40.0, 14.0, 14.0, 8.0, 8.0, 10.0, 2.0, 4.0]),
             Unit::Minutes => draw.weighted(&[50.0, 20.0, 0.0, 12.0, 12.0, 0.0, 0.0, 6.0]),
-            Unit::Hours => return {
-                let count = other(draw, 1, 48);
-                of(draw, count, "hour", 3600)
-            },
+            Unit::Hours => {
+                return {
+                    let count = other(draw, 1, 48);
+                    of(draw, count, "hour", 3600)
+                };
+            }
         };
         match kind {
             0 => {

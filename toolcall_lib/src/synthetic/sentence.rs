@@ -46,7 +46,12 @@ impl Sentence {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
             return;
         };
-        let word = last.text.trim_end_matches(' ').rsplit(' ').next().unwrap_or_default();
+        let word = last
+            .text
+            .trim_end_matches(' ')
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default();
         let wanted = match (word, an_before(value)) {
             ("a", true) => "an ",
             ("A", true) => "An ",
@@ -169,8 +174,13 @@ impl Sentence {
 /// `an` stands before this word, and not `a`: before a vowel that is spoken, and 8, 11, 18, 80.
 fn an_before(value: &str) -> bool {
     let low = value.to_lowercase();
-    let number = low.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-    let long_u = ["uni", "use", "usa", "eu", "one", "ur"].iter().any(|start| low.starts_with(start));
+    let number = low
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    let long_u = ["uni", "use", "usa", "eu", "one", "ur"]
+        .iter()
+        .any(|start| low.starts_with(start));
     match number {
         "" => low.starts_with(['a', 'e', 'i', 'o', 'u']) && !long_u,
         number => number.starts_with('8') || ["11", "18"].contains(&number),

@@ -85,11 +85,7 @@ impl WrittenSkill {
         Ok(Skill {
             names: self.names,
             about: self.about,
-            arguments: self
-                .args
-                .into_iter()
-                .map(read)
-                .collect::<Result<_, String>>()?,
+            arguments: self.args.into_iter().map(read).collect::<Result<_, String>>()?,
             asks: self.asks.into_iter().map(Ask::from).collect(),
             several: self.several,
             vague: self.vague,
@@ -145,7 +141,11 @@ impl Skill {
         let vague = self.vague.iter().flat_map(|(ask, question)| [ask, question]);
         let asks = self.asks.iter().map(|ask| &ask.text);
         let texts = asks.clone().chain(&self.several).chain(vague).chain(&self.near);
-        for slot in texts.chain([&self.result]).chain(&self.reply).flat_map(Template::slots) {
+        for slot in texts
+            .chain([&self.result])
+            .chain(&self.reply)
+            .flat_map(Template::slots)
+        {
             if self.argument(&plain(slot)).is_none() {
                 return Err(format!("a text has `{{{}}}`, which is no argument", slot.name));
             }

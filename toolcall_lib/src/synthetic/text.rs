@@ -136,7 +136,10 @@ fn write(pieces: &[Piece], f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 }
             }
             Piece::Slot(Slot { name, call: None }) => write!(f, "{{{name}}}")?,
-            Piece::Slot(Slot { name, call: Some(call) }) => write!(f, "{{{name}#{call}}}")?,
+            Piece::Slot(Slot {
+                name,
+                call: Some(call),
+            }) => write!(f, "{{{name}#{call}}}")?,
             Piece::OneOf(several) => {
                 for (index, one) in several.iter().enumerate() {
                     f.write_str(if index == 0 { "(" } else { "|" })?;
@@ -198,7 +201,10 @@ fn pieces(signs: &mut Peekable<Chars<'_>>, ends: &str) -> Result<Vec<Piece>, Str
                 match slot_at(&rest) {
                     Some((slot, length)) => {
                         pieces.push(Piece::Slot(slot));
-                        signs.by_ref().take(rest[..length].chars().count() - 1).for_each(drop);
+                        signs
+                            .by_ref()
+                            .take(rest[..length].chars().count() - 1)
+                            .for_each(drop);
                     }
                     None => push_text(&mut pieces, "{"),
                 }

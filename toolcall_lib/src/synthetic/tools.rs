@@ -2,9 +2,9 @@
 
 use super::draw::Draw;
 use super::lists::{Lists, Subject};
+use super::said::Drawn;
 use super::skill::Skill;
 use super::value::{Argument, Kind, object};
-use super::said::Drawn;
 use crate::error::Result;
 use crate::tool::{ToolCall, ToolSchema};
 use indexmap::IndexMap;
@@ -314,11 +314,7 @@ pub(super) fn draw_skills<'a>(
 }
 
 /// All skills of a subject; one time in three in the other order.
-pub(super) fn whole<'a>(
-    lists: &'a Lists,
-    among: &[usize],
-    draw: &mut Draw,
-) -> (usize, Vec<&'a Skill>) {
+pub(super) fn whole<'a>(lists: &'a Lists, among: &[usize], draw: &mut Draw) -> (usize, Vec<&'a Skill>) {
     let subject = among[draw.index(among.len())];
     let mut skills: Vec<&Skill> = lists.subjects[subject].skills.iter().collect();
     if draw.chance(3) {

@@ -156,7 +156,9 @@ impl Written {
         }
         if let Some(fields) = self.fields {
             let read = |(name, field): (String, Self)| Ok((name.clone(), field.read(&name, lists)?));
-            kinds.push(Kind::Fields(fields.into_iter().map(read).collect::<Result<_, String>>()?));
+            kinds.push(Kind::Fields(
+                fields.into_iter().map(read).collect::<Result<_, String>>()?,
+            ));
         }
         match kinds.len() {
             1 => Ok(kinds.remove(0)),
@@ -226,7 +228,13 @@ impl Kind {
             }
             Self::Flag(..) => json!({"type": "boolean"}),
             Self::Date if draw.chance(4) => json!({"type": "string", "format": "date"}),
-            Self::Text(_) | Self::Date | Self::Time | Self::When | Self::Hour | Self::Calendar | Self::Pattern(_) => {
+            Self::Text(_)
+            | Self::Date
+            | Self::Time
+            | Self::When
+            | Self::Hour
+            | Self::Calendar
+            | Self::Pattern(_) => {
                 json!({"type": "string"})
             }
             Self::Many(each) => json!({"type": "array", "items": each.schema(draw)}),

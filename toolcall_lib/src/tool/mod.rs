@@ -50,6 +50,6 @@ mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
-pub use file::load_tools;
 pub(crate) use check::{Checker, validator};
+pub use file::load_tools;
 pub use schema::ToolSchema;

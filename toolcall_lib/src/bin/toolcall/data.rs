@@ -26,9 +26,6 @@ pub struct Arguments {
     /// Folder with lists of your own, laid out like data/lists
     #[arg(long)]
     lists: Option<PathBuf>,
-    /// Write the samples of this project into a folder instead
-    #[arg(long, conflicts_with_all = ["mixture", "rows", "out", "seed"])]
-    samples: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -36,17 +33,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(folder) => Lists::load(folder)?,
         None => Lists::embedded()?,
     };
-    if let Some(folder) = &arguments.samples {
-        for (name, data) in synthetic::samples(&lists)? {
-            data.save(folder.join(name))?;
-            print(format!(
-                "{}: {} rows",
-                folder.join(name).display(),
-                data.rows.len()
-            ))?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
     if arguments.out.exists() && !arguments.force {
         let problem = "is there already; choose another --out, or give --force to write over it";
         return Err(Error::invalid(arguments.out.display(), problem));

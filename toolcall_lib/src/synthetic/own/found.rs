@@ -150,10 +150,13 @@ fn time(text: &str, value: &str) -> Option<Found> {
     if minute == 0 {
         forms.extend([format!("{twelve} {half}"), format!("{twelve}{half}")]);
     }
-    forms.iter().find_map(|form| plain(text, form)).map(|found| Found {
-        form: Form::Time,
-        ..found
-    })
+    forms
+        .iter()
+        .find_map(|form| plain(text, form))
+        .map(|found| Found {
+            form: Form::Time,
+            ..found
+        })
 }
 
 /// A duration in words whose length in seconds, minutes or hours is the number.
@@ -170,9 +173,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
     let mut index = 0;
     while index + 1 < words.len() {
         let (place, seconds) = match (count(&words[index].1), unit(&words[index + 1].1)) {
-            (Some(count), Some(unit)) => {
-                (words[index].0.start..words[index + 1].0.end, count * unit)
-            }
+            (Some(count), Some(unit)) => (words[index].0.start..words[index + 1].0.end, count * unit),
             _ => {
                 index += 1;
                 continue;
@@ -191,11 +192,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
             None => spans.push((place, seconds)),
         }
     }
-    let units = [
-        (Unit::Seconds, 1),
-        (Unit::Minutes, 60),
-        (Unit::Hours, 3600),
-    ];
+    let units = [(Unit::Seconds, 1), (Unit::Minutes, 60), (Unit::Hours, 3600)];
     spans.into_iter().find_map(|(place, seconds)| {
         let (unit, _) = units.iter().find(|(_, size)| seconds == number * size)?;
         Some(Found {
@@ -256,9 +253,19 @@ mod tests {
             ("Weather in paris?", json!("Paris"), "paris", Form::Plain),
             ("Pay $1,500 now", json!(1500), "$1,500", Form::Money),
             ("We are five", json!(5), "five", Form::Plain),
-            ("on March 3rd, 2025.", json!("2025-03-03"), "March 3rd, 2025", Form::Date),
+            (
+                "on March 3rd, 2025.",
+                json!("2025-03-03"),
+                "March 3rd, 2025",
+                Form::Date,
+            ),
             ("at 6:30 PM", json!("18:30"), "6:30 PM", Form::Time),
-            ("wait 2 minutes and 5 seconds", json!(125), "2 minutes and 5 seconds", Form::Duration(Unit::Seconds)),
+            (
+                "wait 2 minutes and 5 seconds",
+                json!(125),
+                "2 minutes and 5 seconds",
+                Form::Duration(Unit::Seconds),
+            ),
             ("for an hour", json!(60), "an hour", Form::Duration(Unit::Minutes)),
             ("add 1, 2 and 3", json!([1, 2, 3]), "1, 2 and 3", Form::Many),
             ("go by night bus", json!("night_bus"), "night bus", Form::Plain),

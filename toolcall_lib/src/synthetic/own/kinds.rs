@@ -25,7 +25,11 @@ pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen],
 fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -> Kind {
     if let Some(values) = schema["enum"].as_array() {
         let texts = values.iter().filter_map(Value::as_str);
-        return Kind::Choice(texts.map(|value| (value.to_string(), sayings(value, about))).collect());
+        return Kind::Choice(
+            texts
+                .map(|value| (value.to_string(), sayings(value, about)))
+                .collect(),
+        );
     }
     let form = seen.iter().find_map(|(_, form)| *form);
     let words = words(&format!("{name} {about}"));
@@ -48,14 +52,22 @@ fn sayings(value: &str, about: &str) -> Vec<String> {
     let spoken = value.replace(['_', '-'], " ").to_lowercase();
     let is_code = value.chars().any(|c| c.is_ascii_digit());
     let mut sayings = if is_code { Vec::new() } else { vec![spoken] };
-    let mentions = about.match_indices(value).map(|(at, _)| &about[at + value.len()..]);
+    let mentions = about
+        .match_indices(value)
+        .map(|(at, _)| &about[at + value.len()..]);
     for behind in mentions {
         let phrase = behind.split([',', ';', '.', ')']).next().unwrap_or_default();
         let phrase = phrase.trim_start_matches([':', '=', ' ', '(', '"', '`', '\'']);
         let links = ["is ", "means ", "for ", "if ", "when ", "while ", "= ", "or "];
-        let plain = links.iter().find_map(|link| phrase.strip_prefix(link)).unwrap_or(phrase);
+        let plain = links
+            .iter()
+            .find_map(|link| phrase.strip_prefix(link))
+            .unwrap_or(phrase);
         let articles = ["the ", "a ", "an "];
-        let bare = articles.iter().find_map(|article| plain.strip_prefix(article)).unwrap_or(plain);
+        let bare = articles
+            .iter()
+            .find_map(|article| plain.strip_prefix(article))
+            .unwrap_or(plain);
         if bare.len() > 2 && bare.split(' ').count() <= 8 {
             sayings.push(bare.trim().to_string());
         }
@@ -137,7 +149,11 @@ fn text(
     let texts: Vec<&str> = seen.iter().filter_map(|(value, _)| value.as_str()).collect();
     let named = |text: &&str| {
         let digit = text.chars().any(|c| c.is_ascii_digit());
-        digit && !text.contains(' ') && text.chars().all(|c| c.is_ascii_alphanumeric() || "-/#".contains(c))
+        digit
+            && !text.contains(' ')
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-/#".contains(c))
     };
     if !texts.is_empty() && texts.iter().all(named) {
         return Kind::Pattern(pattern(texts[0]));
@@ -153,7 +169,12 @@ fn text(
         });
     let mut own: Vec<String> = own.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     if !own.is_empty() {
-        own = own.iter().cycle().take(own.len().max(more.len() / 2)).cloned().collect(); // a third of the draws
+        own = own
+            .iter()
+            .cycle()
+            .take(own.len().max(more.len() / 2))
+            .cloned()
+            .collect(); // a third of the draws
     }
     Kind::Text([own, more].concat())
 }
@@ -189,7 +210,12 @@ fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) 
         let named = argument.names.iter().map(|name| words(name));
         let named = named.map(|name| name.intersection(&own).count()).max()?;
         let about = argument.about.iter().map(|about| words(about));
-        let about = about.map(|about| about.intersection(wanted).filter(|word| !own.contains(*word)).count());
+        let about = about.map(|about| {
+            about
+                .intersection(wanted)
+                .filter(|word| !own.contains(*word))
+                .count()
+        });
         let about = about.max()?;
         (named > 0 && about > 0 || about > 2).then_some((3 * named + about, texts))
     });

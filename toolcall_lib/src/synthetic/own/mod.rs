@@ -29,8 +29,8 @@ use found::{Form, find};
 use indexmap::IndexMap;
 use kinds::{Seen, argument};
 use serde_json::{Map, Value};
-use teacher::Lesson;
 use std::collections::HashSet;
+use teacher::Lesson;
 
 /// The subject that the user's tools become, as `mixtures.toml` calls it.
 const OWN: &str = "own";
@@ -127,7 +127,10 @@ fn check_calls(row: &Conversation) -> bool {
         let tool = row.tools.iter().find(|tool| tool.name() == call.name);
         tool.is_some_and(|tool| tool.check(&call.arguments).is_empty())
     };
-    row.messages.iter().flat_map(|message| &message.tool_calls).all(fits)
+    row.messages
+        .iter()
+        .flat_map(|message| &message.tool_calls)
+        .all(fits)
 }
 
 /// A request of a row for one call: what the user said, the arguments, the tool's answer, and the report.
@@ -170,9 +173,8 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
     let empty = Map::new();
     let properties = parameters["properties"].as_object().unwrap_or(&empty);
     let required = parameters["required"].as_array();
-    let is_required = |name: &str| {
-        required.is_some_and(|required| required.iter().any(|required| required == name))
-    };
+    let is_required =
+        |name: &str| required.is_some_and(|required| required.iter().any(|required| required == name));
     let mut arguments = IndexMap::new();
     for (name, schema) in properties {
         let seen: Vec<Seen> = requests
@@ -214,7 +216,10 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
     }
     let plain = wordings::from_description(lists, &skill);
     let wanted = if own.len() < 3 { plain.len() } else { 1 };
-    plain.into_iter().take(wanted).for_each(|ask| add(&mut skill.asks, ask));
+    plain
+        .into_iter()
+        .take(wanted)
+        .for_each(|ask| add(&mut skill.asks, ask));
     skill.vague = wordings::vague(lists, &skill, &own);
     report.wordings = skill.asks.len();
     (skill, report)
@@ -251,7 +256,11 @@ fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, Stri
 
 /// The answer of the tool and the report of a row, with slots. None where the report may speak of a value in other words, which
 /// would be wrong with another value.
-fn answer_of(skill: &Skill, request: &OwnRequest<'_>, drawn: &HashSet<String>) -> Option<(Template, Template)> {
+fn answer_of(
+    skill: &Skill,
+    request: &OwnRequest<'_>,
+    drawn: &HashSet<String>,
+) -> Option<(Template, Template)> {
     let (reply, reported) = slotted(skill, request.reply?, request.arguments);
     let chosen = |name: &&String| {
         let kind = skill.arguments.get(*name).map(|argument| &argument.kind);
@@ -269,10 +278,14 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
         let kind = skill.arguments.get(name).map(|argument| &argument.kind);
         let said = match kind {
             Some(Kind::Choice(choices)) => {
-                let ways = choices.iter().filter(|(choice, _)| value == choice).flat_map(|(_, said)| said);
+                let ways = choices
+                    .iter()
+                    .filter(|(choice, _)| value == choice)
+                    .flat_map(|(_, said)| said);
                 let mut ways: Vec<&String> = ways.collect();
                 ways.sort_by_key(|way| std::cmp::Reverse(way.len()));
-                ways.into_iter().find_map(|way| find(text, &Value::from(way.as_str())))
+                ways.into_iter()
+                    .find_map(|way| find(text, &Value::from(way.as_str())))
             }
             _ => None,
         };
@@ -292,7 +305,9 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
     places.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
     let mut free: Vec<(std::ops::Range<usize>, String)> = Vec::new();
     for (place, name) in places {
-        let overlaps = free.iter().any(|(other, _)| place.start < other.end && other.start < place.end);
+        let overlaps = free
+            .iter()
+            .any(|(other, _)| place.start < other.end && other.start < place.end);
         if !overlaps {
             free.push((place, name));
         }

@@ -57,7 +57,11 @@ impl fmt::Display for Augmented {
                 0 => String::new(),
                 many => format!(" and {many} of the teacher"),
             };
-            writeln!(f, "{}: {} wordings, from {from}{taught}", tool.tool, tool.wordings)?;
+            writeln!(
+                f,
+                "{}: {} wordings, from {from}{taught}",
+                tool.tool, tool.wordings
+            )?;
             for (sentence, reason) in &tool.left_out {
                 writeln!(f, "  left out: {sentence:?}: {reason}")?;
             }

@@ -66,10 +66,7 @@ impl Teacher {
                 let said = line["request"].as_str().unwrap_or_default().to_string();
                 match self.checked(&said, &line["arguments"], tool, tools, &mut seen)? {
                     Ok(call) => lesson.rows.push(Conversation {
-                        messages: vec![
-                            Message::user(said),
-                            Message::assistant_calls(vec![call]),
-                        ],
+                        messages: vec![Message::user(said), Message::assistant_calls(vec![call])],
                         tools: tools.to_vec(),
                         ..Conversation::default()
                     }),
@@ -170,7 +167,11 @@ fn second_reading(said: &str, tools: &[ToolSchema]) -> String {
 
 /// The JSON objects of an answer: one a line, or in a list, in whatever is around them.
 fn objects(answer: &str) -> Vec<Value> {
-    let whole = answer.trim().trim_start_matches("```json").trim_matches('`').trim();
+    let whole = answer
+        .trim()
+        .trim_start_matches("```json")
+        .trim_matches('`')
+        .trim();
     match serde_json::from_str(whole) {
         Ok(Value::Array(objects)) => return objects,
         Ok(object @ Value::Object(_)) => return vec![object],

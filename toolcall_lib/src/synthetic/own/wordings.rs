@@ -20,7 +20,10 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
     let mut wordings = Vec::new();
     if body.ends_with('?') {
         for start in ["can you ", "could you ", "can you please ", "could you please "] {
-            let inside = body.to_lowercase().starts_with(start).then(|| &body[start.len()..]);
+            let inside = body
+                .to_lowercase()
+                .starts_with(start)
+                .then(|| &body[start.len()..]);
             if let Some(inside) = inside {
                 let inside = inside.trim_end_matches('?').trim_end_matches(", please");
                 wordings.push(format!("{}.", uppered(inside)));
@@ -28,13 +31,19 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
             }
         }
     } else if let Some(wish) = wish(body) {
-        wordings.push(format!("(I want to|I'd like to|I would like to|I need to) {wish}."));
+        wordings.push(format!(
+            "(I want to|I'd like to|I would like to|I need to) {wish}."
+        ));
         wordings.push(format!("Can I {wish}?"));
         wordings.push(format!("{}[, please].", uppered(wish)));
     } else if lists.is_order(&first) && body.contains(' ') {
         for verb in lists.synonyms(&first) {
             let rest = &body[first.len()..];
-            let verb = if rest.starts_with(" me ") { verb.trim_end_matches(" me") } else { verb };
+            let verb = if rest.starts_with(" me ") {
+                verb.trim_end_matches(" me")
+            } else {
+                verb
+            };
             let order_with = format!("{verb}{rest}");
             wordings.push(format!("{}.", uppered(&order_with)));
             wordings.extend(order(&order_with));
@@ -90,9 +99,17 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
         false => vec![
             format!("{}: {}.", uppered(&order), list.join(", ")),
             format!("{}, {}.", uppered(&order), list.join(", ")),
-            format!("(Please |Can you ){} with {}[, please].", lowered(&order), list.join(" and ")),
+            format!(
+                "(Please |Can you ){} with {}[, please].",
+                lowered(&order),
+                list.join(" and ")
+            ),
             format!("{}. {}.", uppered(&order), uppered(&facts.join(", "))),
-            format!("I (want|need) you to {}; {}.", lowered(&order), facts.join(" and ")),
+            format!(
+                "I (want|need) you to {}; {}.",
+                lowered(&order),
+                facts.join(" and ")
+            ),
         ],
     };
     let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
