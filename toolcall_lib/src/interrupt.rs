@@ -190,6 +190,8 @@ mod tests {
                 println!("still here");
             }
             Ok("other signals") => {
+                // SAFETY: setting a signal's handler back runs no code; nohup ignores this one.
+                unsafe { libc::signal(SIGHUP, libc::SIG_DFL) };
                 for signal in [SIGTERM, SIGHUP, SIGUSR1] {
                     let _run = Run::start().unwrap();
                     assert!(!requested());

@@ -98,8 +98,8 @@ fn a_wrong_call_names_the_tool_the_argument_and_the_value() {
     let trip = plan_trip_tool();
     let error = call(&trip, json!({"stops": [{"minutes": "5"}], "kind": 1})).unwrap_err();
     let expected = "call of `plan_trip`: argument `type`: is missing; expected string; \
-        argument `stops[0].city`: is missing; expected string; \
         argument `stops[0].minutes`: expected integer or null, got string \"5\"; \
+        argument `stops[0].city`: is missing; expected string; \
         argument `kind`: is unknown; the schema has stops, type";
     assert_eq!(error, expected);
 }

@@ -4,6 +4,7 @@ use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
 use super::{Entry, Manifest, OLD, PARTIAL, READY, TRASH, sync, work};
 use crate::error::{Error, Result};
+use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -47,7 +48,11 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
         put(&ready, folder, name)?;
     }
     for name in old.files.keys().filter(|name| !new.files.contains_key(*name)) {
-        sync::remove(&folder.join(name))?;
+        let file = folder.join(name);
+        sync::remove(&file)?;
+        if sync::parent(&file) != folder {
+            fs::remove_dir(sync::parent(&file)).ok(); // if nothing of others is in it
+        }
     }
     sync::sync_folder(folder)?;
     for name in new.files.keys().filter(is_head) {
@@ -62,10 +67,17 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
 
 fn put(ready: &Path, folder: &Path, name: &str) -> Result<()> {
     let from = ready.join(name);
-    match from.symlink_metadata() {
-        Ok(_) => sync::rename(&from, &folder.join(name)),
-        Err(_) => Ok(()), // it was moved before
+    if from.symlink_metadata().is_err() {
+        return Ok(()); // it was moved before
     }
+    let to = folder.join(name);
+    let parent = sync::parent(&to);
+    if parent == folder {
+        return sync::rename(&from, &to);
+    }
+    fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    sync::rename(&from, &to)?;
+    sync::sync_folder(parent)
 }
 
 /// Clears up what a crash has left in a folder whose lock is held.

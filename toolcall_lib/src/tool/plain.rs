@@ -182,6 +182,7 @@ impl Translator<'_> {
         };
         let (name, value) = match (keyword, value) {
             ("$schema" | "$id" | "id" | "nullable" | "$defs" | "definitions" | "$anchor", _) => return Ok(()),
+            (_, Value::Null) if !["const", "default"].contains(&keyword) => return Ok(()), // Arrow's way to leave a key out
             ("type", value) => match types(value, &at)? {
                 Some(types) => (keyword, types),
                 None => return Ok(()),
@@ -402,7 +403,9 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
             schema.into()
         }
         Some(Value::Array(names)) if plain => {
-            names.push("null".into());
+            if !names.contains(&"null".into()) {
+                names.push("null".into());
+            }
             schema.into()
         }
         None if plain => schema.into(),
@@ -490,6 +493,10 @@ mod tests {
             ),
             (
                 json!({"type": "string", "nullable": true}),
+                json!({"type": ["string", "null"]}),
+            ),
+            (
+                json!({"type": ["string", "null"], "enum": null, "nullable": true}),
                 json!({"type": ["string", "null"]}),
             ),
             (

@@ -89,7 +89,7 @@ impl ToolSchema {
     /// the scoring of benchmarks are: `5.0` and `"5"` are not integers. What no schema asks for is a problem.
     ///
     /// ```
-    /// use serde_json::{Map, Value};
+    /// use serde_json::{Map, Value, json};
     /// use toolcall_lib::ToolSchema;
     ///
     /// let schema: ToolSchema = ToolSchema::new(json!({

@@ -172,7 +172,7 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
         ),
         (
             json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}),
-            "argument `pw`: the schemas of `oneOf` have values in common",
+            "argument `pw`: the schemas of `oneOf` have values in common, which it forbids; `anyOf` allows them",
         ),
         (
             json!({"type": "object", "properties": {"a": {"type": "string", "not": {}}}}),

@@ -127,7 +127,11 @@ fn the_chat_template_is_found_in_each_place_where_it_may_stand() {
     assert_eq!(template(json!("one")), Some("one".into()));
     let default = json!({"name": "default", "template": "plain"});
     let tools = json!({"name": "tool_use", "template": "with tools"});
-    assert_eq!(template(json!([default, tools])), Some("with tools".into()));
+    assert_eq!(
+        template(json!([default, tools])),
+        Some("plain".into()),
+        "the other is kept beside it"
+    );
     assert_eq!(template(json!([default])), Some("plain".into()));
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path(), &tiny("qwen3"));
