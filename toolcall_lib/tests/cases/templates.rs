@@ -389,7 +389,10 @@ fn a_thought_is_trained_where_the_template_is_asked_for_it() {
         row.chat_template_kwargs
             .insert("enable_thinking".into(), json!(true));
         let expected = format!("<think>\nThe ferns are dry.\n</think>\n\n{call}");
-        assert_eq!(trained(&row, &qwen3(), LossMode::Assistant), [expected.clone()]);
+        assert_eq!(
+            trained(&row, &qwen3(), LossMode::Assistant),
+            std::slice::from_ref(&expected)
+        );
         row.chat_template_kwargs.clear();
         let asked = qwen3().with_kwargs(&Map::from_iter([("enable_thinking".to_string(), json!(true))]));
         assert_eq!(trained(&row, &asked, LossMode::Assistant), [expected]);

@@ -39,6 +39,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
     data.save(&arguments.out)?;
-    println!("{}: {} rows", arguments.out.display(), data.rows.len());
+    print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)
 }
