@@ -1,5 +1,6 @@
 //! `toolcall augment`.
 
+use super::output::save_rows;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }),
     };
     let augmented = augment(&Lists::embedded()?, &tools, &rows, &config)?;
-    augmented.data.save(&arguments.out)?;
+    save_rows(&augmented.data, &arguments.out)?;
     print!("{augmented}");
     println!("{}: {} rows", arguments.out.display(), augmented.data.rows.len());
     Ok(ExitCode::SUCCESS)

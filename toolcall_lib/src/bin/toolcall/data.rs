@@ -1,6 +1,6 @@
 //! `toolcall data`.
 
-use super::output::print;
+use super::output::{print, save_rows};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::synthetic::{self, Lists};
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Err(Error::invalid(arguments.out.display(), problem));
     }
     let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
-    data.save(&arguments.out)?;
+    save_rows(&data, &arguments.out)?;
     print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)
 }

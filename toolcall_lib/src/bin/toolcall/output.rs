@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
-use toolcall_lib::{Error, Result, interrupt};
+use std::path::Path;
+use toolcall_lib::{Dataset, Error, Result, interrupt};
 
 /// Prints a line that is the answer to a command.
 ///
@@ -24,4 +25,12 @@ pub fn print_in_run(line: impl Display) {
 /// Prints a line to standard error, and loses it where that cannot be written.
 pub fn note(line: impl Display) {
     writeln!(io::stderr(), "{line}").ok();
+}
+
+/// Saves rows to a file, whose folder is made if it is not there.
+pub fn save_rows(data: &Dataset, file: &Path) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
+    data.save(file)
 }
