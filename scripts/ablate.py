@@ -25,13 +25,16 @@ def main() -> int:
     if arguments.table:
         print(table())
         return 0
+    if arguments.found:
+        return note(arguments.found)
     toolcall = Path(arguments.toolcall)
     folder = ROOT / "out/trials" / arguments.name
     folder.mkdir(parents=True, exist_ok=True)
     data = [make_data(arguments, toolcall, folder)] + [Path(path) for path in arguments.data]
     settings = folder / "config.json"
     settings.write_text(arguments.config)
-    train = [toolcall, "train", "--recipe", arguments.recipe, "--config", settings, "--data", *data, "--out", folder / "model"]
+    trainer = Path(arguments.trainer or toolcall)
+    train = [trainer, "train", "--recipe", arguments.recipe, "--config", settings, "--data", *data, "--out", folder / "model"]
     start = time.monotonic()
     with open(folder / "train.log", "w") as log:
         failed = subprocess.run([*train, *model(arguments)], stdout=log, stderr=subprocess.STDOUT).returncode
@@ -50,7 +53,7 @@ def main() -> int:
         "config": json.loads(arguments.config),
         "minutes": round(seconds / 60, 1),
         "failed": log[-1] if failed and log else None,
-        "scores": {} if failed else scores(toolcall, folder / "model", arguments.limit),
+        "scores": {} if failed else scores(trainer, folder / "model", arguments.limit),
     }
     with open(LOG, "a") as file:
         file.write(json.dumps(entry) + "\n")
@@ -71,9 +74,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model")
     parser.add_argument("--limit", type=int, default=200, help="longest reply in tokens")
     parser.add_argument("--toolcall", default=ROOT / "target/release/toolcall")
+    parser.add_argument("--found", help="add this sentence to the last line of the log and do nothing else")
+    parser.add_argument("--trainer", help="another program that trains and scores")
     parser.add_argument("--table", action="store_true", help="print the log and do nothing else")
     arguments = parser.parse_args()
-    if not arguments.table and not arguments.name:
+    if not (arguments.table or arguments.found or arguments.name):
         parser.error("give the trial a name")
     return arguments
 
@@ -103,7 +108,8 @@ def scores(toolcall: Path, tuned: Path, limit: int) -> dict:
         rows = ROOT / f"data/{file}.json"
         command = [toolcall, "eval", "--model", tuned, "--data", rows, "--max-new-tokens", str(limit), "--json"]
         result = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[name] = {key: value for key, value in json.loads(result.stdout).items() if isinstance(value, (dict, int))}
+        (tuned.parent / f"{name}.json").write_text(result.stdout)
+        found[name] = json.loads(result.stdout)["counts"]
     return found
 
 
@@ -114,18 +120,26 @@ def processor() -> str:
     return "unknown"
 
 
+def note(found: str) -> int:
+    """Adds to the last trial what came out, in words."""
+    *lines, last = LOG.read_text().splitlines()
+    lines.append(json.dumps(json.loads(last) | {"found": found}))
+    LOG.write_text("".join(f"{line}\n" for line in lines))
+    return 0
+
+
 def table() -> str:
     def cell(score: dict | None) -> str:
-        return f"{score['count']}/{score["total"]}" if score else ""
+        return "{count}/{total}".format(**score) if score else ""
 
     columns = ["tool_selection", "arguments_exact", "over_calls", "conversation_flow"]
-    head = ["trial", "minutes", *(f"{name}: {column}" for name in HELD_OUT for column in columns), "what it should show"]
+    head = ["trial", "minutes", *(f"{name}: {column}" for name in HELD_OUT for column in columns), "what it should show", "what came out"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for line in LOG.read_text().splitlines():
         entry = json.loads(line)
         found = [cell(entry["scores"].get(name, {}).get(column)) for name in HELD_OUT for column in columns]
-        why = entry["failed"] or entry["why"]
-        lines.append("| " + " | ".join([entry["name"], str(entry["minutes"]), *found, why]) + " |")
+        words = [entry["why"], entry["failed"] or entry.get("found", "")]
+        lines.append("| " + " | ".join([entry["name"], str(entry["minutes"]), *found, *words]) + " |")
     return "\n".join(lines)
 
 

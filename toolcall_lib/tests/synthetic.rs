@@ -32,7 +32,7 @@ fn held_out() -> Vec<Conversation> {
 fn made() -> Vec<Conversation> {
     let lists = lists();
     let mixtures = ["default", "customers", "general"];
-    let rows = mixtures.map(|mixture| make(&lists, mixture, Some(2000), 7).unwrap().rows);
+    let rows = mixtures.map(|mixture| make(&lists, mixture, Some(2000), 7).unwrap().data.rows);
     rows.concat()
 }
 
@@ -63,14 +63,14 @@ fn values<'a>(rows: &'a [Conversation], argument: &str) -> HashSet<&'a Value> {
 #[test]
 fn the_lists_in_the_repository_are_those_in_the_library() {
     let (read, embedded) = (Lists::load(folder().join("lists")).unwrap(), lists());
-    let rows = |lists: &Lists| make(lists, "default", Some(300), SEED).unwrap().rows;
+    let rows = |lists: &Lists| make(lists, "default", Some(300), SEED).unwrap().data.rows;
     assert_eq!(rows(&read), rows(&embedded));
 }
 
 #[test]
 fn a_seed_makes_the_same_rows_and_another_one_others() {
     let lists = lists();
-    let rows = |seed| make(&lists, "default", Some(200), seed).unwrap().rows;
+    let rows = |seed| make(&lists, "default", Some(200), seed).unwrap().data.rows;
     assert_eq!(rows(1), rows(1));
     assert_ne!(rows(1), rows(2));
 }
@@ -117,7 +117,7 @@ fn held_out_values_are_never_drawn() {
 #[test]
 fn tools_that_are_held_out_are_in_no_row() {
     let lists = lists();
-    let rows = ["default", "general"].map(|mixture| make(&lists, mixture, Some(2000), 3).unwrap().rows);
+    let rows = ["default", "general"].map(|mixture| make(&lists, mixture, Some(2000), 3).unwrap().data.rows);
     let texts: Vec<String> = rows
         .concat()
         .iter()
@@ -139,7 +139,7 @@ fn tools_that_are_held_out_are_in_no_row() {
 
 #[test]
 fn a_row_shows_its_tools_to_several_others() {
-    let made = make(&lists(), "default", Some(1000), SEED).unwrap().rows;
+    let made = make(&lists(), "default", Some(1000), SEED).unwrap().data.rows;
     let mut lists_of_tools: HashMap<String, usize> = HashMap::new();
     for row in &made {
         *lists_of_tools

@@ -4,6 +4,7 @@ mod confidence;
 mod config;
 mod constraint;
 mod engine;
+mod freely;
 mod many;
 mod prefix;
 mod sampler;
@@ -11,6 +12,7 @@ mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
 pub(crate) use engine::AT_ONCE;
+pub use freely::answer_freely;
 pub use many::{Prompt, generate_many, generate_many_cached};
 pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;

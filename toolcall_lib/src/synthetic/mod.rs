@@ -35,13 +35,16 @@ use tools::{Fashion, Listed, add_others, draw_skills, listed, whole};
 /// The seed of the committed files.
 pub const SEED: u64 = 42;
 
-/// Rows that were made, with the kinds of them.
-#[derive(Clone, Debug)]
+/// Rows that were made.
+#[derive(Clone, Debug, Default)]
 pub struct Made {
     /// The rows.
     pub data: Dataset,
     /// The kinds of rows, with their numbers.
     pub kinds: Vec<(&'static str, usize)>,
+    /// Indices of the rows that ask for what no tool of any list does (a poem, a joke), which a model
+    /// may answer by itself: [`answer_freely`](crate::generate::answer_freely).
+    pub open: Vec<usize>,
 }
 
 /// Makes the rows of one part of a mixture, mixed: as many as the mixture says, or `rows`.
@@ -63,9 +66,11 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
     };
     filler.fill(rows.unwrap_or(found.rows), &place)?;
     filler.draw.shuffle(&mut filler.rows);
+    let (rows, open): (Vec<Conversation>, Vec<bool>) = filler.rows.into_iter().unzip();
     Ok(Made {
-        data: Dataset::from(filler.rows),
+        data: Dataset::from(rows),
         kinds: filler.kinds,
+        open: (0..open.len()).filter(|&row| open[row]).collect(),
     })
 }
 
@@ -73,7 +78,7 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
 ///
 /// # Errors
 /// Those of [`make_part`].
-pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Dataset> {
+pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let parts = lists.mixtures.get(mixture).ok_or_else(|| {
         let known: Vec<&str> = lists.mixtures.keys().map(String::as_str).collect();
         Error::invalid(
@@ -82,13 +87,31 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
         )
     })?;
     let all: usize = parts.values().map(|part| part.rows).sum();
-    let mut data = Dataset::default();
+    let mut made = Made::default();
     for (index, (name, part)) in parts.iter().enumerate() {
         let count = rows.map(|rows| (part.rows * rows).div_ceil(all.max(1)));
         let seed = seed.wrapping_add(1000 * index as u64);
-        data.extend(make_part(lists, mixture, name, count, seed)?.data);
+        made.extend(make_part(lists, mixture, name, count, seed)?);
     }
-    Ok(data)
+    Ok(made)
+}
+
+impl Made {
+    fn extend(&mut self, other: Self) {
+        let before = self.data.rows.len();
+        self.open.extend(other.open.iter().map(|row| before + row));
+        self.data.extend(other.data);
+        for (kind, count) in other.kinds {
+            add(&mut self.kinds, kind, count);
+        }
+    }
+}
+
+fn add(kinds: &mut Vec<(&'static str, usize)>, kind: &'static str, count: usize) {
+    match kinds.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, total)) => *total += count,
+        None => kinds.push((kind, count)),
+    }
 }
 
 fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
@@ -112,7 +135,8 @@ struct Filler<'a> {
     draw: Draw,
     subjects: Vec<usize>,
     seen: HashSet<String>,
-    rows: Vec<Conversation>,
+    /// Rows, and whether they are open.
+    rows: Vec<(Conversation, bool)>,
     kinds: Vec<(&'static str, usize)>,
 }
 
@@ -195,17 +219,11 @@ impl<'a> Filler<'a> {
             let key = serde_json::to_string(&(row.messages(), schemas))
                 .map_err(Error::library("comparing rows"))?;
             if self.seen.insert(key) {
-                self.rows.push(row.with(schemas.to_vec()));
-                self.count(kind.name());
+                let open = row.open;
+                self.rows.push((row.with(schemas.to_vec()), open));
+                add(&mut self.kinds, kind.name(), 1);
             }
         }
         Ok(())
-    }
-
-    fn count(&mut self, kind: &'static str) {
-        match self.kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, total)) => *total += 1,
-            None => self.kinds.push((kind, 1)),
-        }
     }
 }

@@ -6,52 +6,66 @@ use crate::tool::ToolSchema;
 
 /// A conversation in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Row(Vec<Message>);
+pub(super) struct Row {
+    messages: Vec<Message>,
+    /// No tool of any list does what the user asks for.
+    pub(super) open: bool,
+}
 
 impl Row {
     pub(super) fn system(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message::system(text));
+        self.messages.push(Message::system(text));
         self
     }
 
     pub(super) fn user(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message::user(text));
+        self.messages.push(Message::user(text));
         self
     }
 
     pub(super) fn says(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message::assistant(text));
+        self.messages.push(Message::assistant(text));
         self
     }
 
     /// An assistant turn with these calls, and the tool messages that answer it.
     pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
         let calls = answered.iter().map(|one| one.call.clone()).collect();
-        self.0.push(Message::assistant_calls(calls));
+        self.messages.push(Message::assistant_calls(calls));
         let answers = answered
             .into_iter()
             .map(|one| Message::tool(one.call.name, one.result));
-        self.0.extend(answers);
+        self.messages.extend(answers);
         self
     }
 
     /// The row up to its last calls.
     pub(super) fn until_calls(mut self) -> Self {
-        while self.0.last().is_some_and(|message| message.role == Role::Tool) {
-            self.0.pop();
+        while self
+            .messages
+            .last()
+            .is_some_and(|message| message.role == Role::Tool)
+        {
+            self.messages.pop();
         }
+        self
+    }
+
+    /// The row as one that asks for what no tool of any list does.
+    pub(super) fn open(mut self) -> Self {
+        self.open = true;
         self
     }
 
     pub(super) fn with(self, tools: Vec<ToolSchema>) -> Conversation {
         Conversation {
-            messages: self.0,
+            messages: self.messages,
             tools,
             ..Conversation::default()
         }
     }
 
     pub(super) fn messages(&self) -> &[Message] {
-        &self.0
+        &self.messages
     }
 }

@@ -206,9 +206,11 @@ impl Maker<'_> {
             true => self.foreign_request(draw)?,
             false => None,
         };
+        let open = foreign.is_none();
         let said = foreign.unwrap_or_else(|| Sentence::plain(chosen(draw, &self.lists.talk.beyond)));
         let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
-        Ok(row.says(self.refusal()))
+        let row = row.says(self.refusal());
+        Ok(if open { row.open() } else { row })
     }
 
     fn refusal(&self) -> &str {

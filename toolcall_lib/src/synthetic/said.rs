@@ -226,6 +226,29 @@ pub(super) fn duration(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Drawn
     Drawn::new(span.said, value)
 }
 
+/// A count of minutes up to 99, whose value is in `unit`; said without the word.
+pub(super) fn whole_minutes(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Drawn {
+    loop {
+        let span = Length {
+            said: String::new(),
+            seconds: 60 * minutes(draw, held_out, 99),
+        };
+        if let Some(value) = span.in_unit(unit) {
+            return Drawn::new((span.seconds / 60).to_string(), value);
+        }
+    }
+}
+
+/// Minutes up to `high` that are not held out.
+fn minutes(draw: &mut Draw, held_out: &HeldOut, high: i64) -> i64 {
+    loop {
+        let minutes = draw.number(1, high);
+        if !held_out.minutes.contains(&minutes) {
+            return minutes;
+        }
+    }
+}
+
 /// A duration: how it is said, and its seconds.
 struct Length {
     said: String,
@@ -234,12 +257,7 @@ struct Length {
 
 impl Length {
     fn draw(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Self {
-        let minutes = |draw: &mut Draw, high: i64| loop {
-            let minutes = draw.number(1, high);
-            if !held_out.minutes.contains(&minutes) {
-                break minutes;
-            }
-        };
+        let minutes = |draw: &mut Draw, high| minutes(draw, held_out, high);
         let other = |draw: &mut Draw, low, high| held_out.number(draw, low, high);
         let of = |draw: &mut Draw, count: i64, unit: &str, seconds: i64| Self {
             said: counted(draw, count, unit),

@@ -43,7 +43,8 @@ pub(super) enum Kind {
     Duration(Unit),
     /// Letters for `A`, digits for `0`.
     Pattern(String),
-    Many(Box<Kind>),
+    /// An array of so many values at least and at most, or of two to four.
+    Many(Box<Kind>, Option<(usize, usize)>),
     Fields(IndexMap<String, Argument>),
 }
 
@@ -78,6 +79,7 @@ pub(super) struct Written {
     duration: Option<Unit>,
     pattern: Option<String>,
     many: Option<Box<Written>>,
+    count: Option<(usize, usize)>,
     fields: Option<IndexMap<String, Written>>,
 }
 
@@ -152,7 +154,7 @@ impl Written {
         kinds.extend(self.duration.map(Kind::Duration));
         kinds.extend(self.pattern.map(Kind::Pattern));
         if let Some(each) = self.many {
-            kinds.push(Kind::Many(Box::new(each.kind(lists)?)));
+            kinds.push(Kind::Many(Box::new(each.kind(lists)?), self.count));
         }
         if let Some(fields) = self.fields {
             let read = |(name, field): (String, Self)| Ok((name.clone(), field.read(&name, lists)?));
@@ -211,7 +213,7 @@ impl Kind {
             Self::Calendar => said::calendar(draw, held_out),
             Self::Duration(unit) => said::duration(draw, held_out, *unit),
             Self::Pattern(pattern) => Drawn::text(patterned(draw, pattern)),
-            Self::Many(each) => several(draw, held_out, each),
+            Self::Many(each, count) => several(draw, held_out, each, *count),
             Self::Fields(_) => Drawn::text(""),
         }
     }
@@ -237,7 +239,7 @@ impl Kind {
             | Self::Pattern(_) => {
                 json!({"type": "string"})
             }
-            Self::Many(each) => json!({"type": "array", "items": each.schema(draw)}),
+            Self::Many(each, _) => json!({"type": "array", "items": each.schema(draw)}),
             Self::Fields(_) => json!({"type": "object"}),
         }
     }
@@ -262,12 +264,25 @@ fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
     }
 }
 
-/// Two or three different values, `a, b and c`.
-fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind) -> Drawn {
-    let count = 2 + draw.weighted(&[5.0, 4.0, 1.0]);
+/// Different values, `a, b and c`; of durations one time in two whole minutes, `4, 12 and 7 minutes`.
+fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usize, usize)>) -> Drawn {
+    let count = match count {
+        Some((low, high)) => low + draw.index(high - low + 1),
+        None => 2 + draw.weighted(&[5.0, 4.0, 1.0]),
+    };
+    let minutes = match each {
+        Kind::Duration(unit) if draw.chance(2) => Some(*unit),
+        _ => None,
+    };
     let mut chosen: Vec<Drawn> = Vec::new();
     for _ in 0..count * 10 {
-        let next = each.draw(draw, held_out);
+        let mut next = match minutes {
+            Some(unit) => said::whole_minutes(draw, held_out, unit),
+            None => each.draw(draw, held_out),
+        };
+        if matches!(each, Kind::Duration(_)) && !next.said.contains("half") {
+            next.said = next.said.replace(", ", " ").replace(" and ", " "); // one of several, not two
+        }
         if chosen.len() < count && chosen.iter().all(|one| one.value != next.value) {
             chosen.push(next);
         }
@@ -278,8 +293,9 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind) -> Drawn {
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
         None => String::new(),
     };
+    let unit = if minutes.is_some() { " minutes" } else { "" };
     let values: Vec<Value> = chosen.into_iter().map(|one| one.value).collect();
-    Drawn::new(said, values)
+    Drawn::new(format!("{said}{unit}"), values)
 }
 
 fn patterned(draw: &mut Draw, pattern: &str) -> String {

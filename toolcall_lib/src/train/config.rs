@@ -182,6 +182,18 @@ impl TrainConfig {
         }
     }
 
+    /// Settings for thousands of rows of any tools, each read once.
+    pub fn general() -> Self {
+        Self {
+            num_train_epochs: 1.0,
+            per_device_train_batch_size: 24,
+            group_by_prefix: 8,
+            learning_rate: 3e-4,
+            warmup_steps: 10,
+            ..Self::default()
+        }
+    }
+
     /// The recommended settings for a LoRA adapter: rank and dropout of TRL's command line, and a learning rate that is ten
     /// times that of full fine-tuning.
     pub fn lora() -> Self {

@@ -2,6 +2,7 @@
 
 mod confidence;
 mod constrained;
+mod freely;
 mod random_schemas;
 mod settings;
 mod shared;

@@ -1,10 +1,12 @@
 //! `toolcall data`.
 
+use super::ModelArgument;
 use super::output::{print, save_rows};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use toolcall_lib::generate::answer_freely;
 use toolcall_lib::synthetic::{self, Lists};
-use toolcall_lib::{Error, Result};
+use toolcall_lib::{Error, GenerateConfig, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -26,6 +28,15 @@ pub struct Arguments {
     /// Folder with lists of your own, laid out like data/lists
     #[arg(long)]
     lists: Option<PathBuf>,
+    /// Have the untuned model (--model) answer what no tool of any list does, such as a joke, so that
+    /// tuning does not teach it to refuse
+    #[arg(long)]
+    own_replies: bool,
+    /// Tokens of such an answer; a longer one is not taken
+    #[arg(long, default_value_t = 96)]
+    max_new_tokens: usize,
+    #[command(flatten)]
+    model: ModelArgument,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -37,7 +48,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let problem = "is there already; choose another --out, or give --force to write over it";
         return Err(Error::invalid(arguments.out.display(), problem));
     }
-    let data = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
+    let made = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
+    let mut data = made.data;
+    if arguments.own_replies {
+        let model = arguments.model.load()?;
+        let config = GenerateConfig {
+            max_new_tokens: arguments.max_new_tokens,
+            ..GenerateConfig::default()
+        };
+        let answered = answer_freely(&model, &mut data, &made.open, &config)?;
+        let open = made.open.len();
+        print(format!(
+            "the model answers {answered} of {open} requests that no tool does"
+        ))?;
+    }
     save_rows(&data, &arguments.out)?;
     print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
+use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::{StepReport, TrainConfig, train_on};
 use toolcall_lib::{Error, Result, interrupt, json};
 
@@ -20,8 +21,9 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to train on: JSON (rows or columns) or JSONL; several files are put together
-    #[arg(long, required = true, num_args = 1..)]
+    /// Conversations to train on: JSON (rows or columns) or JSONL; several files are put together. Without
+    /// any, the rows of the recipe's mixture are made, as `toolcall data` makes them
+    #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
     /// Conversations on which the model is measured while it trains: the loss, and how many it
     /// calls right
@@ -43,14 +45,39 @@ pub struct Arguments {
     resume: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Recipe {
     /// Loss on the assistant's tokens, learning rate 2e-4, warmup
     Default,
-    /// The same for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
+    /// Longer, for tools of all kinds: the mixture `general`
+    General,
+    /// The default for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
     Lora,
-    /// TRL's defaults: loss on all tokens, learning rate 2e-5
+    /// TRL's defaults: loss on all tokens, learning rate 2e-5; needs --data
     Seed,
+}
+
+impl Recipe {
+    fn settings(self) -> TrainConfig {
+        match self {
+            Self::Default => TrainConfig::default(),
+            Self::General => TrainConfig::general(),
+            Self::Lora => TrainConfig::lora(),
+            Self::Seed => TrainConfig::trl(),
+        }
+    }
+
+    /// The mixture of the rows that are made where no data is given.
+    fn mixture(self) -> Result<&'static str> {
+        match self {
+            Self::Default | Self::Lora => Ok("default"),
+            Self::General => Ok("general"),
+            Self::Seed => Err(Error::invalid(
+                "--data",
+                "is missing: the recipe `seed` has no rows of its own",
+            )),
+        }
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -77,10 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainConfig) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
     let _out = first.then(|| reserve_folder(&arguments.out)).transpose()?; // before the work
-    let mut data = Dataset::default();
-    for file in &arguments.data {
-        data.extend(Dataset::load(file)?);
-    }
+    let data = data(arguments)?;
     let validation = arguments
         .validation
         .as_ref()
@@ -123,13 +147,23 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
     Ok(ExitCode::from(INTERRUPTED))
 }
 
+/// The rows of the files, or those of the recipe.
+fn data(arguments: &Arguments) -> Result<Dataset> {
+    if arguments.data.is_empty() {
+        let mixture = arguments.recipe.mixture()?;
+        let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
+        return Ok(made.data);
+    }
+    let mut data = Dataset::default();
+    for file in &arguments.data {
+        data.extend(Dataset::load(file)?);
+    }
+    Ok(data)
+}
+
 /// The recipe, with what the files say instead.
 fn settings(arguments: &Arguments) -> Result<TrainConfig> {
-    let mut config = match arguments.recipe {
-        Recipe::Default => TrainConfig::default(),
-        Recipe::Lora => TrainConfig::lora(),
-        Recipe::Seed => TrainConfig::trl(),
-    };
+    let mut config = arguments.recipe.settings();
     let (rank, size) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
     for file in &arguments.config {
         let text = std::fs::read_to_string(file).map_err(Error::io(file))?;

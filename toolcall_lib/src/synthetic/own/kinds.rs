@@ -40,7 +40,7 @@ fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -
         Some("array") => {
             let items = &schema["items"];
             let seen: Vec<Seen> = seen.iter().flat_map(|(value, _)| items_of(value)).collect();
-            Kind::Many(Box::new(kind(lists, name, about, items, &seen)))
+            Kind::Many(Box::new(kind(lists, name, about, items, &seen)), None)
         }
         _ => text(lists, form, name, about, &words, seen),
     }

@@ -88,7 +88,7 @@ pub fn augment(
     lists.subjects.push(Subject::of(OWN, skills));
     let given = rows.rows.len() + taught.len();
     let made = config.rows.saturating_sub(given).max(1);
-    let made = make(&lists, OWN, Some(made), config.seed)?;
+    let made = make(&lists, OWN, Some(made), config.seed)?.data;
     let fits = |row: &Conversation| check_calls(row);
     let (kept, wrong): (Vec<Conversation>, Vec<Conversation>) = made.rows.into_iter().partition(fits);
     let mut data = rows.clone();
@@ -264,7 +264,7 @@ fn answer_of(
     let (reply, reported) = slotted(skill, request.reply?, request.arguments);
     let chosen = |name: &&String| {
         let kind = skill.arguments.get(*name).map(|argument| &argument.kind);
-        matches!(kind, Some(Kind::Choice(_) | Kind::Many(_)))
+        matches!(kind, Some(Kind::Choice(_) | Kind::Many(..)))
     };
     let hidden = drawn.iter().filter(chosen).any(|name| !reported.contains(name));
     let (result, _) = slotted(skill, request.result?, request.arguments);
@@ -291,7 +291,7 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
         };
         if let Some(found) = said.or_else(|| find(text, value)) {
             let drawn = match (kind, found.form) {
-                (Some(Kind::Many(_)), form) => form == Form::Many,
+                (Some(Kind::Many(..)), form) => form == Form::Many,
                 (Some(Kind::Flag(..) | Kind::Fields(_)) | None, _) => false,
                 (Some(Kind::Duration(unit)), form) => form == Form::Duration(*unit),
                 (Some(_), _) => true,

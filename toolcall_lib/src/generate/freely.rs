@@ -1,0 +1,52 @@
+//! Replies of the untuned model as training targets.
+
+use super::{GenerateConfig, Prompt, generate_many};
+use crate::conversation::{Conversation, Message, Role};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// Replaces the last message of these `rows` of `data` by what `model` answers when it is offered no
+/// tools. Trained on its own replies, it goes on answering what it could answer before, instead of
+/// refusing everything that no tool does. A row keeps its message where the reply does not end within
+/// `config.max_new_tokens`. Returns how many rows have a new one.
+///
+/// Meant for the rows in [`Made::open`](crate::synthetic::Made::open), before training.
+///
+/// # Errors
+/// A row that is not there or does not end with words of the assistant, and those of [`generate_many`].
+pub fn answer_freely(
+    model: &Model,
+    data: &mut Dataset,
+    rows: &[usize],
+    config: &GenerateConfig,
+) -> Result<usize> {
+    let mut asked: Vec<&[Message]> = Vec::with_capacity(rows.len());
+    for &row in rows {
+        asked.push(data.rows.get(row).and_then(before_words).ok_or_else(|| {
+            let problem = "expected a row that ends with words of the assistant";
+            Error::invalid(format!("row {row}"), problem)
+        })?);
+    }
+    let prompts: Vec<Prompt<'_>> = asked.iter().map(|messages| (*messages, &[][..])).collect();
+    let replies = generate_many(model, &prompts, config)?;
+    let mut replaced = 0;
+    for (&row, reply) in rows.iter().zip(replies) {
+        let text = reply.text.trim();
+        if let (true, false, Some(last)) = (
+            reply.finished,
+            text.is_empty(),
+            data.rows[row].messages.last_mut(),
+        ) {
+            last.content = text.to_string();
+            replaced += 1;
+        }
+    }
+    Ok(replaced)
+}
+
+/// The messages before the last, if that has words of the assistant and no call.
+fn before_words(row: &Conversation) -> Option<&[Message]> {
+    let (last, before) = row.messages.split_last()?;
+    (last.role == Role::Assistant && last.tool_calls.is_empty()).then_some(before)
+}
