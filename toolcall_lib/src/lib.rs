@@ -22,6 +22,7 @@
 //! | 13 | [`evaluate`], [`bfcl`] | calls against truth → scores |
 //! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
+//! | 16 | `serve` | models as a server that clients of OpenAI's API use (feature `serve`) |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -55,6 +56,8 @@ pub mod evaluate;
 pub mod bfcl;
 pub mod train;
 pub mod show;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 // What the tests of several modules, and those outside the library, work with.
 #[cfg(test)]
