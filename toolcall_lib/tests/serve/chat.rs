@@ -325,10 +325,6 @@ fn a_conversation_goes_on_behind_a_call() {
         message[field] = Value::Null;
     }
     let id = message["tool_calls"][0]["id"].clone();
-    message["tool_calls"][0]
-        .as_object_mut()
-        .unwrap()
-        .remove("confidence");
     let body = json!({"model": "tiny", "tools": tools(), "max_tokens": 20, "messages": [
         {"role": "developer", "content": "Be short."},
         {"role": "user", "content": [{"type": "text", "text": "Set a timer."}]},

@@ -184,7 +184,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             "missing; expected a list of messages",
         ));
     };
-    let row = json!({ "messages": list });
+    let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
     let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
         let lines = problems
             .iter()
@@ -218,6 +218,16 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
         }
     }
     Ok(messages)
+}
+
+/// A message without what replies of this server have beyond OpenAI's: clients send it back.
+fn without_ours(mut message: Value) -> Value {
+    let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+    for call in calls.into_iter().flatten() {
+        call.as_object_mut()
+            .and_then(|call| call.shift_remove("confidence"));
+    }
+    message
 }
 
 /// How tokens are chosen.
