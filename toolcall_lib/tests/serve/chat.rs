@@ -1,6 +1,7 @@
 //! Replies: words, calls, streams, and answers that fit a schema.
 
 use super::client::{Served, config, said, tools};
+use crate::cases::templates::{STYLES, style};
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use toolcall_lib::serve::ServeConfig;
@@ -134,7 +135,7 @@ fn joined(pieces: &[Value]) -> Value {
     message
 }
 
-/// Without the ids of calls, which are random.
+/// Without the ids of calls, which are random, and without their confidences, whose last digits depend on company.
 fn without_ids(mut message: Value) -> Value {
     for call in message
         .get_mut("tool_calls")
@@ -142,9 +143,44 @@ fn without_ids(mut message: Value) -> Value {
         .into_iter()
         .flatten()
     {
-        call.as_object_mut().unwrap().remove("id").unwrap();
+        let call = call.as_object_mut().unwrap();
+        call.remove("id").unwrap();
+        call.remove("confidence").unwrap();
     }
     message
+}
+
+/// Models write calls in many ways; clients get them in one.
+#[test]
+fn calls_of_every_syntax_are_told() {
+    let mut finished = 0;
+    for name in STYLES {
+        let mut model = tiny_model();
+        model.template = style(name);
+        let served = Served::of(vec![model], config());
+        for seed in 0..6 {
+            let choice = ["required", "auto"][seed % 2];
+            let mut more = json!({"tools": tools(), "tool_choice": choice, "temperature": 1, "seed": seed, "max_tokens": 300});
+            let whole = served.chat(&said("Go.", more.clone())).json()["choices"][0].clone();
+            more["stream"] = json!(true);
+            let pieces = served.chat(&said("Go.", more)).pieces();
+            let message = whole["message"].clone();
+            assert_eq!(
+                without_ids(joined(&pieces)),
+                without_ids(message.clone()),
+                "{name}"
+            );
+            if whole["finish_reason"] == "tool_calls" {
+                assert_fit(&message["tool_calls"]);
+                assert!(
+                    choice == "auto" || message["content"].is_null(),
+                    "{name}: {message}"
+                );
+                finished += 1;
+            }
+        }
+    }
+    assert!(finished >= STYLES.len(), "{finished}");
 }
 
 /// The prompt was computed before one of them, in other company: the last digits differ.
