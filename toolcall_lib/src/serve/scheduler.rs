@@ -230,7 +230,7 @@ impl<'a> Turns<'a> {
     /// Lets those speak for whom there is room, in the order in which they came.
     fn admit(&mut self, batch: &mut Batch<'a>) {
         while let Some((job, writer)) = self.waiting.pop_front() {
-            let cached = batch.known(&writer);
+            let cached = batch.known(&writer).min(job.prompt); // it may have written something already
             if let Some(writer) = batch.admit(self.next_key, writer) {
                 self.waiting.push_front((job, writer));
                 return;
