@@ -23,6 +23,7 @@
 //! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
 //! | | [`terminal`] | text of others, before it is printed |
+//! | 16 | `serve` | models as a server that clients of OpenAI's API use (feature `serve`) |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -58,6 +59,8 @@ pub mod evaluate;
 pub mod bfcl;
 pub mod train;
 pub mod show;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 // What the tests of several modules, and those outside the library, work with.
 #[cfg(test)]

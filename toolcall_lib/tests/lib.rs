@@ -5,6 +5,8 @@
 
 mod bfcl;
 mod cases;
+#[cfg(feature = "cli")]
+mod chat;
 mod common;
 mod data;
 mod deepspeed;
@@ -20,6 +22,8 @@ mod model;
 mod reply;
 mod scored;
 mod saving;
+#[cfg(feature = "serve")]
+mod serve;
 mod show;
 mod synthetic;
 mod template;

@@ -406,6 +406,7 @@ fn a_model_is_shown_by_its_figures() {
         tokenizer: tiny_tokenizer(),
         template: ChatTemplate::hermes("<|im_end|>").unwrap(),
         generation_config: serde_json::Map::new(),
+        tools: Vec::new(),
         origin: "models/<tiny>".into(),
         notes: vec!["the chat template was replaced".into()],
     };

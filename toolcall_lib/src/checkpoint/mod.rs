@@ -14,6 +14,7 @@ use crate::interrupt;
 use crate::model::{Decoder, Model};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
+use crate::tool::load_tools;
 use crate::weights::{self, Dtype, ModelSource, Parameters, RawModel, gguf, safetensors};
 use serde_json::Value;
 use std::path::Path;
@@ -32,10 +33,20 @@ pub fn load(spec: &str) -> Result<Model> {
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     let folder = Path::new(spec);
     files::recover(folder)?;
-    if folder.join(adapter::CONFIG).is_file() {
-        return adapter::load(folder, dtype);
+    let mut model = match folder.join(adapter::CONFIG).is_file() {
+        true => adapter::load(folder, dtype)?,
+        false => model(weights::read_as(&ModelSource::find(spec)?, dtype)?)?,
+    };
+    let remembered = folder.join(TOOLS);
+    if remembered.is_file() {
+        match load_tools(&remembered) {
+            Ok(tools) => model.tools = tools,
+            Err(error) => model
+                .notes
+                .push(format!("the model's own tools are not known: {error}")),
+        }
     }
-    model(weights::read_as(&ModelSource::find(spec)?, dtype)?)
+    Ok(model)
 }
 
 fn model(raw: RawModel) -> Result<Model> {
@@ -52,6 +63,7 @@ fn model(raw: RawModel) -> Result<Model> {
         tokenizer,
         template,
         generation_config: raw.generation_config.unwrap_or_default(),
+        tools: Vec::new(),
         origin: raw.origin,
         notes: raw.notes.into_iter().chain(note).collect(),
     })
@@ -133,6 +145,9 @@ pub(crate) fn draft_model(model: &Model, draft: &mut Draft, dtype: Dtype) -> Res
     for (name, source) in model.template.additional() {
         draft.write(&format!("additional_chat_templates/{name}.jinja"), source)?;
     }
+    if !model.tools.is_empty() {
+        draft.write_json(TOOLS, &model.tools)?;
+    }
     match &model.decoder.adapter {
         Some(adapter) => adapter::write(adapter, draft),
         None => draft_whole(model, draft, dtype),
@@ -167,6 +182,8 @@ fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dty
     draft.write_with(name, |out| safetensors::write(out, &place, weights, dtype))
 }
 
+/// The tools that a model was trained to call.
+const TOOLS: &str = "tools.json";
 const MODEL_CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 

@@ -11,7 +11,7 @@ mod text;
 
 pub(crate) use arrow::Shapes;
 pub(crate) use check::problems;
-pub(crate) use read::{Read, read};
+pub(crate) use read::{Read, read, template_kwargs};
 
 use crate::tool::{ToolCall, ToolSchema};
 use read::Problem;

@@ -13,6 +13,7 @@ mod describe;
 mod load;
 mod save;
 mod split;
+mod tools;
 
 pub use describe::{Description, Lengths};
 

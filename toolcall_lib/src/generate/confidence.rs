@@ -4,7 +4,7 @@ use crate::reply::call_spans;
 
 /// The confidence of each call of a reply, from 0 to 1. `ends` says where in `text` each token
 /// ends, `logprobs` how likely the model itself held each; nothing for those that had to come.
-pub(super) fn confidences(text: &str, ends: &[usize], logprobs: &[Option<f32>]) -> Vec<f32> {
+pub(crate) fn confidences(text: &str, ends: &[usize], logprobs: &[Option<f32>]) -> Vec<f32> {
     let of_span = |span: std::ops::Range<usize>| {
         let first = ends.partition_point(|&end| end <= span.start);
         let last = ends.partition_point(|&end| end < span.end);

@@ -37,6 +37,9 @@ pub struct GenerateConfig {
     /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
     /// `auto` is held to in any case. What the model says without tools is free.
     pub constrained: bool,
+    /// JSON schema of an object that an answer in words must be, as `response_format` of OpenAI's API asks for;
+    /// without it, it is any text. Calls are not held to it.
+    pub json_schema: Option<Value>,
     /// A reply with a call that the model is less sure of than this (see
     /// [`Generation::confidences`](super::Generation::confidences)) is not given:
     /// [`unsure_reply`](Self::unsure_reply) takes its place, a question or the announcement that a
@@ -45,6 +48,9 @@ pub struct GenerateConfig {
     pub min_confidence: f32,
     /// What is said instead of a call that the model is not sure of.
     pub unsure_reply: String,
+    /// Tell for each token so many of those that the model itself held likeliest, before it was held to
+    /// anything (see [`Generation::top_logprobs`](super::Generation::top_logprobs)).
+    pub top_logprobs: usize,
     /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`.
     pub chat_template_kwargs: Map<String, Value>,
     /// On what the model runs: by itself a GPU, if there is one that can.
@@ -86,8 +92,10 @@ impl Default for GenerateConfig {
             tool_choice: ToolChoice::Auto,
             parallel_tool_calls: true,
             constrained: true,
+            json_schema: None,
             min_confidence: 0.0,
             unsure_reply: "I am not sure what to do. Can you say it in other words?".to_string(),
+            top_logprobs: 0,
             chat_template_kwargs: Map::new(),
             device: Device::Auto,
         }
@@ -241,7 +249,7 @@ pub enum ToolChoice {
 
 impl ToolChoice {
     /// The tools that may be called.
-    pub(super) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
+    pub(crate) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
         let names = || tools.iter().map(ToolSchema::name).collect::<Vec<_>>().join(", ");
         let refuse = |problem: String| Err(Error::invalid("tool_choice", problem));
         match self {

@@ -12,7 +12,7 @@ const AT_ONCE_ON_GPU: usize = 128;
 
 /// Keys and values of what one model has read and written, and what it runs on.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     /// Which tokens are stored, and where.
     pub store: KvStore,
     /// Sequences that are written at once.

@@ -1,19 +1,17 @@
 //! Replies to many prompts at once: a pass over the weights serves all of them.
 
-use super::constraint::Constraint;
-use super::engine::Engine;
+use super::batch::Batch;
+use super::constraint::{Constraint, Constraints};
 use super::writer::Writer;
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::interrupt;
-use crate::model::{KvSequence, Model};
+use crate::model::Model;
+use crate::template::ChatTemplate;
 use crate::tool::ToolSchema;
-use rayon::prelude::*;
 use serde_json::{Map, Value};
-
-/// Tokens of prompts that are read in one pass, unless a single prompt has more; bounds the memory of a pass.
-const READ_AT_ONCE: usize = 4096;
+use std::collections::VecDeque;
 
 /// A conversation so far, and the tools that are offered.
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
@@ -60,16 +58,25 @@ pub(crate) fn generate_rows(
     cache: &mut PrefixCache,
 ) -> Result<Vec<Generation>> {
     let mut texts = Vec::with_capacity(prompts.len());
-    for ((messages, tools), kwargs) in prompts {
-        let template = model
-            .template
-            .with_kwargs(&config.chat_template_kwargs)
-            .with_kwargs(kwargs);
-        let prompt = template.render_prompt(messages, tools)?;
-        let constraint = cache.constraints.get(model, &template, &prompt, tools, config)?;
-        texts.push((prompt, constraint));
+    for (prompt, kwargs) in prompts {
+        let template = model.template.with_kwargs(&config.chat_template_kwargs);
+        let template = template.with_kwargs(kwargs);
+        texts.push(rendered(model, &template, *prompt, config, &cache.constraints)?);
     }
     write(model, texts, config, cache, |_| true)
+}
+
+/// The text that a model is given, and what its reply is held to.
+pub(crate) fn rendered(
+    model: &Model,
+    template: &ChatTemplate,
+    (messages, tools): Prompt<'_>,
+    config: &GenerateConfig,
+    constraints: &Constraints,
+) -> Result<(String, Option<Constraint>)> {
+    let prompt = template.render_prompt(messages, tools)?;
+    let constraint = constraints.get(model, template, &prompt, tools, config)?;
+    Ok((prompt, constraint))
 }
 
 /// Continues each of these texts; `on_text` is handed each piece as it comes (of all of them, so it is of use for one) and
@@ -82,37 +89,44 @@ pub(super) fn write(
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Vec<Generation>> {
     let _run = interrupt::Run::start()?;
-    let mut replies = Vec::with_capacity(prompts.len());
+    // 1. Everything that can be refused is refused before anything is written.
+    let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, (prompt, constraint)) in prompts.into_iter().enumerate() {
         let ids = model.tokenizer.encode(&prompt)?;
-        replies.push(Writer::new(model, ids, config, constraint, index)?);
+        waiting.push_back((index, Writer::new(model, ids, config.clone(), constraint, index)?));
     }
-    let mut engine = cache.take_engine(model, config.device)?;
-    let mut speaking: Vec<Speaker> = Vec::new();
-    let mut waiting = 0;
+    // 2. They join the batch in their order, as there is room, and leave it when they are over.
+    let mut batch = Batch::new(model, cache.take_engine(model, config.device)?);
+    let mut replies = Vec::with_capacity(waiting.len());
     let mut stopped = false;
     while !stopped && !interrupt::requested() {
-        admit(&replies, &mut waiting, &mut speaking, &mut engine);
-        if speaking.is_empty() {
+        while let Some((index, reply)) = waiting.pop_front() {
+            if let Some(reply) = batch.admit(index, reply) {
+                waiting.push_front((index, reply));
+                break;
+            }
+        }
+        if batch.is_empty() {
             break;
         }
-        let new: Vec<(&KvSequence, &[u32])> = speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
-        let logits = engine.next_logits(&model.decoder, &new)?;
-        let vocabulary = model.decoder.config.vocab_size;
-        choose(&mut replies, &mut speaking, logits, vocabulary)?;
-        for speaker in &speaking {
-            let text = replies[speaker.reply].new_text();
+        batch.step()?;
+        for (_, reply) in batch.speaking() {
+            let text = reply.new_text();
             stopped |= !text.is_empty() && !on_text(text);
         }
-        for over in speaking.extract_if(.., |speaker| replies[speaker.reply].is_over()) {
-            engine.store.end(over.sequence);
+        for (index, reply) in batch.finished() {
+            replies.push((index, reply?));
         }
     }
-    speaking
-        .into_iter()
-        .for_each(|speaker| engine.store.end(speaker.sequence));
-    cache.engine = Some(engine);
-    let finish = |reply: Writer<'_>| {
+    // 3. Those that were stopped end where they are.
+    let (engine, stopped) = batch.end();
+    cache.keep_engine(engine);
+    for (index, reply) in stopped {
+        replies.push((index, reply?));
+    }
+    replies.extend(waiting);
+    replies.sort_unstable_by_key(|(index, _)| *index);
+    let finish = |(_, reply): (usize, Writer)| {
         let (generation, rest) = reply.finish()?;
         if !rest.is_empty() {
             on_text(&rest);
@@ -120,58 +134,4 @@ pub(super) fn write(
         Ok(generation)
     };
     replies.into_iter().map(finish).collect()
-}
-
-/// A reply that is being written.
-struct Speaker {
-    reply: usize,
-    sequence: KvSequence,
-    /// Its tokens that the model has not seen.
-    new: Vec<u32>,
-}
-
-/// Has each of those who speak choose its next tokens, all at once: what may come next takes time to find out.
-fn choose(
-    replies: &mut [Writer<'_>],
-    speaking: &mut [Speaker],
-    logits: &mut [f32],
-    vocabulary: usize,
-) -> Result<()> {
-    let mut replies = (0..).zip(replies); // in the order of the speakers
-    let turns = speaking.iter_mut().zip(logits.chunks_exact_mut(vocabulary));
-    let turns = turns.filter_map(|(speaker, logits)| {
-        let (_, reply) = replies.find(|(index, _)| *index == speaker.reply)?;
-        Some((speaker, reply, logits))
-    });
-    let turns: Vec<_> = turns.collect();
-    turns.into_par_iter().try_for_each(|(speaker, reply, logits)| {
-        speaker.new = reply.next(logits)?;
-        Ok(())
-    })
-}
-
-/// Lets those speak whose turn it is, as long as there is room for all that they may say.
-fn admit(replies: &[Writer<'_>], waiting: &mut usize, speaking: &mut Vec<Speaker>, engine: &mut Engine) {
-    let (mut read, at_once, store) = (0, engine.at_once, &mut engine.store);
-    while let Some(reply) = replies.get(*waiting).filter(|_| speaking.len() < at_once) {
-        if !reply.is_over() {
-            let new = reply.seen().len() - store.stored(reply.seen());
-            let room: usize = speaking
-                .iter()
-                .map(|speaker| replies[speaker.reply].room_left())
-                .sum();
-            let needed = store.tokens_in_use() + room + new + reply.room_left();
-            let fits = needed <= store.most_tokens() && read + new <= READ_AT_ONCE;
-            if !speaking.is_empty() && !fits {
-                return;
-            }
-            read += new;
-            speaking.push(Speaker {
-                reply: *waiting,
-                sequence: store.begin(reply.seen()),
-                new: Vec::new(),
-            });
-        }
-        *waiting += 1;
-    }
 }

@@ -1,5 +1,6 @@
 //! Prompt to tokens: prefix cache, sampling, and calls that fit the tools.
 
+mod batch;
 mod confidence;
 mod config;
 mod constraint;
@@ -17,11 +18,18 @@ pub use many::{Prompt, generate_many, generate_many_cached};
 pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;
 
+// What a server drives step by step.
+#[cfg(feature = "serve")]
+pub(crate) use {
+    batch::Batch, confidence::confidences, constraint::Constraints, many::rendered, writer::Token,
+    writer::Writer,
+};
+
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::model::Model;
 use crate::tool::ToolSchema;
-use constraint::Constraint;
+pub(crate) use constraint::Constraint;
 
 /// What a model wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +44,10 @@ pub struct Generation {
     /// For each token the natural logarithm of the probability that the model itself gave it,
     /// before all that; nothing for a token that had to come, which the model was not asked for.
     pub model_logprobs: Vec<Option<f32>>,
+    /// For each token those that the model itself held likeliest in its place, with the natural logarithms of
+    /// their probabilities: as many as [`top_logprobs`](GenerateConfig::top_logprobs) asks for, and none for a
+    /// token that had to come.
+    pub top_logprobs: Vec<Vec<(u32, f32)>>,
     /// For each call that [`reply::parse`](crate::reply::parse) reads in what the model wrote, how
     /// sure it was of it, from 0 to 1: the product of the probabilities that it gave the call's
     /// tokens itself, whatever it was held to.
@@ -88,8 +100,8 @@ pub fn generate_cached(
     on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
     let template = model.template.with_kwargs(&config.chat_template_kwargs);
-    let prompt = template.render_prompt(messages, tools)?;
-    let constraint = cache.constraints.get(model, &template, &prompt, tools, config)?;
+    let (prompt, constraint) =
+        many::rendered(model, &template, (messages, tools), config, &cache.constraints)?;
     write_one(model, prompt, constraint, config, cache, on_text)
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 /// to one model; keys, values and copy are made anew when it was trained meanwhile.
 pub struct PrefixCache {
     bytes: usize,
-    pub(super) engine: Option<Engine>,
+    engine: Option<Engine>,
     pub(super) constraints: Constraints,
 }
 
@@ -45,8 +45,13 @@ impl PrefixCache {
         })
     }
 
+    /// Takes an engine back.
+    pub(crate) fn keep_engine(&mut self, engine: Engine) {
+        self.engine = Some(engine);
+    }
+
     /// The engine for this model; taken out, so that it is gone if a pass over the model fails in the middle.
-    pub(super) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
+    pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {
             Some(engine) => Ok(engine),
             None => Engine::new(model, self.bytes, device),

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tokens::TextStream;
 
-pub(super) struct Writer<'a> {
-    config: &'a GenerateConfig,
+pub(crate) struct Writer<'a> {
+    config: GenerateConfig,
     end: &'a [u32],
     sampler: Sampler,
     constraint: Option<Constraint>,
@@ -27,13 +27,27 @@ pub(super) struct Writer<'a> {
     over: bool,
 }
 
+/// A token of a reply.
+#[cfg(feature = "serve")]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Token {
+    /// Its number.
+    pub id: u32,
+    /// The text that it completes.
+    pub text: String,
+    /// The logarithm of the probability that the model itself gave it; nothing for one that had to come.
+    pub logprob: Option<f32>,
+    /// The tokens that the model itself held likeliest here.
+    pub likeliest: Vec<(u32, f32)>,
+}
+
 impl<'a> Writer<'a> {
     /// A reply to a prompt of these tokens, number `index` of those that are made together. Tokens that must come first are
     /// written.
     pub fn new(
         model: &'a Model,
         prompt: Vec<u32>,
-        config: &'a GenerateConfig,
+        config: GenerateConfig,
         constraint: Option<Constraint>,
         index: usize,
     ) -> Result<Self> {
@@ -50,9 +64,9 @@ impl<'a> Writer<'a> {
         }
         let room = config.max_new_tokens.min(longest - prompt.len());
         let mut reply = Self {
-            config,
             end: &model.tokenizer.eos_token_ids,
-            sampler: Sampler::new(config, index)?,
+            sampler: Sampler::new(&config, index)?,
+            config,
             constraint,
             stream: TextStream::new(&model.tokenizer),
             seen: prompt,
@@ -91,12 +105,26 @@ impl<'a> Writer<'a> {
         new
     }
 
+    /// The tokens from number `from` on, each with the text that it completes.
+    #[cfg(feature = "serve")]
+    pub fn tokens(&self, from: usize) -> impl Iterator<Item = Token> {
+        let written = &self.generation;
+        let start = |i: usize| i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        (from..written.ids.len()).map(move |i| Token {
+            id: written.ids[i],
+            text: written.text[start(i)..self.ends[i]].to_string(),
+            logprob: written.model_logprobs[i],
+            likeliest: written.top_logprobs[i].clone(),
+        })
+    }
+
     /// Chooses the next token, for which the logits are changed. Returns it with those that must follow it, which need no choice; none if the reply ends here.
     pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());
         }
         let total = log_sum_exp(logits);
+        let likeliest = likeliest(logits, self.config.top_logprobs, total);
         let own = (self.config.repetition_penalty != 1.0).then(|| logits.to_vec());
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
@@ -110,7 +138,7 @@ impl<'a> Writer<'a> {
         }
         // The constraint leaves the logits of what it allows as they are.
         let own = own.as_deref().unwrap_or(logits)[id as usize] - total;
-        self.write(id, logprob, Some(own))?;
+        self.write(id, logprob, Some(own), likeliest)?;
         let mut new = vec![id];
         new.extend(self.forced()?);
         Ok(new)
@@ -127,18 +155,19 @@ impl<'a> Writer<'a> {
             if self.over {
                 break;
             }
-            self.write(id, 0.0, None)?;
+            self.write(id, 0.0, None, Vec::new())?;
             written.push(id);
         }
         Ok(written)
     }
 
-    fn write(&mut self, id: u32, logprob: f32, own: Option<f32>) -> Result<()> {
+    fn write(&mut self, id: u32, logprob: f32, own: Option<f32>, likeliest: Vec<(u32, f32)>) -> Result<()> {
         let piece = self.stream.push(id)?;
         self.seen.push(id);
         self.generation.ids.push(id);
         self.generation.logprobs.push(logprob);
         self.generation.model_logprobs.push(own);
+        self.generation.top_logprobs.push(likeliest);
         self.generation.text.push_str(&piece);
         self.ends.push(self.generation.text.len());
         if let Some(constraint) = &mut self.constraint {
@@ -147,6 +176,12 @@ impl<'a> Writer<'a> {
         }
         self.over = self.generation.finished || self.generation.ids.len() >= self.room;
         Ok(())
+    }
+
+    /// Whether it ended by itself, and the text behind its last token: an incomplete character is shown as `�`.
+    #[cfg(feature = "serve")]
+    pub fn end(self) -> Result<(bool, String)> {
+        Ok((self.generation.finished, self.stream.finish()?))
     }
 
     /// What was written, and the text that was not handed over; an incomplete character at the end is shown as `�`.
@@ -165,4 +200,18 @@ impl<'a> Writer<'a> {
         let rest = self.generation.text[self.handed_over..].to_string();
         Ok((self.generation, rest))
     }
+}
+
+/// The `most` likeliest tokens with the logarithms of their probabilities, the first of equals first.
+fn likeliest(logits: &[f32], most: usize, total: f32) -> Vec<(u32, f32)> {
+    let most = most.min(logits.len());
+    if most == 0 {
+        return Vec::new();
+    }
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut all: Vec<(u32, f32)> = (0..).zip(logits.iter().map(|logit| logit - total)).collect();
+    all.select_nth_unstable_by(most - 1, order);
+    all.truncate(most);
+    all.sort_unstable_by(order);
+    all
 }

@@ -25,6 +25,7 @@ pub use workspace::{Recompute, Workspace};
 
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
+use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
 
 /// A language model with everything that is saved beside its weights.
@@ -38,6 +39,8 @@ pub struct Model {
     pub template: ChatTemplate,
     /// The content of `generation_config.json`.
     pub generation_config: Map<String, Value>,
+    /// The tools that it was trained to call, where they are few; they are saved beside it as `tools.json`.
+    pub tools: Vec<ToolSchema>,
     /// Where it was loaded from.
     pub origin: String,
     /// What a user should know about how it was loaded.

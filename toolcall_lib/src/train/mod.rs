@@ -104,6 +104,7 @@ pub fn train_on(
         config,
         engine: &|ranks, decoder, optimizer, config| config.device.engine(ranks, decoder, optimizer, config),
     };
+    model.tools = data.tools_called();
     match device::gpus_of_process(ranks, config)? {
         1 => work.run(ranks, model, on_step),
         gpus => work.run_on_threads(gpus, model, on_step),

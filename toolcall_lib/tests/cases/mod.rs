@@ -6,4 +6,4 @@ mod data;
 mod folders;
 mod messages;
 mod settings;
-mod templates;
+pub mod templates;

@@ -21,6 +21,7 @@ pub fn tiny_model() -> Model {
         tokenizer,
         template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
         generation_config: serde_json::Map::new(),
+        tools: Vec::new(),
         origin: "tiny".to_string(),
         notes: Vec::new(),
     }

@@ -18,6 +18,7 @@ fn candle_transformers_computes_the_same_logits_from_what_is_saved() {
             tokenizer: tiny_tokenizer(),
             template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
             generation_config: serde_json::Map::new(),
+            tools: Vec::new(),
             origin: name.to_string(),
             notes: Vec::new(),
         };

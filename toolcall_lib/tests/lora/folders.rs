@@ -51,7 +51,8 @@ fn an_adapter_is_saved_as_peft_saves_it_and_comes_back_with_its_base() {
             "chat_template.jinja",
             "tokenizer.json",
             "tokenizer_config.json",
-            "toolcall.json"
+            "toolcall.json",
+            "tools.json"
         ]
     );
     let config: Value =

@@ -232,13 +232,14 @@ pub fn assert_users_files_are_there(what: &str, out: &Path, before: &Tree) {
 
 /// A program that reads the folder now finds the old model, the new one, or none.
 pub fn assert_no_mixture(what: &str, out: &Path, before: &Tree, want: &Tree) {
-    const READ: [&str; 6] = [
+    const READ: [&str; 7] = [
         "chat_template.jinja",
         "config.json",
         "generation_config.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
+        "tools.json",
     ];
     let model = |tree: &Tree, prefix: &str| -> BTreeMap<String, Vec<u8>> {
         let file = |name: &str| Some((name.to_string(), tree.get(&format!("{prefix}{name}"))?.0.clone()));

@@ -1,4 +1,4 @@
-//! The command line: train, chat, evaluate, export, inspect, and make the data.
+//! The command line: train, chat, serve, evaluate, export, inspect, and make the data.
 
 mod augment;
 mod chat;
@@ -8,6 +8,8 @@ mod eval;
 mod export;
 mod inspect;
 mod output;
+#[cfg(feature = "serve")]
+mod serve;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +42,9 @@ enum Command {
     Train(train::Arguments),
     /// Ask a model; its tool calls are run and their results go back to it
     Chat(chat::Arguments),
+    /// Answer the requests of clients of OpenAI's API, and show a page to try a model
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     /// Score a model on conversations: right tools, exact arguments, over-calling
     Eval(eval::Arguments),
     /// Write a whole model folder or a GGUF file, with a LoRA adapter merged into the weights
@@ -110,12 +115,20 @@ fn progress_bar(length: usize) -> ProgressBar {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    if !matches!(command, Command::Train(_)) {
-        sigpipe::reset(); // `toolcall … | head` ends as other programs do; training saves first
+    let outlives_readers = match command {
+        Command::Train(_) => true, // it saves first
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => true, // clients go away all the time
+        _ => false,
+    };
+    if !outlives_readers {
+        sigpipe::reset(); // `toolcall … | head` ends as other programs do
     }
     let outcome = match command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -32,6 +32,8 @@ pub(super) enum Thought {
 pub(super) struct Grammar<'a> {
     pub thought: Thought,
     pub answer: Answer,
+    /// What an answer in words must fit; without it, it is any text.
+    pub json: Option<&'a Value>,
     /// More than one call is allowed.
     pub parallel: bool,
     /// What may be called.
@@ -46,7 +48,7 @@ impl Grammar<'_> {
     /// A schema that cannot be held to, with the argument.
     pub fn lark(&self) -> Result<String> {
         let think_end = literal(tags::THINK_END);
-        let gap = if self.answer == Answer::Calls {
+        let gap = if self.answer == Answer::Calls || self.json.is_some() {
             r#""\n\n""#
         } else {
             ""
@@ -65,6 +67,9 @@ impl Grammar<'_> {
         rules.push(format!("thought[lazy]: THOUGHT {think_end}"));
         rules.push(format!("THOUGHT: {}", text_without(&[around(tags::CALL)])));
         rules.extend(self.answer("answer", &[]));
+        if let Some(schema) = self.json {
+            rules.push(json_rule(schema)?);
+        }
         if self.answer != Answer::Text {
             rules.extend(self.calls()?);
         }
@@ -82,6 +87,10 @@ impl Grammar<'_> {
         let begin = mark.map_or(String::new(), literal);
         let (lead, _) = self.begin();
         match (self.answer, mark) {
+            (Answer::Text, _) if self.json.is_some() => vec![format!("{name}: json")],
+            (Answer::TextOrCalls, _) if self.json.is_some() => {
+                vec![format!("{name}: json | {} {begin} calls", optional(lead))]
+            }
             (Answer::Text, _) => vec![format!("{name}: {terminal}"), plain],
             (Answer::Calls, _) => vec![format!("{name}: {} {begin} calls", optional(lead))],
             (Answer::TextOrCalls, None) => vec![format!("{name}: {terminal} | calls"), plain],
@@ -179,6 +188,18 @@ impl Grammar<'_> {
     }
 }
 
+/// The rule of an answer that fits a schema.
+fn json_rule(schema: &Value) -> Result<String> {
+    let in_words = |problem: String| unsupported_json(problem.replace("function.parameters", "schema"));
+    let checker = Checker::of(schema).map_err(in_words)?;
+    let mut plain = schema::arguments(&checker.plain).map_err(|(path, problem)| match &*path {
+        "" => unsupported_json(problem),
+        path => unsupported_json(format!("`{path}`: {problem}")),
+    })?;
+    plain["x-guidance"] = separators(", ", ": ");
+    Ok(format!("json: %json {plain}"))
+}
+
 /// What is made of the schema of a tool; what cannot be is an error with the tool and the argument.
 fn prepared<T>(
     tool: &ToolSchema,
@@ -243,6 +264,12 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
         format!("schema of tool `{}`", tool.name()),
         format!("{problem}; {advice}"),
     )
+}
+
+/// A schema that an answer cannot be held to.
+pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
+    let advice = "an answer cannot be held to that; change the schema";
+    Error::invalid("json_schema", format!("{problem}; {advice}"))
 }
 
 fn common_prefix(a: &str, b: &str) -> usize {

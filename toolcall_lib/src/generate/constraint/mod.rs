@@ -11,23 +11,24 @@ use crate::syntax::{CallSyntax, tags};
 use crate::template::ChatTemplate;
 use crate::tokens::Grammars;
 use crate::tool::ToolSchema;
-use grammar::{Answer, Grammar, Thought, unsupported};
+use grammar::{Answer, Grammar, Thought, unsupported, unsupported_json};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The state of one reply.
 #[derive(Clone)]
-pub(super) struct Constraint {
+pub(crate) struct Constraint {
     matcher: Matcher,
     /// How the end of the reply is called among the tokens of `matcher`.
     end: u32,
 }
 
-/// What replies are held to, made once for the same tools.
+/// What replies are held to, made once for the same tools. Clones share what was made.
 #[derive(Clone, Default)]
-pub(super) struct Constraints {
-    recent: Vec<(Form, Constraint)>,
+pub(crate) struct Constraints {
+    recent: Arc<Mutex<Vec<(Form, Constraint)>>>,
 }
 
 /// All that the grammar of a reply depends on.
@@ -36,6 +37,8 @@ struct Form {
     tools: Vec<ToolSchema>,
     thought: Thought,
     answer: Answer,
+    /// What an answer in words must fit.
+    json: Option<Value>,
     parallel: bool,
 }
 
@@ -48,7 +51,7 @@ impl Constraints {
     /// # Errors
     /// A tool choice that the tools do not allow, and a schema that calls cannot be held to.
     pub fn get(
-        &mut self,
+        &self,
         model: &Model,
         template: &ChatTemplate,
         prompt: &str,
@@ -57,7 +60,10 @@ impl Constraints {
     ) -> Result<Option<Constraint>> {
         let tools = config.tool_choice.among(tools)?;
         let (answer, one) = match &config.tool_choice {
-            ToolChoice::Auto if !config.constrained || tools.is_empty() => return Ok(None),
+            ToolChoice::Auto if !config.constrained || tools.is_empty() => match config.json_schema {
+                None => return Ok(None),
+                Some(_) => (Answer::Text, false),
+            },
             ToolChoice::Auto => (Answer::TextOrCalls, false),
             ToolChoice::None => (Answer::Text, false),
             ToolChoice::Required => (Answer::Calls, false),
@@ -74,21 +80,28 @@ impl Constraints {
             tools,
             thought,
             answer,
+            json: config.json_schema.clone().filter(|_| answer != Answer::Calls),
             parallel: config.parallel_tool_calls && !one,
         };
         refuse_doubled(&form.tools)?;
-        if let Some((_, constraint)) = self.recent.iter().find(|(known, _)| *known == form) {
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
-        let Some(syntax) = template.call_syntax() else {
-            return Err(unknown_syntax());
+        let only_json = answer == Answer::Text && form.json.is_some();
+        let syntax = match template.call_syntax() {
+            Some(syntax) => syntax,
+            None if only_json => &CallSyntax::hermes(), // no call is written
+            None => return Err(unknown_syntax()),
         };
+        // It takes time, and who needs another form need not wait for it.
         let grammars = model.tokenizer.grammars(&syntax.texts())?;
         let constraint = Constraint::new(&grammars, &form, syntax)?;
-        if self.recent.len() == Self::MOST {
-            self.recent.remove(0);
+        let mut recent = recent();
+        if recent.len() >= Self::MOST {
+            recent.remove(0);
         }
-        self.recent.push((form, constraint.clone()));
+        recent.push((form, constraint.clone()));
         Ok(Some(constraint))
     }
 }
@@ -98,6 +111,7 @@ impl Constraint {
         let grammar = Grammar {
             thought: form.thought,
             answer: form.answer,
+            json: form.json.as_ref(),
             parallel: form.parallel,
             tools: &form.tools,
             syntax,
@@ -174,8 +188,27 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
     }
     let fails = |tool: &ToolSchema| {
         let tools = std::slice::from_ref(tool);
-        compile(grammars, &Grammar { tools, ..*grammar }).err()
+        let json = None;
+        compile(
+            grammars,
+            &Grammar {
+                tools,
+                json,
+                ..*grammar
+            },
+        )
+        .err()
     };
+    if let Some(json) = grammar.json {
+        let alone = Grammar {
+            answer: Answer::Text,
+            tools: &[],
+            ..*grammar
+        };
+        if let Err(problem) = compile(grammars, &alone) {
+            return unsupported_json(in_short(&problem, Some(json)));
+        }
+    }
     let Some((tool, problem)) = grammar.tools.iter().find_map(|tool| Some((tool, fails(tool)?))) else {
         return problem;
     };

@@ -23,6 +23,7 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
         tools,
         thought: Thought::Nowhere,
         answer: Answer::Calls,
+        json: None,
         parallel: true,
     };
     let grammars = tiny_tokenizer().grammars(&syntax.texts())?;

@@ -1,0 +1,125 @@
+//! What answers the calls of a model: a function, a program, or the user.
+
+use super::program::Program;
+use super::samples;
+use crate::output::print;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use toolcall_lib::tool::{self, load_tools};
+use toolcall_lib::{Error, Model, Result, Tool, ToolCall, ToolSchema, interrupt};
+
+/// Which tools there are, and what answers their calls.
+#[derive(clap::Args)]
+pub struct ToolsArguments {
+    /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Without it, the tools that the
+    /// model was trained with, and else two samples
+    #[arg(long)]
+    tools: Option<PathBuf>,
+    /// Program that answers the calls of a tool: it reads their arguments as JSON on its standard input and writes the
+    /// answer; an exit code other than 0 is an error of the tool. May be given for several tools. The calls of the other
+    /// tools are answered by what you type
+    #[arg(long, value_name = "NAME=COMMAND")]
+    run: Vec<Program>,
+    /// Seconds that a program of --run may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    run_limit: f64,
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("expected a number of seconds above 0, at most a day".to_string()),
+    }
+}
+
+/// The tools of a chat.
+pub struct Answers {
+    /// What the model is told.
+    pub schemas: Vec<ToolSchema>,
+    /// They are the samples, for which there are sample requests.
+    pub are_samples: bool,
+    functions: Vec<Tool>,
+    programs: Vec<Program>,
+    limit: Duration,
+}
+
+impl Answers {
+    /// Of the tools in the file, else `given`, else those of the model, else the samples.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and a program for a tool that there is not.
+    pub fn new(arguments: &ToolsArguments, given: Vec<ToolSchema>, model: &Model) -> Result<Self> {
+        let mut schemas = match &arguments.tools {
+            Some(file) => load_tools(file)?,
+            None if !given.is_empty() => given,
+            None => model.tools.clone(),
+        };
+        let are_samples = schemas.is_empty() && arguments.tools.is_none();
+        if are_samples {
+            schemas = samples::tools().into_iter().map(|tool| tool.schema).collect();
+        }
+        let names: Vec<&str> = schemas.iter().map(ToolSchema::name).collect();
+        if let Some(program) = arguments.run.iter().find(|run| !names.contains(&&*run.tool)) {
+            let problem = format!("there is no such tool; there are: {}", names.join(", "));
+            return Err(Error::invalid(format!("--run {}", program.tool), problem));
+        }
+        Ok(Self {
+            functions: schemas.iter().filter_map(samples::function_of).collect(),
+            schemas,
+            are_samples,
+            programs: arguments.run.clone(),
+            limit: Duration::from_secs_f64(arguments.run_limit),
+        })
+    }
+
+    /// The answer to a call, which is printed; nothing if there is nobody to type it.
+    ///
+    /// # Errors
+    /// A program that cannot be started.
+    pub fn answer(&self, call: &ToolCall) -> Result<Option<String>> {
+        let answer = match self.programs.iter().find(|program| program.tool == call.name) {
+            Some(program) => match self.misfit(call) {
+                Some(problem) => problem,
+                None => {
+                    let _run = interrupt::Run::start()?;
+                    program.answer(call, self.limit)?
+                }
+            },
+            None if self.functions.iter().any(|tool| tool.name() == call.name) => {
+                tool::answer(&self.functions, call)
+            }
+            None => return typed(&call.name),
+        };
+        print(format!("tool      > {answer}"))?;
+        Ok(Some(answer))
+    }
+
+    /// What a call is told whose arguments do not fit its tool.
+    fn misfit(&self, call: &ToolCall) -> Option<String> {
+        let schema = self.schemas.iter().find(|schema| schema.name() == call.name)?;
+        let problems = schema.check(&call.arguments);
+        let lines = problems
+            .iter()
+            .map(|(field, problem)| format!("argument `{field}`: {problem}"));
+        let lines: Vec<String> = lines.collect();
+        (!lines.is_empty()).then(|| format!("error: {}", lines.join("; ")))
+    }
+}
+
+/// What the user types as the answer of a tool; nothing at the end of the input.
+fn typed(tool: &str) -> Result<Option<String>> {
+    let (stdin, mut line) = (std::io::stdin(), String::new());
+    let shown = format!("tool      > (the answer of {tool}) ");
+    let mut out = std::io::stdout();
+    let asked = write!(out, "{shown}").and_then(|()| out.flush());
+    asked.map_err(Error::io("standard output"))?;
+    let read = stdin
+        .lock()
+        .read_line(&mut line)
+        .map_err(Error::io("standard input"))?;
+    if !stdin.is_terminal() {
+        print(line.trim_end())?;
+    }
+    Ok((read > 0).then(|| line.trim_end().to_string()))
+}

@@ -1,0 +1,98 @@
+//! `toolcall serve`.
+
+use super::ModelArgument;
+use super::output::print;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use toolcall_lib::device::Device;
+use toolcall_lib::serve::{ServeConfig, Server};
+use toolcall_lib::tool::load_tools;
+use toolcall_lib::{Error, Result, load_as};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArgument,
+    /// Another model beside it, such as the one that it was tuned from, to compare the two on the page; requests name the one
+    /// that they mean
+    #[arg(long)]
+    base: Option<String>,
+    /// JSON file with the tools of /predict and of the page. Without it, those that the model was trained with. Requests to
+    /// /v1/chat/completions bring their own
+    #[arg(long)]
+    tools: Option<PathBuf>,
+    /// Address on which requests come in. Another than those of this host needs --api-key
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// Port on which requests come in; 0 takes one that is free
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Key that every request has to bring
+    #[arg(long, env = "TOOLCALL_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Most requests that are being answered or wait; others are told to come back later
+    #[arg(long, default_value_t = ServeConfig::default().queue)]
+    queue: usize,
+    /// Most tokens of a reply
+    #[arg(long, default_value_t = ServeConfig::default().max_tokens)]
+    max_tokens: usize,
+    /// Largest body of a request, in bytes
+    #[arg(long, default_value_t = ServeConfig::default().max_body)]
+    max_body: usize,
+    /// Seconds that a reply may take
+    #[arg(long, default_value_t = ServeConfig::default().timeout.as_secs())]
+    timeout: u64,
+    /// Seconds that requests may go on after Ctrl-C or SIGTERM
+    #[arg(long, default_value_t = ServeConfig::default().grace.as_secs())]
+    grace: u64,
+    /// On what the models run: auto (a GPU, if there is one that can), cpu, or cuda
+    #[arg(long, default_value_t)]
+    device: Device,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let tools = arguments.tools.as_ref().map(load_tools).transpose()?;
+    let mut models = vec![arguments.model.load()?];
+    if let Some(base) = &arguments.base {
+        models.push(load_as(base, arguments.model.dtype)?);
+    }
+    let config = ServeConfig {
+        address: SocketAddr::new(arguments.host, arguments.port),
+        api_key: arguments.api_key.clone(),
+        tools: tools.unwrap_or_default(),
+        queue: arguments.queue,
+        max_tokens: arguments.max_tokens,
+        max_body: arguments.max_body,
+        timeout: Duration::from_secs(arguments.timeout),
+        grace: Duration::from_secs(arguments.grace),
+        device: arguments.device,
+    };
+    let server = Server::start(models, config).map_err(of_flag)?;
+    let (names, address) = (server.models().join(" and "), server.address()?);
+    print(format!(
+        "{names} on http://{address} (the page) and http://{address}/v1 (the API); Ctrl-C ends it"
+    ))?;
+    server.run()?;
+    print("ended")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names the flag where the library names the setting.
+fn of_flag(error: Error) -> Error {
+    match error {
+        Error::Invalid { place, problem } => {
+            let flag = match &*place {
+                "address" => "--host".to_string(),
+                "models" => "--base".to_string(),
+                "api_key" | "queue" | "max_tokens" | "max_body" | "timeout" => {
+                    format!("--{}", place.replace('_', "-"))
+                }
+                _ => place,
+            };
+            Error::invalid(flag, problem)
+        }
+        other => other,
+    }
+}

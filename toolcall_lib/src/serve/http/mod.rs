@@ -1,0 +1,253 @@
+//! Paths and what is done there.
+
+mod answer;
+mod ask;
+mod body;
+mod connection;
+mod guard;
+mod telling;
+
+use super::ServeConfig;
+use super::metrics::Metrics;
+use super::scheduler::Job;
+use super::wire::{ChatRequest, Defaults, Delta, Fields, Refusal, body_object};
+use crate::Message;
+use crate::generate::{Constraints, ToolChoice};
+use crate::model::Model;
+use crate::tool::ToolSchema;
+use answer::{answer, events, json, refused};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use serde_json::{Map, Value, json};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Requests whose text and grammar are made at the same time.
+const PREPARED_AT_ONCE: usize = 2;
+
+/// The page has its script and its style in itself, and asks nobody but this server.
+const ONLY_OURS: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
+    style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What all requests share.
+pub(super) struct Shared {
+    pub config: ServeConfig,
+    pub models: Vec<Arc<Served>>,
+    pub metrics: Arc<Metrics>,
+    /// The digest of the key, where one is asked for.
+    key: Option<[u8; 32]>,
+    /// Room in the queue.
+    places: Arc<Semaphore>,
+    /// Room for bodies.
+    bodies: Semaphore,
+    preparing: Semaphore,
+}
+
+/// A model that is served.
+pub(super) struct Served {
+    pub name: String,
+    pub model: Arc<Model>,
+    /// The way to its thread.
+    pub jobs: Sender<Job>,
+    pub constraints: Constraints,
+    pub defaults: Defaults,
+    /// Offered where a request cannot bring its own.
+    pub tools: Vec<ToolSchema>,
+}
+
+impl Shared {
+    pub fn new(config: ServeConfig, models: Vec<Arc<Served>>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            key: config.api_key.as_deref().map(guard::digest),
+            places: Arc::new(Semaphore::new(config.queue)),
+            bodies: Semaphore::new(body::ROOM),
+            preparing: Semaphore::new(PREPARED_AT_ONCE),
+            config,
+            models,
+            metrics,
+        }
+    }
+
+    /// The model of this name; the first where none is named.
+    fn model(&self, name: Option<&str>) -> Result<&Arc<Served>, Refusal> {
+        let found = match name {
+            None => self.models.first(),
+            Some(name) => self.models.iter().find(|served| served.name == name),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.models.iter().map(|served| &*served.name).collect();
+            Refusal::no_such_model(name.unwrap_or_default(), &names)
+        })
+    }
+}
+
+/// Serves until `stop` is ready, and what was begun then.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl Future<Output = ()>) {
+    let grace = shared.config.grace;
+    let router = Router::new()
+        .route("/", get(page))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/tools", get(tools))
+        .route("/predict", post(predict))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*model}", get(one_model))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_such_path)
+        .layer(from_fn_with_state(shared.clone(), guard::guard))
+        .with_state(shared);
+    connection::serve(listener, router, stop, grace).await;
+}
+
+type At = State<Arc<Shared>>;
+
+async fn chat(State(shared): At, request: Request) -> Response {
+    let answered = async {
+        let body = body_object(&body::read(&shared, request).await?)?;
+        let name = body.get("model").and_then(Value::as_str);
+        let served = shared.model(name)?;
+        let asked = ChatRequest::read(body, &served.defaults)?;
+        let streamed = asked.stream;
+        let (telling, told) = ask::ask(&shared, served, asked).await?;
+        Ok(match streamed {
+            true => events(Body::new(telling.stream(told).await?)),
+            false => json(&telling.whole(told).await?),
+        })
+    };
+    answered
+        .await
+        .unwrap_or_else(|refusal: Refusal| refused(&refusal))
+}
+
+/// `{"text": …}` → calls, content, and how sure the model is.
+async fn predict(State(shared): At, request: Request) -> Response {
+    let answered = async {
+        let body = body_object(&body::read(&shared, request).await?)?;
+        let (name, text) = prediction(body)?;
+        let served = shared.model(name.as_deref())?;
+        let mut config = served.defaults.config.clone();
+        config.max_new_tokens = config.max_new_tokens.min(served.defaults.max_tokens);
+        config.tool_choice = ToolChoice::Auto;
+        let asked = ChatRequest {
+            messages: vec![Message::user(text)],
+            tools: served.tools.clone(),
+            config,
+            stop: Vec::new(),
+            logprobs: false,
+            stream: false,
+            include_usage: false,
+        };
+        let (mut telling, mut told) = ask::ask(&shared, served, asked).await?;
+        let (deltas, reason) = telling.all(&mut told).await?;
+        Ok(json(&predicted(deltas, reason)))
+    };
+    answered
+        .await
+        .unwrap_or_else(|refusal: Refusal| refused(&refusal))
+}
+
+/// The model that is asked, and what.
+fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refusal> {
+    let mut fields = Fields::of("", body);
+    let name = fields.text("model")?;
+    let Some(text) = fields.text("text")?.filter(|text| !text.trim().is_empty()) else {
+        return Err(Refusal::of_field("text", "missing; expected what the user says"));
+    };
+    fields.end(&[(
+        "messages",
+        "is not read here; POST /v1/chat/completions takes a conversation",
+    )])?;
+    Ok((name, text))
+}
+
+fn predicted(deltas: Vec<Delta>, reason: &str) -> Value {
+    let (mut calls, mut content, mut least) = (Vec::new(), String::new(), None::<f32>);
+    for delta in deltas {
+        match delta {
+            Delta::Reasoning(_) => {}
+            Delta::Content(text) => content += &text,
+            Delta::Call(call) => {
+                least = match (least, call.confidence) {
+                    (Some(least), Some(sure)) => Some(least.min(sure)),
+                    (least, sure) => least.or(sure),
+                };
+                let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+                calls.push(json!({"name": call.name, "arguments": arguments, "confidence": call.confidence}));
+            }
+        }
+    }
+    json!({"calls": calls, "content": content, "confidence": least, "finished": reason != "length"})
+}
+
+async fn page() -> Response {
+    let mut page = answer("text/html; charset=utf-8", include_str!("../page.html"));
+    page.headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(ONLY_OURS));
+    page
+}
+
+async fn openapi() -> Response {
+    answer("application/json", include_str!("../openapi.json"))
+}
+
+async fn health(State(shared): At) -> Response {
+    let models: Vec<&str> = shared.models.iter().map(|served| &*served.name).collect();
+    json(&json!({"status": "ok", "models": models}))
+}
+
+async fn metrics(State(shared): At) -> Response {
+    answer("text/plain; version=0.0.4; charset=utf-8", shared.metrics.text())
+}
+
+/// The tools of each model, for the page.
+async fn tools(State(shared): At) -> Response {
+    let tools = shared
+        .models
+        .iter()
+        .map(|served| (served.name.clone(), json!(served.tools)));
+    json(&Value::Object(tools.collect()))
+}
+
+fn described(served: &Served) -> Value {
+    let model = &served.model.decoder.config;
+    json!({
+        "id": served.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "toolcall",
+        "max_model_len": model.max_position_embeddings,
+    })
+}
+
+async fn models(State(shared): At) -> Response {
+    let models: Vec<Value> = shared.models.iter().map(|served| described(served)).collect();
+    json(&json!({"object": "list", "data": models}))
+}
+
+async fn one_model(State(shared): At, Path(name): Path<String>) -> Response {
+    match shared.model(Some(&name)) {
+        Ok(served) => json(&described(served)),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn no_such_path(request: Request) -> Response {
+    refused(&Refusal::no_such_path(request.uri().path()))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    refused(&Refusal::wrong_method(
+        request.method().as_str(),
+        request.uri().path(),
+    ))
+}

@@ -1,0 +1,208 @@
+//! The events of a reply to what its client is told, whole or as a stream.
+
+use super::Served;
+use crate::generate::Token;
+use crate::serve::assemble::Assembler;
+use crate::serve::metrics::Metrics;
+use crate::serve::scheduler::Event;
+use crate::serve::wire::{Delta, Head, Refusal, Usage, logprobs};
+use axum::body::{Bytes, HttpBody};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// A reply on its way to a client.
+pub(super) struct Telling {
+    pub head: Head,
+    pub assembler: Assembler,
+    pub served: Arc<Served>,
+    pub metrics: Arc<Metrics>,
+    /// How likely its tokens were is told.
+    pub with_logprobs: bool,
+    /// The last piece says what it took.
+    pub with_usage: bool,
+    /// Tokens whose logprobs were not told yet.
+    pub tokens: Vec<Token>,
+    /// What it has taken so far.
+    pub usage: Usage,
+}
+
+/// Why a reply ends: a word of OpenAI's, or what went wrong.
+type End = Result<&'static str, Refusal>;
+
+impl Telling {
+    /// What an event lets the client be told, and whether it is the end.
+    fn take(&mut self, event: Event) -> (Vec<Delta>, Option<End>) {
+        let (deltas, end) = match event {
+            Event::Tokens(tokens, usage) => {
+                self.usage = usage;
+                let mut deltas = Vec::new();
+                for token in tokens.into_iter() {
+                    deltas.extend(self.assembler.push(&token));
+                    if self.with_logprobs {
+                        self.tokens.push(token);
+                    }
+                }
+                if !self.assembler.stopped() {
+                    return (self.counted(deltas), None);
+                }
+                deltas.extend(self.assembler.finish("", true));
+                (deltas, self.ended(true))
+            }
+            Event::Over { rest, finished } => {
+                let deltas = self.assembler.finish(&rest, finished);
+                let ended = self.ended(finished || self.assembler.stopped());
+                (deltas, ended)
+            }
+            Event::Failed(refusal) => (Vec::new(), Some(Err(refusal))),
+        };
+        (self.counted(deltas), end)
+    }
+
+    fn ended(&self, by_itself: bool) -> Option<End> {
+        Some(Ok(match (by_itself, self.assembler.has_called()) {
+            (false, _) => "length",
+            (true, true) => "tool_calls",
+            (true, false) => "stop",
+        }))
+    }
+
+    fn counted(&self, deltas: Vec<Delta>) -> Vec<Delta> {
+        let calls = deltas.iter().filter(|delta| matches!(delta, Delta::Call(_)));
+        self.metrics.add_calls(calls.count());
+        deltas
+    }
+
+    fn logprobs(&mut self) -> Option<Value> {
+        let tokens = std::mem::take(&mut self.tokens);
+        self.with_logprobs
+            .then(|| logprobs(&tokens, &self.served.model.tokenizer))
+    }
+
+    /// All that the client is told, when the reply is complete, and why it ends.
+    ///
+    /// # Errors
+    /// Why there is no reply.
+    pub async fn all(&mut self, events: &mut Events) -> Result<(Vec<Delta>, &'static str), Refusal> {
+        let mut all = Vec::new();
+        loop {
+            let (deltas, end) = self.take(events.next().await);
+            all.extend(deltas);
+            if let Some(reason) = end {
+                return Ok((all, reason?));
+            }
+        }
+    }
+
+    /// The whole reply.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn whole(mut self, mut events: Events) -> Result<Value, Refusal> {
+        let (deltas, reason) = self.all(&mut events).await?;
+        let logprobs = self.logprobs();
+        Ok(self.head.whole(deltas, reason, logprobs, self.usage))
+    }
+
+    /// The reply as a stream, once it is known that there is one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn stream(self, mut events: Events) -> Result<Stream, Refusal> {
+        let first = match events.next().await {
+            Event::Failed(refusal) => return Err(refusal),
+            first => first,
+        };
+        let role = self
+            .head
+            .piece(json!({"role": "assistant", "content": ""}), None, None);
+        let mut stream = Stream {
+            telling: self,
+            events: Some(events),
+            lines: VecDeque::from([line(&role)]),
+        };
+        stream.take(first);
+        Ok(stream)
+    }
+}
+
+/// What happens to a reply.
+pub(super) struct Events(pub UnboundedReceiver<Event>);
+
+impl Events {
+    async fn next(&mut self) -> Event {
+        self.0.recv().await.unwrap_or_else(lost)
+    }
+}
+
+/// The thread of the model has gone.
+fn lost() -> Event {
+    Event::Failed(Refusal::ending())
+}
+
+/// A reply as server-sent events.
+pub(super) struct Stream {
+    telling: Telling,
+    /// Nothing after the last.
+    events: Option<Events>,
+    lines: VecDeque<Bytes>,
+}
+
+impl Stream {
+    fn take(&mut self, event: Event) {
+        let (deltas, end) = self.telling.take(event);
+        for delta in deltas {
+            let logprobs = self.telling.logprobs();
+            let piece = self.telling.head.piece(delta.to_json(), None, logprobs);
+            self.lines.push_back(line(&piece));
+        }
+        let Some(end) = end else {
+            return;
+        };
+        match end {
+            Ok(reason) => {
+                let left = !self.telling.tokens.is_empty();
+                let logprobs = self.telling.logprobs().filter(|_| left);
+                let piece = self.telling.head.piece(json!({}), Some(reason), logprobs);
+                self.lines.push_back(line(&piece));
+                if self.telling.with_usage {
+                    let piece = self.telling.head.usage_piece(self.telling.usage);
+                    self.lines.push_back(line(&piece));
+                }
+                self.lines.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+            }
+            Err(refusal) => self.lines.push_back(line(&refusal.to_json())),
+        }
+        self.events = None; // the model is told by it that nobody listens any more
+    }
+}
+
+fn line(value: &Value) -> Bytes {
+    format!("data: {value}\n\n").into()
+}
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(line))));
+            }
+            let Some(events) = &mut self.events else {
+                return Poll::Ready(None);
+            };
+            let event = ready!(events.0.poll_recv(context)).unwrap_or_else(lost);
+            self.take(event);
+        }
+    }
+}

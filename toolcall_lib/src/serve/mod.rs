@@ -1,0 +1,295 @@
+//! Serves models over HTTP, as OpenAI's API does: `POST /v1/chat/completions` and what belongs to it.
+//!
+//! | layer | what it does |
+//! |---|---|
+//! | `wire` | bodies ⇄ requests and replies |
+//! | `assemble` | tokens → words and calls |
+//! | `scheduler` | one thread owns a model; requests join and leave its batch between two tokens |
+//! | `http` | connections, keys, paths, streams |
+//!
+//! `docs/serving.md` says what is supported.
+
+mod assemble;
+mod http;
+mod metrics;
+mod scheduler;
+mod wire;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::generate::GenerateConfig;
+use crate::interrupt;
+use crate::model::Model;
+use crate::tool::ToolSchema;
+use http::{Served, Shared};
+use metrics::Metrics;
+use scheduler::Scheduler;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use wire::Defaults;
+
+/// Threads that read requests and write replies; the models have their own.
+const THREADS: usize = 2;
+/// How often it is seen whether the server is to end.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long what is left of a server may take to end.
+const LAST: Duration = Duration::from_secs(1);
+
+/// How models are served.
+#[derive(Clone)]
+pub struct ServeConfig {
+    /// Where requests come in; port 0 is one that is free. Another address than one of this host needs `api_key`.
+    pub address: SocketAddr,
+    /// Who asks has to know it: `Authorization: Bearer KEY`.
+    pub api_key: Option<String>,
+    /// Offered to `/predict` and on the page; without any, those that a model was trained with.
+    pub tools: Vec<ToolSchema>,
+    /// Most requests that are being answered or wait; others are told to come back.
+    pub queue: usize,
+    /// Most tokens of a reply, whatever a request asks for.
+    pub max_tokens: usize,
+    /// Largest body of a request, in bytes.
+    pub max_body: usize,
+    /// How long a reply may take from its request on.
+    pub timeout: Duration,
+    /// How long requests may go on when the server is to end.
+    pub grace: Duration,
+    /// On what the models run.
+    pub device: Device,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            api_key: None,
+            tools: Vec::new(),
+            queue: 512,
+            max_tokens: 4096,
+            max_body: 2 << 20,
+            timeout: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
+            device: Device::Auto,
+        }
+    }
+}
+
+/// The key is not shown.
+impl fmt::Debug for ServeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeConfig")
+            .field("address", &self.address)
+            .field("api_key", &self.api_key.as_ref().map(|_| "…"))
+            .field("tools", &self.tools.len())
+            .field("queue", &self.queue)
+            .field("max_tokens", &self.max_tokens)
+            .field("max_body", &self.max_body)
+            .field("timeout", &self.timeout)
+            .field("grace", &self.grace)
+            .field("device", &self.device)
+            .finish()
+    }
+}
+
+impl ServeConfig {
+    /// Refuses settings with which nobody could be served, or anybody.
+    fn check(&self) -> Result<()> {
+        let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
+        match &self.api_key {
+            None if !self.address.ip().is_loopback() => {
+                let problem = format!(
+                    "{} is an address that others reach, which needs a key (--api-key)",
+                    self.address
+                );
+                return refuse("address", &problem);
+            }
+            Some(key) if key.trim().is_empty() => return refuse("api_key", "it is empty"),
+            _ => {}
+        }
+        for (name, number) in [
+            ("queue", self.queue),
+            ("max_tokens", self.max_tokens),
+            ("max_body", self.max_body),
+        ] {
+            if number == 0 {
+                return refuse(name, "0 would refuse every request");
+            }
+        }
+        if self.timeout.is_zero() {
+            return refuse("timeout", "0 would end every reply");
+        }
+        Ok(())
+    }
+}
+
+/// Ends a server from elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Nobody is let in any more; what was begun is completed.
+    pub fn stop(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    fn requested(&self) -> bool {
+        self.0.load(SeqCst) || interrupt::requested()
+    }
+}
+
+/// Models that are being served.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    runtime: Runtime,
+    threads: Vec<JoinHandle<Result<()>>>,
+    stop: Stop,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Takes the address and starts the thread of each model; requests are answered from [`run`](Self::run) on. A request that
+    /// names no model asks the first.
+    ///
+    /// # Errors
+    /// Settings that serve nobody or anybody, an address that is taken, two models of the same name, and a model that cannot run
+    /// on the device.
+    pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
+        config.check()?;
+        let listener = TcpListener::bind(config.address);
+        let listener = listener.map_err(|error| Error::invalid(config.address, format!("{error}")))?;
+        let unblocked = listener.set_nonblocking(true);
+        unblocked.map_err(Error::library("preparing the socket"))?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(2 * THREADS)
+            .thread_name("toolcall-http")
+            .enable_all()
+            .build()
+            .map_err(Error::library("starting the server"))?;
+        let metrics = Arc::new(Metrics::default());
+        let (mut served, mut threads): (Vec<Arc<Served>>, _) = (Vec::new(), Vec::new());
+        for model in models {
+            let name = model.name().to_string();
+            if served.iter().any(|other| other.name == name) {
+                let problem = format!("two are called `{name}`; rename the folder of one");
+                return Err(Error::invalid("models", problem));
+            }
+            let (one, thread) = start_model(name, model, &config, &metrics)?;
+            served.push(Arc::new(one));
+            threads.push(thread);
+        }
+        if served.is_empty() {
+            return Err(Error::invalid("models", "there is none to serve"));
+        }
+        Ok(Self {
+            listener,
+            shared: Arc::new(Shared::new(config, served, metrics)),
+            runtime,
+            threads,
+            stop: Stop::default(),
+        })
+    }
+
+    /// Where requests come in.
+    ///
+    /// # Errors
+    /// The system does not know.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let address = self.listener.local_addr();
+        address.map_err(Error::library("asking for the address"))
+    }
+
+    /// The names of the models.
+    pub fn models(&self) -> Vec<&str> {
+        self.shared.models.iter().map(|served| &*served.name).collect()
+    }
+
+    /// Ends the server from another thread.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Answers requests until the server is to end: by [`Stop`], Ctrl-C or SIGTERM. What was begun then is completed, within
+    /// [`grace`](ServeConfig::grace).
+    ///
+    /// # Errors
+    /// The thread of a model has ended too early.
+    pub fn run(self) -> Result<()> {
+        let Self {
+            listener,
+            shared,
+            runtime,
+            threads,
+            stop,
+        } = self;
+        let _run = interrupt::Run::start()?;
+        let threads_ended = || threads.iter().any(JoinHandle::is_finished);
+        let served: Result<()> = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener);
+            let listener = listener.map_err(Error::library("preparing the socket"))?;
+            let end = async {
+                while !stop.requested() && !threads_ended() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            http::serve(listener, shared, end).await;
+            Ok(())
+        });
+        // What holds a way to the threads goes first; then they end by themselves.
+        runtime.shutdown_timeout(LAST);
+        let gone = || Error::library("the thread of a model")("it has gone");
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(gone())));
+        served.and(ended.collect())
+    }
+}
+
+fn start_model(
+    name: String,
+    model: Model,
+    config: &ServeConfig,
+    metrics: &Arc<Metrics>,
+) -> Result<(Served, JoinHandle<Result<()>>)> {
+    let own = GenerateConfig::of(&model)?;
+    // A call with many arguments is longer than the replies that a notebook asks for.
+    let max_new_tokens = match model.generation_config.contains_key("max_new_tokens") {
+        true => own.max_new_tokens,
+        false => config.max_tokens.min(1024),
+    };
+    let tools = match config.tools.is_empty() {
+        true => model.tools.clone(),
+        false => config.tools.clone(),
+    };
+    let model = Arc::new(model);
+    let scheduler = Scheduler::start(model.clone(), config.device, metrics.clone())?;
+    let served = Served {
+        name,
+        model,
+        jobs: scheduler.jobs,
+        constraints: Default::default(),
+        defaults: Defaults {
+            config: GenerateConfig {
+                max_new_tokens,
+                device: config.device,
+                ..own
+            },
+            max_tokens: config.max_tokens,
+        },
+        tools,
+    };
+    Ok((served, scheduler.thread))
+}

@@ -1,0 +1,283 @@
+//! One thread owns the model. Requests join the batch that it writes and leave it between two tokens.
+
+use super::metrics::Metrics;
+use super::wire::{Refusal, Usage};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::generate::{Batch, Constraint, GenerateConfig, PrefixCache, Token, Writer};
+use crate::model::Model;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A reply that somebody waits for.
+pub(crate) struct Job {
+    /// The prompt.
+    pub ids: Vec<u32>,
+    /// How the reply is chosen.
+    pub config: GenerateConfig,
+    /// What it is held to.
+    pub constraint: Option<Constraint>,
+    /// Who is told. When nobody listens any more, nothing more is written.
+    pub events: UnboundedSender<Event>,
+    /// When the request came.
+    pub arrived: Instant,
+    /// When the reply has to be complete.
+    pub deadline: Instant,
+    /// The place in the queue, free again when the reply is over.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// What happens to a reply.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It goes on with these tokens; so many have been read and written with them.
+    Tokens(Vec<Token>, Usage),
+    /// It is over.
+    Over {
+        /// A piece of its text that belongs to no token.
+        rest: String,
+        /// It ended by itself.
+        finished: bool,
+    },
+    /// It cannot go on.
+    Failed(Refusal),
+}
+
+/// The thread of a model, and the way to it.
+pub(crate) struct Scheduler {
+    /// Takes jobs.
+    pub jobs: Sender<Job>,
+    /// Ends when there is no sender any more.
+    pub thread: JoinHandle<Result<()>>,
+}
+
+impl Scheduler {
+    /// Starts the thread of a model.
+    ///
+    /// # Errors
+    /// The model cannot run on this device, or there is no thread to be had.
+    pub fn start(model: Arc<Model>, device: Device, metrics: Arc<Metrics>) -> Result<Self> {
+        let mut cache = PrefixCache::default();
+        let engine = cache.take_engine(&model, device)?;
+        cache.keep_engine(engine);
+        let (jobs, queue) = channel();
+        let work = move || {
+            let run = || Turns::new(&model, device, cache, &metrics).run(&queue);
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                let problem = "it panicked; please report what it was asked";
+                Err(Error::library("the thread of the model")(problem))
+            })
+        };
+        let name = "toolcall-model".to_string();
+        let thread = std::thread::Builder::new().name(name).spawn(work);
+        Ok(Self {
+            jobs,
+            thread: thread.map_err(Error::library("starting the thread of the model"))?,
+        })
+    }
+}
+
+/// A request whose reply is being written.
+struct Speaking {
+    job: Waiting,
+    /// With the tokens that were told.
+    usage: Usage,
+}
+
+/// What is kept of a job beside its writer.
+struct Waiting {
+    events: UnboundedSender<Event>,
+    arrived: Instant,
+    deadline: Instant,
+    prompt: usize,
+    seconds: f64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    fn has_gone(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    fn tell(&self, event: Event) {
+        self.events.send(event).ok(); // whoever does not listen is taken out at the next step
+    }
+
+    /// Tells that the time is up, if it is.
+    fn is_late(&self, now: Instant) -> bool {
+        let late = now >= self.deadline;
+        if late {
+            self.tell(Event::Failed(Refusal::timeout(self.seconds)));
+        }
+        late
+    }
+}
+
+/// The requests of a model, in turns.
+struct Turns<'a> {
+    model: &'a Model,
+    device: Device,
+    cache: PrefixCache,
+    metrics: &'a Metrics,
+    waiting: VecDeque<(Waiting, Writer<'a>)>,
+    speaking: HashMap<usize, Speaking>,
+    next_key: usize,
+    counted: (usize, usize),
+}
+
+impl<'a> Turns<'a> {
+    fn new(model: &'a Model, device: Device, cache: PrefixCache, metrics: &'a Metrics) -> Self {
+        Self {
+            model,
+            device,
+            cache,
+            metrics,
+            waiting: VecDeque::new(),
+            speaking: HashMap::new(),
+            next_key: 0,
+            counted: (0, 0),
+        }
+    }
+
+    /// Writes replies until there is nobody left who could ask for one.
+    ///
+    /// # Errors
+    /// The model cannot run any more.
+    fn run(&mut self, queue: &Receiver<Job>) -> Result<()> {
+        let mut batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
+        loop {
+            // 1. Who has come, and who has gone.
+            if self.speaking.is_empty() && self.waiting.is_empty() {
+                match queue.recv() {
+                    Ok(job) => self.take(job),
+                    Err(_) => return Ok(()),
+                }
+            }
+            while let Ok(job) = queue.try_recv() {
+                self.take(job);
+            }
+            self.let_go(&mut batch);
+            // 2. A step of those who have room.
+            self.admit(&mut batch);
+            self.count(&batch);
+            if let Err(error) = batch.step() {
+                self.fail_all(&error);
+                drop(batch);
+                batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
+                continue;
+            }
+            // 3. What they have said, and whose last words it was.
+            for (key, reply) in batch.speaking() {
+                if let Some(speaking) = self.speaking.get_mut(&key) {
+                    tell_new(speaking, reply, self.metrics);
+                }
+            }
+            for (key, outcome) in batch.finished() {
+                self.finish(key, outcome);
+            }
+            self.count(&batch);
+        }
+    }
+
+    /// Says how many speak and how many wait.
+    fn count(&mut self, batch: &Batch<'a>) {
+        let now = (batch.len(), self.waiting.len());
+        self.metrics.set_running(self.counted, now);
+        self.counted = now;
+    }
+
+    /// Puts a job into the queue, unless it can never be served.
+    fn take(&mut self, job: Job) {
+        let waiting = Waiting {
+            events: job.events,
+            arrived: job.arrived,
+            deadline: job.deadline,
+            prompt: job.ids.len(),
+            seconds: (job.deadline - job.arrived).as_secs_f64(),
+            _place: job.place,
+        };
+        match Writer::new(self.model, job.ids, job.config, job.constraint, 0) {
+            Ok(writer) => self.waiting.push_back((waiting, writer)),
+            Err(error) => waiting.tell(Event::Failed(Refusal::of_library(&error))),
+        }
+    }
+
+    /// Takes out those who do not listen any more, and those whose time is up.
+    fn let_go(&mut self, batch: &mut Batch<'a>) {
+        let now = Instant::now();
+        self.waiting
+            .retain(|(waiting, _)| !waiting.has_gone() && !waiting.is_late(now));
+        let mut gone: Vec<usize> = Vec::new();
+        self.speaking.retain(|key, speaking| {
+            let goes = speaking.job.has_gone() || speaking.job.is_late(now);
+            if goes {
+                gone.push(*key);
+            }
+            !goes
+        });
+        if !gone.is_empty() {
+            self.metrics.add_cancelled(gone.len());
+            batch.cancel(|key| gone.contains(&key));
+        }
+    }
+
+    /// Lets those speak for whom there is room, in the order in which they came.
+    fn admit(&mut self, batch: &mut Batch<'a>) {
+        while let Some((job, writer)) = self.waiting.pop_front() {
+            let cached = batch.known(&writer).min(job.prompt); // it may have written something already
+            if let Some(writer) = batch.admit(self.next_key, writer) {
+                self.waiting.push_front((job, writer));
+                return;
+            }
+            let usage = Usage {
+                prompt: job.prompt,
+                cached,
+                completion: 0,
+            };
+            let speaking = Speaking { job, usage };
+            self.speaking.insert(self.next_key, speaking);
+            self.next_key += 1;
+        }
+    }
+
+    fn finish(&mut self, key: usize, outcome: Result<Writer<'a>>) {
+        let Some(mut speaking) = self.speaking.remove(&key) else {
+            return;
+        };
+        let over = outcome.and_then(|reply| {
+            tell_new(&mut speaking, &reply, self.metrics);
+            let (finished, rest) = reply.end()?;
+            let time = speaking.job.arrived.elapsed();
+            self.metrics.add_reply(speaking.usage, time);
+            Ok(Event::Over { rest, finished })
+        });
+        let event = over.unwrap_or_else(|error| Event::Failed(Refusal::internal(error)));
+        speaking.job.tell(event);
+    }
+
+    /// A pass over the model failed, and with it all that were in it.
+    fn fail_all(&mut self, error: &Error) {
+        for (_, speaking) in self.speaking.drain() {
+            speaking.job.tell(Event::Failed(Refusal::internal(error)));
+        }
+    }
+}
+
+/// Tells what was written since the last time.
+fn tell_new(speaking: &mut Speaking, reply: &Writer<'_>, metrics: &Metrics) {
+    let tokens: Vec<Token> = reply.tokens(speaking.usage.completion).collect();
+    if tokens.is_empty() {
+        return;
+    }
+    if speaking.usage.completion == 0 {
+        metrics.add_first_token(speaking.job.arrived.elapsed());
+    }
+    speaking.usage.completion += tokens.len();
+    speaking.job.tell(Event::Tokens(tokens, speaking.usage));
+}

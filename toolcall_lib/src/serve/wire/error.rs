@@ -1,0 +1,178 @@
+//! Errors as clients of OpenAI's API know them.
+
+use crate::error::Error;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// Why a request gets no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Of HTTP.
+    pub status: u16,
+    /// What was found, what was expected and what to do.
+    pub message: String,
+    /// The field of the request that it is about.
+    pub param: Option<String>,
+    /// A word for programs.
+    pub code: Option<&'static str>,
+    /// Seconds after which it may be tried again.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    fn new(status: u16, code: Option<&'static str>, message: impl fmt::Display) -> Self {
+        Self {
+            status,
+            message: message.to_string(),
+            param: None,
+            code,
+            retry_after: None,
+        }
+    }
+
+    /// A field that does not fit.
+    pub fn of_field(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        let field = field.to_string();
+        Self {
+            param: Some(field.clone()),
+            ..Self::new(400, Some("invalid_value"), format!("{field}: {problem}"))
+        }
+    }
+
+    /// A field that nobody reads, and that may carry meaning.
+    pub fn unknown(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self {
+            code: Some("unknown_parameter"),
+            ..Self::of_field(field, problem)
+        }
+    }
+
+    /// A body that is no request.
+    pub fn of_body(problem: impl fmt::Display) -> Self {
+        Self::new(400, Some("invalid_json"), problem)
+    }
+
+    /// What the library refuses: nearly always something that the request asks for.
+    pub fn of_library(error: &Error) -> Self {
+        match error {
+            Error::Invalid { place, problem } => {
+                let (param, code) = match &**place {
+                    "prompt" => ("messages", "context_length_exceeded"),
+                    "json_schema" => ("response_format.json_schema.schema", "invalid_value"),
+                    "tool_choice" => ("tool_choice", "invalid_value"),
+                    place if place.starts_with("schema of tool") => ("tools", "invalid_value"),
+                    place if place.starts_with("chat template") => ("messages", "invalid_value"),
+                    place => (place, "invalid_value"),
+                };
+                Self {
+                    param: Some(param.to_string()),
+                    ..Self::new(400, Some(code), format!("{place}: {problem}"))
+                }
+            }
+            other => Self::internal(other),
+        }
+    }
+
+    /// The body is larger than what is read.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("the body is larger than the {limit} bytes that are read");
+        Self::new(413, Some("body_too_large"), message)
+    }
+
+    /// The body did not come in time.
+    pub fn too_slow(seconds: u64) -> Self {
+        let message = format!("the body did not come within {seconds} s");
+        Self::new(408, Some("body_too_slow"), message)
+    }
+
+    /// No key, or another one.
+    pub fn wrong_key() -> Self {
+        let message = "the key is missing or wrong; send it as `Authorization: Bearer KEY`";
+        Self::new(401, Some("invalid_api_key"), message)
+    }
+
+    /// A page of somebody else asks, through the browser of whoever runs the server.
+    pub fn foreign_page(what: &str, found: &str) -> Self {
+        let message = format!(
+            "{what} `{found}` is not this server; requests of other pages are refused without --api-key"
+        );
+        Self::new(403, Some("foreign_page"), message)
+    }
+
+    /// There is nothing at this path.
+    pub fn no_such_path(path: &str) -> Self {
+        let message = format!("there is no {path}; /openapi.json lists what there is");
+        Self::new(404, Some("not_found"), message)
+    }
+
+    /// The path takes another method.
+    pub fn wrong_method(method: &str, path: &str) -> Self {
+        let message = format!("{path} does not take {method}; /openapi.json lists what there is");
+        Self::new(405, Some("method_not_allowed"), message)
+    }
+
+    /// A model that is not served.
+    pub fn no_such_model(asked: &str, served: &[&str]) -> Self {
+        Self {
+            param: Some("model".to_string()),
+            ..Self::new(
+                404,
+                Some("model_not_found"),
+                format!(
+                    "model: there is no `{asked}`; this server has {}",
+                    served.join(", ")
+                ),
+            )
+        }
+    }
+
+    /// Too many others wait already.
+    pub fn busy(waiting: usize, seconds: u64) -> Self {
+        let message = format!("{waiting} requests are being answered or wait; try again in {seconds} s");
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(429, Some("queue_full"), message)
+        }
+    }
+
+    /// The reply took too long.
+    pub fn timeout(seconds: f64) -> Self {
+        let message = format!("the reply was not complete within {seconds} s; ask for a shorter one");
+        Self::new(504, Some("timeout"), message)
+    }
+
+    /// The server ends.
+    pub fn ending() -> Self {
+        let message = "the server ends; try again when it is back";
+        Self {
+            retry_after: Some(5),
+            ..Self::new(503, Some("shutting_down"), message)
+        }
+    }
+
+    /// Something that no request can help.
+    pub fn internal(problem: impl fmt::Display) -> Self {
+        Self::new(500, Some("internal_error"), problem)
+    }
+
+    /// OpenAI's word for the kind of error, by which its clients choose an exception.
+    fn kind(&self) -> &'static str {
+        match self.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// `{"error": {"message", "type", "param", "code"}}`.
+    pub fn to_json(&self) -> Value {
+        json!({"error": {
+            "message": self.message,
+            "type": self.kind(),
+            "param": self.param,
+            "code": self.code,
+        }})
+    }
+}

@@ -1,0 +1,133 @@
+//! Takes the fields of a request one by one, each with the type that it must have.
+
+use super::Refusal;
+use crate::json::kind;
+use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
+
+/// The fields of an object that were not taken yet; null counts as absent.
+pub(crate) struct Fields {
+    place: String,
+    left: Map<String, Value>,
+}
+
+impl Fields {
+    /// The fields of the object that stands at `place`, an empty text for the body.
+    pub fn of(place: &str, object: Map<String, Value>) -> Self {
+        let left = object.into_iter().filter(|(_, value)| !value.is_null());
+        Self {
+            place: place.to_string(),
+            left: left.collect(),
+        }
+    }
+
+    /// The full name of a field.
+    pub fn name(&self, field: &str) -> String {
+        match self.place.is_empty() {
+            true => field.to_string(),
+            false => format!("{}.{field}", self.place),
+        }
+    }
+
+    /// A field of any type.
+    pub fn take(&mut self, field: &str) -> Option<Value> {
+        self.left.shift_remove(field)
+    }
+
+    fn typed<T>(
+        &mut self,
+        field: &str,
+        expected: &str,
+        read: impl Fn(Value) -> Result<T, Value>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(value) = self.take(field) else {
+            return Ok(None);
+        };
+        read(value).map(Some).map_err(|value| {
+            let found = match &value {
+                Value::Number(number) => number.to_string(),
+                other => kind(other).to_string(),
+            };
+            Refusal::of_field(self.name(field), format!("found {found}, expected {expected}"))
+        })
+    }
+
+    /// A text.
+    pub fn text(&mut self, field: &str) -> Result<Option<String>, Refusal> {
+        self.typed(field, "a string", |value| match value {
+            Value::String(text) => Ok(text),
+            other => Err(other),
+        })
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, field: &str) -> Result<Option<bool>, Refusal> {
+        self.typed(field, "true or false", |value| value.as_bool().ok_or(value))
+    }
+
+    /// An object.
+    pub fn object(&mut self, field: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        self.typed(field, "an object", |value| match value {
+            Value::Object(object) => Ok(object),
+            other => Err(other),
+        })
+    }
+
+    /// A list.
+    pub fn list(&mut self, field: &str) -> Result<Option<Vec<Value>>, Refusal> {
+        self.typed(field, "a list", |value| match value {
+            Value::Array(list) => Ok(list),
+            other => Err(other),
+        })
+    }
+
+    /// A number in these bounds.
+    pub fn number(&mut self, field: &str, bounds: RangeInclusive<f64>) -> Result<Option<f64>, Refusal> {
+        let expected = format!("a number from {} to {}", bounds.start(), bounds.end());
+        self.typed(field, &expected, |value| {
+            value.as_f64().filter(|n| bounds.contains(n)).ok_or(value)
+        })
+    }
+
+    /// A whole number in these bounds.
+    pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
+        let expected = match *bounds.end() {
+            u64::MAX => format!("a whole number from {} on", bounds.start()),
+            end => format!("a whole number from {} to {end}", bounds.start()),
+        };
+        self.typed(field, &expected, |value| {
+            value.as_u64().filter(|n| bounds.contains(n)).ok_or(value)
+        })
+    }
+
+    /// A field that is read if it says what is done in any case.
+    pub fn only(&mut self, field: &str, allowed: &[Value], problem: &str) -> Result<(), Refusal> {
+        match self.take(field) {
+            Some(value) if !allowed.iter().any(|allowed| same(allowed, &value)) => Err(Refusal::of_field(
+                self.name(field),
+                format!("found {value}; {problem}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves out what changes nothing here.
+    pub fn ignore(&mut self, fields: &[&str]) {
+        fields.iter().for_each(|field| drop(self.take(field)));
+    }
+
+    /// Refuses what is left, with advice where there is some.
+    pub fn end(self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
+        let Some(field) = self.left.keys().next() else {
+            return Ok(());
+        };
+        let known = advice.iter().find(|(name, _)| name == field);
+        let problem = known.map_or("is not known; leave it out", |(_, problem)| problem);
+        Err(Refusal::unknown(self.name(field), problem))
+    }
+}
+
+/// Numbers are equal however they are written.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b)
+}

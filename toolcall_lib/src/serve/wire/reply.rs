@@ -1,0 +1,206 @@
+//! Replies, whole or piece by piece.
+
+use crate::generate::Token;
+use crate::tokens::Tokenizer;
+use serde_json::{Map, Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Something that a client is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Delta {
+    /// A part of what the model thinks.
+    Reasoning(String),
+    /// A part of what it says.
+    Content(String),
+    /// A call.
+    Call(Call),
+}
+
+/// A call as clients get it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    /// Its number in the reply.
+    pub index: usize,
+    /// What the answer of the tool refers to.
+    pub id: String,
+    /// Of the tool.
+    pub name: String,
+    /// A JSON object as text.
+    pub arguments: String,
+    /// How sure the model was of it, where that is known.
+    pub confidence: Option<f32>,
+}
+
+/// What all pieces of a reply begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+/// Tokens that were read and written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Of the prompt.
+    pub prompt: usize,
+    /// Those of them that were known from earlier requests.
+    pub cached: usize,
+    /// Of the reply.
+    pub completion: usize,
+}
+
+impl Usage {
+    fn to_json(self) -> Value {
+        json!({
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "total_tokens": self.prompt + self.completion,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+        })
+    }
+}
+
+impl Head {
+    /// Of a new reply by the model of this name.
+    pub fn new(model: &str) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            id: random_id("chatcmpl-"),
+            created: since.map_or(0, |since| since.as_secs()),
+            model: model.to_string(),
+        }
+    }
+
+    fn object(&self, kind: &str, choices: Value) -> Map<String, Value> {
+        let entries = [
+            ("id", json!(self.id)),
+            ("object", json!(kind)),
+            ("created", json!(self.created)),
+            ("model", json!(self.model)),
+            ("choices", choices),
+        ];
+        entries
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value))
+            .collect()
+    }
+
+    /// A whole reply.
+    pub fn whole(&self, deltas: Vec<Delta>, reason: &str, logprobs: Option<Value>, usage: Usage) -> Value {
+        let mut message = json!({"role": "assistant", "content": null, "refusal": null});
+        for delta in deltas {
+            add(&mut message, delta);
+        }
+        let silent = message["content"].is_null() && message.get("tool_calls").is_none();
+        if silent {
+            message["content"] = json!("");
+        }
+        let choice = json!({
+            "index": 0,
+            "message": message,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+        });
+        let mut whole = self.object("chat.completion", json!([choice]));
+        whole.insert("usage".to_string(), usage.to_json());
+        whole.into()
+    }
+
+    /// A piece of a reply; the last has the `reason` why it ends.
+    pub fn piece(&self, delta: Value, reason: Option<&str>, logprobs: Option<Value>) -> Value {
+        let choice = json!({
+            "index": 0,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+        });
+        self.object("chat.completion.chunk", json!([choice])).into()
+    }
+
+    /// What follows the last piece, for those who have asked for it.
+    pub fn usage_piece(&self, usage: Usage) -> Value {
+        let mut piece = self.object("chat.completion.chunk", json!([]));
+        piece.insert("usage".to_string(), usage.to_json());
+        piece.into()
+    }
+}
+
+/// Adds to a message what a delta says.
+fn add(message: &mut Value, delta: Delta) {
+    let append = |message: &mut Value, field: &str, text: &str| {
+        let before = message[field].as_str().unwrap_or_default();
+        message[field] = json!(format!("{before}{text}"));
+    };
+    match delta {
+        Delta::Reasoning(text) => append(message, "reasoning_content", &text),
+        Delta::Content(text) => append(message, "content", &text),
+        Delta::Call(call) => {
+            let call = json!({
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+                "confidence": call.confidence,
+            });
+            match message.get_mut("tool_calls").and_then(Value::as_array_mut) {
+                Some(calls) => calls.push(call),
+                None => message["tool_calls"] = json!([call]),
+            }
+        }
+    }
+}
+
+impl Delta {
+    /// As the `delta` of a piece.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Reasoning(text) => json!({ "reasoning_content": text }),
+            Self::Content(text) => json!({ "content": text }),
+            Self::Call(call) => json!({"tool_calls": [{
+                "index": call.index,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+                "confidence": call.confidence,
+            }]}),
+        }
+    }
+}
+
+/// How likely tokens were: `logprobs` of a choice.
+pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
+    let text_of = |id: u32| tokenizer.decode(&[id]).unwrap_or_default();
+    let entry = |text: &str, logprob: f32| {
+        let bytes = text.as_bytes();
+        json!({"token": text, "logprob": round(logprob), "bytes": bytes})
+    };
+    let token = |token: &Token| {
+        let likeliest = token.likeliest.iter();
+        let likeliest: Vec<Value> = likeliest
+            .map(|(id, logprob)| entry(&text_of(*id), *logprob))
+            .collect();
+        // A token that had to come was not weighed; it is certain.
+        let mut all = entry(&token.text, token.logprob.unwrap_or(0.0));
+        all["top_logprobs"] = likeliest.into();
+        all
+    };
+    json!({"content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null})
+}
+
+/// JSON has no infinity; a token that a model holds impossible has the number that OpenAI writes.
+fn round(logprob: f32) -> f64 {
+    if logprob.is_finite() {
+        f64::from(logprob)
+    } else {
+        -9999.0
+    }
+}
+
+/// A name that no other thing has.
+pub(crate) fn random_id(prefix: &str) -> String {
+    format!(
+        "{prefix}{:016x}{:08x}",
+        rand::random::<u64>(),
+        rand::random::<u32>()
+    )
+}

@@ -1,0 +1,331 @@
+//! The body of `POST /v1/chat/completions`, read strictly: what is not known and may carry meaning is refused by name.
+
+use super::fields::Fields;
+use super::{Refusal, response_format};
+use crate::conversation::{Role, Shapes, read};
+use crate::generate::{GenerateConfig, ToolChoice};
+use crate::tool::ToolSchema;
+use crate::{Message, json};
+use serde_json::{Map, Value, json};
+
+/// A request that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct ChatRequest {
+    /// The conversation so far.
+    pub messages: Vec<Message>,
+    /// What may be called.
+    pub tools: Vec<ToolSchema>,
+    /// How the reply is generated.
+    pub config: GenerateConfig,
+    /// Texts that end it.
+    pub stop: Vec<String>,
+    /// How likely its tokens were is told.
+    pub logprobs: bool,
+    /// It is sent piece by piece.
+    pub stream: bool,
+    /// The last piece says how many tokens were read and written.
+    pub include_usage: bool,
+}
+
+/// What a request is read with.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    /// What counts where a request says nothing.
+    pub config: GenerateConfig,
+    /// Most tokens that a reply may have.
+    pub max_tokens: usize,
+}
+
+/// Fields that change nothing here, whatever they say.
+const IGNORED: [&str; 9] = [
+    "metadata",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "user",
+];
+
+/// Fields that are not supported, and what to do instead.
+const ADVICE: [(&str, &str); 6] = [
+    ("functions", "is not supported; write `tools`"),
+    ("function_call", "is not supported; write `tool_choice`"),
+    ("audio", "is not supported; the model speaks text"),
+    ("web_search_options", "is not supported; offer a search as a tool"),
+    (
+        "reasoning_effort",
+        "is not supported; a model that can think is asked with `chat_template_kwargs`: {\"enable_thinking\": true}",
+    ),
+    ("verbosity", "is not supported; say it in the system message"),
+];
+
+/// Most stop sequences, as OpenAI has it.
+const MOST_STOPS: usize = 4;
+/// Most alternatives that are told for each token, as OpenAI has it.
+const MOST_LOGPROBS: u64 = 20;
+
+impl ChatRequest {
+    /// Reads the object that a body is; its `model` was looked at before.
+    ///
+    /// # Errors
+    /// The field, what was found, and what was expected.
+    pub fn read(body: Map<String, Value>, defaults: &Defaults) -> Result<Self, Refusal> {
+        let mut fields = Fields::of("", body);
+        fields.text("model")?;
+        let stream = fields.flag("stream")?.unwrap_or(false);
+        let include_usage = stream_options(&mut fields, stream)?;
+        let stop = stop(&mut fields)?;
+        let tools = tools(&mut fields)?;
+        let messages = messages(&mut fields, &tools)?;
+        let mut config = sampling(&mut fields, defaults)?;
+        config.max_new_tokens = max_tokens(&mut fields, defaults)?;
+        config.json_schema = response_format::read(&mut fields)?;
+        config.parallel_tool_calls = fields.flag("parallel_tool_calls")?.unwrap_or(true);
+        config.tool_choice = tool_choice(&mut fields, &tools)?;
+        config.chat_template_kwargs = template_kwargs(&mut fields)?;
+        let logprobs = fields.flag("logprobs")?.unwrap_or(false);
+        let top = fields.count("top_logprobs", 0..=MOST_LOGPROBS)?;
+        if top.is_some() && !logprobs {
+            return Err(Refusal::of_field("top_logprobs", "needs `logprobs`: true"));
+        }
+        config.top_logprobs = top.unwrap_or(0) as usize;
+        unsupported(fields)?;
+        Ok(Self {
+            messages,
+            tools,
+            config,
+            stop,
+            logprobs,
+            stream,
+            include_usage,
+        })
+    }
+}
+
+/// The object that a body is.
+pub(crate) fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refusal::of_body(format!("the body is no UTF-8 after byte {}", error.valid_up_to()))
+    })?;
+    json::read_object(text)
+        .map_err(|problem| Refusal::of_body(format!("the body is no JSON object: {problem}")))
+}
+
+fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Refusal> {
+    let Some(options) = fields.object("stream_options")? else {
+        return Ok(false);
+    };
+    if !stream {
+        return Err(Refusal::of_field("stream_options", "needs `stream`: true"));
+    }
+    let mut options = Fields::of("stream_options", options);
+    let usage = options.flag("include_usage")?.unwrap_or(false);
+    options.ignore(&["include_obfuscation"]);
+    options.end(&[])?;
+    Ok(usage)
+}
+
+fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
+    let wrong = || {
+        let problem = format!("expected a text that is not empty, or a list of 1 to {MOST_STOPS} of them");
+        Refusal::of_field("stop", problem)
+    };
+    let list = match fields.take("stop") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(text) => vec![text],
+    };
+    let texts = list.into_iter().map(|text| match text {
+        Value::String(text) if !text.is_empty() => Ok(text),
+        _ => Err(wrong()),
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    if texts.len() > MOST_STOPS {
+        Err(wrong())
+    } else {
+        Ok(texts)
+    }
+}
+
+/// The tools, without what says nothing to the model: calls are held to all schemas, `strict` or not.
+pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
+    let mut tools: Vec<ToolSchema> = Vec::new();
+    for (index, mut value) in fields.list("tools")?.unwrap_or_default().into_iter().enumerate() {
+        let place = format!("tools[{index}]");
+        for object in ["/function", ""] {
+            let object = value.pointer_mut(object).and_then(Value::as_object_mut);
+            match object.and_then(|object| object.shift_remove("strict")) {
+                None | Some(Value::Null | Value::Bool(_)) => {}
+                Some(_) => {
+                    return Err(Refusal::of_field(
+                        format!("{place}.function.strict"),
+                        "expected true or false",
+                    ));
+                }
+            }
+        }
+        let tool = ToolSchema::new(value).map_err(|error| Refusal::of_field(&place, error))?;
+        if tools.iter().any(|other| other.name() == tool.name()) {
+            let problem = format!("a second tool `{}`; names must differ", tool.name());
+            return Err(Refusal::of_field(format!("{place}.function.name"), problem));
+        }
+        tools.push(tool);
+    }
+    Ok(tools)
+}
+
+fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, Refusal> {
+    let Some(list) = fields.list("messages")? else {
+        return Err(Refusal::of_field(
+            "messages",
+            "missing; expected a list of messages",
+        ));
+    };
+    let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
+    let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
+        let lines = problems
+            .iter()
+            .map(|(field, problem)| format!("{field}: {problem}"));
+        let message = lines.collect::<Vec<_>>().join("; ");
+        let param = problems.into_iter().next().map(|(field, _)| field);
+        Refusal {
+            param,
+            message,
+            ..Refusal::of_field("messages", "")
+        }
+    })?;
+    let messages = read.conversation.messages;
+    let Some(last) = messages.last() else {
+        return Err(Refusal::of_field(
+            "messages",
+            "empty; expected a message of the user at least",
+        ));
+    };
+    if last.role == Role::Assistant {
+        let problem = "is the assistant's; the model writes the turn after one of the user or of a tool";
+        return Err(Refusal::of_field(
+            format!("messages[{}]", list.len().saturating_sub(1)),
+            problem,
+        ));
+    }
+    for (message, field) in messages.iter().zip(&read.fields) {
+        if message.role == Role::Tool && message.name.is_none() {
+            let problem = "answers no call of the assistant's turn before it";
+            return Err(Refusal::of_field(format!("{field}.tool_call_id"), problem));
+        }
+    }
+    Ok(messages)
+}
+
+/// A message without what replies of this server have beyond OpenAI's: clients send it back.
+fn without_ours(mut message: Value) -> Value {
+    let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+    for call in calls.into_iter().flatten() {
+        call.as_object_mut()
+            .and_then(|call| call.shift_remove("confidence"));
+    }
+    message
+}
+
+/// How tokens are chosen.
+fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, Refusal> {
+    let mut config = defaults.config.clone();
+    if let Some(temperature) = fields.number("temperature", 0.0..=2.0)? {
+        config.temperature = temperature;
+    }
+    if let Some(p) = fields.number("top_p", 0.0..=1.0)? {
+        if p == 0.0 {
+            let problem = "0 keeps no token; `temperature`: 0 takes the most likely one";
+            return Err(Refusal::of_field("top_p", problem));
+        }
+        config.top_p = Some(p);
+    }
+    if let Some(k) = fields.count("top_k", 1..=u64::MAX)? {
+        config.top_k = Some(k as usize);
+    }
+    if let Some(p) = fields.number("min_p", 0.0..=1.0)? {
+        config.min_p = Some(p).filter(|&p| p > 0.0);
+    }
+    if let Some(penalty) = fields.number("repetition_penalty", 0.01..=100.0)? {
+        config.repetition_penalty = penalty;
+    }
+    config.seed = match fields.take("seed") {
+        None => rand::random(),
+        Some(seed) => match (seed.as_u64(), seed.as_i64()) {
+            (Some(seed), _) => seed,
+            (_, Some(seed)) => seed as u64,
+            _ => {
+                return Err(Refusal::of_field(
+                    "seed",
+                    format!("found {seed}, expected a whole number"),
+                ));
+            }
+        },
+    };
+    Ok(config)
+}
+
+fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal> {
+    let old = fields.count("max_tokens", 1..=u64::MAX)?;
+    let new = fields.count("max_completion_tokens", 1..=u64::MAX)?;
+    let (field, asked) = match (new, old) {
+        (Some(new), Some(old)) if new != old => {
+            return Err(Refusal::of_field(
+                "max_tokens",
+                "contradicts `max_completion_tokens`",
+            ));
+        }
+        (Some(new), _) => ("max_completion_tokens", new as usize),
+        (None, Some(old)) => ("max_tokens", old as usize),
+        (None, None) => return Ok(defaults.config.max_new_tokens.min(defaults.max_tokens)),
+    };
+    if asked > defaults.max_tokens {
+        let most = defaults.max_tokens;
+        let problem = format!(
+            "found {asked}, and a reply of this server has {most} tokens at most; --max-tokens sets it"
+        );
+        return Err(Refusal::of_field(field, problem));
+    }
+    Ok(asked)
+}
+
+fn tool_choice(fields: &mut Fields, tools: &[ToolSchema]) -> Result<ToolChoice, Refusal> {
+    let Some(value) = fields.take("tool_choice") else {
+        return Ok(ToolChoice::Auto);
+    };
+    let choice = ToolChoice::try_from(value.clone()).map_err(|_| {
+        let expected = r#""auto", "required", "none" or {"type": "function", "function": {"name": …}}"#;
+        Refusal::of_field("tool_choice", format!("found {value}, expected {expected}"))
+    })?;
+    choice.among(tools).map_err(|error| Refusal::of_library(&error))?;
+    Ok(choice)
+}
+
+fn template_kwargs(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {
+    let kwargs = fields.take("chat_template_kwargs").unwrap_or(Value::Null);
+    crate::conversation::template_kwargs(&kwargs)
+        .map_err(|problem| Refusal::of_field("chat_template_kwargs", problem))
+}
+
+/// What is accepted as long as it asks for nothing, and what is not known.
+fn unsupported(mut fields: Fields) -> Result<(), Refusal> {
+    fields.only(
+        "n",
+        &[json!(1)],
+        "one reply is written; ask several times for more",
+    )?;
+    for penalty in ["frequency_penalty", "presence_penalty"] {
+        fields.only(
+            penalty,
+            &[json!(0)],
+            "only 0 is supported; `repetition_penalty` is there",
+        )?;
+    }
+    fields.only("logit_bias", &[json!({})], "biases are not supported")?;
+    fields.only("modalities", &[json!(["text"])], "the model speaks text")?;
+    fields.ignore(&IGNORED);
+    fields.end(&ADVICE)
+}

@@ -1,0 +1,250 @@
+//! `toolcall chat` with tools of the user's. The model has random weights: it calls what it is told to call, with any arguments that fit.
+
+use crate::common::tiny_model::tiny_model;
+use crate::train::{config, timers};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+use toolcall_lib::train::train;
+use toolcall_lib::{load, save};
+
+/// A folder with a model and with tools.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        save(&tiny_model(), folder.path().join("model")).unwrap();
+        let place = Self(folder);
+        let city = json!({"type": "object", "properties": {"city": {"enum": ["Ulm", "Bonn"]}}, "required": ["city"]});
+        let weather =
+            json!({"name": "get_weather", "description": "Tells the weather.", "inputSchema": city});
+        place.write("tools.json", &json!({ "tools": [weather] }).to_string());
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    /// A program of these lines.
+    fn program(&self, lines: &str) -> String {
+        let path = self.write("program", &format!("#!/bin/sh\n{lines}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// `toolcall chat` with the tools; what it prints, and whether it ends well.
+    fn chat(&self, arguments: &[&str], input: &str) -> (bool, String) {
+        let tools = self.path("tools.json").display().to_string();
+        chat(
+            &self.path("model"),
+            &[&["--tools", &tools], arguments].concat(),
+            input,
+        )
+    }
+}
+
+fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+        .args([
+            "chat",
+            "--max-new-tokens",
+            "120",
+            "--temperature",
+            "1",
+            "--single-call",
+            "--device",
+            "cpu",
+            "--model",
+        ])
+        .arg(model)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// The line that tells what a tool has answered.
+fn answered(text: &str) -> &str {
+    let line = text.lines().find(|line| line.starts_with("tool      > "));
+    line.unwrap_or_else(|| panic!("no answer in {text}"))
+        .trim_start_matches("tool      > ")
+}
+
+const ASKED: [&str; 4] = ["--prompt", "Weather?", "--tool-choice", "get_weather"];
+
+#[test]
+fn a_program_answers_with_the_arguments_on_its_standard_input() {
+    let place = Place::new();
+    let program = place.program("read line; echo \"$TOOLCALL_TOOL $1: $line\"");
+    let run = format!("get_weather={program} 'two words; $HOME'");
+    let (well, text) = place.chat(&[&ASKED[..], &["--run", &run]].concat(), "");
+    assert!(well, "{text}");
+    let (before, arguments) = answered(&text).split_once(": ").unwrap();
+    assert_eq!(before, "get_weather two words; $HOME", "no shell has read it");
+    let arguments: Value = serde_json::from_str(arguments).unwrap();
+    assert!(["Ulm", "Bonn"].contains(&arguments["city"].as_str().unwrap()));
+}
+
+#[test]
+fn a_program_that_fails_is_an_error_of_the_tool() {
+    let place = Place::new();
+    for (lines, told) in [
+        (
+            "echo no such city >&2; exit 3",
+            "error: exit code 3: no such city",
+        ),
+        (
+            "echo half an answer; exit 1",
+            "error: exit code 1: half an answer",
+        ),
+        ("kill -9 $$", "error: ended by signal 9"),
+        (
+            "sleep 60 & sleep 60",
+            "error: it took longer than 0.3 s and was ended",
+        ),
+        ("yes", "error: it wrote more than 1048576 bytes and was ended"),
+    ] {
+        let started = Instant::now();
+        let run = format!("get_weather={}", place.program(lines));
+        let limit = if lines.contains("sleep") { "0.3" } else { "30" };
+        let (well, text) = place.chat(&[&ASKED[..], &["--run", &run, "--run-limit", limit]].concat(), "");
+        assert!(well, "{text}");
+        assert_eq!(answered(&text), told);
+        assert!(started.elapsed().as_secs() < 50, "{lines}");
+    }
+}
+
+#[test]
+fn what_is_not_run_is_typed() {
+    let place = Place::new();
+    let (well, text) = place.chat(&ASKED, "rain\n");
+    assert!(
+        well && text.contains("(the answer of get_weather) rain\n"),
+        "{text}"
+    );
+    assert!(text.contains("assistant > "), "{text}");
+    let (well, text) = place.chat(&ASKED, "");
+    assert!(well && !text.contains("assistant > "), "nobody answers: {text}");
+}
+
+#[test]
+fn what_cannot_be_run_is_told() {
+    let place = Place::new();
+    for (arguments, told) in [
+        (
+            &["--run", "fly=true"][..],
+            "error: --run fly: there is no such tool; there are: get_weather",
+        ),
+        (&["--run", "get_weather"], "expected NAME=COMMAND"),
+        (&["--run", "get_weather='a"], "not closed"),
+        (
+            &["--run", "get_weather=./no-such-program"],
+            "error: --run get_weather: `./no-such-program` cannot be started",
+        ),
+        (&["--run-limit", "0"], "above 0"),
+    ] {
+        let (well, text) = place.chat(&[&ASKED[..], arguments].concat(), "");
+        assert!(!well && text.contains(told), "{arguments:?}: {text}");
+    }
+    place.write("tools.json", r#"[{"name": "f", "args": {}}]"#);
+    let (well, text) = place.chat(&ASKED, "");
+    assert!(!well && text.contains("tools.json: tool 0: "), "{text}");
+}
+
+#[test]
+fn a_conversation_goes_on_from_a_file() {
+    let place = Place::new();
+    let asked = json!({"role": "user", "content": "Hi"});
+    let file = place.write("messages.json", &json!([asked]).to_string());
+    let (well, text) = place.chat(&["--messages", &file, "--system", "Be short."], "");
+    assert!(well && text.starts_with("assistant > "), "{text}");
+    let (well, text) = place.chat(&["--messages", &file, "--prompt", "Ho"], "");
+    assert!(
+        !well && text.contains("error: --messages: the last message has no answer yet"),
+        "{text}"
+    );
+    let answered = json!({"messages": [{"role": "system", "content": "Be short."}, asked, {"role": "assistant", "content": "Yes?"}]});
+    let file = place.write("messages.json", &answered.to_string());
+    let (well, text) = place.chat(&["--messages", &file, "--system", "Be long."], "");
+    assert!(!well && text.contains("error: --system: "), "{text}");
+    let (well, text) = place.chat(&["--messages", &file, "--interactive"], "What now?\nAnd now?\n\n");
+    assert!(well && text.matches("assistant > ").count() == 2, "{text}");
+    let file = place.write("messages.json", "[{\"role\": \"king\"}]");
+    let (well, text) = place.chat(&["--messages", &file], "");
+    assert!(
+        !well && text.contains("messages.json: ") && text.contains("king"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_talk_outlives_a_message_that_is_too_long() {
+    let place = Place::new();
+    let long = "tick ".repeat(8000);
+    let (well, text) = place.chat(&["--interactive"], &format!("Hi\n{long}\nHo\n\n"));
+    assert!(
+        well && text.contains("shorten it") && text.matches("assistant > ").count() == 2,
+        "{text}"
+    );
+}
+
+#[test]
+fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = tiny_model();
+    train(&mut model, &timers(4), &config(1), |_| ()).unwrap();
+    let names: Vec<&str> = model.tools.iter().map(|tool| tool.name()).collect();
+    assert_eq!(names, ["start_timer"]);
+    let out = folder.path().join("tuned");
+    save(&model, &out).unwrap();
+    assert_eq!(load(out.to_str().unwrap()).unwrap().tools, model.tools);
+    let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "create_reminder"], "");
+    assert!(
+        !well && text.contains("there is no tool `create_reminder`; offered are start_timer"),
+        "{text}"
+    );
+    let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "60\n");
+    assert!(well && text.contains("call      > start_timer "), "{text}");
+    // a model without tools of its own has the samples
+    model.tools.clear();
+    save(&model, &out).unwrap();
+    assert!(!out.join("tools.json").exists());
+    let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "");
+    let answer = answered(&text); // of a function: a number of seconds, or why it is none
+    assert!(
+        well && (answer.parse::<i64>().is_ok() || answer.starts_with("error: ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_of_tools_that_cannot_be_read_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&tiny_model(), folder.path()).unwrap();
+    fs::write(folder.path().join("tools.json"), "not ours").unwrap();
+    let model = load(folder.path().to_str().unwrap()).unwrap();
+    assert!(model.tools.is_empty());
+    let note = model.notes.iter().find(|note| note.contains("tools.json"));
+    assert!(note.is_some(), "{:?}", model.notes);
+}

@@ -1,0 +1,274 @@
+//! Errors: OpenAI's shape, the field, what was expected and what to do.
+
+use super::client::{Served, config, head, post, request, said, tools};
+use crate::common::tiny_model::tiny_model;
+use serde_json::{Value, json};
+use std::time::Duration;
+use toolcall_lib::serve::{ServeConfig, Server};
+
+#[test]
+fn a_field_that_does_not_fit_is_named() {
+    let served = Served::tiny();
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let named = json!({"type": "function", "function": {"name": "fly"}});
+    let bad_tool = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"x": {"not": {}}}}}}]);
+    for (more, param, told) in [
+        (json!({"messages": []}), "messages", "empty"),
+        (json!({"messages": null}), "messages", "missing"),
+        (json!({"messages": "Hi"}), "messages", "expected a list"),
+        (
+            json!({"messages": [{"role": "king", "content": "Hi"}]}),
+            "messages[0].role",
+            "king",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}),
+            "messages[0].content[0].type",
+            "image_url",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]}),
+            "messages[1]",
+            "the assistant's",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "tool", "content": "1"}]}),
+            "messages[1].tool_call_id",
+            "answers no call",
+        ),
+        (
+            json!({"temperature": 3}),
+            "temperature",
+            "found 3, expected a number from 0 to 2",
+        ),
+        (json!({"temperature": "hot"}), "temperature", "found a string"),
+        (json!({"top_p": 0}), "top_p", "keeps no token"),
+        (json!({"n": 2}), "n", "one reply"),
+        (json!({"max_tokens": 0}), "max_tokens", "from 1 on"),
+        (
+            json!({"max_tokens": 5, "max_completion_tokens": 6}),
+            "max_tokens",
+            "contradicts",
+        ),
+        (
+            json!({"max_tokens": null, "max_completion_tokens": 5000}),
+            "max_completion_tokens",
+            "4096",
+        ),
+        (json!({"seed": 1.5}), "seed", "whole number"),
+        (json!({"stop": ["", "a"]}), "stop", "not empty"),
+        (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop", "1 to 4"),
+        (json!({"top_logprobs": 3}), "top_logprobs", "needs `logprobs`"),
+        (
+            json!({"logprobs": true, "top_logprobs": 30}),
+            "top_logprobs",
+            "from 0 to 20",
+        ),
+        (
+            json!({"stream_options": {"include_usage": true}}),
+            "stream_options",
+            "needs `stream`",
+        ),
+        (json!({"frequency_penalty": 0.5}), "frequency_penalty", "only 0"),
+        (
+            json!({"logit_bias": {"50256": -100}}),
+            "logit_bias",
+            "not supported",
+        ),
+        (json!({"functions": []}), "functions", "write `tools`"),
+        (
+            json!({"reasoning_effort": "high"}),
+            "reasoning_effort",
+            "enable_thinking",
+        ),
+        (json!({"temprature": 1}), "temprature", "not known"),
+        (json!({"tools": {}}), "tools", "expected a list"),
+        (json!({"tools": [{"type": "function"}]}), "tools[0]", "function"),
+        (
+            json!({"tools": [tools()[0], tools()[0]]}),
+            "tools[1].function.name",
+            "a second tool",
+        ),
+        (json!({"tools": bad_tool}), "tools", "argument `x`"),
+        (
+            json!({"tools": tools(), "tool_choice": named}),
+            "tool_choice",
+            "there is no tool `fly`",
+        ),
+        (
+            json!({"tools": tools(), "tool_choice": "some"}),
+            "tool_choice",
+            "\"required\"",
+        ),
+        (
+            json!({"tool_choice": "required"}),
+            "tool_choice",
+            "no tool is offered",
+        ),
+        (
+            json!({"response_format": {"type": "yaml"}}),
+            "response_format.type",
+            "json_schema",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}),
+            "response_format.json_schema.schema",
+            "missing",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "array"}}}}),
+            "response_format.json_schema.schema",
+            "object",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object", "properties": {"x": {"not": {}}}}}}}),
+            "response_format.json_schema.schema",
+            "`x`",
+        ),
+    ] {
+        let mut body = said("Hi", json!({"messages": hi}));
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap());
+        let (status, found, code, message) = served.chat(&body).error();
+        assert_eq!((status, &*found), (400, param), "{more}: {message}");
+        assert!(message.contains(told), "{more}: {message}");
+        assert!(["invalid_value", "unknown_parameter"].contains(&&*code), "{code}");
+    }
+    let accepted = json!({"user": "me", "metadata": {"a": "b"}, "store": true, "n": 1, "frequency_penalty": 0.0, "presence_penalty": 0,
+        "logit_bias": {}, "service_tier": "auto", "tools": null, "stop": null, "modalities": ["text"], "max_tokens": 3});
+    assert_eq!(served.chat(&said("Hi", accepted)).status, 200);
+}
+
+#[test]
+fn what_is_no_request_is_told_so() {
+    let served = Served::tiny();
+    let path = "/v1/chat/completions";
+    for (body, told) in [
+        (&b"{\"messages\": ["[..], "no JSON object"),
+        (b"[]", "expected an object"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"", "no JSON object"),
+        (b"{\"n\": 1, \"n\": 1}", "stands here twice"),
+    ] {
+        let (status, _, code, message) = post(served.address, path, &[], body).error();
+        assert_eq!((status, &*code), (400, "invalid_json"), "{message}");
+        assert!(message.contains(told), "{message}");
+    }
+    let (status, _, code, _) = served.post("/v1/completions", &json!({})).error();
+    assert_eq!((status, &*code), (404, "not_found"));
+    let (status, _, code, message) = served.get(path).error();
+    assert_eq!((status, &*code), (405, "method_not_allowed"), "{message}");
+    let mut body = said("Hi", json!({}));
+    body["model"] = json!("gpt-4o");
+    let (status, param, code, message) = served.chat(&body).error();
+    assert_eq!((status, &*param, &*code), (404, "model", "model_not_found"));
+    assert!(message.contains("this server has tiny"), "{message}");
+    let long = "tick ".repeat(8000);
+    let (status, param, code, message) = served.chat(&said(&long, json!({}))).error();
+    assert_eq!(
+        (status, &*param, &*code),
+        (400, "messages", "context_length_exceeded"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_and_the_next_is_read() {
+    let served = Served::tiny();
+    let body = vec![b' '; 10 << 20];
+    let (status, _, code, message) = post(served.address, "/predict", &[], &body).error();
+    assert_eq!((status, &*code), (413, "body_too_large"), "{message}");
+    // in chunks, without saying how long it is
+    let mut chunked = b"400000\r\n".to_vec();
+    chunked.extend(vec![b' '; 0x400000]);
+    chunked.extend(b"\r\n0\r\n\r\n");
+    let head = "POST /predict HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(request(served.address, head, &chunked).status, 413);
+    assert_eq!(served.chat(&said("Hi", json!({}))).status, 200);
+}
+
+#[test]
+fn a_reply_that_takes_too_long_ends() {
+    let slow = ServeConfig {
+        timeout: Duration::from_millis(1),
+        ..config()
+    };
+    let served = Served::of(vec![tiny_model()], slow);
+    let body = said(
+        "Hi",
+        json!({"max_tokens": 4000, "temperature": 1, "tools": tools(), "tool_choice": "none"}),
+    );
+    let (status, _, code, _) = served.chat(&body).error();
+    assert_eq!((status, &*code), (504, "timeout"));
+    assert_eq!(served.metric("toolcall_running"), 0);
+}
+
+#[test]
+fn a_key_is_asked_for_and_needed_off_this_host() {
+    let open = ServeConfig {
+        address: "0.0.0.0:0".parse().unwrap(),
+        ..config()
+    };
+    let refused = Server::start(vec![tiny_model()], open.clone())
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("--api-key"), "{refused}");
+    let locked = ServeConfig {
+        api_key: Some("s3cret".to_string()),
+        ..open
+    };
+    assert!(!format!("{locked:?}").contains("s3cret"));
+    let mut served = Served::of(vec![tiny_model()], locked);
+    served.address.set_ip("127.0.0.1".parse().unwrap());
+    let body = said("Hi", json!({"max_tokens": 3})).to_string();
+    let ask =
+        |headers: &[(&str, &str)]| post(served.address, "/v1/chat/completions", headers, body.as_bytes());
+    for wrong in [
+        &[][..],
+        &[("authorization", "Bearer s3cre")],
+        &[("authorization", "s3cret")],
+        &[("authorization", "Bearer ")],
+    ] {
+        let (status, _, code, _) = ask(wrong).error();
+        assert_eq!((status, &*code), (401, "invalid_api_key"), "{wrong:?}");
+    }
+    assert_eq!(ask(&[("authorization", "Bearer s3cret")]).status, 200);
+    assert_eq!(
+        ask(&[("authorization", "bearer s3cret"), ("host", "example.com")]).status,
+        200
+    );
+    assert_eq!(
+        (served.get("/health").status, served.get("/metrics").status),
+        (200, 401)
+    );
+}
+
+/// The browser of whoever runs the server shows pages of others, which can ask it too.
+#[test]
+fn pages_of_others_are_refused_without_a_key() {
+    let served = Served::tiny();
+    let body = said("Hi", json!({"max_tokens": 3})).to_string();
+    let ask = |headers: &[(&str, &str)]| {
+        post(served.address, "/v1/chat/completions", headers, body.as_bytes()).status
+    };
+    assert_eq!(ask(&[("host", "evil.example:8080")]), 403);
+    assert_eq!(ask(&[("origin", "https://evil.example")]), 403);
+    assert_eq!(ask(&[("origin", "null")]), 403);
+    assert_eq!(
+        ask(&[("origin", "http://localhost:8080"), ("host", "127.0.0.1:1")]),
+        200
+    );
+    let head = head("/v1/chat/completions", &[("host", "[::1]:8080")], body.len());
+    assert_eq!(request(served.address, &head, body.as_bytes()).status, 200);
+}
+
+#[test]
+fn errors_are_values_that_clients_read() {
+    let served = Served::tiny();
+    let error = served.chat(&json!({})).json();
+    let keys: Vec<&String> = error["error"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["message", "type", "param", "code"]);
+    assert_eq!(error["error"]["type"], "invalid_request_error");
+    assert_ne!(error["error"]["message"], Value::Null);
+}

@@ -1,0 +1,156 @@
+//! Many clients at once: nobody gets the reply of another, and those who go away make room.
+
+use super::client::{Answer, Served, config, head, read, said, tools};
+use crate::common::tiny_model::tiny_model;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use toolcall_lib::Model;
+use toolcall_lib::serve::ServeConfig;
+
+/// A request whose reply goes on for as long as it may.
+fn long(stream: bool) -> Value {
+    said(
+        "Go on.",
+        json!({"max_tokens": 4000, "stream": stream, "temperature": 1, "seed": 3}),
+    )
+}
+
+/// Sends a request, and leaves the answer on its way.
+fn send(served: &Served, body: &Value) -> TcpStream {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream
+        .write_all(head("/v1/chat/completions", &[], body.len()).as_bytes())
+        .unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    stream
+}
+
+/// A model whose replies never end by themselves.
+fn endless() -> Model {
+    let mut model = tiny_model();
+    model.tokenizer.eos_token_ids = Vec::new();
+    model
+}
+
+#[test]
+fn replies_in_a_crowd_are_those_that_come_alone() {
+    let served = Served::tiny();
+    let body = |i: usize| {
+        let more = match i % 3 {
+            0 => json!({"seed": i, "temperature": 1}),
+            1 => {
+                json!({"tools": tools(), "tool_choice": "required", "max_tokens": 300, "seed": i, "temperature": 1})
+            }
+            _ => json!({"tools": tools(), "stream": true}),
+        };
+        said(&format!("Set a timer for {i} minutes."), more)
+    };
+    let told = |answer: Answer| -> String {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let texts: Vec<Value> = match answer.header("content-type") {
+            Some("text/event-stream") => answer.pieces(),
+            _ => vec![answer.json()],
+        };
+        let mut text = String::new();
+        for piece in texts {
+            let choice = &piece["choices"][0];
+            for said in [&choice["message"], &choice["delta"]] {
+                text += said["content"].as_str().unwrap_or_default();
+                for call in said["tool_calls"].as_array().into_iter().flatten() {
+                    text += &call["function"].to_string();
+                }
+            }
+        }
+        text
+    };
+    let alone: Vec<String> = (0..40).map(|i| told(served.chat(&body(i)))).collect();
+    let together: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..40)
+            .map(|i| {
+                let (served, body) = (&served, body(i));
+                scope.spawn(move || served.chat(&body))
+            })
+            .collect();
+        asked
+            .into_iter()
+            .map(|client| told(client.join().unwrap()))
+            .collect()
+    });
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_back() {
+    let small = ServeConfig { queue: 2, ..config() };
+    let served = Served::of(vec![endless()], small);
+    let first = send(&served, &long(true));
+    let second = send(&served, &long(false));
+    served.wait_for("toolcall_running", 2);
+    let answer = served.chat(&said("Hi", json!({})));
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds));
+    let (status, _, code, message) = answer.error();
+    assert_eq!((status, &*code), (429, "queue_full"), "{message}");
+    drop((first, second));
+    served.wait_for("toolcall_running", 0);
+    assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
+}
+
+#[test]
+fn a_client_that_vanishes_makes_room() {
+    let served = Served::of(vec![endless()], config());
+    for streams in [true, false] {
+        let before = served.metric("toolcall_cancelled_total");
+        let mut client = send(&served, &long(streams));
+        served.wait_for("toolcall_running", 1);
+        if streams {
+            client.read_exact(&mut [0; 64]).unwrap();
+        }
+        drop(client);
+        served.wait_for("toolcall_running", 0);
+        assert_eq!(served.metric("toolcall_cancelled_total"), before + 1);
+    }
+    // half a body, and half a head
+    let mut half = TcpStream::connect(served.address).unwrap();
+    half.write_all(head("/predict", &[], 100).as_bytes()).unwrap();
+    half.write_all(b"{\"te").unwrap();
+    let mut quarter = TcpStream::connect(served.address).unwrap();
+    quarter.write_all(b"POST /pre").unwrap();
+    drop((half, quarter));
+    assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
+}
+
+/// What was begun is completed; nobody else is let in.
+#[test]
+fn the_end_waits_for_what_was_begun() {
+    let served = Served::of(vec![endless()], config());
+    let body = said("Go on.", json!({"max_tokens": 300, "stream": true}));
+    let begun = send(&served, &body);
+    served.wait_for("toolcall_running", 1);
+    served.ask_to_end();
+    let pieces = read(begun).pieces();
+    assert_eq!(pieces.last().unwrap()["choices"][0]["finish_reason"], "length");
+    let address = served.address;
+    served.end().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn the_end_does_not_wait_for_ever() {
+    let hasty = ServeConfig {
+        grace: std::time::Duration::from_millis(100),
+        max_tokens: 8000,
+        ..config()
+    };
+    let served = Served::of(vec![endless()], hasty);
+    let mut body = long(false);
+    body["max_tokens"] = json!(8000);
+    let mut begun = send(&served, &body);
+    served.wait_for("toolcall_running", 1);
+    served.end().unwrap();
+    let mut rest = Vec::new();
+    begun.read_to_end(&mut rest).ok();
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+}
