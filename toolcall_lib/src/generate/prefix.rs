@@ -12,7 +12,7 @@ use std::fmt;
 /// to one model; keys, values and copy are made anew when it was trained meanwhile.
 pub struct PrefixCache {
     bytes: usize,
-    engine: Option<Engine>,
+    pub(super) engine: Option<Engine>,
     pub(super) constraints: Constraints,
 }
 

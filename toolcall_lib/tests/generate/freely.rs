@@ -35,7 +35,7 @@ fn replies_that_end_become_the_targets() {
         .iter()
         .map(|&row| (&before.rows[row].messages[..1], &[][..]))
         .collect();
-    let mut want = before;
+    let mut want = before.clone();
     for (&row, reply) in chosen
         .iter()
         .zip(generate_many(&model, &prompts, &config).unwrap())
