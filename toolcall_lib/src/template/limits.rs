@@ -3,7 +3,8 @@
 //! minijinja counts instructions and bytes ("fuel"), which bounds time and memory, and it limits its
 //! recursion. It does not count what Python's methods do, nor what becomes of lists that hold the
 //! same list again and again, or themselves: a few lines make one whose text has 2^60 bytes. So lists
-//! and maps are weighed where they are made, and are never larger than what the fuel pays for.
+//! and maps are weighed where they are made and where they are compared, and are never larger than
+//! what the fuel pays for.
 
 use super::environment::NAME;
 use minijinja::machinery::parse;
@@ -189,8 +190,10 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
             _ => mark(field, within, source, marks),
         }
     }
+    let varies = what["right"]["expr"] != "Const";
     let compared = match kind.unwrap_or_default() {
-        "BinOp" if is_one_of(&what["op"], &["Eq", "Ne", "Lt", "Lte", "Gt", "Gte", "In"]) => &what["left"],
+        "BinOp" if varies && is_one_of(&what["op"], &["Eq", "Ne", "Lt", "Lte", "Gt", "Gte"]) => &what["left"],
+        "BinOp" if is_one_of(&what["op"], &["In"]) => &what["left"],
         "Compare" => &what["expr"],
         "Test" if is_one_of(&what["name"], &["eq", "equalto", "==", "in", "ne", "!="]) => &what["expr"],
         _ => &Json::Null,

@@ -12,6 +12,8 @@ use tokenizers::Tokenizer;
 
 /// Bytes of a file; those of the largest vocabularies have 40 MB.
 const LARGEST: u64 = 512 << 20;
+/// Id of a token; what is told of the tokens is as long as the largest.
+const LARGEST_ID: u32 = 1 << 24;
 /// Times that normalizing or decoding may lengthen a text.
 const GROWTH: usize = 256;
 /// Bytes that may be put in front of a text.
@@ -48,7 +50,17 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     let steps: Steps = serde_json::from_slice(&text).map_err(|e| Error::invalid(&place, e))?;
     check(&steps).map_err(|(field, problem)| Error::invalid(format!("{place}: {field}"), problem))?;
     let doing = place.clone();
-    let read = move || Tokenizer::from_bytes(text).map_err(|e| Error::invalid(doing, e));
+    let read = move || {
+        let tokenizer = Tokenizer::from_bytes(text).map_err(|e| Error::invalid(&doing, e))?;
+        let largest = tokenizer.get_vocab(true).into_values().max();
+        match largest.filter(|id| *id > LARGEST_ID) {
+            Some(id) => {
+                let problem = format!("the id {id} is that of no token; expected at most {LARGEST_ID}");
+                Err(Error::invalid(format!("{doing}: vocab"), problem))
+            }
+            None => Ok(tokenizer),
+        }
+    };
     let tokenizer = bounded(&place, read)??;
     try_out(&place, tokenizer, &steps.pre_tokenizer)
 }

@@ -298,6 +298,13 @@ fn tokenizers_that_panic_grow_or_are_cut_short() {
             &["tokenizer.json: ", place, says],
         );
     }
+    let far = tokenizer_with(|json| json["model"]["vocab"]["ab"] = json!(i32::MAX));
+    assert_answer(
+        "tokenizer",
+        "an id far away",
+        &far,
+        &["tokenizer.json: vocab", "2147483647"],
+    );
     let no_table = tokenizer_with(|json| json["normalizer"] = charsmap("AAAAAA=="));
     assert_answer(
         "tokenizer",
