@@ -1,4 +1,5 @@
-//! `toolcall chat` with tools of the user's. The model has random weights: it calls what it is told to call, with any arguments that fit.
+//! `toolcall chat` with tools of the user's. The model has random weights: it calls what it is told
+//! to call, with any arguments that fit.
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};

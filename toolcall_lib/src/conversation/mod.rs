@@ -11,7 +11,9 @@ mod text;
 
 pub(crate) use arrow::Shapes;
 pub(crate) use check::problems;
-pub(crate) use read::{Read, read, template_kwargs};
+#[cfg(feature = "serve")]
+pub(crate) use read::template_kwargs;
+pub(crate) use read::{Read, read};
 
 use crate::tool::{ToolCall, ToolSchema};
 use read::Problem;

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 /// Most tools of a model that are remembered; a list of more is no use to whoever asks it.
 const MOST: usize = 32;
 
-/// A tool that one row of so many calls is what the rows are about. Others are there to tell it from.
+/// A tool that one row of so many calls is what the rows are about. Others are there to tell it
+/// from.
 const ROWS_TO_A_CALL: usize = 50;
 
 impl Dataset {
-    /// The tools that the rows are about, in their order: those that one row in 50 calls, each with the schema that most
-    /// rows have; none if they are more than 32.
+    /// The tools that the rows are about, in their order: those that one row in 50 calls, each with
+    /// the schema that most rows have; none if they are more than 32.
     pub fn tools_called(&self) -> Vec<ToolSchema> {
         let mut found: IndexMap<&str, Offered<'_>> = IndexMap::new();
         for row in &self.rows {

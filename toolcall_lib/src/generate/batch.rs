@@ -1,5 +1,5 @@
-//! Replies that are written together: each step of the batch is one pass over the weights that serves all of them.
-//! They join and leave between two steps, and no reply depends on the others.
+//! Replies that are written together: each step of the batch is one pass over the weights that
+//! serves all of them. They join and leave between two steps, and no reply depends on the others.
 
 use super::engine::Engine;
 use super::writer::Writer;
@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::model::{KvSequence, Model};
 use rayon::prelude::*;
 
-/// Tokens of prompts that are read in one step, unless a single prompt has more; bounds the memory of a pass.
+/// Tokens of prompts that are read in one step, unless a single prompt has more; bounds the memory
+/// of a pass.
 const READ_AT_ONCE: usize = 4096;
 
 /// The replies that are being written, and what they run on.
@@ -71,8 +72,8 @@ impl<'a> Batch<'a> {
         self.engine.store.stored(reply.seen())
     }
 
-    /// Lets a reply speak from the next step on, or hands it back if there is no room for all that it and the others may say.
-    /// A batch that nobody is in takes any reply.
+    /// Lets a reply speak from the next step on, or hands it back if there is no room for all that
+    /// it and the others may say. A batch that nobody is in takes any reply.
     pub fn admit(&mut self, key: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
         if reply.is_over() {
             self.silent.push((key, reply));

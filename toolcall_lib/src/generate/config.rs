@@ -37,8 +37,8 @@ pub struct GenerateConfig {
     /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
     /// `auto` is held to in any case. What the model says without tools is free.
     pub constrained: bool,
-    /// JSON schema of an object that an answer in words must be, as `response_format` of OpenAI's API asks for;
-    /// without it, it is any text. Calls are not held to it.
+    /// JSON schema of an object that an answer in words must be, as `response_format` of OpenAI's
+    /// API asks for; without it, it is any text. Calls are not held to it.
     pub json_schema: Option<Value>,
     /// A reply with a call that the model is less sure of than this (see
     /// [`Generation::confidences`](super::Generation::confidences)) is not given:
@@ -48,8 +48,8 @@ pub struct GenerateConfig {
     pub min_confidence: f32,
     /// What is said instead of a call that the model is not sure of.
     pub unsure_reply: String,
-    /// Tell for each token so many of those that the model itself held likeliest, before it was held to
-    /// anything (see [`Generation::top_logprobs`](super::Generation::top_logprobs)).
+    /// Tell for each token so many of those that the model itself held likeliest, before it was
+    /// held to anything (see [`Generation::top_logprobs`](super::Generation::top_logprobs)).
     pub top_logprobs: usize,
     /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`.
     pub chat_template_kwargs: Map<String, Value>,

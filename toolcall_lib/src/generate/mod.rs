@@ -44,9 +44,9 @@ pub struct Generation {
     /// For each token the natural logarithm of the probability that the model itself gave it,
     /// before all that; nothing for a token that had to come, which the model was not asked for.
     pub model_logprobs: Vec<Option<f32>>,
-    /// For each token those that the model itself held likeliest in its place, with the natural logarithms of
-    /// their probabilities: as many as [`top_logprobs`](GenerateConfig::top_logprobs) asks for, and none for a
-    /// token that had to come.
+    /// For each token those that the model itself held likeliest in its place, with the natural
+    /// logarithms of their probabilities: as many as [`top_logprobs`](GenerateConfig::top_logprobs)
+    /// asks for, and none for a token that had to come.
     pub top_logprobs: Vec<Vec<(u32, f32)>>,
     /// For each call that [`reply::parse`](crate::reply::parse) reads in what the model wrote, how
     /// sure it was of it, from 0 to 1: the product of the probabilities that it gave the call's

@@ -35,7 +35,8 @@ pub(crate) struct Token {
     pub id: u32,
     /// The text that it completes.
     pub text: String,
-    /// The logarithm of the probability that the model itself gave it; nothing for one that had to come.
+    /// The logarithm of the probability that the model itself gave it; nothing for one that had to
+    /// come.
     pub logprob: Option<f32>,
     /// The tokens that the model itself held likeliest here.
     pub likeliest: Vec<(u32, f32)>,
@@ -178,7 +179,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Whether it ended by itself, and the text behind its last token: an incomplete character is shown as `�`.
+    /// Whether it ended by itself, and the text behind its last token: an incomplete character is
+    /// shown as `�`.
     #[cfg(feature = "serve")]
     pub fn end(self) -> Result<(bool, String)> {
         Ok((self.generation.finished, self.stream.finish()?))
@@ -202,7 +204,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The `most` likeliest tokens with the logarithms of their probabilities, the first of equals first.
+/// The `most` likeliest tokens with the logarithms of their probabilities, the first of equals
+/// first.
 fn likeliest(logits: &[f32], most: usize, total: f32) -> Vec<(u32, f32)> {
     let most = most.min(logits.len());
     if most == 0 {

@@ -39,7 +39,8 @@ pub struct Model {
     pub template: ChatTemplate,
     /// The content of `generation_config.json`.
     pub generation_config: Map<String, Value>,
-    /// The tools that it was trained to call, where they are few; they are saved beside it as `tools.json`.
+    /// The tools that it was trained to call, where they are few; they are saved beside it as
+    /// `tools.json`.
     pub tools: Vec<ToolSchema>,
     /// Where it was loaded from.
     pub origin: String,

@@ -86,7 +86,8 @@ impl Assembler {
         deltas
     }
 
-    /// The reply is over; `rest` is a piece of text that belongs to no token, and `finished` says that the reply was not cut off.
+    /// The reply is over; `rest` is a piece of text that belongs to no token, and `finished` says
+    /// that the reply was not cut off.
     pub fn finish(&mut self, rest: &str, finished: bool) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if !self.stopped {

@@ -1,4 +1,5 @@
-//! Serves models over HTTP, as OpenAI's API does: `POST /v1/chat/completions` and what belongs to it.
+//! Serves models over HTTP, as OpenAI's API does: `POST /v1/chat/completions` and what belongs to
+//! it.
 //!
 //! | layer | what it does |
 //! |---|---|
@@ -43,7 +44,8 @@ const LAST: Duration = Duration::from_secs(1);
 /// How models are served.
 #[derive(Clone)]
 pub struct ServeConfig {
-    /// Where requests come in; port 0 is one that is free. Another address than one of this host needs `api_key`.
+    /// Where requests come in; port 0 is one that is free. Another address than one of this host
+    /// needs `api_key`.
     pub address: SocketAddr,
     /// Who asks has to know it: `Authorization: Bearer KEY`.
     pub api_key: Option<String>,
@@ -160,12 +162,12 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Takes the address and starts the thread of each model; requests are answered from [`run`](Self::run) on. A request that
-    /// names no model asks the first.
+    /// Takes the address and starts the thread of each model; requests are answered from
+    /// [`run`](Self::run) on. A request that names no model asks the first.
     ///
     /// # Errors
-    /// Settings that serve nobody or anybody, an address that is taken, two models of the same name, and a model that cannot run
-    /// on the device.
+    /// Settings that serve nobody or anybody, an address that is taken, two models of the same
+    /// name, and a model that cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
         config.check()?;
         let listener = TcpListener::bind(config.address);
@@ -222,8 +224,8 @@ impl Server {
         self.stop.clone()
     }
 
-    /// Answers requests until the server is to end: by [`Stop`], Ctrl-C or SIGTERM. What was begun then is completed, within
-    /// [`grace`](ServeConfig::grace).
+    /// Answers requests until the server is to end: by [`Stop`], Ctrl-C or SIGTERM. What was begun
+    /// then is completed, within [`grace`](ServeConfig::grace).
     ///
     /// # Errors
     /// The thread of a model has ended too early.

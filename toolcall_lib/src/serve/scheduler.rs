@@ -1,4 +1,5 @@
-//! One thread owns the model. Requests join the batch that it writes and leave it between two tokens.
+//! One thread owns the model. Requests join the batch that it writes and leave it between two
+//! tokens.
 
 use super::metrics::Metrics;
 use super::wire::{Refusal, Usage};

@@ -135,7 +135,8 @@ fn joined(pieces: &[Value]) -> Value {
     message
 }
 
-/// Without the ids of calls, which are random, and without their confidences, whose last digits depend on company.
+/// Without the ids of calls, which are random, and without their confidences, whose last digits
+/// depend on company.
 fn without_ids(mut message: Value) -> Value {
     for call in message
         .get_mut("tool_calls")
@@ -351,7 +352,8 @@ fn seeds_repeat_a_reply_and_logprobs_are_told() {
     }
 }
 
-/// What the official client sends back: the assistant's message with all its fields, and an answer of a tool by its id.
+/// What the official client sends back: the assistant's message with all its fields, and an answer
+/// of a tool by its id.
 #[test]
 fn a_conversation_goes_on_behind_a_call() {
     let served = Served::tiny();

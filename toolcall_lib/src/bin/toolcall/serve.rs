@@ -15,12 +15,12 @@ use toolcall_lib::{Error, Result, load_as};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Another model beside it, such as the one that it was tuned from, to compare the two on the page; requests name the one
-    /// that they mean
+    /// Another model beside it, such as the one that it was tuned from, to compare the two on the
+    /// page; requests name the one that they mean
     #[arg(long)]
     base: Option<String>,
-    /// JSON file with the tools of /predict and of the page. Without it, those that the model was trained with. Requests to
-    /// /v1/chat/completions bring their own
+    /// JSON file with the tools of /predict and of the page. Without it, those that the model was
+    /// trained with. Requests to /v1/chat/completions bring their own
     #[arg(long)]
     tools: Option<PathBuf>,
     /// Address on which requests come in. Another than those of this host needs --api-key

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of bodies that are in memory at once.
 const MOST_AT_ONCE: usize = 64 << 20;
-/// Bytes of a body that are read to the end although it is too large, so that its sender hears why it is refused.
+/// Bytes of a body that are read to the end although it is too large, so that its sender hears why
+/// it is refused.
 const MOST_DRAINED: usize = 64 << 20;
 /// In what the room for bodies is counted.
 const UNIT: usize = 1024;

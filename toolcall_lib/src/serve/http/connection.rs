@@ -25,8 +25,8 @@ const READER: Duration = Duration::from_secs(60);
 /// How long nobody is let in after the system had no room for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` is ready; then none are let in, and those that are there end with what they are doing, within
-/// `grace`.
+/// Serves connections until `stop` is ready; then none are let in, and those that are there end
+/// with what they are doing, within `grace`.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,

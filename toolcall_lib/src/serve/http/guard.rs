@@ -55,8 +55,8 @@ fn check_key(expected: &[u8; 32], headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Without a key, only programs of this host ask: a page of somebody else that asks through the browser is known by the names
-/// that it uses for the server and for itself.
+/// Without a key, only programs of this host ask: a page of somebody else that asks through the
+/// browser is known by the names that it uses for the server and for itself.
 fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(host) = text(HOST).filter(|host| !is_loopback(host)) {

@@ -1,4 +1,5 @@
-//! The body of `POST /v1/chat/completions`, read strictly: what is not known and may carry meaning is refused by name.
+//! The body of `POST /v1/chat/completions`, read strictly: what is not known and may carry meaning
+//! is refused by name.
 
 use super::fields::Fields;
 use super::{Refusal, response_format};
@@ -150,7 +151,8 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     }
 }
 
-/// The tools, without what says nothing to the model: calls are held to all schemas, `strict` or not.
+/// The tools, without what says nothing to the model: calls are held to all schemas, `strict` or
+/// not.
 pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
     let mut tools: Vec<ToolSchema> = Vec::new();
     for (index, mut value) in fields.list("tools")?.unwrap_or_default().into_iter().enumerate() {

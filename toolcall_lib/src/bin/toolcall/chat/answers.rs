@@ -12,13 +12,13 @@ use toolcall_lib::{Error, Model, Result, Tool, ToolCall, ToolSchema, interrupt};
 /// Which tools there are, and what answers their calls.
 #[derive(clap::Args)]
 pub struct ToolsArguments {
-    /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Without it, the tools that the
-    /// model was trained with, and else two samples
+    /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Without
+    /// it, the tools that the model was trained with, and else two samples
     #[arg(long)]
     tools: Option<PathBuf>,
-    /// Program that answers the calls of a tool: it reads their arguments as JSON on its standard input and writes the
-    /// answer; an exit code other than 0 is an error of the tool. May be given for several tools. The calls of the other
-    /// tools are answered by what you type
+    /// Program that answers the calls of a tool: it reads their arguments as JSON on its standard
+    /// input and writes the answer; an exit code other than 0 is an error of the tool. May be given
+    /// for several tools. The calls of the other tools are answered by what you type
     #[arg(long, value_name = "NAME=COMMAND")]
     run: Vec<Program>,
     /// Seconds that a program of --run may take

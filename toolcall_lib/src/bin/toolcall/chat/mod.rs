@@ -26,15 +26,15 @@ pub struct Arguments {
     model: ModelArgument,
     #[command(flatten)]
     tools: ToolsArguments,
-    /// What to say, in a conversation of its own; may be given several times. Without it, sample requests for the sample
-    /// tools; with other tools, what you type
+    /// What to say, in a conversation of its own; may be given several times. Without it, sample
+    /// requests for the sample tools; with other tools, what you type
     #[arg(long)]
     prompt: Vec<String>,
     /// Instructions to the model, before the first message
     #[arg(long)]
     system: Option<String>,
-    /// JSON file with the messages that a conversation begins with: a list, or an object with `messages` and perhaps
-    /// `tools`. If the last is not the model's, the model answers it
+    /// JSON file with the messages that a conversation begins with: a list, or an object with
+    /// `messages` and perhaps `tools`. If the last is not the model's, the model answers it
     #[arg(long)]
     messages: Option<PathBuf>,
     /// Keep talking in one conversation; an empty line or Ctrl-D ends it
@@ -69,7 +69,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// What a conversation begins with: the messages of the file after the instructions, and the tools of the file.
+/// What a conversation begins with: the messages of the file after the instructions, and the tools
+/// of the file.
 fn beginning(arguments: &Arguments) -> Result<Conversation> {
     let mut begun = match &arguments.messages {
         Some(file) => read(file)?,

@@ -42,8 +42,9 @@ impl FromStr for Program {
 }
 
 impl Program {
-    /// What the program writes when it has the arguments of a call on its standard input, as JSON; `error: …` with the
-    /// reason if it fails or takes longer than `limit`. It is started as it is, never through a shell.
+    /// What the program writes when it has the arguments of a call on its standard input, as JSON;
+    /// `error: …` with the reason if it fails or takes longer than `limit`. It is started as it is,
+    /// never through a shell.
     ///
     /// # Errors
     /// It cannot be started.

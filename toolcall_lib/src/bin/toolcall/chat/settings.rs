@@ -4,7 +4,8 @@ use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, ToolChoice};
 use toolcall_lib::{Model, Result};
 
-/// How replies are generated. What is not given is as the model's generation_config.json has it, and else greedy
+/// How replies are generated. What is not given is as the model's generation_config.json has it,
+/// and else greedy
 #[derive(clap::Args)]
 pub struct Settings {
     /// Longest reply, in tokens
