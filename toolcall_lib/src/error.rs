@@ -1,5 +1,8 @@
 //! The one error type: a message names the file, row or field, what was expected, and what to do.
+//!
+//! Messages quote what others wrote, so they are clipped and made [`printable`] when they are shown.
 
+use crate::terminal::printable;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,10 +11,8 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
-#[derive(thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -19,7 +20,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Something that the user gave does not fit: a config field, a flag, a template, a model file.
-    #[error("{place}: {problem}")]
     Invalid {
         /// Where it stands: a file, a field, an argument.
         place: String,
@@ -27,10 +27,8 @@ pub enum Error {
         problem: String,
     },
     /// Rows of a data file that do not fit; all of them, not only the first.
-    #[error("{}", list(.0))]
     Rows(Vec<RowProblem>),
     /// A library below us failed.
-    #[error("{doing}: {source}")]
     Library {
         /// What we were doing.
         doing: String,
@@ -54,14 +52,36 @@ pub struct RowProblem {
 
 impl fmt::Display for RowProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: row {}: {}: {}",
-            self.file.display(),
-            self.row,
-            self.field,
-            self.problem
-        )
+        let Self {
+            file,
+            row,
+            field,
+            problem,
+        } = self;
+        let text = format!("{}: row {row}: {field}: {problem}", file.display());
+        f.write_str(&printable(&clipped(text, 1_000)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::Invalid { place, problem } => format!("{place}: {problem}"),
+            Self::Rows(problems) => return f.write_str(&list(problems)),
+            Self::Library { doing, source } => format!("{doing}: {source}"),
+        };
+        f.write_str(&printable(&clipped(text, 4_000)))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Library { source, .. } => Some(&**source),
+            Self::Invalid { .. } | Self::Rows(_) => None,
+        }
     }
 }
 
@@ -108,8 +128,20 @@ pub(crate) fn short(number: f64) -> String {
 
 /// Tells the user something on standard error. It gets lost where that cannot be written to.
 pub(crate) fn tell(line: impl fmt::Display) {
-    writeln!(std::io::stderr(), "{line}").ok();
+    writeln!(std::io::stderr(), "{}", printable(&line.to_string())).ok();
 }
+
+/// A message without its middle, if it has more characters than these: it may quote a megabyte.
+fn clipped(text: String, longest: usize) -> String {
+    if text.len() <= longest || text.chars().count() <= longest {
+        return text;
+    }
+    let (head, tail) = (longest / 4 * 3, longest / 4);
+    let behind = text.char_indices().rev().nth(tail - 1).map_or(0, |(at, _)| at);
+    let head: String = text.chars().take(head).collect();
+    format!("{head} […] {}", &text[behind..])
+}
+
 /// Problems that a message lists; a file with the same fault in every row would make it unreadable.
 pub(crate) const MOST_LISTED: usize = 20;
 
@@ -138,6 +170,14 @@ pub(crate) fn some_of(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_message_quotes_is_cut_short() {
+        let problem = "ä".repeat(70_000) + "; expected a number";
+        let text = Error::invalid("config.json", problem).to_string();
+        assert!(text.starts_with("config.json: ä") && text.ends_with("ä; expected a number"));
+        assert!(text.chars().count() < 4_100, "{}", text.len());
+    }
 
     #[test]
     fn long_lists_are_cut_short() {

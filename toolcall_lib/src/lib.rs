@@ -22,15 +22,18 @@
 //! | 13 | [`evaluate`], [`bfcl`] | calls against truth → scores |
 //! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
+//! | | [`terminal`] | text of others, before it is printed |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod terminal;
 pub mod error;
 pub mod interrupt;
 pub mod files;
 pub mod json;
+mod guard;
 pub mod tool;
 pub mod syntax;
 pub mod conversation;

@@ -23,6 +23,7 @@ pub use loss::{LossPlot, loss_plot};
 pub use scores::{ScoreTable, compare};
 pub use tokens::{Token, TokenView};
 
+use crate::terminal::printable;
 use maud::Markup;
 use std::fmt::Display;
 
@@ -32,9 +33,14 @@ trait Html: Display {
 }
 
 /// What the notebook kernel reads from standard output: one block for each form.
+///
+/// A text that is shown must not end its block and begin one of its own, in which HTML would not be
+/// escaped.
 fn notebook_content(shown: &impl Html) -> String {
-    let block =
-        |kind: &str, content: String| format!("EVCXR_BEGIN_CONTENT {kind}\n{content}\nEVCXR_END_CONTENT");
+    let block = |kind: &str, content: String| {
+        let content = printable(&content).replace("EVCXR_", "EVCXR\u{2060}_");
+        format!("EVCXR_BEGIN_CONTENT {kind}\n{content}\nEVCXR_END_CONTENT")
+    };
     let html = block("text/html", shown.html().into_string());
     format!("{html}\n{}", block("text/plain", shown.to_string()))
 }
@@ -79,6 +85,18 @@ show_in_notebooks!(
 mod tests {
     use super::*;
     use crate::reply;
+
+    #[test]
+    fn a_text_cannot_leave_its_block() {
+        let hostile =
+            "a\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\n<script>\u{1b}[2J\u{202e}</script>";
+        let content = notebook_content(&reply::parse(hostile));
+        let lines = |what: &str| content.lines().filter(|line| line.contains(what)).count();
+        assert_eq!((lines("EVCXR_BEGIN_CONTENT"), lines("EVCXR_END_CONTENT")), (2, 2));
+        assert!(!content.contains(['\u{1b}', '\u{202e}']));
+        let (html, _) = content.split_once("EVCXR_END_CONTENT").unwrap();
+        assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"));
+    }
 
     #[test]
     fn the_kernel_gets_a_block_for_each_form() {

@@ -3,6 +3,7 @@
 use super::Html;
 use super::style::{GOOD, MONO, MUTED, NEUTRAL, counted, grouped, percent};
 use crate::error::Result;
+use crate::terminal::printable;
 use crate::tokens::{Sequence, TokenReport, Tokenizer};
 use maud::{Markup, html};
 use std::fmt;
@@ -123,6 +124,7 @@ impl fmt::Display for TokenView {
         )?;
         for run in self.runs() {
             let text: String = run.iter().map(|token| token.text.as_str()).collect();
+            let text = printable(&text);
             if run[0].trained {
                 write!(f, "{open}{text}{close}")?;
             } else {

@@ -1,6 +1,6 @@
 //! `toolcall augment`.
 
-use super::output::save_rows;
+use super::output::{print, save_rows};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let augmented = augment(&Lists::embedded()?, &tools, &rows, &config)?;
     save_rows(&augmented.data, &arguments.out)?;
-    print!("{augmented}");
-    println!("{}: {} rows", arguments.out.display(), augmented.data.rows.len());
+    let (out, rows) = (arguments.out.display(), augmented.data.rows.len());
+    print(format!("{augmented}{out}: {rows} rows"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `toolcall chat`.
 
 use super::ModelArgument;
-use super::output::print;
+use super::output::{note, print};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::device::Device;
@@ -150,7 +150,9 @@ impl Chat {
         let tools = vec![create_reminder_tool(), start_timer_tool()];
         let model = arguments.model.load()?;
         for setting in GenerateConfig::not_read(&model) {
-            eprintln!("note: generation_config.json: {setting} is not supported, and left out");
+            note(format!(
+                "note: generation_config.json: {setting} is not supported, and left out"
+            ));
         }
         Ok(Self {
             config: arguments.settings.of(&model)?,
@@ -196,7 +198,7 @@ impl Chat {
                     .iter()
                     .zip(&generation.confidences)
                 {
-                    println!("withheld  > {}", asked(call, *sure));
+                    print(format!("withheld  > {}", asked(call, *sure)))?;
                 }
             }
             let reply = reply::parse_with(&generation.text, &self.model.template, &self.schemas);

@@ -1,8 +1,7 @@
 //! `toolcall eval`.
 
-use super::output::print;
+use super::output::{print, print_json};
 use super::{ModelArgument, progress_bar, show_notes};
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
@@ -11,7 +10,7 @@ use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::show::BfclTable;
-use toolcall_lib::{Error, GenerateConfig, Model, Result};
+use toolcall_lib::{GenerateConfig, Model, Result};
 
 /// The longest reply to a row of BFCL, some of which want eight calls.
 const BFCL_TOKENS: usize = 512;
@@ -137,7 +136,7 @@ fn on_bfcl(arguments: &Arguments) -> Result<ExitCode> {
     }
     match arguments.json {
         true => print_json(&scores)?,
-        false => println!("{}", BfclTable(&scores)),
+        false => print(BfclTable(&scores))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,10 +162,4 @@ fn on_category(
     );
     bar.finish_and_clear();
     scores
-}
-
-fn print_json(content: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string(content).map_err(Error::library("writing the scores"))?;
-    println!("{text}");
-    Ok(())
 }

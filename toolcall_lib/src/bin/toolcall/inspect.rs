@@ -1,6 +1,6 @@
 //! `toolcall inspect`.
 
-use super::output::print;
+use super::output::{print, print_json};
 use super::{ModelArgument, show_notes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     show_notes(&data, &model);
     for row in rows {
         if arguments.json {
-            print(describe(&model, &data.rows[row], row, arguments.loss.into()))?;
+            print_json(&describe(&model, &data.rows[row], row, arguments.loss.into()))?;
         } else {
             show(&model, &data.rows[row], row, arguments.loss.into())?;
         }

@@ -96,7 +96,7 @@ fn show_notes(data: &Dataset, model: &Model) {
         .notes()
         .into_iter()
         .chain(not_shown(&data.rows, &model.template));
-    notes.for_each(|note| eprintln!("note: {note}"));
+    notes.for_each(|text| output::note(format!("note: {text}")));
 }
 
 /// A bar in a terminal, nothing elsewhere.

@@ -1,8 +1,13 @@
 //! Prints what a command has to say, whatever becomes of its reader.
+//!
+//! Models, data sets and templates of others have a say in it, so all of it is made [`printable`]
+//! first.
 
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use toolcall_lib::terminal::{printable, printable_json};
 use toolcall_lib::{Dataset, Error, Result, interrupt};
 
 /// Prints a line that is the answer to a command.
@@ -10,13 +15,22 @@ use toolcall_lib::{Dataset, Error, Result, interrupt};
 /// # Errors
 /// It cannot be written: the disk under standard output is full.
 pub fn print(line: impl Display) -> Result<()> {
-    writeln!(io::stdout(), "{line}").map_err(Error::io("standard output"))
+    writeln!(io::stdout(), "{}", printable(&line.to_string())).map_err(Error::io("standard output"))
+}
+
+/// Prints the answer to a command as one line of JSON.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_json(content: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(content).map_err(Error::library("writing JSON"))?;
+    writeln!(io::stdout(), "{}", printable_json(&text)).map_err(Error::io("standard output"))
 }
 
 /// Prints a line of a run. A reader that has gone away (`| head`) ends the run as Ctrl-C does; a
 /// line that cannot be written for another reason is lost, and the run goes on.
 pub fn print_in_run(line: impl Display) {
-    match writeln!(io::stdout(), "{line}") {
+    match writeln!(io::stdout(), "{}", printable(&line.to_string())) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => interrupt::request(),
         _ => {}
     }
@@ -24,7 +38,7 @@ pub fn print_in_run(line: impl Display) {
 
 /// Prints a line to standard error, and loses it where that cannot be written.
 pub fn note(line: impl Display) {
-    writeln!(io::stderr(), "{line}").ok();
+    writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 
 /// Saves rows to a file, whose folder is made if it is not there.
