@@ -97,7 +97,7 @@ pub fn read_as(source: &ModelSource, dtype: Dtype) -> Result<RawModel> {
         ModelSource::Folder(path) => folder::read(path, dtype)?,
         ModelSource::Gguf(path) => gguf::read(path, dtype)?,
         ModelSource::Hub(id) => {
-            let folder = Hub::from_env().snapshot(id)?;
+            let folder = Hub::from_env()?.snapshot(id)?;
             RawModel {
                 origin: id.to_string(),
                 ..folder::read(&folder, dtype)?

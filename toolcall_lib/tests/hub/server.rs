@@ -1,7 +1,9 @@
 //! A server that speaks as much of the hub's HTTP API as a download needs.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -12,10 +14,15 @@ pub const REPO: &str = "someone/tiny";
 /// What was asked.
 #[derive(Clone, Debug)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub range: Option<String>,
     pub authorization: Option<String>,
 }
+
+/// What a hub that means harm does with a connection; false if it leaves the answer to the honest
+/// one.
+pub type Trick = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send>;
 
 /// What the server has, and how it misbehaves.
 #[derive(Default)]
@@ -24,6 +31,7 @@ struct State {
     requests: Vec<Request>,
     cuts: usize,
     refusal: Option<u16>,
+    trick: Option<Trick>,
 }
 
 /// A repository `someone/tiny` with one commit, on a free port of this machine.
@@ -68,15 +76,27 @@ impl Server {
         self.state.lock().unwrap().refusal = Some(status);
     }
 
+    /// Lets `trick` answer first.
+    pub fn play(&self, trick: impl Fn(&Request, &mut TcpStream) -> bool + Send + 'static) {
+        self.state.lock().unwrap().trick = Some(Box::new(trick));
+    }
+
     /// What was asked since the last call.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
 
-    fn answer(&self, stream: TcpStream) -> Result<()> {
+    fn answer(&self, mut stream: TcpStream) -> Result<()> {
         let request = read(&stream)?;
         let mut state = self.state.lock().unwrap();
         state.requests.push(request.clone());
+        if state
+            .trick
+            .as_ref()
+            .is_some_and(|trick| trick(&request, &mut stream))
+        {
+            return Ok(());
+        }
         let files = format!("/{REPO}/resolve/{COMMIT}/");
         let info = [
             format!("/api/models/{REPO}/revision/main"),
@@ -105,31 +125,46 @@ impl Server {
         let Some(bytes) = state.files.get(name).cloned() else {
             return write(&stream, 404, &[], b"", 0);
         };
-        let etag = format!("\"{name}-{}\"", bytes.len());
         let large = name.ends_with(".safetensors");
+        let etag = match large {
+            true => format!("\"{}\"", sha256(&bytes)),
+            false => format!("W/\"{name}-{}\"", bytes.len()),
+        };
         if large && !stored {
             // Large files live elsewhere, as on the hub.
             let place = format!("{}/storage/{name}", self.endpoint);
             let headers = [
                 ("Location", place),
                 ("x-linked-etag", etag),
+                ("x-linked-size", bytes.len().to_string()),
                 ("x-repo-commit", COMMIT.into()),
             ];
             return write(&stream, 302, &headers, b"", 0);
         }
+        let head = request.method == "HEAD";
         let (start, end) = wanted(&request, bytes.len());
         let body = &bytes[start..end];
-        let broken = large && body.len() > 1 && state.cuts > 0;
+        let broken = large && !head && body.len() > 1 && state.cuts > 0;
         state.cuts -= usize::from(broken);
-        let sent = if broken { &body[..body.len() / 2] } else { body };
+        let sent = match (head, broken) {
+            (true, _) => &[],
+            (_, true) => &body[..body.len() / 2],
+            _ => body,
+        };
         let content = format!("bytes {start}-{}/{}", end - 1, bytes.len());
         let headers = [
             ("Content-Range", content),
             ("ETag", etag),
             ("x-repo-commit", COMMIT.into()),
         ];
-        write(&stream, 206, &headers, sent, body.len())
+        let status = if request.range.is_some() { 206 } else { 200 };
+        write(&stream, status, &headers, sent, body.len())
     }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes that `Range: bytes=FIRST-LAST` or `bytes=FIRST-` asks for.
@@ -158,24 +193,23 @@ fn read(stream: &TcpStream) -> Result<Request> {
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.to_string())
     };
-    let path = lines
-        .first()
-        .and_then(|line| line.split(' ').nth(1))
-        .unwrap_or_default()
-        .to_string();
+    let mut words = lines.first().into_iter().flat_map(|line| line.split(' '));
+    let mut word = || words.next().unwrap_or_default().to_string();
     Ok(Request {
-        path,
+        method: word(),
+        path: word(),
         range: header("range"),
         authorization: header("authorization"),
     })
 }
 
-fn write(
+/// Writes an answer that claims to be `length` bytes long.
+pub fn write(
     mut stream: &TcpStream,
     status: u16,
     headers: &[(&str, String)],
     body: &[u8],
-    length: usize,
+    length: impl fmt::Display,
 ) -> Result<()> {
     write!(
         stream,
