@@ -30,6 +30,8 @@ cargo build --quiet --release --manifest-path "$root/Cargo.toml" --features cuda
 # it, and get SIGUSR1, which asks them to stop.
 export RAYON_NUM_THREADS="$threads" WORLD_SIZE="$ranks" LOCAL_WORLD_SIZE="$ranks"
 export MASTER_ADDR=127.0.0.1 MASTER_PORT="${MASTER_PORT:-$((29500 + RANDOM % 1000))}"
+# Other users of this host can connect to that port too; they do not know this.
+export TOOLCALL_RANKS_SECRET="${TOOLCALL_RANKS_SECRET:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}"
 jobs=()
 for ((rank = 0; rank < ranks; rank++)); do
     RANK="$rank" LOCAL_RANK="$rank" setsid "$root/target/release/toolcall" train "${arguments[@]}" &

@@ -57,36 +57,57 @@ impl Launcher {
     }
 }
 
+/// More processes than anyone has; what is larger is a mistake.
+const MOST: usize = 1 << 16;
+
+/// The number in a variable. Slurm writes `4(x2)` for four on each of two hosts, and `4,2` for four
+/// on one and two on another.
+fn number(name: &str, text: &str) -> Result<usize> {
+    let digits = text.split(['(', ',']).next().unwrap_or_default();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = digits.parse().ok().filter(|_| is_number);
+    parsed.ok_or_else(|| Error::invalid(name, format!("`{text}` is not a number")))
+}
+
 impl Launch {
     /// Reads the environment; none when this process was started alone.
     ///
     /// # Errors
-    /// A variable that holds no number.
+    /// A variable that holds no number, a rank that is not among the ranks, or more of them than
+    /// there can be.
     pub fn from_environment() -> Result<Option<Self>> {
         Self::read(|name| std::env::var(name).ok())
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>> {
         for launcher in Launcher::ALL {
-            let [rank, size, local_rank, local_size] = launcher.variables();
-            let number = |name: &str, text: String| {
-                // Slurm writes `4(x2)` for four on each of two hosts
-                let digits = text.split(|c: char| !c.is_ascii_digit()).next();
-                let parsed = digits.and_then(|digits| digits.parse::<usize>().ok());
-                parsed.ok_or_else(|| Error::invalid(name, format!("`{text}` is not a number")))
-            };
-            let (Some(rank_text), Some(size_text)) = (variable(rank), variable(size)) else {
+            let [rank_name, size_name, local_rank, local_size] = launcher.variables();
+            let (Some(rank), Some(size)) = (variable(rank_name), variable(size_name)) else {
                 continue;
             };
-            let (rank, size) = (number(rank, rank_text)?, number(size, size_text)?);
+            let (rank, size) = (number(rank_name, &rank)?, number(size_name, &size)?);
+            if !(1..=MOST).contains(&size) {
+                let problem = format!("{size} is not a number of processes; expected 1 to {MOST}");
+                return Err(Error::invalid(size_name, problem));
+            }
+            if rank >= size {
+                let last = size - 1;
+                let problem =
+                    format!("{rank} is not one of {size} ranks ({size_name}); expected 0 to {last}");
+                return Err(Error::invalid(rank_name, problem));
+            }
             if size > 1 {
-                let or = |name, default| variable(name).map_or(Ok(default), |text| number(name, text));
+                let or = |name, default| variable(name).map_or(Ok(default), |text| number(name, &text));
+                let local_rank = or(local_rank, rank)?;
+                // nodes of a Slurm job may run different numbers of tasks, and the first number is
+                // that of the first
+                let least = local_rank.saturating_add(1).min(size);
                 return Ok(Some(Self {
                     launcher,
                     rank,
                     size,
-                    local_rank: or(local_rank, rank)?,
-                    local_size: or(local_size, size)?.clamp(1, size),
+                    local_rank,
+                    local_size: or(local_size, size)?.clamp(least, size),
                 }));
             }
         }
@@ -160,9 +181,39 @@ mod tests {
         assert_eq!(read(&[("RANK", "0"), ("WORLD_SIZE", "1")]).unwrap(), None);
         let batch_script = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")];
         assert_eq!(read(&batch_script).unwrap(), None);
-        let broken = read(&[("RANK", "x"), ("WORLD_SIZE", "2")])
-            .unwrap_err()
-            .to_string();
-        assert_eq!(broken, "RANK: `x` is not a number");
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_by_name() {
+        let refused = |rank: &str, size: &str| {
+            let variables = [("RANK", rank), ("WORLD_SIZE", size)];
+            read(&variables).unwrap_err().to_string()
+        };
+        for text in ["x", "", "-1", "1e3", "0x1", "99999999999999999999999", "+1"] {
+            assert_eq!(refused(text, "2"), format!("RANK: `{text}` is not a number"));
+            assert_eq!(
+                refused("0", text),
+                format!("WORLD_SIZE: `{text}` is not a number")
+            );
+        }
+        assert_eq!(
+            refused("5", "2"),
+            "RANK: 5 is not one of 2 ranks (WORLD_SIZE); expected 0 to 1"
+        );
+        assert_eq!(
+            refused("1", "1"),
+            "RANK: 1 is not one of 1 ranks (WORLD_SIZE); expected 0 to 0"
+        );
+        for size in ["0", "65537", "4294967296", "18446744073709551615"] {
+            let problem = format!("WORLD_SIZE: {size} is not a number of processes; expected 1 to 65536");
+            assert_eq!(refused("0", size), problem);
+        }
+        let uneven = [
+            ("SLURM_PROCID", "1"),
+            ("SLURM_STEP_NUM_TASKS", "6"),
+            ("SLURM_LOCALID", "3"),
+            ("SLURM_STEP_TASKS_PER_NODE", "2,4"),
+        ];
+        assert_eq!(read(&uneven).unwrap().unwrap().local_size, 4);
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! A message is its length and its bytes. A connection that ends without [`LEAVES`] is that of a rank that has died, which ends all.
 
+mod greeting;
+mod place;
 mod meet;
 
 use super::messenger::Messenger;
 use super::ranks::{Pairs, Patience, names};
 use super::{Launch, Shard};
 use crate::error::{Result, tell};
-use meet::{Place, meet};
+use meet::meet;
+use place::Place;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
@@ -38,8 +41,9 @@ fn join_at(place: Place, launch: &Launch, timeout: Duration) -> Result<Messenger
         size: launch.size,
     };
     let aborting = patience.aborting.clone();
+    let all_here = launch.local_size == launch.size;
     Messenger::new(launch.on_host(), Some(aborting), move || {
-        let streams = meet(&place, shard, timeout)?.into_iter();
+        let streams = meet(&place, shard, all_here, timeout)?.into_iter();
         let peer = |stream: Option<TcpStream>| {
             let ahead = Vec::new();
             stream.map(|stream| Peer { stream, ahead })

@@ -1,0 +1,220 @@
+//! How two ranks make sure of each other before either counts the other in.
+//!
+//! The rank that comes says who it is, with a random number; the one that listens answers with a
+//! number of its own and a code made of both and of the key that only ranks of the job have; the
+//! one that comes sends the code for its side. Nothing that a stranger has seen on the way helps to
+//! make another code.
+
+use crate::collective::Shard;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// What a greeting begins with; the last byte is the version.
+const MARK: &[u8; 8] = b"toolcal2";
+const NUMBER: usize = 16;
+const CODE: usize = 32;
+/// Mark, rank, number of ranks, port, random number.
+pub(super) const HELLO: usize = 8 + 4 + 4 + 2 + NUMBER;
+/// How long a connection may take to prove that it is a rank.
+const FIRST_WORD: Duration = Duration::from_secs(5);
+/// The last byte of a greeting: the rank is counted in, or it is there already.
+const WELCOME: u8 = 1;
+const TAKEN: u8 = 2;
+
+type Numbers = [u8; NUMBER];
+
+/// What only the ranks of one job have: a text of any length, as bytes of one length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key([u8; 64]);
+
+impl Key {
+    pub fn new(text: &[u8]) -> Self {
+        let mut key = [0; 64];
+        key[..32].copy_from_slice(&Sha256::digest(text));
+        Self(key)
+    }
+
+    /// The code of one side for two random numbers and what they were sent with.
+    fn code(&self, side: u8, listener: usize, hello: &[u8; HELLO], number: &Numbers) -> Hmac<Sha256> {
+        let mut code = Hmac::<Sha256>::new(&self.0.into());
+        code.update(&[side]);
+        code.update(&(listener as u64).to_le_bytes());
+        code.update(hello);
+        code.update(number);
+        code
+    }
+}
+
+#[cfg(test)]
+impl Key {
+    /// What a rank that comes sends at last.
+    pub fn proof_for_test(&self, listener: usize, hello: &[u8; HELLO], number: &Numbers) -> [u8; CODE] {
+        self.code(COMES, listener, hello, number)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+}
+
+/// Which of the two sides a code is of.
+const LISTENS: u8 = b'l';
+const COMES: u8 = b'c';
+
+/// A connection that has not yet proved that it is a rank.
+pub(super) struct Guest {
+    pub stream: TcpStream,
+    since: Instant,
+    read: Vec<u8>,
+    /// What it has said of itself, and the number that it was answered with.
+    said: Option<([u8; HELLO], Numbers)>,
+}
+
+/// How far a guest is.
+pub(super) enum Progress {
+    /// It may still say something.
+    Waits,
+    /// It is no rank of this job, or has taken too long.
+    Stranger,
+    /// It is this rank, which listens at this port.
+    Rank(usize, u16),
+}
+
+impl Guest {
+    pub fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            stream,
+            since: Instant::now(),
+            read: Vec::new(),
+            said: None,
+        })
+    }
+
+    /// Reads what has come, without waiting.
+    pub fn go_on(&mut self, key: &Key, shard: Shard) -> Progress {
+        let awaited = if self.said.is_none() { HELLO } else { CODE };
+        let mut block = [0; HELLO];
+        while self.read.len() < awaited {
+            match self.stream.read(&mut block[..awaited - self.read.len()]) {
+                Ok(0) => return Progress::Stranger,
+                Ok(read) => self.read.extend(&block[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && self.since.elapsed() < FIRST_WORD => {
+                    return Progress::Waits;
+                }
+                Err(_) => return Progress::Stranger,
+            }
+        }
+        match self.said {
+            None => self.answer(key, shard).unwrap_or(Progress::Stranger),
+            Some((hello, number)) => {
+                let right = key
+                    .code(COMES, shard.rank, &hello, &number)
+                    .verify_slice(&self.read);
+                right.map_or(Progress::Stranger, |()| {
+                    Progress::Rank(rank_of(&hello), port_of(&hello))
+                })
+            }
+        }
+    }
+
+    /// Answers a greeting of the right form.
+    fn answer(&mut self, key: &Key, shard: Shard) -> Option<Progress> {
+        let hello: [u8; HELLO] = std::mem::take(&mut self.read).try_into().ok()?;
+        let ranks = u32::from_le_bytes(hello[12..16].try_into().ok()?) as usize;
+        let ours = hello.starts_with(MARK) && ranks == shard.size && rank_of(&hello) < shard.size;
+        let number: Numbers = rand::random();
+        let code = key
+            .code(LISTENS, shard.rank, &hello, &number)
+            .finalize()
+            .into_bytes();
+        let answer = [&number[..], &code].concat();
+        // so few bytes go into an empty buffer at once, or the connection is no good
+        (ours && self.stream.write(&answer).ok()? == answer.len()).then(|| {
+            self.said = Some((hello, number));
+            Progress::Waits
+        })
+    }
+
+    /// Ends the greeting of a rank; its address if it is counted in.
+    pub fn welcome(&mut self, is_new: bool) -> Option<IpAddr> {
+        let word = if is_new { WELCOME } else { TAKEN };
+        let told = self.stream.write(&[word]).is_ok_and(|written| written == 1);
+        let address = self.stream.peer_addr().ok().filter(|_| told && is_new);
+        address.map(|address| address.ip())
+    }
+}
+
+fn rank_of(hello: &[u8; HELLO]) -> usize {
+    u32::from_le_bytes([hello[8], hello[9], hello[10], hello[11]]) as usize
+}
+
+fn port_of(hello: &[u8; HELLO]) -> u16 {
+    u16::from_le_bytes([hello[16], hello[17]])
+}
+
+/// Why a rank that was reached does not count this one in.
+pub(super) enum Refusal {
+    /// What listens there is no rank of this job, or has gone.
+    Stranger,
+    /// Another process is this rank already.
+    Taken,
+}
+
+/// Greets rank `other`, which listens at the other end of `stream`, as the rank of `shard` that
+/// listens at `port`.
+pub(super) fn greet(
+    stream: &mut TcpStream,
+    key: &Key,
+    (shard, port): (Shard, u16),
+    other: usize,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let numbers = [shard.rank as u32, shard.size as u32]
+        .map(u32::to_le_bytes)
+        .concat();
+    let own: Numbers = rand::random();
+    let hello = [&MARK[..], &numbers, &port.to_le_bytes(), &own].concat();
+    let hello: [u8; HELLO] = hello.try_into().map_err(|_| Refusal::Stranger)?;
+    stream.write_all(&hello).map_err(|_| Refusal::Stranger)?;
+    let mut answer = [0; NUMBER + CODE];
+    read_until(stream, &mut answer, deadline).map_err(|_| Refusal::Stranger)?;
+    let (number, theirs) = answer.split_at(NUMBER);
+    let number: Numbers = number.try_into().map_err(|_| Refusal::Stranger)?;
+    let right = key.code(LISTENS, other, &hello, &number).verify_slice(theirs);
+    right.map_err(|_| Refusal::Stranger)?;
+    let ours = key.code(COMES, other, &hello, &number).finalize().into_bytes();
+    stream.write_all(&ours).map_err(|_| Refusal::Stranger)?;
+    let mut word = [0];
+    read_until(stream, &mut word, deadline).map_err(|_| Refusal::Stranger)?;
+    match word {
+        [WELCOME] => Ok(()),
+        [TAKEN] => Err(Refusal::Taken),
+        _ => Err(Refusal::Stranger),
+    }
+}
+
+/// Reads exactly as much as there is room for, up to a point in time.
+pub(super) fn read_until(
+    stream: &mut TcpStream,
+    mut room: &mut [u8],
+    deadline: Instant,
+) -> std::io::Result<()> {
+    while !room.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(room) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => room = &mut std::mem::take(&mut room)[read..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Where ranks meet, who may come, and where a rank listens: no wider than the others need.
+
+use super::greeting::Key;
+use crate::error::{Error, Result, tell};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+
+/// A text that all ranks of a job know and nobody else.
+const SECRET: &str = "TOOLCALL_RANKS_SECRET";
+/// Tells one job of `torchrun` from another.
+const RUN: &str = "TORCHELASTIC_RUN_ID";
+
+/// Where the first rank listens.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub host: String,
+    pub port: u16,
+    /// What a rank has to know to join: [`SECRET`] and [`RUN`].
+    pub key: Key,
+    /// True if the user has set [`SECRET`].
+    pub is_secret: bool,
+}
+
+impl Place {
+    /// Reads `MASTER_ADDR` and `MASTER_PORT`, [`SECRET`] and [`RUN`].
+    pub fn from_environment() -> Result<Self> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let get = |name: &str| {
+            let problem =
+                "is missing; torchrun sets it, and who starts ranks by hand has to: where rank 0 listens";
+            variable(name).ok_or_else(|| Error::invalid(name, problem))
+        };
+        let (host, port) = (get("MASTER_ADDR")?, get("MASTER_PORT")?);
+        let wrong = |_| Error::invalid("MASTER_PORT", format!("`{port}` is not a port"));
+        let port: u16 = port.parse().map_err(wrong)?;
+        // torchrun itself listens at the port that it tells, and says so
+        let taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|text| text == "True");
+        let port = if taken { port.wrapping_add(1) } else { port };
+        let secret = variable(SECRET).filter(|secret| !secret.is_empty());
+        let run = variable(RUN).unwrap_or_default();
+        Ok(Self {
+            host,
+            port,
+            is_secret: secret.is_some(),
+            key: Key::new(format!("{}\0{run}", secret.unwrap_or_default()).as_bytes()),
+        })
+    }
+
+    /// The addresses of the first rank, as this host finds them.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        let unknown = |problem: String| Error::invalid("MASTER_ADDR", format!("{}: {problem}", self.host));
+        let addresses = (self.host(), self.port)
+            .to_socket_addrs()
+            .map_err(|error| unknown(error.to_string()))?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        match addresses.is_empty() {
+            true => Err(unknown("has no address".into())),
+            false => Ok(addresses),
+        }
+    }
+
+    /// True if no rank can be on another host: `all_here` is what the launcher says.
+    fn is_here(&self, all_here: bool) -> bool {
+        let literal = self.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        all_here || literal || self.host == "localhost"
+    }
+
+    /// The host without the brackets of `[::1]`.
+    fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Has the first rank listen: at the address that the others use, not on all networks of this
+    /// host.
+    ///
+    /// A host that finds only itself under its own name (127.0.1.1 on Debian) listens everywhere if
+    /// there are ranks elsewhere, and so does one whose address is translated on the way.
+    pub fn listen(&self, all_here: bool) -> Result<TcpListener> {
+        let mut problem = None;
+        for address in self.addresses()? {
+            let hidden = address.ip().is_loopback() && !self.is_here(all_here);
+            let address = if hidden { everywhere(address) } else { address };
+            let bound = match TcpListener::bind(address) {
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable && !address.ip().is_loopback() => {
+                    TcpListener::bind(everywhere(address))
+                }
+                other => other,
+            };
+            match bound.and_then(ready) {
+                Ok(listener) => {
+                    self.warn(&listener);
+                    return Ok(listener);
+                }
+                Err(error) => problem = problem.or(Some((address, error))),
+            }
+        }
+        Err(match problem {
+            Some((address, error)) => cannot_listen(address, error),
+            None => Error::invalid("MASTER_ADDR", format!("{} has no address", self.host)),
+        })
+    }
+
+    /// Has another rank listen for those behind it: at `ip`, its address on the network over which
+    /// it has reached the first.
+    pub fn listen_at(&self, ip: IpAddr, all_here: bool) -> Result<TcpListener> {
+        let address = SocketAddr::new(ip, 0);
+        let hidden = ip.is_loopback() && !self.is_here(all_here); // the first rank runs here, others do not
+        let address = if hidden { everywhere(address) } else { address };
+        TcpListener::bind(address)
+            .and_then(ready)
+            .map_err(|error| cannot_listen(address, error))
+    }
+
+    /// Says so when strangers can reach the place where ranks meet, and nothing keeps them out.
+    fn warn(&self, listener: &TcpListener) {
+        let address = listener
+            .local_addr()
+            .ok()
+            .filter(|address| !address.ip().is_loopback());
+        if let Some(address) = address.filter(|_| !self.is_secret) {
+            tell(format!(
+                "note: ranks meet at {address}, which other hosts can reach; set {SECRET} to the same random text for all ranks, \
+                 and only they can join"
+            ));
+        }
+    }
+}
+
+/// The secret itself appears nowhere.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Place {{ {}:{}, secret: {} }}",
+            self.host, self.port, self.is_secret
+        )
+    }
+}
+
+fn ready(listener: TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn everywhere(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
+    Error::invalid("rank", format!("cannot listen at {address}: {error}"))
+}
