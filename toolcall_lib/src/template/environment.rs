@@ -1,6 +1,7 @@
 //! The Jinja environment that transformers gives to chat templates.
 
 use super::json::tojson;
+use super::limits::{LONGEST_SOURCE, limit, with_weights};
 use crate::error::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
@@ -10,17 +11,27 @@ use minijinja::{Environment, ErrorKind, Value};
 pub(super) const NAME: &str = "chat template";
 
 /// An environment that holds templates, by name.
-pub(super) fn environment<'a>(
-    sources: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Environment<'static>> {
+///
+/// # Errors
+/// One of them is not Jinja, or longer than any template needs to be.
+pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'static>> {
+    if let Some((name, source)) = sources.iter().find(|(_, source)| source.len() > LONGEST_SOURCE) {
+        let place = match &**name {
+            NAME => NAME.to_string(),
+            name => format!("{NAME} `{name}`"),
+        };
+        let problem = format!("it has {} bytes; expected at most {LONGEST_SOURCE}", source.len());
+        return Err(Error::invalid(place, problem));
+    }
     let mut environment = Environment::new();
+    limit(&mut environment);
     environment.set_debug(true); // errors then name the variable
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
         .build();
-    environment.set_syntax(syntax.map_err(invalid)?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    let syntax = syntax.map_err(invalid)?;
+    environment.set_syntax(syntax.clone());
     environment.add_filter("tojson", tojson);
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()
@@ -29,8 +40,8 @@ pub(super) fn environment<'a>(
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     for (name, source) in sources {
-        environment
-            .add_template_owned(name.to_string(), without_generation_tags(source))
+        with_weights(&without_generation_tags(source), &syntax)
+            .and_then(|source| environment.add_template_owned(name.clone(), source))
             .map_err(invalid)?;
     }
     Ok(environment)

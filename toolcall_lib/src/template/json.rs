@@ -1,14 +1,15 @@
 //! JSON as Python's `json.dumps` writes it: templates print tools and arguments so, and models were trained
 //! on exactly that text.
 
+use super::limits::{pay, too_large};
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
 /// The filter `tojson` with the arguments that transformers gives it.
-pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(state: &State<'_, '_>, value: &Value, options: Kwargs) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::new(
             ErrorKind::UndefinedError,
@@ -22,7 +23,9 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     if sort_keys == Some(true) {
         json.sort_all_objects();
     }
-    dumps(&json, style).map_err(bad_json)
+    let text = dumps(&json, style).map_err(bad_json)?;
+    pay(state, text.len())?;
+    Ok(text)
 }
 
 fn bad_json(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -35,6 +38,9 @@ pub(super) fn dumps(json: &serde_json::Value, style: Style) -> Result<String, se
     json.serialize(&mut Serializer::with_formatter(&mut text, style))?;
     String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
+
+/// Longest indent of one level.
+const WIDEST: usize = 64;
 
 /// `indent`, `separators` and `ensure_ascii` of `json.dumps`, and where in the nesting the writer stands.
 pub(super) struct Style {
@@ -66,8 +72,11 @@ impl Style {
         if let Some(indent) = options.get::<Option<Value>>("indent")?.filter(|v| !v.is_none()) {
             style.indent = Some(match indent.as_str() {
                 Some(text) => text.to_string(),
-                None => " ".repeat(usize::try_from(indent)?),
+                None => " ".repeat(usize::try_from(indent)?.min(WIDEST + 1)),
             });
+            if style.indent.as_ref().is_some_and(|indent| indent.len() > WIDEST) {
+                return Err(too_large("the indent of tojson"));
+            }
             style.comma = ",".to_string();
         }
         if let Some((comma, colon)) = options.get::<Option<Vec<String>>>("separators")?.and_then(pair) {

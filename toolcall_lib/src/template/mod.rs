@@ -3,11 +3,13 @@
 mod calls;
 mod environment;
 mod json;
+mod limits;
 mod needs;
 mod support;
 
 use crate::conversation::Message;
 use crate::error::Result;
+use crate::guard::bounded;
 use crate::syntax::CallSyntax;
 use crate::tool::ToolSchema;
 use environment::{NAME, environment, invalid};
@@ -45,7 +47,8 @@ impl ChatTemplate {
     /// takes the special tokens that it may print, such as `bos_token` and `eos_token`.
     ///
     /// # Errors
-    /// The source is not Jinja; the message names the line.
+    /// The source is not Jinja; the message names the line. Or it is longer than any template needs
+    /// to be.
     pub fn new(source: &str, tokenizer_config: &Map<String, Value>) -> Result<Self> {
         Self::named(source, Vec::new(), tokenizer_config)
     }
@@ -54,16 +57,15 @@ impl ChatTemplate {
     /// transformers.
     ///
     /// # Errors
-    /// One of them is not Jinja.
+    /// One of them is not Jinja, or longer than any template needs to be.
     pub fn named(
         source: &str,
         additional: Vec<(String, String)>,
         tokenizer_config: &Map<String, Value>,
     ) -> Result<Self> {
-        let sources = additional
-            .iter()
-            .map(|(name, source)| (name.as_str(), source.as_str()));
-        let environment = environment(std::iter::once((NAME, source)).chain(sources))?;
+        let mut sources = vec![(NAME.to_string(), source.to_string())];
+        sources.extend(additional.iter().cloned());
+        let environment = bounded(NAME, move || environment(&sources))??;
         Ok(Self {
             thinking: false,
             kwargs: Map::new(),
@@ -104,7 +106,8 @@ impl ChatTemplate {
     /// Text of `messages` as they stand (no prompt for a reply at the end).
     ///
     /// # Errors
-    /// The template refuses the messages (say, two user turns in a row) or asks for something they lack.
+    /// The template refuses the messages (say, two user turns in a row), asks for something they
+    /// lack, or does more than a template needs to do.
     pub fn render(&self, messages: &[Message], tools: &[ToolSchema]) -> Result<String> {
         self.render_with(messages, tools, false)
     }
