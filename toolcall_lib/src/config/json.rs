@@ -10,6 +10,8 @@ use std::path::Path;
 /// No model of this family comes near; larger numbers in a config are damage.
 const WIDEST: usize = 1 << 24;
 const DEEPEST: usize = 1 << 12;
+/// Longest context: twice that of the longest models of this family.
+const LONGEST: usize = 1 << 21;
 
 impl ModelConfig {
     /// Reads the fields of a `config.json`; `file` is for messages.
@@ -244,7 +246,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
         ("num_attention_heads", config.num_attention_heads, WIDEST),
         ("num_key_value_heads", config.num_key_value_heads, WIDEST),
         ("head_dim", config.head_dim, WIDEST),
-        ("max_position_embeddings", config.max_position_embeddings, WIDEST),
+        ("max_position_embeddings", config.max_position_embeddings, LONGEST),
     ] {
         if !(1..=largest).contains(&size) {
             return Err(fields.wrong(field, format!("{size} is not a size; expected 1 to {largest}")));
@@ -257,6 +259,10 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
             format!("{groups} does not divide the {heads} attention heads"),
         ));
     }
+    if heads * config.head_dim > WIDEST {
+        let problem = format!("{heads} heads of {} are wider than {WIDEST}", config.head_dim);
+        return Err(fields.wrong("head_dim", problem));
+    }
     if !config.head_dim.is_multiple_of(2) {
         return Err(fields.wrong(
             "head_dim",
@@ -268,8 +274,32 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
         ("rope_theta", config.rope_theta),
     ] {
         if !(value.is_finite() && value > 0.0) {
-            return Err(fields.wrong(field, format!("{value} is not a positive number")));
+            return Err(fields.wrong(field, format!("{value:e} is not a positive number")));
         }
     }
-    Ok(())
+    config
+        .rope_scaling
+        .as_ref()
+        .map_or(Ok(()), |scaling| check_scaling(scaling, fields))
+}
+
+/// Refuses a scaling that would give frequencies that are no numbers.
+fn check_scaling(scaling: &Llama3RopeScaling, fields: &Fields) -> Result<()> {
+    let Llama3RopeScaling {
+        factor,
+        low_freq_factor: low,
+        high_freq_factor: high,
+        original_max_position_embeddings: original,
+    } = *scaling;
+    let positive = |x: f64| x.is_finite() && x > 0.0;
+    let problem = if !positive(factor) {
+        format!("its factor {factor:e} is not a positive number")
+    } else if !(positive(low) && positive(high) && low < high) {
+        format!("expected 0 < low_freq_factor < high_freq_factor, got {low:e} and {high:e}")
+    } else if !(1..=LONGEST).contains(&original) {
+        format!("its original_max_position_embeddings {original} is not a size; expected 1 to {LONGEST}")
+    } else {
+        return Ok(());
+    };
+    Err(fields.wrong("rope_scaling", problem))
 }

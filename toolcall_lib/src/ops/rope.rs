@@ -9,41 +9,56 @@ use super::element::Element;
 use super::rms_norm::{rms_norm_row, rms_norm_row_backward};
 use multiversion::multiversion;
 use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::OnceLock;
 
-/// Cosines and sines for every position up to a limit.
+/// Positions whose angles are computed together.
+const SEGMENT: usize = 1024;
+
+/// Cosines and sines for every position up to a limit. They are computed when a position is first
+/// used: a config may ask for millions of positions.
 #[derive(Clone, Debug, Default)]
 pub struct RopeTable {
-    half: usize,
-    cos_sin: Vec<[f32; 2]>,
+    inverse_frequencies: Vec<f32>,
+    positions: usize,
+    segments: Vec<OnceLock<Box<[[f32; 2]]>>>,
 }
 
 impl RopeTable {
     /// The table for `positions` positions, from the frequency of each pair of elements.
     pub fn new(inverse_frequencies: &[f32], positions: usize) -> Self {
-        let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
-        let cos_sin = (0..positions)
-            .flat_map(|p| inverse_frequencies.iter().map(move |&f| angle(p, f)))
-            .map(|a| [a.cos() as f32, a.sin() as f32])
-            .collect();
         Self {
-            half: inverse_frequencies.len(),
-            cos_sin,
+            inverse_frequencies: inverse_frequencies.to_vec(),
+            positions,
+            segments: vec![OnceLock::new(); positions.div_ceil(SEGMENT)],
         }
     }
 
     /// Number of positions.
     pub fn positions(&self) -> usize {
-        self.cos_sin.len().checked_div(self.half).unwrap_or(0)
+        self.positions
     }
 
     /// Cosine and sine of every position and pair, `[positions, pairs, 2]`.
     #[cfg(feature = "cuda")]
-    pub(crate) fn cos_sin(&self) -> &[[f32; 2]] {
-        &self.cos_sin
+    pub(crate) fn cos_sin(&self) -> Vec<[f32; 2]> {
+        self.angles(0..self.positions).collect()
     }
 
     fn at(&self, position: u32) -> &[[f32; 2]] {
-        &self.cos_sin[position as usize * self.half..][..self.half]
+        let (segment, row) = (position as usize / SEGMENT, position as usize % SEGMENT);
+        let first = segment * SEGMENT;
+        let last = self.positions.min(first + SEGMENT);
+        let angles = self.segments[segment].get_or_init(|| self.angles(first..last).collect());
+        let pairs = self.inverse_frequencies.len();
+        &angles[row * pairs..][..pairs]
+    }
+
+    fn angles(&self, positions: Range<usize>) -> impl Iterator<Item = [f32; 2]> {
+        let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
+        positions
+            .flat_map(move |p| self.inverse_frequencies.iter().map(move |&f| angle(p, f)))
+            .map(|a| [a.cos() as f32, a.sin() as f32])
     }
 }
 

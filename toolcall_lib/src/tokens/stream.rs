@@ -1,7 +1,8 @@
 //! Token by token to text, without breaking a character.
 
 use super::Tokenizer;
-use crate::error::{Error, Result};
+use super::reader::tried;
+use crate::error::Result;
 use std::sync::Arc;
 use tokenizers::tokenizer::step_decode_stream;
 
@@ -30,25 +31,22 @@ impl TextStream {
 
     /// The text that `id` completes; empty inside a character of several tokens.
     pub fn push(&mut self, id: u32) -> Result<String> {
-        let text = step_decode_stream(
-            &self.tokenizer,
-            vec![id],
-            false,
-            &mut self.ids,
-            &mut self.prefix,
-            &mut self.prefix_index,
-        );
-        Ok(text
-            .map_err(Error::library("decoding token ids"))?
-            .unwrap_or_default())
+        let text = tried("decoding token ids", || {
+            step_decode_stream(
+                &self.tokenizer,
+                vec![id],
+                false,
+                &mut self.ids,
+                &mut self.prefix,
+                &mut self.prefix_index,
+            )
+        })?;
+        Ok(text.unwrap_or_default())
     }
 
     /// What is left at the end of the tokens: an incomplete character is shown as `�`.
     pub fn finish(self) -> Result<String> {
-        let text = self
-            .tokenizer
-            .decode(&self.ids, false)
-            .map_err(Error::library("decoding token ids"))?;
+        let text = tried("decoding token ids", || self.tokenizer.decode(&self.ids, false))?;
         Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_string())
     }
 }

@@ -1,5 +1,6 @@
 //! A model's tokenizer with what stands beside it in a model folder.
 
+use super::reader::tried;
 use super::stream::TextStream;
 use super::vocabulary::Grammars;
 use crate::error::{Error, Result};
@@ -99,19 +100,13 @@ impl Tokenizer {
 
     /// Token ids of `text`; special tokens written in it become their ids, none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(Error::library("tokenizing"))?;
+        let encoding = tried("tokenizing", || self.inner.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The bytes of `text` that each of its tokens stands for.
     pub(crate) fn offsets(&self, text: &str) -> Result<Vec<Range<usize>>> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(Error::library("tokenizing"))?;
+        let encoding = tried("tokenizing", || self.inner.encode(text, false))?;
         Ok(encoding
             .get_offsets()
             .iter()
@@ -121,9 +116,7 @@ impl Tokenizer {
 
     /// Text of `ids`, special tokens included.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, false)
-            .map_err(Error::library("decoding token ids"))
+        tried("decoding token ids", || self.inner.decode(ids, false))
     }
 
     /// The text of each token. A character of several tokens stands at the last of them, the others are

@@ -97,7 +97,10 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
     for (id, token) in tokenizer.get_added_tokens_decoder() {
         let tag =
             [tags::THINK, tags::THINK_END].contains(&&*token.content) || texts.contains(&*token.content);
-        bytes[id as usize] = if token.special && !tag {
+        let Some(bytes) = bytes.get_mut(id as usize) else {
+            continue; // another token of the same text has taken its place
+        };
+        *bytes = if token.special && !tag {
             control(&token.content)
         } else {
             token.content.into_bytes()

@@ -4,6 +4,7 @@ use super::{Dtype, RawModel, safetensors};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result, some_of};
 use crate::json;
+use crate::tokens::read_tokenizer;
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -74,7 +75,7 @@ impl TextFiles {
     /// Reads them.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&file).map_err(|e| Error::invalid(file.display(), e))?;
+        let tokenizer = read_tokenizer(&file)?;
         let mut tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
         // As in transformers: the map is of the time before the tokens stood in the config.
         if !tokenizer_config.contains_key("added_tokens_decoder") {
@@ -117,9 +118,21 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     })
 }
 
+/// Bytes of a text file beside the tokenizer.
+const LONGEST: u64 = 64 << 20;
+
+/// A text file of a length that such files have.
+fn text(file: &Path) -> Result<String> {
+    let len = std::fs::metadata(file).map_err(Error::io(file))?.len();
+    if len > LONGEST {
+        let problem = format!("{len} bytes are too many; expected at most {LONGEST}");
+        return Err(Error::invalid(file.display(), problem));
+    }
+    std::fs::read_to_string(file).map_err(Error::io(file))
+}
+
 fn read_json(file: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-    json::read_object(&text).map_err(|e| Error::invalid(file.display(), e))
+    json::read_object(&text(file)?).map_err(|e| Error::invalid(file.display(), e))
 }
 
 fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>> {
@@ -136,7 +149,7 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
     let file = folder.join("chat_template.jinja");
     let default = match file.is_file() {
-        true => Some(std::fs::read_to_string(&file).map_err(Error::io(&file))?),
+        true => Some(text(&file)?),
         false => None,
     };
     let additional = additional_templates(&folder.join("additional_chat_templates"))?;
@@ -172,7 +185,7 @@ fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
         let file = entry.map_err(Error::io(folder))?.path();
         let name = file.file_stem().and_then(|stem| stem.to_str()).map(String::from);
         if let Some(name) = name.filter(|_| file.extension().is_some_and(|extension| extension == "jinja")) {
-            templates.push((name, std::fs::read_to_string(&file).map_err(Error::io(&file))?));
+            templates.push((name, text(&file)?));
         }
     }
     templates.sort();

@@ -123,12 +123,8 @@ impl Layout {
 
     /// Adds a tensor at the end of a bucket.
     pub fn push(&mut self, bucket: usize, name: &str, shape: &[usize]) {
-        let offset = self
-            .slots
-            .iter()
-            .filter(|s| s.bucket == bucket)
-            .map(Slot::len)
-            .sum();
+        let before = self.slots.iter().rev().find(|slot| slot.bucket == bucket);
+        let offset = before.map_or(0, |slot| slot.range().end);
         self.by_name.insert(name.to_string(), self.slots.len());
         self.slots.push(Slot {
             name: name.to_string(),

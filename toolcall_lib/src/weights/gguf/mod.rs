@@ -3,6 +3,7 @@
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod config;
+mod header;
 mod rope;
 mod splitting;
 mod tensors;
@@ -66,6 +67,8 @@ struct Gguf {
 impl Gguf {
     fn open(file: &Path) -> Result<Self> {
         let bytes = map(file)?;
+        header::check(&bytes)
+            .map_err(|(field, problem)| Error::invalid(format!("{}: {field}", file.display()), problem))?;
         let content = Content::read(&mut Cursor::new(&bytes)).map_err(|e| {
             Error::invalid(
                 file.display(),

@@ -66,14 +66,33 @@ pub(super) fn read(gguf: &Gguf, config: &ModelConfig, dtype: Dtype) -> Result<We
     }
     fit.finish()
         .map_err(|problem| Error::invalid(gguf.file.display(), problem))?;
-    for slot in layout.slots() {
-        gguf.bytes_of(&gguf_name(&slot.name), 0, slot.len())?; // it is all there, so its size is safe to allocate
-    }
+    check_places(gguf, &layout)?;
     let tensors = Tensors {
         gguf,
         rotated_head: (config.model_type == "llama").then_some(config.head_dim),
     };
     Weights::read(layout, &tensors, dtype)
+}
+
+/// Makes sure that every tensor is there, and that no two share bytes: then the file is as large as
+/// what will be allocated.
+fn check_places(gguf: &Gguf, layout: &Layout) -> Result<()> {
+    let mut places = Vec::with_capacity(layout.slots().len());
+    for slot in layout.slots() {
+        let name = gguf_name(&slot.name);
+        let (_, range) = gguf.range_of(&name, 0, slot.len())?;
+        places.push((range, name));
+    }
+    places.sort_by_key(|(range, _)| range.start);
+    for pair in places.windows(2) {
+        let [(before, first), (after, second)] = pair else {
+            continue;
+        };
+        if before.end > after.start {
+            return Err(gguf.wrong(second, format!("shares bytes with {first}; the file is damaged")));
+        }
+    }
+    Ok(())
 }
 
 /// The tensors by our names, with their rows in our order.
@@ -138,6 +157,12 @@ impl Gguf {
 
     /// The stored blocks of `count` elements of a tensor, from element `start` on.
     fn bytes_of(&self, name: &str, start: usize, count: usize) -> Result<(GgmlDType, &[u8])> {
+        let (dtype, range) = self.range_of(name, start, count)?;
+        Ok((dtype, &self.bytes[range]))
+    }
+
+    /// Where in the file these blocks stand; all of them are there.
+    fn range_of(&self, name: &str, start: usize, count: usize) -> Result<(GgmlDType, Range<usize>)> {
         let info = self
             .content
             .tensor_infos
@@ -157,9 +182,10 @@ impl Gguf {
             .saturating_add(start / block * size);
         // blocks are read where they are, as structs of f16, f32 and bytes
         let aligned = offset.is_multiple_of(if size.is_multiple_of(4) { 4 } else { 2 });
-        let rest = self.bytes.get(offset..).filter(|_| aligned);
-        let bytes = rest.and_then(|rest| rest.get(..count / block * size));
-        let bytes = bytes.ok_or_else(|| self.wrong(name, "the file ends too early, or is damaged"))?;
-        Ok((info.ggml_dtype, bytes))
+        let range = offset..offset.saturating_add((count / block).saturating_mul(size));
+        let there = aligned && range.end <= self.bytes.len();
+        let range = there.then_some(range);
+        let range = range.ok_or_else(|| self.wrong(name, "the file ends too early, or is damaged"))?;
+        Ok((info.ggml_dtype, range))
     }
 }

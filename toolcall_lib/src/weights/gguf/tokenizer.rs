@@ -3,6 +3,8 @@
 use super::Gguf;
 use super::splitting::Splitting;
 use crate::error::{Error, Result};
+use crate::guard::caught;
+use crate::tokens::try_out;
 use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
@@ -14,7 +16,16 @@ pub(super) const USER_DEFINED: u64 = 4;
 pub(super) const UNUSED: u64 = 5;
 
 /// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`, and what a user should know about it.
+///
+/// # Errors
+/// Metadata that are missing or damaged, or that make the tokenizer panic.
 pub(super) fn read(gguf: &Gguf) -> Result<(Tokenizer, Option<String>)> {
+    let place = gguf.file.display().to_string();
+    let (tokenizer, note) = caught(&place, || make(gguf))??;
+    Ok((try_out(&place, tokenizer, &Value::Null)?, note))
+}
+
+fn make(gguf: &Gguf) -> Result<(Tokenizer, Option<String>)> {
     let model = gguf
         .text("tokenizer.ggml.model")?
         .ok_or_else(|| gguf.missing("tokenizer.ggml.model"))?;
