@@ -184,6 +184,7 @@ fn prepared<T>(
     tool: &ToolSchema,
     make: impl FnOnce(&Value) -> std::result::Result<T, schema::Unsupported>,
 ) -> Result<T> {
+    refuse_large(tool)?;
     let checker = Checker::of(tool.parameters()).map_err(|problem| unsupported(tool, problem))?;
     make(&checker.plain).map_err(|(path, problem)| {
         let place = match &*path {
@@ -192,6 +193,36 @@ fn prepared<T>(
         };
         unsupported(tool, format!("{place}{problem}"))
     })
+}
+
+/// Refuses a schema that would take minutes, by the argument that has the most of it.
+fn refuse_large(tool: &ToolSchema) -> Result<()> {
+    const MOST: usize = 10_000;
+    let parameters = tool.parameters();
+    if size(parameters) <= MOST {
+        return Ok(());
+    }
+    let arguments = parameters["properties"].as_object().into_iter().flatten();
+    let largest = arguments.map(|(name, schema)| (size(schema), name)).max();
+    Err(unsupported(
+        tool,
+        match largest {
+            Some((size, name)) => format!(
+                "argument `{name}`: the schema is too large: {size} values, at most {MOST} of all arguments"
+            ),
+            None => format!("the schema is too large: more than {MOST} values"),
+        },
+    ))
+}
+
+/// Values in a value, itself among them.
+fn size(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.values().map(size).sum(),
+        _ => 0,
+    };
+    1 + inner
 }
 
 /// How JSON is written: with these texts between what it is made of, and nothing else.

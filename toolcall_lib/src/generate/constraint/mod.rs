@@ -259,8 +259,19 @@ fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
+/// An error of the grammar without the lines of the grammar that it quotes behind their number and
+/// a bar.
 fn failed(problem: impl std::fmt::Display) -> Error {
-    Error::library("constrained decoding")(problem.to_string())
+    const LONGEST: usize = 300;
+    let problem = problem.to_string();
+    let is_quoted = |line: &str| {
+        let number = line.split_once('|').map(|(number, _)| number.trim());
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let lines = problem.lines().take_while(|line| !is_quoted(line));
+    let said: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let said: String = said.join(" ").chars().take(LONGEST).collect();
+    Error::library("constrained decoding")(said)
 }
 
 fn unknown_syntax() -> Error {

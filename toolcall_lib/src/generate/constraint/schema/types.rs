@@ -2,6 +2,7 @@
 
 use super::shape::Shape;
 use super::{All, Unsupported, Writer, refuse};
+use crate::error::short;
 use serde_json::{Map, Value, json};
 
 /// Numbers are smaller than this: whole numbers fit an `i64`, and no text of digits is out of the range of an `f64`.
@@ -146,14 +147,18 @@ pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsuppor
             .parse::<f64>()
             .unwrap_or(f64::INFINITY)
     };
-    match shape
-        .said("multipleOf")
-        .filter_map(Value::as_f64)
-        .find(|divisor| digits(*divisor) > LARGEST_DIVISOR)
-    {
-        Some(divisor) => refuse(path, format!("`multipleOf` {divisor} has too many digits")),
-        None => Ok(()),
+    let mut divisors: Vec<f64> = shape.said("multipleOf").filter_map(Value::as_f64).collect();
+    divisors.sort_by(f64::total_cmp);
+    divisors.dedup();
+    // Those that hold together take as many states as their common multiple.
+    if divisors.iter().map(|divisor| digits(*divisor)).product::<f64>() > LARGEST_DIVISOR {
+        let all: Vec<String> = divisors.into_iter().map(short).collect();
+        return refuse(
+            path,
+            format!("`multipleOf` {} has too many digits", all.join(" and ")),
+        );
     }
+    Ok(())
 }
 
 /// The lists, or nothing if no list fits.
