@@ -10,6 +10,8 @@ mod data;
 mod deepspeed;
 mod distributed;
 mod evaluate;
+#[cfg(unix)]
+mod fuzz;
 mod generate;
 mod hub;
 mod loading;
