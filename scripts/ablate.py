@@ -33,8 +33,8 @@ def main() -> int:
     data = [make_data(arguments, toolcall, folder)] + [Path(path) for path in arguments.data]
     settings = folder / "config.json"
     settings.write_text(arguments.config)
-    trainer = Path(arguments.trainer or toolcall)
-    train = [trainer, "train", "--recipe", arguments.recipe, "--config", settings, "--data", *data, "--out", folder / "model"]
+    train = [toolcall, "train", "--recipe", arguments.recipe, "--config", settings]
+    train += ["--data", *data, "--out", folder / "model"]
     start = time.monotonic()
     with open(folder / "train.log", "w") as log:
         failed = subprocess.run([*train, *model(arguments)], stdout=log, stderr=subprocess.STDOUT).returncode
@@ -53,7 +53,7 @@ def main() -> int:
         "config": json.loads(arguments.config),
         "minutes": round(seconds / 60, 1),
         "failed": log[-1] if failed and log else None,
-        "scores": {} if failed else scores(trainer, folder / "model", arguments.limit),
+        "scores": {} if failed else scores(toolcall, folder / "model", arguments.limit),
     }
     with open(LOG, "a") as file:
         file.write(json.dumps(entry) + "\n")
@@ -75,7 +75,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=200, help="longest reply in tokens")
     parser.add_argument("--toolcall", default=ROOT / "target/release/toolcall")
     parser.add_argument("--found", help="add this sentence to the last line of the log and do nothing else")
-    parser.add_argument("--trainer", help="another program that trains and scores")
     parser.add_argument("--table", action="store_true", help="print the log and do nothing else")
     arguments = parser.parse_args()
     if not (arguments.table or arguments.found or arguments.name):
@@ -133,7 +132,8 @@ def table() -> str:
         return "{count}/{total}".format(**score) if score else ""
 
     columns = ["tool_selection", "arguments_exact", "over_calls", "conversation_flow"]
-    head = ["trial", "minutes", *(f"{name}: {column}" for name in HELD_OUT for column in columns), "what it should show", "what came out"]
+    scored = [f"{name}: {column}" for name in HELD_OUT for column in columns]
+    head = ["trial", "minutes", *scored, "what it should show", "what came out"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for line in LOG.read_text().splitlines():
         entry = json.loads(line)

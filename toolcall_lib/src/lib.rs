@@ -29,6 +29,10 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/design.md")]
+pub mod _design {}
+
 pub mod terminal;
 pub mod error;
 pub mod interrupt;

@@ -39,7 +39,7 @@ impl Dataset {
     }
 }
 
-/// What the rows say of the tools of one name.
+/// The tools of one name, over all rows.
 #[derive(Default)]
 struct Offered<'a> {
     rows_with_call: usize,

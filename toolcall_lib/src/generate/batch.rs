@@ -16,7 +16,7 @@ pub(crate) struct Batch<'a> {
     model: &'a Model,
     engine: Engine,
     speaking: Vec<Speaker<'a>>,
-    /// Those that were over before they could speak.
+    /// Replies that were over before their first step.
     silent: Vec<(usize, Writer<'a>)>,
     /// Tokens of prompts that the next step reads.
     to_read: usize,
@@ -27,13 +27,13 @@ pub(crate) type Finished<'a> = (usize, Result<Writer<'a>>);
 
 /// A reply that is being written.
 struct Speaker<'a> {
-    /// How whoever admitted it calls it.
+    /// Name that the caller of [`Batch::admit`] gave it.
     key: usize,
     reply: Writer<'a>,
     sequence: KvSequence,
     /// Its tokens that the model has not seen.
     new: Vec<u32>,
-    /// Why it cannot go on.
+    /// The error that ended it.
     failed: Option<Error>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Nobody speaks, and nobody has finished.
+    /// No reply is being written, and none has finished.
     pub fn is_empty(&self) -> bool {
         self.speaking.is_empty() && self.silent.is_empty()
     }
@@ -66,14 +66,14 @@ impl<'a> Batch<'a> {
         self.speaking.len()
     }
 
-    /// How many tokens of a reply's prompt are known.
+    /// Counts the tokens of a reply's prompt that are in the KV cache.
     #[cfg(feature = "serve")]
     pub fn known(&self, reply: &Writer<'a>) -> usize {
         self.engine.store.stored(reply.seen())
     }
 
-    /// Lets a reply speak from the next step on, or hands it back if there is no room for all that
-    /// it and the others may say. A batch that nobody is in takes any reply.
+    /// Adds a reply to the batch, or hands it back if the KV cache has no room for all tokens that it
+    /// and the others may write. An empty batch takes any reply.
     pub fn admit(&mut self, key: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
         if reply.is_over() {
             self.silent.push((key, reply));
@@ -100,10 +100,10 @@ impl<'a> Batch<'a> {
         None
     }
 
-    /// Has everyone say their next tokens.
+    /// Makes one pass over the model, after which every reply has its next tokens.
     ///
     /// # Errors
-    /// The pass over the model failed: nobody can go on, and the batch is of no use any more.
+    /// The pass over the model failed. No reply can go on, and the batch cannot be used any more.
     pub fn step(&mut self) -> Result<()> {
         self.to_read = 0;
         if self.speaking.is_empty() {
@@ -112,7 +112,7 @@ impl<'a> Batch<'a> {
         let new: Vec<(&KvSequence, &[u32])> =
             self.speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
         let logits = self.engine.next_logits(&self.model.decoder, &new)?;
-        // What may come next takes time to find out, so all choose at once.
+        // Finding the tokens that the constraint allows takes time, so all replies choose in parallel.
         let turns = self
             .speaking
             .par_iter_mut()
@@ -124,7 +124,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Those who speak, to hear what they have said.
+    /// The replies that are being written, to read what is new.
     pub fn speaking(&mut self) -> impl Iterator<Item = (usize, &mut Writer<'a>)> {
         self.speaking.iter_mut().map(|s| (s.key, &mut s.reply))
     }
@@ -136,7 +136,7 @@ impl<'a> Batch<'a> {
         silent.map(|(key, reply)| (key, Ok(reply))).chain(over).collect()
     }
 
-    /// Takes out those who speak and whose keys are `unwanted`; what was read for them stays known.
+    /// Takes out the replies whose keys are `unwanted`; their prompts stay in the KV cache.
     #[cfg(feature = "serve")]
     pub fn cancel(&mut self, unwanted: impl Fn(usize) -> bool) -> Vec<Finished<'a>> {
         self.take_out(|speaker| unwanted(speaker.key))

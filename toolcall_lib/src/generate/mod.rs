@@ -18,7 +18,7 @@ pub use many::{Prompt, generate_many, generate_many_cached};
 pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;
 
-// What a server drives step by step.
+// A server drives these step by step.
 #[cfg(feature = "serve")]
 pub(crate) use {
     batch::Batch, confidence::confidences, constraint::Constraints, many::rendered, writer::Token,

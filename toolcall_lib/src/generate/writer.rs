@@ -179,8 +179,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Whether it ended by itself, and the text behind its last token: an incomplete character is
-    /// shown as `�`.
+    /// Ends the reply: true if it ended by itself, and the text behind its last token, where an
+    /// incomplete character is shown as `�`.
     #[cfg(feature = "serve")]
     pub fn end(self) -> Result<(bool, String)> {
         Ok((self.generation.finished, self.stream.finish()?))

@@ -1,6 +1,7 @@
-//! The tokens of a reply to what a client is told: words as they come, a call when it is complete.
+//! Turns the tokens of a reply into the deltas that a client gets: words as they come, a call when it is
+//! complete.
 //!
-//! A whole reply is put together from the same pieces, so it says what a streamed one says.
+//! A whole reply is put together from the same deltas, so it says what a streamed one says.
 
 use super::wire::{Call, Delta, random_id};
 use crate::generate::{Token, confidences};
@@ -13,29 +14,31 @@ use serde_json::Value;
 /// Takes the pieces of one reply.
 pub(crate) struct Assembler {
     template: ChatTemplate,
+    /// The syntax in which the template writes calls.
+    syntax: CallSyntax,
     tools: Vec<ToolSchema>,
     stops: Vec<String>,
-    /// What was written so far.
+    /// All text so far.
     text: String,
-    /// Where each of its tokens ends, and how likely the model held it.
+    /// Byte offset behind each token, and the token's log probability.
     ends: Vec<usize>,
     logprobs: Vec<Option<f32>>,
-    /// How far the text counts: up to what may become a stop sequence.
+    /// End of the text that counts: a stop sequence may begin behind it.
     counts: usize,
     /// One of `stops` was written.
     stopped: bool,
     state: State,
-    /// Where what was not told yet begins.
+    /// Offset of the first byte that was not told yet.
     told: usize,
-    /// Where the answer begins, behind the thought.
+    /// Offset of the answer, behind the thought.
     answer: usize,
     calls: usize,
 }
 
-/// What is being written.
+/// The part of the reply that is being written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing was written that tells.
+    /// Nothing but white space, or the beginning of a tag.
     Start,
     Thought,
     Words,
@@ -43,10 +46,12 @@ enum State {
 }
 
 impl Assembler {
-    /// Of a reply to `prompt`. Without tools, nothing is a call.
+    /// Begins a reply to `prompt`. Without tools, nothing is a call.
     pub fn new(template: ChatTemplate, prompt: &str, tools: Vec<ToolSchema>, stops: Vec<String>) -> Self {
         let begun = prompt.trim_end().ends_with(tags::THINK);
+        let syntax = template.call_syntax().cloned();
         Self {
+            syntax: syntax.unwrap_or_else(CallSyntax::hermes),
             template,
             tools,
             stops,
@@ -172,8 +177,7 @@ impl Assembler {
         if self.tools.is_empty() {
             return self.tell_words(self.counts, deltas);
         }
-        let syntax = self.syntax();
-        match syntax.marker() {
+        match self.syntax.marker() {
             Some(mark) => match text.find(mark) {
                 Some(place) => {
                     self.tell_words(self.told + place, deltas);
@@ -183,7 +187,7 @@ impl Assembler {
             },
             // Without a mark, a reply is a call from its first letter on.
             None => {
-                let first = syntax.begin.trim_start().chars().next();
+                let first = self.syntax.begin.trim_start().chars().next();
                 let said = &self.text[self.answer..self.counts];
                 match said.trim_start().chars().next() {
                     None => {}
@@ -210,8 +214,7 @@ impl Assembler {
 
     /// Tells the calls whose end was written.
     fn call(&mut self, deltas: &mut Vec<Delta>) {
-        let syntax = self.syntax();
-        let Some(mark) = syntax.end_marker() else {
+        let Some(mark) = self.syntax.end_marker() else {
             return;
         };
         let answer = &self.text[self.answer..self.counts];
@@ -223,7 +226,7 @@ impl Assembler {
             return;
         };
         let end = self.answer + last + mark.len();
-        if let Some((_, calls)) = syntax.read(&self.text[self.answer..end], &self.tools) {
+        if let Some((_, calls)) = self.syntax.read(&self.text[self.answer..end], &self.tools) {
             self.tell_calls(calls, end, deltas);
         }
     }
@@ -243,7 +246,7 @@ impl Assembler {
         }
     }
 
-    /// What is left of calls: a call that was cut off is none, and one that cannot be read is text.
+    /// Tells the calls that are left: one that was cut off is dropped, and one that cannot be read is text.
     fn finish_calls(&mut self, finished: bool, deltas: &mut Vec<Delta>) {
         let text = &self.text[..self.counts];
         let reply = parse_with(&text[self.answer..], &self.template, &self.tools);
@@ -254,14 +257,9 @@ impl Assembler {
             deltas.push(Delta::Content(rest));
         }
     }
-
-    fn syntax(&self) -> CallSyntax {
-        let known = self.template.call_syntax().cloned();
-        known.unwrap_or_else(CallSyntax::hermes)
-    }
 }
 
-/// How many bytes at the end of `text` may be the beginning of `mark`.
+/// Counts the bytes at the end of `text` that may be the beginning of `mark`.
 fn begun(text: &str, mark: &str) -> usize {
     let fits = |length: &usize| {
         mark.is_char_boundary(*length) && text.as_bytes().ends_with(&mark.as_bytes()[..*length])

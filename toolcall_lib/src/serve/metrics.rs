@@ -1,4 +1,4 @@
-//! What the server has done, as Prometheus reads it.
+//! Counters of the server, in the text format of Prometheus.
 
 use super::wire::Usage;
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ impl Metrics {
         *requests.entry((path.to_string(), status)).or_default() += 1;
     }
 
-    /// Of one model, so many replies are being written and so many wait; before, it was so many.
+    /// Sets the numbers of replies that one model writes and that wait for it, given those before.
     pub fn set_running(&self, before: (usize, usize), now: (usize, usize)) {
         for (gauge, before, now) in [(&self.running, before.0, now.0), (&self.waiting, before.1, now.1)] {
             gauge.fetch_add(now as u64, Relaxed);

@@ -36,18 +36,18 @@ use wire::Defaults;
 
 /// Threads that read requests and write replies; the models have their own.
 const THREADS: usize = 2;
-/// How often it is seen whether the server is to end.
+/// Pause between two looks at whether the server is to end.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long what is left of a server may take to end.
+/// Time that the rest of a server may take to end.
 const LAST: Duration = Duration::from_secs(1);
 
-/// How models are served.
+/// Settings of a server.
 #[derive(Clone)]
 pub struct ServeConfig {
-    /// Where requests come in; port 0 is one that is free. Another address than one of this host
+    /// Address and port to listen on; port 0 takes a free one. An address that other hosts reach
     /// needs `api_key`.
     pub address: SocketAddr,
-    /// Who asks has to know it: `Authorization: Bearer KEY`.
+    /// Key that every request must bring: `Authorization: Bearer KEY`.
     pub api_key: Option<String>,
     /// Offered to `/predict` and on the page; without any, those that a model was trained with.
     pub tools: Vec<ToolSchema>,
@@ -57,11 +57,11 @@ pub struct ServeConfig {
     pub max_tokens: usize,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// How long a reply may take from its request on.
+    /// Time that a reply may take from its request on.
     pub timeout: Duration,
-    /// How long requests may go on when the server is to end.
+    /// Time that requests may go on when the server is to end.
     pub grace: Duration,
-    /// On what the models run.
+    /// The device that the models run on.
     pub device: Device,
 }
 
@@ -134,7 +134,7 @@ impl ServeConfig {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Nobody is let in any more; what was begun is completed.
+    /// Asks the server to end: it refuses new requests and completes those that it has begun.
     pub fn stop(&self) {
         self.0.store(true, SeqCst);
     }
@@ -205,7 +205,7 @@ impl Server {
         })
     }
 
-    /// Where requests come in.
+    /// The address and port that it listens on.
     ///
     /// # Errors
     /// The system does not know.
@@ -250,7 +250,7 @@ impl Server {
             http::serve(listener, shared, end).await;
             Ok(())
         });
-        // What holds a way to the threads goes first; then they end by themselves.
+        // The runtime holds senders to the threads; without any, they end by themselves.
         runtime.shutdown_timeout(LAST);
         let gone = || Error::library("the thread of a model")("it has gone");
         let ended = threads

@@ -20,21 +20,21 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(crate) struct Job {
     /// The prompt.
     pub ids: Vec<u32>,
-    /// How the reply is chosen.
+    /// Generation settings.
     pub config: GenerateConfig,
-    /// What it is held to.
+    /// The constraint, if the reply is held to one.
     pub constraint: Option<Constraint>,
-    /// Who is told. When nobody listens any more, nothing more is written.
+    /// Channel to the client. The reply ends when nobody listens any more.
     pub events: UnboundedSender<Event>,
-    /// When the request came.
+    /// Time of the request.
     pub arrived: Instant,
-    /// When the reply has to be complete.
+    /// Time at which the reply must be complete.
     pub deadline: Instant,
     /// The place in the queue, free again when the reply is over.
     pub place: OwnedSemaphorePermit,
 }
 
-/// What happens to a reply.
+/// An event of a reply.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// It goes on with these tokens; so many have been read and written with them.
@@ -91,7 +91,7 @@ struct Speaking {
     usage: Usage,
 }
 
-/// What is kept of a job beside its writer.
+/// A job, without the parts that its writer has taken.
 struct Waiting {
     events: UnboundedSender<Event>,
     arrived: Instant,
@@ -146,14 +146,14 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Writes replies until there is nobody left who could ask for one.
+    /// Writes replies until no sender of jobs is left.
     ///
     /// # Errors
     /// The model cannot run any more.
     fn run(&mut self, queue: &Receiver<Job>) -> Result<()> {
         let mut batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
         loop {
-            // 1. Who has come, and who has gone.
+            // 1. Take new jobs; drop those whose client has gone or whose time is up.
             if self.speaking.is_empty() && self.waiting.is_empty() {
                 match queue.recv() {
                     Ok(job) => self.take(job),
@@ -164,7 +164,7 @@ impl<'a> Turns<'a> {
                 self.take(job);
             }
             self.let_go(&mut batch);
-            // 2. A step of those who have room.
+            // 2. Admit as many as there is room for, and make a step.
             self.admit(&mut batch);
             self.count(&batch);
             if let Err(error) = batch.step() {
@@ -173,7 +173,7 @@ impl<'a> Turns<'a> {
                 batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
                 continue;
             }
-            // 3. What they have said, and whose last words it was.
+            // 3. Tell the clients their new tokens, and end the replies that are over.
             for (key, reply) in batch.speaking() {
                 if let Some(speaking) = self.speaking.get_mut(&key) {
                     tell_new(speaking, reply, self.metrics);
@@ -209,7 +209,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Takes out those who do not listen any more, and those whose time is up.
+    /// Takes out the replies whose client has gone or whose time is up.
     fn let_go(&mut self, batch: &mut Batch<'a>) {
         let now = Instant::now();
         self.waiting
@@ -228,7 +228,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Lets those speak for whom there is room, in the order in which they came.
+    /// Admits waiting replies to the batch in their order, as long as there is room.
     fn admit(&mut self, batch: &mut Batch<'a>) {
         while let Some((job, writer)) = self.waiting.pop_front() {
             let cached = batch.known(&writer).min(job.prompt); // it may have written something already

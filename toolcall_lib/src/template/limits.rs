@@ -20,7 +20,7 @@ pub(super) const LONGEST_SOURCE: usize = 128 << 10;
 const FUEL: u64 = 4_000_000;
 /// Bytes that one unit of fuel pays for.
 const BYTES_PER_FUEL: usize = 64;
-/// What a value in a list or map weighs, beside its text.
+/// Bytes that a value in a list or map weighs, beside its text.
 const NODE: usize = 64;
 /// Bytes of memory for a part of a text that was split, beside its own.
 const PART: usize = 48;
@@ -141,7 +141,7 @@ const WEIGHED: [&str; 9] = [
     "batch", "dictsort", "groupby", "map", "max", "min", "slice", "sort", "unique",
 ];
 
-/// Where the filter is put, in the order of the source. `within` says that it is around `node` already.
+/// Adds the places where the filter is put. `within` says that it is around `node` already.
 fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'static str)>) {
     let Json::Object(fields) = node else {
         let nodes = node.as_array().into_iter().flatten();

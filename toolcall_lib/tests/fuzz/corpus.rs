@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{Message, ToolCall, ToolSchema};
 
-/// What the target says about the input, in bounded time; nothing if it takes it.
+/// Runs the target on the input in bounded time; returns its error, nothing if it takes the input.
 #[track_caller]
 fn assert_bounded(target: &str, what: &str, input: &[u8]) -> String {
     let target = TARGETS.iter().find(|known| known.name == target).unwrap();

@@ -20,7 +20,7 @@ pub struct Request {
     pub authorization: Option<String>,
 }
 
-/// What a hub that means harm does with a connection; false if it leaves the answer to the honest
+/// Answers a connection as a hub that means harm does; false if it leaves the answer to the honest
 /// one.
 pub type Trick = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send>;
 

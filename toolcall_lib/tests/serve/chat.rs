@@ -352,7 +352,7 @@ fn seeds_repeat_a_reply_and_logprobs_are_told() {
     }
 }
 
-/// What the official client sends back: the assistant's message with all its fields, and an answer
+/// The official client sends back the assistant's message with all its fields, and an answer
 /// of a tool by its id.
 #[test]
 fn a_conversation_goes_on_behind_a_call() {

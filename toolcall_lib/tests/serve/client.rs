@@ -17,7 +17,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Of the tiny model with its defaults.
+    /// Serves the tiny model with the defaults.
     pub fn tiny() -> Self {
         Self::of(vec![tiny_model()], config())
     }
@@ -96,7 +96,7 @@ pub fn config() -> ServeConfig {
     }
 }
 
-/// What a server has answered.
+/// The answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,

@@ -139,7 +139,7 @@ fn a_client_that_vanishes_makes_room() {
     assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
 }
 
-/// What was begun is completed; nobody else is let in.
+/// A server that ends completes what it has begun, and lets nobody else in.
 #[test]
 fn the_end_waits_for_what_was_begun() {
     let served = Served::of(vec![endless()], config());

@@ -73,7 +73,7 @@ impl Place {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Has the first rank listen: at the address that the others use, not on all networks of this
+    /// Makes the first rank listen: at the address that the others use, not on all networks of this
     /// host.
     ///
     /// A host that finds only itself under its own name (127.0.1.1 on Debian) listens everywhere if
@@ -103,7 +103,7 @@ impl Place {
         })
     }
 
-    /// Has another rank listen for those behind it: at `ip`, its address on the network over which
+    /// Makes another rank listen for those behind it: at `ip`, its address on the network over which
     /// it has reached the first.
     pub fn listen_at(&self, ip: IpAddr, all_here: bool) -> Result<TcpListener> {
         let address = SocketAddr::new(ip, 0);

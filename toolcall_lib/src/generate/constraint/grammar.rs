@@ -32,7 +32,7 @@ pub(super) enum Thought {
 pub(super) struct Grammar<'a> {
     pub thought: Thought,
     pub answer: Answer,
-    /// What an answer in words must fit; without it, it is any text.
+    /// JSON schema that an answer in words must fit; none: any text.
     pub json: Option<&'a Value>,
     /// More than one call is allowed.
     pub parallel: bool,

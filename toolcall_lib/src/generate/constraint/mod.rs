@@ -25,7 +25,7 @@ pub(crate) struct Constraint {
     end: u32,
 }
 
-/// What replies are held to, made once for the same tools. Clones share what was made.
+/// Constraints that were made, each once for the same tools. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Constraints {
     recent: Arc<Mutex<Vec<(Form, Constraint)>>>,
@@ -37,7 +37,7 @@ struct Form {
     tools: Vec<ToolSchema>,
     thought: Thought,
     answer: Answer,
-    /// What an answer in words must fit.
+    /// JSON schema that an answer in words must fit.
     json: Option<Value>,
     parallel: bool,
 }

@@ -26,7 +26,7 @@ pub(super) fn events(body: Body) -> Response {
     response
 }
 
-/// Why there is no answer.
+/// An error in OpenAI's shape.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let mut response = json(&refusal.to_json());
     *response.status_mut() =

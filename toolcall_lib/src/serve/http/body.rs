@@ -10,14 +10,14 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a body may take.
+/// Time that a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of bodies that are in memory at once.
 const MOST_AT_ONCE: usize = 64 << 20;
 /// Bytes of a body that are read to the end although it is too large, so that its sender hears why
 /// it is refused.
 const MOST_DRAINED: usize = 64 << 20;
-/// In what the room for bodies is counted.
+/// Unit in which the room for bodies is counted, in bytes.
 const UNIT: usize = 1024;
 
 /// Units of room for bodies.

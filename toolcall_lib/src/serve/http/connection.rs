@@ -1,4 +1,4 @@
-//! Connections: how many there are, and how long each may wait.
+//! Connections: their number, and the time that each may wait.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -18,11 +18,11 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 /// Most connections at once; more wait until one is closed.
 const MOST: usize = 1024;
-/// How long the head of a request may take, and a connection may be idle.
+/// Time that the head of a request may take, and that a connection may be idle.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long a client may read nothing of what it is sent.
+/// Time that a client may read nothing of what it is sent.
 const READER: Duration = Duration::from_secs(60);
-/// How long nobody is let in after the system had no room for a connection.
+/// Pause after the system had no room for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` is ready; then none are let in, and those that are there end
@@ -90,7 +90,7 @@ impl Patient {
         Self { stream, until: None }
     }
 
-    /// What a write came to, unless it has waited for too long.
+    /// Passes on the result of a write, or a time-out if it has waited for too long.
     fn within<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.until = None;

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access: keys, and pages of other sites.
 
 use super::Shared;
 use super::answer::refused;
@@ -70,7 +70,7 @@ fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Is this the name of this host, perhaps with a port?
+/// True for a name of this host, with or without a port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

@@ -37,7 +37,7 @@ const PREPARED_AT_ONCE: usize = 2;
 const ONLY_OURS: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
     style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What all requests share.
+/// The state that all requests share.
 pub(super) struct Shared {
     pub config: ServeConfig,
     pub models: Vec<Arc<Served>>,

@@ -1,4 +1,4 @@
-//! The events of a reply to what its client is told, whole or as a stream.
+//! Turns the events of a reply into a body, whole or as a stream.
 
 use super::Served;
 use crate::generate::Token;
@@ -22,21 +22,21 @@ pub(super) struct Telling {
     pub assembler: Assembler,
     pub served: Arc<Served>,
     pub metrics: Arc<Metrics>,
-    /// How likely its tokens were is told.
+    /// The client wants the log probabilities of the tokens.
     pub with_logprobs: bool,
-    /// The last piece says what it took.
+    /// The client wants a last piece with the usage.
     pub with_usage: bool,
     /// Tokens whose logprobs were not told yet.
     pub tokens: Vec<Token>,
-    /// What it has taken so far.
+    /// Tokens read and written so far.
     pub usage: Usage,
 }
 
-/// Why a reply ends: a word of OpenAI's, or what went wrong.
+/// The end of a reply: OpenAI's `finish_reason`, or the error.
 type End = Result<&'static str, Refusal>;
 
 impl Telling {
-    /// What an event lets the client be told, and whether it is the end.
+    /// Turns an event into deltas, and says if it is the last.
     fn take(&mut self, event: Event) -> (Vec<Delta>, Option<End>) {
         let (deltas, end) = match event {
             Event::Tokens(tokens, usage) => {
@@ -84,10 +84,10 @@ impl Telling {
             .then(|| logprobs(&tokens, &self.served.model.tokenizer))
     }
 
-    /// All that the client is told, when the reply is complete, and why it ends.
+    /// Waits for the whole reply; returns all deltas and the `finish_reason`.
     ///
     /// # Errors
-    /// Why there is no reply.
+    /// The error that took the place of the reply.
     pub async fn all(&mut self, events: &mut Events) -> Result<(Vec<Delta>, &'static str), Refusal> {
         let mut all = Vec::new();
         loop {
@@ -102,7 +102,7 @@ impl Telling {
     /// The whole reply.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The error that took the place of the reply.
     pub async fn whole(mut self, mut events: Events) -> Result<Value, Refusal> {
         let (deltas, reason) = self.all(&mut events).await?;
         let logprobs = self.logprobs();
@@ -112,7 +112,7 @@ impl Telling {
     /// The reply as a stream, once it is known that there is one.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The error that took the place of the reply.
     pub async fn stream(self, mut events: Events) -> Result<Stream, Refusal> {
         let first = match events.next().await {
             Event::Failed(refusal) => return Err(refusal),
@@ -131,7 +131,7 @@ impl Telling {
     }
 }
 
-/// What happens to a reply.
+/// The events of one reply.
 pub(super) struct Events(pub UnboundedReceiver<Event>);
 
 impl Events {

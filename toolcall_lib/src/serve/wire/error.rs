@@ -4,12 +4,12 @@ use crate::error::Error;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// Why a request gets no reply.
+/// An error that a client gets instead of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Of HTTP.
+    /// Status of HTTP.
     pub status: u16,
-    /// What was found, what was expected and what to do.
+    /// The problem: found, expected, and what to do.
     pub message: String,
     /// The field of the request that it is about.
     pub param: Option<String>,
@@ -52,7 +52,7 @@ impl Refusal {
         Self::new(400, Some("invalid_json"), problem)
     }
 
-    /// What the library refuses: nearly always something that the request asks for.
+    /// An error of the library: nearly always the request asks for something that it refuses.
     pub fn of_library(error: &Error) -> Self {
         match error {
             Error::Invalid { place, problem } => {

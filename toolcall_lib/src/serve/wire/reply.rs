@@ -5,7 +5,7 @@ use crate::tokens::Tokenizer;
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Something that a client is told.
+/// A piece of a reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Delta {
     /// A part of what the model thinks.
@@ -21,17 +21,29 @@ pub(crate) enum Delta {
 pub(crate) struct Call {
     /// Its number in the reply.
     pub index: usize,
-    /// What the answer of the tool refers to.
+    /// Id that the answer of the tool refers to.
     pub id: String,
-    /// Of the tool.
+    /// Name of the tool.
     pub name: String,
     /// A JSON object as text.
     pub arguments: String,
-    /// How sure the model was of it, where that is known.
+    /// Confidence of the model in the call, where it is known.
     pub confidence: Option<f32>,
 }
 
-/// What all pieces of a reply begin with.
+impl Call {
+    /// As a whole reply has it; a piece has the `index` too.
+    fn to_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+            "confidence": self.confidence,
+        })
+    }
+}
+
+/// The fields that all pieces of a reply begin with.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     id: String,
@@ -42,11 +54,11 @@ pub(crate) struct Head {
 /// Tokens that were read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Of the prompt.
+    /// Tokens of the prompt.
     pub prompt: usize,
-    /// Those of them that were known from earlier requests.
+    /// Tokens of the prompt that were in the KV cache.
     pub cached: usize,
-    /// Of the reply.
+    /// Tokens of the reply.
     pub completion: usize,
 }
 
@@ -62,7 +74,7 @@ impl Usage {
 }
 
 impl Head {
-    /// Of a new reply by the model of this name.
+    /// Begins a new reply by the model of this name.
     pub fn new(model: &str) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
@@ -118,7 +130,7 @@ impl Head {
         self.object("chat.completion.chunk", json!([choice])).into()
     }
 
-    /// What follows the last piece, for those who have asked for it.
+    /// The piece behind the last, with the usage, for clients that ask for it.
     pub fn usage_piece(&self, usage: Usage) -> Value {
         let mut piece = self.object("chat.completion.chunk", json!([]));
         piece.insert("usage".to_string(), usage.to_json());
@@ -136,12 +148,7 @@ fn add(message: &mut Value, delta: Delta) {
         Delta::Reasoning(text) => append(message, "reasoning_content", &text),
         Delta::Content(text) => append(message, "content", &text),
         Delta::Call(call) => {
-            let call = json!({
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-                "confidence": call.confidence,
-            });
+            let call = call.to_json();
             match message.get_mut("tool_calls").and_then(Value::as_array_mut) {
                 Some(calls) => calls.push(call),
                 None => message["tool_calls"] = json!([call]),
@@ -156,18 +163,16 @@ impl Delta {
         match self {
             Self::Reasoning(text) => json!({ "reasoning_content": text }),
             Self::Content(text) => json!({ "content": text }),
-            Self::Call(call) => json!({"tool_calls": [{
-                "index": call.index,
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-                "confidence": call.confidence,
-            }]}),
+            Self::Call(call) => {
+                let mut call_json = call.to_json();
+                call_json["index"] = json!(call.index);
+                json!({ "tool_calls": [call_json] })
+            }
         }
     }
 }
 
-/// How likely tokens were: `logprobs` of a choice.
+/// `logprobs` of a choice: the log probability of each token, with the likeliest alternatives.
 pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
     let text_of = |id: u32| tokenizer.decode(&[id]).unwrap_or_default();
     let entry = |text: &str, logprob: f32| {
@@ -196,7 +201,7 @@ fn round(logprob: f32) -> f64 {
     }
 }
 
-/// A name that no other thing has.
+/// A random id behind `prefix`.
 pub(crate) fn random_id(prefix: &str) -> String {
     format!(
         "{prefix}{:016x}{:08x}",

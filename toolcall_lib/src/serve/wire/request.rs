@@ -14,24 +14,24 @@ use serde_json::{Map, Value, json};
 pub(crate) struct ChatRequest {
     /// The conversation so far.
     pub messages: Vec<Message>,
-    /// What may be called.
+    /// Tools that may be called.
     pub tools: Vec<ToolSchema>,
-    /// How the reply is generated.
+    /// Generation settings.
     pub config: GenerateConfig,
     /// Texts that end it.
     pub stop: Vec<String>,
-    /// How likely its tokens were is told.
+    /// The client wants the log probabilities of the tokens.
     pub logprobs: bool,
     /// It is sent piece by piece.
     pub stream: bool,
-    /// The last piece says how many tokens were read and written.
+    /// The client wants a last piece with the usage.
     pub include_usage: bool,
 }
 
-/// What a request is read with.
+/// Settings of the server that a request is read with.
 #[derive(Clone, Debug)]
 pub(crate) struct Defaults {
-    /// What counts where a request says nothing.
+    /// Generation settings for what a request leaves out.
     pub config: GenerateConfig,
     /// Most tokens that a reply may have.
     pub max_tokens: usize,
@@ -232,7 +232,7 @@ fn without_ours(mut message: Value) -> Value {
     message
 }
 
-/// How tokens are chosen.
+/// Reads the settings of sampling.
 fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, Refusal> {
     let mut config = defaults.config.clone();
     if let Some(temperature) = fields.number("temperature", 0.0..=2.0)? {
@@ -312,7 +312,7 @@ fn template_kwargs(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {
         .map_err(|problem| Refusal::of_field("chat_template_kwargs", problem))
 }
 
-/// What is accepted as long as it asks for nothing, and what is not known.
+/// Accepts fields that ask for nothing, and refuses those that are not known.
 fn unsupported(mut fields: Fields) -> Result<(), Refusal> {
     fields.only(
         "n",

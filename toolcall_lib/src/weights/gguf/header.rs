@@ -1,4 +1,4 @@
-//! What a header says of itself, checked before it is read: candle divides by the alignment, keeps
+//! Checks what a header says of itself before it is read: candle divides by the alignment, keeps
 //! the last of two values of one name, and takes 32 bytes of memory for each byte of a list.
 
 /// Elements of all lists together; the largest vocabularies have a million tokens, kinds and

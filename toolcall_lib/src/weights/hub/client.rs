@@ -88,7 +88,7 @@ impl Client {
         body.read_to_vec().map_err(failed)
     }
 
-    /// What the hub itself says about a file, not a storage behind it. The length and the tag of an
+    /// Asks the hub itself about a file, not a storage behind it. The length and the tag of an
     /// answer that redirects are not those of the file.
     pub fn head(&self, path: &str) -> Result<HeaderMap, Failure> {
         let mut answer = self.follow(path, Method::Head, 0)?;

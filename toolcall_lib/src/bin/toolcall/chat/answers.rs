@@ -1,4 +1,4 @@
-//! What answers the calls of a model: a function, a program, or the user.
+//! Answers the calls of a model: with a function, a program, or what the user types.
 
 use super::program::Program;
 use super::samples;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use toolcall_lib::tool::{self, load_tools};
 use toolcall_lib::{Error, Model, Result, Tool, ToolCall, ToolSchema, interrupt};
 
-/// Which tools there are, and what answers their calls.
+/// The tools of a chat, and the programs that answer their calls.
 #[derive(clap::Args)]
 pub struct ToolsArguments {
     /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Without
@@ -35,7 +35,7 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 
 /// The tools of a chat.
 pub struct Answers {
-    /// What the model is told.
+    /// The schemas that the model is shown.
     pub schemas: Vec<ToolSchema>,
     /// They are the samples, for which there are sample requests.
     pub are_samples: bool,
@@ -45,7 +45,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Of the tools in the file, else `given`, else those of the model, else the samples.
+    /// Takes the tools of the file, else `given`, else those of the model, else the samples.
     ///
     /// # Errors
     /// A file that cannot be read, and a program for a tool that there is not.
@@ -95,7 +95,7 @@ impl Answers {
         Ok(Some(answer))
     }
 
-    /// What a call is told whose arguments do not fit its tool.
+    /// The error for a call whose arguments do not fit its tool.
     fn misfit(&self, call: &ToolCall) -> Option<String> {
         let schema = self.schemas.iter().find(|schema| schema.name() == call.name)?;
         let problems = schema.check(&call.arguments);
@@ -107,7 +107,7 @@ impl Answers {
     }
 }
 
-/// What the user types as the answer of a tool; nothing at the end of the input.
+/// Reads the answer of a tool from the user; nothing at the end of the input.
 fn typed(tool: &str) -> Result<Option<String>> {
     let (stdin, mut line) = (std::io::stdin(), String::new());
     let shown = format!("tool      > (the answer of {tool}) ");

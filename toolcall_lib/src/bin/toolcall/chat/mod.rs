@@ -26,7 +26,7 @@ pub struct Arguments {
     model: ModelArgument,
     #[command(flatten)]
     tools: ToolsArguments,
-    /// What to say, in a conversation of its own; may be given several times. Without it, sample
+    /// Message to the model, in a conversation of its own; may be given several times. Without it, sample
     /// requests for the sample tools; with other tools, what you type
     #[arg(long)]
     prompt: Vec<String>,
@@ -69,8 +69,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// What a conversation begins with: the messages of the file after the instructions, and the tools
-/// of the file.
+/// The beginning of every conversation: the instructions, then the messages of the file, with the
+/// tools of the file.
 fn beginning(arguments: &Arguments) -> Result<Conversation> {
     let mut begun = match &arguments.messages {
         Some(file) => read(file)?,

@@ -13,7 +13,7 @@ use toolcall_lib::{Error, Result, ToolCall, interrupt};
 const MOST_OUTPUT: u64 = 1 << 20;
 /// Characters of a complaint that the model is told.
 const MOST_SAID: usize = 500;
-/// How often it is seen whether a program has ended.
+/// Pause between two looks at whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A program and the tool whose calls it answers.
@@ -42,9 +42,9 @@ impl FromStr for Program {
 }
 
 impl Program {
-    /// What the program writes when it has the arguments of a call on its standard input, as JSON;
-    /// `error: …` with the reason if it fails or takes longer than `limit`. It is started as it is,
-    /// never through a shell.
+    /// Runs the program with the arguments of a call on its standard input, as JSON, and returns what
+    /// it writes; `error: …` with the reason if it fails or takes longer than `limit`. It is started
+    /// directly, never through a shell.
     ///
     /// # Errors
     /// It cannot be started.
@@ -125,7 +125,7 @@ fn end_group(child: &Child) {
     }
 }
 
-/// What a file holds, without the white space at its end; bytes that are no UTF-8 are shown as `�`.
+/// The content of a file, without white space at its end; bytes that are not UTF-8 become `�`.
 fn text_of(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = file

@@ -2,7 +2,7 @@
 
 use toolcall_lib::{Tool, ToolSchema, tool};
 
-/// What the tools are for.
+/// Requests that the tools serve.
 pub const REQUESTS: [&str; 4] = [
     "Set a timer for 5 minutes.",
     "Remind me to take medicine at 9 PM.",

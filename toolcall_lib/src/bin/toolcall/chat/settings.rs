@@ -1,11 +1,11 @@
-//! How replies are generated, from the command line.
+//! Generation settings from the command line.
 
 use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, ToolChoice};
 use toolcall_lib::{Model, Result};
 
-/// How replies are generated. What is not given is as the model's generation_config.json has it,
-/// and else greedy
+/// Generation settings. Those that are not given come from the model's generation_config.json; without
+/// one, decoding is greedy
 #[derive(clap::Args)]
 pub struct Settings {
     /// Longest reply, in tokens
@@ -42,8 +42,8 @@ pub struct Settings {
     /// --unsure-reply instead. `toolcall eval` shows how sure a model is of right and wrong calls
     #[arg(long, default_value_t = 0.0)]
     min_confidence: f32,
-    /// What is said instead of a call that the model is not sure of: a question, or that a person
-    /// takes over
+    /// Text that replaces a call that the model is not sure of: a question, or the announcement that a
+    /// person takes over
     #[arg(long, default_value_t = GenerateConfig::default().unsure_reply)]
     unsure_reply: String,
     /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda

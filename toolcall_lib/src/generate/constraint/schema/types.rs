@@ -150,7 +150,7 @@ pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsuppor
     let mut divisors: Vec<f64> = shape.said("multipleOf").filter_map(Value::as_f64).collect();
     divisors.sort_by(f64::total_cmp);
     divisors.dedup();
-    // Those that hold together take as many states as their common multiple.
+    // Divisors that hold together take as many states as their common multiple.
     if divisors.iter().map(|divisor| digits(*divisor)).product::<f64>() > LARGEST_DIVISOR {
         let all: Vec<String> = divisors.into_iter().map(short).collect();
         return refuse(
