@@ -146,7 +146,7 @@ fn a_row_shows_its_tools_to_several_others() {
             .entry(serde_json::to_string(&row.tools).unwrap())
             .or_default() += 1;
     }
-    assert!(lists_of_tools.len() > 60, "{}", lists_of_tools.len());
+    assert!(lists_of_tools.len() > 50, "{}", lists_of_tools.len());
     assert!(lists_of_tools.len() < 300, "{}", lists_of_tools.len());
 }
 
@@ -227,4 +227,76 @@ fn a_skill_that_does_not_fit_is_refused_by_name() {
         error.contains("argument `times`: has 2 kinds of values"),
         "{error}"
     );
+}
+
+/// Rows of the part of the default mixture that has tools of every subject.
+fn varied(rows: usize) -> Vec<Conversation> {
+    make_part(&lists(), "default", "varied", Some(rows), 5)
+        .unwrap()
+        .data
+        .rows
+}
+
+#[test]
+fn a_number_beyond_a_limit_is_no_call_until_another_one_is_given() {
+    let words = ["must be at", "The smallest", "The largest", "cannot be"];
+    let mut called = 0;
+    let mut asked = 0;
+    for row in varied(1500) {
+        let Some(answer) = row.messages.iter().position(|message| {
+            message.role == Role::Assistant
+                && words
+                    .iter()
+                    .any(|word| message.content.starts_with(word) || message.content.contains(" cannot be "))
+        }) else {
+            continue;
+        };
+        asked += 1;
+        assert!(
+            row.messages[..answer]
+                .iter()
+                .all(|message| message.tool_calls.is_empty())
+        );
+        for call in row.messages.iter().flat_map(|message| &message.tool_calls) {
+            let tool = row.tools.iter().find(|tool| tool.name() == call.name).unwrap();
+            assert!(tool.check(&call.arguments).is_empty(), "{call:?}");
+            called += 1;
+        }
+    }
+    assert!(
+        asked > 15 && called > 5 && called < asked,
+        "{asked} asked, {called} called"
+    );
+}
+
+#[test]
+fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
+    let mut found = 0;
+    for row in varied(1500) {
+        let system = &row.messages[0];
+        let days: HashMap<&str, &str> = match system.role {
+            Role::System => system.content.split([' ', ',', '.']).collect::<Vec<_>>(),
+            _ => continue,
+        }
+        .windows(2)
+        .filter(|pair| pair[0].ends_with("day") && pair[1].starts_with("20"))
+        .map(|pair| (pair[0], pair[1]))
+        .collect(); // the day a week from now has the last word
+        let user = &row.messages[1].content;
+        let named: Vec<&str> = days.keys().filter(|day| user.contains(**day)).copied().collect();
+        let [named] = named[..] else { continue };
+        let calls = row.messages[2].tool_calls.iter();
+        let dates: Vec<&str> = calls
+            .flat_map(|call| call.arguments.values())
+            .filter_map(Value::as_str)
+            .filter(|text| text.len() == 10 && text.starts_with("20"))
+            .collect();
+        if let [date] = dates[..]
+            && days.len() == 7
+        {
+            assert_eq!(date, days[named], "{user}");
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found}");
 }

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::request::Answered;
+use super::request::{Answered, steps};
 use super::row::Row;
 use super::said::Drawn;
 use super::sentence::Sentence;
@@ -155,8 +155,10 @@ impl Dialogue {
                             let drawn = resolved(value, &values);
                             (name.clone(), drawn)
                         });
+                        let given: Values = given.collect();
                         Some(Answered {
-                            call: tool.call(&given.collect()),
+                            call: tool.call(&given),
+                            worked: steps(&given),
                             result: text(&call.result, draw),
                         })
                     });

@@ -1,5 +1,6 @@
 //! A seeded source of choices.
 
+use jiff::civil::Date;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,12 +8,15 @@ use rand_chacha::ChaCha8Rng;
 /// A seeded source of choices.
 pub(super) struct Draw {
     rng: ChaCha8Rng,
+    /// The days that the system prompt names, today first; dates are drawn from them half of the time.
+    pub(super) week: Vec<Date>,
 }
 
 impl Draw {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
+            week: Vec::new(),
         }
     }
 

@@ -78,6 +78,13 @@ pub(super) struct Talk {
     pub(super) answers: Vec<Template>,
     /// The answer where no tool fits.
     pub(super) no_tool: String,
+    /// System prompts that say who the assistant is.
+    pub(super) personas: Vec<Template>,
+    /// System prompts that say which day it is: slots `today` and `days`.
+    pub(super) calendars: Vec<Template>,
+    /// The answer to a number beyond a limit: slots `argument` and `limit`.
+    pub(super) too_small: Vec<Template>,
+    pub(super) too_large: Vec<Template>,
 }
 
 #[derive(Deserialize)]
@@ -137,10 +144,15 @@ impl Lists {
     fn read(file: impl Fn(&str) -> Result<String>, mut subjects: Vec<(String, String)>) -> Result<Self> {
         subjects.sort();
         let held_out: HeldOut = parse("held_out.toml", &file("held_out.toml")?)?;
-        let mut values: Texts = parse("values.toml", &file("values.toml")?)?;
-        values
-            .values_mut()
-            .for_each(|texts| texts.retain(|text| !held_out.has(text)));
+        let written: IndexMap<String, Vec<Template>> = parse("values.toml", &file("values.toml")?)?;
+        let free = |texts: Vec<Template>| -> Vec<String> {
+            let all = texts.iter().flat_map(Template::variants);
+            all.filter(|text| !held_out.has(text)).collect()
+        };
+        let values: Texts = written
+            .into_iter()
+            .map(|(name, texts)| (name, free(texts)))
+            .collect();
         let read = |(name, text): (String, String)| {
             subject(&name, &text, &values).map_err(|problem| Error::invalid(&name, problem))
         };
@@ -170,9 +182,18 @@ impl Lists {
             let its = text.split(' ').count() as f64;
             words.is_none_or(|words| (its - words).abs() <= 1.0) && (!names || is_name(text))
         };
-        let all: Vec<&String> = texts.flatten().filter(fits).collect();
+        let some = |texts: &'_ Vec<String>| {
+            let step = (texts.len() / 12).max(1); // a long list counts no more than a short one
+            texts
+                .iter()
+                .step_by(step)
+                .filter(fits)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let all: Vec<String> = texts.flat_map(some).collect();
         let step = (all.len() / 60).max(1); // some of each subject
-        all.into_iter().step_by(step).cloned().collect()
+        all.into_iter().step_by(step).collect()
     }
 
     /// The arguments of all skills.

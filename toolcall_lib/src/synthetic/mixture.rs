@@ -36,6 +36,9 @@ pub(super) struct PartOf {
     pub(super) kinds: IndexMap<Kind, f64>,
     /// Of 100 rows with calls, those that go on with the answer of the tool and the report.
     pub(super) reports: f64,
+    /// Of 100 lists, those whose rows have a system prompt of their own.
+    #[serde(default)]
+    pub(super) systems: f64,
 }
 
 /// A kind of rows.
@@ -50,6 +53,8 @@ pub(super) enum Kind {
     TwoTools,
     /// A request that lacks an argument, the question for it, the answer, the call.
     Question,
+    /// A number beyond what the tool takes, the answer that says so, another number, the call.
+    Limit,
     /// A tool that fails.
     Error,
     /// A second request after the first.
@@ -73,6 +78,7 @@ impl Kind {
             Self::Several => "several calls of one tool",
             Self::TwoTools => "calls of two tools in one turn",
             Self::Question => "question back",
+            Self::Limit => "number beyond a limit",
             Self::Error => "error of a tool",
             Self::FollowUp => "another request after the first",
             Self::Dialogue => "dialogue of the subject",

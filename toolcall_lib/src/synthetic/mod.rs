@@ -3,9 +3,12 @@
 //! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how many
 //! rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
 
+mod bounds;
 mod dialogue;
 mod draw;
+mod duration;
 mod held_out;
+mod limits;
 mod lists;
 mod mixture;
 mod own;
@@ -29,8 +32,11 @@ use crate::tool::ToolSchema;
 use draw::Draw;
 use mixture::{Kind, PartOf};
 use rows::Maker;
+use said::{Drawn, calendar_texts, week};
+use sentence::{Sentence, chosen};
 use std::collections::HashSet;
-use tools::{Fashion, Listed, add_others, draw_skills, listed, whole};
+use text::Part;
+use tools::{Fashion, Listed, Values, add_others, draw_skills, listed, whole};
 
 /// The seed of the committed files.
 pub const SEED: u64 = 42;
@@ -153,6 +159,7 @@ impl<'a> Filler<'a> {
                 return Ok(());
             }
             let (subject, tools) = self.list()?;
+            let system = self.system();
             let schemas: Vec<ToolSchema> = tools.iter().map(|tool| tool.schema.clone()).collect();
             let maker = Maker {
                 lists: self.lists,
@@ -162,7 +169,12 @@ impl<'a> Filler<'a> {
                 reports: self.part.reports,
                 own: 70.0,
             };
-            self.add(&maker, &schemas, left.min(self.part.rows_per_list))?;
+            self.add(
+                &maker,
+                &schemas,
+                system.as_deref(),
+                left.min(self.part.rows_per_list),
+            )?;
         }
         match self.rows.len() == rows {
             true => Ok(()),
@@ -198,7 +210,37 @@ impl<'a> Filler<'a> {
         Ok((subject, listed(&skills, &fashion, &mut self.draw)?))
     }
 
-    fn add(&mut self, maker: &Maker<'_>, schemas: &[ToolSchema], count: usize) -> Result<()> {
+    /// The system prompt that the rows of a list share: none, who the assistant is, or which day it is.
+    fn system(&mut self) -> Option<String> {
+        self.draw.week.clear();
+        if !self.draw.percent(self.part.systems) {
+            return None;
+        }
+        let talk = &self.lists.talk;
+        if self.draw.chance(2) {
+            return Some(chosen(&mut self.draw, &talk.personas));
+        }
+        let week = week(&mut self.draw, &self.lists.held_out);
+        let (today, days) = calendar_texts(&week);
+        let values = Values::from_iter([
+            ("today".to_string(), Drawn::text(today)),
+            ("days".to_string(), Drawn::text(days)),
+        ]);
+        let text = self.draw.one(&talk.calendars)?.choose(&mut self.draw);
+        let slots: Vec<&str> = text.iter().filter_map(Part::slot).collect();
+        // Without the days that come, only today and tomorrow can be looked up.
+        let known = if slots.contains(&"days") { week.len() } else { 2 };
+        self.draw.week = week[..known].to_vec();
+        Some(Sentence::fill(&text, &[values]).text())
+    }
+
+    fn add(
+        &mut self,
+        maker: &Maker<'_>,
+        schemas: &[ToolSchema],
+        system: Option<&str>,
+        count: usize,
+    ) -> Result<()> {
         let (kinds, weights): (Vec<Kind>, Vec<f64>) = self.part.kinds.iter().map(|(k, w)| (*k, *w)).unzip();
         let target = self.rows.len() + count;
         for _ in 0..count * 20 {
@@ -209,6 +251,7 @@ impl<'a> Filler<'a> {
             let Some(row) = maker.row(kind, &mut self.draw)? else {
                 continue;
             };
+            let row = row.under(system);
             if row
                 .messages()
                 .iter()

@@ -13,6 +13,8 @@ use crate::tool::ToolCall;
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
     pub(super) call: ToolCall,
+    /// The steps to values that have to be computed.
+    pub(super) worked: Vec<String>,
     pub(super) result: String,
 }
 
@@ -83,6 +85,12 @@ fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     written(result, &values, draw).text()
 }
 
+/// The steps to the values that have to be computed.
+pub(super) fn steps(values: &Values) -> Vec<String> {
+    let steps = values.values().map(|drawn| drawn.worked.clone());
+    steps.filter(|steps| !steps.is_empty()).collect()
+}
+
 /// The calls of one tool with these values, and the report, as the request has them or else the skill.
 pub(super) fn answered(
     tool: &Listed<'_>,
@@ -98,6 +106,7 @@ pub(super) fn answered(
     for values in calls {
         answered.push(Answered {
             call: tool.call(values),
+            worked: steps(values),
             result: answer(result, values, draw),
         });
         if let Some(reply) = reply {

@@ -18,6 +18,18 @@ impl Row {
         self
     }
 
+    /// Under this system prompt, unless it has one.
+    pub(super) fn under(mut self, system: Option<&str>) -> Self {
+        let has = self
+            .messages
+            .first()
+            .is_some_and(|first| first.role == Role::System);
+        if let Some(system) = system.filter(|_| !has) {
+            self.messages.insert(0, Message::system(system));
+        }
+        self
+    }
+
     pub(super) fn user(mut self, text: impl Into<String>) -> Self {
         self.messages.push(Message::user(text));
         self
@@ -28,10 +40,19 @@ impl Row {
         self
     }
 
-    /// An assistant turn with these calls, and the tool messages that answer it.
+    /// An assistant turn with these calls, behind the steps to their values, and the tool messages that answer it.
     pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
         let calls = answered.iter().map(|one| one.call.clone()).collect();
-        self.messages.push(Message::assistant_calls(calls));
+        let mut steps: Vec<&str> = answered
+            .iter()
+            .flat_map(|one| &one.worked)
+            .map(String::as_str)
+            .collect();
+        steps.dedup();
+        self.messages.push(Message {
+            content: steps.join("; "),
+            ..Message::assistant_calls(calls)
+        });
         let answers = answered
             .into_iter()
             .map(|one| Message::tool(one.call.name, one.result));

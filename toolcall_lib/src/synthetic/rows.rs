@@ -5,6 +5,7 @@ use super::lists::{Lists, Subject};
 use super::mixture::Kind;
 use super::request::{Answered, Request, answered, both, draw_values, request, several};
 use super::row::Row;
+use super::said::Drawn;
 use super::sentence::{Sentence, chosen, upper};
 use super::skill::{Skill, plain};
 use super::text::Template;
@@ -33,6 +34,7 @@ impl Maker<'_> {
             Kind::Several => self.several(draw).map(|request| self.asked(request, draw)),
             Kind::TwoTools => self.two_tools(draw).map(|request| self.asked(request, draw)),
             Kind::Question => self.question(draw),
+            Kind::Limit => self.limit(draw),
             Kind::Error => self.error(draw),
             Kind::FollowUp => self.follow_up(draw),
             Kind::Dialogue => self.dialogue(draw),
@@ -148,12 +150,23 @@ impl Maker<'_> {
             true => given.join(" and "),
             false => given.join(", "),
         };
+        Some(self.given(row, answer, tool, values, draw))
+    }
+
+    /// The row with what the user says when asked, and the call that it makes possible.
+    pub(super) fn given(
+        &self,
+        row: Row,
+        answer: String,
+        tool: &Listed<'_>,
+        values: Values,
+        draw: &mut Draw,
+    ) -> Row {
         let frame = draw.one(&self.lists.talk.answers).map(|frame| frame.choose(draw));
-        let mut framed = Values::new();
-        framed.insert("answer".into(), super::said::Drawn::text(answer));
+        let framed = Values::from_iter([("answer".to_string(), Drawn::text(answer))]);
         let answer = Sentence::fill(&frame.unwrap_or_default(), &[framed]).text();
         let (calls, reply) = answered(tool, None, &[values], draw);
-        Some(self.reported(row.user(upper(&answer)), calls, reply, draw))
+        self.reported(row.user(upper(&answer)), calls, reply, draw)
     }
 
     fn error(&self, draw: &mut Draw) -> Option<Row> {

@@ -1,8 +1,9 @@
 //! Sentences of users: texts with values filled in, and the habits of people who type.
 
 use super::draw::Draw;
+use super::duration::as_adjective;
 use super::lists::Talk;
-use super::said::{Drawn, as_adjective};
+use super::said::Drawn;
 use super::skill::plain;
 use super::text::{Part, Slot, Template};
 use super::tools::Values;
@@ -41,11 +42,16 @@ impl Sentence {
         sentence
     }
 
-    /// Turns an `a` at the end into `an`, or back, as the value behind it needs.
+    /// Turns an `a` at the end into `an`, or back, as the value behind it needs; drops `on` before `tomorrow`.
     fn fit_article(&mut self, value: &str) {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
             return;
         };
+        if ["today", "tomorrow"].contains(&value) {
+            let bare = last.text.trim_end_matches("on ").trim_end_matches("On ");
+            last.text.truncate(bare.len());
+            return;
+        }
         let word = last
             .text
             .trim_end_matches(' ')
@@ -191,7 +197,10 @@ fn an_before(value: &str) -> bool {
 fn said(slot: &Slot, calls: &[Values]) -> String {
     let values = calls.get(slot.call.unwrap_or(1) - 1);
     let drawn = values.and_then(|values| values.get(&plain(slot)));
-    let Some(Drawn { said, value, context }) = drawn else {
+    let Some(Drawn {
+        said, value, context, ..
+    }) = drawn
+    else {
         return String::new();
     };
     match slot.name.rsplit_once('_').map(|(_, way)| way) {

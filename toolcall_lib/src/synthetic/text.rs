@@ -39,6 +39,16 @@ pub(super) enum Part {
     Slot(Slot),
 }
 
+impl Part {
+    /// The name of the slot, if it is one.
+    pub(super) fn slot(&self) -> Option<&str> {
+        match self {
+            Self::Slot(slot) => Some(&slot.name),
+            Self::Text(_) => None,
+        }
+    }
+}
+
 impl Template {
     /// A text whose only signs are slots: JSON.
     pub(super) fn with_slots(text: &str) -> Self {
@@ -97,6 +107,11 @@ impl Template {
             Piece::OneOf(_) | Piece::Maybe(_) => None,
         };
         self.0.iter().filter_map(part).collect()
+    }
+
+    /// Every text that choosing can give. Slots stay as they are written.
+    pub(super) fn variants(&self) -> Vec<String> {
+        variants(&self.0)
     }
 
     /// Chooses the variants; an optional piece stays every other time.
@@ -262,6 +277,23 @@ fn collect<'a>(pieces: &'a [Piece], optional: bool, slots: &mut Vec<&'a Slot>) {
             Piece::Maybe(_) => {}
         }
     }
+}
+
+fn variants(pieces: &[Piece]) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    for piece in pieces {
+        let ways: Vec<String> = match piece {
+            Piece::Text(text) => vec![text.clone()],
+            Piece::Slot(slot) => vec![format!("{{{}}}", slot.name)],
+            Piece::OneOf(several) => several.iter().flat_map(|one| variants(one)).collect(),
+            Piece::Maybe(pieces) => std::iter::once(String::new()).chain(variants(pieces)).collect(),
+        };
+        texts = texts
+            .iter()
+            .flat_map(|text| ways.iter().map(move |way| format!("{text}{way}")))
+            .collect();
+    }
+    texts
 }
 
 fn choose(

@@ -1,5 +1,6 @@
 //! Tools: skills under a name, in a list, as a model is shown them.
 
+use super::bounds::{Bounds, limit, limits, say_limits};
 use super::draw::Draw;
 use super::lists::{Lists, Subject};
 use super::said::Drawn;
@@ -17,6 +18,8 @@ pub(super) struct Listed<'a> {
     pub(super) name: String,
     /// The names of arguments and fields, by slot.
     names: IndexMap<String, String>,
+    /// The lowest and the highest number that the schema allows, by slot.
+    pub(super) limits: IndexMap<String, Bounds>,
     pub(super) schema: ToolSchema,
 }
 
@@ -63,6 +66,8 @@ pub(super) struct Fashion {
     mask: &'static str,
     /// Arguments have descriptions.
     described: bool,
+    /// Numbers have limits.
+    limited: bool,
 }
 
 impl Fashion {
@@ -74,6 +79,7 @@ impl Fashion {
             around: ["", ""],
             mask: "",
             described: true,
+            limited: false,
         }
     }
 
@@ -105,6 +111,7 @@ impl Fashion {
             },
             mask: ["tool_", "func_", "fn", "action", "cmd_", "op_"][draw.index(6)],
             described: !draw.chance(12) || style == Style::Masked,
+            limited: draw.chance(3),
         }
     }
 }
@@ -160,11 +167,14 @@ impl<'a> Listed<'a> {
             return Ok(Self {
                 skill,
                 name,
+                limits: limits(&schema.parameters()["properties"], &names),
                 names,
                 schema: schema.clone(),
             });
         }
-        let parameters = parameters(&skill.arguments, "", fashion, draw, &mut names);
+        let mut parameters = parameters(&skill.arguments, "", fashion, draw, &mut names);
+        let limits = limits(&parameters["properties"], &names);
+        say_limits(&mut parameters["properties"], draw);
         let schema = ToolSchema::new(json!({
             "type": "function",
             "function": {"name": name, "description": about, "parameters": parameters}
@@ -173,6 +183,7 @@ impl<'a> Listed<'a> {
             skill,
             name,
             names,
+            limits,
             schema,
         })
     }
@@ -232,6 +243,9 @@ fn parameters(
         }
         if fashion.described && !argument.about.is_empty() {
             schema["description"] = description(argument, fashion, draw).into();
+        }
+        if fashion.limited {
+            limit(&argument.kind, &mut schema);
         }
         if let Some(default) = &argument.default {
             schema["default"] = default.clone();

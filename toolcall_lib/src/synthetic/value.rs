@@ -1,8 +1,9 @@
 //! Arguments of a skill: where their values come from, and how a schema describes them.
 
 use super::draw::Draw;
+use super::duration::{self, Unit};
 use super::held_out::HeldOut;
-use super::said::{self, Drawn, Unit};
+use super::said::{self, Drawn};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -211,7 +212,7 @@ impl Kind {
             Self::When => said::when(draw, held_out),
             Self::Hour => said::hour(draw, held_out),
             Self::Calendar => said::calendar(draw, held_out),
-            Self::Duration(unit) => said::duration(draw, held_out, *unit),
+            Self::Duration(unit) => duration::duration(draw, held_out, *unit),
             Self::Pattern(pattern) => Drawn::text(patterned(draw, pattern)),
             Self::Many(each, count) => several(draw, held_out, each, *count),
             Self::Fields(_) => Drawn::text(""),
@@ -277,11 +278,13 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usiz
     let mut chosen: Vec<Drawn> = Vec::new();
     for _ in 0..count * 10 {
         let mut next = match minutes {
-            Some(unit) => said::whole_minutes(draw, held_out, unit),
+            Some(unit) => duration::whole_minutes(draw, held_out, unit),
             None => each.draw(draw, held_out),
         };
         if matches!(each, Kind::Duration(_)) && !next.said.contains("half") {
-            next.said = next.said.replace(", ", " ").replace(" and ", " "); // one of several, not two
+            let said = next.said.replace(", ", " ").replace(" and ", " "); // one of several, not two
+            next.worked = next.worked.replacen(&next.said, &said, 1);
+            next.said = said;
         }
         if chosen.len() < count && chosen.iter().all(|one| one.value != next.value) {
             chosen.push(next);
@@ -294,8 +297,14 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usiz
         None => String::new(),
     };
     let unit = if minutes.is_some() { " minutes" } else { "" };
+    let worked: Vec<&str> = chosen.iter().map(|one| one.worked.as_str()).collect();
+    let worked = worked.iter().filter(|steps| !steps.is_empty());
+    let worked = worked.copied().collect::<Vec<_>>().join("; ");
     let values: Vec<Value> = chosen.into_iter().map(|one| one.value).collect();
-    Drawn::new(format!("{said}{unit}"), values)
+    Drawn {
+        worked,
+        ..Drawn::new(format!("{said}{unit}"), values)
+    }
 }
 
 fn patterned(draw: &mut Draw, pattern: &str) -> String {

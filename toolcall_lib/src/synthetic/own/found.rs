@@ -1,6 +1,7 @@
 //! Values of a call, found in the words of the user.
 
-use crate::synthetic::said::{MONTHS, SMALL, Unit};
+use crate::synthetic::duration::Unit;
+use crate::synthetic::said::{MONTHS, SMALL};
 use serde_json::Value;
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Arguments of a user's tool: from its schema and the values of the rows to where values come from.
 
 use super::found::Form;
+use crate::synthetic::duration::Unit;
 use crate::synthetic::lists::{Lists, is_name};
-use crate::synthetic::said::Unit;
 use crate::synthetic::value::{Argument, Kind};
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -1,0 +1,53 @@
+//! The limits of numbers in a schema.
+
+use super::draw::Draw;
+use super::value::Kind;
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+/// The lowest and the highest number that a schema allows.
+pub(super) type Bounds = (Option<i64>, Option<i64>);
+
+/// Writes the limits of a kind into its schema: every number, or those that are more than `1 or more`.
+pub(super) fn limit(kind: &Kind, schema: &mut Value) {
+    let (Kind::Int(low, high) | Kind::Money(low, high)) = kind else {
+        return;
+    };
+    if *low > 1 {
+        schema["minimum"] = (*low).into();
+    }
+    schema["maximum"] = (*high).into();
+}
+
+/// The limits that a schema gives to its numbers.
+pub(super) fn limits(properties: &Value, names: &IndexMap<String, String>) -> IndexMap<String, Bounds> {
+    let of = |(slot, name): (&String, &String)| {
+        let schema = &properties[name.as_str()];
+        let (low, high) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        (low.is_some() || high.is_some()).then(|| (slot.clone(), (low, high)))
+    };
+    let own = names.iter().filter(|(slot, _)| !slot.contains('.')); // no field of an object
+    own.filter_map(of).collect()
+}
+
+/// Says limits in the description, in place of the schema's own words or beside them, as many schemas do.
+pub(super) fn say_limits(properties: &mut Value, draw: &mut Draw) {
+    for schema in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let said = match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
+            (Some(low), Some(high)) => {
+                draw.text(&[format!("{low} to {high}"), format!("between {low} and {high}")])
+            }
+            (Some(low), None) => draw.text(&[format!("at least {low}"), format!("{low} or more")]),
+            (None, Some(high)) => draw.text(&[format!("at most {high}"), format!("up to {high}")]),
+            (None, None) => continue,
+        };
+        let Some(about) = schema["description"].as_str().filter(|_| !draw.chance(3)) else {
+            continue;
+        };
+        schema["description"] = format!("{}, {said}.", about.trim_end_matches('.')).into();
+        if let Some(schema) = schema.as_object_mut().filter(|_| draw.chance(2)) {
+            schema.remove("minimum");
+            schema.remove("maximum");
+        }
+    }
+}
