@@ -1,11 +1,11 @@
-//! The keys and values of one layer.
+//! The keys and values of one layer, in cache slots.
 
 use crate::ops::attention::Qkv;
 use crate::ops::element::Element;
 use crate::ops::matmul::Precision;
 use crate::ops::rope::Heads;
 
-/// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
+/// Keys and values of one layer, `[key heads, capacity, head_dim]` each. `capacity` counts slots.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct LayerCache<E = f32> {
     keys: Vec<E>,
@@ -14,7 +14,9 @@ pub(in crate::model) struct LayerCache<E = f32> {
 }
 
 impl<E: Element> LayerCache<E> {
-    /// Stores the keys and values of new tokens in these rows and returns the new queries with all keys and values.
+    /// Stores the keys and values of new tokens in the slots `rows`, and returns the new queries
+    /// with all keys and values. `split` holds the heads of the new tokens,
+    /// `[heads, rows, head_dim]`.
     pub fn store<'a>(
         &'a mut self,
         split: &'a [E],
@@ -47,7 +49,8 @@ impl<E: Element> LayerCache<E> {
         }
     }
 
-    /// Makes room for `rows` rows; grows by a quarter at least, so that a long generation copies little.
+    /// Makes room for `rows` slots. Grows by a quarter at least, so that a long generation copies
+    /// little.
     fn reserve(&mut self, rows: usize, heads: Heads) {
         if rows <= self.capacity {
             return;
