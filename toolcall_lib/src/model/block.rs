@@ -291,8 +291,8 @@ impl Block<'_> {
         }
     }
 
-    /// Runs the backward pass of the MLP: `dy` (`[outputs, hidden]`) becomes the gradient of `middle`, the
-    /// sum of the block's input and attention.
+    /// Runs the backward pass of the MLP: `dy` (`[outputs, hidden]`) becomes the gradient of
+    /// `middle`, the sum of the block's input and attention.
     fn backward_mlp<E: Element>(
         &self,
         x: &[f32],
@@ -333,8 +333,8 @@ impl Block<'_> {
         rms_norm_backward(middle, post_norm, eps, dnormed, dy, dnorm);
     }
 
-    /// Runs the backward pass of the attention: `dy` (`[rows, hidden]`) goes from the gradient of `middle`
-    /// to that of the block's input.
+    /// Runs the backward pass of the attention: `dy` (`[rows, hidden]`) goes from the gradient of
+    /// `middle` to that of the block's input.
     fn backward_attention<E: Element>(
         &self,
         x: &[f32],

@@ -1,4 +1,4 @@
-//! SwiGLU: `silu(gate) · up` (Shazeer, 2020).
+//! SwiGLU: `silu(gate) · up` (Shazeer, 2020), with `silu(x) = x · sigmoid(x)`.
 
 use super::ROWS_PER_TASK;
 use super::element::Element;
@@ -6,7 +6,8 @@ use super::simd::exp;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// `gate_up` is `[rows, 2 · width]` with the gate in the first half of each row; `y` is `[rows, width]`.
+/// Computes `y = silu(gate) · up`. `gate_up` is `[rows, 2 · width]`, with the gate in the first
+/// half of each row; `y` is `[rows, width]`.
 pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     let gate_up = gate_up.par_chunks(ROWS_PER_TASK * 2 * width);
     y.par_chunks_mut(ROWS_PER_TASK * width)
@@ -25,7 +26,7 @@ fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     }
 }
 
-/// Gradient of [`swiglu`]: `dgate_up` is overwritten.
+/// Writes the gradient of [`swiglu`] to `dgate_up` (`[rows, 2 · width]`).
 pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up
         .par_chunks(ROWS_PER_TASK * 2 * width)
