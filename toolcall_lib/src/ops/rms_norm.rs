@@ -173,7 +173,8 @@ mod tests {
             add_rms_norm(&x, &added, wanted, &mut sum, &w, 1e-5, &mut y);
             [sum, y]
         };
-        let wanted: Vec<usize> = (1..80).filter(|row| row % 7 > 2).collect(); // more than one task's rows
+        // more rows than one task has
+        let wanted: Vec<usize> = (1..80).filter(|row| row % 7 > 2).collect();
         let all = of(80, None);
         let [some, normed] = of(wanted.len(), Some(&wanted));
         let pick = |x: &[f32]| -> Vec<f32> {

@@ -121,7 +121,8 @@ impl KvStore {
 
     /// Creates the same store for keys and values of `element` bytes each.
     pub(crate) fn of_elements(config: &ModelConfig, bytes: usize, element: usize) -> Self {
-        let row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element; // bytes per slot
+        // bytes of a slot: a key and a value in every layer
+        let row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element;
         Self {
             layers: vec![LayerCache::default(); config.num_hidden_layers],
             rows: Rows::default(),

@@ -17,7 +17,8 @@ impl KvStore {
             let rest = &ids[matched..ids.len().saturating_sub(1)];
             let shared = |&child: &usize| {
                 let node = &self.nodes[child];
-                let most = node.ids.len() - usize::from(node.writing); // a growing node keeps a token to grow from
+                // a growing node keeps a token to grow from
+                let most = node.ids.len() - usize::from(node.writing);
                 node.ids[..most]
                     .iter()
                     .zip(rest)
