@@ -5,10 +5,9 @@
 //!
 //! 1. The inner dimension is cut so that the panels of a cut fit the caches.
 //! 2. The smaller matrix is packed into panels, and stays packed for the whole cut.
-//! 3. Of the larger matrix, every thread packs a group of panels at a time and multiplies it with
-//! all
-//!   panels of the smaller one while the group is in its L2 cache. So packed data of the larger matrix
-//!   never goes to memory.
+//! 3. Every thread packs a group of panels of the larger matrix at a time, and multiplies it with
+//!    all panels of the smaller one while the group is in its L2 cache. So packed data of the
+//!    larger matrix never goes to memory.
 //!
 //! The instructions multiply pairs of the inner dimension, so panels hold pairs.
 
