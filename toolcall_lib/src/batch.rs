@@ -101,11 +101,11 @@ impl TreeBatch {
         tree
     }
 
-    /// Packs sequences into as many trees as the limit needs, so that memory stays bounded.
+    /// Packs sequences into as many trees as the limit needs.
     ///
-    /// No tree has more than `most_rows` rows beside the prefix that all its sequences share (or it
-    /// has one sequence only). A long list of tools is thus computed once per tree and does not
-    /// count. Sequences that share much go into the same tree.
+    /// No tree has more than `most_rows` rows beside the prefix that all its sequences share. So
+    /// memory stays bounded by `most_rows` and one sequence, and a long list of tools is computed
+    /// once per tree. Sequences that share much go into the same tree.
     pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {
         let mut sorted = sequences.to_vec();
         sorted.sort_by(|a, b| a.ids.cmp(&b.ids));
