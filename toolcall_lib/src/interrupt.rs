@@ -199,8 +199,8 @@ mod tests {
                 println!("still here");
             }
             Ok("other signals") => {
-                // SAFETY: restoring a signal's default handler runs no code; under nohup the signal
-                // stays ignored.
+                // SAFETY: restoring a signal's default action runs no code. Under nohup the test
+                // would find it ignored.
                 unsafe { libc::signal(SIGHUP, libc::SIG_DFL) };
                 for signal in [SIGTERM, SIGHUP, SIGUSR1] {
                     let _run = Run::start().unwrap();

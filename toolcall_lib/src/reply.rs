@@ -42,7 +42,8 @@ pub struct Reply {
 ///
 /// ```
 /// let reply = toolcall_lib::reply::parse(
-///     "<tool_call>\n{\"name\": \"start_timer\", \"arguments\": {\"duration\": 300}}\n</tool_call><|im_end|>",
+///     "<tool_call>\n{\"name\": \"start_timer\", \"arguments\": {\"duration\": 300}}\n\
+///      </tool_call><|im_end|>",
 /// );
 /// assert_eq!(reply.tool_calls[0].name, "start_timer");
 /// assert_eq!(reply.tool_calls[0].arguments["duration"], 300);

@@ -21,11 +21,11 @@ const MOST_UNDER_WAY: usize = 2;
 
 /// Gradient sums over trees and ranks, divided as in ZeRO (Rajbhandari et al., 2020).
 ///
-/// | stage | memory of a rank | exchange |
+/// | stage | memory of a rank | exchanged buckets |
 /// |---|---|---|
-/// | 0 | all sums | buckets, after the last tree; every rank gets all sums |
-/// | 1 | all sums of its own trees, and its shard of the total | buckets, after the last tree; every rank gets its shard |
-/// | 2 | its shard of the total, and the buckets in work | the same, after each tree |
+/// | 0 | all sums | after the last tree; every rank gets all sums |
+/// | 1 | all sums of its own trees, its shard of the total | the same; every rank gets its shard |
+/// | 2 | its shard of the total, the buckets in work | after each tree; every rank gets its shard |
 ///
 /// The buckets of the last tree are exchanged while the backward pass goes on. A single rank holds
 /// all sums and exchanges nothing.
@@ -35,7 +35,7 @@ pub(super) struct GradientSums<'c> {
     layout: Arc<Layout>,
     /// Sums over this rank's trees, bucket by bucket. A single rank does not use them.
     local: Vec<Vec<f32>>,
-    /// Sums over the ranks, bucket by bucket: the part that [`GradientSums::shard`] selects.
+    /// Sums over the ranks, bucket by bucket: the part that [`shard`] selects.
     pub sums: Vec<Vec<f32>>,
     /// Exchanges in progress, oldest first, with the index of the bucket.
     under_way: VecDeque<(usize, Pending)>,
@@ -56,7 +56,7 @@ impl<'c> GradientSums<'c> {
             _ => vec![Vec::new(); sizes.len()],
         };
         let sums = match zero_stage {
-            0 if !alone => vec![Vec::new(); sizes.len()], // stage 0: filled with the buffers of `local`
+            0 if !alone => vec![Vec::new(); sizes.len()], // filled with the buffers of `local`
             _ => zero_buckets(sizes.iter().map(|&size| shard.range(size).len())),
         };
         Self {
