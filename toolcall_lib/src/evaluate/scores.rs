@@ -34,8 +34,8 @@ impl Score {
 /// "First turn" is the first assistant turn of a row; a row "with a call" calls a tool there. A
 /// reply that does not end by itself is right in no score.
 ///
-/// The JSON form is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate
-/// from 0 to 1, `mistakes`, `counts` with each score as `{"count": …, "total": …}`, and
+/// The JSON form is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its
+/// rate from 0 to 1, `mistakes`, `counts` with each score as `{"count": …, "total": …}`, and
 /// `most_confident` with the exact calls among those that the model is most confident of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {

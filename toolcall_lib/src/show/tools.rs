@@ -1,4 +1,4 @@
-//! A tool as a signature with the descriptions of its arguments.
+//! Display of a tool: its signature, and the descriptions of its arguments.
 
 use super::Html;
 use super::style::{MONO, MUTED, cell, table, text_table};
@@ -7,9 +7,10 @@ use maud::{Markup, html};
 use serde_json::Value;
 use std::fmt;
 
-/// One argument: name, type, whether it may be left out, description.
+/// An argument of a tool.
 struct Argument {
     name: String,
+    // type in a word or two
     kind: String,
     optional: bool,
     description: String,
@@ -46,7 +47,7 @@ fn arguments(schema: &ToolSchema) -> Vec<Argument> {
         .collect()
 }
 
-/// The type of a property in a word or two: `integer`, `array of string`, `"low" | "high"`.
+/// Returns the type of a property in a word or two: `integer`, `array of string`, `"low" | "high"`.
 fn kind(property: &Value) -> String {
     if let Some(choices) = property["enum"].as_array() {
         return choices

@@ -1,4 +1,4 @@
-//! What a training run did, in a few figures.
+//! Display of a training run: its steps, losses, scores and speed.
 
 use super::Html;
 use super::style::{counted, figures_table, figures_text, grouped, percent, short};
@@ -6,7 +6,7 @@ use crate::train::{StepReport, TrainReport};
 use maud::Markup;
 use std::fmt;
 
-/// Name and value of each figure.
+/// Returns name and value of each figure.
 fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     let (Some(first), Some(last)) = (report.steps.first(), report.steps.last()) else {
         return vec![("steps", format!("0{}", ending(report)))];
@@ -82,7 +82,7 @@ fn ending(report: &TrainReport) -> &'static str {
     }
 }
 
-/// What the model answered to the validation rows when it was last asked.
+/// Returns the scores of the latest step at which the model answered the validation rows.
 fn last_scores(steps: &[StepReport]) -> Option<String> {
     let (scores, step) = steps
         .iter()
@@ -97,7 +97,7 @@ fn best_validation(steps: &[StepReport]) -> Option<String> {
     Some(format!("{loss:.4} at step {step}"))
 }
 
-/// `4.2 s` or `3 min 05 s`.
+/// Returns a time as `4.2 s` or `3 min 05 s`.
 fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
