@@ -36,6 +36,7 @@ pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
     got.iter().map(take).collect()
 }
 
+/// Compares name and arguments of two calls.
 fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> bool) -> bool {
     expected.name == got.name && same_fields(&expected.arguments, &got.arguments, same_text)
 }
@@ -76,6 +77,7 @@ fn same_fields(
             })
 }
 
+/// Compares two values; `same_text` compares strings.
 fn same_value(expected: &Value, got: &Value, same_text: fn(&str, &str) -> bool) -> bool {
     match (expected, got) {
         (Value::String(a), Value::String(b)) => same_text(a, b),

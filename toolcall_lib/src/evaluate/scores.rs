@@ -98,16 +98,19 @@ impl Evaluation {
         for (turn, (i, got)) in assistant_turns(row).zip(said).enumerate() {
             let expected = &row.messages[i];
             let kind = got.mistake(&expected.tool_calls);
+            // 1. Scores of the first turn.
             if turn == 0 {
                 self.add_first_turn(&expected.tool_calls, got, kind.is_none());
             }
             let Turn { reply, finished, .. } = got;
+            // 2. Scores of any turn.
             self.unfinished.add(!finished);
             self.calls.extend(got.calls(&expected.tool_calls));
             if reply.attempts_call() {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
                 self.format_compliance.add(valid && *finished);
             }
+            // 3. The mistake of the last turn, with the texts that a reader needs to judge it.
             mistake = kind.map(|kind| Mistake {
                 row: self.rows,
                 turn,

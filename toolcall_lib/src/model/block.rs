@@ -80,6 +80,7 @@ pub(crate) struct BlockShape {
 }
 
 impl BlockShape {
+    /// Reads the sizes from the config.
     pub fn new(config: &ModelConfig) -> Self {
         Self {
             hidden: config.hidden_size,
@@ -120,6 +121,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Returns the number of rows of the pass.
     pub fn len(&self) -> usize {
         self.positions.len()
     }

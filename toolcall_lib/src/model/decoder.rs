@@ -147,6 +147,7 @@ impl Decoder {
         })
     }
 
+    /// Runs forward pass, loss and backward pass with activations stored as `E`.
     fn forward_and_backward<E: Element>(
         &self,
         batch: &TreeBatch,
@@ -176,8 +177,11 @@ impl Decoder {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);
         let n = ids.len();
         workspace.prepare(layers);
+        // 1. Embedding: residual[0] [n, hidden].
         let table = self.weights.matrix(&self.embedding);
         embedding(ids, table, workspace.residual[0].sized(n * hidden));
+        // 2. Blocks: each reads residual[layer] and writes residual[layer + 1]. With
+        // `Recompute::Block` all share one set of activations.
         for layer in 0..layers {
             let (below, above) = workspace.residual.split_at_mut(layer + 1);
             let x = below[layer].get(n * hidden);
@@ -258,6 +262,7 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<()> {
+        // `head` has added the gradients of the norm and of an untied output projection.
         if self.adapter.is_none() {
             gradients.complete(self.norm.bucket)?;
         }
@@ -269,6 +274,7 @@ impl Decoder {
             let block = self.block(layer, rows, pass, precision);
             let x = workspace.residual[layer].get(n * hidden);
             let scratch = &mut workspace.scratch;
+            // activations of the forward pass, kept or computed again
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
                 Recompute::Block => {
@@ -281,6 +287,7 @@ impl Decoder {
             block.backward::<E>(x, kept, scratch, dresidual, gradients.bucket(bucket));
             gradients.complete(bucket)?;
         }
+        // a tied output projection has added to the same bucket, so it is complete only now
         if let Some(dtable) = self.gradient(&self.embedding, gradients) {
             embedding_backward(ids, dresidual, dtable, hidden);
             gradients.complete(self.embedding.bucket)?;

@@ -312,6 +312,8 @@ pub fn attention_backward<E: Element>(
     let gradients = dk
         .par_chunks_exact_mut(rows * dim)
         .zip(dv.par_chunks_exact_mut(rows * dim));
+    // Query heads are independent. Within a head the tiles come one after the other, because they
+    // add to the same dk and dv.
     dq.par_chunks_exact_mut(rows * dim)
         .zip(gradients)
         .enumerate()
@@ -394,6 +396,7 @@ fn softmax_backward<E: Element>(
             &output.out[i * heads * dim..][..dim],
             &output.dout[i * heads * dim..][..dim],
         );
+        // delta = Σ p · dp, which equals Σ dout · out
         let (delta, lse) = (dot(out, dout), output.lse[i * heads]);
         let seen = seen_by_all + i + 1;
         for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {

@@ -40,6 +40,7 @@ pub fn add_rms_norm<E: Element>(
         });
 }
 
+/// Writes `x + added` of one row to `sum`.
 #[multiversion(targets = "simd")]
 fn add_row<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
     for ((sum, x), added) in sum.iter_mut().zip(x).zip(added) {
@@ -66,6 +67,7 @@ pub fn add(x: &[f32], sum: &mut [f32]) {
         .for_each(|(sum, x)| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
 }
 
+/// Computes [`rms_norm`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
@@ -107,6 +109,7 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f
     }
 }
 
+/// Computes [`rms_norm_backward`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let rows = x.chunks_exact(w.len()).zip(dy.chunks_exact(w.len()));

@@ -106,6 +106,7 @@ pub struct QkNorm<'a> {
 }
 
 impl<'a> QkNorm<'a> {
+    /// Returns the norm weights of a query or key head of the joint projection.
     fn weight(&self, head: usize, heads: Heads) -> &'a [f32] {
         if head < heads.queries { self.q } else { self.k }
     }
@@ -134,6 +135,7 @@ pub fn split_heads<E: Element>(qkv: &[E], split: Split<'_>, out: &mut [E]) {
         .for_each(|(head, out)| split_head(qkv, split, head, out));
 }
 
+/// Computes [`split_heads`] of one head; `out` is `[rows, head_dim]`.
 #[multiversion(targets = "simd")]
 fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E]) {
     let Split {

@@ -15,6 +15,7 @@ pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
         .for_each(|(y, gate_up)| rows(gate_up, y, width));
 }
 
+/// Computes [`swiglu`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     for (y, gate_up) in y.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
@@ -37,6 +38,7 @@ pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], 
         .for_each(|(dgate_up, (gate_up, dy))| rows_backward(gate_up, dy, dgate_up, width));
 }
 
+/// Computes [`swiglu_backward`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up.chunks_exact(2 * width).zip(dy.chunks_exact(width));
@@ -45,6 +47,7 @@ fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width:
         for ((((dg, du), g), u), dy) in dgate.iter_mut().zip(dup).zip(gate).zip(up).zip(dy) {
             let (g, u, dy) = (g.value(), u.value(), dy.value());
             let s = sigmoid(g);
+            // silu(g) = g · s, and its derivative is s · (1 + g · (1 − s))
             *du = E::of(dy * g * s);
             *dg = E::of(dy * u * s * (1.0 + g * (1.0 - s)));
         }

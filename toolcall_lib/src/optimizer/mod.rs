@@ -184,8 +184,10 @@ fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32]
     } = update;
     for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
         let gradient = *g * scale;
+        // m = β₁ m + (1 − β₁) g and v = β₂ v + (1 − β₂) g²
         *m += (gradient - *m) * (1.0 - beta1);
         *v = *v * beta2 + gradient * gradient * (1.0 - beta2);
+        // w = (1 − lr · decay) w − lr · m̂ / (√v̂ + eps), where m̂ and v̂ are corrected for bias
         let denominator = v.sqrt() * root_correction + eps;
         *w = *w * keep - step_size * *m / denominator;
         *g = 0.0;
@@ -204,6 +206,7 @@ pub fn sum_of_squares(buckets: &[Vec<f32>]) -> f64 {
     buckets.iter().flat_map(per_chunk).sum()
 }
 
+/// Returns the sum of squares, in 8 partial sums so that it vectorizes.
 #[multiversion(targets = "simd")]
 fn squares(chunk: &[f32]) -> f64 {
     let mut lanes = [0.0f64; 8];

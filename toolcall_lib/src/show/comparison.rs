@@ -20,7 +20,8 @@ const UNFINISHED: &str = "(did not end)";
 /// Models are asked one after the other, so the base model may be asked before it is tuned:
 ///
 /// ```no_run
-/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model, show::Comparison};
+/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model};
+/// # use toolcall_lib::show::Comparison;
 /// # fn compare(mut model: Model, rows: Vec<Conversation>, tune: fn(&mut Model)) -> Result<()> {
 /// let mut comparison: Comparison = Comparison::new(&rows);
 /// comparison.ask("base", &model, &GenerateConfig::default())?;
@@ -163,6 +164,7 @@ impl Comparison {
 }
 
 impl ComparisonRow {
+    /// Returns the last message of the user.
     fn user(&self) -> &str {
         let user = self
             .prompt
@@ -173,6 +175,7 @@ impl ComparisonRow {
         user.map_or("", |message| &message.content)
     }
 
+    /// Returns text and calls of the expected turn.
     fn expected_text(&self) -> Option<String> {
         self.expected
             .as_ref()
@@ -180,6 +183,7 @@ impl ComparisonRow {
     }
 }
 
+/// Returns the sign before an answer.
 fn mark(right: Option<bool>) -> &'static str {
     match right {
         Some(true) => "✓",

@@ -13,10 +13,12 @@ fn title(part: &MostConfident) -> String {
     }
 }
 
+/// Returns the lowest confidence of the share as text.
 fn least(part: &MostConfident) -> String {
     format!("{:.3}", part.min_confidence)
 }
 
+/// Returns the titles of the columns.
 fn header(parts: &[MostConfident]) -> [String; 3] {
     let calls = parts.first().map_or(0, |all| all.exact.total);
     [counted(calls, "call"), "exact".into(), "confidence from".into()]

@@ -78,6 +78,7 @@ impl Html for Conversation {
     }
 }
 
+/// Returns the number and names of the offered tools.
 fn tool_names(conversation: &Conversation) -> String {
     let names: Vec<&str> = conversation.tools.iter().map(|tool| tool.name()).collect();
     format!("{} offered: {}", counted(names.len(), "tool"), names.join(", "))

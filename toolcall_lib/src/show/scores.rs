@@ -99,6 +99,7 @@ pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
     (content, bar)
 }
 
+/// Returns the rate in percent, or a dash if no case was examined.
 pub(super) fn rate(score: &Score) -> String {
     if score.total == 0 {
         "–".into()
@@ -141,6 +142,7 @@ impl Html for Evaluation {
     }
 }
 
+/// Returns the line above the mistakes: their number, and how many are shown.
 fn mistakes_title(mistakes: &[Mistake]) -> String {
     let rest = mistakes.len().saturating_sub(SHOWN_MISTAKES);
     let more = if rest > 0 {

@@ -21,6 +21,7 @@ const CELL: &str = "text-align:left;vertical-align:top;padding:.35em .8em;";
 /// A cell: its content, and the style that it has beside that of all cells.
 pub(super) type Cell = (Markup, String);
 
+/// Creates a cell without a style of its own.
 pub(super) fn cell(content: Markup) -> Cell {
     (content, String::new())
 }
@@ -113,6 +114,7 @@ pub(super) fn short(x: f64) -> String {
     )
 }
 
+/// Returns a rate from 0 to 1 in percent.
 pub(super) fn percent(rate: f64) -> String {
     format!("{:.1} %", 100.0 * rate)
 }

@@ -22,8 +22,8 @@ pub struct Token {
 
 /// The tokens that a model sees, with those that it is trained to write.
 ///
-/// As text, trained tokens stand in `⟦…⟧`; the alternate form `{:#}` colours them for a terminal
-/// instead.
+/// The text form puts trained tokens in `⟦…⟧`; the alternate form `{:#}` colours them for a
+/// terminal instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenView {
     /// The tokens in order.

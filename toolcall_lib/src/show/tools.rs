@@ -17,6 +17,7 @@ struct Argument {
 }
 
 impl Argument {
+    /// Returns `name: type`, or `name?: type` if the argument may be left out.
     fn signature(&self) -> String {
         format!(
             "{}{}: {}",
@@ -27,6 +28,7 @@ impl Argument {
     }
 }
 
+/// Reads the arguments from the schema of a tool.
 fn arguments(schema: &ToolSchema) -> Vec<Argument> {
     let parameters = schema.parameters();
     let required = |name: &str| {
@@ -70,6 +72,7 @@ fn kind(property: &Value) -> String {
     }
 }
 
+/// Returns `tool(name: type, …)`.
 fn signature(schema: &ToolSchema, arguments: &[Argument]) -> String {
     let list: Vec<String> = arguments.iter().map(Argument::signature).collect();
     format!("{}({})", schema.name(), list.join(", "))

@@ -74,6 +74,7 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     figures
 }
 
+/// Returns the reason why a run ended early, or an empty text.
 fn ending(report: &TrainReport) -> &'static str {
     match (report.interrupted, report.stopped_early) {
         (true, _) => ", stopped by the user",
@@ -91,6 +92,7 @@ fn last_scores(steps: &[StepReport]) -> Option<String> {
     Some(format!("{scores}, at step {step}"))
 }
 
+/// Returns the lowest validation loss and its step.
 fn best_validation(steps: &[StepReport]) -> Option<String> {
     let evaluated = steps.iter().filter_map(|step| Some((step.eval_loss?, step.step)));
     let (loss, step) = evaluated.min_by(|a, b| a.0.total_cmp(&b.0))?;

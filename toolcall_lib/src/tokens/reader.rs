@@ -42,6 +42,7 @@ struct Steps {
 /// text grow or take time without end.
 pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     let place = file.display().to_string();
+    // 1. Check the size and the steps before the tokenizers crate sees the file.
     let size = std::fs::metadata(file).map_err(Error::io(file))?.len();
     if size > LARGEST {
         return Err(Error::invalid(
@@ -52,6 +53,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     let text = std::fs::read(file).map_err(Error::io(file))?;
     let steps: Steps = serde_json::from_slice(&text).map_err(|e| Error::invalid(&place, e))?;
     check(&steps).map_err(|(field, problem)| Error::invalid(format!("{place}: {field}"), problem))?;
+    // 2. Load it under a guard, and check the largest id.
     let doing = place.clone();
     let read = move || {
         let tokenizer = Tokenizer::from_bytes(text).map_err(|e| Error::invalid(&doing, e))?;
@@ -65,6 +67,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
         }
     };
     let tokenizer = bounded(&place, read)??;
+    // 3. Try it.
     try_out(&place, tokenizer, &steps.pre_tokenizer)
 }
 
@@ -106,6 +109,7 @@ fn probes(pre_tokenizer: &Value) -> Vec<String> {
     letters.iter().map(repeated).chain([mixed]).collect()
 }
 
+/// A field of the file, and the problem with it.
 type Problem = (String, String);
 
 /// Checks all steps for growth and for patterns that are too long.

@@ -75,6 +75,7 @@ pub fn sequences(
     if !turns.is_empty() && learnt.is_empty() {
         return Ok(Vec::new());
     }
+    // One sequence per mode, or per trained turn. Turns marked as not trained give no sequence.
     let made = match (mode, &turns[..]) {
         (LossMode::All, _) => vec![whole(conversation, template, tokenizer)?],
         (_, []) => {
@@ -95,6 +96,7 @@ pub fn sequences(
     };
     Ok(made
         .into_iter()
+        // a rendering may have no trained token left
         .filter(|sequence| sequence.targets() > 0)
         .collect())
 }
@@ -178,6 +180,7 @@ fn completion(
     thinking.thinking = true;
     thinking.kwargs.shift_remove("enable_thinking");
     let thinking = thinking.render_prompt(&messages[..first], tools)?;
+    // The first prompt that the rendering begins with separates the prompt from the rest.
     for prompt in [&prompt, &thinking] {
         if let Some(rest) = text.strip_prefix(prompt) {
             let mut sequence = prompt_and_reply(prompt, rest, tokenizer)?;
@@ -243,10 +246,12 @@ fn parting(turn: usize, prompt: &str, text: &str) -> Error {
     )
 }
 
+/// Returns the first characters of a text.
 fn head(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
+/// Returns the last characters of a text.
 fn tail(text: &str) -> String {
     text.chars()
         .skip(text.chars().count().saturating_sub(SHOWN))

@@ -67,6 +67,7 @@ pub(super) struct OnCpu<'a> {
 }
 
 impl<'a> OnCpu<'a> {
+    /// Creates the engine, with gradient sums for the trainable parameters.
     pub fn new(ranks: &'a dyn Collective, decoder: &Decoder, config: &'a TrainConfig) -> Result<Self> {
         let layout = decoder.trainable()?.layout.clone();
         Ok(Self {

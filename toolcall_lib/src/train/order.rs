@@ -36,11 +36,13 @@ impl Order {
     /// # Errors
     /// More conversations per step, or more steps, than can be counted.
     pub fn new(beginnings: &[String], config: &TrainConfig, ranks: usize) -> Result<Self> {
+        // 1. Number the beginnings; rows with the same one form a group.
         let mut numbers = HashMap::new();
         let groups = beginnings.iter().map(|text| {
             let next = numbers.len();
             *numbers.entry(text).or_insert(next)
         });
+        // 2. Rows of a step, over accumulation steps and ranks.
         let (micro, accumulated) = (
             config.per_device_train_batch_size,
             config.gradient_accumulation_steps,
@@ -54,6 +56,7 @@ impl Order {
                 format!("{micro} · {accumulated} · {ranks} (ranks) is too large; expected {MOST} at most");
             Error::invalid(place, problem)
         })?;
+        // 3. Steps of the run; a part of an epoch is rounded up to whole steps.
         let epochs = (config.num_train_epochs * beginnings.len().div_ceil(batch) as f64).ceil() as usize;
         let (place, total_steps) = match config.max_steps {
             Some(steps) => ("max_steps", steps),

@@ -25,8 +25,10 @@ impl<E: Element> LayerCache<E> {
         precision: Precision,
     ) -> Qkv<'a, E> {
         let (n, dim) = (rows.len(), heads.dim);
+        // 1. Split the heads: q, k and v of the new tokens, [heads, n, dim] each.
         let (q, kv) = split.split_at(n * heads.queries * dim);
         let (k, v) = kv.split_at(n * heads.keys * dim);
+        // 2. Copy each key and value to its slot, head by head.
         self.reserve(rows.iter().max().map_or(0, |last| last + 1), heads);
         for (store, new) in [(&mut self.keys, k), (&mut self.values, v)] {
             let per_head = store
@@ -38,6 +40,7 @@ impl<E: Element> LayerCache<E> {
                 }
             }
         }
+        // 3. The new queries attend to all slots; the tiles say which of them.
         Qkv {
             q,
             k: &self.keys,

@@ -54,6 +54,7 @@ impl KvStore {
         };
         // the part above has the computed tokens first; the rest waits for the next pass
         node.computed -= above.computed;
+        // hang the new node between the parent and the rest
         let (parent, waits) = (above.parent, above.computed < at);
         let above = self.insert(above);
         self.nodes[index].parent = above;

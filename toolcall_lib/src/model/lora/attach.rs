@@ -67,6 +67,7 @@ impl Model {
     }
 }
 
+/// Returns the error for packed weights without an adapter.
 fn frozen() -> Error {
     let problem =
         "are packed and cannot be trained; set `lora` to train an adapter, or load the model as f32";

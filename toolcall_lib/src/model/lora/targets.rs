@@ -61,6 +61,7 @@ impl TargetModules {
         let all: Vec<(usize, TargetModule)> = (0..blocks)
             .flat_map(|block| TargetModule::ALL.map(|module| (block, module)))
             .collect();
+        // 1. Every listed name must select a layer by itself.
         let missed: Vec<String> = match self {
             Self::Names(names) => {
                 let alone = |name: &String| Self::Names(vec![name.clone()]);
@@ -88,10 +89,12 @@ impl TargetModules {
             );
             return Err(Error::invalid("lora.target_modules", problem));
         }
+        // 2. Nothing but layers of blocks may be selected.
         if let Some(other) = OTHERS.into_iter().find(|name| selector.matches(name)) {
             let problem = format!("selects `{other}`, and only linear layers of blocks can be adapted");
             return Err(Error::invalid("lora.target_modules", problem));
         }
+        // 3. Something must be selected.
         match all
             .iter()
             .any(|(block, module)| selector.selects(*block, *module))

@@ -304,6 +304,7 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     {
         // SAFETY: the processor has the instructions, and `y` has a place for each row and output.
         unsafe {
+            // 1. bf16 instructions: few rows without panels, others with panels.
             if rows <= bf16::FEW
                 && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
             {

@@ -5,6 +5,7 @@ use crate::show::style::short;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
+/// A part of the picture.
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawing<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -52,6 +53,7 @@ fn text_style(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&INK.mix(0.8))
 }
 
+/// Draws a line of the names and colours of the curves that are shown.
 fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     let highest = curves.rate.iter().map(|point| point.1).fold(0.0, f64::max);
     let mut entries = vec![("training loss".to_string(), TRAIN)];
@@ -75,6 +77,7 @@ fn right_width(curves: &Curves) -> u32 {
     if curves.exact.is_empty() { 0 } else { LABEL_WIDTH }
 }
 
+/// Draws losses with the axis on the left, and exact calls with the axis on the right.
 fn draw_loss<Y>(area: &Area<'_>, curves: &Curves, values: Y) -> Drawing<()>
 where
     Y: AsRangedCoord<Value = f64>,
@@ -131,6 +134,7 @@ where
     Ok(())
 }
 
+/// Draws the learning rate as an area over the steps.
 fn draw_rate(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     let highest = curves
         .rate

@@ -16,6 +16,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+/// Points (step, value) of a curve.
 type Points = Vec<(f64, f64)>;
 
 /// Ratio of the highest to the lowest loss from which the axis is logarithmic.
@@ -87,6 +88,7 @@ struct Curves {
 }
 
 impl Curves {
+    /// Collects the curves, and the ranges that show all of them.
     fn of(steps: &[StepReport]) -> Self {
         let points = |value: fn(&StepReport) -> Option<f64>| -> Points {
             let pairs = steps

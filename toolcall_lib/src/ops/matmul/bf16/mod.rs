@@ -74,6 +74,7 @@ pub enum Instructions {
     Amx,
 }
 
+/// The fastest kernel of this processor, found once.
 static INSTRUCTIONS: LazyLock<Option<Instructions>> = LazyLock::new(|| match avx512::is_available() {
     true if amx::is_available() => Some(Instructions::Amx),
     true => Some(Instructions::Avx512),
@@ -243,6 +244,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         } else {
             1
         };
+        // as many groups as a group of BLOCK_PAIRS needs, rounded up to a multiple of the threads
         let panels = size.div_ceil(width);
         let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
         let groups = groups.next_multiple_of(threads).min(panels);
