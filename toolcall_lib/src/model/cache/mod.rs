@@ -1,9 +1,10 @@
 //! The KV cache: keys and values of the tokens that a model has seen.
 //!
 //! [`KvStore`] keeps a tree of token sequences, so that shared prefixes are stored and computed
-//! once. `slots` of the cache are the rows of the key and value matrices; `rows` gives them out and
+//! once. A *slot* of the cache is a row of the key and value matrices. It holds one token of one
+//! node of the tree, and the slots of a node need not be neighbours. `rows` gives slots out and
 //! takes them back, `tree` finds, splits and grows nodes, and `layer` holds the numbers of one
-//! layer. A slot keeps one token of one node, and the slots of a node need not be neighbours.
+//! layer.
 
 mod layer;
 mod rows;

@@ -12,7 +12,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Returns the number of slots that can be given out before more than `most` are in use.
+    /// Returns the number of slots that can be given out while the cache has at most `most` slots.
     pub fn available(&self, most: usize) -> usize {
         self.free.iter().map(Range::len).sum::<usize>() + most.saturating_sub(self.end)
     }

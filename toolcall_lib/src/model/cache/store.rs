@@ -5,8 +5,8 @@
 //! leaves go first. So the next prompt finds what it shares with earlier ones, as in SGLang's
 //! RadixAttention (Zheng et al., 2024).
 //!
-//! [`KvStore::begin`] and the next pass only *plan*: they append token ids and reserve slots. The
-//! model computes the pending nodes in one pass, and [`KvStore::end`] keeps what was computed.
+//! [`KvStore::begin`] appends token ids and reserves slots, `pass` plans the computation of all
+//! pending nodes, the model computes them at once, and [`KvStore::end`] keeps what was computed.
 
 use super::layer::LayerCache;
 use super::rows::Rows;

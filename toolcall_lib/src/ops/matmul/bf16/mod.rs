@@ -244,7 +244,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         } else {
             1
         };
-        // as many groups as a group of BLOCK_PAIRS needs, rounded up to a multiple of the threads
+        // enough groups for none to exceed BLOCK_PAIRS, rounded up to a multiple of the threads
         let panels = size.div_ceil(width);
         let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
         let groups = groups.next_multiple_of(threads).min(panels);
