@@ -1,67 +1,74 @@
 //! Token sequences packed into one tree, so that a shared prefix is computed once.
 //!
-//! With causal attention the hidden states of a prefix are the same in every sequence that starts with it. The
-//! sequences of an optimizer batch therefore form a trie over token ids; its nodes in depth-first order are the rows
-//! that are computed. Loss and gradients are those of the separate sequences, up to rounding.
+//! With causal attention, the hidden states of a prefix are the same in every sequence that starts
+//! with it. The sequences of an optimizer step therefore form a trie over token ids. Its nodes in
+//! depth-first order are the *rows* that the model computes: a row is one token of the tree. Loss
+//! and gradients are those of the separate sequences, up to rounding.
+//!
+//! [`TreeBatch::pack`] builds one tree; [`TreeBatch::pack_within`] builds as many as the memory
+//! limit needs.
 
 use crate::tokens::Sequence;
 use std::ops::Range;
 
-/// A run of tokens without a branch, at `start..start + len` of the packed rows.
+/// A run of tokens without a branch: the rows `start..start + len` of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// First row.
     pub start: usize,
     /// Number of rows.
     pub len: usize,
-    /// The segment that it continues; always an earlier one.
+    /// Index of the segment that this one continues; always an earlier one. `None` at a root.
     pub parent: Option<usize>,
-    /// Position of its first token in the sequences it belongs to.
+    /// Position of its first token in the sequences that it belongs to.
     pub position: usize,
 }
 
-/// A token that is predicted at a row.
+/// A token that a row must predict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Row whose hidden state predicts it.
+    /// Row whose hidden state predicts the token.
     pub row: usize,
-    /// The token id.
+    /// Id of the predicted token.
     pub id: u32,
-    /// In how many sequences it stands there.
+    /// Number of sequences in which the token follows the row.
     pub weight: f32,
 }
 
-/// Sequences as one packed tree.
+/// Sequences packed into one tree.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TreeBatch {
     /// Token id of each row.
     pub ids: Vec<u32>,
     /// Depth of each row: its position in every sequence that runs through it.
     pub positions: Vec<u32>,
-    /// The rows as segments; a token attends to its ancestors' segments and, causally, to its own.
+    /// The rows as segments. A token attends to the segments of its ancestors and, causally, to its
+    /// own.
     pub segments: Vec<Segment>,
     /// Row of each sequence's last token, in the order in which the sequences were given.
     pub ends: Vec<usize>,
-    /// What is predicted, ordered by row; a row may have several targets.
+    /// Targets, ordered by row. A row has several targets where sequences branch.
     pub targets: Vec<Target>,
-    /// Tokens of the sequences before packing.
+    /// Number of tokens of the sequences before packing.
     pub sequence_tokens: usize,
 }
 
 impl TreeBatch {
-    /// Packs sequences, none of which is empty; their order does not matter.
+    /// Packs sequences into one tree. None of them may be empty; their order does not matter.
     pub fn pack(sequences: &[&Sequence]) -> Self {
         let mut tree = Self {
             ends: vec![0; sequences.len()],
             ..Self::default()
         };
         let mut parents: Vec<Option<usize>> = Vec::new();
-        let mut path: Vec<usize> = Vec::new(); // rows of the sequence at hand
+        let mut path: Vec<usize> = Vec::new(); // rows of the current sequence
         let mut order: Vec<usize> = (0..sequences.len()).collect();
-        // sorted, each sequence shares its longest prefix with its neighbour: depth-first order of the trie
+        // 1. Sort: each sequence then shares its longest prefix with the one before, and rows come
+        // in depth-first order of the trie.
         order.sort_by(|&a, &b| sequences[a].ids.cmp(&sequences[b].ids));
         for index in order {
             let sequence = sequences[index];
+            // 2. Go back on the path to the last shared row, and add a row for each further token.
             let shared = path
                 .iter()
                 .zip(&sequence.ids)
@@ -74,6 +81,7 @@ impl TreeBatch {
                 tree.ids.push(id);
                 tree.positions.push(position as u32);
             }
+            // 3. Add the targets: the row before a trained token predicts it.
             for position in 1..sequence.ids.len() {
                 if sequence.trained[position] {
                     let row = path[position - 1];
@@ -87,23 +95,27 @@ impl TreeBatch {
             tree.ends[index] = path.last().copied().unwrap_or_default();
             tree.sequence_tokens += sequence.ids.len();
         }
+        // 4. Cut the rows into segments, and merge equal targets of several sequences.
         tree.segments = segments(&parents, &tree.positions);
         tree.targets = merge(std::mem::take(&mut tree.targets));
         tree
     }
 
-    /// Packs sequences into as many trees as are needed for none to have more than `most_rows` rows beside what all of its
-    /// sequences begin with, so that memory stays bounded by that and one sequence, and a long list of tools is computed once.
-    /// Sequences that share much go into the same tree.
+    /// Packs sequences into as many trees as the limit needs.
+    ///
+    /// No tree has more than `most_rows` rows beside the prefix that all its sequences share. So
+    /// memory stays bounded by `most_rows` and one sequence, and a long list of tools is computed
+    /// once per tree. Sequences that share much go into the same tree.
     pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {
         let mut sorted = sequences.to_vec();
         sorted.sort_by(|a, b| a.ids.cmp(&b.ids));
         let mut trees: Vec<Vec<&Sequence>> = Vec::new();
         let mut before: &[u32] = &[];
-        let (mut rows, mut common) = (0, 0); // of the last tree
+        let (mut rows, mut common) = (0, 0); // those of the last tree
         for sequence in sorted {
             let shared = shared_prefix(before, &sequence.ids);
             let (more_rows, less_common) = (rows + sequence.ids.len() - shared, common.min(shared));
+            // Adding a sequence can shorten the common prefix, which then counts against the limit.
             match trees.last_mut() {
                 Some(tree) if more_rows - less_common <= most_rows => {
                     tree.push(sequence);
@@ -119,7 +131,7 @@ impl TreeBatch {
         trees.iter().map(|sequences| Self::pack(sequences)).collect()
     }
 
-    /// The rows that `row` attends to, from the root to itself.
+    /// Returns the rows that `row` attends to, from the root to itself.
     pub fn path(&self, row: usize) -> Vec<Range<usize>> {
         let own = self.segments.partition_point(|segment| segment.start <= row) - 1;
         let mut path = ancestors(&self.segments, own);
@@ -127,17 +139,18 @@ impl TreeBatch {
         path
     }
 
-    /// Number of trained tokens of the sequences: what a mean loss is divided by.
+    /// Returns the number of trained tokens of the sequences, by which a mean loss is divided.
     pub fn trained_tokens(&self) -> f64 {
         self.targets.iter().map(|t| f64::from(t.weight)).sum()
     }
 }
 
+/// Returns the number of leading ids that two sequences share.
 fn shared_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Rows of the segments above a segment, from the root.
+/// Returns the rows of the segments above a segment, from the root down.
 pub(crate) fn ancestors(segments: &[Segment], index: usize) -> Vec<Range<usize>> {
     let above = std::iter::successors(segments[index].parent, |&index| segments[index].parent);
     let mut rows: Vec<Range<usize>> = above
@@ -147,7 +160,8 @@ pub(crate) fn ancestors(segments: &[Segment], index: usize) -> Vec<Range<usize>>
     rows
 }
 
-/// Cuts rows in depth-first order into runs that do not branch.
+/// Cuts rows in depth-first order into segments. `parents[row]` is the row before it in its
+/// sequences.
 fn segments(parents: &[Option<usize>], positions: &[u32]) -> Vec<Segment> {
     let mut children = vec![0usize; parents.len()];
     for parent in parents.iter().flatten() {
@@ -157,6 +171,7 @@ fn segments(parents: &[Option<usize>], positions: &[u32]) -> Vec<Segment> {
     let mut segment_of: Vec<usize> = Vec::with_capacity(parents.len());
     for (row, &parent) in parents.iter().enumerate() {
         match (parent, segments.last_mut()) {
+            // the row continues the segment if it is the only child of the row before
             (Some(above), Some(segment)) if above + 1 == row && children[above] == 1 => segment.len += 1,
             _ => segments.push(Segment {
                 start: row,
@@ -170,7 +185,7 @@ fn segments(parents: &[Option<usize>], positions: &[u32]) -> Vec<Segment> {
     segments
 }
 
-/// Adds up the weights of equal targets and orders them by row.
+/// Adds up the weights of equal targets and orders the targets by row.
 fn merge(mut targets: Vec<Target>) -> Vec<Target> {
     targets.sort_by_key(|t| (t.row, t.id));
     targets.dedup_by(|next, kept| {

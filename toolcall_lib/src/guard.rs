@@ -1,5 +1,6 @@
-//! Code of other crates on what strangers wrote: a panic in it becomes an error, it has a stack that
-//! is large enough, and it comes to an end.
+//! Guards for code of other crates that works on files from unknown sources.
+//!
+//! A panic becomes an error, recursion has a large stack, and work that does not end is given up.
 
 use crate::error::{Error, Result};
 use std::any::Any;
@@ -11,17 +12,18 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// Stack of a thread that works on what strangers wrote. Only what is used of it takes memory.
+/// Stack size of a thread that reads a file from an unknown source. Only the part in use takes
+/// memory.
 const STACK: usize = 512 << 20;
-/// Longest time for one piece of work that takes milliseconds, or seconds where all cores are busy.
+/// Time limit for work that takes milliseconds, or seconds while all cores are busy.
 const LONGEST: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// Guards around what this thread does now.
+    /// Number of guards around the current work of this thread.
     static GUARDS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Does `work`. A panic in it is an error, and prints nothing.
+/// Does `work`. A panic in it becomes an error and prints nothing.
 pub(crate) fn caught<T>(doing: impl Display, work: impl FnOnce() -> T) -> Result<T> {
     silence_panics();
     GUARDS.set(GUARDS.get() + 1);
@@ -30,11 +32,11 @@ pub(crate) fn caught<T>(doing: impl Display, work: impl FnOnce() -> T) -> Result
     outcome.map_err(|panic| Error::library(doing)(format!("it is damaged ({})", said(&*panic))))
 }
 
-/// Does `work`, which takes milliseconds unless it is meant to do harm, on a thread with a stack for
-/// all that it may recurse.
+/// Does `work` on a thread with a stack that is large enough for any recursion. The work takes
+/// milliseconds, unless a file is made to do harm.
 ///
 /// # Errors
-/// A panic, and work that does not end: that thread is left behind.
+/// A panic, or work that does not end in time. Its thread is abandoned.
 pub(crate) fn bounded<T: Send + 'static>(
     doing: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -54,7 +56,7 @@ pub(crate) fn bounded<T: Send + 'static>(
     })
 }
 
-/// Has panics under a guard print nothing; all others go to the hook that was there.
+/// Installs a panic hook that is silent under a guard; other panics go to the previous hook.
 fn silence_panics() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -67,7 +69,7 @@ fn silence_panics() {
     });
 }
 
-/// The first line of what a panic says.
+/// Returns the first line of a panic's message.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text

@@ -1,8 +1,10 @@
-//! Ctrl-C in a terminal and "Interrupt the kernel" in a notebook: end the run, keep what it has
-//! done. So do SIGUSR1, which `mpirun` and `srun` hand on to all processes, SIGTERM (`kill`, a
-//! scheduler, a shutdown) and SIGHUP (the terminal was closed).
+//! Interrupting a run: Ctrl-C in a terminal, or "Interrupt the kernel" in a notebook, ends the run
+//! after its current step and keeps the results.
 //!
-//! [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and ask [`requested`] between two steps.
+//! SIGUSR1, which `mpirun` and `srun` pass on to all processes, does the same, and so do SIGTERM
+//! (`kill`, a scheduler, a shutdown) and SIGHUP (the terminal was closed). A handler only counts
+//! the signals. [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and
+//! ask [`requested`] between two steps.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -12,24 +14,27 @@ use signal_hook::low_level;
 
 use crate::error::{Error, Result};
 
-/// Number of requests during one run that ends the process: the way out of a step that does not end.
+/// Number of interrupts during one run that end the process at once, in case a step does not end.
 const PRESSES_TO_QUIT: usize = 3;
-/// A process that a signal ended exits with this and the signal's number, as shells have it.
+/// Base of the exit code: a process that a signal ended exits with this plus the signal's number,
+/// as in shells.
 const QUIT: i32 = 128;
 
+// Interrupts since the outermost run began, and number of nested runs.
 static PRESSES: AtomicUsize = AtomicUsize::new(0);
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-/// Something that can be interrupted, from [`Run::start`] until it is dropped. Runs may stand inside one another, as
-/// generating does in evaluating: the outermost begins with no request, and a request ends them all.
+/// Something that can be interrupted, from [`Run::start`] until it is dropped. Runs may be nested,
+/// as generating is within evaluating: the outermost run begins without a request, and a request
+/// ends all of them.
 #[derive(Debug)]
 pub struct Run(());
 
 impl Run {
-    /// From here on a press asks to stop instead of ending the process.
+    /// Begins a run. From here on, an interrupt asks to stop instead of ending the process.
     ///
     /// # Errors
-    /// When the operating system refuses a signal handler.
+    /// The operating system refuses a signal handler.
     pub fn start() -> Result<Self> {
         install()?;
         if RUNS.fetch_add(1, SeqCst) == 0 {
@@ -45,27 +50,27 @@ impl Drop for Run {
     }
 }
 
-/// Whether the user has asked to stop since the outermost run began.
+/// Returns true if the user has asked to stop since the outermost run began.
 pub fn requested() -> bool {
     PRESSES.load(SeqCst) > 0
 }
 
-/// Asks the run to stop after its step, as Ctrl-C does.
+/// Asks the run to stop after its current step, as Ctrl-C does.
 pub fn request() {
     PRESSES.fetch_add(1, SeqCst);
 }
 
-/// Is this process the one in which a notebook's cells run? evcxr says so.
+/// Returns true in the process that runs a notebook's cells; evcxr sets a variable there.
 fn in_notebook() -> bool {
     std::env::var_os("EVCXR_IS_RUNTIME").is_some()
 }
 
-/// Takes over the signals that end a run and, in a notebook, the message of a panic; done once, by
-/// whatever is called first. No place but the library's own functions can do it: the process behind
-/// a notebook is started anew after a crash.
+/// Installs the handlers of the signals that end a run and, in a notebook, shortens panic messages.
+/// Does so once, at the first call. The library's own functions must call it, because the process
+/// behind a notebook is started anew after a crash.
 ///
 /// # Errors
-/// When the operating system refuses a signal handler.
+/// The operating system refuses a signal handler.
 pub fn install() -> Result<()> {
     static INSTALLED: Once = Once::new();
     let mut outcome = Ok(());
@@ -83,7 +88,8 @@ pub fn install() -> Result<()> {
     outcome
 }
 
-/// `nohup` starts a program with SIGHUP ignored; it is to go on.
+/// Returns true if a signal must stay ignored: `nohup` starts a program with SIGHUP ignored, so
+/// that it goes on.
 fn is_to_be_ignored(signal: i32) -> bool {
     if ![SIGHUP, SIGTERM].contains(&signal) {
         return false;
@@ -97,7 +103,7 @@ fn is_to_be_ignored(signal: i32) -> bool {
     now.sa_sigaction == libc::SIG_IGN
 }
 
-/// Makes of a signal what the system call says anyway: that a file would become too large.
+/// Ignores a signal whose system call reports the same problem: a file that would become too large.
 fn outlive(signal: i32) -> Result<()> {
     // SAFETY: the handler does nothing.
     let handler = unsafe { low_level::register(signal, || ()) };
@@ -106,6 +112,7 @@ fn outlive(signal: i32) -> Result<()> {
         .map_err(Error::library("installing a signal handler"))
 }
 
+/// Installs the handler of a signal that ends a run.
 fn listen(signal: i32, notebook: bool) -> Result<()> {
     // SAFETY: the handler touches atomics and may call `_exit`; both are async-signal-safe.
     let handler = unsafe { low_level::register(signal, move || pressed(signal, notebook)) };
@@ -114,8 +121,8 @@ fn listen(signal: i32, notebook: bool) -> Result<()> {
         .map_err(Error::library("installing the handler of Ctrl-C"))
 }
 
-/// The signal handler. Between runs a signal ends a program at once; of a notebook, whose variables
-/// would be lost, Ctrl-C does not.
+/// Handles a signal. During a run it counts as a request. Between runs it ends a program at once;
+/// Ctrl-C does not end a notebook, whose variables would be lost.
 fn pressed(signal: i32, notebook: bool) {
     let running = RUNS.load(SeqCst) > 0;
     let quit = if running {
@@ -128,7 +135,8 @@ fn pressed(signal: i32, notebook: bool) {
     }
 }
 
-/// Where and what, in two lines: evcxr switches backtraces on, dozens of lines of its own insides.
+/// Prints a panic's place and message in two lines. evcxr switches backtraces on, which would add
+/// dozens of lines about its own internals.
 fn shorten_panics() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
 }
@@ -145,10 +153,11 @@ mod tests {
         low_level::raise(SIGINT).unwrap();
     }
 
-    /// The exit code of a process that SIGINT ended.
+    /// Exit code of a process that SIGINT ended.
     const INTERRUPTED: i32 = QUIT + SIGINT;
 
-    /// Plays a scene in a process of its own: signals and panic hooks belong to the whole process.
+    /// Runs a scene in a process of its own, because signals and panic hooks belong to the whole
+    /// process.
     fn play(scene: &str, notebook: bool) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -160,7 +169,7 @@ mod tests {
         command.output().unwrap()
     }
 
-    /// Not a test by itself: what `play` runs in the other process.
+    /// The code that `play` runs in the other process; not a test by itself.
     #[test]
     fn scene() {
         match std::env::var(SCENE).as_deref() {
@@ -190,7 +199,8 @@ mod tests {
                 println!("still here");
             }
             Ok("other signals") => {
-                // SAFETY: setting a signal's handler back runs no code; nohup ignores this one.
+                // SAFETY: restoring a signal's default action runs no code. Under nohup the test
+                // would find it ignored.
                 unsafe { libc::signal(SIGHUP, libc::SIG_DFL) };
                 for signal in [SIGTERM, SIGHUP, SIGUSR1] {
                     let _run = Run::start().unwrap();

@@ -1,7 +1,9 @@
-//! Text to tool calls or content; never panics.
+//! Replies: splits the text of an assistant turn into thoughts, content and tool calls. Never
+//! panics.
 //!
-//! A reply is an optional `<think>…</think>`, then text, then any number of calls in the way of the model's chat template
-//! ([`CallSyntax`]). One bad call makes the whole reply text: half of what a model asked for is not what it asked for.
+//! A reply is an optional `<think>…</think>`, then text, then any number of calls in the syntax of
+//! the model's chat template ([`CallSyntax`]). One bad call makes the whole reply text, because
+//! half of the calls that a model asked for is not what it asked for.
 
 use crate::conversation::{Message, Role};
 use crate::syntax::tags::{CALL, CALL_END};
@@ -12,7 +14,7 @@ use serde::de::IgnoredAny;
 use std::fmt;
 use std::ops::Range;
 
-/// Tokens that end a turn in the model families we load, as they look when they are decoded into the text.
+/// Tokens that end a turn in the model families that can be loaded, as they appear in decoded text.
 const END_OF_TURN: [&str; 6] = [
     "<|im_end|>",
     "<|endoftext|>",
@@ -22,25 +24,26 @@ const END_OF_TURN: [&str; 6] = [
     "</s>",
 ];
 
-/// One assistant turn, taken apart.
+/// One assistant turn, split into its parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
-    /// What is said beside the calls, trimmed; the whole text when a call is malformed.
+    /// Text beside the calls, trimmed; the whole text if a call is malformed.
     pub content: String,
-    /// What the model thought first, where it thought anything.
+    /// Thoughts at the beginning of the turn, if there are any.
     pub reasoning_content: Option<String>,
-    /// The calls in order; empty when one of them is malformed.
+    /// The calls in order; empty if one of them is malformed.
     pub tool_calls: Vec<ToolCall>,
-    /// The text holds a call that cannot be read.
+    /// True if the text contains a call that cannot be read.
     pub malformed: bool,
 }
 
-/// Takes the text of an assistant turn apart, with calls as Hermes and Qwen write them. Every text is a reply; the worst is one
-/// that is all content.
+/// Splits the text of an assistant turn, with calls in the syntax of Hermes and Qwen. Any text is a
+/// valid reply: in the worst case all of it is content.
 ///
 /// ```
 /// let reply = toolcall_lib::reply::parse(
-///     "<tool_call>\n{\"name\": \"start_timer\", \"arguments\": {\"duration\": 300}}\n</tool_call><|im_end|>",
+///     "<tool_call>\n{\"name\": \"start_timer\", \"arguments\": {\"duration\": 300}}\n\
+///      </tool_call><|im_end|>",
 /// );
 /// assert_eq!(reply.tool_calls[0].name, "start_timer");
 /// assert_eq!(reply.tool_calls[0].arguments["duration"], 300);
@@ -49,8 +52,8 @@ pub fn parse(text: &str) -> Reply {
     parse_as(text, &CallSyntax::hermes(), &[])
 }
 
-/// [`parse`] with calls as this template writes them; where it is not known how it does, as Hermes. Some templates write the
-/// arguments without their types, which are those of the schemas of `tools`.
+/// Splits a text as [`parse`] does, with calls in the syntax of this template, or of Hermes if that
+/// is not known. Some templates write arguments without types; the schemas of `tools` supply them.
 pub fn parse_with(text: &str, template: &ChatTemplate, tools: &[ToolSchema]) -> Reply {
     match template.call_syntax() {
         Some(syntax) => parse_as(text, syntax, tools),
@@ -58,6 +61,7 @@ pub fn parse_with(text: &str, template: &ChatTemplate, tools: &[ToolSchema]) -> 
     }
 }
 
+/// Splits a text with calls in the given syntax.
 fn parse_as(text: &str, syntax: &CallSyntax, tools: &[ToolSchema]) -> Reply {
     let text = without_end_of_turn(text);
     let (reasoning_content, answer) = split_thought(text);
@@ -76,11 +80,13 @@ fn parse_as(text: &str, syntax: &CallSyntax, tools: &[ToolSchema]) -> Reply {
     }
 }
 
-/// Where each call of a reply stands in its text, from `<tool_call>` to `</tool_call>`: as many as
-/// [`parse`] reads. Calls in another syntax are not found.
+/// Returns the byte range of each call in a text, from `<tool_call>` to `</tool_call>`: the same
+/// calls that [`parse`] reads. Calls in another syntax are not found. Empty if one of them cannot
+/// be read.
 pub fn call_spans(text: &str) -> Vec<Range<usize>> {
     let turn = without_end_of_turn(text);
     let (_, answer) = split_thought(turn);
+    // bytes before the answer: leading space and thoughts
     let before = text.len() - text.trim_start().len() + turn.len() - answer.len();
     let (mut spans, mut rest) = (Vec::new(), answer);
     while let Some((_, after)) = rest.split_once(CALL) {
@@ -98,12 +104,12 @@ pub fn call_spans(text: &str) -> Vec<Range<usize>> {
 }
 
 impl Reply {
-    /// The model wanted to call a tool, well-formed or not.
+    /// Returns true if the model attempted a call, well-formed or not.
     pub fn attempts_call(&self) -> bool {
         self.malformed || !self.tool_calls.is_empty()
     }
 
-    /// The same as a message of the conversation.
+    /// Converts the reply to a message of the conversation.
     pub fn into_message(self) -> Message {
         Message {
             reasoning_content: self.reasoning_content,
@@ -113,14 +119,14 @@ impl Reply {
     }
 }
 
-/// The content, then a line for each call.
+/// Writes the content, then a line for each call.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&turn_text(&self.content, &self.tool_calls))
     }
 }
 
-/// `name(argument=value, …)`, the values as JSON.
+/// Writes `name(argument=value, …)`, with values as JSON.
 impl fmt::Display for ToolCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let arguments: Vec<String> = self
@@ -132,7 +138,7 @@ impl fmt::Display for ToolCall {
     }
 }
 
-/// What an assistant turn says and calls, a line for each call.
+/// Returns the text and calls of an assistant turn, with a line for each call.
 pub(crate) fn turn_text(content: &str, calls: &[ToolCall]) -> String {
     let content = Some(content.to_string()).filter(|content| !content.is_empty());
     let lines: Vec<String> = content
@@ -142,6 +148,7 @@ pub(crate) fn turn_text(content: &str, calls: &[ToolCall]) -> String {
     lines.join("\n")
 }
 
+/// Removes the tokens at the end of a turn, and space around the text.
 fn without_end_of_turn(text: &str) -> &str {
     let mut text = text.trim();
     while let Some(rest) = END_OF_TURN.iter().find_map(|marker| text.strip_suffix(marker)) {

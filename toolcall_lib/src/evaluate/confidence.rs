@@ -1,35 +1,35 @@
-//! How many calls are exact among those that the model is most sure of.
+//! Exactness of the calls that the model is most confident of.
 
 use super::Score;
 use serde_json::{Value, json};
 
-/// The shares of the calls that are shown, in percent.
+/// Shares of the calls that are shown, in percent.
 const SHARES: [usize; 4] = [100, 90, 80, 60];
 
 /// A call that a model wrote.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct CallScore {
-    /// How sure the model was of it:
+    /// Confidence of the model; see
     /// [`Generation::confidences`](crate::generate::Generation::confidences).
     pub confidence: f32,
-    /// It is one of the calls that the row has there, its arguments included, and the reply ended
-    /// by itself.
+    /// True if the call is one that the row has at that turn, including its arguments, and the
+    /// reply ended by itself.
     pub exact: bool,
 }
 
-/// The calls that a model is most sure of.
+/// The exact calls among a share of the calls that the model is most confident of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MostConfident {
-    /// How many of all calls, in percent.
+    /// Size of the share: percent of all calls.
     pub percent: usize,
-    /// How sure it is of each of them, at least.
+    /// Lowest confidence within the share.
     pub min_confidence: f32,
-    /// How many of them are exact.
+    /// Number of exact calls within the share.
     pub exact: Score,
 }
 
-/// Of all calls, and of the most confident 90, 80 and 60 %; nothing without a call. A part of a
-/// call counts as one.
+/// Counts exact calls among all calls and among the most confident 90, 80 and 60 %. Returns nothing
+/// if there is no call. A share's size is rounded up to whole calls.
 pub(super) fn most_confident(calls: &[CallScore]) -> Vec<MostConfident> {
     let mut calls = calls.to_vec();
     calls.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
@@ -47,7 +47,7 @@ pub(super) fn most_confident(calls: &[CallScore]) -> Vec<MostConfident> {
     SHARES.into_iter().filter_map(among).collect()
 }
 
-/// As it stands in an evaluation's JSON.
+/// Returns the shares as an evaluation's JSON has them.
 pub(super) fn to_json(calls: &[CallScore]) -> Vec<Value> {
     let among = most_confident(calls).into_iter();
     among

@@ -1,10 +1,10 @@
-//! When two calls are the same: the rules of the Berkeley Function Calling Leaderboard's AST check, for one
+//! Equality of calls, by the rules of the Berkeley Function Calling Leaderboard's AST check for one
 //! true answer.
 
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
 
-/// The same tools, in any order, each as often.
+/// Compares the tools of two lists of calls: the same names, in any order, each equally often.
 pub(super) fn same_names(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     let sorted = |calls: &[ToolCall]| {
         let mut names: Vec<String> = calls.iter().map(|call| call.name.clone()).collect();
@@ -14,19 +14,19 @@ pub(super) fn same_names(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     sorted(expected) == sorted(got)
 }
 
-/// The same tools with the same arguments, in any order. Types are strict: only a whole number where a
-/// fraction is expected passes. An argument that is `null` counts as left out.
+/// Compares tools and arguments of two lists of calls, in any order. Types are strict, except that
+/// a whole number passes where a fraction is expected. A `null` argument counts as left out.
 pub(super) fn same_calls(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     pair_up(expected, got, |a, b| a == b)
 }
 
-/// The same as [`same_calls`], but strings match when they differ only in case, spaces and the signs
-/// `,./-_*^`, and `'` is `"`.
+/// Compares as [`same_calls`] does, but strings match when they differ only in case, spaces and the
+/// signs `,./-_*^`, and `'` equals `"`.
 pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     pair_up(expected, got, |a, b| normalised(a) == normalised(b))
 }
 
-/// For each call whether it is one of those that are expected, each of which counts for one call.
+/// Tells for each call whether it is an expected one. Each expected call counts for one call only.
 pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
     let mut left: Vec<&ToolCall> = expected.iter().collect();
     let take = |call: &ToolCall| {
@@ -36,10 +36,12 @@ pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
     got.iter().map(take).collect()
 }
 
+/// Compares name and arguments of two calls.
 fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> bool) -> bool {
     expected.name == got.name && same_fields(&expected.arguments, &got.arguments, same_text)
 }
 
+/// Removes spaces and the ignored signs, and lowercases.
 fn normalised(text: &str) -> String {
     let kept = text
         .chars()
@@ -48,6 +50,7 @@ fn normalised(text: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
+/// Pairs each expected call with an equal call that is not taken yet.
 fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> bool {
     let mut left: Vec<&ToolCall> = got.iter().collect();
     let mut take = |call: &ToolCall| {
@@ -57,6 +60,7 @@ fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) ->
     expected.len() == got.len() && expected.iter().all(|call| take(call).is_some())
 }
 
+/// Compares fields by name, without those that are `null`.
 fn same_fields(
     expected: &Map<String, Value>,
     got: &Map<String, Value>,
@@ -73,6 +77,7 @@ fn same_fields(
             })
 }
 
+/// Compares two values; `same_text` compares strings.
 fn same_value(expected: &Value, got: &Value, same_text: fn(&str, &str) -> bool) -> bool {
     match (expected, got) {
         (Value::String(a), Value::String(b)) => same_text(a, b),

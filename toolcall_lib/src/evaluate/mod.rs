@@ -1,9 +1,11 @@
-//! Calls against truth: scores.
+//! Evaluation: compares the calls of a model with the calls of its data, and counts scores.
 //!
-//! The truth is the row itself. Its first assistant turn says which calls are right (none, where it calls no
-//! tool), and its further turns say how the dialogue goes on. What the model is asked before each turn are
-//! the row's own messages, so a tool's answer is fed back to it as soon as its call was right. The texts that
-//! it says are not compared with the row's, since there are many good ways to say a thing; they must only be
+//! The truth is the row itself (a row is a conversation here). Its first assistant turn says which
+//! calls are right (none, if it calls no tool), and its further turns say how the dialogue goes on.
+//! The prompt of each turn consists of the row's own messages, so the model sees a tool's answer as
+//! soon as its call was right.
+//!
+//! Texts are not compared, since there are many good ways to say something. They must only be
 //! there, and end: a reply that goes on until `max_new_tokens` cuts it off is right in no score.
 
 mod confidence;
@@ -24,18 +26,19 @@ use crate::reply::{self, Reply};
 use crate::tool::ToolSchema;
 use rayon::prelude::*;
 
-/// Rows that are asked together: more than speak at once, so that the long replies of some do not keep others waiting.
+/// Rows that are asked together: more than generate at once, so that a few long replies do not keep
+/// the batch slots of others empty.
 const ROWS: usize = 2 * AT_ONCE;
 
-/// How a model is evaluated.
+/// Settings of an evaluation.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct EvaluateConfig {
-    /// How replies are generated. Unless told otherwise greedily, and not `constrained`: the scores say what the model does by
-    /// itself.
+    /// Settings of generation. The default is greedy and not `constrained`, because the scores
+    /// should show what the model does by itself.
     pub generate: GenerateConfig,
-    /// Go through every assistant turn of a row. Without it only the first is asked, in about half of the
-    /// time, and `conversation_flow` is not counted.
+    /// Goes through every assistant turn of a row. Otherwise only the first turn is asked, in about
+    /// half of the time, and `conversation_flow` is not counted.
     pub whole_dialogue: bool,
 }
 
@@ -51,19 +54,20 @@ impl Default for EvaluateConfig {
     }
 }
 
-/// Scores of `model` on `rows`. Ctrl-C (or the notebook's stop button) ends it with the scores of the rows
-/// that are done.
+/// Returns the scores of `model` on `rows`. Ctrl-C (or the notebook's stop button) ends the
+/// evaluation and returns the scores of the rows that are done.
 ///
 /// # Errors
-/// A row without an assistant turn, and whatever generation fails on.
+/// A row without an assistant turn, a prompt that leaves no room for a reply, and failures of
+/// generation.
 pub fn evaluate(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<Evaluation> {
     evaluate_with(model, rows, config, |_| ())
 }
 
-/// [`evaluate`], and `on_row` sees the scores so far after every row.
+/// Runs [`evaluate`] and calls `on_row` with the scores so far after every row.
 ///
 /// # Errors
-/// Those of [`evaluate`].
+/// See [`evaluate`].
 pub fn evaluate_with(
     model: &Model,
     rows: &[Conversation],
@@ -73,10 +77,10 @@ pub fn evaluate_with(
     evaluate_cached(model, rows, config, &mut PrefixCache::default(), on_row)
 }
 
-/// [`evaluate_with`] with a cache that is shared over calls.
+/// Runs [`evaluate_with`] with a prefix cache that is shared between calls.
 ///
 /// # Errors
-/// Those of [`evaluate`].
+/// See [`evaluate`].
 pub(crate) fn evaluate_cached(
     model: &Model,
     rows: &[Conversation],
@@ -94,12 +98,12 @@ pub(crate) fn evaluate_cached(
     score(rows, config.whole_dialogue, answer, &read, on_row)
 }
 
-/// Scores of whatever `answer`s prompts: with the next assistant turn for each, or `None` to stop.
-/// The rows that are being asked when it stops are not scored. Texts from elsewhere become turns
-/// with [`Generation::of_text`].
+/// Scores the replies of any model or service. `answer` gets prompts and returns the next assistant
+/// turn for each, or `None` to stop; rows that are being asked at that moment are not scored. Texts
+/// from other programs become turns with [`Generation::of_text`].
 ///
 /// # Errors
-/// A row without an assistant turn, and whatever `answer` fails on.
+/// A row without an assistant turn, and errors of `answer`.
 pub fn evaluate_answers(
     rows: &[Conversation],
     whole_dialogue: bool,
@@ -119,9 +123,10 @@ pub fn evaluate_answers(
     )
 }
 
-/// Reads a reply to a prompt with these tools.
+/// A function that reads a reply to a prompt with these tools.
 type Read<'a> = dyn Fn(&str, &[ToolSchema]) -> Reply + 'a;
 
+/// Asks the rows in groups of [`ROWS`] and adds each to the scores.
 fn score(
     rows: &[Conversation],
     whole_dialogue: bool,
@@ -143,6 +148,7 @@ fn score(
     Ok(scores)
 }
 
+/// Refuses rows without an assistant turn to compare replies with.
 fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
     match rows.iter().position(|row| assistant_turns(row).next().is_none()) {
         None => Ok(()),
@@ -153,7 +159,7 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
     }
 }
 
-/// Refuses rows with a prompt that leaves the model no room for a reply, before any is asked.
+/// Refuses rows with a prompt that leaves the model no room for a reply, before any row is asked.
 fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -> Result<()> {
     let longest = model.decoder.config.max_position_embeddings;
     let refusal = |(index, row): (usize, &Conversation)| -> Result<()> {
@@ -178,14 +184,14 @@ fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -
     refused.map_or(Ok(()), Err)
 }
 
-/// Where the assistant says what it should: a turn that is not trained is no truth.
+/// Iterates over the assistant turns that count as truth. A turn marked as not trained does not.
 fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
     let is_truth = |i: &usize| row.messages[*i].role == Role::Assistant && row.messages[*i].train;
     (0..row.messages.len()).filter(is_truth)
 }
 
-/// The model's turns to each row's prompts, up to the first that is wrong; `None` if there is no
-/// answer any more.
+/// Asks the turns of some rows, and returns the model's turns for each row up to its first mistake;
+/// `None` if `answer` stops.
 fn follow(
     rows: &[Conversation],
     whole_dialogue: bool,
@@ -199,6 +205,7 @@ fn follow(
         .collect();
     let mut said: Vec<Vec<Turn>> = vec![Vec::new(); rows.len()];
     let mut open: Vec<usize> = (0..rows.len()).collect();
+    // Round n asks turn n of every row that has one and was right so far.
     for round in 0.. {
         open.retain(|&row| round < turns[row].len());
         if open.is_empty() {

@@ -1,4 +1,4 @@
-//! What an evaluation counts.
+//! The scores that an evaluation counts, and the mistakes behind them.
 
 use super::{CallScore, MostConfident, Turn, assistant_turns, confidence, matching};
 use crate::conversation::{Conversation, Role};
@@ -7,65 +7,72 @@ use crate::tool::{ToolCall, ToolSchema};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
 
-/// How often something held, out of the times that it could.
+/// A count out of a total, such as right replies out of all replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Score {
-    /// Times that it held.
+    /// Number of cases that hold.
     pub count: usize,
-    /// Times that were looked at.
+    /// Number of cases that were examined.
     pub total: usize,
 }
 
 impl Score {
-    /// `count / total`, from 0 to 1; 0 where nothing was looked at.
+    /// Returns `count / total`, from 0 to 1; 0 if no case was examined.
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.total.max(1) as f64
     }
 
+    /// Counts one case.
     pub(super) fn add(&mut self, holds: bool) {
         self.count += usize::from(holds);
         self.total += 1;
     }
 }
 
-/// Scores of a model on a data set. "First turn" is the first assistant turn of a row; a row "with a call"
-/// calls a tool there. A reply that does not end by itself is right in no score.
+/// Scores of a model on a data set.
 ///
-/// As JSON it is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its rate
-/// from 0 to 1, `mistakes`, under `counts` each score as `{"count": …, "total": …}`, and under
-/// `most_confident` how many calls are exact among those that the model is most sure of.
+/// "First turn" is the first assistant turn of a row; a row "with a call" calls a tool there. A
+/// reply that does not end by itself is right in no score.
+///
+/// The JSON form is one object: `rows`, `rows_with_call`, `rows_without_call`, each score as its
+/// rate from 0 to 1, `mistakes`, `counts` with each score as `{"count": …, "total": …}`, and
+/// `most_confident` with the exact calls among those that the model is most confident of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Rows that were evaluated.
+    /// Number of rows that were evaluated.
     pub rows: usize,
-    /// Of the rows with a call: the first turn calls the right tools, in any order, each as often.
+    /// Rows with a call whose first turn calls the right tools, in any order, each equally often.
     pub tool_selection: Score,
-    /// Of the rows with a call: the right tools with exactly the right arguments. Types are strict (a whole
-    /// number passes for a fraction, `null` for an argument that is left out), strings must be equal.
+    /// Rows with a call whose first turn has the right tools with exactly the right arguments.
+    /// Types are strict (a whole number passes for a fraction, `null` for an argument that is left
+    /// out), and strings must be equal.
     pub arguments_exact: Score,
-    /// The same, with strings that may differ in case, spaces and the signs `,./-_*^`.
+    /// Same as `arguments_exact`, with strings that may differ in case, spaces and the signs
+    /// `,./-_*^`.
     pub arguments_loose: Score,
-    /// Of all replies, in any turn, that attempt a call: it ends, and every call can be read, names
-    /// a tool that was offered, and has arguments that fit its schema.
+    /// Replies that attempt a call, in any turn, and whose calls are valid: the reply ends, and
+    /// every call can be read, names a tool that was offered, and has arguments that fit its
+    /// schema.
     pub format_compliance: Score,
-    /// Of all rows: every assistant turn is right. After a right call the tool's answer is fed back, and the
-    /// model must call what the row calls next, or say something where the row says something.
+    /// Rows whose assistant turns are all right. After a right call the tool's answer is fed back,
+    /// and the model must call what the row calls next, or say something where the row says
+    /// something.
     pub conversation_flow: Score,
-    /// Of the rows without a call: the first turn attempts one anyway. Less is better.
+    /// Rows without a call whose first turn attempts one anyway. Less is better.
     pub over_calls: Score,
-    /// Of all replies, in any turn: it did not end by itself within `max_new_tokens`. Less is
+    /// Replies, in any turn, that did not end by themselves within `max_new_tokens`. Less is
     /// better.
     pub unfinished: Score,
-    /// Of all rows: the first turn is right, be it exactly the right calls or words without a call.
+    /// Rows whose first turn is right: exactly the right calls, or words without a call.
     pub exact: Score,
-    /// Every call of every reply that can be read, in any turn, with how sure the model was of it.
+    /// Every readable call of every reply, in any turn, with the model's confidence.
     pub calls: Vec<CallScore>,
     /// The first mistake of each row that has one.
     pub mistakes: Vec<Mistake>,
 }
 
 impl Evaluation {
-    /// Every score with its name, in the order in which they are shown.
+    /// Returns every score with its name, in the order of display.
     pub fn scores(&self) -> [(&'static str, Score); 8] {
         [
             ("tool_selection", self.tool_selection),
@@ -79,28 +86,31 @@ impl Evaluation {
         ]
     }
 
-    /// How many calls are exact, of all and of the 90, 80 and 60 % that the model is most sure of;
-    /// nothing where it calls nothing.
+    /// Returns the exact calls among all calls and among the most confident 90, 80 and 60 %. Empty
+    /// if there are no calls.
     pub fn most_confident(&self) -> Vec<MostConfident> {
         confidence::most_confident(&self.calls)
     }
 
-    /// Counts a row with the model's turns to its prompts, of which only the last may be wrong.
+    /// Counts a row with the model's turns for its prompts. Only the last turn may be wrong.
     pub(super) fn add(&mut self, row: &Conversation, said: &[Turn], whole_dialogue: bool) {
         let mut mistake = None;
         for (turn, (i, got)) in assistant_turns(row).zip(said).enumerate() {
             let expected = &row.messages[i];
             let kind = got.mistake(&expected.tool_calls);
+            // 1. Scores of the first turn.
             if turn == 0 {
                 self.add_first_turn(&expected.tool_calls, got, kind.is_none());
             }
             let Turn { reply, finished, .. } = got;
+            // 2. Scores of any turn.
             self.unfinished.add(!finished);
             self.calls.extend(got.calls(&expected.tool_calls));
             if reply.attempts_call() {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
                 self.format_compliance.add(valid && *finished);
             }
+            // 3. The mistake of the last turn, with the texts that a reader needs to judge it.
             mistake = kind.map(|kind| Mistake {
                 row: self.rows,
                 turn,
@@ -121,6 +131,7 @@ impl Evaluation {
         self.rows += 1;
     }
 
+    /// Counts the scores of the first turn.
     fn add_first_turn(&mut self, expected: &[ToolCall], got: &Turn, right: bool) {
         self.exact.add(right);
         let Turn { reply, finished, .. } = got;
@@ -136,7 +147,7 @@ impl Evaluation {
     }
 }
 
-/// The call names a tool that was offered, with arguments that fit its schema.
+/// Returns true if the call names an offered tool, with arguments that fit its schema.
 fn fits(call: &ToolCall, tools: &[ToolSchema]) -> bool {
     let tool = tools.iter().find(|tool| tool.name() == call.name);
     tool.is_some_and(|tool| tool.check(&call.arguments).is_empty())
@@ -159,34 +170,34 @@ impl Serialize for Evaluation {
     }
 }
 
-/// Where a dialogue went wrong.
+/// The place where a dialogue went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
-    /// The row, counted from 0 as in `data[row]`.
+    /// Index of the row, counted from 0 as in `data[row]`.
     pub row: usize,
-    /// The assistant turn in the row, counted from 0.
+    /// Index of the assistant turn within the row, counted from 0.
     pub turn: usize,
-    /// What is wrong.
+    /// The kind of mistake.
     pub kind: MistakeKind,
-    /// What the user said last.
+    /// The user's last message.
     pub user: String,
-    /// The row's turn: its text and calls.
+    /// The row's turn: text and calls.
     pub expected: String,
-    /// The model's turn, in the same form.
+    /// The model's turn in the same form.
     pub got: String,
 }
 
-/// What is wrong with a reply.
+/// A kind of mistake in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MistakeKind {
-    /// A reply that did not end by itself, whatever it says.
+    /// The reply did not end by itself, whatever it says.
     Unfinished,
-    /// A call that cannot be read.
+    /// A call cannot be read.
     Malformed,
     /// Words where a call is expected.
     NoCall,
-    /// Other tools than expected, or not each as often.
+    /// Other tools than expected, or in other numbers.
     WrongTool,
     /// The right tools with other arguments.
     WrongArguments,

@@ -1,4 +1,4 @@
-//! An assistant turn of a model, and what is wrong with it.
+//! An assistant turn of a model, and its mistakes.
 
 use super::{CallScore, MistakeKind, matching};
 use crate::generate::Generation;
@@ -9,15 +9,15 @@ use crate::tool::ToolCall;
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
     pub reply: Reply,
-    /// It ended by itself. A turn that did not is right in no score: its user would wait for an end
-    /// that does not come.
+    /// True if the turn ended by itself. A turn that did not is right in no score, because its user
+    /// would wait for an end that does not come.
     pub finished: bool,
-    /// How sure the model was of each call, where that is known.
+    /// Confidence of each call, where it is known.
     pub confidences: Vec<f32>,
 }
 
 impl Turn {
-    /// A generation, and the reply that was read from it.
+    /// Combines a generation with the reply that was read from it.
     pub fn new(reply: Reply, generation: &Generation) -> Self {
         Self {
             reply,
@@ -26,8 +26,8 @@ impl Turn {
         }
     }
 
-    /// What is wrong with it, where these calls are expected (or, if there are none, an answer in
-    /// words).
+    /// Returns the mistake, given the expected calls; without any, words are expected. `None` if
+    /// the turn is right.
     pub fn mistake(&self, expected: &[ToolCall]) -> Option<MistakeKind> {
         let got = &self.reply.tool_calls;
         let mistake = match expected {
@@ -44,7 +44,7 @@ impl Turn {
         Some(mistake)
     }
 
-    /// Its calls whose confidence is known, where these are expected.
+    /// Returns the calls with a known confidence, compared with the expected ones.
     pub fn calls(&self, expected: &[ToolCall]) -> Vec<CallScore> {
         let exact = matching::exact(expected, &self.reply.tool_calls).into_iter();
         let calls = exact.zip(&self.confidences);

@@ -1,4 +1,12 @@
-//! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV cache.
+//! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV
+//! cache.
+//!
+//! Three ways lead through the blocks. [`Decoder::loss`] and [`Decoder::loss_and_gradients`] take a
+//! [`TreeBatch`] of training sequences; [`Decoder::logits`] takes one sequence and returns the
+//! logits of every token; [`Decoder::next_logits`] continues sequences of a [`KvStore`].
+//!
+//! Loss, gradients and counts are sums over the targets, never means: the caller divides once,
+//! after trees, accumulation steps and ranks are added up.
 
 use super::block::{Block, BlockShape, BlockSpans, Rows};
 use super::cache::{KvSequence, KvStore, LayerCache};
@@ -22,22 +30,25 @@ use half::bf16;
 /// Weights and shape of a decoder.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// The shape.
+    /// The model's shape.
     pub config: ModelConfig,
     /// The weights.
     pub weights: Weights,
-    /// The adapter that acts beside them, if any.
+    /// The LoRA adapter that acts beside the weights, if any.
     pub adapter: Option<Adapter>,
     pub(crate) blocks: Vec<BlockSpans>,
     pub(crate) embedding: Span,
     pub(crate) norm: Span,
-    /// The output projection: the embedding where they are tied.
+    /// The output projection. It is the embedding if the two are tied.
     pub(crate) projection: Span,
     pub(crate) rope: RopeTable,
 }
 
 impl Decoder {
-    /// A decoder from weights whose layout is that of `config`.
+    /// Creates a decoder from a config and weights with the layout of that config.
+    ///
+    /// # Errors
+    /// A tensor that the config needs is missing in the layout of the weights.
     pub fn new(config: ModelConfig, weights: impl Into<Weights>) -> Result<Self> {
         let weights = weights.into();
         let layout = weights.layout();
@@ -62,7 +73,8 @@ impl Decoder {
         })
     }
 
-    /// A block, which has only the output of the wanted rows if it is the last.
+    /// Returns a block for the rows of a pass. Only the last block is restricted to the wanted
+    /// rows.
     fn block<'a>(
         &'a self,
         layer: usize,
@@ -90,7 +102,11 @@ impl Decoder {
         }
     }
 
-    /// Loss and number of right first guesses, summed over the targets of `batch`.
+    /// Returns the loss and the number of correct first guesses, both summed over the targets of
+    /// `batch`.
+    ///
+    /// # Errors
+    /// Token ids outside the vocabulary, no tokens, or a sequence longer than the model allows.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
         check_rows(&self.config, &batch.ids, &batch.positions)?;
         let (wanted, targets) = target_rows(batch);
@@ -106,8 +122,13 @@ impl Decoder {
         Ok(self.head(rows, &targets, workspace, None))
     }
 
-    /// [`Decoder::loss`] with dropout, and its gradient (of the sum, not of a mean) added to `gradients`, whose layout is that
-    /// of [`Decoder::trainable`]. Its buckets are complete in the order from the last to the first.
+    /// Computes [`Decoder::loss`] with dropout, and adds the gradient of the sum (not of a mean) to
+    /// `gradients`, which must have the layout of [`Decoder::trainable`]. Buckets are completed
+    /// from the last to the first.
+    ///
+    /// # Errors
+    /// See [`Decoder::loss`] and [`Decoder::trainable`]; also gradients of another layout, and a
+    /// failed exchange of a bucket.
     pub fn loss_and_gradients(
         &self,
         batch: &TreeBatch,
@@ -119,13 +140,14 @@ impl Decoder {
             let problem = "their layout is not that of what is trained";
             return Err(Error::invalid("gradients", problem));
         }
-        // on a thread of the pool, as in `cached_logits`
+        // Run on a thread of the pool; `cached_logits` says why.
         rayon::scope(|_| match workspace.stores_bf16() {
             true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
             false => self.forward_and_backward::<f32>(batch, gradients, workspace),
         })
     }
 
+    /// Runs forward pass, loss and backward pass with activations stored as `E`.
     fn forward_and_backward<E: Element>(
         &self,
         batch: &TreeBatch,
@@ -144,7 +166,7 @@ impl Decoder {
         Ok(sum)
     }
 
-    /// Embedding and blocks; fills `workspace.residual` and the activations.
+    /// Runs the embedding and the blocks. Fills `workspace.residual` and the activations.
     fn forward<E: Element>(
         &self,
         ids: &[u32],
@@ -155,8 +177,11 @@ impl Decoder {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);
         let n = ids.len();
         workspace.prepare(layers);
+        // 1. Embedding: residual[0] [n, hidden].
         let table = self.weights.matrix(&self.embedding);
         embedding(ids, table, workspace.residual[0].sized(n * hidden));
+        // 2. Blocks: each reads residual[layer] and writes residual[layer + 1]. With
+        // `Recompute::Block` all share one set of activations.
         for layer in 0..layers {
             let (below, above) = workspace.residual.split_at_mut(layer + 1);
             let x = below[layer].get(n * hidden);
@@ -173,8 +198,8 @@ impl Decoder {
         }
     }
 
-    /// Final norm, output projection and loss of the rows that have a target; with `gradients`, `workspace.dresidual` begins with
-    /// the gradient of these rows.
+    /// Computes the final norm, the output projection and the loss of the rows that have a target.
+    /// With `gradients`, `workspace.dresidual` then begins with the gradient of these rows.
     fn head(
         &self,
         rows: Rows<'_>,
@@ -183,6 +208,7 @@ impl Decoder {
         gradients: Option<&mut dyn Gradients>,
     ) -> LossSum {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
+        // 1. Final norm: y [targets, hidden].
         let len = rows.outputs() * hidden;
         let x = workspace.residual[self.config.num_hidden_layers].get(len);
         let [y, dy] = &mut workspace.target_rows;
@@ -190,6 +216,7 @@ impl Decoder {
         let norm = self.weights.vector(&self.norm);
         rms_norm(x, norm, eps, y);
         let projection = self.weights.matrix(&self.projection);
+        // 2. Output projection and cross-entropy in one: the logits never exist as a whole.
         let Some(gradients) = gradients else {
             return cross_entropy(
                 y,
@@ -210,6 +237,7 @@ impl Decoder {
             &mut workspace.logits,
             workspace.precision,
         );
+        // 3. Gradient through the norm: dx [targets, hidden].
         let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients);
@@ -217,7 +245,7 @@ impl Decoder {
         sum
     }
 
-    /// The place of a weight's gradient, if the weight is trained.
+    /// Returns the place of a weight's gradient, or `None` if an adapter is trained instead.
     fn gradient<'g>(&self, span: &Span, gradients: &'g mut dyn Gradients) -> Option<&'g mut [f32]> {
         match self.adapter {
             None => Some(&mut gradients.bucket(span.bucket)[span.elements.clone()]),
@@ -225,6 +253,8 @@ impl Decoder {
         }
     }
 
+    /// Runs the backward pass of the blocks, last to first, and of the embedding. Completes each
+    /// bucket when nothing more will be added to it.
     fn backward<E: Element>(
         &self,
         ids: &[u32],
@@ -232,6 +262,7 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<()> {
+        // `head` has added the gradients of the norm and of an untied output projection.
         if self.adapter.is_none() {
             gradients.complete(self.norm.bucket)?;
         }
@@ -243,6 +274,7 @@ impl Decoder {
             let block = self.block(layer, rows, pass, precision);
             let x = workspace.residual[layer].get(n * hidden);
             let scratch = &mut workspace.scratch;
+            // activations of the forward pass, kept or computed again
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
                 Recompute::Block => {
@@ -250,10 +282,12 @@ impl Decoder {
                     &workspace.blocks[0]
                 }
             };
-            let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
+            // bucket 0 of a whole model is the embedding; an adapter has none
+            let bucket = layer + usize::from(self.adapter.is_none());
             block.backward::<E>(x, kept, scratch, dresidual, gradients.bucket(bucket));
             gradients.complete(bucket)?;
         }
+        // a tied output projection has added to the same bucket, so it is complete only now
         if let Some(dtable) = self.gradient(&self.embedding, gradients) {
             embedding_backward(ids, dresidual, dtable, hidden);
             gradients.complete(self.embedding.bucket)?;
@@ -261,7 +295,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// Logits of every row of a sequence, `[ids, vocabulary]`.
+    /// Returns the logits of every token of one sequence, `[ids, vocabulary]`.
+    ///
+    /// # Errors
+    /// See [`Decoder::loss`].
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
         let (positions, rows): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
         check_rows(&self.config, ids, &positions)?;
@@ -275,8 +312,14 @@ impl Decoder {
         Ok(self.cached_logits(ids, at, &rows, &mut cache, &mut Workspace::default()))
     }
 
-    /// Adds tokens to sequences of `cache`; those that have just begun may have none. Returns the logits after the last token
-    /// of each, `[sequences, vocabulary]`. What sequences share is computed once, and whatever is new in one pass.
+    /// Appends tokens to sequences of `cache` and returns the logits after the last token of each,
+    /// `[sequences, vocabulary]`.
+    ///
+    /// A sequence that has just begun may come without new tokens. Prefixes that sequences share
+    /// are computed once, and all new tokens go through the model in one pass.
+    ///
+    /// # Errors
+    /// See [`Decoder::loss`].
     pub fn next_logits(
         &self,
         new: &[(&KvSequence, &[u32])],
@@ -293,7 +336,7 @@ impl Decoder {
         Ok(self.cached_logits(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
     }
 
-    /// Logits of the wanted rows of a pass whose keys go to the rows `keys` of the cache.
+    /// Returns the logits of the wanted rows of a pass. Its keys go to the cache slots `keys`.
     fn cached_logits(
         &self,
         ids: &[u32],
@@ -302,10 +345,12 @@ impl Decoder {
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
-        // The whole pass on a thread of the pool: handing each of its hundreds of short tasks to one would take longer.
+        // Run the whole pass on one thread of the pool: sending each of its hundreds of short tasks
+        // there would take longer.
         rayon::scope(|_| self.logits_of_rows(ids, rows, keys, cache, workspace))
     }
 
+    /// Runs the blocks with the cache, then the final norm and the output projection.
     fn logits_of_rows(
         &self,
         ids: &[u32],
@@ -317,13 +362,15 @@ impl Decoder {
         let hidden = self.config.hidden_size;
         let n = ids.len();
         let precision = match self.weights.is_rounded() {
-            true => Precision::Bf16, // as the weights are
+            true => Precision::Bf16, // packed weights are bf16 or less
             false => workspace.precision,
         };
         workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
         workspace.prepare(cache.len());
         let mut x = workspace.residual[0].sized(n * hidden);
+        // 1. Embedding: x [n, hidden].
         embedding(ids, self.weights.matrix(&self.embedding), x);
+        // 2. Blocks. The last one leaves the wanted rows only: x [outputs, hidden].
         for (layer, cache) in cache.iter_mut().enumerate() {
             let kept = &mut workspace.blocks[0];
             let block = self.block(layer, rows, None, precision);
@@ -331,6 +378,7 @@ impl Decoder {
             x = &mut x[..block.rows.outputs() * hidden];
             block.output::<f32>(kept, &mut workspace.scratch, x);
         }
+        // 3. Final norm and output projection: logits [outputs, vocabulary].
         let mut normed = vec![0.0; x.len()];
         rms_norm(
             x,
@@ -345,7 +393,7 @@ impl Decoder {
     }
 }
 
-/// Refuses ids outside the vocabulary and sequences that are too long.
+/// Refuses ids outside the vocabulary, an empty batch and sequences that are too long.
 pub(crate) fn check_rows(config: &ModelConfig, ids: &[u32], positions: &[u32]) -> Result<()> {
     let (vocabulary, longest) = (config.vocab_size, config.max_position_embeddings);
     if ids.is_empty() {
@@ -367,7 +415,8 @@ pub(crate) fn check_rows(config: &ModelConfig, ids: &[u32], positions: &[u32]) -
     Ok(())
 }
 
-/// The rows that have a target, and the targets with their index among them.
+/// Returns the rows that have a target, ascending, and each target with the index of its row among
+/// them.
 pub(crate) fn target_rows(batch: &TreeBatch) -> (Vec<usize>, Vec<RowTarget>) {
     let mut rows: Vec<usize> = Vec::new();
     let mut targets = Vec::with_capacity(batch.targets.len());

@@ -1,23 +1,31 @@
-//! Where the backward pass puts what it finds.
+//! The receiver of the gradients that a backward pass computes.
+//!
+//! The backward pass adds to one bucket at a time (a block's parameters, for example) and calls
+//! [`Gradients::complete`] when it is done with it. A plain [`Parameters`] sums over passes; a
+//! training run on several ranks starts the exchange of a bucket while the next one is computed.
 
 use crate::error::Result;
 use crate::weights::{Layout, Parameters};
 use std::sync::Arc;
 
-/// Gradients of what is trained, bucket by bucket. While the backward pass works on one bucket, others may be on their way to other
-/// ranks.
+/// Gradients of the trained parameters, bucket by bucket. While the backward pass works on one
+/// bucket, others may be on their way to other ranks.
 pub trait Gradients: Send {
-    /// Which tensor stands where.
+    /// Returns the layout: the bucket and offset of each tensor.
     fn layout(&self) -> &Arc<Layout>;
 
-    /// The elements of a bucket, to be added to.
+    /// Returns the elements of a bucket. The backward pass adds to them.
     fn bucket(&mut self, bucket: usize) -> &mut [f32];
 
-    /// Says that nothing more will be added to a bucket in this pass. The last bucket comes first.
+    /// Marks a bucket as complete for this pass: nothing more will be added to it. The last bucket
+    /// is completed first.
+    ///
+    /// # Errors
+    /// The exchange with other ranks failed.
     fn complete(&mut self, bucket: usize) -> Result<()>;
 }
 
-/// Sums over the passes, nothing else.
+/// Sums gradients over the passes and exchanges nothing.
 impl Gradients for Parameters {
     fn layout(&self) -> &Arc<Layout> {
         &self.layout

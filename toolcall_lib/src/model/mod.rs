@@ -1,4 +1,13 @@
-//! The decoder: forward and backward over a packed tree, and generation with a KV cache.
+//! The decoder: forward and backward passes over a packed tree, and generation with a KV cache.
+//!
+//! Training calls [`Decoder::loss_and_gradients`] with a [`TreeBatch`](crate::batch::TreeBatch);
+//! generation calls [`Decoder::next_logits`] with a [`KvStore`]. Both run the same blocks:
+//! `decoder` drives the layers, `block` holds one layer's attention and MLP, `cache` stores keys
+//! and values, `lora` adds low-rank updates, and `workspace` owns the buffers of a pass.
+//!
+//! The backward pass is written by hand, without autograd; `docs/design.md` says why. In this room
+//! a *row* of an activation matrix is one token of the pass, and a *slot* is one token's place in
+//! the KV cache.
 
 mod block;
 mod cache;
@@ -28,28 +37,28 @@ use crate::tokens::Tokenizer;
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
 
-/// A language model with everything that is saved beside its weights.
+/// A language model and everything that is saved beside its weights.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Shape and weights.
+    /// The model's shape and weights.
     pub decoder: Decoder,
-    /// Text to token ids.
+    /// Turns text into token ids.
     pub tokenizer: Tokenizer,
-    /// Conversation to text.
+    /// Turns a conversation into text.
     pub template: ChatTemplate,
     /// The content of `generation_config.json`.
     pub generation_config: Map<String, Value>,
-    /// The tools that it was trained to call, where they are few; they are saved beside it as
-    /// `tools.json`.
+    /// The tools that the model was trained to call, if they are few. They are saved beside the
+    /// model as `tools.json`.
     pub tools: Vec<ToolSchema>,
-    /// Where it was loaded from.
+    /// The path or Hub name that the model was loaded from.
     pub origin: String,
-    /// What a user should know about how it was loaded.
+    /// Remarks for the user about how the model was loaded.
     pub notes: Vec<String>,
 }
 
 impl Model {
-    /// The last part of where it was loaded from, without `.gguf`: `Qwen3-0.6B` of `Qwen/Qwen3-0.6B`.
+    /// Returns the last part of the origin, without `.gguf`: `Qwen3-0.6B` for `Qwen/Qwen3-0.6B`.
     pub fn name(&self) -> &str {
         let last = self.origin.trim_end_matches('/').rsplit('/').next();
         let last = last.unwrap_or(&self.origin);

@@ -1,8 +1,12 @@
-//! The linear layers of a block.
+//! The linear layers of a block, grouped by their input.
+//!
+//! Layers with the same input (q, k and v; gate and up) have neighbouring weights, so that each
+//! group is one matrix product.
 
 use super::lora::TargetModule;
 
-/// A linear layer of a block, or several with the same input: their weights are neighbours and used as one.
+/// A linear layer of a block, or several layers with the same input, whose weights are neighbours
+/// and act as one matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Projection {
     Qkv,
@@ -12,10 +16,10 @@ pub(crate) enum Projection {
 }
 
 impl Projection {
-    /// All of them, in the order of their discriminants.
+    /// Lists all projections in the order of their discriminants.
     pub const ALL: [Self; 4] = [Self::Qkv, Self::Output, Self::GateUp, Self::Down];
 
-    /// Its layers, in the order in which their weights lie in memory.
+    /// Returns the layers of the projection, in the order in which their weights lie in memory.
     pub fn modules(self) -> &'static [TargetModule] {
         match self {
             Self::Qkv => &[TargetModule::QProj, TargetModule::KProj, TargetModule::VProj],

@@ -1,16 +1,19 @@
-//! A number by which changed weights are noticed.
+//! A cheap hash that tells whether a decoder's weights have changed.
 
 use super::Decoder;
 use crate::weights::{Parameters, Weights};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Elements of a tensor that are looked at.
+/// Number of elements that are hashed per unpacked tensor, at most.
 const LOOKED_AT: usize = 16;
 
 impl Decoder {
-    /// A number that is another, but for chance, when the config, the adapter or the weights are others. Of each tensor it looks at 16
-    /// elements, of a packed one at a row: enough for training, which changes them all, and for other weights; not for the change of
-    /// a single element.
+    /// Returns a hash of the config, the adapter and a sample of the weights.
+    ///
+    /// The sample is 16 elements of each unpacked tensor, and the middle row of each packed matrix
+    /// (norms and biases beside packed matrices are hashed whole). That is enough to notice
+    /// training, which changes every element, and other weights; it does not notice a change of a
+    /// single element.
     pub(crate) fn stamp(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         format!("{:?}", self.config).hash(&mut hasher);
@@ -38,6 +41,7 @@ impl Decoder {
     }
 }
 
+/// Hashes up to [`LOOKED_AT`] evenly spaced elements of each tensor.
 fn look_at(parameters: &Parameters, hasher: &mut DefaultHasher) {
     for slot in parameters.layout.slots() {
         let values = &parameters.buckets[slot.bucket][slot.range()];

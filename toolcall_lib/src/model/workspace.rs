@@ -1,60 +1,67 @@
-//! Buffers of a forward and backward pass: sized once, grown when a larger batch comes, never freed in between.
+//! Buffers of the forward and backward pass.
+//!
+//! A [`Workspace`] is created once per run. Its buffers grow when a larger batch comes and are
+//! never freed in between, so a training step allocates almost nothing. [`Recompute`] decides how
+//! many activations stay for the backward pass.
 
 use super::lora::{LoraScratch, Pass};
 use crate::ops::buffer::Buffer;
 use crate::ops::matmul::{Precision, multiplies_bf16};
 
-/// What the backward pass keeps of the forward pass.
+/// Selects the activations that the backward pass keeps from the forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recompute {
-    /// Everything but norms and activation functions, which are cheap to compute again. Fastest.
+    /// Keeps everything except norms and activation functions, which are cheap to compute again.
+    /// Fastest.
     #[default]
     Norms,
-    /// Only the input of each block; the block runs again in the backward pass. About a quarter slower, least memory.
+    /// Keeps only the input of each block and runs the block again in the backward pass. About a
+    /// quarter slower; needs the least memory.
     Block,
 }
 
-/// What one block leaves for its backward pass. The residual stream and `lse` are f32; what products make or take is stored as
-/// [`Workspace::stores_bf16`] says.
+/// Activations that one block keeps for its backward pass. The residual stream and `lse` are f32;
+/// inputs and outputs of matrix products have the type that [`Workspace::stores_bf16`] selects.
 #[derive(Debug, Default)]
 pub(super) struct BlockActivations {
-    /// Joint projection before norm and rotation, `[rows, width]`, where there is a norm.
+    /// Joint Q, K, V projection before norm and rotation, `[rows, width]`; only with a QK norm.
     pub qkv: Buffer,
-    /// Q, K and V, `[heads, rows, dim]`.
+    /// Q, K and V after norm and rotation, `[heads, rows, dim]`.
     pub heads: Buffer,
     /// Attention output, `[rows, query heads · dim]`.
     pub attended: Buffer,
-    /// Log of the softmax denominators, `[rows, query heads]`.
+    /// Log-sum-exp of each softmax, `[rows, query heads]`.
     pub lse: Buffer,
-    /// What attention adds to the residual stream, `[rows, hidden]`.
+    /// Output of the attention projection, which is added to the residual stream, `[rows, hidden]`.
     pub added: Buffer,
-    /// Gate and up projection, `[rows, 2 · intermediate]`.
+    /// Gate and up projections side by side, `[rows, 2 · intermediate]`.
     pub gate_up: Buffer,
 }
 
-/// Buffers whose content no one needs for longer than a block.
+/// Buffers whose content is needed within one block only.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Residual stream between attention and MLP, `[rows, hidden]`, f32.
     pub middle: Buffer,
-    /// A normalized residual stream, and its gradient.
+    /// Normalized residual stream and its gradient, `[rows, hidden]`.
     pub normed: Buffer,
     pub dnormed: Buffer,
-    /// MLP activation, and its gradient, `[rows, intermediate]`.
+    /// MLP activation and its gradient, `[rows, intermediate]`.
     pub activation: Buffer,
     pub dactivation: Buffer,
-    /// Gradient of the attention output.
+    /// Gradient of the attention output, `[rows, query heads · dim]`.
     pub dattended: Buffer,
-    /// Gradients of Q, and each query head's part of those of K and V, `[query heads, rows, dim]`, f32.
+    /// Gradients of Q, and each query head's share of the gradients of K and V,
+    /// `[query heads, rows, dim]`, f32.
     pub dqueries: Buffer,
     pub dkeys: Buffer,
     pub dvalues: Buffer,
-    /// Joint projection, or its gradient.
+    /// Joint Q, K, V projection (without a QK norm) or its gradient, `[rows, width]`.
     pub dqkv: Buffer,
-    /// Gradient of the MLP's two input projections.
+    /// Gradient of the gate and up projections, `[rows, 2 · intermediate]`.
     pub dgate_up: Buffer,
-    /// What an adapter needs for one projection.
+    /// Buffers of the LoRA adapter for one projection.
     pub lora: LoraScratch,
 }
 
@@ -63,21 +70,24 @@ pub(super) struct Scratch {
 pub struct Workspace {
     pub(super) recompute: Recompute,
     pub(super) precision: Precision,
-    /// Which elements the next training pass drops.
+    /// Identity of the next training pass, from which dropout masks are drawn.
     pub(super) pass: Pass,
-    /// Input of each block, and after the last the input of the final norm, `[rows, hidden]`, there of the wanted rows.
+    /// Input of each block, `[rows, hidden]`. The last entry is the input of the final norm and has
+    /// only the wanted rows.
     pub(super) residual: Vec<Buffer>,
+    /// Activations of each block, or of one block with [`Recompute::Block`].
     pub(super) blocks: Vec<BlockActivations>,
     pub(super) scratch: Scratch,
-    /// Gradient of the residual stream.
+    /// Gradient of the residual stream, `[rows, hidden]`.
     pub(super) dresidual: Buffer,
-    /// Of the rows that have a target the normalized residual stream, and its gradient.
+    /// Normalized residual stream of the rows that have a target, and its gradient,
+    /// `[targets, hidden]`.
     pub(super) target_rows: [Buffer; 2],
     pub(super) logits: Buffer,
 }
 
 impl Workspace {
-    /// Empty buffers for a training run.
+    /// Creates empty buffers for a training run.
     pub fn new(recompute: Recompute, precision: Precision) -> Self {
         Self {
             recompute,
@@ -86,17 +96,17 @@ impl Workspace {
         }
     }
 
-    /// Says which tree of the run comes next: another one has other dropout masks.
+    /// Sets the pass (seed, step and tree) that comes next. Each pass has its own dropout masks.
     pub fn begin(&mut self, pass: Pass) {
         self.pass = pass;
     }
 
-    /// Whether a training pass stores as bf16 what goes into bf16 products.
+    /// Returns true if a training pass stores inputs and outputs of products as bf16.
     pub(super) fn stores_bf16(&self) -> bool {
         self.precision != Precision::F32 && multiplies_bf16()
     }
 
-    /// Makes room for a model's blocks.
+    /// Makes room for a model of `layers` blocks.
     pub(super) fn prepare(&mut self, layers: usize) {
         let kept = if self.recompute == Recompute::Block {
             1

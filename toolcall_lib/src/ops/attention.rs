@@ -1,8 +1,14 @@
-//! Attention over a packed tree: a token sees its ancestors' segments and, causally, its own.
+//! Attention over a packed tree: a token attends to its ancestors and, causally, to its own
+//! segment.
 //!
-//! Queries are cut into tiles of rows within a segment. What a tile sees is a few dense ranges of key rows, so that scores
-//! are plain matrix products and no mask or `[tokens, tokens]` matrix exists. Queries, keys and values are stored `[heads, rows,
-//! head_dim]`, the output as the next projection takes it, `[rows, heads · head_dim]`.
+//! Queries are cut into tiles of rows within a segment. All that a tile sees is a few dense ranges
+//! of key rows, so scores are plain matrix products: no mask and no `[tokens, tokens]` matrix
+//! exists. As in FlashAttention, only the output and the log-sum-exp of each softmax are kept for
+//! the backward pass.
+//!
+//! Queries, keys and values are stored `[heads, rows, head_dim]`, and the output as the next
+//! projection takes it, `[rows, heads · head_dim]`. A query row is a token of the pass; a key row
+//! is a token of the pass, or a slot of the KV cache.
 
 mod one;
 
@@ -18,37 +24,38 @@ use rayon::prelude::*;
 use std::iter::once;
 use std::ops::Range;
 
-/// Query rows that share one matrix of scores.
+/// Maximum number of query rows that share one matrix of scores.
 pub(crate) const TILE: usize = 64;
 
-/// Query rows and the key rows they see.
+/// Some query rows, and the key rows that they see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// Rows of the queries.
     pub queries: Range<usize>,
-    /// Key rows that every query of the tile sees, as few ranges as possible.
+    /// Key rows that every query of the tile sees, in as few ranges as possible.
     pub visible: Vec<Range<usize>>,
-    /// First of `queries.len()` key rows that are seen causally: query `i` sees the first `i + 1` of them.
+    /// First of `queries.len()` key rows that are seen causally: query `i` sees the first `i + 1`
+    /// of them.
     pub causal: usize,
 }
 
 impl Tile {
-    /// Number of key rows that the last query sees.
+    /// Returns the number of key rows that the last query sees, which is the width of the scores.
     fn context(&self) -> usize {
         self.visible.iter().map(Range::len).sum::<usize>() + self.queries.len()
     }
 
-    /// Elements from one row of scores to the next: whole cache lines.
+    /// Returns the number of elements from one row of scores to the next: whole cache lines.
     fn stride(&self) -> usize {
         self.context().next_multiple_of(16)
     }
 
-    /// Elements of its scores.
+    /// Returns the number of elements of the tile's scores.
     fn room(&self) -> usize {
         self.queries.len() * self.stride()
     }
 
-    /// All key ranges with the column of the scores where each begins.
+    /// Iterates over all key ranges, each with the column of the scores where it begins.
     fn key_ranges(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let causal = self.causal..self.causal + self.queries.len();
         self.visible
@@ -63,7 +70,7 @@ impl Tile {
     }
 }
 
-/// The tiles of a packed tree, in row order.
+/// Cuts a packed tree into tiles, in row order.
 pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
     let mut tiles = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
@@ -81,7 +88,8 @@ pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
     tiles
 }
 
-/// The tiles of `new` rows that follow `past` rows of one sequence, whose keys stand at rows `0..past + new`.
+/// Cuts `new` rows that follow `past` rows of one sequence into tiles. The keys of the sequence are
+/// rows `0..past + new`.
 pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
     (0..new)
         .step_by(TILE)
@@ -93,7 +101,7 @@ pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
         .collect()
 }
 
-/// Merges ranges that touch and drops empty ones.
+/// Merges ranges that touch and drops empty ones. The order stays as it is.
 pub(crate) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges.into_iter().filter(|r| !r.is_empty()) {
@@ -116,19 +124,21 @@ pub struct Qkv<'a, E = f32> {
     pub v: &'a [E],
     /// Number of query rows.
     pub query_rows: usize,
-    /// Rows that each key head has room for; those that a tile names must be filled.
+    /// Number of rows that each key head has room for. Rows that a tile names must be filled.
     pub key_rows: usize,
     /// Number and width of the heads.
     pub heads: Heads,
-    /// In what products are computed.
+    /// Precision of the products.
     pub precision: Precision,
 }
 
 impl<'a, E: Element> Qkv<'a, E> {
+    /// Returns rows of a query head, `[rows, head_dim]`.
     fn q(&self, head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(self.q, head * self.query_rows, rows, self.heads.dim)
     }
 
+    /// Returns rows of the key head that serves a query head.
     fn k(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(
             self.k,
@@ -138,6 +148,7 @@ impl<'a, E: Element> Qkv<'a, E> {
         )
     }
 
+    /// Returns rows of the value head that serves a query head.
     fn v(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
         rows_of(
             self.v,
@@ -147,7 +158,7 @@ impl<'a, E: Element> Qkv<'a, E> {
         )
     }
 
-    /// As f32, if that is what it holds.
+    /// Returns the same as f32, if the elements are f32.
     fn as_f32(&self) -> Option<Qkv<'a>> {
         Some(Qkv {
             q: as_f32(self.q)?,
@@ -160,16 +171,17 @@ impl<'a, E: Element> Qkv<'a, E> {
         })
     }
 
+    /// Returns the key head that serves a query head (grouped-query attention).
     fn key_head(&self, query_head: usize) -> usize {
         query_head / (self.heads.queries / self.heads.keys)
     }
 
-    /// Softmax scale of the scores.
+    /// Returns the softmax scale of the scores, `1 / √head_dim`.
     fn scale(&self) -> f32 {
         1.0 / (self.heads.dim as f32).sqrt()
     }
 
-    /// `q · kᵀ` of a tile into `scores`, `[queries, context]`.
+    /// Writes `q · kᵀ` of a tile to `scores`, `[queries, context]`.
     fn scores(&self, head: usize, tile: &Tile, scores: &mut [f32]) {
         let q = self.q(head, &tile.queries);
         for (column, keys) in tile.key_ranges() {
@@ -188,6 +200,7 @@ impl<'a, E: Element> Qkv<'a, E> {
     }
 }
 
+/// Returns rows of one head of `data`; the head begins at row `first`.
 fn rows_of<'a, E: Element>(data: &'a [E], first: usize, rows: &Range<usize>, dim: usize) -> Matrix<'a, E> {
     Matrix::new(
         &data[(first + rows.start) * dim..(first + rows.end) * dim],
@@ -196,13 +209,14 @@ fn rows_of<'a, E: Element>(data: &'a [E], first: usize, rows: &Range<usize>, dim
     )
 }
 
-/// Softmax attention: `out` is `[rows, query heads · head_dim]`, `lse` the log of each softmax's denominator, `[rows, query
-/// heads]`. The tiles cover all rows, in order.
+/// Computes softmax attention. `out` is `[rows, query heads · head_dim]`; `lse` receives the
+/// log-sum-exp of each softmax, `[rows, query heads]`. The tiles must cover all rows, in order.
 pub fn attention<E: Element>(qkv: Qkv<'_, E>, tiles: &[Tile], mut out: &mut [E], mut lse: &mut [f32]) {
     let Heads { queries, dim, .. } = qkv.heads;
+    // 1. Cut the outputs into tasks: a tile with all its heads, or one head of a tile with one row.
     let mut tasks = Vec::with_capacity(tiles.len());
     for tile in tiles {
-        // of a single row, each head is a piece of its own: one token may see many keys
+        // A single token may see many keys, so each of its heads is a task of its own.
         let heads_of_task = if tile.queries.len() == 1 { 1 } else { queries };
         for first in (0..queries).step_by(heads_of_task) {
             let lse = lse.split_off_mut(..tile.queries.len() * heads_of_task);
@@ -211,6 +225,7 @@ pub fn attention<E: Element>(qkv: Qkv<'_, E>, tiles: &[Tile], mut out: &mut [E],
             tasks.push((tile, first, heads_of_task, out, lse));
         }
     }
+    // 2. Attend head by head, and write each head's sums into its columns of the output.
     tasks.into_par_iter().for_each(|(tile, first, heads, out, lse)| {
         with_scratch(tile.room() + tile.queries.len() * dim, |scratch| {
             let (scores, sums) = scratch.split_at_mut(tile.room());
@@ -225,7 +240,8 @@ pub fn attention<E: Element>(qkv: Qkv<'_, E>, tiles: &[Tile], mut out: &mut [E],
     });
 }
 
-/// [`attention`] of one head and tile; `out` is `[queries, head_dim]`, and a row of `lse` has `heads` heads.
+/// Computes [`attention`] of one head and tile. `out` is `[queries, head_dim]`; consecutive rows of
+/// `lse` are `heads` elements apart.
 fn attend<E: Element>(
     qkv: Qkv<'_, E>,
     head: usize,
@@ -240,8 +256,10 @@ fn attend<E: Element>(
     {
         return attend_one(qkv, head, tile, scores, out, lse);
     }
+    // 1. Scores: [queries, context]; they become softmax weights in place.
     qkv.scores(head, tile, scores);
     softmax(scores, tile, qkv.scale(), lse, heads);
+    // 2. Weighted sum of the values, one key range after the other: [queries, head_dim].
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
         let weights = Matrix::strided(&scores[column..], tile.queries.len(), keys.len(), tile.stride());
         let mode = if i == 0 { Output::Set } else { Output::Add };
@@ -250,7 +268,8 @@ fn attend<E: Element>(
     }
 }
 
-/// Softmax of each row, times `scale`, over the columns that it sees; the others become 0.
+/// Replaces each row of scores by the softmax of `scale` times the columns that the row sees; the
+/// other columns become 0. Writes the log-sum-exp of each row to `lse`.
 #[multiversion(targets = "simd")]
 fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: usize) {
     let seen_by_all = tile.context() - tile.queries.len();
@@ -266,19 +285,21 @@ fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: 
     }
 }
 
-/// What [`attention`] made and the gradient of its output, in the same order.
+/// The output of [`attention`] and its gradient, in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionOutput<'a, E = f32> {
     /// The output.
     pub out: &'a [E],
-    /// Logs of the softmax denominators.
+    /// Log-sum-exp of each softmax.
     pub lse: &'a [f32],
     /// Gradient of the loss with respect to `out`.
     pub dout: &'a [E],
 }
 
-/// Gradients of [`attention`] where queries and keys are the same rows: `dq` is `[query heads, rows, head_dim]`; `dk` and
-/// `dv` are `[query heads, rows, head_dim]` too, each query head's share of its key head's gradient. All are overwritten.
+/// Computes the gradients of [`attention`] for a pass in which queries and keys are the same rows.
+///
+/// `dq`, `dk` and `dv` are `[query heads, rows, head_dim]` each and are overwritten. `dk` and `dv`
+/// hold each query head's share of the gradient of its key head.
 pub fn attention_backward<E: Element>(
     qkv: Qkv<'_, E>,
     tiles: &[Tile],
@@ -291,6 +312,8 @@ pub fn attention_backward<E: Element>(
     let gradients = dk
         .par_chunks_exact_mut(rows * dim)
         .zip(dv.par_chunks_exact_mut(rows * dim));
+    // Query heads are independent. Within a head the tiles come one after the other, because they
+    // add to the same dk and dv.
     dq.par_chunks_exact_mut(rows * dim)
         .zip(gradients)
         .enumerate()
@@ -307,7 +330,8 @@ pub fn attention_backward<E: Element>(
         });
 }
 
-/// [`attention_backward`] of one head and tile; `dq` are the tile's rows, `dk` and `dv` those of the head.
+/// Computes [`attention_backward`] of one head and tile. `dq` holds the tile's rows; `dk` and `dv`
+/// hold all rows of the head and are added to.
 #[allow(clippy::too_many_arguments)] // three gradients of three inputs
 fn attend_backward<E: Element>(
     qkv: Qkv<'_, E>,
@@ -328,14 +352,18 @@ fn attend_backward<E: Element>(
         lse: &output.lse[first..],
         dout: &output.dout[first * dim..],
     };
+    // 1. Recompute the scores: weights [queries, context].
     let q = qkv.q(head, &tile.queries);
     let dout = Matrix::strided(output.dout, queries, dim, heads * dim);
     qkv.scores(head, tile, weights);
+    // 2. Gradient of the softmax weights, dout · vᵀ: dscores [queries, context].
     for (column, keys) in tile.key_ranges() {
         let (out, v) = (&mut dscores[column..], qkv.v(head, &keys).t());
         matmul_into(out, stride, Output::Set, 1.0, dout, v, precision, false);
     }
+    // 3. Scores become softmax weights p, and dscores becomes the gradient ds of the scores.
     softmax_backward(weights, dscores, tile, qkv, output);
+    // 4. dq = ds · k, dk += dsᵀ · q, dv += pᵀ · dout, one key range after the other.
     for (i, (column, keys)) in tile.key_ranges().enumerate() {
         let ds = Matrix::strided(&dscores[column..], queries, keys.len(), stride);
         let p = Matrix::strided(&weights[column..], queries, keys.len(), stride);
@@ -347,9 +375,9 @@ fn attend_backward<E: Element>(
     }
 }
 
-/// Turns scores into softmax weights (with the saved `lse`) and the gradient of the weights into that of the scores
-/// before they are scaled: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao et al., 2022). `output` begins with the
-/// tile's first row of the head.
+/// Turns scores into softmax weights (with the saved `lse`), and the gradient of the weights into
+/// the gradient of the unscaled scores: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao
+/// et al., 2022). `output` begins with the tile's first row of the head.
 #[multiversion(targets = "simd")]
 fn softmax_backward<E: Element>(
     weights: &mut [f32],
@@ -368,6 +396,7 @@ fn softmax_backward<E: Element>(
             &output.out[i * heads * dim..][..dim],
             &output.dout[i * heads * dim..][..dim],
         );
+        // delta = Σ p · dp, which equals Σ dout · out
         let (delta, lse) = (dot(out, dout), output.lse[i * heads]);
         let seen = seen_by_all + i + 1;
         for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
@@ -390,7 +419,7 @@ mod tests {
         dim: 3,
     };
 
-    /// A root of 70 rows (two tiles), two children, a grandchild, and a second root.
+    /// Builds a root of 70 rows (two tiles), two children, a grandchild, and a second root.
     fn tree() -> Vec<Segment> {
         let segment = |start, len, parent, position| Segment {
             start,

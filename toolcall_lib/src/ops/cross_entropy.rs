@@ -1,5 +1,8 @@
-//! Output projection and cross-entropy in one: logits exist for a few rows at a time only, and their gradient is made in the
-//! forward pass, so nothing of size `[tokens, vocabulary]` is kept.
+//! Output projection and cross-entropy in one.
+//!
+//! Logits exist for a few rows at a time only, and their gradient is computed in the forward pass,
+//! so nothing of size `[tokens, vocabulary]` is kept. A row is a token whose successor is
+//! predicted; it may have several targets, because the sequences of a packed tree part there.
 
 use super::buffer::Buffer;
 use super::matmul::{Output, Precision, linear_backward_weight};
@@ -9,9 +12,10 @@ use crate::weights::Tensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Logits that exist at a time (32 MiB): enough rows for efficient products, few enough to stay small.
+/// Number of logits that exist at a time (32 MiB): enough rows for efficient products, few enough
+/// to stay small.
 const LOGITS_AT_A_TIME: usize = 1 << 23;
-/// Even with the largest vocabulary, products need so many rows.
+/// Minimum number of rows at a time, which products need even with the largest vocabulary.
 const FEWEST_ROWS: usize = 128;
 
 /// A target of one row of the hidden states.
@@ -19,18 +23,18 @@ const FEWEST_ROWS: usize = 128;
 pub struct RowTarget {
     /// Row of the hidden states.
     pub row: usize,
-    /// Token id that should follow.
+    /// Id of the token that should follow.
     pub id: u32,
-    /// Multiplicity.
+    /// Number of sequences in which it follows.
     pub weight: f32,
 }
 
-/// Sums over targets, each counted `weight` times.
+/// Sums over targets, each of which counts `weight` times.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossSum {
-    /// Negative log likelihood, nats.
+    /// Negative log-likelihood in nats.
     pub loss: f64,
-    /// Targets that `torch.argmax` would choose: the first of those with the largest logit of their
+    /// Number of targets that `torch.argmax` would choose: the first of the largest logits of their
     /// row.
     pub correct: f64,
 }
@@ -42,10 +46,12 @@ impl std::ops::AddAssign for LossSum {
     }
 }
 
-/// `Σ weight · −log softmax(hidden · projectionᵀ)[id]` over `targets`, which are ordered by row.
+/// Returns `Σ weight · −log softmax(hidden · projectionᵀ)[id]` over `targets`, which must be
+/// ordered by row, and the number of correct first guesses.
 ///
-/// `hidden` is `[rows, width]`, `projection` is `[vocabulary, width]`. With `gradients = (dhidden, dprojection)` the first is
-/// overwritten and the second, where it is wanted, added to. `logits` is scratch that keeps its size between calls.
+/// `hidden` is `[rows, width]` and `projection` is `[vocabulary, width]`. With
+/// `gradients = (dhidden, dprojection)`, `dhidden` is overwritten and `dprojection`, if it is
+/// wanted, is added to. `logits` is scratch memory that is reused between calls.
 pub fn cross_entropy(
     hidden: &[f32],
     projection: Tensor<'_>,
@@ -59,12 +65,16 @@ pub fn cross_entropy(
     let mut rest = targets;
     let rows_at_a_time = rows_at_a_time(hidden.len() / width, vocabulary);
     for (chunk, hidden) in hidden.chunks(rows_at_a_time * width).enumerate() {
+        // 1. The targets of this chunk of rows.
         let (first, rows) = (chunk * rows_at_a_time, hidden.len() / width);
         let (here, after) = rest.split_at(rest.partition_point(|t| t.row < first + rows));
         rest = after;
+        // 2. Logits: [rows, vocabulary].
         let logits = logits.sized(rows * vocabulary);
         linear_tiles(hidden, projection, logits, precision);
+        // 3. Loss; the logits become the gradient of the loss.
         sum += loss_and_logit_gradient(logits, vocabulary, first, here);
+        // 4. Gradients of the hidden states and of the projection.
         if let Some((dhidden, dprojection)) = &mut gradients {
             let dhidden = &mut dhidden[first * width..][..rows * width];
             linear_tiles_backward_input(logits, projection, dhidden, precision);
@@ -76,13 +86,14 @@ pub fn cross_entropy(
     sum
 }
 
-/// As few equal parts as the limit allows.
+/// Returns the number of rows per chunk: as few chunks of equal size as the limit allows.
 fn rows_at_a_time(rows: usize, vocabulary: usize) -> usize {
     let most = (LOGITS_AT_A_TIME / vocabulary).max(FEWEST_ROWS);
     rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
 }
 
-/// Loss of some rows; their logits are replaced by the loss's gradient. `first` is the row number of the first.
+/// Returns the loss of some rows and replaces their logits by the gradient of the loss. `first` is
+/// the number of the first row.
 fn loss_and_logit_gradient(
     logits: &mut [f32],
     vocabulary: usize,
@@ -104,12 +115,15 @@ fn loss_and_logit_gradient(
     sum
 }
 
-/// One row: `loss = Σ w·(lse − logit)`, and `logits` become `Σ w · softmax − Σ w · onehot`.
+/// Returns the loss of one row, `Σ w·(lse − logit)`, and replaces its logits by
+/// `Σ w · softmax − Σ w · onehot`.
 #[multiversion(targets = "simd")]
 fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
+    // 1. Log-sum-exp of the row.
     let max = max(logits);
     let denominator = exp_sum(logits, max);
     let lse = f64::from(max) + f64::from(denominator).ln();
+    // 2. Loss and correct guesses of each target.
     let mut sum = LossSum::default();
     for target in targets {
         let (logit, weight) = (logits[target.id as usize], f64::from(target.weight));
@@ -117,6 +131,7 @@ fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
         let is_first = logit == max && !logits[..target.id as usize].contains(&max);
         sum.correct += if is_first { weight } else { 0.0 };
     }
+    // 3. Gradient of the logits, in place.
     let total: f32 = targets.iter().map(|t| t.weight).sum();
     let (shift, scale) = (max, total / denominator);
     logits.iter_mut().for_each(|l| *l = exp(*l - shift) * scale);
@@ -126,7 +141,7 @@ fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
     sum
 }
 
-/// `Σ e^(l − max)`, in partial sums so that it vectorizes and stays accurate.
+/// Returns `Σ e^(l − max)`, in partial sums so that it vectorizes and stays accurate.
 #[inline(always)]
 fn exp_sum(logits: &[f32], max: f32) -> f32 {
     let mut lanes = [0.0f32; 16];

@@ -1,22 +1,23 @@
-//! The numbers that buffers hold.
+//! Number types of buffers: f32 and bf16, and stochastic rounding between them.
 
 use bytemuck::{Pod, Zeroable};
 use half::bf16;
 use std::fmt::Debug;
 
-/// A number as it is stored: f32, or bf16, which takes half the memory and half the time to read and write. Ops compute in f32
-/// in any case.
+/// A number as it is stored: f32, or bf16, which takes half the memory and half the time to read
+/// and write. Operations compute in f32 in any case.
 pub trait Element: Pod + Send + Sync + Debug {
-    /// Whether it is bf16.
+    /// True for bf16.
     const IS_BF16: bool;
 
-    /// Whether products that take bf16 round it by [`round_stochastically`], not to the nearest.
+    /// True if products that take bf16 round this type by [`round_stochastically`], not to the
+    /// nearest.
     const IS_STOCHASTIC: bool = false;
 
-    /// The nearest one; of two, the even one.
+    /// Rounds to the nearest number of this type; a tie goes to the even one.
     fn of(x: f32) -> Self;
 
-    /// Its value.
+    /// Returns the value as f32.
     fn value(self) -> f32;
 }
 
@@ -37,12 +38,12 @@ impl Element for f32 {
 impl Element for bf16 {
     const IS_BF16: bool = true;
 
-    /// As `bf16::from_f32`, without a branch, so that loops vectorize.
+    /// Rounds like `bf16::from_f32`, without a branch, so that loops vectorize.
     #[inline(always)]
     fn of(x: f32) -> Self {
         let bits = x.to_bits();
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-        let nan = bits | 0x0040_0000; // must not be rounded to infinity
+        let nan = bits | 0x0040_0000; // a NaN must not be rounded to infinity
         Self::from_bits(((if x.is_nan() { nan } else { rounded }) >> 16) as u16)
     }
 
@@ -52,7 +53,7 @@ impl Element for bf16 {
     }
 }
 
-/// A trained weight, whose bf16 copy follows it also where an update is too small for bf16.
+/// A trained f32 weight whose bf16 copies follow it even when an update is too small for bf16.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Stochastic(f32);
@@ -72,19 +73,22 @@ impl Element for Stochastic {
     }
 }
 
-/// One of the two bf16 around `x`, each the more often the nearer it is, so that on average nothing is lost (stochastic rounding).
-/// By chance means by a hash of `x`: a weight is rounded the same way in every product, on every rank, and in a resumed run. What
-/// bf16 can hold stays as it is.
+/// Rounds `x` to one of the two bf16 around it, each the more often the nearer it is, so that the
+/// mean is preserved (stochastic rounding).
+///
+/// Chance is a hash of `x`: a weight is rounded the same way in every product, on every rank, and
+/// in a resumed run. A value that bf16 can hold stays as it is.
 #[inline(always)]
 pub fn round_stochastically(x: f32) -> bf16 {
     let bits = x.to_bits();
     bf16::from_bits((bits.wrapping_add(bits.wrapping_mul(HASH) >> 16) >> 16) as u16)
 }
 
-/// 2³² by the golden ratio (Knuth, The Art of Computer Programming, 6.4): neighbours are far apart in the upper bits of the product.
+/// Multiplier of the hash: 2³² divided by the golden ratio (Knuth, The Art of Computer Programming,
+/// 6.4). Neighbouring values are far apart in the upper bits of the product.
 pub const HASH: u32 = 0x9e37_79b9;
 
-/// The elements as f32, if that is what they are.
+/// Returns the elements as f32, if they are f32.
 pub(super) fn as_f32<E: Element>(elements: &[E]) -> Option<&[f32]> {
     if E::IS_BF16 {
         return None;
@@ -92,7 +96,7 @@ pub(super) fn as_f32<E: Element>(elements: &[E]) -> Option<&[f32]> {
     bytemuck::try_cast_slice(elements).ok()
 }
 
-/// [`as_f32`], to write.
+/// Returns the elements as f32 to write, if they are f32.
 pub(super) fn as_f32_mut<E: Element>(elements: &mut [E]) -> Option<&mut [f32]> {
     if E::IS_BF16 {
         return None;
@@ -117,7 +121,8 @@ mod tests {
         }
     }
 
-    /// Weights between two bf16, as updates move them, are on average what they were: to 1 % of the distance of the two.
+    /// Checks that weights between two bf16, as updates move them, keep their mean to 1 % of the
+    /// distance of the two.
     #[test]
     fn stochastic_rounding_keeps_the_mean() {
         for low in [0x3dcc_0000u32, 0xbb07_0000, 0x4110_0000] {

@@ -1,4 +1,4 @@
-//! Token embedding: a row of the table for each token id.
+//! Token embedding: looks up a row of the table for each token id.
 
 use crate::weights::Tensor;
 
@@ -10,7 +10,7 @@ pub fn embedding(ids: &[u32], table: Tensor<'_>, y: &mut [f32]) {
     }
 }
 
-/// Gradient of [`embedding`], added: row `i` of `dy` goes to row `ids[i]` of `dtable`.
+/// Adds the gradient of [`embedding`]: row `i` of `dy` to row `ids[i]` of `dtable`.
 pub fn embedding_backward(ids: &[u32], dy: &[f32], dtable: &mut [f32], width: usize) {
     for (dy, &id) in dy.chunks_exact(width).zip(ids) {
         let row = &mut dtable[id as usize * width..][..width];

@@ -1,7 +1,11 @@
-//! The kernels under the model, forward and backward, one file an op.
+//! The CPU kernels under the model, forward and backward, one file per operation.
 //!
-//! All matrices are row major slices; a row is a token. Work is split so that each output element is summed by one
-//! thread in a fixed order: results do not depend on the number of threads.
+//! Matrices are row-major slices, and a row is a token unless a function says otherwise. A function
+//! `x_backward` is the gradient of `x`; its doc says which outputs it overwrites and which it adds
+//! to.
+//!
+//! Work is split so that one thread sums each output element in a fixed order. Results therefore do
+//! not depend on the number of threads.
 
 pub mod element;
 pub mod buffer;
@@ -17,16 +21,18 @@ pub mod embedding;
 
 use buffer::Buffer;
 
-/// Rows that one task handles in the ops that work row by row.
+/// Rows per task in the operations that work row by row.
 const ROWS_PER_TASK: usize = 32;
-/// Elements that one task handles in the ops that work element by element.
+/// Elements per task in the operations that work element by element.
 const ELEMENTS_PER_TASK: usize = 1 << 15;
 
+// Each thread's scratch memory; see `with_scratch`.
 thread_local! {
     static SCRATCH: std::cell::Cell<Buffer> = const { std::cell::Cell::new(Buffer::new()) };
 }
 
-/// Gives `work` `len` elements of scratch, with whatever they held. Each thread keeps its own: fresh memory is dear.
+/// Calls `work` with `len` elements of scratch memory, whose content is arbitrary. Each thread
+/// reuses its own buffer, because fresh memory is expensive: the system clears every new page.
 fn with_scratch(len: usize, work: impl FnOnce(&mut [f32])) {
     let mut scratch = SCRATCH.take();
     work(scratch.sized(len));

@@ -1,4 +1,5 @@
-//! RMSNorm: `y = x · w / sqrt(mean(x²) + eps)` (Zhang and Sennrich, 2019).
+//! RMSNorm: `y = x · w / sqrt(mean(x²) + eps)` (Zhang and Sennrich, 2019), and the residual sum
+//! before it.
 
 use super::element::Element;
 use super::simd::dot;
@@ -6,7 +7,7 @@ use super::{ELEMENTS_PER_TASK, ROWS_PER_TASK};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Normalizes each row of `x` (`[rows, width]`, `width` = length of `w`) into `y`.
+/// Normalizes each row of `x` into `y`; both are `[rows, width]`, and `width` is the length of `w`.
 pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     let task = ROWS_PER_TASK * w.len();
     y.par_chunks_mut(task)
@@ -14,7 +15,8 @@ pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
         .for_each(|(y, x)| rows(x, w, eps, y));
 }
 
-/// `sum = x + added` of all rows or of those that are `wanted`, and [`rms_norm`] of the sum into `y`.
+/// Writes `x + added` to `sum`, for all rows or for the `wanted` ones, and [`rms_norm`] of the sum
+/// to `y`. `x` and `added` have all rows (`[rows, width]`); `sum` and `y` have the wanted ones.
 pub fn add_rms_norm<E: Element>(
     x: &[f32],
     added: &[E],
@@ -38,6 +40,7 @@ pub fn add_rms_norm<E: Element>(
         });
 }
 
+/// Writes `x + added` of one row to `sum`.
 #[multiversion(targets = "simd")]
 fn add_row<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
     for ((sum, x), added) in sum.iter_mut().zip(x).zip(added) {
@@ -45,7 +48,8 @@ fn add_row<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
     }
 }
 
-/// Moves the first rows of `x` to the rows `to`, which ascend; the others become zero.
+/// Moves row `i` of `x` (`[rows, width]`) to row `to[i]` and sets the other rows to zero. `to` must
+/// ascend.
 pub fn spread_rows(x: &mut [f32], to: &[usize], width: usize) {
     let mut end = x.len();
     for (from, to) in to.iter().enumerate().rev() {
@@ -56,13 +60,14 @@ pub fn spread_rows(x: &mut [f32], to: &[usize], width: usize) {
     x[..end].fill(0.0);
 }
 
-/// `sum += x`.
+/// Adds `x` to `sum`.
 pub fn add(x: &[f32], sum: &mut [f32]) {
     sum.par_chunks_mut(ELEMENTS_PER_TASK)
         .zip(x.par_chunks(ELEMENTS_PER_TASK))
         .for_each(|(sum, x)| sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
 }
 
+/// Computes [`rms_norm`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
@@ -70,7 +75,7 @@ fn rows<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     }
 }
 
-/// One row of [`rms_norm`].
+/// Normalizes one row; see [`rms_norm`].
 #[inline(always)]
 pub(super) fn rms_norm_row<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     let scale = inverse_rms(x, eps);
@@ -80,13 +85,15 @@ pub(super) fn rms_norm_row<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [
 }
 
 #[inline(always)]
+/// Returns `1 / sqrt(mean(x²) + eps)`.
 fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }
 
-/// Gradients of [`rms_norm`], both added: `dx += ∂/∂x`, and `dw += ∂/∂w` where it is wanted.
+/// Adds both gradients of [`rms_norm`]: `dx += ∂/∂x`, and `dw += ∂/∂w` if it is wanted.
 pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: Option<&mut [f32]>) {
     let task = ROWS_PER_TASK * w.len();
+    // Each task sums its own dw; the parts are then added in a fixed order.
     let partial: Vec<Vec<f32>> = dx
         .par_chunks_mut(task)
         .zip(x.par_chunks(task).zip(dy.par_chunks(task)))
@@ -102,6 +109,7 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f
     }
 }
 
+/// Computes [`rms_norm_backward`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let rows = x.chunks_exact(w.len()).zip(dy.chunks_exact(w.len()));
@@ -110,7 +118,7 @@ fn rows_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw:
     }
 }
 
-/// One row of [`rms_norm_backward`].
+/// Adds both gradients of one row; see [`rms_norm_backward`].
 #[inline(always)]
 pub(super) fn rms_norm_row_backward(
     x: &[f32],
@@ -121,7 +129,7 @@ pub(super) fn rms_norm_row_backward(
     dw: &mut [f32],
 ) {
     let scale = inverse_rms(x, eps);
-    // with x̂ = x · scale: dx = scale · (w·dy − x̂ · mean(w·dy·x̂))
+    // With x̂ = x · scale: dx = scale · (w·dy − x̂ · mean(w·dy·x̂)) and dw = dy · x̂.
     let mut products = [0.0; 16]; // partial sums, so that the loop vectorizes
     for (((x, w), dy), dw) in x
         .chunks(16)
@@ -138,6 +146,7 @@ pub(super) fn rms_norm_row_backward(
     }
     let product: f32 = products.iter().sum();
     let mean = product / x.len() as f32;
+    // second pass over the row, now that the mean is known
     for (((dx, x), w), dy) in dx.iter_mut().zip(x).zip(w).zip(dy) {
         *dx += scale * (w * dy - x * scale * mean);
     }
@@ -167,7 +176,8 @@ mod tests {
             add_rms_norm(&x, &added, wanted, &mut sum, &w, 1e-5, &mut y);
             [sum, y]
         };
-        let wanted: Vec<usize> = (1..80).filter(|row| row % 7 > 2).collect(); // more than a task's
+        // more rows than one task has
+        let wanted: Vec<usize> = (1..80).filter(|row| row % 7 > 2).collect();
         let all = of(80, None);
         let [some, normed] = of(wanted.len(), Some(&wanted));
         let pick = |x: &[f32]| -> Vec<f32> {

@@ -1,8 +1,10 @@
-//! From the joint Q, K, V projection to attention heads: per-head RMSNorm on Q and K where the model has it (Qwen3), and
-//! rotary position embedding on Q and K (Su et al., 2021; the halves of a head rotate against each other, as in Llama).
+//! From the joint Q, K, V projection to attention heads, and back.
 //!
-//! The projection is `[rows, (query heads + 2 · key heads) · head_dim]`; the heads are stored one after another,
-//! `[heads, rows, head_dim]`, so that attention reads each head as one dense matrix.
+//! The projection is `[rows, (query heads + 2 · key heads) · head_dim]`, one row per token. Three
+//! steps make the heads: per-head RMSNorm on Q and K where the model has it (Qwen3), rotary
+//! position embedding on Q and K (Su et al., 2021; the halves of a head rotate against each other,
+//! as in Llama), and a copy of V. Heads are stored one after another, `[heads, rows, head_dim]`, so
+//! that attention reads each head as one dense matrix.
 
 use super::ROWS_PER_TASK;
 use super::element::Element;
@@ -12,11 +14,11 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Positions whose angles are computed together.
+/// Number of positions whose angles are computed together.
 const SEGMENT: usize = 1024;
 
 /// Cosines and sines for every position up to a limit. They are computed when a position is first
-/// used: a config may ask for millions of positions.
+/// used, because a config may ask for millions of positions.
 #[derive(Clone, Debug, Default)]
 pub struct RopeTable {
     inverse_frequencies: Vec<f32>,
@@ -25,7 +27,7 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table for `positions` positions, from the frequency of each pair of elements.
+    /// Creates the table for `positions` positions, from the frequency of each pair of elements.
     pub fn new(inverse_frequencies: &[f32], positions: usize) -> Self {
         Self {
             inverse_frequencies: inverse_frequencies.to_vec(),
@@ -34,17 +36,18 @@ impl RopeTable {
         }
     }
 
-    /// Number of positions.
+    /// Returns the number of positions.
     pub fn positions(&self) -> usize {
         self.positions
     }
 
-    /// Cosine and sine of every position and pair, `[positions, pairs, 2]`.
+    /// Computes cosine and sine of every position and pair, `[positions, pairs, 2]`.
     #[cfg(feature = "cuda")]
     pub(crate) fn cos_sin(&self) -> Vec<[f32; 2]> {
         self.angles(0..self.positions).collect()
     }
 
+    /// Returns cosine and sine of each pair at a position.
     fn at(&self, position: u32) -> &[[f32; 2]] {
         let (segment, row) = (position as usize / SEGMENT, position as usize % SEGMENT);
         let first = segment * SEGMENT;
@@ -54,6 +57,7 @@ impl RopeTable {
         &angles[row * pairs..][..pairs]
     }
 
+    // the angle is rounded to f32 as in PyTorch; its cosine is computed in f64
     fn angles(&self, positions: Range<usize>) -> impl Iterator<Item = [f32; 2]> {
         let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
         positions
@@ -74,23 +78,23 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Query, key and value heads together.
+    /// Returns the number of query, key and value heads together.
     pub fn all(self) -> usize {
         self.queries + 2 * self.keys
     }
 
-    /// Whether a head of the joint projection is a value head.
+    /// Returns true if a head of the joint projection is a value head.
     fn is_value(self, head: usize) -> bool {
         head >= self.queries + self.keys
     }
 
-    /// Width of a row of the joint projection.
+    /// Returns the width of a row of the joint projection.
     pub fn width(self) -> usize {
         self.all() * self.dim
     }
 }
 
-/// Weights of the norm on each head of Q and of K.
+/// Weights of the RMSNorm on each head of Q and of K.
 #[derive(Clone, Copy, Debug)]
 pub struct QkNorm<'a> {
     /// For queries, length `head_dim`.
@@ -102,17 +106,19 @@ pub struct QkNorm<'a> {
 }
 
 impl<'a> QkNorm<'a> {
+    /// Returns the norm weights of a query or key head of the joint projection.
     fn weight(&self, head: usize, heads: Heads) -> &'a [f32] {
         if head < heads.queries { self.q } else { self.k }
     }
 }
 
-/// How heads are split: positions of the rows, angles, norm and shape.
+/// Everything that splitting into heads needs beside the numbers: positions, angles, norm and
+/// shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Split<'a> {
-    /// Position of each row.
+    /// Position of each row in its sequence.
     pub positions: &'a [u32],
-    /// Angles by position.
+    /// Table of angles.
     pub rope: &'a RopeTable,
     /// Norm on Q and K, where the model has one.
     pub norm: Option<QkNorm<'a>>,
@@ -120,7 +126,8 @@ pub struct Split<'a> {
     pub heads: Heads,
 }
 
-/// Splits the projection into heads, normalizes and rotates Q and K; V is copied.
+/// Splits the projection `qkv` into heads, `[heads, rows, head_dim]`: normalizes and rotates Q and
+/// K, and copies V.
 pub fn split_heads<E: Element>(qkv: &[E], split: Split<'_>, out: &mut [E]) {
     let head_len = split.positions.len() * split.heads.dim;
     out.par_chunks_exact_mut(head_len)
@@ -128,6 +135,7 @@ pub fn split_heads<E: Element>(qkv: &[E], split: Split<'_>, out: &mut [E]) {
         .for_each(|(head, out)| split_head(qkv, split, head, out));
 }
 
+/// Computes [`split_heads`] of one head; `out` is `[rows, head_dim]`.
 #[multiversion(targets = "simd")]
 fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E]) {
     let Split {
@@ -164,19 +172,21 @@ fn rotate(head: &mut [f32], cos_sin: &[[f32; 2]], direction: f32) {
     }
 }
 
-/// Gradients of the heads, `[query heads, rows, head_dim]` each: of a key head, which several query heads share, their parts.
+/// Gradients of the heads, `[query heads, rows, head_dim]` each. A key head is shared by several
+/// query heads, and its gradient is given as their shares.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadGradients<'a> {
-    /// Of the queries.
+    /// Gradient of the queries.
     pub dq: &'a [f32],
-    /// Of the keys.
+    /// Shares of the gradient of the keys.
     pub dk: &'a [f32],
-    /// Of the values.
+    /// Shares of the gradient of the values.
     pub dv: &'a [f32],
 }
 
 impl HeadGradients<'_> {
-    /// The gradient of a row of a head of the joint projection.
+    /// Writes the gradient of one row of one head of the joint projection to `dy`: the sum of the
+    /// shares of the query heads.
     #[inline(always)]
     fn sum(&self, head: usize, row: usize, split: Split<'_>, dy: &mut [f32]) {
         let Heads { queries, keys, dim } = split.heads;
@@ -193,8 +203,8 @@ impl HeadGradients<'_> {
     }
 }
 
-/// Gradient of [`split_heads`]: `dqkv` is overwritten; the gradients of the norm's weights for Q and K are returned. With a norm,
-/// `qkv` is the projection; else it is not read.
+/// Writes the gradient of [`split_heads`] to `dqkv` and returns the gradients of the norm weights
+/// of Q and K. `qkv` is the projection; it is read only if there is a norm.
 pub fn split_heads_backward<E: Element>(
     dheads: HeadGradients<'_>,
     qkv: &[E],
@@ -202,6 +212,7 @@ pub fn split_heads_backward<E: Element>(
     dqkv: &mut [E],
 ) -> [Vec<f32>; 2] {
     let (dim, width) = (split.heads.dim, split.heads.width());
+    // Each task sums its own gradients of the norm; the parts are then added in a fixed order.
     let partial: Vec<[Vec<f32>; 2]> = dqkv
         .par_chunks_mut(ROWS_PER_TASK * width)
         .enumerate()
@@ -220,7 +231,7 @@ pub fn split_heads_backward<E: Element>(
     total
 }
 
-/// Rows of `dqkv` from row `first` on.
+/// Computes the rows of `dqkv` from row `first` on.
 #[multiversion(targets = "simd")]
 fn rows_backward<E: Element>(
     dheads: HeadGradients<'_>,
@@ -241,6 +252,7 @@ fn rows_backward<E: Element>(
     for (i, dqkv) in dqkv.chunks_exact_mut(width).enumerate() {
         let row = first + i;
         for (head, out) in dqkv.chunks_exact_mut(dim).enumerate() {
+            // 1. Sum of the shares. 2. Rotate back. 3. Gradient of the norm.
             dheads.sum(head, row, split, &mut dy);
             if !heads.is_value(head) {
                 rotate(&mut dy, rope.at(positions[row]), -1.0);
@@ -274,7 +286,7 @@ mod tests {
         let positions = [0, 3, 1];
         let rope = RopeTable::new(&[1.0, 0.3], 4);
         let (qkv, q, k) = (random(48, 1), random(4, 2), random(4, 3));
-        // each query head has a part in the gradient of the key and the value head
+        // each query head has a share in the gradient of the key and the value head
         let (dq, dk, dv) = (random(24, 4), random(24, 5), random(24, 6));
         let sum = |parts: &[f32]| -> Vec<f32> { (0..12).map(|i| parts[i] + parts[12 + i]).collect() };
         let dy = [&dq[..], &sum(&dk), &sum(&dv)].concat();

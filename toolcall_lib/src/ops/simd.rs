@@ -1,30 +1,37 @@
-//! Vector code without intrinsics: plain loops in functions marked `#[multiversion(targets = "simd")]`, which are compiled
-//! once for each instruction set and chosen at run time. What they call must be `#[inline(always)]` to be compiled with them.
+//! Vector code without intrinsics: plain loops in functions marked
+//! `#[multiversion(targets = "simd")]`.
+//!
+//! Such a function is compiled once for each instruction set, and the fastest version is chosen at
+//! run time. Functions that it calls must be `#[inline(always)]` to be compiled with it.
 
 use super::element::Element;
 
-/// `e^x` to 2 ulp, in a form that vectorizes; 0 below -87, finite above 88.
+/// Computes `e^x` to 2 ulp, in a form that vectorizes; 0 below -87, finite above 88.
 ///
-/// Cephes' `expf`: `x = n ln 2 + r` with `|r| <= ln 2 / 2`, a polynomial for `e^r`, and `2^n` through the exponent bits.
+/// The method is Cephes' `expf`: `x = n ln 2 + r` with `|r| <= ln 2 / 2`, a polynomial for `e^r`,
+/// and `2^n` through the exponent bits.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it leaves round(x) in the low bits of the sum
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: the low bits of x + ROUND are round(x)
     let below = x < -87.0;
     let x = x.clamp(-87.0, 88.0);
+    // 1. Reduce: n = round(x / ln 2), r = x − n · ln 2 with ln 2 in two parts.
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = n.mul_add(-0.693_359_4, x);
     let r = n.mul_add(2.121_944_4e-4, r);
+    // 2. Polynomial for e^r.
     let mut p = 1.987_569_2e-4_f32;
     for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p.mul_add(r, c);
     }
     let p = p.mul_add(r * r, r) + 1.0;
+    // 3. Scale by 2^n: n, still in the low bits of `shifted`, becomes the exponent.
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if below { 0.0 } else { p * power }
 }
 
-/// Sum of products, in 16 partial sums so that it vectorizes; the order is fixed.
+/// Returns the sum of products, in 16 partial sums so that it vectorizes; the order is fixed.
 #[inline(always)]
 pub fn dot<E: Element>(a: &[E], b: &[E]) -> f32 {
     const LANES: usize = 16;
@@ -44,18 +51,19 @@ pub fn dot<E: Element>(a: &[E], b: &[E]) -> f32 {
     sums.iter().sum::<f32>() + tail
 }
 
-/// Sum, in 16 partial sums so that it vectorizes; the order is fixed.
+/// Returns the sum, in 16 partial sums so that it vectorizes; the order is fixed.
 #[inline(always)]
 pub fn sum(x: &[f32]) -> f32 {
     lanes(x, 0.0, |a, b| a + b)
 }
 
-/// Largest element, -∞ if there is none.
+/// Returns the largest element, or -∞ if there is none.
 #[inline(always)]
 pub fn max(x: &[f32]) -> f32 {
     lanes(x, f32::NEG_INFINITY, f32::max)
 }
 
+/// Folds the elements in 16 lanes, then the lanes and the rest.
 #[inline(always)]
 fn lanes(x: &[f32], start: f32, fold: impl Fn(f32, f32) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<16>();

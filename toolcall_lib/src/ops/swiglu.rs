@@ -1,4 +1,4 @@
-//! SwiGLU: `silu(gate) · up` (Shazeer, 2020).
+//! SwiGLU: `silu(gate) · up` (Shazeer, 2020), with `silu(x) = x · sigmoid(x)`.
 
 use super::ROWS_PER_TASK;
 use super::element::Element;
@@ -6,7 +6,8 @@ use super::simd::exp;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// `gate_up` is `[rows, 2 · width]` with the gate in the first half of each row; `y` is `[rows, width]`.
+/// Computes `y = silu(gate) · up`. `gate_up` is `[rows, 2 · width]`, with the gate in the first
+/// half of each row; `y` is `[rows, width]`.
 pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     let gate_up = gate_up.par_chunks(ROWS_PER_TASK * 2 * width);
     y.par_chunks_mut(ROWS_PER_TASK * width)
@@ -14,6 +15,7 @@ pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
         .for_each(|(y, gate_up)| rows(gate_up, y, width));
 }
 
+/// Computes [`swiglu`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     for (y, gate_up) in y.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
@@ -25,7 +27,7 @@ fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     }
 }
 
-/// Gradient of [`swiglu`]: `dgate_up` is overwritten.
+/// Writes the gradient of [`swiglu`] to `dgate_up` (`[rows, 2 · width]`).
 pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up
         .par_chunks(ROWS_PER_TASK * 2 * width)
@@ -36,6 +38,7 @@ pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], 
         .for_each(|(dgate_up, (gate_up, dy))| rows_backward(gate_up, dy, dgate_up, width));
 }
 
+/// Computes [`swiglu_backward`] of some rows.
 #[multiversion(targets = "simd")]
 fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up.chunks_exact(2 * width).zip(dy.chunks_exact(width));
@@ -44,6 +47,7 @@ fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width:
         for ((((dg, du), g), u), dy) in dgate.iter_mut().zip(dup).zip(gate).zip(up).zip(dy) {
             let (g, u, dy) = (g.value(), u.value(), dy.value());
             let s = sigmoid(g);
+            // silu(g) = g · s, and its derivative is s · (1 + g · (1 − s))
             *du = E::of(dy * g * s);
             *dg = E::of(dy * u * s * (1.0 + g * (1.0 - s)));
         }

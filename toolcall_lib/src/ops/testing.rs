@@ -1,15 +1,15 @@
-//! Finite differences for the ops' tests.
+//! Random inputs and finite differences for the tests of this room.
 
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// `n` normal numbers.
+/// Draws `n` normally distributed numbers.
 pub fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     (0..n).map(|_| StandardNormal.sample(&mut rng)).collect()
 }
 
-/// Compares `gradient` with central differences of `loss` at `x`.
+/// Asserts that `gradient` equals the central differences of `loss` at `x`.
 pub fn assert_gradient(x: &[f32], gradient: &[f32], loss: impl Fn(&[f32]) -> f32) {
     const STEP: f32 = 1e-2;
     let scale = gradient.iter().fold(1e-3f32, |m, g| m.max(g.abs()));

@@ -1,11 +1,15 @@
-//! [`linear`] with a weight that may be packed: it never exists as f32 as a whole.
+//! Linear layers whose weight may be packed (bf16, f16 or quantized).
+//!
+//! A packed weight never exists as f32 as a whole: it is multiplied as it is stored, or unpacked a
+//! tile of rows at a time.
 
 use super::element::Element;
 use super::matmul::{Matrix, Output, Precision, linear, linear_backward_input, linear_packed, matmul_into};
 use crate::weights::Tensor;
 
-/// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. A packed weight is read as it
-/// is, or, where the processor cannot multiply that, unpacked some rows at a time.
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
+/// `[rows, output]`. A packed weight is read as it is stored, or unpacked some rows at a time if
+/// the processor has no instructions for it.
 pub fn linear_tiles<X: Element, Y: Element>(x: &[X], w: Tensor<'_>, y: &mut [Y], precision: Precision) {
     let (input, output) = (w.columns(), w.rows());
     let rows = x.len() / input;
@@ -23,7 +27,7 @@ pub fn linear_tiles<X: Element, Y: Element>(x: &[X], w: Tensor<'_>, y: &mut [Y],
     });
 }
 
-/// Gradient of [`linear_tiles`] with respect to `x`: `dx = dy · w`.
+/// Writes the gradient of [`linear_tiles`] with respect to `x`: `dx = dy · w`.
 pub fn linear_tiles_backward_input<Y: Element, X: Element>(
     dy: &[Y],
     w: Tensor<'_>,
@@ -51,8 +55,8 @@ mod tests {
     use crate::weights::packed_for_test;
     use candle_core::quantized::GgmlDType;
 
-    /// Few rows, many rows, and what a thread unpacks at a time are all the product with the unpacked weights, for shapes that
-    /// fill vectors, tiles and blocks and for some that do not.
+    /// Few rows, many rows, and tiles that a thread unpacks at a time all give the product with the
+    /// unpacked weights, for shapes that fill vectors, tiles and blocks and for some that do not.
     #[test]
     fn packed_weights_multiply_as_their_unpacked_values_do() {
         for (dtype, output, input) in [
@@ -87,7 +91,7 @@ mod tests {
         }
     }
 
-    /// What a row becomes does not depend on the rows beside it, but for the order of sums.
+    /// A row's result does not depend on the rows beside it, except for the order of sums.
     #[test]
     fn a_row_is_the_same_alone_and_among_others() {
         let (output, input) = (100, 96);

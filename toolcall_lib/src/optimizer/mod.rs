@@ -1,4 +1,8 @@
 //! Gradients to new weights: AdamW, learning rate schedule, clipping.
+//!
+//! [`AdamW::step`] updates the weights in place from gradient sums; the caller passes the factor
+//! that turns sums into clipped means. With ZeRO, each rank holds the moments of its shard of every
+//! bucket and updates only that shard.
 
 mod schedule;
 
@@ -10,16 +14,17 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Elements that one task updates.
+/// Number of elements that one task updates.
 const ELEMENTS_PER_TASK: usize = 1 << 16;
 
-/// AdamW (Loshchilov and Hutter, 2019) as `torch.optim.AdamW`: f32 moments, bias correction, decoupled weight decay.
+/// Settings of AdamW (Loshchilov and Hutter, 2019), which is computed as `torch.optim.AdamW` does:
+/// f32 moments, bias correction, decoupled weight decay.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdamWConfig {
-    /// Decay of the first moment.
+    /// Decay rate of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Decay rate of the second moment.
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
@@ -38,28 +43,29 @@ impl Default for AdamWConfig {
     }
 }
 
-/// AdamW's state: two moments per weight and the number of steps. Of every bucket it has the part of one rank (ZeRO-1).
+/// The state of AdamW: two moments per weight, and the number of steps. Holds one rank's part of
+/// every bucket (ZeRO-1).
 #[derive(Clone, Debug)]
 pub struct AdamW {
     /// Settings.
     pub config: AdamWConfig,
-    /// Which part of every bucket.
+    /// Part of every bucket that this state holds.
     pub shard: Shard,
-    /// Running mean of the gradients, bucket by bucket.
+    /// First moment: running mean of the gradients, bucket by bucket.
     pub first: Vec<Vec<f32>>,
-    /// Running mean of their squares.
+    /// Second moment: running mean of the squared gradients, bucket by bucket.
     pub second: Vec<Vec<f32>>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
 }
 
 impl AdamW {
-    /// Fresh state for all of `weights`.
+    /// Creates fresh state for all of `weights`.
     pub fn new(config: AdamWConfig, weights: &Parameters) -> Self {
         Self::of_shard(config, weights, Shard::WHOLE)
     }
 
-    /// Fresh state for a part of every bucket of `weights`.
+    /// Creates fresh state for one part of every bucket of `weights`.
     pub fn of_shard(config: AdamWConfig, weights: &Parameters, shard: Shard) -> Self {
         let zeros = || {
             zero_buckets(
@@ -78,14 +84,15 @@ impl AdamW {
         }
     }
 
-    /// Memory that the moments take.
+    /// Returns the memory of the moments in bytes.
     pub fn bytes(&self) -> usize {
         let elements: usize = self.first.iter().chain(&self.second).map(Vec::len).sum();
         elements * size_of::<f32>()
     }
 
-    /// One step of the shard with `gradients · scale`, where `gradients` are those of the shard, bucket by bucket; they are set to
-    /// zero for the next step.
+    /// Takes one step for the shard, with the gradients `gradients · scale`. `gradients` are those
+    /// of the shard, bucket by bucket, and are set to zero for the next step. `weights` are whole;
+    /// only the shard changes.
     pub fn step(
         &mut self,
         weights: &mut Parameters,
@@ -94,10 +101,12 @@ impl AdamW {
         learning_rate: f64,
     ) {
         self.steps += 1;
-        // on a thread of the pool, which need not wait for another to take up each of hundreds of tensors
+        // Run on a thread of the pool: it need not wait until another thread takes up each of
+        // hundreds of tensors.
         rayon::scope(|_| self.update(weights, gradients, scale, learning_rate));
     }
 
+    /// Updates the part of each tensor that lies in the shard.
     fn update(
         &mut self,
         weights: &mut Parameters,
@@ -112,7 +121,7 @@ impl AdamW {
             let own = self.shard.range(bucket.len());
             let range = slot.range().start.max(own.start)..slot.range().end.min(own.end);
             if range.is_empty() {
-                continue; // another rank's
+                continue; // another rank's part
             }
             let w = bucket[range.clone()].par_chunks_mut(ELEMENTS_PER_TASK);
             let [g, m, v] = [&mut *gradients, &mut self.first, &mut self.second].map(|part| {
@@ -126,25 +135,28 @@ impl AdamW {
     }
 }
 
-/// Matrices decay; norms and biases do not, as in transformers' `Trainer`.
+/// Returns true if weight decay applies: to matrices, but not to norms and biases, as in
+/// transformers' `Trainer`.
 pub fn is_decayed(slot: &Slot) -> bool {
     slot.shape.len() > 1
 }
 
-/// The numbers of one step.
+/// The numbers of one step, computed once for all elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update {
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
+    // learning rate divided by the bias correction of the first moment
     pub step_size: f32,
+    // 1 / √(bias correction of the second moment)
     pub root_correction: f32,
     /// `1 − learning rate · weight decay`.
     pub keep: f32,
 }
 
 impl Update {
-    /// Of step number `step`, the first of which is 1.
+    /// Computes the numbers of step `step`; the first step is 1.
     pub fn of(config: &AdamWConfig, step: u64, learning_rate: f64, decays: bool) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         let decay = if decays { config.weight_decay } else { 0.0 };
@@ -159,6 +171,7 @@ impl Update {
     }
 }
 
+/// Updates weights `w` and moments `m`, `v` with the gradients `g · scale`, and sets `g` to zero.
 #[multiversion(targets = "simd")]
 fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     let Update {
@@ -171,26 +184,29 @@ fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32]
     } = update;
     for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
         let gradient = *g * scale;
+        // m = β₁ m + (1 − β₁) g and v = β₂ v + (1 − β₂) g²
         *m += (gradient - *m) * (1.0 - beta1);
         *v = *v * beta2 + gradient * gradient * (1.0 - beta2);
+        // w = (1 − lr · decay) w − lr · m̂ / (√v̂ + eps), where m̂ and v̂ are corrected for bias
         let denominator = v.sqrt() * root_correction + eps;
         *w = *w * keep - step_size * *m / denominator;
         *g = 0.0;
     }
 }
 
-/// L2 norm of all elements, summed in f64 in a fixed order.
+/// Returns the L2 norm of all elements, summed in f64 in a fixed order.
 pub fn norm(parameters: &Parameters) -> f64 {
     sum_of_squares(&parameters.buckets).sqrt()
 }
 
-/// The square of the L2 norm of all elements.
+/// Returns the square of the L2 norm of all elements, summed in f64 in a fixed order.
 pub fn sum_of_squares(buckets: &[Vec<f32>]) -> f64 {
     let per_chunk =
         |bucket: &Vec<f32>| -> Vec<f64> { bucket.par_chunks(ELEMENTS_PER_TASK).map(squares).collect() };
     buckets.iter().flat_map(per_chunk).sum()
 }
 
+/// Returns the sum of squares, in 8 partial sums so that it vectorizes.
 #[multiversion(targets = "simd")]
 fn squares(chunk: &[f32]) -> f64 {
     let mut lanes = [0.0f64; 8];
@@ -203,7 +219,8 @@ fn squares(chunk: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
 }
 
-/// Factor that brings a gradient of norm `norm` to at most `max_norm`; 0 means no limit. As `torch.nn.utils.clip_grad_norm_`.
+/// Returns the factor that scales a gradient of norm `norm` to at most `max_norm`, as
+/// `torch.nn.utils.clip_grad_norm_` does; `max_norm` 0 means no limit.
 pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
     if max_norm > 0.0 {
         (max_norm / (norm + 1e-6)).min(1.0)

@@ -1,8 +1,9 @@
-//! How the learning rate moves over a run.
+//! Learning rate schedules: the warmup, and the curve after it.
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate moves over the run, after the warmup. Names are those of transformers' `lr_scheduler_type`.
+/// Curve of the learning rate after the warmup. Names are those of transformers'
+/// `lr_scheduler_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
@@ -11,12 +12,13 @@ pub enum Schedule {
     Linear,
     /// Falls to 0 along half a cosine.
     Cosine,
-    /// Stays.
+    /// Stays at its peak.
     Constant,
 }
 
 impl Schedule {
-    /// Share of the peak learning rate at optimizer step `step` (the first is 0) of `total`; rises from 0 over `warmup` steps.
+    /// Returns the share of the peak learning rate at optimizer step `step` (the first is 0) of
+    /// `total`. It rises from 0 over `warmup` steps.
     pub fn factor(self, step: usize, warmup: usize, total: usize) -> f64 {
         if step < warmup {
             return Warmup::Linear.factor(step, warmup);
@@ -30,19 +32,21 @@ impl Schedule {
     }
 }
 
-/// How the learning rate rises at the beginning. Names are those of DeepSpeed's `warmup_type`.
+/// Curve of the learning rate during the warmup. Names are those of DeepSpeed's `warmup_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Warmup {
-    /// In a straight line.
+    /// Rises in a straight line.
     #[default]
     Linear,
-    /// As the logarithm of the step: fast, then ever slower. DeepSpeed's curve, one step earlier: its first two steps are at 0.
+    /// Rises as the logarithm of the step: fast, then ever more slowly. The curve is DeepSpeed's,
+    /// one step earlier, because DeepSpeed's first two steps are at 0.
     Log,
 }
 
 impl Warmup {
-    /// Share of the peak learning rate at optimizer step `step` (the first is 0) of `steps` of warmup.
+    /// Returns the share of the peak learning rate at step `step` (the first is 0) of `steps`
+    /// warmup steps.
     pub fn factor(self, step: usize, steps: usize) -> f64 {
         match self {
             Self::Linear => step as f64 / steps as f64,

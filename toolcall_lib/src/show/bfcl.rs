@@ -1,11 +1,11 @@
-//! Scores on the categories of the Berkeley Function Calling Leaderboard.
+//! Display of scores on the categories of the Berkeley Function Calling Leaderboard.
 
 use super::scores::rate;
 use super::style::text_table;
 use crate::bfcl::BfclScores;
 use std::fmt;
 
-/// A line for each of some categories.
+/// A table with a line for each category.
 #[derive(Clone, Debug)]
 pub struct BfclTable<'a>(pub &'a [BfclScores]);
 

@@ -1,4 +1,4 @@
-//! What several models answer to the same prompts.
+//! Comparison of the answers of several models to the same prompts.
 
 use super::Html;
 use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, said, table};
@@ -12,15 +12,16 @@ use crate::tool::ToolSchema;
 use maud::{Markup, html};
 use std::fmt;
 
-/// Stands behind an answer that did not end by itself.
+/// Follows an answer that did not end by itself.
 const UNFINISHED: &str = "(did not end)";
 
-/// The first assistant turn of some rows, as it should be and as each model writes it.
+/// The first assistant turn of some rows: the expected one and each model's.
 ///
 /// Models are asked one after the other, so the base model may be asked before it is tuned:
 ///
 /// ```no_run
-/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model, show::Comparison};
+/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model};
+/// # use toolcall_lib::show::Comparison;
 /// # fn compare(mut model: Model, rows: Vec<Conversation>, tune: fn(&mut Model)) -> Result<()> {
 /// let mut comparison: Comparison = Comparison::new(&rows);
 /// comparison.ask("base", &model, &GenerateConfig::default())?;
@@ -32,37 +33,38 @@ const UNFINISHED: &str = "(did not end)";
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// Names of the models that were asked.
+    /// Names of the models that were asked, in order.
     pub names: Vec<String>,
-    /// A row for each prompt.
+    /// One row for each prompt.
     pub rows: Vec<ComparisonRow>,
 }
 
 /// One prompt of a [`Comparison`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ComparisonRow {
-    /// What is asked: the row up to its first assistant turn, or all of it if there is none.
+    /// The prompt: the conversation up to its first assistant turn, or all of it if there is none.
     pub prompt: Conversation,
-    /// The turn of the row, where it has one.
+    /// The conversation's own turn, if it has one.
     pub expected: Option<Message>,
-    /// What each model wrote.
+    /// The answer of each model, in the order of `names`.
     pub answers: Vec<ComparedAnswer>,
 }
 
-/// What a model wrote to a prompt of a [`Comparison`].
+/// A model's answer to one prompt of a [`Comparison`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComparedAnswer {
-    /// Its text and calls.
+    /// Text and calls of the answer.
     pub said: String,
-    /// It ended by itself.
+    /// True if the answer ended by itself.
     pub finished: bool,
-    /// It is right, where the right turn is known. An answer that did not end never is.
+    /// True if the answer is right; `None` if the right turn is not known. An answer that did not
+    /// end is never right.
     pub right: Option<bool>,
 }
 
 impl Comparison {
-    /// A comparison on these rows that no model has answered yet. Rows without an assistant turn are only
-    /// asked.
+    /// Creates a comparison on these conversations, without answers. Conversations without an
+    /// assistant turn are asked but not judged.
     pub fn new(rows: &[Conversation]) -> Self {
         let row = |row: &Conversation| {
             let is_truth = |message: &Message| message.role == Role::Assistant && message.train;
@@ -83,10 +85,10 @@ impl Comparison {
         }
     }
 
-    /// Asks a model.
+    /// Asks a model and adds its answers under `name`.
     ///
     /// # Errors
-    /// Whatever generation fails on; the comparison stays as it was.
+    /// Failures of generation; the comparison then stays as it was.
     pub fn ask(&mut self, name: &str, model: &Model, config: &GenerateConfig) -> Result<()> {
         let prompts = self
             .rows
@@ -109,11 +111,12 @@ impl Comparison {
         Ok(())
     }
 
-    /// The same for whatever `answer`s the prompts: with the next assistant turn for each. Texts
-    /// from elsewhere become turns with [`Generation::of_text`].
+    /// Adds the answers of any model or service. `answer` gets the prompts and returns the next
+    /// assistant turn for each. Texts from other programs become turns with
+    /// [`Generation::of_text`].
     ///
     /// # Errors
-    /// Whatever `answer` fails on; the comparison stays as it was.
+    /// Errors of `answer`; the comparison then stays as it was.
     pub fn add_answers(
         &mut self,
         name: &str,
@@ -129,6 +132,7 @@ impl Comparison {
         Ok(())
     }
 
+    /// Reads and judges the answers of one model.
     fn add(&mut self, name: &str, generations: &[Generation], read: impl Fn(&str, &[ToolSchema]) -> Reply) {
         self.names.push(name.into());
         for (row, generation) in self.rows.iter_mut().zip(generations) {
@@ -142,7 +146,7 @@ impl Comparison {
         }
     }
 
-    /// `tuned 5/5`; the name alone where no right answer is known.
+    /// Returns `tuned 5/5`, or the name alone if no right answer is known.
     fn title(&self, model: usize) -> String {
         let judged: Vec<bool> = self
             .rows
@@ -160,6 +164,7 @@ impl Comparison {
 }
 
 impl ComparisonRow {
+    /// Returns the last message of the user.
     fn user(&self) -> &str {
         let user = self
             .prompt
@@ -170,6 +175,7 @@ impl ComparisonRow {
         user.map_or("", |message| &message.content)
     }
 
+    /// Returns text and calls of the expected turn.
     fn expected_text(&self) -> Option<String> {
         self.expected
             .as_ref()
@@ -177,6 +183,7 @@ impl ComparisonRow {
     }
 }
 
+/// Returns the sign before an answer.
 fn mark(right: Option<bool>) -> &'static str {
     match right {
         Some(true) => "✓",

@@ -1,11 +1,11 @@
-//! How many calls are exact among those that a model is most sure of.
+//! Display of the exact calls among those that a model is most confident of.
 
 use super::scores::{rate, score_cell};
 use super::style::{Cell, GOOD, cell, counted, table, text_table};
 use crate::evaluate::{Evaluation, MostConfident};
 use maud::{Markup, html};
 
-/// Which calls a line is about.
+/// Names the share of calls that a line is about.
 fn title(part: &MostConfident) -> String {
     match part.percent {
         100 => "all calls".to_string(),
@@ -13,16 +13,18 @@ fn title(part: &MostConfident) -> String {
     }
 }
 
+/// Returns the lowest confidence of the share as text.
 fn least(part: &MostConfident) -> String {
     format!("{:.3}", part.min_confidence)
 }
 
+/// Returns the titles of the columns.
 fn header(parts: &[MostConfident]) -> [String; 3] {
     let calls = parts.first().map_or(0, |all| all.exact.total);
     [counted(calls, "call"), "exact".into(), "confidence from".into()]
 }
 
-/// Nothing where no call was read, or no confidence is known.
+/// Returns the table; empty if no call was read or no confidence is known.
 pub(super) fn markup(evaluation: &Evaluation) -> Markup {
     let parts = evaluation.most_confident();
     let row = |part: &MostConfident| -> Vec<Cell> {
@@ -40,7 +42,8 @@ pub(super) fn markup(evaluation: &Evaluation) -> Markup {
     }
 }
 
-/// The same as text, with an empty line before it.
+/// Returns the table as text, after an empty line; empty if no call was read or no confidence is
+/// known.
 pub(super) fn text(evaluation: &Evaluation) -> String {
     let parts = evaluation.most_confident();
     if parts.is_empty() {

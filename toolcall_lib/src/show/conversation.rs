@@ -1,4 +1,5 @@
-//! A conversation as a listing: who speaks on the left, what on the right.
+//! Display of conversations, messages, replies and generations: the speaker on the left, the text
+//! on the right.
 
 use super::Html;
 use super::style::{MONO, MUTED, NEUTRAL, counted};
@@ -9,7 +10,7 @@ use crate::tool::ToolCall;
 use maud::{Markup, html};
 use std::fmt;
 
-/// A colour for the edge of each role's messages.
+/// Returns a role's name, and the colour of the edge of its messages.
 fn name_and_color(role: Role) -> (&'static str, &'static str) {
     match role {
         Role::System => ("system", "#8a8a8a"),
@@ -19,7 +20,7 @@ fn name_and_color(role: Role) -> (&'static str, &'static str) {
     }
 }
 
-/// A line of the listing: a title on the left, content with a coloured edge on the right.
+/// Returns a line of the listing: a title on the left, content with a coloured edge on the right.
 fn line(title: &str, color: &str, content: Markup) -> Markup {
     let content_style = format!("flex:1;border-left:3px solid {color};padding:.1em 0 .1em .8em;min-width:0");
     html! {
@@ -30,6 +31,7 @@ fn line(title: &str, color: &str, content: Markup) -> Markup {
     }
 }
 
+/// Returns a turn's thought, text and calls, one below the other.
 fn turn(thought: Option<&str>, content: &str, calls: &[ToolCall]) -> Markup {
     html! {
         @if let Some(thought) = thought {
@@ -76,6 +78,7 @@ impl Html for Conversation {
     }
 }
 
+/// Returns the number and names of the offered tools.
 fn tool_names(conversation: &Conversation) -> String {
     let names: Vec<&str> = conversation.tools.iter().map(|tool| tool.name()).collect();
     format!("{} offered: {}", counted(names.len(), "tool"), names.join(", "))
@@ -107,8 +110,8 @@ impl Html for Generation {
 }
 
 impl Generation {
-    /// How long it is, whether it ended, how sure the model was of its calls, and what was
-    /// withheld.
+    /// Describes a generation: its length, whether it ended, the confidence of its calls, and text
+    /// that was withheld.
     fn caption(&self) -> String {
         let mut parts = vec![counted(self.ids.len(), "token")];
         if !self.finished {

@@ -1,4 +1,4 @@
-//! What a data set holds.
+//! Display of a data set: its counts and lengths.
 
 use super::Html;
 use super::style::{Cell, NEUTRAL, cell, figures_table, grouped, table};
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Counts as bars, the longest of full length.
+/// Draws counts as bars; the largest has full length.
 fn counts<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> Markup {
     let most = counts.values().copied().max().unwrap_or(0).max(1);
     let row = |(key, count): (&K, &usize)| -> Vec<Cell> {

@@ -1,8 +1,10 @@
-//! What a notebook displays, each with a plain-text form for the terminal.
+//! Displays for notebooks, each with a plain-text form for the terminal.
 //!
-//! A value that ends a cell is shown by its `evcxr_display`: HTML where there is a browser, its `Display`
-//! elsewhere. Nothing here sets a text colour or an opaque background, so that light and dark themes both
-//! fit.
+//! A value that ends a notebook cell is shown by its `evcxr_display`: HTML in a browser, its
+//! `Display` elsewhere. A type that implements the private trait `Html` and `Display` is listed
+//! once in `show_in_notebooks!`, which adds both methods.
+//!
+//! No display sets a text colour or an opaque background, so that light and dark themes both fit.
 
 mod bfcl;
 mod comparison;
@@ -27,15 +29,15 @@ use crate::terminal::printable;
 use maud::Markup;
 use std::fmt::Display;
 
-/// Something with an HTML form. `maud` escapes all text that stands in it.
+/// A value with an HTML form. `maud` escapes all text in it.
 trait Html: Display {
     fn html(&self) -> Markup;
 }
 
-/// What the notebook kernel reads from standard output: one block for each form.
+/// Returns the blocks that the notebook kernel reads from standard output, one for each form.
 ///
-/// A text that is shown must not end its block and begin one of its own, in which HTML would not be
-/// escaped.
+/// A shown text must not end its block and begin one of its own, in which HTML would not be
+/// escaped. So the marker is broken up inside a block.
 fn notebook_content(shown: &impl Html) -> String {
     let block = |kind: &str, content: String| {
         let content = printable(&content).replace("EVCXR_", "EVCXR\u{2060}_");
@@ -48,12 +50,12 @@ fn notebook_content(shown: &impl Html) -> String {
 macro_rules! show_in_notebooks {
     ($($shown:ty),+ $(,)?) => {$(
         impl $shown {
-            /// Shows it in a notebook.
+            /// Shows the value in a notebook.
             pub fn evcxr_display(&self) {
                 println!("{}", notebook_content(self));
             }
 
-            /// What a notebook shows, to be kept in a page of one's own.
+            /// Returns the HTML that a notebook shows, for use in a page of your own.
             pub fn to_html(&self) -> String {
                 self.html().into_string()
             }

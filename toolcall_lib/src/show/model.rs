@@ -1,4 +1,4 @@
-//! A model in a few figures.
+//! Display of a model: its origin, shape and size.
 
 use super::Html;
 use super::style::{figures_table, figures_text, grouped};
@@ -7,7 +7,7 @@ use crate::weights::Weights;
 use maud::Markup;
 use std::fmt;
 
-/// Name and value of each figure.
+/// Returns name and value of each figure.
 fn figures(model: &Model) -> Vec<(&'static str, String)> {
     let config = &model.decoder.config;
     let parameters = model.decoder.weights.len();

@@ -1,4 +1,4 @@
-//! Scores of one model, or of several side by side, and the mistakes behind them.
+//! Display of scores, of one model or of several side by side, and of the mistakes behind them.
 
 use super::Html;
 use super::confidence;
@@ -7,10 +7,10 @@ use crate::evaluate::{Evaluation, Mistake, Score};
 use maud::{Markup, html};
 use std::fmt;
 
-/// More mistakes than these are counted, not shown.
+/// Maximum number of mistakes that are shown; the others are counted.
 const SHOWN_MISTAKES: usize = 20;
 
-/// What each of [`Evaluation::scores`] counts.
+/// Name and meaning of each of [`Evaluation::scores`], in the same order.
 const MEANINGS: [(&str, &str); 8] = [
     ("tool selection", "the right tools, of rows with a call"),
     (
@@ -33,7 +33,7 @@ const MEANINGS: [(&str, &str); 8] = [
     ),
     ("exact", "first turns that are right, of all rows"),
 ];
-/// Where less is better: over-calls and unfinished.
+/// Indices of the scores for which less is better: over-calls and unfinished.
 const FAULTS: [usize; 2] = [5, 6];
 
 /// The scores of one or more models.
@@ -41,7 +41,7 @@ const FAULTS: [usize; 2] = [5, 6];
 pub struct ScoreTable {
     names: Vec<String>,
     rows: usize,
-    /// For each meaning, the score of each model.
+    /// Scores of each model, by meaning.
     scores: Vec<Vec<Score>>,
 }
 
@@ -91,7 +91,7 @@ impl Html for ScoreTable {
     }
 }
 
-/// The rate over a bar of its length.
+/// Returns a cell with the rate over a bar of its length.
 pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
     let length = 100.0 * score.rate();
     let bar = format!("min-width:9em;background:linear-gradient(90deg,{color} {length:.1}%,transparent 0)");
@@ -99,6 +99,7 @@ pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
     (content, bar)
 }
 
+/// Returns the rate in percent, or a dash if no case was examined.
 pub(super) fn rate(score: &Score) -> String {
     if score.total == 0 {
         "–".into()
@@ -141,6 +142,7 @@ impl Html for Evaluation {
     }
 }
 
+/// Returns the line above the mistakes: their number, and how many are shown.
 fn mistakes_title(mistakes: &[Mistake]) -> String {
     let rest = mistakes.len().saturating_sub(SHOWN_MISTAKES);
     let more = if rest > 0 {

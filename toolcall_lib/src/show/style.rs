@@ -1,31 +1,32 @@
-//! The look that all displays share.
+//! The style that all displays share: colours, tables, numbers.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use maud::{Markup, Render, html};
 
-/// Columns of a terminal that plain text fits in.
+/// Width in columns that plain text is fitted to.
 pub(super) const TEXT_WIDTH: u16 = 110;
 
 pub(super) const MUTED: &str = "opacity:.65";
 pub(super) const MONO: &str = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere";
 
-/// Backgrounds of good, bad and neutral things, thin enough for any theme.
+/// Backgrounds of good, bad and neutral things, transparent enough for any theme.
 pub(super) const GOOD: &str = "rgba(46,160,67,.26)";
 pub(super) const BAD: &str = "rgba(218,54,51,.18)";
 pub(super) const NEUTRAL: &str = "rgba(128,128,128,.14)";
 
-/// Undoes what Jupyter does to tables: centred, fixed widths, right-aligned.
+/// Undoes Jupyter's style of tables: centred, fixed widths, right-aligned.
 const TABLE: &str = "table-layout:auto;margin:0;border-collapse:collapse";
 const CELL: &str = "text-align:left;vertical-align:top;padding:.35em .8em;";
 
-/// A cell: what stands in it, and its style beside that of all cells.
+/// A cell: its content, and the style that it has beside that of all cells.
 pub(super) type Cell = (Markup, String);
 
+/// Creates a cell without a style of its own.
 pub(super) fn cell(content: Markup) -> Cell {
     (content, String::new())
 }
 
-/// An HTML table; without a header line where `header` is empty.
+/// Returns an HTML table; without a header line if `header` is empty.
 pub(super) fn table(header: &[Markup], rows: &[Vec<Cell>]) -> Markup {
     html! {
         table style=(TABLE) {
@@ -41,7 +42,7 @@ pub(super) fn table(header: &[Markup], rows: &[Vec<Cell>]) -> Markup {
     }
 }
 
-/// A list of figures: names on the left, values on the right.
+/// Returns a list of figures: names on the left, values on the right.
 pub(super) fn figures_table<T: Render>(figures: Vec<(&str, T)>) -> Markup {
     let row = |(name, value): (&str, T)| {
         vec![
@@ -52,7 +53,7 @@ pub(super) fn figures_table<T: Render>(figures: Vec<(&str, T)>) -> Markup {
     table(&[], &figures.into_iter().map(row).collect::<Vec<_>>())
 }
 
-/// A list of figures as plain text.
+/// Returns a list of figures as plain text.
 pub(super) fn figures_text(figures: Vec<(&str, String)>) -> String {
     let rows = figures
         .into_iter()
@@ -60,12 +61,13 @@ pub(super) fn figures_text(figures: Vec<(&str, String)>) -> String {
     text_table(&[], &rows.collect::<Vec<_>>())
 }
 
-/// What a model says in a cell: a model that rambles must not push everything else off the page.
+/// Returns a model's text for a cell, with a limited height: a model that rambles must not push
+/// everything else off the page.
 pub(super) fn said(text: &str) -> Markup {
     html! { div style={ (MONO) ";min-width:18em;max-height:10em;overflow:auto" } { (text) } }
 }
 
-/// A plain-text table; without a header line where `header` is empty.
+/// Returns a plain-text table; without a header line if `header` is empty.
 pub(super) fn text_table(header: &[String], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table
@@ -81,12 +83,12 @@ pub(super) fn text_table(header: &[String], rows: &[Vec<String>]) -> String {
     table.trim_fmt()
 }
 
-/// `1 row`, `2 rows`.
+/// Returns a count with its noun: `1 row`, `2 rows`.
 pub(super) fn counted(n: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
-/// `1391` as `1,391`.
+/// Returns a number with separators: `1391` as `1,391`.
 pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let groups: Vec<&str> = digits
@@ -98,7 +100,7 @@ pub(super) fn grouped(n: usize) -> String {
     groups.join(",")
 }
 
-/// A number with three significant digits, as short as can be.
+/// Returns a number with three significant digits, as short as possible.
 pub(super) fn short(x: f64) -> String {
     format!("{x:.2e}").parse::<f64>().map_or_else(
         |_| x.to_string(),
@@ -112,11 +114,12 @@ pub(super) fn short(x: f64) -> String {
     )
 }
 
+/// Returns a rate from 0 to 1 in percent.
 pub(super) fn percent(rate: f64) -> String {
     format!("{:.1} %", 100.0 * rate)
 }
 
-/// The start of a text that may be long, on one line.
+/// Returns the start of a text on one line, at most `chars` characters and an ellipsis.
 pub(super) fn clipped(text: &str, chars: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(chars) {

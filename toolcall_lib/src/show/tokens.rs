@@ -1,4 +1,4 @@
-//! The tokens of a sequence, with those that are trained on marked.
+//! Display of the tokens of a sequence, with those that are trained on marked.
 
 use super::Html;
 use super::style::{GOOD, MONO, MUTED, NEUTRAL, counted, grouped, percent};
@@ -11,17 +11,19 @@ use std::fmt;
 /// One token of a [`TokenView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Its id.
+    /// The token's id.
     pub id: u32,
-    /// Its text; empty where a character takes several tokens and this is not the last of them.
+    /// The token's text; empty if a character takes several tokens and this is not the last of
+    /// them.
     pub text: String,
-    /// It is a target of the training.
+    /// True if the token is a target of training.
     pub trained: bool,
 }
 
-/// What a model sees of a row and what it is trained to write.
+/// The tokens that a model sees, with those that it is trained to write.
 ///
-/// As text, what is trained on stands in `⟦…⟧`; the alternate form `{:#}` colours it for a terminal instead.
+/// The text form puts trained tokens in `⟦…⟧`; the alternate form `{:#}` colours them for a
+/// terminal instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenView {
     /// The tokens in order.
@@ -29,10 +31,10 @@ pub struct TokenView {
 }
 
 impl TokenView {
-    /// The tokens of `sequence`.
+    /// Creates the view of `sequence`.
     ///
     /// # Errors
-    /// An id that the tokenizer does not know.
+    /// An id that the tokenizer cannot decode.
     pub fn new(sequence: &Sequence, tokenizer: &Tokenizer) -> Result<Self> {
         let texts = tokenizer.pieces(&sequence.ids)?;
         let tokens = sequence.ids.iter().zip(texts).zip(&sequence.trained);
@@ -43,11 +45,12 @@ impl TokenView {
         })
     }
 
-    /// Runs of tokens that are all trained on or all not.
+    /// Iterates over runs of tokens that are all trained on, or all not.
     fn runs(&self) -> impl Iterator<Item = &[Token]> {
         self.tokens.chunk_by(|a, b| a.trained == b.trained)
     }
 
+    /// Returns the number of tokens, of trained tokens, and their share.
     fn counts(&self) -> (String, String, String) {
         let trained = self.tokens.iter().filter(|token| token.trained).count();
         let share = trained as f64 / self.tokens.len().max(1) as f64;
@@ -81,7 +84,7 @@ impl Html for TokenView {
     }
 }
 
-/// Every other token is shaded, so that their borders show; its id is its tooltip.
+/// Shades every other token, so that borders show. A token's id is its tooltip.
 fn run_html(run: &[Token]) -> Markup {
     html! {
         @for (i, token) in run.iter().enumerate() {
@@ -94,7 +97,7 @@ fn run_html(run: &[Token]) -> Markup {
     }
 }
 
-/// Spaces as faint dots, the end of a line as a faint arrow.
+/// Shows spaces as faint dots, tabs and line ends as faint arrows.
 fn visible(text: &str) -> Markup {
     let faint = |sign: &str| html! { span style="opacity:.4" { (sign) } };
     html! {

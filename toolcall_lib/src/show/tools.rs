@@ -1,4 +1,4 @@
-//! A tool as a signature with the descriptions of its arguments.
+//! Display of a tool: its signature, and the descriptions of its arguments.
 
 use super::Html;
 use super::style::{MONO, MUTED, cell, table, text_table};
@@ -7,15 +7,17 @@ use maud::{Markup, html};
 use serde_json::Value;
 use std::fmt;
 
-/// One argument: name, type, whether it may be left out, description.
+/// An argument of a tool.
 struct Argument {
     name: String,
+    // type in a word or two
     kind: String,
     optional: bool,
     description: String,
 }
 
 impl Argument {
+    /// Returns `name: type`, or `name?: type` if the argument may be left out.
     fn signature(&self) -> String {
         format!(
             "{}{}: {}",
@@ -26,6 +28,7 @@ impl Argument {
     }
 }
 
+/// Reads the arguments from the schema of a tool.
 fn arguments(schema: &ToolSchema) -> Vec<Argument> {
     let parameters = schema.parameters();
     let required = |name: &str| {
@@ -46,7 +49,7 @@ fn arguments(schema: &ToolSchema) -> Vec<Argument> {
         .collect()
 }
 
-/// The type of a property in a word or two: `integer`, `array of string`, `"low" | "high"`.
+/// Returns the type of a property in a word or two: `integer`, `array of string`, `"low" | "high"`.
 fn kind(property: &Value) -> String {
     if let Some(choices) = property["enum"].as_array() {
         return choices
@@ -69,6 +72,7 @@ fn kind(property: &Value) -> String {
     }
 }
 
+/// Returns `tool(name: type, …)`.
 fn signature(schema: &ToolSchema, arguments: &[Argument]) -> String {
     let list: Vec<String> = arguments.iter().map(Argument::signature).collect();
     format!("{}({})", schema.name(), list.join(", "))

@@ -1,4 +1,4 @@
-//! What a training run did, in a few figures.
+//! Display of a training run: its steps, losses, scores and speed.
 
 use super::Html;
 use super::style::{counted, figures_table, figures_text, grouped, percent, short};
@@ -6,7 +6,7 @@ use crate::train::{StepReport, TrainReport};
 use maud::Markup;
 use std::fmt;
 
-/// Name and value of each figure.
+/// Returns name and value of each figure.
 fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     let (Some(first), Some(last)) = (report.steps.first(), report.steps.last()) else {
         return vec![("steps", format!("0{}", ending(report)))];
@@ -74,6 +74,7 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     figures
 }
 
+/// Returns the reason why a run ended early, or an empty text.
 fn ending(report: &TrainReport) -> &'static str {
     match (report.interrupted, report.stopped_early) {
         (true, _) => ", stopped by the user",
@@ -82,7 +83,7 @@ fn ending(report: &TrainReport) -> &'static str {
     }
 }
 
-/// What the model answered to the validation rows when it was last asked.
+/// Returns the scores of the latest step at which the model answered the validation rows.
 fn last_scores(steps: &[StepReport]) -> Option<String> {
     let (scores, step) = steps
         .iter()
@@ -91,13 +92,14 @@ fn last_scores(steps: &[StepReport]) -> Option<String> {
     Some(format!("{scores}, at step {step}"))
 }
 
+/// Returns the lowest validation loss and its step.
 fn best_validation(steps: &[StepReport]) -> Option<String> {
     let evaluated = steps.iter().filter_map(|step| Some((step.eval_loss?, step.step)));
     let (loss, step) = evaluated.min_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(format!("{loss:.4} at step {step}"))
 }
 
-/// `4.2 s` or `3 min 05 s`.
+/// Returns a time as `4.2 s` or `3 min 05 s`.
 fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");

@@ -1,4 +1,4 @@
-//! Many conversations to token sequences, with the length that a model can take.
+//! Many conversations to token sequences, with a limit on their length.
 
 use super::{LossMode, Sequence, Tokenizer, sequences};
 use crate::conversation::Conversation;
@@ -9,56 +9,57 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How conversations become token sequences.
+/// Settings for turning conversations into token sequences.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenizeConfig {
-    /// Which tokens are trained on.
+    /// The tokens to train on.
     pub mode: LossMode,
-    /// Longest sequence, in tokens; `None` is no limit.
+    /// Longest sequence in tokens; `None` means no limit.
     pub max_length: Option<usize>,
-    /// What happens to a longer one.
+    /// Treatment of longer sequences.
     pub overlong: Overlong,
 }
 
-/// What happens to a sequence that is longer than `max_length`.
+/// Treatment of a sequence that is longer than `max_length`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlong {
-    /// It is an error, so that nothing is lost without a word.
+    /// Fails, so that nothing is lost silently.
     #[default]
     Error,
-    /// It is left out.
+    /// Leaves the sequence out.
     Drop,
-    /// Its start is kept, as TRL does. If nothing that is trained remains, it is left out.
+    /// Keeps the start, as TRL does. Leaves the sequence out if no trained token remains.
     Truncate,
 }
 
 /// Conversations as token sequences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokenized {
-    /// `rows[i]` are the sequences of the `i`-th conversation; none if they were left out.
+    /// The sequences of each conversation, in order: `rows[i]` belongs to conversation `i` and is
+    /// empty if they were left out.
     pub rows: Vec<Vec<Sequence>>,
-    /// What there is, and what was left out.
+    /// Counts of sequences and tokens, and of what was left out.
     pub report: TokenReport,
 }
 
-/// What tokenizing made.
+/// Counts of what tokenizing produced and left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenReport {
-    /// Sequences that are trained.
+    /// Sequences that are trained on.
     pub sequences: usize,
-    /// Their tokens.
+    /// Tokens of these sequences.
     pub tokens: usize,
-    /// Their tokens that are targets.
+    /// Tokens of these sequences that are targets.
     pub trained: usize,
-    /// Tokens of the longest sequence before anything was cut.
+    /// Tokens of the longest sequence, before any was cut.
     pub longest: usize,
-    /// Sequences that were left out because they are too long.
+    /// Sequences left out because they are too long.
     pub dropped: usize,
     /// Sequences that were cut.
     pub truncated: usize,
-    /// Cut sequences that were left out because no trained token remained.
+    /// Cut sequences left out because no trained token remained.
     pub without_target: usize,
 }
 
@@ -89,11 +90,11 @@ impl fmt::Display for TokenReport {
     }
 }
 
-/// The sequences of many conversations, in order, on all cores.
+/// Tokenizes conversations on all cores; the order stays as it is.
 ///
 /// # Errors
-/// A conversation that [`sequences`] refuses, or that is too long with [`Overlong::Error`]; the message names
-/// the row.
+/// A conversation that [`sequences`] refuses, or one that is too long with [`Overlong::Error`]. The
+/// message names the row by its index in `conversations`.
 pub fn tokenize(
     conversations: &[Conversation],
     template: &ChatTemplate,
@@ -106,10 +107,10 @@ pub fn tokenize(
     })
 }
 
-/// [`tokenize`] for the rows of files.
+/// Tokenizes the rows of files; see [`tokenize`].
 ///
 /// # Errors
-/// [`Error::Rows`] with every row that cannot be trained, by its file and its place there.
+/// [`Error::Rows`] with every row that cannot be trained, by its file and its place in the file.
 pub fn tokenize_dataset(
     data: &Dataset,
     template: &ChatTemplate,
@@ -125,7 +126,7 @@ pub fn tokenize_dataset(
     })
 }
 
-/// What conversations say and the template does not show, with the number of turns.
+/// Lists the contents of conversations that the template does not show, with the number of turns.
 pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec<String> {
     let shows = template.shows();
     let turns = || conversations.iter().flat_map(|row| &row.messages);
@@ -156,7 +157,7 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
     notes
 }
 
-/// The sequences, or each row that has none and why.
+/// Tokenizes all conversations, or returns the index and error of each that fails.
 fn tokenize_all(
     conversations: &[Conversation],
     template: &ChatTemplate,
@@ -172,6 +173,7 @@ fn tokenize_all(
         report: TokenReport::default(),
     };
     let mut problems = Vec::new();
+    // Lengths are checked here, one after the other, because the report counts them.
     for (i, row) in rows.into_iter().enumerate() {
         let report = &mut tokenized.report;
         let fitting = row.and_then(|row| {
@@ -191,7 +193,7 @@ fn tokenize_all(
 }
 
 impl TokenReport {
-    /// The sequence as far as it is trained, counted.
+    /// Counts a sequence and returns it, cut if need be; `None` if it is left out.
     fn fit(&mut self, mut sequence: Sequence, config: &TokenizeConfig) -> Result<Option<Sequence>> {
         let length = sequence.ids.len();
         self.longest = self.longest.max(length);

@@ -1,4 +1,10 @@
-//! Text to token ids, and which of them are trained on.
+//! Text to token ids, with a mark on the tokens that are trained on.
+//!
+//! [`sequences`] renders one conversation with the chat template and returns the token sequences
+//! that it trains; [`tokenize_dataset`] does it for many, on all cores, and reports lengths.
+//! [`Tokenizer`] wraps a model's tokenizer, [`TextStream`] turns generated tokens back into text,
+//! `reader` checks a `tokenizer.json` from an unknown source, and `vocabulary` serves constrained
+//! decoding.
 
 mod reader;
 mod dataset;

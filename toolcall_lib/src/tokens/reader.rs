@@ -1,5 +1,8 @@
-//! `tokenizer.json` of strangers. The crate that reads it panics on some files, and some steps in
-//! it let a text grow without end.
+//! Reads a `tokenizer.json` that comes from an unknown source.
+//!
+//! The `tokenizers` crate panics on some files, and some of its steps let a text grow without end.
+//! So the file is checked before it is loaded (size, growth of its steps, length of patterns),
+//! loaded under a guard, and tried on a few texts.
 
 use crate::error::{Error, Result};
 use crate::guard::{bounded, caught};
@@ -10,18 +13,18 @@ use serde_json::Value;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-/// Bytes of a file; those of the largest vocabularies have 40 MB.
+/// Largest file in bytes; the files of the largest vocabularies have 40 MB.
 const LARGEST: u64 = 512 << 20;
-/// Id of a token; what is told of the tokens is as long as the largest.
+/// Largest token id. Tables over the tokens are as long as the largest id.
 const LARGEST_ID: u32 = 1 << 24;
-/// Times that normalizing or decoding may lengthen a text.
+/// Maximum factor by which normalizing or decoding may lengthen a text.
 const GROWTH: usize = 256;
-/// Bytes that may be put in front of a text.
+/// Maximum number of bytes that may be put in front of a text.
 const LONGEST_PREFIX: usize = 1 << 10;
-/// Characters of a text that is tried.
+/// Number of characters of a probe text.
 const PROBE: usize = 1_000;
 
-/// The steps that change a text; the vocabulary is passed over.
+/// The steps of a tokenizer that change a text. The vocabulary is skipped.
 #[derive(Deserialize)]
 struct Steps {
     #[serde(default)]
@@ -32,13 +35,14 @@ struct Steps {
     decoder: Value,
 }
 
-/// Reads `tokenizer.json`, and tries it.
+/// Reads `tokenizer.json` and tries it on a few texts.
 ///
 /// # Errors
-/// A file that is cut short or damaged, that makes the tokenizer panic, or that makes a text grow or
-/// take time without end.
+/// A file that is cut short, damaged or too large, that makes the tokenizer panic, or that makes a
+/// text grow or take time without end.
 pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     let place = file.display().to_string();
+    // 1. Check the size and the steps before the tokenizers crate sees the file.
     let size = std::fs::metadata(file).map_err(Error::io(file))?.len();
     if size > LARGEST {
         return Err(Error::invalid(
@@ -49,6 +53,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     let text = std::fs::read(file).map_err(Error::io(file))?;
     let steps: Steps = serde_json::from_slice(&text).map_err(|e| Error::invalid(&place, e))?;
     check(&steps).map_err(|(field, problem)| Error::invalid(format!("{place}: {field}"), problem))?;
+    // 2. Load it under a guard, and check the largest id.
     let doing = place.clone();
     let read = move || {
         let tokenizer = Tokenizer::from_bytes(text).map_err(|e| Error::invalid(&doing, e))?;
@@ -62,19 +67,21 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
         }
     };
     let tokenizer = bounded(&place, read)??;
+    // 3. Try it.
     try_out(&place, tokenizer, &steps.pre_tokenizer)
 }
 
 /// Splits, encodes and decodes a few texts.
 ///
 /// # Errors
-/// A panic, and patterns that take too long.
+/// A panic, or patterns that take too long.
 pub(crate) fn try_out(place: &str, tokenizer: Tokenizer, pre_tokenizer: &Value) -> Result<Tokenizer> {
     let probes = probes(pre_tokenizer);
     let work = move || {
         for probe in probes {
             if let Ok(encoding) = tokenizer.encode_fast(probe, false) {
-                tokenizer.decode(encoding.get_ids(), false).ok(); // what it cannot do is told when it is asked for
+                // A text that cannot be encoded or decoded is reported when it is needed.
+                tokenizer.decode(encoding.get_ids(), false).ok();
             }
         }
         tokenizer
@@ -82,13 +89,13 @@ pub(crate) fn try_out(place: &str, tokenizer: Tokenizer, pre_tokenizer: &Value) 
     bounded(place, work)
 }
 
-/// Does what the tokenizers crate does on a text; a panic is an error.
+/// Calls a function of the `tokenizers` crate; a panic becomes an error.
 pub(super) fn tried<T>(doing: &str, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
     caught(doing, work)?.map_err(Error::library(doing))
 }
 
-/// Texts on which a pattern that backtracks takes long: one character again and again, of each kind
-/// and of those that stand in the pattern, with another one at the end.
+/// Builds texts on which a backtracking pattern takes long: one character many times, with another
+/// one at the end. Covers each kind of character and the characters of the pattern.
 fn probes(pre_tokenizer: &Value) -> Vec<String> {
     let mut letters: Vec<char> = vec!['a', 'A', '0', ' ', '\n', '\t', '-', '"', '漢', '\u{301}'];
     for c in pre_tokenizer.to_string().chars() {
@@ -102,15 +109,17 @@ fn probes(pre_tokenizer: &Value) -> Vec<String> {
     letters.iter().map(repeated).chain([mixed]).collect()
 }
 
+/// A field of the file, and the problem with it.
 type Problem = (String, String);
 
+/// Checks all steps for growth and for patterns that are too long.
 fn check(steps: &Steps) -> std::result::Result<(), Problem> {
     growth(&steps.normalizer, "normalizer")?;
     growth(&steps.decoder, "decoder")?;
     patterns(&steps.pre_tokenizer, "pre_tokenizer")
 }
 
-/// How many times longer a step may make a text at most.
+/// Returns the largest factor by which a step may lengthen a text; refuses more than [`GROWTH`].
 fn growth(step: &Value, place: &str) -> std::result::Result<usize, Problem> {
     let wrong = |problem: String| Err((place.to_string(), problem));
     let inner = ["normalizers", "decoders"]
@@ -130,6 +139,7 @@ fn growth(step: &Value, place: &str) -> std::result::Result<usize, Problem> {
         _ => replaced(step),
     };
     patterns(step, place)?;
+    // Steps inside a sequence multiply.
     let mut all = own;
     for (i, step) in inner.into_iter().flatten().enumerate() {
         all = all.saturating_mul(growth(step, &format!("{place}[{i}]"))?);
@@ -142,18 +152,18 @@ fn growth(step: &Value, place: &str) -> std::result::Result<usize, Problem> {
     }
 }
 
-/// The growth of a step that replaces a pattern.
+/// Returns the growth of a step that replaces a pattern by `content`; 1 for other steps.
 fn replaced(step: &Value) -> usize {
     let Some(content) = step["content"].as_str().filter(|_| !step["pattern"].is_null()) else {
         return 1;
     };
     match step["pattern"]["String"].as_str() {
         Some(text) if !text.is_empty() => content.len().div_ceil(text.len()).max(1),
-        _ => content.len() + 1, // a regular expression may match a single byte, or none
+        _ => content.len() + 1, // a regular expression may match one byte, or none
     }
 }
 
-/// Refuses patterns that are longer than any needs to be.
+/// Refuses regular expressions that are longer than any needs to be.
 fn patterns(step: &Value, place: &str) -> std::result::Result<(), Problem> {
     const LONGEST: usize = 1 << 14;
     match step["pattern"]["Regex"].as_str().map(str::len) {
@@ -165,8 +175,8 @@ fn patterns(step: &Value, place: &str) -> std::result::Result<(), Problem> {
     }
 }
 
-/// The longest text that a map of characters of SentencePiece puts in the place of another. It
-/// holds the length of a table, the table, and texts that end with a zero.
+/// Returns the length of the longest replacement in a SentencePiece character map. The map holds
+/// the length of a table, the table, and texts that end with a zero.
 fn longest_replacement(map: &Value) -> std::result::Result<usize, String> {
     let damaged = || "precompiled_charsmap is damaged".to_string();
     let bytes = STANDARD

@@ -1,52 +1,61 @@
 //! One conversation to the token sequences that it trains.
+//!
+//! Every trained assistant turn becomes a sequence of its own: the prompt exactly as inference
+//! builds it, then the reply. `docs/design.md` says why. The other modes of [`LossMode`] train on
+//! one rendering of the whole row, as TRL does.
+//!
+//! Prompt and reply are tokenized separately, as they are when the model writes the reply.
 
 use super::Tokenizer;
 use crate::conversation::{Conversation, Role};
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 
-/// Which tokens of a conversation are trained on.
+/// The tokens of a conversation that are trained on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossMode {
-    /// Every assistant turn, each on exactly the prompt that inference builds for it.
+    /// Trains every assistant turn, each on exactly the prompt that inference builds for it.
     #[default]
     Assistant,
-    /// The last assistant turn only.
+    /// Trains the last assistant turn only.
     Last,
-    /// Every token of one rendering of the row, as TRL does by default.
+    /// Trains every token of one rendering of the row, as TRL does by default.
     All,
-    /// Everything after the first prompt, in one rendering, as TRL does for prompt-completion data.
+    /// Trains everything after the first prompt in one rendering, as TRL does for prompt-completion
+    /// data.
     Completion,
 }
 
-/// Token ids of one sequence that is trained on.
+/// One token sequence to train on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// The token ids.
     pub ids: Vec<u32>,
-    /// `trained[i]`: token `i` is a target, predicted from the tokens before it. Never true for `i == 0`.
+    /// Marks the targets: token `i` is predicted from the tokens before it if `trained[i]`. Never
+    /// true for `i == 0`.
     pub trained: Vec<bool>,
 }
 
 impl Sequence {
-    /// A sequence that is trained from token `start` on.
+    /// Creates a sequence that is trained from token `start` on.
     fn trained_from(start: usize, ids: Vec<u32>) -> Self {
         let trained = (0..ids.len()).map(|i| i >= start.max(1)).collect();
         Self { ids, trained }
     }
 
-    /// Number of tokens that are trained.
+    /// Returns the number of tokens that are trained.
     pub fn targets(&self) -> usize {
         self.trained.iter().filter(|&&trained| trained).count()
     }
 }
 
-/// The sequences of one conversation: one per trained assistant turn, or one for the whole row; none if no turn is to be learnt.
+/// Returns the sequences that a conversation trains: one per trained assistant turn, or one for the
+/// whole conversation. Empty if all assistant turns are marked as not trained.
 ///
 /// # Errors
-/// There is no assistant turn (in every mode but [`LossMode::All`]), the template refuses the messages, or it
-/// writes an assistant turn in another way than its prompt for that turn begins.
+/// No assistant turn (in every mode but [`LossMode::All`]); messages that the template refuses; or
+/// a template that writes an assistant turn in another way than its prompt for that turn begins.
 pub fn sequences(
     conversation: &Conversation,
     template: &ChatTemplate,
@@ -66,6 +75,7 @@ pub fn sequences(
     if !turns.is_empty() && learnt.is_empty() {
         return Ok(Vec::new());
     }
+    // One sequence per mode, or per trained turn. Turns marked as not trained give no sequence.
     let made = match (mode, &turns[..]) {
         (LossMode::All, _) => vec![whole(conversation, template, tokenizer)?],
         (_, []) => {
@@ -86,11 +96,12 @@ pub fn sequences(
     };
     Ok(made
         .into_iter()
+        // a rendering may have no trained token left
         .filter(|sequence| sequence.targets() > 0)
         .collect())
 }
 
-/// One rendering of the row, trained on all of it.
+/// Renders the conversation once and trains on all of it, except turns that are not trained.
 fn whole(conversation: &Conversation, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Sequence> {
     let Conversation { messages, tools, .. } = conversation;
     let text = template.render(messages, tools)?;
@@ -99,8 +110,8 @@ fn whole(conversation: &Conversation, template: &ChatTemplate, tokenizer: &Token
     Ok(sequence)
 }
 
-/// Takes the turns that are not learnt out of the targets of a sequence, which has one rendering from byte `from` of `text` on as
-/// its tokens from `start` on.
+/// Removes the turns that are not trained from the targets of a sequence. The tokens from `start`
+/// on are those of `text` from byte `from` on, in one rendering.
 fn mask(
     sequence: &mut Sequence,
     start: usize,
@@ -116,10 +127,12 @@ fn mask(
     if turns.is_empty() {
         return Ok(());
     }
+    // byte range of each token within text[from..]
     let offsets = tokenizer.offsets(&text[from..])?;
     for turn in turns {
         let prompt = template.render_prompt(&messages[..turn], tools)?;
         let through = template.render(&messages[..=turn], tools)?;
+        // The turn lies between the end of its prompt and the end of the rendering through it.
         if !(text.starts_with(&through) && through.starts_with(&prompt)) {
             let problem = "is not to be learnt, and the template writes it in another way where more follows; train with the \
                 loss on the assistant's turns";
@@ -133,8 +146,8 @@ fn mask(
     Ok(())
 }
 
-/// The assistant turn `turn` on the prompt that inference builds for it. Both are tokenized by themselves, as
-/// they are when the model writes the reply.
+/// Builds the sequence of assistant turn `turn`: the prompt that inference builds for it, then the
+/// reply. Both are tokenized separately, as they are when the model writes the reply.
 fn branch(
     conversation: &Conversation,
     turn: usize,
@@ -150,8 +163,10 @@ fn branch(
     prompt_and_reply(&prompt, through_end_of_turn(rest, tokenizer)?, tokenizer)
 }
 
-/// One rendering, trained behind the prompt for the turn `first`. TRL's prompt leaves the empty think block
-/// out, as a template like Qwen3's does for a turn that is not the last.
+/// Renders the conversation once and trains on everything behind the prompt for the turn `first`.
+///
+/// TRL's prompt leaves the empty think block out, as a template like Qwen3's does for a turn that
+/// is not the last. So the prompt with thinking enabled is tried too.
 fn completion(
     conversation: &Conversation,
     first: usize,
@@ -165,6 +180,7 @@ fn completion(
     thinking.thinking = true;
     thinking.kwargs.shift_remove("enable_thinking");
     let thinking = thinking.render_prompt(&messages[..first], tools)?;
+    // The first prompt that the rendering begins with separates the prompt from the rest.
     for prompt in [&prompt, &thinking] {
         if let Some(rest) = text.strip_prefix(prompt) {
             let mut sequence = prompt_and_reply(prompt, rest, tokenizer)?;
@@ -184,6 +200,7 @@ fn completion(
     Err(parting(first, &prompt, &text))
 }
 
+/// Tokenizes prompt and reply separately; the reply is trained.
 fn prompt_and_reply(prompt: &str, reply: &str, tokenizer: &Tokenizer) -> Result<Sequence> {
     let mut ids = tokenizer.encode(prompt)?;
     let start = ids.len();
@@ -191,7 +208,8 @@ fn prompt_and_reply(prompt: &str, reply: &str, tokenizer: &Tokenizer) -> Result<
     Ok(Sequence::trained_from(start, ids))
 }
 
-/// The reply with the token that ends it, without the newline that templates write behind.
+/// Returns the reply through the token that ends it, without the newline that templates write
+/// behind.
 fn through_end_of_turn<'a>(reply: &'a str, tokenizer: &Tokenizer) -> Result<&'a str> {
     let ends = tokenizer.eos_tokens();
     let end = ends
@@ -211,6 +229,8 @@ fn through_end_of_turn<'a>(reply: &'a str, tokenizer: &Tokenizer) -> Result<&'a 
     }
 }
 
+/// Returns the error for a turn that the template writes in another way than its prompt begins,
+/// with the texts around the first difference.
 fn parting(turn: usize, prompt: &str, text: &str) -> Error {
     let same = prompt.chars().zip(text.chars()).take_while(|(a, b)| a == b);
     let (shared, prompt_goes_on) = prompt.split_at(same.map(|(c, _)| c.len_utf8()).sum());
@@ -226,15 +246,17 @@ fn parting(turn: usize, prompt: &str, text: &str) -> Error {
     )
 }
 
+/// Returns the first characters of a text.
 fn head(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
+/// Returns the last characters of a text.
 fn tail(text: &str) -> String {
     text.chars()
         .skip(text.chars().count().saturating_sub(SHOWN))
         .collect()
 }
 
-/// How many characters a message shows of a text.
+/// Number of characters of a text that an error message shows.
 const SHOWN: usize = 40;

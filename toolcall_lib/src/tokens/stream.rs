@@ -1,4 +1,4 @@
-//! Token by token to text, without breaking a character.
+//! Tokens to text as they come, without breaking a character that takes several tokens.
 
 use super::Tokenizer;
 use super::reader::tried;
@@ -6,19 +6,19 @@ use crate::error::Result;
 use std::sync::Arc;
 use tokenizers::tokenizer::step_decode_stream;
 
-/// Turns tokens into text as they come.
+/// Turns tokens into text as they are generated.
 #[derive(Clone, Debug)]
 pub struct TextStream {
     tokenizer: Arc<tokenizers::Tokenizer>,
-    /// Tokens whose text is still needed: those of the last piece, because decoding depends on what stands
-    /// before.
+    /// Tokens whose text is still needed. They include the tokens of the last piece, because
+    /// decoding depends on the tokens before.
     ids: Vec<u32>,
     prefix: String,
     prefix_index: usize,
 }
 
 impl TextStream {
-    /// An empty text.
+    /// Creates a stream at the beginning of a text.
     pub fn new(tokenizer: &Tokenizer) -> Self {
         let tokenizer = tokenizer.inner.clone();
         Self {
@@ -29,7 +29,11 @@ impl TextStream {
         }
     }
 
-    /// The text that `id` completes; empty inside a character of several tokens.
+    /// Adds a token and returns the text that it completes; empty inside a character of several
+    /// tokens.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode the id.
     pub fn push(&mut self, id: u32) -> Result<String> {
         let text = tried("decoding token ids", || {
             step_decode_stream(
@@ -44,7 +48,10 @@ impl TextStream {
         Ok(text.unwrap_or_default())
     }
 
-    /// What is left at the end of the tokens: an incomplete character is shown as `�`.
+    /// Returns the rest of the text. An incomplete character is shown as `�`.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode the ids.
     pub fn finish(self) -> Result<String> {
         let text = tried("decoding token ids", || self.tokenizer.decode(&self.ids, false))?;
         Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_string())

@@ -1,4 +1,4 @@
-//! A model's tokenizer with what stands beside it in a model folder.
+//! A model's tokenizer, with the settings that are stored beside it in a model folder.
 
 use super::reader::tried;
 use super::stream::TextStream;
@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     pub(crate) inner: Arc<tokenizers::Tokenizer>,
-    /// Tokens that end a reply; the first is the one that training teaches.
+    /// Ids of the tokens that end a reply. The first is the one that training teaches.
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
+    /// Grammars made so far, by the texts of their call syntax.
     grammars: Arc<Mutex<Vec<Made>>>,
 }
 
@@ -24,10 +25,11 @@ pub struct Tokenizer {
 type Made = (String, Arc<Grammars>);
 
 impl Tokenizer {
-    /// A tokenizer whose replies end with one of `eos_token_ids`. Its `config` says which class loads it in
-    /// transformers, and its `eos_token`, the first of them.
+    /// Creates a tokenizer whose replies end with one of `eos_token_ids`. Its `config` names the
+    /// class that loads it in transformers, and as `eos_token` the first of these ids.
     pub fn new(mut inner: tokenizers::Tokenizer, eos_token_ids: Vec<u32>) -> Self {
-        inner.with_padding(None); // some files ask for padding or a cut; neither may happen to a prompt
+        // Some files ask for padding or truncation; neither may happen to a prompt.
+        inner.with_padding(None);
         let _ = inner.with_truncation(None);
         let mut config = Map::new();
         config.insert("tokenizer_class".to_string(), json!("PreTrainedTokenizerFast"));
@@ -41,7 +43,8 @@ impl Tokenizer {
         }
     }
 
-    /// Grammars over the tokens, for replies in which calls are written with these texts; made when first asked for.
+    /// Returns grammars over the tokens, for replies in which calls are written with these texts.
+    /// They are made at the first request.
     pub(crate) fn grammars(&self, texts: &str) -> Result<Arc<Grammars>> {
         let mut made = self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, grammars)) = made.iter().find(|(known, _)| known == texts) {
@@ -52,8 +55,9 @@ impl Tokenizer {
         Ok(grammars)
     }
 
-    /// The same with the content of `tokenizer_config.json`. A chat template in it is left out, because a
-    /// model has one place for it; an `eos_token` that it lacks is filled in, because templates print it.
+    /// Adds the content of `tokenizer_config.json`. A chat template in it is left out, because a
+    /// model has one place for it. An `eos_token` that it lacks is filled in, because templates
+    /// print it.
     pub fn with_config(mut self, mut config: Map<String, Value>) -> Self {
         config.shift_remove("chat_template");
         if config.get("eos_token").is_none_or(Value::is_null) {
@@ -63,8 +67,12 @@ impl Tokenizer {
         self
     }
 
-    /// Makes the token that ends a turn in `template` the first of `eos_token_ids`. The files of a base model
-    /// often name another one, at which a model that was tuned with the template would never stop.
+    /// Makes the token that ends a turn in `template` the first of `eos_token_ids`. The files of a
+    /// base model often name another token, at which a model tuned with the template would never
+    /// stop.
+    ///
+    /// # Errors
+    /// A template that does not render.
     pub fn stop_at_end_of_turn(&mut self, template: &ChatTemplate) -> Result<()> {
         if let Some(id) = self.token_id(&template.end_of_turn()?) {
             self.eos_token_ids.retain(|&other| other != id);
@@ -73,24 +81,24 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The content of `tokenizer.json`.
+    /// Returns the content of `tokenizer.json`.
     pub fn to_json(&self) -> Result<String> {
         self.inner
             .to_string(true)
             .map_err(Error::library("writing the tokenizer"))
     }
 
-    /// Number of token ids, added tokens included.
+    /// Returns the number of token ids, including added tokens.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
-    /// The id of a token as it stands in the vocabulary, such as `<|im_end|>`.
+    /// Returns the id of a token as it stands in the vocabulary, such as `<|im_end|>`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The tokens of `eos_token_ids` as text.
+    /// Returns the tokens of `eos_token_ids` as text.
     pub fn eos_tokens(&self) -> Vec<String> {
         self.eos_token_ids
             .iter()
@@ -98,13 +106,17 @@ impl Tokenizer {
             .collect()
     }
 
-    /// Token ids of `text`; special tokens written in it become their ids, none are added.
+    /// Returns the token ids of `text`. Special tokens written in the text become their ids; none
+    /// are added.
+    ///
+    /// # Errors
+    /// The tokenizer fails on the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = tried("tokenizing", || self.inner.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The bytes of `text` that each of its tokens stands for.
+    /// Returns the byte range of `text` that each of its tokens stands for.
     pub(crate) fn offsets(&self, text: &str) -> Result<Vec<Range<usize>>> {
         let encoding = tried("tokenizing", || self.inner.encode(text, false))?;
         Ok(encoding
@@ -114,13 +126,19 @@ impl Tokenizer {
             .collect())
     }
 
-    /// Text of `ids`, special tokens included.
+    /// Returns the text of `ids`, including special tokens.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         tried("decoding token ids", || self.inner.decode(ids, false))
     }
 
-    /// The text of each token. A character of several tokens stands at the last of them, the others are
-    /// empty; together the pieces are the text of `ids`.
+    /// Returns the text of each token. A character of several tokens stands at the last of them,
+    /// and the others are empty; joined, the pieces are the text of `ids`.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode the ids.
     pub fn pieces(&self, ids: &[u32]) -> Result<Vec<String>> {
         let mut stream = TextStream::new(self);
         let mut pieces = ids

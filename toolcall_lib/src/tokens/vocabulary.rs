@@ -1,4 +1,7 @@
-//! The bytes of every token, as a grammar sees them.
+//! The bytes of every token, for the grammars of constrained decoding.
+//!
+//! llguidance matches grammars against bytes, but a tokenizer stores tokens in its own spelling.
+//! This file converts them, and marks control tokens so that no text in a reply can match them.
 
 use super::Tokenizer;
 use crate::error::{Error, Result};
@@ -8,10 +11,10 @@ use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use std::fmt;
 use std::sync::Arc;
 
-/// Makes parsers that say which tokens may come next.
+/// Creates parsers that tell which tokens may come next.
 pub(crate) struct Grammars {
     pub(crate) parsers: ParserFactory,
-    /// Stands for the end of a reply in the sets of tokens; one more than the last id of the tokenizer.
+    /// Stands for the end of a reply in sets of tokens: one more than the last id of the tokenizer.
     pub(crate) end: TokenId,
 }
 
@@ -24,7 +27,7 @@ impl fmt::Debug for Grammars {
 }
 
 impl Grammars {
-    /// Takes about a tenth of a second for a large vocabulary.
+    /// Builds the trie of the vocabulary. Takes about a tenth of a second for a large vocabulary.
     pub(super) fn new(tokenizer: &Tokenizer, texts: &str) -> Result<Self> {
         let mut words = token_bytes(&tokenizer.inner, texts)?;
         let end = words.len() as TokenId;
@@ -35,7 +38,7 @@ impl Grammars {
             trie,
             canonical: true,
         };
-        // Tokenizers that put a space before the first word cannot tokenize what stands in the middle of a text.
+        // A tokenizer that puts a space before the first word cannot tokenize the middle of a text.
         vocabulary.canonical = vocabulary.encode("a").is_some();
         let environment: TokEnv = Arc::new(vocabulary);
         let mut parsers = ParserFactory::new_simple(&environment)
@@ -45,14 +48,16 @@ impl Grammars {
     }
 }
 
+/// The vocabulary as llguidance asks for it.
 struct Vocabulary {
     tokenizer: Tokenizer,
     trie: TokTrie,
+    // true if text tokenizes to exactly its bytes
     canonical: bool,
 }
 
 impl Vocabulary {
-    /// The tokens of `text`, if they are exactly its bytes.
+    /// Returns the tokens of `text` if their bytes are exactly those of the text.
     fn encode(&self, text: &str) -> Option<Vec<TokenId>> {
         let ids = self.tokenizer.encode(text).ok()?;
         (self.trie.decode_raw(&ids) == text.as_bytes()).then_some(ids)
@@ -75,8 +80,9 @@ impl TokenizerEnv for Vocabulary {
     }
 }
 
-/// The bytes of every token by its id. Tokens that control the conversation are marked, so that no text matches them; those that
-/// stand in `texts` are written in a reply.
+/// Returns the bytes of every token by its id. Control tokens are marked, so that no text matches
+/// them. Special tokens that occur in `texts`, and those around thoughts, count as text because a
+/// reply contains them.
 fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec<u8>>> {
     let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
     let decode: fn(&str) -> Vec<u8> = if decoder.contains("\"ByteLevel\"") {
@@ -88,17 +94,19 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
             set `constrained` to false";
         return Err(Error::invalid("tokenizer", problem));
     };
+    // 1. Ordinary tokens, decoded from the spelling of the vocabulary.
     let vocabulary = tokenizer.get_vocab(true);
     let size = vocabulary.values().max().map_or(0, |&last| last as usize + 1);
     let mut bytes = vec![Vec::new(); size];
     for (token, &id) in &vocabulary {
         bytes[id as usize] = decode(token);
     }
+    // 2. Added tokens, which are stored as plain text.
     for (id, token) in tokenizer.get_added_tokens_decoder() {
         let tag =
             [tags::THINK, tags::THINK_END].contains(&&*token.content) || texts.contains(&*token.content);
         let Some(bytes) = bytes.get_mut(id as usize) else {
-            continue; // another token of the same text has taken its place
+            continue; // another token with the same text has taken its place
         };
         *bytes = if token.special && !tag {
             control(&token.content)
@@ -109,11 +117,13 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
     Ok(bytes)
 }
 
+/// Returns the bytes of a control token, with the marker that no text contains.
 fn control(name: &str) -> Vec<u8> {
     [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat()
 }
 
-/// Each character stands for a byte, as GPT-2 has it: those that can be printed for themselves, the others from U+0100 on.
+/// Decodes GPT-2's spelling, in which each character stands for a byte: printable bytes for
+/// themselves, the others from U+0100 on.
 fn byte_level(token: &str) -> Vec<u8> {
     let printed = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let byte = |c: char| match u8::try_from(c) {
@@ -126,7 +136,7 @@ fn byte_level(token: &str) -> Vec<u8> {
     bytes.unwrap_or_else(|| token.as_bytes().to_vec())
 }
 
-/// `<0x0A>` is a byte, everything else text in which `▁` is a space.
+/// Decodes SentencePiece's spelling: `<0x0A>` is a byte, and in all other text `▁` is a space.
 fn byte_fallback(token: &str) -> Vec<u8> {
     let hex = token
         .strip_prefix("<0x")

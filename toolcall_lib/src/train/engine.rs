@@ -1,4 +1,8 @@
-//! What computes the steps of a run.
+//! The engine that computes the steps of a run: the interface, and the CPU's implementation.
+//!
+//! A step is three calls: [`Engine::add_trees`] sums gradients, [`Engine::step`] updates the
+//! weights, and [`Engine::finish_step`] waits for the result. A GPU returns early from the second,
+//! so that the host can prepare the next batch. The GPU's engine is in `gpu`.
 
 use super::TrainConfig;
 use super::gradients::GradientSums;
@@ -17,13 +21,15 @@ use crate::ops::matmul::Precision;
 use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
-/// What computes the steps of a run. The weights of `decoder` are those of the run only after [`Engine::bring_back`].
+/// Computes the steps of a run. The weights of `decoder` are current only after
+/// [`Engine::bring_back`].
 pub(super) trait Engine {
-    /// Adds up loss and gradients of the trees of step number `step`, counted from 0.
+    /// Adds up loss and gradients of the trees of step `step`, counted from 0.
     fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()>;
 
-    /// Changes the weights by the gradients, which are sums over `tokens` trained tokens. If their norm is not finite the weights
-    /// stay as they are. May return before that is done.
+    /// Updates the weights with the gradients, which are sums over `tokens` trained tokens. If the
+    /// norm of the gradients is not finite, the weights stay as they are. May return before the
+    /// update is done.
     fn step(
         &mut self,
         decoder: &mut Decoder,
@@ -32,23 +38,24 @@ pub(super) trait Engine {
         learning_rate: f64,
     ) -> Result<()>;
 
-    /// Waits for the step. Returns the norm of the mean of the gradients before clipping, and this rank's loss.
+    /// Waits for the step. Returns the norm of the mean gradient before clipping, and this rank's
+    /// loss.
     fn finish_step(&mut self) -> Result<(f64, LossSum)>;
 
-    /// Mean loss of the trained tokens of `data`.
+    /// Returns the mean loss of the trained tokens of `data`, over all ranks.
     fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64>;
 
-    /// What writes replies of `model`, whose weights are those of the run, and on what.
+    /// Returns the cache and device that write replies of `model`, whose weights must be current.
     fn generator(&self, model: &Model) -> Result<(PrefixCache, Device)>;
 
-    /// Brings weights and state to where they can be saved.
+    /// Brings weights and optimizer state to the host, where they can be saved.
     fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()>;
 
-    /// Bytes of the gradients' sums, and of what else the backward pass fills.
+    /// Returns the bytes of the gradient sums, and of the other buffers of the backward pass.
     fn bytes(&self) -> (usize, usize);
 }
 
-/// The CPU's engine, on one rank or many.
+/// The CPU's engine, for one rank or many.
 #[derive(Debug)]
 pub(super) struct OnCpu<'a> {
     ranks: &'a dyn Collective,
@@ -60,6 +67,7 @@ pub(super) struct OnCpu<'a> {
 }
 
 impl<'a> OnCpu<'a> {
+    /// Creates the engine, with gradient sums for the trainable parameters.
     pub fn new(ranks: &'a dyn Collective, decoder: &Decoder, config: &'a TrainConfig) -> Result<Self> {
         let layout = decoder.trainable()?.layout.clone();
         Ok(Self {
@@ -75,6 +83,7 @@ impl<'a> OnCpu<'a> {
 
 impl Engine for OnCpu<'_> {
     fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
+        // Dropout masks depend on the number of a tree within the step, over all ranks.
         let (first, most) = tree_numbers(self.ranks, trees.len())?;
         for tree in 0..most {
             self.gradients.begin_tree(tree + 1 == most);
@@ -100,6 +109,8 @@ impl Engine for OnCpu<'_> {
         tokens: f64,
         learning_rate: f64,
     ) -> Result<()> {
+        // 1. The norm of the mean gradient. 2. Clip and update this rank's shard. 3. Gather the
+        // shards.
         self.grad_norm = self.gradients.norm()? / tokens;
         if !self.grad_norm.is_finite() {
             return Ok(());
@@ -130,7 +141,7 @@ impl Engine for OnCpu<'_> {
     }
 
     fn bring_back(&mut self, _: &mut Decoder, _: &mut AdamW) -> Result<()> {
-        Ok(()) // that is where they are
+        Ok(()) // weights and state are on the host already
     }
 
     fn bytes(&self) -> (usize, usize) {
@@ -138,7 +149,8 @@ impl Engine for OnCpu<'_> {
     }
 }
 
-/// In what products with the weights of `decoder` are computed.
+/// Returns the precision of the products with the weights of `decoder`. Only trained weights are
+/// rounded by chance.
 pub(super) fn precision(config: &TrainConfig, decoder: &Decoder) -> Precision {
     let weights_are_trained = decoder.adapter.is_none();
     match config.bf16 {
@@ -148,7 +160,7 @@ pub(super) fn precision(config: &TrainConfig, decoder: &Decoder) -> Precision {
     }
 }
 
-/// Refuses a gradient that is not finite.
+/// Refuses a gradient norm that is not finite.
 pub(super) fn check_norm(grad_norm: f64, step: usize) -> Result<()> {
     if grad_norm.is_finite() {
         return Ok(());

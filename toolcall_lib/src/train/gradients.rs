@@ -1,4 +1,9 @@
-//! The gradient of an optimizer step: added up over the trees of a rank, then over the ranks.
+//! The gradient of an optimizer step: summed over the trees of a rank, then over the ranks.
+//!
+//! [`GradientSums`] receives the gradients of each backward pass bucket by bucket. In the pass of
+//! the last tree (or of every tree, in ZeRO stage 2) it sends each bucket to the other ranks as
+//! soon as the bucket is complete, so that the exchange overlaps with the rest of the backward
+//! pass.
 
 use crate::collective::{Collective, Pending, Shard};
 use crate::error::Result;
@@ -10,34 +15,38 @@ use std::fmt;
 use std::mem::take;
 use std::sync::Arc;
 
-/// Buckets that travel while the backward pass works on the next ones; more would only hold memory.
+/// Number of buckets that are exchanged while the backward pass works on the next ones. More would
+/// only hold memory.
 const MOST_UNDER_WAY: usize = 2;
 
-/// Sums over trees and ranks, as ZeRO (Rajbhandari et al., 2020) divides them:
+/// Gradient sums over trees and ranks, divided as in ZeRO (Rajbhandari et al., 2020).
 ///
-/// | stage | a rank holds | what travels |
+/// | stage | memory of a rank | exchanged buckets |
 /// |---|---|---|
-/// | 0 | every sum | buckets, after the last tree; everyone gets every sum |
-/// | 1 | all that its own trees add up, and its shard of the sums | buckets, after the last tree; everyone gets its shard |
-/// | 2 | its shard of the sums, and the buckets that the backward pass works on | the same, after each tree |
+/// | 0 | all sums | after the last tree; every rank gets all sums |
+/// | 1 | all sums of its own trees, its shard of the total | the same; every rank gets its shard |
+/// | 2 | its shard of the total, the buckets in work | after each tree; every rank gets its shard |
 ///
-/// The buckets of the last tree travel while the backward pass goes on. A single rank holds every sum and nothing travels.
+/// The buckets of the last tree are exchanged while the backward pass goes on. A single rank holds
+/// all sums and exchanges nothing.
 pub(super) struct GradientSums<'c> {
     ranks: &'c dyn Collective,
     zero_stage: u8,
     layout: Arc<Layout>,
-    /// What this rank's trees add up; unused by a single rank.
+    /// Sums over this rank's trees, bucket by bucket. A single rank does not use them.
     local: Vec<Vec<f32>>,
-    /// The sums over the ranks, bucket by bucket, of [`GradientSums::shard`].
+    /// Sums over the ranks, bucket by bucket: the part that [`shard`] selects.
     pub sums: Vec<Vec<f32>>,
+    /// Exchanges in progress, oldest first, with the index of the bucket.
     under_way: VecDeque<(usize, Pending)>,
-    /// Stage 2: buffers of buckets that no one works on.
+    /// Stage 2: free buffers of buckets that were exchanged.
     spare: Vec<Vec<f32>>,
+    /// True if the current backward pass exchanges its buckets.
     travels: bool,
 }
 
 impl<'c> GradientSums<'c> {
-    /// Zeros for every tensor of `layout`.
+    /// Creates zeros for every tensor of `layout`.
     pub fn new(ranks: &'c dyn Collective, zero_stage: u8, layout: Arc<Layout>) -> Self {
         let sizes = layout.bucket_sizes();
         let alone = ranks.size() == 1;
@@ -47,7 +56,7 @@ impl<'c> GradientSums<'c> {
             _ => vec![Vec::new(); sizes.len()],
         };
         let sums = match zero_stage {
-            0 if !alone => vec![Vec::new(); sizes.len()], // they come in the buffers of `local`
+            0 if !alone => vec![Vec::new(); sizes.len()], // filled with the buffers of `local`
             _ => zero_buckets(sizes.iter().map(|&size| shard.range(size).len())),
         };
         Self {
@@ -62,7 +71,7 @@ impl<'c> GradientSums<'c> {
         }
     }
 
-    /// Says that the backward pass of a tree comes next, and whether it is the last of this step.
+    /// Begins the backward pass of a tree; `last` says that it is the last one of the step.
     pub fn begin_tree(&mut self, last: bool) {
         self.travels = self.ranks.size() > 1 && (last || self.zero_stage == 2);
         for (local, sums) in self.local.iter_mut().zip(&mut self.sums) {
@@ -72,7 +81,7 @@ impl<'c> GradientSums<'c> {
         }
     }
 
-    /// In the place of a tree that other ranks have and this one has not.
+    /// Takes part in the exchange for a tree that other ranks have and this one does not.
     pub fn no_tree(&mut self) -> Result<()> {
         for bucket in (0..self.local.len()).rev() {
             self.bucket(bucket);
@@ -81,7 +90,7 @@ impl<'c> GradientSums<'c> {
         Ok(())
     }
 
-    /// Waits for what is still under way; then the sums are those of the step.
+    /// Waits for all exchanges; after that, the sums are those of the step.
     pub fn finish(&mut self) -> Result<()> {
         while !self.under_way.is_empty() {
             self.receive()?;
@@ -89,7 +98,7 @@ impl<'c> GradientSums<'c> {
         Ok(())
     }
 
-    /// L2 norm of the sums of all ranks.
+    /// Returns the L2 norm of the sums over all ranks and buckets.
     pub fn norm(&self) -> Result<f64> {
         let own = sum_of_squares(&self.sums);
         let all = match self.zero_stage {
@@ -99,13 +108,13 @@ impl<'c> GradientSums<'c> {
         Ok(all.sqrt())
     }
 
-    /// Bytes of the sums, and of what else the backward pass fills.
+    /// Returns the bytes of the sums, and of the other buffers of the backward pass.
     pub fn bytes(&self) -> (usize, usize) {
         let bytes = |buckets: &[Vec<f32>]| buckets.iter().map(Vec::len).sum::<usize>() * size_of::<f32>();
         (bytes(&self.sums), bytes(&self.local) + bytes(&self.spare))
     }
 
-    /// Takes in the bucket that has been under way longest.
+    /// Waits for the oldest exchange and takes its bucket in.
     fn receive(&mut self) -> Result<()> {
         let Some((bucket, pending)) = self.under_way.pop_front() else {
             return Ok(());
@@ -128,7 +137,7 @@ impl<'c> GradientSums<'c> {
         Ok(())
     }
 
-    /// A buffer of zeros for a bucket of `len`.
+    /// Returns a buffer of `len` zeros, reused if one is free.
     fn buffer(&mut self, len: usize) -> Vec<f32> {
         match self.spare.iter().position(|buffer| buffer.len() == len) {
             Some(found) => {
@@ -141,7 +150,7 @@ impl<'c> GradientSums<'c> {
     }
 }
 
-/// The part of every bucket whose sums and moments this rank holds.
+/// Returns the part of every bucket whose sums and moments this rank holds.
 pub(super) fn shard(ranks: &dyn Collective, zero_stage: u8) -> Shard {
     match zero_stage {
         0 => Shard::WHOLE,
@@ -192,7 +201,7 @@ impl fmt::Debug for GradientSums<'_> {
 mod tests {
     use super::*;
 
-    /// The first of two ranks, of which the other adds nothing.
+    /// Simulates the first of two ranks; the other adds nothing.
     #[derive(Debug)]
     struct First;
 
@@ -217,13 +226,14 @@ mod tests {
         }
     }
 
-    /// The sums of two steps of two trees of ones, over ten buckets of 4 elements.
+    /// Returns the sums and bytes after two steps of two trees of ones, over ten buckets of 4
+    /// elements.
     fn passes(zero_stage: u8) -> (Vec<Vec<f32>>, (usize, usize)) {
         let mut layout = Layout::default();
         (0..10).for_each(|bucket| layout.push(bucket, &bucket.to_string(), &[4]));
         let mut gradients = GradientSums::new(&First, zero_stage, Arc::new(layout));
         for _ in 0..2 {
-            gradients.sums.iter_mut().for_each(|sums| sums.fill(0.0)); // what the optimizer does
+            gradients.sums.iter_mut().for_each(|sums| sums.fill(0.0)); // as the optimizer does
             for tree in 0..2 {
                 gradients.begin_tree(tree == 1);
                 for bucket in (0..10).rev() {

@@ -1,4 +1,8 @@
-//! Which rows an optimizer step sees.
+//! The order of the data: the conversations that each optimizer step sees.
+//!
+//! The order is a function of the settings and the step number alone, so a resumed run sees the
+//! same rows. A row is a conversation here. With `group_by_prefix`, rows that begin alike (with the
+//! same tools) come in runs, because they share more of a packed tree.
 
 use super::TrainConfig;
 use crate::error::{Error, Result};
@@ -7,34 +11,38 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 
-/// Most steps of a run, and most conversations of a step. More are a mistake, and would not fit into
-/// the integers that count them.
+/// Maximum number of steps of a run, and of conversations of a step. More are a mistake, and would
+/// overflow the integers that count them.
 const MOST: usize = u32::MAX as usize;
 
-/// The order of the data; a function of the settings and the step alone, so that a resumed run sees the same rows.
+/// The order of the data; a function of the settings and the step alone.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// For each row, a number that rows with the same beginning share.
+    /// Group number of each row; rows with the same beginning share it.
     groups: Vec<usize>,
+    /// Number of rows of a step, over all ranks.
     batch: usize,
+    /// Length of the runs of rows with the same beginning.
     run: usize,
     shuffle: bool,
     seed: u64,
-    /// Optimizer steps of the whole run.
+    /// Number of optimizer steps of the whole run.
     pub total_steps: usize,
 }
 
 impl Order {
-    /// The order of conversations that begin with these texts, for so many ranks.
+    /// Creates the order of conversations that begin with these texts, for `ranks` ranks.
     ///
     /// # Errors
-    /// Steps of more conversations, or more steps, than can be counted.
+    /// More conversations per step, or more steps, than can be counted.
     pub fn new(beginnings: &[String], config: &TrainConfig, ranks: usize) -> Result<Self> {
+        // 1. Number the beginnings; rows with the same one form a group.
         let mut numbers = HashMap::new();
         let groups = beginnings.iter().map(|text| {
             let next = numbers.len();
             *numbers.entry(text).or_insert(next)
         });
+        // 2. Rows of a step, over accumulation steps and ranks.
         let (micro, accumulated) = (
             config.per_device_train_batch_size,
             config.gradient_accumulation_steps,
@@ -48,6 +56,7 @@ impl Order {
                 format!("{micro} · {accumulated} · {ranks} (ranks) is too large; expected {MOST} at most");
             Error::invalid(place, problem)
         })?;
+        // 3. Steps of the run; a part of an epoch is rounded up to whole steps.
         let epochs = (config.num_train_epochs * beginnings.len().div_ceil(batch) as f64).ceil() as usize;
         let (place, total_steps) = match config.max_steps {
             Some(steps) => ("max_steps", steps),
@@ -67,17 +76,17 @@ impl Order {
         })
     }
 
-    /// Conversations of a step, of all ranks together.
+    /// Returns the number of conversations of a step, over all ranks.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Steps of one pass over the data; the last may be smaller.
+    /// Returns the number of steps of one pass over the data. The last one may be smaller.
     pub fn steps_per_epoch(&self) -> usize {
         self.groups.len().div_ceil(self.batch)
     }
 
-    /// Rows of optimizer step `step`, the first being 0, of all ranks together.
+    /// Returns the rows of optimizer step `step` (the first is 0), over all ranks.
     pub fn rows_of(&self, step: usize) -> Vec<usize> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let order = self.epoch(epoch);
@@ -85,12 +94,13 @@ impl Order {
         order[start..order.len().min(start + self.batch)].to_vec()
     }
 
-    /// All rows in the order of one epoch.
+    /// Returns all rows in the order of one epoch. Each epoch has its own random stream.
     fn epoch(&self, epoch: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
         if !self.shuffle {
             return order;
         }
+        // 1. Shuffle all rows. 2. Collect groups, and cut them into runs. 3. Shuffle the runs.
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(epoch as u64);
         order.shuffle(&mut rng);
@@ -109,7 +119,8 @@ impl Order {
 mod tests {
     use super::*;
 
-    /// 10 rows in steps of 4, for two epochs; every third row begins like the first.
+    /// Creates an order of 10 rows in steps of 4, for two epochs; every third row begins like the
+    /// first.
     fn order(shuffle: bool, group_by_prefix: usize) -> Order {
         let config = TrainConfig {
             per_device_train_batch_size: 2,

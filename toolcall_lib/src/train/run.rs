@@ -1,4 +1,9 @@
-//! A run under way: what a step does, and what is done between steps.
+//! A run in progress: the work of one step, and the work between steps.
+//!
+//! [`Run::step`] computes gradients, updates the weights and prepares the next batch; the caller
+//! then calls [`Run::evaluate`], [`Run::keep_best`] and [`Run::save_checkpoint`] when they are due.
+//! Every rank runs this code with its own trees. Counts and losses are summed over ranks before
+//! they are divided, so every rank sees the same report and takes the same decisions.
 
 use super::checkpoints;
 use super::engine::{Engine, check_norm};
@@ -19,25 +24,26 @@ use crate::tokens::Sequence;
 use std::mem::take;
 use std::time::Instant;
 
-/// A run of one rank.
+/// The run of one rank.
 pub(super) struct Run<'a> {
     pub ranks: &'a dyn Collective,
     pub config: &'a TrainConfig,
     pub model: &'a mut Model,
-    /// The sequences of each conversation.
+    /// Training sequences of each conversation.
     pub rows: Vec<Vec<Sequence>>,
+    /// Validation sequences of each conversation.
     pub validation: Vec<Vec<Sequence>>,
-    /// Asks the model the validation rows, if it is to be asked.
+    /// Asks the model the validation rows, if the settings want it.
     pub predictor: Option<Predictor<'a>>,
     pub order: Order,
     pub state: TrainerState,
     pub engine: Box<dyn Engine + 'a>,
     pub identity: Identity,
-    /// Folder for checkpoints; on the first rank.
+    /// Output folder for checkpoints; on the first rank only.
     pub output: Option<Output>,
 }
 
-/// What a step sees: so many rows on all ranks, and this rank's trees of them.
+/// The data of one step: the number of conversations on all ranks, and this rank's trees of them.
 #[derive(Default)]
 pub(super) struct Batch {
     rows: usize,
@@ -45,7 +51,7 @@ pub(super) struct Batch {
 }
 
 impl Run<'_> {
-    /// What step number `step`, counted from 0, sees; nothing after the last.
+    /// Returns the batch of step `step`, counted from 0; an empty one after the last step.
     pub fn batch(&self, step: usize) -> Batch {
         if step >= self.order.total_steps {
             return Batch::default();
@@ -57,10 +63,16 @@ impl Run<'_> {
         }
     }
 
-    /// Makes a step with its `batch`, which becomes that of the next.
+    /// Takes a step with `batch`, and replaces `batch` by that of the next step. Returns the step's
+    /// report.
+    ///
+    /// # Errors
+    /// A gradient that is not finite, and failures of the engine or of the exchange with other
+    /// ranks.
     pub fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
         let (started, total_steps) = (Instant::now(), self.order.total_steps);
         let Batch { rows, trees } = take(batch);
+        // 1. Gradient sums over this rank's trees, and counts over all ranks.
         self.engine.add_trees(&self.model.decoder, &trees, step)?;
         let count = |of: fn(&TreeBatch) -> f64| trees.iter().map(of).sum::<f64>();
         let [tokens, computed, unshared] = self.ranks.sum([
@@ -68,10 +80,12 @@ impl Run<'_> {
             count(|tree| tree.ids.len() as f64),
             count(|tree| tree.sequence_tokens as f64),
         ])?;
+        // 2. Clip and update. A GPU works on while the next batch is packed here.
         let learning_rate = self.config.learning_rate_at(step, total_steps);
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
         self.engine.step(decoder, optimizer, tokens, learning_rate)?;
-        *batch = self.batch(step + 1); // while a GPU computes
+        *batch = self.batch(step + 1);
+        // 3. Wait for the step; one sum over ranks gives the loss that is reported.
         let (grad_norm, sum) = self.engine.finish_step()?;
         check_norm(grad_norm, step)?;
         let [loss, correct] = self.ranks.sum([sum.loss, sum.correct])?;
@@ -93,7 +107,7 @@ impl Run<'_> {
         })
     }
 
-    /// Adds what is measured on the validation set after this step, where it is measured.
+    /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
     pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
         let every = self.config.eval_steps.unwrap_or(self.order.steps_per_epoch());
         let last = latest.step == self.order.total_steps;
@@ -111,8 +125,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Keeps the weights of the latest step if they are to be kept: it was evaluated, and none
-    /// before it is as good.
+    /// Keeps a copy of the latest weights if `load_best_model_at_end` is set, the latest step was
+    /// evaluated, and no earlier evaluation is as good.
     pub fn keep_best(&mut self) -> Result<()> {
         let metric = self.config.metric_for_best_model;
         let (Some(latest), true) = (self.state.steps.last(), self.config.load_best_model_at_end) else {
@@ -132,8 +146,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives the model the weights of the best step, if they are to be loaded and are not the last;
-    /// returns that step.
+    /// Gives the model the weights of the best step, if they are to be loaded and are not the
+    /// latest. Returns that step.
     pub fn load_best(&mut self) -> Result<Option<usize>> {
         let last = self.state.steps.len();
         let Some(best) = self.state.best.take().filter(|best| best.step != last) else {
@@ -143,13 +157,14 @@ impl Run<'_> {
         Ok(Some(best.step))
     }
 
-    /// Whether the user of some rank has asked to stop.
+    /// Returns true if the user of some rank has asked to stop. All ranks get the same answer.
     pub fn is_interrupted(&self) -> Result<bool> {
         let [asked] = self.ranks.sum([f64::from(interrupt::requested())])?;
         Ok(asked != 0.0)
     }
 
-    /// Whether the last evaluations all failed to improve on the best before them, as many as there is patience for.
+    /// Returns true if none of the last `early_stopping_patience` evaluations improved on the best
+    /// one before them.
     pub fn is_stalled(&self) -> bool {
         let Some(patience) = self.config.early_stopping_patience else {
             return false;
@@ -169,14 +184,15 @@ impl Run<'_> {
         !latest.iter().any(improves)
     }
 
-    /// Whether `config` wants a checkpoint after this step.
+    /// Returns true if the settings want a checkpoint after step `step`, counted from 0.
     pub fn saves_after(&self, step: usize) -> bool {
         let every = self.config.save_steps;
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 
-    /// Writes a checkpoint of the steps so far, if there is a folder for it, and removes those that
-    /// are too many. The run goes on without one that cannot be saved; then it returns why.
+    /// Writes a checkpoint of the steps so far, if there is an output folder, and removes the
+    /// oldest if there are too many. If it cannot be saved, the run goes on, and the reason is
+    /// returned.
     pub fn save_checkpoint(&mut self) -> Result<Option<String>> {
         if self.config.output_dir.is_none() {
             return Ok(None);
@@ -192,7 +208,7 @@ impl Run<'_> {
         Ok(self.remove_old_checkpoints())
     }
 
-    /// Removes checkpoints that are too many. Returns why one stays.
+    /// Removes checkpoints beyond `save_total_limit`. Returns the reason if one cannot be removed.
     pub fn remove_old_checkpoints(&self) -> Option<String> {
         let (limit, output) = self.config.save_total_limit.zip(self.output.as_ref())?;
         let removed = checkpoints::keep(limit, self.state.steps.len(), output);
@@ -201,10 +217,10 @@ impl Run<'_> {
             .map(|error| format!("an old checkpoint stays: {error}"))
     }
 
-    /// Brings weights and state to the host.
+    /// Brings weights and optimizer state to the host.
     ///
     /// # Errors
-    /// One of them is not finite, on any rank. They must not be saved.
+    /// Some of them are not finite, on any rank. They must not be saved.
     pub fn bring_back(&mut self) -> Result<()> {
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
         self.engine.bring_back(decoder, optimizer)?;

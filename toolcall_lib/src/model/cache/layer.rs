@@ -1,11 +1,11 @@
-//! The keys and values of one layer.
+//! The keys and values of one layer, in cache slots.
 
 use crate::ops::attention::Qkv;
 use crate::ops::element::Element;
 use crate::ops::matmul::Precision;
 use crate::ops::rope::Heads;
 
-/// Keys and values of one layer, `[key heads, capacity, head_dim]` each.
+/// Keys and values of one layer, `[key heads, capacity, head_dim]` each. `capacity` counts slots.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct LayerCache<E = f32> {
     keys: Vec<E>,
@@ -14,7 +14,9 @@ pub(in crate::model) struct LayerCache<E = f32> {
 }
 
 impl<E: Element> LayerCache<E> {
-    /// Stores the keys and values of new tokens in these rows and returns the new queries with all keys and values.
+    /// Stores the keys and values of new tokens in the slots `rows`, and returns the new queries
+    /// with all keys and values. `split` holds the heads of the new tokens,
+    /// `[heads, rows, head_dim]`.
     pub fn store<'a>(
         &'a mut self,
         split: &'a [E],
@@ -23,8 +25,10 @@ impl<E: Element> LayerCache<E> {
         precision: Precision,
     ) -> Qkv<'a, E> {
         let (n, dim) = (rows.len(), heads.dim);
+        // 1. Split the heads: q, k and v of the new tokens, [heads, n, dim] each.
         let (q, kv) = split.split_at(n * heads.queries * dim);
         let (k, v) = kv.split_at(n * heads.keys * dim);
+        // 2. Copy each key and value to its slot, head by head.
         self.reserve(rows.iter().max().map_or(0, |last| last + 1), heads);
         for (store, new) in [(&mut self.keys, k), (&mut self.values, v)] {
             let per_head = store
@@ -36,6 +40,7 @@ impl<E: Element> LayerCache<E> {
                 }
             }
         }
+        // 3. The new queries attend to all slots; the tiles say which of them.
         Qkv {
             q,
             k: &self.keys,
@@ -47,7 +52,8 @@ impl<E: Element> LayerCache<E> {
         }
     }
 
-    /// Makes room for `rows` rows; grows by a quarter at least, so that a long generation copies little.
+    /// Makes room for `rows` slots. Grows by a quarter at least, so that a long generation copies
+    /// little.
     fn reserve(&mut self, rows: usize, heads: Heads) {
         if rows <= self.capacity {
             return;

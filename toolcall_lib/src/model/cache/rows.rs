@@ -1,24 +1,24 @@
-//! Which rows of a cache are free.
+//! Allocator of cache slots: it knows which are free.
 
 use std::ops::Range;
 
-/// Rows that are given out and given back.
+/// Cache slots that are given out and taken back, as ranges.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
-    /// In order, none of which touch.
+    /// Free ranges in ascending order; no two of them touch.
     free: Vec<Range<usize>>,
-    /// Rows from here on were never given out.
+    /// First slot that was never given out.
     end: usize,
 }
 
 impl Rows {
-    /// Rows that can be given out without there being more than `most`.
+    /// Returns the number of slots that can be given out while the cache has at most `most` slots.
     pub fn available(&self, most: usize) -> usize {
         self.free.iter().map(Range::len).sum::<usize>() + most.saturating_sub(self.end)
     }
 
-    /// Gives out `n` rows: one run if there is one, otherwise the longest. Where fewer are available there will be more than
-    /// `most`.
+    /// Gives out `n` slots: the smallest free run that is long enough, else new slots at the end,
+    /// else the longest free runs. Goes beyond `most` only if fewer than `n` are available.
     pub fn take(&mut self, n: usize, most: usize) -> Vec<Range<usize>> {
         let fitting = (0..self.free.len()).filter(|&i| self.free[i].len() >= n);
         if let Some(i) = fitting.min_by_key(|&i| self.free[i].len()) {
@@ -43,6 +43,7 @@ impl Rows {
         taken
     }
 
+    /// Takes the first `n` slots of free run `i`.
     fn take_from(&mut self, i: usize, n: usize) -> Range<usize> {
         let range = &mut self.free[i];
         let taken = range.start..range.start + n;
@@ -53,7 +54,7 @@ impl Rows {
         taken
     }
 
-    /// Takes rows back.
+    /// Takes slots back and joins them with free neighbours.
     pub fn give(&mut self, rows: Range<usize>) {
         if rows.is_empty() {
             return;

@@ -1,7 +1,12 @@
-//! What sequences share is stored and computed once: a tree over token ids, whose nodes hold rows of the cache.
+//! A prefix tree of token sequences whose nodes own slots of the KV cache.
 //!
-//! A sequence that is being written is a leaf of the tree. When it is over, the leaf stays until its rows are needed: those that
-//! were used least recently go first. So the next prompt finds what it shares with earlier ones, as in SGLang's RadixAttention.
+//! Prefixes that sequences share are stored and computed once. A sequence that is being written is
+//! a leaf of the tree. When it ends, the leaf stays until its slots are needed; least recently used
+//! leaves go first. So the next prompt finds what it shares with earlier ones, as in SGLang's
+//! RadixAttention (Zheng et al., 2024).
+//!
+//! [`KvStore::begin`] appends token ids and reserves slots, `pass` plans the computation of all
+//! pending nodes, the model computes them at once, and [`KvStore::end`] keeps what was computed.
 
 use super::layer::LayerCache;
 use super::rows::Rows;
@@ -11,70 +16,80 @@ use crate::ops::attention::{TILE, Tile, join};
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// Keys and values of many sequences, in a bounded number of rows.
+/// Keys and values of many sequences, in a bounded number of slots.
 #[derive(Clone, Debug)]
 pub struct KvStore {
-    /// The CPU's keys and values; those of a GPU are with its decoder.
+    /// Keys and values on the CPU. Those on a GPU belong to its decoder.
     pub(in crate::model) layers: Vec<LayerCache>,
+    /// Allocator of the slots.
     pub(super) rows: Rows,
+    /// Number of slots that fit the memory limit.
     pub(super) most_rows: usize,
-    /// The first is the root, an empty prefix; others without tokens are gone.
+    /// Nodes of the tree. The first is the root, an empty prefix; any other node without tokens is
+    /// unused, unless a sequence is being written there.
     pub(super) nodes: Vec<Node>,
-    /// Nodes with rows that the next pass has to compute.
+    /// Nodes with tokens that the next pass has to compute.
     pub(super) pending: Vec<usize>,
+    /// Counts uses, for the least recently used order.
     pub(super) clock: u64,
 }
 
-/// A sequence of a [`KvStore`], from [`KvStore::begin`] to [`KvStore::end`].
+/// A sequence of a [`KvStore`], from [`KvStore::begin`] to [`KvStore::end`]. It holds the index of
+/// its leaf.
 #[derive(Debug)]
 pub struct KvSequence(pub(super) usize);
 
+/// A run of tokens in the tree; the path from the root spells a prefix.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     pub parent: usize,
     pub children: Vec<usize>,
     pub ids: Vec<u32>,
-    /// Where the keys of `ids` stand, in order.
+    /// Cache slots of the keys of `ids`, in the order of the tokens.
     pub rows: Vec<Range<usize>>,
-    /// How many of them are computed.
+    /// Number of tokens of `ids` whose keys and values are computed.
     pub computed: usize,
-    /// A sequence is being written here: the node may grow, and may not go.
+    /// True while a sequence is being written here: the node may grow and must not be removed.
     pub writing: bool,
-    /// Rows that it will grow into.
+    /// Reserved slots that the node will grow into.
     pub spare: Vec<Range<usize>>,
-    /// When it was used last.
+    /// Clock value at the last use.
     pub used: u64,
 }
 
-/// The rows of a pass over the model, part by part: the longest first.
+/// The tokens of one pass over the model, part by part, longest part first. A row is a token of the
+/// pass.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
     pub ids: Vec<u32>,
     pub positions: Vec<u32>,
-    /// Row of the cache where the key of each goes.
+    /// Cache slot for the key of each row.
     pub keys: Vec<usize>,
     pub parts: Vec<PassPart>,
-    /// The last row of each sequence.
+    /// Index of each sequence's last row, by sequence.
     pub last: Vec<usize>,
 }
 
-/// Rows of a pass that follow one another.
+/// Consecutive rows of a pass that belong to one node.
 #[derive(Debug)]
 pub(crate) struct PassPart {
     pub rows: Range<usize>,
-    /// Rows of the cache that all of them see, in the order of their tokens. Each sees, besides, the rows of the part up to itself.
+    /// Cache slots that all rows of the part see, in the order of their tokens. Each row also sees
+    /// the rows of the part up to and including itself.
     pub visible: Vec<Range<usize>>,
 }
 
 impl Pass {
-    /// The rows of the cache that row `row` of a part sees, in order.
+    /// Returns the cache slots that row `row` of the pass sees, in order. The row belongs to
+    /// `part`.
     #[cfg(feature = "cuda")]
     pub fn seen(&self, part: &PassPart, row: usize) -> Vec<Range<usize>> {
         let own = self.keys[part.rows.start..=row].iter().map(|&key| key..key + 1);
         join(part.visible.iter().cloned().chain(own))
     }
 
-    /// As tiles of the CPU's attention.
+    /// Cuts the pass into tiles of the CPU's attention: runs of consecutive slots, up to [`TILE`]
+    /// rows.
     pub fn tiles(&self) -> Vec<Tile> {
         let mut tiles = Vec::new();
         for part in &self.parts {
@@ -98,13 +113,15 @@ impl Pass {
 }
 
 impl KvStore {
-    /// An empty store for a model of this shape that takes `bytes` at most, or what the sequences need that are being written.
+    /// Creates an empty store for a model of this shape. It takes at most `bytes`, or what the
+    /// sequences being written need, if that is more.
     pub fn new(config: &ModelConfig, bytes: usize) -> Self {
         Self::of_elements(config, bytes, size_of::<f32>())
     }
 
-    /// The same where keys and values take so many bytes an element.
+    /// Creates the same store for keys and values of `element` bytes each.
     pub(crate) fn of_elements(config: &ModelConfig, bytes: usize, element: usize) -> Self {
+        // bytes of a slot: a key and a value in every layer
         let row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element;
         Self {
             layers: vec![LayerCache::default(); config.num_hidden_layers],
@@ -116,12 +133,12 @@ impl KvStore {
         }
     }
 
-    /// Tokens that it has room for.
+    /// Returns the number of tokens that the store has room for.
     pub fn most_tokens(&self) -> usize {
         self.most_rows
     }
 
-    /// Tokens of the sequences that are being written, those that they share once.
+    /// Returns the number of tokens of the sequences being written, counting shared tokens once.
     pub fn tokens_in_use(&self) -> usize {
         let mut used = vec![false; self.nodes.len()];
         for leaf in (0..self.nodes.len()).filter(|&i| self.nodes[i].writing) {
@@ -133,13 +150,15 @@ impl KvStore {
             .sum()
     }
 
-    /// How many tokens of a prompt are stored; its last is not looked for, since what follows it has to be computed.
+    /// Returns the number of leading tokens of a prompt that are stored. The last token of the
+    /// prompt never counts, because its logits have to be computed.
     pub fn stored(&self, ids: &[u32]) -> usize {
         let (_, _, matched) = self.find(ids);
         matched
     }
 
-    /// A new sequence that begins with `ids`, of which there must be one.
+    /// Begins a sequence with `ids`, which must not be empty. Splits a node where `ids` leaves the
+    /// tree.
     pub fn begin(&mut self, ids: &[u32]) -> KvSequence {
         let (mut parent, within, matched) = self.find(ids);
         if within < self.nodes[parent].ids.len() {
@@ -159,12 +178,13 @@ impl KvStore {
         KvSequence(leaf)
     }
 
-    /// The sequence is over; what was computed of it can be found by others.
+    /// Ends a sequence. The tokens that were computed stay in the tree and can be found by others.
     pub fn end(&mut self, sequence: KvSequence) {
         let leaf = sequence.0;
         self.touch(leaf);
         let node = &mut self.nodes[leaf];
         node.writing = false;
+        // 1. Give back reserved slots, and those of tokens that were never computed.
         let mut free = std::mem::take(&mut node.spare);
         let computed = node.computed;
         node.ids.truncate(computed);
@@ -172,6 +192,7 @@ impl KvStore {
         let parent = node.parent;
         free.into_iter().for_each(|rows| self.rows.give(rows));
         self.pending.retain(|&node| node != leaf);
+        // 2. Remove the leaf if it is empty, or if a sibling begins with the same tokens.
         let doubled =
             |&other: &usize| other != leaf && self.nodes[other].ids.starts_with(&self.nodes[leaf].ids);
         if self.nodes[parent].children.iter().any(doubled) || computed == 0 {
@@ -179,7 +200,8 @@ impl KvStore {
         }
     }
 
-    /// Adds tokens to sequences; with what is new of those that have begun, that is the next pass.
+    /// Appends tokens to sequences and plans the next pass, which also computes the pending tokens
+    /// of other sequences.
     pub(crate) fn pass(&mut self, new: &[(&KvSequence, &[u32])]) -> Pass {
         for (sequence, ids) in new {
             self.append(sequence.0, ids);
@@ -198,12 +220,15 @@ impl KvStore {
         pass
     }
 
+    /// Adds the tokens of a node that are not computed yet to `pass`.
     fn add_to(&self, pass: &mut Pass, index: usize) {
         let node = &self.nodes[index];
+        // slots of all ancestors, from the root down
         let mut above: Vec<usize> = self.path(node.parent).collect();
         above.reverse();
         let mut visible: Vec<Range<usize>> = above.iter().flat_map(|&i| self.nodes[i].rows.clone()).collect();
         let before: usize = visible.iter().map(Range::len).sum();
+        // the node's own slots: computed ones are visible, the others are written by this pass
         let mut rows = node.rows.clone();
         let new = split_rows(&mut rows, node.computed);
         visible.extend(rows);

@@ -1,4 +1,4 @@
-//! The bookkeeping of the store, without a model.
+//! Tests of the store's bookkeeping, without a model.
 
 use super::rows::Rows;
 use super::store::{KvSequence, KvStore, Node};
@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 
-/// A store of `rows` rows whose model has one layer with a head of width one.
+/// Creates a store of `rows` slots, for a model that has one layer with one head of width one.
 fn store(rows: usize) -> KvStore {
     KvStore {
         layers: Vec::new(),
@@ -18,7 +18,7 @@ fn store(rows: usize) -> KvStore {
     }
 }
 
-/// What a model would read: the token that was written to each row.
+/// Simulates a model: records the token that was written to each slot.
 type Memory = Vec<u32>;
 
 fn run(store: &mut KvStore, memory: &mut Memory, new: &[(&KvSequence, &[u32])]) {

@@ -1,21 +1,24 @@
-//! The tree of a [`KvStore`]: finding, cutting and growing its nodes, and finding rows for them.
+//! The tree of a [`KvStore`]: finding, splitting and growing its nodes, and finding slots for them.
 
 use super::store::{KvStore, Node};
 use crate::ops::attention::join;
 use std::ops::Range;
 
-/// Rows that a sequence is given at once when it grows.
+/// Minimum number of slots that a sequence reserves when it grows.
 const PAGE: usize = 32;
 
 impl KvStore {
-    /// The node where `ids` leaves the tree, how much of that node it shares, and how much of the tree.
+    /// Finds the place where `ids` leaves the tree. Returns the node, the number of its tokens that
+    /// `ids` shares, and the number of shared tokens from the root. The last of `ids` is never
+    /// matched.
     pub(super) fn find(&self, ids: &[u32]) -> (usize, usize, usize) {
         let (mut at, mut matched) = (0, 0);
         loop {
             let rest = &ids[matched..ids.len().saturating_sub(1)];
             let shared = |&child: &usize| {
                 let node = &self.nodes[child];
-                let most = node.ids.len() - usize::from(node.writing); // what grows keeps a token to grow from
+                // a growing node keeps a token to grow from
+                let most = node.ids.len() - usize::from(node.writing);
                 node.ids[..most]
                     .iter()
                     .zip(rest)
@@ -35,7 +38,7 @@ impl KvStore {
         }
     }
 
-    /// Cuts a node before its token number `at`; returns the new node above it.
+    /// Splits a node before its token number `at` and returns the new node above it.
     pub(super) fn split(&mut self, index: usize, at: usize) -> usize {
         let node = &mut self.nodes[index];
         let below = node.ids.split_off(at);
@@ -49,7 +52,9 @@ impl KvStore {
             used: node.used,
             ..Node::default()
         };
+        // the part above has the computed tokens first; the rest waits for the next pass
         node.computed -= above.computed;
+        // hang the new node between the parent and the rest
         let (parent, waits) = (above.parent, above.computed < at);
         let above = self.insert(above);
         self.nodes[index].parent = above;
@@ -64,6 +69,7 @@ impl KvStore {
         above
     }
 
+    /// Appends tokens to a node, takes slots for them and marks the node as pending.
     pub(super) fn append(&mut self, index: usize, ids: &[u32]) {
         if ids.is_empty() {
             return;
@@ -83,7 +89,8 @@ impl KvStore {
         node.ids.extend_from_slice(ids);
     }
 
-    /// Rows for `n` tokens; what was used least recently goes for them.
+    /// Takes slots for `n` tokens. Removes the least recently used leaves until there is room,
+    /// except those being written.
     pub(super) fn take(&mut self, n: usize) -> Vec<Range<usize>> {
         while self.rows.available(self.most_rows) < n {
             let unused = |&i: &usize| {
@@ -101,6 +108,7 @@ impl KvStore {
         self.rows.take(n, self.most_rows)
     }
 
+    /// Removes a node from its parent and gives its slots back.
     pub(super) fn remove(&mut self, index: usize) {
         let node = std::mem::take(&mut self.nodes[index]);
         node.rows
@@ -111,6 +119,7 @@ impl KvStore {
         self.pending.retain(|&pending| pending != index);
     }
 
+    /// Stores a node at an unused index, or at a new one, and returns the index.
     pub(super) fn insert(&mut self, node: Node) -> usize {
         let gone = |&i: &usize| self.nodes[i].ids.is_empty() && !self.nodes[i].writing;
         let index = (1..self.nodes.len()).find(gone).unwrap_or(self.nodes.len());
@@ -122,7 +131,7 @@ impl KvStore {
         index
     }
 
-    /// A node and all above it are used now.
+    /// Marks a node and all its ancestors as used now.
     pub(super) fn touch(&mut self, index: usize) {
         self.clock += 1;
         let path: Vec<usize> = self.path(index).collect();
@@ -130,7 +139,7 @@ impl KvStore {
             .for_each(|node| self.nodes[node].used = self.clock);
     }
 
-    /// A node and all above it, but for the root.
+    /// Iterates over a node and its ancestors, without the root.
     pub(super) fn path(&self, index: usize) -> impl Iterator<Item = usize> {
         let start = Some(index).filter(|&index| index > 0);
         std::iter::successors(start, |&index| {
@@ -139,7 +148,7 @@ impl KvStore {
     }
 }
 
-/// Leaves the first `n` rows and returns the others.
+/// Keeps the first `n` slots in `rows` and returns the others.
 pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
     let (mut kept, mut others, mut left) = (Vec::new(), Vec::new(), n);
     for range in rows.drain(..) {

@@ -1,4 +1,4 @@
-//! An adapter: the low-rank matrices of every targeted projection, and where they lie.
+//! An adapter: the low-rank matrices of every targeted layer, and their places in the buckets.
 
 use super::config::{LoraConfig, TargetModule};
 use crate::error::{Error, Result};
@@ -14,38 +14,42 @@ use std::sync::Arc;
 /// A LoRA adapter of a decoder.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// Its settings.
+    /// The adapter's settings.
     pub config: LoraConfig,
-    /// `A` and `B` of every targeted layer under the names that PEFT gives them in `adapter_model.safetensors`; a bucket is a
-    /// block of the model.
+    /// The matrices `A` and `B` of every targeted layer, under the names that PEFT gives them in
+    /// `adapter_model.safetensors`. Each bucket is one block of the model.
     pub parameters: Parameters,
-    /// The model that it belongs to, as it was named when that was loaded: PEFT's `base_model_name_or_path`.
+    /// Name of the model that the adapter belongs to, as it was given when that model was loaded:
+    /// PEFT's `base_model_name_or_path`.
     pub base: String,
+    /// For each block, the matrices by [`Projection`].
     places: Vec<[Option<Place>; 4]>,
 }
 
-/// Where the matrices of one joint projection lie in the adapter's bucket.
+/// Places of the matrices of one joint projection within the bucket of its block.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// All `A` of it, one below the other: `[targets · r, in]`.
+    /// Elements of all `A`, stacked: `[targets · r, in]`.
     pub a: Range<usize>,
+    /// The targeted layers of the projection.
     pub targets: Vec<Target>,
 }
 
-/// One targeted layer of a joint projection.
+/// A targeted layer of a joint projection.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// Its part of the columns of the joint output.
+    /// Columns of the joint output that belong to the layer.
     pub columns: Range<usize>,
-    /// Its `B`, `[columns, r]`.
+    /// Elements of its `B`, `[columns, r]`.
     pub b: Range<usize>,
 }
 
 impl Adapter {
-    /// The tensors of an adapter for a model with this layout. The `A` of a joint projection are neighbours, one product.
+    /// Lays out the tensors of an adapter for a model with the layout `base`. The `A` of a joint
+    /// projection are neighbours, so that one product serves all.
     ///
     /// # Errors
-    /// Target modules that the model does not have.
+    /// Target modules that the model does not have, or a regular expression that does not compile.
     pub fn layout(config: &LoraConfig, base: &Layout) -> Result<Arc<Layout>> {
         let slot = |layer, target: TargetModule| base.slot(&weight_name(layer, target));
         let layers = (0..)
@@ -72,8 +76,11 @@ impl Adapter {
         Ok(Arc::new(layout))
     }
 
-    /// An adapter that changes nothing yet, initialised as PEFT does: `A` uniform in `±1/√in` (Kaiming uniform with `a = √5`),
-    /// `B` zero.
+    /// Creates an adapter that changes nothing yet, initialised as PEFT does: `A` uniform in
+    /// `±1/√in` (Kaiming uniform with `a = √5`), `B` zero.
+    ///
+    /// # Errors
+    /// See [`LoraConfig::check`] and [`Adapter::layout`].
     pub fn new(config: LoraConfig, base: &Layout, base_name: &str, seed: u64) -> Result<Self> {
         let mut parameters = Parameters::zeros(Self::layout(&config, base)?);
         let layout = parameters.layout.clone();
@@ -89,7 +96,10 @@ impl Adapter {
         Self::from_parameters(config, base, base_name, parameters)
     }
 
-    /// An adapter with given matrices, whose layout is that of [`Adapter::layout`].
+    /// Creates an adapter from given matrices, whose layout must be that of [`Adapter::layout`].
+    ///
+    /// # Errors
+    /// See [`LoraConfig::check`] and [`Adapter::layout`]; also matrices of another layout.
     pub fn from_parameters(
         config: LoraConfig,
         base: &Layout,
@@ -114,12 +124,13 @@ impl Adapter {
         })
     }
 
-    /// The matrices of a joint projection, if any of its layers is targeted.
+    /// Returns the places of a joint projection's matrices, or `None` if none of its layers is
+    /// targeted.
     pub(crate) fn place(&self, layer: usize, projection: Projection) -> Option<&Place> {
         self.places[layer][projection as usize].as_ref()
     }
 
-    /// The same without its matrices.
+    /// Copies the settings and places without the matrices.
     #[cfg(feature = "cuda")]
     pub(crate) fn without_weights(&self) -> Self {
         Self {
@@ -130,7 +141,7 @@ impl Adapter {
         }
     }
 
-    /// Adds `scale · B · A` to the weights of the model, as PEFT's `merge_and_unload`.
+    /// Adds `scale · B · A` to the weights of the model, as PEFT's `merge_and_unload` does.
     pub(in crate::model) fn merge_into(&self, weights: &mut Parameters) {
         let r = self.config.r;
         for layer in 0..self.places.len() {
@@ -149,18 +160,18 @@ impl Adapter {
     }
 }
 
-/// The Hugging Face name of a targeted weight.
+/// Returns the Hugging Face name of a targeted weight.
 fn weight_name(layer: usize, target: TargetModule) -> String {
     format!("model.layers.{layer}.{}.weight", target.path())
 }
 
-/// PEFT's name of `A` or `B`.
+/// Returns PEFT's name of `A` or `B`.
 fn name(layer: usize, target: TargetModule, matrix: char) -> String {
     let path = target.path();
     format!("base_model.model.model.layers.{layer}.{path}.lora_{matrix}.weight")
 }
 
-/// Where the matrices of a block lie, by [`Projection`].
+/// Finds the matrices of a block, by [`Projection`].
 fn places(layer: usize, base: &Layout, layout: &Layout) -> [Option<Place>; 4] {
     Projection::ALL.map(|projection| {
         let (mut targets, mut a, mut column): (Vec<Target>, Option<Range<usize>>, usize) = Default::default();

@@ -1,4 +1,8 @@
-//! What an adapter adds to a projection, forward and backward.
+//! The adapter's part of a projection, forward and backward.
+//!
+//! Shapes, for `rows` tokens and a joint projection with several targets: `x` is `[rows, in]`,
+//! `low = dropout(x) · Aᵀ` is `[rows, targets · r]`, and each target adds `scale · low · Bᵀ` to its
+//! own columns of the output.
 
 use super::adapter::{Adapter, Place};
 use super::dropout::{Mask, Pass};
@@ -12,33 +16,36 @@ use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
 pub(in crate::model) struct BlockAdapter<'a> {
     pub adapter: &'a Adapter,
     pub layer: usize,
-    /// With a pass, inputs are dropped.
+    /// Identity of the training pass, which selects the dropout masks; `None` outside training.
     pub pass: Option<Pass>,
     pub precision: Precision,
 }
 
-/// Buffers of one projection.
+/// Buffers for one projection.
 #[derive(Debug, Default)]
 pub(in crate::model) struct LoraScratch {
-    /// The input with elements dropped, or its gradient, `[rows, in]`.
+    /// Input after dropout, or its gradient, `[rows, in]`.
     dropped: Buffer,
-    /// `x · Aᵀ` of all targets, `[rows, targets · r]`.
+    /// Product `dropout(x) · Aᵀ` of all targets, `[rows, targets · r]`.
     low: Buffer,
-    /// Its gradient.
+    /// Gradient of `low`.
     dlow: Buffer,
 }
 
 impl BlockAdapter<'_> {
+    /// Returns the matrices of the block, one behind the other.
     fn weights(&self) -> &[f32] {
         &self.adapter.parameters.buckets[self.layer]
     }
 
-    /// Where the projection's matrices lie, if there are any and any rows to multiply with them.
+    /// Returns the places of the projection's matrices, if it has any and if there are rows to
+    /// multiply.
     fn place(&self, projection: Projection, rows: usize) -> Option<&Place> {
         let place = self.adapter.place(self.layer, projection);
         place.filter(|_| rows > 0)
     }
 
+    /// Returns the dropout mask of a projection's input, if the pass drops anything.
     fn mask(&self, projection: Projection) -> Option<Mask> {
         let p = self.adapter.config.lora_dropout;
         let mask = |pass| Mask {
@@ -50,7 +57,7 @@ impl BlockAdapter<'_> {
         self.pass.filter(|_| p > 0.0).map(mask)
     }
 
-    /// The adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`.
+    /// Computes the adapter's input `dropout(x)` and `low = dropout(x) · Aᵀ`.
     fn low<'b, E: Element>(
         &self,
         projection: Projection,
@@ -76,7 +83,7 @@ impl BlockAdapter<'_> {
         (x, low)
     }
 
-    /// `y += scale · dropout(x) · Aᵀ · Bᵀ` for the targeted columns of `y`.
+    /// Adds `scale · dropout(x) · Aᵀ · Bᵀ` to the targeted columns of `y` (`[rows, outputs]`).
     pub fn forward<X: Element, Y: Element>(
         &self,
         projection: Projection,
@@ -99,8 +106,9 @@ impl BlockAdapter<'_> {
         }
     }
 
-    /// Adds the gradients of `A` and `B` to `gradients`, given that of the joint output `dy` and the input `x`. What
-    /// [`BlockAdapter::backward_input`] needs stays in `scratch`.
+    /// Adds the gradients of `A` and `B` to `gradients`, from the gradient `dy` of the joint output
+    /// and the input `x`. Leaves the gradient of `low` in `scratch` for
+    /// [`BlockAdapter::backward_input`].
     pub fn backward_weights<Y: Element, E: Element>(
         &self,
         projection: Projection,
@@ -118,9 +126,11 @@ impl BlockAdapter<'_> {
             self.adapter.config.scale(),
             dy.len() / rows,
         );
+        // 1. Recompute low = dropout(x) · Aᵀ: [rows, width], where width = targets · r.
         let (x, low) = self.low(projection, place, x, rows, &mut scratch.dropped, &mut scratch.low);
         let (input, width) = (x.len() / rows, low.len() / rows);
         let dlow: &mut [f32] = scratch.dlow.sized(low.len());
+        // 2. For each target: dB += scale · dyᵀ · low, and dlow = scale · dy · B.
         for (i, target) in place.targets.iter().enumerate() {
             let dy = Matrix::strided(&dy[target.columns.start..], rows, target.columns.len(), outputs);
             let low = Matrix::strided(&low[i * r..], rows, r, width);
@@ -130,12 +140,14 @@ impl BlockAdapter<'_> {
             let dlow = &mut dlow[i * r..];
             matmul_into(dlow, width, Output::Set, scale, dy, b, self.precision, true);
         }
+        // 3. All targets at once: dA += dlowᵀ · dropout(x).
         let da = &mut gradients[place.a.clone()];
         let (dlow, x) = (Matrix::new(dlow, rows, width), Matrix::new(x, rows, input));
         matmul_into(da, input, Output::Add, 1.0, dlow.t(), x, self.precision, true);
     }
 
-    /// Adds the adapter's part of the gradient of the input to `dx`, after [`BlockAdapter::backward_weights`].
+    /// Adds `dropout'(dlow · A)`, the adapter's part of the input's gradient, to `dx`. Must follow
+    /// [`BlockAdapter::backward_weights`] for the same projection.
     pub fn backward_input<E: Element>(
         &self,
         projection: Projection,
@@ -152,6 +164,7 @@ impl BlockAdapter<'_> {
         let Some(mask) = self.mask(projection) else {
             return matmul_into(dx, input, Output::Add, 1.0, dlow, a, self.precision, true);
         };
+        // The gradient of dropout is the same mask.
         let dropped: &mut [E] = scratch.dropped.sized(dx.len());
         matmul_into(dropped, input, Output::Set, 1.0, dlow, a, self.precision, true);
         mask.apply(dropped, input);

@@ -1,4 +1,4 @@
-//! A decoder with and without an adapter: what is trained, and merging.
+//! A decoder with and without an adapter: the trainable parameters, and merging.
 
 use super::adapter::Adapter;
 use super::config::LoraConfig;
@@ -7,7 +7,7 @@ use crate::model::{Decoder, Model};
 use crate::weights::{Parameters, Weights};
 
 impl Decoder {
-    /// What training changes: the adapter where there is one, else all weights.
+    /// Returns the parameters that training changes: the adapter if there is one, else all weights.
     ///
     /// # Errors
     /// The weights are packed and there is no adapter.
@@ -19,7 +19,10 @@ impl Decoder {
         }
     }
 
-    /// The same, to write.
+    /// Returns the parameters that training changes, to write.
+    ///
+    /// # Errors
+    /// See [`Decoder::trainable`].
     pub fn trainable_mut(&mut self) -> Result<&mut Parameters> {
         match (&mut self.adapter, &mut self.weights) {
             (Some(adapter), _) => Ok(&mut adapter.parameters),
@@ -28,7 +31,8 @@ impl Decoder {
         }
     }
 
-    /// Adds the adapter to the weights and forgets it. Packed weights become f32. Without an adapter nothing happens.
+    /// Adds the adapter to the weights and drops it. Packed weights become f32. Does nothing
+    /// without an adapter.
     pub fn merge(&mut self) {
         let Some(adapter) = self.adapter.take() else {
             return;
@@ -43,21 +47,27 @@ impl Decoder {
 }
 
 impl Model {
-    /// Puts a new adapter beside the weights, which training leaves alone from then on. It changes nothing until it is
-    /// trained; `seed` draws its matrices `A`. An adapter that is there already is replaced.
+    /// Puts a new adapter beside the weights, which training leaves alone from then on. It changes
+    /// nothing until it is trained; `seed` draws its matrices `A`. Replaces an adapter that is
+    /// there already.
+    ///
+    /// # Errors
+    /// See [`LoraConfig::check`] and [`Adapter::layout`].
     pub fn add_adapter(&mut self, config: LoraConfig, seed: u64) -> Result<()> {
         let adapter = Adapter::new(config, self.decoder.weights.layout(), &self.origin, seed)?;
         self.decoder.adapter = Some(adapter);
         Ok(())
     }
 
-    /// Makes the adapter part of the weights, as PEFT's `merge_and_unload`: the model computes the same (up to rounding),
-    /// faster, and is saved as a whole model. Packed weights become f32. Without an adapter nothing happens.
+    /// Makes the adapter part of the weights, as PEFT's `merge_and_unload` does. The model then
+    /// computes the same (up to rounding), faster, and is saved as a whole model. Packed weights
+    /// become f32. Does nothing without an adapter.
     pub fn merge(&mut self) {
         self.decoder.merge();
     }
 }
 
+/// Returns the error for packed weights without an adapter.
 fn frozen() -> Error {
     let problem =
         "are packed and cannot be trained; set `lora` to train an adapter, or load the model as f32";

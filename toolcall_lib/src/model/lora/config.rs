@@ -1,10 +1,10 @@
-//! Settings of an adapter. Names are those of PEFT's `LoraConfig`.
+//! Settings of an adapter, with the names of PEFT's `LoraConfig`.
 
 use super::targets::{TargetModules, choices};
 use crate::error::{Error, Result, short};
 use serde::{Deserialize, Serialize};
 
-/// No weight of this family has a higher one.
+/// Limit of the rank; no weight of this model family has a higher one.
 const HIGHEST_RANK: usize = 1 << 16;
 
 /// A linear layer of a block that can be adapted.
@@ -22,7 +22,7 @@ pub enum TargetModule {
 }
 
 impl TargetModule {
-    /// All linear layers of a block.
+    /// Lists all linear layers of a block.
     pub const ALL: [Self; 7] = [
         Self::QProj,
         Self::KProj,
@@ -33,7 +33,7 @@ impl TargetModule {
         Self::DownProj,
     ];
 
-    /// Its name in `target_modules`.
+    /// Returns the layer's name in `target_modules`.
     pub fn name(self) -> &'static str {
         match self {
             Self::QProj => "q_proj",
@@ -46,7 +46,7 @@ impl TargetModule {
         }
     }
 
-    /// Its name within a block.
+    /// Returns the layer's path within a block, such as `self_attn.q_proj`.
     pub(in crate::model) fn path(self) -> String {
         let part = match self {
             Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
@@ -56,21 +56,24 @@ impl TargetModule {
     }
 }
 
-/// Settings of LoRA (Hu et al., 2021): each targeted weight `W` acts as `W + scale · B · A`, where only `A` (`[r, in]`) and `B`
-/// (`[out, r]`) are trained. Names and defaults are those of PEFT's `LoraConfig`, except that all linear layers are targeted.
+/// Settings of LoRA (Hu et al., 2021). Each targeted weight `W` acts as `W + scale · B · A`, where
+/// only `A` (`[r, in]`) and `B` (`[out, r]`) are trained.
+///
+/// Names and defaults are those of PEFT's `LoraConfig`, except that all linear layers are targeted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Rank of the update.
+    /// Rank `r` of the update.
     pub r: usize,
     /// Numerator of the scale.
     pub lora_alpha: f64,
-    /// Probability with which an element of the adapter's input is dropped in training. Projections with the same input (q, k
-    /// and v; gate and up) share the mask, and so do sequences that share a token of the packed tree.
+    /// Probability of dropping an element of the adapter's input in training. Projections with the
+    /// same input (q, k and v; gate and up) share the mask, and so do sequences that share a token
+    /// of the packed tree.
     pub lora_dropout: f64,
-    /// The layers that are adapted; in JSON a list of names, a regular expression, or `"all-linear"`.
+    /// The layers to adapt. In JSON: a list of names, a regular expression, or `"all-linear"`.
     pub target_modules: TargetModules,
-    /// The scale is `lora_alpha / √r` instead of `lora_alpha / r` (Kalajdzievski, 2023).
+    /// Uses the scale `lora_alpha / √r` instead of `lora_alpha / r` (rsLoRA; Kalajdzievski, 2023).
     pub use_rslora: bool,
 }
 
@@ -87,13 +90,17 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// What `B · A` is multiplied with.
+    /// Returns the factor of `B · A`: `lora_alpha / r`, or `lora_alpha / √r` with `use_rslora`.
     pub fn scale(&self) -> f32 {
         let r = self.r as f64;
         (self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }) as f32
     }
 
-    /// Refuses settings that make no adapter.
+    /// Checks that the settings make an adapter.
+    ///
+    /// # Errors
+    /// A rank outside 1 to 65,536, an alpha that is not positive, a dropout outside `[0, 1)`, or no
+    /// target modules.
     pub fn check(&self) -> Result<()> {
         let wrong = |field: &str, problem: String| Err(Error::invalid(format!("lora.{field}"), problem));
         if !(1..=HIGHEST_RANK).contains(&self.r) {

@@ -1,4 +1,8 @@
-//! Dropout masks that are computed, not stored: from the seed, the pass and the place in the model.
+//! Dropout masks that are computed, not stored.
+//!
+//! A mask is a function of the seed, the step, the tree, the layer and the projection. So the
+//! backward pass, a recomputed block and a resumed run draw the mask of the first forward pass
+//! again.
 
 use crate::model::projection::Projection;
 use crate::ops::element::Element;
@@ -9,48 +13,50 @@ use rayon::prelude::*;
 /// Rows that one task masks.
 const ROWS_PER_TASK: usize = 32;
 
-/// Which masks a pass draws. The same pass draws the same masks: in the backward pass, when a block is computed again, and when a
-/// run is resumed.
+/// Identity of a training pass, which selects its dropout masks. The same pass draws the same
+/// masks: in the backward pass, when a block is computed again, and when a run is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
     /// Seed of the run.
     pub seed: u64,
     /// Optimizer step of the run.
     pub step: u32,
-    /// Tree of the step.
+    /// Index of the tree within the step.
     pub tree: u16,
 }
 
-/// The mask of one projection's input.
+/// The dropout mask of one projection's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mask {
     pub pass: Pass,
     pub layer: usize,
     pub projection: Projection,
-    /// Probability that an element is dropped.
+    /// Probability of dropping an element.
     pub p: f64,
 }
 
 impl Mask {
-    /// What an element is divided by that is kept.
+    /// Returns `1 − p`, the divisor of the elements that are kept.
     pub fn keep(&self) -> f32 {
         (1.0 - self.p) as f32
     }
 
-    /// An element is dropped whose random word is below this.
+    /// Returns the threshold `p · 2³²`: an element is dropped if its random word is below it.
     pub fn dropped(&self) -> u32 {
         (self.p * (1u64 << 32) as f64) as u32
     }
 
-    /// The random words of the elements, one each, in order.
+    /// Returns the generator of the mask's random words: one word per element, in order.
     pub fn words(&self) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.pass.seed);
-        let place = (self.layer << 2 | self.projection as usize) as u64; // 14 bits: a config has at most 4096 blocks
+        // layer and projection take 14 bits: a config has at most 4096 blocks
+        let place = (self.layer << 2 | self.projection as usize) as u64;
         random.set_stream(u64::from(self.pass.step) << 32 | u64::from(self.pass.tree) << 16 | place);
         random
     }
 
-    /// `x` (`[rows, width]`) with each element zero with probability `p`, else divided by `1 − p`. The gradient is the same.
+    /// Sets each element of `x` (`[rows, width]`) to zero with probability `p`, and divides the
+    /// others by `1 − p`. The gradient takes the same mask.
     pub fn apply<E: Element>(&self, x: &mut [E], width: usize) {
         let (keep, dropped, random) = (self.keep(), self.dropped(), self.words());
         let task_len = ROWS_PER_TASK * width;

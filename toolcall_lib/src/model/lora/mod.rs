@@ -1,4 +1,10 @@
-//! LoRA: low-rank updates of the linear layers, trained while the weights of the model stay as they are.
+//! LoRA: low-rank updates of the linear layers, trained while the weights of the model stay as they
+//! are.
+//!
+//! [`LoraConfig`] selects layers ([`TargetModules`]) and sizes, an [`Adapter`] owns the matrices
+//! `A` and `B`, and `apply` adds `scale · B · A` to the output of a projection, forward and
+//! backward. Projections with the same input (q, k, v) share one product with their stacked `A`.
+//! Names and files are those of PEFT, so that an adapter runs there too.
 
 mod adapter;
 mod apply;

@@ -1,35 +1,40 @@
-//! Which linear layers are adapted, by PEFT's rules.
+//! Selection of the linear layers to adapt, by PEFT's rules.
+//!
+//! A list of the seven known names selects those layers in every block. Other lists match full
+//! names or their ends behind a dot; a text is a regular expression for the full name. `check`
+//! refuses a selection that names nothing, or anything but a linear layer of a block.
 
 use super::config::TargetModule;
 use crate::error::{Error, Result, some_of};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Which linear layers are adapted: those of [`TargetModule`] in every block, or by their names in the model, such as
+/// Selection of the linear layers to adapt: modules of every block, or names in the model such as
 /// `model.layers.0.self_attn.q_proj`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TargetModules {
-    /// These in every block.
+    /// The listed modules in every block.
     Modules(Vec<TargetModule>),
-    /// Those whose name is one of these or ends with `.` and one of these.
+    /// Layers whose name is listed, or ends with `.` and a listed name.
     Names(Vec<String>),
-    /// Those whose whole name matches this regular expression.
+    /// Layers whose whole name matches this regular expression.
     Regex(String),
 }
 
-/// Modules beside the linear layers of blocks, which cannot be adapted.
+/// Modules that match names too but cannot be adapted, because they are not linear layers of a
+/// block.
 const OTHERS: [&str; 2] = ["lm_head", "model.embed_tokens"];
 
 impl TargetModules {
-    /// All linear layers of all blocks.
+    /// Selects all linear layers of all blocks.
     pub fn all() -> Self {
         Self::Modules(TargetModule::ALL.to_vec())
     }
 
-    /// Which layers are meant, by block and module.
+    /// Compiles the selection for questions by block and module.
     ///
     /// # Errors
-    /// A regular expression that is none.
+    /// A regular expression that does not compile.
     pub(crate) fn selector(&self) -> Result<Selector<'_>> {
         let regex = match self {
             Self::Regex(pattern) => {
@@ -45,12 +50,18 @@ impl TargetModules {
         Ok(Selector { targets: self, regex })
     }
 
-    /// Refuses what names no layer of a model with so many blocks, or something else than a layer of a block.
+    /// Checks that every listed name selects a layer of a model with `blocks` blocks, and that
+    /// nothing but layers of blocks is selected.
+    ///
+    /// # Errors
+    /// A name without a layer, a selected `lm_head` or embedding, an empty selection, or a regular
+    /// expression that does not compile.
     pub(crate) fn check(&self, blocks: usize) -> Result<()> {
         let selector = self.selector()?;
         let all: Vec<(usize, TargetModule)> = (0..blocks)
             .flat_map(|block| TargetModule::ALL.map(|module| (block, module)))
             .collect();
+        // 1. Every listed name must select a layer by itself.
         let missed: Vec<String> = match self {
             Self::Names(names) => {
                 let alone = |name: &String| Self::Names(vec![name.clone()]);
@@ -78,10 +89,12 @@ impl TargetModules {
             );
             return Err(Error::invalid("lora.target_modules", problem));
         }
+        // 2. Nothing but layers of blocks may be selected.
         if let Some(other) = OTHERS.into_iter().find(|name| selector.matches(name)) {
             let problem = format!("selects `{other}`, and only linear layers of blocks can be adapted");
             return Err(Error::invalid("lora.target_modules", problem));
         }
+        // 3. Something must be selected.
         match all
             .iter()
             .any(|(block, module)| selector.selects(*block, *module))
@@ -99,7 +112,7 @@ impl TargetModules {
 
 const EXAMPLE: &str = "`model.layers.0.self_attn.q_proj`";
 
-/// [`TargetModules`] that are ready to be asked.
+/// [`TargetModules`] with its regular expression compiled.
 #[derive(Debug)]
 pub(crate) struct Selector<'a> {
     targets: &'a TargetModules,
@@ -107,7 +120,7 @@ pub(crate) struct Selector<'a> {
 }
 
 impl Selector<'_> {
-    /// Whether a layer of a block is meant.
+    /// Returns true if a layer of a block is selected.
     pub fn selects(&self, block: usize, module: TargetModule) -> bool {
         match self.targets {
             TargetModules::Modules(modules) => modules.contains(&module),
@@ -115,6 +128,7 @@ impl Selector<'_> {
         }
     }
 
+    /// Matches a full name such as `model.layers.0.self_attn.q_proj`.
     fn matches(&self, name: &str) -> bool {
         match (self.targets, &self.regex) {
             (TargetModules::Names(names), _) => names.iter().any(|target| {
@@ -136,7 +150,7 @@ impl From<Vec<TargetModule>> for TargetModules {
 }
 
 impl Serialize for TargetModules {
-    /// As PEFT writes it: a list of names, or a regular expression.
+    /// Writes it as PEFT does: a list of names, or a regular expression.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Modules(modules) => modules.serialize(serializer),
@@ -147,8 +161,9 @@ impl Serialize for TargetModules {
 }
 
 impl<'de> Deserialize<'de> for TargetModules {
-    /// `"all-linear"`, another text as a regular expression, or a list of names; modules come in the order of
-    /// [`TargetModule::ALL`] whatever that of the list: PEFT writes a set.
+    /// Reads `"all-linear"`, another text as a regular expression, or a list of names. Known
+    /// modules are sorted as in [`TargetModule::ALL`], whatever the order of the list, because PEFT
+    /// writes a set.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -178,6 +193,7 @@ impl<'de> Deserialize<'de> for TargetModules {
     }
 }
 
+/// Lists the accepted values of `target_modules` for error messages.
 pub(super) fn choices() -> String {
     let names = TargetModule::ALL.map(TargetModule::name).join(", ");
     format!("\"all-linear\" or some of {names}")

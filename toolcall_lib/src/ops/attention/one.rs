@@ -1,10 +1,11 @@
-//! Attention of a single query, as in generation: keys and values are read once, in place, and nothing is packed.
+//! Attention of a single query, as in generation: keys and values are read once, in place, without
+//! packing.
 
 use super::{Qkv, Tile, softmax};
 use crate::ops::matmul::multiply_few;
 use multiversion::multiversion;
 
-/// [`attend`](super::attend) of a tile with one query.
+/// Computes [`attend`](super::attend) of a tile with one query, in f32.
 pub(super) fn attend_one(
     qkv: Qkv<'_>,
     head: usize,
@@ -26,15 +27,17 @@ pub(super) fn attend_one(
     }
 }
 
-/// `out += weights · v`.
+/// Adds `weights · v` to `out`; `v` is `[weights, out]`.
 #[multiversion(targets = "simd")]
 fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
+    // Columns in parts of 64 lanes; two rows of `v` (even, odd) at a time.
     let (parts, rest) = out.as_chunks_mut::<64>();
     let width = 64 * parts.len() + rest.len();
     let (pairs, last) = weights.as_chunks::<2>();
     let (v_pairs, v_last) = v.split_at(2 * pairs.len() * width);
     for (i, part) in parts.iter_mut().enumerate() {
-        let [mut even, mut odd] = [*part, [0.0; 64]]; // in registers, twice: one sum would wait for itself
+        // sums stay in registers, twice: a single sum would wait for its own result
+        let [mut even, mut odd] = [*part, [0.0; 64]];
         for (weights, v) in pairs.iter().zip(v_pairs.chunks_exact(2 * width)) {
             let (v_even, v_odd) = (&v[64 * i..][..64], &v[width + 64 * i..][..64]);
             for lane in 0..64 {
@@ -51,6 +54,7 @@ fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
             *out = even + odd;
         }
     }
+    // the columns behind the last whole part
     let done = width - rest.len();
     for (weight, v) in weights.iter().zip(v.chunks_exact(width)) {
         for (sum, v) in rest.iter_mut().zip(&v[done..]) {

@@ -1,5 +1,8 @@
-//! A weight matrix times few rows, as in generation: each weight is read once and nothing is packed, which for few rows costs
-//! more than the product itself.
+//! A weight matrix times few rows, as in generation.
+//!
+//! Each weight is read once and nothing is packed: for few rows, packing costs more than the
+//! product itself. Threads divide the outputs among each other; each computes its columns for all
+//! rows.
 
 use crate::ops::with_scratch;
 use crate::weights::Tensor;
@@ -8,13 +11,14 @@ use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
 
-/// Up to so many rows packing does not pay.
+/// Largest number of rows for which packing does not pay.
 pub(super) const FEW: usize = 48;
 
-/// Outputs that one task computes for all rows.
+/// Number of outputs that one task computes for all rows.
 const OUTPUTS_PER_TASK: usize = 64;
 
-/// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
+/// `[rows, output]`. Packed weights are unpacked to f32, one task's outputs at a time.
 pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
     let arch = Arch::new();
@@ -30,7 +34,7 @@ pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     });
 }
 
-/// `y = x · wᵀ` on this thread, for one `x`: `w` is `[y.len(), x.len()]`.
+/// Computes `y = x · wᵀ` on this thread for a single row `x`; `w` is `[y.len(), x.len()]`.
 pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
     assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
     let y = Columns::new(y, y.len());
@@ -42,7 +46,8 @@ pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Has all threads compute some columns of `y`, `[rows, output]`, each: `task` is given which, and where they go.
+/// Divides the columns of `y` (`[rows, output]`) among all threads. Calls `task` with a range of
+/// columns and the place to write them.
 pub(super) fn for_each_task(y: &mut [f32], output: usize, task: impl Fn(Range<usize>, Columns) + Sync) {
     let all = Columns::new(y, output);
     let tasks = 0..output.div_ceil(OUTPUTS_PER_TASK);
@@ -53,21 +58,22 @@ pub(super) fn for_each_task(y: &mut [f32], output: usize, task: impl Fn(Range<us
     });
 }
 
-/// Columns of the output that belong to one task.
+/// Columns of the output that one task writes.
 #[derive(Clone, Copy)]
 pub(super) struct Columns {
     start: *mut f32,
     stride: usize,
-    /// Their length.
+    /// Number of rows of the output.
     pub rows: usize,
+    // number of columns
     count: usize,
 }
 
-// SAFETY: tasks write columns of their own.
+// SAFETY: each task writes columns of its own.
 unsafe impl Sync for Columns {}
 
 impl Columns {
-    /// All of `y`, `[rows, output]`.
+    /// Covers all of `y`, `[rows, output]`.
     fn new(y: &mut [f32], output: usize) -> Self {
         Self {
             start: y.as_mut_ptr(),
@@ -77,6 +83,7 @@ impl Columns {
         }
     }
 
+    /// Selects some of the columns.
     fn part(&self, columns: Range<usize>) -> Self {
         Self {
             start: self.start.wrapping_add(columns.start),
@@ -85,18 +92,19 @@ impl Columns {
         }
     }
 
-    /// Writes a sum.
+    /// Writes one element.
     #[inline(always)]
     pub fn put(&self, row: usize, column: usize, sum: f32) {
         assert!(row < self.rows && column < self.count);
-        // SAFETY: the columns are this task's, and the place is one of theirs.
+        // SAFETY: the columns belong to this task, and the assertion keeps the place within them.
         unsafe {
             *self.start.add(row * self.stride + column) = sum;
         }
     }
 }
 
-/// The rows' products with some of the weights.
+/// Products of all rows with some of the weights: `x` is `[rows, input]`, `w` is
+/// `[outputs, input]`.
 struct Products<'a> {
     x: &'a [f32],
     w: &'a [f32],
@@ -107,7 +115,8 @@ struct Products<'a> {
 impl WithSimd for Products<'_> {
     type Output = ();
 
-    /// Tiles of 4 rows by 4 outputs, so that a number that is loaded is used 4 times.
+    /// Covers the output with tiles of 4 rows by 4 outputs, so that each loaded number is used 4
+    /// times.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (rows, outputs) = (self.y.rows, self.w.len() / self.input);
@@ -131,14 +140,15 @@ impl WithSimd for Products<'_> {
 }
 
 impl Products<'_> {
-    /// `R` rows by `O` outputs.
+    /// Computes `R` rows by `O` outputs. Sums stay in registers.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const O: usize>(&self, simd: S, row: usize, output: usize) {
         let x: [_; R] = from_fn(|r| S::as_simd_f32s(&self.x[(row + r) * self.input..][..self.input]));
         let w: [_; O] = from_fn(|o| S::as_simd_f32s(&self.w[(output + o) * self.input..][..self.input]));
         let mut sums = [[simd.splat_f32s(0.0); O]; R];
         for at in 0..x[0].0.len() {
-            // every row has as many parts: with that said, no bound is checked in the loop
+            // All rows have the same number of vectors, as their slices say, so no bound is checked
+            // in the loop.
             let x: [S::f32s; R] = from_fn(|r| x[r].0[at]);
             let w: [S::f32s; O] = from_fn(|o| w[o].0[at]);
             for r in 0..R {
@@ -147,6 +157,7 @@ impl Products<'_> {
                 }
             }
         }
+        // elements behind the last whole vector, and the sum over lanes
         for r in 0..R {
             for o in 0..O {
                 let tail: f32 = x[r].1.iter().zip(w[o].1).map(|(x, w)| x * w).sum();

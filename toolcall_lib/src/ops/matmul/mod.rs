@@ -1,4 +1,9 @@
-//! Matrix products, with strides instead of copies for transposes: in f32 through the `gemm` crate, in bf16 with our own kernel.
+//! Matrix products: f32 with the `gemm` crate, bf16 with kernels of our own.
+//!
+//! A [`Matrix`] has strides, so a transpose costs no copy. [`matmul_into`] is the general product;
+//! [`linear`] and its gradients are the three products of a linear layer. `few` serves generation,
+//! where a weight meets few rows and reading it is most of the work. [`Precision`] selects f32,
+//! bf16, or bf16 with stochastically rounded weights; sums are f32 in any case.
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
@@ -21,7 +26,7 @@ pub struct Matrix<'a, E = f32> {
 }
 
 impl<'a, E: Element> Matrix<'a, E> {
-    /// The first `rows` rows of a row major matrix whose rows begin `stride` elements apart.
+    /// Creates a row-major matrix whose rows begin `stride` elements apart.
     pub fn strided(data: &'a [E], rows: usize, columns: usize, stride: usize) -> Self {
         Self {
             data,
@@ -33,17 +38,17 @@ impl<'a, E: Element> Matrix<'a, E> {
         .checked()
     }
 
-    /// A row major matrix.
+    /// Creates a row-major matrix without gaps.
     pub fn new(data: &'a [E], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// The elements from the first on; of a row major matrix without gaps, row by row.
+    /// Returns the elements from the first one on; for a row-major matrix without gaps, row by row.
     pub fn data(&self) -> &'a [E] {
         self.data
     }
 
-    /// Some of the columns.
+    /// Selects `count` columns from `first` on.
     #[cfg(target_arch = "x86_64")]
     fn columns(self, first: usize, count: usize) -> Self {
         Self {
@@ -53,7 +58,7 @@ impl<'a, E: Element> Matrix<'a, E> {
         }
     }
 
-    /// The same elements, transposed.
+    /// Returns the transposed matrix, with the same elements.
     pub fn t(self) -> Self {
         Self {
             rows: self.columns,
@@ -64,12 +69,12 @@ impl<'a, E: Element> Matrix<'a, E> {
         }
     }
 
-    /// As f32, if that is what it holds.
+    /// Returns the same matrix as f32, if its elements are f32.
     fn as_f32(self) -> Option<Matrix<'a>> {
         as_f32(self.data).map(|data| self.with(data))
     }
 
-    /// A matrix of the same shape with these elements.
+    /// Returns a matrix of the same shape and strides with these elements.
     fn with<'b, F>(&self, data: &'b [F]) -> Matrix<'b, F> {
         Matrix {
             data,
@@ -80,7 +85,7 @@ impl<'a, E: Element> Matrix<'a, E> {
         }
     }
 
-    /// All elements, row by row.
+    /// Copies all elements as f32, row by row.
     fn values(&self) -> Vec<f32> {
         let at = |i: usize| {
             let (row, column) = (i / self.columns, i % self.columns);
@@ -89,6 +94,7 @@ impl<'a, E: Element> Matrix<'a, E> {
         (0..self.rows * self.columns).map(at).collect()
     }
 
+    /// Panics if the data is shorter than shape and strides need.
     fn checked(self) -> Self {
         assert!(
             self.data.len() >= span(self.rows, self.columns, self.row_stride, self.column_stride),
@@ -101,7 +107,7 @@ impl<'a, E: Element> Matrix<'a, E> {
     }
 }
 
-/// Elements from the first to the last of a strided matrix.
+/// Returns the number of elements from the first to the last of a strided matrix.
 fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
     if rows == 0 || columns == 0 {
         0
@@ -110,29 +116,31 @@ fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) ->
     }
 }
 
-/// In what the factors of a product are given; sums are f32 in any case.
+/// Precision of the factors of a product. Sums are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// As they are.
+    /// Factors as they are stored.
     #[default]
     F32,
-    /// rounded to bf16 where the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to 10 times as fast; elsewhere as they are.
+    /// Factors rounded to bf16 if the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to
+    /// 10 times as fast; on other processors, factors as they are stored.
     Bf16,
-    /// The same, but f32 weights are rounded by [`round_stochastically`](super::element::round_stochastically): so they follow
-    /// updates that are too small to reach the next bf16.
+    /// Same as [`Precision::Bf16`], but f32 weights are rounded by
+    /// [`round_stochastically`](super::element::round_stochastically), so that they follow updates
+    /// that are too small to reach the next bf16.
     Bf16Stochastic,
 }
 
-/// What happens to the elements that stand in the output.
+/// Treatment of the previous content of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// They are overwritten.
+    /// The product overwrites it.
     Set,
-    /// The product is added to them.
+    /// The product is added to it.
     Add,
 }
 
-/// Whether [`Precision::Bf16`] is more than a wish here: the processor multiplies bf16.
+/// Returns true if the processor multiplies bf16, so that [`Precision::Bf16`] has an effect.
 pub fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return bf16::instructions().is_some();
@@ -140,8 +148,12 @@ pub fn multiplies_bf16() -> bool {
     false
 }
 
-/// `out = scale · a · b` or `out += scale · a · b`, where the rows of `out` begin `stride` elements apart. `parallel` uses all threads.
-#[allow(clippy::too_many_arguments)] // those of every BLAS
+/// Computes `out = scale · a · b` or `out += scale · a · b`. `a` is `[m, k]`, `b` is `[k, n]`, and
+/// `out` is `[m, n]` with rows that begin `stride` elements apart. Uses all threads if `parallel`.
+///
+/// # Panics
+/// The inner dimensions differ, or the output is too small.
+#[allow(clippy::too_many_arguments)] // the arguments of every BLAS
 pub fn matmul_into<O: Element, A: Element, B: Element>(
     out: &mut [O],
     stride: usize,
@@ -158,12 +170,14 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
         n <= stride && out.len() >= span(m, n, stride, 1),
         "the output is too small"
     );
+    // 1. bf16 kernels, if they are wanted and the processor has them.
     #[cfg(target_arch = "x86_64")]
     if precision != Precision::F32
         && k > 0
         && let Some(instructions) = bf16::instructions()
     {
-        // SAFETY: the processor can, and the assertion above keeps the output within its slice.
+        // SAFETY: the processor has the instructions, and the assertion above keeps the output
+        // within its slice.
         return unsafe {
             bf16::matmul(
                 instructions,
@@ -177,10 +191,11 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
             )
         };
     }
+    // 2. f32 product, if all three are f32.
     if let (Some(out), Some(a), Some(b)) = (as_f32_mut(out), a.as_f32(), b.as_f32()) {
         return matmul_f32(out, stride, mode, scale, a, b, parallel);
     }
-    // f32 products of what is stored as bf16
+    // 3. f32 product of copies, if something is stored as bf16.
     let (a_values, b_values) = (a.values(), b.values());
     let (a, b) = (Matrix::new(&a_values, m, k), Matrix::new(&b_values, k, n));
     let mut product = vec![0.0; m * n];
@@ -193,7 +208,7 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
     }
 }
 
-/// [`matmul_into`] in f32.
+/// Computes [`matmul_into`] in f32.
 fn matmul_f32(
     out: &mut [f32],
     stride: usize,
@@ -208,7 +223,7 @@ fn matmul_f32(
     } else {
         Parallelism::None
     };
-    // SAFETY: `Matrix` and the caller keep every element that is touched within its slice.
+    // SAFETY: `Matrix` and the caller's check keep every element that is touched within its slice.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -234,8 +249,9 @@ fn matmul_f32(
     }
 }
 
-/// `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`. Few rows of f32 are computed in f32
-/// in any case: then reading `w` is most of the work.
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
+/// `[rows, output]`. Few rows of f32 are multiplied in f32 whatever the precision, because reading
+/// `w` is then most of the work.
 pub fn linear<X: Element, Y: Element>(
     x: &[X],
     w: &[f32],
@@ -254,7 +270,8 @@ pub fn linear<X: Element, Y: Element>(
     multiply_weights(x, w.t(), y, precision);
 }
 
-/// `y = x · w`, where `w` are weights.
+/// Computes `y = x · w`, where `w` are weights: they are the factor that
+/// [`Precision::Bf16Stochastic`] rounds by chance.
 fn multiply_weights<X: Element, Y: Element>(
     x: Matrix<'_, X>,
     w: Matrix<'_>,
@@ -271,8 +288,9 @@ fn multiply_weights<X: Element, Y: Element>(
     }
 }
 
-/// [`linear`] with a packed weight, which is read as it is: nothing is unpacked but what is being multiplied. False if the
-/// processor has no instructions for that many rows in that precision; then nothing has happened.
+/// Computes [`linear`] with a packed weight, which is read as it is stored: only the part being
+/// multiplied is unpacked. Returns false, and does nothing, if the processor has no instructions
+/// for that many rows in that precision.
 pub(super) fn linear_packed<X: Element, Y: Element>(
     x: &[X],
     w: Tensor<'_>,
@@ -284,8 +302,9 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     if precision != Precision::F32
         && let Some(instructions) = bf16::instructions()
     {
-        // SAFETY: the processor can, and `y` has a place for each row and output.
+        // SAFETY: the processor has the instructions, and `y` has a place for each row and output.
         unsafe {
+            // 1. bf16 instructions: few rows without panels, others with panels.
             if rows <= bf16::FEW
                 && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
             {
@@ -306,7 +325,7 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     false
 }
 
-/// Gradient of [`linear`] with respect to `x`: `dx = dy · w`.
+/// Writes the gradient of [`linear`] with respect to `x`: `dx = dy · w`.
 pub fn linear_backward_input<Y: Element, X: Element>(
     dy: &[Y],
     w: &[f32],
@@ -320,7 +339,8 @@ pub fn linear_backward_input<Y: Element, X: Element>(
     multiply_weights(dy, w, dx, precision);
 }
 
-/// Gradient of [`linear`] with respect to `w`: `dw = dyᵀ · x` (or `+=`).
+/// Writes or adds the gradient of [`linear`] with respect to `w`: `dw = dyᵀ · x` or
+/// `dw += dyᵀ · x`.
 pub fn linear_backward_weight<Y: Element, X: Element>(
     dy: &[Y],
     x: &[X],
@@ -344,7 +364,7 @@ pub fn add_bias<E: Element>(y: &mut [E], bias: &[f32]) {
     }
 }
 
-/// Gradient of [`add_bias`], added: `dbias += Σ_rows dy`.
+/// Adds the gradient of [`add_bias`]: `dbias += Σ_rows dy`.
 pub fn add_bias_backward<E: Element>(dy: &[E], dbias: &mut [f32]) {
     for row in dy.chunks_exact(dbias.len()) {
         dbias.iter_mut().zip(row).for_each(|(b, y)| *b += y.value());
@@ -405,7 +425,8 @@ mod tests {
         assert_eq!(db, [4.5, 6.5]);
     }
 
-    /// Every layout that training uses, with sizes that fill tiles, blocks and cuts and sizes that do not.
+    /// Calls `check` for every layout that training uses, with sizes that fill tiles, blocks and
+    /// cuts and sizes that do not.
     fn for_shapes(check: impl Fn(&[f32], Matrix<'_>, Matrix<'_>)) {
         for (m, n, k) in [
             (1, 1, 1),
@@ -443,7 +464,8 @@ mod tests {
                 let (ra, rb) = (a.with(&ra), b.with(&rb));
                 for (mode, scale) in [(Output::Set, 1.0), (Output::Add, 1.0), (Output::Add, 0.5)] {
                     let (mut out, mut want) = (before.to_vec(), before.to_vec());
-                    // SAFETY: the processor can, and the output has room for the product.
+                    // SAFETY: the processor has the instructions, and the output has room for the
+                    // product.
                     unsafe {
                         bf16::matmul(instructions, out.as_mut_ptr(), b.columns, mode, scale, a, b, true)
                     };
@@ -476,7 +498,8 @@ mod tests {
         });
     }
 
-    /// Of factors that are stored as bf16, and with an output that is, the product is that of their values, rounded.
+    /// With factors or an output stored as bf16, the product is that of the factors' values,
+    /// rounded.
     #[test]
     fn what_is_stored_as_bf16_is_multiplied_as_its_values_are() {
         let stored = |x: &[f32]| -> Vec<half::bf16> { x.iter().map(|&x| Element::of(x)).collect() };
@@ -505,7 +528,7 @@ mod tests {
         }
     }
 
-    /// Where the processor has no bf16, the product is that of the factors as they are.
+    /// On a processor without bf16, the product is that of the factors as they are.
     #[test]
     fn bf16_products_are_close_to_those_in_f32() {
         for_shapes(|before, a, b| {

@@ -1,14 +1,16 @@
-//! The loss curve as a picture.
+//! Draws the loss curve as SVG: a legend, the losses, and the learning rate below.
 
 use super::Curves;
 use crate::show::style::short;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
+/// A part of the picture.
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawing<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Drawn at twice the size it is shown at, because the plotting library rounds to whole pixels.
+/// Size in pixels: twice the size at which the plot is shown, because the plotting library rounds
+/// to whole pixels.
 const SIZE: (u32, u32) = (1520, 740);
 const SHOWN_WIDTH: u32 = SIZE.0 / 2;
 const LEGEND_HEIGHT: u32 = 56;
@@ -23,7 +25,7 @@ const RATE: RGBColor = RGBColor(140, 140, 140);
 const INK: RGBColor = RGBColor(1, 2, 3);
 const INK_HEX: &str = "#010203";
 
-/// The plot as SVG.
+/// Draws the plot as SVG.
 pub(super) fn svg(curves: &Curves) -> Drawing<String> {
     let mut svg = String::new();
     draw(
@@ -51,6 +53,7 @@ fn text_style(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&INK.mix(0.8))
 }
 
+/// Draws a line of the names and colours of the curves that are shown.
 fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     let highest = curves.rate.iter().map(|point| point.1).fold(0.0, f64::max);
     let mut entries = vec![("training loss".to_string(), TRAIN)];
@@ -69,11 +72,12 @@ fn draw_legend(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     Ok(())
 }
 
-/// Room on the right, for the axis of the exact calls.
+/// Returns the width on the right that the axis of the exact calls needs.
 fn right_width(curves: &Curves) -> u32 {
     if curves.exact.is_empty() { 0 } else { LABEL_WIDTH }
 }
 
+/// Draws losses with the axis on the left, and exact calls with the axis on the right.
 fn draw_loss<Y>(area: &Area<'_>, curves: &Curves, values: Y) -> Drawing<()>
 where
     Y: AsRangedCoord<Value = f64>,
@@ -100,16 +104,19 @@ where
         .y_desc("loss (nats a token)")
         .y_label_formatter(&|value| short(*value))
         .draw()?;
+    // 1. Training loss, faint, with its average; a single step is drawn as a dot.
     let point_size = if curves.loss.len() == 1 { 8 } else { 0 };
     let faint = LineSeries::new(curves.loss.clone(), TRAIN.mix(0.35).stroke_width(3)).point_size(point_size);
     chart.draw_series(faint)?;
     chart.draw_series(LineSeries::new(curves.average.clone(), TRAIN.stroke_width(5)))?;
+    // 2. Validation loss as a line with dots.
     chart.draw_series(LineSeries::new(
         curves.validation.clone(),
         VALIDATION.stroke_width(4),
     ))?;
     let dot = |color: RGBColor| move |&point: &(f64, f64)| Circle::new(point, 8, color.filled());
     chart.draw_series(curves.validation.iter().map(dot(VALIDATION)))?;
+    // 3. Exact calls in percent, on the axis on the right.
     if !curves.exact.is_empty() {
         chart
             .configure_secondary_axes()
@@ -127,6 +134,7 @@ where
     Ok(())
 }
 
+/// Draws the learning rate as an area over the steps.
 fn draw_rate(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     let highest = curves
         .rate
@@ -158,7 +166,8 @@ fn draw_rate(area: &Area<'_>, curves: &Curves) -> Drawing<()> {
     Ok(())
 }
 
-/// Shown at half its size, no wider than the page, in the page's text colour.
+/// Makes the picture fit any page: half its drawn size, no wider than the page, in the page's text
+/// colour.
 fn for_any_page(svg: &str) -> String {
     let (width, height) = SIZE;
     let drawn = format!("<svg width=\"{width}\" height=\"{height}\"");

@@ -1,4 +1,7 @@
-//! The loss curve, and beside it how many calls are exact.
+//! The loss plot: losses over the steps, and beside them the share of exact calls.
+//!
+//! [`loss_plot`] collects the curves of a report and draws them as SVG (`draw`); its text form is a
+//! line of bars and a table of a dozen steps.
 
 mod draw;
 
@@ -13,27 +16,28 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+/// Points (step, value) of a curve.
 type Points = Vec<(f64, f64)>;
 
-/// A loss axis that spans more than this is logarithmic.
+/// Ratio of the highest to the lowest loss from which the axis is logarithmic.
 const LOG_RATIO: f64 = 20.0;
 
 /// The loss over the steps of a training run, the exact calls where validation rows were answered,
 /// and the learning rate below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossPlot {
-    /// The picture, which takes its text colour from the page around it.
+    /// The picture as SVG. It takes its text colour from the page around it.
     pub svg: String,
     text: String,
 }
 
-/// Draws the loss of each step, its moving average, and the validation loss where there is one. The
-/// axis is logarithmic where the loss falls far. Where the model answered validation rows with
-/// calls, the share of them that it called exactly right is drawn too, with an axis of its own on
-/// the right.
+/// Draws the loss of each step, its moving average, and the validation loss if there is one.
+///
+/// The axis is logarithmic if the loss falls far. If the model answered validation rows with calls,
+/// the share of exact calls is drawn too, with an axis of its own on the right.
 ///
 /// # Errors
-/// A report without a step whose loss is a number.
+/// A report without a step whose loss is finite.
 pub fn loss_plot(report: &TrainReport) -> Result<LossPlot> {
     let curves = Curves::of(&report.steps);
     if curves.loss.is_empty() {
@@ -69,20 +73,22 @@ impl fmt::Display for LossPlot {
     }
 }
 
-/// What is drawn, as (step, value).
+/// The curves to draw, as points (step, value).
 struct Curves {
     loss: Points,
     average: Points,
     validation: Points,
-    /// In percent of the validation rows with a call.
+    /// Exact calls, in percent of the validation rows with a call.
     exact: Points,
     rate: Points,
+    // ranges of both axes
     steps: Range<f64>,
     values: Range<f64>,
     log: bool,
 }
 
 impl Curves {
+    /// Collects the curves, and the ranges that show all of them.
     fn of(steps: &[StepReport]) -> Self {
         let points = |value: fn(&StepReport) -> Option<f64>| -> Points {
             let pairs = steps
@@ -99,8 +105,8 @@ impl Curves {
         let rate = points(|step| Some(step.learning_rate));
         let all = || loss.iter().chain(&validation).map(|point| point.1);
         let high = all().fold(0.0, f64::max).max(1e-6);
-        // A loss of 0 has no place on a logarithmic axis; a hundred-thousandth of the highest is as good as
-        // 0.
+        // A loss of 0 has no place on a logarithmic axis; a hundred-thousandth of the highest loss
+        // stands for it.
         let low = all().fold(high, f64::min).max(high * 1e-5);
         let log = high / low > LOG_RATIO;
         let floor = if log { low } else { 0.0 };
@@ -124,8 +130,8 @@ impl Curves {
     }
 }
 
-/// Mean over the steps around each step, an eighth of them; a centred window does not lag behind a loss that
-/// falls.
+/// Returns the mean over an eighth of the steps around each step. A centred window does not lag
+/// behind a falling loss.
 fn moving_average(points: &[(f64, f64)]) -> Points {
     let reach = points.len() / 16;
     let mean = |i: usize| {
@@ -139,7 +145,8 @@ fn moving_average(points: &[(f64, f64)]) -> Points {
         .collect()
 }
 
-/// A line of bars and a dozen of the steps: the first and those with a validation loss, where there are any.
+/// Returns a line of bars and a table of a dozen steps: the first step and those with a validation
+/// loss, or any steps if there are none.
 fn text_form(steps: &[StepReport], curves: &Curves) -> String {
     let validated = |step: &&StepReport| step.eval_loss.is_some();
     let mut shown: Vec<&StepReport> = steps.iter().collect();
@@ -150,6 +157,7 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
             .chain(steps.iter().skip(1).filter(validated))
             .collect();
     }
+    // every n-th step and the last one, about 12 in all
     let (last, every) = (shown.len().saturating_sub(1), shown.len().div_ceil(12));
     let kept = shown
         .iter()
@@ -182,7 +190,7 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
     )
 }
 
-/// `80/93`, or nothing where nothing was counted.
+/// Returns scores as `80/93`; empty texts if nothing was counted.
 fn score_cells(scores: Option<&EvalScores>) -> [String; 4] {
     let scores = scores.copied().unwrap_or_default();
     let text = |score: Score| match score.total {
@@ -198,6 +206,7 @@ fn score_cells(scores: Option<&EvalScores>) -> [String; 4] {
     .map(text)
 }
 
+/// Draws the moving average as at most 60 bars of 8 heights.
 fn bars(curves: &Curves) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let height = |value: f64| if curves.log { value.ln() } else { value };

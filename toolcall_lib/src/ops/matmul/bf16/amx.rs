@@ -1,6 +1,7 @@
-//! Tiles of 32 x 32 sums in four of the eight tile registers, each 16 x 16, multiplied by `tdpbf16ps`.
+//! The AMX kernel: tiles of 32 x 32 sums in four of the eight tile registers.
 //!
-//! The instructions are written as assembly: Rust has no stable names for them yet.
+//! Each register holds 16 x 16 sums; `tdpbf16ps` multiplies two registers of pairs. The
+//! instructions are written as assembly, because Rust has no stable names for them yet.
 
 use super::avx512::store_row;
 use super::pack::Along;
@@ -9,16 +10,17 @@ use crate::ops::element::Element;
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-/// Rows of a tile of the output: two tile registers.
+/// Rows of a tile of the output: those of two tile registers.
 const ROWS: usize = 32;
 
-/// Pairs of a row of a tile register.
+/// Pairs in a row of a tile register.
 const PAIRS: usize = 16;
 
-/// AMX with bf16.
+/// The kernel for AMX with bf16.
 pub struct Amx;
 
-/// Whether the processor can, and the system gives this process the tile registers. On Linux they have to be asked for.
+/// Returns true if the processor has AMX and the system grants this process the tile registers. On
+/// Linux a process must ask for them.
 pub fn is_available() -> bool {
     const TILES: u32 = 1 << 24;
     const BF16: u32 = 1 << 22;
@@ -27,10 +29,11 @@ pub fn is_available() -> bool {
 }
 
 #[cfg(target_os = "linux")]
+// Asks Linux for the permission to use the tile registers.
 fn allowed() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: asks for a right; no memory is involved.
+    // SAFETY: the call asks for a permission; no memory is involved.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
 }
 
@@ -39,7 +42,7 @@ fn allowed() -> bool {
     false
 }
 
-/// The operand of `ldtilecfg`.
+/// The operand of `ldtilecfg`: the shapes of the tile registers.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -49,7 +52,7 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-/// All eight registers with 16 rows of 64 bytes.
+/// The configuration of all eight registers: 16 rows of 64 bytes each.
 static SHAPES: Shapes = Shapes {
     palette: 1,
     start_row: 0,
@@ -58,7 +61,8 @@ static SHAPES: Shapes = Shapes {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// Sums of a tile of which not all are wanted as they are.
+/// A buffer for the sums of a tile at the edge of the output, or of one that is scaled or stored as
+/// bf16.
 #[repr(C, align(64))]
 struct Sums([f32; ROWS * COLUMNS]);
 
@@ -75,12 +79,14 @@ impl Kernel for Amx {
         out: Out<O>,
         add: bool,
     ) {
-        // SAFETY: the caller's. Whatever the registers held before was of no use to anyone.
+        // SAFETY: the caller upholds the contract. Previous content of the tile registers is not
+        // needed.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
             for row in (0..out.rows).step_by(ROWS) {
                 let left = left.add(row * pairs);
                 let out = out.part(row, ROWS, 0, COLUMNS);
+                // Whole f32 tiles go to the output directly; others by way of a buffer.
                 fetch(out);
                 if (out.rows, out.columns, out.scale) == (ROWS, COLUMNS, 1.0) && !O::IS_BF16 {
                     multiply_tile(left, right, pairs, out.start.cast(), out.stride, add);
@@ -95,10 +101,10 @@ impl Kernel for Amx {
     }
 }
 
-/// Asks for the cache lines of a tile to write, so that they are there when its sums are.
+/// Prefetches the cache lines of a tile, so that they have arrived when its sums are written.
 unsafe fn fetch<O: Element>(out: Out<O>) {
     for row in 0..out.rows {
-        // SAFETY: `prefetchw` changes no memory, and may point anywhere.
+        // SAFETY: `prefetchw` changes no memory, and any address is allowed.
         unsafe {
             let at = out.at(row, 0);
             asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags));
@@ -109,11 +115,11 @@ unsafe fn fetch<O: Element>(out: Out<O>) {
     }
 }
 
-/// Writes or adds those of the sums that belong to the output.
+/// Writes or adds the sums that belong to the output.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn store<O: Element>(sums: &Sums, out: Out<O>, add: bool) {
     for (row, sums) in sums.0.chunks_exact(COLUMNS).enumerate().take(out.rows) {
-        // SAFETY: a row has two vectors, and is one of the output.
+        // SAFETY: each row of sums has two vectors, and each row is one of the output.
         unsafe {
             let at = sums.as_ptr();
             store_row(out, row, [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))], add);
@@ -121,7 +127,8 @@ unsafe fn store<O: Element>(sums: &Sums, out: Out<O>, add: bool) {
     }
 }
 
-/// `out = left · right` or `out += left · right` of one tile whose rows begin `stride` elements apart.
+/// Computes `out = left · right` or `out += left · right` of one whole tile, whose rows begin
+/// `stride` elements apart.
 unsafe fn multiply_tile(
     left: *const Pair,
     right: *const Pair,
@@ -133,6 +140,7 @@ unsafe fn multiply_tile(
     // SAFETY: panels hold `pairs` pairs, a multiple of 16, and the tile lies within the output.
     unsafe {
         let below = out.add(16 * stride);
+        // 1. tmm0 to tmm3 are the four quarters of the tile: previous sums, or zeros.
         if add {
             asm!(
                 "tileloadd tmm0, [{out} + {stride}]",
@@ -151,6 +159,8 @@ unsafe fn multiply_tile(
                 options(nostack, nomem)
             );
         }
+        // 2. For each 16 pairs: tmm4, tmm5 = left (upper, lower 16 rows), tmm6, tmm7 = right
+        // (first, second 16 columns); four products. 3. Store the sums.
         asm!(
             "2:",
             "tileloadd tmm4, [{left} + {left_row}]",

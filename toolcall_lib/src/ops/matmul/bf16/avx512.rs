@@ -1,21 +1,22 @@
-//! Tiles of 14 x 32 sums in registers, pairs multiplied by `vdpbf16ps`.
+//! The AVX-512 BF16 kernel: tiles of 14 x 32 sums in registers, pairs multiplied by `vdpbf16ps`.
 
 use super::pack::{Across, mask, mask_of_32};
 use super::{COLUMNS, Kernel, Out, Pair};
 use crate::ops::element::Element;
 use std::arch::x86_64::*;
 
-/// Rows of a tile: with two vectors of columns, as many sums as registers leave room for.
+/// Rows of a tile. With two vectors of columns, this is the number of sums that registers have room
+/// for.
 const ROWS: usize = 14;
 
-/// Whether the processor can.
+/// Returns true if the processor has the instructions.
 pub fn is_available() -> bool {
     is_x86_feature_detected!("avx512bf16")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
 }
 
-/// AVX-512 BF16.
+/// The kernel for AVX-512 BF16.
 pub struct Avx512;
 
 impl Kernel for Avx512 {
@@ -32,7 +33,7 @@ impl Kernel for Avx512 {
         add: bool,
     ) {
         for row in (0..out.rows).step_by(ROWS) {
-            // SAFETY: the caller's.
+            // SAFETY: the caller upholds the contract.
             unsafe {
                 multiply_tile(
                     left.add(row * pairs),
@@ -46,8 +47,8 @@ impl Kernel for Avx512 {
     }
 }
 
-/// A left and a right panel: one tile of the output, which stays in registers. Loops with constant bounds and indices only:
-/// anything else makes the compiler keep the tile in memory.
+/// Multiplies a left and a right panel into one tile of the output, which stays in registers. Loops
+/// have constant bounds and indices only: with anything else the compiler keeps the tile in memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn multiply_tile<O: Element>(
     left: *const Pair,
@@ -80,14 +81,16 @@ unsafe fn multiply_tile<O: Element>(
     }
 }
 
-/// Writes or adds a row of a tile.
+/// Writes or adds one row of a tile: two vectors of 16 sums, of which the first `out.columns` are
+/// stored.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], add: bool) {
     let scale = _mm512_set1_ps(out.scale);
-    // SAFETY: masked lanes are not touched; the types of a register are all 512 bits.
+    // SAFETY: masked lanes are not touched; all register types have 512 bits.
     unsafe {
         let at = out.at(row, 0);
+        // bf16: widen the 32 previous values, add, and round both vectors into one register
         if O::IS_BF16 {
             let lanes = mask_of_32(out.columns);
             let before = if add {
@@ -105,6 +108,7 @@ pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], 
             let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
             return _mm512_mask_storeu_epi16(at.cast(), lanes, rounded);
         }
+        // f32: one vector at a time
         for (i, sum) in sums.into_iter().enumerate() {
             let lanes = mask(out.columns.saturating_sub(16 * i));
             let at = at.cast::<f32>().wrapping_add(16 * i);
@@ -118,9 +122,10 @@ pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], 
     }
 }
 
+/// Reinterprets a vector as 16 pairs.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn as_pairs(x: __m512i) -> __m512bh {
-    // SAFETY: both are 512 bits.
+    // SAFETY: both types have 512 bits.
     unsafe { std::mem::transmute(x) }
 }

@@ -1,5 +1,7 @@
-//! Packed weights times few rows: the weights are read once, as they are stored, become bf16 in registers, and are multiplied by
-//! dot products of pairs.
+//! Packed weights times few rows.
+//!
+//! The weights are read once, as they are stored, become bf16 in registers, and are multiplied by
+//! dot products of pairs. Types without an in-register conversion are unpacked to memory first.
 
 use super::super::few::{Columns, for_each_task};
 use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, prefetch, unpack_rows};
@@ -10,21 +12,22 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::cell::Cell;
 
-/// Up to so many rows, panels do not pay.
+/// Largest number of rows for which panels do not pay.
 pub const FEW: usize = 16;
 
-/// Outputs whose weights are asked for at a time.
+/// Number of outputs whose weights are prefetched at a time.
 const OUTPUTS: usize = 4;
 
-/// Rows that a weight is multiplied with while it is in a register.
+/// Maximum number of rows that a weight is multiplied with while it is in a register.
 const TALL: usize = 8;
 
 thread_local! {
-    /// Rows of the input, and unpacked weights; they keep their memory.
+    /// Rounded rows of the input, and unpacked weights; both are reused.
     static ROWS: Cell<(Vec<bf16>, Vec<bf16>)> = Cell::default();
 }
 
-/// `y = x · wᵀ`, both rounded to bf16: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows, output]`.
+/// Computes `y = x · wᵀ` with both factors rounded to bf16: `x` is `[rows, input]`, `w` is
+/// `[output, input]`, `y` is `[rows, output]`.
 ///
 /// # Safety
 /// The processor has AVX-512 BF16.
@@ -32,15 +35,17 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let (input, stride) = (w.columns(), w.columns().next_multiple_of(LANES));
     let (mut rounded, unpacked) = ROWS.take();
     let rows = x.len() / input;
+    // 1. Round the input to bf16, in rows padded to whole vectors.
     rounded.resize(rows * stride, bf16::ZERO);
     let x = Part {
         dtype: GgmlDType::F32,
         bytes: bytemuck::cast_slice(x),
         rows,
     };
-    // SAFETY: there is room for the rows, each a multiple of 32 long.
+    // SAFETY: there is room for the rows, each of a multiple of 32 elements.
     unsafe { unpack_rows(x, input, rounded.as_mut_ptr(), stride) };
     ROWS.set((Vec::new(), unpacked));
+    // 2. Every thread multiplies the rows with the weights of its outputs.
     for_each_task(y, w.rows(), |outputs, y| {
         let (kept, mut unpacked) = ROWS.take();
         unpacked.resize(unpacked.len().max(OUTPUTS * stride), bf16::ZERO);
@@ -54,7 +59,7 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
                 y,
                 first,
             };
-            // SAFETY: the processor can.
+            // SAFETY: the processor has the instructions.
             unsafe { products.compute(&mut unpacked) };
             first += part.rows;
         }
@@ -64,23 +69,25 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     ROWS.set((rounded, unpacked));
 }
 
-/// The rows' products with some of the weights.
+/// Products of all rows with one part of the weights.
 struct Products<'a> {
-    /// `[rows, stride]`, with zeros after the input.
+    /// Input rows, `[rows, stride]`, with zeros behind the input.
     x: &'a [bf16],
     part: Part<'a>,
     input: usize,
     stride: usize,
     y: Columns,
-    /// The column of `y` of the part's first row.
+    /// Column of `y` that belongs to the part's first weight row.
     first: usize,
 }
 
 impl Products<'_> {
+    /// Selects the conversion for the type of the weights.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn compute(&self, unpacked: &mut [bf16]) {
-        let whole = self.input == self.stride; // rows are read where they are: vectors of 32
-        // SAFETY: the caller's.
+        // rows of bf16 and f16 can be read in place if they are whole vectors of 32
+        let whole = self.input == self.stride;
+        // SAFETY: the caller upholds the contract.
         unsafe {
             match self.part.dtype {
                 GgmlDType::BF16 if whole => self.in_place::<Bf16>(),
@@ -93,7 +100,7 @@ impl Products<'_> {
         }
     }
 
-    /// Weights that become bf16 in registers.
+    /// Multiplies weights that become bf16 in registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn in_place<T: Stored>(&self) {
         let bytes = self.stride / LANES * T::BYTES;
@@ -101,12 +108,12 @@ impl Products<'_> {
             let rows = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
             prefetch(w);
-            // SAFETY: the weights of so many outputs.
+            // SAFETY: `w` holds the weights of `rows` outputs.
             unsafe { self.rows::<T>(w.as_ptr(), first, rows) };
         }
     }
 
-    /// Weights that are unpacked to memory first.
+    /// Multiplies weights that are unpacked to memory first.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn by_way_of(&self, unpacked: &mut [bf16]) {
         let bytes = self.part.bytes.len() / self.part.rows;
@@ -117,7 +124,7 @@ impl Products<'_> {
                 rows,
                 ..self.part
             };
-            // SAFETY: there is room for so many rows, and each is a multiple of 32 long.
+            // SAFETY: there is room for `rows` rows, each of a multiple of 32 elements.
             unsafe {
                 unpack_rows(part, self.input, unpacked.as_mut_ptr(), self.stride);
                 self.rows::<Bf16>(unpacked.as_ptr().cast(), first, rows);
@@ -125,13 +132,14 @@ impl Products<'_> {
         }
     }
 
-    /// All rows by `outputs` outputs, whose weights stand at `w`: loaded once for as many rows as there are registers for.
+    /// Multiplies all rows with `outputs` outputs, whose weights are at `w`. Each weight is loaded
+    /// once for as many rows as there are registers for.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn rows<T: Stored>(&self, w: *const u8, output: usize, outputs: usize) {
         for row in (0..self.y.rows).step_by(TALL) {
             let at = (row, output);
-            // SAFETY: the caller's weights; the rows and outputs exist.
+            // SAFETY: `w` is the caller's; the rows and outputs exist.
             unsafe {
                 match self.y.rows - row {
                     1 => self.outputs::<T, 1, 4>(w, at, outputs),
@@ -147,7 +155,7 @@ impl Products<'_> {
         }
     }
 
-    /// `R` rows by `outputs` outputs, `O` at a time.
+    /// Multiplies `R` rows with `outputs` outputs, `O` at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn outputs<T: Stored, const R: usize, const O: usize>(
@@ -158,7 +166,7 @@ impl Products<'_> {
     ) {
         let bytes = self.stride / LANES * T::BYTES;
         let wide = outputs / O * O;
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             for o in (0..wide).step_by(O) {
                 self.tile::<T, R, O>(w.add(o * bytes), row, output + o);
@@ -169,7 +177,7 @@ impl Products<'_> {
         }
     }
 
-    /// `R` rows by `O` outputs.
+    /// Multiplies `R` rows with `O` outputs. Sums stay in registers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn tile<T: Stored, const R: usize, const O: usize>(
@@ -202,10 +210,10 @@ impl Products<'_> {
     }
 }
 
-/// A vector as 16 pairs.
+/// Reinterprets a vector as 16 pairs.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn pairs(x: __m512i) -> __m512bh {
-    // SAFETY: both types are 512 bits.
+    // SAFETY: both types have 512 bits.
     unsafe { std::mem::transmute(x) }
 }

@@ -1,9 +1,15 @@
-//! Matrix products on processors that multiply bf16 (AMX, AVX-512 BF16): operands that are f32 are rounded to bf16 while they
-//! are packed, so that a training run keeps one copy of its weights; products are summed in f32, and the sums stored as either.
+//! Matrix products on processors that multiply bf16 (AMX, AVX-512 BF16).
 //!
-//! The smaller matrix is packed first and stays packed. Of the larger one, every thread packs a group of panels at a time and
-//! multiplies it with all panels of the smaller one while it is in the thread's L2 cache, so that what is packed of the larger
-//! one never goes to memory. The instructions multiply pairs of the inner dimension, so panels hold pairs.
+//! f32 operands are rounded to bf16 while they are packed, so a training run keeps one copy of its
+//! weights. Products are summed in f32, and the sums are stored as f32 or bf16.
+//!
+//! 1. The inner dimension is cut so that the panels of a cut fit the caches.
+//! 2. The smaller matrix is packed into panels, and stays packed for the whole cut.
+//! 3. Every thread packs a group of panels of the larger matrix at a time, and multiplies it with
+//!    all panels of the smaller one while the group is in its L2 cache. So packed data of the
+//!    larger matrix never goes to memory.
+//!
+//! The instructions multiply pairs of the inner dimension, so panels hold pairs.
 
 mod amx;
 mod avx512;
@@ -25,29 +31,31 @@ pub(super) use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
-/// Pairs of left panels that are multiplied with a right panel before the next one's turn: with as many of right panels beside
-/// them, half of a small L2 cache.
+/// Number of pairs of left panels that meet one right panel before the next one's turn (256 KiB).
+/// With as many pairs of right panels beside them, they fill half of a small L2 cache.
 const BLOCK_PAIRS: usize = 1 << 16;
 
-/// A pair of bf16 that stand one behind the other in the inner dimension.
+/// Two bf16 that follow each other in the inner dimension.
 type Pair = u32;
 
-/// What multiplies two panels.
+/// A kernel that multiplies two panels.
 trait Kernel {
     /// Rows of a left panel.
     const ROWS: usize;
-    /// Panels hold a multiple of so many pairs.
+    /// Panels hold a multiple of this number of pairs.
     const PAIRS: usize;
-    /// Longest cut of the inner dimension, in pairs. With a short one, sums are read and written more often; with a long one,
-    /// panels leave the L1 cache.
+    /// Longest cut of the inner dimension, in pairs. With shorter cuts, sums are read and written
+    /// more often; with longer ones, panels leave the L1 cache.
     const MOST_PAIRS: usize;
-    /// How a left panel is stored. A right panel is `[pairs, COLUMNS]`.
+    /// Storage order of a left panel. A right panel is `[pairs, COLUMNS]`.
     type Left: pack::Layout;
 
-    /// `out = left · right` or `out += left · right`: left panels for all rows of `out`, and one right panel.
+    /// Computes `out = left · right` or `out += left · right`, for left panels with all rows of
+    /// `out` and one right panel.
     ///
     /// # Safety
-    /// The processor has the instructions, panels hold `pairs` pairs, and `out` is memory to write.
+    /// The processor has the instructions, panels hold `pairs` pairs, and `out` is memory to write
+    /// to.
     unsafe fn multiply<O: Element>(
         left: *const Pair,
         right: *const Pair,
@@ -57,7 +65,7 @@ trait Kernel {
     );
 }
 
-/// The fastest kernel that the processor has; the larger the better.
+/// The kernels, slowest first. The fastest one that the processor has is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instructions {
     /// Dot products of pairs in vectors.
@@ -66,25 +74,27 @@ pub enum Instructions {
     Amx,
 }
 
+/// The fastest kernel of this processor, found once.
 static INSTRUCTIONS: LazyLock<Option<Instructions>> = LazyLock::new(|| match avx512::is_available() {
     true if amx::is_available() => Some(Instructions::Amx),
     true => Some(Instructions::Avx512),
     false => None,
 });
 
-/// What [`matmul`] can run on here.
+/// Returns the kernel that [`matmul`] runs on, or `None` if the processor does not multiply bf16.
 pub fn instructions() -> Option<Instructions> {
     *INSTRUCTIONS
 }
 
 thread_local! {
-    /// Panels of the smaller matrix of a product that this thread called for. They keep their memory between products.
+    /// Panels of the smaller matrix of a product that this thread called for; reused between
+    /// products.
     static SMALLER: Cell<Panels> = Cell::default();
     /// Panels of the larger matrix that this thread works on.
     static GROUP: Cell<Panels> = Cell::default();
 }
 
-/// Some of the output: rows begin `stride` elements apart.
+/// A part of the output. Rows begin `stride` elements apart, and sums are multiplied by `scale`.
 #[derive(Clone, Copy)]
 struct Out<O> {
     start: *mut O,
@@ -95,13 +105,13 @@ struct Out<O> {
 }
 
 impl<O: Element> Out<O> {
-    /// The element at (`row`, `column`).
+    /// Returns the address of the element at (`row`, `column`).
     unsafe fn at(&self, row: usize, column: usize) -> *mut O {
         // SAFETY: the caller stays within the output.
         unsafe { self.start.add(row * self.stride + column) }
     }
 
-    /// At most `rows` rows and `columns` columns from (`row`, `column`).
+    /// Returns the part from (`row`, `column`) on, with at most `rows` rows and `columns` columns.
     unsafe fn part(&self, row: usize, rows: usize, column: usize, columns: usize) -> Self {
         Self {
             // SAFETY: the caller stays within the output.
@@ -113,17 +123,18 @@ impl<O: Element> Out<O> {
     }
 }
 
-// SAFETY: tasks write to rows of their own.
+// SAFETY: each task writes to a part of its own.
 unsafe impl<O> Send for Out<O> {}
-// SAFETY: as above.
+// SAFETY: see above.
 unsafe impl<O> Sync for Out<O> {}
 
-/// `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride` elements apart. With packed weights as
-/// `b`, it is `a · bᵀ`.
+/// Computes `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride`
+/// elements apart. With packed weights as `b`, computes `a · bᵀ`.
 ///
 /// # Safety
-/// The processor has the instructions, `out` has room for all rows, and the inner dimension is not 0.
-#[allow(clippy::too_many_arguments)] // those of every BLAS
+/// The processor has the instructions, `out` has room for all rows, and the inner dimension is not
+/// 0.
+#[allow(clippy::too_many_arguments)] // the arguments of every BLAS
 pub unsafe fn matmul<O: Element, A: Element>(
     instructions: Instructions,
     out: *mut O,
@@ -141,7 +152,7 @@ pub unsafe fn matmul<O: Element, A: Element>(
         columns: b.width(),
         scale,
     };
-    // SAFETY: that of this function.
+    // SAFETY: the caller upholds the contract of this function.
     unsafe {
         match instructions {
             Instructions::Avx512 => multiply::<Avx512, _, _>(out, mode, a, b, parallel),
@@ -150,6 +161,7 @@ pub unsafe fn matmul<O: Element, A: Element>(
     }
 }
 
+/// Cuts the inner dimension and multiplies the cuts one after the other.
 unsafe fn multiply<K: Kernel, O: Element, A: Element>(
     out: Out<O>,
     mode: Output,
@@ -158,7 +170,7 @@ unsafe fn multiply<K: Kernel, O: Element, A: Element>(
     parallel: bool,
 ) {
     let cuts = if O::IS_BF16 {
-        1 // sums must not be rounded on the way
+        1 // a bf16 output must not be rounded between cuts
     } else {
         a.columns.div_ceil(2 * K::MOST_PAIRS)
     };
@@ -174,17 +186,17 @@ unsafe fn multiply<K: Kernel, O: Element, A: Element>(
             add: mode == Output::Add || first > 0,
             parallel,
         };
-        // SAFETY: that of this function.
+        // SAFETY: the caller upholds the contract of this function.
         unsafe { product.multiply::<K>(&mut smaller) };
     }
     SMALLER.set(smaller);
 }
 
-/// A cut of the inner dimension.
+/// The product of one cut of the inner dimension.
 struct Product<'a, O, A, B> {
     a: Matrix<'a, A>,
     b: B,
-    /// Where the cut lies.
+    /// The cut's place in the inner dimension.
     inner: Range<usize>,
     out: Out<O>,
     add: bool,
@@ -192,10 +204,12 @@ struct Product<'a, O, A, B> {
 }
 
 impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
+    /// Packs the smaller matrix, then packs and multiplies groups of the larger one.
     unsafe fn multiply<K: Kernel>(&self, smaller: &mut Panels) {
         let Self { a, b, parallel, .. } = *self;
         let pairs = a.columns.div_ceil(2).next_multiple_of(K::PAIRS);
-        // SAFETY: the processor can; groups are parts of the output, each of one task.
+        // SAFETY: the processor has the instructions; groups are parts of the output, each of one
+        // task.
         unsafe {
             if a.rows <= b.width() {
                 smaller.pack::<K::Left, _>(a.t(), pairs, K::ROWS, parallel);
@@ -215,7 +229,8 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         }
     }
 
-    /// Cuts `size` rows or columns into groups of whole panels, and does `work(first, count, buffer)` for each.
+    /// Cuts `size` rows or columns into groups of whole panels and calls
+    /// `work(first, count, buffer)` for each.
     fn for_groups(
         &self,
         size: usize,
@@ -223,12 +238,13 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         pairs: usize,
         work: impl Fn(usize, usize, &mut Panels) + Sync,
     ) {
-        // as many groups of the same size for every thread, or one of them waits
+        // Give every thread the same number of equal groups; otherwise some threads wait.
         let threads = if self.parallel {
             rayon::current_num_threads()
         } else {
             1
         };
+        // enough groups for none to exceed BLOCK_PAIRS, rounded up to a multiple of the threads
         let panels = size.div_ceil(width);
         let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
         let groups = groups.next_multiple_of(threads).min(panels);
@@ -247,7 +263,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
     }
 }
 
-/// Panels with panels: a block of left ones with one right one after the other.
+/// Multiplies panels with panels: a block of left panels meets one right panel after the other.
 unsafe fn multiply_panels<K: Kernel, O: Element>(
     left: &Panels,
     right: &Panels,

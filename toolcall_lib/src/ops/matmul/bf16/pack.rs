@@ -1,4 +1,8 @@
-//! Matrices as panels of pairs of bf16.
+//! Packing: matrices as panels of pairs of bf16.
+//!
+//! A panel has `width` rows or columns of a matrix and a cut of the inner dimension in pairs; what
+//! is missing at the ends is 0. Blocks of 16 x 16 pairs are read into 16 registers, transposed if
+//! the panel is stored in the other order than the matrix, and written as cache lines.
 
 use super::super::Matrix;
 use super::unpack::unpack;
@@ -10,28 +14,29 @@ use std::arch::x86_64::*;
 use std::cell::Cell;
 use std::ops::Range;
 
-/// One cache line of pairs: what a vector register holds.
+/// One cache line of pairs, which is also the content of a vector register.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Line([Pair; LINE]);
 
-/// Pairs of a line.
+/// Number of pairs of a line.
 const LINE: usize = 16;
 
-/// Packed panels, one behind the other. The memory is aligned to cache lines and kept.
+/// Packed panels, one behind the other. Their memory is aligned to cache lines and is reused.
 #[derive(Debug, Default)]
 pub struct Panels(Vec<Line>);
 
-/// How the pairs of a panel are stored.
+/// Storage order of the pairs of a panel.
 pub trait Layout {
-    /// Pairs of the same column stand together, else those of the same place in the inner dimension.
+    /// True if pairs of the same column are neighbours; false if pairs at the same place in the
+    /// inner dimension are.
     const ALONG: bool;
 }
 
-/// `[pairs, width]`.
+/// Storage order `[pairs, width]`.
 pub struct Across;
 
-/// `[pairs / 16, width, 16]`.
+/// Storage order `[pairs / 16, width, 16]`.
 pub struct Along;
 
 impl Layout for Across {
@@ -42,12 +47,12 @@ impl Layout for Along {
     const ALONG: bool = true;
 }
 
-/// A right matrix: panels of [`COLUMNS`] columns, stored [`Across`].
+/// A right matrix. Its panels have [`COLUMNS`] columns and are stored [`Across`].
 pub trait Right: Copy + Sync {
-    /// Number of columns.
+    /// Returns the number of columns.
     fn width(&self) -> usize;
 
-    /// Packs these columns of a cut of the inner dimension.
+    /// Packs `columns` of the cut `inner` of the inner dimension, as panels of `pairs` pairs.
     ///
     /// # Safety
     /// The processor has AVX-512 BF16.
@@ -76,17 +81,17 @@ impl<E: Element> Right for Matrix<'_, E> {
     ) {
         let cut = self.t().columns(inner.start, inner.len()).t();
         let part = Matrix::columns(cut, columns.start, columns.len());
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe { panels.pack::<Across, E>(part, pairs, COLUMNS, parallel) };
     }
 }
 
 thread_local! {
-    /// Unpacked rows of weights; they keep their memory.
+    /// Unpacked rows of weights; reused.
     static ROWS: Cell<Panels> = Cell::default();
 }
 
-/// Packed weights, transposed: a column is a row of them.
+/// Packed weights, transposed: each of their rows is a column of the right matrix.
 impl Right for Tensor<'_> {
     fn width(&self) -> usize {
         self.rows()
@@ -100,7 +105,8 @@ impl Right for Tensor<'_> {
         pairs: usize,
         parallel: bool,
     ) {
-        // between the unpacked rows, in pairs: also the last cut reads whole lines of them
+        // Distance between unpacked rows, in pairs. It is padded so that the last cut reads whole
+        // lines too.
         let stride = (inner.start / 2 + pairs.next_multiple_of(LINE))
             .max(self.columns().div_ceil(2))
             .next_multiple_of(LINE);
@@ -109,7 +115,8 @@ impl Right for Tensor<'_> {
             let first = columns.start + panel * COLUMNS;
             let rows = first..columns.end.min(first + COLUMNS);
             let mut unpacked = ROWS.take();
-            // SAFETY: the processor can, there is room, and each panel is written by one task.
+            // SAFETY: the processor has the instructions, there is room, and each panel is written
+            // by one task.
             unsafe {
                 let room = unpacked.room(COLUMNS, stride, 1).start;
                 unpack(self, rows, room.cast(), 2 * stride);
@@ -127,7 +134,7 @@ impl Right for Tensor<'_> {
 }
 
 impl Panels {
-    /// Memory for so many panels.
+    /// Makes room for `panels` panels.
     fn room(&mut self, panels: usize, pairs: usize, width: usize) -> Packed {
         let lines = (panels * pairs * width).div_ceil(LINE);
         if self.0.len() < lines {
@@ -140,12 +147,13 @@ impl Panels {
         }
     }
 
-    /// The pair at `index`.
+    /// Returns the address of the pair at `index`.
     pub fn at(&self, index: usize) -> *const Pair {
         self.0.as_ptr().cast::<Pair>().wrapping_add(index)
     }
 
-    /// Packs panels of `width` columns of `m`, whose rows are the inner dimension; what is missing at the ends is 0.
+    /// Packs `m`, whose rows are the inner dimension, as panels of `width` columns. Missing
+    /// elements at the ends are 0.
     ///
     /// # Safety
     /// The processor has AVX-512 BF16.
@@ -158,7 +166,8 @@ impl Panels {
     ) {
         let panels = m.columns.div_ceil(width);
         let packed = self.room(panels, pairs, width);
-        // in the order in which the matrix lies in memory
+        // Tasks follow the order in which the matrix lies in memory: panels of contiguous columns,
+        // or blocks of contiguous rows.
         let along = m.column_stride != 1;
         let work = |task: usize| {
             let (panels, blocks) = if along {
@@ -168,7 +177,7 @@ impl Panels {
             };
             for panel in panels {
                 for pair in blocks.clone() {
-                    // SAFETY: the caller's; tasks have blocks of their own.
+                    // SAFETY: the caller upholds the contract; each task has blocks of its own.
                     unsafe { packed.pack_block::<L, E>(m, panel, pair * LINE) };
                 }
             }
@@ -182,7 +191,7 @@ impl Panels {
     }
 }
 
-/// Panels of `width` columns, to write.
+/// Panels of `width` columns to write to.
 #[derive(Clone, Copy)]
 struct Packed {
     start: *mut Pair,
@@ -190,11 +199,12 @@ struct Packed {
     width: usize,
 }
 
-// SAFETY: tasks write blocks of their own.
+// SAFETY: each task writes blocks of its own.
 unsafe impl Sync for Packed {}
 
 impl Packed {
-    /// A panel whose columns are these rows, `stride` pairs apart; what a short last panel lacks may be anything.
+    /// Writes a panel whose columns are the given rows, `stride` pairs apart. Missing columns of
+    /// the last panel have arbitrary content.
     #[target_feature(enable = "avx512f")]
     unsafe fn transpose_rows(&self, rows: *const Pair, stride: usize, panel: usize) {
         let start = self.start.wrapping_add(panel * self.pairs * self.width);
@@ -214,13 +224,15 @@ impl Packed {
         }
     }
 
-    /// 16 pairs of all columns of a panel.
+    /// Packs 16 pairs of all columns of a panel, from `pair` on.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn pack_block<L: Layout, E: Element>(&self, m: Matrix<'_, E>, panel: usize, pair: usize) {
         let Self { start, pairs, width } = *self;
         let stored_along = m.column_stride != 1;
+        // For each 16 columns: 1. read a block in the order of the matrix, 2. transpose it if the
+        // panel has the other order, 3. write its lines.
         for column in (0..width).step_by(LINE) {
-            // SAFETY: as here.
+            // SAFETY: the caller upholds the contract.
             let mut block = unsafe {
                 if stored_along {
                     read_along(m, panel * width + column, 2 * pair)
@@ -243,7 +255,7 @@ impl Packed {
                     )
                 };
                 if exists {
-                    // SAFETY: masked lanes are not touched, the others lie within the panel.
+                    // SAFETY: masked lanes are not touched, and the others lie within the panel.
                     unsafe { _mm512_mask_storeu_epi32(start.wrapping_add(at).cast(), lanes, line) };
                 }
             }
@@ -251,7 +263,8 @@ impl Packed {
     }
 }
 
-/// 16 columns of contiguous elements: a line for each column, with its 16 pairs from `row`.
+/// Reads a block from 16 columns of contiguous elements: a line for each column, with its 16 pairs
+/// from `row` on. Prefetches the elements two lines ahead.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn read_along<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) -> [__m512i; LINE] {
@@ -263,14 +276,15 @@ unsafe fn read_along<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) ->
             for next in (4 * LINE..6 * LINE).step_by(64 / size_of::<E>()) {
                 _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(next).cast());
             }
-            // SAFETY: there are so many elements.
+            // SAFETY: at least `rows` elements follow.
             *line = unsafe { load_pairs(at, rows) };
         }
     }
     block
 }
 
-/// 16 columns of rows that are contiguous: a line for each pair from `row`, with those of the 16 columns.
+/// Reads a block from contiguous rows: a line for each pair from `row` on, with the pairs of 16
+/// columns.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn read_across<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) -> [__m512i; LINE] {
@@ -284,17 +298,18 @@ unsafe fn read_across<E: Element>(m: Matrix<'_, E>, column: usize, row: usize) -
     };
     let mut block = [_mm512_setzero_si512(); LINE];
     for (i, line) in block.iter_mut().enumerate() {
+        // the first row in the lower halves of the lanes, the second in the upper halves
         let (first, second) = (load(row + 2 * i), load(row + 2 * i + 1));
         *line = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
     }
     block
 }
 
-/// 16 pairs from here on; what is behind the first `count` elements is 0.
+/// Loads 16 pairs. Elements behind the first `count` are 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn load_pairs<E: Element>(at: *const E, count: usize) -> __m512i {
-    // SAFETY: masked lanes are not touched; both types are 512 bits.
+    // SAFETY: masked lanes are not touched; both types have 512 bits.
     unsafe {
         if E::IS_BF16 {
             return _mm512_maskz_loadu_epi16(mask_of_32(count), at.cast());
@@ -309,11 +324,11 @@ unsafe fn load_pairs<E: Element>(at: *const E, count: usize) -> __m512i {
     }
 }
 
-/// These of 16 elements, each in the lower half of a lane.
+/// Loads the selected ones of 16 elements, each into the lower half of a lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn load_halves<E: Element>(at: *const E, lanes: __mmask16) -> __m512i {
-    // SAFETY: masked lanes are not touched; both types are 256 bits.
+    // SAFETY: masked lanes are not touched; both types have 256 bits.
     let halves = unsafe {
         if E::IS_BF16 {
             _mm256_maskz_loadu_epi16(lanes, at.cast())
@@ -328,7 +343,8 @@ unsafe fn load_halves<E: Element>(at: *const E, lanes: __mmask16) -> __m512i {
     _mm512_cvtepu16_epi32(halves)
 }
 
-/// Lanes whose upper halves are what [`round_stochastically`](crate::ops::element::round_stochastically) gives.
+/// Adds the hash to each lane, so that the upper halves are the result of
+/// [`round_stochastically`](crate::ops::element::round_stochastically).
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn add_hash(exact: __m512) -> __m512i {
@@ -337,7 +353,7 @@ fn add_hash(exact: __m512) -> __m512i {
     _mm512_add_epi32(bits, _mm512_srli_epi32::<16>(hash))
 }
 
-/// Picks the upper half of each lane of two registers.
+/// Returns the permutation that picks the upper half of each lane of two registers.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn upper_halves() -> __m512i {
@@ -349,7 +365,8 @@ fn upper_halves() -> __m512i {
     )
 }
 
-/// 16 rows of 16 numbers to 16 columns: pairs of rows, then of pairs, then lanes of 128 bits.
+/// Transposes 16 x 16 pairs in four steps: pairs of rows, pairs of pairs, then lanes of 128 bits
+/// twice.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
@@ -379,13 +396,13 @@ fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
     b
 }
 
-/// The first `lanes` of 16.
+/// Returns a mask of the first `lanes` of 16 lanes.
 #[inline]
 pub fn mask(lanes: usize) -> __mmask16 {
     ((1u32 << lanes.min(LINE)) - 1) as __mmask16
 }
 
-/// The first `lanes` of 32.
+/// Returns a mask of the first `lanes` of 32 lanes.
 #[inline]
 pub fn mask_of_32(lanes: usize) -> __mmask32 {
     ((1u64 << lanes.min(2 * LINE)) - 1) as __mmask32

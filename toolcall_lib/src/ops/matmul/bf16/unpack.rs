@@ -1,4 +1,7 @@
-//! Packed weights as rows of bf16.
+//! Unpacking: rows of packed weights as rows of bf16.
+//!
+//! A type implements [`Stored`] to say how 32 of its elements become a vector of bf16. Types
+//! without an implementation are unpacked by way of f32.
 
 use crate::weights::{Part, Tensor, unpack as unpack_f32};
 use candle_core::quantized::GgmlDType;
@@ -6,21 +9,23 @@ use half::bf16;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Elements of a vector.
+/// Number of elements of a vector.
 pub const LANES: usize = 32;
 
-/// Bytes between what is unpacked and what is prefetched.
+/// Distance in bytes between the data being unpacked and the data being prefetched.
 const AHEAD: usize = 4096;
 
-/// Unpacks these rows to `to`, `stride` elements apart; between the end of a row and the next are zeros.
+/// Unpacks `rows` of `w` to `to`, where rows begin `stride` elements apart. Fills the gaps between
+/// rows with zeros.
 ///
 /// # Safety
-/// The processor has AVX-512 BF16, and there is room for the rows and a multiple of 32 elements each.
+/// The processor has AVX-512 BF16, and there is room for the rows and for a multiple of 32 elements
+/// in each.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub unsafe fn unpack(w: Tensor<'_>, rows: Range<usize>, to: *mut bf16, stride: usize) {
     let mut to = to;
     for part in w.parts(rows) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             unpack_rows(part, w.columns(), to, stride);
             to = to.add(part.rows * stride);
@@ -28,15 +33,15 @@ pub unsafe fn unpack(w: Tensor<'_>, rows: Range<usize>, to: *mut bf16, stride: u
     }
 }
 
-/// The rows of one part.
+/// Unpacks the rows of one part.
 ///
 /// # Safety
-/// As [`unpack`].
+/// See [`unpack`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride: usize) {
     let bytes = part.bytes.len() / part.rows;
     for (i, row) in part.bytes.chunks_exact(bytes).enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let to = to.add(i * stride);
             prefetch(row);
@@ -54,46 +59,49 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
     }
 }
 
-/// Asks for the bytes that come some rows later: the next block is wanted sooner than the processor guesses.
+/// Prefetches bytes some rows ahead, because the next block is needed sooner than the processor's
+/// own prefetcher fetches it.
 #[inline]
 pub fn prefetch(row: &[u8]) {
     for line in row.chunks(64) {
         let at = line.as_ptr().wrapping_add(AHEAD);
-        // SAFETY: a prefetch of memory that does not exist does nothing.
+        // SAFETY: prefetching an address without memory does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
 }
 
+/// Unpacks one row, vector by vector; the last vector may be short.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn unpack_row<T: Stored>(row: &[u8], to: *mut bf16) {
     let whole = row.len() / T::BYTES;
-    // SAFETY: the row has so many times as many bytes, and room for a multiple of 32 elements.
+    // SAFETY: the row holds `whole` vectors and a rest, and there is room for a multiple of 32
+    // elements.
     unsafe {
         for i in 0..whole {
             _mm512_storeu_si512(to.add(LANES * i).cast(), T::load(row.as_ptr().add(i * T::BYTES)));
         }
         let rest = &row[whole * T::BYTES..];
         if !rest.is_empty() {
-            let mut block = [0u8; 4 * LANES]; // of the widest type
+            let mut block = [0u8; 4 * LANES]; // as large as 32 elements of the widest type
             block[..rest.len()].copy_from_slice(rest);
             _mm512_storeu_si512(to.add(LANES * whole).cast(), T::load(block.as_ptr()));
         }
     }
 }
 
-/// How elements of a type are stored: what a vector of 32 bf16 is read from.
+/// A storage type of weights that can be read as vectors of 32 bf16.
 pub trait Stored {
-    /// Bytes of 32 elements.
+    /// Size of 32 elements in bytes.
     const BYTES: usize;
 
-    /// 32 elements as bf16.
+    /// Loads 32 elements as bf16.
     ///
     /// # Safety
     /// The processor has AVX-512 BF16, and the bytes can be read.
     unsafe fn load(at: *const u8) -> __m512i;
 }
 
-/// As they are.
+/// bf16, loaded as it is.
 pub struct Bf16;
 
 impl Stored for Bf16 {
@@ -102,12 +110,12 @@ impl Stored for Bf16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe { _mm512_loadu_si512(at.cast()) }
     }
 }
 
-/// Half precision: the last three digits are rounded away.
+/// Half precision (f16). Its last three mantissa bits are rounded away.
 pub struct F16;
 
 impl Stored for F16 {
@@ -116,13 +124,13 @@ impl Stored for F16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         let half = |at: *const u8| unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) };
         to_bf16(half(at), half(at.wrapping_add(32)))
     }
 }
 
-/// Single precision.
+/// Single precision (f32), rounded to the nearest bf16.
 pub struct F32;
 
 impl Stored for F32 {
@@ -131,13 +139,13 @@ impl Stored for F32 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         let half = |at: *const u8| unsafe { _mm512_loadu_ps(at.cast()) };
         to_bf16(half(at), half(at.wrapping_add(64)))
     }
 }
 
-/// A scale and 32 signed bytes.
+/// GGML's Q8_0: an f16 scale and 32 signed bytes.
 pub struct Q8_0;
 
 impl Stored for Q8_0 {
@@ -146,7 +154,7 @@ impl Stored for Q8_0 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let d = broadcast(at);
             let half = |bytes: *const u8| {
@@ -158,7 +166,7 @@ impl Stored for Q8_0 {
     }
 }
 
-/// A scale and 32 half bytes, which stand for numbers from -8 on.
+/// GGML's Q4_0: an f16 scale and 32 four-bit numbers, which stand for -8 to 7.
 pub struct Q4_0;
 
 impl Stored for Q4_0 {
@@ -167,7 +175,7 @@ impl Stored for Q4_0 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let values = _mm512_mul_ps(_mm512_sub_ps(sixteen(), _mm512_set1_ps(8.0)), broadcast(at));
             half_bytes(at.add(2), values)
@@ -175,7 +183,7 @@ impl Stored for Q4_0 {
     }
 }
 
-/// A scale, the least value, and 32 half bytes, which stand for numbers from 0 on.
+/// GGML's Q4_1: an f16 scale, an f16 minimum, and 32 four-bit numbers, which stand for 0 to 15.
 pub struct Q4_1;
 
 impl Stored for Q4_1 {
@@ -184,7 +192,7 @@ impl Stored for Q4_1 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn load(at: *const u8) -> __m512i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let values = _mm512_fmadd_ps(sixteen(), broadcast(at), broadcast(at.add(2)));
             half_bytes(at.add(4), values)
@@ -192,7 +200,7 @@ impl Stored for Q4_1 {
     }
 }
 
-/// The numbers from 0 on.
+/// Returns the numbers 0 to 15.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sixteen() -> __m512 {
@@ -201,20 +209,21 @@ fn sixteen() -> __m512 {
     )
 }
 
-/// What the low halves of 16 bytes stand for, then what the high ones do.
+/// Looks up 32 four-bit numbers in `values`: the low halves of 16 bytes, then the high halves.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn half_bytes(at: *const u8, values: __m512) -> __m512i {
     let shifts = _mm512_inserti64x4::<1>(_mm512_setzero_si512(), _mm256_set1_epi16(4));
-    // The 16 values, twice: the index is 5 bits, of which the highest is that of the other half byte.
+    // The 16 values, twice: an index has 5 bits, of which the highest comes from the other half
+    // byte.
     let table = to_bf16(values, values);
-    // SAFETY: the caller's 16 bytes.
+    // SAFETY: the caller provides 16 bytes.
     let bytes = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(at.cast())) };
     let indices = _mm512_srlv_epi16(_mm512_cvtepu8_epi16(bytes), shifts);
     _mm512_permutexvar_epi16(indices, table)
 }
 
-/// By way of f32.
+/// Unpacks a row of any type by way of f32.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn any(dtype: GgmlDType, row: &[u8], columns: usize, to: *mut bf16) {
     crate::ops::with_scratch(columns, |values| {
@@ -226,18 +235,19 @@ unsafe fn any(dtype: GgmlDType, row: &[u8], columns: usize, to: *mut bf16) {
     });
 }
 
-/// An f16 as f32 in all lanes.
+/// Loads an f16 and returns it as f32 in all lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn broadcast(at: *const u8) -> __m512 {
-    // SAFETY: the caller's two bytes.
+    // SAFETY: the caller provides two bytes.
     let scale = unsafe { at.cast::<i16>().read_unaligned() };
     _mm512_cvtph_ps(_mm256_set1_epi16(scale))
 }
 
+/// Rounds two vectors of f32 to one vector of 32 bf16.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn to_bf16(low: __m512, high: __m512) -> __m512i {
-    // SAFETY: both types are 512 bits.
+    // SAFETY: both types have 512 bits.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
 }
