@@ -69,7 +69,8 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                 |i: &usize| messages[*i].role == Role::Assistant && !messages[*i].tool_calls.is_empty();
             for turn in (0..messages.len()).filter(calls) {
                 let Ok(text) = template.render(&messages[..=turn], &tools) else {
-                    continue; // one call is the most
+                    // The template writes one call a turn at most.
+                    continue;
                 };
                 let prompt = template.render_prompt(&messages[..turn], &tools).unwrap();
                 let reply = text
@@ -79,7 +80,9 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                     .strip_suffix("<|im_end|>")
                     .unwrap();
                 if reply.contains("<parameter=") || reply.contains("<arg_key>") {
-                    continue; // known: behind a text without quotation marks the lexer takes the closing tag for text
+                    // Known: behind a text without quotation marks the lexer takes the closing tag
+                    // for text.
+                    continue;
                 }
                 let constraint = constraint(tools.clone(), template.call_syntax().unwrap()).unwrap();
                 assert!(takes(&constraint, &tiny_tokenizer(), reply), "{name}: {reply}");
