@@ -1,4 +1,4 @@
-//! Messages between threads of this process.
+//! Messages between threads of this process, for tests.
 
 use super::messenger::Messenger;
 use super::ranks::{Pairs, names};
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 const ENDED: &str = "it has ended before the others";
 
-/// Ranks for as many threads of this process. Where one of them ends too early, or another has waited `timeout` for it, operations
-/// are errors.
+/// Makes ranks for `ranks` threads of this process. Operations return errors if a rank ends too
+/// early, or if another has waited `timeout` for it.
 pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective + Send>>> {
     let mut all: Vec<Channels> = (0..ranks)
         .map(|rank| Channels {
@@ -34,7 +34,7 @@ pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective
         .collect()
 }
 
-/// A rank's channels to and from every rank.
+/// Channels of a rank to and from every rank.
 struct Channels {
     shard: Shard,
     timeout: Duration,
