@@ -1,4 +1,4 @@
-//! `ModelConfig` from and to `config.json`, in the form of transformers 4 and of transformers 5.
+//! Reading and writing `config.json`, in the forms of transformers 4 and transformers 5.
 
 use super::{Llama3RopeScaling, ModelConfig};
 use crate::error::{Error, Result};
@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::path::Path;
 
-/// No model of this family comes near; larger numbers in a config are damage.
+/// Largest width of a model of this family, with a wide margin; a larger number is damage.
 const WIDEST: usize = 1 << 24;
+/// Largest number of blocks.
 const DEEPEST: usize = 1 << 12;
 /// Longest context: twice that of the longest models of this family.
 const LONGEST: usize = 1 << 21;
@@ -17,8 +18,9 @@ impl ModelConfig {
     /// Reads the fields of a `config.json`; `file` is for messages.
     ///
     /// # Errors
-    /// A field that is missing or has the wrong type, or one whose value needs what this crate does not have: another
-    /// architecture, a sliding window, biases, another rotary scaling. The message names the field and what is supported.
+    /// A field that is missing or has the wrong type, or that demands something this crate does not
+    /// have: another architecture, a sliding window, biases, another rotary scaling. The message
+    /// names the field and the supported values.
     pub fn from_json(json: &Map<String, Value>, file: &Path) -> Result<Self> {
         let fields = Fields {
             json,
@@ -63,7 +65,8 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The fields of a `config.json` that transformers 4 and 5 load, for weights that are stored as f32.
+    /// Writes the fields of a `config.json` that transformers 4 and 5 load, for weights that are
+    /// stored as f32.
     pub fn to_json(&self, eos_token_ids: &[u32]) -> Map<String, Value> {
         let architecture = match self.model_type.as_str() {
             "mistral" => "MistralForCausalLM",
@@ -136,7 +139,7 @@ impl Fields<'_> {
     }
 }
 
-/// Settings that change what a model computes in a way that we do not have.
+/// Refuses settings that change the model's computation in a way that this crate does not have.
 fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
     let only = |field: &str, supported: Value| match fields.json.get(field) {
         None | Some(Value::Null) => Ok(()),
@@ -155,7 +158,8 @@ fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
     only("attention_dropout", json!(0.0))?;
     only("partial_rotary_factor", json!(1.0))?;
     if model_type != "qwen2" {
-        only("attention_bias", json!(false))?; // there it means a bias on the output projection too
+        // Other architectures mean a bias on the output projection too.
+        only("attention_bias", json!(false))?;
     }
     if let Some(quantization) = fields.read::<Map<String, Value>>("quantization_config")? {
         let method = quantization
@@ -178,7 +182,8 @@ fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
     refuse_sliding_window(fields, model_type)
 }
 
-/// Qwen has a switch for its window; Mistral has one of 4096 tokens unless the field says `null`.
+/// Refuses a sliding window. Qwen has a switch for its window; Mistral has one of 4096 tokens
+/// unless the field is `null`.
 fn refuse_sliding_window(fields: &Fields, model_type: &str) -> Result<()> {
     let window = match (model_type, fields.json.get("sliding_window")) {
         ("qwen2" | "qwen3", _) if !fields.read("use_sliding_window")?.unwrap_or(false) => None,
@@ -194,7 +199,8 @@ fn refuse_sliding_window(fields: &Fields, model_type: &str) -> Result<()> {
     ))
 }
 
-/// Base and scaling of the rotary embedding: at the top level, or in `rope_parameters` as transformers 5 writes it.
+/// Reads base and scaling of the rotary embedding: at the top level, or in `rope_parameters`, as
+/// transformers 5 writes them.
 fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<Llama3RopeScaling>)> {
     let (field, json): (_, Map<String, Value>) = match fields.read("rope_parameters")? {
         Some(json) => ("rope_parameters", json),
@@ -237,6 +243,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
     Ok((theta, scaling))
 }
 
+/// Refuses sizes that are damaged or do not fit each other.
 fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
     for (field, size, largest) in [
         ("vocab_size", config.vocab_size, WIDEST),
@@ -283,7 +290,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
         .map_or(Ok(()), |scaling| check_scaling(scaling, fields))
 }
 
-/// Refuses a scaling that would give frequencies that are no numbers.
+/// Refuses a scaling that would give frequencies that are not finite.
 fn check_scaling(scaling: &Llama3RopeScaling, fields: &Fields) -> Result<()> {
     let Llama3RopeScaling {
         factor,
