@@ -1,11 +1,12 @@
-//! The metadata of a GGUF file as a model config.
+//! Reading the config of a model from the metadata of a GGUF file.
 
 use super::{Gguf, rope};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use serde_json::{Map, json};
 
-/// The config. It goes through the same door as a `config.json`, so that the same things are refused.
+/// Reads the config. It goes through the reader of `config.json`, so that the same things are
+/// refused.
 pub(super) fn read(gguf: &Gguf) -> Result<ModelConfig> {
     let key = "general.architecture";
     let architecture = gguf.text(key)?.ok_or_else(|| gguf.missing(key))?;
