@@ -109,7 +109,7 @@ impl Blas {
         let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let descriptor = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
         let (a_layout, b_layout, d_layout) = (stored(&a, m, k)?, stored(&b, k, n)?, layout(&d, m, n)?);
-        // SAFETY: the attributes are of the types that they are given, and all handles were just made.
+        // SAFETY: each attribute is passed a value of its type, and all handles were just made.
         unsafe {
             for (attribute, operand) in [
                 (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b),
