@@ -36,12 +36,21 @@ pub trait Collective: Debug + Sync {
 
     /// Starts summing `buffer`, whose length is the same on all ranks. It comes back with the sums
     /// in this rank's [`Shard`]; the rest of it is undefined. Ranks are added in their order.
+    ///
+    /// # Errors
+    /// The thread that reaches the other ranks has ended.
     fn start_reduce_scatter(&self, buffer: Vec<f32>) -> Result<Pending>;
 
     /// Starts filling `buffer` with the [`Shard`]s of all ranks; each rank brings its own.
+    ///
+    /// # Errors
+    /// The thread that reaches the other ranks has ended.
     fn start_all_gather(&self, buffer: Vec<f32>) -> Result<Pending>;
 
     /// Exchanges a few numbers; returns those of every rank, in the order of the ranks.
+    ///
+    /// # Errors
+    /// A rank has ended or does not answer, on a back end that does not end this process then.
     fn exchange(&self, numbers: &[f64]) -> Result<Vec<Vec<f64>>>;
 
     /// Ends all ranks at once. A rank that cannot go on has to call it, because the others would
@@ -61,6 +70,9 @@ pub trait Collective: Debug + Sync {
 
 impl dyn Collective + '_ {
     /// Sums numbers over all ranks; every rank gets the same bits.
+    ///
+    /// # Errors
+    /// The same as [`exchange`](Collective::exchange).
     pub fn sum<const N: usize>(&self, numbers: [f64; N]) -> Result<[f64; N]> {
         let mut sums = [0.0; N];
         for rank in self.exchange(&numbers)? {

@@ -49,6 +49,7 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
+    /// Makes the ranks that `pairs` reaches.
     pub fn new(pairs: Box<dyn Pairs>) -> Self {
         Self {
             shard: pairs.shard(),

@@ -11,6 +11,9 @@ const ENDED: &str = "it has ended before the others";
 
 /// Makes ranks for `ranks` threads of this process. Operations return errors if a rank ends too
 /// early, or if another has waited `timeout` for it.
+///
+/// # Errors
+/// A thread cannot be started.
 pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective + Send>>> {
     let mut all: Vec<Channels> = (0..ranks)
         .map(|rank| Channels {

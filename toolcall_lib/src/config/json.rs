@@ -26,6 +26,7 @@ impl ModelConfig {
             json,
             place: file.display().to_string(),
         };
+        // 1. Architecture, and settings that are not supported.
         let model_type: String = fields.need("model_type")?;
         if !["llama", "mistral", "qwen2", "qwen3"].contains(&model_type.as_str()) {
             let supported = "llama (SmolLM2 is one), mistral, qwen2 and qwen3";
@@ -35,6 +36,8 @@ impl ModelConfig {
             ));
         }
         refuse_unsupported(&fields, &model_type)?;
+        // 2. Sizes. Qwen3's heads are 128 wide unless the config says otherwise; those of other
+        // architectures share the hidden size.
         let heads: usize = fields.need("num_attention_heads")?;
         let hidden_size: usize = fields.need("hidden_size")?;
         let max_position_embeddings = fields.need("max_position_embeddings")?;
@@ -68,6 +71,7 @@ impl ModelConfig {
     /// Writes the fields of a `config.json` that transformers 4 and 5 load, for weights that are
     /// stored as f32.
     pub fn to_json(&self, eos_token_ids: &[u32]) -> Map<String, Value> {
+        // 1. Fields whose form depends on the model.
         let architecture = match self.model_type.as_str() {
             "mistral" => "MistralForCausalLM",
             "qwen2" => "Qwen2ForCausalLM",
@@ -88,6 +92,7 @@ impl ModelConfig {
                 "original_max_position_embeddings": scaling.original_max_position_embeddings,
             })
         });
+        // 2. All fields; those that this crate never varies have fixed values.
         let json = json!({
             "architectures": [architecture],
             "attention_dropout": 0.0,
@@ -141,6 +146,7 @@ impl Fields<'_> {
 
 /// Refuses settings that change the model's computation in a way that this crate does not have.
 fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
+    // Accepts a field only if it is missing or has the supported value.
     let only = |field: &str, supported: Value| match fields.json.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(value)
@@ -161,6 +167,7 @@ fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
         // Other architectures mean a bias on the output projection too.
         only("attention_bias", json!(false))?;
     }
+    // Weights that are packed in safetensors.
     if let Some(quantization) = fields.read::<Map<String, Value>>("quantization_config")? {
         let method = quantization
             .get("quant_method")
@@ -202,6 +209,7 @@ fn refuse_sliding_window(fields: &Fields, model_type: &str) -> Result<()> {
 /// Reads base and scaling of the rotary embedding: at the top level, or in `rope_parameters`, as
 /// transformers 5 writes them.
 fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<Llama3RopeScaling>)> {
+    // 1. The object with the scaling: `rope_parameters` of transformers 5, or `rope_scaling`.
     let (field, json): (_, Map<String, Value>) = match fields.read("rope_parameters")? {
         Some(json) => ("rope_parameters", json),
         None => ("rope_scaling", fields.read("rope_scaling")?.unwrap_or_default()),
@@ -210,6 +218,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
         json: &json,
         place: format!("{}: {field}", fields.place),
     };
+    // 2. The base is in that object or at the top level.
     let theta = match inner.read("rope_theta")? {
         Some(theta) => theta,
         None => fields.read("rope_theta")?.unwrap_or(10_000.0),
@@ -220,6 +229,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
     {
         return Err(inner.wrong("partial_rotary_factor", "is not supported; supported is 1.0"));
     }
+    // 3. The kind of scaling, under its new or its old key.
     let old_name: Option<String> = inner.read("type")?;
     let kind: String = inner
         .read("rope_type")?
@@ -259,6 +269,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
             return Err(fields.wrong(field, format!("{size} is not a size; expected 1 to {largest}")));
         }
     }
+    // Heads: groups of query heads share a key head, and RoPE rotates pairs of elements.
     let (heads, groups) = (config.num_attention_heads, config.num_key_value_heads);
     if !heads.is_multiple_of(groups) {
         return Err(fields.wrong(
@@ -276,6 +287,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
             format!("{} is odd; RoPE needs pairs", config.head_dim),
         ));
     }
+    // Numbers that enter a division or a power.
     for (field, value) in [
         ("rms_norm_eps", config.rms_norm_eps),
         ("rope_theta", config.rope_theta),

@@ -56,6 +56,7 @@ impl DeviceGradients {
         let zeros = |len| DeviceBuffer::zeros(&device.driver, Element::F32, len);
         let (mut whole, mut shards) = (Vec::new(), Vec::new());
         for &size in &sizes {
+            // Stage 2 makes whole buckets only while a tree is being added.
             if zero_stage == 2 {
                 whole.push(None);
                 shards.push(zeros(all.range(size).len())?);

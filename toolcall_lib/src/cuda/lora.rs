@@ -48,6 +48,7 @@ pub(super) struct LoraScratch {
 }
 
 impl LoraScratch {
+    /// Makes a scratch without memory.
     pub fn new(element: Element) -> Self {
         let [dropped, low, dlow] = [(); 3].map(|()| Scratch::new(element));
         Self { dropped, low, dlow }

@@ -1,6 +1,8 @@
 //! Launches of the simple kernels, with the shapes that they take. The length of a row is a
 //! multiple of four elements.
 //!
+//! A launch only queues work; it fails if the driver refuses it.
+//!
 //! This file has matrix products and element-wise kernels; each file below belongs to the kernel
 //! source of the same name.
 

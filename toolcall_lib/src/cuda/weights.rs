@@ -44,6 +44,7 @@ impl DeviceWeights {
         let rounds = device.element == Element::Bf16;
         let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
         for (bucket, values) in weights.buckets.iter().enumerate() {
+            // 1. The whole bucket, and its rounded copy.
             let whole = DeviceBuffer::new(driver, Element::F32, shard.room(values.len()))?;
             whole.all().upload(&**driver, values)?;
             if rounds {
@@ -51,6 +52,7 @@ impl DeviceWeights {
                 device.round(whole.all().slice(0..values.len()), copy.all(), rounding)?;
                 rounded.push(copy);
             }
+            // 2. Keep only the shard of the f32 bucket, and its vectors apart.
             if rounds && shard.size > 1 && bucket > 0 {
                 let range = vectors_of(&weights.layout, bucket);
                 places.push(Some((range.clone(), vectors.len())));
@@ -82,6 +84,7 @@ impl DeviceWeights {
         let sizes = layout.bucket_sizes();
         let (mut rounded, mut places, mut vectors) = (vec![], vec![], vec![]);
         for (bucket, &size) in sizes.iter().enumerate() {
+            // Matrices go to one buffer a bucket, vectors of all buckets to one list.
             let matrices = DeviceBuffer::new(driver, device.element, size)?;
             places.push(Some((vectors_of(&layout, bucket), vectors.len())));
             let slots = layout.slots().iter().enumerate();

@@ -102,6 +102,8 @@ impl Workspace {
     /// Makes a workspace for `layers` blocks with activations of type `element`; nothing is
     /// allocated yet.
     pub fn new(layers: usize, element: Element) -> Self {
+        // Residual stream, loss and sums are f32; everything that products take has the type of
+        // activations.
         let activation = || Scratch::new(element);
         let f32 = || Scratch::new(Element::F32);
         let block = |_| BlockActivations {

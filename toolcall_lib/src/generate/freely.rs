@@ -22,6 +22,7 @@ pub fn answer_freely(
     rows: &[usize],
     config: &GenerateConfig,
 ) -> Result<usize> {
+    // 1. The conversation before each row's last message.
     let mut asked: Vec<&[Message]> = Vec::with_capacity(rows.len());
     for &row in rows {
         asked.push(data.rows.get(row).and_then(before_words).ok_or_else(|| {
@@ -29,8 +30,10 @@ pub fn answer_freely(
             Error::invalid(format!("row {row}"), problem)
         })?);
     }
+    // 2. Replies without tools.
     let prompts: Vec<Prompt<'_>> = asked.iter().map(|messages| (*messages, &[][..])).collect();
     let replies = generate_many(model, &prompts, config)?;
+    // 3. Replace the messages whose reply is complete.
     let mut replaced = 0;
     for (&row, reply) in rows.iter().zip(replies) {
         let text = reply.text.trim();

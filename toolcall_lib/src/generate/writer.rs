@@ -61,6 +61,7 @@ impl<'a> Writer<'a> {
             let problem = "it is empty; give the model something to continue";
             return Err(Error::invalid("prompt", problem));
         }
+        // 1. The prompt must leave room for a reply in the context.
         let longest = model.decoder.config.max_position_embeddings;
         if prompt.len() >= longest {
             let tokens = prompt.len();
@@ -69,6 +70,7 @@ impl<'a> Writer<'a> {
             return Err(Error::invalid("prompt", problem));
         }
         let room = config.max_new_tokens.min(longest - prompt.len());
+        // 2. An empty reply, with the tokens that the constraint forces.
         let mut reply = Self {
             end: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(&config, index)?,
@@ -127,6 +129,9 @@ impl<'a> Writer<'a> {
 
     /// Chooses the next token; changes `logits`, of `[vocabulary]` elements, on the way. Returns it
     /// with the forced tokens that follow it, or nothing if the reply ends here.
+    ///
+    /// # Errors
+    /// The constraint allows no token, or the tokenizer cannot decode one.
     pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());

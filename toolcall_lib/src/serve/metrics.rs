@@ -119,6 +119,7 @@ impl Metrics {
     /// Writes all counters in the text format of Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        // 1. A counter with labels: requests by path and status.
         let requests = self
             .requests
             .lock()
@@ -132,6 +133,7 @@ impl Metrics {
             )
             .ok();
         }
+        // 2. Plain counters and gauges: name, kind, help and value.
         let values = [
             (
                 "running",
@@ -180,6 +182,7 @@ impl Metrics {
             )
             .ok();
         }
+        // 3. Histograms.
         let first = "Seconds from a request to the first token of its reply.";
         self.first_token
             .write(&mut text, "toolcall_first_token_seconds", first);

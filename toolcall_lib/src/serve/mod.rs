@@ -170,11 +170,13 @@ impl Server {
     /// Settings that serve nobody or anybody, an address that is taken, two models with one name,
     /// and a model that cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
+        // 1. Everything that can be refused before a model is loaded.
         config.check()?;
         let listener = TcpListener::bind(config.address);
         let listener = listener.map_err(|error| Error::invalid(config.address, format!("{error}")))?;
         let unblocked = listener.set_nonblocking(true);
         unblocked.map_err(Error::library("preparing the socket"))?;
+        // 2. The runtime that reads and writes HTTP.
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(2 * THREADS)
@@ -184,6 +186,7 @@ impl Server {
             .map_err(Error::library("starting the server"))?;
         let metrics = Arc::new(Metrics::default());
         let (mut served, mut threads): (Vec<Arc<Served>>, _) = (Vec::new(), Vec::new());
+        // 3. A thread for each model.
         for model in models {
             let name = model.name().to_string();
             if served.iter().any(|other| other.name == name) {
@@ -269,6 +272,7 @@ fn start_model(
     config: &ServeConfig,
     metrics: &Arc<Metrics>,
 ) -> Result<(Served, JoinHandle<Result<()>>)> {
+    // Settings of the model; a reply without a limit of its own is cut at 1024 tokens.
     let own = GenerateConfig::of(&model)?;
     // A call with many arguments is longer than the replies that a notebook asks for.
     let max_new_tokens = match model.generation_config.contains_key("max_new_tokens") {

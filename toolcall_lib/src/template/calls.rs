@@ -266,6 +266,7 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
         let (Value::Object(object), rest) = json::read_first(&one[start..])? else {
             return None;
         };
+        // The keys of name and arguments are those with the probe's values.
         let key_of = |wanted: &Value| {
             object
                 .iter()
@@ -275,6 +276,7 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
         let name = key_of(&json!(NAMES[0]))?;
         key_of(&arguments)?;
         let (open, close) = (one[..start].trim(), rest.trim());
+        // A list of calls: brackets around the object that do not belong to the text before it.
         let listed = open.strip_suffix('[').zip(close.strip_prefix(']'));
         let list =
             listed.is_some() && between.is_none_or(|between| open.len() > 1 || !between.contains(open));
@@ -294,6 +296,7 @@ fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
     let Some(probe) = Probe::of(template) else {
         return false;
     };
+    // 1. A call with an argument of every type, and texts that look like other types.
     let properties = json!({
         "text": {"type": "string"}, "lines": {"type": "string"}, "digits": {"type": "string"}, "whole": {"type": "integer"},
         "part": {"type": "number"}, "flag": {"type": "boolean"}, "none": {"type": "null"}, "list": {"type": "array"},
@@ -311,6 +314,7 @@ fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
         arguments: arguments.as_object().cloned().unwrap_or_default(),
         ..call(which, 0)
     };
+    // 2. Render calls, read them back, and compare.
     let same = |calls: Vec<ToolCall>| {
         let read = probe
             .reply(calls.clone())
@@ -320,6 +324,7 @@ fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
             said.is_empty() && read.len() == calls.len() && read.iter().zip(&calls).all(equal)
         })
     };
+    // 3. One call, a call without arguments, and several calls if a turn can hold them.
     let alone = same(vec![called(0, full.clone())]) && same(vec![called(1, json!({}))]);
     let several = || {
         syntax.between.is_none()

@@ -12,6 +12,9 @@ impl ChatTemplate {
     /// Makes ChatML with Hermes tool calls: `<tools>`, `<tool_call>` and `<tool_response>`, which
     /// Qwen's templates and many others write. A turn ends with `eos_token`, because generation
     /// stops there.
+    ///
+    /// # Errors
+    /// None in practice: the source is that of this crate.
     pub fn hermes(eos_token: &str) -> Result<Self> {
         Self::new(
             HERMES,
@@ -22,6 +25,9 @@ impl ChatTemplate {
     /// Makes the template for a model whose own is `source`, with `additional` ones by name. Takes
     /// the model's own if it can show tools, and otherwise that of [`hermes`](Self::hermes), with a
     /// notice for the user that says why.
+    ///
+    /// # Errors
+    /// None in practice: a template that cannot be read is replaced.
     pub fn for_tools(
         source: Option<&str>,
         additional: Vec<(String, String)>,

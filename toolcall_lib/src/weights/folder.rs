@@ -206,10 +206,12 @@ fn eos_token_ids(
     let token = tokenizer_config
         .get("eos_token")
         .and_then(|token| token["content"].as_str().or(token.as_str()));
+    // 1. The tokenizer's own end token.
     let mut ids: Vec<u32> = token
         .and_then(|token| tokenizer.token_to_id(token))
         .into_iter()
         .collect();
+    // 2. Those of the configs: a number or a list.
     for value in configs
         .into_iter()
         .flatten()
@@ -225,6 +227,7 @@ fn eos_token_ids(
                 .filter_map(|id| u32::try_from(id).ok()),
         );
     }
+    // 3. Each once, in this order.
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|&id| seen.insert(id));
     ids

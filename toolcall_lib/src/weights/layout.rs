@@ -82,7 +82,10 @@ impl Layout {
             config.num_attention_heads * config.head_dim,
             config.num_key_value_heads * config.head_dim,
         );
+        // Bucket 0: the embedding.
         layout.push(0, "model.embed_tokens.weight", &[config.vocab_size, hidden]);
+        // A bucket for each block. Q, K and V lie side by side, and so do gate and up, so that each
+        // group is one matrix product; vectors come last.
         for layer in 0..config.num_hidden_layers {
             let mut push = |name: &str, shape: &[usize]| {
                 layout.push(layer + 1, &format!("model.layers.{layer}.{name}"), shape);
@@ -106,6 +109,7 @@ impl Layout {
                 push("self_attn.k_norm.weight", &[config.head_dim]);
             }
         }
+        // The last bucket: final norm, and the head if it is not tied.
         let last = config.num_hidden_layers + 1;
         layout.push(last, "model.norm.weight", &[hidden]);
         if !config.tie_word_embeddings {

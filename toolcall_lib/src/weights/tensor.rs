@@ -42,11 +42,13 @@ impl Packed {
         bytes_of(self.rows * self.columns, self.dtype)
     }
 
+    /// Returns the packed bytes.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: a line has 64 bytes, and the lines cover `size` bytes.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.size()) }
     }
 
+    /// Returns the packed bytes, to write.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.size()) }
@@ -60,6 +62,7 @@ impl Packed {
 
 #[cfg(test)]
 impl Packed {
+    /// Returns the matrix as a tensor.
     pub fn tensor(&self) -> Tensor<'_> {
         Tensor::packed(std::slice::from_ref(self), self.columns)
     }

@@ -31,6 +31,7 @@ type Numbers = [u8; NUMBER];
 pub(super) struct Key([u8; 64]);
 
 impl Key {
+    /// Makes a key from a text.
     pub fn new(text: &[u8]) -> Self {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&Sha256::digest(text));
@@ -83,6 +84,7 @@ pub(super) enum Progress {
 }
 
 impl Guest {
+    /// Takes in a new connection.
     pub fn new(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {

@@ -163,6 +163,7 @@ impl Meeting<'_> {
     ) -> Result<TcpStream> {
         let Shard { rank, .. } = self.shard;
         loop {
+            // Try every address; the last problem is told if time runs out.
             let mut problem = String::new();
             for address in addresses {
                 let left = self.deadline.saturating_duration_since(Instant::now());
@@ -173,6 +174,7 @@ impl Meeting<'_> {
                         continue;
                     }
                 };
+                // Connected: prove that both are ranks of this job.
                 let port = port_for(&stream)?;
                 match greet(
                     &mut stream,
@@ -196,6 +198,7 @@ impl Meeting<'_> {
                     }
                 }
             }
+            // Nobody listened yet; try again until the deadline.
             if self.deadline <= Instant::now() {
                 let problem = format!(
                     "rank {rank} has tried for {:.0?} to reach it at {problem}",

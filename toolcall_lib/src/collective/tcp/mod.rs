@@ -242,6 +242,7 @@ impl Pairs for Tcp {
                 },
                 None => false,
             });
+            // The first problem ends all ranks.
             if let Some((rank, what)) = problem {
                 self.end(rank, what);
             }

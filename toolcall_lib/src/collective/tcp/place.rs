@@ -28,6 +28,7 @@ impl Place {
         Self::read(|name| std::env::var(name).ok())
     }
 
+    /// Reads the same from any source of variables.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| {
             let problem =

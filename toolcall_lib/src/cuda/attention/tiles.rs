@@ -60,6 +60,7 @@ impl Tiles<Part> {
 
     /// Lists the tiles of queries at these rows of the keys, in rising order.
     fn new(numbers: &mut Numbers, queries: &[usize], ends: &[usize]) -> Self {
+        // 1. Key tiles of each query tile, and the reverse.
         let seen = seen_tiles(queries, ends);
         let mut seeing = vec![Vec::new(); ends.len().div_ceil(TILE)];
         for (query, tiles) in seen.iter().enumerate() {
@@ -67,8 +68,10 @@ impl Tiles<Part> {
                 seeing[entry as usize / 2].push(2 * query as u32 + entry % 2);
             }
         }
+        // 2. Ends of the keys, up to a whole tile.
         let mut padded: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
         padded.resize(ends.len().next_multiple_of(TILE), 0);
+        // 3. Lists in one array, with the first entry of each tile.
         let mut list = |tiles: &[Vec<u32>]| {
             let firsts = tiles.iter().scan(0, |first, tiles| {
                 *first += tiles.len() as u32;

@@ -73,6 +73,7 @@ fn library() -> PathBuf {
         .map(|module| (module.name, module.source()))
         .collect();
     sources.push(("probe", format!("{COMMON}\n#line 1 \"probe.cu\"\n{PROBE}")));
+    // 1. A folder for these sources.
     let mut key = DefaultHasher::new();
     (&sources, RUNTIME).hash(&mut key);
     let exe = std::env::current_exe().unwrap();
@@ -82,6 +83,7 @@ fn library() -> PathBuf {
         .join(format!("emulated-{:016x}", key.finish()));
     let library = folder.join("kernels.so");
     fs::create_dir_all(&folder).unwrap();
+    // 2. Compile them, if no other process has.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
     if !library.exists() {
@@ -242,11 +244,13 @@ impl Driver for Emulated {
             ..
         } = gemm;
         let (a, b) = (read(gemm.a, m, k), read(gemm.b, k, n));
+        // Row i of the product: sums of scaled rows of b.
         for i in 0..m {
             let mut sums = vec![0.0f32; n];
             for (x, b) in a[i * k..][..k].iter().zip(b.chunks_exact(n)) {
                 sums.iter_mut().zip(b).for_each(|(sum, y)| *sum += x * y);
             }
+            // Scale, add what was there, and round.
             for (j, sum) in sums.into_iter().enumerate() {
                 let at = i * d.stride + j;
                 // SAFETY: the caller names memory of that size and type.

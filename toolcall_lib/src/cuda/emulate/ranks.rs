@@ -108,6 +108,7 @@ unsafe fn happen(
     unsafe {
         match operation {
             Operation::ReduceScatter => {
+                // Add the ranks in their order.
                 for i in own.clone() {
                     let values = others.iter().map(|&other| (place(other, i) as *const f32).read());
                     let sum = values.fold(0.0, |sum, value| sum + value);
@@ -124,6 +125,7 @@ unsafe fn happen(
             }
         }
     }
+    // The other parts of a reduce-scatter are undefined.
     let rest = (0..buffer.len).filter(move |i| !own.contains(i));
     let rest = rest.map(move |i| place(buffer.address, i));
     rest.filter(move |_| matches!(operation, Operation::ReduceScatter))

@@ -52,6 +52,7 @@ fn failed(error: CublasError) -> Error {
 }
 
 impl Blas {
+    /// Opens cuBLASLt on a stream and allocates its scratch memory.
     pub fn new(stream: CUstream) -> Result<Self> {
         let doing = "allocating scratch for matrix products";
         Ok(Self {

@@ -60,6 +60,7 @@ impl Nvidia {
     /// There is no such GPU, it is too old, or a library is missing; the message says which one and
     /// where to get it.
     pub fn open(ordinal: usize) -> Result<Self> {
+        // 1. Find the GPU and check it.
         let gpus = gpus()?;
         let count = gpus.len();
         let gpu = gpus.into_iter().nth(ordinal).ok_or_else(|| {
@@ -69,6 +70,7 @@ impl Nvidia {
             )
         })?;
         gpu.check()?;
+        // 2. Context, stream and matrix products.
         let handle = device::get(ordinal as i32).map_err(cuda("finding the GPU"))?;
         // SAFETY: the device exists; the context is released when the driver is dropped.
         let context = unsafe { device_context(handle) }?;
@@ -85,6 +87,7 @@ impl Nvidia {
             timer: Timer::default(),
             trouble: Mutex::default(),
         };
+        // 3. Memory pool and kernels.
         driver.keep_freed_memory()?;
         driver.load_kernels()?;
         Ok(driver)

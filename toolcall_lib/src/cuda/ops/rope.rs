@@ -66,6 +66,8 @@ impl Device {
         let (norms, eps) = split.norm_arguments();
         let Heads { queries, keys, dim } = split.heads;
         let rows = dheads.len / split.heads.width();
+        // With norms, few blocks share out the rows, so that few partial sums of their gradient are
+        // left.
         let blocks = if split.norms.is_some() {
             rows.min(SHARES)
         } else {
@@ -87,6 +89,7 @@ impl Device {
             (dim as u32).into(),
         ];
         let kernel = self.either("split_heads_backward_f32", "split_heads_backward_bf16");
+        // Shared memory: the norms' gradient of each warp, [warps, 2 · dim].
         let shared = THREADS / 32 * 2 * dim * size_of::<f32>();
         self.run(kernel, blocks, shared, args)?;
         match split.norms {

@@ -169,6 +169,7 @@ impl Grammar<'_> {
                 Part::Name => parts.push(self.name(tool)),
                 // Mistral's ids: nine letters or digits.
                 Part::Id => parts.push("/[a-zA-Z0-9]{9}/".to_string()),
+                // One object that fits the schema.
                 Part::Json {
                     item_separator,
                     key_separator,
@@ -178,6 +179,7 @@ impl Grammar<'_> {
                     schema["x-guidance"] = separators(item_separator, key_separator);
                     rules.push(format!("{name}_arguments: %json {schema}"));
                 }
+                // Rules for each argument.
                 Part::Fields(fields) => {
                     parts.push(format!("{name}_arguments"));
                     let typed = Typed {

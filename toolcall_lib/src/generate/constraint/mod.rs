@@ -271,6 +271,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ("(?<!", "look-behind"),
         (r"\b", "a word boundary"),
     ];
+    // 1. A pattern that is no regular language is named itself.
     let patterns = schema.map(patterns).unwrap_or_default();
     for (sign, name) in NO_REGULAR_LANGUAGE {
         if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {
@@ -278,6 +279,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
             return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
         }
     }
+    // 2. Otherwise: the first two lines that do not quote the grammar.
     let text = problem.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let told = lines

@@ -37,6 +37,7 @@ pub(super) async fn serve(
     let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
+        // 1. Accept the next connection once there is a place for it.
         let accepted = async {
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
@@ -49,6 +50,7 @@ pub(super) async fn serve(
             continue;
         };
         stream.set_nodelay(true).ok();
+        // 2. Serve it in a task of its own, which keeps the place.
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -60,6 +62,7 @@ pub(super) async fn serve(
             drop(place);
         });
     }
+    // 3. Let the open connections end.
     drop(listener);
     timeout(grace, connections.shutdown()).await.ok();
 }

@@ -65,6 +65,7 @@ pub(super) struct Served {
 }
 
 impl Shared {
+    /// Makes the state of a server.
     pub fn new(config: ServeConfig, models: Vec<Arc<Served>>, metrics: Arc<Metrics>) -> Self {
         Self {
             key: config.api_key.as_deref().map(guard::digest),

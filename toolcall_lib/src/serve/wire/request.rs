@@ -76,11 +76,14 @@ impl ChatRequest {
     pub fn read(body: Map<String, Value>, defaults: &Defaults) -> Result<Self, Refusal> {
         let mut fields = Fields::of("", body);
         fields.text("model")?;
+        // 1. Form of the reply.
         let stream = fields.flag("stream")?.unwrap_or(false);
         let include_usage = stream_options(&mut fields, stream)?;
         let stop = stop(&mut fields)?;
+        // 2. Conversation and tools.
         let tools = tools(&mut fields)?;
         let messages = messages(&mut fields, &tools)?;
+        // 3. Generation settings.
         let mut config = sampling(&mut fields, defaults)?;
         config.max_new_tokens = max_tokens(&mut fields, defaults)?;
         config.json_schema = response_format::read(&mut fields)?;
@@ -93,6 +96,7 @@ impl ChatRequest {
             return Err(Refusal::of_field("top_logprobs", "needs `logprobs`: true"));
         }
         config.top_logprobs = top.unwrap_or(0) as usize;
+        // 4. Everything else is refused.
         unsupported(fields)?;
         Ok(Self {
             messages,
@@ -187,6 +191,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             "missing; expected a list of messages",
         ));
     };
+    // 1. Read the list like a row of a dataset; all problems are told at once.
     let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
     let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
         let lines = problems
@@ -201,6 +206,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
         }
     })?;
     let messages = read.conversation.messages;
+    // 2. The model can only answer the user or a tool.
     let Some(last) = messages.last() else {
         return Err(Refusal::of_field(
             "messages",
@@ -214,6 +220,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             problem,
         ));
     }
+    // 3. Every answer of a tool must refer to a call.
     for (message, field) in messages.iter().zip(&read.fields) {
         if message.role == Role::Tool && message.name.is_none() {
             let problem = "answers no call of the assistant's turn before it";
@@ -236,6 +243,7 @@ fn without_ours(mut message: Value) -> Value {
 /// Reads the sampling settings.
 fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, Refusal> {
     let mut config = defaults.config.clone();
+    // OpenAI's bounds; fields that are missing keep the server's settings.
     if let Some(temperature) = fields.number("temperature", 0.0..=2.0)? {
         config.temperature = temperature;
     }
@@ -255,6 +263,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
     if let Some(penalty) = fields.number("repetition_penalty", 0.01..=100.0)? {
         config.repetition_penalty = penalty;
     }
+    // Without a seed, every reply is drawn anew; negative seeds count as their bits.
     config.seed = match fields.take("seed") {
         None => rand::random(),
         Some(seed) => match (seed.as_u64(), seed.as_i64()) {

@@ -22,6 +22,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
     };
     let (tensors, entries) = header.begin()?;
     let mut names = std::collections::HashSet::new();
+    // 1. Metadata: names are unique, values have a type and are complete.
     for _ in 0..entries {
         let name = header.name()?;
         let kind = header.kind(&name)?;
@@ -33,6 +34,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
             return Err((name, "stands there twice".to_string()));
         }
     }
+    // 2. Tensors: names are unique, shapes are possible.
     for _ in 0..tensors {
         let name = header.name()?;
         header.tensor(&name)?;

@@ -54,6 +54,7 @@ impl Splitting {
     /// Returns the splitting of a file with these tokens, and a note for the user if it had to be
     /// guessed.
     pub fn read<'a>(gguf: &Gguf, tokens: impl Iterator<Item = &'a str>) -> Result<(Self, Option<String>)> {
+        // 1. The way that the file names, or the one that its vocabulary suggests.
         let given = gguf.text(KEY)?;
         let name = match given {
             Some(name) => known(name).ok_or_else(|| {
@@ -68,6 +69,7 @@ impl Splitting {
             })?,
             None => guess(tokens),
         };
+        // 2. A note for a guess.
         let note = given.is_none().then(|| {
             format!(
                 "{KEY} is missing in {}: text is cut into words as `{name}` does, which the vocabulary suggests; a file that \
@@ -76,6 +78,8 @@ impl Splitting {
             )
         });
         let steps = json!({"type": "Sequence", "pretokenizers": steps(name)});
+        // 3. Normalizer, pre-tokenizer, and the rule of Llama 3 and Mistral that a word in the
+        // vocabulary is one token, without merges.
         let splitting = Self {
             normalizer: (given == Some("qwen2") || given.is_none() && name == "qwen2")
                 .then(|| tokenizers::normalizers::NFC.into()),

@@ -14,12 +14,14 @@ use std::collections::BTreeMap;
 /// # Errors
 /// The tokenizer is not a byte-level BPE, or llama.cpp has no name for its way to split text.
 pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(String, Metadata)>> {
+    // 1. Refuse tokenizers that llama.cpp does not have.
     let json: Value = from_str(&tokenizer.to_json()?).map_err(Error::library("reading the tokenizer"))?;
     let refused = |problem: &str| Error::invalid("tokenizer", format!("{problem}; save a folder instead"));
     if json["model"]["type"] != "BPE" {
         return Err(refused("only byte-level BPE can be written to a GGUF file"));
     }
     let pre = pre_tokenizer(&json).ok_or_else(|| refused("llama.cpp has no name for its pre-tokenizer"))?;
+    // 2. Vocabulary and merges.
     let (texts, kinds) = tokens(&json, vocab_size);
     let merges = json["model"]["merges"]
         .as_array()
@@ -37,6 +39,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
         ("merges", list(merges.collect())),
         ("add_bos_token", Metadata::Bool(begins(tokenizer)?)),
     ];
+    // 3. Special tokens.
     let named = |name: &str| {
         let token = tokenizer.config.get(name)?;
         tokenizer.token_id(token["content"].as_str().or(token.as_str())?)

@@ -44,6 +44,7 @@ pub(crate) fn write_buckets<'a>(
         }
     };
     let failed = |e| Error::io(path)(e);
+    // Length of the header, header, tensors.
     let header = header(layout, dtype).map_err(Error::library(format!("writing {}", path.display())))?;
     out.write_all(&(header.len() as u64).to_le_bytes())
         .map_err(failed)?;

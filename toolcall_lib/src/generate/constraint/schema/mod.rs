@@ -67,6 +67,7 @@ pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
 }
 
 impl<'a> Writer<'a> {
+    /// Makes a writer for the schema `root`, in which references are looked up.
     pub fn new(root: &'a Value) -> Self {
         Self {
             root,

@@ -85,6 +85,7 @@ impl<'a> Shape<'a> {
 
     /// Returns the intersection of two shapes; `None` if it is empty.
     fn and(&self, other: &Self) -> Option<Self> {
+        // 1. Types in common; `integer` and `number` have `integer` in common.
         let both = |a: &&'static str| -> Vec<&'static str> {
             let common = |b: &&'static str| match (*a, *b) {
                 (a, b) if a == b => Some(a),
@@ -94,11 +95,13 @@ impl<'a> Shape<'a> {
             other.types.iter().filter_map(common).collect()
         };
         let types: Vec<&'static str> = self.types.iter().flat_map(both).collect();
+        // 2. Listed values in common.
         let values = match (&self.values, &other.values) {
             (Some(a), Some(b)) => Some(a.iter().filter(|value| b.contains(value)).cloned().collect()),
             (a, b) => a.clone().or(b.clone()),
         };
         let nothing = types.is_empty() || values.as_ref().is_some_and(Vec::is_empty);
+        // 3. Keywords of both, each object once.
         let mut parts = self.parts.clone();
         for part in &other.parts {
             if !parts.iter().any(|known| std::ptr::eq(*known, *part)) {
@@ -235,9 +238,11 @@ fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>,
         return Ok(shapes);
     }
     for (i, branch) in branches.iter().enumerate() {
+        // Branches that hold together: each pair, and each branch with all those behind it.
         let mut together = branch.clone();
         for other in &branches[i + 1..] {
             for both in [merged(branch, other, path)?, merged(&together, other, path)?] {
+                // Only objects whose fields come from several branches are new ways.
                 let richer = |shape: &Shape<'a>| {
                     shape.types.contains(&"object")
                         && shape
@@ -268,6 +273,7 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         .into_iter()
         .find(|known| name == known)
     };
+    // 1. Allowed types; `number` includes `integer`.
     let types = match object.get("type") {
         Some(Value::Array(names)) => {
             let mut names: Vec<&'static str> = names.iter().filter_map(named).collect();
@@ -279,6 +285,8 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         Some(name) => named(name).into_iter().collect(),
         None => TYPES.to_vec(),
     };
+    // 2. Unsupported keywords that do restrict something: some values, such as `not: false`, do
+    // not.
     let restricts = |keyword: &str| match (keyword, object.get(keyword)) {
         (_, None) | ("not" | "uniqueItems" | "unevaluatedProperties", Some(Value::Bool(false))) => false,
         ("propertyNames" | "unevaluatedItems" | "unevaluatedProperties", Some(Value::Bool(true))) => false,
@@ -287,6 +295,7 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         }
         _ => true,
     };
+    // 3. Listed values, from `enum` or `const`.
     Shape {
         types,
         values: object

@@ -58,6 +58,7 @@ fn all_of(mut schemas: Vec<Value>) -> Value {
 
 /// Writes the strings of a shape; `None` if no length is possible.
 pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
+    // The strictest lengths.
     let (least, most) = (largest(shape, "minLength"), smallest(shape, "maxLength"));
     if least.zip(most).is_some_and(|(least, most)| least > most) {
         return None;
@@ -247,6 +248,7 @@ pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Fiel
             required.push(name);
         }
     }
+    // Fields with a schema come first, in their order; then those that are only required.
     let mut names = shape.names();
     names.extend(
         required
@@ -254,6 +256,8 @@ pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Fiel
             .filter(|name| !shape.names().contains(name))
             .collect::<Vec<_>>(),
     );
+    // A part without a schema for the field may have one for unknown fields,
+    // `additionalProperties`.
     let schemas = |name: &str| -> All<'a> {
         let of_part = |part: &&'a Map<String, Value>| {
             part.get("properties")
