@@ -129,7 +129,7 @@ impl Device {
 
     /// Computes the clipping of gradients that are sums over `tokens` tokens. `out[0]` becomes the
     /// factor for the gradients that limits the norm of their mean to `most` (0 is no limit),
-    /// `out[1]` the norm before clipping. Both are NaN if the norm is not finite.
+    /// `out[1]` the norm before clipping. The factor is NaN if the norm is not finite.
     pub fn clip(&self, squares: View, tokens: f32, most: f32, out: View) -> Result<()> {
         let args = [
             squares.into(),

@@ -25,8 +25,8 @@ extern "C" __global__ void sum_of_squares(const float* x, long long elements, do
 
 // Computes out[0], the factor for the gradients, and out[1], the norm of the mean gradient, from
 // sums of squares. The mean is over `tokens`; a norm above `most` is scaled down to it, and 0 is no
-// limit. 1e-6 is that of PyTorch's clip_grad_norm_. Both are NaN if the norm is not finite. One
-// block.
+// limit. 1e-6 is that of PyTorch's clip_grad_norm_. The factor is NaN if the norm is not finite.
+// One block.
 extern "C" __global__ void clip(const double* squares, int count, float tokens, float most, float* out) {
     double sum = 0;
     for (int i = threadIdx.x; i < count; i += blockDim.x) sum += squares[i];

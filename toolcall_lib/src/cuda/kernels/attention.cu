@@ -174,8 +174,8 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
 #pragma unroll
     for (int i = 0; i < DIM / 16; i++) left<DIM>(query[i], keys + SIZE, warp * 16, i * 16);
 
+    // 2. Over the key tiles. sums: [16, DIM] a warp.
     float sums[DIM / 8][4], most[2] = {LEAST, LEAST}, total[2] = {0.0f, 0.0f};
-    // 2. Over the key tiles.
     clear<DIM / 8>(sums);
     for (int stage = 0; at < end; at++, stage ^= 1) {
         copy_wait<0>();
@@ -198,7 +198,7 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
                     if (key > stands[i / 2] || stands[i / 2] >= ends[key]) scores[n][i] = LEAST;
                 }
         }
-// 2b. Online softmax of the lane's two rows. Four lanes share a row.
+        // 2b. Online softmax of the lane's two rows. Four lanes share a row.
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             // The row's maximum so far.
@@ -212,7 +212,7 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
             float kept = exp2f(most[half] * (scale * LOG2_E) - base);
             most[half] = high;
             total[half] *= kept;
-// Weights and denominator, relative to the maximum.
+            // Weights and denominator, relative to the maximum.
 #pragma unroll
             for (int n = 0; n < TILE / 8; n++)
 #pragma unroll
@@ -220,7 +220,7 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
                     scores[n][i] = exp2f(scores[n][i] * (scale * LOG2_E) - base);
                     total[half] += scores[n][i];
                 }
-// Older sums, rescaled to the maximum.
+            // Older sums, rescaled to the maximum.
 #pragma unroll
             for (int n = 0; n < DIM / 8; n++)
 #pragma unroll
@@ -255,7 +255,7 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
                                                  const float* lse, const float* delta, bf16* dq, const int* ends,
                                                  const int* first, const int* tiles, int rows, int group, float scale) {
     DYNAMIC_SHARED(shared);
-    // keys whose scores are in registers at a time
+    // PART: keys whose scores are in registers at a time
     constexpr int SIZE = TILE * padded(DIM), PART = 32;
     bf16* keys = reinterpret_cast<bf16*>(shared);
     bf16* values = keys + 2 * SIZE;
@@ -309,7 +309,7 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
             clear<PART / 8>(gradients);
             multiply_transposed<DIM, PART / 8>(scores, query, keys + stage * SIZE, part);
             multiply_transposed<DIM, PART / 8>(gradients, of_out, values + stage * SIZE, part);
-// 2b. Gradients of the scores.
+            // 2b. Gradients of the scores.
 #pragma unroll
             for (int n = 0; n < PART / 8; n++)
 #pragma unroll
@@ -325,7 +325,7 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
     store_rows<DIM>(dq + head * DIM, stride, row, rows, sums, scale, scale);
 }
 
-// dk and dv of a key tile and key head, summed over the query heads that share it. grid: (key
+// dk and dv of a key tile and key head, summed over the query heads that share it. The grid is (key
 // heads, key tiles).
 template <int DIM>
 __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout,
@@ -337,7 +337,7 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
     bf16* values = keys + SIZE;
     bf16* queries = values + SIZE;
     bf16* of_out = queries + STAGES * SIZE;
-    // lse and delta
+    // lse and delta of each row
     float(*of_rows)[2][TILE] = reinterpret_cast<float(*)[2][TILE]>(of_out + STAGES * SIZE);
     int heads = (int)gridDim.x * group, key_head = (int)blockIdx.x, tile = (int)blockIdx.y;
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
@@ -360,9 +360,9 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
     copy_tile<DIM>(keys, k + key_head * DIM, stride, tile * TILE, rows);
     copy_tile<DIM>(values, v + key_head * DIM, stride, tile * TILE, rows);
     copy(0);
+    // Ends of the lane's two keys; 0 beyond the last row.
     int end_of_key[2];
 #pragma unroll
-    // 0 beyond the last row
     for (int half = 0; half < 2; half++) end_of_key[half] = ends[key + half * 8];
     float dk_sums[DIM / 8][4], dv_sums[DIM / 8][4];
     clear<DIM / 8>(dk_sums);
@@ -381,7 +381,7 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
             clear<PART / 8>(gradients);
             multiply_tiles<DIM, PART / 8>(scores, keys, warp * 16, queries + stage * SIZE, part);
             multiply_tiles<DIM, PART / 8>(gradients, values, warp * 16, of_out + stage * SIZE, part);
-// 2b. Weights and gradients of the scores.
+            // 2b. Weights and gradients of the scores.
 #pragma unroll
             for (int n = 0; n < PART / 8; n++)
 #pragma unroll

@@ -32,8 +32,8 @@ struct Sums {
     }
 };
 
-// Writes partial[sequence, head, split] = [dim values, total, most] over the split's keys. grid:
-// (query heads, sequences, splits).
+// Writes partial[sequence, head, split] = [dim values, total, most] over the split's keys. The grid
+// is (query heads, sequences, splits).
 template <class T, int DIM>
 __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* k, const T* v, long long stride, float* partial,
                                        const int* first, const int* ranges, int chunk, int group, float scale) {
@@ -43,7 +43,7 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, column = lane % LANES * N;
     k += head / group * DIM + column;
     v += head / group * DIM + column;
-    // 1. The query, scaled so that weights are powers of two.
+    // 1. The query, scaled so that exp2 gives the softmax weights.
     float query[N];
     Piece<T> piece = load_piece(q + sequence * q_stride + head * DIM + column);
     for (int i = 0; i < N; i++) query[i] = to_float(piece.x[i]) * (scale * LOG2_E);
@@ -90,8 +90,8 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     if (threadIdx.x == 0) partial[DIM + 1] = high;
 }
 
-// Computes out[sequence, head] from the sums of all splits. grid: (query heads, sequences); each
-// thread has one element.
+// Computes out[sequence, head] from the sums of all splits. Each thread has one element; the grid
+// is (query heads, sequences).
 template <class T>
 __device__ __forceinline__ void join(const float* partial, T* out, int splits) {
     int dim = (int)blockDim.x, d = (int)threadIdx.x;

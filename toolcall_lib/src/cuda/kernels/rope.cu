@@ -113,7 +113,8 @@ __device__ void split_heads_backward(const T* dheads, const T* qkv, const float*
             if (h < queries + keys) {
                 rotate(dy, angles, -1, half, lane);
                 if (norms) {
-                    // 2. Norm: dw += dy · x · scale, dx = scale · (w · dy - x · scale · mean(w · dy
+                    // 2. Norm, with x̂ = x · scale: dw += dy · x̂ and dx = scale · (w · dy - x̂ ·
+                    // mean(w · dy · x̂)).
                     //    · x) · scale).
                     const Head x = read_head(qkv + row + h * dim, bias ? bias + h * dim : nullptr, half, lane);
                     const int of = h < queries ? 0 : dim;
