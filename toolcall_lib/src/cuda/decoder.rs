@@ -138,7 +138,7 @@ impl DeviceDecoder {
         self.backward(&tree, dstream, gradients, keep, pass)
     }
 
-    /// Tells if this rank holds only its shard of the trained f32 weights.
+    /// Returns true if this rank holds only its shard of the trained f32 weights.
     pub fn divided(&self) -> bool {
         self.trained().divided()
     }

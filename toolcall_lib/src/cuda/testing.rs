@@ -37,7 +37,7 @@ pub(crate) fn driver() -> Arc<dyn Driver> {
     Arc::new(Watched(driver))
 }
 
-/// Tells if tests run on a GPU.
+/// Returns true if tests run on a GPU.
 pub(crate) fn on_gpu() -> bool {
     match std::env::var("TOOLCALL_TEST_DEVICE").as_deref() {
         Ok("cuda") => true,

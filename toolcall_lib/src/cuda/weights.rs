@@ -109,7 +109,7 @@ impl DeviceWeights {
         })
     }
 
-    /// Tells if this rank has only its shard of some trained f32 weights.
+    /// Returns true if this rank has only its shard of some trained f32 weights.
     pub fn divided(&self) -> bool {
         self.places.iter().any(Option::is_some)
     }

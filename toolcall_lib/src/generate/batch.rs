@@ -55,7 +55,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Tells if no reply is being written and none waits to be taken out.
+    /// Returns true if no reply is being written and none waits to be taken out.
     pub fn is_empty(&self) -> bool {
         self.speaking.is_empty() && self.silent.is_empty()
     }

@@ -77,8 +77,8 @@ impl Engine {
         })
     }
 
-    /// Tells if this engine has the current weights of `model` and runs on a device that `device`
-    /// allows.
+    /// Returns true if this engine has the current weights of `model` and runs on a device that
+    /// `device` allows.
     pub fn serves(&self, model: &Model, device: Device) -> bool {
         let allowed = match self.runs_on {
             RunsOn::Cpu(..) => device != Device::Cuda,

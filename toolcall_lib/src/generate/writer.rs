@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
         Ok(reply)
     }
 
-    /// Tells if no token may follow.
+    /// Returns true if no token may follow.
     pub fn is_over(&self) -> bool {
         self.over
     }

@@ -69,12 +69,12 @@ impl Assembler {
         }
     }
 
-    /// Tells if a stop sequence was written; nothing behind it counts.
+    /// Returns true if a stop sequence was written; nothing behind it counts.
     pub fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Tells if the client has been told calls.
+    /// Returns true if the client has been told calls.
     pub fn has_called(&self) -> bool {
         self.calls > 0
     }

@@ -52,7 +52,7 @@ pub struct ServeConfig {
     /// Tools offered to `/predict` and on the page; if empty, those that the model was trained
     /// with.
     pub tools: Vec<ToolSchema>,
-    /// Most requests that are being answered or wait; further ones are told to come back.
+    /// Most requests that are being answered or wait; further ones are answered with `429`.
     pub queue: usize,
     /// Most tokens of a reply, whatever a request asks for.
     pub max_tokens: usize,

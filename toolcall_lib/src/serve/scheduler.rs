@@ -111,7 +111,7 @@ impl Waiting {
         self.events.send(event).ok();
     }
 
-    /// Tells if the time is up, and sends the client that error.
+    /// Returns true if the time is up, and sends the client that error.
     fn is_late(&self, now: Instant) -> bool {
         let late = now >= self.deadline;
         if late {

@@ -166,7 +166,7 @@ impl CallSyntax {
         texts.join("\0")
     }
 
-    /// Tells if the name has quotation marks.
+    /// Returns true if the name has quotation marks.
     pub(crate) fn quotes_name(&self) -> bool {
         let before = match self.call.iter().position(|part| *part == Part::Name) {
             None | Some(0) => Some(self.begin.as_str()),

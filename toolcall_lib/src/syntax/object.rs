@@ -63,8 +63,8 @@ impl CallObject {
         }
     }
 
-    /// Tells if a call begins here, and not some other JSON: an object whose first key is that of
-    /// the name, or a whole object with the name and with arguments.
+    /// Returns true if a call begins here, and not some other JSON: an object whose first key is
+    /// that of the name, or a whole object with the name and with arguments.
     fn is_begun(&self, text: &str) -> bool {
         let object = if self.list {
             text.trim_start_matches(['[', ' ', '\n'])

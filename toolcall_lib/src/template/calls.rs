@@ -52,7 +52,7 @@ enum Kind {
 }
 
 impl Probe {
-    /// Renders a reply without calls, to learn what stands before and behind a reply.
+    /// Renders a reply without calls, to learn the text before and behind a reply.
     fn of(template: &ChatTemplate) -> Option<Self> {
         let mut template = template.clone();
         (template.thinking, template.kwargs) = (false, Map::new());
@@ -291,7 +291,7 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
     })
 }
 
-/// Tells if calls with values of all types are read back from the template's text.
+/// Returns true if calls with values of all types are read back from the template's text.
 fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
     let Some(probe) = Probe::of(template) else {
         return false;

@@ -50,8 +50,8 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     Ok(environment)
 }
 
-/// Tells if Jinja takes the value for a sequence: everything with a length and an index, texts and
-/// mappings included.
+/// Returns true if Jinja takes the value for a sequence: everything with a length and an index,
+/// texts and mappings included.
 fn is_sequence(value: &Value) -> bool {
     matches!(
         value.kind(),

@@ -1,4 +1,4 @@
-//! Limits on a chat template: it is a program, and whoever made the model wrote it.
+//! Limits on a chat template: it is a program that the author of the model wrote.
 //!
 //! minijinja counts instructions and bytes ("fuel"), which bounds time and memory, and it limits
 //! its recursion. It does not count the work of Python's methods, nor lists that hold the same list

@@ -102,7 +102,7 @@ impl ChatTemplate {
         &self.additional
     }
 
-    /// Tells if the template asks the model to think before it answers.
+    /// Returns true if the template asks the model to think before it answers.
     pub(crate) fn thinks(&self) -> bool {
         let asked = ["enable_thinking", "thinking"]
             .iter()

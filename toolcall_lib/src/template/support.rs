@@ -53,8 +53,8 @@ impl ChatTemplate {
         Ok((Self::new(HERMES, tokenizer_config)?, Some(notice)))
     }
 
-    /// Tells if tools, calls and their answers all appear in the text; some templates drop them
-    /// silently.
+    /// Returns true if tools, calls and their answers all appear in the text; some templates drop
+    /// them silently.
     pub fn supports_tools(&self) -> bool {
         self.shows().calls.is_ok()
     }

@@ -79,7 +79,7 @@ impl Frozen {
         self.matrices.iter().map(Packed::size).sum::<usize>() + size_of_val(&*self.vectors)
     }
 
-    /// Tells if no matrix is more precise than bf16 or f16.
+    /// Returns true if no matrix is more precise than bf16 or f16.
     pub(super) fn is_rounded(&self) -> bool {
         self.matrices
             .iter()

@@ -34,7 +34,7 @@ impl Slot {
         self.offset..self.offset + self.len()
     }
 
-    /// Tells if this is a matrix, and not a vector.
+    /// Returns true if this is a matrix, and not a vector.
     pub(crate) fn is_matrix(&self) -> bool {
         self.shape.len() > 1
     }

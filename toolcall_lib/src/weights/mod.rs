@@ -199,7 +199,7 @@ impl Weights {
         }
     }
 
-    /// Tells if no matrix is more precise than bf16 or f16.
+    /// Returns true if no matrix is more precise than bf16 or f16.
     pub fn is_rounded(&self) -> bool {
         match self {
             Self::Full(_) => false,

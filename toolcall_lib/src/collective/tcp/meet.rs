@@ -163,7 +163,7 @@ impl Meeting<'_> {
     ) -> Result<TcpStream> {
         let Shard { rank, .. } = self.shard;
         loop {
-            // Try every address; the last problem is told if time runs out.
+            // Try every address; the last problem is reported if time runs out.
             let mut problem = String::new();
             for address in addresses {
                 let left = self.deadline.saturating_duration_since(Instant::now());

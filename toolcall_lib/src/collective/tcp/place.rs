@@ -65,8 +65,8 @@ impl Place {
         }
     }
 
-    /// Tells if no rank can be on another host: the launcher says so (`all_here`), or the address
-    /// is local.
+    /// Returns true if no rank can be on another host: the launcher says so (`all_here`), or the
+    /// address is local.
     fn is_here(&self, all_here: bool) -> bool {
         let literal = self.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         all_here || literal || self.host == "localhost"

@@ -154,8 +154,8 @@ fn seen_tiles(queries: &[usize], ends: &[usize]) -> Vec<Vec<u32>> {
     queries.chunks(TILE).map(tile).collect()
 }
 
-/// Tells if any of the queries sees any of the keys from row `first` on, and if all queries see all
-/// keys of a whole tile.
+/// Returns true if any of the queries sees any of the keys from row `first` on, and if all queries
+/// see all keys of a whole tile.
 fn sight(queries: &[usize], first: usize, ends: &[usize]) -> (bool, bool) {
     let (lowest, highest) = (queries[0], queries[queries.len() - 1]);
     let (mut any, mut all) = (false, ends.len() == TILE);

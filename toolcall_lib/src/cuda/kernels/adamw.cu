@@ -1,8 +1,8 @@
 // AdamW (Loshchilov and Hutter, 2019) over flat buckets, clipped by the norm of all gradients,
 // which never leaves the device.
 
-// Tells if x is aligned for loads of four elements. A run of weights may begin anywhere; only if
-// all its arrays are aligned does it go four elements at a time.
+// Returns true if x is aligned for loads of four elements. A run of weights may begin anywhere;
+// only if all its arrays are aligned does it go four elements at a time.
 __device__ __forceinline__ bool in_fours(const void* x, int bytes = 16) {
     return reinterpret_cast<unsigned long long>(x) % bytes == 0;
 }

@@ -187,7 +187,7 @@ impl Constraint {
         self.matcher.compute_ff_tokens()
     }
 
-    /// Tells if nothing may follow.
+    /// Returns true if nothing may follow.
     pub fn is_over(&self) -> bool {
         self.matcher.is_stopped()
     }

@@ -31,7 +31,7 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
     Constraint::new(&grammars, &form, syntax)
 }
 
-/// Tells if the constraint allows a reply of exactly this text.
+/// Returns true if the constraint allows a reply of exactly this text.
 fn takes(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> bool {
     let mut constraint = constraint.clone();
     let ids = tokenizer.encode(text).unwrap();

@@ -72,7 +72,7 @@ fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Tells if this is a name of this host, with or without a port.
+/// Returns true if this is a name of this host, with or without a port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

@@ -191,7 +191,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             "missing; expected a list of messages",
         ));
     };
-    // 1. Read the list like a row of a dataset; all problems are told at once.
+    // 1. Read the list like a row of a dataset; all problems are reported at once.
     let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
     let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
         let lines = problems

@@ -39,7 +39,7 @@ pub(super) fn gguf_name(name: &str) -> String {
     })
 }
 
-/// Tells if the rows of a projection are rotated by their position.
+/// Returns true if the rows of a projection are rotated by their position.
 pub(super) fn is_rotated(name: &str) -> bool {
     ["q_proj.weight", "k_proj.weight"]
         .iter()

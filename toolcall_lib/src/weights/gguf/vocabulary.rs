@@ -77,7 +77,8 @@ fn pre_tokenizer(json: &Value) -> Option<&'static str> {
     })
 }
 
-/// Tells if two steps split text in the same way; they may treat offsets into the text differently.
+/// Returns true if two steps split text in the same way; they may treat offsets into the text
+/// differently.
 fn same(a: &Value, b: &Value) -> bool {
     let fields = |step: &Value| -> BTreeMap<String, Value> {
         let fields = step.as_object().cloned().unwrap_or_default();
@@ -129,7 +130,7 @@ fn merge(merge: &Value) -> String {
     }
 }
 
-/// Tells if the tokenizer puts a token in front of a text.
+/// Returns true if the tokenizer puts a token in front of a text.
 fn begins(tokenizer: &Tokenizer) -> Result<bool> {
     let encode = |special| {
         let encoding = tokenizer.inner.encode_fast("a", special);

@@ -127,7 +127,7 @@ fn watch(
     }
 }
 
-/// Tells if an operation has ended.
+/// Returns true if an operation has ended.
 fn ended(driver: &Nvidia, done: CUevent) -> bool {
     // SAFETY: the event is alive as long as it is in the list.
     let status = driver.bind().map(|()| unsafe { event::query(done) });
