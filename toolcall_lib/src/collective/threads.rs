@@ -23,6 +23,7 @@ pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective
             from: Vec::new(),
         })
         .collect();
+    // A channel for each pair of ranks and each direction.
     for sender in 0..ranks {
         for receiver in 0..ranks {
             let (to, from) = channel();

@@ -137,6 +137,7 @@ impl<'a> BlockAdapter<'a> {
             return Ok(());
         };
         let (_, low) = self.low(projection, place, x, rows, scratch)?;
+        // Each target has r columns of the low-rank product, and its own columns of y.
         let (r, width, outputs) = (self.r(), low.len / rows, y.len / rows);
         for (i, target) in place.targets.iter().enumerate() {
             let low = low.slice(i * r..low.len).matrix(width);

@@ -97,6 +97,7 @@ impl Assembler {
     /// token; `finished` says that the reply was not cut off.
     pub fn finish(&mut self, rest: &str, finished: bool) -> Vec<Delta> {
         let mut deltas = Vec::new();
+        // 1. The rest of the text counts, unless a stop sequence came before it.
         if !self.stopped {
             self.text.push_str(rest);
             self.look_for_stops();
@@ -105,6 +106,7 @@ impl Assembler {
             self.counts = self.text.len();
         }
         self.advance(&mut deltas);
+        // 2. Tell what the state has held back.
         match self.state {
             State::Start => self.tell_words(self.counts, &mut deltas),
             State::Thought => {

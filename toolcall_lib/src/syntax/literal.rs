@@ -53,9 +53,11 @@ impl CallSyntax {
         let mut call = ToolCall::default();
         let mut rest = text;
         for (place, part) in self.call.iter().enumerate() {
+            // Each part takes its text off the front of `rest`.
             rest = match part {
                 Part::Text(text) => after(rest, text)?,
                 Part::Name | Part::Id => {
+                    // A name or an id reaches to the text that ends it, or to the end of the reply.
                     let end = self
                         .ends_of(place)
                         .iter()
@@ -101,6 +103,7 @@ impl CallSyntax {
             None => tails().collect(),
         };
         let word = |text: &'_ str| -> Option<usize> { text.find(|c: char| !c.is_whitespace()) };
+        // White space varies, so the first visible word of each text is enough.
         let shortened = ends
             .into_iter()
             .filter(|end| !end.is_empty())

@@ -97,6 +97,7 @@ fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) 
         pay(state, *bytes)?;
         *bytes %= BYTES_PER_FUEL;
     }
+    // Only lists and maps hold more values.
     let is_map = value.kind() == ValueKind::Map;
     if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Ok(());

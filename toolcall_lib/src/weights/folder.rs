@@ -151,6 +151,7 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
 /// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
 /// templates in `tokenizer_config.json`.
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
+    // 1. Files of their own.
     let file = folder.join("chat_template.jinja");
     let default = match file.is_file() {
         true => Some(text(&file)?),
@@ -160,6 +161,7 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
     if default.is_some() || !additional.is_empty() {
         return Ok((default, additional));
     }
+    // 2. Templates in the config: one, or a list in which one is called `default`.
     let named = |entry: &Value| {
         Some((
             entry["name"].as_str()?.to_string(),

@@ -56,6 +56,7 @@ impl Frozen {
             true => read_matrix(slot, stored, dtype.packed(slot, stored.dtype(slot)?, layers)),
             false => Ok(Packed::zeros(GgmlDType::F32, 0, 1)),
         };
+        // Matrices in parallel, then the few vectors.
         let matrices: Vec<Packed> = layout.slots().par_iter().map(matrix).collect::<Result<_>>()?;
         let (mut vectors, mut starts) = (Vec::new(), Vec::new());
         for slot in layout.slots() {

@@ -56,6 +56,7 @@ impl ModelSource {
         let is_gguf = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        // A crash may have left a save half done; `recover` completes it.
         if path.is_dir() {
             files::recover(path)?;
             folder::check(path)?;
@@ -119,6 +120,7 @@ pub fn read_as(source: &ModelSource, dtype: Dtype) -> Result<RawModel> {
 
 /// Checks what neither the reader of folders nor that of GGUF files ensures.
 fn check(model: &RawModel) -> Result<()> {
+    // 1. Every token has an embedding.
     let rows = model.config.vocab_size;
     let outside = model
         .tokenizer
@@ -132,10 +134,12 @@ fn check(model: &RawModel) -> Result<()> {
         );
         return Err(Error::invalid(&model.origin, problem));
     }
+    // 2. Every weight is a finite number.
     if let Some(problem) = model.weights.not_finite() {
         let advice = "the file is damaged, or the training that made it has failed; load another";
         return Err(Error::invalid(&model.origin, format!("{problem}: {advice}")));
     }
+    // 3. Some token ends a reply.
     if model.eos_token_ids.is_empty() {
         let advice = "name it as eos_token_id in generation_config.json";
         return Err(Error::invalid(

@@ -99,6 +99,7 @@ impl Guest {
     pub fn go_on(&mut self, key: &Key, shard: Shard) -> Progress {
         let awaited = if self.said.is_none() { HELLO } else { CODE };
         let mut block = [0; HELLO];
+        // 1. Read the greeting, or the code that proves it.
         while self.read.len() < awaited {
             match self.stream.read(&mut block[..awaited - self.read.len()]) {
                 Ok(0) => return Progress::Stranger,
@@ -110,6 +111,7 @@ impl Guest {
                 Err(_) => return Progress::Stranger,
             }
         }
+        // 2. Answer the greeting, or check the code.
         match self.said {
             None => self.answer(key, shard).unwrap_or(Progress::Stranger),
             Some((hello, number)) => {

@@ -86,6 +86,7 @@ impl Place {
         for address in self.addresses()? {
             let hidden = address.ip().is_loopback() && !self.is_here(all_here);
             let address = if hidden { everywhere(address) } else { address };
+            // The address may be one that only the network translates to this host.
             let bound = match TcpListener::bind(address) {
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable && !address.ip().is_loopback() => {
                     TcpListener::bind(everywhere(address))

@@ -45,12 +45,14 @@ impl DeviceDecoder {
         let dy = self.workspace.head.dy.sized(&self.device.driver, y.len)?;
         let hidden = self.config.hidden_size;
         let rows = x.len / hidden;
+        // 1. As many rows at a time as the memory for logits allows.
         let at_a_time = (LOGITS_AT_A_TIME / self.logits_stride())
             .max(FEWEST_ROWS)
             .min(rows);
         for first in (0..rows).step_by(at_a_time.max(1)) {
             let here = at_a_time.min(rows - first);
             let part = |x: View| x.slice(first * hidden..(first + here) * hidden);
+            // 2. Logits, loss and the gradient of the normalized rows, part by part.
             let logits = self.project(part(y))?;
             let targets = tree.targets.from(first, here);
             let dlogits = self.loss(logits, targets, gradients.is_some())?;
@@ -58,6 +60,7 @@ impl DeviceDecoder {
                 self.backward_project(dlogits, part(y), part(dy), gradients)?;
             }
         }
+        // 3. The final norm, for all rows at once.
         match gradients {
             Some(gradients) => self.backward_final_norm(x, dy, gradients),
             None => Ok(View::EMPTY),
@@ -113,12 +116,14 @@ impl DeviceDecoder {
     ) -> Result<()> {
         let (device, hidden, vocabulary) = (&self.device, self.config.hidden_size, self.config.vocab_size);
         let (rows, dlogits) = (y.len / hidden, dlogits.matrix(self.logits_stride()));
+        // dy[rows, hidden] = dlogits · W
         let projection = self.weights.matrix(&self.projection);
         let sizes = [rows, hidden, vocabulary];
         device.gemm(dlogits, projection, dy.matrix(hidden), sizes, false)?;
         if self.adapter.is_some() {
             return Ok(());
         }
+        // dW[vocabulary, hidden] += dlogitsᵀ · y
         let dprojection = gradients
             .bucket(device, self.projection.bucket)?
             .slice(self.projection.elements.clone())

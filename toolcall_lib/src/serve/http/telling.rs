@@ -48,6 +48,7 @@ impl Telling {
                         self.tokens.push(token);
                     }
                 }
+                // A stop sequence ends the reply before the model's thread does.
                 if !self.assembler.stopped() {
                     return (self.counted(deltas), None);
                 }

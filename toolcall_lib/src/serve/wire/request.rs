@@ -282,6 +282,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
 
 /// Reads the most tokens of the reply, under its old or its new name.
 fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal> {
+    // Clients use the old name, the new one, or both with one value.
     let old = fields.count("max_tokens", 1..=u64::MAX)?;
     let new = fields.count("max_completion_tokens", 1..=u64::MAX)?;
     let (field, asked) = match (new, old) {

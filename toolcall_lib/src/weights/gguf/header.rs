@@ -135,6 +135,7 @@ impl Header<'_> {
                 }
                 Ok(())
             }
+            // A list: the type of its elements, their number, and the elements.
             ARRAY if may_be_list => {
                 let kind = self.kind(place)?;
                 let count = self.length(place)?;

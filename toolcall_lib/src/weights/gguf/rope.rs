@@ -36,6 +36,7 @@ pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3
         high_freq_factor: 4.0,
         original_max_position_embeddings: 8192,
     };
+    // The factors must be those that this scaling gives; another scaling is refused.
     let expected = self::factors(&ModelConfig {
         rope_scaling: Some(scaling.clone()),
         ..config.clone()

@@ -106,6 +106,8 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Returns the pre-tokenizer steps of a way to split text.
 pub(super) fn steps(name: &str) -> Vec<Value> {
+    // The building blocks of `tokenizers`: bytes as characters, and a split by a regular
+    // expression.
     let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
     let pattern = |parts: &[&str]| json!({"type": "Split", "pattern": {"Regex": parts.join("|")}, "behavior": "Isolated", "invert": false});
     let words = r"[^\r\n\p{L}\p{N}]?\p{L}+";

@@ -75,6 +75,7 @@ fn header(
         (slot.name.clone(), info)
     };
     let tensors = layout.slots().iter().map(tensor).collect();
+    // `format: pt` is what transformers expects.
     let metadata = Metadata::new(Some(HashMap::from([("format".into(), "pt".into())])), tensors)?;
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');

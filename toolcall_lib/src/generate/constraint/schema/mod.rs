@@ -165,6 +165,7 @@ impl<'a> Writer<'a> {
         if let Some(keyword) = shape.unsupported() {
             return refuse(path, format!("the keyword `{keyword}` is not supported"));
         }
+        // Each type gets a schema of its own, with the keywords that are about it.
         let mut ways = Vec::new();
         for kind in &shape.types {
             match *kind {
