@@ -1,28 +1,29 @@
-//! On what is computed.
+//! The device of a run or a reply: CPU or GPU.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// On what a run, or a reply, is computed.
+/// The device that computes a run or a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// A GPU if this build can use one, there is one, and it can compute this; else the CPU.
+    /// A GPU if this build can use one, there is one, and it can compute this; otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The first GPU that CUDA shows, in a run each rank's own; it is an error if it cannot be used.
+    /// The first GPU that CUDA shows; in a run, each rank's own GPU. An error if it cannot be used.
     Cuda,
 }
 
 impl Device {
-    /// What `on_gpu` makes; without it, it is the CPU's turn, and where this build could have used a GPU, this is why it does not.
+    /// Returns the result of `on_gpu`. An inner error means that the CPU is to be used; it holds
+    /// the reason if this build could have used a GPU.
     ///
     /// # Errors
-    /// That of `on_gpu`, if the GPU was asked for.
+    /// The error of `on_gpu`, if the GPU was asked for.
     pub(crate) fn try_gpu<T>(
         self,
         on_gpu: impl FnOnce() -> Result<T>,
@@ -38,7 +39,7 @@ impl Device {
     }
 }
 
-/// Why a build without CUDA uses no GPU.
+/// Makes the error that explains why a build without CUDA uses no GPU.
 #[cfg(not(feature = "cuda"))]
 pub(crate) fn no_cuda() -> Error {
     let problem = "this build has no CUDA; build with `--features cuda`, or set `device` to cpu";

@@ -1,4 +1,4 @@
-//! What the program that started this process says about the others.
+//! The launcher's environment variables: rank, world size, and the same on this host.
 
 use super::Shard;
 use crate::error::{Error, Result};
@@ -6,19 +6,19 @@ use crate::error::{Error, Result};
 /// This process among those that were started together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// Who started them.
+    /// Program that started the processes.
     pub launcher: Launcher,
-    /// Which one this is, counted from 0.
+    /// Rank of this process, counted from 0.
     pub rank: usize,
-    /// How many there are.
+    /// World size: the number of processes.
     pub size: usize,
-    /// Which one this is of those on this host.
+    /// Rank among the processes on this host, counted from 0.
     pub local_rank: usize,
-    /// How many of them are on this host.
+    /// Number of processes on this host.
     pub local_size: usize,
 }
 
-/// Programs that start many processes.
+/// A program that starts many processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Launcher {
     /// `mpirun` of Open MPI.
@@ -32,10 +32,11 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// In the order in which they are asked: `srun` may stand behind an MPI's own variables.
+    /// All launchers, in the order in which their variables are looked for: an MPI's own variables
+    /// come first, because `srun` may have started it.
     const ALL: [Self; 4] = [Self::OpenMpi, Self::Mpich, Self::Slurm, Self::Torchrun];
 
-    /// The environment variables that hold the rank and the number of ranks; and the same on this host.
+    /// Returns the names of the variables for rank and world size, then for both on this host.
     fn variables(self) -> [&'static str; 4] {
         match self {
             Self::OpenMpi => [
@@ -45,7 +46,8 @@ impl Launcher {
                 "OMPI_COMM_WORLD_LOCAL_SIZE",
             ],
             Self::Mpich => ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"],
-            // of a step: in a batch script itself SLURM_NTASKS stands for tasks that do not run yet
+            // Variables of a Slurm step. In the batch script itself, SLURM_NTASKS counts tasks that
+            // do not run yet.
             Self::Slurm => [
                 "SLURM_PROCID",
                 "SLURM_STEP_NUM_TASKS",
@@ -57,11 +59,11 @@ impl Launcher {
     }
 }
 
-/// More processes than anyone has; what is larger is a mistake.
+/// Largest world size; a larger number is a mistake.
 const MOST: usize = 1 << 16;
 
-/// The number in a variable. Slurm writes `4(x2)` for four on each of two hosts, and `4,2` for four
-/// on one and two on another.
+/// Reads the number in a variable. Slurm writes `4(x2)` for four on each of two hosts, and `4,2`
+/// for four on one host and two on another.
 fn number(name: &str, text: &str) -> Result<usize> {
     let digits = text.split(['(', ',']).next().unwrap_or_default();
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -70,11 +72,11 @@ fn number(name: &str, text: &str) -> Result<usize> {
 }
 
 impl Launch {
-    /// Reads the environment; none when this process was started alone.
+    /// Reads the environment; `None` if this process was started alone.
     ///
     /// # Errors
-    /// A variable that holds no number, a rank that is not among the ranks, or more of them than
-    /// there can be.
+    /// A variable that holds no number, a rank that is not below the world size, or a world size
+    /// out of range.
     pub fn from_environment() -> Result<Option<Self>> {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -96,11 +98,12 @@ impl Launch {
                     format!("{rank} is not one of {size} ranks ({size_name}); expected 0 to {last}");
                 return Err(Error::invalid(rank_name, problem));
             }
+            // A single process is alone, whichever program started it.
             if size > 1 {
                 let or = |name, default| variable(name).map_or(Ok(default), |text| number(name, &text));
                 let local_rank = or(local_rank, rank)?;
-                // nodes of a Slurm job may run different numbers of tasks, and the first number is
-                // that of the first
+                // Hosts of a Slurm job may run different numbers of tasks, and the variable tells
+                // that of the first host.
                 let least = local_rank.saturating_add(1).min(size);
                 return Ok(Some(Self {
                     launcher,
@@ -114,7 +117,7 @@ impl Launch {
         Ok(None)
     }
 
-    /// This rank among those of its host.
+    /// Returns this rank among those of its host.
     pub(super) fn on_host(&self) -> Shard {
         Shard {
             rank: self.local_rank,
@@ -122,7 +125,8 @@ impl Launch {
         }
     }
 
-    /// Threads for one of the ranks that share this host: what the user says, else the cores divided among them.
+    /// Returns the number of threads for one rank of this host: the user's setting, or the cores
+    /// divided among the ranks.
     pub fn threads(&self) -> usize {
         let told = ["RAYON_NUM_THREADS", "SLURM_CPUS_PER_TASK"];
         let told = told

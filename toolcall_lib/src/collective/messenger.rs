@@ -1,4 +1,5 @@
-//! Ranks that exchange messages: a thread of its own does it, so that numbers travel while this rank computes.
+//! A rank that exchanges messages in a thread of its own, so that numbers travel while the rank
+//! computes.
 
 use super::ranks::{Pairs, Ranks};
 use super::{Collective, Pending, Shard};
@@ -9,25 +10,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Pause between two looks at the other ranks while there is nothing to do.
+/// Time between two checks of the other ranks while there is nothing to do.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 type Task = Box<dyn FnOnce(&mut Ranks) + Send>;
 
-/// A rank among others that messages reach.
+/// A rank that reaches the others by messages.
 #[derive(Debug)]
 pub(super) struct Messenger {
     shard: Shard,
     on_host: Shard,
     tasks: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
-    /// What ends all ranks, where each is a process; threads end by themselves.
+    /// Flag that ends all ranks if each is a process; threads end by themselves.
     aborting: Option<Arc<AtomicBool>>,
 }
 
 impl Messenger {
-    /// Has a thread join the other ranks by `join`, and then do what they do together. `on_host` is this rank among those of its
-    /// host.
+    /// Starts a thread that joins the other ranks with `join` and then runs the operations.
+    /// `on_host` is this rank among those of its host.
     pub fn new<P: Pairs + 'static>(
         on_host: Shard,
         aborting: Option<Arc<AtomicBool>>,
@@ -55,18 +56,20 @@ impl Messenger {
         })
     }
 
-    /// Has the thread do `work`.
+    /// Hands `work` to the thread; returns the channel for its result.
     fn start<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Ranks) -> T + Send + 'static,
     ) -> Result<Receiver<T>> {
         let (reply, result) = channel();
-        let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks)))); // nobody waits any more if it cannot be sent
+        // If the result cannot be sent, nobody waits for it any more.
+        let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks))));
         let tasks = self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok());
         tasks.ok_or_else(|| Error::invalid("ranks", "the thread that reaches the others has ended"))?;
         Ok(result)
     }
 
+    /// Starts an operation on a buffer.
     fn start_with(
         &self,
         mut buffer: Vec<f32>,
@@ -103,7 +106,8 @@ impl Collective for Messenger {
 
     fn abort(&self) -> ! {
         let Some(aborting) = &self.aborting else {
-            std::panic::resume_unwind(Box::new("a rank that is a thread ends")) // which the others see
+            // the other ranks notice it
+            std::panic::resume_unwind(Box::new("a rank that is a thread ends"))
         };
         aborting.store(true, SeqCst);
         self.start(|ranks| ranks.pairs.abort()).ok();
@@ -113,7 +117,8 @@ impl Collective for Messenger {
     }
 }
 
-/// Leaves the other ranks in peace, unless this process ends by a panic: they would wait for it.
+/// Leaves the other ranks without ending them, unless this process panics: then they would wait for
+/// it.
 impl Drop for Messenger {
     fn drop(&mut self) {
         if thread::panicking() && self.aborting.is_some() {
@@ -124,7 +129,7 @@ impl Drop for Messenger {
     }
 }
 
-/// The thread: does the tasks until nobody can give one any more.
+/// Runs tasks until nobody can hand over another one.
 fn serve(ranks: &mut Ranks, tasks: &Receiver<Task>) {
     loop {
         match tasks.recv_timeout(LOOK_EVERY) {

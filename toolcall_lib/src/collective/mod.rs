@@ -1,10 +1,12 @@
-//! Many processes that train one model: who they are, and how they exchange numbers.
+//! Processes that train one model together: their ranks, and how they exchange numbers.
 //!
-//! A process is a *rank*. Every rank calls the same operations in the same order; each operation says what it needs of the
-//! others. A flat buffer belongs to all ranks together: [`Shard`] says which part of it is whose.
+//! Each process is a *rank*, a number below the world size. Every rank calls the same operations in
+//! the same order; each operation says what it needs of the others. A flat buffer belongs to all
+//! ranks together: [`Shard`] gives each rank its part.
 //!
-//! Back ends: [`OneRank`]; processes that MPI connects, with the feature `mpi`; processes that find each other over TCP, as those of
-//! `torchrun`; and [`threads`] of one process. GPUs exchange what is large by themselves (`cuda`), and the rest here.
+//! Back ends: [`OneRank`]; processes that MPI connects, with the feature `mpi`; processes that find
+//! each other over TCP, like those of `torchrun`; and [`threads`] of one process. GPUs exchange
+//! large buffers by themselves (`cuda`), and everything else here.
 
 mod launch;
 mod messenger;
@@ -23,40 +25,54 @@ use std::ops::Range;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// What ranks do together. A rank that does not come ends the job with a message that names it.
+/// Collective operations of all ranks. A rank that does not take part ends the job with a message
+/// that names it.
 pub trait Collective: Debug + Sync {
-    /// This rank among all, and the part of every buffer that belongs to it.
+    /// Returns this rank among all ranks, and so its part of every buffer.
     fn shard(&self) -> Shard;
 
-    /// This rank among those of its host, which share its GPUs.
+    /// Returns this rank among the ranks of its host, which share the host's GPUs.
     fn on_host(&self) -> Shard;
 
-    /// Starts summing `buffer`, whose length is the same everywhere, over all ranks. It comes back with the sums in this rank's
-    /// [`Shard`]; what the rest of it holds is not defined. The order of the additions is that of the ranks.
+    /// Starts summing `buffer`, whose length is the same on all ranks. It comes back with the sums
+    /// in this rank's [`Shard`]; the rest of it is undefined. Ranks are added in their order.
+    ///
+    /// # Errors
+    /// The thread that reaches the other ranks has ended.
     fn start_reduce_scatter(&self, buffer: Vec<f32>) -> Result<Pending>;
 
-    /// Starts filling `buffer` with the [`Shard`]s of all ranks, each of which gives its own.
+    /// Starts filling `buffer` with the [`Shard`]s of all ranks; each rank brings its own.
+    ///
+    /// # Errors
+    /// The thread that reaches the other ranks has ended.
     fn start_all_gather(&self, buffer: Vec<f32>) -> Result<Pending>;
 
-    /// A few numbers of every rank, in the order of the ranks.
+    /// Exchanges a few numbers; returns those of every rank, in the order of the ranks.
+    ///
+    /// # Errors
+    /// A rank has ended or does not answer, on a back end that does not end this process then.
     fn exchange(&self, numbers: &[f64]) -> Result<Vec<Vec<f64>>>;
 
-    /// Ends all ranks at once. A rank that cannot go on has to: the others would wait for it.
+    /// Ends all ranks at once. A rank that cannot go on has to call it, because the others would
+    /// wait.
     fn abort(&self) -> !;
 
-    /// Which rank this is, counted from 0. The first speaks and saves for all.
+    /// Returns the number of this rank, counted from 0. Rank 0 prints and saves for all.
     fn rank(&self) -> usize {
         self.shard().rank
     }
 
-    /// Number of ranks.
+    /// Returns the number of ranks: the world size.
     fn size(&self) -> usize {
         self.shard().size
     }
 }
 
 impl dyn Collective + '_ {
-    /// Sums over all ranks, the same bits everywhere.
+    /// Sums numbers over all ranks; every rank gets the same bits.
+    ///
+    /// # Errors
+    /// The same as [`exchange`](Collective::exchange).
     pub fn sum<const N: usize>(&self, numbers: [f64; N]) -> Result<[f64; N]> {
         let mut sums = [0.0; N];
         for rank in self.exchange(&numbers)? {
@@ -66,12 +82,13 @@ impl dyn Collective + '_ {
     }
 }
 
-/// Joins the processes that `mpirun`, `srun` or `torchrun` started together with this one, and takes this one's share of the host's
-/// cores ([`Launch::threads`]); a process that was started alone is [`OneRank`]. A rank for which another has waited `timeout` ends
-/// the job.
+/// Connects this process with the others that `mpirun`, `srun` or `torchrun` started, and takes
+/// this process's share of the host's cores ([`Launch::threads`]). A process that was started alone
+/// is [`OneRank`]. A rank for which another has waited `timeout` ends the job.
 ///
 /// # Errors
-/// The environment says that there are others, and they cannot be reached: each would train for itself.
+/// The environment tells of other processes, and they cannot be reached: each would train for
+/// itself.
 pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
     match Launch::from_environment()? {
         None => Ok(Box::new(OneRank)),
@@ -79,9 +96,10 @@ pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
     }
 }
 
+/// Connects this process with the others that `launch` tells of.
 fn join(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
-    pool.build_global().ok(); // a program that has made its own has decided
+    pool.build_global().ok(); // an existing pool is the program's own decision
     match launch.launcher {
         Launcher::Torchrun => Ok(Box::new(tcp::join(launch, timeout)?)),
         _ => join_mpi(launch, timeout),
@@ -103,50 +121,50 @@ fn join_mpi(launch: &Launch, _: Duration) -> Result<Box<dyn Collective>> {
     Err(Error::invalid("mpirun", problem))
 }
 
-/// One part of a flat buffer: `size` parts of one length, of which the last ones may be shorter.
+/// A part of a flat buffer: `size` parts of one length, the last of which may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Whose part.
+    /// Rank that owns the part.
     pub rank: usize,
     /// Number of parts.
     pub size: usize,
 }
 
 impl Shard {
-    /// All of it.
+    /// The whole buffer.
     pub const WHOLE: Self = Self { rank: 0, size: 1 };
 
-    /// Which elements of a buffer of `len`.
+    /// Returns the elements of this part in a buffer of `len` elements.
     pub fn range(self, len: usize) -> Range<usize> {
         let start = |rank: usize| (rank * self.longest(len)).min(len);
         start(self.rank)..start(self.rank + 1)
     }
 
-    /// Elements of the longest part of a buffer of `len`.
+    /// Returns the length of the longest part of a buffer of `len` elements.
     pub fn longest(self, len: usize) -> usize {
         len.div_ceil(self.size)
     }
 
-    /// Elements of a buffer that has room for parts of that length of all ranks.
+    /// Returns the length of a buffer that has room for the longest part of every rank.
     pub fn room(self, len: usize) -> usize {
         self.longest(len) * self.size
     }
 }
 
-/// An operation that may still run.
+/// An operation that may still be running.
 #[derive(Debug)]
 pub enum Pending {
-    /// It is done.
+    /// The operation is done.
     Ready(Vec<f32>),
-    /// The buffer will come from here.
+    /// The buffer will arrive here.
     Running(Receiver<Result<Vec<f32>>>),
 }
 
 impl Pending {
-    /// The buffer, when the operation is done.
+    /// Waits for the operation and returns the buffer.
     ///
     /// # Errors
-    /// A rank has ended or does not answer, where that does not end this process.
+    /// A rank has ended or does not answer, on a back end that does not end this process then.
     pub fn wait(self) -> Result<Vec<f32>> {
         match self {
             Self::Ready(buffer) => Ok(buffer),
@@ -157,7 +175,7 @@ impl Pending {
     }
 }
 
-/// A single process, for which every operation is done before it begins.
+/// A single process, for which every operation is done at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OneRank;
 

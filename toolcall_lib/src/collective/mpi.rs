@@ -1,4 +1,4 @@
-//! Messages by MPI.
+//! Messages over MPI.
 
 use super::messenger::Messenger;
 use super::ranks::{Pairs, Patience};
@@ -11,7 +11,8 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Source};
 use std::time::Duration;
 
-/// Joins the other ranks; once in a process. A rank for which another has waited `timeout` ends the job.
+/// Joins the other ranks; works once in a process. A rank for which another has waited `timeout`
+/// ends the job.
 ///
 /// # Errors
 /// MPI does not see the ranks that `launch` tells of.
@@ -24,7 +25,7 @@ pub(super) fn join(launch: &Launch, timeout: Duration) -> Result<Messenger> {
     Messenger::new(on_host, Some(aborting), move || Mpi::new(&launch, patience))
 }
 
-/// The thread that makes all of MPI's calls has this.
+/// MPI's state, in the thread that makes all of MPI's calls.
 struct Mpi {
     world: SimpleCommunicator,
     shard: Shard,
@@ -57,7 +58,7 @@ impl Mpi {
         Err(Error::invalid("MPI", problem))
     }
 
-    /// Waits until all messages have gone and come.
+    /// Waits until all messages have been sent and received.
     fn complete(&self, mut open: Vec<Open<'_, '_>>) {
         let mut wait = self.patience.begin(self.shard.rank);
         loop {
@@ -100,5 +101,5 @@ impl Pairs for Mpi {
     }
 }
 
-/// A message that is under way, and the rank at its other end.
+/// A message under way, and the rank at its other end.
 type Open<'r, 's> = (usize, Request<'r, [u8], &'s LocalScope<'r>>);

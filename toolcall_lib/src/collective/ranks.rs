@@ -1,5 +1,7 @@
-//! The operations as messages between all pairs of ranks, in pieces: as much traffic as a ring, sums in the order of the ranks
-//! whatever carries the messages, and whoever does not answer is known by name.
+//! Collective operations as messages between all pairs of ranks, in pieces.
+//!
+//! They cause as much traffic as a ring. Whatever carries the messages, sums are made in the order
+//! of the ranks, and a rank that does not answer is known by name.
 
 use super::Shard;
 use crate::error::{Result, tell};
@@ -11,41 +13,43 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Elements that are on their way between all ranks at a time: what is received lies beside the buffer.
+/// Most elements that travel between all ranks at a time: received ones need memory beside the
+/// buffer.
 const ELEMENTS_UNDER_WAY: usize = 1 << 22;
-/// Longest pause between two looks at what has arrived; in between nothing moves.
+/// Longest pause between two checks for messages; nothing moves in a pause.
 const LONGEST_PAUSE: Duration = Duration::from_micros(100);
-/// So long a wait is told, once.
+/// A wait of this length is reported, once.
 const LONG_WAIT: Duration = Duration::from_secs(60);
 
-/// What carries messages between this rank and every other.
+/// Carries messages between this rank and every other.
 pub(super) trait Pairs {
-    /// This rank among all.
+    /// Returns this rank among all ranks.
     fn shard(&self) -> Shard;
 
-    /// Sends every other rank its part of `outgoing`, and receives what it sends into its part of `incoming`. Where a rank that does
-    /// not answer can end all others, this does not return.
+    /// Sends every other rank its part of `outgoing`, and receives from it its part of `incoming`.
+    /// A back end that can end all ranks does not return if one does not answer.
     ///
     /// # Errors
-    /// A rank that does not answer, where it cannot end the others.
+    /// A rank does not answer, and this back end cannot end the others.
     fn swap(&mut self, outgoing: &[&[u8]], incoming: &mut [&mut [u8]]) -> Result<()>;
 
     /// Ends all ranks.
     fn abort(&mut self) -> !;
 
-    /// Looks after the other ranks while there is nothing to do.
+    /// Checks the other ranks while there is nothing to do.
     fn look(&mut self) {}
 }
 
-/// The ranks as the thread sees them.
+/// The ranks, as the messenger's thread sees them.
 pub(super) struct Ranks {
     pub pairs: Box<dyn Pairs>,
     pub shard: Shard,
-    /// What the other ranks send to be summed, one after the other.
+    /// Values that other ranks send to be summed, one rank after the other.
     received: Vec<f32>,
 }
 
 impl Ranks {
+    /// Makes the ranks that `pairs` reaches.
     pub fn new(pairs: Box<dyn Pairs>) -> Self {
         Self {
             shard: pairs.shard(),
@@ -54,9 +58,12 @@ impl Ranks {
         }
     }
 
+    /// Sums `buffer` over all ranks; this rank's shard of it receives its sums.
     pub fn reduce_scatter(&mut self, buffer: &mut [f32]) -> Result<()> {
         let Shard { rank: me, size } = self.shard;
         let mut received = std::mem::take(&mut self.received);
+        // 1. Send every rank this rank's values for its shard, and receive all values for the own
+        //    shard.
         for piece in pieces(buffer.len(), self.shard) {
             let own = piece(me);
             received.resize(own.len() * size, 0.0);
@@ -64,6 +71,8 @@ impl Ranks {
             let incoming = split(&mut received, |_| own.len()).take(size);
             self.pairs
                 .swap(&outgoing, &mut incoming.map(cast_slice_mut).collect::<Vec<_>>())?;
+            // 2. Add up in the order of the ranks, so that sums do not depend on the arrival of
+            //    messages.
             let sums = &mut buffer[own];
             received[me * sums.len()..][..sums.len()].copy_from_slice(sums);
             let (first, others) = received.split_at(sums.len());
@@ -76,6 +85,7 @@ impl Ranks {
         Ok(())
     }
 
+    /// Fills `buffer` with the shards of all ranks.
     pub fn all_gather(&mut self, buffer: &mut [f32]) -> Result<()> {
         let Shard { rank: me, size } = self.shard;
         let len = buffer.len();
@@ -93,6 +103,7 @@ impl Ranks {
         Ok(())
     }
 
+    /// Exchanges numbers; returns those of every rank.
     pub fn exchange(&mut self, numbers: &[f64]) -> Result<Vec<Vec<f64>>> {
         let size = self.shard.size;
         let mut all = vec![numbers.to_vec(); size];
@@ -105,7 +116,8 @@ impl Ranks {
     }
 }
 
-/// The pieces in which a buffer of `len` travels: in each, which elements of every rank's shard.
+/// Divides a buffer of `len` into pieces that travel one at a time. Each piece is a function from a
+/// rank to the elements of its shard.
 fn pieces(len: usize, all: Shard) -> impl Iterator<Item = impl Fn(usize) -> Range<usize> + Copy> {
     let piece = (ELEMENTS_UNDER_WAY / all.size).max(1);
     (0..all.longest(len)).step_by(piece).map(move |first| {
@@ -117,7 +129,7 @@ fn pieces(len: usize, all: Shard) -> impl Iterator<Item = impl Fn(usize) -> Rang
     })
 }
 
-/// The parts of a buffer that follow one another, as long as `len` says.
+/// Splits a buffer into consecutive parts with the lengths `len(0)`, `len(1)`, ...
 fn split<T>(mut buffer: &mut [T], len: impl Fn(usize) -> usize) -> impl Iterator<Item = &mut [T]> {
     (0..).map(move |rank| {
         let (part, rest) = std::mem::take(&mut buffer).split_at_mut(len(rank));
@@ -126,11 +138,11 @@ fn split<T>(mut buffer: &mut [T], len: impl Fn(usize) -> usize) -> impl Iterator
     })
 }
 
-/// How long this rank waits for others.
+/// Longest wait of this rank for others.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     pub timeout: Duration,
-    /// Set when this rank wants to end all.
+    /// Set when this rank wants to end all ranks.
     pub aborting: Arc<AtomicBool>,
 }
 
@@ -145,7 +157,7 @@ impl Patience {
     }
 }
 
-/// A wait of `rank` for others.
+/// A wait of `rank` for other ranks.
 pub(super) struct Wait<'a> {
     patience: &'a Patience,
     rank: usize,
@@ -154,7 +166,8 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// A pause before the next look at what the ranks `open` have sent. False when all ranks have to end; it has said why.
+    /// Pauses before the next check for messages from the ranks `open`. Returns false if all ranks
+    /// have to end, after it has reported why.
     pub fn pause(&mut self, open: &[usize]) -> bool {
         if self.patience.aborting.load(SeqCst) {
             return false;
@@ -171,6 +184,7 @@ impl Wait<'_> {
             tell(format!("rank {rank}: waiting for {}", names(open)));
             self.told = true;
         }
+        // The longer the wait so far, the longer the pause.
         match (waited / 16).min(LONGEST_PAUSE) {
             short if short < Duration::from_micros(5) => thread::yield_now(),
             pause => thread::sleep(pause),
@@ -179,7 +193,7 @@ impl Wait<'_> {
     }
 }
 
-/// `rank 2` or `ranks 1, 3`.
+/// Returns `rank 2` or `ranks 1, 3`.
 pub(super) fn names(ranks: &[usize]) -> String {
     let mut ranks = ranks.to_vec();
     ranks.sort_unstable();

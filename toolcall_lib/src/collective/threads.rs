@@ -1,4 +1,4 @@
-//! Messages between threads of this process.
+//! Messages between threads of this process, for tests.
 
 use super::messenger::Messenger;
 use super::ranks::{Pairs, names};
@@ -9,8 +9,11 @@ use std::time::Duration;
 
 const ENDED: &str = "it has ended before the others";
 
-/// Ranks for as many threads of this process. Where one of them ends too early, or another has waited `timeout` for it, operations
-/// are errors.
+/// Makes ranks for `ranks` threads of this process. Operations return errors if a rank ends too
+/// early, or if another has waited `timeout` for it.
+///
+/// # Errors
+/// A thread cannot be started.
 pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective + Send>>> {
     let mut all: Vec<Channels> = (0..ranks)
         .map(|rank| Channels {
@@ -20,6 +23,7 @@ pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective
             from: Vec::new(),
         })
         .collect();
+    // A channel for each pair of ranks and each direction.
     for sender in 0..ranks {
         for receiver in 0..ranks {
             let (to, from) = channel();
@@ -34,7 +38,7 @@ pub fn threads(ranks: usize, timeout: Duration) -> Result<Vec<Box<dyn Collective
         .collect()
 }
 
-/// A rank's channels to and from every rank.
+/// Channels of a rank to and from every rank.
 struct Channels {
     shard: Shard,
     timeout: Duration,

@@ -1,4 +1,4 @@
-//! `ModelConfig` from and to `config.json`, in the form of transformers 4 and of transformers 5.
+//! Reading and writing `config.json`, in the forms of transformers 4 and transformers 5.
 
 use super::{Llama3RopeScaling, ModelConfig};
 use crate::error::{Error, Result};
@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::path::Path;
 
-/// No model of this family comes near; larger numbers in a config are damage.
+/// Largest width of a model of this family, with a wide margin; a larger number is damage.
 const WIDEST: usize = 1 << 24;
+/// Largest number of blocks.
 const DEEPEST: usize = 1 << 12;
 /// Longest context: twice that of the longest models of this family.
 const LONGEST: usize = 1 << 21;
@@ -17,13 +18,15 @@ impl ModelConfig {
     /// Reads the fields of a `config.json`; `file` is for messages.
     ///
     /// # Errors
-    /// A field that is missing or has the wrong type, or one whose value needs what this crate does not have: another
-    /// architecture, a sliding window, biases, another rotary scaling. The message names the field and what is supported.
+    /// A field that is missing or has the wrong type, or that demands something this crate does not
+    /// have: another architecture, a sliding window, biases, another rotary scaling. The message
+    /// names the field and the supported values.
     pub fn from_json(json: &Map<String, Value>, file: &Path) -> Result<Self> {
         let fields = Fields {
             json,
             place: file.display().to_string(),
         };
+        // 1. Architecture, and settings that are not supported.
         let model_type: String = fields.need("model_type")?;
         if !["llama", "mistral", "qwen2", "qwen3"].contains(&model_type.as_str()) {
             let supported = "llama (SmolLM2 is one), mistral, qwen2 and qwen3";
@@ -33,6 +36,8 @@ impl ModelConfig {
             ));
         }
         refuse_unsupported(&fields, &model_type)?;
+        // 2. Sizes. Qwen3's heads are 128 wide unless the config says otherwise; those of other
+        // architectures share the hidden size.
         let heads: usize = fields.need("num_attention_heads")?;
         let hidden_size: usize = fields.need("hidden_size")?;
         let max_position_embeddings = fields.need("max_position_embeddings")?;
@@ -63,8 +68,10 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The fields of a `config.json` that transformers 4 and 5 load, for weights that are stored as f32.
+    /// Writes the fields of a `config.json` that transformers 4 and 5 load, for weights that are
+    /// stored as f32.
     pub fn to_json(&self, eos_token_ids: &[u32]) -> Map<String, Value> {
+        // 1. Fields whose form depends on the model.
         let architecture = match self.model_type.as_str() {
             "mistral" => "MistralForCausalLM",
             "qwen2" => "Qwen2ForCausalLM",
@@ -85,6 +92,7 @@ impl ModelConfig {
                 "original_max_position_embeddings": scaling.original_max_position_embeddings,
             })
         });
+        // 2. All fields; those that this crate never varies have fixed values.
         let json = json!({
             "architectures": [architecture],
             "attention_dropout": 0.0,
@@ -136,8 +144,9 @@ impl Fields<'_> {
     }
 }
 
-/// Settings that change what a model computes in a way that we do not have.
+/// Refuses settings that change the model's computation in a way that this crate does not have.
 fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
+    // Accepts a field only if it is missing or has the supported value.
     let only = |field: &str, supported: Value| match fields.json.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(value)
@@ -155,8 +164,10 @@ fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
     only("attention_dropout", json!(0.0))?;
     only("partial_rotary_factor", json!(1.0))?;
     if model_type != "qwen2" {
-        only("attention_bias", json!(false))?; // there it means a bias on the output projection too
+        // Other architectures mean a bias on the output projection too.
+        only("attention_bias", json!(false))?;
     }
+    // Weights that are packed in safetensors.
     if let Some(quantization) = fields.read::<Map<String, Value>>("quantization_config")? {
         let method = quantization
             .get("quant_method")
@@ -178,7 +189,8 @@ fn refuse_unsupported(fields: &Fields, model_type: &str) -> Result<()> {
     refuse_sliding_window(fields, model_type)
 }
 
-/// Qwen has a switch for its window; Mistral has one of 4096 tokens unless the field says `null`.
+/// Refuses a sliding window. Qwen has a switch for its window; Mistral has one of 4096 tokens
+/// unless the field is `null`.
 fn refuse_sliding_window(fields: &Fields, model_type: &str) -> Result<()> {
     let window = match (model_type, fields.json.get("sliding_window")) {
         ("qwen2" | "qwen3", _) if !fields.read("use_sliding_window")?.unwrap_or(false) => None,
@@ -194,8 +206,10 @@ fn refuse_sliding_window(fields: &Fields, model_type: &str) -> Result<()> {
     ))
 }
 
-/// Base and scaling of the rotary embedding: at the top level, or in `rope_parameters` as transformers 5 writes it.
+/// Reads base and scaling of the rotary embedding: at the top level, or in `rope_parameters`, as
+/// transformers 5 writes them.
 fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<Llama3RopeScaling>)> {
+    // 1. The object with the scaling: `rope_parameters` of transformers 5, or `rope_scaling`.
     let (field, json): (_, Map<String, Value>) = match fields.read("rope_parameters")? {
         Some(json) => ("rope_parameters", json),
         None => ("rope_scaling", fields.read("rope_scaling")?.unwrap_or_default()),
@@ -204,6 +218,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
         json: &json,
         place: format!("{}: {field}", fields.place),
     };
+    // 2. The base is in that object or at the top level.
     let theta = match inner.read("rope_theta")? {
         Some(theta) => theta,
         None => fields.read("rope_theta")?.unwrap_or(10_000.0),
@@ -214,6 +229,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
     {
         return Err(inner.wrong("partial_rotary_factor", "is not supported; supported is 1.0"));
     }
+    // 3. The kind of scaling, under its new or its old key.
     let old_name: Option<String> = inner.read("type")?;
     let kind: String = inner
         .read("rope_type")?
@@ -237,6 +253,7 @@ fn rope(fields: &Fields, max_position_embeddings: usize) -> Result<(f64, Option<
     Ok((theta, scaling))
 }
 
+/// Refuses sizes that are damaged or do not fit each other.
 fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
     for (field, size, largest) in [
         ("vocab_size", config.vocab_size, WIDEST),
@@ -252,6 +269,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
             return Err(fields.wrong(field, format!("{size} is not a size; expected 1 to {largest}")));
         }
     }
+    // Heads: groups of query heads share a key head, and RoPE rotates pairs of elements.
     let (heads, groups) = (config.num_attention_heads, config.num_key_value_heads);
     if !heads.is_multiple_of(groups) {
         return Err(fields.wrong(
@@ -269,6 +287,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
             format!("{} is odd; RoPE needs pairs", config.head_dim),
         ));
     }
+    // Numbers that enter a division or a power.
     for (field, value) in [
         ("rms_norm_eps", config.rms_norm_eps),
         ("rope_theta", config.rope_theta),
@@ -283,7 +302,7 @@ fn check_sizes(config: &ModelConfig, fields: &Fields) -> Result<()> {
         .map_or(Ok(()), |scaling| check_scaling(scaling, fields))
 }
 
-/// Refuses a scaling that would give frequencies that are no numbers.
+/// Refuses a scaling that would give frequencies that are not finite.
 fn check_scaling(scaling: &Llama3RopeScaling, fields: &Fields) -> Result<()> {
     let Llama3RopeScaling {
         factor,

@@ -1,4 +1,4 @@
-//! What `config.json` says about a model of the Llama family.
+//! The configuration of a model of the Llama family, from `config.json`.
 
 mod json;
 mod rope;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Shape of a decoder. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
-    /// `qwen3`, `qwen2`, `llama`, `mistral` (`smollm` GGUFs are `llama`).
+    /// Architecture: `qwen3`, `qwen2`, `llama` or `mistral` (`smollm` GGUF files are `llama`).
     pub model_type: String,
     /// Number of token ids.
     pub vocab_size: usize,
@@ -18,37 +18,37 @@ pub struct ModelConfig {
     pub intermediate_size: usize,
     /// Number of blocks.
     pub num_hidden_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads.
+    /// Number of key and value heads.
     pub num_key_value_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    /// Added to the mean square in RMSNorm.
+    /// Number that RMSNorm adds to the mean square.
     pub rms_norm_eps: f64,
     /// Base of the rotary position embedding.
     pub rope_theta: f64,
-    /// Frequency scaling of the rotary embedding, where the model has one.
+    /// Frequency scaling of the rotary embedding, if the model has one.
     pub rope_scaling: Option<Llama3RopeScaling>,
-    /// Longest sequence the model was made for.
+    /// Longest sequence that the model was made for, in tokens.
     pub max_position_embeddings: usize,
-    /// The output projection is the embedding.
+    /// True if the output projection is the embedding.
     pub tie_word_embeddings: bool,
-    /// Q, K and V projections have a bias (Qwen2).
+    /// True if the Q, K and V projections have a bias (Qwen2).
     pub attention_bias: bool,
-    /// RMSNorm on each head of Q and K before RoPE (Qwen3).
+    /// True if each head of Q and K goes through RMSNorm before RoPE (Qwen3).
     pub qk_norm: bool,
 }
 
-/// Rotary frequencies stretched as Llama 3.1 does (`rope_type: "llama3"`).
+/// Scaling of the rotary frequencies as in Llama 3.1 (`rope_type: "llama3"`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Llama3RopeScaling {
-    /// How much low frequencies are slowed down.
+    /// Factor by which low frequencies are slowed down.
     pub factor: f64,
     /// Wavelengths above `original / low_freq_factor` are scaled fully.
     pub low_freq_factor: f64,
     /// Wavelengths below `original / high_freq_factor` are kept.
     pub high_freq_factor: f64,
-    /// Context length before scaling.
+    /// Context length before scaling, in tokens.
     pub original_max_position_embeddings: usize,
 }

@@ -13,47 +13,48 @@ use crate::error::Result;
 use crate::model::{BlockShape, BlockSpans, Projection};
 use crate::weights::Span;
 
-/// The rows of a pass.
+/// The rows of a pass: one row for each token of the tree, or for each new token of a sequence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassRows<'a> {
     pub ids: View,
     pub positions: View,
-    /// What they see: of a tree, all rows; over a cache, the first of them.
+    /// Keys that the queries see: in a tree all rows are queries, over a cache the first
+    /// `tiles.rows`.
     pub tiles: Tiles<View>,
-    /// The rows whose output is wanted of the last block.
+    /// Rows of the last block whose output is wanted.
     pub wanted: View,
     pub cache: Option<CacheRows<'a>>,
 }
 
-/// What the rows of a pass have to do with a cache.
+/// The KV cache that the rows of a pass read and extend.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheRows<'a> {
-    /// Keys and values of each layer, `[rows, 2 · keys · dim]`.
+    /// Keys and values of each layer, `[cache slots, 2 · keys · dim]`.
     pub layers: &'a [DeviceBuffer],
-    /// Where the keys and values of each row of the pass go.
+    /// Cache slot for the keys and values of each row of the pass.
     pub places: View,
-    /// What the rows see that stand behind those of the tiles.
+    /// Cache slots that the rows behind those of the tiles see, one query at a time.
     pub single: VisibleRanges<View>,
 }
 
-/// One block with its weights, and the rows of a pass.
+/// A block: its weights, and the rows of a pass.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
     pub device: &'a Device,
     pub shape: BlockShape,
     pub weights: &'a DeviceWeights,
     pub spans: &'a BlockSpans,
-    /// Where there is one, it is trained and the weights are not.
+    /// Adapter of the block. If there is one, it is trained and the weights are frozen.
     pub adapter: Option<BlockAdapter<'a>>,
-    /// Cosines and sines.
+    /// Cosines and sines of the rotary embedding.
     pub table: View,
     pub layer: usize,
     pub rows: PassRows<'a>,
-    /// The rows whose output is wanted, if not that of all: only they go through the MLP.
+    /// Rows whose output is wanted, if not all: only they go through the MLP.
     pub wanted: Option<View>,
 }
 
-/// The gradient of the residual stream: f32, and as products take it.
+/// Gradient of the residual stream: in f32, and in the type that products take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
     pub exact: View,
@@ -61,7 +62,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// With what products take in `room`, if that is not f32.
+    /// Rounds `exact` into `room` if products take bf16; otherwise both views are the same.
     pub fn new(device: &Device, exact: View, room: &mut Scratch) -> Result<Self> {
         let rounded = match device.element {
             Element::Bf16 => {
@@ -80,12 +81,13 @@ impl Block<'_> {
         self.rows.ids.len
     }
 
-    /// Number of rows of the output.
+    /// Returns the number of rows of the output.
     pub fn outputs(&self) -> usize {
         self.wanted.map_or(self.rows(), |wanted| wanted.len)
     }
 
-    /// `y = x · Wᵀ`, and what the adapter adds to it.
+    /// Computes `y = x · Wᵀ`, plus the adapter's part: `x` is `[rows, inputs]`, `y` is
+    /// `[rows, outputs]`.
     fn project(&self, projection: Projection, x: View, y: View, scratch: &mut LoraScratch) -> Result<()> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
@@ -100,7 +102,7 @@ impl Block<'_> {
         }
     }
 
-    /// The place of a weight's gradient, empty if the weight is not trained.
+    /// Returns the elements of a weight's gradient, or an empty view if the weight is frozen.
     fn gradient(&self, span: &Span, gradients: View) -> View {
         match self.adapter {
             None => gradients.slice(span.elements.clone()),
@@ -108,7 +110,8 @@ impl Block<'_> {
         }
     }
 
-    /// Backward of [`Block::project`]: the gradient of the weight or of the adapter is added, and `dx` becomes that of the input.
+    /// Computes the backward pass of [`Block::project`]: adds the gradient of the weight or of the
+    /// adapter to `gradients`, and writes that of the input to `dx`.
     fn backward_project(
         &self,
         projection: Projection,
@@ -121,12 +124,14 @@ impl Block<'_> {
         let span = self.spans.projection(projection);
         let (inputs, outputs) = (span.columns, span.elements.len() / span.columns);
         let rows = x.len / inputs;
+        // dW[outputs, inputs] += dyᵀ · x
         if self.adapter.is_none() {
             let dw = gradients.slice(span.elements.clone()).matrix(inputs);
             let sizes = [outputs, inputs, rows];
             self.device
                 .gemm(dy.matrix(outputs).t(), x.matrix(inputs), dw, sizes, true)?;
         }
+        // dx[rows, inputs] = dy · W
         let sizes = [rows, inputs, outputs];
         self.device.gemm(
             dy.matrix(outputs),
@@ -141,7 +146,7 @@ impl Block<'_> {
         }
     }
 
-    /// The norm of the query heads and behind it that of the key heads.
+    /// Returns the span of the norm of the query heads and, behind it, that of the key heads.
     fn head_norms(&self) -> Option<Span> {
         let [q, k] = self.spans.qk_norm.clone()?;
         Some(Span {
@@ -150,6 +155,7 @@ impl Block<'_> {
         })
     }
 
+    /// Collects what turns the joint projection into heads.
     fn split(&self) -> SplitHeads {
         let norms = self.head_norms().map(|span| HeadNorms {
             weights: self.weights.vector(&span),
@@ -165,7 +171,11 @@ impl Block<'_> {
         }
     }
 
-    /// Attention of the rows, whose joint projections became heads.
+    /// Computes attention of the rows. `projected` holds their heads,
+    /// `[rows, (queries + 2 · keys) · dim]`.
+    ///
+    /// Over a cache, the new keys and values are stored first. Long parts of the pass then run in
+    /// tiles of queries, the other rows as single queries.
     fn attend(&self, projected: View, attended: View, lse: View, scratch: &mut DecodeScratch) -> Result<()> {
         let (driver, heads, tiles) = (&self.device.driver, self.shape.heads, &self.rows.tiles);
         let Some(cache) = self.rows.cache else {
@@ -183,7 +193,7 @@ impl Block<'_> {
         scratch.attention(driver, &Qkv::cached(single, kept, heads), &cache.single, attended)
     }
 
-    /// The norm of the block's input, in `scratch`.
+    /// Normalizes the block's input into `scratch.normed`.
     pub fn norm_input(&self, x: View, scratch: &mut BlockScratch) -> Result<View> {
         let normed = scratch.normed.sized(&self.device.driver, x.len)?;
         let weight = self.weights.vector(&self.spans.input_norm);
@@ -191,7 +201,8 @@ impl Block<'_> {
         Ok(normed)
     }
 
-    /// From the block's input `x`, whose norm is in `scratch`, to the MLP's two input projections.
+    /// Runs the block from its input `x`, whose norm is in `scratch`, to the MLP's gate and up
+    /// projection.
     pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
         let BlockShape {
             hidden,
@@ -200,6 +211,8 @@ impl Block<'_> {
             heads,
         } = self.shape;
         let (device, driver, n) = (self.device, &self.device.driver, self.rows());
+        // 1. Joint projection: [rows, hidden] -> [rows, heads · dim]. Without a norm nobody needs
+        //    it later, so it turns into heads in place.
         let normed = scratch.normed.get(n * hidden);
         let split = kept.heads.sized(driver, n * heads.width())?;
         let qkv = match self.spans.qk_norm {
@@ -208,13 +221,16 @@ impl Block<'_> {
         };
         self.project(Projection::Qkv, normed, qkv, &mut scratch.lora)?;
         device.split_heads(qkv, &self.split(), split)?;
+        // 2. Attention: out [rows, query heads · dim], lse [rows, query heads].
         let attended = kept.attended.sized(driver, n * heads.queries * heads.dim)?;
         let lse = kept.lse.sized(driver, n * heads.queries)?;
         self.attend(split, attended, lse, &mut scratch.decode)?;
 
+        // 3. Output projection: [rows, hidden].
         let added = scratch.added.sized(driver, n * hidden)?;
         self.project(Projection::Output, attended, added, &mut scratch.lora)?;
 
+        // 4. Residual stream and its norm, of all rows or of the wanted ones.
         let n = self.outputs();
         let (middle, normed) = (
             kept.middle.sized(driver, n * hidden)?,
@@ -231,11 +247,13 @@ impl Block<'_> {
                 device.rms_norm(middle, post_norm, eps, normed)?;
             }
         }
+        // 5. Gate and up projection: [rows, 2 · intermediate].
         let gate_up = kept.gate_up.sized(driver, n * 2 * intermediate)?;
         self.project(Projection::GateUp, normed, gate_up, &mut scratch.lora)
     }
 
-    /// After [`Block::forward`], the stream between attention and MLP, and what the MLP adds to it.
+    /// Runs the MLP's second half after [`Block::forward`]. Returns the residual stream between
+    /// attention and MLP, and the sum that the MLP adds to it.
     pub fn output(&self, kept: &BlockActivations, scratch: &mut BlockScratch) -> Result<(View, View)> {
         let BlockShape {
             hidden, intermediate, ..
@@ -248,7 +266,7 @@ impl Block<'_> {
         Ok((kept.middle.get(n * hidden), added))
     }
 
-    /// Through a norm of the stream `x` whose output has the gradient `dnormed`.
+    /// Adds to `stream` the gradient of a norm's input `x`, given that of its output, `dnormed`.
     fn backward_norm(
         &self,
         span: &Span,
@@ -258,7 +276,7 @@ impl Block<'_> {
         gradients: View,
     ) -> Result<()> {
         let rounded = match stream.rounded.address == stream.exact.address {
-            true => View::EMPTY, // they are one
+            true => View::EMPTY, // one buffer holds both
             false => stream.rounded,
         };
         let (w, dw) = (self.weights.vector(span), self.gradient(span, gradients));
@@ -266,8 +284,8 @@ impl Block<'_> {
             .rms_norm_backward(x, w, self.shape.eps, dnormed, stream.exact, rounded, dw)
     }
 
-    /// The gradient of the block's output, `stream`, becomes that of the stream between attention and MLP; the gradients of the
-    /// weights are added to `gradients`, the block's bucket.
+    /// Turns the gradient of the block's output, `stream`, into that of the residual stream between
+    /// attention and MLP. Adds the gradients of the weights to `gradients`, the block's bucket.
     pub fn backward_mlp(
         &self,
         kept: &BlockActivations,
@@ -286,8 +304,10 @@ impl Block<'_> {
             kept.middle.get(n * hidden),
             kept.gate_up.get(n * 2 * intermediate),
         );
+        // 1. Compute the activation again: [rows, intermediate].
         let activation = scratch.activation.sized(driver, n * intermediate)?;
         device.swiglu(gate_up, activation, intermediate)?;
+        // 2. Down projection.
         let dactivation = scratch.dactivation.sized(driver, n * intermediate)?;
         self.backward_project(
             Projection::Down,
@@ -297,17 +317,21 @@ impl Block<'_> {
             &mut scratch.lora,
             gradients,
         )?;
+        // 3. SwiGLU.
         let dgate_up = scratch.dgate_up.sized(driver, n * 2 * intermediate)?;
         device.swiglu_backward(gate_up, dactivation, dgate_up, intermediate)?;
+        // 4. Compute the norm again, then gate and up projection.
         let normed = scratch.normed.sized(driver, n * hidden)?;
         device.rms_norm(middle, self.weights.vector(&spans.post_norm), eps, normed)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
         let lora = &mut scratch.lora;
         self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, lora, gradients)?;
+        // 5. The norm adds its part to the stream.
         self.backward_norm(&spans.post_norm, middle, dnormed, stream, gradients)
     }
 
-    /// After [`Block::backward_mlp`], `stream` of all rows becomes the gradient of the block's input `x`.
+    /// Turns `stream` of all rows, after [`Block::backward_mlp`], into the gradient of the block's
+    /// input `x`.
     pub fn backward_attention(
         &self,
         x: View,
@@ -318,6 +342,7 @@ impl Block<'_> {
     ) -> Result<()> {
         let BlockShape { hidden, heads, .. } = self.shape;
         let (device, driver, spans, n) = (self.device, &self.device.driver, self.spans, self.rows());
+        // 1. Output projection: dattended [rows, query heads · dim].
         let queries = n * heads.queries * heads.dim;
         let attended = kept.attended.get(queries);
         let dattended = scratch.dattended.sized(driver, queries)?;
@@ -330,6 +355,7 @@ impl Block<'_> {
             lora,
             gradients,
         )?;
+        // 2. Attention: dqkv [rows, (queries + 2 · keys) · dim].
         let dqkv = scratch.dqkv.sized(driver, n * heads.width())?;
         let output = AttentionOutput {
             out: attended,
@@ -339,6 +365,7 @@ impl Block<'_> {
         };
         let split = kept.heads.get(n * heads.width());
         attention_backward(driver, split, heads, &self.rows.tiles, output, dqkv)?;
+        // 3. Rotation, norm and bias, in place.
         let (dnorms, qkv) = match self.head_norms() {
             Some(span) => (self.gradient(&span, gradients), kept.qkv.get(n * heads.width())),
             None => (View::EMPTY, View::EMPTY),
@@ -347,6 +374,7 @@ impl Block<'_> {
         if let (Some(span), None) = (&spans.qkv_bias, &self.adapter) {
             device.add_activation_columns(dqkv, gradients.slice(span.elements.clone()))?;
         }
+        // 4. Joint projection, with its input computed again.
         let normed = self.norm_input(x, scratch)?;
         let dnormed = scratch.dnormed.sized(driver, n * hidden)?;
         let lora = &mut scratch.lora;

@@ -1,4 +1,4 @@
-//! Device memory that is freed when it is dropped, and arguments of kernels.
+//! Device memory that is freed when it is dropped, views of it, and arguments of kernels.
 
 use super::driver::{Driver, Element, Operand, Rounding};
 use crate::error::Result;
@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// Elements in device memory.
+/// Elements in device memory, freed on drop.
 #[derive(Debug)]
 pub(crate) struct DeviceBuffer {
     driver: Arc<dyn Driver>,
@@ -18,7 +18,7 @@ pub(crate) struct DeviceBuffer {
 }
 
 impl DeviceBuffer {
-    /// Room for `len` elements, with whatever the memory held.
+    /// Allocates `len` elements, not initialized.
     pub fn new(driver: &Arc<dyn Driver>, element: Element, len: usize) -> Result<Self> {
         let bytes = (len * element.size()).max(1);
         Ok(Self {
@@ -29,26 +29,26 @@ impl DeviceBuffer {
         })
     }
 
-    /// `len` zeros.
+    /// Allocates `len` zeros.
     pub fn zeros(driver: &Arc<dyn Driver>, element: Element, len: usize) -> Result<Self> {
         let buffer = Self::new(driver, element, len)?;
         buffer.all().zero(&**driver)?;
         Ok(buffer)
     }
 
-    /// Host data, whose elements are of the size of `element`.
+    /// Copies host data to new device memory. `T` must have the size of `element`.
     pub fn from_host<T: Pod>(driver: &Arc<dyn Driver>, element: Element, data: &[T]) -> Result<Self> {
         let buffer = Self::new(driver, element, data.len())?;
         buffer.all().upload(&**driver, data)?;
         Ok(buffer)
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// All elements.
+    /// Returns a view of all elements.
     pub fn all(&self) -> View {
         View {
             address: self.address,
@@ -64,7 +64,7 @@ impl Drop for DeviceBuffer {
     }
 }
 
-/// f32 elements in memory of the host that the device copies to at full speed.
+/// f32 elements in pinned host memory, which the device copies to at full speed.
 #[derive(Debug)]
 pub(crate) struct HostBuffer {
     driver: Arc<dyn Driver>,
@@ -72,17 +72,17 @@ pub(crate) struct HostBuffer {
     len: usize,
 }
 
-// SAFETY: the memory is that of the buffer alone.
+// SAFETY: the buffer owns its memory alone.
 unsafe impl Send for HostBuffer {}
-// SAFETY: the same.
+// SAFETY: the buffer owns its memory alone.
 unsafe impl Sync for HostBuffer {}
 
 impl HostBuffer {
-    /// `len` zeros.
+    /// Allocates `len` zeros.
     pub fn zeros(driver: &Arc<dyn Driver>, len: usize) -> Result<Self> {
         let bytes = (len * size_of::<f32>()).max(1);
         let memory = driver.alloc_host(bytes)?;
-        // SAFETY: there are so many bytes.
+        // SAFETY: the memory has `bytes` bytes.
         unsafe { memory.write_bytes(0, bytes) };
         Ok(Self {
             driver: driver.clone(),
@@ -96,14 +96,14 @@ impl Deref for HostBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: the memory is aligned, as long as that, and was written to.
+        // SAFETY: the memory is aligned, has `len` elements and was initialized.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
     }
 }
 
 impl DerefMut for HostBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and it is borrowed for this alone.
+        // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().cast(), self.len) }
     }
 }
@@ -115,7 +115,7 @@ impl Drop for HostBuffer {
     }
 }
 
-/// Room that grows when more is asked for and never shrinks: in the steady state nothing is allocated.
+/// Memory that grows on demand and never shrinks, so that nothing is allocated in the steady state.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     element: Element,
@@ -123,7 +123,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Without memory.
+    /// Makes a scratch without memory.
     pub fn new(element: Element) -> Self {
         Self {
             element,
@@ -131,16 +131,18 @@ impl Scratch {
         }
     }
 
-    /// The first `len` elements. What they held is kept only if there was room for as many.
+    /// Returns the first `len` elements. Their content survives only if the memory does not have to
+    /// grow.
     pub fn sized(&mut self, driver: &Arc<dyn Driver>, len: usize) -> Result<View> {
         if self.buffer.as_ref().is_none_or(|buffer| buffer.len() < len) {
-            self.buffer = None; // free first: both may not fit
+            self.buffer = None; // free first: old and new may not fit together
+            // An eighth more, so that slightly larger trees do not allocate again.
             self.buffer = Some(DeviceBuffer::new(driver, self.element, len + len / 8)?);
         }
         Ok(self.get(len))
     }
 
-    /// The first `len` elements, which must have been sized before.
+    /// Returns the first `len` elements of a scratch that has been sized.
     pub fn get(&self, len: usize) -> View {
         self.buffer
             .as_ref()
@@ -148,7 +150,7 @@ impl Scratch {
     }
 }
 
-/// Some elements of device memory. It does not keep the memory; its buffer does.
+/// A range of elements in device memory. Does not keep the memory alive; the buffer does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub address: u64,
@@ -157,14 +159,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// No memory at all: a null pointer in a kernel.
+    /// No memory: a null pointer in a kernel.
     pub const EMPTY: Self = Self {
         address: 0,
         len: 0,
         element: Element::F32,
     };
 
-    /// Some of the elements.
+    /// Returns the elements in `range`.
     pub fn slice(self, range: Range<usize>) -> Self {
         debug_assert!(range.end <= self.len, "{range:?} of {}", self.len);
         Self {
@@ -174,7 +176,7 @@ impl View {
         }
     }
 
-    /// As a matrix of a product, its rows `stride` elements apart.
+    /// Returns the elements as a matrix whose rows are `stride` elements apart.
     pub fn matrix(self, stride: usize) -> Operand {
         Operand {
             address: self.address,
@@ -184,23 +186,24 @@ impl View {
         }
     }
 
+    /// Fills the elements with zeros.
     pub fn zero(self, driver: &dyn Driver) -> Result<()> {
         driver.zero(self.address, self.len * self.element.size())
     }
 
-    /// Copies as many elements as `data` has to the device.
+    /// Copies `data` to the first elements.
     pub fn upload<T: Pod>(self, driver: &dyn Driver, data: &[T]) -> Result<()> {
         driver.upload(self.address, bytemuck::cast_slice(data))
     }
 
-    /// Waits, and copies as many elements as `data` has from the device.
+    /// Waits for the device and copies the first elements to `data`.
     pub fn download<T: Pod>(self, driver: &dyn Driver, data: &mut [T]) -> Result<()> {
         driver.download(self.address, bytemuck::cast_slice_mut(data))
     }
 }
 
 impl Operand {
-    /// The same, transposed.
+    /// Returns the transposed matrix.
     pub fn t(self) -> Self {
         Self {
             transposed: !self.transposed,
@@ -209,7 +212,7 @@ impl Operand {
     }
 }
 
-/// An argument of a kernel: a pointer, `long long`, `int` or `float`, in the low bytes.
+/// An argument of a kernel in the low bytes: a pointer, `long long`, `int` or `float`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Argument(u64);
 
@@ -219,28 +222,28 @@ impl From<View> for Argument {
     }
 }
 
-/// A `long long`.
+/// Passes a `long long`.
 impl From<usize> for Argument {
     fn from(value: usize) -> Self {
         Self(value as u64)
     }
 }
 
-/// An `int` that is not negative.
+/// Passes an `int` that is not negative.
 impl From<u32> for Argument {
     fn from(value: u32) -> Self {
         Self(u64::from(value))
     }
 }
 
-/// An `int`.
+/// Passes an `int`.
 impl From<Rounding> for Argument {
     fn from(rounding: Rounding) -> Self {
         Self(rounding as u64)
     }
 }
 
-/// A `float`.
+/// Passes a `float`.
 impl From<f32> for Argument {
     fn from(value: f32) -> Self {
         Self(u64::from(value.to_bits()))
@@ -248,7 +251,7 @@ impl From<f32> for Argument {
 }
 
 impl dyn Driver {
-    /// Starts a kernel with blocks of `threads`, if there are any.
+    /// Starts a kernel with blocks of `threads` threads; does nothing if the grid is empty.
     pub fn run<const N: usize>(
         &self,
         kernel: &'static str,

@@ -30,25 +30,27 @@ pub(crate) struct DeviceDecoder {
     pub device: Device,
     pub config: ModelConfig,
     pub(super) weights: DeviceWeights,
-    /// Where there is one, it is trained and the weights are not.
+    /// Adapter of the decoder. If there is one, it is trained and the weights are frozen.
     adapter: Option<DeviceAdapter>,
-    /// What a training pass keeps.
+    /// Activations that a training pass computes again instead of keeping them.
     pub recompute: Recompute,
     pub(super) blocks: Vec<BlockSpans>,
     pub(super) embedding: Span,
     pub(super) norm: Span,
-    /// The output projection: the embedding where they are tied.
+    /// The output projection; the embedding if they are tied.
     pub(super) projection: Span,
     pub(super) table: DeviceBuffer,
     pub(super) workspace: Workspace,
-    /// Loss and right guesses, two f64.
+    /// Sums of loss and correct first guesses since the last [`DeviceDecoder::take_total`], two
+    /// f64.
     total: DeviceBuffer,
-    /// Where logits go that the host reads.
+    /// Pinned memory for the logits that the host reads.
     host_logits: Option<HostBuffer>,
 }
 
 impl DeviceDecoder {
-    /// A copy of a decoder's weights: of packed ones, unpacked. They and activations are of the type that `precision` multiplies.
+    /// Copies a decoder's weights to the device; packed ones are unpacked. Weights and activations
+    /// have the type that `precision` multiplies.
     ///
     /// # Errors
     /// Sizes that no kernel is made for.
@@ -56,7 +58,8 @@ impl DeviceDecoder {
         Self::of_shard(driver, decoder, precision, Shard::WHOLE)
     }
 
-    /// [`DeviceDecoder::new`] for weights of which this rank changes its shard.
+    /// Copies a decoder whose weights this rank updates only in its shard; see
+    /// [`DeviceDecoder::new`].
     pub fn of_shard(
         driver: Arc<dyn Driver>,
         decoder: &Decoder,
@@ -102,7 +105,7 @@ impl DeviceDecoder {
         })
     }
 
-    /// What is trained: the adapter, or all weights.
+    /// Returns the weights that are trained: the adapter's, or all.
     pub(super) fn trained(&self) -> &DeviceWeights {
         self.adapter
             .as_ref()
@@ -117,7 +120,8 @@ impl DeviceDecoder {
         Ok(())
     }
 
-    /// The same with dropout; and adds its gradient to `gradients`, which are those of what is trained.
+    /// Adds the loss of a tree, with dropout, to the total, and its gradient to `gradients`, which
+    /// cover the trained weights. Returns before the device is done.
     pub fn add_gradients(
         &mut self,
         batch: &TreeBatch,
@@ -134,12 +138,13 @@ impl DeviceDecoder {
         self.backward(&tree, dstream, gradients, keep, pass)
     }
 
-    /// Whether this rank has only its shard of the f32 weights that are trained.
+    /// Returns true if this rank holds only its shard of the trained f32 weights.
     pub fn divided(&self) -> bool {
         self.trained().divided()
     }
 
-    /// Loss and number of right first guesses since the last call; waits for the device.
+    /// Returns the sums of loss and correct first guesses since the last call; waits for the
+    /// device.
     pub fn take_total(&mut self) -> Result<[f64; 2]> {
         let driver = &*self.device.driver;
         let mut total = [0.0f64; 2];
@@ -148,7 +153,8 @@ impl DeviceDecoder {
         Ok(total)
     }
 
-    /// Embedding, blocks and final norm; returns the residual stream behind the last block and its norm, of the wanted rows.
+    /// Runs embedding, blocks and final norm. Returns the residual stream behind the last block and
+    /// its norm, `[wanted rows, hidden]` each.
     pub(super) fn forward(
         &mut self,
         rows: PassRows<'_>,
@@ -170,10 +176,12 @@ impl DeviceDecoder {
             let norm = spans.map_or(&self.norm, |spans| &spans.input_norm);
             (weights.vector(norm), shape.eps, normed)
         };
+        // 1. Embedding and its first norm: [rows, hidden].
         let mut x = workspace.residual[0].sized(driver, len)?;
         device.gather_rows(weights.table(&self.embedding), rows.ids, x, shape.hidden)?;
         device.add_rms_norm(x, View::EMPTY, View::EMPTY, norm_of(0))?;
         let adapter = self.adapter.as_ref();
+        // 2. Blocks. The norm of the next block is fused with the sum of the residual stream.
         for (layer, spans) in self.blocks.iter().enumerate() {
             let block = Block {
                 device,
@@ -195,7 +203,8 @@ impl DeviceDecoder {
         Ok([x, normed.slice(0..x.len)])
     }
 
-    /// From the gradient `dstream` of what [`DeviceDecoder::forward`] returned.
+    /// Runs the backward pass from `dstream`, the gradient of the residual stream that
+    /// [`DeviceDecoder::forward`] returned, `[wanted rows, hidden]`.
     fn backward(
         &mut self,
         tree: &DeviceTree,
@@ -229,13 +238,17 @@ impl DeviceDecoder {
                 rows: tree.rows,
                 wanted,
             };
-            let bucket = layer + usize::from(self.adapter.is_none()); // the first of a whole model is the embedding
+            // The first bucket of a whole model is the embedding.
+            let bucket = layer + usize::from(self.adapter.is_none());
             let sums = gradients.bucket(device, bucket)?;
             let kept = &mut workspace.blocks[keep.activations(layer)];
+            // 1. Run the block forward again if only its input was kept.
             if keep == Keep::Streams {
                 block.norm_input(x, &mut workspace.scratch)?;
                 block.forward(x, kept, &mut workspace.scratch)?;
             }
+            // 2. MLP. In the last block, only the wanted rows went through it: scatter their
+            //    gradient.
             block.backward_mlp(kept, &mut workspace.scratch, stream, sums)?;
             if wanted.is_some() {
                 let exact = workspace.dresidual.sized(&device.driver, len)?;
@@ -243,9 +256,11 @@ impl DeviceDecoder {
                 device.add_rows(stream.exact, &tree.target_places, exact, shape.hidden)?;
                 stream = Stream::new(device, exact, &mut workspace.rounded)?;
             }
+            // 3. Attention; then the bucket is complete and may travel to the other ranks.
             block.backward_attention(x, kept, &mut workspace.scratch, stream, sums)?;
             gradients.complete(device, bucket)?;
         }
+        // 4. Embedding: each token adds its gradient to its row of the table.
         if self.adapter.is_some() {
             return Ok(());
         }

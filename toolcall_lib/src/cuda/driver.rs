@@ -1,4 +1,4 @@
-//! What stands between the engine and whatever runs its kernels.
+//! The interface between the engine and the device that runs its kernels.
 
 use crate::error::Result;
 use crate::ops::matmul::Precision;
@@ -6,30 +6,33 @@ use std::ffi::c_void;
 use std::fmt::Debug;
 use std::ptr::NonNull;
 
-/// What runs kernels: a GPU, or in tests the host. Everything happens in the order in which it is asked for.
+/// Runs kernels: a GPU, or in tests the host. Everything happens in the order in which it is asked
+/// for.
 pub(crate) trait Driver: Debug + Send + Sync {
-    /// Memory on the device; its address is a multiple of 256.
+    /// Allocates device memory; its address is a multiple of 256.
     fn alloc(&self, bytes: usize) -> Result<u64>;
 
-    /// Gives back what [`Driver::alloc`] gave, when all that was asked for before is done.
+    /// Frees memory of [`Driver::alloc`] as soon as everything asked for before is done.
     fn free(&self, address: u64);
 
-    /// Memory of the host that the device copies to at full speed; its address is a multiple of 16.
+    /// Allocates pinned host memory, which the device copies to at full speed; its address is a
+    /// multiple of 16.
     fn alloc_host(&self, bytes: usize) -> Result<NonNull<u8>>;
 
-    /// Gives back what [`Driver::alloc_host`] gave for so many bytes, when nothing is copied there any more.
+    /// Frees the `bytes` of [`Driver::alloc_host`]; no copy to them may be in progress.
     fn free_host(&self, memory: NonNull<u8>, bytes: usize);
 
-    /// Copies to the device; `from` may be changed as soon as this returns.
+    /// Copies to the device; the caller may change `from` as soon as this returns.
     fn upload(&self, to: u64, from: &[u8]) -> Result<()>;
 
-    /// Copies from the device, when all that was asked for before is done.
+    /// Waits until everything asked for before is done, and copies from the device.
     fn download(&self, from: u64, to: &mut [u8]) -> Result<()>;
 
     /// Fills memory with zeros.
     fn zero(&self, at: u64, bytes: usize) -> Result<()>;
 
-    /// Starts a kernel. `args` point to its arguments, `shared` is in bytes.
+    /// Starts a kernel. `args` point to its arguments; `shared` is its dynamic shared memory in
+    /// bytes.
     fn launch(
         &self,
         kernel: &'static str,
@@ -39,11 +42,11 @@ pub(crate) trait Driver: Debug + Send + Sync {
         args: &mut [*mut c_void],
     ) -> Result<()>;
 
-    /// A matrix product: cuBLASLt on a GPU.
+    /// Computes a matrix product, with cuBLASLt on a GPU.
     fn gemm(&self, gemm: &Gemm) -> Result<()>;
 }
 
-/// Of what type the elements of device memory are.
+/// Type of the elements in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Element {
     F32,
@@ -52,7 +55,7 @@ pub(crate) enum Element {
 }
 
 impl Element {
-    /// Size in bytes.
+    /// Returns the size of an element in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::U32 => 4,
@@ -61,17 +64,18 @@ impl Element {
     }
 }
 
-/// How f32 becomes bf16; numbered as in `kernels/common.cuh`.
+/// Rounding of f32 to bf16; the numbers are those in `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rounding {
-    /// To the nearest; of two, to the even one.
+    /// To the nearest; of two equally near, to the even one.
     Nearest,
-    /// As [`round_stochastically`](crate::ops::element::round_stochastically) does.
+    /// Up or down by a hash of the value, like
+    /// [`round_stochastically`](crate::ops::element::round_stochastically).
     Stochastic,
 }
 
 impl Rounding {
-    /// Of weights that are trained.
+    /// Returns the rounding of weights that are trained with `precision`.
     pub fn of(precision: Precision) -> Self {
         match precision {
             Precision::Bf16Stochastic => Self::Stochastic,
@@ -80,21 +84,21 @@ impl Rounding {
     }
 }
 
-/// One matrix of a [`Gemm`], row major as it is stored.
+/// A matrix of a [`Gemm`], stored row by row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
-    /// Where its first element is.
+    /// Address of the first element.
     pub address: u64,
     /// f32 or bf16.
     pub element: Element,
     /// Elements from one stored row to the next.
     pub stride: usize,
-    /// The product takes it with rows and columns exchanged; never of the result.
+    /// Exchanges rows and columns in the product; always false for the result.
     pub transposed: bool,
 }
 
-/// `d = alpha · op(a) · op(b) + beta · d`, where `op(a)` is `[m, k]`, `op(b)` is `[k, n]` and `d` is `[m, n]`. `a` and `b` are of the
-/// same type; sums are f32. With `beta` 0, what `d` held is not read.
+/// A matrix product `d = alpha · op(a) · op(b) + beta · d`, with `op(a)` `[m, k]`, `op(b)` `[k, n]`
+/// and `d` `[m, n]`. `a` and `b` have the same type; sums are f32. `d` is not read if `beta` is 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gemm {
     pub m: usize,

@@ -1,6 +1,6 @@
-//! Logits of sequences that grow, with their keys and values in a cache on the device.
+//! Logits of growing sequences, with their keys and values in a cache on the device.
 //!
-//! Which row of the cache belongs to which token is the host's business, the same as on the CPU: [`KvStore`].
+//! [`KvStore`] on the host maps tokens to cache slots, the same as on the CPU.
 
 #[cfg(test)]
 mod tests;
@@ -17,26 +17,27 @@ use crate::model::{CachePass, Decoder, KvSequence, KvStore, PassPart, check_rows
 use crate::ops::matmul::Precision;
 use std::sync::Arc;
 
-/// Parts of a pass with so many rows are computed in tiles of queries; the rows of others are single queries, of which more run at
-/// once.
+/// Fewest rows of a part that runs in tiles of queries. The rows of shorter parts run as single
+/// queries, of which more run at once.
 const FEW: usize = 16;
-/// Rows by which a cache grows at least.
+/// Fewest slots by which a cache grows.
 const PAGE: usize = 256;
 
 /// A decoder that generates.
 #[derive(Debug)]
 pub(crate) struct DeviceGenerator {
     decoder: DeviceDecoder,
-    /// Keys and values of each layer, `[rows, 2 · keys · dim]`, of the type of activations.
+    /// Keys and values of each layer, `[slots, 2 · keys · dim]`, in the type of activations.
     layers: Vec<DeviceBuffer>,
     rows: usize,
 }
 
 impl DeviceGenerator {
-    /// With a copy of a decoder's weights. As on the CPU it computes in bf16 where the weights are no more precise, else in f32.
+    /// Copies a decoder's weights to the device. Computes in bf16 if the weights are no more
+    /// precise, otherwise in f32, like the CPU.
     ///
     /// # Errors
-    /// Those of [`DeviceDecoder::new`].
+    /// The same as [`DeviceDecoder::new`].
     pub fn new(driver: Arc<dyn Driver>, decoder: &Decoder) -> Result<Self> {
         let precision = match decoder.weights.is_rounded() {
             true => Precision::Bf16,
@@ -49,32 +50,38 @@ impl DeviceGenerator {
         })
     }
 
-    /// An empty store, the only one whose rows are those of the cache from now on, of `bytes` at most.
+    /// Returns an empty store of at most `bytes`. From now on it alone assigns the slots of the
+    /// cache.
     pub fn store(&self, bytes: usize) -> KvStore {
         let decoder = &self.decoder;
         KvStore::of_elements(&decoder.config, bytes, decoder.device.element.size())
     }
 
-    /// What [`Decoder::next_logits`] does.
+    /// Returns the logits after the new tokens of each sequence; see [`Decoder::next_logits`].
     ///
     /// # Errors
-    /// Those of [`Decoder::next_logits`], and whatever the GPU refuses.
+    /// The same as [`Decoder::next_logits`], and errors of the GPU.
     pub fn next_logits(&mut self, new: &[(&KvSequence, &[u32])], store: &mut KvStore) -> Result<&mut [f32]> {
+        // 1. Assign cache slots, and make room for them.
         let pass = store.pass(new);
         check_rows(&self.decoder.config, &pass.ids, &pass.positions)?;
         let rows = pass.keys.iter().max().map_or(0, |last| last + 1);
         self.reserve(rows, store.most_tokens())?;
 
+        // 2. Gather the integers of the pass: long parts in tiles of queries, the rest as single
+        //    queries.
         let mut numbers = Numbers::default();
         let [ids, positions] = [&pass.ids, &pass.positions].map(|all| numbers.push(all.iter().copied()));
         let [places, last] =
             [&pass.keys, &pass.last].map(|all| numbers.push(all.iter().map(|&row| row as u32)));
-        let many = pass.parts.partition_point(|part| part.rows.len() >= FEW); // the longest come first
+        // the longest parts come first
+        let many = pass.parts.partition_point(|part| part.rows.len() >= FEW);
         let tiles = Tiles::of_cache(&mut numbers, &tiled(&pass, &pass.parts[..many]));
         let single = pass.parts[many..].iter();
         let single = single.flat_map(|part| part.rows.clone().map(|row| pass.seen(part, row)));
         let single = VisibleRanges::new(&mut numbers, &single.collect::<Vec<_>>());
 
+        // 3. Copy them to the device and run the pass.
         let room = &mut self.decoder.workspace.numbers;
         let numbers = numbers.upload(&self.decoder.device.driver, room)?;
         let rows = PassRows {
@@ -92,7 +99,8 @@ impl DeviceGenerator {
         self.decoder.logits(normed)
     }
 
-    /// Makes room for `rows` rows; grows by half, so that a long generation copies little, but needlessly not beyond `most`.
+    /// Makes room for `rows` slots. Grows by half, so that a long generation copies little, but not
+    /// beyond `most` without need.
     fn reserve(&mut self, rows: usize, most: usize) -> Result<()> {
         if rows <= self.rows {
             return Ok(());
@@ -119,7 +127,7 @@ impl DeviceGenerator {
     }
 }
 
-/// Of each part the rows of the cache that its last row sees, and the number of its rows.
+/// Returns for each part the cache slots that its last row sees, and the number of its rows.
 fn tiled(pass: &CachePass, parts: &[PassPart]) -> Vec<(Vec<usize>, usize)> {
     let seen = |part: &PassPart| pass.seen(part, part.rows.end - 1).into_iter().flatten().collect();
     parts.iter().map(|part| (seen(part), part.rows.len())).collect()

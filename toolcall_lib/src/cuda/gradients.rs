@@ -1,4 +1,5 @@
-//! The gradients of an optimizer step on the device: added up over the trees of a rank, then over the ranks.
+//! The gradients of an optimizer step on the device: summed over the trees of a rank, then over the
+//! ranks.
 
 use super::buffer::{DeviceBuffer, View};
 use super::driver::Element;
@@ -10,38 +11,39 @@ use crate::weights::Layout;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Buckets that travel while the backward pass works on the next ones; more would only hold memory.
+/// Most buckets that travel while the backward pass works on the next ones; more would only hold
+/// memory.
 const MOST_UNDER_WAY: usize = 2;
 
-/// Sums over trees and ranks, as ZeRO divides them:
+/// Sums over trees and ranks, divided as in ZeRO (Rajbhandari et al., 2020):
 ///
 /// | stage | a rank holds | what travels |
 /// |---|---|---|
-/// | 0 | every sum | buckets, after the last tree; everyone gets every sum |
-/// | 1 | whole buckets, of which its shard become the sums | buckets, after the last tree; everyone gets its shard |
-/// | 2 | its shard of the sums, and the buckets that the backward pass works on | the same, after each tree |
+/// | 0 | every sum | buckets, after the last tree; every rank gets every sum |
+/// | 1 | whole buckets; sums in its shard | buckets, after the last tree; each gets its shard |
 ///
-/// The host only says what comes after what, and waits for nothing.
+/// The host only queues the work, and waits for nothing.
 #[derive(Debug)]
 pub(crate) struct DeviceGradients {
     ranks: Arc<dyn DeviceRanks>,
     zero_stage: u8,
-    /// Elements of the buckets.
+    /// Number of elements of each bucket.
     sizes: Vec<usize>,
-    /// What trees are added to, with room for the parts of all ranks; in stage 2 only where a tree is being added.
+    /// Buckets that trees add to, with room for the parts of all ranks. In stage 2 only while a
+    /// tree is being added.
     whole: Vec<Option<DeviceBuffer>>,
-    /// Stage 2: the sums.
+    /// Sums of this rank's shard, in stage 2.
     shards: Vec<DeviceBuffer>,
     under_way: VecDeque<(usize, DeviceBuffer, Ticket)>,
-    /// Stage 2: buffers of buckets that no one works on.
+    /// Buffers that no bucket uses at the moment, in stage 2.
     spare: Vec<DeviceBuffer>,
     travels: bool,
-    /// No tree has been added since the last step.
+    /// True if no tree has been added since the last step.
     fresh: bool,
 }
 
 impl DeviceGradients {
-    /// Zeros for every tensor of `layout`.
+    /// Makes zeros for every tensor of `layout`.
     pub fn new(
         device: &Device,
         ranks: Arc<dyn DeviceRanks>,
@@ -54,6 +56,7 @@ impl DeviceGradients {
         let zeros = |len| DeviceBuffer::zeros(&device.driver, Element::F32, len);
         let (mut whole, mut shards) = (Vec::new(), Vec::new());
         for &size in &sizes {
+            // Stage 2 makes whole buckets only while a tree is being added.
             if zero_stage == 2 {
                 whole.push(None);
                 shards.push(zeros(all.range(size).len())?);
@@ -74,7 +77,7 @@ impl DeviceGradients {
         })
     }
 
-    /// The part of every bucket of which this rank has the sums.
+    /// Returns the part of every bucket of which this rank has the sums.
     pub fn shard(&self) -> Shard {
         match self.zero_stage {
             0 => Shard::WHOLE,
@@ -82,21 +85,22 @@ impl DeviceGradients {
         }
     }
 
-    /// The sums of a bucket, when [`DeviceGradients::finish`] has been called.
+    /// Returns the sums of a bucket, once [`DeviceGradients::finish`] has been called.
     pub fn sums(&self, bucket: usize) -> View {
         let range = self.shard().range(self.sizes[bucket]);
         match (&self.whole[bucket], self.shards.get(bucket)) {
             (_, Some(shard)) => shard.all(),
             (Some(whole), None) => whole.all().slice(range),
-            (None, None) => View::EMPTY, // it is under way, and `finish` has failed
+            (None, None) => View::EMPTY, // it still travels, because `finish` has failed
         }
     }
 
-    /// Says that the backward pass of a tree comes next, and whether it is the last of this step.
+    /// Announces the backward pass of a tree, and whether it is the last one of this step.
     pub fn begin_tree(&mut self, device: &Device, last: bool) -> Result<()> {
         self.travels = self.ranks.shard().size > 1 && (last || self.zero_stage == 2);
         if std::mem::take(&mut self.fresh) && self.zero_stage == 1 {
-            // the optimizer has cleared its shard; the rest is what the sums of others have left
+            // The optimizer has cleared its shard; the rest still holds what the reduce-scatter
+            // left.
             for buffer in self.whole.iter().flatten() {
                 buffer.all().zero(&*device.driver)?;
             }
@@ -104,7 +108,7 @@ impl DeviceGradients {
         Ok(())
     }
 
-    /// The elements of a bucket, to be added to.
+    /// Returns the elements of a bucket, for the backward pass to add to.
     pub fn bucket(&mut self, device: &Device, bucket: usize) -> Result<View> {
         let size = self.sizes[bucket];
         let buffer = match self.whole[bucket].take() {
@@ -114,7 +118,8 @@ impl DeviceGradients {
         Ok(self.whole[bucket].insert(buffer).all().slice(0..size))
     }
 
-    /// Says that nothing more will be added to a bucket in this pass. The last bucket comes first.
+    /// Marks a bucket as complete for this pass, and sends it if this tree travels. The last bucket
+    /// comes first.
     pub fn complete(&mut self, device: &Device, bucket: usize) -> Result<()> {
         if !self.travels {
             return Ok(());
@@ -132,7 +137,7 @@ impl DeviceGradients {
         Ok(())
     }
 
-    /// In the place of a tree that other ranks have and this one has not.
+    /// Takes part in the sums for a tree that other ranks have and this rank has not.
     pub fn no_tree(&mut self, device: &Device) -> Result<()> {
         for bucket in (0..self.sizes.len()).rev() {
             self.bucket(device, bucket)?;
@@ -141,7 +146,8 @@ impl DeviceGradients {
         Ok(())
     }
 
-    /// Has the device wait for what is still under way; then the sums are those of the step.
+    /// Makes the device wait for the buckets that still travel; then the sums are those of the
+    /// step.
     pub fn finish(&mut self, device: &Device) -> Result<()> {
         while !self.under_way.is_empty() {
             self.receive(device)?;
@@ -150,7 +156,7 @@ impl DeviceGradients {
         Ok(())
     }
 
-    /// Bytes of the sums, and of what else the backward pass fills.
+    /// Returns the bytes of the sums, and of the other buffers that the backward pass fills.
     pub fn bytes(&self) -> (usize, usize) {
         let sums = self.sizes.iter().map(|&size| self.shard().range(size).len());
         let sums = sums.sum::<usize>() * size_of::<f32>();
@@ -159,7 +165,7 @@ impl DeviceGradients {
         (sums, all - sums)
     }
 
-    /// Takes in the bucket that has been under way longest.
+    /// Receives the bucket that has travelled longest.
     fn receive(&mut self, device: &Device) -> Result<()> {
         let Some((bucket, buffer, ticket)) = self.under_way.pop_front() else {
             return Ok(());
@@ -175,7 +181,7 @@ impl DeviceGradients {
         Ok(())
     }
 
-    /// A buffer of zeros.
+    /// Returns a buffer of zeros, reused if there is a spare one.
     fn buffer(&mut self, device: &Device, len: usize) -> Result<DeviceBuffer> {
         match self.spare.iter().position(|buffer| buffer.len() == len) {
             Some(found) => {

@@ -1,4 +1,4 @@
-//! What an adapter adds to a projection on the device, forward and backward.
+//! LoRA on the device: the sum that an adapter adds to a projection, forward and backward.
 
 use super::buffer::{Scratch, View};
 use super::driver::{Element, Operand, Rounding};
@@ -12,13 +12,13 @@ use crate::model::lora::{Adapter, Mask, Pass, Place};
 /// An adapter with its matrices on the device.
 #[derive(Debug)]
 pub(super) struct DeviceAdapter {
-    /// Its settings, and where its matrices lie in a bucket.
+    /// Settings of the adapter, and the places of its matrices in a bucket.
     host: Adapter,
     pub weights: DeviceWeights,
 }
 
 impl DeviceAdapter {
-    /// A copy on the device, which this rank changes in its shard.
+    /// Copies the adapter to the device; this rank updates only its shard.
     pub fn new(device: &Device, adapter: &Adapter, shard: Shard) -> Result<Self> {
         Ok(Self {
             weights: DeviceWeights::trained(device, &adapter.parameters, Rounding::Nearest, shard)?,
@@ -26,7 +26,7 @@ impl DeviceAdapter {
         })
     }
 
-    /// That of one block; with a pass, inputs are dropped.
+    /// Returns the adapter of one block. With a `pass`, its inputs go through dropout.
     pub fn of_block<'a>(&'a self, device: &'a Device, layer: usize, pass: Option<Pass>) -> BlockAdapter<'a> {
         BlockAdapter {
             device,
@@ -37,17 +37,18 @@ impl DeviceAdapter {
     }
 }
 
-/// Room for one projection, of the type of activations.
+/// Memory for one projection, in the type of activations.
 #[derive(Debug)]
 pub(super) struct LoraScratch {
-    /// The input with elements dropped, or the gradient of that.
+    /// Input after dropout, or the gradient of that.
     dropped: Scratch,
-    /// `x · Aᵀ` of all targets, `[rows, targets · r]`, and its gradient.
+    /// `dropout(x) · Aᵀ` of all targets, `[rows, targets · r]`, and its gradient.
     low: Scratch,
     dlow: Scratch,
 }
 
 impl LoraScratch {
+    /// Makes a scratch without memory.
     pub fn new(element: Element) -> Self {
         let [dropped, low, dlow] = [(); 3].map(|()| Scratch::new(element));
         Self { dropped, low, dlow }
@@ -64,7 +65,7 @@ pub(super) struct BlockAdapter<'a> {
 }
 
 impl<'a> BlockAdapter<'a> {
-    /// Where the projection's matrices lie, if there are any and any rows to multiply with them.
+    /// Returns the places of the projection's matrices; `None` if it has none or there are no rows.
     fn place(&self, projection: Projection, rows: usize) -> Option<&'a Place> {
         let place = self.adapter.host.place(self.layer, projection);
         place.filter(|_| rows > 0)
@@ -78,7 +79,7 @@ impl<'a> BlockAdapter<'a> {
         self.adapter.host.config.scale()
     }
 
-    /// Rows of `columns` elements in the adapter's bucket, as products take them.
+    /// Returns elements of the adapter's bucket as a matrix with `columns` columns.
     fn matrix(&self, elements: std::ops::Range<usize>, columns: usize) -> Operand {
         self.adapter
             .weights
@@ -97,7 +98,7 @@ impl<'a> BlockAdapter<'a> {
         self.pass.filter(|_| p > 0.0).map(|pass| Dropout::of(&mask(pass)))
     }
 
-    /// The adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`.
+    /// Computes the adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`, `[rows, targets · r]`.
     fn low(
         &self,
         projection: Projection,
@@ -122,7 +123,8 @@ impl<'a> BlockAdapter<'a> {
         Ok((x, low))
     }
 
-    /// `y += scale · dropout(x) · Aᵀ · Bᵀ` for the targeted columns of `y`.
+    /// Computes `y += scale · dropout(x) · Aᵀ · Bᵀ` for the targeted columns of `y`,
+    /// `[rows, outputs]`.
     pub fn forward(
         &self,
         projection: Projection,
@@ -135,6 +137,7 @@ impl<'a> BlockAdapter<'a> {
             return Ok(());
         };
         let (_, low) = self.low(projection, place, x, rows, scratch)?;
+        // Each target has r columns of the low-rank product, and its own columns of y.
         let (r, width, outputs) = (self.r(), low.len / rows, y.len / rows);
         for (i, target) in place.targets.iter().enumerate() {
             let low = low.slice(i * r..low.len).matrix(width);
@@ -146,9 +149,10 @@ impl<'a> BlockAdapter<'a> {
         Ok(())
     }
 
-    /// Adds the gradients of `A` and `B` to `gradients`, the adapter's bucket, given that of the joint output `dy` and the input `x`;
-    /// and the adapter's part of the gradient of the input to `dx`.
-    #[allow(clippy::too_many_arguments)] // an input and an output, their gradients, and where it happens
+    /// Adds the gradients of `A` and `B` to `gradients`, the adapter's bucket, and the adapter's
+    /// part of the input's gradient to `dx`, given the gradient of the joint output, `dy`, and the
+    /// input `x`.
+    #[allow(clippy::too_many_arguments)] // an input, an output, their gradients, and the workspace
     pub fn backward(
         &self,
         projection: Projection,
@@ -163,9 +167,11 @@ impl<'a> BlockAdapter<'a> {
             return Ok(());
         };
         let (device, driver) = (self.device, &self.device.driver);
+        // 1. Compute the low-rank product again.
         let (x, low) = self.low(projection, place, x, rows, scratch)?;
         let dlow = scratch.dlow.sized(driver, low.len)?;
         let (r, input, width, outputs) = (self.r(), x.len / rows, low.len / rows, dy.len / rows);
+        // 2. Per target: dB[outputs, r] += scale · dyᵀ · low, and dlow[rows, r] = scale · dy · B.
         for (i, target) in place.targets.iter().enumerate() {
             let dy = dy.slice(target.columns.start..dy.len).matrix(outputs);
             let low = low.slice(i * r..low.len).matrix(width);
@@ -177,6 +183,7 @@ impl<'a> BlockAdapter<'a> {
             let sizes = [rows, r, target.columns.len()];
             device.scaled_gemm(self.scale(), dy, b, dlow, sizes, false)?;
         }
+        // 3. dA[targets · r, input] += dlowᵀ · dropout(x).
         let (a, da) = (
             self.matrix(place.a.clone(), input),
             gradients.slice(place.a.clone()),
@@ -189,6 +196,7 @@ impl<'a> BlockAdapter<'a> {
             [width, input, rows],
             true,
         )?;
+        // 4. dx[rows, input] += dlow · A, through the mask if there is one.
         let sizes = [rows, input, width];
         let Some(mask) = self.mask(projection) else {
             return device.gemm(dlow, a, dx.matrix(input), sizes, true);

@@ -1,7 +1,10 @@
-//! The engine on NVIDIA GPUs, one for each rank: the same numbers as the CPU's, in f32, or with activations in bf16.
+//! The engine on NVIDIA GPUs, one GPU a rank: the CPU's numbers in f32, or with activations in
+//! bf16.
 //!
-//! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's. All that stands above `Driver` runs on
-//! the host too, which is how it is tested.
+//! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's.
+//! Everything above `Driver` also runs on the host, with emulated kernels, which is how the tests
+//! work without a GPU. `DeviceDecoder` runs forward and backward passes over packed trees,
+//! `DeviceOptimizer` steps AdamW, `DeviceGenerator` writes replies from a KV cache.
 
 mod attention;
 mod block;

@@ -1,6 +1,10 @@
-//! The simple kernels, with the shapes that they take. Rows are of a multiple of four elements.
+//! Launches of the simple kernels, with the shapes that they take. The length of a row is a
+//! multiple of four elements.
 //!
-//! Here are products and what goes through memory element by element; files below are named as those of the kernels.
+//! A launch only queues work; it fails if the driver refuses it.
+//!
+//! This file has matrix products and element-wise kernels; each file below belongs to the kernel
+//! source of the same name.
 
 mod copy;
 mod cross_entropy;
@@ -21,26 +25,26 @@ use crate::error::Result;
 use crate::optimizer::Update;
 use std::sync::Arc;
 
-/// Blocks that share out the rows where each leaves a partial sum.
+/// Blocks that share out the rows when each block leaves a partial sum.
 const SHARES: usize = 256;
-/// Blocks of the kernels that go through flat memory.
+/// Most blocks of an element-wise kernel.
 const FLAT_BLOCKS: usize = 1024;
 /// Threads of a block.
 pub(super) const THREADS: usize = 256;
-/// Room for the partial sums of squares of a bucket, which are f64, in f32 elements.
+/// Partial sums of squares of one bucket: f64 numbers, counted in f32 elements.
 pub(crate) const SQUARES_OF_A_BUCKET: usize = 2 * FLAT_BLOCKS;
 
-/// What runs kernels, and of what type activations are.
+/// The driver that runs kernels, and the type of activations.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub driver: Arc<dyn Driver>,
     pub element: Element,
-    /// Partial sums, `[SHARES, widest]`.
+    /// Partial sums over rows, `[SHARES, widest]`.
     partial: DeviceBuffer,
 }
 
 impl Device {
-    /// For rows of at most `widest` elements where sums over rows are made.
+    /// Makes a device for sums over rows of at most `widest` elements.
     pub fn new(driver: Arc<dyn Driver>, element: Element, widest: usize) -> Result<Self> {
         Ok(Self {
             partial: DeviceBuffer::new(&driver, Element::F32, SHARES * widest)?,
@@ -49,7 +53,7 @@ impl Device {
         })
     }
 
-    /// Of two kernels, that for the activations.
+    /// Returns the name of the kernel for the type of the activations.
     pub(super) fn either(&self, f32: &'static str, bf16: &'static str) -> &'static str {
         match self.element {
             Element::Bf16 => bf16,
@@ -67,12 +71,12 @@ impl Device {
         self.driver.run(kernel, [blocks, 1, 1], THREADS, shared, args)
     }
 
-    /// `d (+)= a · b` where `d` is `[m, n]` and the sum has `k` terms.
+    /// Computes `d (+)= a · b`, with `d` `[m, n]` and `sizes` `[m, n, k]`. Adds to `d` if `adds`.
     pub fn gemm(&self, a: Operand, b: Operand, d: Operand, sizes: [usize; 3], adds: bool) -> Result<()> {
         self.scaled_gemm(1.0, a, b, d, sizes, adds)
     }
 
-    /// `d (+)= alpha · a · b`.
+    /// Computes `d (+)= alpha · a · b`.
     pub fn scaled_gemm(
         &self,
         alpha: f32,
@@ -98,21 +102,21 @@ impl Device {
         })
     }
 
-    /// A copy of f32 elements as bf16.
+    /// Copies f32 elements to bf16.
     pub fn round(&self, x: View, y: View, rounding: Rounding) -> Result<()> {
         let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
         let args = [x.into(), y.into(), x.len.into(), rounding.into()];
         self.run("round_to_bf16", blocks, 0, args)
     }
 
-    /// `y += x`, f32.
+    /// Computes `y += x` in f32.
     pub fn add(&self, x: View, y: View) -> Result<()> {
         let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
         self.run("add", blocks, 0, [x.into(), y.into(), x.len.into()])
     }
 
-    /// Partial sums of the squares of all elements; each bucket has [`SQUARES_OF_A_BUCKET`] places, of which a small one leaves the
-    /// last as they are: zeros.
+    /// Sums the squares of each bucket into partial sums. Each bucket has [`SQUARES_OF_A_BUCKET`]
+    /// elements in `squares`; a small bucket leaves its last ones as they are, zero.
     pub fn sum_squares(&self, buckets: &[View], squares: View) -> Result<()> {
         for (i, bucket) in buckets.iter().enumerate() {
             let place = squares.slice(SQUARES_OF_A_BUCKET * i..SQUARES_OF_A_BUCKET * (i + 1));
@@ -123,8 +127,9 @@ impl Device {
         Ok(())
     }
 
-    /// From the squares of all gradients, which are sums over `tokens`: `out` becomes what they are to be multiplied with, so that the
-    /// norm of the mean is `most` at most (0: no limit), and that norm. Not a number where it is not finite.
+    /// Computes the clipping of gradients that are sums over `tokens` tokens. `out[0]` becomes the
+    /// factor for the gradients that limits the norm of their mean to `most` (0 is no limit),
+    /// `out[1]` the norm before clipping. The factor is NaN if the norm is not finite.
     pub fn clip(&self, squares: View, tokens: f32, most: f32, out: View) -> Result<()> {
         let args = [
             squares.into(),
@@ -136,7 +141,8 @@ impl Device {
         self.run("clip", 1, 0, args)
     }
 
-    /// AdamW of a run of weights with its gradients and moments; `scale` is what [`Device::clip`] made.
+    /// Steps AdamW over a run of weights `w` with gradients `g` and moments `m` and `v`. `scale[0]`
+    /// is the factor of [`Device::clip`]; `rounded` receives the bf16 copy of the weights.
     pub fn adamw(
         &self,
         [w, g, m, v]: [View; 4],

@@ -12,23 +12,24 @@ use crate::weights::{Layout, Parameters};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What an optimizer step needs beside the weights, bucket by bucket. With ZeRO it is that of this rank's shard.
+/// Gradients and moments, bucket by bucket. With ZeRO, those of this rank's shard.
 #[derive(Debug)]
 pub(crate) struct DeviceOptimizer {
-    /// Sums over the trees of a step, and over the ranks.
+    /// Sums of gradients over the trees of a step and over the ranks.
     pub gradients: DeviceGradients,
     ranks: Arc<dyn DeviceRanks>,
     moments: [Vec<DeviceBuffer>; 2],
-    /// Runs of a bucket that decay alike.
+    /// Runs of elements in a bucket with the same weight decay: bucket, elements, and true if they
+    /// decay.
     runs: Vec<(usize, Range<usize>, bool)>,
-    /// Partial sums of the squares of gradients, of every rank.
+    /// Partial sums of the squares of gradients, of all ranks.
     squares: DeviceBuffer,
-    /// What gradients are multiplied with, and the norm.
+    /// Factor for the gradients, and their norm.
     scale: DeviceBuffer,
 }
 
 impl DeviceOptimizer {
-    /// The state of `optimizer`, which goes on on the device; its shard is that of `zero_stage` on these ranks.
+    /// Copies the state of `optimizer` to the device, divided by `zero_stage` among these ranks.
     pub fn new(
         decoder: &DeviceDecoder,
         optimizer: &AdamW,
@@ -40,7 +41,7 @@ impl DeviceOptimizer {
         let zeros = |len: usize| DeviceBuffer::zeros(&device.driver, Element::F32, len);
         let upload = |buckets: &Vec<Vec<f32>>| -> Result<Vec<DeviceBuffer>> {
             let copy = |bucket: &Vec<f32>| match optimizer.steps {
-                0 => zeros(bucket.len()), // as they are on the host
+                0 => zeros(bucket.len()), // the moments are still zero on the host
                 _ => DeviceBuffer::from_host(&device.driver, Element::F32, bucket),
             };
             buckets.iter().map(copy).collect()
@@ -57,8 +58,9 @@ impl DeviceOptimizer {
         })
     }
 
-    /// Step number `optimizer.steps + 1` with the gradients, which are sums over `tokens`: clipped to the norm `most`, then zero.
-    /// Where their norm is not finite, no step is made. Returns before the device is done.
+    /// Makes step number `optimizer.steps + 1`. The gradients are sums over `tokens` tokens; they
+    /// are clipped to the norm `most` and become zero. Changes nothing if their norm is not finite.
+    /// Returns before the device is done.
     pub fn step(
         &mut self,
         decoder: &mut DeviceDecoder,
@@ -68,10 +70,12 @@ impl DeviceOptimizer {
         learning_rate: f64,
     ) -> Result<()> {
         let (device, weights) = (&decoder.device, decoder.trained());
+        // 1. The factor for the gradients, from the norm over all ranks.
         self.clip(decoder, tokens, most)?;
         optimizer.steps += 1;
         let shard = self.gradients.shard();
         let mut under_way = Vec::new();
+        // 2. AdamW over the runs of this rank's shard of each bucket.
         for (bucket, &size) in weights.sizes.iter().enumerate() {
             let own = shard.range(size);
             for (_, range, decays) in self.runs.iter().filter(|run| run.0 == bucket) {
@@ -88,6 +92,7 @@ impl DeviceOptimizer {
                 let all = [master, gradient, first, second];
                 device.adamw(all, (rounded, weights.rounding), &update, self.scale.all())?;
             }
+            // 3. The new weights travel to the other ranks while the next bucket is stepped.
             if shard.size > 1 {
                 under_way.push(weights.start_gather(bucket, &*self.ranks)?);
             }
@@ -95,14 +100,16 @@ impl DeviceOptimizer {
         weights.finish_gather(device, &*self.ranks, under_way)
     }
 
-    /// The norm of the mean of the last step's gradients before clipping; waits for the device.
+    /// Returns the norm of the mean gradient of the last step, before clipping; waits for the
+    /// device.
     pub fn norm(&self, decoder: &DeviceDecoder) -> Result<f64> {
         let mut scale = [0.0f32; 2];
         self.scale.all().download(&*decoder.device.driver, &mut scale)?;
         Ok(f64::from(scale[1]))
     }
 
-    /// From the gradients of all ranks to what they are multiplied with: the same numbers, added in the same order, on each.
+    /// Computes the factor for the gradients from those of all ranks. Every rank adds the same
+    /// numbers in the same order, so all get the same factor.
     fn clip(&self, decoder: &DeviceDecoder, tokens: f64, most: f64) -> Result<()> {
         let (device, shard, squares) = (&decoder.device, self.gradients.shard(), self.squares.all());
         let buckets: Vec<View> = (0..decoder.trained().sizes.len())
@@ -115,7 +122,8 @@ impl DeviceOptimizer {
         device.clip(squares, tokens as f32, most as f32, self.scale.all())
     }
 
-    /// Copies weights and state to the host; of what is divided among the ranks, this rank's shard.
+    /// Copies weights and state to the host; of buckets that are divided among the ranks, this
+    /// rank's shard.
     pub fn download(
         &self,
         decoder: &DeviceDecoder,
@@ -137,7 +145,7 @@ impl DeviceOptimizer {
     }
 }
 
-/// Neighbours that decay alike are one run: few kernels.
+/// Joins neighbouring tensors with the same weight decay to one run, to launch few kernels.
 fn runs(layout: &Layout) -> Vec<(usize, Range<usize>, bool)> {
     let mut runs: Vec<(usize, Range<usize>, bool)> = Vec::new();
     for slot in layout.slots() {

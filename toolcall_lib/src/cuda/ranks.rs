@@ -1,4 +1,4 @@
-//! What devices of many ranks do together.
+//! Collective operations between the devices of all ranks.
 
 use super::buffer::View;
 use crate::collective::{Collective, Shard};
@@ -8,31 +8,34 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often ranks that connect their devices ask each other how far they are.
+/// Time between the checks of ranks that connect their devices.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Operations of all ranks, which every rank starts in the same order. They go on beside what the driver does, one after the other.
+/// Collective operations, which every rank starts in the same order. They run beside the driver's
+/// work, one after the other.
 pub(crate) trait DeviceRanks: Debug + Send + Sync {
-    /// This rank among all. A buffer has [`Shard::longest`] elements for each of them.
+    /// Returns this rank's place among all. A buffer has [`Shard::longest`] elements for each rank.
     fn shard(&self) -> Shard;
 
-    /// Starts summing f32 elements over all ranks, when all that the driver has been asked for so far is done. The sums come into
-    /// this rank's part of the buffer; what the rest of it holds is not defined.
+    /// Starts a sum of f32 elements over all ranks, once everything asked of the driver so far is
+    /// done. This rank's part of the buffer receives its sums; the rest of it is undefined.
     fn start_reduce_scatter(&self, buffer: View) -> Result<Ticket>;
 
-    /// Starts filling a buffer with the parts of all ranks, each of which gives its own, when all that the driver has been asked for
-    /// so far is done.
+    /// Starts filling a buffer with the parts of all ranks, each of which brings its own, once
+    /// everything asked of the driver so far is done.
     fn start_all_gather(&self, buffer: View) -> Result<Ticket>;
 
-    /// What the driver is asked for from now on waits until this operation, and those started before it, are done.
+    /// Makes everything asked of the driver from now on wait for this operation and those started
+    /// before it.
     fn join(&self, ticket: Ticket) -> Result<()>;
 }
 
-/// Has a thread connect this rank's device with the others. There each rank waits for all others, and is not told where one of them
-/// fails; here it is. A thread that waits in vain is left behind.
+/// Connects this rank's device with the others, in a thread. Connecting waits for all ranks and
+/// does not notice when one fails; here the ranks tell each other. A thread that waits in vain is
+/// left behind.
 ///
 /// # Errors
-/// That of this rank; another rank has failed, or one is not ready after `timeout`.
+/// This rank's own error, another rank that failed, or one that is not ready after `timeout`.
 pub(crate) fn meet<T: Send + 'static>(
     ranks: &dyn Collective,
     timeout: Duration,
@@ -45,6 +48,7 @@ pub(crate) fn meet<T: Send + 'static>(
     let thread = thread::Builder::new().spawn(move || tell.send(connect()));
     let mut outcome = thread.err().map(|e| Err(Error::library("starting a thread")(e)));
     let begun = Instant::now();
+    // 1. Wait a little for the own thread.
     loop {
         outcome = outcome.or_else(|| match told.recv_timeout(LOOK_EVERY) {
             Ok(outcome) => Some(outcome),
@@ -57,12 +61,14 @@ pub(crate) fn meet<T: Send + 'static>(
                 Some(Err(Error::invalid("the GPUs", problem)))
             }
         });
+        // 2. Tell all ranks the own state, and read theirs.
         let own = match &outcome {
             None => WAITS,
             Some(Ok(_)) => READY,
             Some(Err(_)) => FAILED,
         };
         let all = ranks.exchange(&[own])?.concat();
+        // 3. Go on while some rank waits and none has failed.
         let failed = all.iter().position(|&state| state == FAILED);
         if failed.is_none() && all.contains(&WAITS) {
             continue;
@@ -79,7 +85,7 @@ pub(crate) fn meet<T: Send + 'static>(
 #[must_use]
 pub(crate) struct Ticket(pub u64);
 
-/// A single device.
+/// A single device, which has nobody to wait for.
 #[derive(Debug)]
 pub(crate) struct Alone;
 
@@ -106,7 +112,7 @@ mod tests {
     use super::*;
     use crate::collective::threads;
 
-    /// What two ranks say, of which each connects in its own way.
+    /// Returns what two ranks report, each of which connects in its own way.
     fn outcomes(timeout: Duration, connect: [fn() -> Result<usize>; 2]) -> Vec<String> {
         let ranks = threads(2, Duration::from_secs(60)).unwrap();
         let meeting = |(ranks, connect): (Box<dyn Collective + Send>, _)| {

@@ -1,9 +1,11 @@
-//! On what tests run, and how near a device comes to the CPU.
+//! The device of the tests, and their tolerances.
 //!
-//! Kernels are emulated on the host. `TOOLCALL_TEST_DEVICE=cuda` takes the first GPU instead, with the shapes of real models as well as
-//! small ones (`TOOLCALL_TEST_SHAPES` is `small` or `real` to have it otherwise). `TOOLCALL_TEST_RECORD=FILE` adds a line of JSON to a
-//! file for every comparison: how far it is off, whether that is too far, and which kernels have run since the one before. A test then goes
-//! on after what is too far off, so that all of it is known; who reads the file has to see to it.
+//! Kernels are emulated on the host. `TOOLCALL_TEST_DEVICE=cuda` takes the first GPU instead, with
+//! the shapes of real models as well as small ones; `TOOLCALL_TEST_SHAPES=small` or `real` forces
+//! one choice. `TOOLCALL_TEST_RECORD=FILE` appends a line of JSON to a file for every comparison:
+//! its difference, whether that is too large, and the kernels that have run since the last one. A
+//! test then goes on after a difference that is too large, so that all are known; the reader of the
+//! file has to check them.
 
 use super::driver::{Driver, Element, Gemm};
 use super::emulate::emulated;
@@ -19,13 +21,14 @@ use std::sync::{Arc, Mutex};
 
 /// Tolerances from here on are those of bf16.
 const ROUGH: f32 = 2e-3;
-/// What a GPU may be off at most, relative to the largest number: its exponentials are others, and it adds in another order.
+/// Largest relative difference of a GPU: its exponential function differs, and it adds in another
+/// order.
 const OF_F32: f32 = 1e-4;
 const OF_BF16: f32 = 6e-2;
 
 static LAUNCHED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
-/// The device of a test.
+/// Returns the device of a test.
 pub(crate) fn driver() -> Arc<dyn Driver> {
     let driver = match on_gpu() {
         true => first_gpu().unwrap(),
@@ -34,7 +37,7 @@ pub(crate) fn driver() -> Arc<dyn Driver> {
     Arc::new(Watched(driver))
 }
 
-/// Whether tests run on a GPU.
+/// Returns true if tests run on a GPU.
 pub(crate) fn on_gpu() -> bool {
     match std::env::var("TOOLCALL_TEST_DEVICE").as_deref() {
         Ok("cuda") => true,
@@ -43,7 +46,7 @@ pub(crate) fn on_gpu() -> bool {
     }
 }
 
-/// These shapes, and where they are wanted those of real models.
+/// Returns the small shapes, and those of real models if they are wanted.
 pub(crate) fn shapes<T>(
     small: impl IntoIterator<Item = T>,
     real: impl IntoIterator<Item = T>,
@@ -57,7 +60,8 @@ pub(crate) fn shapes<T>(
     small.into_iter().chain(real.into_iter().filter(move |_| wanted))
 }
 
-/// Numbers are those of the CPU: no difference is larger than `tolerance` of the largest number. A GPU may be further off.
+/// Checks numbers against the CPU's: no difference exceeds `tolerance` times the largest number. A
+/// GPU may differ more.
 pub(crate) fn assert_near(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
     assert_eq!(got.len(), want.len(), "{what}");
     let largest = want.iter().fold(0.0f32, |most, x| most.max(x.abs()));
@@ -77,7 +81,7 @@ pub(crate) fn assert_near(got: &[f32], want: &[f32], tolerance: f32, what: &str)
     compared.check(problem);
 }
 
-/// The same of single numbers, relative to the wanted one.
+/// Checks a single number, relative to the wanted one.
 pub(crate) fn assert_near_number(got: f64, want: f64, tolerance: f64, what: &str) {
     let off = (got - want).abs();
     let compared = Compared {
@@ -89,7 +93,7 @@ pub(crate) fn assert_near_number(got: f64, want: f64, tolerance: f64, what: &str
     compared.check(|| format!("{got}, not {want}"));
 }
 
-/// Two things are no further apart than that, relative to their size.
+/// Checks a difference that is relative already.
 pub(crate) fn assert_apart(off: f64, tolerance: f64, what: &str) {
     let compared = Compared {
         what,
@@ -148,7 +152,7 @@ impl Compared<'_> {
     }
 }
 
-/// Notes which kernels run.
+/// Notes the kernels that run.
 #[derive(Debug)]
 struct Watched(Arc<dyn Driver>);
 

@@ -1,4 +1,4 @@
-//! What the tests of the kernels work with; and AdamW's against the CPU's.
+//! Helpers for the tests of the kernels, and AdamW compared with the CPU's.
 
 use super::buffer::{DeviceBuffer, View};
 use super::driver::{Element, Rounding};
@@ -12,7 +12,7 @@ use crate::weights::{Layout, Parameters};
 use half::bf16;
 use std::sync::Arc;
 
-/// A device, and how near to the CPU it has to come.
+/// A device, and its tolerance against the CPU.
 pub(super) struct Bench {
     pub device: Device,
     pub tolerance: f32,
@@ -22,7 +22,7 @@ pub(super) fn benches() -> [Bench; 2] {
     benches_within(1e-5, 2e-2)
 }
 
-/// One in f32 and one in bf16, and how near each has to come.
+/// Makes a bench in f32 and one in bf16, with a tolerance for each.
 pub(super) fn benches_within(f32: f32, bf16: f32) -> [Bench; 2] {
     [(Element::F32, f32), (Element::Bf16, bf16)].map(|(element, tolerance)| Bench {
         device: Device::new(driver(), element, 4096).unwrap(),
@@ -39,7 +39,7 @@ impl Bench {
         DeviceBuffer::from_host(&self.device.driver, Element::U32, x).unwrap()
     }
 
-    /// As activations, and what they are after rounding.
+    /// Copies `x` to the device as activations. Returns them, and their values after rounding.
     pub fn activations(&self, x: &[f32]) -> (DeviceBuffer, Vec<f32>) {
         match self.device.element {
             Element::Bf16 => {
@@ -52,12 +52,12 @@ impl Bench {
         }
     }
 
-    /// Room for activations.
+    /// Allocates memory for activations.
     pub fn room(&self, len: usize) -> DeviceBuffer {
         DeviceBuffer::new(&self.device.driver, self.device.element, len).unwrap()
     }
 
-    /// Room for f32, whatever activations are.
+    /// Allocates memory for f32, whatever the type of activations.
     pub fn f32_room(&self, len: usize) -> DeviceBuffer {
         DeviceBuffer::new(&self.device.driver, Element::F32, len).unwrap()
     }
@@ -77,13 +77,13 @@ impl Bench {
         values
     }
 
-    /// The device's numbers are those of the CPU, relative to the largest.
+    /// Checks the device's numbers against the CPU's, relative to the largest.
     pub fn assert_near(&self, got: View, want: &[f32], what: &str) {
         assert_near(&self.read(got), want, self.tolerance, what);
     }
 }
 
-/// `[rows, heads, dim]` to `[heads, rows, dim]`, or back with the numbers exchanged.
+/// Turns `[rows, heads, dim]` into `[heads, rows, dim]`, or back with `rows` and `heads` exchanged.
 pub(super) fn exchange(x: &[f32], rows: usize, heads: usize, dim: usize) -> Vec<f32> {
     let at = |head: usize, row: usize| &x[(row * heads + head) * dim..][..dim];
     (0..heads)

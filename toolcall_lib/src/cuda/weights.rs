@@ -10,36 +10,41 @@ use crate::weights::{Layout, Parameters, Span, Weights};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Weights in the layout that they have on the host. Those that are trained are f32, and where activations are bf16 there is a
-/// rounded copy of them, which is what products take.
+/// Weights in the layout that they have on the host. Trained weights are f32; if activations are
+/// bf16, there is a rounded copy of the matrices, which products read.
 ///
-/// With ZeRO, where there is a rounded copy, a rank has only its shard of the f32 weights: matrices travel rounded, and vectors by
-/// themselves. The first bucket stays whole: the embedding, because its rows are read in f32.
+/// With ZeRO and a rounded copy, a rank keeps only its shard of the f32 weights: matrices travel
+/// rounded, and vectors by themselves. The first bucket, the embedding, stays whole, because its
+/// rows are read in f32.
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
-    /// How the copy is rounded.
+    /// Rounding of the copy.
     pub rounding: Rounding,
-    /// Elements of the buckets.
+    /// Number of elements of each bucket.
     pub sizes: Vec<usize>,
-    /// What this rank changes.
+    /// Part of the weights that this rank updates.
     shard: Shard,
-    /// f32: whole buckets with room for the parts of all ranks, or this rank's shard; none where the weights are frozen.
+    /// f32 weights: whole buckets with room for the parts of all ranks, or this rank's shard; empty
+    /// if the weights are frozen.
     masters: Vec<DeviceBuffer>,
-    /// Matrices as products take them, with room for the parts of all ranks; none where they take the masters.
+    /// Matrices in the type that products read, with room for the parts of all ranks; empty if
+    /// products read the masters.
     rounded: Vec<DeviceBuffer>,
-    /// Of a bucket whose f32 weights are not there, or not all, where its vectors stand in it, and where they begin in `vectors`.
+    /// For a bucket whose f32 weights are missing or divided: the range of its vectors, and where
+    /// they begin in `vectors`.
     places: Vec<Option<(Range<usize>, usize)>>,
     vectors: DeviceBuffer,
 }
 
 impl DeviceWeights {
-    /// A copy that can be trained, which this rank changes in its shard.
+    /// Makes a copy that can be trained; this rank updates its shard.
     pub fn trained(device: &Device, weights: &Parameters, rounding: Rounding, shard: Shard) -> Result<Self> {
         let driver = &device.driver;
         let rounds = device.element == Element::Bf16;
         let (mut masters, mut rounded, mut places, mut vectors) = (vec![], vec![], vec![], vec![]);
         for (bucket, values) in weights.buckets.iter().enumerate() {
+            // 1. The whole bucket, and its rounded copy.
             let whole = DeviceBuffer::new(driver, Element::F32, shard.room(values.len()))?;
             whole.all().upload(&**driver, values)?;
             if rounds {
@@ -47,11 +52,12 @@ impl DeviceWeights {
                 device.round(whole.all().slice(0..values.len()), copy.all(), rounding)?;
                 rounded.push(copy);
             }
+            // 2. Keep only the shard of the f32 bucket, and its vectors apart.
             if rounds && shard.size > 1 && bucket > 0 {
                 let range = vectors_of(&weights.layout, bucket);
                 places.push(Some((range.clone(), vectors.len())));
                 vectors.extend_from_slice(&values[range]);
-                drop(whole); // before there is memory for another
+                drop(whole); // before the next buffer is allocated
                 let own = &values[shard.range(values.len())];
                 masters.push(DeviceBuffer::from_host(driver, Element::F32, own)?);
             } else {
@@ -72,12 +78,13 @@ impl DeviceWeights {
         })
     }
 
-    /// A copy that is only read: matrices of the type of activations, unpacked if need be.
+    /// Makes a read-only copy: matrices in the type of activations, unpacked if they are packed.
     pub fn frozen(device: &Device, weights: &Weights) -> Result<Self> {
         let (driver, layout) = (&device.driver, weights.layout().clone());
         let sizes = layout.bucket_sizes();
         let (mut rounded, mut places, mut vectors) = (vec![], vec![], vec![]);
         for (bucket, &size) in sizes.iter().enumerate() {
+            // Matrices go to one buffer a bucket, vectors of all buckets to one list.
             let matrices = DeviceBuffer::new(driver, device.element, size)?;
             places.push(Some((vectors_of(&layout, bucket), vectors.len())));
             let slots = layout.slots().iter().enumerate();
@@ -102,12 +109,13 @@ impl DeviceWeights {
         })
     }
 
-    /// Whether this rank has only its shard of some of the f32 weights that are trained.
+    /// Returns true if this rank has only its shard of some trained f32 weights.
     pub fn divided(&self) -> bool {
         self.places.iter().any(Option::is_some)
     }
 
-    /// Some f32 weights of this rank's shard, by their elements in the bucket; and the place of their rounded copy, if there is one.
+    /// Returns f32 weights of this rank's shard, by their elements in the bucket, and the elements
+    /// of their rounded copy, empty if there is none.
     pub fn own(&self, bucket: usize, elements: Range<usize>) -> (View, View) {
         let master = self.masters[bucket].all();
         let rounded = self.rounded.get(bucket);
@@ -121,7 +129,7 @@ impl DeviceWeights {
         )
     }
 
-    /// Starts bringing the shards of a bucket that all ranks have changed to all of them.
+    /// Starts gathering a bucket of which every rank has updated its shard.
     pub fn start_gather(&self, bucket: usize, ranks: &dyn DeviceRanks) -> Result<Ticket> {
         match self.places[bucket] {
             Some(_) => ranks.start_all_gather(self.rounded[bucket].all()),
@@ -129,7 +137,8 @@ impl DeviceWeights {
         }
     }
 
-    /// Ends what [`DeviceWeights::start_gather`] has started for the buckets, in their order.
+    /// Ends the gathering that [`DeviceWeights::start_gather`] has started for the buckets, in
+    /// their order.
     pub fn finish_gather(
         &self,
         device: &Device,
@@ -144,12 +153,13 @@ impl DeviceWeights {
             }
         }
         match self.vectors.len() {
-            0 => Ok(()), // all masters are whole, or it is an adapter
+            0 => Ok(()), // all masters are whole, or these are an adapter's weights
             _ => self.gather_vectors(device, ranks),
         }
     }
 
-    /// Each rank adds what it has of the vectors to zeros, and the sum over the ranks is all.
+    /// Gathers the vectors: each rank adds its own elements to zeros, and the sum over the ranks is
+    /// complete.
     fn gather_vectors(&self, device: &Device, ranks: &dyn DeviceRanks) -> Result<()> {
         let all = self.vectors.all();
         all.zero(&*device.driver)?;
@@ -168,7 +178,8 @@ impl DeviceWeights {
         ranks.join(whole)
     }
 
-    /// A copy on the host of weights that are trained: of the whole buckets, and of this rank's shard of the others.
+    /// Copies trained weights to the host: whole buckets, and this rank's shard of the divided
+    /// ones.
     pub fn download(&self, driver: &dyn Driver, weights: &mut Parameters) -> Result<()> {
         for (bucket, values) in weights.buckets.iter_mut().enumerate() {
             let part = match self.places[bucket] {
@@ -180,7 +191,7 @@ impl DeviceWeights {
         Ok(())
     }
 
-    /// Vectors that stand side by side, f32.
+    /// Returns vectors that lie side by side, in f32.
     pub fn vector(&self, span: &Span) -> View {
         match &self.places[span.bucket] {
             Some((range, first)) => {
@@ -191,13 +202,13 @@ impl DeviceWeights {
         }
     }
 
-    /// Matrices as products take them.
+    /// Returns matrices in the type that products read.
     pub fn matrix(&self, span: &Span) -> Operand {
         self.elements(span.bucket, span.elements.clone())
             .matrix(span.columns)
     }
 
-    /// Elements of a bucket as products take them.
+    /// Returns elements of a bucket in the type that products read.
     pub fn elements(&self, bucket: usize, elements: Range<usize>) -> View {
         let buckets = if self.rounded.is_empty() {
             &self.masters
@@ -207,7 +218,7 @@ impl DeviceWeights {
         buckets[bucket].all().slice(elements)
     }
 
-    /// The embedding as exactly as it is there, to take rows of.
+    /// Returns the embedding in the most precise form that there is, to look up rows.
     pub fn table(&self, span: &Span) -> View {
         let buckets = if self.masters.is_empty() {
             &self.rounded
@@ -218,7 +229,7 @@ impl DeviceWeights {
     }
 }
 
-/// Where the vectors of a bucket stand, which are neighbours.
+/// Returns the range of the vectors of a bucket, which lie side by side.
 fn vectors_of(layout: &Layout, bucket: usize) -> Range<usize> {
     let slots = layout.slots().iter();
     let vectors = slots.filter(|slot| slot.bucket == bucket && !slot.is_matrix());
@@ -227,7 +238,7 @@ fn vectors_of(layout: &Layout, bucket: usize) -> Range<usize> {
     start..ranges.last().map_or(start, |range| range.end)
 }
 
-/// Copies a matrix to its place in a bucket of activations, some rows at a time.
+/// Copies a matrix to its elements in a bucket of activations, some matrix rows at a time.
 fn upload_matrix(device: &Device, weights: &Weights, span: &Span, bucket: View) -> Result<()> {
     let driver = &device.driver;
     let place = bucket.slice(span.elements.clone());

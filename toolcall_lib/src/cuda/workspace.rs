@@ -5,54 +5,57 @@ use super::buffer::Scratch;
 use super::driver::Element;
 use super::lora::LoraScratch;
 
-/// What a forward pass leaves for a backward pass.
+/// Activations that a forward pass keeps for the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Everything but norms and activation functions.
+    /// All activations, except the outputs of norms and of SwiGLU, which are cheap to compute
+    /// again.
     Everything,
-    /// The input of each block.
+    /// The input of each block; the backward pass runs the block forward again.
     Streams,
+    /// Nothing: there is no backward pass.
     Nothing,
 }
 
 impl Keep {
-    /// The index of the activations of block `layer`.
+    /// Returns the index of the activations of block `layer`.
     pub fn activations(self, layer: usize) -> usize {
         if self == Self::Everything { layer } else { 0 }
     }
 
-    /// The index of the residual stream before block `layer`.
+    /// Returns the index of the residual stream before block `layer`.
     pub fn stream(self, layer: usize) -> usize {
         if self == Self::Nothing { 0 } else { layer }
     }
 }
 
-/// What one block leaves for its backward pass.
+/// Activations that the backward pass of one block reads.
 #[derive(Debug)]
 pub(super) struct BlockActivations {
-    /// Joint projection before norm and rotation, where there is a norm.
+    /// Joint projection before norm and rotation, `[rows, (queries + 2 · keys) · dim]`; only with a
+    /// norm.
     pub qkv: Scratch,
-    /// Q, K and V, `[rows, heads, dim]`.
+    /// Q, K and V after norm and rotation, `[rows, heads, dim]`.
     pub heads: Scratch,
-    /// Attention output, `[rows, query heads · dim]`.
+    /// Output of attention, `[rows, query heads · dim]`.
     pub attended: Scratch,
-    /// Logs of the softmax denominators, `[rows, query heads]`.
+    /// Log-sum-exp of the scores, `[rows, query heads]`.
     pub lse: Scratch,
-    /// Residual stream between attention and MLP.
+    /// Residual stream between attention and MLP, `[rows, hidden]`.
     pub middle: Scratch,
     /// Gate and up projection, `[rows, 2 · intermediate]`.
     pub gate_up: Scratch,
 }
 
-/// What no one needs for longer than a block.
+/// Memory that is needed only within a block, and that all blocks share.
 #[derive(Debug)]
 pub(super) struct BlockScratch {
-    /// A normalized residual stream, and its gradient.
+    /// Normalized residual stream, `[rows, hidden]`, and its gradient.
     pub normed: Scratch,
     pub dnormed: Scratch,
-    /// What a block adds to the residual stream.
+    /// Sum that a block adds to the residual stream, `[rows, hidden]`.
     pub added: Scratch,
-    /// That of the rows whose output is wanted, f32.
+    /// `added` of the rows whose output is wanted, f32.
     pub wanted: Scratch,
     pub activation: Scratch,
     pub dactivation: Scratch,
@@ -60,44 +63,47 @@ pub(super) struct BlockScratch {
     pub dattended: Scratch,
     /// Gradient of Q, K and V, then of the joint projection.
     pub dqkv: Scratch,
-    /// Sums over each head's output and its gradient.
+    /// `Σ dout · out` of each row and head.
     pub delta: Scratch,
-    /// What an adapter needs for one projection.
+    /// Memory of the adapter for one projection.
     pub lora: LoraScratch,
-    /// Sums over parts of a cache.
+    /// Partial sums of attention over the KV cache.
     pub decode: DecodeScratch,
 }
 
-/// What the output projection and the loss need.
+/// Memory of the output projection and the loss.
 #[derive(Debug)]
 pub(super) struct HeadScratch {
-    /// Gradients of the residual stream and of its norm.
+    /// Gradients of the last residual stream and of its norm.
     pub dx: Scratch,
     pub dy: Scratch,
     pub logits: Scratch,
     pub dlogits: Scratch,
-    /// Loss and right guesses of each row.
+    /// Loss and correct first guesses of each row.
     pub sums: Scratch,
 }
 
-/// All of it.
+/// All memory of a pass.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    /// Input of each block, and after the last the input of the final norm, of the rows whose output is wanted.
+    /// Input of each block; the last one is the input of the final norm, of the wanted rows only.
     pub residual: Vec<Scratch>,
     pub blocks: Vec<BlockActivations>,
     pub scratch: BlockScratch,
     pub head: HeadScratch,
     /// The integers of a pass.
     pub numbers: Scratch,
-    /// Gradient of the residual stream, and as products take it.
+    /// Gradient of the residual stream in f32, and rounded to the type that products take.
     pub dresidual: Scratch,
     pub rounded: Scratch,
 }
 
 impl Workspace {
-    /// For `layers` blocks whose activations are of type `element`.
+    /// Makes a workspace for `layers` blocks with activations of type `element`; nothing is
+    /// allocated yet.
     pub fn new(layers: usize, element: Element) -> Self {
+        // Residual stream, loss and sums are f32; everything that products take has the type of
+        // activations.
         let activation = || Scratch::new(element);
         let f32 = || Scratch::new(Element::F32);
         let block = |_| BlockActivations {

@@ -1,5 +1,5 @@
-//! Replies that are written together: each step of the batch is one pass over the weights that
-//! serves all of them. They join and leave between two steps, and no reply depends on the others.
+//! Continuous batching: each step is one pass over the weights that gives every reply in the batch
+//! its next tokens. Replies join and leave between two steps, and no reply depends on the others.
 
 use super::engine::Engine;
 use super::writer::Writer;
@@ -7,33 +7,33 @@ use crate::error::{Error, Result};
 use crate::model::{KvSequence, Model};
 use rayon::prelude::*;
 
-/// Tokens of prompts that are read in one step, unless a single prompt has more; bounds the memory
-/// of a pass.
+/// Most prompt tokens that one step reads, unless a single prompt has more; bounds the memory of
+/// one pass.
 const READ_AT_ONCE: usize = 4096;
 
-/// The replies that are being written, and what they run on.
+/// The replies that are being written, and the engine that runs them.
 pub(crate) struct Batch<'a> {
     model: &'a Model,
     engine: Engine,
     speaking: Vec<Speaker<'a>>,
-    /// Replies that were over before their first step.
+    /// Replies that were over before their first step, with their keys.
     silent: Vec<(usize, Writer<'a>)>,
-    /// Tokens of prompts that the next step reads.
+    /// Prompt tokens that the next step will read.
     to_read: usize,
 }
 
-/// The key of a reply that has left the batch, and the reply, or why it could not go on.
+/// A reply that has left the batch: its key, and the reply or the error that ended it.
 pub(crate) type Finished<'a> = (usize, Result<Writer<'a>>);
 
 /// A reply that is being written.
 struct Speaker<'a> {
-    /// Name that the caller of [`Batch::admit`] gave it.
+    /// Name that the caller of [`Batch::admit`] gave the reply.
     key: usize,
     reply: Writer<'a>,
     sequence: KvSequence,
-    /// Its tokens that the model has not seen.
+    /// Tokens of the reply that the model has not read yet.
     new: Vec<u32>,
-    /// The error that ended it.
+    /// The error that ended the reply.
     failed: Option<Error>,
 }
 
@@ -44,7 +44,7 @@ impl Speaker<'_> {
 }
 
 impl<'a> Batch<'a> {
-    /// An empty batch of replies by `model`, which `engine` runs.
+    /// Makes an empty batch of replies by `model`, run on `engine`.
     pub fn new(model: &'a Model, engine: Engine) -> Self {
         Self {
             model,
@@ -55,33 +55,35 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// No reply is being written, and none has finished.
+    /// Returns true if no reply is being written and none waits to be taken out.
     pub fn is_empty(&self) -> bool {
         self.speaking.is_empty() && self.silent.is_empty()
     }
 
-    /// Replies that are being written.
+    /// Counts the replies that are being written.
     #[cfg(feature = "serve")]
     pub fn len(&self) -> usize {
         self.speaking.len()
     }
 
-    /// Counts the tokens of a reply's prompt that are in the KV cache.
+    /// Counts the prompt tokens of a reply that are already in the KV cache.
     #[cfg(feature = "serve")]
     pub fn known(&self, reply: &Writer<'a>) -> usize {
         self.engine.store.stored(reply.seen())
     }
 
-    /// Adds a reply to the batch, or hands it back if the KV cache has no room for all tokens that it
-    /// and the others may write. An empty batch takes any reply.
+    /// Adds a reply to the batch, or hands it back if the KV cache has no room for all tokens that
+    /// this reply and the others may still write. An empty batch takes any reply.
     pub fn admit(&mut self, key: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
         if reply.is_over() {
             self.silent.push((key, reply));
             return None;
         }
         let store = &mut self.engine.store;
+        // 1. Only the tokens that the KV cache does not hold have to be read.
         let new = reply.seen().len() - store.stored(reply.seen());
         if !self.speaking.is_empty() {
+            // 2. Admit only what fits in the worst case, so that no reply is ever evicted half-way.
             let room: usize = self.speaking.iter().map(|other| other.reply.room_left()).sum();
             let needed = store.tokens_in_use() + room + new + reply.room_left();
             let fits = needed <= store.most_tokens() && self.to_read + new <= READ_AT_ONCE;
@@ -89,6 +91,7 @@ impl<'a> Batch<'a> {
                 return Some(reply);
             }
         }
+        // 3. `begin` shares the stored prefix; the first step reads the rest.
         self.to_read += new;
         self.speaking.push(Speaker {
             key,
@@ -103,16 +106,17 @@ impl<'a> Batch<'a> {
     /// Makes one pass over the model, after which every reply has its next tokens.
     ///
     /// # Errors
-    /// The pass over the model failed. No reply can go on, and the batch cannot be used any more.
+    /// The pass over the model failed. No reply can go on, and the batch is unusable.
     pub fn step(&mut self) -> Result<()> {
         self.to_read = 0;
         if self.speaking.is_empty() {
             return Ok(());
         }
+        // 1. logits: [replies, vocabulary], one row after the last token of each reply.
         let new: Vec<(&KvSequence, &[u32])> =
             self.speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
         let logits = self.engine.next_logits(&self.model.decoder, &new)?;
-        // Finding the tokens that the constraint allows takes time, so all replies choose in parallel.
+        // 2. All replies choose in parallel, because masking by the constraint takes time.
         let turns = self
             .speaking
             .par_iter_mut()
@@ -124,12 +128,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// The replies that are being written, to read what is new.
+    /// Iterates over the replies that are being written, so that the caller reads their new text.
     pub fn speaking(&mut self) -> impl Iterator<Item = (usize, &mut Writer<'a>)> {
         self.speaking.iter_mut().map(|s| (s.key, &mut s.reply))
     }
 
-    /// Takes out the replies that are over, each with why it could not go on, if it could not.
+    /// Takes out the replies that are over, each with its error if it failed.
     pub fn finished(&mut self) -> Vec<Finished<'a>> {
         let silent = std::mem::take(&mut self.silent).into_iter();
         let over = self.take_out(Speaker::is_over);
@@ -152,7 +156,7 @@ impl<'a> Batch<'a> {
         left
     }
 
-    /// Ends all replies where they are; returns them, and what they ran on.
+    /// Ends all replies where they are; returns the engine and the replies.
     pub fn end(mut self) -> (Engine, Vec<Finished<'a>>) {
         let mut left = self.finished();
         left.extend(self.take_out(|_| true));

@@ -1,11 +1,14 @@
-//! How sure a model was of the calls that it wrote.
+//! Confidence of a call: the probability with which the model writes exactly its tokens.
 
 use crate::reply::call_spans;
 
-/// The confidence of each call of a reply, from 0 to 1. `ends` says where in `text` each token
-/// ends, `logprobs` how likely the model itself held each; nothing for those that had to come.
+/// Returns the confidence of each call in `text`, from 0 to 1.
+///
+/// `ends[i]` is the byte of `text` at which token `i` ends, `logprobs[i]` the natural logarithm of
+/// its probability in the model's own distribution, `None` for a token that the constraint forced.
 pub(crate) fn confidences(text: &str, ends: &[usize], logprobs: &[Option<f32>]) -> Vec<f32> {
     let of_span = |span: std::ops::Range<usize>| {
+        // Tokens `first..=last` overlap the bytes of the call.
         let first = ends.partition_point(|&end| end <= span.start);
         let last = ends.partition_point(|&end| end < span.end);
         let tokens = &logprobs[first.min(logprobs.len())..logprobs.len().min(last + 1)];
@@ -14,8 +17,8 @@ pub(crate) fn confidences(text: &str, ends: &[usize], logprobs: &[Option<f32>]) 
     call_spans(text).into_iter().map(of_span).collect()
 }
 
-/// The probability with which the model writes exactly this call: the product over its tokens, from
-/// the tag that begins it to the tag that ends it.
+/// Multiplies the probabilities of a call's tokens, from the tag that begins it to the tag that
+/// ends it.
 fn confidence(logprobs: impl Iterator<Item = f32>) -> f32 {
     logprobs.sum::<f32>().exp()
 }

@@ -1,4 +1,4 @@
-//! How a reply is generated.
+//! Settings of a reply: sampling, tool choice, constraint.
 
 use crate::device::Device;
 use crate::error::{Error, Result, short};
@@ -9,55 +9,58 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::str::FromStr;
 
-/// How tokens are chosen. Names and meaning are those of transformers' `GenerationConfig` and, where tools are concerned, those
-/// of OpenAI's API.
+/// Settings of a reply. Names and meanings are those of transformers' `GenerationConfig` and, for
+/// tools, those of OpenAI's API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// Longest reply, in tokens. A call that it cuts is no call: the [`Generation`](super::Generation) is not `finished`.
+    /// Most tokens of a reply. A call that this cuts off is no call: the
+    /// [`Generation`](super::Generation) is not `finished`.
     pub max_new_tokens: usize,
-    /// Divides the logits; 0 is greedy: always the most likely token.
+    /// Divides the logits; 0 is greedy decoding: always the most likely token.
     pub temperature: f64,
-    /// Keep the `k` most likely tokens.
+    /// Keeps the `k` most likely tokens.
     pub top_k: Option<usize>,
-    /// Keep the most likely tokens whose probabilities sum to `p`.
+    /// Keeps the most likely tokens whose probabilities sum to `p`.
     pub top_p: Option<f64>,
-    /// Keep the tokens that are at least `p` times as likely as the most likely one.
+    /// Keeps the tokens that are at least `p` times as likely as the most likely one.
     pub min_p: Option<f64>,
-    /// Divides the positive logits of tokens that the prompt or the reply has already, and multiplies the negative ones; 1
-    /// changes nothing.
+    /// Divides the positive logits of tokens that occur in the prompt or the reply, and multiplies
+    /// the negative ones; 1 changes nothing.
     pub repetition_penalty: f64,
     /// Seed of the sampling.
     pub seed: u64,
-    /// Whether tools are called: up to the model, always, never, or a certain one.
+    /// Lets the model decide about calls, demands one, forbids them, or names the tool.
     pub tool_choice: ToolChoice,
-    /// Whether a reply that is held to the tools may have more than one call.
+    /// Allows more than one call in a reply that is held to the tools.
     pub parallel_tool_calls: bool,
-    /// Hold every call to the tools that are offered: its name is one of theirs, its arguments fit the schema. It takes away
-    /// only what could not be run, so it is on; switch it off to see what a model writes by itself. A `tool_choice` other than
-    /// `auto` is held to in any case. What the model says without tools is free.
+    /// Holds every call to the tools that are offered: its name is one of theirs, and its arguments
+    /// fit the schema. This only removes calls that could not be run, so it is on; switch it off to
+    /// see what a model writes by itself. A `tool_choice` other than `auto` is held to in any case.
+    /// Text outside of calls is free.
     pub constrained: bool,
-    /// JSON schema of an object that an answer in words must be, as `response_format` of OpenAI's
-    /// API asks for; without it, it is any text. Calls are not held to it.
+    /// JSON schema of an object that an answer in words must be, like `response_format` of OpenAI's
+    /// API; without it, an answer is any text. Calls are not held to it.
     pub json_schema: Option<Value>,
-    /// A reply with a call that the model is less sure of than this (see
-    /// [`Generation::confidences`](super::Generation::confidences)) is not given:
-    /// [`unsure_reply`](Self::unsure_reply) takes its place, a question or the announcement that a
-    /// person takes over. 0 gives every reply. While it is asked for, text is handed over when the
-    /// reply is complete.
+    /// Least confidence of a call (see
+    /// [`Generation::confidences`](super::Generation::confidences)). A reply with a less confident
+    /// call is withheld, and [`unsure_reply`](Self::unsure_reply) takes its place: a question, or
+    /// the announcement that a person takes over. 0 withholds nothing. With another value, text is
+    /// handed over only when the reply is complete.
     pub min_confidence: f32,
-    /// What is said instead of a call that the model is not sure of.
+    /// Text that replaces a reply with an unsure call.
     pub unsure_reply: String,
-    /// Tell for each token so many of those that the model itself held likeliest, before it was
-    /// held to anything (see [`Generation::top_logprobs`](super::Generation::top_logprobs)).
+    /// Number of likeliest tokens to report for each token, from the model's own distribution (see
+    /// [`Generation::top_logprobs`](super::Generation::top_logprobs)).
     pub top_logprobs: usize,
-    /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`.
+    /// Variables for the chat template beside messages and tools, such as `{"enable_thinking":
+    /// true}`.
     pub chat_template_kwargs: Map<String, Value>,
-    /// On what the model runs: by itself a GPU, if there is one that can.
+    /// Device that runs the model. `auto` takes a GPU if there is one that can.
     pub device: Device,
 }
 
-/// Keys of a `generation_config.json` that are read, or that change nothing of what is generated here.
+/// Keys of a `generation_config.json` that are read here, or that do not change what is generated.
 const OF_GENERATION: [&str; 18] = [
     "do_sample",
     "temperature",
@@ -103,17 +106,19 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    /// The settings that a model comes with: its `generation_config.json`, as transformers reads it. Without one, or where it
-    /// does not ask for sampling, greedy.
+    /// Returns the settings that a model comes with: its `generation_config.json`, as transformers
+    /// reads it. Without the file, or without `do_sample`, decoding is greedy.
     ///
     /// # Errors
-    /// A setting without a meaning.
+    /// A setting that has no valid meaning.
     pub fn of(model: &Model) -> Result<Self> {
         Self::read(&model.generation_config)
     }
 
-    /// The content of a `generation_config.json`, with transformers' defaults for what it leaves open.
+    /// Reads the content of a `generation_config.json`, with transformers' defaults for what it
+    /// leaves open.
     pub(super) fn read(file: &Map<String, Value>) -> Result<Self> {
+        // 1. Readers that name the key in their error; null counts as absent.
         let given = |name: &str| file.get(name).filter(|value| !value.is_null());
         let wrong = |name: &str, value: &Value, expected: &str| {
             Error::invalid(
@@ -141,6 +146,7 @@ impl GenerateConfig {
                 .as_bool()
                 .ok_or_else(|| wrong("do_sample", value, "true or false"))?,
         };
+        // 2. Settings that also apply to greedy decoding.
         let mut config = Self {
             repetition_penalty: number("repetition_penalty")?.unwrap_or(1.0),
             ..Self::default()
@@ -148,6 +154,7 @@ impl GenerateConfig {
         if let Some(most) = count("max_new_tokens")? {
             config.max_new_tokens = most as usize;
         }
+        // 3. Sampling settings, checked even if unused; transformers' defaults are 1.0, 50 and 1.0.
         let (temperature, top_k) = (
             number("temperature")?.unwrap_or(1.0),
             count("top_k")?.unwrap_or(50),
@@ -163,7 +170,8 @@ impl GenerateConfig {
         Ok(config)
     }
 
-    /// The settings of a model's `generation_config.json` that change what transformers generates, and that are not read here.
+    /// Lists the settings of a model's `generation_config.json` that change what transformers
+    /// generates and that are not read here, each as `name = value`.
     pub fn not_read(model: &Model) -> Vec<String> {
         let changes = |(name, value): (&String, &Value)| {
             let known = OF_GENERATION.contains(&name.as_str()) || name.starts_with('_');
@@ -177,7 +185,8 @@ impl GenerateConfig {
         model.generation_config.iter().filter_map(changes).collect()
     }
 
-    /// Makes these the settings that `model` comes with; they are saved with it.
+    /// Makes these the settings that `model` comes with; they are saved with it. Settings that do
+    /// not apply are removed.
     pub fn store_in(&self, model: &mut Model) {
         let sampled = self.temperature > 0.0;
         let when_sampled = |value: Value| Some(value).filter(|_| sampled);
@@ -199,7 +208,7 @@ impl GenerateConfig {
         }
     }
 
-    /// Refuses settings without a meaning.
+    /// Refuses settings that have no valid meaning.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
         if self.temperature < 0.0 || self.temperature.is_nan() {
@@ -232,23 +241,27 @@ impl GenerateConfig {
     }
 }
 
-/// Whether a model calls tools: `tool_choice` of OpenAI's API, as JSON and on the command line too.
+/// The `tool_choice` of OpenAI's API, in JSON and on the command line: must the model call tools?
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum ToolChoice {
-    /// `"auto"`: the model says something, calls one or more tools, or both.
+    /// `"auto"`: the model writes text, calls one or more tools, or both.
     #[default]
     Auto,
-    /// `"required"`: it calls one or more tools and says nothing.
+    /// `"required"`: the model calls one or more tools and writes no text.
     Required,
-    /// `"none"`: it calls none, although it sees them.
+    /// `"none"`: the model calls no tool, although it sees them.
     None,
-    /// `{"type": "function", "function": {"name": …}}`, or the name alone: it calls this tool once and says nothing.
+    /// `{"type": "function", "function": {"name": …}}`, or the name alone: the model calls this
+    /// tool once and writes no text.
     Function(String),
 }
 
 impl ToolChoice {
-    /// The tools that may be called.
+    /// Returns the tools that may be called.
+    ///
+    /// # Errors
+    /// A call is required, but no tool is offered or none has the name.
     pub(crate) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
         let names = || tools.iter().map(ToolSchema::name).collect::<Vec<_>>().join(", ");
         let refuse = |problem: String| Err(Error::invalid("tool_choice", problem));

@@ -1,40 +1,44 @@
-//! What computes logits, and what it has computed of sequences.
+//! The engine computes logits on the CPU or a GPU and owns the KV cache of one model.
+//!
+//! [`PrefixCache`](super::PrefixCache) keeps an engine from call to call. An engine remembers the
+//! stamp of the weights that it has read, so that a model that was trained meanwhile gets a new
+//! one.
 
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::{Decoder, KvSequence, KvStore, Model, Workspace};
 
-/// Replies that are written at once.
+/// Most replies that one batch writes at a time on the CPU.
 pub(crate) const AT_ONCE: usize = 32;
-/// The same on a GPU, which a few do not fill.
+/// Most replies that one batch writes at a time on a GPU, which a few replies do not fill.
 #[cfg(feature = "cuda")]
 const AT_ONCE_ON_GPU: usize = 128;
 
-/// Keys and values of what one model has read and written, and what it runs on.
+/// The KV cache of one model and the device that computes it.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// Which tokens are stored, and where.
+    /// Maps token sequences to the slots of the KV cache that hold their keys and values.
     pub store: KvStore,
-    /// Sequences that are written at once.
+    /// Most replies that one batch writes at a time.
     pub at_once: usize,
     runs_on: RunsOn,
-    /// That of the model.
+    /// Stamp of the decoder's weights; it changes when they change.
     stamp: u64,
 }
 
 #[derive(Debug)]
 enum RunsOn {
-    /// With the logits of the last pass.
+    /// The workspace, and the logits of the last pass: `[sequences, vocabulary]`.
     Cpu(Box<Workspace>, Vec<f32>),
     #[cfg(feature = "cuda")]
     Gpu(Box<crate::cuda::DeviceGenerator>),
 }
 
 impl Engine {
-    /// Of a model, with keys and values of `bytes` at most.
+    /// Makes an engine for `model` whose keys and values take at most `bytes`.
     ///
     /// # Errors
-    /// The GPU was asked for and cannot run the model.
+    /// The config asks for the GPU, and the GPU cannot run the model.
     pub fn new(model: &Model, bytes: usize, device: Device) -> Result<Self> {
         match device.try_gpu(|| Self::on_gpu(model, bytes))? {
             Ok(engine) => Ok(engine),
@@ -57,7 +61,7 @@ impl Engine {
         Err(crate::device::no_cuda())
     }
 
-    /// On a GPU, with a copy of the model's weights.
+    /// Makes an engine on the GPU of `driver`, with its own copy of the model's weights.
     #[cfg(feature = "cuda")]
     pub fn on_driver(
         driver: std::sync::Arc<dyn crate::cuda::Driver>,
@@ -73,7 +77,8 @@ impl Engine {
         })
     }
 
-    /// It is of this model, whose weights have not changed, and may run on this device.
+    /// Returns true if this engine has the current weights of `model` and runs on a device that
+    /// `device` allows.
     pub fn serves(&self, model: &Model, device: Device) -> bool {
         let allowed = match self.runs_on {
             RunsOn::Cpu(..) => device != Device::Cuda,
@@ -83,6 +88,7 @@ impl Engine {
         allowed && self.stamp == model.decoder.stamp()
     }
 
+    /// Returns the logits after the new tokens of each sequence, `[sequences, vocabulary]`; see
     /// [`Decoder::next_logits`].
     pub fn next_logits(&mut self, decoder: &Decoder, new: &[(&KvSequence, &[u32])]) -> Result<&mut [f32]> {
         match &mut self.runs_on {

@@ -1,4 +1,4 @@
-//! Replies of the untuned model as training targets.
+//! Training targets that the untuned model writes itself, so that tuning does not unlearn them.
 
 use super::{GenerateConfig, Prompt, generate_many};
 use crate::conversation::{Conversation, Message, Role};
@@ -6,21 +6,23 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-/// Replaces the last message of these `rows` of `data` by what `model` answers when it is offered no
-/// tools. Trained on its own replies, it goes on answering what it could answer before, instead of
-/// refusing everything that no tool does. A row keeps its message where the reply does not end within
-/// `config.max_new_tokens`. Returns how many rows have a new one.
+/// Replaces the last message of these `rows` of `data` by the reply that `model` writes when it is
+/// offered no tools. A model trained on its own replies goes on answering what it could answer
+/// before, instead of refusing everything that no tool does. A row keeps its message if the reply
+/// does not end within `config.max_new_tokens`. Returns the number of replaced messages.
 ///
-/// Meant for the rows in [`Made::open`](crate::synthetic::Made::open), before training.
+/// Call this before training, with the rows in [`Made::open`](crate::synthetic::Made::open).
 ///
 /// # Errors
-/// A row that is not there or does not end with words of the assistant, and those of [`generate_many`].
+/// A row that is missing or does not end with words of the assistant, and the errors of
+/// [`generate_many`].
 pub fn answer_freely(
     model: &Model,
     data: &mut Dataset,
     rows: &[usize],
     config: &GenerateConfig,
 ) -> Result<usize> {
+    // 1. The conversation before each row's last message.
     let mut asked: Vec<&[Message]> = Vec::with_capacity(rows.len());
     for &row in rows {
         asked.push(data.rows.get(row).and_then(before_words).ok_or_else(|| {
@@ -28,8 +30,10 @@ pub fn answer_freely(
             Error::invalid(format!("row {row}"), problem)
         })?);
     }
+    // 2. Replies without tools.
     let prompts: Vec<Prompt<'_>> = asked.iter().map(|messages| (*messages, &[][..])).collect();
     let replies = generate_many(model, &prompts, config)?;
+    // 3. Replace the messages whose reply is complete.
     let mut replaced = 0;
     for (&row, reply) in rows.iter().zip(replies) {
         let text = reply.text.trim();
@@ -45,7 +49,7 @@ pub fn answer_freely(
     Ok(replaced)
 }
 
-/// The messages before the last, if that has words of the assistant and no call.
+/// Returns the messages before the last, if the last is words of the assistant without a call.
 fn before_words(row: &Conversation) -> Option<&[Message]> {
     let (last, before) = row.messages.split_last()?;
     (last.role == Role::Assistant && last.tool_calls.is_empty()).then_some(before)

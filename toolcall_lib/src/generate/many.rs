@@ -1,4 +1,4 @@
-//! Replies to many prompts at once: a pass over the weights serves all of them.
+//! Replies to many prompts at once: one pass over the weights serves all of them.
 
 use super::batch::Batch;
 use super::constraint::{Constraint, Constraints};
@@ -16,14 +16,16 @@ use std::collections::VecDeque;
 /// A conversation so far, and the tools that are offered.
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 
-/// The model's next turn in each of these conversations, as [`generate`](super::generate) writes it. What prompts share, such as
-/// system text and tools, is computed once; tokens come for up to 32 conversations at once, on a GPU 128, which is several times faster
-/// than one after the other, and when one is over the next begins. No reply depends on the others: number `i` is the one that
-/// [`generate`](super::generate) writes with `seed + i`. Ctrl-C ends all replies where they are.
+/// Writes the model's next turn in each conversation.
+///
+/// Reply `i` is the one that [`generate`](super::generate) writes with `seed + i`; no reply depends
+/// on the others. What prompts share, such as system text and tools, is computed once. A batch
+/// holds up to 32 conversations, on a GPU 128, which is several times faster than one after the
+/// other; when one is over, the next joins. Ctrl-C ends all replies where they are.
 ///
 /// # Errors
-/// Settings without a meaning, tools that calls cannot be held to, and whatever a template or the tokenizer refuses; before
-/// anything is written.
+/// Invalid settings, tools that calls cannot be held to, and prompts that a template or the
+/// tokenizer refuses, all before anything is written; and a pass over the model that fails.
 pub fn generate_many(
     model: &Model,
     prompts: &[Prompt<'_>],
@@ -32,10 +34,10 @@ pub fn generate_many(
     generate_many_cached(model, prompts, config, &mut PrefixCache::default())
 }
 
-/// [`generate_many`] with a cache that is shared over calls.
+/// Writes replies like [`generate_many`], with a cache that is shared over calls.
 ///
 /// # Errors
-/// Those of [`generate_many`].
+/// The same as [`generate_many`].
 pub fn generate_many_cached(
     model: &Model,
     prompts: &[Prompt<'_>],
@@ -47,10 +49,11 @@ pub fn generate_many_cached(
     generate_rows(model, &prompts, config, cache)
 }
 
-/// A prompt, and what the row that it comes from gives to the template.
+/// A prompt, and the template variables of its row in the dataset.
 pub(crate) type RowPrompt<'a> = (Prompt<'a>, &'a Map<String, Value>);
 
-/// [`generate_many_cached`] with prompts of rows.
+/// Writes replies like [`generate_many_cached`] to prompts that bring template variables of their
+/// own.
 pub(crate) fn generate_rows(
     model: &Model,
     prompts: &[RowPrompt<'_>],
@@ -66,7 +69,7 @@ pub(crate) fn generate_rows(
     write(model, texts, config, cache, |_| true)
 }
 
-/// The text that a model is given, and what its reply is held to.
+/// Renders the prompt of a conversation and makes the constraint of its reply.
 pub(crate) fn rendered(
     model: &Model,
     template: &ChatTemplate,
@@ -79,8 +82,8 @@ pub(crate) fn rendered(
     Ok((prompt, constraint))
 }
 
-/// Continues each of these texts; `on_text` is handed each piece as it comes (of all of them, so it is of use for one) and
-/// returns false to stop.
+/// Continues each prompt. `on_text` is handed the pieces of text of all replies as they come, so it
+/// is of use for a single prompt; it returns false to stop.
 pub(super) fn write(
     model: &Model,
     prompts: Vec<(String, Option<Constraint>)>,
@@ -89,13 +92,13 @@ pub(super) fn write(
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Vec<Generation>> {
     let _run = interrupt::Run::start()?;
-    // 1. Everything that can be refused is refused before anything is written.
+    // 1. Refuse everything that can be refused before anything is written.
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, (prompt, constraint)) in prompts.into_iter().enumerate() {
         let ids = model.tokenizer.encode(&prompt)?;
         waiting.push_back((index, Writer::new(model, ids, config.clone(), constraint, index)?));
     }
-    // 2. They join the batch in their order, as there is room, and leave it when they are over.
+    // 2. Replies join the batch in order, as there is room, and leave it when they are over.
     let mut batch = Batch::new(model, cache.take_engine(model, config.device)?);
     let mut replies = Vec::with_capacity(waiting.len());
     let mut stopped = false;
@@ -109,6 +112,7 @@ pub(super) fn write(
         if batch.is_empty() {
             break;
         }
+        // A step: one pass, hand over the new text, collect the finished.
         batch.step()?;
         for (_, reply) in batch.speaking() {
             let text = reply.new_text();
@@ -118,13 +122,14 @@ pub(super) fn write(
             replies.push((index, reply?));
         }
     }
-    // 3. Those that were stopped end where they are.
+    // 3. Replies that were stopped end where they are; the engine returns to the cache.
     let (engine, stopped) = batch.end();
     cache.keep_engine(engine);
     for (index, reply) in stopped {
         replies.push((index, reply?));
     }
     replies.extend(waiting);
+    // 4. Restore the order of the prompts and hand over the rest of the text.
     replies.sort_unstable_by_key(|(index, _)| *index);
     let finish = |(_, reply): (usize, Writer)| {
         let (generation, rest) = reply.finish()?;

@@ -1,4 +1,11 @@
-//! Prompt to tokens: prefix cache, sampling, and calls that fit the tools.
+//! Generation: turns a prompt into tokens, for one reply or for many at once.
+//!
+//! The chat template renders the prompt, [`PrefixCache`] keeps the keys and values that prompts
+//! share, `Batch` makes one pass over the model for all replies that are being written, and
+//! `Writer` takes the logits of its reply through repetition penalty, constraint and sampler to the
+//! next token. A `Constraint` is a grammar, made from the tools, that masks every token that cannot
+//! continue a valid call. It is on by default, except in [`evaluate`](crate::evaluate), which shows
+//! what a model has learned by itself.
 
 mod batch;
 mod confidence;
@@ -18,7 +25,7 @@ pub use many::{Prompt, generate_many, generate_many_cached};
 pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;
 
-// A server drives these step by step.
+// The server drives the steps of a batch itself.
 #[cfg(feature = "serve")]
 pub(crate) use {
     batch::Batch, confidence::confidences, constraint::Constraints, many::rendered, writer::Token,
@@ -31,38 +38,39 @@ use crate::model::Model;
 use crate::tool::ToolSchema;
 pub(crate) use constraint::Constraint;
 
-/// What a model wrote.
+/// A reply, as the model wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Generation {
-    /// Its tokens, without the one that ended it.
+    /// Token ids of the reply, without the one that ended it.
     pub ids: Vec<u32>,
-    /// The same as text.
+    /// The decoded text of `ids`.
     pub text: String,
-    /// For each token the natural logarithm of the probability with which it was chosen: after the repetition penalty and the
-    /// constraint, and where tokens are sampled after temperature and cuts. 0 for a token that had to come.
+    /// Natural logarithm of the probability with which each token was chosen: after the repetition
+    /// penalty and the constraint, and for sampled tokens after temperature and cuts. 0 for a token
+    /// that the constraint forced.
     pub logprobs: Vec<f32>,
-    /// For each token the natural logarithm of the probability that the model itself gave it,
-    /// before all that; nothing for a token that had to come, which the model was not asked for.
+    /// Natural logarithm of the probability that the model itself gave each token, before penalty,
+    /// constraint and cuts. `None` for a forced token, for which the model was not asked.
     pub model_logprobs: Vec<Option<f32>>,
-    /// For each token those that the model itself held likeliest in its place, with the natural
-    /// logarithms of their probabilities: as many as [`top_logprobs`](GenerateConfig::top_logprobs)
-    /// asks for, and none for a token that had to come.
+    /// The likeliest tokens at each place in the model's own distribution, with the natural
+    /// logarithms of their probabilities: [`top_logprobs`](GenerateConfig::top_logprobs) entries a
+    /// token, and none for a forced token.
     pub top_logprobs: Vec<Vec<(u32, f32)>>,
-    /// For each call that [`reply::parse`](crate::reply::parse) reads in what the model wrote, how
-    /// sure it was of it, from 0 to 1: the product of the probabilities that it gave the call's
-    /// tokens itself, whatever it was held to.
+    /// Confidence of each call that [`reply::parse`](crate::reply::parse) reads in the reply, from
+    /// 0 to 1: the product of the model's own probabilities of the call's tokens, before any
+    /// constraint.
     pub confidences: Vec<f32>,
-    /// The text that the model wrote, where a call in it was less sure than
-    /// [`min_confidence`](GenerateConfig::min_confidence): `text` is then
+    /// The text that the model wrote, if a call in it had less confidence than
+    /// [`min_confidence`](GenerateConfig::min_confidence); `text` is then
     /// [`unsure_reply`](GenerateConfig::unsure_reply).
     pub withheld: Option<String>,
-    /// It ended by itself: `max_new_tokens`, the end of the context or the user did not cut it off. A call that was cut off is
-    /// malformed, even if it was held to the tools.
+    /// True if the reply ended by itself, and was not cut off by `max_new_tokens`, the end of the
+    /// context or the user. A call that was cut off is malformed, even under a constraint.
     pub finished: bool,
 }
 
 impl Generation {
-    /// A reply that was written elsewhere and ended by itself; its tokens are not known.
+    /// Wraps a reply that was written elsewhere and ended by itself; its tokens are unknown.
     pub fn of_text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -72,7 +80,11 @@ impl Generation {
     }
 }
 
-/// The model's next turn in a conversation.
+/// Writes the model's next turn in a conversation.
+///
+/// # Errors
+/// Invalid settings, a prompt that the template or the tokenizer refuses or that fills the context,
+/// and tools that calls cannot be held to.
 pub fn generate(
     model: &Model,
     messages: &[Message],
@@ -89,8 +101,11 @@ pub fn generate(
     )
 }
 
-/// [`generate`] with a cache that is shared over prompts, and each piece of text handed over as it comes; `on_text` returns
-/// false to stop.
+/// Writes the model's next turn with a cache that prompts share, and hands each piece of text to
+/// `on_text` as it comes. `on_text` returns false to stop the reply.
+///
+/// # Errors
+/// The same as [`generate`].
 pub fn generate_cached(
     model: &Model,
     messages: &[Message],
@@ -105,8 +120,11 @@ pub fn generate_cached(
     write_one(model, prompt, constraint, config, cache, on_text)
 }
 
-/// What the model writes after `prompt`, a text in which special tokens may stand. No template is applied, and nothing is
-/// known of tools.
+/// Continues `prompt`, a text that may contain special tokens. Applies no template and no
+/// constraint.
+///
+/// # Errors
+/// Invalid settings, and a prompt that is empty or fills the context.
 pub fn complete(
     model: &Model,
     prompt: &str,
@@ -126,5 +144,5 @@ fn write_one(
     on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
     let written = many::write(model, vec![(prompt, constraint)], config, cache, on_text)?;
-    Ok(written.into_iter().next().unwrap_or_default()) // there is one
+    Ok(written.into_iter().next().unwrap_or_default()) // one prompt, one reply
 }

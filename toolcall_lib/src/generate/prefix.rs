@@ -1,4 +1,5 @@
-//! What is kept from one reply to the next.
+//! State that outlives a reply: keys and values, compiled constraints, the GPU's copy of the
+//! weights.
 
 use super::constraint::Constraints;
 use super::engine::Engine;
@@ -7,9 +8,11 @@ use crate::error::Result;
 use crate::model::Model;
 use std::fmt;
 
-/// Keys and values of what a model has read and written, so that what a new prompt shares with it (system text and tools, the
-/// conversation so far) is not computed again; what calls to these tools may look like; and on a GPU a copy of the weights. Belongs
-/// to one model; keys, values and copy are made anew when it was trained meanwhile.
+/// A KV cache that replies of one model share.
+///
+/// A new prompt does not compute again what it shares with earlier ones (system text, tools, the
+/// conversation so far). The cache also keeps the compiled constraints and, on a GPU, a copy of the
+/// weights. It makes keys, values and copy anew when the model was trained meanwhile.
 pub struct PrefixCache {
     bytes: usize,
     pub(super) engine: Option<Engine>,
@@ -17,11 +20,12 @@ pub struct PrefixCache {
 }
 
 impl PrefixCache {
-    /// Bytes that a cache takes at most, where nothing else is said: 2 GiB.
+    /// Most bytes of keys and values by default: 2 GiB.
     pub const BYTES: usize = 2 << 30;
 
-    /// A cache whose keys and values take `bytes` at most; what was used least recently goes first. Conversations that are
-    /// being written are never refused: a single one that needs more gets more.
+    /// Makes a cache whose keys and values take at most `bytes`; the least recently used go first.
+    /// Conversations that are being written are never evicted: a single one that needs more gets
+    /// more.
     pub fn with_bytes(bytes: usize) -> Self {
         Self {
             bytes,
@@ -30,8 +34,8 @@ impl PrefixCache {
         }
     }
 
-    /// A cache of `bytes` for replies that are computed on the GPU of `driver`, with a copy of the
-    /// model's weights.
+    /// Makes a cache of `bytes` for replies on the GPU of `driver`, with a copy of the model's
+    /// weights.
     #[cfg(feature = "cuda")]
     pub(crate) fn on_driver(
         driver: std::sync::Arc<dyn crate::cuda::Driver>,
@@ -45,12 +49,13 @@ impl PrefixCache {
         })
     }
 
-    /// Takes an engine back.
+    /// Puts an engine back.
     pub(crate) fn keep_engine(&mut self, engine: Engine) {
         self.engine = Some(engine);
     }
 
-    /// The engine for this model; taken out, so that it is gone if a pass over the model fails in the middle.
+    /// Takes out the engine for this model, or makes one. It is gone if a pass over the model fails
+    /// half-way, so that nobody reads a KV cache that is half written.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {
             Some(engine) => Ok(engine),

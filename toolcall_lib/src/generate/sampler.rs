@@ -1,4 +1,7 @@
-//! Logits to a token, in the order of transformers: repetition penalty, constraint, temperature, `top_k`, `top_p`, `min_p`.
+//! The sampler chooses a token from logits.
+//!
+//! The order is that of transformers' logits processors: repetition penalty, constraint,
+//! temperature, `top_k`, `top_p`, `min_p`. `tests/golden/sampling.json` holds transformers' scores.
 
 use super::GenerateConfig;
 use crate::error::Result;
@@ -17,15 +20,15 @@ pub(super) struct Sampler {
     random: ChaCha8Rng,
 }
 
-/// A token that can be chosen, and its logit.
+/// A token id that can be chosen, and its logit divided by the temperature.
 type Candidate = (u32, f32);
 
 impl Sampler {
-    /// For the reply number `index` of those that are made together: each has random numbers of its own, so that none depends
-    /// on what is made beside it.
+    /// Makes the sampler of reply number `index` in a batch. Each reply has a random generator of
+    /// its own, seeded with `seed + index`, so that it does not depend on the replies beside it.
     ///
     /// # Errors
-    /// Settings without a meaning.
+    /// Invalid settings.
     pub fn new(config: &GenerateConfig, index: usize) -> Result<Self> {
         config.check()?;
         Ok(Self {
@@ -38,7 +41,9 @@ impl Sampler {
         })
     }
 
-    /// Makes the tokens of `seen` less likely, however often they stand there.
+    /// Makes the tokens of `seen` less likely, once each, however often they occur: a positive
+    /// logit is divided by the penalty, a negative one multiplied (transformers'
+    /// `RepetitionPenaltyLogitsProcessor`).
     pub fn penalize(&self, seen: &[u32], logits: &mut [f32]) {
         if self.repetition_penalty == 1.0 {
             return;
@@ -55,14 +60,16 @@ impl Sampler {
         }
     }
 
-    /// A token, and the logarithm of the probability with which it was chosen. Greedily it is the most likely one, the first
-    /// of those that are equally likely.
+    /// Returns a token id and the natural logarithm of the probability with which it was chosen.
+    /// Greedy decoding takes the most likely token, and the first of equals.
     pub fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
         if self.temperature == 0.0 {
             let (best, normalizer) = best_and_log_sum_exp(logits);
             let id = logits.iter().position(|&logit| logit == best).unwrap_or(0);
             return (id as u32, best - normalizer);
         }
+        // Draw from the softmax over the candidates: walk the weights until they exceed the random
+        // number.
         let candidates = self.candidates(logits);
         let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1 - candidates[0].1)).collect();
         let total: f32 = weights.iter().sum();
@@ -71,28 +78,31 @@ impl Sampler {
             left -= weight;
             left < 0.0
         });
-        let chosen = chosen.unwrap_or(0); // rounding only
+        let chosen = chosen.unwrap_or(0); // rounding can leave a rest above 0
         (candidates[chosen].0, (weights[chosen] / total).ln())
     }
 
-    /// What is left to choose from, the most likely first.
+    /// Returns the tokens that the cuts leave, the most likely first.
     fn candidates(&self, logits: &[f32]) -> Vec<Candidate> {
+        // 1. Temperature; tokens that the constraint has masked drop out.
         let scaled = logits.iter().map(|logit| logit / self.temperature);
         let mut left: Vec<Candidate> = (0..)
             .zip(scaled)
             .filter(|(_, logit)| *logit > f32::NEG_INFINITY)
             .collect();
+        // 2. top_k keeps the k largest logits and those equal to the smallest of them.
         if let Some(k) = self.top_k.filter(|&k| k < left.len()) {
             let mut logits: Vec<f32> = left.iter().map(|c| c.1).collect();
             let (_, least, _) = logits.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
             left.retain(|c| c.1 >= *least);
         }
         left.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // 3. top_p keeps the smallest set of the most likely tokens whose probabilities sum to p.
         if let Some(p) = self.top_p {
             let weights: Vec<f32> = left.iter().map(|c| exp(c.1 - left[0].1)).collect();
             let total: f32 = weights.iter().sum();
             let mut before = 0.0;
-            // kept as long as what is more likely does not reach p by itself
+            // A token stays as long as the more likely ones sum to less than p.
             let kept = weights.iter().take_while(|&weight| {
                 let keep = before < p * total;
                 before += weight;
@@ -101,6 +111,7 @@ impl Sampler {
             let kept = kept.count().max(1);
             left.truncate(kept);
         }
+        // 4. min_p keeps tokens at least p times as likely as the most likely one.
         if let Some(p) = self.min_p {
             let best = left.first().map_or(0.0, |c| c.1);
             left.retain(|c| exp(c.1 - best) >= p);
@@ -109,12 +120,12 @@ impl Sampler {
     }
 }
 
-/// `ln Σ e^x`.
+/// Returns the log-sum-exp: `ln Σ e^x`.
 pub(super) fn log_sum_exp(x: &[f32]) -> f32 {
     best_and_log_sum_exp(x).1
 }
 
-/// The largest element, and `ln Σ e^x`.
+/// Returns the largest element and the log-sum-exp, computed as `max + ln Σ e^(x - max)`.
 #[multiversion(targets = "simd")]
 fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {
     let best = max(x);
@@ -143,7 +154,7 @@ mod tests {
             .collect()
     }
 
-    /// What each setting leaves to choose from, and with which scores, is what transformers leaves.
+    /// Compares the tokens that each setting leaves, and their scores, with transformers.
     #[test]
     fn the_scores_are_those_of_transformers() {
         let golden: Value = serde_json::from_str(GOLDEN).unwrap();

@@ -1,4 +1,4 @@
-//! A reply in the making.
+//! The writer of one reply: from the logits after its last token to its next tokens and their text.
 
 use super::confidence::confidences;
 use super::constraint::Constraint;
@@ -8,22 +8,23 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tokens::TextStream;
 
+/// A reply that is being written: its tokens, its text, its sampler and its constraint.
 pub(crate) struct Writer<'a> {
     config: GenerateConfig,
     end: &'a [u32],
     sampler: Sampler,
     constraint: Option<Constraint>,
     stream: TextStream,
-    /// The tokens of the prompt and of the reply.
+    /// Token ids of the prompt and of the reply.
     seen: Vec<u32>,
     generation: Generation,
-    /// Where in the text each token of the reply ends.
+    /// Byte of the text at which each token of the reply ends.
     ends: Vec<usize>,
-    /// Bytes of its text that were handed over.
+    /// Bytes of the text that were handed over.
     handed_over: usize,
     /// Most tokens that the reply may have.
     room: usize,
-    /// No token may follow.
+    /// True if no token may follow.
     over: bool,
 }
 
@@ -31,20 +32,24 @@ pub(crate) struct Writer<'a> {
 #[cfg(feature = "serve")]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Token {
-    /// Its number.
+    /// Token id.
     pub id: u32,
-    /// The text that it completes.
+    /// The text that the token completes.
     pub text: String,
-    /// The logarithm of the probability that the model itself gave it; nothing for one that had to
-    /// come.
+    /// Natural logarithm of the model's own probability of the token; `None` if the constraint
+    /// forced it.
     pub logprob: Option<f32>,
-    /// The tokens that the model itself held likeliest here.
+    /// The likeliest tokens here in the model's own distribution, with the logarithms of their
+    /// probabilities.
     pub likeliest: Vec<(u32, f32)>,
 }
 
 impl<'a> Writer<'a> {
-    /// A reply to a prompt of these tokens, number `index` of those that are made together. Tokens that must come first are
-    /// written.
+    /// Begins the reply to a prompt of these token ids, number `index` in its batch, and writes the
+    /// tokens that the constraint forces at its start.
+    ///
+    /// # Errors
+    /// Invalid settings, and a prompt that is empty or leaves no room in the context.
     pub fn new(
         model: &'a Model,
         prompt: Vec<u32>,
@@ -56,6 +61,7 @@ impl<'a> Writer<'a> {
             let problem = "it is empty; give the model something to continue";
             return Err(Error::invalid("prompt", problem));
         }
+        // 1. The prompt must leave room for a reply in the context.
         let longest = model.decoder.config.max_position_embeddings;
         if prompt.len() >= longest {
             let tokens = prompt.len();
@@ -64,6 +70,7 @@ impl<'a> Writer<'a> {
             return Err(Error::invalid("prompt", problem));
         }
         let room = config.max_new_tokens.min(longest - prompt.len());
+        // 2. An empty reply, with the tokens that the constraint forces.
         let mut reply = Self {
             end: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(&config, index)?,
@@ -81,22 +88,23 @@ impl<'a> Writer<'a> {
         Ok(reply)
     }
 
-    /// No token may follow.
+    /// Returns true if no token may follow.
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// The tokens of the prompt and of what was written.
+    /// Returns the token ids of the prompt and of the reply so far.
     pub fn seen(&self) -> &[u32] {
         &self.seen
     }
 
-    /// Tokens that may follow.
+    /// Returns the number of tokens that may still follow.
     pub fn room_left(&self) -> usize {
         self.room - self.generation.ids.len()
     }
 
-    /// The text since the last call; none before the end where a call may have to be withheld.
+    /// Returns the text since the last call. Returns none before the end if `min_confidence` is
+    /// set, because a call may have to be withheld.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";
@@ -106,7 +114,7 @@ impl<'a> Writer<'a> {
         new
     }
 
-    /// The tokens from number `from` on, each with the text that it completes.
+    /// Returns the tokens from number `from` on, each with the text that it completes.
     #[cfg(feature = "serve")]
     pub fn tokens(&self, from: usize) -> impl Iterator<Item = Token> {
         let written = &self.generation;
@@ -119,25 +127,33 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Chooses the next token, for which the logits are changed. Returns it with those that must follow it, which need no choice; none if the reply ends here.
+    /// Chooses the next token; changes `logits`, of `[vocabulary]` elements, on the way. Returns it
+    /// with the forced tokens that follow it, or nothing if the reply ends here.
+    ///
+    /// # Errors
+    /// The constraint allows no token, or the tokenizer cannot decode one.
     pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());
         }
+        // 1. The model's own distribution, before penalty and constraint.
         let total = log_sum_exp(logits);
         let likeliest = likeliest(logits, self.config.top_logprobs, total);
         let own = (self.config.repetition_penalty != 1.0).then(|| logits.to_vec());
+        // 2. Penalty, constraint, choice.
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
             constraint.mask(logits, self.end)?;
         }
         let (id, logprob) = self.sampler.choose(logits);
+        // 3. An end token ends the reply and is not part of it.
         if self.end.contains(&id) {
             self.generation.finished = true;
             self.over = true;
             return Ok(Vec::new());
         }
-        // The constraint leaves the logits of what it allows as they are.
+        // 4. Without a penalty, `logits` still holds the model's own logit of an allowed token: the
+        //    constraint only masks the others.
         let own = own.as_deref().unwrap_or(logits)[id as usize] - total;
         self.write(id, logprob, Some(own), likeliest)?;
         let mut new = vec![id];
@@ -145,7 +161,8 @@ impl<'a> Writer<'a> {
         Ok(new)
     }
 
-    /// Writes the tokens that must come next.
+    /// Writes the tokens that the constraint forces next, and returns them. They need no pass of
+    /// their own: the next pass reads them together with the chosen token.
     fn forced(&mut self) -> Result<Vec<u32>> {
         let mut written = Vec::new();
         let forced = match &mut self.constraint {
@@ -162,6 +179,7 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// Appends a token to the reply, and lets the constraint and the text stream follow.
     fn write(&mut self, id: u32, logprob: f32, own: Option<f32>, likeliest: Vec<(u32, f32)>) -> Result<()> {
         let piece = self.stream.push(id)?;
         self.seen.push(id);
@@ -179,14 +197,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Ends the reply: true if it ended by itself, and the text behind its last token, where an
-    /// incomplete character is shown as `�`.
+    /// Ends the reply. Returns true if it ended by itself, and the text behind its last token, in
+    /// which an incomplete character is shown as `�`.
     #[cfg(feature = "serve")]
     pub fn end(self) -> Result<(bool, String)> {
         Ok((self.generation.finished, self.stream.finish()?))
     }
 
-    /// What was written, and the text that was not handed over; an incomplete character at the end is shown as `�`.
+    /// Returns the reply, and its text that was not handed over; an incomplete character at the end
+    /// is shown as `�`. Puts `unsure_reply` in place of a reply with a call below `min_confidence`.
     pub fn finish(mut self) -> Result<(Generation, String)> {
         let reply = &mut self.generation;
         reply.text.push_str(&self.stream.finish()?);
@@ -204,8 +223,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The `most` likeliest tokens with the logarithms of their probabilities, the first of equals
-/// first.
+/// Returns the `most` likeliest tokens with the logarithms of their probabilities, sorted by logit,
+/// then by id. `total` is the log-sum-exp of `logits`.
 fn likeliest(logits: &[f32], most: usize, total: f32) -> Vec<(u32, f32)> {
     let most = most.min(logits.len());
     if most == 0 {

@@ -1,7 +1,7 @@
-//! Turns the tokens of a reply into the deltas that a client gets: words as they come, a call when it is
-//! complete.
+//! Turns the tokens of a reply into the deltas that a client gets: words as they come, a call when
+//! it is complete.
 //!
-//! A whole reply is put together from the same deltas, so it says what a streamed one says.
+//! A reply that is not streamed is put together from the same deltas, so both say the same.
 
 use super::wire::{Call, Delta, random_id};
 use crate::generate::{Token, confidences};
@@ -11,7 +11,7 @@ use crate::template::ChatTemplate;
 use crate::tool::{ToolCall, ToolSchema};
 use serde_json::Value;
 
-/// Takes the pieces of one reply.
+/// Collects the tokens of one reply and turns them into deltas.
 pub(crate) struct Assembler {
     template: ChatTemplate,
     /// The syntax in which the template writes calls.
@@ -20,25 +20,27 @@ pub(crate) struct Assembler {
     stops: Vec<String>,
     /// All text so far.
     text: String,
-    /// Byte offset behind each token, and the token's log probability.
+    /// Byte offset behind each token.
     ends: Vec<usize>,
+    /// Log probability of each token; `None` if the constraint forced it.
     logprobs: Vec<Option<f32>>,
-    /// End of the text that counts: a stop sequence may begin behind it.
+    /// End of the text that counts; the text behind it may be the beginning of a stop sequence.
     counts: usize,
-    /// One of `stops` was written.
+    /// True if one of `stops` was written.
     stopped: bool,
     state: State,
-    /// Offset of the first byte that was not told yet.
+    /// Offset of the first byte that the client has not been told.
     told: usize,
     /// Offset of the answer, behind the thought.
     answer: usize,
+    /// Number of calls that the client has been told.
     calls: usize,
 }
 
-/// The part of the reply that is being written.
+/// State of the reply: the part that is being written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing but white space, or the beginning of a tag.
+    /// Only white space, or the beginning of a tag.
     Start,
     Thought,
     Words,
@@ -67,17 +69,17 @@ impl Assembler {
         }
     }
 
-    /// A stop sequence was written: nothing that follows counts.
+    /// Returns true if a stop sequence was written; nothing behind it counts.
     pub fn stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Calls were told.
+    /// Returns true if the client has been told calls.
     pub fn has_called(&self) -> bool {
         self.calls > 0
     }
 
-    /// Adds a token; returns what it lets a client be told.
+    /// Adds a token; returns the deltas that it completes.
     pub fn push(&mut self, token: &Token) -> Vec<Delta> {
         if self.stopped {
             return Vec::new();
@@ -91,10 +93,11 @@ impl Assembler {
         deltas
     }
 
-    /// The reply is over; `rest` is a piece of text that belongs to no token, and `finished` says
-    /// that the reply was not cut off.
+    /// Ends the reply and returns its last deltas. `rest` is a piece of text that belongs to no
+    /// token; `finished` says that the reply was not cut off.
     pub fn finish(&mut self, rest: &str, finished: bool) -> Vec<Delta> {
         let mut deltas = Vec::new();
+        // 1. The rest of the text counts, unless a stop sequence came before it.
         if !self.stopped {
             self.text.push_str(rest);
             self.look_for_stops();
@@ -103,6 +106,7 @@ impl Assembler {
             self.counts = self.text.len();
         }
         self.advance(&mut deltas);
+        // 2. Tell what the state has held back.
         match self.state {
             State::Start => self.tell_words(self.counts, &mut deltas),
             State::Thought => {
@@ -119,7 +123,8 @@ impl Assembler {
         deltas
     }
 
-    /// Finds out how far the text counts.
+    /// Looks for stop sequences and moves the end of the text that counts. Holds back text that may
+    /// be the beginning of one.
     fn look_for_stops(&mut self) {
         let new = &self.text[self.counts..];
         let found = self.stops.iter().filter_map(|stop| new.find(stop.as_str())).min();
@@ -131,7 +136,7 @@ impl Assembler {
         self.counts = self.text.len() - held;
     }
 
-    /// Goes on from state to state as far as the text allows.
+    /// Moves from state to state as far as the text allows.
     fn advance(&mut self, deltas: &mut Vec<Delta>) {
         if self.state == State::Start {
             self.start();
@@ -147,7 +152,7 @@ impl Assembler {
         }
     }
 
-    /// A thought begins with its tag, and everything else is an answer.
+    /// Starts a thought if the text begins with its tag, and an answer if it cannot.
     fn start(&mut self) {
         let text = self.text[..self.counts].trim_start();
         if text.starts_with(tags::THINK) {
@@ -158,6 +163,7 @@ impl Assembler {
         }
     }
 
+    /// Ends the thought at its closing tag, and tells it as a whole.
     fn think(&mut self, deltas: &mut Vec<Delta>) {
         let Some(length) = self.text[self.told..self.counts].find(tags::THINK_END) else {
             return;
@@ -171,7 +177,7 @@ impl Assembler {
         self.state = State::Words;
     }
 
-    /// Tells words up to where a call begins, or might.
+    /// Tells words up to the place where a call begins, or may begin.
     fn say(&mut self, deltas: &mut Vec<Delta>) {
         let text = &self.text[self.told..self.counts];
         if self.tools.is_empty() {
@@ -185,7 +191,7 @@ impl Assembler {
                 }
                 None => self.tell_words(self.counts - begun(text, mark), deltas),
             },
-            // Without a mark, a reply is a call from its first letter on.
+            // Without a mark, any reply that begins with a call's first letter is a call.
             None => {
                 let first = self.syntax.begin.trim_start().chars().next();
                 let said = &self.text[self.answer..self.counts];
@@ -198,7 +204,7 @@ impl Assembler {
         }
     }
 
-    /// Tells the text up to `end`, but for white space around the whole of it.
+    /// Tells the text up to `end`, without white space around the whole of it.
     fn tell_words(&mut self, end: usize, deltas: &mut Vec<Delta>) {
         let nothing_told = self.told == self.answer;
         let text = &self.text[self.told..end];
@@ -212,7 +218,7 @@ impl Assembler {
         self.state = State::Words;
     }
 
-    /// Tells the calls whose end was written.
+    /// Tells the calls that are complete: those whose closing tag was written.
     fn call(&mut self, deltas: &mut Vec<Delta>) {
         let Some(mark) = self.syntax.end_marker() else {
             return;
@@ -231,7 +237,7 @@ impl Assembler {
         }
     }
 
-    /// Tells the calls behind those that were told; they stand in the text up to `end`.
+    /// Tells the calls behind those that were told; they are in the text up to `end`.
     fn tell_calls(&mut self, calls: Vec<ToolCall>, end: usize, deltas: &mut Vec<Delta>) {
         let sure = confidences(&self.text[..end], &self.ends, &self.logprobs);
         for (index, call) in calls.into_iter().enumerate().skip(self.calls) {
@@ -246,7 +252,8 @@ impl Assembler {
         }
     }
 
-    /// Tells the calls that are left: one that was cut off is dropped, and one that cannot be read is text.
+    /// Tells the remaining calls: drops one that was cut off, and tells one that cannot be read as
+    /// text.
     fn finish_calls(&mut self, finished: bool, deltas: &mut Vec<Delta>) {
         let text = &self.text[..self.counts];
         let reply = parse_with(&text[self.answer..], &self.template, &self.tools);
@@ -259,7 +266,7 @@ impl Assembler {
     }
 }
 
-/// Counts the bytes at the end of `text` that may be the beginning of `mark`.
+/// Returns the number of bytes at the end of `text` that may be the beginning of `mark`.
 fn begun(text: &str, mark: &str) -> usize {
     let fits = |length: &usize| {
         mark.is_char_boundary(*length) && text.as_bytes().ends_with(&mark.as_bytes()[..*length])

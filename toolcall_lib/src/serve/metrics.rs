@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Seconds up to which a bucket of a histogram counts.
+/// Upper bounds of the histograms' buckets, in seconds.
 const BOUNDS: [f64; 10] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
 
 /// Counters of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// By path and status.
+    /// Answered requests, by path and status.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
     running: AtomicU64,
     waiting: AtomicU64,
@@ -68,13 +68,14 @@ impl Histogram {
 }
 
 impl Metrics {
-    /// A request to this path was answered.
+    /// Counts a request to this path.
     pub fn add_request(&self, path: &str, status: u16) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((path.to_string(), status)).or_default() += 1;
     }
 
-    /// Sets the numbers of replies that one model writes and that wait for it, given those before.
+    /// Updates the numbers of replies that one model writes and that wait for it, given its
+    /// previous numbers.
     pub fn set_running(&self, before: (usize, usize), now: (usize, usize)) {
         for (gauge, before, now) in [(&self.running, before.0, now.0), (&self.waiting, before.1, now.1)] {
             gauge.fetch_add(now as u64, Relaxed);
@@ -82,12 +83,12 @@ impl Metrics {
         }
     }
 
-    /// A reply began so long after its request.
+    /// Records the time from a request to the first token of its reply.
     pub fn add_first_token(&self, time: Duration) {
         self.first_token.add(time);
     }
 
-    /// A reply is complete, so long after its request.
+    /// Counts a complete reply, its tokens, and the time from its request on.
     pub fn add_reply(&self, usage: Usage, time: Duration) {
         self.replies.fetch_add(1, Relaxed);
         self.prompt_tokens.fetch_add(usage.prompt as u64, Relaxed);
@@ -96,17 +97,18 @@ impl Metrics {
         self.reply.add(time);
     }
 
-    /// Replies whose readers have gone, or whose time was up.
+    /// Counts replies whose client has gone or whose time was up.
     pub fn add_cancelled(&self, count: usize) {
         self.cancelled.fetch_add(count as u64, Relaxed);
     }
 
-    /// Calls that were asked for.
+    /// Counts calls in replies.
     pub fn add_calls(&self, count: usize) {
         self.calls.fetch_add(count as u64, Relaxed);
     }
 
-    /// Seconds after which there is probably room again.
+    /// Estimates the seconds after which there is room again: the mean time of a reply, from 1 to
+    /// 60.
     pub fn seconds_to_wait(&self) -> u64 {
         self.reply
             .mean()
@@ -114,9 +116,10 @@ impl Metrics {
             .clamp(1, 60)
     }
 
-    /// All of it, in the text format of Prometheus.
+    /// Writes all counters in the text format of Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        // 1. A counter with labels: requests by path and status.
         let requests = self
             .requests
             .lock()
@@ -130,6 +133,7 @@ impl Metrics {
             )
             .ok();
         }
+        // 2. Plain counters and gauges: name, kind, help and value.
         let values = [
             (
                 "running",
@@ -178,6 +182,7 @@ impl Metrics {
             )
             .ok();
         }
+        // 3. Histograms.
         let first = "Seconds from a request to the first token of its reply.";
         self.first_token
             .write(&mut text, "toolcall_first_token_seconds", first);

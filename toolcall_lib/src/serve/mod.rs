@@ -1,4 +1,4 @@
-//! Serves models over HTTP, as OpenAI's API does: `POST /v1/chat/completions` and what belongs to
+//! An HTTP server for models, with OpenAI's API: `POST /v1/chat/completions` and everything around
 //! it.
 //!
 //! | layer | what it does |
@@ -8,7 +8,7 @@
 //! | `scheduler` | one thread owns a model; requests join and leave its batch between two tokens |
 //! | `http` | connections, keys, paths, streams |
 //!
-//! `docs/serving.md` says what is supported.
+//! `docs/serving.md` lists what is supported.
 
 mod assemble;
 mod http;
@@ -34,34 +34,35 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use wire::Defaults;
 
-/// Threads that read requests and write replies; the models have their own.
+/// Threads that read requests and write replies; each model has its own thread beside them.
 const THREADS: usize = 2;
-/// Pause between two looks at whether the server is to end.
+/// Time between two checks for the end of the server.
 const LOOK: Duration = Duration::from_millis(50);
-/// Time that the rest of a server may take to end.
+/// Time that the runtime may take to end.
 const LAST: Duration = Duration::from_secs(1);
 
 /// Settings of a server.
 #[derive(Clone)]
 pub struct ServeConfig {
-    /// Address and port to listen on; port 0 takes a free one. An address that other hosts reach
-    /// needs `api_key`.
+    /// Address and port to listen on; port 0 takes a free one. An address that other hosts can
+    /// reach requires `api_key`.
     pub address: SocketAddr,
     /// Key that every request must bring: `Authorization: Bearer KEY`.
     pub api_key: Option<String>,
-    /// Offered to `/predict` and on the page; without any, those that a model was trained with.
+    /// Tools offered to `/predict` and on the page; if empty, those that the model was trained
+    /// with.
     pub tools: Vec<ToolSchema>,
-    /// Most requests that are being answered or wait; others are told to come back.
+    /// Most requests that are being answered or wait; further ones are answered with `429`.
     pub queue: usize,
     /// Most tokens of a reply, whatever a request asks for.
     pub max_tokens: usize,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// Time that a reply may take from its request on.
+    /// Longest time from a request to the end of its reply.
     pub timeout: Duration,
-    /// Time that requests may go on when the server is to end.
+    /// Time that running requests get when the server ends.
     pub grace: Duration,
-    /// The device that the models run on.
+    /// Device that runs the models.
     pub device: Device,
 }
 
@@ -81,7 +82,7 @@ impl Default for ServeConfig {
     }
 }
 
-/// The key is not shown.
+/// Does not show the key.
 impl fmt::Debug for ServeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServeConfig")
@@ -99,7 +100,7 @@ impl fmt::Debug for ServeConfig {
 }
 
 impl ServeConfig {
-    /// Refuses settings with which nobody could be served, or anybody.
+    /// Refuses settings that serve nobody, or anybody.
     fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
         match &self.api_key {
@@ -129,7 +130,7 @@ impl ServeConfig {
     }
 }
 
-/// Ends a server from elsewhere.
+/// A handle that ends a server from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -144,7 +145,7 @@ impl Stop {
     }
 }
 
-/// Models that are being served.
+/// A server and the models that it serves.
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -162,18 +163,20 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Takes the address and starts the thread of each model; requests are answered from
-    /// [`run`](Self::run) on. A request that names no model asks the first.
+    /// Takes the address and starts the thread of each model; [`run`](Self::run) answers requests.
+    /// A request that names no model asks the first one.
     ///
     /// # Errors
-    /// Settings that serve nobody or anybody, an address that is taken, two models of the same
-    /// name, and a model that cannot run on the device.
+    /// Settings that serve nobody or anybody, an address that is taken, two models with one name,
+    /// and a model that cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
+        // 1. Everything that can be refused before a model is loaded.
         config.check()?;
         let listener = TcpListener::bind(config.address);
         let listener = listener.map_err(|error| Error::invalid(config.address, format!("{error}")))?;
         let unblocked = listener.set_nonblocking(true);
         unblocked.map_err(Error::library("preparing the socket"))?;
+        // 2. The runtime that reads and writes HTTP.
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(2 * THREADS)
@@ -183,6 +186,7 @@ impl Server {
             .map_err(Error::library("starting the server"))?;
         let metrics = Arc::new(Metrics::default());
         let (mut served, mut threads): (Vec<Arc<Served>>, _) = (Vec::new(), Vec::new());
+        // 3. A thread for each model.
         for model in models {
             let name = model.name().to_string();
             if served.iter().any(|other| other.name == name) {
@@ -205,27 +209,27 @@ impl Server {
         })
     }
 
-    /// The address and port that it listens on.
+    /// Returns the address and port that the server listens on.
     ///
     /// # Errors
-    /// The system does not know.
+    /// The system does not know it.
     pub fn address(&self) -> Result<SocketAddr> {
         let address = self.listener.local_addr();
         address.map_err(Error::library("asking for the address"))
     }
 
-    /// The names of the models.
+    /// Returns the names of the models.
     pub fn models(&self) -> Vec<&str> {
         self.shared.models.iter().map(|served| &*served.name).collect()
     }
 
-    /// Ends the server from another thread.
+    /// Returns a handle that ends the server from another thread.
     pub fn stop(&self) -> Stop {
         self.stop.clone()
     }
 
-    /// Answers requests until the server is to end: by [`Stop`], Ctrl-C or SIGTERM. What was begun
-    /// then is completed, within [`grace`](ServeConfig::grace).
+    /// Answers requests until the server ends: by [`Stop`], Ctrl-C or SIGTERM. Completes running
+    /// requests within [`grace`](ServeConfig::grace).
     ///
     /// # Errors
     /// The thread of a model has ended too early.
@@ -250,7 +254,8 @@ impl Server {
             http::serve(listener, shared, end).await;
             Ok(())
         });
-        // The runtime holds senders to the threads; without any, they end by themselves.
+        // The runtime holds senders to the threads; once they are gone, the threads end by
+        // themselves.
         runtime.shutdown_timeout(LAST);
         let gone = || Error::library("the thread of a model")("it has gone");
         let ended = threads
@@ -260,12 +265,14 @@ impl Server {
     }
 }
 
+/// Starts the thread of a model, with the settings that it comes with.
 fn start_model(
     name: String,
     model: Model,
     config: &ServeConfig,
     metrics: &Arc<Metrics>,
 ) -> Result<(Served, JoinHandle<Result<()>>)> {
+    // Settings of the model; a reply without a limit of its own is cut at 1024 tokens.
     let own = GenerateConfig::of(&model)?;
     // A call with many arguments is longer than the replies that a notebook asks for.
     let max_new_tokens = match model.generation_config.contains_key("max_new_tokens") {

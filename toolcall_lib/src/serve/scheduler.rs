@@ -1,5 +1,5 @@
-//! One thread owns the model. Requests join the batch that it writes and leave it between two
-//! tokens.
+//! The scheduler: one thread owns a model, and requests join and leave its batch between two tokens
+//! (continuous batching).
 
 use super::metrics::Metrics;
 use super::wire::{Refusal, Usage};
@@ -16,9 +16,9 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// A reply that somebody waits for.
+/// A reply that a client waits for.
 pub(crate) struct Job {
-    /// The prompt.
+    /// Token ids of the prompt.
     pub ids: Vec<u32>,
     /// Generation settings.
     pub config: GenerateConfig,
@@ -30,31 +30,31 @@ pub(crate) struct Job {
     pub arrived: Instant,
     /// Time at which the reply must be complete.
     pub deadline: Instant,
-    /// The place in the queue, free again when the reply is over.
+    /// Place in the queue, released when the reply is over.
     pub place: OwnedSemaphorePermit,
 }
 
 /// An event of a reply.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// It goes on with these tokens; so many have been read and written with them.
+    /// New tokens, and the tokens read and written so far.
     Tokens(Vec<Token>, Usage),
-    /// It is over.
+    /// The reply is over.
     Over {
-        /// A piece of its text that belongs to no token.
+        /// Text that belongs to no token.
         rest: String,
-        /// It ended by itself.
+        /// True if the reply ended by itself.
         finished: bool,
     },
-    /// It cannot go on.
+    /// The reply cannot go on.
     Failed(Refusal),
 }
 
-/// The thread of a model, and the way to it.
+/// The thread of a model, and the channel to it.
 pub(crate) struct Scheduler {
-    /// Takes jobs.
+    /// Channel for jobs.
     pub jobs: Sender<Job>,
-    /// Ends when there is no sender any more.
+    /// The thread; it ends when no sender is left.
     pub thread: JoinHandle<Result<()>>,
 }
 
@@ -62,7 +62,7 @@ impl Scheduler {
     /// Starts the thread of a model.
     ///
     /// # Errors
-    /// The model cannot run on this device, or there is no thread to be had.
+    /// The model cannot run on this device, or no thread can be started.
     pub fn start(model: Arc<Model>, device: Device, metrics: Arc<Metrics>) -> Result<Self> {
         let mut cache = PrefixCache::default();
         let engine = cache.take_engine(&model, device)?;
@@ -87,7 +87,7 @@ impl Scheduler {
 /// A request whose reply is being written.
 struct Speaking {
     job: Waiting,
-    /// With the tokens that were told.
+    /// Tokens that the client has been told.
     usage: Usage,
 }
 
@@ -107,10 +107,11 @@ impl Waiting {
     }
 
     fn tell(&self, event: Event) {
-        self.events.send(event).ok(); // whoever does not listen is taken out at the next step
+        // a client that does not listen is taken out before the next step
+        self.events.send(event).ok();
     }
 
-    /// Tells that the time is up, if it is.
+    /// Returns true if the time is up, and sends the client that error.
     fn is_late(&self, now: Instant) -> bool {
         let late = now >= self.deadline;
         if late {
@@ -120,7 +121,7 @@ impl Waiting {
     }
 }
 
-/// The requests of a model, in turns.
+/// The loop that serves the requests of a model.
 struct Turns<'a> {
     model: &'a Model,
     device: Device,
@@ -167,6 +168,7 @@ impl<'a> Turns<'a> {
             // 2. Admit as many as there is room for, and make a step.
             self.admit(&mut batch);
             self.count(&batch);
+            // A failed pass ends all its replies and breaks the batch; begin a new one.
             if let Err(error) = batch.step() {
                 self.fail_all(&error);
                 drop(batch);
@@ -186,14 +188,14 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Says how many speak and how many wait.
+    /// Updates the numbers of running and waiting replies in the metrics.
     fn count(&mut self, batch: &Batch<'a>) {
         let now = (batch.len(), self.waiting.len());
         self.metrics.set_running(self.counted, now);
         self.counted = now;
     }
 
-    /// Puts a job into the queue, unless it can never be served.
+    /// Puts a job into the queue, or refuses it if it can never be served.
     fn take(&mut self, job: Job) {
         let waiting = Waiting {
             events: job.events,
@@ -231,7 +233,8 @@ impl<'a> Turns<'a> {
     /// Admits waiting replies to the batch in their order, as long as there is room.
     fn admit(&mut self, batch: &mut Batch<'a>) {
         while let Some((job, writer)) = self.waiting.pop_front() {
-            let cached = batch.known(&writer).min(job.prompt); // it may have written something already
+            // the writer may have written forced tokens already
+            let cached = batch.known(&writer).min(job.prompt);
             if let Some(writer) = batch.admit(self.next_key, writer) {
                 self.waiting.push_front((job, writer));
                 return;
@@ -247,6 +250,7 @@ impl<'a> Turns<'a> {
         }
     }
 
+    /// Tells a client that its reply is over, or why it failed.
     fn finish(&mut self, key: usize, outcome: Result<Writer<'a>>) {
         let Some(mut speaking) = self.speaking.remove(&key) else {
             return;
@@ -262,7 +266,7 @@ impl<'a> Turns<'a> {
         speaking.job.tell(event);
     }
 
-    /// A pass over the model failed, and with it all that were in it.
+    /// Tells all clients in the batch that the pass over the model failed.
     fn fail_all(&mut self, error: &Error) {
         for (_, speaking) in self.speaking.drain() {
             speaking.job.tell(Event::Failed(Refusal::internal(error)));
@@ -270,7 +274,7 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Tells what was written since the last time.
+/// Tells the client the tokens since the last time.
 fn tell_new(speaking: &mut Speaking, reply: &Writer<'_>, metrics: &Metrics) {
     let tokens: Vec<Token> = reply.tokens(speaking.usage.completion).collect();
     if tokens.is_empty() {

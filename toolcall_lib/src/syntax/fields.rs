@@ -6,7 +6,8 @@ use crate::tool::{Checker, ToolSchema};
 use serde_json::{Map, Value};
 
 impl Fields {
-    /// Reads the arguments that `text` begins with; none if it begins with something else.
+    /// Reads the arguments at the start of `text`, and returns them with the rest of the text; no
+    /// arguments if the text begins with something else.
     pub(super) fn read<'a>(
         &self,
         text: &'a str,
@@ -23,7 +24,7 @@ impl Fields {
             let types = checker.as_ref().map(|checker| checker.types_of(name));
             let value = self.typed(written, types.as_deref())?;
             if arguments.insert(name.to_string(), value).is_some() {
-                return None; // twice
+                return None; // the name occurs twice
             }
             rest = behind;
             if !more {
@@ -32,7 +33,7 @@ impl Fields {
         }
     }
 
-    /// The text of a value, what follows, and whether that is another argument.
+    /// Splits off a value. Returns its text, the rest, and true if another argument follows.
     fn value<'a>(&self, text: &'a str) -> Option<(&'a str, &'a str, bool)> {
         if self.quoted && text.trim_start().starts_with('"') {
             let (_, behind) = json::read_first(text)?;
@@ -45,7 +46,7 @@ impl Fields {
         let next = cut(text, &self.between);
         let last = cut(text, &self.close);
         match (next, last) {
-            // Where both begin alike, the longer one is meant.
+            // If both texts begin alike, the longer one is meant.
             (Some((value, behind)), Some((other, _))) if value.len() <= other.len() => {
                 Some((value, behind, true))
             }
@@ -55,7 +56,7 @@ impl Fields {
         }
     }
 
-    /// The value that a text stands for, of the types that the schema allows.
+    /// Converts the text of a value to one of the types that the schema allows.
     fn typed(&self, written: &str, types: Option<&[&str]>) -> Option<Value> {
         let word = written.trim();
         let plain = match word {
@@ -78,13 +79,13 @@ impl Fields {
             Value::Number(number) => allowed("number") || (!number.is_f64() && allowed("integer")),
             Value::Array(_) => allowed("array"),
             Value::Object(_) => allowed("object"),
-            Value::String(_) => false, // its quotation marks are a part of it
+            Value::String(_) => false, // its quotation marks are part of the text
         };
         Some(if fits || !allowed("string") { plain } else { text() })
     }
 }
 
-/// The text before `literal` and the text behind it, however much white space stands where the literal has some.
+/// Splits `text` at `literal`. White space in the literal matches any amount of it.
 fn cut<'a>(text: &'a str, literal: &str) -> Option<(&'a str, &'a str)> {
     let Some(first) = literal.split_whitespace().next() else {
         return text.split_once(literal).filter(|_| !literal.is_empty());

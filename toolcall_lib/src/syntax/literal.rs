@@ -1,4 +1,5 @@
-//! Calls that are no JSON object: a name, then arguments as JSON or one by one, with fixed texts around them.
+//! Calls that are not one JSON object: a name, then arguments as JSON or one by one, with fixed
+//! texts around them.
 
 use super::{CallSyntax, Part, after, said};
 use crate::json;
@@ -6,7 +7,8 @@ use crate::tool::{ToolCall, ToolSchema};
 use serde_json::Value;
 
 impl CallSyntax {
-    /// The calls in `text` and what is said around them, or `None` when one of them cannot be read.
+    /// Reads the calls in `text`. Returns the text around them and the calls, or `None` if a call
+    /// cannot be read.
     pub(super) fn read_literally(&self, text: &str, tools: &[ToolSchema]) -> Option<(String, Vec<ToolCall>)> {
         let Some(marker) = self.marker() else {
             return self.read_at_start(text, tools);
@@ -23,7 +25,8 @@ impl CallSyntax {
         (!lost_end).then(|| (said(&pieces), calls))
     }
 
-    /// Reads calls that begin as other texts do, such as `[f(x=1)]`: a reply that is no call as a whole is a text.
+    /// Reads calls that begin like other texts, such as `[f(x=1)]`: a reply that is not a call as a
+    /// whole is text.
     fn read_at_start(&self, text: &str, tools: &[ToolSchema]) -> Option<(String, Vec<ToolCall>)> {
         let mut calls = Vec::new();
         match self.take(text.trim(), tools, &mut calls) {
@@ -32,7 +35,7 @@ impl CallSyntax {
         }
     }
 
-    /// Reads the calls that `text` begins with, up to their end.
+    /// Reads the calls at the start of `text`, up to their end; returns the rest.
     fn take<'a>(&self, text: &'a str, tools: &[ToolSchema], calls: &mut Vec<ToolCall>) -> Option<&'a str> {
         let mut rest = after(text, &self.begin)?;
         loop {
@@ -45,13 +48,16 @@ impl CallSyntax {
         }
     }
 
+    /// Reads one call, part by part; returns it with the rest of the text.
     fn call<'a>(&self, text: &'a str, tools: &[ToolSchema]) -> Option<(ToolCall, &'a str)> {
         let mut call = ToolCall::default();
         let mut rest = text;
         for (place, part) in self.call.iter().enumerate() {
+            // Each part takes its text off the front of `rest`.
             rest = match part {
                 Part::Text(text) => after(rest, text)?,
                 Part::Name | Part::Id => {
+                    // A name or an id reaches to the text that ends it, or to the end of the reply.
                     let end = self
                         .ends_of(place)
                         .iter()
@@ -83,7 +89,7 @@ impl CallSyntax {
         (!call.name.is_empty()).then_some((call, rest))
     }
 
-    /// The texts that may end a name or an id at this place of a call.
+    /// Returns the texts that may end a name or an id at this place of a call.
     fn ends_of(&self, place: usize) -> Vec<&str> {
         let tails = || {
             [self.between.as_deref(), Some(self.end.as_str())]
@@ -97,6 +103,7 @@ impl CallSyntax {
             None => tails().collect(),
         };
         let word = |text: &'_ str| -> Option<usize> { text.find(|c: char| !c.is_whitespace()) };
+        // White space varies, so the first visible word of each text is enough.
         let shortened = ends
             .into_iter()
             .filter(|end| !end.is_empty())

@@ -1,16 +1,17 @@
-//! How calls stand in the text of a reply, and reading them there; never panics.
+//! The syntax of calls in the text of a reply, and a parser for it that never panics.
 //!
-//! Each family of models writes calls in its own way. What all have in common: a text before the first call, then for each
-//! call its name, its arguments and perhaps an id with texts between them, then a text behind the last.
+//! Each family of models writes calls in its own way. All ways have in common: a text before the
+//! first call; for each call its name, its arguments and perhaps an id, with texts between them;
+//! and a text behind the last call.
 //!
-//! | family | a call |
-//! |---|---|
-//! | Hermes, Qwen | `<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>` |
-//! | Llama 3 | `{"name": "f", "parameters": {"x": 1}}` |
-//! | Mistral | `[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]` |
-//! | Qwen3-Coder | `<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n</function>\n</tool_call>` |
+//! - Hermes, Qwen: `<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>`
+//! - Llama 3: `{"name": "f", "parameters": {"x": 1}}`
+//! - Mistral: `[TOOL_CALLS][{"name": "f", "arguments": {"x": 1}, "id": "abcdefghi"}]`
+//! - Qwen3-Coder:
+//!   `<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n</function>\n</tool_call>`
 //!
-//! [`ChatTemplate::call_syntax`](crate::template::ChatTemplate::call_syntax) finds out which one a template has.
+//! [`ChatTemplate::call_syntax`](crate::template::ChatTemplate::call_syntax) finds the syntax of a
+//! template.
 
 mod fields;
 mod literal;
@@ -18,7 +19,7 @@ mod object;
 
 use crate::tool::{ToolCall, ToolSchema};
 
-/// The tags that Qwen's and Hermes' templates put around calls and thoughts.
+/// Tags that Qwen's and Hermes' templates put around calls and thoughts.
 pub(crate) mod tags {
     pub const THINK: &str = "<think>";
     pub const THINK_END: &str = "</think>";
@@ -26,31 +27,31 @@ pub(crate) mod tags {
     pub const CALL_END: &str = "</tool_call>";
 }
 
-/// How calls stand in the text of a reply.
+/// The syntax of calls in the text of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSyntax {
-    /// Before the first call.
+    /// Text before the first call.
     pub(crate) begin: String,
-    /// A call; the first and the last of its parts are no texts.
+    /// Parts of a call; neither the first nor the last one is a text.
     pub(crate) call: Vec<Part>,
-    /// From a call to the next; none where a turn has room for one.
+    /// Text between two calls; `None` if a turn has room for one call only.
     pub(crate) between: Option<String>,
-    /// Behind the last call.
+    /// Text behind the last call.
     pub(crate) end: String,
-    /// The JSON object that a call is, where it is one.
+    /// The JSON object that a call is, if it is one as a whole.
     pub(crate) object: Option<CallObject>,
 }
 
 /// A part of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The same in every call.
+    /// A text that is the same in every call.
     Text(String),
     /// The name of the tool.
     Name,
-    /// The name that the call has for itself.
+    /// The id of the call.
     Id,
-    /// The arguments as a JSON object, with these texts between them and behind their names.
+    /// The arguments as a JSON object, with these separators between items and behind keys.
     Json {
         item_separator: String,
         key_separator: String,
@@ -59,40 +60,40 @@ pub(crate) enum Part {
     Fields(Fields),
 }
 
-/// Arguments that are written one by one; without any, nothing is written.
+/// Arguments that are written one by one; a call without arguments writes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fields {
-    /// Before the name of the first.
+    /// Text before the first name.
     pub open: String,
-    /// Between a name and its value.
+    /// Text between a name and its value.
     pub middle: String,
-    /// Between a value and the next name.
+    /// Text between a value and the next name.
     pub between: String,
-    /// Behind the last value.
+    /// Text behind the last value.
     pub close: String,
-    /// Texts stand in quotation marks, as in JSON.
+    /// Strings have quotation marks, as in JSON.
     pub quoted: bool,
-    /// `True`, `False` and `None`, not `true`, `false` and `null`.
+    /// Values are Python's `True`, `False` and `None`, not `true`, `false` and `null`.
     pub python: bool,
 }
 
 /// A call that is one JSON object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallObject {
-    /// Before the object, or before the list of all of them.
+    /// Text before the object, or before the list of all objects.
     pub open: String,
-    /// Behind it.
+    /// Text behind the object or list.
     pub close: String,
-    /// All calls stand in one list.
+    /// All calls are in one list.
     pub list: bool,
-    /// The key of the name.
+    /// Key of the tool's name.
     pub name: String,
-    /// A key that stands twice is an error.
+    /// A key that occurs twice is an error.
     pub strict: bool,
 }
 
 impl CallSyntax {
-    /// The way of Hermes and Qwen.
+    /// Returns the syntax of Hermes and Qwen.
     pub fn hermes() -> Self {
         let json = Part::Json {
             item_separator: ", ".into(),
@@ -113,14 +114,15 @@ impl CallSyntax {
         }
     }
 
-    /// The same for what is to be learnt: a key that stands twice makes a call unreadable.
+    /// Returns the syntax for training data, in which a key that occurs twice makes a call
+    /// unreadable.
     pub(crate) fn strict(mut self) -> Self {
         self.object.iter_mut().for_each(|object| object.strict = true);
         self
     }
 
-    /// The calls in `text` and what is said around them, or `None` when one of them cannot be read. Where values are written
-    /// without their type, `tools` say which one was meant.
+    /// Reads the calls in `text`. Returns the text around them and the calls, or `None` if a call
+    /// cannot be read. If values are written without their type, the schemas of `tools` decide.
     pub(crate) fn read(&self, text: &str, tools: &[ToolSchema]) -> Option<(String, Vec<ToolCall>)> {
         match &self.object {
             Some(object) => object.read(text),
@@ -128,8 +130,8 @@ impl CallSyntax {
         }
     }
 
-    /// The text by which a call is known, such as `<tool_call>`; none if calls begin as any JSON does, and so only at the start
-    /// of a reply.
+    /// Returns the word that announces a call, such as `<tool_call>`. `None` if calls begin like
+    /// any other JSON, and so only at the start of a reply.
     pub(crate) fn marker(&self) -> Option<&str> {
         let mark = match &self.object {
             Some(object) => object.open.trim(),
@@ -138,7 +140,8 @@ impl CallSyntax {
         Some(mark).filter(|mark| mark.chars().any(char::is_alphanumeric))
     }
 
-    /// The text by which the end of a call is known, such as `</tool_call>`; none if calls end as other texts do.
+    /// Returns the word that ends a call, such as `</tool_call>`; `None` if calls end like other
+    /// texts.
     pub(crate) fn end_marker(&self) -> Option<&str> {
         let behind = match &self.object {
             Some(object) => object.close.trim(),
@@ -147,7 +150,7 @@ impl CallSyntax {
         Some(behind).filter(|word| word.chars().any(char::is_alphanumeric))
     }
 
-    /// All texts around names and arguments.
+    /// Returns all texts around names and arguments, joined by zero bytes.
     pub(crate) fn texts(&self) -> String {
         let mut texts = vec![self.begin.as_str(), self.end.as_str()];
         texts.extend(self.between.as_deref());
@@ -163,7 +166,7 @@ impl CallSyntax {
         texts.join("\0")
     }
 
-    /// The name stands in quotation marks.
+    /// Returns true if the name has quotation marks.
     pub(crate) fn quotes_name(&self) -> bool {
         let before = match self.call.iter().position(|part| *part == Part::Name) {
             None | Some(0) => Some(self.begin.as_str()),
@@ -176,14 +179,14 @@ impl CallSyntax {
     }
 }
 
-/// The thought that a turn begins with, and the answer behind it.
+/// Splits a turn into the thought that it begins with, and the answer behind it.
 pub(crate) fn split_thought(text: &str) -> (Option<String>, &str) {
     let opened = text.trim_start().strip_prefix(tags::THINK);
     let Some((thought, answer)) = opened.unwrap_or(text).split_once(tags::THINK_END) else {
         return (None, text);
     };
-    // Models that always think have `<think>` in their prompt, so their reply holds the closing tag alone.
-    // Behind a call it is a part of an argument.
+    // Models that always think have `<think>` in their prompt, so their reply holds only the
+    // closing tag. Behind a call, that tag is part of an argument.
     if opened.is_none() && thought.contains(tags::CALL) {
         return (None, text);
     }
@@ -191,7 +194,7 @@ pub(crate) fn split_thought(text: &str) -> (Option<String>, &str) {
     ((!thought.is_empty()).then(|| thought.to_string()), answer)
 }
 
-/// What is said, in its order, without empty pieces.
+/// Joins the pieces of text in their order, without empty ones.
 fn said(pieces: &[&str]) -> String {
     let pieces: Vec<&str> = pieces
         .iter()
@@ -201,7 +204,8 @@ fn said(pieces: &[&str]) -> String {
     pieces.join("\n")
 }
 
-/// What follows `literal` in `text`, however much white space stands where the literal has some.
+/// Returns the rest of `text` behind `literal`. White space in the literal matches any amount of
+/// it.
 fn after<'a>(text: &'a str, literal: &str) -> Option<&'a str> {
     if let Some(rest) = text.strip_prefix(literal) {
         return Some(rest);

@@ -6,7 +6,8 @@ use crate::tool::{ToolCall, read};
 use serde_json::Value;
 
 impl CallObject {
-    /// The calls in `text` and what is said around them, or `None` when one of them cannot be read.
+    /// Reads the calls in `text`. Returns the text around them and the calls, or `None` if a call
+    /// cannot be read.
     pub(super) fn read(&self, text: &str) -> Option<(String, Vec<ToolCall>)> {
         let tag = self.open.trim();
         if tag.is_empty() {
@@ -24,8 +25,8 @@ impl CallObject {
         (!lost_end).then(|| (said(&pieces), calls))
     }
 
-    /// Reads the call, or the list of calls, that `text` begins with, and its end. The JSON says where a call ends, not the
-    /// first closing tag: that may stand in a string.
+    /// Reads the call, or the list of calls, at the start of `text`, and the closing tag. The JSON
+    /// tells where a call ends, not the first closing tag, because that may be part of a string.
     fn take<'a>(&self, text: &'a str, calls: &mut Vec<ToolCall>) -> Option<&'a str> {
         let (value, rest) = json::read_first(text)?;
         if self.strict {
@@ -42,7 +43,8 @@ impl CallObject {
         rest.trim_start().strip_prefix(self.close.trim())
     }
 
-    /// Reads calls that no tag announces: the reply is one, or several with `;` or a line between them.
+    /// Reads calls without a tag: the reply is one call, or several with `;` or a line break
+    /// between them.
     fn read_bare(&self, text: &str) -> Option<(String, Vec<ToolCall>)> {
         let mut rest = text.trim();
         if !self.is_begun(rest) {
@@ -61,8 +63,8 @@ impl CallObject {
         }
     }
 
-    /// A call begins here, not any other JSON: an object whose first key is that of the name, or a whole object with it and
-    /// with arguments.
+    /// Returns true if a call begins here, and not some other JSON: an object whose first key is
+    /// that of the name, or a whole object with the name and with arguments.
     fn is_begun(&self, text: &str) -> bool {
         let object = if self.list {
             text.trim_start_matches(['[', ' ', '\n'])
@@ -84,6 +86,7 @@ impl CallObject {
         named_first || whole()
     }
 
+    /// Converts an object to a call.
     fn call(&self, value: &Value) -> Option<ToolCall> {
         let mut value = value.clone();
         let object = value.as_object_mut()?;

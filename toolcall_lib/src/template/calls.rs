@@ -1,4 +1,4 @@
-//! How a template writes calls, found out by letting it write some.
+//! The call syntax of a template, found out by rendering some calls.
 
 use super::ChatTemplate;
 use crate::conversation::Message;
@@ -8,17 +8,18 @@ use crate::tool::{ToolCall, ToolSchema};
 use serde_json::{Map, Value, json};
 use std::ops::Range;
 
-/// The names and values of the calls that a template is let write.
+/// Names, ids and arguments of the calls that the template renders.
 const NAMES: [&str; 2] = ["called_tool", "other_tool"];
 const IDS: [&str; 2] = ["firstid01", "secondid2"];
 const KEYS: [&str; 2] = ["some_key", "other_key"];
 const VALUES: [[&str; 2]; 2] = [["some_value", "more_value"], ["last_value", "next_value"]];
 
-/// What follows the reply in a turn that only says this.
+/// Content of a reply without calls; the text behind it ends the turn.
 const REPLY: &str = "some_reply";
 
 impl ChatTemplate {
-    /// How the template writes calls; nothing if a perfect reply could not be told from its text.
+    /// Returns the syntax in which the template writes calls; `None` if calls could not be read
+    /// back from its text.
     pub fn call_syntax(&self) -> Option<&CallSyntax> {
         let found = self.call_syntax.get_or_init(|| {
             let syntax = Probe::of(self)?.syntax()?;
@@ -28,16 +29,16 @@ impl ChatTemplate {
     }
 }
 
-/// What a template makes of a few calls.
+/// Rendering of known calls by a template.
 struct Probe {
-    /// The template as it is without settings.
+    /// The template without its settings.
     template: ChatTemplate,
-    /// What stands before a reply, and behind it.
+    /// Texts before and behind a reply.
     start_of_turn: String,
     end_of_turn: String,
 }
 
-/// Where a call stands in a text: its parts, apart from the texts between them.
+/// A call in a text: the ranges of its name, id and arguments, without the texts between them.
 struct Found {
     spans: Vec<(Range<usize>, Kind)>,
 }
@@ -51,6 +52,7 @@ enum Kind {
 }
 
 impl Probe {
+    /// Renders a reply without calls, to learn the text before and behind a reply.
     fn of(template: &ChatTemplate) -> Option<Self> {
         let mut template = template.clone();
         (template.thinking, template.kwargs) = (false, Map::new());
@@ -65,7 +67,7 @@ impl Probe {
         })
     }
 
-    /// The reply that the template writes for these calls.
+    /// Returns the reply that the template writes for these calls.
     fn reply(&self, calls: Vec<ToolCall>) -> Option<String> {
         let (user, tools) = (Message::user("hi"), tools());
         let prompt = self
@@ -76,7 +78,8 @@ impl Probe {
             .template
             .render(&[user, Message::assistant_calls(calls)], &tools)
             .ok()?;
-        // A prompt may end in a thought that only a model goes on with.
+        // A prompt may end in a thought that only a model continues, so the turn may also begin
+        // without it.
         let starts = [&*prompt, &*self.start_of_turn, self.start_of_turn.trim_end()];
         let whole = starts.into_iter().find_map(|start| text.strip_prefix(start))?;
         let (_, answer) = split_thought(whole);
@@ -94,7 +97,9 @@ impl Probe {
         )
     }
 
+    /// Derives the syntax from three replies: one call, the same without arguments, and two calls.
     fn syntax(&self) -> Option<CallSyntax> {
+        // 1. One call with two arguments: text before the name, parts, text behind the arguments.
         let one = self.reply(vec![call(0, 2)])?;
         let found = Found::new(&one, 0, 0)?;
         let first = found.spans.first()?.0.start;
@@ -102,12 +107,14 @@ impl Probe {
         let mut end = one[last..].to_string();
         let mut close = String::new();
         if found.spans.last()?.1 == Kind::Fields {
-            // A call without arguments ends as one with arguments does, behind what closes the last of these.
+            // 2. A call without arguments ends like one with arguments; the rest of the end closes
+            //    the last argument.
             let without = self.reply(vec![call(0, 0)])?;
             let tail = without[without.find(NAMES[0])? + NAMES[0].len()..].to_string();
             close = end.strip_suffix(&tail)?.to_string();
             end = tail;
         }
+        // 3. Two calls show the text between them; `None` if the template allows one call only.
         let between = self.reply(vec![call(0, 2), call(1, 2)]).and_then(|two| {
             let first = Found::new(&two, 0, 0)?.spans.last()?.0.end;
             let second = Found::new(&two, 1, first)?.spans.first()?.0.start;
@@ -123,6 +130,7 @@ impl Probe {
         })
     }
 
+    /// Lists the parts of a call: name, id, arguments, and the texts between them.
     fn parts(&self, text: &str, found: &Found, close: &str) -> Option<Vec<Part>> {
         let mut parts = Vec::new();
         let mut end = found.spans.first()?.0.start;
@@ -142,14 +150,17 @@ impl Probe {
         Some(parts)
     }
 
-    /// `span` reaches from the first name of an argument to the last value.
+    /// Derives the texts around arguments that are written one by one. `span` reaches from the
+    /// first name to the last value.
     fn fields(&self, text: &str, open: &str, span: &Range<usize>, close: &str) -> Option<Fields> {
+        // 1. name1 middle value1 between name2 middle value2
         let inner = text[span.clone()].strip_prefix(KEYS[0])?;
         let (middle, inner) = inner.split_once(VALUES[0][0])?;
         let (between, inner) = inner.split_once(KEYS[1])?;
         if inner.strip_suffix(VALUES[0][1])? != middle {
             return None;
         }
+        // 2. Quotation marks on all sides belong to the values.
         let sides = (
             middle.strip_suffix('"'),
             between.strip_prefix('"'),
@@ -160,6 +171,7 @@ impl Probe {
             (Some(middle), Some(between), Some(close)) => (middle, between, close),
             _ => (middle, between, close),
         };
+        // 3. A boolean shows if values are written as in Python.
         let flag = ToolCall {
             arguments: Map::from_iter([(KEYS[0].to_string(), json!(true))]),
             ..call(0, 0)
@@ -178,7 +190,8 @@ impl Probe {
 }
 
 impl Found {
-    /// Finds call number `which` behind `from`: its name, its id where it is written, and its arguments.
+    /// Finds call number `which` behind byte `from`: its name, its id if it is written, and its
+    /// arguments.
     fn new(text: &str, which: usize, from: usize) -> Option<Self> {
         let find = |word: &str| {
             text[from..]
@@ -187,10 +200,11 @@ impl Found {
         };
         let name = find(NAMES[which])?;
         if text[name.end..].contains(NAMES[which]) {
-            return None; // it is said twice
+            return None; // the name is written twice
         }
         let mut spans = vec![(name, Kind::Name)];
         spans.extend(find(IDS[which]).map(|id| (id, Kind::Id)));
+        // Arguments are one JSON object, or they reach from the first name to the last value.
         let arguments: Value = call(which, 2).arguments.into();
         let objects = text[from..].match_indices('{').map(|(start, _)| from + start);
         let object = objects.into_iter().find_map(|start| {
@@ -213,6 +227,7 @@ impl Found {
     }
 }
 
+/// Returns the two tools of the calls.
 fn tools() -> [ToolSchema; 2] {
     NAMES.map(|name| {
         let parameters = json!({"type": "object", "properties": {}, "additionalProperties": true});
@@ -220,6 +235,7 @@ fn tools() -> [ToolSchema; 2] {
     })
 }
 
+/// Returns call number `which` with the first `arguments` of its arguments.
 fn call(which: usize, arguments: usize) -> ToolCall {
     let arguments = KEYS.iter().zip(VALUES[which]).take(arguments);
     ToolCall {
@@ -231,7 +247,7 @@ fn call(which: usize, arguments: usize) -> ToolCall {
     }
 }
 
-/// The texts between the arguments of a JSON object.
+/// Returns the texts between the arguments of a JSON object.
 fn json_part(object: &str) -> Option<Part> {
     let (_, rest) = object.split_once(&format!("\"{}\"", KEYS[0]))?;
     let (key_separator, rest) = rest.split_once(&format!("\"{}\"", VALUES[0][0]))?;
@@ -242,13 +258,15 @@ fn json_part(object: &str) -> Option<Part> {
     })
 }
 
-/// The JSON object that a call is as a whole, with its name and its arguments in it.
+/// Returns the JSON object that a call is as a whole, with its name and arguments in it, if it is
+/// one.
 fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
     let arguments: Value = call(0, 2).arguments.into();
     one.match_indices('{').find_map(|(start, _)| {
         let (Value::Object(object), rest) = json::read_first(&one[start..])? else {
             return None;
         };
+        // The keys of name and arguments are those with the probe's values.
         let key_of = |wanted: &Value| {
             object
                 .iter()
@@ -258,6 +276,7 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
         let name = key_of(&json!(NAMES[0]))?;
         key_of(&arguments)?;
         let (open, close) = (one[..start].trim(), rest.trim());
+        // A list of calls: brackets around the object that do not belong to the text before it.
         let listed = open.strip_suffix('[').zip(close.strip_prefix(']'));
         let list =
             listed.is_some() && between.is_none_or(|between| open.len() > 1 || !between.contains(open));
@@ -272,11 +291,12 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
     })
 }
 
-/// Whether calls with values of all types are read from what the template makes of them.
+/// Returns true if calls with values of all types are read back from the template's text.
 fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
     let Some(probe) = Probe::of(template) else {
         return false;
     };
+    // 1. A call with an argument of every type, and texts that look like other types.
     let properties = json!({
         "text": {"type": "string"}, "lines": {"type": "string"}, "digits": {"type": "string"}, "whole": {"type": "integer"},
         "part": {"type": "number"}, "flag": {"type": "boolean"}, "none": {"type": "null"}, "list": {"type": "array"},
@@ -294,6 +314,7 @@ fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
         arguments: arguments.as_object().cloned().unwrap_or_default(),
         ..call(which, 0)
     };
+    // 2. Render calls, read them back, and compare.
     let same = |calls: Vec<ToolCall>| {
         let read = probe
             .reply(calls.clone())
@@ -303,6 +324,7 @@ fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
             said.is_empty() && read.len() == calls.len() && read.iter().zip(&calls).all(equal)
         })
     };
+    // 3. One call, a call without arguments, and several calls if a turn can hold them.
     let alone = same(vec![called(0, full.clone())]) && same(vec![called(1, json!({}))]);
     let several = || {
         syntax.between.is_none()

@@ -1,4 +1,4 @@
-//! The Jinja environment that transformers gives to chat templates.
+//! The Jinja environment that transformers gives to chat templates, in minijinja.
 
 use super::json::tojson;
 use super::limits::{LONGEST_SOURCE, limit, with_weights};
@@ -7,14 +7,15 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
 
-/// The name under which the template stands in its environment.
+/// Name of the default template in the environment.
 pub(super) const NAME: &str = "chat template";
 
-/// An environment that holds templates, by name.
+/// Makes an environment that holds these templates, by name.
 ///
 /// # Errors
-/// One of them is not Jinja, or longer than any template needs to be.
+/// A source is not Jinja, or longer than any template needs to be.
 pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'static>> {
+    // 1. Bound the work before anything is parsed.
     if let Some((name, source)) = sources.iter().find(|(_, source)| source.len() > LONGEST_SOURCE) {
         let place = match &**name {
             NAME => NAME.to_string(),
@@ -26,6 +27,7 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     let mut environment = Environment::new();
     limit(&mut environment);
     environment.set_debug(true); // errors then name the variable
+    // 2. The options, filters, tests and functions of transformers.
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
@@ -39,6 +41,7 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     environment.add_test("sequence", is_sequence);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
+    // 3. The templates, adapted to minijinja.
     for (name, source) in sources {
         with_weights(&without_generation_tags(source), &syntax)
             .and_then(|source| environment.add_template_owned(name.clone(), source))
@@ -47,7 +50,8 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
     Ok(environment)
 }
 
-/// To Jinja, whatever has a length and can be indexed is a sequence: texts and mappings too.
+/// Returns true if Jinja takes the value for a sequence: everything with a length and an index,
+/// texts and mappings included.
 fn is_sequence(value: &Value) -> bool {
     matches!(
         value.kind(),
@@ -55,7 +59,7 @@ fn is_sequence(value: &Value) -> bool {
     )
 }
 
-/// An error of the template as one of ours: the line of the template, and what it says about the messages.
+/// Makes an error from one of minijinja: names the line, and adds all causes to the text.
 pub(super) fn invalid(error: minijinja::Error) -> Error {
     let place = error
         .line()
@@ -75,13 +79,14 @@ fn raise_exception(message: String) -> std::result::Result<String, minijinja::Er
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// The current local time in a `strftime` format: some templates tell the model the date.
+/// Formats the current local time with a `strftime` format; some templates tell the model the date.
 fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
     let bad_format = |e| minijinja::Error::new(ErrorKind::InvalidOperation, "strftime_now").with_source(e);
     jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now()).map_err(bad_format)
 }
 
-/// `{% generation %}` marks what the assistant wrote; it prints nothing, and minijinja does not know it.
+/// Replaces `{% generation %}`, which marks the assistant's text and prints nothing, because
+/// minijinja does not know it.
 fn without_generation_tags(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
@@ -97,13 +102,14 @@ fn without_generation_tags(source: &str) -> String {
     text + rest
 }
 
+/// Splits the source at the next tag: text before it, tag, text behind it.
 fn next_tag(source: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = source.split_once("{%")?;
     let (tag, after) = rest.split_once("%}")?;
     Some((before, tag, after))
 }
 
-/// A tag with other words and the same whitespace control.
+/// Returns a tag with other words and the same whitespace control.
 fn tag_like(tag: &str, words: &str) -> String {
     let control = |c: Option<char>| {
         c.filter(|c| "-+".contains(*c))

@@ -1,5 +1,5 @@
-//! JSON as Python's `json.dumps` writes it: templates print tools and arguments so, and models were trained
-//! on exactly that text.
+//! JSON in the form of Python's `json.dumps`: templates print tools and arguments like this, and
+//! models were trained on exactly that text.
 
 use super::limits::{pay, too_large};
 use minijinja::value::{Kwargs, Value};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
-/// The filter `tojson` with the arguments that transformers gives it.
+/// The filter `tojson` with the arguments that it takes in transformers.
 pub(super) fn tojson(state: &State<'_, '_>, value: &Value, options: Kwargs) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::new(
@@ -32,17 +32,17 @@ fn bad_json(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::BadSerialization, "tojson").with_source(error)
 }
 
-/// A JSON value as Python writes it.
+/// Writes a JSON value like Python.
 pub(super) fn dumps(json: &serde_json::Value, style: Style) -> Result<String, serde_json::Error> {
     let mut text = Vec::new();
     json.serialize(&mut Serializer::with_formatter(&mut text, style))?;
     String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
-/// Longest indent of one level.
+/// Longest indent of one level, in characters.
 const WIDEST: usize = 64;
 
-/// `indent`, `separators` and `ensure_ascii` of `json.dumps`, and where in the nesting the writer stands.
+/// Options `indent`, `separators` and `ensure_ascii` of `json.dumps`, and the state of the writer.
 pub(super) struct Style {
     indent: Option<String>,
     comma: String,
@@ -170,7 +170,8 @@ impl Formatter for Style {
     }
 }
 
-/// `repr(float)`: the shortest digits that read back the same, with an exponent below 1e-4 and from 1e16 on.
+/// Writes a float like `repr(float)`: the shortest digits that read back the same, with an exponent
+/// below 1e-4 and from 1e16 on.
 fn python_float(value: f64) -> String {
     let scientific = format!("{value:e}");
     let exponent = scientific

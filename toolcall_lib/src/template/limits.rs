@@ -1,10 +1,10 @@
-//! What a chat template may use of the machine: it is a program, and whoever made the model wrote it.
+//! Limits on a chat template: it is a program that the author of the model wrote.
 //!
-//! minijinja counts instructions and bytes ("fuel"), which bounds time and memory, and it limits its
-//! recursion. It does not count what Python's methods do, nor what becomes of lists that hold the
-//! same list again and again, or themselves: a few lines make one whose text has 2^60 bytes. So lists
-//! and maps are weighed where they are made and where they are compared, and are never larger than
-//! what the fuel pays for.
+//! minijinja counts instructions and bytes ("fuel"), which bounds time and memory, and it limits
+//! its recursion. It does not count the work of Python's methods, nor lists that hold the same list
+//! again and again, or themselves: a few lines make one whose text has 2^60 bytes. So lists and
+//! maps are weighed when they are made and when they are compared, and never grow larger than the
+//! fuel pays for.
 
 use super::environment::NAME;
 use minijinja::machinery::parse;
@@ -13,18 +13,19 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde_json::Value as Json;
 
-/// Bytes of a template; published ones have up to 30,000.
+/// Most bytes of a template; published ones have up to 30,000.
 pub(super) const LONGEST_SOURCE: usize = 128 << 10;
-/// An instruction costs one, and so do 64 bytes. A prompt of 200,000 bytes in 500 messages takes
-/// some 50,000; one whose template looks at every character, as Llama's does, a million.
+/// Fuel of one rendering. An instruction costs one unit, and so do 64 bytes. A prompt of 200,000
+/// bytes in 500 messages takes some 50,000; one whose template looks at every character, like
+/// Llama's, a million.
 const FUEL: u64 = 4_000_000;
 /// Bytes that one unit of fuel pays for.
 const BYTES_PER_FUEL: usize = 64;
 /// Bytes that a value in a list or map weighs, beside its text.
 const NODE: usize = 64;
-/// Bytes of memory for a part of a text that was split, beside its own.
+/// Bytes of memory for a part of a split text, beside its own.
 const PART: usize = 48;
-/// Lists and maps inside of one another.
+/// Deepest nesting of lists and maps.
 const DEEPEST: usize = 100;
 
 /// Sets all limits.
@@ -33,26 +34,27 @@ pub(super) fn limit(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
     environment.add_filter("weighed", |state: &State<'_, '_>, value| weighed(state, value, 0));
     environment.add_filter("stored", |state: &State<'_, '_>, value| weighed(state, value, 1));
-    // Jinja has none of these, and each makes one large list of two.
+    // Jinja has neither, and each makes one large list of two.
     environment.remove_filter("chain");
     environment.remove_filter("zip");
 }
 
-/// For `map_err`: something is larger than a template may make it.
+/// Makes the error for a value larger than a template may make.
 pub(super) fn too_large(what: &str) -> Error {
     Error::new(ErrorKind::OutOfFuel, format!("{what} is too long"))
 }
 
-/// Pays for `bytes`.
+/// Pays fuel for `bytes`.
 pub(super) fn pay(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
-/// Python's methods, paid for before they are called.
+/// Calls a method of Python, after paying for its result.
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
         if let ("join", [list]) = (name, arguments) {
-            return state.apply_filter("join", &[list.clone(), value.clone()]); // which pays itself
+            // the filter pays itself
+            return state.apply_filter("join", &[list.clone(), value.clone()]);
         }
         let argument = |i: usize| arguments.get(i).and_then(Value::as_str).unwrap_or_default();
         let parts = || text.matches(argument(0)).count();
@@ -76,11 +78,11 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// Pays for all that a list or map holds, as often as it is held.
+/// Pays for everything that a list or map holds, as often as it is held.
 ///
 /// # Errors
-/// It is too large or too deep, or has a namespace in it, to which more may be added later. A value
-/// that is put into a namespace is at depth 1.
+/// The value is too large or too deep, or holds a namespace, which may grow later. A value that is
+/// put into a namespace is at depth 1.
 fn weighed(state: &State<'_, '_>, value: Value, depth: usize) -> Result<Value, Error> {
     if value.as_object().is_some() {
         weigh(state, &value, depth, &mut 0)?;
@@ -88,13 +90,14 @@ fn weighed(state: &State<'_, '_>, value: Value, depth: usize) -> Result<Value, E
     Ok(value)
 }
 
-/// Adds to `bytes`, and pays for whole units of fuel.
+/// Adds the weight of a value to `bytes`, and pays for whole units of fuel.
 fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) -> Result<(), Error> {
     *bytes += NODE + value.as_str().map_or(0, str::len);
     if *bytes >= BYTES_PER_FUEL {
         pay(state, *bytes)?;
         *bytes %= BYTES_PER_FUEL;
     }
+    // Only lists and maps hold more values.
     let is_map = value.kind() == ValueKind::Map;
     if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Ok(());
@@ -116,10 +119,11 @@ fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) 
     Ok(())
 }
 
-/// The source with the filter `weighed` around all that makes lists and maps of others.
+/// Puts the filter `weighed` around every expression of a source that makes lists or maps of
+/// others.
 ///
 /// # Errors
-/// It is not Jinja.
+/// The source is not Jinja.
 pub(super) fn with_weights(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
     let tree = parse(source, NAME, syntax.clone())?;
     let tree = serde_json::to_value(&tree)
@@ -136,17 +140,18 @@ pub(super) fn with_weights(source: &str, syntax: &SyntaxConfig) -> Result<String
     Ok(text + &source[done..])
 }
 
-/// Filters that make lists of lists, or compare them.
+/// Filters that make lists of lists, or compare lists.
 const WEIGHED: [&str; 9] = [
     "batch", "dictsort", "groupby", "map", "max", "min", "slice", "sort", "unique",
 ];
 
-/// Adds the places where the filter is put. `within` says that it is around `node` already.
+/// Collects the places for the filter. `within` says that it is around `node` already.
 fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'static str)>) {
     let Json::Object(fields) = node else {
         let nodes = node.as_array().into_iter().flatten();
         return nodes.for_each(|node| mark(node, within, source, marks));
     };
+    // 1. Kind and source range of the node, from minijinja's serialized syntax tree.
     let kind = ["expr", "stmt"]
         .iter()
         .find_map(|name| fields.get(*name)?.as_str());
@@ -155,6 +160,8 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
     let (start, end) = (at(span, "start_offset"), at(span, "end_offset"));
     let is_one_of = |field: &Json, names: &[&str]| names.iter().any(|name| field == name);
     let target = &what["target"];
+    // 2. Expressions that make lists or maps: literals that are not constant, `+`, `*`, `dict()`,
+    //    `namespace()`, and assignments to attributes of a namespace.
     let marked = match kind.unwrap_or_default() {
         "List" | "Tuple" | "Map" => {
             let held = ["items", "values"]
@@ -178,6 +185,7 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
     if let Some(start) = marked.filter(|_| !within) {
         marks.push((start, "(("));
     }
+    // 3. Children.
     for (name, field) in fields {
         match name.as_str() {
             "target" => {}
@@ -190,6 +198,7 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
             _ => mark(field, within, source, marks),
         }
     }
+    // 4. Comparisons: weigh the left side.
     let varies = what["right"]["expr"] != "Const";
     let compared = match kind.unwrap_or_default() {
         "BinOp" if varies && is_one_of(&what["op"], &["Eq", "Ne", "Lt", "Lte", "Gt", "Gte"]) => &what["left"],
@@ -199,9 +208,10 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
         _ => &Json::Null,
     };
     if !compared.is_null() {
-        // To compare takes as many steps as there are values on one side.
+        // A comparison takes as many steps as there are values on one side.
         marks.push((at(&compared["inner"][1], "end_offset"), "|weighed"));
     }
+    // 5. Close the filter, or add it behind a filter that makes lists.
     match kind {
         Some("Set") if within_this => marks.push((end, ")|stored)")),
         _ if within_this && !within => marks.push((end, ")|weighed)")),

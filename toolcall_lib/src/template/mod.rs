@@ -1,4 +1,11 @@
-//! Conversation and tools to the exact text, by the model's own Jinja chat template.
+//! Chat templates: turn a conversation and its tools into exactly the text that the model was
+//! trained on.
+//!
+//! [`ChatTemplate`] runs the model's own Jinja template, for training and for inference, and prints
+//! byte for byte what transformers' `apply_chat_template` prints. It adapts the form of messages to
+//! the template (`needs`), finds out how the template writes calls (`calls`), and limits what the
+//! template may use, because a template is a program by a stranger (`limits`). A template that
+//! cannot show tools is replaced by ChatML with Hermes calls (`support`).
 
 mod calls;
 mod environment;
@@ -25,13 +32,16 @@ use std::sync::{Arc, OnceLock};
 /// It prints byte for byte what transformers' `apply_chat_template` prints.
 #[derive(Clone)]
 pub struct ChatTemplate {
-    /// Ask a thinking model to think before it answers: `enable_thinking` of Qwen3's template. Off by
-    /// default: a prompt then holds an empty think block. Templates that do not know it are not affected.
+    /// Asks a thinking model to think before it answers: `enable_thinking` of Qwen3's template. Off
+    /// by default: a prompt then holds an empty think block. Templates that do not know the
+    /// variable are not affected.
     pub thinking: bool,
-    /// What the template is given beside messages and tools, as `chat_template_kwargs` of vLLM and TRL. It wins over `thinking`.
+    /// Variables for the template beside messages and tools, like `chat_template_kwargs` of vLLM
+    /// and TRL. They win over `thinking`.
     pub kwargs: Map<String, Value>,
     source: Arc<str>,
-    /// Other templates of the model, by name. With tools, the one called `tool_use` takes the place of `source`.
+    /// Other templates of the model, by name. If tools are offered, the one called `tool_use`
+    /// replaces `source`.
     additional: Arc<[(String, String)]>,
     special_tokens: Map<String, Value>,
     environment: Arc<Environment<'static>>,
@@ -39,25 +49,26 @@ pub struct ChatTemplate {
     call_syntax: Arc<OnceLock<Option<CallSyntax>>>,
 }
 
-/// The name of the template that is used where tools are offered.
+/// Name of the template that is used if tools are offered.
 const TOOL_USE: &str = "tool_use";
 
 impl ChatTemplate {
-    /// A template from its Jinja source. Of `tokenizer_config` (the content of `tokenizer_config.json`) it
-    /// takes the special tokens that it may print, such as `bos_token` and `eos_token`.
+    /// Makes a template from its Jinja source. Takes the special tokens that it may print, such as
+    /// `bos_token` and `eos_token`, from `tokenizer_config`, the content of
+    /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// The source is not Jinja; the message names the line. Or it is longer than any template needs
-    /// to be.
+    /// The source is not Jinja (the message names the line), or it is longer than any template
+    /// needs to be.
     pub fn new(source: &str, tokenizer_config: &Map<String, Value>) -> Result<Self> {
         Self::named(source, Vec::new(), tokenizer_config)
     }
 
-    /// The same with other templates of the model, by name: where tools are offered, the one called `tool_use` is used, as in
-    /// transformers.
+    /// Makes a template with other templates of the model, by name. If tools are offered, the one
+    /// called `tool_use` is used, as in transformers.
     ///
     /// # Errors
-    /// One of them is not Jinja, or longer than any template needs to be.
+    /// A source is not Jinja, or longer than any template needs to be.
     pub fn named(
         source: &str,
         additional: Vec<(String, String)>,
@@ -78,19 +89,20 @@ impl ChatTemplate {
         })
     }
 
-    /// The same with more for the template, which wins over what it is given already.
+    /// Returns a copy with more variables, which win over those that it has.
     pub fn with_kwargs(&self, kwargs: &Map<String, Value>) -> Self {
         let mut template = self.clone();
         template.kwargs.extend(kwargs.clone());
         template
     }
 
-    /// Other templates of the model, by name; they are saved in `additional_chat_templates`.
+    /// Returns the other templates of the model, by name; they are saved in
+    /// `additional_chat_templates`.
     pub fn additional(&self) -> &[(String, String)] {
         &self.additional
     }
 
-    /// Whether a model is asked to think before it answers.
+    /// Returns true if the template asks the model to think before it answers.
     pub(crate) fn thinks(&self) -> bool {
         let asked = ["enable_thinking", "thinking"]
             .iter()
@@ -98,24 +110,24 @@ impl ChatTemplate {
         asked.unwrap_or(self.thinking)
     }
 
-    /// The Jinja source, to be saved as `chat_template.jinja`.
+    /// Returns the Jinja source, which is saved as `chat_template.jinja`.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Text of `messages` as they stand (no prompt for a reply at the end).
+    /// Renders `messages` without a prompt for a reply at the end.
     ///
     /// # Errors
-    /// The template refuses the messages (say, two user turns in a row), asks for something they
-    /// lack, or does more than a template needs to do.
+    /// The template refuses the messages (two user turns in a row, for example), needs something
+    /// that they lack, or does more than a template needs to do.
     pub fn render(&self, messages: &[Message], tools: &[ToolSchema]) -> Result<String> {
         self.render_with(messages, tools, false)
     }
 
-    /// The text that a model is given so that it writes the next assistant turn.
+    /// Renders the text after which the model writes the next assistant turn.
     ///
     /// # Errors
-    /// As [`render`](Self::render).
+    /// The same as [`render`](Self::render).
     pub fn render_prompt(&self, messages: &[Message], tools: &[ToolSchema]) -> Result<String> {
         self.render_with(messages, tools, true)
     }
@@ -130,6 +142,8 @@ impl ChatTemplate {
         self.render_as(needs, messages, tools, prompt)
     }
 
+    /// Renders messages in the form that `needs` describes, with the variables that transformers
+    /// passes.
     fn render_as(
         &self,
         needs: Needs,
@@ -163,16 +177,16 @@ impl fmt::Debug for ChatTemplate {
     }
 }
 
-/// The prompt of a home-made format that no model was trained on, and that shows the model no tools.
+/// Returns the prompt of a home-made format that no model was trained on, and that shows no tools.
 ///
 /// A model that was tuned with its chat template and is then asked like this answers with garbage.
-/// It is here to show that; ask with [`ChatTemplate::render_prompt`].
+/// This function exists to show that; ask with [`ChatTemplate::render_prompt`].
 pub fn legacy_prompt(user: &str) -> String {
     format!("<|user|>\n{user}\n<|assistant|>\n")
 }
 
-/// The special tokens of a `tokenizer_config.json`: every `…_token` that is a string or an object with its
-/// `content`, and those that `extra_special_tokens` names.
+/// Returns the special tokens of a `tokenizer_config.json`: every `…_token` that is a string or an
+/// object with a `content`, and those that `extra_special_tokens` names.
 fn special_tokens(tokenizer_config: &Map<String, Value>) -> Map<String, Value> {
     let text = |value: &Value| {
         value

@@ -1,8 +1,9 @@
-//! What a template asks of the messages that it is given, found out by letting it render some.
+//! The form of messages that a template needs, found out by rendering some.
 //!
-//! transformers hands a conversation over as it stands in the data, so every template works with the data that its authors had:
-//! most want the arguments of a call as an object, some add them to a text and so want JSON, and Mistral's refuse a call without
-//! an id of nine characters. Our conversations are the same for all of them; here they take the form that a template can show.
+//! transformers hands a conversation over as it is in the data, so every template works with the
+//! data of its authors: most want the arguments of a call as an object, some add them to a text and
+//! so want JSON, and Mistral's refuse a call without an id of nine characters. Conversations have
+//! one form in this crate; here they take the form that a template can show.
 
 use super::ChatTemplate;
 use super::json::dumps;
@@ -14,24 +15,24 @@ use serde_json::{Map, Value, json};
 /// The form of messages that a template can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Arguments are the JSON text of an object, not the object.
+    /// Passes arguments as the JSON text of an object, not as the object.
     pub arguments_as_text: bool,
-    /// Every call has an id of nine letters and digits.
+    /// Gives every call an id of nine letters and digits.
     pub short_ids: bool,
 }
 
-/// What a template shows of a turn that calls a tool.
+/// The parts of a turn with calls that a template shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shows {
-    /// The tools that are offered, the calls, and the answers of the tools; or why they are not shown.
+    /// Shows offered tools, calls, and the answers of tools; or the reason why it does not.
     pub calls: Result<(), String>,
-    /// What the assistant says beside its calls.
+    /// Shows what the assistant says beside its calls.
     pub content_beside_calls: bool,
-    /// What the assistant thought.
+    /// Shows the assistant's thoughts.
     pub thoughts: bool,
 }
 
-/// Words of the probe that appear in the text of a template that shows everything.
+/// Words of the probe; the text of a template that shows everything contains them all.
 const TOOL: &str = "offered_tool";
 const CALLED: &str = "called_tool";
 const KEY: &str = "some_key";
@@ -41,7 +42,7 @@ const SAID: &str = "some_words";
 const THOUGHT: &str = "some_thought";
 
 impl ChatTemplate {
-    /// The form of messages that the template can show; tried once.
+    /// Returns the form of messages that the template can show; finds it out once.
     pub(super) fn needs(&self) -> Needs {
         let tried = [(false, false), (false, true), (true, false), (true, true)];
         let tried = tried.map(|(arguments_as_text, short_ids)| Needs {
@@ -56,7 +57,7 @@ impl ChatTemplate {
         })
     }
 
-    /// What the template shows, and why it shows no calls if it does not.
+    /// Returns which parts of a turn the template shows.
     pub(crate) fn shows(&self) -> Shows {
         let needs = self.needs();
         let turn = Message {
@@ -76,6 +77,7 @@ impl ChatTemplate {
         }
     }
 
+    /// Checks that the template shows tools, calls and answers of messages in the form `needs`.
     fn shows_calls(&self, needs: Needs) -> Result<(), String> {
         let with_id = |id: Option<&str>| {
             let answer = Message {
@@ -90,6 +92,7 @@ impl ChatTemplate {
             self.render_as(needs, &messages, &[tool()], false)
                 .map_err(|error: Error| error.to_string())
         };
+        // 1. Every word of the probe must appear.
         let text = with_id(None)?;
         if let Some(missing) = [TOOL, CALLED, KEY, VALUE, ANSWER]
             .into_iter()
@@ -102,17 +105,19 @@ impl ChatTemplate {
             };
             return Err(format!("it does not show {what}"));
         }
+        // 2. Arguments must not look like a Python dict.
         if !needs.arguments_as_text && text.contains(&format!("{{'{KEY}'")) {
             return Err("it writes arguments as Python does, not as JSON".to_string());
         }
+        // 3. Ids of any length must be accepted.
         with_id(Some("call_of_twenty_characters")).map(drop)
     }
 
-    /// Messages as the template is given them.
+    /// Returns the messages in the form that the template gets.
     pub(super) fn offered(&self, messages: &[Message], needs: Needs) -> Value {
         let mut offered: Vec<Value> = messages.iter().map(|message| json!(message)).collect();
         for message in offered.iter_mut().filter_map(Value::as_object_mut) {
-            message.shift_remove("weight"); // what is learnt is no concern of a template
+            message.shift_remove("weight"); // a weight matters for training only
         }
         if needs.arguments_as_text {
             let calls = offered
@@ -146,11 +151,12 @@ fn call(id: Option<&str>) -> ToolCall {
     }
 }
 
-/// Gives every call an id of nine letters and digits: its own if it is one, or one that is made of its own or of its place. The
-/// answers refer to it.
+/// Gives every call an id of nine letters and digits: its own if it has that form, or one made from
+/// its own id or from its place. The answers of tools refer to it.
 fn give_ids(messages: &[Message], offered: &mut [Value]) {
     let mut waiting: Vec<(&ToolCall, String)> = Vec::new();
     for (place, (message, offered)) in messages.iter().zip(offered).enumerate() {
+        // A call: set its id, and remember it for the answers.
         if message.role == Role::Assistant {
             let ids = message.tool_calls.iter().enumerate().map(|(index, call)| {
                 let id = call
@@ -164,6 +170,7 @@ fn give_ids(messages: &[Message], offered: &mut [Value]) {
                 let function = json!({"name": call.name, "arguments": offered["tool_calls"][index]["function"]["arguments"]});
                 offered["tool_calls"][index] = json!({"id": id, "type": "function", "function": function});
             }
+        // An answer: find its call by id, by name, or by order.
         } else if message.role == Role::Tool {
             let answered =
                 waiting
@@ -181,14 +188,14 @@ fn give_ids(messages: &[Message], offered: &mut [Value]) {
     }
 }
 
-/// An id that is nine letters and digits: the given one, if it is, or nine that follow from it.
+/// Returns an id of nine letters and digits: the given one if it has that form, or a hash of it.
 fn short_id(given: &str) -> String {
     const LENGTH: usize = 9;
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     if given.len() == LENGTH && given.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return given.to_string();
     }
-    // FNV-1a, of which 62^9 values are far fewer than 2^64.
+    // FNV-1a; 62^9 ids are far fewer than its 2^64 values.
     let hash = given.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });

@@ -1,15 +1,20 @@
-//! What a template can show, and ours for a model whose own cannot show tools.
+//! Support for models whose own template cannot show tools, and questions about templates that can.
 
 use super::{ChatTemplate, TOOL_USE};
 use crate::conversation::Message;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 
+/// Source of ChatML with Hermes calls.
 const HERMES: &str = include_str!("hermes.jinja");
 
 impl ChatTemplate {
-    /// ChatML with Hermes tool calls: `<tools>`, `<tool_call>` and `<tool_response>` as Qwen's templates and
-    /// many others write them. A turn ends with `eos_token`, because that is where generation stops.
+    /// Makes ChatML with Hermes tool calls: `<tools>`, `<tool_call>` and `<tool_response>`, which
+    /// Qwen's templates and many others write. A turn ends with `eos_token`, because generation
+    /// stops there.
+    ///
+    /// # Errors
+    /// None in practice: the source is that of this crate.
     pub fn hermes(eos_token: &str) -> Result<Self> {
         Self::new(
             HERMES,
@@ -17,8 +22,12 @@ impl ChatTemplate {
         )
     }
 
-    /// The template for a model whose own is `source`, with `additional` ones by name: that one if it can show tools, and else
-    /// the one of [`hermes`](Self::hermes), with a notice for the user that says why.
+    /// Makes the template for a model whose own is `source`, with `additional` ones by name. Takes
+    /// the model's own if it can show tools, and otherwise that of [`hermes`](Self::hermes), with a
+    /// notice for the user that says why.
+    ///
+    /// # Errors
+    /// None in practice: a template that cannot be read is replaced.
     pub fn for_tools(
         source: Option<&str>,
         additional: Vec<(String, String)>,
@@ -44,13 +53,14 @@ impl ChatTemplate {
         Ok((Self::new(HERMES, tokenizer_config)?, Some(notice)))
     }
 
-    /// True if tools, calls and their answers all appear in the text: some templates drop them without a
-    /// word.
+    /// Returns true if tools, calls and their answers all appear in the text; some templates drop
+    /// them silently.
     pub fn supports_tools(&self) -> bool {
         self.shows().calls.is_ok()
     }
 
-    /// What the template writes at the end of an assistant turn, such as `<|im_end|>`.
+    /// Returns the text that the template writes at the end of an assistant turn, such as
+    /// `<|im_end|>`.
     ///
     /// # Errors
     /// The template refuses a question and an answer.

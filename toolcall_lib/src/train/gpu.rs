@@ -1,4 +1,4 @@
-//! The engine of a run on GPUs, one for each rank.
+//! The engine of a training run on GPUs, one GPU a rank.
 
 use super::TrainConfig;
 use super::engine::{Engine, precision};
@@ -18,7 +18,8 @@ use crate::optimizer::AdamW;
 use crate::tokens::Sequence;
 use std::sync::Arc;
 
-/// Weights, gradients and the optimizer's state are on the GPU from the first step to [`Engine::bring_back`].
+/// A run whose weights, gradients and optimizer state are on the GPU from the first step to
+/// [`Engine::bring_back`].
 #[derive(Debug)]
 pub(super) struct OnGpu<'a> {
     ranks: &'a dyn Collective,
@@ -28,7 +29,8 @@ pub(super) struct OnGpu<'a> {
 }
 
 impl<'a> OnGpu<'a> {
-    /// The GPU of `driver` is that of one of the `ranks`; `devices` connects it with the others.
+    /// Makes the engine of one of the `ranks`, which owns the GPU of `driver`; `devices` connects
+    /// that GPU with the others.
     pub fn new(
         driver: Arc<dyn Driver>,
         devices: Arc<dyn DeviceRanks>,
@@ -51,6 +53,8 @@ impl<'a> OnGpu<'a> {
 
 impl Engine for OnGpu<'_> {
     fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
+        // Every rank runs the largest number of trees of any rank, because each tree may need all
+        // of them.
         let (first, most) = tree_numbers(self.ranks, trees.len())?;
         let gradients = &mut self.optimizer.gradients;
         for tree in 0..most {

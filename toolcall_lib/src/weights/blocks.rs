@@ -1,13 +1,14 @@
 //! Elements in the types of GGML: f32, f16, bf16, and blocks of few bits with a scale of their own.
 //!
-//! The types that our programs make and the most common ones are unpacked by loops that vectorize; candle knows the others.
+//! Loops that vectorize unpack the types that our programs make and the most common ones; candle
+//! knows the others.
 
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::k_quants::{self, GgmlType};
 use half::{bf16, f16};
 use multiversion::multiversion;
 
-/// Bytes of some elements, which are whole blocks.
+/// Returns the bytes of some elements, which must be whole blocks.
 pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
     elements / dtype.block_size() * dtype.type_size()
 }
@@ -21,7 +22,8 @@ pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
         _ => {
             let mut packed = dtype.cpu_zeros(values.len());
             packed.from_float(values);
-            // SAFETY: candle's blocks are plain bytes, and there are so many of them.
+            // SAFETY: candle's blocks are plain bytes, and there are `storage_size_in_bytes` of
+            // them.
             let packed =
                 unsafe { std::slice::from_raw_parts(packed.as_ptr(), packed.storage_size_in_bytes()) };
             bytes.copy_from_slice(packed);
@@ -29,12 +31,14 @@ pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
     }
 }
 
+/// Converts each value to two bytes.
 fn each(bytes: &mut [u8], values: &[f32], bytes_of: impl Fn(f32) -> [u8; 2]) {
     let pairs = bytes.as_chunks_mut::<2>().0.iter_mut();
     pairs.zip(values).for_each(|(pair, x)| *pair = bytes_of(*x));
 }
 
-/// Unpacks whole blocks. Their bytes are aligned to the parts of a block: 4 for f32, 2 for all others.
+/// Unpacks whole blocks. Their bytes are aligned to the parts of a block: 4 for f32, 2 for all
+/// others.
 pub(crate) fn unpack(dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) {
     match dtype {
         GgmlDType::F32 => values.copy_from_slice(blocks(bytes)),
@@ -55,14 +59,16 @@ pub(crate) fn unpack(dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) {
     }
 }
 
-/// Bytes as the blocks that they are.
+/// Returns the bytes as blocks.
 fn blocks<T: GgmlType>(bytes: &[u8]) -> &[T] {
     let start = bytes.as_ptr().cast::<T>();
     assert!(start.is_aligned(), "blocks begin at an odd address");
-    // SAFETY: blocks are plain numbers, any bytes will do; they are aligned and within the slice.
+    // SAFETY: blocks are plain numbers, so any bytes will do; they are aligned and within the
+    // slice.
     unsafe { std::slice::from_raw_parts(start, bytes.len() / size_of::<T>()) }
 }
 
+/// Reads the f16 scale at byte `at` of a block.
 #[inline(always)]
 fn scale(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
@@ -82,7 +88,7 @@ fn from_bf16(bytes: &[u8], values: &mut [f32]) {
     }
 }
 
-/// A scale and 32 signed bytes.
+/// Unpacks blocks of a scale and 32 signed bytes.
 #[multiversion(targets = "simd")]
 fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<34>().0;
@@ -94,7 +100,8 @@ fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
     }
 }
 
-/// A scale and 32 half bytes, which stand for -8 to 7; the second 16 are the high halves.
+/// Unpacks blocks of a scale and 32 half bytes, which stand for -8 to 7; the second 16 are the high
+/// halves.
 #[multiversion(targets = "simd")]
 fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<18>().0;
@@ -108,7 +115,7 @@ fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
     }
 }
 
-/// A scale, the least value, and 32 half bytes, which stand for 0 to 15.
+/// Unpacks blocks of a scale, the least value, and 32 half bytes, which stand for 0 to 15.
 #[multiversion(targets = "simd")]
 fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<20>().0;
@@ -127,7 +134,7 @@ mod tests {
     use super::*;
     use candle_core::CpuStorage;
 
-    /// Our own loops against candle's.
+    /// Compares our own loops with candle's.
     #[test]
     fn blocks_are_unpacked_as_candle_does() {
         let values: Vec<f32> = (0..512).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();

@@ -1,12 +1,13 @@
-//! In what weights are held in memory.
+//! The types in which weights are held in memory.
 
 use super::Slot;
 use crate::error::{Error, Result};
 use candle_core::quantized::GgmlDType;
 use std::str::FromStr;
 
-/// In what a model's weights are held in memory, as `dtype` of transformers' `from_pretrained`. Only [`Dtype::F32`] can be
-/// trained; all others are frozen and take a LoRA adapter. Norms and biases are f32 in any case.
+/// Type of a model's weights in memory, like `dtype` of transformers' `from_pretrained`. Only
+/// [`Dtype::F32`] can be trained; all others are frozen and take a LoRA adapter. Norms and biases
+/// are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dtype {
     /// 4 bytes an element.
@@ -14,16 +15,18 @@ pub enum Dtype {
     F32,
     /// 2 bytes an element.
     Bf16,
-    /// 2 bytes an element, with more digits and a smaller range; where the processor multiplies bf16, it is rounded to that first.
+    /// 2 bytes an element, with more digits and a smaller range than bf16. A processor that
+    /// multiplies bf16 gets it rounded to that first.
     F16,
     /// llama.cpp's 8-bit blocks of 32: 1.06 bytes an element.
     Q8_0,
-    /// llama.cpp's 4-bit blocks of 32: 0.56 bytes an element; embedding and head are Q8_0, since a model feels them most.
+    /// llama.cpp's 4-bit blocks of 32: 0.56 bytes an element; embedding and head are Q8_0, because
+    /// a model is most sensitive there.
     Q4_0,
-    /// llama.cpp's mix of 4-bit and 6-bit blocks of 256, about 0.6 bytes an element; where rows are not whole blocks, 5-bit and
-    /// 8-bit blocks of 32.
+    /// llama.cpp's mix of 4-bit and 6-bit blocks of 256, about 0.6 bytes an element; 5-bit and
+    /// 8-bit blocks of 32 if matrix rows are not whole blocks.
     Q4KM,
-    /// As the file has it: f32, f16, bf16, or the blocks of a GGUF file, whatever their type.
+    /// The type in the file: f32, f16, bf16, or the blocks of a GGUF file, whatever their type.
     Auto,
 }
 
@@ -38,8 +41,8 @@ impl Dtype {
         ("auto", Self::Auto),
     ];
 
-    /// What a tensor that is `stored` in a file is packed as, in a model of so many blocks. Rows that are not whole blocks stay
-    /// bf16.
+    /// Returns the type in which a tensor, `stored` in another type in its file, is packed in a
+    /// model of `layers` blocks. Tensors whose rows are not whole blocks stay bf16.
     pub(super) fn packed(self, slot: &Slot, stored: GgmlDType, layers: usize) -> GgmlDType {
         let in_block = slot.name.starts_with("model.layers.");
         let wanted = match self {
@@ -60,8 +63,9 @@ impl Dtype {
     }
 }
 
-/// llama.cpp's Q4_K_M: 6 bits for embedding, head, and those of the projections of values and out of the MLP that stand in the
-/// first and last eighth of the blocks or are every third between; 4 bits for the rest.
+/// Returns the type of llama.cpp's Q4_K_M: 6 bits for embedding and head, and for those value and
+/// down projections that are in the first or last eighth of the blocks or every third between; 4
+/// bits for the rest.
 fn mixed(slot: &Slot, layers: usize) -> GgmlDType {
     let mut parts = slot.name.split('.').skip(2);
     let layer = parts.next().and_then(|layer| layer.parse::<usize>().ok());

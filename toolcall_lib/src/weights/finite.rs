@@ -1,14 +1,14 @@
-//! Finds weights that are no numbers.
+//! Search for weights that are infinite or NaN.
 
 use super::{Parameters, Slot, Weights};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Elements that are looked at by one thread at a time.
+/// Elements that one thread checks at a time.
 const AT_A_TIME: usize = 1 << 16;
 
 impl Weights {
-    /// Names the first element that is infinite or not a number, if there is one.
+    /// Names the first element that is infinite or NaN, if there is one.
     pub(crate) fn not_finite(&self) -> Option<String> {
         match self {
             Self::Full(parameters) => parameters.not_finite(),
@@ -33,7 +33,7 @@ impl Weights {
 }
 
 impl Parameters {
-    /// Names the first element that is infinite or not a number, if there is one.
+    /// Names the first element that is infinite or NaN, if there is one.
     pub(crate) fn not_finite(&self) -> Option<String> {
         let mut slots = self.layout.slots().iter();
         slots.find_map(|slot| slot.not_finite(0, &self.buckets[slot.bucket][slot.range()]))
@@ -41,8 +41,8 @@ impl Parameters {
 }
 
 impl Slot {
-    /// Names the first of `values` that is infinite or not a number; they are those of this tensor
-    /// from element `start` on.
+    /// Names the first of `values` that is infinite or NaN; they are this tensor's elements from
+    /// `start` on.
     pub(crate) fn not_finite(&self, start: usize, values: &[f32]) -> Option<String> {
         if values.par_chunks(AT_A_TIME).all(are_finite) {
             return None;
@@ -60,7 +60,7 @@ impl Slot {
 #[multiversion(targets = "simd")]
 fn are_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
-    // without an early end, so that it vectorizes
+    // No early end, so that the loop vectorizes.
     values
         .iter()
         .fold(true, |all, value| all & (value.to_bits() & EXPONENT != EXPONENT))

@@ -1,10 +1,10 @@
-//! Do the tensors of a file fit a config?
+//! The check that the tensors of a file fit a config.
 
 use super::Layout;
 use crate::error::{MOST_LISTED, some_of};
 use std::collections::BTreeMap;
 
-/// Compares the tensors that are found with what a layout asks for, and says all that is wrong at once.
+/// Compares the tensors of a file with those of a layout, and reports all problems at once.
 pub(super) struct Fit {
     awaited: BTreeMap<String, Vec<usize>>,
     unknown: Vec<String>,
@@ -12,7 +12,7 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    /// Awaits every tensor of `layout`; `name` gives its name in the file.
+    /// Awaits every tensor of `layout`; `name` maps its name to the name in the file.
     pub fn new(layout: &Layout, name: impl Fn(&str) -> String) -> Self {
         let awaited = layout
             .slots()
@@ -26,7 +26,7 @@ impl Fit {
         }
     }
 
-    /// A tensor of the file.
+    /// Checks a tensor of the file.
     pub fn found(&mut self, name: &str, shape: &[usize]) {
         match self.awaited.remove(name) {
             None => self.unknown.push(name.to_string()),
@@ -39,12 +39,12 @@ impl Fit {
         }
     }
 
-    /// Something else that does not fit.
+    /// Adds another problem.
     pub fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// The verdict; `Err` has a line for each kind of problem.
+    /// Returns the verdict; the error has a line for each kind of problem.
     pub fn finish(mut self) -> Result<(), String> {
         let missing: Vec<String> = self.awaited.into_keys().collect();
         self.unknown.sort();

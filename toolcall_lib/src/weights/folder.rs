@@ -1,4 +1,4 @@
-//! A Hugging Face model folder.
+//! Reading a Hugging Face model folder.
 
 use super::{Dtype, RawModel, safetensors};
 use crate::config::ModelConfig;
@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-/// The files that every model needs, beside its weights.
+/// Files that every model needs, beside its weights.
 pub(super) const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
-/// The files that we read where they exist.
+/// Files that are read if they exist.
 pub(super) const OPTIONAL: [&str; 5] = [
     "generation_config.json",
     "tokenizer_config.json",
@@ -20,7 +20,7 @@ pub(super) const OPTIONAL: [&str; 5] = [
     "additional_chat_templates/tool_use.jinja",
 ];
 
-/// Does the folder have what a model needs? The error lists all that is missing.
+/// Checks that the folder has everything that a model needs; the error lists all that is missing.
 pub(super) fn check(folder: &Path) -> Result<()> {
     let missing = missing(folder)?;
     if missing.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn check(folder: &Path) -> Result<()> {
     }
 }
 
-/// What a folder lacks of what a model needs.
+/// Lists the files that a model needs and the folder lacks.
 pub(super) fn missing(folder: &Path) -> Result<Vec<String>> {
     let required = REQUIRED
         .into_iter()
@@ -58,26 +58,29 @@ fn describe(folder: &Path, missing: &[String]) -> String {
     )
 }
 
-/// What turns conversations into tokens, as a folder has it.
+/// Tokenizer and chat templates of a model folder.
 #[derive(Clone, Debug)]
 pub struct TextFiles {
-    /// Text to token ids.
+    /// Converts text to token ids.
     pub tokenizer: Tokenizer,
-    /// `tokenizer_config.json`; empty where there is none.
+    /// Content of `tokenizer_config.json`; empty if there is none.
     pub tokenizer_config: Map<String, Value>,
-    /// The Jinja chat template, where there is one.
+    /// The Jinja chat template, if there is one.
     pub chat_template: Option<String>,
     /// Other chat templates, by name.
     pub additional_chat_templates: Vec<(String, String)>,
 }
 
 impl TextFiles {
-    /// Reads them.
+    /// Reads the tokenizer and the chat templates of `folder`.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or longer than such files are.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("tokenizer.json");
         let tokenizer = read_tokenizer(&file)?;
         let mut tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-        // As in transformers: the map is of the time before the tokens stood in the config.
+        // Like transformers: the map dates from before the special tokens were part of the config.
         if !tokenizer_config.contains_key("added_tokens_decoder") {
             tokenizer_config.extend(optional_json(folder, "special_tokens_map.json")?.unwrap_or_default());
         }
@@ -91,7 +94,7 @@ impl TextFiles {
     }
 }
 
-/// Reads a folder.
+/// Reads a folder, with the weights packed as `dtype`.
 pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     check(folder)?;
     let config_file = folder.join("config.json");
@@ -118,10 +121,10 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     })
 }
 
-/// Bytes of a text file beside the tokenizer.
+/// Most bytes of a text file beside the tokenizer.
 const LONGEST: u64 = 64 << 20;
 
-/// A text file of a length that such files have.
+/// Reads a text file; refuses one that is longer than such files are.
 fn text(file: &Path) -> Result<String> {
     let len = std::fs::metadata(file).map_err(Error::io(file))?.len();
     if len > LONGEST {
@@ -144,9 +147,11 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
     }
 }
 
-/// The default template and the others by name, as transformers finds them: the files `chat_template.jinja` and
-/// `additional_chat_templates/NAME.jinja`, or else what stands in `tokenizer_config.json`, one or several with names.
+/// Returns the default template and the others by name, like transformers: the files
+/// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
+/// templates in `tokenizer_config.json`.
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
+    // 1. Files of their own.
     let file = folder.join("chat_template.jinja");
     let default = match file.is_file() {
         true => Some(text(&file)?),
@@ -156,6 +161,7 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
     if default.is_some() || !additional.is_empty() {
         return Ok((default, additional));
     }
+    // 2. Templates in the config: one, or a list in which one is called `default`.
     let named = |entry: &Value| {
         Some((
             entry["name"].as_str()?.to_string(),
@@ -192,7 +198,8 @@ fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
     Ok(templates)
 }
 
-/// The tokenizer's own end token first, because the template ends a turn with it; then what the configs name.
+/// Returns the tokens that end a reply: the tokenizer's own end token first, because the template
+/// ends a turn with it, then those of the configs.
 fn eos_token_ids(
     tokenizer: &Tokenizer,
     tokenizer_config: &Map<String, Value>,
@@ -201,10 +208,12 @@ fn eos_token_ids(
     let token = tokenizer_config
         .get("eos_token")
         .and_then(|token| token["content"].as_str().or(token.as_str()));
+    // 1. The tokenizer's own end token.
     let mut ids: Vec<u32> = token
         .and_then(|token| tokenizer.token_to_id(token))
         .into_iter()
         .collect();
+    // 2. Those of the configs: a number or a list.
     for value in configs
         .into_iter()
         .flatten()
@@ -220,6 +229,7 @@ fn eos_token_ids(
                 .filter_map(|id| u32::try_from(id).ok()),
         );
     }
+    // 3. Each once, in this order.
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|&id| seen.insert(id));
     ids

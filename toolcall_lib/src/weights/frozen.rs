@@ -1,4 +1,4 @@
-//! Weights that are not trained, packed into few bytes and read as they are, or unpacked where they are used.
+//! Weights that are not trained, packed into few bytes; they are read packed or unpacked on use.
 
 use super::blocks::{bytes_of, pack};
 use super::dtype::Dtype;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 /// Tensors in a file.
 pub(super) trait Stored: Sync {
-    /// What a tensor is stored as.
+    /// Returns the type in which a tensor is stored.
     fn dtype(&self, slot: &Slot) -> Result<GgmlDType>;
 
-    /// Whole rows of a tensor, from element `start` on, as f32.
+    /// Reads whole matrix rows of a tensor, from element `start` on, as f32.
     fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()>;
 
-    /// Whole rows of a tensor, packed as `dtype` into `bytes`.
+    /// Reads whole matrix rows of a tensor and packs them as `dtype` into `bytes`.
     fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType, bytes: &mut [u8]) -> Result<()> {
         let mut values = vec![0.0; elements.len()];
         self.read(slot, elements.start, &mut values)?;
@@ -27,16 +27,16 @@ pub(super) trait Stored: Sync {
     }
 }
 
-/// All weights of a model, the matrices packed: bf16, or blocks of few bits. Vectors are f32.
+/// All weights of a model with packed matrices: bf16, or blocks of few bits. Vectors are f32.
 #[derive(Clone)]
 pub struct Frozen {
-    /// Which tensor would stand where if it were unpacked.
+    /// Place that each tensor would have if it were unpacked.
     pub layout: Arc<Layout>,
-    /// In the order of the layout; of a vector, nothing.
+    /// Matrices in the order of the layout; empty for a vector.
     matrices: Arc<[Packed]>,
-    /// One behind the other in the order of the layout.
+    /// Vectors, one behind the other in the order of the layout.
     vectors: Arc<[f32]>,
-    /// Where each begins, by the index of its slot.
+    /// First element of each vector in `vectors`, by the index of its slot.
     starts: Arc<[usize]>,
 }
 
@@ -48,13 +48,15 @@ impl std::fmt::Debug for Frozen {
 }
 
 impl Frozen {
-    /// Packs every matrix of `layout`. Beside the result, only the pieces that are being packed are in memory.
+    /// Packs every matrix of `layout`. Beside the result, memory holds only the pieces that are
+    /// being packed.
     pub(super) fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
         let layers = layout.layers();
         let matrix = |slot: &Slot| match slot.is_matrix() {
             true => read_matrix(slot, stored, dtype.packed(slot, stored.dtype(slot)?, layers)),
             false => Ok(Packed::zeros(GgmlDType::F32, 0, 1)),
         };
+        // Matrices in parallel, then the few vectors.
         let matrices: Vec<Packed> = layout.slots().par_iter().map(matrix).collect::<Result<_>>()?;
         let (mut vectors, mut starts) = (Vec::new(), Vec::new());
         for slot in layout.slots() {
@@ -73,29 +75,29 @@ impl Frozen {
         })
     }
 
-    /// Memory that the weights take.
+    /// Returns the bytes of memory that the weights take.
     pub fn bytes(&self) -> usize {
         self.matrices.iter().map(Packed::size).sum::<usize>() + size_of_val(&*self.vectors)
     }
 
-    /// No matrix is more precise than bf16 and f16 are.
+    /// Returns true if no matrix is more precise than bf16 or f16.
     pub(super) fn is_rounded(&self) -> bool {
         self.matrices
             .iter()
             .all(|matrix| matrix.size() == 0 || matrix.dtype != GgmlDType::F32)
     }
 
-    /// Matrices that stand side by side.
+    /// Returns matrices that lie side by side.
     pub(super) fn matrix(&self, span: &Span) -> Tensor<'_> {
         Tensor::packed(&self.matrices[span.slots.clone()], span.columns)
     }
 
-    /// Vectors that stand side by side.
+    /// Returns vectors that lie side by side.
     pub(super) fn vector(&self, span: &Span) -> &[f32] {
         &self.vectors[self.starts[span.slots.start]..][..span.elements.len()]
     }
 
-    /// All weights as f32.
+    /// Unpacks all weights to f32.
     pub fn to_f32(&self) -> Parameters {
         let mut parameters = Parameters::zeros(self.layout.clone());
         for (index, slot) in self.layout.slots().iter().enumerate() {

@@ -1,45 +1,45 @@
-//! Which tensor stands where in the flat buckets.
+//! The layout: the place of each tensor in the flat buckets.
 
 use crate::config::ModelConfig;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// One tensor's place.
+/// The place of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Hugging Face name.
     pub name: String,
     /// Rows and columns of a matrix (`[out, in]`), or the length of a vector.
     pub shape: Vec<usize>,
-    /// Index of its bucket. Of a model, 0 is the embedding, `1..=layers` the blocks, the last the final norm and an untied
-    /// head.
+    /// Index of the bucket. In a model, 0 is the embedding, `1..=layers` are the blocks, and the
+    /// last one holds the final norm and an untied head.
     pub bucket: usize,
     /// First element within the bucket.
     pub offset: usize,
 }
 
 impl Slot {
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// True for a tensor without elements.
+    /// Returns true for a tensor without elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its elements within the bucket.
+    /// Returns its elements within the bucket.
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.len()
     }
 
-    /// A matrix, not a vector.
+    /// Returns true if this is a matrix, and not a vector.
     pub(crate) fn is_matrix(&self) -> bool {
         self.shape.len() > 1
     }
 
-    /// The tensor alone, the one of this index in the layout.
+    /// Returns the span of this tensor alone, given its index in the layout.
     pub(crate) fn span(&self, index: usize) -> Span {
         Span {
             slots: index..index + 1,
@@ -50,30 +50,31 @@ impl Slot {
     }
 }
 
-/// Tensors that stand side by side in a bucket: one, or several that are used as one.
+/// Tensors that lie side by side in a bucket: one, or several that are used as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Their indices in [`Layout::slots`].
+    /// Indices of the tensors in [`Layout::slots`].
     pub slots: Range<usize>,
-    /// Index of their bucket.
+    /// Index of the bucket.
     pub bucket: usize,
-    /// Their elements within the bucket.
+    /// Elements of the tensors within the bucket.
     pub elements: Range<usize>,
-    /// Elements of a row of a matrix, which all of them share.
+    /// Elements of a matrix row, the same for all tensors of the span.
     pub columns: usize,
 }
 
-/// The tensors of a model or of an adapter, bucket by bucket, in the order in which they lie in memory.
+/// The tensors of a model or of an adapter, bucket by bucket, in the order in which they lie in
+/// memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     slots: Vec<Slot>,
     by_name: BTreeMap<String, usize>,
-    /// There are at least so many buckets; the last ones may be empty.
+    /// Least number of buckets; the last ones may be empty.
     buckets: usize,
 }
 
 impl Layout {
-    /// The tensors that a model of this config has.
+    /// Lists the tensors of a model with this config.
     pub fn new(config: &ModelConfig) -> Self {
         let mut layout = Self::default();
         let hidden = config.hidden_size;
@@ -81,7 +82,10 @@ impl Layout {
             config.num_attention_heads * config.head_dim,
             config.num_key_value_heads * config.head_dim,
         );
+        // Bucket 0: the embedding.
         layout.push(0, "model.embed_tokens.weight", &[config.vocab_size, hidden]);
+        // A bucket for each block. Q, K and V lie side by side, and so do gate and up, so that each
+        // group is one matrix product; vectors come last.
         for layer in 0..config.num_hidden_layers {
             let mut push = |name: &str, shape: &[usize]| {
                 layout.push(layer + 1, &format!("model.layers.{layer}.{name}"), shape);
@@ -105,6 +109,7 @@ impl Layout {
                 push("self_attn.k_norm.weight", &[config.head_dim]);
             }
         }
+        // The last bucket: final norm, and the head if it is not tied.
         let last = config.num_hidden_layers + 1;
         layout.push(last, "model.norm.weight", &[hidden]);
         if !config.tie_word_embeddings {
@@ -113,7 +118,7 @@ impl Layout {
         layout
     }
 
-    /// So many buckets without a tensor.
+    /// Makes a layout of `buckets` buckets without a tensor.
     pub fn with_buckets(buckets: usize) -> Self {
         Self {
             buckets,
@@ -134,17 +139,17 @@ impl Layout {
         });
     }
 
-    /// The place of a tensor by its Hugging Face name.
+    /// Returns the place of a tensor by its Hugging Face name.
     pub fn slot(&self, name: &str) -> Option<&Slot> {
         self.index(name).map(|i| &self.slots[i])
     }
 
-    /// Its index in [`Layout::slots`].
+    /// Returns the index of a tensor in [`Layout::slots`].
     fn index(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// The tensors from `first` to `last`, which stand in one bucket.
+    /// Returns the span of the tensors from `first` to `last`, which must lie in one bucket.
     pub fn span(&self, first: &str, last: &str) -> Option<Span> {
         let (start, end) = (self.index(first)?, self.index(last)?);
         let span = self.slots[start].span(start);
@@ -155,17 +160,18 @@ impl Layout {
         })
     }
 
-    /// All tensors, in the order in which they lie in memory.
+    /// Returns all tensors, in the order in which they lie in memory.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// Number of blocks of a model with this layout: its other buckets are the first and the last.
+    /// Returns the number of blocks of a model with this layout; its other buckets are the first
+    /// and the last.
     pub(super) fn layers(&self) -> usize {
         self.slots.last().map_or(0, |slot| slot.bucket).saturating_sub(1)
     }
 
-    /// Number of elements of each bucket.
+    /// Returns the number of elements of each bucket.
     pub fn bucket_sizes(&self) -> Vec<usize> {
         let buckets = self.slots.last().map_or(0, |s| s.bucket + 1).max(self.buckets);
         let mut sizes = vec![0; buckets];

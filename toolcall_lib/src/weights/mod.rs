@@ -1,4 +1,9 @@
-//! Named parameters and where they come from: safetensors, GGUF, the hub.
+//! Named weights, and their sources: safetensors, GGUF, the hub.
+//!
+//! [`read()`] turns a [`ModelSource`] into a [`RawModel`]. [`Weights`] are either [`Parameters`],
+//! f32 in one flat buffer per bucket, which can be trained, or [`Frozen`], packed matrices that are
+//! only read. A [`Layout`] says which tensor lies where; every reader and writer, the optimizer and
+//! the collective operations go by it.
 
 mod blocks;
 mod dtype;
@@ -33,19 +38,21 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// All weights of a model or of an adapter (or all their gradients, or moments): one flat f32 buffer per bucket.
+/// All weights of a model or of an adapter (or their gradients, or moments): one flat f32 buffer
+/// per bucket.
 ///
-/// Buckets are the units of work: the embedding, each block, the head. Within a block `q_proj`, `k_proj` and `v_proj` stand
-/// side by side, and so do `gate_proj` and `up_proj`, so that each group is one matrix product.
+/// Buckets are the units of work: the embedding, each block, the head. Within a block `q_proj`,
+/// `k_proj` and `v_proj` lie side by side, and so do `gate_proj` and `up_proj`, so that each group
+/// is one matrix product.
 #[derive(Clone, Default)]
 pub struct Parameters {
-    /// Which tensor stands where.
+    /// Place of each tensor in the buckets.
     pub layout: Arc<Layout>,
-    /// `buckets[b][slot.range()]` are the elements of a tensor, row major.
+    /// Elements: `buckets[b][slot.range()]` is a tensor of bucket `b`, row-major.
     pub buckets: Vec<Vec<f32>>,
 }
 
-/// Their numbers, not millions of values: a notebook shows a variable by its `Debug`.
+/// Prints counts and not millions of values, because a notebook shows a variable by its `Debug`.
 impl std::fmt::Debug for Parameters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -58,13 +65,13 @@ impl std::fmt::Debug for Parameters {
 }
 
 impl Parameters {
-    /// Zeros for every tensor of `layout`.
+    /// Makes zeros for every tensor of `layout`.
     pub fn zeros(layout: Arc<Layout>) -> Self {
         let buckets = zero_buckets(layout.bucket_sizes());
         Self { layout, buckets }
     }
 
-    /// Reads every tensor of `layout`; the pieces are converted in parallel, straight into their place.
+    /// Reads every tensor of `layout`; converts the pieces in parallel, straight into their place.
     fn read(layout: Arc<Layout>, stored: &impl Stored) -> Result<Self> {
         let mut parameters = Self::zeros(layout);
         parameters
@@ -74,31 +81,32 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// The elements of a tensor by its Hugging Face name, such as `model.layers.0.mlp.up_proj.weight`.
+    /// Returns the elements of a tensor by its Hugging Face name, such as
+    /// `model.layers.0.mlp.up_proj.weight`.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         let slot = self.layout.slot(name)?;
         Some(&self.buckets[slot.bucket][slot.range()])
     }
 
-    /// The same, to write.
+    /// Returns the elements of a tensor by its Hugging Face name, to write.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
         let slot = self.layout.slot(name)?;
         let (bucket, range) = (slot.bucket, slot.range());
         Some(&mut self.buckets[bucket][range])
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.buckets.iter().map(Vec::len).sum()
     }
 
-    /// True for a model without parameters, which does not exist.
+    /// Returns true for a model without parameters, which does not exist.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Buckets of these lengths, all zero.
+/// Makes buckets of these lengths, all zero.
 pub fn zero_buckets(lens: impl IntoIterator<Item = usize>) -> Vec<Vec<f32>> {
     let mut buckets: Vec<Vec<f32>> = lens.into_iter().map(|len| vec![0.0; len]).collect();
     // The system hands out memory at its first use, and twice as slowly if that is a read.
@@ -109,12 +117,12 @@ pub fn zero_buckets(lens: impl IntoIterator<Item = usize>) -> Vec<Vec<f32>> {
     buckets
 }
 
-/// The weights of a model as it holds them.
+/// The weights of a model, in the form that it holds.
 #[derive(Clone, Debug)]
 pub enum Weights {
-    /// As f32: they can be trained and saved.
+    /// f32 weights, which can be trained and saved.
     Full(Parameters),
-    /// Packed: they are only read.
+    /// Packed weights, which are only read.
     Frozen(Frozen),
 }
 
@@ -131,7 +139,7 @@ impl From<Parameters> for Weights {
 }
 
 impl Weights {
-    /// Reads every tensor of `layout`.
+    /// Reads every tensor of `layout`, as f32 or packed as `dtype`.
     fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
         match dtype {
             Dtype::F32 => Parameters::read(layout, stored).map(Self::Full),
@@ -139,14 +147,14 @@ impl Weights {
         }
     }
 
-    /// These weights, packed.
+    /// Packs these weights.
     #[cfg(test)]
     #[cfg(feature = "cuda")]
     pub(crate) fn packed_for_test(parameters: &Parameters, dtype: Dtype) -> Self {
         Self::read(parameters.layout.clone(), parameters, dtype).unwrap()
     }
 
-    /// Which tensor stands where.
+    /// Returns the place of each tensor.
     pub fn layout(&self) -> &Arc<Layout> {
         match self {
             Self::Full(parameters) => &parameters.layout,
@@ -154,17 +162,17 @@ impl Weights {
         }
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.layout().slots().iter().map(Slot::len).sum()
     }
 
-    /// True for a model without weights, which does not exist.
+    /// Returns true for a model without weights, which does not exist.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Memory that the weights take.
+    /// Returns the bytes of memory that the weights take.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Full(parameters) => parameters.len() * size_of::<f32>(),
@@ -172,7 +180,7 @@ impl Weights {
         }
     }
 
-    /// Matrices that stand side by side, one below the other.
+    /// Returns matrices that lie side by side, one below the other.
     pub fn matrix(&self, span: &Span) -> Tensor<'_> {
         match self {
             Self::Full(parameters) => {
@@ -183,7 +191,7 @@ impl Weights {
         }
     }
 
-    /// Vectors that stand side by side.
+    /// Returns vectors that lie side by side.
     pub fn vector(&self, span: &Span) -> &[f32] {
         match self {
             Self::Full(parameters) => &parameters.buckets[span.bucket][span.elements.clone()],
@@ -191,7 +199,7 @@ impl Weights {
         }
     }
 
-    /// No matrix is more precise than bf16 and f16 are.
+    /// Returns true if no matrix is more precise than bf16 or f16.
     pub fn is_rounded(&self) -> bool {
         match self {
             Self::Full(_) => false,
@@ -199,7 +207,7 @@ impl Weights {
         }
     }
 
-    /// All weights as f32, unpacked if need be.
+    /// Returns all weights as f32, unpacked if they are packed.
     pub fn to_f32(&self) -> Cow<'_, Parameters> {
         match self {
             Self::Full(parameters) => Cow::Borrowed(parameters),

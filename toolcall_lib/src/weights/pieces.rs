@@ -1,33 +1,34 @@
-//! Parallel filling of parameters.
+//! Pieces of parameters, to fill them in parallel.
 
 use super::{Parameters, Slot};
 use std::ops::Range;
 
-/// Elements of a piece: small enough that all cores are busy to the end, large enough that the work dominates.
+/// Elements of a piece: few enough to keep all cores busy to the end, enough to make the work
+/// dominate.
 const PIECE: usize = 1 << 18;
 
-/// A run of whole rows of one tensor, to be written.
+/// Whole matrix rows of one tensor, to be written.
 pub(super) struct Piece<'a> {
     /// The tensor.
     pub slot: &'a Slot,
-    /// The first of its elements that is in `values`.
+    /// Index in the tensor of the first element of `values`.
     pub start: usize,
     /// The elements.
     pub values: &'a mut [f32],
 }
 
 impl Slot {
-    /// Elements of a row: of a vector, all.
+    /// Returns the elements of a matrix row; all elements of a vector.
     pub(super) fn columns(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Elements of a piece of this tensor; the last may have less.
+    /// Returns the elements of a piece of this tensor; the last piece may have fewer.
     pub(super) fn piece_len(&self) -> usize {
         PIECE.div_ceil(self.columns()) * self.columns()
     }
 
-    /// The elements, cut into pieces.
+    /// Cuts the elements into pieces.
     pub(super) fn pieces(&self) -> Vec<Range<usize>> {
         let (len, piece) = (self.len(), self.piece_len());
         (0..len)
@@ -38,7 +39,7 @@ impl Slot {
 }
 
 impl Parameters {
-    /// All elements, cut into pieces that can be written in parallel.
+    /// Cuts all elements into pieces that can be written in parallel.
     pub(super) fn pieces_mut(&mut self) -> Vec<Piece<'_>> {
         let mut rest: Vec<&mut [f32]> = self.buckets.iter_mut().map(Vec::as_mut_slice).collect();
         let mut pieces = Vec::new();

@@ -11,12 +11,14 @@ use std::sync::Arc;
 /// Standard deviation of matrices, `initializer_range` in transformers.
 const STD: f32 = 0.02;
 
-/// Elements that share one stream of random numbers. Fixed, so that the weights do not depend on the number of threads.
+/// Elements that share one stream of random numbers. Fixed, so that the weights do not depend on
+/// the number of threads.
 const CHUNK: usize = 1 << 16;
 
 impl Parameters {
-    /// Weights as transformers initialises them: normal with standard deviation 0.02 for matrices, ones for norms, zeros for
-    /// biases. The same seed gives the same weights on every machine.
+    /// Draws weights like transformers initializes them: normal with standard deviation 0.02 for
+    /// matrices, ones for norms, zeros for biases. The same seed gives the same weights on every
+    /// machine.
     pub fn random(config: &ModelConfig, seed: u64) -> Self {
         let mut parameters = Self::zeros(Arc::new(Layout::new(config)));
         let layout = parameters.layout.clone();
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
     use crate::tiny_config::tiny_config;
 
-    /// With tensors of more than one chunk, and biases.
+    /// Makes a config with tensors of more than one chunk, and biases.
     fn config() -> ModelConfig {
         let tiny = tiny_config();
         ModelConfig {

@@ -1,4 +1,4 @@
-//! Where a model comes from, and all that is read there.
+//! Sources of a model, and everything that is read from one.
 
 use super::hub::{Hub, HubId};
 use super::{Dtype, Weights, folder, gguf};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a user names with `--model`.
+/// The source of a model, as a user names it with `--model`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelSource {
     /// A Hugging Face model folder.
@@ -20,41 +20,43 @@ pub enum ModelSource {
     Hub(HubId),
 }
 
-/// A model as it is stored: everything that is needed to run it, train it and save it.
+/// A stored model: everything that is needed to run it, train it and save it.
 #[derive(Clone, Debug)]
 pub struct RawModel {
-    /// Its shape.
+    /// Shape of the model.
     pub config: ModelConfig,
-    /// Its weights.
+    /// Weights of the model.
     pub weights: Weights,
-    /// Text to token ids.
+    /// Converts text to token ids.
     pub tokenizer: tokenizers::Tokenizer,
-    /// `tokenizer_config.json`; empty where there is none.
+    /// Content of `tokenizer_config.json`; empty if there is none.
     pub tokenizer_config: Map<String, Value>,
-    /// The Jinja chat template, where the model has one.
+    /// The Jinja chat template, if the model has one.
     pub chat_template: Option<String>,
-    /// Its other chat templates, by name.
+    /// Other chat templates, by name.
     pub additional_chat_templates: Vec<(String, String)>,
-    /// What a user should know about how it was read.
+    /// Notes for the user about how the model was read.
     pub notes: Vec<String>,
-    /// `generation_config.json`, where there is one.
+    /// Content of `generation_config.json`, if there is one.
     pub generation_config: Option<Map<String, Value>>,
-    /// Tokens that end a reply, at least one; the first is the one that ends an assistant's turn.
+    /// Tokens that end a reply, at least one; the first one ends an assistant's turn.
     pub eos_token_ids: Vec<u32>,
-    /// Where it was read, for people.
+    /// Source of the model, for people.
     pub origin: String,
 }
 
 impl ModelSource {
-    /// What `spec` means: a folder or a `.gguf` file that exists, else a hub id `owner/name` or `owner/name@revision`.
+    /// Finds the source that `spec` means: a folder or a `.gguf` file that exists, or else a hub id
+    /// `owner/name` or `owner/name@revision`.
     ///
     /// # Errors
-    /// Nothing of this name is here and it is not a hub id, or a folder lacks files.
+    /// Nothing of this name exists and it is not a hub id, or a folder lacks files.
     pub fn find(spec: &str) -> Result<Self> {
         let path = Path::new(spec);
         let is_gguf = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        // A crash may have left a save half done; `recover` completes it.
         if path.is_dir() {
             files::recover(path)?;
             folder::check(path)?;
@@ -86,12 +88,20 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// Reads a model with its weights as f32; one on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+/// Reads a model with its weights as f32. Downloads a hub model first, unless it is in the cache
+/// ([`Hub::from_env`]).
+///
+/// # Errors
+/// Files that are missing, damaged or not supported, by name.
 pub fn read(source: &ModelSource) -> Result<RawModel> {
     read_as(source, Dtype::F32)
 }
 
-/// [`read`] with the weights as `dtype`. Memory never holds more than them and a few megabytes.
+/// Reads a model like [`read`], with the weights as `dtype`. Memory never holds more than them and
+/// a few megabytes.
+///
+/// # Errors
+/// The same as [`read`].
 pub fn read_as(source: &ModelSource, dtype: Dtype) -> Result<RawModel> {
     let model = match source {
         ModelSource::Folder(path) => folder::read(path, dtype)?,
@@ -108,8 +118,9 @@ pub fn read_as(source: &ModelSource, dtype: Dtype) -> Result<RawModel> {
     Ok(model)
 }
 
-/// What neither a folder nor a GGUF file makes sure of.
+/// Checks what neither the reader of folders nor that of GGUF files ensures.
 fn check(model: &RawModel) -> Result<()> {
+    // 1. Every token has an embedding.
     let rows = model.config.vocab_size;
     let outside = model
         .tokenizer
@@ -123,10 +134,12 @@ fn check(model: &RawModel) -> Result<()> {
         );
         return Err(Error::invalid(&model.origin, problem));
     }
+    // 2. Every weight is a finite number.
     if let Some(problem) = model.weights.not_finite() {
         let advice = "the file is damaged, or the training that made it has failed; load another";
         return Err(Error::invalid(&model.origin, format!("{problem}: {advice}")));
     }
+    // 3. Some token ends a reply.
     if model.eos_token_ids.is_empty() {
         let advice = "name it as eos_token_id in generation_config.json";
         return Err(Error::invalid(

@@ -1,17 +1,17 @@
-//! Matrices of weights, to read, whatever they are stored as.
+//! Read-only matrices of weights, in whatever type they are stored.
 
 use super::blocks::{bytes_of, unpack};
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Elements that are unpacked at a time (16 MiB as f32) where a whole matrix would be too large.
+/// Elements that are unpacked at a time (16 MiB as f32) if a whole matrix would be too large.
 const TILE: usize = 1 << 22;
 
 /// Elements that one thread unpacks at a time.
 const UNPACK_AT_A_TIME: usize = 1 << 16;
 
-/// One line of a cache: what packed weights are aligned to.
+/// A cache line; packed weights are aligned to it.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
@@ -26,7 +26,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Zeros; rows are whole blocks.
+    /// Makes zeros; matrix rows must be whole blocks.
     pub fn zeros(dtype: GgmlDType, rows: usize, columns: usize) -> Self {
         let lines = bytes_of(rows * columns, dtype).div_ceil(64);
         Self {
@@ -37,22 +37,24 @@ impl Packed {
         }
     }
 
-    /// Memory that it takes.
+    /// Returns the bytes of memory that the matrix takes.
     pub fn size(&self) -> usize {
         bytes_of(self.rows * self.columns, self.dtype)
     }
 
+    /// Returns the packed bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: a line is 64 bytes, and there are enough of them.
+        // SAFETY: a line has 64 bytes, and the lines cover `size` bytes.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.size()) }
     }
 
+    /// Returns the packed bytes, to write.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
+        // SAFETY: as in `bytes`.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.size()) }
     }
 
-    /// Bytes of a row.
+    /// Returns the bytes of a matrix row.
     fn row(&self) -> usize {
         bytes_of(self.columns, self.dtype)
     }
@@ -60,12 +62,13 @@ impl Packed {
 
 #[cfg(test)]
 impl Packed {
+    /// Returns the matrix as a tensor.
     pub fn tensor(&self) -> Tensor<'_> {
         Tensor::packed(std::slice::from_ref(self), self.columns)
     }
 }
 
-/// A packed matrix of these values.
+/// Packs these values into a matrix.
 #[cfg(test)]
 pub(crate) fn packed_for_test(values: &[f32], dtype: GgmlDType, columns: usize) -> Packed {
     let mut packed = Packed::zeros(dtype, values.len() / columns, columns);
@@ -73,7 +76,8 @@ pub(crate) fn packed_for_test(values: &[f32], dtype: GgmlDType, columns: usize) 
     packed
 }
 
-/// A matrix of weights `[rows, columns]`, to read: one tensor, or several with the same number of columns, one below the other.
+/// A read-only matrix of weights, `[rows, columns]`: one tensor, or several with the same number of
+/// columns, one below the other.
 #[derive(Clone, Copy)]
 pub struct Tensor<'a> {
     columns: usize,
@@ -89,9 +93,9 @@ enum Elements<'a> {
 /// Some rows of a matrix, as they are stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    /// The type.
+    /// Type of the elements.
     pub dtype: GgmlDType,
-    /// The blocks of all rows.
+    /// Blocks of all rows.
     pub bytes: &'a [u8],
     /// Number of rows.
     pub rows: usize,
@@ -104,7 +108,7 @@ impl std::fmt::Debug for Tensor<'_> {
 }
 
 impl<'a> Tensor<'a> {
-    /// A matrix of f32, row major.
+    /// Makes a matrix of f32 elements, row-major.
     pub fn new(elements: &'a [f32], columns: usize) -> Self {
         Self {
             columns,
@@ -119,12 +123,12 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         match self.elements {
             Elements::F32(elements) => elements.len() / self.columns,
@@ -132,7 +136,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// All elements, if they are f32 and stand in one piece.
+    /// Returns all elements, if they are f32 and lie in one piece.
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         match self.elements {
             Elements::F32(elements) => Some(elements),
@@ -143,7 +147,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// These rows as they are stored, in order.
+    /// Returns these rows as they are stored, in order: one part for each tensor that they touch.
     pub(crate) fn parts(self, rows: Range<usize>) -> impl Iterator<Item = Part<'a>> {
         let (f32s, packed): (_, &[Packed]) = match self.elements {
             Elements::F32(elements) => (Some(elements), &[]),
@@ -154,7 +158,7 @@ impl<'a> Tensor<'a> {
             bytes: bytemuck::cast_slice(&elements[rows.start * self.columns..rows.end * self.columns]),
             rows: rows.len(),
         });
-        let mut first = 0; // row of the tensor
+        let mut first = 0; // first row of the tensor
         let packed = packed.iter().filter_map(move |tensor| {
             let start = rows.start.clamp(first, first + tensor.rows) - first;
             let end = rows.end.clamp(first, first + tensor.rows) - first;
@@ -168,7 +172,7 @@ impl<'a> Tensor<'a> {
         f32s.into_iter().chain(packed)
     }
 
-    /// These rows as f32, unpacked into `values`, which they fill.
+    /// Unpacks these rows as f32 into `values`, which they fill.
     pub fn unpack(&self, rows: Range<usize>, mut values: &mut [f32]) {
         for part in self.parts(rows) {
             let here = values.split_off_mut(..part.rows * self.columns);
@@ -176,7 +180,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The same by all threads.
+    /// Unpacks these rows with all threads.
     pub(super) fn unpack_parallel(&self, rows: Range<usize>, values: &mut [f32]) {
         let rows_at_a_time = UNPACK_AT_A_TIME.div_ceil(self.columns);
         values
@@ -188,8 +192,8 @@ impl<'a> Tensor<'a> {
             });
     }
 
-    /// Calls `visit(first row, rows as f32)` until all rows were shown: at once where they are f32, some at a time where they are
-    /// packed.
+    /// Calls `visit(first row, rows as f32)` for all rows in turn: once if they are f32, some rows
+    /// at a time if they are packed.
     pub fn for_each_tile(&self, mut visit: impl FnMut(usize, &[f32])) {
         if let Some(elements) = self.as_f32() {
             return visit(0, elements);

@@ -1,9 +1,9 @@
-//! How two ranks make sure of each other before either counts the other in.
+//! The handshake by which two ranks prove to each other that they belong to the same job.
 //!
-//! The rank that comes says who it is, with a random number; the one that listens answers with a
-//! number of its own and a code made of both and of the key that only ranks of the job have; the
-//! one that comes sends the code for its side. Nothing that a stranger has seen on the way helps to
-//! make another code.
+//! The connecting rank says who it is, with a random number. The listening rank answers with a
+//! number of its own and a code (HMAC-SHA256) of both numbers under the key that only ranks of the
+//! job have. The connecting rank sends the code of its side. Nothing that a stranger overhears
+//! helps to make another code.
 
 use crate::collective::Shard;
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,32 +12,33 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// What a greeting begins with; the last byte is the version.
+/// First bytes of a greeting; the last one is the version.
 const MARK: &[u8; 8] = b"toolcal2";
 const NUMBER: usize = 16;
 const CODE: usize = 32;
-/// Mark, rank, number of ranks, port, random number.
+/// Bytes of a greeting: mark, rank, world size, port, random number.
 pub(super) const HELLO: usize = 8 + 4 + 4 + 2 + NUMBER;
-/// How long a connection may take to prove that it is a rank.
+/// Longest time that a connection may take to prove that it is a rank.
 const FIRST_WORD: Duration = Duration::from_secs(5);
-/// The last byte of a greeting: the rank is counted in, or it is there already.
+/// Last byte of a handshake: the rank is accepted, or it is there already.
 const WELCOME: u8 = 1;
 const TAKEN: u8 = 2;
 
 type Numbers = [u8; NUMBER];
 
-/// What only the ranks of one job have: a text of any length, as bytes of one length.
+/// Key that only the ranks of one job have: the hash of a text of any length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key([u8; 64]);
 
 impl Key {
+    /// Makes a key from a text.
     pub fn new(text: &[u8]) -> Self {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&Sha256::digest(text));
         Self(key)
     }
 
-    /// The code of one side for two random numbers and what they were sent with.
+    /// Returns the code of one side for two random numbers and everything sent with them.
     fn code(&self, side: u8, listener: usize, hello: &[u8; HELLO], number: &Numbers) -> Hmac<Sha256> {
         let mut code = Hmac::<Sha256>::new(&self.0.into());
         code.update(&[side]);
@@ -50,7 +51,7 @@ impl Key {
 
 #[cfg(test)]
 impl Key {
-    /// What a rank that comes sends at last.
+    /// Returns the last message of the connecting rank.
     pub fn proof_for_test(&self, listener: usize, hello: &[u8; HELLO], number: &Numbers) -> [u8; CODE] {
         self.code(COMES, listener, hello, number)
             .finalize()
@@ -59,22 +60,22 @@ impl Key {
     }
 }
 
-/// Which of the two sides a code is of.
+/// Names of the two sides in a code.
 const LISTENS: u8 = b'l';
 const COMES: u8 = b'c';
 
-/// A connection that has not yet proved that it is a rank.
+/// A connection that has not proved yet that it is a rank.
 pub(super) struct Guest {
     pub stream: TcpStream,
     since: Instant,
     read: Vec<u8>,
-    /// What it has said of itself, and the number that it was answered with.
+    /// The guest's greeting, and the random number that answered it.
     said: Option<([u8; HELLO], Numbers)>,
 }
 
-/// How far a guest is.
+/// Progress of a guest.
 pub(super) enum Progress {
-    /// It may still say something.
+    /// It may still send something.
     Waits,
     /// It is no rank of this job, or has taken too long.
     Stranger,
@@ -83,6 +84,7 @@ pub(super) enum Progress {
 }
 
 impl Guest {
+    /// Takes in a new connection.
     pub fn new(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
@@ -93,10 +95,11 @@ impl Guest {
         })
     }
 
-    /// Reads what has come, without waiting.
+    /// Reads what has arrived, without waiting, and answers it.
     pub fn go_on(&mut self, key: &Key, shard: Shard) -> Progress {
         let awaited = if self.said.is_none() { HELLO } else { CODE };
         let mut block = [0; HELLO];
+        // 1. Read the greeting, or the code that proves it.
         while self.read.len() < awaited {
             match self.stream.read(&mut block[..awaited - self.read.len()]) {
                 Ok(0) => return Progress::Stranger,
@@ -108,6 +111,7 @@ impl Guest {
                 Err(_) => return Progress::Stranger,
             }
         }
+        // 2. Answer the greeting, or check the code.
         match self.said {
             None => self.answer(key, shard).unwrap_or(Progress::Stranger),
             Some((hello, number)) => {
@@ -132,14 +136,14 @@ impl Guest {
             .finalize()
             .into_bytes();
         let answer = [&number[..], &code].concat();
-        // so few bytes go into an empty buffer at once, or the connection is no good
+        // An empty send buffer takes so few bytes at once, or the connection is broken.
         (ours && self.stream.write(&answer).ok()? == answer.len()).then(|| {
             self.said = Some((hello, number));
             Progress::Waits
         })
     }
 
-    /// Ends the greeting of a rank; its address if it is counted in.
+    /// Ends the handshake of a rank; returns its address if it is accepted.
     pub fn welcome(&mut self, is_new: bool) -> Option<IpAddr> {
         let word = if is_new { WELCOME } else { TAKEN };
         let told = self.stream.write(&[word]).is_ok_and(|written| written == 1);
@@ -156,9 +160,9 @@ fn port_of(hello: &[u8; HELLO]) -> u16 {
     u16::from_le_bytes([hello[16], hello[17]])
 }
 
-/// Why a rank that was reached does not count this one in.
+/// Reason why a rank that was reached does not accept this one.
 pub(super) enum Refusal {
-    /// What listens there is no rank of this job, or has gone.
+    /// The listener is no rank of this job, or has gone.
     Stranger,
     /// Another process is this rank already.
     Taken,
@@ -173,6 +177,7 @@ pub(super) fn greet(
     other: usize,
     deadline: Instant,
 ) -> Result<(), Refusal> {
+    // 1. Greeting.
     let numbers = [shard.rank as u32, shard.size as u32]
         .map(u32::to_le_bytes)
         .concat();
@@ -180,12 +185,14 @@ pub(super) fn greet(
     let hello = [&MARK[..], &numbers, &port.to_le_bytes(), &own].concat();
     let hello: [u8; HELLO] = hello.try_into().map_err(|_| Refusal::Stranger)?;
     stream.write_all(&hello).map_err(|_| Refusal::Stranger)?;
+    // 2. The answer proves that the listener knows the key.
     let mut answer = [0; NUMBER + CODE];
     read_until(stream, &mut answer, deadline).map_err(|_| Refusal::Stranger)?;
     let (number, theirs) = answer.split_at(NUMBER);
     let number: Numbers = number.try_into().map_err(|_| Refusal::Stranger)?;
     let right = key.code(LISTENS, other, &hello, &number).verify_slice(theirs);
     right.map_err(|_| Refusal::Stranger)?;
+    // 3. Own proof, then the listener's decision.
     let ours = key.code(COMES, other, &hello, &number).finalize().into_bytes();
     stream.write_all(&ours).map_err(|_| Refusal::Stranger)?;
     let mut word = [0];
@@ -197,7 +204,7 @@ pub(super) fn greet(
     }
 }
 
-/// Reads exactly as much as there is room for, up to a point in time.
+/// Fills `room` exactly, until `deadline` at the latest.
 pub(super) fn read_until(
     stream: &mut TcpStream,
     mut room: &mut [u8],

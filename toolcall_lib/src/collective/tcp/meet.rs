@@ -1,8 +1,9 @@
-//! How ranks find each other: all come to the first, which tells them where the others listen; then each connects to those before it.
+//! The meeting of the ranks: all connect to rank 0, which tells them where the others listen; then
+//! each connects to the ranks before it.
 //!
-//! Anyone may connect to a place on a network. A connection counts when it has proved that it is a
-//! rank of this job ([`greeting`](super::greeting)); all others are dropped, and none of them holds
-//! up or ends the meeting.
+//! Anyone may connect to an address on a network. A connection counts once it has proved that it is
+//! a rank of this job ([`greeting`](super::greeting)); all others are dropped, and none of them
+//! delays or ends the meeting.
 
 use super::greeting::{Guest, Progress, Refusal, greet, read_until};
 use super::place::Place;
@@ -15,13 +16,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(20);
-/// So long a wait is told, once.
+/// A wait of this length is reported, once.
 const LONG_WAIT: Duration = Duration::from_secs(60);
-/// Connections that may be about to prove who they are. Of more, those that came first are dropped.
+/// Most connections that may still prove that they are ranks; the oldest are dropped if there are
+/// more.
 const MOST_GUESTS: usize = 256;
 
-/// A connection to every other rank, which does not block. `all_here` says that every rank runs on
-/// this host.
+/// Returns a non-blocking connection to every other rank; `None` for this rank. `all_here` says
+/// that every rank runs on this host.
 pub(super) fn meet(
     place: &Place,
     shard: Shard,
@@ -37,6 +39,7 @@ pub(super) fn meet(
         timeout,
     };
     let mut peers: Vec<Option<TcpStream>> = (0..size).map(|_| None).collect();
+    // 1. Rank 0 accepts all others, and tells each where they listen.
     if rank == 0 {
         let listener = place.listen(all_here)?;
         let places = meeting.accept(&listener, &mut peers)?;
@@ -47,6 +50,8 @@ pub(super) fn meet(
                 .map_err(lost(0))?;
         }
     } else {
+        // 2. Other ranks connect to rank 0, then to those before them, and accept those behind
+        //    them.
         let (mut first, listener) = meeting.come(&place.addresses()?)?;
         let address = first.peer_addr().map_err(lost(0))?;
         let own = listener.local_addr().map_err(lost(rank))?.port();
@@ -60,6 +65,7 @@ pub(super) fn meet(
         }
         meeting.accept(&listener, &mut peers[rank..])?;
     }
+    // 3. From now on the connections neither block nor delay small messages.
     for stream in peers.iter().flatten() {
         let ready = stream
             .set_read_timeout(None)
@@ -80,7 +86,8 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    /// Waits for the ranks behind this one, which `peers` begins with. Returns where they listen, as [`place_from`] reads it.
+    /// Accepts the ranks behind this one; `peers` has a place for each. Returns their listening
+    /// addresses in the form that [`place_from`] reads.
     fn accept(&self, listener: &TcpListener, peers: &mut [Option<TcpStream>]) -> Result<Vec<u8>> {
         let Shard { rank, size } = self.shard;
         let first = size - peers.len();
@@ -88,6 +95,7 @@ impl Meeting<'_> {
         let mut guests: Vec<Guest> = Vec::new();
         let (mut strangers, mut told) = (0, false);
         loop {
+            // 1. Take in new connections.
             while let Ok((stream, _)) = listener.accept() {
                 guests.extend(Guest::new(stream).ok());
                 if guests.len() > MOST_GUESTS {
@@ -95,6 +103,7 @@ impl Meeting<'_> {
                     strangers += 1;
                 }
             }
+            // 2. Let each prove that it is a rank; a rank that is already here is turned away.
             let mut waiting = Vec::new();
             for mut guest in guests {
                 match guest.go_on(&self.place.key, self.shard) {
@@ -110,6 +119,7 @@ impl Meeting<'_> {
                 }
             }
             guests = waiting;
+            // 3. Done when no rank is missing.
             let missing: Vec<usize> = (rank + 1..size)
                 .filter(|other| peers[other - first].is_none())
                 .collect();
@@ -129,7 +139,7 @@ impl Meeting<'_> {
         }
     }
 
-    /// Comes to the first rank; also returns where this rank listens for those behind it.
+    /// Connects to rank 0. Also returns the listener for the ranks behind this one.
     fn come(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, TcpListener)> {
         let mut listener = None;
         let stream = self.connect(0, addresses, |stream| {
@@ -143,8 +153,8 @@ impl Meeting<'_> {
         Ok((stream, listener))
     }
 
-    /// Connects to another rank, which may not listen yet, at one of these addresses. `port_for`
-    /// says where this rank listens.
+    /// Connects to another rank at one of these addresses; it may not listen yet. `port_for`
+    /// returns the port at which this rank listens.
     fn connect(
         &self,
         other: usize,
@@ -153,6 +163,7 @@ impl Meeting<'_> {
     ) -> Result<TcpStream> {
         let Shard { rank, .. } = self.shard;
         loop {
+            // Try every address; the last problem is reported if time runs out.
             let mut problem = String::new();
             for address in addresses {
                 let left = self.deadline.saturating_duration_since(Instant::now());
@@ -163,6 +174,7 @@ impl Meeting<'_> {
                         continue;
                     }
                 };
+                // Connected: prove that both are ranks of this job.
                 let port = port_for(&stream)?;
                 match greet(
                     &mut stream,
@@ -186,6 +198,7 @@ impl Meeting<'_> {
                     }
                 }
             }
+            // Nobody listened yet; try again until the deadline.
             if self.deadline <= Instant::now() {
                 let problem = format!(
                     "rank {rank} has tried for {:.0?} to reach it at {problem}",
@@ -198,7 +211,7 @@ impl Meeting<'_> {
     }
 }
 
-/// Tells of connections that were no ranks: one of them may have been a rank with another secret.
+/// Mentions connections that were no ranks: one of them may have been a rank with another secret.
 fn turned_away(strangers: usize) -> String {
     match strangers {
         0 => String::new(),
@@ -210,6 +223,7 @@ fn turned_away(strangers: usize) -> String {
 /// Bytes of an address and a port.
 const PLACE: usize = 18;
 
+/// Writes an address, as IPv6, and a port.
 fn place_bytes(ip: IpAddr, port: u16) -> [u8; PLACE] {
     let ip = match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -221,7 +235,8 @@ fn place_bytes(ip: IpAddr, port: u16) -> [u8; PLACE] {
     bytes
 }
 
-/// What [`place_bytes`] has written. A rank that the first has seen on its own host is where the first is.
+/// Reads bytes of [`place_bytes`]. A rank that rank 0 has seen on its own host has rank 0's
+/// address.
 fn place_from(bytes: &[u8], first: IpAddr) -> SocketAddr {
     let octets: [u8; 16] = std::array::from_fn(|i| bytes[i]);
     let ip = IpAddr::from(octets).to_canonical();
@@ -229,7 +244,7 @@ fn place_from(bytes: &[u8], first: IpAddr) -> SocketAddr {
     SocketAddr::new(ip, u16::from_le_bytes([bytes[16], bytes[17]]))
 }
 
-/// For `map_err`: a connection that has just been made does not work.
+/// Makes an error for `map_err`: a connection that was just made does not work.
 fn lost(rank: usize) -> impl Fn(std::io::Error) -> Error {
     move |error| {
         Error::invalid(

@@ -1,6 +1,7 @@
-//! Messages over TCP, between processes that know where the first of them listens: those of `torchrun`.
+//! Messages over TCP, between processes that know the address of rank 0, like those of `torchrun`.
 //!
-//! A message is its length and its bytes. A connection that ends without [`LEAVES`] is that of a rank that has died, which ends all.
+//! A message is its length and its bytes. A connection that ends without [`LEAVES`] belongs to a
+//! rank that has died, and ends all ranks.
 
 mod greeting;
 mod place;
@@ -17,16 +18,17 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-/// In the place of a length: this rank is done.
+/// Sent instead of a length: this rank is done.
 const LEAVES: u64 = u64::MAX;
-/// In the place of a length: this rank ends all, and has said why.
+/// Sent instead of a length: this rank ends all ranks, and has reported why.
 const ENDS: u64 = u64::MAX - 1;
 const HEADER: usize = size_of::<u64>();
 
-/// Joins the other ranks at the place that the environment names. A rank for which another has waited `timeout` ends the job.
+/// Joins the other ranks at the address in the environment. A rank for which another has waited
+/// `timeout` ends the job.
 ///
 /// # Errors
-/// There is no such place, or a rank does not come to it.
+/// The environment names no address, or a rank does not come to it.
 pub(super) fn join(launch: &Launch, timeout: Duration) -> Result<Messenger> {
     join_at(Place::from_environment()?, launch, timeout)
 }
@@ -59,19 +61,19 @@ fn join_at(place: Place, launch: &Launch, timeout: Duration) -> Result<Messenger
 struct Tcp {
     shard: Shard,
     patience: Patience,
-    /// Every rank but this one, and those that have left.
+    /// Connections to the other ranks; `None` for this rank and for those that have left.
     peers: Vec<Option<Peer>>,
 }
 
-/// Another rank.
+/// A connection to another rank.
 struct Peer {
     stream: TcpStream,
-    /// What it has sent before this rank has asked for it.
+    /// Bytes that the rank has sent before this rank asked for them.
     ahead: Vec<u8>,
 }
 
 impl Peer {
-    /// As much as has come, without waiting.
+    /// Reads as much as has arrived, without waiting.
     fn read(&mut self, room: &mut [u8]) -> std::result::Result<Option<usize>, Problem> {
         if self.ahead.is_empty() {
             return ready(self.stream.read(room));
@@ -82,7 +84,8 @@ impl Peer {
         Ok(Some(known))
     }
 
-    /// Takes in what has come. The end of the connection is seen only behind all that was sent before.
+    /// Stores everything that has arrived. The end of a connection shows only behind everything
+    /// sent before.
     fn read_ahead(&mut self) -> std::result::Result<(), Problem> {
         let mut block = [0; 1 << 16];
         loop {
@@ -102,16 +105,16 @@ impl Peer {
     }
 }
 
-/// Why a rank cannot be reached.
+/// Reason why a rank cannot be reached.
 enum Problem {
     Died,
-    /// It has ended all, and has said why.
+    /// The rank has ended all ranks, and has reported why.
     Ends,
     Leaves,
     OtherLength(u64),
 }
 
-/// A message to a rank and one from it, as far as they have come.
+/// The progress of one message to a rank and one from it.
 struct Swap<'a> {
     rank: usize,
     outgoing: [&'a [u8]; 2],
@@ -121,7 +124,7 @@ struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Sends and receives as much as goes without waiting; true when all is done.
+    /// Sends and receives as much as possible without waiting. Returns true when both are done.
     fn go_on(&mut self, peer: &mut Peer) -> std::result::Result<bool, Problem> {
         for part in &mut self.outgoing {
             while !part.is_empty() {
@@ -152,7 +155,7 @@ impl Swap<'_> {
     }
 }
 
-/// How many bytes have gone or come; none when that has to wait.
+/// Returns the number of bytes sent or received; `None` if the operation would have to wait.
 fn ready(outcome: std::io::Result<usize>) -> std::result::Result<Option<usize>, Problem> {
     match outcome {
         Ok(0) => Err(Problem::Died),
@@ -162,7 +165,7 @@ fn ready(outcome: std::io::Result<usize>) -> std::result::Result<Option<usize>, 
     }
 }
 
-/// Whether a header announces what is expected.
+/// Checks that a header announces a message of the expected length.
 fn meaning(header: u64, expected: usize) -> std::result::Result<(), Problem> {
     match header {
         LEAVES => Err(Problem::Leaves),
@@ -173,7 +176,7 @@ fn meaning(header: u64, expected: usize) -> std::result::Result<(), Problem> {
 }
 
 impl Tcp {
-    /// Ends all ranks because of one.
+    /// Ends all ranks because of `rank`, after reporting why.
     fn end(&mut self, rank: usize, problem: Problem) -> ! {
         let what = match problem {
             Problem::Died => "has died, or its host cannot be reached".to_string(),
@@ -193,7 +196,7 @@ impl Tcp {
         self.abort()
     }
 
-    /// The last that the other ranks hear; those that do not listen are not waited for.
+    /// Sends the last header to the other ranks; does not wait for those that do not listen.
     fn say(&mut self, header: u64) {
         for peer in self.peers.iter_mut().flatten() {
             peer.stream.write_all(&header.to_le_bytes()).ok();
@@ -207,6 +210,7 @@ impl Pairs for Tcp {
     }
 
     fn swap(&mut self, outgoing: &[&[u8]], incoming: &mut [&mut [u8]]) -> Result<()> {
+        // 1. A rank that has left cannot take part any more.
         let lengths: Vec<[u8; HEADER]> = outgoing.iter().map(|m| (m.len() as u64).to_le_bytes()).collect();
         let gone = |rank: &usize| *rank != self.shard.rank && self.peers[*rank].is_none();
         if let Some(rank) = (0..self.shard.size).find(gone) {
@@ -223,6 +227,7 @@ impl Pairs for Tcp {
                 received: 0,
             })
             .collect();
+        // 2. Move all messages forward until they are done.
         let patience = self.patience.clone();
         let mut wait = patience.begin(self.shard.rank);
         loop {
@@ -237,6 +242,7 @@ impl Pairs for Tcp {
                 },
                 None => false,
             });
+            // The first problem ends all ranks.
             if let Some((rank, what)) = problem {
                 self.end(rank, what);
             }
@@ -250,7 +256,7 @@ impl Pairs for Tcp {
         }
     }
 
-    /// A rank that dies is seen even while this one computes; one that leaves has done its part.
+    /// Notices a rank that dies even while this one computes. A rank that leaves has done its part.
     fn look(&mut self) {
         for rank in 0..self.peers.len() {
             let Some(peer) = &mut self.peers[rank] else {
@@ -266,7 +272,8 @@ impl Pairs for Tcp {
 
     fn abort(&mut self) -> ! {
         self.say(ENDS);
-        // SAFETY: nothing is done after it, not even what waits for a GPU that waits for the others.
+        // SAFETY: nothing runs after it, not even code that waits for a GPU that waits for the
+        // other ranks.
         unsafe { libc::_exit(1) }
     }
 }

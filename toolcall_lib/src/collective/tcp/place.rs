@@ -1,21 +1,22 @@
-//! Where ranks meet, who may come, and where a rank listens: no wider than the others need.
+//! The address at which ranks meet, the secret that lets them in, and listeners no wider than
+//! needed.
 
 use super::greeting::Key;
 use crate::error::{Error, Result, tell};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-/// A text that all ranks of a job know and nobody else.
+/// Text that all ranks of a job know and nobody else.
 const SECRET: &str = "TOOLCALL_RANKS_SECRET";
-/// Tells one job of `torchrun` from another.
+/// Id that tells one job of `torchrun` from another.
 const RUN: &str = "TORCHELASTIC_RUN_ID";
 
-/// Where the first rank listens.
+/// Address of rank 0.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub host: String,
     pub port: u16,
-    /// What a rank has to know to join: [`SECRET`] and [`RUN`].
+    /// Key that a rank needs to join, made from [`SECRET`] and [`RUN`].
     pub key: Key,
     /// True if the user has set [`SECRET`].
     pub is_secret: bool,
@@ -27,6 +28,7 @@ impl Place {
         Self::read(|name| std::env::var(name).ok())
     }
 
+    /// Reads the same from any source of variables.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| {
             let problem =
@@ -36,7 +38,8 @@ impl Place {
         let (host, port) = (get("MASTER_ADDR")?, get("MASTER_PORT")?);
         let wrong = |_| Error::invalid("MASTER_PORT", format!("`{port}` is not a port"));
         let port: u16 = port.parse().map_err(wrong)?;
-        // torchrun itself listens at the port that it tells, and says so
+        // torchrun itself listens at the port that it announces, and says so; ranks take the next
+        // one.
         let taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|text| text == "True");
         let port = if taken { port.wrapping_add(1) } else { port };
         let secret = variable(SECRET).filter(|secret| !secret.is_empty());
@@ -49,7 +52,7 @@ impl Place {
         })
     }
 
-    /// The addresses of the first rank, as this host finds them.
+    /// Returns the addresses of rank 0, as this host resolves them.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>> {
         let unknown = |problem: String| Error::invalid("MASTER_ADDR", format!("{}: {problem}", self.host));
         let addresses = (self.host(), self.port)
@@ -62,27 +65,28 @@ impl Place {
         }
     }
 
-    /// True if no rank can be on another host: `all_here` is what the launcher says.
+    /// Returns true if no rank can be on another host: the launcher says so (`all_here`), or the
+    /// address is local.
     fn is_here(&self, all_here: bool) -> bool {
         let literal = self.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         all_here || literal || self.host == "localhost"
     }
 
-    /// The host without the brackets of `[::1]`.
+    /// Returns the host without the brackets of `[::1]`.
     fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Makes the first rank listen: at the address that the others use, not on all networks of this
-    /// host.
+    /// Makes rank 0 listen at the address that the others use, not on all networks of this host.
     ///
-    /// A host that finds only itself under its own name (127.0.1.1 on Debian) listens everywhere if
-    /// there are ranks elsewhere, and so does one whose address is translated on the way.
+    /// Listens everywhere if there are ranks elsewhere and the host resolves its own name to itself
+    /// (127.0.1.1 on Debian), or if its address is translated on the way.
     pub fn listen(&self, all_here: bool) -> Result<TcpListener> {
         let mut problem = None;
         for address in self.addresses()? {
             let hidden = address.ip().is_loopback() && !self.is_here(all_here);
             let address = if hidden { everywhere(address) } else { address };
+            // The address may be one that only the network translates to this host.
             let bound = match TcpListener::bind(address) {
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable && !address.ip().is_loopback() => {
                     TcpListener::bind(everywhere(address))
@@ -103,18 +107,19 @@ impl Place {
         })
     }
 
-    /// Makes another rank listen for those behind it: at `ip`, its address on the network over which
-    /// it has reached the first.
+    /// Makes another rank listen for those behind it at `ip`, its address on the network over which
+    /// it has reached rank 0.
     pub fn listen_at(&self, ip: IpAddr, all_here: bool) -> Result<TcpListener> {
         let address = SocketAddr::new(ip, 0);
-        let hidden = ip.is_loopback() && !self.is_here(all_here); // the first rank runs here, others do not
+        // rank 0 runs on this host, others do not
+        let hidden = ip.is_loopback() && !self.is_here(all_here);
         let address = if hidden { everywhere(address) } else { address };
         TcpListener::bind(address)
             .and_then(ready)
             .map_err(|error| cannot_listen(address, error))
     }
 
-    /// Says so when strangers can reach the place where ranks meet, and nothing keeps them out.
+    /// Warns if strangers can reach the meeting and no secret keeps them out.
     fn warn(&self, listener: &TcpListener) {
         let address = listener
             .local_addr()
@@ -129,7 +134,7 @@ impl Place {
     }
 }
 
-/// The secret itself appears nowhere.
+/// Never prints the secret.
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

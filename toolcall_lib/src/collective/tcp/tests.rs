@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpListener};
 use std::thread;
 use std::time::Instant;
 
-/// A place on this machine, at a port that was free a moment ago.
+/// Returns a place on this machine, at a port that was free a moment ago.
 fn place_of(secret: &str) -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     Place {
@@ -35,7 +35,7 @@ fn join(place: Place, rank: usize, size: usize, timeout: Duration) -> Result<Vec
     ranks.exchange(&[rank as f64, 0.5])
 }
 
-/// A connection to the first rank, which may not listen yet.
+/// Connects to rank 0, which may not listen yet.
 fn connect(place: &Place) -> TcpStream {
     loop {
         match TcpStream::connect((place.host.as_str(), place.port)) {
@@ -45,7 +45,7 @@ fn connect(place: &Place) -> TcpStream {
     }
 }
 
-/// A greeting as a rank sends it.
+/// Makes the greeting of a rank.
 fn hello(rank: u32, size: u32) -> [u8; HELLO] {
     let mut hello = [7; HELLO];
     hello[..8].copy_from_slice(b"toolcal2");
@@ -71,8 +71,8 @@ fn ranks_meet_whatever_the_order_in_which_they_come() {
     }
 }
 
-/// All at once: connections that say nothing, that say nonsense, that greet like a rank and cannot
-/// prove it, and that leave.
+/// Opens connections of all kinds at once: silent ones, ones that send nonsense, ones that greet
+/// like a rank and cannot prove it, and ones that leave.
 #[test]
 fn strangers_neither_join_nor_hold_up_nor_end_a_meeting() {
     let place = place();
@@ -176,7 +176,7 @@ fn a_second_process_of_the_same_rank_is_refused_and_the_job_goes_on() {
     }
 }
 
-/// What one rank has sent is of no use to somebody who has listened.
+/// Checks that the messages of one rank are of no use to an eavesdropper.
 #[test]
 fn a_greeting_cannot_be_played_again() {
     let key = Key::new(b"secret");
@@ -239,7 +239,7 @@ fn a_rank_that_does_not_come_is_named() {
     assert_eq!(wait(0), "ranks 1, 2: rank 0 has waited 300ms for it to come");
 }
 
-/// Where the first rank listens for a host name or address.
+/// Returns the address at which rank 0 listens for a host name or address.
 fn listens(host: &str, all_here: bool) -> IpAddr {
     let place = Place {
         host: host.into(),

@@ -1,4 +1,4 @@
-//! Attention of single queries over a key cache.
+//! Decode attention: one query a sequence over the KV cache (`kernels/decode.cu`).
 
 use super::Qkv;
 use crate::cuda::buffer::{Scratch, View};
@@ -8,13 +8,14 @@ use crate::error::Result;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Keys of a block: enough that joining the sums costs little, few enough that one sequence fills a GPU.
+/// Keys of a block: enough that joining the sums costs little, few enough that one sequence fills a
+/// GPU.
 const CHUNK: usize = 256;
 
-/// The rows of a cache that each query sees.
+/// Cache slots that each query sees, as ranges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleRanges<T> {
-    /// The ranges of query `i` are those from `first[i]` to `first[i + 1]`.
+    /// Query `i` sees the ranges from `first[i]` to `first[i + 1]`.
     first: T,
     ranges: T,
     pub queries: usize,
@@ -22,7 +23,7 @@ pub(crate) struct VisibleRanges<T> {
 }
 
 impl VisibleRanges<Part> {
-    /// Every query sees some row.
+    /// Gathers the ranges of each query; every query must see a slot.
     pub fn new(numbers: &mut Numbers, queries: &[Vec<Range<usize>>]) -> Self {
         let firsts = queries.iter().scan(0, |first, ranges| {
             *first += ranges.len() as u32;
@@ -40,7 +41,7 @@ impl VisibleRanges<Part> {
         }
     }
 
-    /// The same on the device, where the numbers are.
+    /// Returns the ranges on the device, given the uploaded numbers.
     pub fn on_device(&self, numbers: View) -> VisibleRanges<View> {
         VisibleRanges {
             first: numbers.slice(self.first.clone()),
@@ -51,17 +52,18 @@ impl VisibleRanges<Part> {
     }
 }
 
-/// What the blocks leave to be joined.
+/// Partial sums of the blocks, which a second kernel joins.
 #[derive(Debug)]
 pub(crate) struct DecodeScratch(Scratch);
 
 impl DecodeScratch {
-    /// Without memory.
+    /// Makes a scratch without memory.
     pub fn new() -> Self {
         Self(Scratch::new(Element::F32))
     }
 
-    /// Softmax attention of row `i` of the queries over the rows that query `i` sees: `out` is `[queries, query heads · dim]`.
+    /// Computes softmax attention of query row `i` over the cache slots that query `i` sees; `out`
+    /// is `[queries, query heads · dim]`.
     pub fn attention(
         &mut self,
         driver: &Arc<dyn Driver>,
@@ -80,6 +82,7 @@ impl DecodeScratch {
             _ => "attention_join_f32",
         };
         let (heads, dim) = (qkv.heads.queries, qkv.heads.dim);
+        // 1. One block a head, query and split: partial [queries, heads, splits, dim + 2].
         let partial = self
             .0
             .sized(driver, seen.queries * heads * seen.splits * (dim + 2))?;
@@ -97,6 +100,7 @@ impl DecodeScratch {
             qkv.scale().into(),
         ];
         driver.run(kernel, [heads, seen.queries, seen.splits], 128, 0, args)?;
+        // 2. Join the splits.
         let args = [partial.into(), out.into(), (seen.splits as u32).into()];
         driver.run(join, [heads, seen.queries, 1], dim, 0, args)
     }

@@ -1,6 +1,7 @@
-//! Attention on the device: over a packed tree, and over a key cache.
+//! Attention on the device, over a packed tree and over a KV cache.
 //!
-//! Queries, keys and values are `[rows, heads, dim]` with any stride between rows: parts of the joint projection, or of a cache.
+//! Queries, keys and values are `[rows, heads, dim]` with any stride between rows: parts of the
+//! joint projection, or of a cache.
 
 mod decode;
 #[cfg(test)]
@@ -16,25 +17,25 @@ use crate::error::{Error, Result};
 use crate::ops::rope::Heads;
 use std::sync::Arc;
 
-/// Rows of a tile, as in the kernels.
+/// Rows of a tile, the same as in the kernels.
 const TILE: usize = 64;
 
 /// Queries, keys and values of one layer, f32 or bf16.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Qkv {
-    /// From the first head of the first row on.
+    /// Each view begins with the first head of the first row.
     pub q: View,
     pub k: View,
     pub v: View,
     /// Elements from one row of queries to the next, a multiple of eight.
     pub q_stride: usize,
-    /// The same of keys and of values.
+    /// Elements from one row of keys, and of values, to the next.
     pub kv_stride: usize,
     pub heads: Heads,
 }
 
 impl Qkv {
-    /// The parts of joint projections, `[rows, (queries + 2 · keys) · dim]`.
+    /// Returns the parts of joint projections, `[rows, (queries + 2 · keys) · dim]`.
     pub fn joint(projected: View, heads: Heads) -> Self {
         let [q, k, v] = parts(projected, heads);
         let stride = heads.all() * heads.dim;
@@ -48,7 +49,8 @@ impl Qkv {
         }
     }
 
-    /// The queries of joint projections, and keys and values of a cache, `[rows, 2 · keys · dim]`.
+    /// Returns the queries of joint projections, and the keys and values of a cache,
+    /// `[slots, 2 · keys · dim]`.
     pub fn cached(projected: View, cache: View, heads: Heads) -> Self {
         let width = heads.keys * heads.dim;
         Self {
@@ -67,7 +69,7 @@ impl Qkv {
         1.0 / (self.heads.dim as f32).sqrt()
     }
 
-    /// Which of the kernels for f32 and bf16, heads of 64 and 128.
+    /// Chooses among the kernels for f32 with heads of 64 and 128, then for bf16.
     fn kernel(&self, names: [&'static str; 4]) -> Result<&'static str> {
         let first = if self.q.element == Element::Bf16 { 2 } else { 0 };
         match self.heads.dim {
@@ -82,36 +84,37 @@ impl Qkv {
     }
 }
 
-/// Queries, keys and values of joint projections: views that begin with the first row's.
+/// Splits joint projections into Q, K and V: views that begin with the first row's part.
 fn parts(joint: View, heads: Heads) -> [View; 3] {
     let from = |head: usize| joint.slice((head * heads.dim).min(joint.len)..joint.len);
     [from(0), from(heads.queries), from(heads.queries + heads.keys)]
 }
 
-/// What [`attention`] made and the gradient of its output.
+/// Output of [`attention`], and the gradient of that output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttentionOutput {
-    /// `[rows, query heads · dim]`.
+    /// Output, `[rows, query heads · dim]`.
     pub out: View,
-    /// Logs of the softmax denominators, `[rows, query heads]`, f32.
+    /// Log-sum-exp of the scores, `[rows, query heads]`, f32.
     pub lse: View,
-    /// As `out`.
+    /// Gradient of the output, `[rows, query heads · dim]`.
     pub dout: View,
-    /// Room for `[rows, query heads]`, f32.
+    /// Memory for `Σ dout · out`, `[rows, query heads]`, f32.
     pub delta: View,
 }
 
-/// Bytes of `rows` rows of bf16 tiles, which are padded by 16 bytes.
+/// Returns the bytes of `rows` rows of bf16 tiles, each padded by 16 bytes.
 fn bf16_rows(rows: usize, dim: usize) -> usize {
     rows * (dim + 8) * 2
 }
 
-/// Bytes of `rows` rows of f32 tiles, and of `weights` tiles of softmax weights.
+/// Returns the bytes of `rows` rows of f32 tiles, and of `weights` tiles of softmax weights.
 fn f32_rows(rows: usize, dim: usize, weights: usize) -> usize {
     (rows * (dim + 1) + weights * TILE * 17) * 4
 }
 
-/// Softmax attention: `out` is `[rows, query heads · dim]`, `lse` the logs of the denominators, `[rows, query heads]`, f32.
+/// Computes softmax attention. `out` is `[rows, query heads · dim]`, `lse` the log-sum-exp of the
+/// scores, `[rows, query heads]`, f32.
 pub(crate) fn attention(
     driver: &Arc<dyn Driver>,
     qkv: &Qkv,
@@ -126,6 +129,7 @@ pub(crate) fn attention(
         "attention_forward_bf16_128",
     ])?;
     let dim = qkv.heads.dim;
+    // Shared memory: two key and two value tiles in bf16; queries, keys, values and weights in f32.
     let (threads, shared) = match qkv.q.element {
         Element::Bf16 => (128, bf16_rows(4 * TILE, dim)),
         _ => (256, f32_rows(TILE + 32, dim, 1)),
@@ -153,8 +157,9 @@ pub(crate) fn attention(
     driver.run(kernel, grid, threads, shared, args)
 }
 
-/// Gradients of [`attention`] of a tree with respect to joint projections, in the same layout: `gradients` is overwritten. What
-/// shares a key head is summed in a fixed order.
+/// Computes the gradients of [`attention`] over a tree with respect to the joint projections, in
+/// their layout; overwrites `gradients`. Query heads that share a key head are summed in a fixed
+/// order.
 pub(crate) fn attention_backward(
     driver: &Arc<dyn Driver>,
     projected: View,
@@ -165,6 +170,7 @@ pub(crate) fn attention_backward(
 ) -> Result<()> {
     let qkv = Qkv::joint(projected, heads);
     let [dq, dk, dv] = parts(gradients, heads);
+    // 1. delta = Σ dout · out.
     row_products(driver, output, tiles.rows * heads.queries, heads.dim)?;
     let of_queries = qkv.kernel([
         "attention_backward_queries_f32_64",
@@ -178,6 +184,7 @@ pub(crate) fn attention_backward(
         "attention_backward_keys_bf16_64",
         "attention_backward_keys_bf16_128",
     ])?;
+    // 2. Shared memory of the two kernels.
     let (threads, shared_queries, shared_keys) = match projected.element {
         Element::Bf16 => {
             let stages = if heads.dim > 64 { 1 } else { 2 };
@@ -197,6 +204,7 @@ pub(crate) fn attention_backward(
     let [dout, lse, delta] = outputs;
     let (ends, rows) = (tiles.ends.into(), (tiles.rows as u32).into());
     let (group, scale) = (qkv.group().into(), qkv.scale().into());
+    // 3. dq, by query tiles.
     let list = &tiles.of_queries;
     let (first, seen) = (list.first.into(), list.tiles.into());
     let args = [
@@ -222,6 +230,7 @@ pub(crate) fn attention_backward(
         shared_queries,
         args,
     )?;
+    // 4. dk and dv, by key tiles.
     let list = &tiles.of_keys;
     let (first, seeing) = (list.first.into(), list.tiles.into());
     let args = [
@@ -244,7 +253,7 @@ pub(crate) fn attention_backward(
     driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args)
 }
 
-/// `Σ dout · out` of each row and head.
+/// Computes `delta`, the product `Σ dout · out` of each row and head.
 fn row_products(driver: &Arc<dyn Driver>, output: AttentionOutput, count: usize, dim: usize) -> Result<()> {
     let kernel = match output.out.element {
         Element::Bf16 => "attention_delta_bf16",

@@ -1,4 +1,4 @@
-//! The kernels against the CPU's attention.
+//! The attention kernels, compared with the CPU's attention.
 
 use super::*;
 use crate::batch::Segment;
@@ -22,7 +22,7 @@ const QWEN: Heads = Heads {
     dim: 128,
 };
 
-/// A random tree in depth-first order.
+/// Makes a random tree in depth-first order.
 fn tree(rows: usize, seed: u64) -> Vec<Segment> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let (mut segments, mut path, mut start) = (Vec::<Segment>::new(), Vec::<usize>::new(), 0);
@@ -47,7 +47,7 @@ fn benches() -> [Bench; 2] {
     benches_within(1e-4, 2e-2)
 }
 
-/// Heads `heads` of joint rows, as `[heads, rows, dim]`.
+/// Extracts the heads `heads` of joint rows, as `[heads, rows, dim]`.
 fn of_heads(joint: &[f32], all: Heads, heads: std::ops::Range<usize>) -> Vec<f32> {
     let row = all.all() * all.dim;
     let of_head = |head: usize| {
@@ -57,7 +57,7 @@ fn of_heads(joint: &[f32], all: Heads, heads: std::ops::Range<usize>) -> Vec<f32
     heads.flat_map(of_head).collect()
 }
 
-/// The other way round: `[heads, rows, dim]` into joint rows.
+/// Turns `[heads, rows, dim]` into joint rows: the inverse of [`of_heads`].
 fn to_joint(parts: &[Vec<f32>], all: Heads, rows: usize) -> Vec<f32> {
     let heads: Vec<&[f32]> = parts
         .iter()
@@ -71,7 +71,7 @@ fn to_joint(parts: &[Vec<f32>], all: Heads, rows: usize) -> Vec<f32> {
     (0..rows).flat_map(row).collect()
 }
 
-/// The gradients of key heads, from the parts of the query heads that share them.
+/// Sums the parts of the query heads that share a key head: the gradients of key heads.
 fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
     let (head, group) = (rows * heads.dim, heads.queries / heads.keys);
     let of_key_head = |parts: &[f32]| -> Vec<f32> {
@@ -81,7 +81,7 @@ fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
     parts.chunks_exact(group * head).flat_map(of_key_head).collect()
 }
 
-/// Forward and backward over a tree.
+/// Checks forward and backward pass over a tree.
 fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     let rows = segments.last().map_or(0, |last| last.start + last.len);
     let width = heads.queries * heads.dim;
@@ -196,7 +196,8 @@ fn other_heads_are_refused() {
     assert_eq!(error.to_string(), want);
 }
 
-/// Rows that follow others in a cache, in whatever rows of it they are, have what they have in one sequence.
+/// Checks that rows behind a cache get the output that they have in one sequence, wherever the
+/// cached rows lie.
 #[test]
 fn rows_after_a_cache_are_those_of_the_whole() {
     for (bench, heads) in benches().iter().flat_map(|bench| [(bench, SMOL), (bench, QWEN)]) {
@@ -225,7 +226,7 @@ fn check_cache(bench: &Bench, heads: Heads, rows: usize, new: usize) {
     let (mut out, mut lse) = (vec![0.0; rows * width], vec![0.0; rows * heads.queries]);
     cpu::attention(cpu_qkv, &cpu::tiles_after(0, rows), &mut out, &mut lse);
 
-    // a cache in which the rows of the sequence lie scattered, and one of its rows is free
+    // The rows of the sequence lie scattered in the cache, and one cache slot is free.
     let (in_cache, free) = (rows + 1, rows - 6);
     let cache_row = |row: usize| row * 7 % in_cache;
     let kept = 2 * heads.keys * heads.dim;

@@ -1,32 +1,34 @@
-//! Which key tiles a query tile sees, on the device.
+//! Tile lists on the device: the key tiles that each query tile sees, and the reverse.
 //!
-//! In depth-first order, what sees a key is a range of rows: a query that stands at row `r` sees key `c` if `c <= r < ends[c]`. One number a
-//! key stands in the place of a mask, and tiles need not end where segments do. A pass over a cache is a forest of such trees: of each
-//! part of the pass the keys that it sees, in order, the last of which are its own.
+//! In depth-first order, the rows that see a key are a range: a query at row `r` sees key `c` if
+//! `c <= r < ends[c]`. One number a key replaces a mask, and tiles need not end where segments do.
+//! A pass over a KV cache is a forest of such trees: each part of the pass brings the keys that it
+//! sees, in order, and the last of them are its own.
 
 use super::TILE;
 use crate::batch::Segment;
 use crate::cuda::buffer::View;
 use crate::cuda::numbers::{Numbers, Part};
 
-/// The tiles of queries and keys.
+/// Query tiles and key tiles of a pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiles<T> {
-    /// Query rows.
+    /// Number of query rows.
     pub rows: usize,
     pub key_rows: usize,
-    /// After the last row that sees each key; zeros up to a whole tile.
+    /// Row after the last row that sees each key; zeros fill the last tile.
     pub ends: T,
     /// Key tiles that each query tile sees.
     pub of_queries: List<T>,
     /// Query tiles that see each key tile.
     pub of_keys: List<T>,
-    /// Over a cache: where each query stands among the keys, and in which row of the cache each key is. In a tree both are the rows
-    /// themselves.
+    /// Over a cache: the row of each query among the keys, and the cache slot of each key. In a
+    /// tree both are the rows themselves.
     pub cached: Option<[T; 2]>,
 }
 
-/// Of each tile, some tiles of the other side: `tiles[first[t]..first[t + 1]]`, each `2 · tile`, and 1 more where some pair is hidden.
+/// Tiles of the other side for each tile `t`: `tiles[first[t]..first[t + 1]]`, each `2 · tile`,
+/// plus 1 if some pair is hidden.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct List<T> {
     pub first: T,
@@ -34,15 +36,15 @@ pub(crate) struct List<T> {
 }
 
 impl Tiles<Part> {
-    /// Those of a packed tree.
+    /// Lists the tiles of a packed tree.
     pub fn of_tree(numbers: &mut Numbers, segments: &[Segment]) -> Self {
         let ends = subtree_ends(segments);
         let queries: Vec<usize> = (0..ends.len()).collect();
         Self::new(numbers, &queries, &ends)
     }
 
-    /// Those of some rows of a pass over a cache. Each part has the rows of the cache that it sees, in order, and how many of the last
-    /// are its own: these are its queries.
+    /// Lists the tiles of a pass over a KV cache. Each part has the cache slots that it sees, in
+    /// order, and the number of the last ones that are its own: these are its queries.
     pub fn of_cache(numbers: &mut Numbers, parts: &[(Vec<usize>, usize)]) -> Self {
         let (mut queries, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (keys, new) in parts {
@@ -56,8 +58,9 @@ impl Tiles<Part> {
         tiles
     }
 
-    /// Of queries that stand at these rows of the keys, in rising order.
+    /// Lists the tiles of queries at these rows of the keys, in rising order.
     fn new(numbers: &mut Numbers, queries: &[usize], ends: &[usize]) -> Self {
+        // 1. Key tiles of each query tile, and the reverse.
         let seen = seen_tiles(queries, ends);
         let mut seeing = vec![Vec::new(); ends.len().div_ceil(TILE)];
         for (query, tiles) in seen.iter().enumerate() {
@@ -65,8 +68,10 @@ impl Tiles<Part> {
                 seeing[entry as usize / 2].push(2 * query as u32 + entry % 2);
             }
         }
+        // 2. Ends of the keys, up to a whole tile.
         let mut padded: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
         padded.resize(ends.len().next_multiple_of(TILE), 0);
+        // 3. Lists in one array, with the first entry of each tile.
         let mut list = |tiles: &[Vec<u32>]| {
             let firsts = tiles.iter().scan(0, |first, tiles| {
                 *first += tiles.len() as u32;
@@ -87,7 +92,7 @@ impl Tiles<Part> {
         }
     }
 
-    /// The same on the device, where the numbers are.
+    /// Returns the tiles on the device, given the uploaded numbers.
     pub fn on_device(&self, numbers: View) -> Tiles<View> {
         let view = |part: &Part| numbers.slice(part.clone());
         let list = |list: &List<Part>| List {
@@ -105,7 +110,7 @@ impl Tiles<Part> {
     }
 }
 
-/// Of each row, the first row after the subtree of its segment.
+/// Returns for each row the first row after the subtree of its segment.
 fn subtree_ends(segments: &[Segment]) -> Vec<usize> {
     let mut ends: Vec<usize> = segments
         .iter()
@@ -123,9 +128,10 @@ fn subtree_ends(segments: &[Segment]) -> Vec<usize> {
         .collect()
 }
 
-/// The entries of each query tile; the queries stand at these rows of the keys.
+/// Returns the entries of each query tile, for queries at these rows of the keys.
 fn seen_tiles(queries: &[usize], ends: &[usize]) -> Vec<Vec<u32>> {
-    // Most tiles of a forest are far apart, which the largest end of the keys tells.
+    // Most tiles of a forest are far apart; the largest `ends` of a key tile rules them out
+    // quickly.
     let keys: Vec<(usize, &[usize], usize)> = (0..ends.len())
         .step_by(TILE)
         .map(|first| {
@@ -148,7 +154,8 @@ fn seen_tiles(queries: &[usize], ends: &[usize]) -> Vec<Vec<u32>> {
     queries.chunks(TILE).map(tile).collect()
 }
 
-/// Whether any of the queries sees any of the keys, which begin at row `first`, and whether all see all of a whole tile.
+/// Returns true if any of the queries sees any of the keys from row `first` on, and if all queries
+/// see all keys of a whole tile.
 fn sight(queries: &[usize], first: usize, ends: &[usize]) -> (bool, bool) {
     let (lowest, highest) = (queries[0], queries[queries.len() - 1]);
     let (mut any, mut all) = (false, ends.len() == TILE);
@@ -172,7 +179,7 @@ mod tests {
             parent,
             position: 0,
         };
-        // rows 64..128 are a branch that rows from 128 on do not see
+        // Rows 64..128 are a branch that rows from 128 on do not see.
         let segments = [
             segment(0, 64, None),
             segment(64, 64, Some(0)),

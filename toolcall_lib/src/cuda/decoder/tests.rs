@@ -1,4 +1,4 @@
-//! Whole steps against the CPU's engine.
+//! Whole training steps, compared with the CPU's engine.
 
 use super::DeviceDecoder;
 use crate::batch::TreeBatch;
@@ -17,7 +17,7 @@ use crate::tokens::Sequence;
 use crate::weights::{Dtype, Parameters, Weights};
 use std::sync::Arc;
 
-/// Qwen3, Qwen2 and Llama in small.
+/// Small configurations of Qwen3, Qwen2 and Llama.
 pub(in crate::cuda) fn configs() -> [ModelConfig; 3] {
     let qwen3 = ModelConfig {
         hidden_size: 48,
@@ -42,7 +42,7 @@ pub(in crate::cuda) fn configs() -> [ModelConfig; 3] {
     [qwen3, qwen2, llama]
 }
 
-/// Qwen3-0.6B and SmolLM2-135M.
+/// Configurations of Qwen3-0.6B and SmolLM2-135M.
 fn real_configs() -> [ModelConfig; 2] {
     let qwen3 = ModelConfig {
         vocab_size: 151_936,
@@ -72,7 +72,7 @@ fn real_configs() -> [ModelConfig; 2] {
     [qwen3, smollm2]
 }
 
-/// With random weights, of which those of a small model are large enough to tell everything apart.
+/// Makes random weights; those of a small model are large enough to tell everything apart.
 pub(in crate::cuda) fn decoder(config: &ModelConfig) -> Decoder {
     let mut weights = Parameters::random(config, 1);
     if config.hidden_size > 500 {
@@ -85,7 +85,8 @@ pub(in crate::cuda) fn decoder(config: &ModelConfig) -> Decoder {
     Decoder::new(config.clone(), weights).unwrap()
 }
 
-/// Two trees: with shared prefixes, rows of several targets, and more than a tile of rows; and a single sequence.
+/// Makes two trees: one with shared prefixes, tokens with several targets and more rows than a
+/// tile, and one with a single sequence.
 fn trees(config: &ModelConfig) -> [TreeBatch; 2] {
     let sequence = |seed: u32, shared: usize, len: usize| Sequence {
         ids: (0..len as u32)
@@ -93,7 +94,8 @@ fn trees(config: &ModelConfig) -> [TreeBatch; 2] {
             .collect(),
         trained: (0..len).map(|i| i > 3 && i % 3 != 0).collect(),
     };
-    let times = if config.hidden_size > 500 { 10 } else { 1 }; // of a real model as many rows as a step has
+    // a real model gets as many rows as a training step has
+    let times = if config.hidden_size > 500 { 10 } else { 1 };
     let rows = [
         sequence(1, 20 * times, 45 * times),
         sequence(2, 20 * times, 30 * times),
@@ -107,10 +109,10 @@ fn trees(config: &ModelConfig) -> [TreeBatch; 2] {
     ]
 }
 
-/// What a step is compared on.
+/// Settings of a comparison.
 struct Case {
     precision: Precision,
-    /// Relative to the largest number of a tensor.
+    /// Tolerance, relative to the largest number of a tensor.
     exact: f32,
     recompute: Recompute,
     steps: usize,
@@ -130,12 +132,14 @@ const BF16: Case = Case {
     ..F32
 };
 
-/// Loss, gradients, norm, weights and moments of some steps are those of the CPU.
+/// Compares loss, gradients, norm, weights and moments of some steps with the CPU's.
 fn check_steps(mut cpu: Decoder, case: &Case) {
     let &Case { precision, exact, .. } = case;
     let settings = AdamWConfig {
         weight_decay: 0.1,
-        eps: 1e-4, // or gradients that are zero but for rounding, such as those of K's bias, would move weights by whole steps
+        // Large, or gradients that are zero but for rounding, such as those of K's bias, would move
+        // weights by whole steps.
+        eps: 1e-4,
         ..AdamWConfig::default()
     };
     let mut cpu_optimizer = AdamW::new(settings, cpu.trainable().unwrap());
@@ -215,7 +219,7 @@ fn whole_steps_in_bf16_are_those_of_the_cpu() {
     }
 }
 
-/// The decoder with an adapter of which no matrix is zero.
+/// Adds an adapter without zero matrices to the decoder.
 pub(in crate::cuda) fn adapted(mut decoder: Decoder, lora: LoraConfig) -> Decoder {
     let mut adapter = Adapter::new(lora, decoder.weights.layout(), "base", 3).unwrap();
     for (i, bucket) in adapter.parameters.buckets.iter_mut().enumerate() {
@@ -226,7 +230,7 @@ pub(in crate::cuda) fn adapted(mut decoder: Decoder, lora: LoraConfig) -> Decode
     decoder
 }
 
-/// Adapters of all layers, of some, with dropout, of odd rank and with either scale.
+/// Adapters of all layers, of some layers, with dropout, of odd rank and with either scale.
 pub(in crate::cuda) fn adapters() -> [LoraConfig; 3] {
     let all = LoraConfig {
         r: 4,

@@ -1,6 +1,8 @@
-// Kernels on the host, for tests. The threads of a block are fibers of one thread of the system; warps run one after another from
-// barrier to barrier, and blocks one after another. A barrier that a thread never reaches is found, a write beyond shared memory is a
-// fault, and copies arrive only when they are waited for, so that what a GPU would punish by chance fails here every time.
+// Emulation of CUDA on the host, for tests. The threads of a block are fibers of one system thread;
+// warps run one after another from barrier to barrier, and blocks one after another. The emulation
+// finds a barrier that a thread never reaches, turns a write beyond shared memory into a fault, and
+// lets copies arrive only when they are waited for. So a mistake that a GPU punishes by chance
+// fails here every time.
 #pragma once
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -49,6 +51,7 @@ namespace emulate {
 constexpr unsigned WARP = 32, STACK = 128 << 10, MOST_SHARED = 227 << 10;
 using Kernel = void (*)(void**);
 
+// An asynchronous copy of 16 bytes.
 struct Copy {
     void* to;
     const void* from;
@@ -56,6 +59,7 @@ struct Copy {
     unsigned group;
 };
 
+// A thread of a block.
 struct Fiber {
     uint3 thread{};
     unsigned index = 0;
@@ -63,7 +67,7 @@ struct Fiber {
     ucontext_t start{};
     jmp_buf at{};
     std::vector<char> stack;
-    std::deque<Copy> copies; // that are not waited for yet
+    std::deque<Copy> copies; // copies that nobody has waited for yet
     unsigned groups = 0;
 };
 
@@ -72,7 +76,7 @@ struct Barrier {
     unsigned long long round = 0;
 };
 
-// Lanes write into one half of the slots while those that are late still read the other.
+// Lanes write into one half of the slots while late lanes still read the other.
 struct Warp {
     Barrier barrier;
     unsigned slots[2][WARP][6];
@@ -80,7 +84,7 @@ struct Warp {
 
 struct Block {
     uint3 grid{}, threads{}, index{};
-    std::deque<Fiber> fibers; // whose places never change
+    std::deque<Fiber> fibers; // a deque, because fibers must not move in memory
     std::vector<Warp> warps;
     Barrier barrier;
     bool progress = false, misaligned = false;
@@ -99,6 +103,7 @@ inline std::map<std::string, Kernel>& kernels() {
 }
 inline bool add(const char* name, Kernel kernel) { return kernels().emplace(name, kernel).second; }
 
+// Calls a kernel with its arguments.
 template <class... A, size_t... I>
 void call(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
     kernel(*static_cast<std::remove_const_t<A>*>(args[I])...);
@@ -108,10 +113,12 @@ void call(void (*kernel)(A...), void** args) {
     call(kernel, args, std::index_sequence_for<A...>{});
 }
 
+// Gives control back to the scheduler.
 __attribute__((noinline)) inline void yield() {
     if (!_setjmp(current->at)) _longjmp(scheduler, 1);
 }
 
+// Body of a fiber: runs the kernel for one block after another.
 inline void fiber_main() {
     for (;;) {
         block.kernel(block.args);
@@ -122,6 +129,7 @@ inline void fiber_main() {
     }
 }
 
+// Runs a fiber until it yields.
 __attribute__((noinline)) inline void resume(Fiber* fiber) {
     current = fiber;
     if (_setjmp(scheduler)) return;
@@ -136,6 +144,7 @@ __attribute__((noinline)) inline void resume(Fiber* fiber) {
     setcontext(&fiber->start);
 }
 
+// Waits until all members have reached the barrier.
 inline void wait(Barrier& barrier, unsigned members) {
     auto round = barrier.round;
     if (++barrier.arrived == members) {
@@ -147,7 +156,7 @@ inline void wait(Barrier& barrier, unsigned members) {
     while (barrier.round == round) yield();
 }
 
-// What begins elsewhere than a load or copy of so many bytes may stops the thread, and with it the kernel.
+// Stops the thread, and with it the kernel, if an address is not aligned to the size of the access.
 inline void check_aligned(const void* at, size_t bytes) {
     if ((size_t)at % bytes == 0) return;
     block.misaligned = true;
@@ -156,7 +165,7 @@ inline void check_aligned(const void* at, size_t bytes) {
 
 inline unsigned lane() { return current->index % WARP; }
 
-// Gives words to the other lanes of the warp, and returns those of all lanes.
+// Gives words to the other lanes of the warp, and returns the words of all lanes.
 template <size_t N>
 unsigned (*exchange(const unsigned (&words)[N]))[6] {
     Warp& warp = block.warps[current->index / WARP];
@@ -167,6 +176,7 @@ unsigned (*exchange(const unsigned (&words)[N]))[6] {
     return slots;
 }
 
+// Rounds to the nearest bf16, ties to even; keeps NaN a NaN.
 inline unsigned round_bf16(float x) {
     unsigned bits;
     memcpy(&bits, &x, 4);
@@ -174,6 +184,7 @@ inline unsigned round_bf16(float x) {
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
+// Returns the lower or upper bf16 of a pair as a float.
 inline float half(unsigned pair, unsigned which) {
     unsigned bits = which ? pair & 0xffff0000u : pair << 16;
     float x;
@@ -186,7 +197,7 @@ inline void copy(const Copy& copy) {
     else memset(copy.to, 0, 16);
 }
 
-// Shared memory that ends where an inaccessible page begins.
+// Returns shared memory that ends where an inaccessible page begins.
 inline unsigned char* shared_memory(size_t bytes) {
     static thread_local unsigned char* end = [] {
         size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (MOST_SHARED + page - 1) / page * page;
@@ -198,8 +209,8 @@ inline unsigned char* shared_memory(size_t bytes) {
     return end - (bytes + 15) / 16 * 16;
 }
 
-// Runs a warp as far as it comes without the others: what lacks a barrier meets data that is not there yet, or no more. Returns how
-// many of its threads ended.
+// Runs a warp as far as it comes without the others, so that code without a needed barrier meets
+// data that has not arrived or is gone. Returns the number of its threads that ended.
 inline size_t run_warp(size_t warp) {
     size_t begin = warp * WARP, end = std::min(begin + WARP, block.fibers.size()), done = 0;
     block.progress = false;
@@ -218,8 +229,9 @@ inline size_t run_warp(size_t warp) {
     return done;
 }
 
+// Runs a block; false if no thread can go on.
 inline bool run_block(size_t shared_bytes) {
-    memset(shared, 0xff, shared_bytes); // not a number
+    memset(shared, 0xff, shared_bytes); // NaN
     block.barrier = {};
     for (auto& warp : block.warps) warp.barrier = {};
     for (auto& fiber : block.fibers) fiber.done = false;
@@ -282,7 +294,7 @@ inline float atomicAdd(float* at, float x) {
     return before;
 }
 
-// The fragments as the PTX ISA lays them out: see common.cuh.
+// Multiplies fragments as the PTX ISA lays them out; see common.cuh.
 inline void mma_m16n8k16_bf16(float d[4], const unsigned a[4], const unsigned b[2]) {
     auto all = emulate::exchange({a[0], a[1], a[2], a[3], b[0], b[1]});
     unsigned g = emulate::lane() / 4, t = emulate::lane() % 4;
@@ -343,8 +355,9 @@ void copy_wait() {
     }
 }
 
-// Runs a kernel. 0: done; 1: there is no such kernel; 2: a thread waits for others that do not come; 3: too much shared memory; 4: too
-// many blocks or threads; 5: a load or a copy begins where it may not.
+// Runs a kernel. Returns 0: done; 1: no such kernel; 2: a thread waits for others that do not come;
+// 3: too much shared memory; 4: too many blocks or threads; 5: a load or a copy at a misaligned
+// address.
 extern "C" __attribute__((used)) inline int emulate_launch(const char* name, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                                            unsigned by, unsigned bz, size_t shared_bytes, void** args) {
     using namespace emulate;

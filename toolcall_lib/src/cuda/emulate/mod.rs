@@ -1,4 +1,4 @@
-//! A GPU that is the host, for tests: the same kernels, compiled by the host's C++ compiler.
+//! A GPU emulated on the host, for tests: the same kernels, compiled by the host's C++ compiler.
 
 mod ranks;
 
@@ -26,7 +26,7 @@ const COMMON: &str = concat!(
     include_str!("../kernels/rows.cuh")
 );
 const PROBE: &str = include_str!("probe.cu");
-/// Written behind every allocation, and looked at when it is freed.
+/// Bytes behind every allocation, checked when it is freed.
 const CANARY: [u8; 256] = [0xc5; 256];
 
 type Launch = unsafe extern "C" fn(
@@ -41,13 +41,13 @@ type Launch = unsafe extern "C" fn(
     *mut *mut c_void,
 ) -> c_int;
 
-/// The host as a GPU. Memory comes filled with what is no number.
+/// The host as a GPU. New memory is filled with NaN.
 #[derive(Debug, Default)]
 pub(crate) struct Emulated {
     allocations: Mutex<HashMap<u64, usize>>,
 }
 
-/// A driver for a test.
+/// Returns an emulated driver.
 pub(crate) fn emulated() -> Arc<dyn Driver> {
     Arc::new(Emulated::default())
 }
@@ -65,13 +65,15 @@ static LAUNCH: LazyLock<Launch> = LazyLock::new(|| {
     }
 });
 
-/// The compiled kernels, beside the test's binary: every test is a process, and one of them compiles.
+/// Returns the library of compiled kernels beside the test's binary. Every test is a process, and
+/// one of them compiles; a file lock makes the others wait.
 fn library() -> PathBuf {
     let mut sources: Vec<(&str, String)> = MODULES
         .iter()
         .map(|module| (module.name, module.source()))
         .collect();
     sources.push(("probe", format!("{COMMON}\n#line 1 \"probe.cu\"\n{PROBE}")));
+    // 1. A folder for these sources.
     let mut key = DefaultHasher::new();
     (&sources, RUNTIME).hash(&mut key);
     let exe = std::env::current_exe().unwrap();
@@ -81,6 +83,7 @@ fn library() -> PathBuf {
         .join(format!("emulated-{:016x}", key.finish()));
     let library = folder.join("kernels.so");
     fs::create_dir_all(&folder).unwrap();
+    // 2. Compile them, if no other process has.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
     if !library.exists() {
@@ -103,7 +106,7 @@ fn compiler() -> Command {
     Command::new(std::env::var_os("CXX").unwrap_or_else(|| "c++".into()))
 }
 
-/// Two modules at a time.
+/// Compiles the modules, two at a time.
 fn compile(folder: &Path, sources: &[(&str, String)]) {
     fs::write(folder.join("emulate.hpp"), RUNTIME).unwrap();
     let start = |(name, source): &(&str, String)| -> Child {
@@ -134,6 +137,7 @@ fn compile(folder: &Path, sources: &[(&str, String)]) {
     }
 }
 
+/// Returns the memory layout of an allocation with its canary.
 fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes + CANARY.len(), 256).unwrap()
 }
@@ -153,7 +157,7 @@ impl Driver for Emulated {
 
     fn free(&self, address: u64) {
         let bytes = self.allocations.lock().unwrap().remove(&address).unwrap();
-        // SAFETY: `alloc` made it so, and it is freed once.
+        // SAFETY: `alloc` made it like this, and it is freed once.
         unsafe {
             let memory = address as *mut u8;
             let canary = std::slice::from_raw_parts(memory.add(bytes), CANARY.len());
@@ -228,6 +232,7 @@ impl Driver for Emulated {
         Err(Error::invalid(kernel, problem))
     }
 
+    /// Computes a product row by row.
     fn gemm(&self, gemm: &Gemm) -> Result<()> {
         let &Gemm {
             m,
@@ -239,11 +244,13 @@ impl Driver for Emulated {
             ..
         } = gemm;
         let (a, b) = (read(gemm.a, m, k), read(gemm.b, k, n));
+        // Row i of the product: sums of scaled rows of b.
         for i in 0..m {
             let mut sums = vec![0.0f32; n];
             for (x, b) in a[i * k..][..k].iter().zip(b.chunks_exact(n)) {
                 sums.iter_mut().zip(b).for_each(|(sum, y)| *sum += x * y);
             }
+            // Scale, add what was there, and round.
             for (j, sum) in sums.into_iter().enumerate() {
                 let at = i * d.stride + j;
                 // SAFETY: the caller names memory of that size and type.
@@ -262,10 +269,12 @@ impl Driver for Emulated {
     }
 }
 
+/// Reads an element as f32.
+///
 /// # Safety
 /// The element exists.
 unsafe fn load(from: Operand, at: usize) -> f32 {
-    // SAFETY: that of the caller.
+    // SAFETY: the caller keeps the contract.
     unsafe {
         match from.element {
             Element::Bf16 => (from.address as *const bf16).add(at).read().to_f32(),
@@ -274,7 +283,7 @@ unsafe fn load(from: Operand, at: usize) -> f32 {
     }
 }
 
-/// What a product takes, `[rows, columns]`.
+/// Reads an operand of a product as `[rows, columns]`.
 fn read(from: Operand, rows: usize, columns: usize) -> Vec<f32> {
     let at = |i: usize| match (i / columns, i % columns) {
         (row, column) if from.transposed => column * from.stride + row,

@@ -1,6 +1,6 @@
-// Kernels that show that the emulation does what a GPU would.
+// Kernels that show that the emulation behaves like a GPU.
 
-// Sums of blocks: through a warp, then through shared memory.
+// Sums blocks: through a warp, then through shared memory.
 extern "C" __global__ void probe_sum(const float* x, float* sums, int n) {
     __shared__ float of_warps[32];
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -14,7 +14,8 @@ extern "C" __global__ void probe_sum(const float* x, float* sums, int n) {
     }
 }
 
-// d = a * b of one warp, a [16, 16] and b [16, 8] by way of shared memory, each matrix read with and without `trans`.
+// d = 2 * a * b of one warp, a [16, 16] and b [16, 8] by way of shared memory; b is read once with
+// `trans` and once, transposed, without.
 extern "C" __global__ void probe_mma(const bf16* a, const bf16* b, const bf16* b_transposed, float* d) {
     DYNAMIC_SHARED(shared);
     bf16* in = reinterpret_cast<bf16*>(shared);
@@ -42,7 +43,7 @@ extern "C" __global__ void probe_lost(float* x) {
     *x = 1.0f;
 }
 
-// Four elements at once, of which the first is not at a multiple of four.
+// Loads four elements at once, the first of which is not at a multiple of four.
 extern "C" __global__ void probe_misaligned(float* x) {
     float four[4];
     load_four(x + 1 + threadIdx.x, four);

@@ -1,5 +1,6 @@
-//! Emulated devices of ranks that are threads. An operation happens only when it is waited for, as late as a GPU may do it: who reads
-//! its result, or touches its buffer, without waiting has wrong numbers.
+//! Emulated devices of ranks that are threads. An operation happens only when it is joined, as late
+//! as a GPU may do it: a caller that reads its result, or touches its buffer, without joining gets
+//! wrong numbers.
 
 use crate::collective::{Collective, Shard, threads};
 use crate::cuda::buffer::View;
@@ -9,11 +10,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// One of the devices.
+/// The device of a rank.
 #[derive(Debug)]
 pub(crate) struct EmulatedRanks {
     shard: Shard,
-    /// Whether it waits when it is told to, as it must.
+    /// False makes [`DeviceRanks::join`] return without waiting, for tests that must notice it.
     waits: bool,
     state: Mutex<State>,
 }
@@ -31,7 +32,7 @@ enum Operation {
     AllGather,
 }
 
-/// The devices of so many ranks.
+/// Makes the devices of `ranks` ranks.
 pub(crate) fn emulated_ranks(ranks: usize, waits: bool) -> Vec<Arc<dyn DeviceRanks>> {
     let meetings = threads(ranks, Duration::from_secs(60)).unwrap();
     let ranks = meetings.into_iter().map(|meeting| -> Arc<dyn DeviceRanks> {
@@ -79,9 +80,10 @@ impl DeviceRanks for EmulatedRanks {
                 .exchange(&[buffer.address as f64, buffer.len as f64])?;
             assert!(all.iter().all(|other| other[1] == buffer.len as f64), "{all:?}");
             let others: Vec<u64> = all.iter().map(|other| other[0] as u64).collect();
-            // SAFETY: every rank names memory of that size and is here; each writes what the others do not read.
+            // SAFETY: every rank names memory of that size and is here; each writes only what the
+            // others do not read.
             let undefined = unsafe { happen(operation, buffer, &others, self.shard) };
-            state.meeting.exchange(&[])?; // before anyone goes on
+            state.meeting.exchange(&[])?; // nobody goes on before all are done
             // SAFETY: the others have read it.
             undefined.for_each(|address| unsafe { (address as *mut f32).write(f32::NAN) });
             state.done += 1;
@@ -90,7 +92,7 @@ impl DeviceRanks for EmulatedRanks {
     }
 }
 
-/// Gives back the elements that hold nothing afterwards.
+/// Performs an operation. Returns the addresses of the elements that are undefined afterwards.
 ///
 /// # Safety
 /// The buffers are those of all ranks.
@@ -102,10 +104,11 @@ unsafe fn happen(
 ) -> impl Iterator<Item = u64> + use<> {
     let (element, own) = (buffer.element.size(), shard.range(buffer.len));
     let place = move |start: u64, i: usize| start + (i * element) as u64;
-    // SAFETY: that of the caller.
+    // SAFETY: the caller keeps the contract.
     unsafe {
         match operation {
             Operation::ReduceScatter => {
+                // Add the ranks in their order.
                 for i in own.clone() {
                     let values = others.iter().map(|&other| (place(other, i) as *const f32).read());
                     let sum = values.fold(0.0, |sum, value| sum + value);
@@ -122,6 +125,7 @@ unsafe fn happen(
             }
         }
     }
+    // The other parts of a reduce-scatter are undefined.
     let rest = (0..buffer.len).filter(move |i| !own.contains(i));
     let rest = rest.map(move |i| place(buffer.address, i));
     rest.filter(move |_| matches!(operation, Operation::ReduceScatter))

@@ -1,4 +1,4 @@
-//! Generation against the CPU's.
+//! Generation on the device, compared with the CPU's.
 
 use super::*;
 use crate::cuda::decoder::tests::{adapted, adapters, configs, decoder};
@@ -6,14 +6,14 @@ use crate::cuda::testing::{assert_near, driver};
 use crate::model::Workspace;
 use crate::weights::{Dtype, Weights};
 
-/// What goes into the passes: the sequences that speak with their new tokens.
+/// Input of the passes: sequences and their new tokens.
 struct Script {
     prompts: Vec<Vec<u32>>,
     steps: usize,
 }
 
-/// The logits of each pass: prompts that share beginnings, some of which come when others speak; one token after the other, or several
-/// that had to come; and some that leave.
+/// Returns the logits of each pass: prompts that share prefixes, some of which join later; one
+/// token at a time, or several that were forced; and sequences that leave.
 fn logits(
     script: &Script,
     mut store: KvStore,
@@ -96,7 +96,7 @@ fn logits_are_those_of_the_cpu_over_a_prefill_and_seventy_passes() {
     }
 }
 
-/// bf16 weights are bf16 on the device; packed ones are unpacked to it.
+/// Checks that bf16 weights are bf16 on the device, and that packed ones are unpacked to bf16.
 #[test]
 fn logits_of_packed_weights_are_those_of_the_cpu() {
     for (config, dtype) in configs().iter().zip([Dtype::Bf16, Dtype::Q8_0, Dtype::Bf16]) {

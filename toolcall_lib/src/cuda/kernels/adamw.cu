@@ -1,11 +1,13 @@
-// AdamW over flat buckets, with clipping by the norm of all gradients that never leaves the device.
+// AdamW (Loshchilov and Hutter, 2019) over flat buckets, clipped by the norm of all gradients,
+// which never leaves the device.
 
-// A run begins anywhere, but at one with the alignment of all its arrays, four elements are loaded at once.
+// Returns true if x is aligned for loads of four elements. A run of weights may begin anywhere;
+// only if all its arrays are aligned does it go four elements at a time.
 __device__ __forceinline__ bool in_fours(const void* x, int bytes = 16) {
     return reinterpret_cast<unsigned long long>(x) % bytes == 0;
 }
 
-// A block's share of Σ x² goes to partial[block].
+// Writes the block's share of Σ x² to partial[block].
 extern "C" __global__ void sum_of_squares(const float* x, long long elements, double* partial) {
     double sum = 0;
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
@@ -21,8 +23,10 @@ extern "C" __global__ void sum_of_squares(const float* x, long long elements, do
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// From sums of squares to what gradients are multiplied with, out[0], and the norm of the mean gradient, out[1]. The mean is over
-// `tokens`; a norm above `most` is scaled down to it, and 0 is no limit. Not a number where the norm is not finite. One block.
+// Computes out[0], the factor for the gradients, and out[1], the norm of the mean gradient, from
+// sums of squares. The mean is over `tokens`; a norm above `most` is scaled down to it, and 0 is no
+// limit. 1e-6 is that of PyTorch's clip_grad_norm_. The factor is NaN if the norm is not finite.
+// One block.
 extern "C" __global__ void clip(const double* squares, int count, float tokens, float most, float* out) {
     double sum = 0;
     for (int i = threadIdx.x; i < count; i += blockDim.x) sum += squares[i];
@@ -30,6 +34,7 @@ extern "C" __global__ void clip(const double* squares, int count, float tokens, 
     if (threadIdx.x > 0) return;
     const double norm = sqrt(sum) / tokens;
     const double factor = most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
+    // norm - norm is 0 for a finite norm, and NaN otherwise.
     out[0] = static_cast<float>(norm - norm == 0 ? factor / tokens : norm - norm);
     out[1] = static_cast<float>(norm);
 }
@@ -37,6 +42,7 @@ extern "C" __global__ void clip(const double* squares, int count, float tokens, 
 struct AdamW {
     float beta1, beta2, eps, step_size, root_correction, keep;
 
+    // One step of one weight; `keep` is 1 - learning rate * weight decay.
     __device__ __forceinline__ void step(float& weight, float gradient, float& mean, float& square) const {
         mean += (gradient - mean) * (1 - beta1);
         square = square * beta2 + gradient * gradient * (1 - beta2);
@@ -44,8 +50,8 @@ struct AdamW {
     }
 };
 
-// One step of a run of weights; the gradients are set to zero for the next, and the weights rounded where there is room. Where the
-// scale is not a number nothing changes.
+// Steps a run of weights, w, g, m, v [elements]; sets the gradients to zero for the next step, and
+// writes the rounded weights if `rounded` is not null. Changes nothing if the scale is NaN.
 extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* rounded, int rounding, long long elements, float beta1,
                                  float beta2, float eps, float step_size, float root_correction, float keep,
                                  const float* scale) {
@@ -54,6 +60,7 @@ extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* r
     const AdamW adamw = {beta1, beta2, eps, step_size, root_correction, keep};
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
     const long long thread = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    // 1. Four elements at a time, if all arrays are aligned.
     const bool aligned = in_fours(w) && in_fours(g) && in_fours(m) && in_fours(v) && in_fours(rounded, 8);
     const long long fours = aligned ? elements / 4 : 0;
     for (long long i = thread; i < fours; i += threads) {
@@ -75,6 +82,7 @@ extern "C" __global__ void adamw(float* w, float* g, float* m, float* v, bf16* r
         store_four(square, v + 4 * i);
         if (rounded) *reinterpret_cast<Four<bf16>*>(rounded + 4 * i) = copy;
     }
+    // 2. The rest, one by one.
     for (long long i = 4 * fours + thread; i < elements; i += threads) {
         adamw.step(w[i], g[i] * factor, m[i], v[i]);
         g[i] = 0;

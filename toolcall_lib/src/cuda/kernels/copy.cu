@@ -1,5 +1,6 @@
 // Copies that change the type or the place, and sums.
 
+// y = x, rounded.
 extern "C" __global__ void round_to_bf16(const float* x, bf16* y, long long elements, int rounding) {
     const long long threads = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < elements; i += threads) {
@@ -15,7 +16,8 @@ extern "C" __global__ void add(const float* x, float* y, long long elements) {
     }
 }
 
-// y[rows[i]] = x[i], or x[i] to y[i] without `rows`: the first `width` elements of rows that are strides apart. One block a row.
+// y[rows[i]] = x[i], or y[i] = x[i] if `rows` is null: the first `width` elements of rows that are
+// x_stride and y_stride elements apart. One block a row.
 template <typename T>
 __device__ void store_rows(const T* x, long long x_stride, const unsigned* rows, T* y, long long y_stride, int width) {
     const T* from = x + blockIdx.x * x_stride;

@@ -1,10 +1,12 @@
-// Attention of one query per sequence over a key cache, of which it sees some ranges of rows. The keys are split among blocks, so that
-// a few sequences fill the GPU; each leaves its sums, which a second kernel joins. Bound by memory: a lane reads 16 bytes of a key, as
-// many lanes as a key is wide work on it, and a warp on several keys.
+// Attention of one query a sequence over the KV cache, of which the query sees some ranges of
+// slots. Blocks split the keys, so that a few sequences fill the GPU; each leaves partial sums,
+// which a second kernel joins. Bound by memory: a lane reads 16 bytes of a key, as many lanes as a
+// key is wide work on one key, and a warp on several keys.
 
 constexpr int DECODE_WARPS = 4;
 constexpr float LOG2_E = 1.4426950408889634f;
 
+// 16 bytes of elements.
 template <class T>
 struct alignas(16) Piece {
     T x[16 / sizeof(T)];
@@ -16,11 +18,12 @@ __device__ __forceinline__ Piece<T> load_piece(const T* x) {
     return *reinterpret_cast<const Piece<T>*>(x);
 }
 
-// What softmax sums over some keys: sum of weights * values, sum of weights, both relative to 2^most.
+// Softmax sums over some keys: Σ weight * value and Σ weight, both relative to 2^most.
 template <int N>
 struct Sums {
     float values[N], total, most;
 
+    // Rescales the sums to a new maximum; -inf means that nothing was summed yet.
     __device__ __forceinline__ void scale(float high) {
         float kept = high == LEAST ? 0.0f : exp2f(most - high);
         for (int i = 0; i < N; i++) values[i] *= kept;
@@ -29,7 +32,8 @@ struct Sums {
     }
 };
 
-// partial[sequence, head, split] = [dim values, total, most] of the split's keys. grid: (query heads, sequences, splits).
+// Writes partial[sequence, head, split] = [dim values, total, most] over the split's keys. The grid
+// is (query heads, sequences, splits).
 template <class T, int DIM>
 __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* k, const T* v, long long stride, float* partial,
                                        const int* first, const int* ranges, int chunk, int group, float scale) {
@@ -39,11 +43,13 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, column = lane % LANES * N;
     k += head / group * DIM + column;
     v += head / group * DIM + column;
+    // 1. The query, scaled so that exp2 gives the softmax weights.
     float query[N];
     Piece<T> piece = load_piece(q + sequence * q_stride + head * DIM + column);
     for (int i = 0; i < N; i++) query[i] = to_float(piece.x[i]) * (scale * LOG2_E);
     Sums<N> sums = {{}, 0.0f, LEAST};
-    int before = 0; // keys of the ranges before this one
+    int before = 0; // keys in the ranges before this one
+    // 2. Each warp takes KEYS keys of the split's part of each range, and keeps sums of its own.
     for (int range = first[sequence]; range < first[sequence + 1]; range++) {
         int start = ranges[2 * range], count = ranges[2 * range + 1] - start;
         int begin = max(split * chunk - before, 0), end = min((split + 1) * chunk - before, count);
@@ -62,6 +68,7 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
             for (int i = 0; i < N; i++) sums.values[i] = fmaf(weight, to_float(value.x[i]), sums.values[i]);
         }
     }
+    // 3. Add up the lanes that hold the same columns, then the warps.
     for (int other = LANES; other < 32; other *= 2) {
         sums.scale(fmaxf(sums.most, __shfl_xor_sync(EVERY_LANE, sums.most, other)));
         sums.total += __shfl_xor_sync(EVERY_LANE, sums.total, other);
@@ -83,7 +90,8 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     if (threadIdx.x == 0) partial[DIM + 1] = high;
 }
 
-// out[sequence, head] from the sums of all splits. grid: (query heads, sequences); a thread for each element.
+// Computes out[sequence, head] from the sums of all splits. Each thread has one element; the grid
+// is (query heads, sequences).
 template <class T>
 __device__ __forceinline__ void join(const float* partial, T* out, int splits) {
     int dim = (int)blockDim.x, d = (int)threadIdx.x;

@@ -1,5 +1,5 @@
-// Dropout with masks that are computed, not stored: the words of ChaCha8 (Bernstein, 2008) with a 64-bit block counter and a 64-bit
-// stream, one word an element, the same as the CPU draws.
+// Dropout with masks that are computed, not stored: the words of ChaCha8 (Bernstein, 2008) with a
+// 64-bit block counter and a 64-bit stream. Each element has one word, the same as on the CPU.
 
 struct Key {
     unsigned words[8];
@@ -14,7 +14,7 @@ __device__ __forceinline__ void quarter_round(unsigned (&x)[16], int a, int b, i
     x[c] += x[d], x[b] = rotate_left(x[b] ^ x[c], 7);
 }
 
-// Block number `counter` of a stream: 16 words.
+// Computes block number `counter` of a stream: 16 words.
 __device__ __forceinline__ void chacha8(const Key& key, unsigned long long stream, unsigned long long counter,
                                         unsigned (&words)[16]) {
     const unsigned first[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key.words[0], key.words[1], key.words[2], key.words[3],
@@ -33,8 +33,8 @@ __device__ __forceinline__ void chacha8(const Key& key, unsigned long long strea
     for (int i = 0; i < 16; i++) words[i] += first[i];
 }
 
-// y = x, or y += x, with the elements zero whose word is below `dropped`, and the others divided by `keep`. A thread for each block of
-// 16 elements.
+// Computes y = x, or y += x, dropping an element when its word is below `dropped` and dividing the
+// others by `keep`. Each thread has a block of 16 elements.
 template <typename T>
 __device__ void dropout(const T* x, T* y, long long elements, unsigned long long key0, unsigned long long key1,
                         unsigned long long key2, unsigned long long key3, unsigned long long stream, unsigned dropped,

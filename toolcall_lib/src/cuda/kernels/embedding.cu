@@ -1,6 +1,7 @@
-// Rows of a table by number, and sums of rows of the same number. Rows are of a multiple of four elements.
+// Lookups of table rows by id, and sums of rows with the same id. The length of a row is a multiple
+// of four elements.
 
-// y[i] = table[ids[i]]; one block a row.
+// y[i] = table[ids[i]], rows of `width` elements. One block a row.
 template <typename T>
 __device__ void gather_rows(const T* table, const unsigned* ids, float* y, int width) {
     const T* from = table + static_cast<long long>(ids[blockIdx.x]) * width;
@@ -19,8 +20,9 @@ extern "C" __global__ void gather_rows_bf16(const bf16* table, const unsigned* i
     gather_rows(table, ids, y, width);
 }
 
-// y[ids[i]] += Σ x[r] over the rows r = order[begins[i]..begins[i + 1]], in that order; one block for each of the ids, which differ.
-// So no two blocks write to one row and the sums are the same every time.
+// y[ids[i]] += Σ x[r] over the rows r = order[begins[i]..begins[i + 1]], in that order. One block
+// for each id, and all ids differ: no two blocks write to one row, and the sums are the same every
+// time.
 extern "C" __global__ void add_rows(const float* x, const unsigned* order, const unsigned* begins, const unsigned* ids,
                                     float* y, int width) {
     float* to = y + static_cast<long long>(ids[blockIdx.x]) * width;

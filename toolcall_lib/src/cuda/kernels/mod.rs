@@ -1,4 +1,4 @@
-//! The sources of the kernels.
+//! The sources of the kernels, one module a file.
 
 /// Kernels that are compiled together.
 #[derive(Debug)]
@@ -7,12 +7,12 @@ pub(crate) struct Module {
     code: &'static str,
 }
 
-/// What every module begins with.
+/// Source at the beginning of every module.
 const COMMON: &str = concat!(include_str!("common.cuh"), "\n", include_str!("rows.cuh"));
 
 macro_rules! modules {
     ($($name:literal),*) => {
-        /// All of them.
+        /// All modules.
         pub(crate) const MODULES: &[Module] = &[
             $(Module { name: $name, code: include_str!(concat!($name, ".cu")) }),*
         ];
@@ -34,12 +34,14 @@ modules!(
 );
 
 impl Module {
-    /// The whole source.
+    /// Returns the whole source. `#line` makes compiler messages name the line in the module's own
+    /// file.
     pub fn source(&self) -> String {
         format!("{COMMON}\n#line 1 \"{}.cu\"\n{}", self.name, self.code)
     }
 
-    /// The names of its kernels: each stands at the end of the source as `KERNEL(name)`.
+    /// Returns the names of the module's kernels: the source ends with a line `KERNEL(name)` for
+    /// each.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let registered = |line: &'static str| line.strip_prefix("KERNEL(")?.strip_suffix(")");
         self.code.lines().filter_map(registered)

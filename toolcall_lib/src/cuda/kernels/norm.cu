@@ -1,6 +1,7 @@
-// RMSNorm: y = x · w / sqrt(mean(x²) + eps). Rows are of a multiple of four elements.
+// RMSNorm (Zhang and Sennrich, 2019): y = x · w / sqrt(mean(x²) + eps). The length of a row is a
+// multiple of four elements.
 
-// One block a row. With `added`, x + added is stored in `sum` first, and is what is normalized.
+// One block a row. With `added`, sum = x + added is stored first, and is normalized.
 template <typename T>
 __device__ void rms_norm(const float* x, const T* added, float* sum, const float* w, float eps, T* y, int width) {
     const long long first = static_cast<long long>(blockIdx.x) * width;
@@ -27,18 +28,19 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
     }
 }
 
-// dx += the gradient of x, with a copy in `rounded` where there is one; a block's share of the gradient of w goes to its row of
-// `partial`. Blocks share out the rows.
+// dx += gradient of x, with a copy in `rounded` unless it is null. Each block leaves its share of
+// the gradient of w in its row of `partial`, [blocks, width]. Blocks share out the rows.
 template <typename T>
 __device__ void rms_norm_backward(const float* x, const float* w, float eps, const T* dy, float* dx, T* rounded,
                                   float* partial, int rows, int width) {
     DYNAMIC_SHARED(shared);
-    float* dw = reinterpret_cast<float*>(shared); // each thread its own columns
+    float* dw = reinterpret_cast<float*>(shared); // each thread has its own columns
     for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
         for (int j = 0; j < 4; j++) dw[i + j] = 0;
     }
     for (int row = blockIdx.x; row < rows; row += gridDim.x) {
         const long long first = static_cast<long long>(row) * width;
+        // 1. Σ x² and Σ x · w · dy of the row.
         float squares = 0, product = 0;
         for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
             float value[4], weight[4], gradient[4];
@@ -52,6 +54,7 @@ __device__ void rms_norm_backward(const float* x, const float* w, float eps, con
         }
         const float scale = rsqrtf(block_sum(squares) / width + eps);
         const float mean = block_sum(product) * scale / width;
+        // 2. dw += dy · x̂ and dx += scale · (w · dy - x̂ · mean), with x̂ = x · scale.
         for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
             float value[4], weight[4], gradient[4], out[4];
             load_four(x + first + i, value);
@@ -67,13 +70,14 @@ __device__ void rms_norm_backward(const float* x, const float* w, float eps, con
             if (rounded) store_four(out, rounded + first + i);
         }
     }
+    // 3. The block's share of dw.
     for (int i = threadIdx.x * 4; i < width; i += 4 * blockDim.x) {
         for (int j = 0; j < 4; j++) partial[static_cast<long long>(blockIdx.x) * width + i + j] = dw[i + j];
     }
 }
 
-// Sums of the columns of x, [rows, width]. Blocks of 8 warps take 32 columns each, and row y of the grid takes its share of the
-// rows and writes row y of `out`, or adds to it.
+// Sums the columns of x, [rows, width]. Blocks of 8 warps take 32 columns each; row y of the grid
+// takes its share of the rows, and writes row y of `out` or adds to it.
 template <typename T>
 __device__ void sum_columns(const T* x, int rows, int width, float* out, int adds) {
     __shared__ float parts[8][WARP];

@@ -1,13 +1,16 @@
-// From the joint Q, K, V projection, [rows, (queries + 2 · keys) · dim], to heads in the same layout: bias, RMSNorm of each head of
-// Q and K where the model has it, and rotation of Q and K by the position of the row. A warp works on a head; a lane has the pairs
-// (i, i + dim / 2) for i = lane, lane + 32, …
+// Turns the joint Q, K, V projection, [rows, (queries + 2 · keys) · dim], into heads in the same
+// layout: bias, RMSNorm of each head of Q and K if the model has it, and rotation of Q and K by the
+// position of the row (RoPE, Su et al., 2021). A warp works on a head; a lane has the pairs (i, i +
+// dim / 2) for i = lane, lane + 32, …
 
-constexpr int PAIRS = 4; // of a lane: heads are at most 256 wide
+constexpr int PAIRS = 4; // pairs of a lane: heads are at most 256 wide
 
+// This lane's pairs of a head.
 struct Head {
     float first[PAIRS], second[PAIRS];
 };
 
+// Reads a head and adds the bias.
 template <typename T>
 __device__ inline Head read_head(const T* x, const float* bias, int half, int lane) {
     Head head;
@@ -20,6 +23,7 @@ __device__ inline Head read_head(const T* x, const float* bias, int half, int la
     return head;
 }
 
+// Writes a head.
 template <typename T>
 __device__ inline void write_head(const Head& head, T* y, int half, int lane) {
 #pragma unroll
@@ -31,6 +35,7 @@ __device__ inline void write_head(const Head& head, T* y, int half, int lane) {
     }
 }
 
+// Returns 1 / sqrt(mean(head²) + eps); `half` is dim / 2.
 __device__ inline float inverse_rms(const Head& head, int half, float eps) {
     float squares = 0;
 #pragma unroll
@@ -40,7 +45,8 @@ __device__ inline float inverse_rms(const Head& head, int half, float eps) {
     return rsqrtf(warp_sum(squares) / (2 * half) + eps);
 }
 
-// Turns the pairs by their angles, or back with `direction` -1. `angles` has cosine and sine of each pair.
+// Rotates the pairs by their angles, or back if `direction` is -1. `angles` has the cosine and sine
+// of each pair.
 __device__ inline void rotate(Head& head, const float* angles, float direction, int half, int lane) {
 #pragma unroll
     for (int p = 0; p < PAIRS; p++) {
@@ -53,7 +59,8 @@ __device__ inline void rotate(Head& head, const float* angles, float direction, 
     }
 }
 
-// One block a row. `norms` are the weights for Q and, behind them, for K, or null; `out` may be `qkv`.
+// One block a row. `norms` are the weights for Q and, behind them, for K, or null; `out` may be
+// `qkv`.
 template <typename T>
 __device__ void split_heads(const T* qkv, const float* bias, const unsigned* positions, const float* table,
                             const float* norms, float eps, T* out, int queries, int keys, int dim) {
@@ -62,6 +69,7 @@ __device__ void split_heads(const T* qkv, const float* bias, const unsigned* pos
     const long long row = static_cast<long long>(blockIdx.x) * heads * dim;
     const float* angles = table + static_cast<long long>(positions[blockIdx.x]) * dim;
     for (int h = warp; h < heads; h += blockDim.x / WARP) {
+        // Bias for all heads; norm and rotation for Q and K only.
         Head head = read_head(qkv + row + h * dim, bias ? bias + h * dim : nullptr, half, lane);
         if (h < queries + keys) {
             if (norms) {
@@ -81,14 +89,15 @@ __device__ void split_heads(const T* qkv, const float* bias, const unsigned* pos
     }
 }
 
-// The gradient of split_heads; `dqkv` may be `dheads`. Blocks share out the rows; a block's share of the gradient of `norms` goes
-// to its row of `partial`, [blocks, 2 · dim].
+// Gradient of split_heads; `dqkv` may be `dheads`. Blocks share out the rows; each leaves its share
+// of the gradient of `norms` in its row of `partial`, [blocks, 2 · dim].
 template <typename T>
 __device__ void split_heads_backward(const T* dheads, const T* qkv, const float* bias, const unsigned* positions,
                                      const float* table, const float* norms, float eps, T* dqkv, float* partial,
                                      int rows, int queries, int keys, int dim) {
     DYNAMIC_SHARED(shared);
-    float* dnorms = reinterpret_cast<float*>(shared); // [warps, 2 · dim], each lane its own columns
+    // [warps, 2 · dim]; each lane has its own columns
+    float* dnorms = reinterpret_cast<float*>(shared);
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, half = dim / 2;
     const int warps = blockDim.x / WARP, heads = queries + 2 * keys;
     if (norms) {
@@ -99,10 +108,14 @@ __device__ void split_heads_backward(const T* dheads, const T* qkv, const float*
         const long long row = static_cast<long long>(r) * heads * dim;
         const float* angles = table + static_cast<long long>(positions[r]) * dim;
         for (int h = warp; h < heads; h += warps) {
+            // 1. Rotate the gradient back.
             Head dy = read_head(dheads + row + h * dim, nullptr, half, lane);
             if (h < queries + keys) {
                 rotate(dy, angles, -1, half, lane);
                 if (norms) {
+                    // 2. Norm, with x̂ = x · scale: dw += dy · x̂ and dx = scale · (w · dy - x̂ ·
+                    // mean(w · dy · x̂)).
+                    //    · x) · scale).
                     const Head x = read_head(qkv + row + h * dim, bias ? bias + h * dim : nullptr, half, lane);
                     const int of = h < queries ? 0 : dim;
                     const float* w = norms + of;
@@ -130,6 +143,7 @@ __device__ void split_heads_backward(const T* dheads, const T* qkv, const float*
             write_head(dy, dqkv + row + h * dim, half, lane);
         }
     }
+    // 3. Sum the warps' shares of the norms' gradient.
     if (!norms) return;
     __syncthreads();
     for (int i = threadIdx.x; i < 2 * dim; i += blockDim.x) {

@@ -1,8 +1,9 @@
-// SwiGLU: silu(gate) · up, from [rows, 2 · width] with the gate in the first half of each row. `width` is a multiple of four, and
-// threads take four elements each.
+// SwiGLU (Shazeer, 2020): silu(gate) · up, from [rows, 2 · width] with the gate in the first half
+// of each row. `width` is a multiple of four, and each thread has four elements.
 
 __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
+// y[rows, width] = gate · sigmoid(gate) · up; `elements` is rows · width.
 template <typename T>
 __device__ void swiglu(const T* gate_up, T* y, long long elements, int width) {
     const long long at = 4 * (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x);
@@ -15,6 +16,7 @@ __device__ void swiglu(const T* gate_up, T* y, long long elements, int width) {
     store_four(up, y + at);
 }
 
+// dgate = dy · up · s · (1 + gate · (1 - s)) and dup = dy · gate · s, with s = sigmoid(gate).
 template <typename T>
 __device__ void swiglu_backward(const T* gate_up, const T* dy, T* dgate_up, long long elements, int width) {
     const long long at = 4 * (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x);

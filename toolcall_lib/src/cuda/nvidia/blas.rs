@@ -1,4 +1,6 @@
 //! Matrix products through cuBLASLt.
+//!
+//! The algorithm for a shape is chosen once and kept as a plan.
 
 use crate::cuda::driver::{Element, Gemm, Operand};
 use crate::error::{Error, Result};
@@ -12,10 +14,11 @@ use cudarc::driver::result::{free_async, malloc_async};
 use cudarc::driver::sys::CUstream;
 use std::collections::HashMap;
 
-/// Scratch of a product: what NVIDIA recommends for Hopper, and more than Ampere needs.
+/// Scratch memory of a product in bytes: NVIDIA's recommendation for Hopper, and more than Ampere
+/// needs.
 static WORKSPACE: usize = 32 << 20;
 
-/// What decides which algorithm is best.
+/// Everything that decides about the best algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Shape {
     sizes: [usize; 3],
@@ -26,7 +29,7 @@ struct Shape {
     adds: bool,
 }
 
-/// A product that was prepared.
+/// A prepared product: descriptor, layouts and algorithm.
 struct Plan {
     descriptor: sys::cublasLtMatmulDesc_t,
     a: sys::cublasLtMatrixLayout_t,
@@ -43,22 +46,25 @@ pub(super) struct Blas {
     plans: HashMap<Shape, Plan>,
 }
 
+/// Makes an error from one of cuBLASLt.
 fn failed(error: CublasError) -> Error {
     Error::invalid("cuBLASLt", error)
 }
 
 impl Blas {
+    /// Opens cuBLASLt on a stream and allocates its scratch memory.
     pub fn new(stream: CUstream) -> Result<Self> {
         let doing = "allocating scratch for matrix products";
         Ok(Self {
             handle: create_handle().map_err(failed)?,
             stream,
-            // SAFETY: the stream lives as long as the driver that this belongs to.
+            // SAFETY: the stream lives as long as the driver, which owns this value.
             workspace: unsafe { malloc_async(stream, WORKSPACE) }.map_err(super::cuda(doing))?,
             plans: HashMap::new(),
         })
     }
 
+    /// Computes a product, with the plan for its shape.
     pub fn gemm(&mut self, gemm: &Gemm) -> Result<()> {
         let shape = shape(gemm);
         if !self.plans.contains_key(&shape) {
@@ -66,8 +72,9 @@ impl Blas {
             self.plans.insert(shape, plan);
         }
         let plan = &self.plans[&shape];
-        // SAFETY: the engine names matrices in device memory. cuBLASLt is column major: a row major matrix is the transpose
-        // of a column major one, and dᵀ = op(b)ᵀ · op(a)ᵀ, so that the factors change places and nothing else.
+        // SAFETY: the engine names matrices in device memory. cuBLASLt is column major: a row-major
+        // matrix is the transpose of a column-major one, and dᵀ = op(b)ᵀ · op(a)ᵀ, so only the
+        // factors change places.
         unsafe {
             matmul(
                 self.handle,
@@ -91,27 +98,30 @@ impl Blas {
         }
     }
 
+    /// Chooses the algorithm for a shape.
     fn plan(&self, gemm: &Gemm, shape: &Shape) -> Result<Plan> {
         let Gemm { m, n, k, a, b, d, .. } = *gemm;
+        // 1. Layouts as stored, before any transposition.
         let stored = |operand: &Operand, rows, columns| match operand.transposed {
             false => layout(operand, rows, columns),
             true => layout(operand, columns, rows),
         };
-        // no TF32: those who ask for f32 want its digits
+        // 2. No TF32: a caller who asks for f32 wants its digits.
         let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let descriptor = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
         let (a_layout, b_layout, d_layout) = (stored(&a, m, k)?, stored(&b, k, n)?, layout(&d, m, n)?);
-        // SAFETY: the attributes are of the types that they are given, and all handles were just made.
+        // SAFETY: each attribute is passed a value of its type, and all handles were just made.
         unsafe {
             for (attribute, operand) in [
                 (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b),
                 (Attribute::CUBLASLT_MATMUL_DESC_TRANSB, a),
             ] {
-                let operation = i32::from(operand.transposed); // CUBLAS_OP_N and CUBLAS_OP_T
+                let operation = i32::from(operand.transposed); // 0 is CUBLAS_OP_N, 1 is CUBLAS_OP_T
                 let operation = (&raw const operation).cast();
                 set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>())
                     .map_err(failed)?;
             }
+            // 3. The first algorithm of cuBLASLt's heuristic.
             let preference = preference(shape)?;
             let found = get_matmul_algo_heuristic(
                 self.handle,
@@ -133,12 +143,12 @@ impl Blas {
         }
     }
 
-    /// Gives everything back.
+    /// Frees all plans and the scratch memory.
     ///
     /// # Safety
-    /// The driver's context is current and no product is under way.
+    /// The driver's context is current, and no product is running.
     pub unsafe fn close(&mut self) {
-        // SAFETY: that of the caller; everything here was made by this.
+        // SAFETY: the caller keeps the contract; this value made everything here.
         unsafe {
             for (_, plan) in self.plans.drain() {
                 destroy_matmul_desc(plan.descriptor).ok();
@@ -152,7 +162,7 @@ impl Blas {
     }
 }
 
-/// A row major matrix as the column major one that has the same memory.
+/// Describes a row-major matrix as the column-major one in the same memory.
 fn layout(operand: &Operand, rows: usize, columns: usize) -> Result<sys::cublasLtMatrixLayout_t> {
     let element = match operand.element {
         Element::Bf16 => sys::cudaDataType_t::CUDA_R_16BF,
@@ -161,6 +171,7 @@ fn layout(operand: &Operand, rows: usize, columns: usize) -> Result<sys::cublasL
     create_matrix_layout(element, columns as u64, rows as u64, operand.stride as i64).map_err(failed)
 }
 
+/// Returns the key of a product's plan; alignments are at most 256 bytes.
 fn shape(gemm: &Gemm) -> Shape {
     let operands = [gemm.a, gemm.b, gemm.d];
     Shape {
@@ -173,13 +184,15 @@ fn shape(gemm: &Gemm) -> Shape {
     }
 }
 
+/// Makes the search preference: alignments, scratch memory, and f32 for partial sums.
+///
 /// # Safety
-/// The library is there.
+/// The library is loaded.
 unsafe fn preference(shape: &Shape) -> Result<sys::cublasLtMatmulPreference_t> {
     use sys::cublasLtMatmulPreferenceAttributes_t as Preference;
     let preference = create_matmul_pref().map_err(failed)?;
     let [a, b, d] = shape.alignments;
-    // where a sum is split among blocks, its parts are f32 even if the result is bf16
+    // If a sum is split among blocks, its parts are f32 even for a bf16 result.
     let schemes = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
     // SAFETY: the workspace's size is a usize, the others are u32.
     unsafe {

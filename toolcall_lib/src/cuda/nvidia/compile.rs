@@ -1,4 +1,4 @@
-//! Kernels from source to machine code, which is kept on disk.
+//! Compilation of the kernels with NVRTC; the machine code is kept on disk.
 
 use crate::cuda::kernels::Module;
 use crate::error::{Error, Result};
@@ -10,7 +10,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// Machine code of a module for a GPU of this compute capability: from the disk, or compiled and put there.
+/// Returns the machine code of a module for a GPU of this compute capability, from the disk or
+/// freshly compiled. The file name has a hash of source, architecture and compiler version.
 pub(super) fn cubin(module: &Module, capability: (i32, i32)) -> Result<Vec<u8>> {
     let source = module.source();
     let arch = format!("sm_{}{}", capability.0, capability.1);
@@ -23,12 +24,13 @@ pub(super) fn cubin(module: &Module, capability: (i32, i32)) -> Result<Vec<u8>> 
     }
     let cubin = compile(module.name, source, &arch)?;
     if let Some(file) = file {
-        store(&file, &cubin).ok(); // a home that cannot be written costs seconds at the next start, no more
+        // If the home folder is read-only, the next start compiles again, which costs seconds.
+        store(&file, &cubin).ok();
     }
     Ok(cubin)
 }
 
-/// `$TOOLCALL_HOME/kernels`, or a folder in the user's cache.
+/// Returns `$TOOLCALL_HOME/kernels`, or a folder in the user's cache.
 fn folder() -> Option<PathBuf> {
     let path = |name: &str| {
         env::var_os(name)
@@ -41,7 +43,7 @@ fn folder() -> Option<PathBuf> {
         .map(|home| home.join("kernels"))
 }
 
-/// A whole file or none: other processes may do the same.
+/// Stores a whole file or none, because other processes may do the same.
 fn store(file: &std::path::Path, cubin: &[u8]) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(file);
     fs::create_dir_all(folder)?;
@@ -51,23 +53,26 @@ fn store(file: &std::path::Path, cubin: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes an error from one of NVRTC, for `map_err`.
 fn nvrtc(doing: &str) -> impl FnOnce(NvrtcError) -> Error {
     let doing = doing.to_string();
     move |error| Error::invalid("NVRTC", format!("{doing}: {error}"))
 }
 
+/// Returns the version of NVRTC.
 fn version() -> Result<(i32, i32)> {
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: both numbers are there to be written to.
+    // SAFETY: both numbers may be written to.
     unsafe { sys::nvrtcVersion(&mut major, &mut minor).result() }.map_err(nvrtc("asking for its version"))?;
     Ok((major, minor))
 }
 
+/// Compiles a source to machine code for `arch`.
 fn compile(name: &str, source: String, arch: &str) -> Result<Vec<u8>> {
     let source = CString::new(source).map_err(Error::library("reading a kernel"))?;
     let name = CString::new(format!("{name}.cu")).map_err(Error::library("reading a kernel"))?;
     let program = create_program(&source, Some(&name)).map_err(nvrtc("making a program"))?;
-    // SAFETY: the program is destroyed after its last use, and only here.
+    // SAFETY: the program is destroyed here only, after its last use.
     unsafe {
         let cubin = compiled(program, arch);
         destroy_program(program).map_err(nvrtc("ending a program"))?;
@@ -75,11 +80,13 @@ fn compile(name: &str, source: String, arch: &str) -> Result<Vec<u8>> {
     }
 }
 
+/// Compiles a program; an error has the compiler's log.
+///
 /// # Safety
 /// The program is alive.
 unsafe fn compiled(program: sys::nvrtcProgram, arch: &str) -> Result<Vec<u8>> {
     let options = [format!("--gpu-architecture={arch}"), "--std=c++17".to_string()];
-    // SAFETY: that of the caller; the buffer is as long as NVRTC says.
+    // SAFETY: the caller keeps the contract; the buffer is as long as NVRTC says.
     unsafe {
         if let Err(error) = compile_program(program, &options) {
             let log = get_program_log(program).unwrap_or_default();

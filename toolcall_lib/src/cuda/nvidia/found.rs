@@ -1,4 +1,4 @@
-//! Which GPUs there are, and why one cannot be used.
+//! The GPUs of this machine, and the reason why one cannot be used.
 
 use super::cuda;
 use crate::collective::Shard;
@@ -7,31 +7,32 @@ use cudarc::driver::result::{self, device};
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 use std::fmt;
 
-/// bf16 on tensor cores and asynchronous copies to shared memory, which the kernels are made of.
+/// Oldest compute capability: bf16 on tensor cores and asynchronous copies to shared memory came
+/// with it.
 const OLDEST: (i32, i32) = (8, 0);
 
-/// Where to get a library of CUDA.
+/// Advice for a missing library of CUDA.
 const GET: &str = "install the CUDA tool kit 12 or 13, or `pip install nvidia-cuda-nvrtc nvidia-cublas` and put the folders \
                    of their libraries into LD_LIBRARY_PATH";
 
 /// A GPU that CUDA sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpu {
-    /// Its number, counted from 0 in the order of `CUDA_VISIBLE_DEVICES`.
+    /// Number of the GPU, counted from 0 in the order of `CUDA_VISIBLE_DEVICES`.
     pub ordinal: usize,
-    /// What its maker calls it.
+    /// Product name.
     pub name: String,
     /// Memory in bytes.
     pub memory: usize,
-    /// Compute capability, such as (9, 0) of an H200.
+    /// Compute capability, such as (9, 0) for an H200.
     pub capability: (i32, i32),
 }
 
 impl Gpu {
-    /// Whether it can be used.
+    /// Checks that the engine can use this GPU.
     ///
     /// # Errors
-    /// It is too old, or a library of CUDA's tool kit is missing.
+    /// The GPU is too old, or a library of CUDA's tool kit is missing.
     pub fn check(&self) -> Result<()> {
         let place = format!("GPU {}", self.ordinal);
         if self.capability < OLDEST {
@@ -41,7 +42,7 @@ impl Gpu {
             );
             return Err(Error::invalid(place, problem));
         }
-        // SAFETY: these only look for the libraries.
+        // SAFETY: these calls only look for the libraries.
         let libraries = unsafe {
             [
                 ("libnvrtc", cudarc::nvrtc::sys::is_culib_present()),
@@ -67,13 +68,13 @@ impl fmt::Display for Gpu {
     }
 }
 
-/// The GPUs that CUDA's driver sees, at least one.
+/// Lists the GPUs that CUDA's driver sees, at least one.
 ///
 /// # Errors
-/// There is none; the message says why.
+/// There is no GPU; the message says why.
 pub fn gpus() -> Result<Vec<Gpu>> {
     let none = |problem: &str| Error::invalid("CUDA", problem);
-    // SAFETY: this only looks for the library.
+    // SAFETY: this call only looks for the library.
     if !unsafe { sys::is_culib_present() } {
         return Err(none(
             "libcuda is not found: this machine has no NVIDIA driver, or this container was started without one",
@@ -87,11 +88,11 @@ pub fn gpus() -> Result<Vec<Gpu>> {
     (0..count).map(gpu).collect()
 }
 
-/// Which of so many GPUs is that of a rank, which is this one of those of its host.
+/// Returns the number of a rank's GPU among `gpus`, given its place among the ranks of its host.
 pub(super) fn gpu_of(on_host: Shard, gpus: usize) -> Result<usize> {
     match on_host.rank {
         rank if rank < gpus => Ok(rank),
-        _ if gpus == 1 => Ok(0), // Slurm may show each rank only its own
+        _ if gpus == 1 => Ok(0), // Slurm may show each rank its own GPU only
         _ => {
             let problem = format!(
                 "{} ranks are on this host, which has {gpus} GPUs; start as many as there are GPUs, or set `device` to cpu",
@@ -102,15 +103,16 @@ pub(super) fn gpu_of(on_host: Shard, gpus: usize) -> Result<usize> {
     }
 }
 
+/// Asks the driver about a GPU.
 fn gpu(ordinal: i32) -> Result<Gpu> {
     let doing = || format!("asking about GPU {ordinal}");
     let handle = device::get(ordinal).map_err(cuda(doing()))?;
-    // SAFETY: the driver has just given this handle.
+    // SAFETY: the driver has just returned this handle.
     let attribute = |which| unsafe { device::get_attribute(handle, which) }.map_err(cuda(doing()));
     Ok(Gpu {
         ordinal: ordinal as usize,
         name: device::get_name(handle).map_err(cuda(doing()))?,
-        // SAFETY: as above.
+        // SAFETY: as for `attribute`.
         memory: unsafe { device::total_mem(handle) }.map_err(cuda(doing()))?,
         capability: (
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,

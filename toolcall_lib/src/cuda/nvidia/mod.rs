@@ -1,4 +1,5 @@
-//! An NVIDIA GPU: CUDA's driver, its run-time compiler NVRTC and its matrix products, all looked for at run time.
+//! An NVIDIA GPU: CUDA's driver, its compiler NVRTC and cuBLASLt, all loaded at run time, so that
+//! one binary also runs on machines without them.
 
 mod blas;
 mod compile;
@@ -29,7 +30,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One GPU with one stream, in whose order everything happens.
+/// A GPU with one stream; everything happens in the order of the stream.
 pub(crate) struct Nvidia {
     gpu: Gpu,
     device: sys::CUdevice,
@@ -37,25 +38,29 @@ pub(crate) struct Nvidia {
     stream: sys::CUstream,
     modules: Vec<sys::CUmodule>,
     kernels: HashMap<&'static str, sys::CUfunction>,
-    /// What blocks of a kernel were last allowed to ask for.
+    /// Largest dynamic shared memory that each kernel has been allowed so far.
     shared: Mutex<HashMap<&'static str, u32>>,
     blas: Mutex<Blas>,
     timer: Timer,
-    /// Why what the GPU has computed is not to be used, where it waited for other ranks in vain.
+    /// Reason why the GPU's results are not to be used: it waited for other ranks in vain.
     trouble: Mutex<Option<String>>,
 }
 
-// SAFETY: CUDA's handles may be used from any thread whose current context is theirs, which every call here sees to.
+// SAFETY: CUDA's handles may be used from any thread whose current context is theirs; every call
+// here makes it current.
 unsafe impl Send for Nvidia {}
-// SAFETY: the same; CUDA locks what threads share, and what we change stands in a mutex.
+// SAFETY: as above; CUDA locks its shared state, and ours is behind mutexes.
 unsafe impl Sync for Nvidia {}
 
 impl Nvidia {
-    /// Takes the GPU `ordinal`, counted from 0, and compiles the kernels for it unless that was done before.
+    /// Opens the GPU `ordinal`, counted from 0, and compiles the kernels for it unless they are on
+    /// disk.
     ///
     /// # Errors
-    /// There is no such GPU, it is too old, or a library is missing; the message says which and where to get it.
+    /// There is no such GPU, it is too old, or a library is missing; the message says which one and
+    /// where to get it.
     pub fn open(ordinal: usize) -> Result<Self> {
+        // 1. Find the GPU and check it.
         let gpus = gpus()?;
         let count = gpus.len();
         let gpu = gpus.into_iter().nth(ordinal).ok_or_else(|| {
@@ -65,8 +70,9 @@ impl Nvidia {
             )
         })?;
         gpu.check()?;
+        // 2. Context, stream and matrix products.
         let handle = device::get(ordinal as i32).map_err(cuda("finding the GPU"))?;
-        // SAFETY: the device exists; the context is given back when the driver is dropped.
+        // SAFETY: the device exists; the context is released when the driver is dropped.
         let context = unsafe { device_context(handle) }?;
         let stream = stream::create(stream::StreamKind::NonBlocking).map_err(cuda("making a stream"))?;
         let mut driver = Self {
@@ -81,12 +87,14 @@ impl Nvidia {
             timer: Timer::default(),
             trouble: Mutex::default(),
         };
+        // 3. Memory pool and kernels.
         driver.keep_freed_memory()?;
         driver.load_kernels()?;
         Ok(driver)
     }
 
-    /// Without this the pool would give memory back to the system whenever the host waits.
+    /// Tells the memory pool to keep freed memory. By default it returns memory to the system
+    /// whenever the host waits.
     fn keep_freed_memory(&self) -> Result<()> {
         let mut threshold = u64::MAX;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
@@ -98,8 +106,9 @@ impl Nvidia {
         }
     }
 
-    /// Lets the other GPUs read and write this one's memory where they are connected: among the threads of a process NCCL copies from
-    /// one to the other directly, and memory from a pool is not theirs by itself.
+    /// Lets connected GPUs read and write this one's memory. Among the threads of a process NCCL
+    /// copies directly from GPU to GPU, and memory from a pool is not accessible to others by
+    /// default.
     fn share_memory(&self) -> Result<()> {
         for other in 0..device::get_count().map_err(cuda("counting the GPUs"))? {
             let location = sys::CUmemLocation {
@@ -111,7 +120,7 @@ impl Nvidia {
                 flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
             };
             let mut connected = 0;
-            // SAFETY: both devices exist, and there is room for a number.
+            // SAFETY: both devices exist, and `connected` may be written to.
             unsafe {
                 let asked = sys::cuDeviceCanAccessPeer(&raw mut connected, location.id, self.device);
                 asked.result().map_err(cuda("asking how GPUs are connected"))?;
@@ -126,6 +135,7 @@ impl Nvidia {
         Ok(())
     }
 
+    /// Loads all kernels, compiled for this GPU.
     fn load_kernels(&mut self) -> Result<()> {
         for kernels in kernels::MODULES {
             let cubin = compile::cubin(kernels, self.gpu.capability)?;
@@ -147,7 +157,7 @@ impl Nvidia {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An error where the GPU has waited for other ranks in vain.
+    /// Returns an error if the GPU has waited for other ranks in vain.
     fn check_trouble(&self) -> Result<()> {
         match &*self.trouble() {
             Some(problem) => Err(Error::invalid("NCCL", problem)),
@@ -155,13 +165,13 @@ impl Nvidia {
         }
     }
 
-    /// Makes the GPU that of this thread.
+    /// Makes the GPU's context current in this thread.
     fn bind(&self) -> Result<()> {
         // SAFETY: the context lives as long as the driver.
         unsafe { ctx::set_current(self.context) }.map_err(cuda("using the GPU"))
     }
 
-    /// Allows the blocks of a kernel as much shared memory as they need.
+    /// Allows a kernel to use `shared` bytes of dynamic shared memory.
     fn allow_shared(&self, kernel: &'static str, function: sys::CUfunction, shared: u32) -> Result<()> {
         let mut allowed = self
             .shared
@@ -169,7 +179,7 @@ impl Nvidia {
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let most = allowed.entry(kernel).or_default();
         if shared > *most {
-            // below 48 KiB too: what the kernel has by itself counts as well
+            // Below 48 KiB too, because the kernel's static shared memory counts as well.
             let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function lives as long as the driver.
             unsafe { result::function::set_function_attribute(function, attribute, shared as i32) }.map_err(
@@ -181,12 +191,12 @@ impl Nvidia {
     }
 }
 
-/// The primary context of a device, current in this thread.
+/// Makes the primary context of a device current in this thread.
 ///
 /// # Safety
 /// The device exists.
 unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
-    // SAFETY: that of the caller.
+    // SAFETY: the caller keeps the contract.
     unsafe {
         let context = result::primary_ctx::retain(device).map_err(cuda("using the GPU"))?;
         ctx::set_current(context).map_err(cuda("using the GPU"))?;
@@ -194,7 +204,7 @@ unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
     }
 }
 
-/// For `map_err`: the driver refused while we were `doing` something.
+/// Makes an error for `map_err`: the driver refused while `doing` something.
 fn cuda(doing: impl fmt::Display) -> impl FnOnce(DriverError) -> Error {
     let doing = doing.to_string();
     move |error| {
@@ -221,7 +231,8 @@ impl Driver for Nvidia {
 
     fn free(&self, address: u64) {
         if self.bind().is_ok() {
-            // SAFETY: it comes from `alloc`. What fails here failed before, where it was reported.
+            // SAFETY: the address comes from `alloc`. A failure here follows one that was reported
+            // before.
             unsafe { free_async(address, self.stream) }.ok();
         }
     }
@@ -237,21 +248,24 @@ impl Driver for Nvidia {
 
     fn free_host(&self, memory: NonNull<u8>, _: usize) {
         if self.bind().is_ok() {
-            // SAFETY: it comes from `alloc_host`. What fails here failed before, where it was reported.
+            // SAFETY: the memory comes from `alloc_host`. A failure here follows one that was
+            // reported before.
             unsafe { result::free_host(memory.as_ptr().cast()) }.ok();
         }
     }
 
     fn upload(&self, to: u64, from: &[u8]) -> Result<()> {
         self.bind()?;
-        // SAFETY: the caller names memory of that size. Pageable memory is read before this returns.
+        // SAFETY: the caller names memory of that size. CUDA reads pageable memory before this
+        // returns.
         let copy = || unsafe { memcpy_htod_async(to, from, self.stream) }.map_err(cuda("copying to the GPU"));
         self.timer.time("copy to the GPU", self.stream, copy)
     }
 
     fn download(&self, from: u64, to: &mut [u8]) -> Result<()> {
         self.bind()?;
-        // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is done.
+        // SAFETY: the caller names memory of that size, and `to` is borrowed until the copy is
+        // done.
         let copy =
             || unsafe { memcpy_dtoh_async(to, from, self.stream) }.map_err(cuda("copying from the GPU"));
         self.timer.time("copy from the GPU", self.stream, copy)?;
@@ -283,7 +297,8 @@ impl Driver for Nvidia {
         let function = *self.kernels.get(kernel).ok_or_else(missing)?;
         self.allow_shared(kernel, function, shared)?;
         let start = || {
-            // SAFETY: the engine hands each kernel the arguments that it takes, which the tests of the kernels hold.
+            // SAFETY: the engine passes each kernel its own arguments; the tests of the kernels
+            // check that.
             unsafe { launch_kernel(function, grid.into(), block.into(), shared, self.stream, args) }
                 .map_err(|error| cuda(format!("starting {kernel}"))(error))
         };
@@ -307,8 +322,8 @@ impl Drop for Nvidia {
         if self.bind().is_err() {
             return;
         }
-        // SAFETY: all of these are ours, and nothing is under way when the stream has been waited for. What fails here would
-        // be freed at the end of the process.
+        // SAFETY: this driver owns all of these, and nothing runs once the stream has been waited
+        // for. The end of the process frees whatever fails here.
         unsafe {
             stream::synchronize(self.stream).ok();
             if let Ok(blas) = self.blas.get_mut() {

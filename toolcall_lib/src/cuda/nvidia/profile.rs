@@ -1,4 +1,4 @@
-//! How long a GPU works on what.
+//! Profiles: the time that a GPU spends on each kernel.
 
 use super::{Nvidia, cuda, first_gpu};
 use crate::error::Result;
@@ -7,30 +7,31 @@ use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUstream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a GPU did during [`profile`].
+/// Work of a GPU during [`profile`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
-    /// By kernel, products and copies too, those that took longest first.
+    /// Times by kernel, products and copies included, the longest first.
     pub kernels: Vec<KernelTime>,
-    /// The most memory that the process had allocated on the GPU at a time, in bytes.
+    /// Peak memory of the process on the GPU, in bytes.
     pub peak_bytes: usize,
 }
 
-/// How long one kernel took.
+/// Time of one kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
-    /// Its name.
+    /// Name of the kernel.
     pub name: String,
-    /// How often it ran.
+    /// Number of runs.
     pub calls: usize,
-    /// All runs together, with the gaps in which the GPU waited for the host to start it.
+    /// Seconds of all runs, with the gaps in which the GPU waited for the host to start it.
     pub seconds: f64,
 }
 
-/// Does `work`, and measures what the first GPU spends on each kernel meanwhile. That costs a few microseconds a kernel.
+/// Runs `work` and measures the time that the first GPU spends on each kernel. Measuring costs a
+/// few microseconds a kernel.
 ///
 /// # Errors
-/// Those of `work`; or there is no GPU.
+/// The errors of `work`, or there is no GPU.
 pub fn profile<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
     let gpu = first_gpu()?;
     gpu.timer.begin();
@@ -46,7 +47,7 @@ pub fn profile<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
     done.map(|done| (done, profile))
 }
 
-/// The events around one run of a kernel.
+/// Events before and after one run of a kernel.
 pub(super) struct Timed {
     name: &'static str,
     start: CUevent,
@@ -56,7 +57,7 @@ pub(super) struct Timed {
 // SAFETY: CUDA's events may be used from any thread.
 unsafe impl Send for Timed {}
 
-/// Collects events while there is a profile.
+/// Collects events while a profile is being taken.
 #[derive(Default)]
 pub(super) struct Timer(Mutex<Option<Vec<Timed>>>);
 
@@ -73,7 +74,7 @@ impl Timer {
         self.lock().take().unwrap_or_default()
     }
 
-    /// Does something on a stream, between events where there is a profile.
+    /// Runs `work` on a stream, between two events if a profile is being taken.
     pub fn time(
         &self,
         name: &'static str,
@@ -93,6 +94,7 @@ impl Timer {
     }
 }
 
+/// Records a new event on a stream.
 fn record(stream: CUstream) -> Result<CUevent> {
     let made = event::create(CUevent_flags::CU_EVENT_DEFAULT).map_err(cuda("making an event"))?;
     // SAFETY: both are alive.
@@ -100,11 +102,11 @@ fn record(stream: CUstream) -> Result<CUevent> {
     Ok(made)
 }
 
-/// Of each name, when all events are past; they are given back.
+/// Sums the times by name, once all events have passed, and destroys the events.
 fn sums(times: Vec<Timed>) -> Result<Vec<KernelTime>> {
     let mut all = BTreeMap::<&str, (usize, f64)>::new();
     for Timed { name, start, end } in times {
-        // SAFETY: both were made for this and are used for the last time.
+        // SAFETY: both events were made for this, and this is their last use.
         let passed = unsafe {
             let passed = event::elapsed(start, end).map_err(cuda("reading a time"));
             event::destroy(start).map_err(cuda("freeing an event"))?;
@@ -126,6 +128,7 @@ fn sums(times: Vec<Timed>) -> Result<Vec<KernelTime>> {
 }
 
 impl Nvidia {
+    /// Returns the high-water mark of the memory pool, in bytes.
     fn peak_bytes(&self) -> Result<usize> {
         let mut most = 0u64;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;

@@ -1,14 +1,15 @@
-//! The GPUs that a process uses.
+//! GPUs that parts of a process share.
 
 use super::{Nvidia, found, gpus};
 use crate::collective::Shard;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The first GPU. All runs and replies of a process share it: to open it, and to load the kernels, takes longer than a reply.
+/// Returns the first GPU. All runs and replies of a process share it, because opening it and
+/// loading the kernels takes longer than a reply.
 ///
 /// # Errors
-/// Those of [`Nvidia::open`].
+/// The same as [`Nvidia::open`].
 pub(crate) fn first_gpu() -> Result<Arc<Nvidia>> {
     static OPEN: Mutex<Option<Arc<Nvidia>>> = Mutex::new(None);
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -20,10 +21,11 @@ pub(crate) fn first_gpu() -> Result<Arc<Nvidia>> {
     Ok(gpu)
 }
 
-/// The GPU of a rank, which is this one of those of its host. What a run keeps on another than the first is free again behind it.
+/// Returns the GPU of a rank, given its place among the ranks of its host. Memory that a run keeps
+/// on another GPU than the first is freed with the run.
 ///
 /// # Errors
-/// As [`Nvidia::open`]; or the host has more ranks than GPUs.
+/// The same as [`Nvidia::open`]; or the host has more ranks than GPUs.
 pub(crate) fn gpu_of_rank(on_host: Shard) -> Result<Arc<Nvidia>> {
     match found::gpu_of(on_host, gpus()?.len())? {
         0 => first_gpu(),

@@ -1,4 +1,4 @@
-//! What only a GPU can show. `TOOLCALL_TEST_DEVICE=cuda … --ignored nvidia` runs them.
+//! Tests that need a GPU. `TOOLCALL_TEST_DEVICE=cuda … --ignored nvidia` runs them.
 
 use super::*;
 use crate::cuda::buffer::DeviceBuffer;

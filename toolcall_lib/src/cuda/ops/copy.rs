@@ -1,16 +1,17 @@
-//! Copies of rows.
+//! Copies of matrix rows (`kernels/copy.cu`).
 
 use super::Device;
 use crate::cuda::buffer::View;
 use crate::error::Result;
 
 impl Device {
-    /// A copy of rows of `width` activations.
+    /// Copies rows of `width` activations.
     pub fn copy_rows(&self, x: View, y: View, width: usize) -> Result<()> {
         self.store(x, View::EMPTY, y, [width; 2], x.len / width, width)
     }
 
-    /// `y[rows[i]] = x[i]`, the first `width` elements of rows of activations that are `strides` apart.
+    /// Computes `y[rows[i]] = x[i]` for the first `width` elements of rows of activations; the rows
+    /// of `x` and `y` are `strides` elements apart.
     pub fn store_rows(&self, x: View, rows: View, y: View, strides: [usize; 2], width: usize) -> Result<()> {
         self.store(x, rows, y, strides, rows.len, width)
     }

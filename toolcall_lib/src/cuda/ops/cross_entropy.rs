@@ -1,10 +1,10 @@
-//! The loss.
+//! Cross-entropy loss (`kernels/cross_entropy.cu`).
 
 use super::Device;
 use crate::cuda::buffer::View;
 use crate::error::Result;
 
-/// The targets of some rows: those of row `r` are `begins[r]..begins[r + 1]`.
+/// Targets of some rows of logits: row `r` has the targets `begins[r]..begins[r + 1]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowTargets {
     pub begins: View,
@@ -13,7 +13,8 @@ pub(crate) struct RowTargets {
 }
 
 impl RowTargets {
-    /// Those of `rows` rows from row `first` on; the numbers in `begins` count from the first of all targets.
+    /// Returns the targets of `rows` rows from row `first` on. The numbers in `begins` keep
+    /// counting from the first of all targets.
     pub fn from(self, first: usize, rows: usize) -> Self {
         Self {
             begins: self.begins.slice(first..first + rows + 1),
@@ -23,8 +24,12 @@ impl RowTargets {
 }
 
 impl Device {
-    /// Loss and weight of right guesses of each row go to `sums`, `[rows, 2]`, and are added to `total`, two f64; the gradient of
-    /// the f32 `logits` to `dlogits`. Rows of logits are `stride` apart.
+    /// Computes the loss of each row of `logits`, f32 `[rows, vocabulary]` with rows `stride`
+    /// apart.
+    ///
+    /// Row `r` leaves its loss and the weight of its correct first guesses in `sums`, `[rows, 2]`;
+    /// both are added to `total`, two f64. `dlogits` receives the gradient of the logits, unless it
+    /// is empty.
     #[allow(clippy::too_many_arguments)] // two inputs, three outputs, two sizes
     pub fn cross_entropy(
         &self,
@@ -47,6 +52,7 @@ impl Device {
             targets.weights.into(),
             sums.into(),
         ];
+        // One block a row, then one block that adds up the rows.
         self.run(kernel, rows, 0, args)?;
         self.run(
             "sum_losses",
@@ -73,11 +79,12 @@ mod tests {
         let target = |(row, id, weight): (usize, u32, f32)| RowTarget { row, id, weight };
         for bench in benches() {
             for vocabulary in shapes([33usize, 2000], [49_152, 151_936]) {
-                // with the identity as hidden states, the logits are the projection, transposed
+                // With the identity as hidden states, the logits are the transposed projection.
                 let (rows, stride) = (4, vocabulary.next_multiple_of(8));
                 let mut logits = random(rows * vocabulary, 1);
                 for id in [0, 5] {
-                    logits[vocabulary + id] = 9.0; // of equal ones, the first counts as right
+                    // of equal logits, the first one counts as the guess
+                    logits[vocabulary + id] = 9.0;
                 }
                 let identity: Vec<f32> = (0..rows * rows)
                     .map(|i| f32::from(u8::from(i % (rows + 1) == 0)))

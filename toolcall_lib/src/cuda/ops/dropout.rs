@@ -1,14 +1,14 @@
-//! Dropout on the device, with the masks that the CPU draws.
+//! Dropout with the masks that the CPU draws (`kernels/dropout.cu`).
 
 use super::{Device, THREADS};
 use crate::cuda::buffer::{Argument, View};
 use crate::error::Result;
 use crate::model::lora::Mask;
 
-/// A mask of dropped elements: the words of a stream of ChaCha8, one an element.
+/// A dropout mask: a stream of ChaCha8, with one 32-bit word an element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropout {
-    /// Its key, eight bytes each.
+    /// Key of the cipher, eight bytes in each word.
     key: [u64; 4],
     stream: u64,
     dropped: u32,
@@ -16,7 +16,7 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
-    /// The mask that the CPU draws.
+    /// Converts a mask of the CPU.
     pub fn of(mask: &Mask) -> Self {
         let (words, mut key) = (mask.words(), [0; 4]);
         let seed = words.get_seed();
@@ -33,7 +33,9 @@ impl Dropout {
 }
 
 impl Device {
-    /// `y = x`, or with `adds` `y += x`, where elements of `x` are dropped and the others divided by the probability that they are kept.
+    /// Computes `y = dropout(x)`, or `y += dropout(x)` if `adds`: drops an element when its random
+    /// word is below the mask's threshold, and divides the others by the probability of keeping
+    /// one.
     pub fn dropout(&self, x: View, y: View, mask: &Dropout, adds: bool) -> Result<()> {
         let kernel = self.either("dropout_f32", "dropout_bf16");
         let [key0, key1, key2, key3] = mask.key.map(|word| Argument::from(word as usize));

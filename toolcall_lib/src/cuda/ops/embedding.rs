@@ -1,4 +1,4 @@
-//! Rows of a table by number, and sums of them.
+//! Lookups of table rows by id, and sums into them (`kernels/embedding.cu`).
 
 use super::Device;
 use crate::cuda::buffer::View;
@@ -6,7 +6,7 @@ use crate::cuda::driver::Element;
 use crate::error::Result;
 
 impl Device {
-    /// `y[i] = table[ids[i]]`, rows of `width`; `y` is f32.
+    /// Computes `y[i] = table[ids[i]]` for rows of `width` elements; `y` is f32.
     pub fn gather_rows(&self, table: View, ids: View, y: View, width: usize) -> Result<()> {
         let kernel = match table.element {
             Element::Bf16 => "gather_rows_bf16",
@@ -16,7 +16,7 @@ impl Device {
         self.run(kernel, ids.len, 0, args)
     }
 
-    /// Adds the rows of `x` to the rows of `y` that `places` names.
+    /// Adds row `x[i]` to the row of `y` that `places` gives for `i`, in f32.
     pub fn add_rows(&self, x: View, places: &Places<View>, y: View, width: usize) -> Result<()> {
         let Places { order, begins, ids } = places;
         let args = [
@@ -31,7 +31,8 @@ impl Device {
     }
 }
 
-/// Which rows go to which place, so that each place has one block: `order[begins[i]..begins[i + 1]]` go to `ids[i]`.
+/// A scatter plan with one block for each target row, so that sums need no atomics and have a fixed
+/// order: the rows `order[begins[i]..begins[i + 1]]` go to row `ids[i]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Places<T> {
     pub order: T,
@@ -40,10 +41,11 @@ pub(crate) struct Places<T> {
 }
 
 impl Places<Vec<u32>> {
-    /// Of rows that go to the places `ids`, in that order.
+    /// Makes the plan that adds row `i` to row `ids[i]`.
     pub fn new(ids: &[u32]) -> Self {
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_by_key(|&row| ids[row as usize]); // stable: sums are made in the order of the rows
+        // stable: sums are made in the order of the rows
+        order.sort_by_key(|&row| ids[row as usize]);
         let mut places = Self {
             begins: Vec::new(),
             ids: Vec::new(),
@@ -72,7 +74,8 @@ mod tests {
     #[test]
     fn rows_are_gathered_and_added_by_number() {
         for (places, ids, width) in shapes([(4, 6, 12)], [(20_000, 1400, 1024)]) {
-            let ids: Vec<u32> = (0..ids).map(|i| i * i * 7 % (places - 1)).collect(); // some of them many times
+            // some ids occur many times
+            let ids: Vec<u32> = (0..ids).map(|i| i * i * 7 % (places - 1)).collect();
             check(&ids, places as usize, width);
         }
     }

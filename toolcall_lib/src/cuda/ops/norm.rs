@@ -1,16 +1,16 @@
-//! RMSNorm, and sums over rows.
+//! RMSNorm, and sums over matrix rows (`kernels/norm.cu`).
 
 use super::{Device, SHARES, THREADS};
 use crate::cuda::buffer::View;
 use crate::error::Result;
 
 impl Device {
-    /// RMSNorm of f32 rows into activations.
+    /// Computes the RMSNorm of f32 rows `x` into activations `y`.
     pub fn rms_norm(&self, x: View, w: View, eps: f32, y: View) -> Result<()> {
         self.add_rms_norm(x, View::EMPTY, View::EMPTY, (w, eps, y))
     }
 
-    /// `sum = x + added`, and its norm into activations: weight, eps and place.
+    /// Computes `sum = x + added` and its RMSNorm with weight `w` and `eps` into activations `y`.
     pub fn add_rms_norm(
         &self,
         x: View,
@@ -31,7 +31,8 @@ impl Device {
         self.run(kernel, x.len / w.len, 0, args)
     }
 
-    /// `dx +=` the gradient of the norm's input and `dw +=` that of its weight, unless it is empty; `rounded` gets a copy of `dx`.
+    /// Adds the gradient of the norm's input to `dx`, and that of its weight to `dw` unless it is
+    /// empty. `rounded` receives a copy of `dx` unless it is empty.
     #[allow(clippy::too_many_arguments)] // three inputs, three gradients
     pub fn rms_norm_backward(
         &self,
@@ -57,18 +58,20 @@ impl Device {
             (rows as u32).into(),
             (width as u32).into(),
         ];
+        // Blocks leave partial sums of dw, which are then added in a fixed order.
         self.run(kernel, blocks, width * size_of::<f32>(), args)?;
         self.add_columns(self.partial.all(), blocks, dw)
     }
 
-    /// `sums +=` the columns of f32 rows; nothing where there are no sums.
+    /// Adds the sums of the columns of f32 rows to `sums`; does nothing if `sums` is empty.
     pub(super) fn add_columns(&self, x: View, rows: usize, sums: View) -> Result<()> {
         self.sum_columns("sum_columns_f32", x, rows, 1, sums, true)
     }
 
-    /// `sums +=` the columns of activations.
+    /// Adds the sums of the columns of activations to `sums`.
     pub fn add_activation_columns(&self, x: View, sums: View) -> Result<()> {
         let rows = x.len / sums.len;
+        // Two steps: shares of the rows leave partial sums, which are then added up.
         let shares = rows.div_ceil(8).min(SHARES);
         let kernel = self.either("sum_columns_f32", "sum_columns_bf16");
         let partial = self.partial.all().slice(0..shares * sums.len);

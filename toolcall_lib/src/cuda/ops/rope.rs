@@ -1,24 +1,24 @@
-//! From a joint projection to heads: bias, norm and rotation.
+//! From the joint projection to heads: bias, norm and rotary embedding (`kernels/rope.cu`).
 
 use super::{Device, SHARES, THREADS};
 use crate::cuda::buffer::View;
 use crate::error::Result;
 use crate::ops::rope::Heads;
 
-/// The norm of the heads of Q and K: weights of both, one behind the other.
+/// RMSNorm of the heads of Q and K: the weights of Q, and behind them those of K.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadNorms {
     pub weights: View,
     pub eps: f32,
 }
 
-/// How the rows of a joint projection become heads.
+/// Everything that turns the rows of a joint projection into heads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SplitHeads {
     pub bias: View,
     /// Position of each row.
     pub positions: View,
-    /// Cosine and sine by position and pair.
+    /// Cosine and sine for each position and pair, `[positions, dim / 2, 2]`.
     pub table: View,
     pub norms: Option<HeadNorms>,
     pub heads: Heads,
@@ -32,7 +32,8 @@ impl SplitHeads {
 }
 
 impl Device {
-    /// Bias, norm and rotation of the joint projection `qkv` into `out`, which may be the same.
+    /// Applies bias, norm and rotation to the joint projection `qkv`,
+    /// `[rows, (queries + 2 · keys) · dim]`. `out` may be `qkv`.
     pub fn split_heads(&self, qkv: View, split: &SplitHeads, out: View) -> Result<()> {
         let (norms, eps) = split.norm_arguments();
         let Heads { queries, keys, dim } = split.heads;
@@ -52,7 +53,8 @@ impl Device {
         self.run(kernel, qkv.len / split.heads.width(), 0, args)
     }
 
-    /// The gradient of [`Device::split_heads`] into `dqkv`, which may be `dheads`; `dnorms +=` that of the norms.
+    /// Computes the gradient of [`Device::split_heads`] into `dqkv`, which may be `dheads`, and
+    /// adds the gradient of the norms' weights to `dnorms`.
     pub fn split_heads_backward(
         &self,
         dheads: View,
@@ -64,6 +66,8 @@ impl Device {
         let (norms, eps) = split.norm_arguments();
         let Heads { queries, keys, dim } = split.heads;
         let rows = dheads.len / split.heads.width();
+        // With norms, few blocks share out the rows, so that few partial sums of their gradient are
+        // left.
         let blocks = if split.norms.is_some() {
             rows.min(SHARES)
         } else {
@@ -85,6 +89,7 @@ impl Device {
             (dim as u32).into(),
         ];
         let kernel = self.either("split_heads_backward_f32", "split_heads_backward_bf16");
+        // Shared memory: the norms' gradient of each warp, [warps, 2 · dim].
         let shared = THREADS / 32 * 2 * dim * size_of::<f32>();
         self.run(kernel, blocks, shared, args)?;
         match split.norms {
@@ -167,7 +172,8 @@ mod tests {
                 let dheads_host = exchange(&dheads_host, rows, heads.all(), dim);
                 let (dq, dkv) = dheads_host.split_at(heads.queries * rows * dim);
                 let (dk, dv) = dkv.split_at(heads.keys * rows * dim);
-                // the whole gradient of a key head is the part of its first query head
+                // The CPU keeps one gradient for each query head of a group; the whole one is in
+                // the first.
                 let parts = |whole: &[f32]| -> Vec<f32> {
                     let of_others = vec![0.0; (queries / keys - 1) * rows * dim];
                     let heads = whole.chunks_exact(rows * dim);

@@ -1,18 +1,18 @@
-//! The activation function of the MLP.
+//! The activation function of the MLP, SwiGLU (`kernels/swiglu.cu`).
 
 use super::{Device, THREADS};
 use crate::cuda::buffer::View;
 use crate::error::Result;
 
 impl Device {
-    /// `gate_up` is `[rows, 2 · width]`, `y` is `[rows, width]`.
+    /// Computes `y = silu(gate) · up`; `gate_up` is `[rows, 2 · width]`, `y` is `[rows, width]`.
     pub fn swiglu(&self, gate_up: View, y: View, width: usize) -> Result<()> {
         let kernel = self.either("swiglu_f32", "swiglu_bf16");
         let args = [gate_up.into(), y.into(), y.len.into(), (width as u32).into()];
         self.run(kernel, y.len.div_ceil(4 * THREADS), 0, args)
     }
 
-    /// The gradient of [`Device::swiglu`].
+    /// Computes the gradient of [`Device::swiglu`] into `dgate_up`, `[rows, 2 · width]`.
     pub fn swiglu_backward(&self, gate_up: View, dy: View, dgate_up: View, width: usize) -> Result<()> {
         let kernel = self.either("swiglu_backward_f32", "swiglu_backward_bf16");
         let args = [

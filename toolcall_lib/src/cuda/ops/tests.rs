@@ -1,4 +1,4 @@
-//! Matrix products, as a step and a reply make them, against the CPU's.
+//! Matrix products with the shapes of steps and replies, compared with the CPU's.
 
 use super::Device;
 use crate::cuda::buffer::View;
@@ -8,9 +8,10 @@ use crate::cuda::tests::{Bench, benches};
 use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 use crate::ops::testing::random;
 
-/// Rows of activations, their width, and that of what they are projected to.
+/// Rows of activations, inputs and outputs of a projection.
 const SMALL: [[usize; 3]; 4] = [[1, 8, 24], [5, 16, 40], [67, 72, 101], [130, 48, 8]];
-/// The projections of Qwen3-0.6B and SmolLM2-135M for a step, the vocabulary's for some rows, and those for a few replies.
+/// Projections of Qwen3-0.6B and SmolLM2-135M in a training step, the vocabulary's for some rows,
+/// and those for a few replies.
 const REAL: [[usize; 3]; 12] = [
     [1137, 1024, 4096],
     [1400, 2048, 1024],
@@ -26,7 +27,7 @@ const REAL: [[usize; 3]; 12] = [
     [128, 1024, 4096],
 ];
 
-/// Factors and a place for a product.
+/// The factors of a product.
 struct Case<'a> {
     a: (Operand, Matrix<'a, f32>),
     b: (Operand, Matrix<'a, f32>),
@@ -36,7 +37,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The product in columns from `first` on of rows of `stride` elements of `d`, which holds `before`; what stands beside stays.
+    /// Checks the product in columns from `first` on of `d`, whose rows are `stride` apart and
+    /// which holds `before`; the other columns must stay.
     fn check(&self, bench: &Bench, d: View, before: &[f32], [first, stride]: [usize; 2], what: &str) {
         let (to, mut want) = (d.slice(first..d.len).matrix(stride), before.to_vec());
         let (a, b) = (self.a.0, self.b.0);
@@ -115,7 +117,7 @@ fn the_products_of_a_projection_are_those_of_the_cpu() {
     }
 }
 
-/// Those of adapters: thin matrices that begin and end anywhere.
+/// Checks products of adapters: thin matrices at any offset.
 #[test]
 fn thin_products_are_those_of_the_cpu() {
     for bench in benches() {
@@ -123,7 +125,8 @@ fn thin_products_are_those_of_the_cpu() {
         for (rows, r, outputs) in shapes(small, [(1137, 3, 2048), (1137, 16, 1024)]) {
             let (width, stride) = (2 * r, outputs + 24);
             let (low, low_host) = bench.activations(&random(rows * width, 1));
-            let (b, b_host) = bench.activations(&random(outputs * r + 1, 2)); // the second matrix of a bucket
+            // the second matrix of a bucket
+            let (b, b_host) = bench.activations(&random(outputs * r + 1, 2));
             let low = low.all().slice(r..rows * width).matrix(width);
             let b = b.all().slice(1..outputs * r + 1).matrix(r);
             let low_host = Matrix::strided(&low_host[r..], rows, r, width);

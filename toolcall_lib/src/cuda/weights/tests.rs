@@ -1,11 +1,11 @@
-//! What of the weights is on a device.
+//! Tests of what a device holds of the weights.
 
 use super::*;
 use crate::config::ModelConfig;
 use crate::cuda::testing::driver;
 use crate::tiny_config::tiny_config;
 
-/// With every kind of vector.
+/// Makes a configuration with every kind of vector.
 fn config() -> ModelConfig {
     ModelConfig {
         tie_word_embeddings: false,

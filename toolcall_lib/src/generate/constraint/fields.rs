@@ -1,25 +1,32 @@
-//! Arguments that are written one by one, as rules of a grammar.
+//! Grammar rules for arguments that a template writes one by one, as Qwen3-Coder does, and not as
+//! JSON.
 
 use super::grammar::{around, literal, optional, separators};
 use super::schema::{Shape, Unsupported, Writer, fields};
 use crate::syntax::Fields;
 use serde_json::{Value, json};
 
-/// Arguments as a template writes them, and the texts that may follow the last of them.
+/// Arguments as a template writes them, and the two texts that may follow the last one.
 pub(super) struct Typed<'a> {
     pub fields: &'a Fields,
     pub ends: [Option<&'a str>; 2],
 }
 
 impl Typed<'_> {
-    /// The rule `name` and those that it needs, for arguments that fit the schema.
+    /// Returns the rule `name`, and the rules that it needs, for arguments that fit the schema
+    /// `plain`.
+    ///
+    /// # Errors
+    /// A schema that the rules cannot express, or that no arguments fit.
     pub fn rules(&self, name: &str, plain: &Value) -> Result<Vec<String>, Unsupported> {
+        // 1. Ways in which the arguments can fit.
         let mut writer = Writer::new(plain);
         let shapes = writer.shapes(&vec![plain], "")?;
         let objects: Vec<&Shape<'_>> = shapes
             .iter()
             .filter(|shape| shape.types.contains(&"object"))
             .collect();
+        // 2. One chain of rules a way; `name` is their union.
         let (mut ways, mut rules) = (Vec::new(), Vec::new());
         for (i, shape) in objects.into_iter().enumerate() {
             let name = format!("{name}_{i}");
@@ -32,6 +39,7 @@ impl Typed<'_> {
             return Err((String::new(), "no arguments fit it".to_string()));
         }
         rules.insert(0, format!("{name}: {}", ways.join(" | ")));
+        // 3. Each JSON schema in a rule gets the definitions that it refers to.
         let definitions = writer.definitions();
         Ok(rules
             .into_iter()
@@ -39,14 +47,16 @@ impl Typed<'_> {
             .collect())
     }
 
-    /// The fields in their order, each of which may be left out unless it is required: `first` rules follow no field, `more` rules
-    /// follow one. Nothing if no object fits the shape.
+    /// Returns a chain of rules for the fields in their order, each of which may be left out unless
+    /// it is required. A `first` rule follows no field yet, a `more` rule follows one. `None` if no
+    /// object fits the shape.
     fn object<'a>(
         &self,
         writer: &mut Writer<'a>,
         name: &str,
         shape: &Shape<'a>,
     ) -> Result<Option<Vec<String>>, Unsupported> {
+        // 1. Keywords that a chain of fields cannot count or check.
         if let Some(keyword) = shape.unsupported().or(["minProperties", "maxProperties"]
             .into_iter()
             .find(|keyword| shape.said(keyword).next().is_some()))
@@ -63,6 +73,9 @@ impl Typed<'_> {
         let known = shape.names();
         let mut rules = Vec::new();
         let mut place = 0;
+        // 2. Per field: a rule for its value, then `first` and `more` rules that write or skip the
+        //    field. A field whose value nothing fits is left out; if it is required, no object
+        //    fits.
         for (field, schemas, required) in fields(shape) {
             let unknown = shape.closed && !known.contains(&field);
             let rule = format!("{name}_value_{place}");
@@ -93,6 +106,7 @@ impl Typed<'_> {
             }
             place = next;
         }
+        // 3. The end of the chain: nothing was written, or the closing text follows.
         rules.push(format!("{name}_first_{place}: \"\""));
         rules.push(format!(
             "{name}_more_{place}: {}",
@@ -105,7 +119,7 @@ impl Typed<'_> {
         Ok(Some(rules))
     }
 
-    /// The rule `name` for a value; nothing if none fits.
+    /// Returns the rule `name` for a value, with the rules that it needs; `None` if no value fits.
     fn value<'a>(
         &self,
         writer: &mut Writer<'a>,
@@ -113,6 +127,8 @@ impl Typed<'_> {
         schemas: Vec<&'a Value>,
         field: &str,
     ) -> Result<Option<Vec<String>>, Unsupported> {
+        // 1. `mixed`: the value may be something else than a string, so that a string that looks
+        //    like it would be misread.
         let shapes = writer.shapes(&schemas, field)?;
         let mixed = shapes.iter().any(|shape| {
             shape.types.iter().any(|kind| *kind != "string")
@@ -122,6 +138,8 @@ impl Typed<'_> {
                     .is_none_or(|values| values.iter().any(|value| !value.is_string()))
         });
         let (mut ways, mut rules, mut json) = (Vec::new(), Vec::new(), Vec::new());
+        // 2. Each type is written as the template does: strings without quotation marks, Python's
+        //    words for `true`, `false` and `null`, everything else as JSON.
         for (i, shape) in shapes.iter().enumerate() {
             if let Some(values) = &shape.values {
                 ways.extend(values.iter().filter_map(|value| self.constant(value, mixed)));
@@ -143,6 +161,7 @@ impl Typed<'_> {
                 }
             }
         }
+        // 3. The JSON types are one alternative.
         if !json.is_empty() {
             let mut schema = json!({ "anyOf": json });
             schema["x-guidance"] = separators(", ", ": ");
@@ -156,7 +175,8 @@ impl Typed<'_> {
         Ok(Some(rules))
     }
 
-    /// A listed value; a text that would be read as something else cannot be written.
+    /// Returns the literal of a listed value. `None` for a string that would be read back as
+    /// another value.
     fn constant(&self, value: &Value, mixed: bool) -> Option<String> {
         match value {
             Value::String(text) if self.fields.quoted => {
@@ -175,8 +195,9 @@ impl Typed<'_> {
         }
     }
 
-    /// A terminal for texts without quotation marks that fit the schema of a string.
+    /// Returns a terminal for strings without quotation marks that fit `schema`.
     fn text(&self, schema: &Value, mixed: bool, field: &str) -> Result<String, Unsupported> {
+        // The text must not contain a stop word, nor look like another JSON value if `mixed`.
         let mut but: Vec<String> = self.stops().iter().map(|stop| around(stop)).collect();
         if mixed {
             but.push(r"(?s:\s*([\[{\x22\-0-9].*|true|false|null|True|False|None)\s*)".to_string());
@@ -186,6 +207,7 @@ impl Typed<'_> {
             .as_array()
             .cloned()
             .unwrap_or_else(|| vec![schema.clone()]);
+        // Every part of `allOf` narrows the terminal by an intersection (`&`).
         for part in &parts {
             if let Some(format) = part["format"].as_str() {
                 return Err((
@@ -207,7 +229,7 @@ impl Typed<'_> {
         Ok(terminal)
     }
 
-    /// The words at which a text without quotation marks is taken to end.
+    /// Returns the words at which a string without quotation marks is taken to end.
     fn stops(&self) -> Vec<&str> {
         let texts = [
             Some(self.fields.between.as_str()),
@@ -225,7 +247,7 @@ impl Typed<'_> {
     }
 }
 
-/// A pattern that stands anywhere in a text, unless it says where.
+/// Turns a JSON schema `pattern`, which may match anywhere, into one that matches the whole text.
 fn searched(pattern: &str) -> String {
     let start = if pattern.starts_with('^') { "" } else { "(?s:.*)" };
     let end = if pattern.ends_with('$') && !pattern.ends_with(r"\$") {
@@ -242,7 +264,7 @@ fn searched(pattern: &str) -> String {
     format!("/{start}({}){end}/", inner.replace('/', r"\/"))
 }
 
-/// JSON with spaces behind commas and colons, as templates write it.
+/// Writes JSON with spaces behind commas and colons, like the templates.
 fn spaced(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
@@ -256,7 +278,7 @@ fn spaced(value: &Value) -> String {
     }
 }
 
-/// A rule whose JSON schema has what it refers to.
+/// Adds `definitions` to the JSON schema of a rule, which refers to them.
 fn with_definitions(rule: String, definitions: &serde_json::Map<String, Value>) -> String {
     let Some((name, schema)) = rule.split_once(": %json ") else {
         return rule;

@@ -1,4 +1,8 @@
-//! What a reply may be, as a grammar of llguidance: Lark with JSON schemas in it.
+//! The grammar of a reply, in llguidance's dialect of Lark with JSON schemas in it.
+//!
+//! `start` is an optional thought followed by `answer`; `answer` is text without a call, calls, or
+//! text and then calls; `calls` holds one rule a tool, made from the parts of the template's call
+//! syntax.
 
 use super::fields::Typed;
 use super::schema;
@@ -7,7 +11,7 @@ use crate::syntax::{CallSyntax, Part, tags};
 use crate::tool::{Checker, ToolSchema};
 use serde_json::{Value, json};
 
-/// What an answer holds.
+/// Content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Text without a call.
@@ -18,35 +22,38 @@ pub(super) enum Answer {
     Calls,
 }
 
-/// Where a reply may hold a thought before the answer.
+/// Place of a thought before the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thought {
+    /// The template knows no thoughts.
     Nowhere,
-    /// The reply may begin with one.
+    /// The reply may begin with a thought.
     First,
-    /// The prompt ends inside of one.
+    /// The prompt ends inside of a thought.
     Begun,
 }
 
-/// The form of a reply.
+/// Everything that shapes the grammar of a reply.
 pub(super) struct Grammar<'a> {
     pub thought: Thought,
     pub answer: Answer,
-    /// JSON schema that an answer in words must fit; none: any text.
+    /// JSON schema that an answer in words must fit; without it, any text.
     pub json: Option<&'a Value>,
-    /// More than one call is allowed.
+    /// Allows more than one call.
     pub parallel: bool,
-    /// What may be called.
+    /// Tools that may be called.
     pub tools: &'a [ToolSchema],
     pub syntax: &'a CallSyntax,
 }
 
 impl Grammar<'_> {
-    /// In llguidance's dialect of Lark.
+    /// Writes the grammar.
     ///
     /// # Errors
-    /// A schema that cannot be held to, with the argument.
+    /// A schema that calls cannot be held to; the error names the tool and the argument.
     pub fn lark(&self) -> Result<String> {
+        // A thought before calls or JSON ends with an empty line; before text, the text contains
+        // it.
         let think_end = literal(tags::THINK_END);
         let gap = if self.answer == Answer::Calls || self.json.is_some() {
             r#""\n\n""#
@@ -63,7 +70,8 @@ impl Grammar<'_> {
                 rules
             }
         };
-        // A reply that only ends a thought is read from its first tag on, so a call may not even be mentioned.
+        // llguidance reads a reply that only ends a thought as an answer from its first tag on, so
+        // the thought may not even mention a call.
         rules.push(format!("thought[lazy]: THOUGHT {think_end}"));
         rules.push(format!("THOUGHT: {}", text_without(&[around(tags::CALL)])));
         rules.extend(self.answer("answer", &[]));
@@ -76,12 +84,13 @@ impl Grammar<'_> {
         Ok(rules.join("\n"))
     }
 
-    /// The rule `name`: text without a call, or text up to the mark that begins a call and the rest of the calls.
+    /// Returns the rule `name`: text without a call, or text up to the mark of the first call and
+    /// the rest of the calls. `but` are patterns that the text must not match.
     fn answer(&self, name: &str, but: &[String]) -> Vec<String> {
         let terminal = name.to_uppercase();
         let (mark, end) = (self.syntax.marker(), self.syntax.end_marker());
         let end: Vec<String> = end.map(around).into_iter().collect();
-        // Without a mark, a reply is a call from its first letter on.
+        // Without a mark, any reply that begins with a call's first letter is a call.
         let call = mark.map_or_else(|| format!(r"(?s:\s*{}.*)", self.first_letter()), around);
         let plain = format!("{terminal}: {}", text_without(&[&[call], &end[..], but].concat()));
         let begin = mark.map_or(String::new(), literal);
@@ -103,29 +112,33 @@ impl Grammar<'_> {
         }
     }
 
-    /// The texts before and behind the mark that begins the first call.
+    /// Splits the begin of the syntax at the mark of the first call: the texts before and behind
+    /// it.
     fn begin(&self) -> (&str, &str) {
         let mark = self.syntax.marker();
         mark.and_then(|mark| self.syntax.begin.split_once(mark))
             .unwrap_or(("", &self.syntax.begin))
     }
 
+    /// Returns the first visible character of a call, as a pattern.
     fn first_letter(&self) -> String {
         let first: String = self.syntax.begin.trim_start().chars().take(1).collect();
         escaped(&first)
     }
 
-    /// The rule `calls`: what follows the mark that begins the first of them.
+    /// Returns the rule `calls`: everything behind the mark that begins the first call.
     fn calls(&self) -> Result<Vec<String>> {
         let syntax = self.syntax;
         let (_, begin) = self.begin();
-        // What stands behind a call is known before it is known whether another follows.
+        // The text behind a call is common to "another call follows" and "this was the last", so it
+        // is written once and the grammar decides after it.
         let between = syntax.between.as_deref().filter(|_| self.parallel);
         let common = between.map_or(0, |between| common_prefix(between, &syntax.end));
         let (behind, end) = syntax.end.split_at(if between.is_some() { common } else { 0 });
         let more = between.map_or(String::new(), |between| {
             format!("({} call {})*", optional(&between[common..]), optional(behind))
         });
+        // calls: begin call behind (between call behind)* end
         let mut rules = vec![
             format!(
                 "calls: {} call {} {more} {}",
@@ -147,13 +160,16 @@ impl Grammar<'_> {
         Ok(rules)
     }
 
+    /// Returns the rule `name` for a call of `tool`: the parts of the syntax in their order.
     fn call(&self, name: &str, tool: &ToolSchema) -> Result<Vec<String>> {
         let (mut parts, mut rules) = (Vec::new(), Vec::new());
         for part in &self.syntax.call {
             match part {
                 Part::Text(text) => parts.push(literal(text)),
                 Part::Name => parts.push(self.name(tool)),
+                // Mistral's ids: nine letters or digits.
                 Part::Id => parts.push("/[a-zA-Z0-9]{9}/".to_string()),
+                // One object that fits the schema.
                 Part::Json {
                     item_separator,
                     key_separator,
@@ -163,6 +179,7 @@ impl Grammar<'_> {
                     schema["x-guidance"] = separators(item_separator, key_separator);
                     rules.push(format!("{name}_arguments: %json {schema}"));
                 }
+                // Rules for each argument.
                 Part::Fields(fields) => {
                     parts.push(format!("{name}_arguments"));
                     let typed = Typed {
@@ -179,6 +196,7 @@ impl Grammar<'_> {
         Ok(rules)
     }
 
+    /// Returns the literal of a tool's name, with JSON's escapes where the syntax quotes it.
     fn name(&self, tool: &ToolSchema) -> String {
         let written = Value::from(tool.name()).to_string();
         match self.syntax.quotes_name() {
@@ -188,7 +206,7 @@ impl Grammar<'_> {
     }
 }
 
-/// The rule of an answer that fits a schema.
+/// Returns the rule `json` for an answer that fits `schema`.
 fn json_rule(schema: &Value) -> Result<String> {
     let in_words = |problem: String| unsupported_json(problem.replace("function.parameters", "schema"));
     let checker = Checker::of(schema).map_err(in_words)?;
@@ -200,7 +218,10 @@ fn json_rule(schema: &Value) -> Result<String> {
     Ok(format!("json: %json {plain}"))
 }
 
-/// What is made of the schema of a tool; what cannot be is an error with the tool and the argument.
+/// Applies `make` to a tool's schema in plain form.
+///
+/// # Errors
+/// A schema that is too large or that `make` refuses; the error names the tool and the argument.
 fn prepared<T>(
     tool: &ToolSchema,
     make: impl FnOnce(&Value) -> std::result::Result<T, schema::Unsupported>,
@@ -216,7 +237,7 @@ fn prepared<T>(
     })
 }
 
-/// Refuses a schema that would take minutes, by the argument that has the most of it.
+/// Refuses a schema that would take minutes to compile, and names its largest argument.
 fn refuse_large(tool: &ToolSchema) -> Result<()> {
     const MOST: usize = 10_000;
     let parameters = tool.parameters();
@@ -236,7 +257,7 @@ fn refuse_large(tool: &ToolSchema) -> Result<()> {
     ))
 }
 
-/// Values in a value, itself among them.
+/// Counts the values in a JSON value, itself included.
 fn size(value: &Value) -> usize {
     let inner: usize = match value {
         Value::Array(items) => items.iter().map(size).sum(),
@@ -246,7 +267,8 @@ fn size(value: &Value) -> usize {
     1 + inner
 }
 
-/// How JSON is written: with these texts between what it is made of, and nothing else.
+/// Returns llguidance's options for writing JSON: these separators between items and behind keys,
+/// and no other white space, except where the template breaks lines.
 pub(super) fn separators(item: &str, key: &str) -> Value {
     let spaced =
         |text: &str| text.trim_end_matches([' ', '\n', '\t']).len() + 1 < text.len() && text.contains('\n');
@@ -257,7 +279,7 @@ pub(super) fn separators(item: &str, key: &str) -> Value {
     })
 }
 
-/// A schema that calls cannot be held to.
+/// Makes the error for a schema that calls cannot be held to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
     let advice = "calls cannot be held to that; change the schema or set `constrained` to false";
     Error::invalid(
@@ -266,22 +288,24 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
     )
 }
 
-/// A schema that an answer cannot be held to.
+/// Makes the error for a schema that an answer cannot be held to.
 pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
     let advice = "an answer cannot be held to that; change the schema";
     Error::invalid("json_schema", format!("{problem}; {advice}"))
 }
 
+/// Returns the number of bytes that two texts begin with in common.
 fn common_prefix(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()
 }
 
+/// Writes a text as a Lark string.
 pub(super) fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A literal, or nothing for no text.
+/// Writes a text as a Lark string; nothing for an empty text.
 pub(super) fn optional(text: &str) -> String {
     if text.is_empty() {
         String::new()
@@ -290,7 +314,8 @@ pub(super) fn optional(text: &str) -> String {
     }
 }
 
-/// A text as a pattern of itself. Signs that mean nothing stay: `\<` is the start of a word.
+/// Escapes a text for use in a pattern. Characters without a special meaning stay: `\<` would be
+/// the start of a word.
 pub(super) fn escaped(text: &str) -> String {
     let mut pattern = String::new();
     for c in text.chars() {
@@ -307,12 +332,12 @@ pub(super) fn escaped(text: &str) -> String {
     pattern
 }
 
-/// A pattern of all texts that `tag` stands in.
+/// Returns a pattern for all texts that contain `tag`.
 pub(super) fn around(tag: &str) -> String {
     format!("(?s:.*{}.*)", escaped(tag))
 }
 
-/// A terminal for any text that matches none of these patterns as a whole.
+/// Returns a terminal for any text that matches none of these patterns as a whole.
 pub(super) fn text_without(patterns: &[String]) -> String {
     let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
     format!("/(?s:.*)/{}", but.collect::<String>())

@@ -1,4 +1,8 @@
-//! Holds a reply to the tools: which tokens may come next, and which must.
+//! Constrained decoding: tells which tokens may come next in a reply, and which must.
+//!
+//! `Grammar` writes the tools and the template's call syntax as a grammar of llguidance, whose
+//! matcher follows the reply token by token. [`Constraints`] keeps the compiled grammars, because
+//! compiling takes time. A constraint never changes the logits of a token that it allows.
 
 mod fields;
 mod grammar;
@@ -17,21 +21,21 @@ use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The state of one reply.
+/// The grammar of one reply, and how far the reply has come in it.
 #[derive(Clone)]
 pub(crate) struct Constraint {
     matcher: Matcher,
-    /// How the end of the reply is called among the tokens of `matcher`.
+    /// Token id that means the end of the reply to `matcher`.
     end: u32,
 }
 
-/// Constraints that were made, each once for the same tools. Clones share them.
+/// Compiled constraints, each made once for the same tools. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Constraints {
     recent: Arc<Mutex<Vec<(Form, Constraint)>>>,
 }
 
-/// All that the grammar of a reply depends on.
+/// Everything that the grammar of a reply depends on.
 #[derive(Clone, PartialEq)]
 struct Form {
     tools: Vec<ToolSchema>,
@@ -43,13 +47,16 @@ struct Form {
 }
 
 impl Constraints {
-    /// Forms that are kept.
+    /// Most forms that are kept; the oldest goes first.
     const MOST: usize = 64;
 
-    /// What `config` holds the reply to `prompt` to; nothing if it may say what it likes.
+    /// Returns the constraint that `config` puts on the reply to `prompt`; `None` if any text is
+    /// allowed.
     ///
     /// # Errors
-    /// A tool choice that the tools do not allow, and a schema that calls cannot be held to.
+    /// # Errors
+    /// A tool choice that the tools do not allow, a schema that calls cannot be held to, and a
+    /// template whose call syntax is unknown.
     pub fn get(
         &self,
         model: &Model,
@@ -58,6 +65,7 @@ impl Constraints {
         tools: &[ToolSchema],
         config: &GenerateConfig,
     ) -> Result<Option<Constraint>> {
+        // 1. Form of the reply: text, calls or both, with a thought before it or not.
         let tools = config.tool_choice.among(tools)?;
         let (answer, one) = match &config.tool_choice {
             ToolChoice::Auto if !config.constrained || tools.is_empty() => match config.json_schema {
@@ -83,18 +91,20 @@ impl Constraints {
             json: config.json_schema.clone().filter(|_| answer != Answer::Calls),
             parallel: config.parallel_tool_calls && !one,
         };
+        // 2. An equal form was compiled before.
         refuse_doubled(&form.tools)?;
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
+        // 3. Compile it without holding the lock, so that nobody waits for another form. An answer
+        //    in JSON needs no call syntax; Hermes' stands in.
         let only_json = answer == Answer::Text && form.json.is_some();
         let syntax = match template.call_syntax() {
             Some(syntax) => syntax,
-            None if only_json => &CallSyntax::hermes(), // no call is written
+            None if only_json => &CallSyntax::hermes(), // no call will be written
             None => return Err(unknown_syntax()),
         };
-        // It takes time, and who needs another form need not wait for it.
         let grammars = model.tokenizer.grammars(&syntax.texts())?;
         let constraint = Constraint::new(&grammars, &form, syntax)?;
         let mut recent = recent();
@@ -123,9 +133,15 @@ impl Constraint {
         })
     }
 
-    /// Makes tokens impossible that may not come next; the tokens of `end` end the reply.
+    /// Sets the logits, `[vocabulary]`, of all tokens that may not come next to minus infinity. The
+    /// tokens of `end` end the reply, and are allowed where the grammar may end.
+    ///
+    /// # Errors
+    /// The grammar fails, or no token of the tokenizer can come next.
     pub fn mask(&mut self, logits: &mut [f32], end: &[u32]) -> Result<()> {
         let allowed = self.matcher.compute_mask().map_err(failed)?;
+        // 1. Remember the logits of the end tokens: the matcher knows the end as one token of its
+        //    own.
         let known = logits.len().min(self.end as usize);
         let ends: Vec<(usize, f32)> = match allowed.is_allowed(self.end) {
             true => end
@@ -134,6 +150,8 @@ impl Constraint {
                 .collect(),
             false => Vec::new(),
         };
+        // 2. One bit a token, 32 tokens a word. Ids from `end` on (padding of the vocabulary) are
+        //    masked.
         logits[known..].fill(f32::NEG_INFINITY);
         for (logits, &bits) in logits[..known].chunks_mut(32).zip(allowed.as_slice()) {
             match bits {
@@ -146,6 +164,7 @@ impl Constraint {
                 }),
             }
         }
+        // 3. End tokens are allowed only as the end.
         for id in end {
             if let Some(logit) = logits.get_mut(*id as usize) {
                 *logit = f32::NEG_INFINITY;
@@ -158,30 +177,35 @@ impl Constraint {
         }
     }
 
-    /// The reply goes on with `id`.
+    /// Moves on by the token `id` of the reply.
     pub fn push(&mut self, id: u32) -> Result<()> {
         self.matcher.consume_token(id).map_err(failed)
     }
 
-    /// The tokens that must come next, as far as that is known.
+    /// Returns the tokens that must come next, as far as the grammar determines them.
     pub fn forced(&mut self) -> Vec<u32> {
         self.matcher.compute_ff_tokens()
     }
 
-    /// Nothing may follow.
+    /// Returns true if nothing may follow.
     pub fn is_over(&self) -> bool {
         self.matcher.is_stopped()
     }
 }
 
+/// Compiles a grammar.
+///
+/// # Errors
+/// A schema that llguidance refuses.
 fn compile(grammars: &Grammars, grammar: &Grammar<'_>) -> Result<Matcher> {
     let grammar = TopLevelGrammar::from_lark(grammar.lark()?);
     let mut matcher = Matcher::new(grammars.parsers.create_parser(grammar));
-    matcher.compute_mask().map_err(failed)?; // says what `new` keeps to itself
+    matcher.compute_mask().map_err(failed)?; // reports the errors that `new` hides
     Ok(matcher)
 }
 
-/// The tool whose schema is the problem, and its argument, where there are such.
+/// Finds the tool, and the argument if there is one, whose schema llguidance refused, by compiling
+/// each alone; returns the error that names it.
 fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error {
     if !matches!(problem, Error::Library { .. }) {
         return problem;
@@ -199,6 +223,7 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
         )
         .err()
     };
+    // 1. The schema of the answer.
     if let Some(json) = grammar.json {
         let alone = Grammar {
             answer: Answer::Text,
@@ -209,9 +234,11 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
             return unsupported_json(in_short(&problem, Some(json)));
         }
     }
+    // 2. The first tool that fails alone.
     let Some((tool, problem)) = grammar.tools.iter().find_map(|tool| Some((tool, fails(tool)?))) else {
         return problem;
     };
+    // 3. The first argument that fails as its only one.
     let properties = tool.parameters()["properties"]
         .as_object()
         .cloned()
@@ -233,7 +260,8 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
     }
 }
 
-/// What a library says, without the grammar that it repeats.
+/// Shortens an error of llguidance: leaves out the grammar that it repeats, and names a pattern
+/// that is no regular language.
 fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     const LONGEST: usize = 160;
     const NO_REGULAR_LANGUAGE: [(&str, &str); 5] = [
@@ -243,6 +271,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ("(?<!", "look-behind"),
         (r"\b", "a word boundary"),
     ];
+    // 1. A pattern that is no regular language is named itself.
     let patterns = schema.map(patterns).unwrap_or_default();
     for (sign, name) in NO_REGULAR_LANGUAGE {
         if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {
@@ -250,6 +279,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
             return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
         }
     }
+    // 2. Otherwise: the first two lines that do not quote the grammar.
     let text = problem.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let told = lines
@@ -263,7 +293,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     }
 }
 
-/// All patterns in a schema.
+/// Returns all values of `pattern` in a schema.
 fn patterns(schema: &Value) -> Vec<&str> {
     match schema {
         Value::Object(object) => {
@@ -277,6 +307,7 @@ fn patterns(schema: &Value) -> Vec<&str> {
     }
 }
 
+/// Refuses two tools with the same name.
 fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
     let mut names: Vec<&str> = tools.iter().map(ToolSchema::name).collect();
     names.sort_unstable();
@@ -292,8 +323,8 @@ fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
-/// An error of the grammar without the lines of the grammar that it quotes behind their number and
-/// a bar.
+/// Makes an error from one of llguidance, without the lines of the grammar that it quotes behind
+/// their number and a bar.
 fn failed(problem: impl std::fmt::Display) -> Error {
     const LONGEST: usize = 300;
     let problem = problem.to_string();

@@ -1,4 +1,5 @@
-//! The constraint and the check agree: what one takes the other takes, whatever keywords stand beside each other.
+//! The constraint and the check agree: each accepts what the other accepts, for any mix of
+//! keywords.
 
 use super::grammar::{Answer, Thought};
 use super::{Constraint, Form};
@@ -30,7 +31,7 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
     Constraint::new(&grammars, &form, syntax)
 }
 
-/// Whether a reply of exactly this text may be written.
+/// Returns true if the constraint allows a reply of exactly this text.
 fn takes(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> bool {
     let mut constraint = constraint.clone();
     let ids = tokenizer.encode(text).unwrap();
@@ -68,7 +69,8 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                 |i: &usize| messages[*i].role == Role::Assistant && !messages[*i].tool_calls.is_empty();
             for turn in (0..messages.len()).filter(calls) {
                 let Ok(text) = template.render(&messages[..=turn], &tools) else {
-                    continue; // one call is the most
+                    // The template writes one call a turn at most.
+                    continue;
                 };
                 let prompt = template.render_prompt(&messages[..turn], &tools).unwrap();
                 let reply = text
@@ -78,7 +80,9 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                     .strip_suffix("<|im_end|>")
                     .unwrap();
                 if reply.contains("<parameter=") || reply.contains("<arg_key>") {
-                    continue; // known: behind a text without quotation marks the lexer takes the closing tag for text
+                    // Known: behind a text without quotation marks the lexer takes the closing tag
+                    // for text.
+                    continue;
                 }
                 let constraint = constraint(tools.clone(), template.call_syntax().unwrap()).unwrap();
                 assert!(takes(&constraint, &tiny_tokenizer(), reply), "{name}: {reply}");
@@ -91,7 +95,7 @@ fn a_perfect_reply_of_every_style_may_be_written() {
     assert_eq!(tried, 9);
 }
 
-/// Values that schemas of [`schema`] are about.
+/// Generates values that the schemas of [`schema`] speak of.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = select(vec![
         json!(null),
@@ -126,7 +130,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A keyword with its value.
+/// Generates a keyword with its value.
 fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (&'static str, Value)> {
     let types = [
         "null", "boolean", "integer", "number", "string", "array", "object",
@@ -239,7 +243,7 @@ fn schema() -> BoxedStrategy<Value> {
     object(small).boxed()
 }
 
-/// A tool whose argument `x` has this schema.
+/// Returns a tool whose argument `x` has this schema.
 fn tool(schema: Value) -> Option<ToolSchema> {
     let parameters = json!({
         "type": "object",
@@ -249,7 +253,7 @@ fn tool(schema: Value) -> Option<ToolSchema> {
     ToolSchema::new(json!({"name": "f", "parameters": parameters})).ok()
 }
 
-/// The texts of a value, with the fields of its objects in every order.
+/// Returns the texts of a value, with the fields of its objects in every order.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => {
@@ -310,7 +314,7 @@ fn orders(length: usize) -> Vec<Vec<usize>> {
     }
 }
 
-/// `PROPTEST_CASES=5000` tries more.
+/// Compares the check with the constraint; `PROPTEST_CASES=5000` tries more schemas.
 #[test]
 fn what_is_checked_is_what_may_be_written() {
     let cases = std::env::var("PROPTEST_CASES").map_or(400, |cases| cases.parse().unwrap());
@@ -369,7 +373,7 @@ fn what_is_checked_is_what_may_be_written() {
     );
 }
 
-/// Where objects are open and numbers are no matter, the check is that of JSON schema.
+/// Compares the check with JSON schema, for open objects and where numbers do not matter.
 #[test]
 fn the_check_is_that_of_json_schema_where_it_is_not_stricter() {
     let open = |value: &Value| {

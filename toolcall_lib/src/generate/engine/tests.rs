@@ -1,4 +1,4 @@
-//! Replies of a GPU against the CPU's.
+//! Replies of the GPU engine, compared with the CPU's.
 
 use super::*;
 use crate::conversation::Message;
@@ -12,7 +12,8 @@ use serde_json::json;
 
 const BYTES: usize = 16 << 20;
 
-/// Heads as wide as a GPU takes them, and weights so large that what it says depends on what it has read.
+/// Makes a model with heads as wide as a GPU takes them, and weights so large that the output
+/// depends on the prompt.
 fn model() -> Model {
     let mut model = tiny_model();
     let mut config = model.decoder.config.clone();

@@ -1,4 +1,4 @@
-//! Answers of HTTP.
+//! Constructors of HTTP answers.
 
 use crate::serve::wire::Refusal;
 use axum::body::Body;
@@ -7,26 +7,26 @@ use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::Value;
 
-/// An answer with this content.
+/// Makes an answer with this content type and body.
 pub(super) fn answer(kind: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     set(&mut response, CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// JSON.
+/// Makes an answer of JSON.
 pub(super) fn json(value: &Value) -> Response {
     answer("application/json", value.to_string())
 }
 
-/// Server-sent events, which nobody may keep.
+/// Makes an answer of server-sent events, which nobody may cache.
 pub(super) fn events(body: Body) -> Response {
     let mut response = answer("text/event-stream", body);
     set(&mut response, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
-/// An error in OpenAI's shape.
+/// Makes an answer for an error, in OpenAI's form.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let mut response = json(&refusal.to_json());
     *response.status_mut() =

@@ -1,4 +1,4 @@
-//! From a request to the reply that is on its way.
+//! The way from a request to a reply that is being written.
 
 use super::telling::{Events, Telling};
 use super::{Served, Shared};
@@ -12,24 +12,24 @@ use tokio::sync::TryAcquireError;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::spawn_blocking;
 
-/// A request whose text was made.
+/// A request with its prompt as tokens, its constraint and its assembler.
 struct Prepared {
     ids: Vec<u32>,
     constraint: Option<Constraint>,
     assembler: Assembler,
 }
 
-/// Puts a request into the queue of its model.
+/// Puts a request into the queue of its model; returns the reply's state and its events.
 ///
 /// # Errors
-/// The queue is full, or what is asked for cannot be done.
+/// The queue is full, or the request asks for something that cannot be done.
 pub(super) async fn ask(
     shared: &Shared,
     served: &Arc<Served>,
     asked: ChatRequest,
 ) -> Result<(Telling, Events), Refusal> {
     let arrived = Instant::now();
-    // 1. A place, or none: nobody waits whom nobody can serve.
+    // 1. Take a place in the queue at once or refuse, so that nobody waits without a chance.
     let place = shared
         .places
         .clone()
@@ -40,7 +40,7 @@ pub(super) async fn ask(
             }
             TryAcquireError::Closed => Refusal::ending(),
         })?;
-    // 2. Text and grammar, on a thread of their own: they take time, and everyone else goes on.
+    // 2. Make prompt and grammar on a blocking thread: they take time, and other requests go on.
     let ready = shared.preparing.acquire().await.map_err(|_| Refusal::ending())?;
     let (of, asked) = {
         let served = served.clone();
@@ -49,7 +49,7 @@ pub(super) async fn ask(
             .map_err(|error| Refusal::internal(format!("preparing the request: {error}")))??
     };
     drop(ready);
-    // 3. The thread of the model takes it from here.
+    // 3. Hand the job to the thread of the model.
     let (events, receiver) = unbounded_channel();
     let usage = Usage {
         prompt: of.ids.len(),
@@ -78,6 +78,7 @@ pub(super) async fn ask(
     Ok((telling, Events(receiver)))
 }
 
+/// Renders the prompt of a request, tokenizes it, and makes the constraint of the reply.
 fn prepare(served: &Served, asked: &ChatRequest) -> Result<Prepared, Refusal> {
     let (model, config) = (&served.model, &asked.config);
     let template = model.template.with_kwargs(&config.chat_template_kwargs);

@@ -1,4 +1,4 @@
-//! Reads the body of a request: so many bytes, within so much time.
+//! Reading the body of a request, with limits on bytes, time and memory.
 
 use super::Shared;
 use crate::serve::wire::Refusal;
@@ -10,23 +10,23 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Time that a body may take.
+/// Longest time that a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes of bodies that are in memory at once.
+/// Most bytes of bodies in memory at once.
 const MOST_AT_ONCE: usize = 64 << 20;
-/// Bytes of a body that are read to the end although it is too large, so that its sender hears why
-/// it is refused.
+/// Most bytes that are read of a body that is too large: reading it to the end lets its sender
+/// receive the error.
 const MOST_DRAINED: usize = 64 << 20;
-/// Unit in which the room for bodies is counted, in bytes.
+/// Unit in which memory for bodies is counted, in bytes.
 const UNIT: usize = 1024;
 
-/// Units of room for bodies.
+/// Units of memory for bodies.
 pub(super) const ROOM: usize = MOST_AT_ONCE / UNIT;
 
-/// Reads the body of `request`.
+/// Reads the body of `request`. Waits until there is memory for it.
 ///
 /// # Errors
-/// It is too large, or too slow.
+/// The body is too large, or too slow.
 pub(super) async fn read(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -43,6 +43,7 @@ pub(super) async fn read(shared: &Shared, request: Request) -> Result<Vec<u8>, R
     }
 }
 
+/// Collects the bytes of a body; drops them once they are too many.
 async fn collect(body: &mut Body, most: usize) -> Result<Vec<u8>, Refusal> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {

@@ -16,17 +16,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
-/// Most connections at once; more wait until one is closed.
+/// Most connections at once; further ones wait until one is closed.
 const MOST: usize = 1024;
-/// Time that the head of a request may take, and that a connection may be idle.
+/// Longest time for the head of a request, and for an idle connection.
 const HEAD: Duration = Duration::from_secs(60);
-/// Time that a client may read nothing of what it is sent.
+/// Longest time that a client may read nothing of what it is sent.
 const READER: Duration = Duration::from_secs(60);
-/// Pause after the system had no room for a connection.
+/// Pause after the system has refused a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` is ready; then none are let in, and those that are there end
-/// with what they are doing, within `grace`.
+/// Serves connections until `stop` is ready. Then accepts no more, and lets the open ones complete
+/// their requests within `grace`.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -37,6 +37,7 @@ pub(super) async fn serve(
     let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
+        // 1. Accept the next connection once there is a place for it.
         let accepted = async {
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
@@ -45,10 +46,11 @@ pub(super) async fn serve(
             break;
         };
         let (Ok(place), Ok((stream, _))) = (place, accepted) else {
-            sleep(PAUSE).await; // too many open files: they become fewer
+            sleep(PAUSE).await; // too many open files; some will be closed
             continue;
         };
         stream.set_nodelay(true).ok();
+        // 2. Serve it in a task of its own, which keeps the place.
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -56,15 +58,16 @@ pub(super) async fn serve(
             .serve_connection(TokioIo::new(Patient::new(stream)), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            connection.await.ok(); // a client that has gone is no error of ours
+            connection.await.ok(); // a client that has gone is no error of the server
             drop(place);
         });
     }
+    // 3. Let the open connections end.
     drop(listener);
     timeout(grace, connections.shutdown()).await.ok();
 }
 
-/// The output of `work`, or nothing if `stop` is ready first.
+/// Returns the output of `work`, or `None` if `stop` is ready first.
 async fn either<T>(
     work: impl Future<Output = T>,
     stop: &mut Pin<&mut impl Future<Output = ()>>,
@@ -79,7 +82,7 @@ async fn either<T>(
     .await
 }
 
-/// A connection whose writing ends when the other side reads nothing for too long.
+/// A connection whose writes fail when the other side reads nothing for too long.
 struct Patient {
     stream: TcpStream,
     until: Option<Pin<Box<Sleep>>>,

@@ -1,4 +1,4 @@
-//! Access: keys, and pages of other sites.
+//! Access control: keys, and pages of other sites.
 
 use super::Shared;
 use super::answer::refused;
@@ -13,10 +13,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// Paths that say nothing that is worth a key.
+/// Paths that need no key, because they tell nothing secret.
 const OPEN: [&str; 2] = ["/", "/health"];
 
-/// Lets a request through, or answers why it is not; either is counted.
+/// Lets a request through, or answers why not; counts both.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = known(request.uri().path());
     let response = match check(&shared, &request) {
@@ -27,6 +27,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     response
 }
 
+/// Checks the key if the server has one, and otherwise that no foreign page asks.
 fn check(shared: &Shared, request: &Request) -> Result<(), Refusal> {
     match &shared.key {
         Some(_) if OPEN.contains(&request.uri().path()) => Ok(()),
@@ -35,7 +36,7 @@ fn check(shared: &Shared, request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// The digest of a key: of all keys, it has the same length.
+/// Returns the digest of a key; all digests have the same length, so comparing them leaks none.
 pub(super) fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
@@ -55,8 +56,9 @@ fn check_key(expected: &[u8; 32], headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Without a key, only programs of this host ask: a page of somebody else that asks through the
-/// browser is known by the names that it uses for the server and for itself.
+/// Refuses foreign pages. Without a key, only programs of this host may ask; a foreign page that
+/// asks through the browser is recognized by the names that it uses for the server (`Host`) and for
+/// itself (`Origin`).
 fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(host) = text(HOST).filter(|host| !is_loopback(host)) {
@@ -70,7 +72,7 @@ fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// True for a name of this host, with or without a port.
+/// Returns true if this is a name of this host, with or without a port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -80,7 +82,8 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// A path that is counted by its name; others could be any number.
+/// Returns the name under which a path is counted. Unknown paths share one name, because there
+/// could be any number of them.
 fn known(path: &str) -> &'static str {
     const KNOWN: [&str; 8] = [
         "/",

@@ -1,4 +1,4 @@
-//! Paths and what is done there.
+//! The paths of the server and their handlers.
 
 mod answer;
 mod ask;
@@ -30,23 +30,24 @@ use std::sync::mpsc::Sender;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Requests whose text and grammar are made at the same time.
+/// Most requests whose prompt and grammar are made at the same time.
 const PREPARED_AT_ONCE: usize = 2;
 
-/// The page has its script and its style in itself, and asks nobody but this server.
+/// Content security policy of the page: it contains its script and style, and asks this server
+/// only.
 const ONLY_OURS: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
     style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The state that all requests share.
+/// State that all requests share.
 pub(super) struct Shared {
     pub config: ServeConfig,
     pub models: Vec<Arc<Served>>,
     pub metrics: Arc<Metrics>,
-    /// The digest of the key, where one is asked for.
+    /// Digest of the key, if one is required.
     key: Option<[u8; 32]>,
-    /// Room in the queue.
+    /// Places in the queue.
     places: Arc<Semaphore>,
-    /// Room for bodies.
+    /// Memory for bodies, in units.
     bodies: Semaphore,
     preparing: Semaphore,
 }
@@ -55,15 +56,16 @@ pub(super) struct Shared {
 pub(super) struct Served {
     pub name: String,
     pub model: Arc<Model>,
-    /// The way to its thread.
+    /// Channel to the thread of the model.
     pub jobs: Sender<Job>,
     pub constraints: Constraints,
     pub defaults: Defaults,
-    /// Offered where a request cannot bring its own.
+    /// Tools for requests that cannot bring their own.
     pub tools: Vec<ToolSchema>,
 }
 
 impl Shared {
+    /// Makes the state of a server.
     pub fn new(config: ServeConfig, models: Vec<Arc<Served>>, metrics: Arc<Metrics>) -> Self {
         Self {
             key: config.api_key.as_deref().map(guard::digest),
@@ -76,7 +78,7 @@ impl Shared {
         }
     }
 
-    /// The model of this name; the first where none is named.
+    /// Returns the model of this name, or the first one if no name is given.
     fn model(&self, name: Option<&str>) -> Result<&Arc<Served>, Refusal> {
         let found = match name {
             None => self.models.first(),
@@ -89,7 +91,7 @@ impl Shared {
     }
 }
 
-/// Serves until `stop` is ready, and what was begun then.
+/// Serves until `stop` is ready, and completes running requests.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl Future<Output = ()>) {
     let grace = shared.config.grace;
     let router = Router::new()
@@ -111,6 +113,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl
 
 type At = State<Arc<Shared>>;
 
+/// `POST /v1/chat/completions`: a reply, whole or as a stream.
 async fn chat(State(shared): At, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
@@ -129,7 +132,7 @@ async fn chat(State(shared): At, request: Request) -> Response {
         .unwrap_or_else(|refusal: Refusal| refused(&refusal))
 }
 
-/// `{"text": …}` → calls, content, and how sure the model is.
+/// `POST /predict`: from `{"text": …}` to calls, content and confidence.
 async fn predict(State(shared): At, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
@@ -156,7 +159,7 @@ async fn predict(State(shared): At, request: Request) -> Response {
         .unwrap_or_else(|refusal: Refusal| refused(&refusal))
 }
 
-/// The model that is asked, and what.
+/// Reads the body of `/predict`: the model's name, if given, and the text.
 fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refusal> {
     let mut fields = Fields::of("", body);
     let name = fields.text("model")?;
@@ -170,6 +173,7 @@ fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refu
     Ok((name, text))
 }
 
+/// Writes the answer of `/predict`; its confidence is that of the least sure call.
 fn predicted(deltas: Vec<Delta>, reason: &str) -> Value {
     let (mut calls, mut content, mut least) = (Vec::new(), String::new(), None::<f32>);
     for delta in deltas {
@@ -209,7 +213,7 @@ async fn metrics(State(shared): At) -> Response {
     answer("text/plain; version=0.0.4; charset=utf-8", shared.metrics.text())
 }
 
-/// The tools of each model, for the page.
+/// `GET /tools`: the tools of each model, for the page.
 async fn tools(State(shared): At) -> Response {
     let tools = shared
         .models
@@ -218,6 +222,7 @@ async fn tools(State(shared): At) -> Response {
     json(&Value::Object(tools.collect()))
 }
 
+/// Describes a model like OpenAI's API.
 fn described(served: &Served) -> Value {
     let model = &served.model.decoder.config;
     json!({

@@ -22,11 +22,11 @@ pub(super) struct Telling {
     pub assembler: Assembler,
     pub served: Arc<Served>,
     pub metrics: Arc<Metrics>,
-    /// The client wants the log probabilities of the tokens.
+    /// True if the client wants the log probabilities of the tokens.
     pub with_logprobs: bool,
-    /// The client wants a last piece with the usage.
+    /// True if the client wants a last chunk with the usage.
     pub with_usage: bool,
-    /// Tokens whose logprobs were not told yet.
+    /// Tokens whose log probabilities the client has not been told.
     pub tokens: Vec<Token>,
     /// Tokens read and written so far.
     pub usage: Usage,
@@ -36,7 +36,7 @@ pub(super) struct Telling {
 type End = Result<&'static str, Refusal>;
 
 impl Telling {
-    /// Turns an event into deltas, and says if it is the last.
+    /// Turns an event into deltas, and returns the end of the reply if this is the last event.
     fn take(&mut self, event: Event) -> (Vec<Delta>, Option<End>) {
         let (deltas, end) = match event {
             Event::Tokens(tokens, usage) => {
@@ -48,6 +48,7 @@ impl Telling {
                         self.tokens.push(token);
                     }
                 }
+                // A stop sequence ends the reply before the model's thread does.
                 if !self.assembler.stopped() {
                     return (self.counted(deltas), None);
                 }
@@ -64,6 +65,7 @@ impl Telling {
         (self.counted(deltas), end)
     }
 
+    /// Returns the `finish_reason`.
     fn ended(&self, by_itself: bool) -> Option<End> {
         Some(Ok(match (by_itself, self.assembler.has_called()) {
             (false, _) => "length",
@@ -72,12 +74,14 @@ impl Telling {
         }))
     }
 
+    /// Counts the calls among the deltas.
     fn counted(&self, deltas: Vec<Delta>) -> Vec<Delta> {
         let calls = deltas.iter().filter(|delta| matches!(delta, Delta::Call(_)));
         self.metrics.add_calls(calls.count());
         deltas
     }
 
+    /// Returns the log probabilities that the client wants and has not been told.
     fn logprobs(&mut self) -> Option<Value> {
         let tokens = std::mem::take(&mut self.tokens);
         self.with_logprobs
@@ -87,7 +91,7 @@ impl Telling {
     /// Waits for the whole reply; returns all deltas and the `finish_reason`.
     ///
     /// # Errors
-    /// The error that took the place of the reply.
+    /// The error that ended the reply.
     pub async fn all(&mut self, events: &mut Events) -> Result<(Vec<Delta>, &'static str), Refusal> {
         let mut all = Vec::new();
         loop {
@@ -99,20 +103,21 @@ impl Telling {
         }
     }
 
-    /// The whole reply.
+    /// Returns the whole reply.
     ///
     /// # Errors
-    /// The error that took the place of the reply.
+    /// The error that ended the reply.
     pub async fn whole(mut self, mut events: Events) -> Result<Value, Refusal> {
         let (deltas, reason) = self.all(&mut events).await?;
         let logprobs = self.logprobs();
         Ok(self.head.whole(deltas, reason, logprobs, self.usage))
     }
 
-    /// The reply as a stream, once it is known that there is one.
+    /// Returns the reply as a stream, after its first event, so that an early error still gets its
+    /// HTTP status.
     ///
     /// # Errors
-    /// The error that took the place of the reply.
+    /// The error that came instead of a first token.
     pub async fn stream(self, mut events: Events) -> Result<Stream, Refusal> {
         let first = match events.next().await {
             Event::Failed(refusal) => return Err(refusal),
@@ -140,7 +145,7 @@ impl Events {
     }
 }
 
-/// The thread of the model has gone.
+/// Makes the event for a model whose thread has ended.
 fn lost() -> Event {
     Event::Failed(Refusal::ending())
 }
@@ -148,12 +153,13 @@ fn lost() -> Event {
 /// A reply as server-sent events.
 pub(super) struct Stream {
     telling: Telling,
-    /// Nothing after the last.
+    /// The events; `None` behind the last one.
     events: Option<Events>,
     lines: VecDeque<Bytes>,
 }
 
 impl Stream {
+    /// Turns an event into lines.
     fn take(&mut self, event: Event) {
         let (deltas, end) = self.telling.take(event);
         for delta in deltas {
@@ -178,10 +184,12 @@ impl Stream {
             }
             Err(refusal) => self.lines.push_back(line(&refusal.to_json())),
         }
-        self.events = None; // the model is told by it that nobody listens any more
+        // Dropping the receiver tells the model's thread that nobody listens any more.
+        self.events = None;
     }
 }
 
+/// Writes a server-sent event.
 fn line(value: &Value) -> Bytes {
     format!("data: {value}\n\n").into()
 }

@@ -1,4 +1,4 @@
-//! Errors as clients of OpenAI's API know them.
+//! Errors in the form of OpenAI's API.
 
 use crate::error::Error;
 use serde_json::{Value, json};
@@ -7,15 +7,15 @@ use std::fmt;
 /// An error that a client gets instead of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Status of HTTP.
+    /// HTTP status.
     pub status: u16,
     /// The problem: found, expected, and what to do.
     pub message: String,
-    /// The field of the request that it is about.
+    /// Field of the request that caused it.
     pub param: Option<String>,
-    /// A word for programs.
+    /// Code for programs.
     pub code: Option<&'static str>,
-    /// Seconds after which it may be tried again.
+    /// Seconds after which the client may try again.
     pub retry_after: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Refusal {
         }
     }
 
-    /// A field that does not fit.
+    /// A field whose value does not fit.
     pub fn of_field(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
         let field = field.to_string();
         Self {
@@ -39,7 +39,7 @@ impl Refusal {
         }
     }
 
-    /// A field that nobody reads, and that may carry meaning.
+    /// A field that this server does not know and that may carry meaning.
     pub fn unknown(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
         Self {
             code: Some("unknown_parameter"),
@@ -52,7 +52,7 @@ impl Refusal {
         Self::new(400, Some("invalid_json"), problem)
     }
 
-    /// An error of the library: nearly always the request asks for something that it refuses.
+    /// An error of the library; nearly always it refuses something that the request asks for.
     pub fn of_library(error: &Error) -> Self {
         match error {
             Error::Invalid { place, problem } => {
@@ -73,25 +73,25 @@ impl Refusal {
         }
     }
 
-    /// The body is larger than what is read.
+    /// A body that is larger than the limit.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("the body is larger than the {limit} bytes that are read");
         Self::new(413, Some("body_too_large"), message)
     }
 
-    /// The body did not come in time.
+    /// A body that did not arrive in time.
     pub fn too_slow(seconds: u64) -> Self {
         let message = format!("the body did not come within {seconds} s");
         Self::new(408, Some("body_too_slow"), message)
     }
 
-    /// No key, or another one.
+    /// A key that is missing or wrong.
     pub fn wrong_key() -> Self {
         let message = "the key is missing or wrong; send it as `Authorization: Bearer KEY`";
         Self::new(401, Some("invalid_api_key"), message)
     }
 
-    /// A page of somebody else asks, through the browser of whoever runs the server.
+    /// A foreign page that asks through the browser of someone on this host.
     pub fn foreign_page(what: &str, found: &str) -> Self {
         let message = format!(
             "{what} `{found}` is not this server; requests of other pages are refused without --api-key"
@@ -99,13 +99,13 @@ impl Refusal {
         Self::new(403, Some("foreign_page"), message)
     }
 
-    /// There is nothing at this path.
+    /// A path that does not exist.
     pub fn no_such_path(path: &str) -> Self {
         let message = format!("there is no {path}; /openapi.json lists what there is");
         Self::new(404, Some("not_found"), message)
     }
 
-    /// The path takes another method.
+    /// A method that the path does not take.
     pub fn wrong_method(method: &str, path: &str) -> Self {
         let message = format!("{path} does not take {method}; /openapi.json lists what there is");
         Self::new(405, Some("method_not_allowed"), message)
@@ -126,7 +126,7 @@ impl Refusal {
         }
     }
 
-    /// Too many others wait already.
+    /// A full queue.
     pub fn busy(waiting: usize, seconds: u64) -> Self {
         let message = format!("{waiting} requests are being answered or wait; try again in {seconds} s");
         Self {
@@ -135,13 +135,13 @@ impl Refusal {
         }
     }
 
-    /// The reply took too long.
+    /// A reply that took too long.
     pub fn timeout(seconds: f64) -> Self {
         let message = format!("the reply was not complete within {seconds} s; ask for a shorter one");
         Self::new(504, Some("timeout"), message)
     }
 
-    /// The server ends.
+    /// A server that is ending.
     pub fn ending() -> Self {
         let message = "the server ends; try again when it is back";
         Self {
@@ -150,12 +150,12 @@ impl Refusal {
         }
     }
 
-    /// Something that no request can help.
+    /// An error that no change of the request can avoid.
     pub fn internal(problem: impl fmt::Display) -> Self {
         Self::new(500, Some("internal_error"), problem)
     }
 
-    /// OpenAI's word for the kind of error, by which its clients choose an exception.
+    /// Returns OpenAI's `type` of the error, by which its clients choose an exception.
     fn kind(&self) -> &'static str {
         match self.status {
             401 => "authentication_error",
@@ -166,7 +166,7 @@ impl Refusal {
         }
     }
 
-    /// `{"error": {"message", "type", "param", "code"}}`.
+    /// Writes `{"error": {"message", "type", "param", "code"}}`.
     pub fn to_json(&self) -> Value {
         json!({"error": {
             "message": self.message,

@@ -1,4 +1,5 @@
-//! Takes the fields of a request one by one, each with the type that it must have.
+//! Strict access to the fields of a request: each is taken once, with its type, and leftovers are
+//! refused.
 
 use super::Refusal;
 use crate::json::kind;
@@ -12,7 +13,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// The fields of the object that stands at `place`, an empty text for the body.
+    /// Returns the fields of the object at `place`; an empty place is the body.
     pub fn of(place: &str, object: Map<String, Value>) -> Self {
         let left = object.into_iter().filter(|(_, value)| !value.is_null());
         Self {
@@ -21,7 +22,7 @@ impl Fields {
         }
     }
 
-    /// The full name of a field.
+    /// Returns the full name of a field.
     pub fn name(&self, field: &str) -> String {
         match self.place.is_empty() {
             true => field.to_string(),
@@ -29,7 +30,7 @@ impl Fields {
         }
     }
 
-    /// A field of any type.
+    /// Takes a field of any type.
     pub fn take(&mut self, field: &str) -> Option<Value> {
         self.left.shift_remove(field)
     }
@@ -52,7 +53,7 @@ impl Fields {
         })
     }
 
-    /// A text.
+    /// Takes a string.
     pub fn text(&mut self, field: &str) -> Result<Option<String>, Refusal> {
         self.typed(field, "a string", |value| match value {
             Value::String(text) => Ok(text),
@@ -60,12 +61,12 @@ impl Fields {
         })
     }
 
-    /// True or false.
+    /// Takes a boolean.
     pub fn flag(&mut self, field: &str) -> Result<Option<bool>, Refusal> {
         self.typed(field, "true or false", |value| value.as_bool().ok_or(value))
     }
 
-    /// An object.
+    /// Takes an object.
     pub fn object(&mut self, field: &str) -> Result<Option<Map<String, Value>>, Refusal> {
         self.typed(field, "an object", |value| match value {
             Value::Object(object) => Ok(object),
@@ -73,7 +74,7 @@ impl Fields {
         })
     }
 
-    /// A list.
+    /// Takes a list.
     pub fn list(&mut self, field: &str) -> Result<Option<Vec<Value>>, Refusal> {
         self.typed(field, "a list", |value| match value {
             Value::Array(list) => Ok(list),
@@ -81,7 +82,7 @@ impl Fields {
         })
     }
 
-    /// A number in these bounds.
+    /// Takes a number within these bounds.
     pub fn number(&mut self, field: &str, bounds: RangeInclusive<f64>) -> Result<Option<f64>, Refusal> {
         let expected = format!("a number from {} to {}", bounds.start(), bounds.end());
         self.typed(field, &expected, |value| {
@@ -89,7 +90,7 @@ impl Fields {
         })
     }
 
-    /// A whole number in these bounds.
+    /// Takes a whole number within these bounds.
     pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
         let expected = match *bounds.end() {
             u64::MAX => format!("a whole number from {} on", bounds.start()),
@@ -100,7 +101,7 @@ impl Fields {
         })
     }
 
-    /// A field that is read if it says what is done in any case.
+    /// Takes a field that may only ask for what the server does anyway.
     pub fn only(&mut self, field: &str, allowed: &[Value], problem: &str) -> Result<(), Refusal> {
         match self.take(field) {
             Some(value) if !allowed.iter().any(|allowed| same(allowed, &value)) => Err(Refusal::of_field(
@@ -111,12 +112,12 @@ impl Fields {
         }
     }
 
-    /// Leaves out what changes nothing here.
+    /// Drops fields that change nothing here.
     pub fn ignore(&mut self, fields: &[&str]) {
         fields.iter().for_each(|field| drop(self.take(field)));
     }
 
-    /// Refuses what is left, with advice where there is some.
+    /// Refuses any field that is left, with advice if there is some.
     pub fn end(self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
         let Some(field) = self.left.keys().next() else {
             return Ok(());
@@ -127,7 +128,7 @@ impl Fields {
     }
 }
 
-/// Numbers are equal however they are written.
+/// Compares values; numbers are equal however they are written.
 fn same(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b)
 }

@@ -1,4 +1,4 @@
-//! Requests and replies as OpenAI's API writes them.
+//! Requests and replies in the JSON of OpenAI's API.
 
 mod error;
 mod fields;

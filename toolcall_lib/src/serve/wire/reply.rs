@@ -1,4 +1,4 @@
-//! Replies, whole or piece by piece.
+//! The JSON of replies, whole or in chunks.
 
 use crate::generate::Token;
 use crate::tokens::Tokenizer;
@@ -8,31 +8,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A piece of a reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Delta {
-    /// A part of what the model thinks.
+    /// Part of the model's thought.
     Reasoning(String),
-    /// A part of what it says.
+    /// Part of the answer in words.
     Content(String),
-    /// A call.
+    /// A complete call.
     Call(Call),
 }
 
-/// A call as clients get it.
+/// A call in the form that clients get.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Call {
-    /// Its number in the reply.
+    /// Number of the call in the reply.
     pub index: usize,
-    /// Id that the answer of the tool refers to.
+    /// Id that the tool's answer refers to.
     pub id: String,
     /// Name of the tool.
     pub name: String,
-    /// A JSON object as text.
+    /// Arguments: a JSON object as text.
     pub arguments: String,
-    /// Confidence of the model in the call, where it is known.
+    /// Confidence of the model in the call, if it is known.
     pub confidence: Option<f32>,
 }
 
 impl Call {
-    /// As a whole reply has it; a piece has the `index` too.
+    /// Writes the call for a whole reply; a chunk has the `index` too.
     fn to_json(&self) -> Value {
         json!({
             "id": self.id,
@@ -43,7 +43,7 @@ impl Call {
     }
 }
 
-/// The fields that all pieces of a reply begin with.
+/// Fields at the beginning of all chunks of a reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     id: String,
@@ -98,7 +98,7 @@ impl Head {
             .collect()
     }
 
-    /// A whole reply.
+    /// Writes a whole reply: OpenAI's `chat.completion`.
     pub fn whole(&self, deltas: Vec<Delta>, reason: &str, logprobs: Option<Value>, usage: Usage) -> Value {
         let mut message = json!({"role": "assistant", "content": null, "refusal": null});
         for delta in deltas {
@@ -119,7 +119,8 @@ impl Head {
         whole.into()
     }
 
-    /// A piece of a reply; the last has the `reason` why it ends.
+    /// Writes a chunk of a reply: OpenAI's `chat.completion.chunk`. The last one has the `reason`
+    /// why the reply ended.
     pub fn piece(&self, delta: Value, reason: Option<&str>, logprobs: Option<Value>) -> Value {
         let choice = json!({
             "index": 0,
@@ -130,7 +131,7 @@ impl Head {
         self.object("chat.completion.chunk", json!([choice])).into()
     }
 
-    /// The piece behind the last, with the usage, for clients that ask for it.
+    /// Writes the chunk behind the last one, with the usage, for clients that ask for it.
     pub fn usage_piece(&self, usage: Usage) -> Value {
         let mut piece = self.object("chat.completion.chunk", json!([]));
         piece.insert("usage".to_string(), usage.to_json());
@@ -138,7 +139,7 @@ impl Head {
     }
 }
 
-/// Adds to a message what a delta says.
+/// Adds a delta to a message.
 fn add(message: &mut Value, delta: Delta) {
     let append = |message: &mut Value, field: &str, text: &str| {
         let before = message[field].as_str().unwrap_or_default();
@@ -158,7 +159,7 @@ fn add(message: &mut Value, delta: Delta) {
 }
 
 impl Delta {
-    /// As the `delta` of a piece.
+    /// Writes the `delta` of a chunk.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Reasoning(text) => json!({ "reasoning_content": text }),
@@ -172,7 +173,8 @@ impl Delta {
     }
 }
 
-/// `logprobs` of a choice: the log probability of each token, with the likeliest alternatives.
+/// Writes the `logprobs` of a choice: the log probability of each token, with the likeliest
+/// alternatives.
 pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
     let text_of = |id: u32| tokenizer.decode(&[id]).unwrap_or_default();
     let entry = |text: &str, logprob: f32| {
@@ -184,7 +186,7 @@ pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
         let likeliest: Vec<Value> = likeliest
             .map(|(id, logprob)| entry(&text_of(*id), *logprob))
             .collect();
-        // A token that had to come was not weighed; it is certain.
+        // A forced token had no alternatives; it is certain.
         let mut all = entry(&token.text, token.logprob.unwrap_or(0.0));
         all["top_logprobs"] = likeliest.into();
         all
@@ -192,7 +194,7 @@ pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
     json!({"content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null})
 }
 
-/// JSON has no infinity; a token that a model holds impossible has the number that OpenAI writes.
+/// Returns the number that OpenAI writes for an impossible token, because JSON has no infinity.
 fn round(logprob: f32) -> f64 {
     if logprob.is_finite() {
         f64::from(logprob)
@@ -201,7 +203,7 @@ fn round(logprob: f32) -> f64 {
     }
 }
 
-/// A random id behind `prefix`.
+/// Returns a random id that begins with `prefix`.
 pub(crate) fn random_id(prefix: &str) -> String {
     format!(
         "{prefix}{:016x}{:08x}",

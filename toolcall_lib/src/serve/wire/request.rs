@@ -1,5 +1,5 @@
-//! The body of `POST /v1/chat/completions`, read strictly: what is not known and may carry meaning
-//! is refused by name.
+//! The body of `POST /v1/chat/completions`, read strictly: unknown fields that may carry meaning
+//! are refused by name.
 
 use super::fields::Fields;
 use super::{Refusal, response_format};
@@ -9,7 +9,7 @@ use crate::tool::ToolSchema;
 use crate::{Message, json};
 use serde_json::{Map, Value, json};
 
-/// A request that was read.
+/// A request that has been read.
 #[derive(Clone, Debug)]
 pub(crate) struct ChatRequest {
     /// The conversation so far.
@@ -18,26 +18,26 @@ pub(crate) struct ChatRequest {
     pub tools: Vec<ToolSchema>,
     /// Generation settings.
     pub config: GenerateConfig,
-    /// Texts that end it.
+    /// Stop sequences: texts that end the reply.
     pub stop: Vec<String>,
-    /// The client wants the log probabilities of the tokens.
+    /// True if the client wants the log probabilities of the tokens.
     pub logprobs: bool,
-    /// It is sent piece by piece.
+    /// True if the reply is sent chunk by chunk.
     pub stream: bool,
-    /// The client wants a last piece with the usage.
+    /// True if the client wants a last chunk with the usage.
     pub include_usage: bool,
 }
 
-/// Settings of the server that a request is read with.
+/// Settings of the server for reading a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Defaults {
-    /// Generation settings for what a request leaves out.
+    /// Generation settings for fields that a request leaves out.
     pub config: GenerateConfig,
     /// Most tokens that a reply may have.
     pub max_tokens: usize,
 }
 
-/// Fields that change nothing here, whatever they say.
+/// Fields that change nothing here, whatever their value.
 const IGNORED: [&str; 9] = [
     "metadata",
     "prediction",
@@ -50,7 +50,7 @@ const IGNORED: [&str; 9] = [
     "user",
 ];
 
-/// Fields that are not supported, and what to do instead.
+/// Fields that are not supported, and advice for each.
 const ADVICE: [(&str, &str); 6] = [
     ("functions", "is not supported; write `tools`"),
     ("function_call", "is not supported; write `tool_choice`"),
@@ -63,24 +63,27 @@ const ADVICE: [(&str, &str); 6] = [
     ("verbosity", "is not supported; say it in the system message"),
 ];
 
-/// Most stop sequences, as OpenAI has it.
+/// Most stop sequences, the same as OpenAI's.
 const MOST_STOPS: usize = 4;
-/// Most alternatives that are told for each token, as OpenAI has it.
+/// Most alternatives reported for each token, the same as OpenAI's.
 const MOST_LOGPROBS: u64 = 20;
 
 impl ChatRequest {
-    /// Reads the object that a body is; its `model` was looked at before.
+    /// Reads a request from the object in a body. The caller has looked at its `model` before.
     ///
     /// # Errors
-    /// The field, what was found, and what was expected.
+    /// Names the field, and says what was found and what was expected.
     pub fn read(body: Map<String, Value>, defaults: &Defaults) -> Result<Self, Refusal> {
         let mut fields = Fields::of("", body);
         fields.text("model")?;
+        // 1. Form of the reply.
         let stream = fields.flag("stream")?.unwrap_or(false);
         let include_usage = stream_options(&mut fields, stream)?;
         let stop = stop(&mut fields)?;
+        // 2. Conversation and tools.
         let tools = tools(&mut fields)?;
         let messages = messages(&mut fields, &tools)?;
+        // 3. Generation settings.
         let mut config = sampling(&mut fields, defaults)?;
         config.max_new_tokens = max_tokens(&mut fields, defaults)?;
         config.json_schema = response_format::read(&mut fields)?;
@@ -93,6 +96,7 @@ impl ChatRequest {
             return Err(Refusal::of_field("top_logprobs", "needs `logprobs`: true"));
         }
         config.top_logprobs = top.unwrap_or(0) as usize;
+        // 4. Everything else is refused.
         unsupported(fields)?;
         Ok(Self {
             messages,
@@ -106,7 +110,7 @@ impl ChatRequest {
     }
 }
 
-/// The object that a body is.
+/// Parses a body, which must be a JSON object.
 pub(crate) fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Refusal::of_body(format!("the body is no UTF-8 after byte {}", error.valid_up_to()))
@@ -151,8 +155,8 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     }
 }
 
-/// The tools, without what says nothing to the model: calls are held to all schemas, `strict` or
-/// not.
+/// Reads the tools, without `strict`, which says nothing to the model: calls are held to all
+/// schemas, strict or not.
 pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
     let mut tools: Vec<ToolSchema> = Vec::new();
     for (index, mut value) in fields.list("tools")?.unwrap_or_default().into_iter().enumerate() {
@@ -179,6 +183,7 @@ pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
     Ok(tools)
 }
 
+/// Reads the conversation. Its last message must be one that the model can answer.
 fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, Refusal> {
     let Some(list) = fields.list("messages")? else {
         return Err(Refusal::of_field(
@@ -186,6 +191,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             "missing; expected a list of messages",
         ));
     };
+    // 1. Read the list like a row of a dataset; all problems are reported at once.
     let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
     let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
         let lines = problems
@@ -200,6 +206,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
         }
     })?;
     let messages = read.conversation.messages;
+    // 2. The model can only answer the user or a tool.
     let Some(last) = messages.last() else {
         return Err(Refusal::of_field(
             "messages",
@@ -213,6 +220,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
             problem,
         ));
     }
+    // 3. Every answer of a tool must refer to a call.
     for (message, field) in messages.iter().zip(&read.fields) {
         if message.role == Role::Tool && message.name.is_none() {
             let problem = "answers no call of the assistant's turn before it";
@@ -222,7 +230,7 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
     Ok(messages)
 }
 
-/// A message without what replies of this server have beyond OpenAI's: clients send it back.
+/// Removes fields that replies of this server have beyond OpenAI's, because clients send them back.
 fn without_ours(mut message: Value) -> Value {
     let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
     for call in calls.into_iter().flatten() {
@@ -232,9 +240,10 @@ fn without_ours(mut message: Value) -> Value {
     message
 }
 
-/// Reads the settings of sampling.
+/// Reads the sampling settings.
 fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, Refusal> {
     let mut config = defaults.config.clone();
+    // OpenAI's bounds; fields that are missing keep the server's settings.
     if let Some(temperature) = fields.number("temperature", 0.0..=2.0)? {
         config.temperature = temperature;
     }
@@ -254,6 +263,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
     if let Some(penalty) = fields.number("repetition_penalty", 0.01..=100.0)? {
         config.repetition_penalty = penalty;
     }
+    // Without a seed, every reply is drawn anew; negative seeds count as their bits.
     config.seed = match fields.take("seed") {
         None => rand::random(),
         Some(seed) => match (seed.as_u64(), seed.as_i64()) {
@@ -270,7 +280,9 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
     Ok(config)
 }
 
+/// Reads the most tokens of the reply, under its old or its new name.
 fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal> {
+    // Clients use the old name, the new one, or both with one value.
     let old = fields.count("max_tokens", 1..=u64::MAX)?;
     let new = fields.count("max_completion_tokens", 1..=u64::MAX)?;
     let (field, asked) = match (new, old) {
@@ -312,7 +324,7 @@ fn template_kwargs(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {
         .map_err(|problem| Refusal::of_field("chat_template_kwargs", problem))
 }
 
-/// Accepts fields that ask for nothing, and refuses those that are not known.
+/// Accepts fields that ask for nothing, and refuses unknown ones.
 fn unsupported(mut fields: Fields) -> Result<(), Refusal> {
     fields.only(
         "n",

@@ -5,7 +5,7 @@ use super::fields::Fields;
 use crate::tool::ToolSchema;
 use serde_json::{Value, json};
 
-/// The schema that the answer is held to; nothing for any text.
+/// Returns the schema that the answer is held to; `None` if any text will do.
 pub(super) fn read(fields: &mut Fields) -> Result<Option<Value>, Refusal> {
     const PLACE: &str = "response_format";
     let Some(format) = fields.object(PLACE)? else {
@@ -44,7 +44,7 @@ fn schema(format: &mut Fields) -> Result<Value, Refusal> {
         ));
     };
     named.end(&[])?;
-    // The schemas of arguments and of answers are of the same kind: objects.
+    // The schemas of arguments and of answers are alike: both describe objects.
     ToolSchema::new(json!({"name": "answer", "parameters": schema})).map_err(|error| {
         let problem = error.to_string().replace("function.parameters", "schema");
         let problem = problem

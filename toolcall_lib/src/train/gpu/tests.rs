@@ -1,4 +1,5 @@
-//! Whole runs on a device, and on emulated ones whose ranks are threads, against the run of one rank on the CPU.
+//! Whole runs on a device, and on emulated devices whose ranks are threads, compared with one rank
+//! on the CPU.
 
 use super::*;
 use crate::config::ModelConfig;
@@ -18,10 +19,10 @@ use std::convert::Infallible;
 use std::thread;
 use std::time::Duration;
 
-/// Conversations of an optimizer step, of all ranks together.
+/// Conversations of an optimizer step, over all ranks.
 const BATCH: usize = 8;
 
-/// Heads as wide as a GPU takes them.
+/// Makes a model with heads as wide as a GPU takes them.
 fn model() -> Model {
     let mut model = tiny_model();
     let config = ModelConfig {
@@ -37,7 +38,8 @@ fn model() -> Model {
     model
 }
 
-/// A step of eight and one of two, for which not every rank has a row.
+/// Makes `rows` conversations: enough for a step of eight and one of two, in which some ranks have
+/// none.
 fn data(rows: u32) -> Dataset {
     let row = |i| Conversation {
         messages: vec![
@@ -49,7 +51,7 @@ fn data(rows: u32) -> Dataset {
     (0..rows).map(row).collect::<Vec<_>>().into()
 }
 
-/// Three rows with an answer that becomes less likely the more is learned.
+/// Makes three conversations with an answer that becomes less likely the more is learned.
 fn validation() -> Dataset {
     let mut rows = data(3).rows;
     rows.iter_mut()
@@ -63,7 +65,8 @@ fn config(steps: usize, ranks: usize, accumulation: usize, zero_stage: u8) -> Tr
         max_steps: Some(steps),
         learning_rate: 1e-3,
         weight_decay: 0.1,
-        adam_epsilon: 1e-4, // gradients that are rounding only would move weights by whole steps
+        // otherwise gradients that are rounding only would move weights by whole steps
+        adam_epsilon: 1e-4,
         max_grad_norm: 0.5,
         per_device_train_batch_size: BATCH / ranks / accumulation,
         gradient_accumulation_steps: accumulation,
@@ -88,7 +91,7 @@ fn on_cpu(config: &TrainConfig) -> Run {
     }
 }
 
-/// A run on one device, or on more emulated ones, which wait for each other or forget it.
+/// Runs on one device, or on several emulated ones, which wait for each other or forget to.
 fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
     let devices: Vec<Arc<dyn DeviceRanks>> = match ranks {
         1 => vec![Arc::new(crate::cuda::Alone)],
@@ -113,7 +116,8 @@ fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
     })
 }
 
-/// How far losses, norms and weights of two runs are apart, the largest relative difference; infinite where one is not a number.
+/// Returns the largest relative difference between losses, norms and weights of two runs; infinite
+/// if one is NaN.
 fn apart(got: &Run, want: &Run) -> f64 {
     assert_eq!(got.report.steps.len(), want.report.steps.len());
     let numbers = |run: &Run| -> Vec<f64> {
@@ -137,7 +141,7 @@ fn apart(got: &Run, want: &Run) -> f64 {
     all.into_iter().map(number).fold(0.0, f64::max)
 }
 
-/// Every accumulation and ZeRO stage.
+/// Compares every accumulation and ZeRO stage.
 fn assert_same_run(ranks: usize) {
     let cpu = on_cpu(&config(3, 1, 1, 0));
     let whole = 3 * size_of::<f32>() * cpu.weights.len();
@@ -154,7 +158,7 @@ fn assert_same_run(ranks: usize) {
         println!("{what}: off by {apart:.1e}; {state_bytes} bytes of state, {buffer_bytes} of buffers");
         assert_apart(apart, 1e-6, &what);
         let share = if zero_stage == 0 { whole } else { whole / ranks };
-        let slack = 3 * size_of::<f32>() * 4; // a bucket may not divide by the ranks
+        let slack = 3 * size_of::<f32>() * 4; // a bucket may not divide evenly among the ranks
         assert!((share..=share + slack).contains(&state_bytes), "{what}");
     }
 }
@@ -174,7 +178,7 @@ fn four_devices_do_what_one_cpu_does() {
     assert_same_run(4);
 }
 
-/// An adapter whose inputs are dropped.
+/// Adds an adapter with dropout to the settings.
 fn adapted(config: TrainConfig) -> TrainConfig {
     TrainConfig {
         lora: Some(LoraConfig {
@@ -198,7 +202,7 @@ fn many_devices_train_an_adapter_with_the_masks_of_the_cpu() {
     assert_same_adapter([(2, 2), (4, 1)]);
 }
 
-/// On so many ranks with so much accumulation.
+/// Compares runs of an adapter for these world sizes and accumulations.
 fn assert_same_adapter(runs: impl IntoIterator<Item = (usize, usize)>) {
     for (ranks, accumulation) in runs {
         let same_trees = adapted(config(3, 1, ranks * accumulation, 0));
@@ -232,12 +236,13 @@ fn ranks_round_the_weights_that_others_have_changed() {
         });
         let off = apart(&two, &one);
         println!("two ranks in bf16, {what}: off by {off:.1e}");
-        assert!(off < 1e-3, "{what}: off by {off:e}"); // both emulated
+        assert!(off < 1e-3, "{what}: off by {off:e}"); // both are emulated
     }
 }
 
-/// The weights come back for the answers and for the best model, and the answers are those of one
-/// rank. (At this learning rate rounding grows to other weights; tests with a lower one compare them.)
+/// Checks that the weights come back for the answers and for the best model, and that the answers
+/// are those of one rank. (At this learning rate rounding grows to other weights; tests with a
+/// lower one compare them.)
 #[test]
 fn validation_rows_are_answered_as_on_the_cpu_and_the_best_model_is_kept() {
     let scored = |ranks: usize| TrainConfig {
@@ -312,7 +317,7 @@ fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
                         return Err(Error::invalid("GPU", "it is broken"));
                     }
                     loop {
-                        thread::park(); // as NCCL does
+                        thread::park(); // NCCL waits like this
                     }
                 });
                 agree(ranks, connected).map(|never: Infallible| match never {})

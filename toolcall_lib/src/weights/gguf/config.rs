@@ -1,12 +1,14 @@
-//! The metadata of a GGUF file as a model config.
+//! Reading the config of a model from the metadata of a GGUF file.
 
 use super::{Gguf, rope};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use serde_json::{Map, json};
 
-/// The config. It goes through the same door as a `config.json`, so that the same things are refused.
+/// Reads the config. It goes through the reader of `config.json`, so that the same things are
+/// refused.
 pub(super) fn read(gguf: &Gguf) -> Result<ModelConfig> {
+    // 1. Architecture, and settings that are not supported.
     let key = "general.architecture";
     let architecture = gguf.text(key)?.ok_or_else(|| gguf.missing(key))?;
     if !["llama", "qwen2", "qwen3"].contains(&architecture) {
@@ -17,6 +19,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<ModelConfig> {
     }
     let metadata = Metadata { gguf, architecture };
     metadata.refuse_unsupported()?;
+    // 2. Sizes; the vocabulary is as large as the embedding.
     let embedding = gguf.content.tensor_infos.get("token_embd.weight");
     let vocab_size = embedding
         .and_then(|info| info.shape.dims().first())
@@ -27,6 +30,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<ModelConfig> {
         .size("attention.key_length")?
         .unwrap_or(hidden_size / heads.max(1));
     let rope_theta = gguf.float(&metadata.key("rope.freq_base"))?.unwrap_or(10_000.0);
+    // 3. The same fields as in a `config.json`.
     let fields = json!({
         "model_type": architecture,
         "vocab_size": vocab_size,
@@ -69,12 +73,14 @@ impl Metadata<'_> {
     fn refuse_unsupported(&self) -> Result<()> {
         let wrong =
             |name: &str, problem: String| -> Result<()> { Err(self.gguf.wrong(&self.key(name), problem)) };
+        // Mixture of experts.
         if let Some(experts) = self.size("expert_count")?.filter(|&n| n > 0) {
             return wrong(
                 "expert_count",
                 format!("a mixture of {experts} experts is not supported"),
             );
         }
+        // Scaling of the rotary embedding, except that of Llama 3, which is a tensor.
         if let Some(kind) = self
             .gguf
             .text(&self.key("rope.scaling.type"))?
@@ -85,6 +91,7 @@ impl Metadata<'_> {
                 format!("`{kind}` is not supported; supported is none"),
             );
         }
+        // Heads that are rotated in part, or whose values have another width.
         let (keys, rotated) = (
             self.size("attention.key_length")?,
             self.size("rope.dimension_count")?,

@@ -1,16 +1,16 @@
-//! Checks what a header says of itself before it is read: candle divides by the alignment, keeps
-//! the last of two values of one name, and takes 32 bytes of memory for each byte of a list.
+//! Checks of a header before candle reads it: candle divides by the alignment, keeps the last of
+//! two values with one name, and takes 32 bytes of memory for each byte of a list.
 
-/// Elements of all lists together; the largest vocabularies have a million tokens, kinds and
+/// Most elements of all lists together; the largest vocabularies have a million tokens, kinds and
 /// merges.
 const MOST_ELEMENTS: u64 = 1 << 24;
-/// Entries of the metadata, and tensors.
+/// Most entries of the metadata, and most tensors.
 const MOST_ENTRIES: u64 = 1 << 16;
-/// Bytes of a name.
+/// Longest name, in bytes.
 const LONGEST_NAME: u64 = 1 << 10;
 const LARGEST_ALIGNMENT: u64 = 1 << 16;
 
-/// Where the problem is, and what it is.
+/// A problem: its place and its description.
 type Problem = (String, String);
 
 /// Checks the metadata of a file, and the names and shapes of its tensors.
@@ -22,6 +22,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
     };
     let (tensors, entries) = header.begin()?;
     let mut names = std::collections::HashSet::new();
+    // 1. Metadata: names are unique, values have a type and are complete.
     for _ in 0..entries {
         let name = header.name()?;
         let kind = header.kind(&name)?;
@@ -33,6 +34,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
             return Err((name, "stands there twice".to_string()));
         }
     }
+    // 2. Tensors: names are unique, shapes are possible.
     for _ in 0..tensors {
         let name = header.name()?;
         header.tensor(&name)?;
@@ -45,7 +47,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
 
 struct Header<'a> {
     rest: &'a [u8],
-    /// Lengths have 8 bytes, not 4.
+    /// True if lengths have 8 bytes, not 4.
     wide: bool,
     /// Elements of all lists so far.
     elements: u64,
@@ -56,7 +58,7 @@ const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
 impl Header<'_> {
-    /// Magic number and version; then the numbers of tensors and of entries.
+    /// Reads magic number and version; returns the numbers of tensors and of metadata entries.
     fn begin(&mut self) -> Result<(u64, u64), Problem> {
         let place = "header";
         if self.take(4, place)? != b"GGUF" {
@@ -123,7 +125,7 @@ impl Header<'_> {
         }
     }
 
-    /// Passes over values of a type; a list holds no lists.
+    /// Skips values of a type; a list may not hold lists.
     fn skip(&mut self, kind: u32, count: u64, place: &str, may_be_list: bool) -> Result<(), Problem> {
         match kind {
             STRING => {
@@ -133,6 +135,7 @@ impl Header<'_> {
                 }
                 Ok(())
             }
+            // A list: the type of its elements, their number, and the elements.
             ARRAY if may_be_list => {
                 let kind = self.kind(place)?;
                 let count = self.length(place)?;
@@ -152,7 +155,7 @@ impl Header<'_> {
         }
     }
 
-    /// Tensors begin at multiples of the alignment.
+    /// Checks the alignment of tensors: a power of two.
     fn alignment(&mut self, kind: u32) -> Result<(), Problem> {
         let place = "general.alignment";
         let bytes = match kind {
@@ -172,7 +175,7 @@ impl Header<'_> {
         }
     }
 
-    /// Dimensions, type and offset of a tensor.
+    /// Checks the dimensions of a tensor, and skips its type and offset.
     fn tensor(&mut self, name: &str) -> Result<(), Problem> {
         let dimensions = self.u32(name)?;
         if !(1..=4).contains(&dimensions) {
@@ -189,11 +192,11 @@ impl Header<'_> {
         if elements.is_none_or(|elements| elements == 0 || elements > 1 << 56) {
             return Err((name.to_string(), "its shape is not that of a tensor".to_string()));
         }
-        self.take(4 + 8, name).map(drop) // its type, its offset
+        self.take(4 + 8, name).map(drop) // type and offset
     }
 }
 
-/// Bytes of a value.
+/// Returns the bytes of a value.
 fn width(kind: u32) -> u64 {
     match kind {
         0 | 1 | 7 => 1,

@@ -1,6 +1,7 @@
-//! Everything from one GGUF file: config, weights, tokenizer and chat template.
+//! GGUF files: config, weights, tokenizer and chat template in one file.
 //!
-//! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. `header` checks a file
+//! before candle parses it, because candle trusts its numbers.
 
 mod config;
 mod header;
@@ -22,10 +23,12 @@ use memmap2::Mmap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Reads a GGUF file of the `llama`, `qwen2` or `qwen3` architecture.
+/// Reads a GGUF file of the `llama`, `qwen2` or `qwen3` architecture, with the weights packed as
+/// `dtype`.
 ///
 /// # Errors
-/// A file that is damaged, or that needs an architecture, a quantization or a tokenizer that we do not have, by name.
+/// A file that is damaged, or that needs an architecture, a quantization or a tokenizer that this
+/// crate does not have, by name.
 pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
     let gguf = Gguf::open(file)?;
     let config = config::read(&gguf)?;
@@ -44,7 +47,7 @@ pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
     })
 }
 
-/// The key of the template; others stand under the same key with their names.
+/// Key of the default template; others have the same key followed by their names.
 const TEMPLATE: &str = "tokenizer.chat_template";
 
 fn additional_templates(gguf: &Gguf) -> Vec<(String, String)> {
@@ -57,7 +60,7 @@ fn additional_templates(gguf: &Gguf) -> Vec<(String, String)> {
     templates
 }
 
-/// An open file: its metadata, and its tensors in memory that the system maps.
+/// An open file: its metadata, and its memory-mapped tensors.
 struct Gguf {
     file: PathBuf,
     content: Content,
@@ -118,7 +121,8 @@ impl Gguf {
         self.get(key, "true or false", |value| value.to_bool().ok())
     }
 
-    /// A float; stored as f32, given as the shortest decimal number that is the same f32 (1e-5, not 9.99999974e-6).
+    /// Reads a float. It is stored as f32, and returned as the shortest decimal number that is the
+    /// same f32 (1e-5, not 9.99999974e-6).
     fn float(&self, key: &str) -> Result<Option<f64>> {
         self.get(key, "a number", |value| match value {
             Value::F32(x) => x.to_string().parse().ok(),

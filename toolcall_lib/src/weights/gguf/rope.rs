@@ -1,4 +1,5 @@
-//! The rotary scaling of Llama 3.1 and later. A GGUF file has it as a tensor of factors, one for each frequency.
+//! The rotary scaling of Llama 3.1 and later. A GGUF file has it as a tensor of factors, one a
+//! frequency.
 
 use super::Gguf;
 use crate::config::{Llama3RopeScaling, ModelConfig};
@@ -6,7 +7,8 @@ use crate::error::Result;
 
 pub(super) const FACTORS: &str = "rope_freqs.weight";
 
-/// The factors of a config with a scaling: how many times slower each frequency is than without.
+/// Returns the factors of a config with a scaling: how many times slower each frequency is than
+/// without.
 pub(super) fn factors(config: &ModelConfig) -> Vec<f32> {
     let plain = ModelConfig {
         rope_scaling: None,
@@ -19,9 +21,9 @@ pub(super) fn factors(config: &ModelConfig) -> Vec<f32> {
         .collect()
 }
 
-/// The scaling that gives the factors in the file; `config` is without one.
+/// Finds the scaling that gives the factors in the file; `config` is without one.
 ///
-/// The largest factor is `factor`; the other three numbers are the same in every Llama 3 that was published.
+/// The largest factor is `factor`; the other three numbers are the same in every published Llama 3.
 pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3RopeScaling>> {
     if !gguf.content.tensor_infos.contains_key(FACTORS) {
         return Ok(None);
@@ -34,6 +36,7 @@ pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3
         high_freq_factor: 4.0,
         original_max_position_embeddings: 8192,
     };
+    // The factors must be those that this scaling gives; another scaling is refused.
     let expected = self::factors(&ModelConfig {
         rope_scaling: Some(scaling.clone()),
         ..config.clone()

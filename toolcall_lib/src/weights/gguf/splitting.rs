@@ -1,4 +1,5 @@
-//! How text is cut into words before the merges, by `tokenizer.ggml.pre`; written as in the original `tokenizer.json` files.
+//! The split of text into words before the merges (`tokenizer.ggml.pre`), as in the original
+//! `tokenizer.json` files.
 
 use super::Gguf;
 use crate::error::{Error, Result};
@@ -7,7 +8,8 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 const KEY: &str = "tokenizer.ggml.pre";
 
-/// The ways to cut text, each with all the names that llama.cpp has for it; the first is the one that is written.
+/// Ways to split text, each with all the names that llama.cpp has for it; files are written with
+/// the first name.
 const NAMES: [(&str, &[&str]); 6] = [
     (
         "gpt-2",
@@ -33,7 +35,7 @@ const NAMES: [(&str, &[&str]); 6] = [
 
 const CONTRACTIONS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const SIGNS_AND_SPACES: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// The same with `/` at the end of a line of signs.
+/// Like `SIGNS_AND_SPACES`, with `/` at the end of a run of signs.
 const SIGNS_WITH_SLASH: &str = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// A word ends before a capital letter that follows a small one.
 const CAMEL_WORDS: [&str; 2] = [
@@ -41,7 +43,7 @@ const CAMEL_WORDS: [&str; 2] = [
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*",
 ];
 
-/// What is done with a text before the merges.
+/// The steps before the merges.
 pub(super) struct Splitting {
     pub normalizer: Option<NormalizerWrapper>,
     pub pre_tokenizer: PreTokenizerWrapper,
@@ -49,8 +51,10 @@ pub(super) struct Splitting {
 }
 
 impl Splitting {
-    /// That of a file with these tokens; what is not said there and had to be guessed is told to the user.
+    /// Returns the splitting of a file with these tokens, and a note for the user if it had to be
+    /// guessed.
     pub fn read<'a>(gguf: &Gguf, tokens: impl Iterator<Item = &'a str>) -> Result<(Self, Option<String>)> {
+        // 1. The way that the file names, or the one that its vocabulary suggests.
         let given = gguf.text(KEY)?;
         let name = match given {
             Some(name) => known(name).ok_or_else(|| {
@@ -65,6 +69,7 @@ impl Splitting {
             })?,
             None => guess(tokens),
         };
+        // 2. A note for a guess.
         let note = given.is_none().then(|| {
             format!(
                 "{KEY} is missing in {}: text is cut into words as `{name}` does, which the vocabulary suggests; a file that \
@@ -73,6 +78,8 @@ impl Splitting {
             )
         });
         let steps = json!({"type": "Sequence", "pretokenizers": steps(name)});
+        // 3. Normalizer, pre-tokenizer, and the rule of Llama 3 and Mistral that a word in the
+        // vocabulary is one token, without merges.
         let splitting = Self {
             normalizer: (given == Some("qwen2") || given.is_none() && name == "qwen2")
                 .then(|| tokenizers::normalizers::NFC.into()),
@@ -84,7 +91,7 @@ impl Splitting {
     }
 }
 
-/// The first name of a way to cut text.
+/// Returns the first name of a way to split text.
 fn known(name: &str) -> Option<&'static str> {
     NAMES
         .iter()
@@ -92,13 +99,15 @@ fn known(name: &str) -> Option<&'static str> {
         .map(|(first, _)| *first)
 }
 
-/// All ways that can be written to a file.
+/// Returns all ways that can be written to a file.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)
 }
 
-/// The steps of a way to cut text.
+/// Returns the pre-tokenizer steps of a way to split text.
 pub(super) fn steps(name: &str) -> Vec<Value> {
+    // The building blocks of `tokenizers`: bytes as characters, and a split by a regular
+    // expression.
     let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
     let pattern = |parts: &[&str]| json!({"type": "Split", "pattern": {"Regex": parts.join("|")}, "behavior": "Isolated", "invert": false});
     let words = r"[^\r\n\p{L}\p{N}]?\p{L}+";
@@ -128,13 +137,14 @@ pub(super) fn steps(name: &str) -> Vec<Value> {
     }
 }
 
-/// The way to cut text under which these tokens came about: no token reaches over a cut.
+/// Guesses the way to split text that gave these tokens: no token reaches over a split.
 fn guess<'a>(tokens: impl Iterator<Item = &'a str>) -> &'static str {
-    /// A vocabulary of fewer tokens does not show it.
+    /// Fewest tokens that show it.
     const FEWEST: usize = 1000;
     let (mut count, mut digits, mut sign_and_word, mut camel) = (0, 0, false, false);
     for token in tokens {
         count += 1;
+        // Signs of a way: the longest number, a sign joined to a word, and a capital inside a word.
         let word = token.strip_prefix('Ġ').unwrap_or(token);
         if word.bytes().all(|byte| byte.is_ascii_digit()) {
             digits = digits.max(word.len());

@@ -1,4 +1,4 @@
-//! The tensors of a GGUF file.
+//! Reading the tensors of a GGUF file.
 
 use super::Gguf;
 use super::rope::FACTORS as ROPE_FACTORS;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Parts of names: Hugging Face, GGUF.
+/// Parts of tensor names: Hugging Face, GGUF.
 const NAMES: [(&str, &str); 15] = [
     ("model.embed_tokens", "token_embd"),
     ("model.layers", "blk"),
@@ -32,27 +32,30 @@ const NAMES: [(&str, &str); 15] = [
     ("post_attention_layernorm", "ffn_norm"),
 ];
 
+/// Returns the GGUF name of a tensor.
 pub(super) fn gguf_name(name: &str) -> String {
     NAMES.iter().fold(name.to_string(), |name, (ours, theirs)| {
         name.replace(ours, theirs)
     })
 }
 
-/// A projection whose rows are rotated by their position.
+/// Returns true if the rows of a projection are rotated by their position.
 pub(super) fn is_rotated(name: &str) -> bool {
     ["q_proj.weight", "k_proj.weight"]
         .iter()
         .any(|end| name.ends_with(end))
 }
 
-/// Where llama.cpp stores a row of the query and key projections of the Llama architecture: Hugging Face rotates element `i` of a
-/// head with element `i + head_dim / 2`; llama.cpp rotates neighbours, and stores the rows of each head in that order.
+/// Returns the matrix row at which llama.cpp stores row `row` of the query and key projections of
+/// the Llama architecture. Hugging Face rotates element `i` of a head with element
+/// `i + head_dim / 2`; llama.cpp rotates neighbours, and stores the rows of each head in that
+/// order.
 pub(super) fn neighbours_row(row: usize, head_dim: usize) -> usize {
     let (element, half) = (row % head_dim, head_dim / 2);
     row - element + element % half * 2 + element / half
 }
 
-/// All weights.
+/// Reads all weights, packed as `dtype`.
 pub(super) fn read(gguf: &Gguf, config: &ModelConfig, dtype: Dtype) -> Result<Weights> {
     let layout = Arc::new(Layout::new(config));
     let mut fit = Fit::new(&layout, gguf_name);
@@ -74,8 +77,8 @@ pub(super) fn read(gguf: &Gguf, config: &ModelConfig, dtype: Dtype) -> Result<We
     Weights::read(layout, &tensors, dtype)
 }
 
-/// Makes sure that every tensor is there, and that no two share bytes: then the file is as large as
-/// what will be allocated.
+/// Checks that every tensor is in the file and that no two share bytes, so that a small file cannot
+/// make this crate allocate much.
 fn check_places(gguf: &Gguf, layout: &Layout) -> Result<()> {
     let mut places = Vec::with_capacity(layout.slots().len());
     for slot in layout.slots() {
@@ -95,15 +98,15 @@ fn check_places(gguf: &Gguf, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// The tensors by our names, with their rows in our order.
+/// The tensors by our names, with their matrix rows in our order.
 struct Tensors<'a> {
     gguf: &'a Gguf,
-    /// Rows of a head of the query and key projections, where the file has them in another order.
+    /// Width of a head, if the file has the rows of query and key projections in another order.
     rotated_head: Option<usize>,
 }
 
 impl Tensors<'_> {
-    /// The stored blocks of some rows, in our order.
+    /// Returns the stored blocks of some matrix rows, in our order.
     fn blocks(&self, slot: &Slot, elements: Range<usize>) -> Result<(GgmlDType, Cow<'_, [u8]>)> {
         let name = gguf_name(&slot.name);
         let Some(head_dim) = self.rotated_head.filter(|_| is_rotated(&slot.name)) else {
@@ -133,7 +136,7 @@ impl Stored for Tensors<'_> {
         Ok(())
     }
 
-    /// Blocks of the wanted type are taken as they are: packing them again would lose more.
+    /// Copies blocks that have the wanted type already: packing them again would lose precision.
     fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType, packed: &mut [u8]) -> Result<()> {
         let (stored, bytes) = self.blocks(slot, elements.clone())?;
         if stored == dtype {
@@ -148,20 +151,20 @@ impl Stored for Tensors<'_> {
 }
 
 impl Gguf {
-    /// Dequantizes whole rows of a tensor, from element `start` on.
+    /// Dequantizes whole matrix rows of a tensor, from element `start` on.
     pub(super) fn dequantize(&self, name: &str, start: usize, values: &mut [f32]) -> Result<()> {
         let (dtype, bytes) = self.bytes_of(name, start, values.len())?;
         unpack(dtype, bytes, values);
         Ok(())
     }
 
-    /// The stored blocks of `count` elements of a tensor, from element `start` on.
+    /// Returns the stored blocks of `count` elements of a tensor, from element `start` on.
     fn bytes_of(&self, name: &str, start: usize, count: usize) -> Result<(GgmlDType, &[u8])> {
         let (dtype, range) = self.range_of(name, start, count)?;
         Ok((dtype, &self.bytes[range]))
     }
 
-    /// Where in the file these blocks stand; all of them are there.
+    /// Returns the bytes in the file of these blocks, after checking that they are all there.
     fn range_of(&self, name: &str, start: usize, count: usize) -> Result<(GgmlDType, Range<usize>)> {
         let info = self
             .content
@@ -180,7 +183,7 @@ impl Gguf {
         let offset = usize::try_from(offset)
             .unwrap_or(usize::MAX)
             .saturating_add(start / block * size);
-        // blocks are read where they are, as structs of f16, f32 and bytes
+        // Blocks are read in place, as structs of f16, f32 and bytes.
         let aligned = offset.is_multiple_of(if size.is_multiple_of(4) { 4 } else { 2 });
         let range = offset..offset.saturating_add((count / block).saturating_mul(size));
         let there = aligned && range.end <= self.bytes.len();

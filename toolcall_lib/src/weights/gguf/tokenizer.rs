@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 
-/// `tokenizer.ggml.token_type`.
+/// Values of `tokenizer.ggml.token_type`.
 pub(super) const NORMAL: u64 = 1;
 pub(super) const CONTROL: u64 = 3;
 pub(super) const USER_DEFINED: u64 = 4;
 pub(super) const UNUSED: u64 = 5;
 
-/// A byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`, and what a user should know about it.
+/// Makes a byte-level BPE tokenizer that gives the ids of the original `tokenizer.json`; returns it
+/// with a note for the user, if there is one.
 ///
 /// # Errors
 /// Metadata that are missing or damaged, or that make the tokenizer panic.
@@ -37,6 +38,7 @@ fn make(gguf: &Gguf) -> Result<(Tokenizer, Option<String>)> {
     }
     let doing = || format!("{}: making the tokenizer", gguf.file.display());
     let library = |e: tokenizers::Error| Error::library(doing())(e);
+    // 1. Vocabulary, way to split text, merges.
     let tokens = tokens(gguf)?;
     let normal = tokens.iter().filter(|token| token.kind == NORMAL);
     let (splitting, note) = Splitting::read(gguf, normal.map(|token| token.text))?;
@@ -48,11 +50,13 @@ fn make(gguf: &Gguf) -> Result<(Tokenizer, Option<String>)> {
     let bpe = BPE::builder()
         .vocab_and_merges(vocab, merges(gguf)?)
         .ignore_merges(splitting.ignore_merges);
+    // 2. The pipeline: normalizer, pre-tokenizer, BPE, decoder, begin-of-text token.
     let mut tokenizer = Tokenizer::new(bpe.build().map_err(library)?);
     tokenizer.with_normalizer(splitting.normalizer).map_err(library)?;
     tokenizer.with_pre_tokenizer(Some(splitting.pre_tokenizer));
     tokenizer.with_decoder(Some(tokenizers::decoders::byte_level::ByteLevel::default()));
     tokenizer.with_post_processor(begin_of_text(gguf, &tokens)?);
+    // 3. Special tokens and those of the user.
     let added = tokens
         .iter()
         .filter(|token| [CONTROL, USER_DEFINED].contains(&token.kind))
@@ -98,7 +102,7 @@ fn merges(gguf: &Gguf) -> Result<Vec<(String, String)>> {
     merges.into_iter().map(pair).collect()
 }
 
-/// Puts the begin-of-text token in front when special tokens are asked for, if the model wants that.
+/// Puts the begin-of-text token in front when special tokens are asked for, if the model wants it.
 fn begin_of_text(gguf: &Gguf, tokens: &[Token]) -> Result<Option<PostProcessorWrapper>> {
     let wanted = gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(false);
     let Some(bos) = special(gguf, "bos", tokens)?.filter(|_| wanted) else {
@@ -119,7 +123,7 @@ fn begin_of_text(gguf: &Gguf, tokens: &[Token]) -> Result<Option<PostProcessorWr
         .map_err(Error::library("making the post-processor"))
 }
 
-/// The token that `tokenizer.ggml.NAME_token_id` names.
+/// Returns the token that `tokenizer.ggml.NAME_token_id` names.
 fn special<'a, 'b>(gguf: &Gguf, name: &str, tokens: &'b [Token<'a>]) -> Result<Option<&'b Token<'a>>> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let Some(id) = gguf.size(&key)? else {
@@ -131,7 +135,7 @@ fn special<'a, 'b>(gguf: &Gguf, name: &str, tokens: &'b [Token<'a>]) -> Result<O
         .ok_or_else(|| gguf.wrong(&key, format!("{id} is not in the vocabulary")))
 }
 
-/// Tokens that end a reply; the end of a turn stands before the end of a text.
+/// Returns the tokens that end a reply; the end of a turn comes before the end of a text.
 pub(super) fn eos_token_ids(gguf: &Gguf) -> Result<Vec<u32>> {
     let tokens = tokens(gguf)?;
     let mut ids = Vec::new();
@@ -149,7 +153,7 @@ pub(super) fn eos_token_ids(gguf: &Gguf) -> Result<Vec<u32>> {
     }
 }
 
-/// What stands in `tokenizer_config.json`.
+/// Returns the content of a `tokenizer_config.json`.
 pub(super) fn settings(gguf: &Gguf) -> Result<Map<String, Value>> {
     let tokens = tokens(gguf)?;
     let mut settings = Map::new();

@@ -1,4 +1,4 @@
-//! A tokenizer as the metadata of a GGUF file.
+//! Writing a tokenizer as the metadata of a GGUF file.
 
 use super::splitting::{names, steps};
 use super::tokenizer::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
@@ -8,14 +8,20 @@ use candle_core::quantized::gguf_file::Value as Metadata;
 use serde_json::{Value, from_str};
 use std::collections::BTreeMap;
 
-/// Tokens, their kinds, merges, and how text is cut before them; as many tokens as the model has embeddings.
+/// Returns tokens, their kinds, merges, and the way to split text; as many tokens as the model has
+/// embeddings.
+///
+/// # Errors
+/// The tokenizer is not a byte-level BPE, or llama.cpp has no name for its way to split text.
 pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(String, Metadata)>> {
+    // 1. Refuse tokenizers that llama.cpp does not have.
     let json: Value = from_str(&tokenizer.to_json()?).map_err(Error::library("reading the tokenizer"))?;
     let refused = |problem: &str| Error::invalid("tokenizer", format!("{problem}; save a folder instead"));
     if json["model"]["type"] != "BPE" {
         return Err(refused("only byte-level BPE can be written to a GGUF file"));
     }
     let pre = pre_tokenizer(&json).ok_or_else(|| refused("llama.cpp has no name for its pre-tokenizer"))?;
+    // 2. Vocabulary and merges.
     let (texts, kinds) = tokens(&json, vocab_size);
     let merges = json["model"]["merges"]
         .as_array()
@@ -33,11 +39,12 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
         ("merges", list(merges.collect())),
         ("add_bos_token", Metadata::Bool(begins(tokenizer)?)),
     ];
+    // 3. Special tokens.
     let named = |name: &str| {
         let token = tokenizer.config.get(name)?;
         tokenizer.token_id(token["content"].as_str().or(token.as_str())?)
     };
-    // the end that the template prints, and another one
+    // The end token that the template prints, and another one.
     let ends = &tokenizer.eos_token_ids;
     let eos = named("eos_token").or(ends.first().copied());
     let other = ends.iter().copied().find(|&id| Some(id) != eos);
@@ -57,7 +64,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
     Ok(entries.into_iter().map(entry).collect())
 }
 
-/// The name under which llama.cpp knows the pre-tokenizer.
+/// Returns the name under which llama.cpp knows the pre-tokenizer.
 fn pre_tokenizer(json: &Value) -> Option<&'static str> {
     let ours = &json["pre_tokenizer"];
     let ours = match ours["pretokenizers"].as_array() {
@@ -70,7 +77,8 @@ fn pre_tokenizer(json: &Value) -> Option<&'static str> {
     })
 }
 
-/// Steps that cut text in the same way; offsets into the text are another matter.
+/// Returns true if two steps split text in the same way; they may treat offsets into the text
+/// differently.
 fn same(a: &Value, b: &Value) -> bool {
     let fields = |step: &Value| -> BTreeMap<String, Value> {
         let fields = step.as_object().cloned().unwrap_or_default();
@@ -82,7 +90,7 @@ fn same(a: &Value, b: &Value) -> bool {
     fields(a) == fields(b)
 }
 
-/// Each token's text and kind, by its id.
+/// Returns each token's text and kind, by its id; unused ids get a placeholder.
 fn tokens(json: &Value, vocab_size: usize) -> (Vec<String>, Vec<u64>) {
     let mut texts: Vec<String> = (0..vocab_size).map(|id| format!("[PAD{id}]")).collect();
     let mut kinds = vec![UNUSED; vocab_size];
@@ -110,7 +118,7 @@ fn tokens(json: &Value, vocab_size: usize) -> (Vec<String>, Vec<u64>) {
     (texts, kinds)
 }
 
-/// `left right`, which older files have as one string.
+/// Returns `left right`; older files have that as one string.
 fn merge(merge: &Value) -> String {
     match merge.as_array() {
         Some(pair) => pair
@@ -122,7 +130,7 @@ fn merge(merge: &Value) -> String {
     }
 }
 
-/// Whether the tokenizer puts a token in front of a text.
+/// Returns true if the tokenizer puts a token in front of a text.
 fn begins(tokenizer: &Tokenizer) -> Result<bool> {
     let encode = |special| {
         let encoding = tokenizer.inner.encode_fast("a", special);

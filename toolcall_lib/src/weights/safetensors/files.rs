@@ -1,16 +1,16 @@
-//! Which files hold the weights of a folder.
+//! The files that hold the weights of a folder.
 
 use crate::error::{Error, Result, some_of};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The one file of weights that are not sharded.
+/// File name of weights that are not sharded.
 pub(in crate::weights) const SINGLE: &str = "model.safetensors";
-/// Says which shard holds which tensor.
+/// File name of the index from tensors to shards.
 pub(in crate::weights) const INDEX: &str = "model.safetensors.index.json";
 
-/// The files that hold the weights of `folder`; all of them exist.
+/// Returns the files that hold the weights of `folder`; all of them exist.
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let missing = missing_weights(folder)?;
     if !missing.is_empty() {
@@ -27,7 +27,7 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
-/// What a folder lacks of its weights.
+/// Lists the files of weights that a folder lacks.
 pub(in crate::weights) fn missing_weights(folder: &Path) -> Result<Vec<String>> {
     if folder.join(SINGLE).is_file() {
         return Ok(Vec::new());
@@ -42,7 +42,8 @@ pub(in crate::weights) fn missing_weights(folder: &Path) -> Result<Vec<String>> 
         .collect())
 }
 
-/// The file names in an index. They stay within the folder, also when the index came from elsewhere.
+/// Returns the file names in an index. None leaves the folder, even if the index came from
+/// elsewhere.
 pub(in crate::weights) fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(index).map_err(Error::io(index))?;
     let json: Map<String, Value> =

@@ -1,4 +1,5 @@
-//! Weights from and to a Hugging Face folder: `model.safetensors`, or shards with `model.safetensors.index.json`.
+//! Weights in a Hugging Face folder: `model.safetensors`, or shards with
+//! `model.safetensors.index.json`.
 
 mod files;
 mod read;

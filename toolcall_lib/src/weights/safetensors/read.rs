@@ -1,4 +1,4 @@
-//! Reading.
+//! Reading safetensors.
 
 use super::files::weight_files;
 use crate::config::ModelConfig;
@@ -17,10 +17,11 @@ use std::sync::Arc;
 
 type Tensors<'a> = BTreeMap<String, TensorView<'a>>;
 
-/// Reads the weights of a folder. Tensors may be stored as f32, f16 or bf16.
+/// Reads the weights of a folder, packed as `dtype`. Tensors may be stored as f32, f16 or bf16.
 ///
 /// # Errors
-/// Tensors that are missing, that the config does not know, or that have another shape or type: all of them, by name.
+/// Tensors that are missing, that the config does not know, or that have another shape or type: all
+/// of them, by name.
 pub fn read(folder: &Path, config: &ModelConfig, dtype: Dtype) -> Result<Weights> {
     let files = weight_files(folder)?;
     let maps = files.iter().map(|file| map(file)).collect::<Result<Vec<_>>>()?;
@@ -35,6 +36,9 @@ pub fn read(folder: &Path, config: &ModelConfig, dtype: Dtype) -> Result<Weights
 }
 
 /// Reads one file whose tensors are those of `layout`, as f32.
+///
+/// # Errors
+/// The same as [`read`].
 pub fn read_file(file: &Path, layout: Arc<Layout>) -> Result<Parameters> {
     let bytes = map(file)?;
     let tensors: Tensors = parse(file, &bytes)?.collect();
@@ -47,7 +51,7 @@ fn parse<'a>(file: &Path, bytes: &'a [u8]) -> Result<impl Iterator<Item = (Strin
     Ok(parsed.tensors().into_iter())
 }
 
-/// Are the tensors those of `layout`, and stored in a way that can be read?
+/// Checks that the tensors are those of `layout`, and of a type that can be read.
 fn check(tensors: &Tensors, layout: &Layout) -> std::result::Result<(), String> {
     let mut fit = Fit::new(layout, str::to_string);
     for (name, tensor) in tensors {
@@ -87,7 +91,8 @@ fn damaged(file: &Path, problem: safetensors::SafeTensorError) -> Error {
     Error::invalid(file.display(), format!("{problem}: {advice}"))
 }
 
-/// Tensors that some checkpoints carry and that hold nothing new: rotary tables, and the head of a tied model.
+/// Removes tensors that some checkpoints carry and that hold nothing new: rotary tables, and the
+/// head of a tied model.
 fn drop_harmless(tensors: &mut Tensors, config: &ModelConfig) {
     tensors.retain(|name, _| !name.ends_with("rotary_emb.inv_freq"));
     let tied = match (
@@ -102,7 +107,7 @@ fn drop_harmless(tensors: &mut Tensors, config: &ModelConfig) {
     }
 }
 
-/// Elements `start..start + values.len()` of a tensor as f32.
+/// Converts elements `start..start + values.len()` of a tensor to f32.
 fn convert(tensor: &TensorView, start: usize, values: &mut [f32]) {
     fn each<const N: usize>(bytes: &[u8], start: usize, values: &mut [f32], f32_of: fn([u8; N]) -> f32) {
         let (elements, _) = bytes.as_chunks::<N>();

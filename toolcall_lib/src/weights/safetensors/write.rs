@@ -1,4 +1,4 @@
-//! Writing.
+//! Writing safetensors.
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-/// Writes all tensors as f32 or bf16 to `path`. The file appears when it is complete, so that `path` never holds half a model.
+/// Writes all tensors as f32 or bf16 to `path`. The file appears when it is complete, so that
+/// `path` never holds half a model.
 ///
 /// # Errors
 /// Another `dtype`, or a file that cannot be written.
@@ -19,14 +20,14 @@ pub fn save(parameters: &Parameters, path: &Path, dtype: Dtype) -> Result<()> {
     files::replace(path, |out| write(out, path, parameters, dtype))
 }
 
-/// Writes the bytes of such a file to `out`; messages name it `path`.
+/// Writes the bytes of a safetensors file to `out`; messages name it `path`.
 pub(crate) fn write(out: &mut impl Write, path: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
     let bucket = |bucket: usize| Ok(Cow::Borrowed(parameters.buckets[bucket].as_slice()));
     write_buckets(out, path, &parameters.layout, dtype, bucket)
 }
 
-/// [`write`] with the elements of each `bucket` of `layout` fetched when they are written, the
-/// first bucket first.
+/// Writes like [`write`], but fetches the elements of each `bucket` of `layout` when they are
+/// written, the first bucket first.
 pub(crate) fn write_buckets<'a>(
     out: &mut impl Write,
     path: &Path,
@@ -43,6 +44,7 @@ pub(crate) fn write_buckets<'a>(
         }
     };
     let failed = |e| Error::io(path)(e);
+    // Length of the header, header, tensors.
     let header = header(layout, dtype).map_err(Error::library(format!("writing {}", path.display())))?;
     out.write_all(&(header.len() as u64).to_le_bytes())
         .map_err(failed)?;
@@ -56,7 +58,7 @@ pub(crate) fn write_buckets<'a>(
     Ok(())
 }
 
-/// The JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
+/// Makes the JSON in front of the tensors, padded so that they start at a multiple of 8 bytes.
 fn header(
     layout: &Layout,
     dtype: StoredDtype,
@@ -73,6 +75,7 @@ fn header(
         (slot.name.clone(), info)
     };
     let tensors = layout.slots().iter().map(tensor).collect();
+    // `format: pt` is what transformers expects.
     let metadata = Metadata::new(Some(HashMap::from([("format".into(), "pt".into())])), tensors)?;
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');

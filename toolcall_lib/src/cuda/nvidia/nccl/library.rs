@@ -1,7 +1,7 @@
-//! The few functions of NCCL that are used, looked for at run time.
+//! The few functions of NCCL that are used, loaded at run time.
 //!
-//! cudarc has bindings too, but does not look for `libnccl.so.2`, the only name that NCCL's packages install without its headers; and
-//! it panics where a function is missing.
+//! cudarc has bindings too, but does not look for `libnccl.so.2`, the only name that NCCL's
+//! packages install without its headers, and it panics if a function is missing.
 
 use crate::error::{Error, Result};
 use cudarc::driver::sys::CUstream;
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 /// Names of the library: that of every installation, and that of one with headers.
 const NAMES: [&CStr; 2] = [c"libnccl.so.2", c"libnccl.so"];
-/// Where to get it.
+/// Advice if the library is missing.
 const GET: &str = "libnccl.so.2 is not found, with which GPUs of many ranks exchange gradients; install NCCL (Debian, Ubuntu: \
                    libnccl2 of NVIDIA's repository), or `pip install nvidia-nccl-cu13` and put the folder of its library into \
                    LD_LIBRARY_PATH";
@@ -39,14 +39,14 @@ macro_rules! functions {
         }
 
         impl Library {
-            /// What `find` finds under their names.
+            /// Looks up the functions by name with `find`.
             ///
             /// # Safety
-            /// It finds NCCL's functions.
+            /// `find` returns NCCL's functions.
             unsafe fn new<E>(find: impl Fn(&CStr) -> std::result::Result<*mut c_void, E>) -> std::result::Result<Self, E> {
                 type Found = *mut c_void;
                 Ok(Self {
-                    // SAFETY: that of the caller.
+                    // SAFETY: the caller keeps the contract.
                     $($field: unsafe {
                         std::mem::transmute::<Found, unsafe extern "C" fn($($argument),*) -> $result>(find($name)?)
                     },)*
@@ -70,16 +70,17 @@ functions! {
 
 static LIBRARY: LazyLock<std::result::Result<Library, String>> = LazyLock::new(load);
 
-/// The library.
+/// Returns the library.
 ///
 /// # Errors
-/// It is not there, or a function is missing in it.
+/// The library or one of its functions is missing.
 pub(super) fn library() -> Result<&'static Library> {
     LIBRARY
         .as_ref()
         .map_err(|problem| Error::invalid("NCCL", problem))
 }
 
+/// Loads the library.
 fn load() -> std::result::Result<Library, String> {
     // SAFETY: the names end with a zero. The library is never closed.
     let open =
@@ -96,12 +97,12 @@ fn load() -> std::result::Result<Library, String> {
             false => Ok(function),
         }
     };
-    // SAFETY: they are NCCL's.
+    // SAFETY: the functions are NCCL's.
     unsafe { Library::new(find) }
 }
 
 impl Library {
-    /// What a status says.
+    /// Returns the text of a status.
     pub fn text(&self, status: Status) -> String {
         // SAFETY: NCCL has a constant text for every number.
         unsafe { CStr::from_ptr((self.get_error_string)(status)) }
@@ -109,7 +110,7 @@ impl Library {
             .into_owned()
     }
 
-    /// An error unless NCCL has done what we were `doing`.
+    /// Returns an error unless NCCL succeeded in `doing` something.
     pub fn check(&self, status: Status, doing: &str) -> Result<()> {
         match status {
             0 => Ok(()),
@@ -124,14 +125,14 @@ impl Library {
     }
 }
 
-/// The version of NCCL that is found, such as `2.28.9`.
+/// Returns the version of NCCL, such as `2.28.9`.
 ///
 /// # Errors
-/// It is not found; the message says where to get it.
+/// NCCL is missing; the message says where to get it.
 pub fn nccl_version() -> Result<String> {
     let library = library()?;
     let mut version = 0;
-    // SAFETY: there is room for a number.
+    // SAFETY: `version` may be written to.
     library.check(
         unsafe { (library.get_version)(&raw mut version) },
         "asking for its version",

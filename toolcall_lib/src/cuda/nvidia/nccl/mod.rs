@@ -1,4 +1,5 @@
-//! GPUs of many ranks, connected by NCCL: a stream of its own beside the driver's, ordered with it by events.
+//! GPUs of many ranks, connected by NCCL on a stream of its own, which events order with the
+//! driver's.
 
 mod library;
 mod watch;
@@ -29,29 +30,31 @@ pub(crate) struct Nccl {
     watch: Watch,
 }
 
-/// NCCL's side of the connection.
+/// NCCL's communicator.
 pub(super) struct Communicator {
     library: &'static Library,
     handle: Comm,
     id: [u8; 128],
 }
 
-// SAFETY: NCCL's communicator may be used from any thread, by one at a time but for asking for errors and for aborting.
+// SAFETY: any thread may use NCCL's communicator, one at a time; asking for errors and aborting are
+// exempt.
 unsafe impl Send for Communicator {}
-// SAFETY: the same.
+// SAFETY: as above.
 unsafe impl Sync for Communicator {}
-// SAFETY: the stream too, and the rest is `Send`.
+// SAFETY: any thread may use the stream too, and the rest is `Send`.
 unsafe impl Send for Nccl {}
-// SAFETY: operations are started by the one thread that trains.
+// SAFETY: the one thread that trains starts all operations.
 unsafe impl Sync for Nccl {}
 
 impl Nccl {
-    /// Connects the GPU of this rank with those of all others, each of which calls it too. What has not ended after `timeout`
-    /// is given up.
+    /// Connects the GPU of this rank with those of all others; every rank calls this. Operations
+    /// that have not ended after `timeout` are given up.
     ///
     /// # Errors
-    /// NCCL is not there on one of the ranks, or refuses; the message says why.
+    /// A rank has no NCCL, or NCCL refuses; the message says why.
     pub fn join(driver: &Arc<Nvidia>, ranks: &dyn Collective, timeout: Duration) -> Result<Self> {
+        // 1. Every rank learns if one has no NCCL, so that none waits for it.
         let found = library();
         let there = ranks.exchange(&[f64::from(found.is_ok())])?;
         let library = found?;
@@ -59,9 +62,11 @@ impl Nccl {
             return Err(Error::invalid(format!("rank {rank}"), "has no NCCL"));
         }
         let shard = ranks.shard();
+        // 2. Ranks that are threads of one process share their memory.
         let processes = ranks.exchange(&[f64::from(std::process::id())])?;
         let threads =
             ranks.on_host().size == shard.size && processes.iter().all(|process| *process == processes[0]);
+        // 3. Connect, in a thread that may be left behind.
         let id = exchange_id(library, ranks);
         let own = driver.clone();
         let communicator = meet(ranks, timeout, move || {
@@ -81,40 +86,45 @@ impl Nccl {
         })
     }
 
-    /// Has NCCL do something with a buffer, of which every rank has a part of `count` elements. It gets the place of all, that of this
-    /// rank's, and the count.
+    /// Queues an operation of NCCL on a buffer, of which every rank has a part of `count` elements.
+    /// `work` gets the address of the whole, that of this rank's part, and the count.
     fn start(
         &self,
         buffer: View,
         doing: &str,
         work: impl FnOnce(*mut c_void, *mut c_void, usize) -> library::Status,
     ) -> Result<Ticket> {
-        self.driver.check_trouble()?; // the watch has given the connection back
+        self.driver.check_trouble()?; // the watch may have closed the connection
         self.driver.bind()?;
         let count = self.shard.longest(buffer.len);
         let own = buffer.address + (self.shard.rank * count * buffer.element.size()) as u64;
-        // SAFETY: streams and events are alive; an event may be destroyed as soon as it has been waited for in a stream.
+        // SAFETY: streams and events are alive. An event may be destroyed as soon as a stream waits
+        // for it.
         unsafe {
+            // 1. NCCL's stream waits for everything asked of the driver so far.
             let ready = record(self.driver.stream)?;
             let waits = wait(self.stream, ready);
             event::destroy(ready).map_err(cuda("freeing an event"))?;
             waits?;
+            // 2. The operation.
             let status = work(buffer.address as *mut c_void, own as *mut c_void, count);
             self.communicator.library.check(status, doing)?;
+            // 3. One event for the watch, one for the ticket.
             self.watch.add(record(self.stream)?);
             record(self.stream).map(|done| Ticket(done as u64))
         }
     }
 }
 
-/// The name of the connection, which the first rank makes up and tells the others.
+/// Returns the id of the connection, which the first rank makes and sends to the others.
 fn exchange_id(library: &Library, ranks: &dyn Collective) -> Result<UniqueId> {
     let mut id = UniqueId([0; 128]);
     let mut made = Ok(());
     if ranks.rank() == 0 {
-        // SAFETY: there is room for an id.
+        // SAFETY: `id` may be written to.
         let status = unsafe { (library.get_unique_id)(&raw mut id) };
-        made = library.check(status, "naming the connection"); // told when the others have been
+        // reported after the exchange, so that the others do not wait
+        made = library.check(status, "naming the connection");
     }
     let numbers: Vec<f64> = id.0.iter().map(|&byte| f64::from(byte)).collect();
     let all = ranks.exchange(&numbers)?;
@@ -122,23 +132,23 @@ fn exchange_id(library: &Library, ranks: &dyn Collective) -> Result<UniqueId> {
     Ok(UniqueId(std::array::from_fn(|i| all[0][i] as u8)))
 }
 
-/// An event behind all that a stream has been asked for.
+/// Records an event behind everything asked of a stream so far.
 ///
 /// # Safety
 /// The stream is alive.
 unsafe fn record(stream: sys::CUstream) -> Result<sys::CUevent> {
     let made = event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(cuda("making an event"))?;
-    // SAFETY: that of the caller.
+    // SAFETY: the caller keeps the contract.
     unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
     Ok(made)
 }
 
-/// What the stream is asked for from now on waits for the event.
+/// Makes everything asked of the stream from now on wait for the event.
 ///
 /// # Safety
 /// Both are alive.
 unsafe fn wait(stream: sys::CUstream, event: sys::CUevent) -> Result<()> {
-    // SAFETY: that of the caller.
+    // SAFETY: the caller keeps the contract.
     unsafe { stream::wait_event(stream, event, CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT) }
         .map_err(cuda("ordering two streams"))
 }
@@ -150,8 +160,8 @@ impl DeviceRanks for Nccl {
 
     fn start_reduce_scatter(&self, buffer: View) -> Result<Ticket> {
         let Communicator { library, handle, .. } = *self.communicator;
-        // SAFETY: the buffer is as long as it says, and nobody touches it until the ticket is joined; NCCL works in place where the
-        // result is this rank's part.
+        // SAFETY: the buffer is as long as it says, and nobody touches it until the ticket is
+        // joined. NCCL works in place if the result is this rank's part.
         self.start(buffer, "summing gradients", |all, own, count| unsafe {
             (library.reduce_scatter)(all, own, count, FLOAT32, SUM, handle, self.stream)
         })
@@ -161,9 +171,9 @@ impl DeviceRanks for Nccl {
         let Communicator { library, handle, .. } = *self.communicator;
         let element = match buffer.element {
             Element::Bf16 => BFLOAT16,
-            Element::F32 | Element::U32 => FLOAT32, // nothing is added, only moved
+            Element::F32 | Element::U32 => FLOAT32, // the elements are moved, not added
         };
-        // SAFETY: as above.
+        // SAFETY: as in `start_reduce_scatter`.
         self.start(buffer, "gathering weights", |all, own, count| unsafe {
             (library.all_gather)(own, all, count, element, handle, self.stream)
         })
@@ -172,7 +182,7 @@ impl DeviceRanks for Nccl {
     fn join(&self, ticket: Ticket) -> Result<()> {
         self.driver.bind()?;
         let done = ticket.0 as sys::CUevent;
-        // SAFETY: the ticket is that of an operation, and given back once.
+        // SAFETY: the ticket belongs to an operation, and is joined once.
         unsafe {
             let waits = wait(self.driver.stream, done);
             event::destroy(done).map_err(cuda("freeing an event"))?;
@@ -182,10 +192,10 @@ impl DeviceRanks for Nccl {
 }
 
 impl Communicator {
-    /// Waits for all other ranks, even for one that never comes.
+    /// Connects to all other ranks; waits even for one that never comes.
     fn new(library: &'static Library, id: UniqueId, shard: Shard) -> Result<Arc<Self>> {
         let mut handle: Comm = std::ptr::null_mut();
-        // SAFETY: all ranks have the same id, and each gives its number once.
+        // SAFETY: all ranks have the same id, and each uses its rank once.
         let status = unsafe {
             (library.comm_init_rank)(&raw mut handle, shard.size as c_int, id, shard.rank as c_int)
         };
@@ -197,10 +207,10 @@ impl Communicator {
         }))
     }
 
-    /// What has gone wrong since the start, on this rank or at one that it talks with.
+    /// Returns an error that NCCL has met since the start, on this rank or a neighbour.
     fn trouble(&self) -> Option<String> {
         let mut status = 0;
-        // SAFETY: the communicator is alive as long as this.
+        // SAFETY: the communicator lives as long as `self`.
         let asked = unsafe { (self.library.comm_get_async_error)(self.handle, &raw mut status) };
         [asked, status]
             .into_iter()
@@ -208,9 +218,9 @@ impl Communicator {
             .map(|status| self.library.text(status))
     }
 
-    /// Ends what is under way, so that nobody waits for it any more.
+    /// Ends all running operations, so that nobody waits for them any more.
     fn abort(&self) {
-        // SAFETY: the communicator is alive, and `Nccl` does not give it back after this.
+        // SAFETY: the communicator is alive, and `Nccl` does not destroy it after this.
         unsafe { (self.library.comm_abort)(self.handle) };
     }
 }
@@ -218,15 +228,16 @@ impl Communicator {
 /// `ncclInProgress`.
 const IN_PROGRESS: library::Status = 7;
 
-/// Gives the connection back; where something is still under way, which others may never join, it is ended.
+/// Closes the connection. Aborts operations that still run, because other ranks may never join
+/// them.
 impl Drop for Nccl {
     fn drop(&mut self) {
         let ended = self.watch.stop();
-        self.driver.trouble().take(); // it was that of this connection, and others use the GPU too
+        self.driver.trouble().take(); // it concerned this connection, and others use the GPU too
         if self.driver.bind().is_err() {
             return;
         }
-        // SAFETY: all of these are ours, and nothing uses them any more.
+        // SAFETY: this value owns all of these, and nothing uses them any more.
         unsafe {
             match ended {
                 Ended::All => drop((self.communicator.library.comm_destroy)(self.communicator.handle)),

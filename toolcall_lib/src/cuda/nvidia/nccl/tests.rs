@@ -1,4 +1,5 @@
-//! NCCL with the one rank that a single GPU can be. `TOOLCALL_TEST_DEVICE=cuda … --ignored nccl` runs them.
+//! Tests of NCCL with one rank, on a single GPU. `TOOLCALL_TEST_DEVICE=cuda … --ignored nccl` runs
+//! them.
 
 use super::*;
 use crate::collective::OneRank;
@@ -21,7 +22,7 @@ fn one_rank_keeps_what_it_has() {
         let [on_x, on_y] = [&x, &y].map(|x| DeviceBuffer::from_host(&driver, Element::F32, x).unwrap());
         let mut want = y;
         for _ in 0..20 {
-            // NCCL has to wait for the sum, and the next sum for NCCL
+            // NCCL has to wait for the first sum, and the next sum for NCCL.
             device.add(on_x.all(), on_y.all()).unwrap();
             let sums = ranks.start_reduce_scatter(on_y.all()).unwrap();
             let whole = ranks.start_all_gather(on_y.all()).unwrap();

@@ -1,4 +1,5 @@
-//! A thread that sees when an operation of many ranks does not end: the host would wait for it for ever.
+//! A thread that notices when a collective operation does not end; the host would wait for it for
+//! ever.
 
 use super::{Communicator, Nvidia};
 use crate::error::{Error, Result};
@@ -10,30 +11,34 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// Time between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What is under way when another thread's rank leaves has this long to end.
+/// Time that running operations have to end after another thread's rank has left.
 const AFTER_ANOTHER_LEFT: Duration = Duration::from_secs(5);
 
-/// The connections that a rank of this process has left. NCCL does not tell the others, and threads cannot be killed.
+/// Ids of the connections that a rank of this process has left. NCCL does not tell the other ranks,
+/// and threads cannot be killed.
 static LEFT: Mutex<Vec<[u8; 128]>> = Mutex::new(Vec::new());
 
-/// The thread, and what it is told.
+/// The watching thread, and the operations that it watches.
 pub(super) struct Watch {
     operations: Arc<Mutex<VecDeque<Operation>>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<Ended>>,
 }
 
-/// How things stood when a [`Watch`] was stopped.
+/// State of the operations when a [`Watch`] was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
+    /// All operations had ended.
     All,
+    /// Some operations were still running.
     NotAll,
-    /// The watch has ended what was under way.
+    /// The watch had aborted them.
     Aborted,
 }
 
-/// What has been started, and the event behind it.
+/// A started operation, and the event behind it.
 struct Operation {
     started: Instant,
     done: CUevent,
@@ -43,8 +48,8 @@ struct Operation {
 unsafe impl Send for Operation {}
 
 impl Watch {
-    /// Looks after what is started. Where one has not ended after `timeout`, or NCCL reports an error, the driver is told, and all
-    /// that is under way is ended.
+    /// Watches the operations. If one has not ended after `timeout`, or NCCL reports an error, the
+    /// watch tells the driver and aborts all operations.
     pub fn start(driver: &Arc<Nvidia>, communicator: &Arc<Communicator>, timeout: Duration) -> Result<Self> {
         let (stop, stopped) = channel();
         let operations = Arc::<Mutex<VecDeque<Operation>>>::default();
@@ -58,7 +63,7 @@ impl Watch {
         })
     }
 
-    /// One more, with an event behind it that nobody else uses.
+    /// Adds an operation, with an event behind it that nobody else uses.
     pub fn add(&self, done: CUevent) {
         lock(&self.operations).push_back(Operation {
             started: Instant::now(),
@@ -66,7 +71,7 @@ impl Watch {
         });
     }
 
-    /// Ends the thread.
+    /// Stops the thread.
     pub fn stop(&mut self) -> Ended {
         self.stop.take();
         let ended = self.thread.take().and_then(|thread| thread.join().ok());
@@ -74,6 +79,7 @@ impl Watch {
     }
 }
 
+/// Checks the operations until it is stopped or something is wrong.
 fn watch(
     driver: &Nvidia,
     communicator: &Communicator,
@@ -82,13 +88,15 @@ fn watch(
     stopped: &Receiver<()>,
 ) -> Ended {
     loop {
+        // 1. Drop the operations that have ended.
         let goes_on = matches!(stopped.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout));
         let mut open = lock(operations);
         while let Some(first) = open.front().filter(|first| ended(driver, first.done)) {
-            // SAFETY: it was made for this list.
+            // SAFETY: the event was made for this list.
             unsafe { event::destroy(first.done) }.ok();
             open.pop_front();
         }
+        // 2. Stopped: this rank leaves the connection.
         if !goes_on {
             lock(&LEFT).push(communicator.id);
             return if open.is_empty() {
@@ -97,6 +105,8 @@ fn watch(
                 Ended::NotAll
             };
         }
+        // 3. Look for trouble: an error of NCCL, a rank of this process that has left, or a
+        //    timeout.
         let waited = open
             .front()
             .map_or(Duration::ZERO, |first| first.started.elapsed());
@@ -117,6 +127,7 @@ fn watch(
     }
 }
 
+/// Returns true if an operation has ended.
 fn ended(driver: &Nvidia, done: CUevent) -> bool {
     // SAFETY: the event is alive as long as it is in the list.
     let status = driver.bind().map(|()| unsafe { event::query(done) });

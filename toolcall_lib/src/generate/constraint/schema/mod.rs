@@ -1,10 +1,14 @@
-//! The schema of a tool's arguments as the grammar takes it: what it accepts, [`ToolSchema::check`] accepts too.
+//! The schema of a tool's arguments in the form that the grammar takes: whatever it accepts,
+//! [`ToolSchema::check`] accepts too.
 //!
-//! A schema may say the same thing in many places: beside a reference, in `allOf`, in the branches of `anyOf`. All of it holds
-//! together, so it is taken apart into [`Shape`]s, each of which is one way to fit, and every shape is written without any of
-//! these. The check is stricter than JSON schema in ways that need care here: `-0` and whole numbers of more digits than an `i64`
-//! has are no integers, and a number that does not fit an `f64` cannot be read at all. So numbers are held below 10^18 and
-//! written without an exponent, where a schema says nothing else.
+//! A schema may speak of one value in many places: beside a reference, in `allOf`, in the branches
+//! of `anyOf`. All of it holds together, so [`Writer`] takes it apart into [`Shape`]s, each of
+//! which is one way to fit, and writes every shape without any of these keywords.
+//!
+//! The check is stricter than JSON schema in ways that need care here: `-0` and whole numbers with
+//! more digits than an `i64` holds are no integers, and a number beyond an `f64` cannot be read at
+//! all. So numbers are held below 10^18 and written without an exponent where a schema does not say
+//! otherwise.
 //!
 //! [`ToolSchema::check`]: crate::tool::ToolSchema::check
 
@@ -20,46 +24,50 @@ use types::{array, check_number, number, object, string};
 pub(super) use shape::Shape;
 pub(super) use types::fields;
 
-/// What a schema asks for that cannot be held to: where in the arguments, and the problem.
+/// A demand of a schema that calls cannot be held to: the path in the arguments, and the problem.
 pub(super) type Unsupported = (String, String);
 
 /// Schemas that all speak of the same value.
 type All<'a> = Vec<&'a Value>;
 
-/// Places of a schema that are written; more than any tool has, and fewer than take long.
+/// Most places of a schema that are written: more than any tool has, and few enough to be quick.
 const MOST_PLACES: usize = 10_000;
 
-/// A schema that is taken apart.
+/// Takes a schema apart and writes it for the grammar.
 pub(super) struct Writer<'a> {
     root: &'a Value,
-    /// What was written of each place, by the addresses of the schemas that speak of it.
+    /// Result for each place, by the addresses of the schemas that speak of it.
     written: HashMap<Vec<*const Value>, Written>,
     definitions: Map<String, Value>,
 }
 
-/// What is known of a place.
+/// Result for a place.
 enum Written {
-    /// It is being written; who needs it now refers to it.
+    /// The place is being written; a schema that meets it again refers to this definition.
     Begun(String),
-    /// Nothing fits there.
+    /// No value fits there.
     Nothing,
     Schema(Value),
 }
 
-/// The schema of the arguments of a call, in plain JSON schema, for the grammar.
+/// Returns the schema of a call's arguments in plain JSON schema, for the grammar.
+///
+/// # Errors
+/// Keywords that the grammar cannot express, and a schema that no arguments fit.
 pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
     let mut writer = Writer::new(plain);
     let Some(mut schema) = writer.value(vec![plain], "")? else {
         return refuse("", "no arguments fit it");
     };
     if !writer.definitions.is_empty() {
-        // What refers to the definitions must not stand beside them.
+        // A schema that refers to the definitions must not stand beside them.
         schema = json!({"anyOf": [schema], "$defs": writer.definitions});
     }
     Ok(schema)
 }
 
 impl<'a> Writer<'a> {
+    /// Makes a writer for the schema `root`, in which references are looked up.
     pub fn new(root: &'a Value) -> Self {
         Self {
             root,
@@ -68,13 +76,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What references refer to.
+    /// Returns the definitions that the written schemas refer to.
     pub fn definitions(self) -> Map<String, Value> {
         self.definitions
     }
 
-    /// Writes what fits all of these schemas; `None` if nothing does.
+    /// Writes a schema for the values that fit all of these schemas; `None` if none does.
     pub fn value(&mut self, all: All<'a>, path: &str) -> Result<Option<Value>, Unsupported> {
+        // 1. The place was met before: refer to it while it is being written, or return the result.
         let key: Vec<*const Value> = all.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
         match self.written.get(&key) {
             Some(Written::Begun(name)) => {
@@ -89,6 +98,7 @@ impl<'a> Writer<'a> {
         if self.written.len() >= MOST_PLACES {
             return refuse(path, "the schema is too large");
         }
+        // 2. Write it. Recursion inside of it adds its name to the definitions.
         let name = self.written.len().to_string();
         self.written.insert(key.clone(), Written::Begun(name.clone()));
         let mut written = self.write(&all, path)?;
@@ -99,7 +109,7 @@ impl<'a> Writer<'a> {
                 .any(|keyword| schema.get(*keyword).is_some())
         };
         if shared || written.as_ref().is_some_and(nested) {
-            // Nothing that is large is written twice.
+            // 3. A large or recursive schema becomes a definition, so that it is written once.
             let definition = written.take().unwrap_or(Value::Bool(false));
             self.definitions.insert(name.clone(), definition);
             written = Some(json!({ "$ref": format!("#/$defs/{name}") }));
@@ -109,6 +119,7 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// Writes the union of all shapes.
     fn write(&mut self, all: &All<'a>, path: &str) -> Result<Option<Value>, Unsupported> {
         let shapes = self.shapes(all, path)?;
         let mut ways: Vec<Value> = Vec::new();
@@ -126,7 +137,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The ways in which a value fits all of these schemas, its listed values checked.
+    /// Returns the ways in which a value fits all of these schemas. Listed values (`enum`, `const`)
+    /// are checked here against all keywords, even those that the grammar does not know.
     pub fn shapes(&self, all: &All<'a>, path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
         let mut shapes = vec![Shape::any()];
         for schema in all {
@@ -145,7 +157,7 @@ impl<'a> Writer<'a> {
         Ok(shapes)
     }
 
-    /// Writes a shape: a schema for each type that it allows.
+    /// Writes a shape: one schema for each type that it allows.
     pub fn shape(&mut self, shape: &Shape<'a>, path: &str) -> Result<Vec<Value>, Unsupported> {
         if let Some(values) = &shape.values {
             return Ok(vec![json!({ "enum": values })]);
@@ -153,6 +165,7 @@ impl<'a> Writer<'a> {
         if let Some(keyword) = shape.unsupported() {
             return refuse(path, format!("the keyword `{keyword}` is not supported"));
         }
+        // Each type gets a schema of its own, with the keywords that are about it.
         let mut ways = Vec::new();
         for kind in &shape.types {
             match *kind {

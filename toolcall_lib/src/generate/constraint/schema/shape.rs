@@ -1,16 +1,16 @@
-//! A schema taken apart into the ways in which a value can fit it.
+//! A shape: one way in which a value can fit a schema, without references and unions.
 
 use super::{Unsupported, Writer, refuse};
 use serde_json::{Map, Value};
 
-/// The types of JSON; an `integer` is a `number` too.
+/// The types of JSON; `integer` is part of `number`.
 const TYPES: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
 
-/// Ways of one value; more than any tool has, and fewer than take long.
+/// Most ways to fit one value: more than any tool has, and few enough to be quick.
 const MOST: usize = 256;
 
-/// Keywords that restrict a value and that the grammar does not know, with the type that they are about. Where the values are
-/// listed, they are checked all the same.
+/// Keywords that restrict a value and that the grammar does not know, with the type that they are
+/// about. Listed values are checked against them all the same.
 const UNSUPPORTED: [(&str, &str); 10] = [
     ("not", "any"),
     ("if", "any"),
@@ -28,18 +28,18 @@ const UNSUPPORTED: [(&str, &str); 10] = [
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::generate::constraint) struct Shape<'a> {
     pub types: Vec<&'static str>,
-    /// The values that are allowed, where they are listed.
+    /// The allowed values, if the schema lists them.
     pub values: Option<Vec<Value>>,
-    /// What is said of numbers, strings, lists and objects.
+    /// Objects whose keywords speak of numbers, strings, lists and objects.
     pub parts: Vec<&'a Map<String, Value>>,
-    /// An object has no fields but those that the parts know.
+    /// True if an object has no fields except those that the parts name.
     pub closed: bool,
     /// Keywords that the grammar does not know.
     unsupported: Vec<&'static str>,
 }
 
 impl<'a> Shape<'a> {
-    /// Anything fits.
+    /// Returns the shape that any value fits.
     pub fn any() -> Self {
         Self {
             types: TYPES.to_vec(),
@@ -50,7 +50,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// A keyword that the grammar does not know, about one of the types that are allowed.
+    /// Returns a keyword that the grammar does not know and that is about one of the allowed types.
     pub fn unsupported(&self) -> Option<&'static str> {
         let concerns = |keyword: &str| {
             let kind = UNSUPPORTED
@@ -62,7 +62,7 @@ impl<'a> Shape<'a> {
         self.unsupported.iter().copied().find(|keyword| concerns(keyword))
     }
 
-    /// The same for one type.
+    /// Returns this shape, narrowed to one type.
     pub fn of_type(&self, kind: &'static str) -> Self {
         Self {
             types: vec![kind],
@@ -70,7 +70,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The same as if all its keywords were known.
+    /// Returns this shape as if all its keywords were known.
     pub fn as_far_as_known(&self) -> Self {
         Self {
             unsupported: Vec::new(),
@@ -78,13 +78,14 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// What the parts say about `keyword`.
+    /// Returns the value of `keyword` in each part that has it.
     pub fn said(&self, keyword: &str) -> impl Iterator<Item = &'a Value> {
         self.parts.iter().filter_map(move |part| part.get(keyword))
     }
 
-    /// What fits both; `None` if nothing does.
+    /// Returns the intersection of two shapes; `None` if it is empty.
     fn and(&self, other: &Self) -> Option<Self> {
+        // 1. Types in common; `integer` and `number` have `integer` in common.
         let both = |a: &&'static str| -> Vec<&'static str> {
             let common = |b: &&'static str| match (*a, *b) {
                 (a, b) if a == b => Some(a),
@@ -94,11 +95,13 @@ impl<'a> Shape<'a> {
             other.types.iter().filter_map(common).collect()
         };
         let types: Vec<&'static str> = self.types.iter().flat_map(both).collect();
+        // 2. Listed values in common.
         let values = match (&self.values, &other.values) {
             (Some(a), Some(b)) => Some(a.iter().filter(|value| b.contains(value)).cloned().collect()),
             (a, b) => a.clone().or(b.clone()),
         };
         let nothing = types.is_empty() || values.as_ref().is_some_and(Vec::is_empty);
+        // 3. Keywords of both, each object once.
         let mut parts = self.parts.clone();
         for part in &other.parts {
             if !parts.iter().any(|known| std::ptr::eq(*known, *part)) {
@@ -114,7 +117,7 @@ impl<'a> Shape<'a> {
         })
     }
 
-    /// The names of the fields that the parts know, in their order.
+    /// Returns the names of the fields that the parts know, in their order.
     pub fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self
@@ -130,7 +133,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// What fits one of `a` and one of `b`.
+/// Returns the values that fit one shape of `a` and one of `b`: the product of two unions.
 pub(super) fn merged<'a>(
     a: &[Shape<'a>],
     b: &[Shape<'a>],
@@ -149,7 +152,8 @@ pub(super) fn merged<'a>(
 }
 
 impl<'a> Writer<'a> {
-    /// The ways to fit a schema. `within` are the references that led here without a step into the value.
+    /// Expands a schema into the ways to fit it. `within` holds the references that led here
+    /// without a step into the value; one that comes again leads to itself.
     pub(super) fn expand(
         &self,
         schema: &'a Value,
@@ -161,6 +165,8 @@ impl<'a> Writer<'a> {
             Value::Bool(false) => return Ok(Vec::new()),
             _ => return Ok(vec![Shape::any()]),
         };
+        // 1. Its own keywords, then everything beside them narrows the shapes: the target of a
+        //    reference, ...
         let mut shapes = vec![own(object)];
         if let Some(target) = object.get("$ref").and_then(Value::as_str) {
             if within.contains(&target) {
@@ -175,9 +181,11 @@ impl<'a> Writer<'a> {
             shapes = merged(&shapes, &self.expand(found, path, within)?, path)?;
             within.pop();
         }
+        // 2. ... every part of `allOf`, ...
         for part in list(object, "allOf") {
             shapes = merged(&shapes, &self.expand(part, path, within)?, path)?;
         }
+        // 3. ... and the union of the branches.
         for keyword in ["anyOf", "oneOf"]
             .into_iter()
             .filter(|keyword| object.contains_key(*keyword))
@@ -198,7 +206,9 @@ impl<'a> Writer<'a> {
         Ok(shapes)
     }
 
-    /// The branches of which a value may fit one only.
+    /// Joins branches of which a value may fit only one. Refuses branches with common values,
+    /// because the grammar could not exclude those; listed values are checked one by one and need
+    /// no care.
     fn one_of(&self, branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
         let listed = |branch: &[Shape<'a>]| branch.iter().all(|shape| shape.values.is_some());
         for (i, branch) in branches.iter().enumerate() {
@@ -219,8 +229,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The branches of which a value may fit several. Closed objects need more: fields of different branches go together only where
-/// both branches hold.
+/// Joins branches of which a value may fit several. Closed objects need more shapes: fields of
+/// different branches go together only where both branches hold.
 fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
     const MOST_TOGETHER: usize = 4;
     let mut shapes = branches.concat();
@@ -228,9 +238,11 @@ fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>,
         return Ok(shapes);
     }
     for (i, branch) in branches.iter().enumerate() {
+        // Branches that hold together: each pair, and each branch with all those behind it.
         let mut together = branch.clone();
         for other in &branches[i + 1..] {
             for both in [merged(branch, other, path)?, merged(&together, other, path)?] {
+                // Only objects whose fields come from several branches are new ways.
                 let richer = |shape: &Shape<'a>| {
                     shape.types.contains(&"object")
                         && shape
@@ -252,7 +264,7 @@ fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>,
     Ok(shapes)
 }
 
-/// What a schema says itself.
+/// Returns the shape of a schema's own keywords.
 fn own(object: &Map<String, Value>) -> Shape<'_> {
     let named = |name: &Value| {
         [
@@ -261,6 +273,7 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         .into_iter()
         .find(|known| name == known)
     };
+    // 1. Allowed types; `number` includes `integer`.
     let types = match object.get("type") {
         Some(Value::Array(names)) => {
             let mut names: Vec<&'static str> = names.iter().filter_map(named).collect();
@@ -272,6 +285,8 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         Some(name) => named(name).into_iter().collect(),
         None => TYPES.to_vec(),
     };
+    // 2. Unsupported keywords that do restrict something: some values, such as `not: false`, do
+    // not.
     let restricts = |keyword: &str| match (keyword, object.get(keyword)) {
         (_, None) | ("not" | "uniqueItems" | "unevaluatedProperties", Some(Value::Bool(false))) => false,
         ("propertyNames" | "unevaluatedItems" | "unevaluatedProperties", Some(Value::Bool(true))) => false,
@@ -280,6 +295,7 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         }
         _ => true,
     };
+    // 3. Listed values, from `enum` or `const`.
     Shape {
         types,
         values: object
@@ -297,6 +313,7 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
     }
 }
 
+/// Returns the schemas that `keyword` lists.
 fn list<'a>(object: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
     object
         .get(keyword)

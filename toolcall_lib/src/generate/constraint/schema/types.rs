@@ -1,17 +1,19 @@
-//! The schemas of each type.
+//! Plain schemas for each JSON type of a shape.
 
 use super::shape::Shape;
 use super::{All, Unsupported, Writer, refuse};
 use crate::error::short;
 use serde_json::{Map, Value, json};
 
-/// Numbers are smaller than this: whole numbers fit an `i64`, and no text of digits is out of the range of an `f64`.
+/// Bound of all numbers: below it, whole numbers fit an `i64`, and no text of digits exceeds an
+/// `f64`.
 const LIMIT: f64 = 1e18;
 
-/// A multiple of a larger number takes an automaton of as many states, and its masks as long.
+/// Largest divisor in digits: multiples of a larger number take an automaton of as many states, and
+/// masks as slow.
 const LARGEST_DIVISOR: f64 = 1000.0;
 
-/// Formats of strings that the grammar knows; others only describe.
+/// Formats of strings that the grammar knows; other formats only describe.
 const FORMATS: [&str; 10] = [
     "date-time",
     "time",
@@ -25,15 +27,17 @@ const FORMATS: [&str; 10] = [
     "uri",
 ];
 
+/// Returns the strictest of all lower limits that the parts give.
 fn largest(shape: &Shape<'_>, keyword: &str) -> Option<u64> {
     shape.said(keyword).filter_map(whole).max()
 }
 
+/// Returns the strictest of all upper limits that the parts give.
 fn smallest(shape: &Shape<'_>, keyword: &str) -> Option<u64> {
     shape.said(keyword).filter_map(whole).min()
 }
 
-/// A count; some schemas write it as `2.0`.
+/// Reads a count; some schemas write it as `2.0`.
 fn whole(value: &Value) -> Option<u64> {
     let fraction = || {
         value
@@ -44,7 +48,7 @@ fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(fraction)
 }
 
-/// Schemas that all hold.
+/// Returns a schema for values that fit all `schemas`.
 fn all_of(mut schemas: Vec<Value>) -> Value {
     match schemas.len() {
         1 => schemas.swap_remove(0),
@@ -52,8 +56,9 @@ fn all_of(mut schemas: Vec<Value>) -> Value {
     }
 }
 
-/// The strings, or nothing if their length cannot be.
+/// Writes the strings of a shape; `None` if no length is possible.
 pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
+    // The strictest lengths.
     let (least, most) = (largest(shape, "minLength"), smallest(shape, "maxLength"));
     if least.zip(most).is_some_and(|(least, most)| least > most) {
         return None;
@@ -70,6 +75,7 @@ pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
             .filter(known)
             .map(|format| ("format", format)),
     );
+    // One schema holds one pattern and one format; each further one becomes a part of `allOf`.
     for (keyword, value) in more {
         let last = schemas.len() - 1;
         match schemas[last].get(keyword) {
@@ -81,8 +87,10 @@ pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
     Some(all_of(schemas))
 }
 
-/// The numbers below zero and the others: integers apart, because `-0` is none.
+/// Writes the numbers of a shape; nothing if there are none. Integers below zero and from zero on
+/// are apart, because `-0` is no integer.
 pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
+    // 1. The strictest limits, within ±LIMIT.
     let numbers = |keyword: &str| shape.said(keyword).filter_map(Value::as_f64).collect::<Vec<_>>();
     let highest = |keyword: &str| numbers(keyword).into_iter().reduce(f64::max);
     let lowest = |keyword: &str| numbers(keyword).into_iter().reduce(f64::min);
@@ -95,6 +103,7 @@ pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
         .into_iter()
         .flatten()
         .fold(f64::INFINITY, f64::min);
+    // 2. An empty range fits nothing.
     if from > to
         || [above, below]
             .into_iter()
@@ -103,6 +112,7 @@ pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
     {
         return Vec::new();
     }
+    // 3. Divisors: the first stands beside the limits, others in parts of `allOf`.
     let kind = if integer { "integer" } else { "number" };
     let mut divisors: Vec<Value> = Vec::new();
     for divisor in shape.said("multipleOf") {
@@ -126,6 +136,7 @@ pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
         }
         all_of(schemas)
     };
+    // 4. Integers on both sides of zero: [from, -1] and [0, to].
     if integer && from < 0.0 && to >= 0.0 {
         let mut parts = vec![within(0.0, to)];
         if from <= -1.0 {
@@ -137,7 +148,7 @@ pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
     }
 }
 
-/// Refuses what a number is asked for and no grammar of a reasonable size can say.
+/// Refuses divisors that no grammar of a reasonable size can express.
 pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsupported> {
     let digits = |number: f64| {
         let text = format!("{number:e}");
@@ -161,7 +172,7 @@ pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsuppor
     Ok(())
 }
 
-/// The lists, or nothing if no list fits.
+/// Writes the lists of a shape; `None` if no list fits.
 pub(super) fn array<'a>(
     writer: &mut Writer<'a>,
     shape: &Shape<'a>,
@@ -174,6 +185,7 @@ pub(super) fn array<'a>(
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice)
     };
+    // 1. Schemas of the item at `place`: that of `prefixItems`, or else `items`, of every part.
     let item = |place: usize| -> All<'a> {
         let of_part = |part: &&'a Map<String, Value>| prefix(part).get(place).or(part.get("items"));
         shape.parts.iter().filter_map(of_part).collect()
@@ -184,6 +196,7 @@ pub(super) fn array<'a>(
         .map(|part| prefix(part).len())
         .max()
         .unwrap_or(0);
+    // 2. Places that are listed. Where nothing fits, the list ends.
     let mut first = Vec::new();
     for place in 0..listed {
         match writer.value(item(place), &format!("{path}[{place}]"))? {
@@ -194,6 +207,7 @@ pub(super) fn array<'a>(
             }
         }
     }
+    // 3. Places behind them.
     let rest = match most {
         Some(most) if most <= first.len() as u64 => None,
         _ => writer.value(item(usize::MAX), &format!("{path}[]"))?,
@@ -201,6 +215,7 @@ pub(super) fn array<'a>(
     if rest.is_none() {
         most = Some(most.unwrap_or(u64::MAX).min(first.len() as u64));
     }
+    // 4. Lengths that cannot be.
     if most.is_some_and(|most| least > most) {
         return Ok(None);
     }
@@ -217,10 +232,10 @@ pub(super) fn array<'a>(
     Ok(Some(array))
 }
 
-/// A field of an object: its name, the schemas that speak of it, and whether it must be there.
+/// A field of an object: its name, the schemas that speak of it, and true if it is required.
 pub(in crate::generate::constraint) type Field<'a> = (&'a str, All<'a>, bool);
 
-/// The fields that a shape knows or requires, in their order.
+/// Returns the fields that a shape knows or requires, in their order.
 pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Field<'a>> {
     let mut required: Vec<&'a str> = Vec::new();
     for name in shape
@@ -233,6 +248,7 @@ pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Fiel
             required.push(name);
         }
     }
+    // Fields with a schema come first, in their order; then those that are only required.
     let mut names = shape.names();
     names.extend(
         required
@@ -240,6 +256,8 @@ pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Fiel
             .filter(|name| !shape.names().contains(name))
             .collect::<Vec<_>>(),
     );
+    // A part without a schema for the field may have one for unknown fields,
+    // `additionalProperties`.
     let schemas = |name: &str| -> All<'a> {
         let of_part = |part: &&'a Map<String, Value>| {
             part.get("properties")
@@ -254,17 +272,19 @@ pub(in crate::generate::constraint) fn fields<'a>(shape: &Shape<'a>) -> Vec<Fiel
         .collect()
 }
 
-/// The objects, or nothing if no object fits.
+/// Writes the objects of a shape; `None` if no object fits.
 pub(super) fn object<'a>(
     writer: &mut Writer<'a>,
     shape: &Shape<'a>,
     path: &str,
 ) -> Result<Option<Value>, Unsupported> {
     let known = shape.names();
-    // What `additionalProperties` of a part speaks of is no field that nobody knows.
+    // 1. A field that a part's `additionalProperties` speaks of is known, so the object is not
+    //    closed.
     let closed = shape.closed && shape.said("additionalProperties").next().is_none();
     let mut properties = Map::new();
     let mut required = Vec::new();
+    // 2. Known fields. A field that nothing fits is forbidden.
     for (name, schemas, needed) in fields(shape) {
         let inside = if path.is_empty() {
             name.to_string()
@@ -284,6 +304,7 @@ pub(super) fn object<'a>(
             required.push(name);
         }
     }
+    // 3. Other fields, and the number of fields.
     let rest = match closed {
         true => None,
         false => writer.value(shape.said("additionalProperties").collect(), &format!("{path}.*"))?,
