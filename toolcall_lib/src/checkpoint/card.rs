@@ -1,6 +1,8 @@
-//! The page of a model: the `README.md` that the hub shows, and that tells how the model was made and is asked.
+//! The page of a model: the `README.md` that the hub shows, and that tells how the model was made
+//! and is asked.
 //!
-//! It holds no times, no paths and no names of hosts: a run that was cut short and went on writes the same bytes.
+//! It holds no times, no paths and no names of hosts: a run that was cut short and went on writes
+//! the same bytes.
 
 use crate::model::{Model, Training};
 use crate::tool::ToolSchema;

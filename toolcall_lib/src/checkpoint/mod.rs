@@ -107,8 +107,9 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 
 /// [`save`] with matrices as `dtype`: f32, or bf16 in half the space. An adapter is f32 in any case.
 ///
-/// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in any [`Dtype`] but `Auto`. Beside
-/// it stands a `Modelfile` for Ollama ([`modelfile()`]), unless there is one of somebody else.
+/// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
+/// any [`Dtype`] but `Auto`. Beside it stands a `Modelfile` for Ollama ([`modelfile()`]), unless
+/// there is one of somebody else.
 ///
 /// # Errors
 /// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does not know.

@@ -119,8 +119,8 @@ pub fn evaluate_answers(
     )
 }
 
-/// Scores of another program that runs `model`: `answer` gets prompts as the model's template writes them, and
-/// returns the reply to each, or `None` to stop.
+/// Scores of another program that runs `model`: `answer` gets prompts as the model's template
+/// writes them, and returns the reply to each, or `None` to stop.
 ///
 /// # Errors
 /// Those of [`evaluate_answers`], and a row that the template refuses.

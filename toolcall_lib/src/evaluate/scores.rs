@@ -87,8 +87,8 @@ impl Evaluation {
         confidence::most_confident(&self.calls)
     }
 
-    /// Rows to which another model, or the same one elsewhere, said something else. Rows that only one of them
-    /// was asked do not count.
+    /// Rows to which another model, or the same one elsewhere, said something else. Rows that only
+    /// one of them was asked do not count.
     pub fn replies_that_differ(&self, other: &Self) -> usize {
         let pairs = self.replies.iter().zip(&other.replies);
         pairs.filter(|(own, others)| own != others).count()

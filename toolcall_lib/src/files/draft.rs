@@ -37,8 +37,8 @@ struct Hashed {
 }
 
 impl Draft {
-    /// The file that gives way: where somebody else's has its name, or ours has been changed, that one stays
-    /// and is theirs from then on. People write and edit the page of a model.
+    /// The file that gives way: where somebody else's has its name, or ours has been changed, that
+    /// one stays and is theirs from then on. People write and edit the page of a model.
     pub const YIELDING: &str = "README.md";
 
     /// An empty draft in `folder`, which is created.
@@ -98,7 +98,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes [`Draft::YIELDING`] out again if it would replace what somebody else wrote in `target`.
+    /// Takes [`Draft::YIELDING`] out again if it would replace what somebody else wrote in
+    /// `target`.
     pub(super) fn give_way(&mut self, target: &Path) -> Result<()> {
         let name = Self::YIELDING;
         let list = Manifest::read(target)?.unwrap_or_default();

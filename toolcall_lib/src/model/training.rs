@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// How a model was trained: the content of `toolcall_training.json`. It holds no times and no paths, so that the
-/// same run writes the same bytes anywhere.
+/// How a model was trained: the content of `toolcall_training.json`. It holds no times and no
+/// paths, so that the same run writes the same bytes anywhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {

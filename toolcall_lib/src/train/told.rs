@@ -1,4 +1,5 @@
-//! What a run tells those who get its model: where it began, with what data and settings, and its scores.
+//! What a run tells those who get its model: where it began, with what data and settings, and its
+//! scores.
 
 use super::{StepReport, TrainConfig, TrainReport};
 use crate::dataset::Dataset;
@@ -6,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::model::{Counted, DataFile, Model, Training};
 use serde_json::{Map, Value};
 
-/// Settings that say where and how the work is done, not what is learnt. A run that goes on elsewhere tells the same.
+/// Settings that say where and how the work is done, not what is learnt. A run that goes on
+/// elsewhere tells the same.
 const ASIDE: [&str; 11] = [
     "device",
     "devices",

@@ -132,8 +132,8 @@ fn text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).map_err(Error::io(file))
 }
 
-/// The licence that the page of a model names at its beginning; none where it says something that is no
-/// name, or there is no such page.
+/// The licence that the page of a model names at its beginning; none where it says something that
+/// is no name, or there is no such page.
 fn license(folder: &Path) -> Option<String> {
     let page = text(&folder.join("README.md")).ok()?;
     let front = page.strip_prefix("---\n")?.split_once("\n---")?.0;

@@ -1,9 +1,10 @@
 //! A layout in Go's template language, with the fields that Ollama gives to templates.
 //!
-//! Ollama hands tools over as structs and arguments as maps, and its JSON has no spaces. A model was
-//! trained on JSON as Python writes it, so the template writes it itself: arguments of calls in full,
-//! tools where each of their arguments has a type and perhaps a list of values and a description. A schema
-//! of any other form becomes Ollama's JSON. What it has no field for, it drops; names it sorts.
+//! Ollama hands tools over as structs and arguments as maps, and its JSON has no spaces. A model
+//! was trained on JSON as Python writes it, so the template writes it itself: arguments of calls in
+//! full, tools where each of their arguments has a type and perhaps a list of values and a
+//! description. A schema of any other form becomes Ollama's JSON. What it has no field for, it
+//! drops; names it sorts.
 
 use super::layout::Layout;
 
@@ -87,7 +88,8 @@ fn head(layout: &Layout) -> String {
     format!("{find}{{{{ if .Tools }}}}{first}{list}{tools_end}{without}")
 }
 
-/// The turns. Ollama takes the text that a call begins with from the first text behind `if .ToolCalls`.
+/// The turns. Ollama takes the text that a call begins with from the first text behind `if
+/// .ToolCalls`.
 fn turns(layout: &Layout) -> String {
     let Layout {
         end,

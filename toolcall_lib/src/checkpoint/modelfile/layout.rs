@@ -170,8 +170,8 @@ fn behind_first<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.split_once(mark).map(|(_, behind)| behind)
 }
 
-/// The texts around the name and the arguments of a call, and between calls, where the arguments are JSON
-/// as Python writes it.
+/// The texts around the name and the arguments of a call, and between calls, where the arguments
+/// are JSON as Python writes it.
 fn call_texts(syntax: &CallSyntax) -> Option<([String; 3], String)> {
     let [
         Part::Name,

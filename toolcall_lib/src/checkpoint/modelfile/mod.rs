@@ -1,7 +1,8 @@
-//! The `Modelfile` beside a GGUF file: with it `ollama create` makes a model that is asked as it was trained.
+//! The `Modelfile` beside a GGUF file: with it `ollama create` makes a model that is asked as it
+//! was trained.
 //!
-//! Ollama does not read a model's Jinja template. Without a template in its own language it shows a model
-//! neither its tools nor its past calls as it knows them.
+//! Ollama does not read a model's Jinja template. Without a template in its own language it shows a
+//! model neither its tools nor its past calls as it knows them.
 
 mod go;
 mod layout;
@@ -19,8 +20,8 @@ const NAME: &str = "Modelfile";
 /// The beginning of a file of ours; the checksum of all that follows the line is behind it.
 const OURS: &str = "# Written by toolcall. SHA-256 of the lines below: ";
 
-/// The content of a `Modelfile` for the GGUF file of this name; nothing if the chat template of the model
-/// writes conversations in another form than ChatML with calls in JSON.
+/// The content of a `Modelfile` for the GGUF file of this name; nothing if the chat template of the
+/// model writes conversations in another form than ChatML with calls in JSON.
 ///
 /// ```text
 /// FROM ./tuned.gguf
@@ -40,8 +41,8 @@ pub fn modelfile(model: &Model, gguf: &str) -> Option<String> {
     Some(format!("{OURS}{}\n{lines}", files::sha256_of(&lines)))
 }
 
-/// Writes the `Modelfile` for a GGUF file beside it. One that is there is replaced if we wrote it and nobody
-/// has changed it since. Returns a note for the user if there is none or another stays.
+/// Writes the `Modelfile` for a GGUF file beside it. One that is there is replaced if we wrote it
+/// and nobody has changed it since. Returns a note for the user if there is none or another stays.
 ///
 /// # Errors
 /// It cannot be written.

@@ -17,8 +17,8 @@ pub struct Check {
 
 /// Rows whose call may get lost where the user says nothing.
 ///
-/// In f32 every bit is kept, and so is every reply. Rounding to 8 bits and more only changes a reply where two
-/// tokens are almost equally likely; 4 bits change the model itself.
+/// In f32 every bit is kept, and so is every reply. Rounding to 8 bits and more only changes a
+/// reply where two tokens are almost equally likely; 4 bits change the model itself.
 pub fn tolerance(dtype: Dtype, before: &Evaluation) -> usize {
     let rows = before.tool_selection.total;
     match dtype {
@@ -106,4 +106,46 @@ fn refuse_losses(out: &Path, before: &Evaluation, after: &Evaluation, tolerance:
         lost.join(", and ")
     );
     Err(Error::invalid(out.display(), problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toolcall_lib::evaluate::Score;
+
+    fn scores(exact: usize, tools: usize) -> Evaluation {
+        let of = |count| Score { count, total: 50 };
+        Evaluation {
+            arguments_exact: of(exact),
+            tool_selection: of(tools),
+            ..Evaluation::default()
+        }
+    }
+
+    #[test]
+    fn calls_that_are_lost_are_refused_beyond_the_tolerance() {
+        let before = scores(40, 48);
+        let refusal = |exact, tools, tolerance| {
+            let outcome = refuse_losses(Path::new("out.gguf"), &before, &scores(exact, tools), tolerance);
+            outcome.err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(40, 48, 0), None);
+        assert_eq!(refusal(45, 50, 0), None, "more are no loss");
+        assert_eq!(refusal(39, 48, 1), None);
+        let said = refusal(39, 48, 0).unwrap();
+        assert!(
+            said.contains("out.gguf: calls are lost: exact calls fall from 40 to 39 of 50 rows"),
+            "{said}"
+        );
+        let said = refusal(37, 46, 1).unwrap();
+        assert!(said.contains("and right tools fall from 48 to 46"), "{said}");
+    }
+
+    #[test]
+    fn fewer_bits_may_lose_more() {
+        let before = scores(40, 48);
+        let allowed =
+            [Dtype::F32, Dtype::F16, Dtype::Q8_0, Dtype::Q4_0].map(|dtype| tolerance(dtype, &before));
+        assert_eq!(allowed, [0, 1, 1, 3]);
+    }
 }

@@ -16,22 +16,23 @@ pub struct Arguments {
     /// A PEFT folder of a LoRA adapter, a Hugging Face model folder, a .gguf file, or a hub id
     #[arg(long)]
     model: String,
-    /// Folder for the whole model, or a .gguf file for llama.cpp and, with the Modelfile beside it, Ollama
+    /// Folder for the whole model, or a .gguf file for llama.cpp and, with the Modelfile beside it,
+    /// Ollama
     #[arg(long)]
     out: PathBuf,
     /// In what the weights are written: f32 or bf16; a .gguf file also f16, q8_0, q4_0 or q4_k_m
     #[arg(long, visible_alias = "quant", default_value = "f32")]
     dtype: Dtype,
-    /// Conversations on which the model is scored before it is written and after it is read again, as `toolcall
-    /// eval` does. Calls that get lost are an error
+    /// Conversations on which the model is scored before it is written and after it is read again,
+    /// as `toolcall eval` does. Calls that get lost are an error
     #[arg(long, value_name = "DATA")]
     check: Option<PathBuf>,
-    /// Rows whose call may get lost with --check. Default: none in f32; of the rows with a call one in 100 in
-    /// bf16, f16 and q8_0, and one in 20 in 4 bits
+    /// Rows whose call may get lost with --check. Default: none in f32; of the rows with a call one
+    /// in 100 in bf16, f16 and q8_0, and one in 20 in 4 bits
     #[arg(long, value_name = "ROWS", requires = "check")]
     tolerance: Option<usize>,
-    /// A Python with llama.cpp's binding, which then answers the rows of --check too, from a .gguf file.
-    /// Default: the one of `scripts/setup.sh llama_cpp`, if it is there
+    /// A Python with llama.cpp's binding, which then answers the rows of --check too, from a .gguf
+    /// file. Default: the one of `scripts/setup.sh llama_cpp`, if it is there
     #[arg(long, value_name = "PYTHON", requires = "check")]
     llama: Option<PathBuf>,
 }
