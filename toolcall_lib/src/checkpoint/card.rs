@@ -107,9 +107,15 @@ fn tools(tools: &[ToolSchema]) -> String {
 }
 
 fn asking(model: &Model) -> String {
-    let (library, class) = match model.decoder.adapter {
-        Some(_) => ("peft", "AutoPeftModelForCausalLM"),
-        None => ("transformers", "AutoModelForCausalLM"),
+    let (imports, class) = match model.decoder.adapter {
+        Some(_) => (
+            "from peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer",
+            "AutoPeftModelForCausalLM",
+        ),
+        None => (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "AutoModelForCausalLM",
+        ),
     };
     let tools = match model.tools.is_empty() {
         true => "[...]",
@@ -129,12 +135,12 @@ In Python:
 
 ```python
 import json
-from transformers import AutoTokenizer
-from {library} import {class}
+{imports}
 
 tokenizer, model = AutoTokenizer.from_pretrained("FOLDER"), {class}.from_pretrained("FOLDER")
-prompt = tokenizer.apply_chat_template([{{"role": "user", "content": "..."}}], tools={tools}, enable_thinking=False,
-                                       add_generation_prompt=True, return_dict=True, return_tensors="pt")
+messages, tools = [{{"role": "user", "content": "..."}}], {tools}
+prompt = tokenizer.apply_chat_template(messages, tools=tools, enable_thinking=False, add_generation_prompt=True,
+                                       return_dict=True, return_tensors="pt")
 reply = model.generate(**prompt, do_sample=False, max_new_tokens=256)[0, prompt["input_ids"].shape[1]:]
 print(tokenizer.decode(reply))
 ```

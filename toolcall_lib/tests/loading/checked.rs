@@ -111,8 +111,8 @@ mod command {
 
     /// A program that says the same to every prompt, and keeps the first one.
     const ALWAYS_WORDS: &str = r#"#!/bin/sh
-read first; printf '%s' "$first" > asked.json
-while true; do echo '{"text": "No <call> here.", "finished": true}'; read line || exit; done
+read -r first; printf '%s' "$first" > asked.json
+while true; do echo '{"text": "No <call> here.", "finished": true}'; read -r line || exit; done
 "#;
 
     #[test]
