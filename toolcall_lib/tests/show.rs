@@ -407,6 +407,8 @@ fn a_model_is_shown_by_its_figures() {
         template: ChatTemplate::hermes("<|im_end|>").unwrap(),
         generation_config: serde_json::Map::new(),
         tools: Vec::new(),
+        training: None,
+        license: None,
         origin: "models/<tiny>".into(),
         notes: vec!["the chat template was replaced".into()],
     };

@@ -1,17 +1,20 @@
 //! A model as a Hugging Face folder, or an adapter as a PEFT folder: save, load.
 
 mod adapter;
+mod card;
+mod modelfile;
 mod place;
 mod rescue;
 
 pub(crate) use adapter::read_settings as read_adapter_settings;
+pub use modelfile::modelfile;
 pub use place::{reserve, reserve_folder};
 pub use rescue::save_somewhere;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use crate::files::{self, Draft, Output};
 use crate::interrupt;
-use crate::model::{Decoder, Model};
+use crate::model::{Decoder, Model, Training};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
 use crate::tool::load_tools;
@@ -46,7 +49,22 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
                 .push(format!("the model's own tools are not known: {error}")),
         }
     }
+    match read_training(folder) {
+        Ok(training) => model.training = training,
+        Err(error) => model
+            .notes
+            .push(format!("how the model was trained is not known: {error}")),
+    }
     Ok(model)
+}
+
+fn read_training(folder: &Path) -> Result<Option<Training>> {
+    let file = folder.join(TRAINING);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read(&file).map_err(Error::io(&file))?;
+    serde_json::from_slice(&text).map_err(|e| Error::invalid(file.display(), e))
 }
 
 fn model(raw: RawModel) -> Result<Model> {
@@ -64,6 +82,8 @@ fn model(raw: RawModel) -> Result<Model> {
         template,
         generation_config: raw.generation_config.unwrap_or_default(),
         tools: Vec::new(),
+        training: None,
+        license: raw.license,
         origin: raw.origin,
         notes: raw.notes.into_iter().chain(note).collect(),
     })
@@ -87,7 +107,9 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 
 /// [`save`] with matrices as `dtype`: f32, or bf16 in half the space. An adapter is f32 in any case.
 ///
-/// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in any [`Dtype`] but `Auto`.
+/// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
+/// any [`Dtype`] but `Auto`. Beside it stands a `Modelfile` for Ollama ([`modelfile()`]), unless
+/// there is one of somebody else.
 ///
 /// # Errors
 /// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does not know.
@@ -120,7 +142,11 @@ fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
         chat_template: model.template.source(),
         additional_chat_templates: model.template.additional(),
     };
-    gguf::save(&export, file, dtype)
+    gguf::save(&export, file, dtype)?;
+    if let Some(note) = modelfile::write(model, file)? {
+        tell(format!("note: {note}"));
+    }
+    Ok(())
 }
 
 /// [`save_as`] to a folder, and `more` adds other files.
@@ -148,6 +174,10 @@ pub(crate) fn draft_model(model: &Model, draft: &mut Draft, dtype: Dtype) -> Res
     if !model.tools.is_empty() {
         draft.write_json(TOOLS, &model.tools)?;
     }
+    if let Some(training) = &model.training {
+        draft.write_json(TRAINING, training)?;
+    }
+    draft.write(CARD, card::card(model))?;
     match &model.decoder.adapter {
         Some(adapter) => adapter::write(adapter, draft),
         None => draft_whole(model, draft, dtype),
@@ -184,6 +214,10 @@ fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dty
 
 /// The tools that a model was trained to call.
 const TOOLS: &str = "tools.json";
+/// How a model was trained.
+const TRAINING: &str = "toolcall_training.json";
+/// The page of a model: one that somebody else wrote or changed stays.
+const CARD: &str = Draft::YIELDING;
 const MODEL_CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 

@@ -1,6 +1,6 @@
 //! The place that a model is saved to.
 
-use super::{MODEL, MODEL_CONFIG, TOOLS, adapter};
+use super::{MODEL, MODEL_CONFIG, TOOLS, TRAINING, adapter};
 use crate::error::{Error, Result};
 use crate::files::{self, Output};
 use crate::model::Model;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Names of the files of a model. A file of somebody else with such a name would be replaced, or
 /// would change the model.
-pub(super) const RESERVED: [&str; 16] = [
+pub(super) const RESERVED: [&str; 17] = [
     MODEL_CONFIG,
     MODEL,
     "model.safetensors.index.json",
@@ -26,6 +26,7 @@ pub(super) const RESERVED: [&str; 16] = [
     "additional_chat_templates",
     "train_report.json",
     TOOLS,
+    TRAINING,
 ];
 
 /// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,

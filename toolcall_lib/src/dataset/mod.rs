@@ -121,6 +121,14 @@ impl Dataset {
         }
     }
 
+    /// The name of the file that a row was read from, without its folder; `memory` for one that was
+    /// made.
+    pub fn file_name(&self, row: usize) -> String {
+        let Origin { file, .. } = self.origin(row);
+        let name = file.file_name().unwrap_or(file.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
     /// Some of the rows, by index.
     fn select(&self, indices: &[usize]) -> Self {
         Self {

@@ -123,6 +123,28 @@ pub fn evaluate_answers(
     )
 }
 
+/// Scores of another program that runs `model`: `answer` gets prompts as the model's template
+/// writes them, and returns the reply to each, or `None` to stop.
+///
+/// # Errors
+/// Those of [`evaluate_answers`], and a row that the template refuses.
+pub fn evaluate_elsewhere(
+    model: &Model,
+    rows: &[Conversation],
+    whole_dialogue: bool,
+    mut answer: impl FnMut(&[String]) -> Result<Option<Vec<Generation>>>,
+    on_row: impl FnMut(&Evaluation),
+) -> Result<Evaluation> {
+    let answer = |prompts: &[RowPrompt<'_>]| {
+        let write = |((messages, tools), kwargs): &RowPrompt<'_>| {
+            model.template.with_kwargs(kwargs).render_prompt(messages, tools)
+        };
+        answer(&prompts.iter().map(write).collect::<Result<Vec<_>>>()?)
+    };
+    let read = |text: &str, tools: &[ToolSchema]| reply::parse_with(text, &model.template, tools);
+    score(rows, whole_dialogue, answer, &read, on_row)
+}
+
 /// A function that reads a reply to a prompt with these tools.
 type Read<'a> = dyn Fn(&str, &[ToolSchema]) -> Reply + 'a;
 

@@ -67,6 +67,8 @@ pub struct Evaluation {
     pub exact: Score,
     /// Every readable call of every reply, in any turn, with the model's confidence.
     pub calls: Vec<CallScore>,
+    /// What the model said to each row, turn by turn; up to its first mistake.
+    pub replies: Vec<Vec<String>>,
     /// The first mistake of each row that has one.
     pub mistakes: Vec<Mistake>,
 }
@@ -90,6 +92,13 @@ impl Evaluation {
     /// if there are no calls.
     pub fn most_confident(&self) -> Vec<MostConfident> {
         confidence::most_confident(&self.calls)
+    }
+
+    /// Rows to which another model, or the same one elsewhere, said something else. Rows that only
+    /// one of them was asked do not count.
+    pub fn replies_that_differ(&self, other: &Self) -> usize {
+        let pairs = self.replies.iter().zip(&other.replies);
+        pairs.filter(|(own, others)| own != others).count()
     }
 
     /// Counts a row with the model's turns for its prompts. Only the last turn may be wrong.
@@ -128,6 +137,8 @@ impl Evaluation {
             self.conversation_flow.add(mistake.is_none());
         }
         self.mistakes.extend(mistake);
+        self.replies
+            .push(said.iter().map(|turn| turn.reply.to_string()).collect());
         self.rows += 1;
     }
 

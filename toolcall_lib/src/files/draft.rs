@@ -1,8 +1,8 @@
 //! Files that are being written, before they appear.
 
-use super::manifest::hex;
+use super::manifest::{State, hex, state};
 use super::{Entry, Manifest, sync};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tell};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -37,6 +37,10 @@ struct Hashed {
 }
 
 impl Draft {
+    /// The file that gives way: where somebody else's has its name, or ours has been changed, that
+    /// one stays and is theirs from then on. People write and edit the page of a model.
+    pub const YIELDING: &str = "README.md";
+
     /// An empty draft in `folder`, which is created.
     pub(super) fn begin(folder: PathBuf, place: PathBuf) -> Result<Self> {
         sync::remove(&folder)?;
@@ -92,6 +96,25 @@ impl Draft {
         let entry = file.finish().map_err(failed)?;
         self.manifest.files.insert(name.to_string(), entry);
         Ok(())
+    }
+
+    /// Takes [`Draft::YIELDING`] out again if it would replace what somebody else wrote in
+    /// `target`.
+    pub(super) fn give_way(&mut self, target: &Path) -> Result<()> {
+        let name = Self::YIELDING;
+        let list = Manifest::read(target)?.unwrap_or_default();
+        match state(target, name, list.files.get(name))? {
+            State::Absent | State::Ours => Ok(()),
+            _ if self.manifest.files.remove(name).is_none() => Ok(()),
+            _ => {
+                let place = self.place.join(name);
+                tell(format!(
+                    "note: {} is not ours or has been changed, and stays",
+                    place.display()
+                ));
+                sync::remove(&self.folder.join(name))
+            }
+        }
     }
 
     /// Adds the list of the files, and brings everything to the disk.

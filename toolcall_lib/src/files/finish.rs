@@ -2,7 +2,7 @@
 
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
-use super::{Entry, Manifest, OLD, PARTIAL, READY, TRASH, sync, work};
+use super::{Draft, Entry, Manifest, OLD, PARTIAL, READY, TRASH, sync, work};
 use crate::error::{Error, Result};
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Head files: without one of them no program takes a folder for a model.
 const HEADS: [&str; 2] = ["config.json", "adapter_config.json"];
-/// Files that no program reads when it loads a model.
-const BESIDE: [&str; 1] = ["train_report.json"];
+/// Files that change nothing of a model for the programs that load it.
+const BESIDE: [&str; 3] = ["train_report.json", "toolcall_training.json", Draft::YIELDING];
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,6 +48,9 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
         put(&ready, folder, name)?;
     }
     for name in old.files.keys().filter(|name| !new.files.contains_key(*name)) {
+        if name == Draft::YIELDING && state(folder, name, old.files.get(name))? != State::Ours {
+            continue; // it has been changed, and is no longer ours
+        }
         let file = folder.join(name);
         sync::remove(&file)?;
         if sync::parent(&file) != folder {
@@ -105,7 +108,8 @@ fn refuse_changed(folder: &Path, shown: &Path) -> Result<()> {
         Manifest::read(folder)?.unwrap_or_default(),
         Manifest::read(&ready)?.unwrap_or_default(),
     );
-    for name in old.files.keys().chain(new.files.keys()) {
+    let names = old.files.keys().chain(new.files.keys());
+    for name in names.filter(|name| *name != Draft::YIELDING || new.files.contains_key(*name)) {
         let is = |entry: Option<&Entry>| {
             let found = state(folder, name, entry)?;
             Ok::<bool, Error>(matches!(found, State::Absent | State::Ours | State::Protected))

@@ -174,6 +174,11 @@ fn sha256(path: &Path) -> Result<String> {
     }
 }
 
+/// SHA-256 of a text, in hexadecimal digits.
+pub(crate) fn sha256_of(text: &str) -> String {
+    hex(Sha256::new_with_prefix(text))
+}
+
 /// The digits of a finished checksum.
 pub(super) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -76,7 +76,7 @@ impl Output {
             .copied()
             .chain(list.files.keys().map(String::as_str))
             .collect();
-        for name in names {
+        for name in names.into_iter().filter(|name| *name != Draft::YIELDING) {
             if list.has_folder(&self.folder, name)? {
                 continue; // its files are looked at one by one
             }
@@ -130,7 +130,10 @@ impl Output {
     pub fn save(&self, reserved: &[&str], fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;
         let (work, scrap) = (work(&self.folder), self.scrap());
-        let (partial, list) = self.draft(self.shown.clone(), fill)?;
+        let (partial, list) = self.draft(self.shown.clone(), |draft| {
+            fill(draft)?;
+            draft.give_way(&self.folder)
+        })?;
         let names = reserved
             .iter()
             .copied()

@@ -16,6 +16,7 @@ mod gradients;
 pub mod lora;
 mod projection;
 mod stamp;
+mod training;
 mod workspace;
 
 #[cfg(feature = "cuda")]
@@ -30,6 +31,7 @@ pub use gradients::Gradients;
 pub use lora::{LoraConfig, TargetModule, TargetModules};
 #[cfg(feature = "cuda")]
 pub(crate) use projection::Projection;
+pub use training::{Counted, DataFile, Training};
 pub use workspace::{Recompute, Workspace};
 
 use crate::template::ChatTemplate;
@@ -51,6 +53,10 @@ pub struct Model {
     /// The tools that the model was trained to call, if they are few. They are saved beside the
     /// model as `tools.json`.
     pub tools: Vec<ToolSchema>,
+    /// How it was trained; saved beside it, and told in its `README.md`.
+    pub training: Option<Training>,
+    /// The licence that its own files name, such as `apache-2.0`.
+    pub license: Option<String>,
     /// The path or Hub name that the model was loaded from.
     pub origin: String,
     /// Remarks for the user about how the model was loaded.
@@ -63,5 +69,12 @@ impl Model {
         let last = self.origin.trim_end_matches('/').rsplit('/').next();
         let last = last.unwrap_or(&self.origin);
         last.strip_suffix(".gguf").unwrap_or(last)
+    }
+
+    /// What others call the model that it is, or that its adapter is for: an id on the hub, or the
+    /// name of a folder or file without its place.
+    pub(crate) fn base_name(&self) -> String {
+        let adapter = self.decoder.adapter.as_ref();
+        training::public_name(adapter.map_or(&self.origin, |adapter| &adapter.base))
     }
 }

@@ -18,6 +18,7 @@ mod rows;
 mod run;
 mod state;
 mod threads;
+mod told;
 
 pub use crate::device::Device;
 pub use config::TrainConfig;
@@ -28,7 +29,7 @@ use crate::collective::{Collective, OneRank, Shard};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result, tell};
 use crate::interrupt;
-use crate::model::{Decoder, Model};
+use crate::model::{Decoder, Model, Training};
 use crate::optimizer::AdamW;
 use engine::Engine;
 use identity::Identity;
@@ -105,10 +106,15 @@ pub fn train_on(
         engine: &|ranks, decoder, optimizer, config| config.device.engine(ranks, decoder, optimizer, config),
     };
     model.tools = data.tools_called();
-    match device::gpus_of_process(ranks, config)? {
-        1 => work.run(ranks, model, on_step),
-        gpus => work.run_on_threads(gpus, model, on_step),
-    }
+    let training = told::training(model, data, config)?;
+    model.training = Some(training.clone());
+    let report = match device::gpus_of_process(ranks, config)? {
+        1 => work.run(ranks, model, on_step)?,
+        gpus => work.run_on_threads(gpus, model, on_step)?,
+    };
+    let scores = told::scores(&report);
+    model.training = Some(Training { scores, ..training });
+    Ok(report)
 }
 
 impl Work<'_> {

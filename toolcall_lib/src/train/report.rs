@@ -92,6 +92,19 @@ pub struct TrainReport {
     pub buffer_bytes: usize,
 }
 
+impl EvalScores {
+    /// Every score with its name, in the order in which they are shown.
+    pub(super) fn named(&self) -> [(&'static str, Score); 5] {
+        [
+            ("right", self.exact),
+            ("exact calls", self.arguments_exact),
+            ("right tools", self.tool_selection),
+            ("over-calls", self.over_calls),
+            ("unfinished", self.unfinished),
+        ]
+    }
+}
+
 impl TrainReport {
     /// [`save`](crate::save) with this report beside the model, as `train_report.json`.
     pub fn save(&self, model: &Model, folder: impl AsRef<Path>) -> Result<()> {
@@ -168,17 +181,9 @@ impl fmt::Display for StepReport {
 /// not counted is left out, and so are unfinished replies where there are none.
 impl fmt::Display for EvalScores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unfinished = Score {
-            total: self.unfinished.count.min(1) * self.unfinished.total,
-            ..self.unfinished
-        };
-        let all = [
-            ("right", self.exact),
-            ("exact calls", self.arguments_exact),
-            ("right tools", self.tool_selection),
-            ("over-calls", self.over_calls),
-            ("unfinished", unfinished),
-        ];
+        let mut all = self.named();
+        let [.., (_, unfinished)] = &mut all;
+        unfinished.total *= unfinished.count.min(1);
         let counted = all.iter().filter(|(_, score)| score.total > 0);
         let texts: Vec<String> = counted
             .map(|(name, Score { count, total })| format!("{name} {count}/{total}"))

@@ -110,6 +110,7 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     Ok(RawModel {
         weights: safetensors::read(folder, &config, dtype)?,
         origin: folder.display().to_string(),
+        license: license(folder),
         config,
         tokenizer: text.tokenizer,
         tokenizer_config: text.tokenizer_config,
@@ -132,6 +133,22 @@ fn text(file: &Path) -> Result<String> {
         return Err(Error::invalid(file.display(), problem));
     }
     std::fs::read_to_string(file).map_err(Error::io(file))
+}
+
+/// The licence that the page of a model names at its beginning; none where it says something that
+/// is no name, or there is no such page.
+fn license(folder: &Path) -> Option<String> {
+    let page = text(&folder.join("README.md")).ok()?;
+    let front = page.strip_prefix("---\n")?.split_once("\n---")?.0;
+    let name = front.lines().find_map(|line| line.strip_prefix("license:"))?;
+    license_name(name.trim().trim_matches(['"', '\'']))
+}
+
+/// A name of a licence, such as `apache-2.0`.
+pub(super) fn license_name(name: &str) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', '+'].contains(&c);
+    let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_name);
+    fits.then(|| name.to_string())
 }
 
 fn read_json(file: &Path) -> Result<Map<String, Value>> {

@@ -41,6 +41,8 @@ pub struct RawModel {
     pub generation_config: Option<Map<String, Value>>,
     /// Tokens that end a reply, at least one; the first one ends an assistant's turn.
     pub eos_token_ids: Vec<u32>,
+    /// Its licence as its own files name it, such as `apache-2.0`.
+    pub license: Option<String>,
     /// Source of the model, for people.
     pub origin: String,
 }

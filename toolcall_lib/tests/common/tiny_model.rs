@@ -22,6 +22,8 @@ pub fn tiny_model() -> Model {
         template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
         generation_config: serde_json::Map::new(),
         tools: Vec::new(),
+        training: None,
+        license: None,
         origin: "tiny".to_string(),
         notes: Vec::new(),
     }

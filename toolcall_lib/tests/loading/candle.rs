@@ -19,6 +19,8 @@ fn candle_transformers_computes_the_same_logits_from_what_is_saved() {
             template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
             generation_config: serde_json::Map::new(),
             tools: Vec::new(),
+            training: None,
+            license: None,
             origin: name.to_string(),
             notes: Vec::new(),
         };

@@ -27,7 +27,11 @@ fn again(model: &Model, dtype: Dtype, as_dtype: Dtype) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tiny.gguf");
     save_as(model, &file, dtype).unwrap();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "it and its Modelfile"
+    );
     load_as(file.to_str().unwrap(), as_dtype).unwrap()
 }
 

@@ -1,10 +1,12 @@
 //! Models as they are found on disk: `config.json`, safetensors, GGUF.
 
 mod candle;
+mod checked;
 mod config;
 mod folder;
 mod export;
 mod gguf;
+mod modelfile;
 mod safetensors;
 
 use serde_json::{Map, Value, json};

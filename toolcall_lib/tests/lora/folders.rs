@@ -46,12 +46,14 @@ fn an_adapter_is_saved_as_peft_saves_it_and_comes_back_with_its_base() {
     assert_eq!(
         files(&out),
         [
+            "README.md",
             "adapter_config.json",
             "adapter_model.safetensors",
             "chat_template.jinja",
             "tokenizer.json",
             "tokenizer_config.json",
             "toolcall.json",
+            "toolcall_training.json",
             "tools.json"
         ]
     );

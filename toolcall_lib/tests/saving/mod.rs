@@ -1,6 +1,7 @@
 //! Nothing that was trained is lost, and nothing is changed that we did not write.
 
 mod numbers;
+mod page;
 mod resume;
 mod rules;
 #[cfg(feature = "cli")]

@@ -1,13 +1,13 @@
 //! `toolcall eval`.
 
 use super::output::{print, print_json};
-use super::{ModelArgument, progress_bar, show_notes};
+use super::{ModelArgument, progress_bar, score_with_bar, show_notes};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::device::Device;
-use toolcall_lib::evaluate::{EvaluateConfig, evaluate_with};
+use toolcall_lib::evaluate::EvaluateConfig;
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::show::BfclTable;
 use toolcall_lib::{GenerateConfig, Model, Result};
@@ -92,16 +92,11 @@ fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     show_notes(&data, &model);
     let rows = arguments.first(data.rows);
-    let bar = progress_bar(rows.len());
     let config = EvaluateConfig {
         generate: arguments.generate(GenerateConfig::default().max_new_tokens),
         ..EvaluateConfig::default()
     };
-    let evaluation = evaluate_with(&model, &rows, &config, |scores| {
-        bar.set_position(scores.rows as u64);
-        bar.set_message(format!("{} right", scores.exact.count));
-    })?;
-    bar.finish_and_clear();
+    let evaluation = score_with_bar(&model, &rows, &config)?;
     match arguments.json {
         true => print_json(&evaluation)?,
         false => print(evaluation)?,

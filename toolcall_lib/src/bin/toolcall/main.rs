@@ -16,8 +16,9 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_with};
 use toolcall_lib::tokens::not_shown;
-use toolcall_lib::{Dataset, Dtype, Error, Model, Result, json, load_as};
+use toolcall_lib::{Conversation, Dataset, Dtype, Error, Model, Result, json, load_as};
 
 /// Exit code of a run that the user stopped, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -111,6 +112,17 @@ fn progress_bar(length: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
     ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Evaluates a model, with a bar.
+fn score_with_bar(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<Evaluation> {
+    let bar = progress_bar(rows.len());
+    let evaluation = evaluate_with(model, rows, config, |scores| {
+        bar.set_position(scores.rows as u64);
+        bar.set_message(format!("{} right", scores.exact.count));
+    });
+    bar.finish_and_clear();
+    evaluation
 }
 
 fn main() -> ExitCode {

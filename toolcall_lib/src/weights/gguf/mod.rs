@@ -15,6 +15,7 @@ mod write;
 pub use write::{Export, is_ours, save};
 
 use super::Dtype;
+use super::folder::license_name;
 use super::map::map;
 use super::source::RawModel;
 use crate::error::{Error, Result};
@@ -41,6 +42,7 @@ pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
         notes: note.into_iter().collect(),
         generation_config: None,
         eos_token_ids: tokenizer::eos_token_ids(&gguf)?,
+        license: gguf.text("general.license")?.and_then(license_name),
         origin: file.display().to_string(),
         tokenizer,
         config,

@@ -1,0 +1,147 @@
+//! A GGUF file in llama.cpp: a Python program that has its binding answers the same prompts.
+
+use super::super::output::note;
+use super::super::progress_bar;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_elsewhere};
+use toolcall_lib::{Conversation, Error, Generation, Model, Result, interrupt};
+
+const PROGRAM: &str = include_str!("llama.py");
+/// Where `scripts/setup.sh llama_cpp` puts it.
+const USUAL: &str = ".toolcall/llama_cpp/bin/python";
+/// Tokens that prompt and reply may have together: memory for more is rarely there.
+const LONGEST: usize = 8192;
+
+/// The Python to take: the one that the user names, or the usual one if it is there.
+///
+/// # Errors
+/// The one that the user names is not there.
+pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
+    let advice = "`scripts/setup.sh llama_cpp` makes one";
+    match named {
+        Some(python) if python.is_file() => Ok(Some(python.to_path_buf())),
+        Some(python) => {
+            let problem = format!("there is no {}; {advice}", python.display());
+            Err(Error::invalid("--llama", problem))
+        }
+        None if Path::new(USUAL).is_file() => Ok(Some(USUAL.into())),
+        None => {
+            note(format!(
+                "note: llama.cpp is not asked: there is no {USUAL}; {advice}"
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// llama.cpp reads no folder.
+pub fn wants_gguf(out: &Path) -> Error {
+    let problem = format!(
+        "llama.cpp reads .gguf files, and {} becomes a folder",
+        out.display()
+    );
+    Error::invalid("--llama", problem)
+}
+
+/// What llama.cpp makes of the prompts of `model`, which is the one in the file.
+pub fn score(
+    python: &Path,
+    gguf: &Path,
+    model: &Model,
+    rows: &[Conversation],
+    config: &EvaluateConfig,
+) -> Result<Evaluation> {
+    let context = model.decoder.config.max_position_embeddings.min(LONGEST);
+    let mut llama = Llama::start(python, gguf, context, config.generate.max_new_tokens)?;
+    let bar = progress_bar(rows.len());
+    let answer = |prompts: &[String]| llama.answer(prompts);
+    let scores = evaluate_elsewhere(model, rows, config.whole_dialogue, answer, |scores| {
+        bar.set_position(scores.rows as u64);
+        bar.set_message(format!("{} right in llama.cpp", scores.exact.count));
+    });
+    bar.finish_and_clear();
+    scores
+}
+
+/// The program, which ends with the value.
+struct Llama {
+    python: PathBuf,
+    child: Child,
+    asked: BufWriter<ChildStdin>,
+    said: BufReader<ChildStdout>,
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    prompt: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    text: String,
+    finished: bool,
+}
+
+impl Llama {
+    fn start(python: &Path, gguf: &Path, context: usize, longest: usize) -> Result<Self> {
+        let mut child = Command::new(python)
+            .args(["-c", PROGRAM])
+            .arg(gguf)
+            .args([context.to_string(), longest.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(Error::io(python))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (asked, said) = pipes.ok_or_else(|| Error::invalid(python.display(), "has no standard input"))?;
+        Ok(Self {
+            python: python.to_path_buf(),
+            child,
+            asked: BufWriter::new(asked),
+            said: BufReader::new(said),
+        })
+    }
+
+    fn answer(&mut self, prompts: &[String]) -> Result<Option<Vec<Generation>>> {
+        let mut replies = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            if interrupt::requested() {
+                return Ok(None);
+            }
+            replies.push(self.reply(prompt)?);
+        }
+        Ok(Some(replies))
+    }
+
+    fn reply(&mut self, prompt: &str) -> Result<Generation> {
+        let place = self.python.display().to_string();
+        let ended = |problem: String| {
+            let advice = "what it says stands above; it needs the package llama-cpp-python";
+            Error::invalid(&place, format!("has answered nothing ({problem}); {advice}"))
+        };
+        let mut line = serde_json::to_string(&Asked { prompt }).map_err(|e| ended(e.to_string()))?;
+        line.push('\n');
+        let asked = self
+            .asked
+            .write_all(line.as_bytes())
+            .and_then(|()| self.asked.flush());
+        asked.map_err(|e| ended(e.to_string()))?;
+        line.clear();
+        self.said.read_line(&mut line).map_err(|e| ended(e.to_string()))?;
+        let Said { text, finished } = serde_json::from_str(&line).map_err(|e| ended(e.to_string()))?;
+        Ok(Generation {
+            finished,
+            ..Generation::of_text(text)
+        })
+    }
+}
+
+impl Drop for Llama {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,78 @@
+//! How a model was trained, for whoever gets it.
+
+use crate::weights::hub::HubId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// How a model was trained: the content of `toolcall_training.json`. It holds no times and no
+/// paths, so that the same run writes the same bytes anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// The model that it began with: its id on the hub, or the name of its folder or file.
+    pub base_model: String,
+    /// What it was trained on.
+    pub data: Vec<DataFile>,
+    /// The settings that differ from the default, those aside that do not change what is learnt.
+    pub settings: Map<String, Value>,
+    /// How the saved model answered validation rows; empty where it was not asked.
+    #[serde(default)]
+    pub scores: Vec<Counted>,
+}
+
+/// Rows that were read from a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// Its name, without its folder.
+    pub file: String,
+    /// Its rows.
+    pub rows: usize,
+    /// Of these, rows in which the assistant calls no tool.
+    pub without_call: usize,
+    /// Rows with several calls in one turn.
+    pub several_calls: usize,
+    /// Rows with one call in a turn, and such turns more than once.
+    pub several_turns: usize,
+}
+
+/// A score of validation rows, by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counted {
+    /// What is counted, such as `exact calls`.
+    pub name: String,
+    /// Rows of which it holds.
+    pub count: usize,
+    /// Rows that were looked at.
+    pub total: usize,
+}
+
+/// An id on the hub as it is; of a folder or a file only the name.
+pub(super) fn public_name(origin: &str) -> String {
+    let path = Path::new(origin);
+    let is_id = HubId::parse(origin).is_some() && !path.exists();
+    let name = path.canonicalize().ok();
+    let name = name.as_deref().unwrap_or(path).file_name();
+    let name = name.map_or(origin.into(), |name| name.to_string_lossy());
+    match is_id {
+        true => origin.to_string(),
+        false => name.strip_suffix(".gguf").unwrap_or(&name).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_is_told() {
+        assert_eq!(public_name("Qwen/Qwen3-0.6B"), "Qwen/Qwen3-0.6B");
+        assert_eq!(public_name("/no/such/place/tiny.gguf"), "tiny");
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("base");
+        std::fs::create_dir(&place).unwrap();
+        assert_eq!(public_name(&format!("{}/", place.display())), "base");
+    }
+}
