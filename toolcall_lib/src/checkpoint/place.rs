@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Names of the files of a model. A file of somebody else with such a name would be replaced, or
 /// would change the model.
-pub(super) const RESERVED: [&str; 16] = [
+pub(super) const RESERVED: [&str; 17] = [
     MODEL_CONFIG,
     MODEL,
     "model.safetensors.index.json",
@@ -25,6 +25,7 @@ pub(super) const RESERVED: [&str; 16] = [
     "chat_template.json",
     "additional_chat_templates",
     "train_report.json",
+    "trainer_state.json",
     TOOLS,
 ];
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Head files: without one of them no program takes a folder for a model.
 const HEADS: [&str; 2] = ["config.json", "adapter_config.json"];
 /// Files that no program reads when it loads a model.
-const BESIDE: [&str; 1] = ["train_report.json"];
+const BESIDE: [&str; 2] = ["train_report.json", "trainer_state.json"];
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 

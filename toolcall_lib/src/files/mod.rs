@@ -22,6 +22,7 @@ mod sync;
 
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
+pub(crate) use lock::host;
 pub use manifest::{Entry, Manifest};
 pub use output::Output;
 pub use replace::{check, replace, write};

@@ -8,6 +8,8 @@ mod engine;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod gradients;
+mod history;
+mod hub_state;
 mod metric;
 mod identity;
 mod order;
@@ -18,6 +20,7 @@ mod rows;
 mod run;
 mod state;
 mod threads;
+mod tracking;
 
 pub use crate::device::Device;
 pub use config::TrainConfig;
@@ -39,6 +42,7 @@ use rows::sequences;
 use run::Run;
 use state::TrainerState;
 use std::time::Instant;
+use tracking::Tracking;
 
 /// The engine of a rank, and why it is not a GPU's.
 type EngineOf<'e> = dyn for<'a> Fn(
@@ -169,6 +173,9 @@ impl Work<'_> {
         };
 
         let first = run.state.steps.len();
+        let (mut tracking, told) = Tracking::start(&run);
+        told.iter().for_each(tell);
+        report.notes.extend(told);
         if first > 0 {
             let stays = run.remove_old_checkpoints(); // a crash may have come before it
             stays.iter().for_each(tell);
@@ -179,6 +186,9 @@ impl Work<'_> {
             let mut latest = run.step(step, &mut batch)?;
             run.evaluate(&mut latest)?;
             on_step(&latest);
+            let told = tracking.log(&latest);
+            told.iter().for_each(tell);
+            report.notes.extend(told);
             run.state.steps.push(latest);
             run.keep_best()?;
             report.interrupted = run.is_interrupted()?;
@@ -197,8 +207,12 @@ impl Work<'_> {
         let (sums, buffers) = run.engine.bytes();
         report.state_bytes = sums + run.state.optimizer.bytes();
         report.buffer_bytes = buffers;
+        report.trainer_state = run.hub_state();
         report.steps = run.state.steps;
         report.seconds = started.elapsed().as_secs_f64();
+        let told = tracking.finish(&mut report);
+        told.iter().for_each(tell);
+        report.notes.extend(told);
         Ok(report)
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const STATE: &str = "trainer_state.json";
 const BEST: &str = "best/model.safetensors";
-const MOMENTS: [&str; 2] = [
+pub(super) const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
     "optimizer/exp_avg_sq/model.safetensors",
 ];
@@ -40,9 +41,21 @@ pub(super) struct Best {
     pub weights: Parameters,
 }
 
-/// The part of a checkpoint that is not large.
-#[derive(Serialize, Deserialize)]
+/// The part of a checkpoint that is not large. It has the fields of transformers' `TrainerState`; what
+/// a run needs to go on stands where transformers keeps what others add.
+#[derive(Deserialize)]
 struct StateFile {
+    stateful_callbacks: Callbacks,
+}
+
+#[derive(Deserialize)]
+struct Callbacks {
+    toolcall: OwnState,
+}
+
+/// What a run needs to go on, besides weights and moments.
+#[derive(Serialize, Deserialize)]
+struct OwnState {
     /// Seconds since 1970.
     saved_at: f64,
     run: Identity,
@@ -63,7 +76,8 @@ impl TrainerState {
     }
 
     /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
-    /// it. All ranks call this; the first has the `output` and writes.
+    /// it. `known` is what transformers knows of the run. All ranks call this; the first has the `output`
+    /// and writes.
     ///
     /// # Errors
     /// Another rank has ended. Where the folder cannot be written, that error is returned as a
@@ -71,20 +85,23 @@ impl TrainerState {
     pub(super) fn save(
         &self,
         model: &Model,
-        run: &Identity,
+        (known, run): (Map<String, Value>, &Identity),
         (output, name): (Option<&Output>, &str),
         ranks: &dyn Collective,
     ) -> Result<Option<Error>> {
         let layout = &model.decoder.trainable()?.layout;
         let mut whole = Whole::new(&self.optimizer, layout, ranks);
         let written = output.map_or(Ok(()), |output| {
-            output.save_folder(name, |draft| self.draft(model, run, draft, &mut whole))
+            output.save_folder(name, |draft| {
+                self.draft_tensors(model, draft, &mut whole)?;
+                self.draft_file(known, run, draft)
+            })
         });
         whole.gather_rest()?;
         Ok(written.err())
     }
 
-    fn draft(&self, model: &Model, run: &Identity, draft: &mut Draft, whole: &mut Whole<'_>) -> Result<()> {
+    fn draft_tensors(&self, model: &Model, draft: &mut Draft, whole: &mut Whole<'_>) -> Result<()> {
         draft_model(model, draft, Dtype::F32)?;
         let layout = &model.decoder.trainable()?.layout;
         for name in MOMENTS {
@@ -102,14 +119,20 @@ impl TrainerState {
                 })
             })?;
         }
+        Ok(())
+    }
+
+    fn draft_file(&self, mut known: Map<String, Value>, run: &Identity, draft: &mut Draft) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let file = StateFile {
+        let own = OwnState {
             saved_at: now.as_secs_f64(),
             run: run.clone(),
             steps: self.steps.clone(),
             best_step: self.best.as_ref().map(|best| best.step),
         };
-        draft.write_json(STATE, &file)
+        let own = serde_json::to_value(own).map_err(Error::library("writing a checkpoint"))?;
+        known.insert("stateful_callbacks".to_string(), json!({ "toolcall": own }));
+        draft.write_json(STATE, &known)
     }
 
     /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
@@ -229,18 +252,19 @@ impl<'a> Whole<'a> {
     }
 }
 
-fn read(folder: &Path) -> Result<StateFile> {
+fn read(folder: &Path) -> Result<OwnState> {
     let path = folder.join(STATE);
     let text = fs::read(&path).map_err(Error::io(&path))?;
     let wrong = |problem: String| Error::invalid(path.display(), problem);
     let file: StateFile = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-    match file
+    let own = file.stateful_callbacks.toolcall;
+    match own
         .steps
         .iter()
         .zip(1..)
         .find(|(report, step)| report.step != *step)
     {
-        None => Ok(file),
+        None => Ok(own),
         Some((report, step)) => Err(wrong(format!(
             "step {} stands where step {step} should",
             report.step
