@@ -23,6 +23,9 @@ const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: 
     $files: [String!]!) { createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, \
     files: $files}) { runID uploadHeaders files { name uploadUrl } } }";
 
+/// The number that counts optimizer steps, which all others are drawn over.
+pub(super) const AXIS: &str = "train/global_step";
+
 /// What is known of a run before its first step.
 #[derive(Clone, Debug)]
 pub(super) struct Description {
@@ -105,11 +108,13 @@ impl Api {
 
     /// Creates a run, or finds the one with its id.
     pub fn create(&self, run: &Description) -> Result<Place, Failure> {
-        let config: Map<String, Value> = run
-            .config
-            .iter()
+        let settings = run.config.iter();
+        let mut config: Map<String, Value> = settings
             .map(|(name, value)| (name.clone(), json!({"value": value, "desc": null})))
             .collect();
+        // the fields of two `MetricRecord`s by number: the axis is defined, and is that of all others
+        let axis = json!([{"1": AXIS, "6": [3], "7": []}, {"2": "*", "5": 1, "6": [1], "7": []}]);
+        config.insert("_wandb".to_string(), json!({"value": {"m": axis}}));
         let answer = self.graphql(
             UPSERT,
             &json!({

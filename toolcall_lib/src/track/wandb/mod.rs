@@ -13,7 +13,7 @@ pub use settings::{Mode, Settings};
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
 use crate::files::host;
-use api::{Api, Description};
+use api::{AXIS, Api, Description};
 use rand::Rng;
 use run_file::RunFile;
 use sender::Sender;
@@ -107,7 +107,7 @@ impl Wandb {
 
     /// What the official client adds to a row of the history.
     fn stamp(&self, row: &mut Map<String, Value>, step: usize) {
-        row.insert("train/global_step".to_string(), step.into());
+        row.insert(AXIS.to_string(), step.into());
         row.insert("_step".to_string(), step.into());
         row.insert(
             "_runtime".to_string(),

@@ -1,7 +1,7 @@
 //! The run file of Weights & Biases: protobuf `Record`s in the log format of LevelDB, with a header
 //! and a checksum of its own. `wandb sync` sends it.
 
-use super::api::Description;
+use super::api::{AXIS, Description};
 use crate::error::{Error, Result};
 use crate::track::protobuf::Message;
 use crc::{CRC_32_ISO_HDLC, Crc};
@@ -65,7 +65,17 @@ impl RunFile {
             record = text.iter().fold(record, |record, text| record.text(field, text));
         }
         let record = record.text(13, &run.host).message(17, started);
-        self.write(|all| all.message(17, record))
+        self.write(|all| all.message(17, record))?;
+        self.axis()
+    }
+
+    /// Says that the optimizer step is the axis of all numbers.
+    fn axis(&mut self) -> Result<()> {
+        let defined = Message::new().number(3, 1);
+        let step = Message::new().text(1, AXIS).message(6, defined.clone());
+        let others = Message::new().text(2, "*").text(4, AXIS).message(6, defined.number(1, 1));
+        self.write(|all| all.message(12, step))?;
+        self.write(|all| all.message(12, others))
     }
 
     /// A row of the history.
