@@ -166,7 +166,7 @@ impl Drop for Trackers {
 }
 
 /// The trackers of a run that has ended, to be told what was found out later.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Tracked(Option<Arc<Mutex<Trackers>>>);
 
 impl Tracked {
@@ -180,6 +180,16 @@ impl Tracked {
         let trackers = self.0.as_ref();
         let trackers = trackers.map(|trackers| trackers.lock().unwrap_or_else(PoisonError::into_inner));
         trackers.map_or_else(Vec::new, |mut trackers| trackers.add_table(name, table))
+    }
+}
+
+impl std::fmt::Debug for Tracked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Tracked(some)"
+        } else {
+            "Tracked(none)"
+        })
     }
 }
 
@@ -201,7 +211,7 @@ fn grouped(name: &str) -> String {
     }
 }
 
-/// The folder that `name` is in, as an environment variable says it.
+/// A folder that an environment variable names; `~` is the user's home.
 fn folder_of(variable: &str) -> Option<PathBuf> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty())?;
     let path = Path::new(&value);

@@ -1,7 +1,8 @@
 //! The checkpoints of an output folder.
 
 use super::TrainConfig;
-use super::state::{MOMENTS, STATE, saved_at};
+use super::state::MOMENTS;
+use super::state_file::{STATE, saved_at};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::files::{self, Manifest, Output};

@@ -1,6 +1,7 @@
 //! What a run needs to go on where it stood.
 
 use super::identity::Identity;
+use super::state_file::{OwnState, now, read};
 use super::{StepReport, TrainConfig};
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
@@ -9,14 +10,10 @@ use crate::files::{Draft, Output};
 use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) const STATE: &str = "trainer_state.json";
 const BEST: &str = "best/model.safetensors";
 pub(super) const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
@@ -39,30 +36,6 @@ pub struct TrainerState {
 pub(super) struct Best {
     pub step: usize,
     pub weights: Parameters,
-}
-
-/// The part of a checkpoint that is not large. It has the fields of transformers' `TrainerState`; what
-/// a run needs to go on stands where transformers keeps what others add.
-#[derive(Deserialize)]
-struct StateFile {
-    stateful_callbacks: Callbacks,
-}
-
-#[derive(Deserialize)]
-struct Callbacks {
-    toolcall: OwnState,
-}
-
-/// What a run needs to go on, besides weights and moments.
-#[derive(Serialize, Deserialize)]
-struct OwnState {
-    /// Seconds since 1970.
-    saved_at: f64,
-    run: Identity,
-    steps: Vec<StepReport>,
-    /// The step whose weights stand in [`BEST`].
-    #[serde(default)]
-    best_step: Option<usize>,
 }
 
 impl TrainerState {
@@ -122,17 +95,14 @@ impl TrainerState {
         Ok(())
     }
 
-    fn draft_file(&self, mut known: Map<String, Value>, run: &Identity, draft: &mut Draft) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    fn draft_file(&self, known: Map<String, Value>, run: &Identity, draft: &mut Draft) -> Result<()> {
         let own = OwnState {
-            saved_at: now.as_secs_f64(),
+            saved_at: now(),
             run: run.clone(),
             steps: self.steps.clone(),
             best_step: self.best.as_ref().map(|best| best.step),
         };
-        let own = serde_json::to_value(own).map_err(Error::library("writing a checkpoint"))?;
-        known.insert("stateful_callbacks".to_string(), json!({ "toolcall": own }));
-        draft.write_json(STATE, &known)
+        own.draft(known, draft)
     }
 
     /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
@@ -249,42 +219,6 @@ impl<'a> Whole<'a> {
             self.next_bucket()?;
         }
         Ok(())
-    }
-}
-
-fn read(folder: &Path) -> Result<OwnState> {
-    let path = folder.join(STATE);
-    let text = fs::read(&path).map_err(Error::io(&path))?;
-    let wrong = |problem: String| Error::invalid(path.display(), problem);
-    let file: StateFile = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-    let own = file.stateful_callbacks.toolcall;
-    match own
-        .steps
-        .iter()
-        .zip(1..)
-        .find(|(report, step)| report.step != *step)
-    {
-        None => Ok(own),
-        Some((report, step)) => Err(wrong(format!(
-            "step {} stands where step {step} should",
-            report.step
-        ))),
-    }
-}
-
-/// Time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be read, that at
-/// which its file was written.
-pub(super) fn saved_at(folder: &Path) -> u128 {
-    let written = || {
-        fs::metadata(folder.join(STATE))
-            .and_then(|file| file.modified())
-            .ok()
-    };
-    match read(folder) {
-        Ok(file) => (file.saved_at * 1e3) as u128,
-        Err(_) => written()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |time| time.as_millis()),
     }
 }
 

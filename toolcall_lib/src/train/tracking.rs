@@ -51,12 +51,21 @@ impl Tracking {
             .map(|table| ("evaluations".to_string(), table));
         let notes = self.trackers.finish(&Ending {
             outcome,
-            summary: report.summary(self.steps_before),
+            summary: summary(report, self.steps_before),
             tables: table.into_iter().collect(),
         });
         report.trackers = Tracked::new(self.trackers);
         notes
     }
+}
+
+/// The numbers of the whole run, with the best of its evaluations.
+fn summary(report: &TrainReport, steps_before: usize) -> Map<String, Value> {
+    let mut all = report.summary(steps_before);
+    let best = ["best_global_step", "best_metric"].map(|name| Some((name, report.trainer_state.get(name)?)));
+    let known = best.into_iter().flatten().filter(|(_, value)| value.is_number());
+    all.extend(known.map(|(name, value)| (name.to_string(), value.clone())));
+    all
 }
 
 fn subject(run: &Run<'_>) -> Subject {

@@ -73,7 +73,10 @@ impl RunFile {
     fn axis(&mut self) -> Result<()> {
         let defined = Message::new().number(3, 1);
         let step = Message::new().text(1, AXIS).message(6, defined.clone());
-        let others = Message::new().text(2, "*").text(4, AXIS).message(6, defined.number(1, 1));
+        let others = Message::new()
+            .text(2, "*")
+            .text(4, AXIS)
+            .message(6, defined.number(1, 1));
         self.write(|all| all.message(12, step))?;
         self.write(|all| all.message(12, others))
     }

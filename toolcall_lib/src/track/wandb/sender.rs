@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Rows that wait to be sent; of more, the newest are dropped.
-const WAITING: usize = 10_000;
+pub(super) const WAITING: usize = 10_000;
 /// Rows are collected so long before they are sent.
 const COLLECT: Duration = Duration::from_secs(5);
 /// A run without new rows says so often that it is alive.
@@ -139,24 +139,24 @@ impl Sender {
     /// What was not sent, and why.
     fn loss(&self, is_late: bool) -> Option<String> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped = self.dropped;
+        if !is_late && told.failed.is_none() && self.dropped == 0 {
+            return None;
+        }
+        let mut note = INCOMPLETE.to_string();
         if is_late {
-            let trouble = told
-                .trouble
-                .as_ref()
-                .map_or_else(String::new, |trouble| format!(" ({trouble})"));
-            let seconds = self.patience.as_secs_f64();
-            return Some(format!(
-                "{INCOMPLETE} within {seconds} s after the last step{trouble}"
+            note.push_str(&format!(
+                " within {} s after the last step",
+                self.patience.as_secs_f64()
+            ));
+            note.extend(told.trouble.iter().map(|trouble| format!(" ({trouble})")));
+        }
+        if self.dropped > 0 {
+            note.push_str(&format!(
+                "; {} points came faster than the server took them",
+                self.dropped
             ));
         }
-        match (&told.failed, dropped) {
-            (Some(_), _) => Some(INCOMPLETE.to_string()),
-            (None, 1..) => Some(format!(
-                "{INCOMPLETE}: {dropped} points came faster than the server took them"
-            )),
-            (None, 0) => None,
-        }
+        Some(note)
     }
 }
 

@@ -181,6 +181,34 @@ fn a_server_that_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
+fn points_that_cannot_wait_any_more_are_counted() {
+    let server = Server::start(|_, _| {
+        thread::sleep(Duration::from_secs(60));
+        None
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        patience: Duration::from_millis(100),
+        ..settings(&server, folder.path())
+    };
+    let mut sender = connect(&settings, &describe(&settings, &Run::default()))
+        .unwrap()
+        .unwrap();
+    let started = Instant::now();
+    (0..sender::WAITING + 7).for_each(|step| sender.row(&point(step + 1).values));
+    let notes = sender.finish(Map::new(), 0);
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        notes[0].ends_with("; 7 points came faster than the server took them"),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn without_a_key_or_offline_nothing_is_sent() {
     let server = Server::honest();
     let folder = tempfile::tempdir().unwrap();
