@@ -80,7 +80,11 @@ impl History {
 fn evaluated(step: &StepReport) -> Option<Map<String, Value>> {
     let mut values = object(json!({"eval_loss": step.eval_loss?}));
     if let Some(scores) = &step.eval_scores {
-        values.extend(scores.rates().map(|(name, rate)| (name.to_string(), rate.into())));
+        let counted = scores
+            .rates()
+            .into_iter()
+            .filter_map(|(name, rate)| Some((name, rate?)));
+        values.extend(counted.map(|(name, rate)| (name.to_string(), rate.into())));
     }
     Some(values)
 }

@@ -66,15 +66,17 @@ pub struct EvalScores {
 }
 
 impl EvalScores {
-    /// Their shares, by the names that `metric_for_best_model` has for them.
-    pub(super) fn rates(&self) -> [(&'static str, f64); 5] {
-        [
-            ("eval_exact", self.exact.rate()),
-            ("eval_arguments_exact", self.arguments_exact.rate()),
-            ("eval_tool_selection", self.tool_selection.rate()),
-            ("eval_over_calls", self.over_calls.rate()),
-            ("eval_unfinished", self.unfinished.rate()),
-        ]
+    /// Their shares, by the names that `metric_for_best_model` has for them; none where no row was
+    /// counted.
+    pub(super) fn rates(&self) -> [(&'static str, Option<f64>); 5] {
+        let all = [
+            ("eval_exact", self.exact),
+            ("eval_arguments_exact", self.arguments_exact),
+            ("eval_tool_selection", self.tool_selection),
+            ("eval_over_calls", self.over_calls),
+            ("eval_unfinished", self.unfinished),
+        ];
+        all.map(|(name, score)| (name, (score.total > 0).then(|| score.rate())))
     }
 }
 

@@ -90,10 +90,11 @@ fn the_log_has_the_names_that_plots_read() {
         "eval_exact",
         "eval_arguments_exact",
         "eval_tool_selection",
-        "eval_over_calls",
+        "eval_unfinished",
     ] {
         assert_eq!(steps(name), [3, 6], "{name}");
     }
+    assert!(steps("eval_over_calls").is_empty(), "no row is without a call");
     let tokens = with("num_tokens");
     assert!(
         tokens.is_sorted_by(|a, b| a.1 < b.1) && tokens[0].1 > 100.0,
