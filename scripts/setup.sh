@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|openai|reference|llama_cpp|nvrtc|gpu_python ...]
+# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|openai|trackers|reference|llama_cpp|nvrtc|gpu_python ...]
 # default: everything that the notebooks need
 # The part `bfcl` are the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
-# --bfcl`. `openai` is the client of scripts/verify_serve.sh. The parts `reference` and `llama_cpp`
+# --bfcl`. `openai` is the client of scripts/verify_serve.sh, `trackers` are the readers of
+# scripts/verify_trackers.sh. The parts `reference` and `llama_cpp`
 # are what our numbers are checked and measured against: PyTorch, transformers and TRL; and llama.cpp. `nvrtc` compiles CUDA kernels, for
 # scripts/check_cuda.sh; `gpu_python` is what scripts/verify_gpu.sh rehearses with.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
@@ -73,6 +74,12 @@ setup_bfcl() {
 setup_openai() {
     python3 -m venv --clear "$home/openai"
     "$home/openai/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_openai.txt"
+}
+
+# TensorBoard, Weights & Biases and transformers without PyTorch, in a virtual environment.
+setup_trackers() {
+    python3 -m venv --clear "$home/trackers"
+    "$home/trackers/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/verify/requirements_trackers.txt"
 }
 
 # PyTorch, transformers and TRL, in a virtual environment.
@@ -175,10 +182,11 @@ for name; do
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
         bfcl) part bfcl "$bfcl_sha256" "the rows of the Berkeley Function Calling Leaderboard (2 MB)" ;;
         openai) part openai "$(sha256sum <"$root/scripts/verify/requirements_openai.txt") $home" "the openai package (50 MB; 10 seconds)" ;;
+        trackers) part trackers "$(sha256sum <"$root/scripts/verify/requirements_trackers.txt") $home" "TensorBoard, Weights & Biases and transformers (500 MB; 30 seconds)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
         llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
         gpu_python) part gpu_python "$(sha256sum <"$root/scripts/verify/gpu/requirements_rehearsal.txt") $home" "PyTorch with CUDA (5 GB; 2 minutes)" ;;
         nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed, bfcl, openai, reference, llama_cpp, nvrtc or gpu_python" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, bfcl, openai, trackers, reference, llama_cpp, nvrtc or gpu_python" ;;
     esac
 done

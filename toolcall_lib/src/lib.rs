@@ -20,6 +20,7 @@
 //! | 11 | [`reply`] | text → tool calls or content |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
 //! | 13 | [`evaluate`], [`bfcl`] | calls against truth → scores |
+//! | | [`track`] | numbers of a run → TensorBoard, Weights & Biases |
 //! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
 //! | | [`terminal`] | text of others, before it is printed |
@@ -61,6 +62,7 @@ pub mod reply;
 pub mod generate;
 pub mod evaluate;
 pub mod bfcl;
+pub mod track;
 pub mod train;
 pub mod show;
 #[cfg(feature = "serve")]

@@ -122,6 +122,7 @@ fn what_cannot_be_done_is_refused_by_name_all_at_once() {
         "scheduler": {"type": "WarmupLR", "params": {"warmup_max_lr": 1e-4}},
         "zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}},
         "fp16": {"enabled": true},
+        "wandb": {"enabled": true, "project": "calls"},
         "gradient_cliping": 1.0
     });
     let said = refusal(file, 1);
@@ -131,6 +132,7 @@ fn what_cannot_be_done_is_refused_by_name_all_at_once() {
         "zero_optimization.stage: 3 is not supported; expected 0, 1 or 2",
         "zero_optimization.offload_param.device: nvme is not supported",
         "fp16.enabled: is not supported; enable bf16 instead",
+        "wandb.enabled: is DeepSpeed's own log; say it in a file of settings: `report_to`",
         "gradient_cliping: is not a key that is known",
     ] {
         assert!(said.contains(problem), "{problem}\nis not in\n{said}");

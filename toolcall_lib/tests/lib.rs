@@ -30,4 +30,5 @@ mod template;
 mod tokenizer;
 mod tokens;
 mod tool;
+mod track;
 mod train;

@@ -115,6 +115,7 @@ fn report(losses: &[f64]) -> TrainReport {
         tokens_per_second: 1234.0,
         samples_per_second: 5.0,
         tree_ratio: 3.25,
+        tokens: 600,
         seconds: 0.5,
         eval_loss: (i % 4 == 3).then_some(loss * 1.2),
         eval_scores: None,

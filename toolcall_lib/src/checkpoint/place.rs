@@ -25,6 +25,7 @@ pub(super) const RESERVED: [&str; 17] = [
     "chat_template.json",
     "additional_chat_templates",
     "train_report.json",
+    "trainer_state.json",
     TOOLS,
     TRAINING,
 ];

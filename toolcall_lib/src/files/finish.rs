@@ -11,8 +11,13 @@ use std::time::{Duration, Instant};
 
 /// Head files: without one of them no program takes a folder for a model.
 const HEADS: [&str; 2] = ["config.json", "adapter_config.json"];
-/// Files that change nothing of a model for the programs that load it.
-const BESIDE: [&str; 3] = ["train_report.json", "toolcall_training.json", Draft::YIELDING];
+/// Files that no program reads when it loads a model.
+const BESIDE: [&str; 4] = [
+    "train_report.json",
+    "trainer_state.json",
+    "toolcall_training.json",
+    Draft::YIELDING,
+];
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 

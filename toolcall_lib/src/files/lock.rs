@@ -168,7 +168,8 @@ fn describe_holder(mut file: &File) -> std::io::Result<()> {
     writeln!(file, "process {process} on {host}, since {since},")
 }
 
-fn host() -> String {
+/// The name of this machine.
+pub(crate) fn host() -> String {
     let mut name = [0u8; 256];
     // SAFETY: the buffer has the length that is given.
     let outcome = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };

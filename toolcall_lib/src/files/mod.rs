@@ -23,6 +23,7 @@ mod sync;
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
 pub(crate) use manifest::sha256_of;
+pub(crate) use lock::host;
 pub use manifest::{Entry, Manifest};
 pub use output::Output;
 pub use replace::{check, replace, write};

@@ -9,7 +9,9 @@ use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt
 use crate::model::Model;
 use crate::reply::{self, Reply, turn_text};
 use crate::tool::ToolSchema;
+use crate::track::Table;
 use maud::{Markup, html};
+use serde_json::json;
 use std::fmt;
 
 /// Follows an answer that did not end by itself.
@@ -143,6 +145,27 @@ impl Comparison {
                 said: got.reply.to_string(),
                 finished: got.finished,
             });
+        }
+    }
+
+    /// The comparison for a tracker: see [`TrainReport::log_table`](crate::TrainReport::log_table).
+    pub fn table(&self) -> Table {
+        let mut columns = vec!["user".to_string(), "expected".to_string()];
+        columns.extend(
+            self.names
+                .iter()
+                .flat_map(|name| [name.clone(), format!("{name} is right")]),
+        );
+        let row = |row: &ComparisonRow| {
+            let answers = row.answers.iter();
+            let asked = [json!(row.user()), json!(row.expected_text())].into_iter();
+            asked
+                .chain(answers.flat_map(|answer| [json!(answer.said), json!(answer.right)]))
+                .collect()
+        };
+        Table {
+            columns,
+            rows: self.rows.iter().map(row).collect(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::Html;
 use super::confidence;
 use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, counted, percent, said, table, text_table};
 use crate::evaluate::{Evaluation, Mistake, Score};
+use crate::track::Table;
 use maud::{Markup, html};
+use serde_json::json;
 use std::fmt;
 
 /// Maximum number of mistakes that are shown; the others are counted.
@@ -65,6 +67,23 @@ pub fn compare(evaluations: &[(&str, &Evaluation)]) -> ScoreTable {
 }
 
 impl ScoreTable {
+    /// The scores for a tracker, as shares from 0 to 1: see
+    /// [`TrainReport::log_table`](crate::TrainReport::log_table).
+    pub fn table(&self) -> Table {
+        let names = self.names.iter().cloned();
+        let row = |((name, _), scores): (&(&str, &str), &Vec<Score>)| {
+            let rates = scores.iter().map(|score| (score.total > 0).then(|| score.rate()));
+            [json!(name)]
+                .into_iter()
+                .chain(rates.map(|rate| json!(rate)))
+                .collect()
+        };
+        Table {
+            columns: ["score".to_string()].into_iter().chain(names).collect(),
+            rows: MEANINGS.iter().zip(&self.scores).map(row).collect(),
+        }
+    }
+
     fn title(&self) -> String {
         counted(self.rows, "row")
     }

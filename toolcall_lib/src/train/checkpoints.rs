@@ -1,7 +1,8 @@
 //! The checkpoints of an output folder.
 
 use super::TrainConfig;
-use super::state::{STATE, saved_at};
+use super::state::MOMENTS;
+use super::state_file::{STATE, saved_at};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::files::{self, Manifest, Output};
@@ -41,7 +42,7 @@ pub(super) fn begins_anew(folder: &Path) -> Result<Option<String>> {
 /// There is none.
 pub(super) fn find(path: &Path) -> Result<PathBuf> {
     files::recover(path)?;
-    if path.join(STATE).is_file() {
+    if path.join(MOMENTS[0]).is_file() {
         return Ok(path.to_path_buf());
     }
     let wrong = |problem: &str| Err(Error::invalid(path.display(), problem));

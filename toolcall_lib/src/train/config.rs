@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
+use crate::track::ReportTo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -110,6 +111,18 @@ pub struct TrainConfig {
     /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
     /// Settings and data are those of this run, not of the checkpoint; what differs is told.
     pub resume_from_checkpoint: Option<PathBuf>,
+    /// Who is told the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them, `"all"` or `"none"`. Not set: Weights &
+    /// Biases where `WANDB_API_KEY` is set, else nobody, as in transformers 5.
+    pub report_to: Option<ReportTo>,
+    /// Name of the run there; none: the time and the host for TensorBoard, one that Weights & Biases makes up.
+    pub run_name: Option<String>,
+    /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in `output_dir`.
+    pub logging_dir: Option<PathBuf>,
+    /// Steps between entries of the log: lines where there is no terminal, `log_history` of `trainer_state.json`, and what
+    /// trackers are told. The loss is the mean of the steps since the last entry.
+    pub logging_steps: usize,
+    /// Log the first step, too. TRL: no.
+    pub logging_first_step: bool,
 }
 
 impl Default for TrainConfig {
@@ -123,6 +136,7 @@ impl Default for TrainConfig {
             max_length: None,
             overlong: Overlong::Error,
             bf16_stochastic_round: true,
+            logging_first_step: true,
             ..Self::trl()
         }
     }
@@ -179,6 +193,11 @@ impl TrainConfig {
             save_steps: None,
             save_total_limit: None,
             resume_from_checkpoint: None,
+            report_to: None,
+            run_name: None,
+            logging_dir: None,
+            logging_steps: 10,
+            logging_first_step: false,
         }
     }
 

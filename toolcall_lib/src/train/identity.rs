@@ -11,7 +11,7 @@ use std::fmt::Display;
 
 /// Settings that may change without a note: they say where files are, how often something is saved
 /// or measured, and how the work is divided. `lora` has a check of its own.
-const MAY_CHANGE: [&str; 15] = [
+const MAY_CHANGE: [&str; 20] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "max_tokens_per_tree",
@@ -27,6 +27,11 @@ const MAY_CHANGE: [&str; 15] = [
     "save_steps",
     "save_total_limit",
     "resume_from_checkpoint",
+    "report_to",
+    "run_name",
+    "logging_dir",
+    "logging_steps",
+    "logging_first_step",
 ];
 
 /// Settings and data of a run.

@@ -8,6 +8,8 @@ mod engine;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod gradients;
+mod history;
+mod hub_state;
 mod metric;
 mod identity;
 mod order;
@@ -17,8 +19,10 @@ mod report;
 mod rows;
 mod run;
 mod state;
+mod state_file;
 mod threads;
 mod told;
+mod tracking;
 
 pub use crate::device::Device;
 pub use config::TrainConfig;
@@ -40,6 +44,7 @@ use rows::sequences;
 use run::Run;
 use state::TrainerState;
 use std::time::Instant;
+use tracking::Tracking;
 
 /// The engine of a rank, and why it is not a GPU's.
 type EngineOf<'e> = dyn for<'a> Fn(
@@ -145,21 +150,15 @@ impl Work<'_> {
         let identity = Identity::new(model, &rows, config, order.batch())?;
         let (state, notes) = begin(ranks, model, config, &identity, shard)?;
         check_same_run(ranks, model, &rows, config)?;
-        let tell = |what: &String| {
-            if ranks.rank() == 0 {
-                tell(format!("note: {what}"));
-            }
-        };
-        notes.iter().for_each(tell);
-        let (engine, refusal) = (self.engine)(ranks, &model.decoder, &state.optimizer, config)?;
         let mut report = TrainReport {
             rows_left_out: self.data.rows.len() - rows.len(),
             ranks: ranks.size(),
             metric_for_best_model: config.metric_for_best_model,
-            no_gpu: refusal.map(|error| error.to_string()),
-            notes,
             ..TrainReport::default()
         };
+        note(ranks, &mut report, notes);
+        let (engine, refusal) = (self.engine)(ranks, &model.decoder, &state.optimizer, config)?;
+        report.no_gpu = refusal.map(|error| error.to_string());
         let mut run = Run {
             ranks,
             config,
@@ -175,24 +174,23 @@ impl Work<'_> {
         };
 
         let first = run.state.steps.len();
+        let (mut tracking, told) = Tracking::start(&run);
+        note(ranks, &mut report, told);
         if first > 0 {
-            let stays = run.remove_old_checkpoints(); // a crash may have come before it
-            stays.iter().for_each(tell);
-            report.notes.extend(stays);
+            note(ranks, &mut report, run.remove_old_checkpoints()); // a crash may have come before it
         }
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
             let mut latest = run.step(step, &mut batch)?;
             run.evaluate(&mut latest)?;
             on_step(&latest);
+            note(ranks, &mut report, tracking.log(&latest));
             run.state.steps.push(latest);
             run.keep_best()?;
             report.interrupted = run.is_interrupted()?;
             report.stopped_early = run.is_stalled();
             if report.interrupted || run.saves_after(step) {
-                let failed = run.save_checkpoint()?;
-                failed.iter().for_each(tell);
-                report.notes.extend(failed);
+                note(ranks, &mut report, run.save_checkpoint()?);
             }
             if report.interrupted || report.stopped_early {
                 break;
@@ -203,9 +201,22 @@ impl Work<'_> {
         let (sums, buffers) = run.engine.bytes();
         report.state_bytes = sums + run.state.optimizer.bytes();
         report.buffer_bytes = buffers;
+        report.trainer_state = run.hub_state();
         report.steps = run.state.steps;
         report.seconds = started.elapsed().as_secs_f64();
+        let told = tracking.finish(&mut report);
+        note(ranks, &mut report, told);
         Ok(report)
+    }
+}
+
+/// Tells the user something, and keeps it in the report.
+fn note(ranks: &dyn Collective, report: &mut TrainReport, told: impl IntoIterator<Item = String>) {
+    for what in told {
+        if ranks.rank() == 0 {
+            tell(format!("note: {what}"));
+        }
+        report.notes.push(what);
     }
 }
 

@@ -6,8 +6,10 @@ use crate::error::Result;
 use crate::evaluate::Score;
 use crate::interrupt;
 use crate::model::Model;
+use crate::track::{Table, Tracked};
 use crate::weights::Dtype;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,9 @@ pub struct StepReport {
     pub samples_per_second: f64,
     /// Tokens of the unshared sequences over the tokens that were computed.
     pub tree_ratio: f64,
+    /// Tokens of the unshared sequences.
+    #[serde(default)]
+    pub tokens: u64,
     /// Seconds that it took, evaluation aside.
     #[serde(default)]
     pub seconds: f64,
@@ -58,6 +63,21 @@ pub struct EvalScores {
     pub over_calls: Score,
     /// Of all rows: the reply did not end by itself. Less is better.
     pub unfinished: Score,
+}
+
+impl EvalScores {
+    /// Their shares, by the names that `metric_for_best_model` has for them; none where no row was
+    /// counted.
+    pub(super) fn rates(&self) -> [(&'static str, Option<f64>); 5] {
+        let all = [
+            ("eval_exact", self.exact),
+            ("eval_arguments_exact", self.arguments_exact),
+            ("eval_tool_selection", self.tool_selection),
+            ("eval_over_calls", self.over_calls),
+            ("eval_unfinished", self.unfinished),
+        ];
+        all.map(|(name, score)| (name, (score.total > 0).then(|| score.rate())))
+    }
 }
 
 /// What a training run did.
@@ -90,6 +110,13 @@ pub struct TrainReport {
     pub state_bytes: usize,
     /// What the backward pass fills before it travels to other ranks, in bytes.
     pub buffer_bytes: usize,
+    /// The content of `trainer_state.json`, which plots of others read; empty if the report was read
+    /// from a file.
+    #[serde(skip)]
+    pub trainer_state: Map<String, Value>,
+    /// Those that were told of the run.
+    #[serde(skip)]
+    pub trackers: Tracked,
 }
 
 impl EvalScores {
@@ -106,36 +133,51 @@ impl EvalScores {
 }
 
 impl TrainReport {
-    /// [`save`](crate::save) with this report beside the model, as `train_report.json`.
+    /// [`save`](crate::save) with this report beside the model, as `train_report.json`, and its log
+    /// as `trainer_state.json`.
     pub fn save(&self, model: &Model, folder: impl AsRef<Path>) -> Result<()> {
         let _to_the_end = interrupt::Run::start()?;
         let folder = checkpoint::reserve_folder(folder.as_ref())?;
         save_with(model, &folder, Dtype::F32, |draft| {
+            if !self.trainer_state.is_empty() {
+                draft.write_json("trainer_state.json", &self.trainer_state)?;
+            }
             draft.write_json("train_report.json", self)
         })
     }
 
+    /// Sends a table to the trackers of the run, such as that of a
+    /// [`Comparison`](crate::show::Comparison). Returns notes: what could not be sent.
+    ///
+    /// ```no_run
+    /// # use toolcall_lib::{show::Comparison, train::TrainReport};
+    /// # fn send(report: &TrainReport, comparison: &Comparison) {
+    /// report.log_table("comparison", &comparison.table());
+    /// # }
+    /// ```
+    pub fn log_table(&self, name: &str, table: &Table) -> Vec<String> {
+        self.trackers.add_table(name, table)
+    }
+
     /// The first of the evaluated steps that no other is better than, by `metric_for_best_model`.
     pub fn best_step(&self) -> Option<&StepReport> {
-        let metric = self.metric_for_best_model;
-        let evaluated = self
-            .steps
-            .iter()
-            .filter_map(|step| Some((step, metric.of(step)?)));
-        let best = evaluated.reduce(|best, other| {
-            if metric.is_better(other.1, best.1) {
-                other
-            } else {
-                best
-            }
-        });
-        best.map(|(step, _)| step)
+        best(&self.steps, self.metric_for_best_model)
     }
 
     /// The checkpoint that an interrupted run left in its `output_dir`.
     pub fn checkpoint(&self, output_dir: &Path) -> PathBuf {
         output_dir.join(checkpoints::name(self.steps.len()))
     }
+}
+
+/// The first of the evaluated steps that no other is better than.
+pub(super) fn best(steps: &[StepReport], metric: Metric) -> Option<&StepReport> {
+    let evaluated = steps.iter().filter_map(|step| Some((step, metric.of(step)?)));
+    let best = evaluated.reduce(|best, other| match metric.is_better(other.1, best.1) {
+        true => other,
+        false => best,
+    });
+    best.map(|(step, _)| step)
 }
 
 /// Writes two decimals, or a power of ten where that would be long.

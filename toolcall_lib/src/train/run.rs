@@ -7,6 +7,7 @@
 
 use super::checkpoints;
 use super::engine::{Engine, check_norm};
+use super::hub_state::HubState;
 use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
@@ -21,6 +22,7 @@ use crate::files::Output;
 use crate::interrupt;
 use crate::model::Model;
 use crate::tokens::Sequence;
+use serde_json::{Map, Value};
 use std::mem::take;
 use std::time::Instant;
 
@@ -101,6 +103,7 @@ impl Run<'_> {
             tokens_per_second: unshared / seconds,
             samples_per_second: rows as f64 / seconds,
             tree_ratio: unshared / computed,
+            tokens: unshared as u64,
             seconds,
             eval_loss: None,
             eval_scores: None,
@@ -201,11 +204,23 @@ impl Run<'_> {
         let steps = self.state.steps.len();
         let name = checkpoints::name(steps);
         let place = (self.output.as_ref(), name.as_str());
-        let failed = self.state.save(self.model, &self.identity, place, self.ranks)?;
+        let identities = (self.hub_state(), &self.identity);
+        let failed = self.state.save(self.model, identities, place, self.ranks)?;
         if let Some(error) = failed {
             return Ok(Some(format!("{name} is not saved, and the run goes on: {error}")));
         }
         Ok(self.remove_old_checkpoints())
+    }
+
+    /// What transformers knows of the run so far.
+    pub fn hub_state(&self) -> Map<String, Value> {
+        let state = HubState {
+            config: self.config,
+            steps: &self.state.steps,
+            steps_per_epoch: self.order.steps_per_epoch(),
+            total_steps: self.order.total_steps,
+        };
+        state.to_json()
     }
 
     /// Removes checkpoints beyond `save_total_limit`. Returns the reason if one cannot be removed.

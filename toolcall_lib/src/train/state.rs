@@ -1,6 +1,7 @@
 //! What a run needs to go on where it stood.
 
 use super::identity::Identity;
+use super::state_file::{OwnState, now, read};
 use super::{StepReport, TrainConfig};
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
@@ -9,15 +10,12 @@ use crate::files::{Draft, Output};
 use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) const STATE: &str = "trainer_state.json";
 const BEST: &str = "best/model.safetensors";
-const MOMENTS: [&str; 2] = [
+pub(super) const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
     "optimizer/exp_avg_sq/model.safetensors",
 ];
@@ -40,18 +38,6 @@ pub(super) struct Best {
     pub weights: Parameters,
 }
 
-/// The part of a checkpoint that is not large.
-#[derive(Serialize, Deserialize)]
-struct StateFile {
-    /// Seconds since 1970.
-    saved_at: f64,
-    run: Identity,
-    steps: Vec<StepReport>,
-    /// The step whose weights stand in [`BEST`].
-    #[serde(default)]
-    best_step: Option<usize>,
-}
-
 impl TrainerState {
     /// The state before the first step.
     pub(super) fn new(decoder: &Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
@@ -63,7 +49,8 @@ impl TrainerState {
     }
 
     /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
-    /// it. All ranks call this; the first has the `output` and writes.
+    /// it. `known` is what transformers knows of the run. All ranks call this; the first has the `output`
+    /// and writes.
     ///
     /// # Errors
     /// Another rank has ended. Where the folder cannot be written, that error is returned as a
@@ -71,20 +58,23 @@ impl TrainerState {
     pub(super) fn save(
         &self,
         model: &Model,
-        run: &Identity,
+        (known, run): (Map<String, Value>, &Identity),
         (output, name): (Option<&Output>, &str),
         ranks: &dyn Collective,
     ) -> Result<Option<Error>> {
         let layout = &model.decoder.trainable()?.layout;
         let mut whole = Whole::new(&self.optimizer, layout, ranks);
         let written = output.map_or(Ok(()), |output| {
-            output.save_folder(name, |draft| self.draft(model, run, draft, &mut whole))
+            output.save_folder(name, |draft| {
+                self.draft_tensors(model, draft, &mut whole)?;
+                self.draft_file(known, run, draft)
+            })
         });
         whole.gather_rest()?;
         Ok(written.err())
     }
 
-    fn draft(&self, model: &Model, run: &Identity, draft: &mut Draft, whole: &mut Whole<'_>) -> Result<()> {
+    fn draft_tensors(&self, model: &Model, draft: &mut Draft, whole: &mut Whole<'_>) -> Result<()> {
         draft_model(model, draft, Dtype::F32)?;
         let layout = &model.decoder.trainable()?.layout;
         for name in MOMENTS {
@@ -102,14 +92,17 @@ impl TrainerState {
                 })
             })?;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let file = StateFile {
-            saved_at: now.as_secs_f64(),
+        Ok(())
+    }
+
+    fn draft_file(&self, known: Map<String, Value>, run: &Identity, draft: &mut Draft) -> Result<()> {
+        let own = OwnState {
+            saved_at: now(),
             run: run.clone(),
             steps: self.steps.clone(),
             best_step: self.best.as_ref().map(|best| best.step),
         };
-        draft.write_json(STATE, &file)
+        own.draft(known, draft)
     }
 
     /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
@@ -226,41 +219,6 @@ impl<'a> Whole<'a> {
             self.next_bucket()?;
         }
         Ok(())
-    }
-}
-
-fn read(folder: &Path) -> Result<StateFile> {
-    let path = folder.join(STATE);
-    let text = fs::read(&path).map_err(Error::io(&path))?;
-    let wrong = |problem: String| Error::invalid(path.display(), problem);
-    let file: StateFile = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-    match file
-        .steps
-        .iter()
-        .zip(1..)
-        .find(|(report, step)| report.step != *step)
-    {
-        None => Ok(file),
-        Some((report, step)) => Err(wrong(format!(
-            "step {} stands where step {step} should",
-            report.step
-        ))),
-    }
-}
-
-/// Time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be read, that at
-/// which its file was written.
-pub(super) fn saved_at(folder: &Path) -> u128 {
-    let written = || {
-        fs::metadata(folder.join(STATE))
-            .and_then(|file| file.modified())
-            .ok()
-    };
-    match read(folder) {
-        Ok(file) => (file.saved_at * 1e3) as u128,
-        Err(_) => written()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |time| time.as_millis()),
     }
 }
 

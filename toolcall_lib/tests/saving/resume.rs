@@ -289,7 +289,7 @@ fn a_checkpoint_without_sense_is_refused_though_its_checksums_fit() {
     assert!(said.contains("model.norm.weight has negative elements"), "{said}");
     let said = refusal("trainer_state.json", &|text| {
         let mut state: Value = serde_json::from_slice(text).unwrap();
-        state["steps"][1]["step"] = json!(7);
+        state["stateful_callbacks"]["toolcall"]["steps"][1]["step"] = json!(7);
         *text = state.to_string().into_bytes();
     });
     assert!(

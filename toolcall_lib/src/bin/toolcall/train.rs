@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
@@ -14,6 +14,8 @@ use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::{StepReport, TrainConfig, train_on};
 use toolcall_lib::{Error, Result, interrupt, json};
 
+/// Where lines stand for a bar, one comes at least so often if a step has been made.
+const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 /// How long the other ranks let the first speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
@@ -122,15 +124,15 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
         };
         print_in_run(format!("{size} ranks, {threads} each, ZeRO stage {stage}"));
     }
-    let bar = progress_bar(0);
+    let mut progress = Progress::new(config);
     let on_step = |step: &StepReport| {
         if first {
-            show(&bar, step);
+            progress.show(step);
         }
     };
     let _until_it_is_saved = interrupt::Run::start()?;
     let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
-    bar.finish();
+    progress.bar.finish();
     if first {
         save_somewhere(&arguments.out, |folder| report.save(&model, folder))?;
         print_in_run(&report);
@@ -179,19 +181,42 @@ fn settings(arguments: &Arguments) -> Result<TrainConfig> {
     Ok(config)
 }
 
-/// A bar in a terminal, lines elsewhere.
-fn show(bar: &ProgressBar, step: &StepReport) {
-    bar.set_length(step.total_steps as u64);
-    bar.set_position(step.step as u64);
-    bar.set_message(format!("loss {:.4}", step.loss));
-    let every = step.total_steps.div_ceil(20);
-    let shown = step.step.is_multiple_of(every) || step.step == step.total_steps || step.eval_loss.is_some();
-    if bar.is_hidden() && shown {
-        print_in_run(step);
-    } else if let Some(loss) = step.eval_loss {
-        let scores = step
-            .eval_scores
-            .map_or_else(String::new, |scores| format!("  {scores}"));
-        bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
+/// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so often
+/// that a reader sees that the run goes on.
+struct Progress<'a> {
+    bar: ProgressBar,
+    config: &'a TrainConfig,
+    latest_line: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(config: &'a TrainConfig) -> Self {
+        Self {
+            bar: progress_bar(0),
+            config,
+            latest_line: Instant::now(),
+        }
+    }
+
+    fn show(&mut self, step: &StepReport) {
+        let bar = &self.bar;
+        bar.set_length(step.total_steps as u64);
+        bar.set_position(step.step as u64);
+        bar.set_message(format!("loss {:.4}", step.loss));
+        if bar.is_hidden() && self.has_line(step) {
+            print_in_run(step);
+            self.latest_line = Instant::now();
+        } else if let Some(loss) = step.eval_loss {
+            let scores = step
+                .eval_scores
+                .map_or_else(String::new, |scores| format!("  {scores}"));
+            bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
+        }
+    }
+
+    fn has_line(&self, step: &StepReport) -> bool {
+        let is_logged = step.step.is_multiple_of(self.config.logging_steps) || step.eval_loss.is_some();
+        let is_end = step.step == 1 || step.step == step.total_steps;
+        is_logged || is_end || self.latest_line.elapsed() >= LONGEST_SILENCE
     }
 }

@@ -30,6 +30,7 @@ impl TrainConfig {
             ("group_by_prefix", self.group_by_prefix),
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("eval_steps", self.eval_steps.unwrap_or(1)),
+            ("logging_steps", self.logging_steps),
             ("save_steps", self.save_steps.unwrap_or(1)),
             ("save_total_limit", self.save_total_limit.unwrap_or(1)),
             ("max_predict_samples", self.max_predict_samples.unwrap_or(1)),

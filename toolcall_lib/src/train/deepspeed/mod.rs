@@ -120,6 +120,9 @@ impl Reader {
             _ if path.starts_with("activation_checkpointing") => self.notes.push(format!(
                 "{path}: the setting `recompute` says what is computed again"
             )),
+            "tensorboard.enabled" | "wandb.enabled" if !is_off(value) => {
+                return Err("is DeepSpeed's own log; say it in a file of settings: `report_to`".to_string());
+            }
             _ if has_to_be_off(path) => {
                 if !is_off(value) {
                     return Err(format!("{value} is not supported; it has to be off"));

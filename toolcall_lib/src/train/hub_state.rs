@@ -1,0 +1,114 @@
+//! `trainer_state.json` with the fields of transformers' `TrainerState`, which reads it.
+
+use super::history::History;
+use super::report::EvalScores;
+use super::{StepReport, TrainConfig, TrainReport, checkpoints, report};
+use crate::track::Table;
+use serde_json::{Map, Value, json};
+
+/// What transformers knows of a run, from its settings and steps.
+pub(super) struct HubState<'a> {
+    pub config: &'a TrainConfig,
+    pub steps: &'a [StepReport],
+    /// Optimizer steps of one pass over the data.
+    pub steps_per_epoch: usize,
+    /// Optimizer steps of the whole run.
+    pub total_steps: usize,
+}
+
+impl HubState<'_> {
+    /// All fields but `stateful_callbacks`, in the order of their names.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let Self { config, steps, .. } = self;
+        let last = steps.last();
+        let best = report::best(steps, config.metric_for_best_model);
+        let history = History::of(steps, config);
+        let fields = json!({
+            "best_global_step": best.map(|step| step.step),
+            "best_metric": best.and_then(|step| config.metric_for_best_model.of(step)),
+            "best_model_checkpoint": best.and_then(|step| self.checkpoint(step.step)),
+            "epoch": last.map_or(0.0, |step| step.epoch),
+            "eval_steps": config.eval_steps.unwrap_or(self.steps_per_epoch),
+            "global_step": last.map_or(0, |step| step.step),
+            "is_hyper_param_search": false,
+            "is_local_process_zero": true,
+            "is_world_process_zero": true,
+            "log_history": history.entries,
+            "logging_steps": config.logging_steps,
+            "max_steps": self.total_steps,
+            "num_input_tokens_seen": steps.iter().map(|step| step.tokens).sum::<u64>(),
+            "num_train_epochs": self.total_steps.div_ceil(self.steps_per_epoch.max(1)),
+            "save_steps": config.save_steps,
+            "stateful_callbacks": {},
+            "total_flos": 0.0,
+            "train_batch_size": config.per_device_train_batch_size,
+            "trial_name": null,
+            "trial_params": null,
+        });
+        match fields {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// The checkpoint of a step, if the folder has it or is about to have it.
+    fn checkpoint(&self, step: usize) -> Option<String> {
+        let place = self.config.output_dir.as_ref()?.join(checkpoints::name(step));
+        let every = self.config.save_steps?;
+        let is_there = step.is_multiple_of(every) && (step == self.steps.len() || place.is_dir());
+        is_there.then(|| place.display().to_string())
+    }
+}
+
+impl TrainReport {
+    /// The numbers of the whole run under the names of transformers.
+    pub(super) fn summary(&self, steps_before: usize) -> Map<String, Value> {
+        let own = self.steps.get(steps_before..).unwrap_or_default();
+        let samples: f64 = own
+            .iter()
+            .map(|step| step.samples_per_second * step.seconds)
+            .sum();
+        let loss: f64 = self.steps.iter().map(|step| step.loss).sum();
+        let seconds = self.seconds.max(f64::MIN_POSITIVE);
+        let mut all = Map::new();
+        let mut add = |name: &str, value: f64| drop(all.insert(name.to_string(), value.into()));
+        add("train_loss", loss / self.steps.len().max(1) as f64);
+        add("train_runtime", self.seconds);
+        add("train_samples_per_second", samples / seconds);
+        add("train_steps_per_second", own.len() as f64 / seconds);
+        all
+    }
+
+    /// The last entry of `log_history`.
+    pub(super) fn last_entry(&self, steps_before: usize) -> Value {
+        let mut entry = self.summary(steps_before);
+        let last = self.steps.last();
+        entry.insert("epoch".to_string(), last.map_or(0.0, |step| step.epoch).into());
+        entry.insert("step".to_string(), self.steps.len().into());
+        entry.sort_keys();
+        Value::Object(entry)
+    }
+
+    /// Compares the evaluations of the run; nothing if there were none.
+    pub(super) fn comparison(&self) -> Option<Table> {
+        let best = self.best_step()?.step;
+        let names = EvalScores::default().rates().map(|(name, _)| name);
+        let mut columns = vec!["step", "epoch", "eval_loss"];
+        columns.extend(names);
+        columns.push("best");
+        let evaluated = self.steps.iter().filter(|step| step.eval_loss.is_some());
+        let row = |step: &StepReport| {
+            let mut row = vec![json!(step.step), json!(step.epoch), json!(step.eval_loss)];
+            let rates = step
+                .eval_scores
+                .map(|scores| scores.rates().map(|(_, rate)| json!(rate)));
+            row.extend(rates.unwrap_or_else(|| names.map(|_| Value::Null)));
+            row.push(json!(step.step == best));
+            row
+        };
+        Some(Table {
+            columns: columns.into_iter().map(str::to_string).collect(),
+            rows: evaluated.map(row).collect(),
+        })
+    }
+}
