@@ -197,7 +197,7 @@ fn is_of_object(parameters: &Value) -> bool {
         return false;
     };
     match schema.get("type").filter(|kind| !kind.is_null()) {
-        Some(kind) => kind == "object" || kind == "dict",
+        Some(kind) => ["object", "dict", "OBJECT"].iter().any(|name| kind == name),
         None => {
             let says = [
                 "properties",
