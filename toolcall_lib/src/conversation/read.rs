@@ -122,7 +122,12 @@ impl Read {
     }
 
     fn read_list(&mut self, list: &str, value: &Value) -> Result<(), Vec<Problem>> {
-        let value = decoded(value, list).map_err(|problem| vec![problem])?;
+        let value = match value {
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                decoded(value, list).map_err(|problem| vec![problem])?
+            }
+            other => other.clone(),
+        };
         let Value::Array(items) = &value else {
             let problem = format!("found {}, expected a list of messages", kind(&value));
             return Err(vec![(list.into(), problem)]);

@@ -2,8 +2,9 @@
 //! text.
 
 use super::made::{expected, file, load, messages, refused, tokens, tools};
-use parquet::basic::{Compression, Type as Physical, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
@@ -125,43 +126,33 @@ pub fn written(schema: &str, rows: &[Value], group: usize, compression: Compress
         let mut group = writer.next_row_group().unwrap();
         for leaf in columns {
             let mut column = group.next_column().unwrap().unwrap();
-            let levels = (Some(&leaf.definitions[..]), Some(&leaf.repetitions[..]));
-            let values = leaf.values.iter();
-            match column.untyped().get_descriptor().physical_type() {
-                Physical::INT64 => {
-                    let values: Vec<i64> = values.map(|value| value.as_i64().unwrap()).collect();
-                    column
-                        .typed::<Int64Type>()
-                        .write_batch(&values, levels.0, levels.1)
-                        .unwrap();
-                }
-                Physical::DOUBLE => {
-                    let values: Vec<f64> = values.map(|value| value.as_f64().unwrap()).collect();
-                    column
-                        .typed::<DoubleType>()
-                        .write_batch(&values, levels.0, levels.1)
-                        .unwrap();
-                }
-                Physical::BOOLEAN => {
-                    let values: Vec<bool> = values.map(|value| value.as_bool().unwrap()).collect();
-                    column
-                        .typed::<BoolType>()
-                        .write_batch(&values, levels.0, levels.1)
-                        .unwrap();
-                }
-                _ => {
-                    let values: Vec<ByteArray> = values.map(|value| value.as_str().unwrap().into()).collect();
-                    column
-                        .typed::<ByteArrayType>()
-                        .write_batch(&values, levels.0, levels.1)
-                        .unwrap();
-                }
-            }
+            write(column.untyped(), &leaf);
             column.close().unwrap();
         }
         group.close().unwrap();
     }
     writer.into_inner().unwrap()
+}
+
+fn write(column: &mut ColumnWriter<'_>, leaf: &Leaf) {
+    let levels = (Some(&leaf.definitions[..]), Some(&leaf.repetitions[..]));
+    let values = leaf.values.iter();
+    let written = match column {
+        ColumnWriter::Int64ColumnWriter(column) => {
+            let values: Vec<i64> = values.map(|value| value.as_i64().unwrap()).collect();
+            column.write_batch(&values, levels.0, levels.1)
+        }
+        ColumnWriter::DoubleColumnWriter(column) => {
+            let values: Vec<f64> = values.map(|value| value.as_f64().unwrap()).collect();
+            column.write_batch(&values, levels.0, levels.1)
+        }
+        ColumnWriter::ByteArrayColumnWriter(column) => {
+            let values: Vec<ByteArray> = values.map(|value| value.as_str().unwrap().into()).collect();
+            column.write_batch(&values, levels.0, levels.1)
+        }
+        _ => panic!("no test has such a column"),
+    };
+    written.unwrap();
 }
 
 /// The data set with its messages as lists of objects.
