@@ -9,6 +9,7 @@ mod cache;
 mod client;
 mod dataset;
 mod download;
+mod kind;
 
 pub use dataset::HubDataset;
 
@@ -17,6 +18,7 @@ use super::safetensors::{INDEX, SINGLE, shards};
 use crate::error::{Error, Result};
 use cache::{RepoCache, is_commit};
 use client::{Client, Failure, shown};
+use kind::Kind;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -264,38 +266,6 @@ impl Hub {
 
     fn wrong(&self, id: &HubId, problem: impl fmt::Display) -> Error {
         Error::invalid(id, problem)
-    }
-}
-
-/// What a repository of the hub holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Model,
-    Dataset,
-}
-
-impl Kind {
-    /// The word in addresses of the API, and in the names of the cache's folders.
-    fn plural(self) -> &'static str {
-        match self {
-            Self::Model => "models",
-            Self::Dataset => "datasets",
-        }
-    }
-
-    /// The path in front of `owner/name` in the addresses of pages and files.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Model => "",
-            Self::Dataset => "datasets/",
-        }
-    }
-
-    fn noun(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Dataset => "data set",
-        }
     }
 }
 
