@@ -105,7 +105,9 @@ impl Read {
         for message in messages(&message, side, &mut Vec::new())? {
             self.push(message, side, false);
         }
-        self.notes.push(TEXTS.to_string());
+        if !self.notes.iter().any(|note| note == TEXTS) {
+            self.notes.push(TEXTS.to_string()); // once, not for each side
+        }
         Ok(())
     }
 
