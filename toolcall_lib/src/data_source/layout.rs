@@ -180,8 +180,8 @@ const READABLE: &str = ".json, .jsonl, .parquet or .csv";
 
 /// What a file is stored as, by its name; none if it cannot be read.
 fn stored_as(name: &str) -> Option<usize> {
-    let ends = |endings: &&[&str]| endings.iter().any(|ending| name.ends_with(ending));
-    STORED.iter().position(|endings| ends(&endings))
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    STORED.iter().position(|endings| ends(endings))
 }
 
 /// A file with rows. Hidden files and those of a model or of the hub are none.
