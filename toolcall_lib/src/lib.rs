@@ -12,6 +12,7 @@
 //! | 4 | [`tokens`] | text → token ids and which of them are trained on |
 //! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
+//! | | [`data_source`] | file, folder or hub → conversations |
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
 //! | 9 | [`optimizer`] | gradients → new weights |
@@ -39,6 +40,7 @@ pub mod error;
 pub mod interrupt;
 pub mod files;
 pub mod json;
+mod python;
 mod guard;
 pub mod tool;
 pub mod syntax;
@@ -50,6 +52,7 @@ pub mod tokens;
 pub mod batch;
 pub mod config;
 pub mod weights;
+pub mod data_source;
 pub mod ops;
 pub mod model;
 pub mod collective;

@@ -12,6 +12,8 @@ mod data;
 mod deepspeed;
 mod distributed;
 mod evaluate;
+#[cfg(feature = "cli")]
+mod formats;
 #[cfg(unix)]
 mod fuzz;
 mod generate;

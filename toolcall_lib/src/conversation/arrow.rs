@@ -3,7 +3,7 @@
 //! A column of Arrow has one type. An object is written with the keys that it has in any row, and what a row does not have is
 //! null; whole numbers beside a fraction or a null become fractions. Such a null means nothing, while one that somebody wrote
 //! means what it says (`{"due": null}` clears a date). They are told apart by their siblings: out of Arrow, all objects at the
-//! same place of a file have the same keys, down to them and in them.
+//! same place of a file have the same keys, down to them and in them. Parquet's objects always came that way.
 
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 /// The objects that stand at the same place in all rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
+    /// Nulls were put here for what is not there, whatever the siblings have.
+    padded: bool,
     objects: usize,
     keys: BTreeMap<String, Key>,
     items: Option<Box<Shape>>,
@@ -34,30 +36,42 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
+    /// The shapes of rows that came out of Parquet: there, a null and what is absent are the same.
+    pub fn of_parquet() -> Self {
+        let padded = || Shape {
+            padded: true,
+            ..Shape::default()
+        };
+        Self {
+            arguments: padded(),
+            tools: padded(),
+        }
+    }
+
     /// Counts the calls and the tools of a row; what stands as JSON text did not go through Arrow.
     pub fn add_row(&mut self, row: &Value) {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for tools in ["tools", "functions"] {
             list(&row[tools]).iter().for_each(|tool| self.tools.add(tool));
         }
+        list(&row["answers"]).iter().for_each(|call| self.add_call(call));
         for messages in ["messages", "conversations", "prompt", "completion"] {
             for message in list(&row[messages]) {
                 let calls = list(&message["tool_calls"]);
-                for call in calls.iter().chain(message.get("function_call")) {
-                    let function = if call["function"].is_object() {
-                        &call["function"]
-                    } else {
-                        call
-                    };
-                    let arguments = ["arguments", "parameters", "args", "input"]
-                        .iter()
-                        .find_map(|key| function.get(*key));
-                    arguments
-                        .into_iter()
-                        .for_each(|arguments| self.arguments.add(arguments));
-                }
+                let calls = calls.iter().chain(message.get("function_call"));
+                calls.for_each(|call| self.add_call(call));
             }
         }
+    }
+
+    fn add_call(&mut self, call: &Value) {
+        let function = Some(&call["function"]).filter(|function| function.is_object());
+        let arguments = ["arguments", "parameters", "args", "input"]
+            .iter()
+            .find_map(|key| function.unwrap_or(call).get(*key));
+        arguments
+            .into_iter()
+            .for_each(|arguments| self.arguments.add(arguments));
     }
 }
 
@@ -87,15 +101,21 @@ impl Shape {
         self.objects > 1 && self.keys.values().all(|key| key.present == self.objects)
     }
 
-    /// Places of nulls in `value` that Arrow may have put there, and whether another row has something there.
-    fn nulls(&self, value: &Value, place: &str, found: &mut Vec<(String, bool)>) {
+    /// Places of nulls in `value` that Arrow may have put there, and whether it has for certain.
+    fn nulls(&self, value: &Value) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        self.add_nulls(value, "", self.padded && self.objects > 0, &mut found);
+        found
+    }
+
+    fn add_nulls(&self, value: &Value, place: &str, padded: bool, found: &mut Vec<(String, bool)>) {
         match value {
-            Value::Object(object) if self.is_uniform() => {
+            Value::Object(object) if padded || self.is_uniform() => {
                 for (name, value) in object {
                     let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
                     match (value, self.keys.get(name)) {
-                        (Value::Null, Some(key)) => found.push((place, key.filled > 0)),
-                        (value, Some(key)) => key.shape.nulls(value, &place, found),
+                        (Value::Null, Some(key)) => found.push((place, padded || key.filled > 0)),
+                        (value, Some(key)) => key.shape.add_nulls(value, &place, padded, found),
                         _ => {}
                     }
                 }
@@ -103,7 +123,7 @@ impl Shape {
             Value::Array(items) => {
                 if let Some(shape) = &self.items {
                     let items = items.iter().enumerate();
-                    items.for_each(|(i, item)| shape.nulls(item, &format!("{place}/{i}"), found));
+                    items.for_each(|(i, item)| shape.add_nulls(item, &format!("{place}/{i}"), padded, found));
                 }
             }
             _ => {}
@@ -112,9 +132,7 @@ impl Shape {
 
     /// Takes the nulls that Arrow put there out of the schema of a tool.
     pub fn clean_tool(&self, tool: &mut Value) {
-        let mut found = Vec::new();
-        self.nulls(tool, "", &mut found);
-        for (place, _) in found.iter().filter(|(_, elsewhere)| *elsewhere) {
+        for (place, _) in self.nulls(tool).iter().filter(|(_, certain)| *certain) {
             remove(tool, place);
         }
     }
@@ -123,14 +141,12 @@ impl Shape {
     /// has or the tool does not know.
     pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) {
         let mut value = Value::Object(std::mem::take(arguments));
-        let mut found = Vec::new();
-        self.nulls(&value, "", &mut found);
         let mut problems = count(tool, &value);
-        for (place, elsewhere) in found {
+        for (place, certain) in self.nulls(&value) {
             let mut without = value.clone();
             remove(&mut without, &place);
             let left = count(tool, &without);
-            if left < problems || (left == problems && elsewhere) {
+            if left < problems || (left == problems && certain) {
                 (value, problems) = (without, left);
             }
         }
@@ -162,6 +178,24 @@ pub(super) fn make_whole(arguments: &mut Map<String, Value>, tool: &ToolSchema) 
         *arguments = whole;
     }
     made
+}
+
+/// Drops nulls for arguments that may be left out and take no null; returns how many.
+pub(super) fn drop_refused_nulls(arguments: &mut Map<String, Value>, tool: &ToolSchema) -> usize {
+    let nulls: Vec<String> = arguments
+        .iter()
+        .filter(|(_, value)| value.is_null())
+        .map(|(name, _)| name.clone())
+        .collect();
+    let mut dropped = 0;
+    for name in nulls {
+        let mut without = arguments.clone();
+        without.shift_remove(&name);
+        if tool.check(&without).len() < tool.check(arguments).len() {
+            (*arguments, dropped) = (without, dropped + 1);
+        }
+    }
+    dropped
 }
 
 fn count(tool: Option<&ToolSchema>, arguments: &Value) -> usize {
@@ -252,6 +286,43 @@ mod tests {
         let tool = tool(json!({"properties": {"a": {"type": "integer"}}}));
         let rows = [json!({"a": 1, "b": null}), json!({"a": 2, "b": null})];
         assert_eq!(cleaned(&rows, &tool), [json!({"a": 1}), json!({"a": 2})]);
+    }
+
+    #[test]
+    fn out_of_parquet_every_null_goes_that_no_schema_requires() {
+        let tool = tool(
+            json!({"properties": {"city": {"type": ["string", "null"]}, "days": {"type": "integer"},
+            "until": {"type": ["string", "null"]}}, "required": ["until"]}),
+        );
+        let row = json!({"city": null, "days": 3, "until": null});
+        let mut shape = Shapes::of_parquet().arguments;
+        shape.add(&row);
+        let mut arguments = row.as_object().cloned().unwrap();
+        shape.clean_arguments(&mut arguments, Some(&tool));
+        assert_eq!(Value::Object(arguments), json!({"days": 3, "until": null}));
+        let mut of_text = row.as_object().cloned().unwrap();
+        Shapes::of_parquet()
+            .arguments
+            .clean_arguments(&mut of_text, Some(&tool));
+        assert_eq!(
+            Value::Object(of_text),
+            row,
+            "a column of JSON text says what it says"
+        );
+    }
+
+    #[test]
+    fn a_null_goes_that_the_schema_refuses_and_does_not_require() {
+        let tool = tool(
+            json!({"properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"]},
+            "c": {"type": "integer"}}, "required": ["c"]}),
+        );
+        let mut arguments = json!({"a": null, "b": null, "c": null})
+            .as_object()
+            .cloned()
+            .unwrap();
+        assert_eq!(drop_refused_nulls(&mut arguments, &tool), 1);
+        assert_eq!(Value::Object(arguments), json!({"b": null, "c": null}));
     }
 
     #[test]

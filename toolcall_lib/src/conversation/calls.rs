@@ -1,10 +1,11 @@
 //! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
-use super::arrow::{Shape, make_whole};
+use super::arrow::{Shape, drop_refused_nulls, make_whole};
 use super::read::Problem;
 use super::text::said_and_called;
 use super::{Message, Role};
 use crate::json::{self, kind};
+use crate::python;
 use crate::tool::{ToolCall, ToolSchema, read};
 use serde_json::Value;
 
@@ -63,15 +64,27 @@ pub(super) fn take_from_text(message: &mut Message, field: &str) -> Result<(), V
     Ok(())
 }
 
-/// Takes what Arrow left out of the arguments; returns how many numbers became whole.
-pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], shape: &Shape) -> usize {
-    let mut whole = 0;
+/// What was changed in the arguments of a row.
+#[derive(Default)]
+pub(super) struct Cleaned {
+    /// Numbers that became whole.
+    pub whole: usize,
+    /// Nulls that were dropped because the schema refuses them.
+    pub nulls: usize,
+}
+
+/// Takes what Arrow left out of the arguments, and what no schema takes.
+pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], shape: &Shape) -> Cleaned {
+    let mut cleaned = Cleaned::default();
     for call in messages.iter_mut().flat_map(|message| &mut message.tool_calls) {
         let tool = tools.iter().find(|tool| tool.name() == call.name);
         shape.clean_arguments(&mut call.arguments, tool);
-        whole += tool.map_or(0, |tool| make_whole(&mut call.arguments, tool));
+        if let Some(tool) = tool {
+            cleaned.nulls += drop_refused_nulls(&mut call.arguments, tool);
+            cleaned.whole += make_whole(&mut call.arguments, tool);
+        }
     }
-    whole
+    cleaned
 }
 
 /// Names each tool message after the call that it answers: by `tool_call_id`, by its own name, or by its place.
@@ -99,7 +112,7 @@ pub(super) fn name_answers(messages: &mut [Message]) {
     }
 }
 
-/// The JSON value in a text, or the value itself if it is no text.
+/// The value in a text of JSON, or of Python where pandas wrote it; or the value itself if it is no text.
 pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
     let Value::String(text) = value else {
         return Ok(value.clone());
@@ -110,7 +123,10 @@ pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
             "the JSON is encoded twice: this string holds a JSON string; encode it once".into(),
         )),
         Ok(value) => Ok(value),
-        Err(error) => Err((field.into(), format!("the string is not valid JSON ({error})"))),
+        Err(error) => match python::read(text) {
+            Some(value) if value.is_object() || value.is_array() => Ok(value),
+            _ => Err((field.into(), format!("the string is not valid JSON ({error})"))),
+        },
     }
 }
 

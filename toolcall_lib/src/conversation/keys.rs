@@ -1,6 +1,7 @@
 //! Which keys a row and a message may have. A key that is not known may carry meaning, so it is refused by name or, where it
 //! only says where a row comes from, noted.
 
+use super::form::Form;
 use super::read::Problem;
 use serde_json::{Map, Value};
 
@@ -86,12 +87,26 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
+/// A key that rows of some form have.
+#[cfg(feature = "parquet")]
+pub(crate) fn is_column(key: &str) -> bool {
+    ROW.contains(&key) || Form::Query.columns().contains(&key)
+}
+
+/// The row says something under `key`, and that is read.
+pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
+    let is_column = ROW.contains(&key) || Form::of(row).is_ok_and(|form| form.columns().contains(&key));
+    is_column && row.get(key).is_some_and(says_something)
+}
+
 /// Problems of the keys of a row, and those that are only noted.
 pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
+    let columns = Form::of(row).map_or(&[][..], Form::columns);
+    let known = |key: &str| ROW.contains(&key) || columns.contains(&key);
     for (key, value) in row
         .iter()
-        .filter(|(key, value)| !ROW.contains(&key.as_str()) && says_something(value))
+        .filter(|(key, value)| !known(key) && says_something(value))
     {
         match refusal(key, value) {
             Some(problem) => problems.push((key.clone(), problem)),

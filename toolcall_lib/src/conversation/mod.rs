@@ -1,16 +1,23 @@
 //! A conversation: messages, and the tools that the assistant may call.
 
+mod announced;
 mod arrow;
 mod calls;
 mod check;
+mod form;
 mod keys;
 mod message;
 mod parts;
 mod read;
 mod text;
+mod tools;
 
 pub(crate) use arrow::Shapes;
 pub(crate) use check::problems;
+pub(crate) use form::Form;
+#[cfg(feature = "parquet")]
+pub(crate) use keys::is_column;
+pub(crate) use keys::is_read;
 #[cfg(feature = "serve")]
 pub(crate) use read::template_kwargs;
 pub(crate) use read::{Read, read};

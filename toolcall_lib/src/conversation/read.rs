@@ -1,12 +1,15 @@
 //! JSON of one row to a [`Conversation`], in every form that data files use. Collects all problems of the row.
 
+use super::announced::announced;
 use super::arrow::Shapes;
-use super::calls::{all, clean_arguments, decoded, name_answers};
+use super::calls::{clean_arguments, decoded, name_answers, tool_calls};
+use super::form::Form;
 use super::message::{is_call_turn, messages};
+use super::tools::{tool, tools};
 use super::{Conversation, Message, Role, keys};
 use crate::json::{self, kind};
 use crate::tool::ToolSchema;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A field of a row and what is wrong with it.
 pub(crate) type Problem = (String, String);
@@ -38,7 +41,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
             .map(|key| format!("the key `{key}` of rows is not read")),
     );
     problems.extend(read.read_messages(row).err().unwrap_or_default());
-    let tools = tools(row, shapes).unwrap_or_else(|found| {
+    let mut tools = tools(row, shapes, &mut read.notes).unwrap_or_else(|found| {
         problems.extend(found);
         Vec::new()
     });
@@ -48,6 +51,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
         Map::new()
     });
     problems.extend(read.add_system(row).err());
+    problems.extend(read.take_announced(&mut tools).err());
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -60,42 +64,74 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
     Ok(read)
 }
 
-const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
+pub(super) const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
+
+const TEXTS: &str = "the texts of `prompt` and `completion` are read as a user's and an assistant's message";
+
+const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that part is left to the template";
+
+fn is_message(value: &Value) -> bool {
+    value.get("role").or(value.get("from")).is_some()
+}
 
 impl Read {
     /// The messages of a row, and those of its prompt and completion: of the two, the completion is trained.
     fn read_messages(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
-        let given = ["messages", "conversations", "prompt", "completion"];
-        let given = given
-            .into_iter()
-            .filter(|key| row.get(*key).is_some_and(|value| !value.is_null()));
-        match given.collect::<Vec<_>>()[..] {
-            [list @ ("messages" | "conversations")] => self.read_list(list, &row[list]),
-            ["prompt", "completion"] => {
-                self.read_list("prompt", &row["prompt"])?;
-                let turns = self
-                    .conversation
-                    .messages
-                    .iter_mut()
-                    .filter(|message| message.role == Role::Assistant);
+        match Form::of(row).map_err(|(column, problem)| vec![(column.to_string(), problem)])? {
+            Form::Messages => self.read_list("messages", &row["messages"]),
+            Form::ShareGpt => self.read_list("conversations", &row["conversations"]),
+            Form::PromptCompletion => {
+                self.read_side("prompt", &row["prompt"], Role::User)?;
+                let messages = self.conversation.messages.iter_mut();
+                let turns = messages.filter(|message| message.role == Role::Assistant);
                 turns.for_each(|message| message.train = false);
-                self.read_list("completion", &row["completion"])
+                self.read_side("completion", &row["completion"], Role::Assistant)
             }
-            [] => Err(vec![("messages".into(), format!("missing; a row is {ROW}"))]),
-            [alone] => {
-                let other = if alone == "prompt" { "completion" } else { "prompt" };
-                Err(vec![(other.into(), format!("missing; it belongs to `{alone}`"))])
-            }
-            [first, second, ..] => Err(vec![(
-                second.into(),
-                format!("stands beside `{first}`; a row has its messages once"),
-            )]),
+            Form::Query => self.read_query(&row["query"], &row["answers"]),
         }
     }
 
+    /// A prompt or a completion: a list of messages, or a text that is one.
+    fn read_side(&mut self, side: &str, value: &Value, role: Role) -> Result<(), Vec<Problem>> {
+        let Value::String(text) = value else {
+            return self.read_list(side, value);
+        };
+        let list = decoded(value, side).ok();
+        let is_messages = |list: &Value| list.as_array().is_some_and(|list| list.iter().all(is_message));
+        if let Some(list) = list.filter(is_messages) {
+            return self.read_list(side, &list);
+        }
+        let message = json!({"role": role, "content": text});
+        for message in messages(&message, side, &mut Vec::new())? {
+            self.push(message, side, false);
+        }
+        if !self.notes.iter().any(|note| note == TEXTS) {
+            self.notes.push(TEXTS.to_string()); // once, not for each side
+        }
+        Ok(())
+    }
+
+    /// xLAM: a request and the calls that answer it.
+    fn read_query(&mut self, query: &Value, answers: &Value) -> Result<(), Vec<Problem>> {
+        let Value::String(query) = query else {
+            let problem = format!("found {}, expected a string", kind(query));
+            return Err(vec![("query".into(), problem)]);
+        };
+        let calls = tool_calls(answers, "answers")?;
+        self.push(Message::user(query), "query", false);
+        self.push(Message::assistant_calls(calls), "answers", false);
+        Ok(())
+    }
+
     fn read_list(&mut self, list: &str, value: &Value) -> Result<(), Vec<Problem>> {
-        let Value::Array(items) = value else {
-            let problem = format!("found {}, expected a list of messages", kind(value));
+        let value = match value {
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                decoded(value, list).map_err(|problem| vec![problem])?
+            }
+            other => other.clone(),
+        };
+        let Value::Array(items) = &value else {
+            let problem = format!("found {}, expected a list of messages", kind(&value));
             return Err(vec![(list.into(), problem)]);
         };
         let (mut problems, mut noted) = (Vec::new(), Vec::new());
@@ -160,20 +196,64 @@ impl Read {
         }
     }
 
+    /// Takes the tools out of a system text in which a chat template has listed them. A row that lists other tools beside them
+    /// keeps its text.
+    fn take_announced(&mut self, tools: &mut Vec<ToolSchema>) -> Result<(), Problem> {
+        let messages = &mut self.conversation.messages;
+        let Some(system) = messages.first_mut().filter(|first| first.role == Role::System) else {
+            return Ok(());
+        };
+        let Some(found) = announced(&system.content) else {
+            return Ok(());
+        };
+        let listed = found
+            .tools
+            .into_iter()
+            .map(|schema| tool(schema, &mut self.notes))
+            .collect::<crate::Result<Vec<_>>>()
+            .map_err(|problem| {
+                let field = self.fields.first().map_or("messages[0]", String::as_str);
+                (
+                    field.to_string(),
+                    format!("lists a tool that cannot be read: {problem}"),
+                )
+            })?;
+        if tools.is_empty() {
+            *tools = listed;
+        } else if !listed
+            .iter()
+            .map(ToolSchema::name)
+            .eq(tools.iter().map(ToolSchema::name))
+        {
+            return Ok(());
+        }
+        system.content = found.text;
+        if system.content.is_empty() {
+            messages.remove(0);
+            self.fields.remove(0);
+        }
+        self.notes.push(ANNOUNCED.to_string());
+        Ok(())
+    }
+
     /// What takes the whole row: answers belong to calls, and arguments to tools.
     fn finish(&mut self, shapes: &Shapes) {
         self.split_answers();
         let Conversation { messages, tools, .. } = &mut self.conversation;
         name_answers(messages);
-        let whole = clean_arguments(messages, tools, &shapes.arguments);
+        let cleaned = clean_arguments(messages, tools, &shapes.arguments);
         let called = messages.iter().any(|message| !message.tool_calls.is_empty());
         let shown_twice = messages
             .first()
             .is_some_and(|first| first.role == Role::System && first.content.contains("<tools>"));
         for (holds, note) in [
             (
-                whole > 0,
+                cleaned.whole > 0,
                 "numbers such as 5.0 are read as whole numbers, which the schema asks for",
+            ),
+            (
+                cleaned.nulls > 0,
+                "null is read as absent for arguments that take no null and may be left out",
             ),
             (
                 called && tools.is_empty(),
@@ -218,38 +298,6 @@ impl Read {
             self.fields.splice(index..=index, vec![field; calls]);
         }
     }
-}
-
-/// The tools of a row: a list of schemas or its JSON text; nothing gives none. Older files have `functions`.
-fn tools(row: &Map<String, Value>, shapes: &Shapes) -> Result<Vec<ToolSchema>, Vec<Problem>> {
-    let given = |key: &str| row.get(key).filter(|value| !value.is_null() && *value != "");
-    let (key, value) = match (given("tools"), given("functions")) {
-        (None, None) => return Ok(Vec::new()),
-        (Some(_), Some(_)) => {
-            return Err(vec![(
-                "functions".into(),
-                "stands beside `tools`; a row has its tools once".into(),
-            )]);
-        }
-        (Some(value), None) => ("tools", value),
-        (None, Some(value)) => ("functions", value),
-    };
-    let list = decoded(value, key).map_err(|problem| vec![problem])?;
-    let Value::Array(schemas) = list else {
-        return Err(vec![(
-            key.into(),
-            format!("found {}, expected a list of schemas", kind(&list)),
-        )]);
-    };
-    all(schemas.into_iter().enumerate().map(|(index, mut schema)| {
-        let field = format!("{key}[{index}]");
-        if let Value::String(_) = schema {
-            schema = decoded(&schema, &field).map_err(|problem| vec![problem])?;
-        } else if value.is_array() {
-            shapes.tools.clean_tool(&mut schema);
-        }
-        ToolSchema::new(schema).map_err(|error| vec![(field, error.to_string())])
-    }))
 }
 
 /// What a row gives to the template beside messages and tools: an object or its JSON text.

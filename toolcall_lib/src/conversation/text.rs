@@ -3,8 +3,8 @@
 use super::calls::{decoded, tool_calls};
 use super::read::Problem;
 use super::{Message, Role};
-use crate::json;
 use crate::syntax::{CallSyntax, split_thought, tags};
+use crate::{json, python};
 use serde_json::Value;
 
 /// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of calls, perhaps behind a thought
@@ -85,7 +85,8 @@ fn answer(text: &str, message: &Message) -> Message {
         content: text.to_string(),
         ..message.clone()
     };
-    let Ok(object) = json::read_object(text) else {
+    let read = json::read(text).ok().or_else(|| python::read(text));
+    let Some(Value::Object(object)) = read else {
         return answer;
     };
     let known = ["name", "content", "tool_call_id"];

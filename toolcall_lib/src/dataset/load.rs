@@ -1,83 +1,143 @@
-//! A file to rows of JSON, and rows of JSON to checked conversations.
+//! Files to rows of JSON, and rows of JSON to checked conversations.
 
-use super::{Dataset, Origin};
+use super::rows::{self, Container, Problem, Row, Table};
+use super::{Dataset, FileReport, Origin, marked};
 use crate::conversation::{Read, Shapes, problems, read};
-use crate::error::{Error, Result, RowProblem};
-use crate::json;
+use crate::error::{Error, Result, RowProblem, some_of};
 use crate::tool::ToolSchema;
-use serde_json::{Map, Value};
-use std::path::Path;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A row of JSON, or the place and the reason why its line is not JSON.
-type Row = std::result::Result<Value, (String, String)>;
+/// Which rows of files are read, and how.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Options<'a> {
+    /// For rows without tools of their own.
+    pub tools: &'a [ToolSchema],
+    /// The split that is read, where rows say to which one they belong.
+    pub split: Option<&'a str>,
+    /// The files are not those of the split: the rows have to name it.
+    pub by_rows: bool,
+}
 
-pub(super) fn load(path: &Path, tools: &[ToolSchema]) -> Result<Dataset> {
-    let rows = rows(path, &text(path)?)?;
-    if rows.is_empty() {
-        return Err(Error::invalid(
-            path.display(),
-            r#"no rows; expected {"messages": [[…], …], "tools": [[…], …]}"#,
-        ));
-    }
-    let mut shapes = Shapes::default();
-    rows.iter().flatten().for_each(|row| shapes.add_row(row));
-    let file: Arc<Path> = path.into();
-    let (mut data, mut found) = (Dataset::default(), Vec::new());
-    for (index, row) in rows.into_iter().enumerate() {
-        let read = row
-            .map_err(|problem| vec![problem])
-            .and_then(|row| checked(&row, tools, &shapes));
-        match read {
-            Ok(read) => {
-                data.rows.push(read.conversation);
-                data.note(read.notes, 1);
-            }
-            Err(problems) => found.extend(problems.into_iter().map(|(field, problem)| RowProblem {
-                file: path.to_path_buf(),
-                row: index,
-                field,
-                problem,
-            })),
-        }
-        data.origins.push(Origin {
-            file: file.clone(),
-            row: index,
-        });
-    }
-    if found.is_empty() {
-        Ok(data)
+/// Reads files as one data set. They have one schema: what Arrow left in one is known by the others.
+pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
+    let tables = files.iter().map(|file| rows::read(file));
+    let mut tables = tables.collect::<Result<Vec<_>>>()?;
+    let mut data = Dataset::default();
+    let used = choose(&mut tables, options, &mut data).map_err(|problem| {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        Error::invalid(some_of(&names), problem)
+    })?;
+    let is_parquet = tables.iter().any(|table| table.container == Container::Parquet);
+    let mut shapes = if is_parquet {
+        Shapes::of_parquet()
     } else {
-        Err(Error::Rows(found))
+        Shapes::default()
+    };
+    let all = tables.iter().flat_map(|table| &table.rows);
+    all.flat_map(|row| &row.value).for_each(|row| shapes.add_row(row));
+    let mut found = Vec::new();
+    for (file, table) in files.iter().zip(tables) {
+        data.files.push(FileReport::of(file, &table, used));
+        found.extend(data.add(file, table, options.tools, &shapes));
+    }
+    match (found.is_empty(), data.rows.is_empty()) {
+        (false, _) => Err(Error::Rows(found)),
+        (true, true) => {
+            let place = files
+                .first()
+                .map_or(Path::new("data"), PathBuf::as_path)
+                .display();
+            Err(Error::invalid(
+                place,
+                r#"no rows; expected {"messages": [[…], …], "tools": [[…], …]}"#,
+            ))
+        }
+        (true, false) => Ok(data),
     }
 }
 
-/// The text of a file; another encoding than UTF-8 is named.
-fn text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let wide = match bytes[..] {
-        [0xff, 0xfe, ..] | [b'[' | b'{', 0, ..] => Some("UTF-16 (little-endian)"),
-        [0xfe, 0xff, ..] | [0, b'[' | b'{', ..] => Some("UTF-16 (big-endian)"),
-        _ => None,
+/// Keeps the rows of the split that is asked for; returns the column that says to which one a row belongs, if it was used.
+fn choose(
+    tables: &mut [Table],
+    options: Options<'_>,
+    data: &mut Dataset,
+) -> std::result::Result<Option<&'static str>, String> {
+    let (Some(splits), split) = (marked::splits(tables), options.split) else {
+        return match options.split.filter(|_| options.by_rows) {
+            None => Ok(None),
+            Some(split) => Err(format!(
+                "there is no split `{split}`, and not all rows name one as `{}`",
+                marked::COLUMN
+            )),
+        };
     };
-    if let Some(encoding) = wide {
-        let problem = format!("is encoded in {encoding}, expected UTF-8; save it as UTF-8");
-        return Err(Error::invalid(path.display(), problem));
+    let counts: Vec<String> = splits
+        .iter()
+        .map(|(name, rows)| format!("{name}: {rows}"))
+        .collect();
+    let counts = counts.join(", ");
+    let Some(split) = split else {
+        let note = format!(
+            "rows name a split as `{}` ({counts}); all are read",
+            marked::COLUMN
+        );
+        data.note([note], splits.values().sum());
+        return Ok(None);
+    };
+    if !splits.keys().any(|name| marked::is_same(name, split)) {
+        return match options.by_rows {
+            true => Err(format!("no row is of the split `{split}`; there are {counts}")),
+            false => Ok(None),
+        };
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        let problem = "holds bytes that are no UTF-8, perhaps Latin-1 or Windows-1252; save it as UTF-8";
-        Error::invalid(format!("{}: line {line}", path.display()), problem)
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(text) => text.to_string(),
-        None => text,
-    })
+    let left_out = marked::keep(tables, split);
+    if left_out > 0 {
+        let note = format!("of other splits than `{split}` ({counts}), left out");
+        data.note([note], left_out);
+    }
+    Ok(Some(marked::COLUMN))
+}
+
+impl Dataset {
+    /// Adds the rows of a file; returns their problems.
+    fn add(&mut self, file: &Path, table: Table, tools: &[ToolSchema], shapes: &Shapes) -> Vec<RowProblem> {
+        let (shared, mut found): (Arc<Path>, _) = (file.into(), Vec::new());
+        for Row { index, place, value } in table.rows {
+            let read = value
+                .map_err(|problem| vec![problem])
+                .and_then(|row| checked(&row, tools, shapes).map_err(|problems| placed(problems, place)));
+            match read {
+                Ok(read) => {
+                    self.rows.push(read.conversation);
+                    self.note(read.notes, 1);
+                }
+                Err(problems) => found.extend(problems.into_iter().map(|(field, problem)| RowProblem {
+                    file: file.to_path_buf(),
+                    row: index,
+                    field,
+                    problem,
+                })),
+            }
+            self.origins.push(Origin {
+                file: shared.clone(),
+                row: index,
+            });
+        }
+        found
+    }
+}
+
+/// Problems with the place of their row before the field.
+fn placed(problems: Vec<Problem>, place: Option<String>) -> Vec<Problem> {
+    let Some(place) = place else {
+        return problems;
+    };
+    let problems = problems.into_iter();
+    problems
+        .map(|(field, problem)| (format!("{place}: {field}"), problem))
+        .collect()
 }
 
 fn checked(
@@ -92,85 +152,4 @@ fn checked(
     } else {
         Err(problems)
     }
-}
-
-/// The rows of a file: a column object, a list of rows, one row, or a row a line.
-fn rows(path: &Path, text: &str) -> Result<Vec<Row>> {
-    match json::read(text) {
-        Ok(Value::Array(rows)) => Ok(rows.into_iter().map(Ok).collect()),
-        Ok(Value::Object(object)) if is_columns(&object) => columns(path, object),
-        Ok(row) => Ok(vec![Ok(row)]),
-        Err(_) if is_lines(path, text) => Ok(lines(text)),
-        Err(error) => {
-            let place = format!("{}: line {}, column {}", path.display(), error.line, error.column);
-            Err(Error::invalid(place, format!("not valid JSON: {}", error.reason)))
-        }
-    }
-}
-
-/// A row holds a list of objects where columns hold a list of lists.
-fn is_columns(object: &Map<String, Value>) -> bool {
-    let list = MESSAGES.iter().find_map(|list| object.get(*list));
-    list.and_then(Value::as_array)
-        .is_some_and(|list| !list.iter().any(Value::is_object))
-}
-
-const MESSAGES: [&str; 4] = ["messages", "conversations", "completion", "prompt"];
-
-/// Transposes columns to rows.
-fn columns(path: &Path, object: Map<String, Value>) -> Result<Vec<Row>> {
-    let list = MESSAGES.iter().find_map(|list| object.get(*list)?.as_array());
-    let mut rows = vec![Map::new(); list.map_or(0, Vec::len)];
-    for (name, column) in &object {
-        let cells = cells(column, rows.len());
-        let cells =
-            cells.map_err(|problem| Error::invalid(format!("{}: `{name}`", path.display()), problem))?;
-        for (row, cell) in rows.iter_mut().zip(cells) {
-            row.insert(name.clone(), cell);
-        }
-    }
-    Ok(rows.into_iter().map(|row| Ok(Value::Object(row))).collect())
-}
-
-/// One value per row: the column's own, or the same for all where it is no column but one list of schemas.
-fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
-    match column {
-        Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),
-        Value::Array(values) if !values.is_empty() && !values.iter().any(Value::is_object) => Err(format!(
-            "{} entries for {rows} rows; expected one per row, or one for all",
-            values.len()
-        )),
-        one => Ok(vec![one.clone(); rows]),
-    }
-}
-
-/// A tool, which no row has as the value of a column.
-fn is_schema(value: &Value) -> bool {
-    value.get("function").or(value.get("name")).is_some()
-}
-
-/// JSONL: by the file's name, or because the first line alone is an object.
-fn is_lines(path: &Path, text: &str) -> bool {
-    let named = path
-        .extension()
-        .is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
-    let first = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    named || json::read_object(first).is_ok()
-}
-
-fn lines(text: &str) -> Vec<Row> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    let rows = lines.map(|(index, line)| {
-        json::read(line).map_err(|error| {
-            let place = format!("line {}, column {}", index + 1, error.column);
-            (place, format!("not valid JSON: {}", error.reason))
-        })
-    });
-    rows.collect()
 }

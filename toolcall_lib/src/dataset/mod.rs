@@ -9,13 +9,23 @@
 //! # Ok::<(), toolcall_lib::Error>(())
 //! ```
 
+mod csv;
 mod describe;
+mod json;
 mod load;
+mod marked;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod report;
+mod rows;
 mod save;
 mod split;
 mod tools;
 
 pub use describe::{Description, Lengths};
+pub(crate) use load::{Options, load};
+pub(crate) use marked::{is_same, split_name};
+pub use report::FileReport;
 
 use crate::conversation::Conversation;
 use crate::error::{Result, RowProblem};
@@ -33,6 +43,7 @@ pub struct Dataset {
     origins: Vec<Origin>,
     /// What a user should know, with the number of rows that it is about.
     notes: BTreeMap<String, usize>,
+    files: Vec<FileReport>,
 }
 
 /// Where a row was read.
@@ -46,10 +57,12 @@ impl Dataset {
     /// Loads and checks a file; the format is found out from what it holds:
     ///
     /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list for all rows;
-    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line.
+    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line;
+    /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells hold texts or JSON.
     ///
     /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
-    /// (`conversations`, `from`, `value`), `prompt` with `completion`, and calls that stand as text are read too;
+    /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with `answers`, and calls that stand as text are
+    /// read too;
     /// `docs/data_formats.md` has all forms. Nulls that Arrow put into arguments and schemas are dropped.
     ///
     /// # Errors
@@ -62,7 +75,16 @@ impl Dataset {
 
     /// Like [`Dataset::load`]; rows without tools of their own get `tools`.
     pub fn load_with_tools(path: impl AsRef<Path>, tools: &[ToolSchema]) -> Result<Self> {
-        load::load(path.as_ref(), tools)
+        let options = Options {
+            tools,
+            ..Options::default()
+        };
+        load(&[path.as_ref().to_path_buf()], options)
+    }
+
+    /// What each file was read as: its form, its columns, its rows.
+    pub fn files(&self) -> &[FileReport] {
+        &self.files
     }
 
     /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is left out if no
@@ -105,6 +127,7 @@ impl Dataset {
         self.origins
             .extend((0..other.rows.len()).map(|row| other.origin(row)));
         self.rows.extend(other.rows);
+        self.files.extend(other.files);
         for (note, rows) in other.notes {
             self.note([note], rows);
         }
@@ -135,6 +158,7 @@ impl Dataset {
             rows: indices.iter().map(|&row| self.rows[row].clone()).collect(),
             origins: indices.iter().map(|&row| self.origin(row)).collect(),
             notes: BTreeMap::new(),
+            files: Vec::new(),
         }
     }
 

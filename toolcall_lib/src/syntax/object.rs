@@ -2,6 +2,7 @@
 
 use super::{CallObject, said};
 use crate::json;
+use crate::python;
 use crate::tool::{ToolCall, read};
 use serde_json::Value;
 
@@ -28,10 +29,14 @@ impl CallObject {
     /// Reads the call, or the list of calls, at the start of `text`, and the closing tag. The JSON
     /// tells where a call ends, not the first closing tag, because that may be part of a string.
     fn take<'a>(&self, text: &'a str, calls: &mut Vec<ToolCall>) -> Option<&'a str> {
-        let (value, rest) = json::read_first(text)?;
-        if self.strict {
-            json::read(&text[..text.len() - rest.len()]).ok()?;
-        }
+        let (value, rest) = match json::read_first(text) {
+            Some((value, rest)) => {
+                let kept = !self.strict || json::read(&text[..text.len() - rest.len()]).is_ok();
+                kept.then_some((value, rest))?
+            }
+            None if self.strict => python::read_first(text)?, // Hermes' data has calls that Python wrote
+            None => return None,
+        };
         match value {
             Value::Array(list) if self.list => {
                 for value in &list {

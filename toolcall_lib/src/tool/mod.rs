@@ -44,6 +44,8 @@ mod check;
 #[doc(hidden)]
 pub mod expansion;
 mod file;
+pub(crate) mod flat;
+mod hint;
 mod plain;
 pub(crate) mod read;
 mod schema;

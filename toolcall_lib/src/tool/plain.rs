@@ -1,7 +1,7 @@
 //! The schema of a tool's arguments in plain JSON schema (draft 2020-12), with what a call must be beyond it.
 //!
 //! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and `exclusiveMinimum: true` of older
-//! drafts, `dict` and `float` of Python. All of them mean something that 2020-12 can say. And a call is held to more than
+//! drafts, `dict` and `float` of Python, `OBJECT` of Gemma. All of them mean something that 2020-12 can say. And a call is held to more than
 //! JSON schema asks for: an object with `properties` is closed unless something opens it, a tuple has its exact length, and
 //! `5.0` is no integer.
 
@@ -14,8 +14,8 @@ pub(crate) const WHOLE: &str = "$whole";
 /// A place in a schema, as in `properties.stop`, and what is wrong there.
 pub(super) type Problem = (String, String);
 
-/// Type names of Python, which function-calling benchmarks write, and those of JSON schema; `any` has none.
-const TYPES: [(&str, &str); 8] = [
+/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those of JSON schema; `any` has none.
+const TYPES: [(&str, &str); 15] = [
     ("dict", "object"),
     ("float", "number"),
     ("tuple", "array"),
@@ -24,6 +24,13 @@ const TYPES: [(&str, &str); 8] = [
     ("str", "string"),
     ("int", "integer"),
     ("bool", "boolean"),
+    ("OBJECT", "object"),
+    ("ARRAY", "array"),
+    ("STRING", "string"),
+    ("NUMBER", "number"),
+    ("INTEGER", "integer"),
+    ("BOOLEAN", "boolean"),
+    ("NULL", "null"),
 ];
 
 /// The types of JSON schema.

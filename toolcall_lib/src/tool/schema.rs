@@ -111,7 +111,9 @@ impl ToolSchema {
 fn wrapped(value: Value) -> Result<Value> {
     const PLACE: &str = "tool schema";
     let mut schema = match value {
-        Value::Object(object) if object.get("function").is_some_and(|function| !function.is_null()) => object,
+        Value::Object(object) if object.get("function").is_some_and(|function| !function.is_null()) => {
+            with_type(object)
+        }
         Value::Object(mut object) if object.contains_key("name") => {
             let kind = object.shift_remove("type").unwrap_or_else(|| "function".into());
             Map::from_iter([
@@ -139,6 +141,14 @@ fn wrapped(value: Value) -> Result<Value> {
     rename_parameters(function, &place)?;
     refuse_mistaken(function, &place, "function.")?;
     Ok(schema.into())
+}
+
+/// Adds the type in front where it is absent, as in the data of Gemma.
+fn with_type(mut schema: Map<String, Value>) -> Map<String, Value> {
+    if schema.get("type").is_none_or(Value::is_null) {
+        schema.shift_insert(0, "type".into(), "function".into());
+    }
+    schema
 }
 
 /// Puts the schema of the arguments under the name that templates look for, in the same place of the object.
@@ -197,7 +207,7 @@ fn is_of_object(parameters: &Value) -> bool {
         return false;
     };
     match schema.get("type").filter(|kind| !kind.is_null()) {
-        Some(kind) => kind == "object" || kind == "dict",
+        Some(kind) => ["object", "dict", "OBJECT"].iter().any(|name| kind == name),
         None => {
             let says = [
                 "properties",
@@ -260,7 +270,13 @@ mod tests {
     fn a_wrong_shape_is_refused_with_the_field() {
         assert!(error(json!([1])).contains(r#"expected {"type": "function""#));
         assert!(
-            error(json!({"function": {"name": "f"}})).contains("`type`: expected \"function\", got nothing")
+            error(json!({"type": "web_search", "function": {"name": "f"}}))
+                .contains("`type`: expected \"function\"")
+        );
+        let untyped = ToolSchema::new(json!({"function": {"name": "f"}})).unwrap();
+        assert_eq!(
+            untyped.0.to_string(),
+            r#"{"type":"function","function":{"name":"f"}}"#
         );
         assert!(
             error(json!({"name": 3})).contains("`function.name`: expected a name (string), got integer 3")

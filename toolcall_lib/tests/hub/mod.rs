@@ -1,7 +1,8 @@
 //! Models from the hub, against a server on this machine.
 
+mod datasets;
 mod hostile;
-mod server;
+pub mod server;
 
 use serde_json::json;
 use server::{COMMIT, REPO, Server};

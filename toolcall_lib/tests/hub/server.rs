@@ -97,15 +97,17 @@ impl Server {
         {
             return Ok(());
         }
-        let files = format!("/{REPO}/resolve/{COMMIT}/");
-        let info = [
-            format!("/api/models/{REPO}/revision/main"),
-            format!("/api/models/{REPO}/revision/{COMMIT}"),
+        // The same files are a model and a data set.
+        let files = [
+            format!("/{REPO}/resolve/{COMMIT}/"),
+            format!("/datasets/{REPO}/resolve/{COMMIT}/"),
         ];
+        let info = ["models", "datasets"]
+            .map(|kind| ["main", COMMIT].map(|revision| format!("/api/{kind}/{REPO}/revision/{revision}")));
         if let Some(status) = state.refusal {
             return write(&stream, status, &[], b"", 0);
         }
-        if info.contains(&request.path) {
+        if info.as_flattened().contains(&request.path) {
             let siblings: Vec<_> = state
                 .files
                 .keys()
@@ -114,21 +116,23 @@ impl Server {
             let body = json!({"sha": COMMIT, "siblings": siblings}).to_string();
             return write(&stream, 200, &[], body.as_bytes(), body.len());
         }
+        let name = |files: &String| Some(request.path.strip_prefix(files)?.replace("%20", " "));
         let (name, stored) = match (
-            request.path.strip_prefix(&files),
-            request.path.strip_prefix("/storage/"),
+            files.iter().find_map(name),
+            request.path.strip_prefix("/storage/").map(String::from),
         ) {
             (Some(name), _) => (name, false),
             (_, Some(name)) => (name, true),
             _ => return write(&stream, 404, &[], b"", 0),
         };
+        let name = name.as_str();
         let Some(bytes) = state.files.get(name).cloned() else {
             return write(&stream, 404, &[], b"", 0);
         };
-        let large = name.ends_with(".safetensors");
+        let large = name.ends_with(".safetensors") || name.ends_with(".parquet");
         let etag = match large {
             true => format!("\"{}\"", sha256(&bytes)),
-            false => format!("W/\"{name}-{}\"", bytes.len()),
+            false => format!("W/\"{}-{}\"", name.replace(['/', ' '], "."), bytes.len()),
         };
         if large && !stored {
             // Large files live elsewhere, as on the hub.

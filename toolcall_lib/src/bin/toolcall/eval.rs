@@ -1,11 +1,11 @@
 //! `toolcall eval`.
 
+use super::dataset;
 use super::output::{print, print_json};
 use super::{ModelArgument, progress_bar, score_with_bar, show_notes};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
-use toolcall_lib::dataset::Dataset;
 use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::EvaluateConfig;
 use toolcall_lib::generate::ToolChoice;
@@ -20,7 +20,7 @@ const BFCL_TOKENS: usize = 512;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations; a row's first assistant turn is the truth, a row without a call expects none
+    /// Conversations, a file or hub:owner/name:split; a row's first assistant turn is the truth, a row without a call expects none
     #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
     data: Option<PathBuf>,
     /// Categories of the Berkeley Function Calling Leaderboard instead, scored as its AST checker
@@ -88,7 +88,7 @@ impl Arguments {
 }
 
 fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
-    let data = Dataset::load(data)?;
+    let data = dataset::load(data)?;
     let model = arguments.model.load()?;
     show_notes(&data, &model);
     let rows = arguments.first(data.rows);

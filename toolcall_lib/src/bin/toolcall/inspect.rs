@@ -1,11 +1,11 @@
 //! `toolcall inspect`.
 
-use super::output::{print, print_json};
+use super::dataset::DatasetArguments;
+use super::output::{note, print, print_json};
 use super::{ModelArgument, show_notes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toolcall_lib::dataset::Dataset;
 use toolcall_lib::show::TokenView;
 use toolcall_lib::tokens::{LossMode, sequences};
 use toolcall_lib::{Conversation, Error, Model, Result, Role};
@@ -14,9 +14,11 @@ use toolcall_lib::{Conversation, Error, Model, Result, Role};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations
-    #[arg(long)]
-    data: PathBuf,
+    /// Conversations: files (JSON, JSONL, Parquet, CSV), or hub:owner/name
+    #[arg(long, num_args = 1.., required_unless_present = "dataset_name")]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    dataset: DatasetArguments,
     /// Row, counted from 0; without it, every row
     #[arg(long)]
     row: Option<usize>,
@@ -52,7 +54,13 @@ impl From<Loss> for LossMode {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let data = Dataset::load(&arguments.data)?;
+    let data = arguments.dataset.load(&arguments.data)?.unwrap_or_default();
+    for file in data.files() {
+        match arguments.json {
+            true => note(file), // standard output has an object per row
+            false => print(file)?,
+        }
+    }
     let rows = match arguments.row {
         Some(row) if row >= data.rows.len() => {
             let problem = format!(

@@ -3,6 +3,7 @@
 mod augment;
 mod chat;
 mod data;
+mod dataset;
 mod devices;
 mod eval;
 mod export;

@@ -1,5 +1,6 @@
 //! `toolcall train`.
 
+use super::dataset::{self, DatasetArguments};
 use super::output::{note, print_in_run};
 use super::{INTERRUPTED, ModelArgument, progress_bar, show_notes};
 use indicatif::ProgressBar;
@@ -23,10 +24,12 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to train on: JSON (rows or columns) or JSONL; several files are put together. Without
-    /// any, the rows of the recipe's mixture are made, as `toolcall data` makes them
+    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are put together.
+    /// Without any, the rows of the recipe's mixture are made, as `toolcall data` makes them
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    dataset: DatasetArguments,
     /// Conversations on which the model is measured while it trains: the loss, and how many it
     /// calls right
     #[arg(long)]
@@ -109,8 +112,8 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
     let data = data(arguments)?;
     let validation = arguments
         .validation
-        .as_ref()
-        .map_or(Ok(Dataset::default()), Dataset::load)?;
+        .as_deref()
+        .map_or(Ok(Dataset::default()), dataset::load)?;
     let mut model = arguments.model.load_with_notes(first)?;
     if first {
         show_notes(&data, &model);
@@ -149,18 +152,14 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// The rows of the files, or those of the recipe.
+/// The rows of the files or of the data set, or those of the recipe.
 fn data(arguments: &Arguments) -> Result<Dataset> {
-    if arguments.data.is_empty() {
-        let mixture = arguments.recipe.mixture()?;
-        let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
-        return Ok(made.data);
+    if let Some(data) = arguments.dataset.load(&arguments.data)? {
+        return Ok(data);
     }
-    let mut data = Dataset::default();
-    for file in &arguments.data {
-        data.extend(Dataset::load(file)?);
-    }
-    Ok(data)
+    let mixture = arguments.recipe.mixture()?;
+    let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
+    Ok(made.data)
 }
 
 /// The recipe, with what the files say instead.

@@ -1,7 +1,7 @@
 //! Places in the cache that all tools of the hub share:
-//! `models--owner--name/{blobs,refs,snapshots}`.
+//! `models--owner--name/{blobs,refs,snapshots}`, and the same for data sets.
 
-use super::HubId;
+use super::{HubId, Kind};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ const LONGEST_NAME: usize = 128;
 /// Pause between two looks at a lock that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The folder of one model.
-pub(super) struct ModelCache {
+/// The folder of one repository.
+pub(super) struct RepoCache {
     folder: PathBuf,
     locks: PathBuf,
 }
 
-impl ModelCache {
-    pub fn new(cache: &Path, id: &HubId) -> Self {
-        let name = format!("models--{}", id.repo.replace('/', "--"));
+impl RepoCache {
+    pub fn new(cache: &Path, kind: Kind, id: &HubId) -> Self {
+        let name = format!("{}--{}", kind.plural(), id.repo.replace('/', "--"));
         Self {
             folder: cache.join(&name),
             locks: cache.join(".locks").join(name),
@@ -45,6 +45,23 @@ impl ModelCache {
         let place = self.folder.join("refs").join(revision);
         fs::create_dir_all(place.parent().unwrap_or(&self.folder))?;
         fs::write(place, commit)
+    }
+
+    /// The names of all files of a commit, as the hub has listed them.
+    pub fn names(&self, commit: &str) -> Option<Vec<String>> {
+        let text = fs::read_to_string(self.listing(commit)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Remembers the names of all files of a commit.
+    pub fn set_names(&self, commit: &str, names: &[String]) -> io::Result<()> {
+        let place = self.listing(commit);
+        fs::create_dir_all(place.parent().unwrap_or(&self.folder))?;
+        fs::write(place, serde_json::to_string(names)?)
+    }
+
+    fn listing(&self, commit: &str) -> PathBuf {
+        self.folder.join("listings").join(format!("{commit}.json"))
     }
 
     /// The content of a file, by the name that the hub gives it.
@@ -122,7 +139,7 @@ mod tests {
     #[test]
     fn a_file_stands_for_its_content_in_a_folder_of_its_own_too() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = ModelCache::new(folder.path(), &HubId::parse("owner/name").unwrap());
+        let cache = RepoCache::new(folder.path(), Kind::Model, &HubId::parse("owner/name").unwrap());
         fs::write(cache.blob("hash").unwrap(), "content").unwrap();
         for file in ["config.json", "additional_chat_templates/tool_use.jinja"] {
             cache.link("commit", file, "hash").unwrap();

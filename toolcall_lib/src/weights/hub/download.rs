@@ -1,7 +1,7 @@
 //! One file of a commit into the cache: what the hub says about it first, then its bytes, checked
 //! before anyone sees them.
 
-use super::cache::{ModelCache, blob_name};
+use super::cache::{RepoCache, blob_name};
 use super::client::{Client, Failure};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -33,7 +33,7 @@ struct Announced {
 /// Downloads `file` of a commit, whose address is `path`, unless the cache has it.
 pub(super) fn download(
     client: &Client,
-    cache: &ModelCache,
+    cache: &RepoCache,
     path: &str,
     commit: &str,
     file: &str,

@@ -1,4 +1,4 @@
-//! Models on the Hugging Face hub, downloaded into the cache that all of its tools share.
+//! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools share.
 //!
 //! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not
 //! to a storage that it redirects to; what it calls a commit or a file stays within the cache; a
@@ -7,24 +7,29 @@
 
 mod cache;
 mod client;
+mod dataset;
 mod download;
+mod kind;
+
+pub use dataset::HubDataset;
 
 use super::folder::{self, OPTIONAL, REQUIRED};
 use super::safetensors::{INDEX, SINGLE, shards};
 use crate::error::{Error, Result};
-use cache::{ModelCache, is_commit};
+use cache::{RepoCache, is_commit};
 use client::{Client, Failure, shown};
+use kind::Kind;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest answer about a model, in bytes: a name for each of its files.
+/// Longest answer about a repository, in bytes: a name for each of its files.
 const LONGEST_INFO: u64 = 1 << 24;
 /// Longest wait where `HF_HUB_DOWNLOAD_TIMEOUT` says nothing.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A model on the hub, at a branch, a tag or a commit.
+/// A model or a data set on the hub, at a branch, a tag or a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubId {
     /// `owner/name`.
@@ -67,9 +72,9 @@ impl fmt::Display for HubId {
 pub struct Hub {
     /// `https://huggingface.co`, or a mirror of it.
     pub endpoint: String,
-    /// The folder that holds `models--owner--name` folders.
+    /// The folder that holds `models--owner--name` and `datasets--owner--name` folders.
     pub cache: PathBuf,
-    /// Access token, for private and gated models.
+    /// Access token, for what is private or gated.
     pub token: Option<String>,
     /// Use the cache only.
     pub offline: bool,
@@ -134,10 +139,8 @@ impl Hub {
     /// The model does not exist or may not be read, or the network is gone and the cache is not
     /// complete.
     pub fn snapshot(&self, id: &HubId) -> Result<PathBuf> {
-        if HubId::parse(&id.to_string()).as_ref() != Some(id) {
-            return Err(self.wrong(id, "is not a hub id; expected owner/name or owner/name@revision"));
-        }
-        let cache = ModelCache::new(&self.cache, id);
+        self.check(id)?;
+        let cache = RepoCache::new(&self.cache, Kind::Model, id);
         let commit = cache.commit(&id.revision).unwrap_or_else(|| id.revision.clone());
         let folder = cache.snapshot(&commit);
         if folder.is_dir() && folder::missing(&folder)?.is_empty() {
@@ -151,9 +154,9 @@ impl Hub {
         self.download(id, &cache)
     }
 
-    fn download(&self, id: &HubId, cache: &ModelCache) -> Result<PathBuf> {
+    fn download(&self, id: &HubId, cache: &RepoCache) -> Result<PathBuf> {
         let client = Client::new(self).map_err(|problem| self.wrong(id, problem))?;
-        let info = self.info(id, &client)?;
+        let info = self.info(Kind::Model, id, &client)?;
         let folder = cache.snapshot(&info.sha); // all files come from one commit, also if the branch moves on meanwhile
         let there = |file: &str| info.siblings.iter().any(|sibling| sibling.rfilename == file);
         let weights = if there(SINGLE) { SINGLE } else { INDEX };
@@ -173,7 +176,7 @@ impl Hub {
             }
             let path = format!("/{}/resolve/{}/{file}", id.repo, info.sha);
             download::download(&client, cache, &path, &info.sha, file)
-                .map_err(|failure| self.explain(id, Some(file), failure))
+                .map_err(|failure| self.explain(Kind::Model, id, Some(file), failure))
         };
         let small = REQUIRED.into_iter().chain(OPTIONAL).filter(|file| there(file));
         small.chain([weights]).try_for_each(fetch)?;
@@ -188,17 +191,26 @@ impl Hub {
         Ok(folder)
     }
 
-    /// What the hub says about the model at its revision.
-    fn info(&self, id: &HubId, client: &Client) -> Result<Info> {
+    /// An id from elsewhere becomes a path of the hub and of the cache.
+    fn check(&self, id: &HubId) -> Result<()> {
+        match HubId::parse(&id.to_string()).as_ref() == Some(id) {
+            true => Ok(()),
+            false => Err(self.wrong(id, "is not a hub id; expected owner/name or owner/name@revision")),
+        }
+    }
+
+    /// What the hub says about a repository at its revision.
+    fn info(&self, kind: Kind, id: &HubId, client: &Client) -> Result<Info> {
         let path = format!(
-            "/api/models/{}/revision/{}",
+            "/api/{}/{}/revision/{}",
+            kind.plural(),
             id.repo,
             id.revision.replace('/', "%2F")
         );
         let answer = client
             .text(&path, LONGEST_INFO)
-            .map_err(|failure| self.explain(id, None, failure))?;
-        let wrong = |problem: String| self.explain(id, None, Failure::Answer(problem));
+            .map_err(|failure| self.explain(kind, id, None, failure))?;
+        let wrong = |problem: String| self.explain(kind, id, None, Failure::Answer(problem));
         let info: Info = serde_json::from_slice(&answer).map_err(|e| wrong(e.to_string()))?;
         match is_commit(&info.sha) {
             true => Ok(info),
@@ -207,20 +219,21 @@ impl Hub {
     }
 
     /// What went wrong, and what to do.
-    fn explain(&self, id: &HubId, file: Option<&str>, failure: Failure) -> Error {
-        let what = file.map_or("the model".to_string(), |file| format!("its file {file}"));
-        let page = format!("{}/{}", self.address(), id.repo);
+    fn explain(&self, kind: Kind, id: &HubId, file: Option<&str>, failure: Failure) -> Error {
+        let noun = kind.noun();
+        let what = file.map_or(format!("the {noun}"), |file| format!("its file {file}"));
+        let page = format!("{}/{}{}", self.address(), kind.prefix(), id.repo);
         let cache = self.cache.display();
         let retry = |problem: &str| {
             format!(
                 "downloading {what} from {} failed ({problem}), and it is not in {cache}; go online and try again \
-                 (a download is continued), or give a model folder",
+                 (a download is continued), or give a {noun} that is here",
                 self.address()
             )
         };
         let problem = match failure {
             Failure::Status(401 | 403) if self.token.is_some() => format!(
-                "the hub refuses {what}: your HF_TOKEN has no access, or there is no such model; accept its terms at {page}"
+                "the hub refuses {what}: your HF_TOKEN has no access, or there is no such {noun}; accept its terms at {page}"
             ),
             Failure::Status(401 | 403) => format!(
                 "the hub refuses {what}: it is gated or private, or does not exist; accept its terms at {page}, \
@@ -256,7 +269,7 @@ impl Hub {
     }
 }
 
-/// What the hub says about a model: its commit and the names of its files.
+/// What the hub says about a repository: its commit and the names of its files.
 #[derive(Deserialize)]
 struct Info {
     sha: String,

@@ -1,0 +1,44 @@
+//! Data sets as commands take them: files, `hub:owner/name`, or a name under TRL's flag.
+
+use std::path::{Path, PathBuf};
+use toolcall_lib::data_source::DataSource;
+use toolcall_lib::{Dataset, Result};
+
+/// A data set by its name.
+#[derive(clap::Args)]
+pub struct DatasetArguments {
+    /// Data set instead of --data: owner/name on the hub, perhaps with @revision, or a folder or a file
+    #[arg(long, alias = "dataset_name", value_name = "NAME", conflicts_with = "data")]
+    dataset_name: Option<String>,
+    /// Config of the data set, which the hub calls a subset too; without it, the only one or the default
+    #[arg(long, alias = "dataset_config", value_name = "CONFIG")]
+    dataset_config: Option<String>,
+    /// Split of the data set, by the names of its files or by what its rows say; without it, `train`, and all rows of a
+    /// file
+    #[arg(long, aliases = ["dataset_split", "dataset_train_split", "dataset-train-split"], value_name = "SPLIT")]
+    dataset_split: Option<String>,
+}
+
+impl DatasetArguments {
+    /// The rows of the files, or those of the data set that is named; `None` where neither is given.
+    pub fn load(&self, files: &[PathBuf]) -> Result<Option<Dataset>> {
+        let mut sources: Vec<DataSource> = files.iter().map(|file| source(file)).collect::<Result<_>>()?;
+        sources.extend(self.dataset_name.as_deref().map(DataSource::named).transpose()?);
+        let mut data = None;
+        for mut source in sources {
+            source.config = self.dataset_config.clone().or(source.config);
+            source.split = self.dataset_split.clone().or(source.split);
+            data.get_or_insert_with(Dataset::default).extend(source.load()?);
+        }
+        Ok(data)
+    }
+}
+
+/// The rows of a file, of a folder, or of `hub:owner/name`.
+pub fn load(path: &Path) -> Result<Dataset> {
+    source(path)?.load()
+}
+
+fn source(path: &Path) -> Result<DataSource> {
+    DataSource::of_path(&path.to_string_lossy())
+}

@@ -1,0 +1,212 @@
+//! Where data come from: files, folders, and data sets on the hub.
+//!
+//! ```no_run
+//! use toolcall_lib::data_source::DataSource;
+//! use toolcall_lib::dataset::Dataset;
+//!
+//! let source: DataSource = DataSource::named("Salesforce/xlam-function-calling-60k")?;
+//! let data: Dataset = source.load()?;
+//! println!("{}", data.files()[0]);
+//! # Ok::<(), toolcall_lib::Error>(())
+//! ```
+
+mod card;
+mod layout;
+
+use crate::dataset::{Dataset, Options, load};
+use crate::error::{Error, Result};
+use crate::weights::hub::{Hub, HubId};
+use card::Config;
+use layout::{Chosen, Wish};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What comes before the name of a data set on the hub where files are expected.
+const ON_THE_HUB: &str = "hub:";
+/// The page of a repository, whose head may say which files are which split.
+const CARD: &str = "README.md";
+/// Files of a folder, and of the folders in it.
+const MOST_FILES: usize = 100_000;
+/// Folders in folders.
+const DEEPEST: usize = 32;
+
+/// A data set that a user names, and the part of it that is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSource {
+    /// Where it is.
+    pub place: Place,
+    /// The config, which the hub calls a subset too; `None` for the only one or the default.
+    pub config: Option<String>,
+    /// The split. `None` stands for `train` on the hub and in a folder, and for all rows of a file.
+    pub split: Option<String>,
+}
+
+/// Where a data set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file: JSON, JSONL, Parquet or CSV.
+    File(PathBuf),
+    /// A folder that is laid out as a repository of the hub is.
+    Folder(PathBuf),
+    /// A repository of the hub, such as `google/mobile-actions`.
+    Hub(HubId),
+}
+
+impl DataSource {
+    /// Reads what stands for a data set where files are expected: a path, or `hub:owner/name`, which may go on with
+    /// `@revision`, and then with `:split` or `:config:split`.
+    ///
+    /// # Errors
+    /// Behind `hub:` stands something else.
+    pub fn of_path(spec: &str) -> Result<Self> {
+        let Some(named) = spec.strip_prefix(ON_THE_HUB) else {
+            let path = PathBuf::from(spec);
+            return Ok(Self::at(if path.is_dir() {
+                Place::Folder(path)
+            } else {
+                Place::File(path)
+            }));
+        };
+        let parts: Vec<&str> = named.split(':').collect();
+        let (config, split) = match parts[1..] {
+            [] => (None, None),
+            [split] => (None, Some(split)),
+            [config, split] => (Some(config), Some(split)),
+            _ => return Err(Error::invalid(spec, "expected hub:owner/name:config:split")),
+        };
+        let id = HubId::parse(parts[0])
+            .ok_or_else(|| Error::invalid(spec, "expected hub:owner/name, or hub:owner/name@revision"))?;
+        Ok(Self {
+            place: Place::Hub(id),
+            config: config.map(String::from),
+            split: split.map(String::from),
+        })
+    }
+
+    /// Reads the name of a data set: a file or a folder that is here, else `owner/name` on the hub, perhaps with `@revision`.
+    ///
+    /// # Errors
+    /// Nothing of this name is here, and it is no hub id.
+    pub fn named(name: &str) -> Result<Self> {
+        if name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
+            return Self::of_path(name);
+        }
+        let id = HubId::parse(name).ok_or_else(|| {
+            Error::invalid(
+                name,
+                "there is no such file or folder, and a hub id has the form owner/name",
+            )
+        })?;
+        Ok(Self::at(Place::Hub(id)))
+    }
+
+    fn at(place: Place) -> Self {
+        Self {
+            place,
+            config: None,
+            split: None,
+        }
+    }
+
+    /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+    ///
+    /// # Errors
+    /// Those of [`Dataset::load`], of [`Hub::dataset`], and a config or a split that is not there.
+    pub fn load(&self) -> Result<Dataset> {
+        match &self.place {
+            Place::Hub(_) => self.load_from(&Hub::from_env()?),
+            Place::File(file) => self.load_file(file),
+            Place::Folder(folder) => {
+                let names = names(folder)?;
+                let fetch = |names: &[String]| Ok(names.iter().map(|name| folder.join(name)).collect());
+                self.load_listed(&names, fetch)
+            }
+        }
+    }
+
+    /// [`DataSource::load`] with another hub than that of the environment.
+    pub fn load_from(&self, hub: &Hub) -> Result<Dataset> {
+        match &self.place {
+            Place::Hub(id) => {
+                let found = hub.dataset(id)?;
+                self.load_listed(found.names(), |names| found.fetch(names))
+            }
+            _ => self.load(),
+        }
+    }
+
+    fn load_file(&self, file: &PathBuf) -> Result<Dataset> {
+        if let Some(config) = &self.config {
+            let problem = format!("a file has no configs; leave out the config `{config}`");
+            return Err(Error::invalid(file.display(), problem));
+        }
+        let options = Options {
+            split: self.split.as_deref(),
+            by_rows: self.split.is_some(),
+            ..Options::default()
+        };
+        load(std::slice::from_ref(file), options)
+    }
+
+    /// Loads the part that is wanted of the files with these names.
+    fn load_listed(
+        &self,
+        names: &[String],
+        fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
+    ) -> Result<Dataset> {
+        let wrong = |problem: String| Error::invalid(&self.place, problem);
+        let has_card = names.iter().any(|name| name == CARD);
+        let card = if has_card {
+            fetch(&[CARD.to_string()])?
+        } else {
+            Vec::new()
+        };
+        let configs: Vec<Config> = card.first().map_or(Ok(Vec::new()), |card| card::read(card))?;
+        let wish = Wish {
+            config: self.config.as_deref(),
+            split: self.split.as_deref(),
+        };
+        let Chosen {
+            files,
+            split,
+            by_rows,
+        } = layout::choose(names, &configs, wish).map_err(wrong)?;
+        let options = Options {
+            split: Some(&split),
+            by_rows,
+            ..Options::default()
+        };
+        load(&fetch(&files)?, options)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Hub(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+/// The paths of the files of a folder, with `/`, in the order of their names.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let (mut names, mut open) = (Vec::new(), vec![(folder.to_path_buf(), String::new(), 0)]);
+    while let Some((inner, before, depth)) = open.pop() {
+        for entry in std::fs::read_dir(&inner).map_err(Error::io(&inner))? {
+            let entry = entry.map_err(Error::io(&inner))?;
+            let name = format!("{before}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() && depth < DEEPEST {
+                open.push((entry.path(), format!("{name}/"), depth + 1));
+            } else {
+                names.push(name);
+            }
+            if names.len() > MOST_FILES {
+                let problem = format!("has more than {MOST_FILES} files; give the files by name");
+                return Err(Error::invalid(folder.display(), problem));
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}

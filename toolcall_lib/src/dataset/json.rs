@@ -1,0 +1,89 @@
+//! JSON to rows: an object of columns, a list of rows, one row, or a row a line.
+
+use super::rows::{Container, Problem, Table};
+use crate::error::{Error, Result};
+use crate::json;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// The rows of a file: a column object, a list of rows, one row, or a row a line.
+pub(super) fn rows(path: &Path, text: &str) -> Result<Table> {
+    match json::read(text) {
+        Ok(Value::Array(rows)) => Ok(Table::new(Container::JsonRows, rows.into_iter().map(Ok))),
+        Ok(Value::Object(object)) if is_columns(&object) => columns(path, object),
+        Ok(row) => Ok(Table::new(Container::JsonRows, [Ok(row)])),
+        Err(_) if is_lines(path, text) => Ok(Table::new(Container::JsonLines, lines(text))),
+        Err(error) => {
+            let place = format!("{}: line {}, column {}", path.display(), error.line, error.column);
+            Err(Error::invalid(place, format!("not valid JSON: {}", error.reason)))
+        }
+    }
+}
+
+/// A row holds a list of objects where columns hold a list of lists.
+fn is_columns(object: &Map<String, Value>) -> bool {
+    let list = MESSAGES.iter().find_map(|list| object.get(*list));
+    list.and_then(Value::as_array)
+        .is_some_and(|list| !list.iter().any(Value::is_object))
+}
+
+/// Columns of which a table has one, and a value in each row.
+const MESSAGES: [&str; 5] = ["messages", "conversations", "completion", "prompt", "query"];
+
+/// Transposes columns to rows.
+fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
+    let list = MESSAGES.iter().find_map(|list| object.get(*list)?.as_array());
+    let mut rows = vec![Map::new(); list.map_or(0, Vec::len)];
+    for (name, column) in &object {
+        let cells = cells(column, rows.len());
+        let cells =
+            cells.map_err(|problem| Error::invalid(format!("{}: `{name}`", path.display()), problem))?;
+        for (row, cell) in rows.iter_mut().zip(cells) {
+            row.insert(name.clone(), cell);
+        }
+    }
+    let rows = rows.into_iter().map(|row| Ok(Value::Object(row)));
+    Ok(Table::new(Container::JsonColumns, rows))
+}
+
+/// One value per row: the column's own, or the same for all where it is no column but one list of schemas.
+fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
+    match column {
+        Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),
+        Value::Array(values) if !values.is_empty() && !values.iter().any(Value::is_object) => Err(format!(
+            "{} entries for {rows} rows; expected one per row, or one for all",
+            values.len()
+        )),
+        one => Ok(vec![one.clone(); rows]),
+    }
+}
+
+/// A tool, which no row has as the value of a column.
+fn is_schema(value: &Value) -> bool {
+    value.get("function").or(value.get("name")).is_some()
+}
+
+/// JSONL: by the file's name, or because the first line alone is an object.
+fn is_lines(path: &Path, text: &str) -> bool {
+    let named = path
+        .extension()
+        .is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
+    let first = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    named || json::read_object(first).is_ok()
+}
+
+fn lines(text: &str) -> impl Iterator<Item = std::result::Result<Value, Problem>> {
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    lines.map(|(index, line)| {
+        json::read(line).map_err(|error| {
+            let place = format!("line {}, column {}", index + 1, error.column);
+            (place, format!("not valid JSON: {}", error.reason))
+        })
+    })
+}

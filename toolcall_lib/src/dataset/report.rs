@@ -1,0 +1,65 @@
+//! What was read as what: the form of a file, and its columns.
+
+use super::rows::{Row, Table};
+use crate::conversation::{Form, is_read};
+use crate::error::some_of;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// How a file was read. `Display` prints it for reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// The file.
+    pub file: PathBuf,
+    /// What it is stored as, and in which form it has its conversations.
+    pub format: String,
+    /// Columns, or keys of rows, that were read.
+    pub read: Vec<String>,
+    /// Columns that were left aside.
+    pub left_aside: Vec<String>,
+    /// Rows that were read.
+    pub rows: usize,
+}
+
+impl FileReport {
+    /// Looks at the rows of a file; `used` is a column that was read and taken out of them.
+    pub(super) fn of(file: &Path, table: &Table, used: Option<&str>) -> Self {
+        let (mut forms, mut all) = (BTreeSet::new(), Vec::new());
+        let mut read: Vec<String> = used.iter().map(|column| column.to_string()).collect();
+        for row in table.rows.iter().filter_map(Row::object) {
+            forms.extend(Form::of(row).ok());
+            for key in row.keys() {
+                let list = if is_read(row, key) { &mut read } else { &mut all };
+                if !list.contains(key) {
+                    list.push(key.clone());
+                }
+            }
+        }
+        all.retain(|key| !read.contains(key));
+        let forms: Vec<String> = forms.iter().map(Form::to_string).collect();
+        Self {
+            file: file.to_path_buf(),
+            format: format!("{}, {}", table.container, forms.join("; ")),
+            read,
+            left_aside: all,
+            rows: table.rows.len(),
+        }
+    }
+}
+
+impl fmt::Display for FileReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = if self.rows == 1 { "row" } else { "rows" };
+        let (file, format, count) = (self.file.display(), &self.format, self.rows);
+        write!(
+            f,
+            "{file}: {format}; {count} {rows}; read: {}",
+            some_of(&self.read)
+        )?;
+        match self.left_aside.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; left aside: {}", some_of(&self.left_aside)),
+        }
+    }
+}
