@@ -9,7 +9,8 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn read(file: Value, ranks: usize) -> (TrainConfig, Vec<String>) {
-    TrainConfig::default().with_file(object(file), ranks).unwrap()
+    let settings = TrainConfig::default().with_file(object(file), ranks).unwrap();
+    (settings.config, settings.notes)
 }
 
 fn refusal(file: Value, ranks: usize) -> String {

@@ -5,7 +5,9 @@ use crate::ops::buffer::Buffer;
 use crate::ops::matmul::{Precision, multiplies_bf16};
 
 /// What the backward pass keeps of the forward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Recompute {
     /// Everything but norms and activation functions, which are cheap to compute again. Fastest.

@@ -1,9 +1,10 @@
 //! How the learning rate moves over a run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate moves over the run, after the warmup. Names are those of transformers' `lr_scheduler_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// Falls in a straight line to 0.
@@ -31,7 +32,7 @@ impl Schedule {
 }
 
 /// How the learning rate rises at the beginning. Names are those of DeepSpeed's `warmup_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Warmup {
     /// In a straight line.

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 
 /// Which tokens of a conversation are trained on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LossMode {
     /// Every assistant turn, each on exactly the prompt that inference builds for it.

@@ -16,6 +16,7 @@ mod ranks;
 mod report;
 mod rows;
 mod run;
+pub mod settings;
 mod state;
 mod threads;
 
@@ -23,6 +24,7 @@ pub use crate::device::Device;
 pub use config::TrainConfig;
 pub use metric::Metric;
 pub use report::{EvalScores, StepReport, TrainReport};
+pub use settings::Settings;
 
 use crate::collective::{Collective, OneRank, Shard};
 use crate::dataset::Dataset;

@@ -95,7 +95,8 @@ impl Run<'_> {
 
     /// Adds what is measured on the validation set after this step, where it is measured.
     pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
-        let every = self.config.eval_steps.unwrap_or(self.order.steps_per_epoch());
+        let every = self.config.eval_steps;
+        let every = every.unwrap_or_else(|| self.steps_between(self.config.evals_per_epoch));
         let last = latest.step == self.order.total_steps;
         if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
             return Ok(());
@@ -169,9 +170,16 @@ impl Run<'_> {
         !latest.iter().any(improves)
     }
 
+    /// Steps from one to the next of what is done so many times an epoch.
+    fn steps_between(&self, per_epoch: usize) -> usize {
+        self.order.steps_per_epoch().div_ceil(per_epoch)
+    }
+
     /// Whether `config` wants a checkpoint after this step.
     pub fn saves_after(&self, step: usize) -> bool {
+        let per_epoch = self.config.saves_per_epoch;
         let every = self.config.save_steps;
+        let every = every.or_else(|| per_epoch.map(|count| self.steps_between(count)));
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 

@@ -2,6 +2,7 @@
 
 use super::targets::{TargetModules, choices};
 use crate::error::{Error, Result, short};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// No weight of this family has a higher one.
@@ -58,7 +59,7 @@ impl TargetModule {
 
 /// Settings of LoRA (Hu et al., 2021): each targeted weight `W` acts as `W + scale · B · A`, where only `A` (`[r, in]`) and `B`
 /// (`[out, r]`) are trained. Names and defaults are those of PEFT's `LoraConfig`, except that all linear layers are targeted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the update.
