@@ -2,13 +2,18 @@
 
 use super::Becomes::{Note, Refused, Renamed, Value};
 use super::groups;
+use super::inputs;
 use super::values as read;
 use super::{Peer, Row, row};
 
 const OWN: &[Peer] = &[Peer::Axolotl];
 
 pub(super) const ROWS: &[Row] = &[
-    row(OWN, &["base_model"], Value("the model, as --model", read::model)),
+    row(
+        OWN,
+        &["base_model"],
+        Value("the model, as --model", inputs::model),
+    ),
     row(
         &[Peer::Axolotl, Peer::Trl],
         &["datasets"],
@@ -27,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         &["val_set_size"],
         Value(
             "the share of the data, or the rows, that is held out as the validation set, where no file is given",
-            read::validation_share,
+            inputs::validation_share,
         ),
     ),
     row(OWN, &["micro_batch_size"], Renamed("per_device_train_batch_size")),
@@ -54,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
         &["adapter"],
         Value(
             "`lora`: that of the recipe `lora` for `lora`; `qlora` has weights in 4 bits too (--dtype q4_k_m)",
-            read::adapter,
+            inputs::adapter,
         ),
     ),
     row(
@@ -62,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         &["lora_target_linear"],
         Value(
             "`lora.target_modules`: all linear layers if true",
-            read::target_linear,
+            inputs::target_linear,
         ),
     ),
     row(
@@ -93,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
         &["chat_template"],
         Value(
             "noted: the template is the model's own, which `tokenizer_default` means; `jinja` is refused",
-            read::chat_template,
+            inputs::chat_template,
         ),
     ),
     row(
@@ -101,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
         &["special_tokens"],
         Value(
             "`pad_token` is noted; other tokens are refused",
-            read::special_tokens,
+            inputs::special_tokens,
         ),
     ),
     row(

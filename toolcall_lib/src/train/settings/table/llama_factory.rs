@@ -1,6 +1,7 @@
 //! Names of LLaMA-Factory's YAML, beside those of transformers.
 
 use super::Becomes::{Note, Refused, Renamed, Value};
+use super::inputs;
 use super::values as read;
 use super::{Peer, Row, row};
 
@@ -13,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
         &["finetuning_type"],
         Value(
             "`lora`: that of the recipe `lora` for `lora`, none for `full`",
-            read::finetuning_type,
+            inputs::finetuning_type,
         ),
     ),
     row(
@@ -21,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         &["lora_rank"],
         Value(
             "`lora.r`; without `lora_alpha`, alpha is twice the rank",
-            read::lora_rank,
+            inputs::lora_rank,
         ),
     ),
     row(OWN, &["early_stopping_steps"], Renamed("early_stopping_patience")),
@@ -30,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         &["lora_target"],
         Value(
             "`lora.target_modules`; `all` is all linear layers",
-            read::lora_target,
+            inputs::lora_target,
         ),
     ),
     row(
@@ -38,33 +39,33 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset"],
         Value(
             "the data, as --data: files, or names in `dataset_info.json` of `dataset_dir`",
-            read::named_data,
+            inputs::named_data,
         ),
     ),
     row(
         OWN,
         &["eval_dataset"],
-        Value("the validation set, as `dataset`", read::named_validation),
+        Value("the validation set, as `dataset`", inputs::named_validation),
     ),
     row(
         OWN,
         &["dataset_dir"],
         Value(
             "where `dataset_info.json` stands; default: `data`",
-            read::dataset_dir,
+            inputs::dataset_dir,
         ),
     ),
     row(
         OWN,
         &["val_size"],
-        Value("as `val_set_size`", read::validation_share),
+        Value("as `val_set_size`", inputs::validation_share),
     ),
     row(
         OWN,
         &["max_samples"],
         Value(
             "rows of each data file that are trained; the others are left out",
-            read::max_samples,
+            inputs::max_samples,
         ),
     ),
     row(OWN, &["cutoff_len"], Renamed("max_length")),
@@ -90,12 +91,12 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["enable_thinking"],
-        Value("`chat_template_kwargs.enable_thinking`", read::enable_thinking),
+        Value("`chat_template_kwargs.enable_thinking`", inputs::enable_thinking),
     ),
     row(
         OWN,
         &["quantization_bit"],
-        Value("--dtype: q4_k_m for 4, q8_0 for 8", read::quantization_bit),
+        Value("--dtype: q4_k_m for 4, q8_0 for 8", inputs::quantization_bit),
     ),
     row(
         OWN,

@@ -2,25 +2,26 @@
 
 use super::Becomes::{Note, Refused, Renamed, Value};
 use super::groups;
+use super::inputs;
 use super::values as read;
 use super::{Peer, Row, row};
 
 const OWN: &[Peer] = &[Peer::Mlx];
 
 pub(super) const ROWS: &[Row] = &[
-    row(OWN, &["model"], Value("the model, as --model", read::model)),
+    row(OWN, &["model"], Value("the model, as --model", inputs::model)),
     row(
         OWN,
         &["data"],
         Value(
             "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation",
-            read::data_folder,
+            inputs::data_folder,
         ),
     ),
     row(
         OWN,
         &["validation"],
-        Value("the validation set, as --validation", read::validation),
+        Value("the validation set, as --validation", inputs::validation),
     ),
     row(OWN, &["train"], Value("must be true", read::must_be_true)),
     row(
@@ -43,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
         &["fine_tune_type"],
         Value(
             "`lora`: that of the recipe `lora` for `lora`, none for `full`",
-            read::finetuning_type,
+            inputs::finetuning_type,
         ),
     ),
     row(OWN, &["batch_size"], Renamed("per_device_train_batch_size")),

@@ -4,6 +4,7 @@
 
 mod axolotl;
 mod groups;
+mod inputs;
 mod llama_factory;
 mod mlx;
 mod transformers;

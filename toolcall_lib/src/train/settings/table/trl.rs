@@ -1,6 +1,7 @@
 //! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
 
 use super::Becomes::{Note, Refused, Renamed, Same, Value};
+use super::inputs;
 use super::values as read;
 use super::{Peer, Row, row};
 
@@ -67,15 +68,15 @@ pub(super) const ROWS: &[Row] = &[
     row(
         FACTORY,
         &["model_name_or_path"],
-        Value("the model, as --model", read::model),
+        Value("the model, as --model", inputs::model),
     ),
-    row(OWN, &["dataset_name"], Value("the data, as --data", read::data)),
+    row(OWN, &["dataset_name"], Value("the data, as --data", inputs::data)),
     row(
         OWN,
         &["dtype", "torch_dtype"],
         Value(
             "--dtype of a model that takes an adapter; weights that are trained are f32",
-            read::dtype,
+            inputs::dtype,
         ),
     ),
     row(
@@ -83,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         &["use_peft"],
         Value(
             "`lora`: that of the recipe `lora` if true, none if false",
-            read::use_peft,
+            inputs::use_peft,
         ),
     ),
     row(PEFT, &["lora_r"], Renamed("lora.r")),
@@ -100,13 +101,13 @@ pub(super) const ROWS: &[Row] = &[
         &["load_in_4bit"],
         Value(
             "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
-            read::load_in_4bit,
+            inputs::load_in_4bit,
         ),
     ),
     row(
         PEFT,
         &["load_in_8bit"],
-        Value("--dtype q8_0 if true", read::load_in_8bit),
+        Value("--dtype q8_0 if true", inputs::load_in_8bit),
     ),
     row(
         PEFT,
