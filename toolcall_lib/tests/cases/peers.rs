@@ -276,7 +276,10 @@ fn a_file_of_llama_factory() {
         ..TrainConfig::default()
     };
     assert_eq!(read.config, expected);
-    let files = ["tests/cases/peers/trl.yaml", "tests/cases/peers/axolotl.yaml"];
+    let files = [
+        "tests/cases/peers/timers.json",
+        "tests/cases/peers/reminders.jsonl",
+    ];
     let expected = Inputs {
         max_samples: Some(1000),
         validation_share: Some(0.1),
@@ -406,6 +409,10 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         (
             json!({"deepspeed": "zero2.json"}),
             "deepspeed: give that file as another --config",
+        ),
+        (
+            json!({"dataset": "pairs", "dataset_dir": "tests/cases/peers"}),
+            "dataset: `pairs` has `ranking` in tests/cases/peers/dataset_info.json, which is not read",
         ),
         (
             json!({"dataset": "alpaca_en_demo"}),
@@ -572,10 +579,15 @@ mod runs {
     fn place() -> TempDir {
         let place = tempfile::tempdir().unwrap();
         save(&tiny_model(), place.path().join("models/small")).unwrap();
-        std::fs::create_dir(place.path().join("data")).unwrap();
-        for name in ["timers.json", "timers.jsonl", "reminders.jsonl"] {
-            timers(4).save(place.path().join("data").join(name)).unwrap();
+        let named = "tests/cases/peers"; // where the file of LLaMA-Factory has its data
+        for data in ["data", named].map(|name| place.path().join(name)) {
+            std::fs::create_dir_all(&data).unwrap();
+            for name in ["timers.json", "timers.jsonl", "reminders.jsonl"] {
+                timers(4).save(data.join(name)).unwrap();
+            }
         }
+        let names = "dataset_info.json";
+        std::fs::copy(folder().join(names), place.path().join(named).join(names)).unwrap();
         place
     }
 
@@ -614,7 +626,7 @@ mod runs {
                 None,
             ),
             ("axolotl.yaml", &[], "outputs/timers", Some(32)),
-            ("llama_factory.yaml", data, "saves/small/lora", Some(8)),
+            ("llama_factory.yaml", &[], "saves/small/lora", Some(8)),
             ("mlx.yaml", &[], "adapters", Some(8)),
         ] {
             let config = folder().join(file).display().to_string();

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "data";
 const NAMES: &str = "dataset_info.json";
 
+/// What an entry may say: the file, and how its rows look, which reading them finds out by itself.
+const READ: [&str; 4] = ["file_name", "formatting", "columns", "tags"];
+
 /// The file that a name means: itself, if it is one, or what `dataset_info.json` says.
 pub(super) fn file_of(name: &str, folder: Option<&Path>) -> Read<PathBuf> {
     let folder = folder.unwrap_or(Path::new(FOLDER));
@@ -23,12 +26,21 @@ pub(super) fn file_of(name: &str, folder: Option<&Path>) -> Read<PathBuf> {
         )
     })?;
     let all = json::read_object(&text).map_err(|problem| format!("{}: {problem}", names.display()))?;
-    match all.get(name).map(|entry| entry["file_name"].as_str()) {
-        Some(Some(file)) => Ok(folder.join(file)),
-        Some(None) => Err(format!(
-            "dataset: `{name}` has no `file_name` in {}; give the path of a file",
+    let entry = all
+        .get(name)
+        .ok_or_else(|| format!("dataset: `{name}` is not in {}", names.display()))?;
+    let unread = entry
+        .as_object()
+        .and_then(|entry| entry.keys().find(|key| !READ.contains(&key.as_str())));
+    match (entry["file_name"].as_str(), unread) {
+        (Some(file), None) => Ok(folder.join(file)),
+        (_, Some(key)) => Err(format!(
+            "dataset: `{name}` has `{key}` in {}, which is not read",
             names.display()
         )),
-        None => Err(format!("dataset: `{name}` is not in {}", names.display())),
+        (None, None) => Err(format!(
+            "dataset: `{name}` has no `file_name` in {}",
+            names.display()
+        )),
     }
 }
