@@ -83,7 +83,10 @@ pub(super) fn lora_parameters(said: &mut Said, value: &Value) -> Read<()> {
             "dropout" => said.set("lora.lora_dropout", value),
             "keys" => list(value).and_then(|keys| said.put("lora.target_modules", keys)),
             "scale" => number(value).map(|scale| said.scale = Some(scale)),
-            "alpha" => Ok(said.note("`alpha` is not read by mlx-lm either; `scale` counts")),
+            "alpha" => {
+                said.note("`alpha` is not read by mlx-lm either; `scale` counts");
+                Ok(())
+            }
             _ => Err("is not known; expected rank, scale, dropout or keys".to_string()),
         };
         read.map_err(|problem| format!("{name}: {problem}"))?;
