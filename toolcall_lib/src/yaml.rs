@@ -1,7 +1,8 @@
 //! Reading YAML as JSON, with the lines of its keys.
 //!
-//! Plain words are read by YAML 1.2: `1e-4` is a number, and `no`, `off`, `yes` and `on` are texts. Readers of YAML 1.1, such as
-//! Python's, take them the other way round; who knows what a key means decides what its text means.
+//! Plain words are read by YAML 1.2: `1e-4` is a number, and `no`, `off`, `yes` and `on` are texts.
+//! Readers of YAML 1.1, such as Python's, take them the other way round; who knows what a key means
+//! decides what its text means.
 
 use crate::json::{Keep, Problem, kind};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -29,8 +30,8 @@ pub struct Mapping {
 /// Reads a document that is one mapping.
 ///
 /// # Errors
-/// The text is no YAML, has several documents, is no mapping, has a key twice, is nested deeper than 64 levels, or has aliases
-/// that stand for too much.
+/// The text is no YAML, has several documents, is no mapping, has a key twice, is nested deeper
+/// than 64 levels, or has aliases that stand for too much.
 ///
 /// ```
 /// let read = toolcall_lib::yaml::read_object("learning_rate: 1e-4\npacking: no\n").unwrap();

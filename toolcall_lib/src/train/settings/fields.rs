@@ -1,4 +1,5 @@
-//! Our own settings, with the types that their values have: from the types and comments of [`TrainConfig`].
+//! Our own settings, with the types that their values have: from the types and comments of
+//! [`TrainConfig`].
 
 use super::read::{Read, boolean, number, object, said_none, structured, text, whole, wrong};
 use crate::train::TrainConfig;
@@ -56,7 +57,8 @@ impl fmt::Display for Kind {
 }
 
 impl Field {
-    /// Reads a value as this setting has it: a text may say a number or a truth value, as on a command line.
+    /// Reads a value as this setting has it: a text may say a number or a truth value, as on a
+    /// command line.
     pub(super) fn read(&self, value: &Value) -> Read<Value> {
         if self.optional && said_none(value) {
             return Ok(Value::Null);

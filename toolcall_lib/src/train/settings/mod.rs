@@ -1,7 +1,9 @@
-//! Settings as people bring them: files in YAML and JSON, flags, under our names and those of other tools.
+//! Settings as people bring them: files in YAML and JSON, flags, under our names and those of other
+//! tools.
 //!
-//! A recipe is where settings start; what a file says counts more, and what a flag says counts most. Names of TRL, transformers,
-//! Axolotl, LLaMA-Factory and mlx-lm stand in one table, of which `docs/settings.md` is made ([`markdown`]).
+//! A recipe is where settings start; what a file says counts more, and what a flag says counts
+//! most. Names of TRL, transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table, of which
+//! `docs/settings.md` is made ([`markdown`]).
 
 mod docs;
 mod fields;
@@ -52,7 +54,8 @@ pub struct Inputs {
     pub max_samples: Option<usize>,
     /// Files of conversations to measure on.
     pub validation: Vec<PathBuf>,
-    /// Without such files: the share of the data that is held out for it; from 1 on, the number of rows.
+    /// Without such files: the share of the data that is held out for it; from 1 on, the number of
+    /// rows.
     pub validation_share: Option<f64>,
 }
 
@@ -81,8 +84,9 @@ impl From<TrainConfig> for Settings {
 }
 
 impl TrainConfig {
-    /// These settings with what a file says, whoever it was written for: toolcall, TRL, transformers, Axolotl, LLaMA-Factory, mlx-lm
-    /// or DeepSpeed. The notes tell what of it changes nothing here.
+    /// These settings with what a file says, whoever it was written for: toolcall, TRL,
+    /// transformers, Axolotl, LLaMA-Factory, mlx-lm or DeepSpeed. The notes tell what of it changes
+    /// nothing here.
     ///
     /// # Errors
     /// As [`Settings::with`].
@@ -95,8 +99,9 @@ impl Settings {
     /// These settings with what was given instead, for a run of so many ranks.
     ///
     /// # Errors
-    /// Names that are not known, with the nearest one; values of another type; what would change the result and is not supported;
-    /// names that contradict each other. All of them, with their lines.
+    /// Names that are not known, with the nearest one; values of another type; what would change
+    /// the result and is not supported; names that contradict each other. All of them, with their
+    /// lines.
     pub fn with(self, given: &Given, ranks: usize) -> Result<Self> {
         let refused = |problems: Vec<String>| Error::invalid(&given.place, problems.join("; "));
         if is_deepspeed(&given.values) {

@@ -1,6 +1,7 @@
 //! The one table of settings under other names: what each becomes here.
 //!
-//! Reading and `docs/settings.md` are made of it. A name means the same whoever uses it, so nobody has to say whose file it is.
+//! Reading and `docs/settings.md` are made of it. A name means the same whoever uses it, so nobody
+//! has to say whose file it is.
 
 mod axolotl;
 mod groups;
@@ -57,7 +58,8 @@ pub(super) enum Becomes {
     Value(&'static str, ReadValue),
     /// Nothing, for this reason: it tunes the other engine.
     Note(&'static str),
-    /// A refusal that says why and what to do, unless the value asks for nothing: null, false, 0, or empty.
+    /// A refusal that says why and what to do, unless the value asks for nothing: null, false, 0,
+    /// or empty.
     Refused(&'static str),
 }
 
