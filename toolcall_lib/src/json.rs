@@ -130,8 +130,8 @@ impl<'de> Deserialize<'de> for Kept {
     }
 }
 
-/// Builds a [`Value`] out of what a deserializer finds.
-struct Keep;
+/// Builds a [`Value`] out of what a deserializer finds; of two equal keys none is lost.
+pub(crate) struct Keep;
 
 impl<'de> DeserializeSeed<'de> for Keep {
     type Value = Value;
@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for Keep {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+        f.write_str("a value")
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {

@@ -4,7 +4,7 @@
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
-//! | | [`json`] | text → JSON, nothing of which is lost |
+//! | | [`json`], [`yaml`] | text → JSON, nothing of which is lost |
 //! | 1 | [`tool`](mod@tool) | a documented Rust function → JSON schema of a tool that can be called |
 //! | | [`syntax`] | how calls stand in a text |
 //! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → validated conversations |
@@ -41,6 +41,7 @@ pub mod interrupt;
 pub mod files;
 pub mod json;
 mod python;
+pub mod yaml;
 mod guard;
 pub mod tool;
 pub mod syntax;

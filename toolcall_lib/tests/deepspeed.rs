@@ -9,7 +9,8 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn read(file: Value, ranks: usize) -> (TrainConfig, Vec<String>) {
-    TrainConfig::default().with_file(object(file), ranks).unwrap()
+    let settings = TrainConfig::default().with_file(object(file), ranks).unwrap();
+    (settings.config, settings.notes)
 }
 
 fn refusal(file: Value, ranks: usize) -> String {
@@ -72,7 +73,7 @@ fn every_setting_has_its_place() {
 
 #[test]
 fn batch_sizes_that_contradict_each_other_are_refused_with_the_numbers() {
-    let expected = "DeepSpeed configuration: train_batch_size: 16 is not 4 (train_micro_batch_size_per_gpu) · 2 \
+    let expected = "settings: DeepSpeed configuration: train_batch_size: 16 is not 4 (train_micro_batch_size_per_gpu) · 2 \
                     (gradient_accumulation_steps) · 1 (ranks) = 8";
     assert_eq!(refusal(usual(), 1), expected);
     let odd = json!({"train_batch_size": 10, "train_micro_batch_size_per_gpu": 4});

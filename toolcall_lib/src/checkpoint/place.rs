@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Names of the files of a model. A file of somebody else with such a name would be replaced, or
 /// would change the model.
-pub(super) const RESERVED: [&str; 17] = [
+pub(super) const RESERVED: [&str; 18] = [
     MODEL_CONFIG,
     MODEL,
     "model.safetensors.index.json",

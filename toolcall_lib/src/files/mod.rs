@@ -22,8 +22,8 @@ mod sync;
 
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
-pub(crate) use manifest::sha256_of;
 pub(crate) use lock::host;
+pub(crate) use manifest::sha256_of;
 pub use manifest::{Entry, Manifest};
 pub use output::Output;
 pub use replace::{check, replace, write};

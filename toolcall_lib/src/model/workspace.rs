@@ -9,7 +9,9 @@ use crate::ops::buffer::Buffer;
 use crate::ops::matmul::{Precision, multiplies_bf16};
 
 /// Selects the activations that the backward pass keeps from the forward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Recompute {
     /// Keeps everything except norms and activation functions, which are cheap to compute again.

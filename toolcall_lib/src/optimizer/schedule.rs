@@ -1,10 +1,11 @@
 //! Learning rate schedules: the warmup, and the curve after it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Curve of the learning rate after the warmup. Names are those of transformers'
 /// `lr_scheduler_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// Falls in a straight line to 0.
@@ -33,7 +34,7 @@ impl Schedule {
 }
 
 /// Curve of the learning rate during the warmup. Names are those of DeepSpeed's `warmup_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Warmup {
     /// Rises in a straight line.

@@ -6,6 +6,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,7 +23,7 @@ pub struct TokenizeConfig {
 }
 
 /// Treatment of a sequence that is longer than `max_length`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlong {
     /// Fails, so that nothing is lost silently.

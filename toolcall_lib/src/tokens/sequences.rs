@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 
 /// The tokens of a conversation that are trained on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LossMode {
     /// Trains every assistant turn, each on exactly the prompt that inference builds for it.

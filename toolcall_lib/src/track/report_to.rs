@@ -1,7 +1,9 @@
 //! The setting `report_to`.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A tracker, as `report_to` names it.
@@ -72,6 +74,18 @@ impl<'de> Deserialize<'de> for ReportTo {
             }
         }
         Ok(Self(names))
+    }
+}
+
+impl JsonSchema for ReportTo {
+    fn schema_name() -> Cow<'static, str> {
+        "ReportTo".into()
+    }
+
+    /// A word or a list of words.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = ["tensorboard", "wandb", "all", "none"];
+        json_schema!({"anyOf": [{"enum": words}, {"type": "array", "items": {"enum": words}}]})
     }
 }
 

@@ -8,15 +8,16 @@ use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
 use crate::track::ReportTo;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// A year: longer ones are mistakes.
-const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
+pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 
 /// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Which tokens are trained on. TRL: all.
@@ -40,6 +41,8 @@ pub struct TrainConfig {
     pub lr_scheduler_type: Schedule,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
+    /// Share of all steps over which the learning rate rises, instead of `warmup_steps`.
+    pub warmup_ratio: Option<f64>,
     /// How it rises.
     pub warmup_type: Warmup,
     /// Decoupled weight decay, on matrices.
@@ -84,8 +87,10 @@ pub struct TrainConfig {
     pub zero_stage: u8,
     /// Seconds that a rank waits for another before it ends the job.
     pub ddp_timeout: u64,
-    /// Steps between evaluations on the validation set, if there is one; none: once an epoch.
+    /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch` says.
     pub eval_steps: Option<usize>,
+    /// Evaluations in an epoch, where `eval_steps` is none.
+    pub evals_per_epoch: usize,
     /// At each evaluation have the model answer the validation rows too, and count how many it
     /// calls right. TRL measures the loss only, which says little about that.
     pub predict_with_generate: bool,
@@ -104,8 +109,10 @@ pub struct TrainConfig {
     pub early_stopping_patience: Option<usize>,
     /// Folder for checkpoints that a run can resume from.
     pub output_dir: Option<PathBuf>,
-    /// Steps between checkpoints; none: only when the run is interrupted.
+    /// Steps between checkpoints; none: as `saves_per_epoch` says.
     pub save_steps: Option<usize>,
+    /// Checkpoints in an epoch, where `save_steps` is none; none of both: only when the run is interrupted.
+    pub saves_per_epoch: Option<usize>,
     /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
     pub save_total_limit: Option<usize>,
     /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
@@ -163,6 +170,7 @@ impl TrainConfig {
             learning_rate: 2e-5,
             lr_scheduler_type: Schedule::Linear,
             warmup_steps: 0,
+            warmup_ratio: None,
             warmup_type: Warmup::Linear,
             weight_decay,
             adam_beta1: beta1,
@@ -183,6 +191,7 @@ impl TrainConfig {
             zero_stage: 2,
             ddp_timeout: 1800,
             eval_steps: None,
+            evals_per_epoch: 1,
             predict_with_generate: true,
             max_predict_samples: Some(100),
             generation_max_new_tokens: 128,
@@ -191,6 +200,7 @@ impl TrainConfig {
             early_stopping_patience: None,
             output_dir: None,
             save_steps: None,
+            saves_per_epoch: None,
             save_total_limit: None,
             resume_from_checkpoint: None,
             report_to: None,
@@ -255,12 +265,19 @@ impl TrainConfig {
 
     /// Learning rate of optimizer step `step` (the first is 0) of `total`.
     pub fn learning_rate_at(&self, step: usize, total: usize) -> f64 {
-        let factor = if step < self.warmup_steps {
-            self.warmup_type.factor(step, self.warmup_steps)
+        let warmup = self.warmup_steps_of(total);
+        let factor = if step < warmup {
+            self.warmup_type.factor(step, warmup)
         } else {
-            self.lr_scheduler_type.factor(step, self.warmup_steps, total)
+            self.lr_scheduler_type.factor(step, warmup, total)
         };
         self.learning_rate * factor
+    }
+
+    /// Steps of warmup in a run of `total` steps; those of a share are rounded up.
+    pub fn warmup_steps_of(&self, total: usize) -> usize {
+        let share = |ratio: f64| (ratio * total as f64).ceil() as usize;
+        self.warmup_ratio.map_or(self.warmup_steps, share)
     }
 
     /// How conversations become tokens; `longest` is the model's own limit.

@@ -11,7 +11,7 @@ use std::fmt::Display;
 
 /// Settings that may change without a note: they say where files are, how often something is saved
 /// or measured, and how the work is divided. `lora` has a check of its own.
-const MAY_CHANGE: [&str; 20] = [
+const MAY_CHANGE: [&str; 22] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "max_tokens_per_tree",
@@ -22,9 +22,11 @@ const MAY_CHANGE: [&str; 20] = [
     "zero_stage",
     "ddp_timeout",
     "eval_steps",
+    "evals_per_epoch",
     "early_stopping_patience",
     "output_dir",
     "save_steps",
+    "saves_per_epoch",
     "save_total_limit",
     "resume_from_checkpoint",
     "report_to",

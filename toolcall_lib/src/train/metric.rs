@@ -2,13 +2,14 @@
 
 use super::StepReport;
 use crate::evaluate::Score;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What is measured on the validation set, as `metric_for_best_model` names it. All but the loss
 /// are scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn
 /// of the rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Mean loss of the trained tokens; less is better.

@@ -18,6 +18,7 @@ mod ranks;
 mod report;
 mod rows;
 mod run;
+pub mod settings;
 mod state;
 mod state_file;
 mod threads;
@@ -28,6 +29,7 @@ pub use crate::device::Device;
 pub use config::TrainConfig;
 pub use metric::Metric;
 pub use report::{EvalScores, StepReport, TrainReport};
+pub use settings::Settings;
 
 use crate::collective::{Collective, OneRank, Shard};
 use crate::dataset::Dataset;

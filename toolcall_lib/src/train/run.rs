@@ -112,7 +112,8 @@ impl Run<'_> {
 
     /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
     pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
-        let every = self.config.eval_steps.unwrap_or(self.order.steps_per_epoch());
+        let every = self.config.eval_steps;
+        let every = every.unwrap_or_else(|| self.steps_between(self.config.evals_per_epoch));
         let last = latest.step == self.order.total_steps;
         if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
             return Ok(());
@@ -187,9 +188,16 @@ impl Run<'_> {
         !latest.iter().any(improves)
     }
 
+    /// Steps from one to the next of what is done so many times an epoch.
+    fn steps_between(&self, per_epoch: usize) -> usize {
+        self.order.steps_per_epoch().div_ceil(per_epoch)
+    }
+
     /// Returns true if the settings want a checkpoint after step `step`, counted from 0.
     pub fn saves_after(&self, step: usize) -> bool {
+        let per_epoch = self.config.saves_per_epoch;
         let every = self.config.save_steps;
+        let every = every.or_else(|| per_epoch.map(|count| self.steps_between(count)));
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 

@@ -5,5 +5,6 @@ mod constraint;
 mod data;
 mod folders;
 mod messages;
+mod peers;
 mod settings;
 pub mod templates;

@@ -32,7 +32,10 @@ fn an_unknown_key_of_a_deepspeed_file_is_named_whatever_its_value() {
             json!({"bf16": {"enable": "auto"}}),
             "bf16.enable: is not a key that is known",
         ),
-        (json!({"lerning_rate": "auto"}), "unknown field `lerning_rate`"),
+        (
+            json!({"lerning_rate": "auto"}),
+            "lerning_rate: is not a setting; did you mean `learning_rate`?",
+        ),
     ] {
         let error = refused(file);
         assert!(error.contains(says), "{error}");
@@ -87,9 +90,8 @@ fn a_setting_of_generation_has_its_type() {
 #[test]
 fn what_the_template_is_given_is_a_setting() {
     let file = json!({"chat_template_kwargs": {"enable_thinking": true}});
-    let (config, _) = TrainConfig::default()
-        .with_file(file.as_object().unwrap().clone(), 1)
-        .unwrap();
+    let read = TrainConfig::default().with_file(file.as_object().unwrap().clone(), 1);
+    let config = read.unwrap().config;
     assert_eq!(config.chat_template_kwargs["enable_thinking"], true);
     let config: GenerateConfig = serde_json::from_value(file).unwrap();
     let mut model = tiny_model();

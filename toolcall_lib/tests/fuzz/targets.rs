@@ -171,6 +171,14 @@ fn settings_seeds() -> Vec<Vec<u8>> {
         ours,
         json!({"max_steps": 5, "learning_rate": 1e-4, "loss": "assistant", "lora": {"r": 8, "target_modules": ["q_proj"]}}),
         json!({
+            "base_model": "a", "datasets": [{"path": "a.json", "type": "chat_template"}], "adapter": "qlora", "lora_r": "8",
+            "eval_strategy": "steps", "eval_steps": 5, "warmup_steps": 0.1, "max_steps": -1, "optim": "adamw_8bit"
+        }),
+        json!({
+            "lora_parameters": {"rank": 8, "scale": 20.0, "keys": ["self_attn.q_proj"]}, "iters": 10, "mask_prompt": true,
+            "lr_schedule": {"name": "cosine_decay", "arguments": [1e-5, 10, 1e-7], "warmup": 2}, "lora_target": "all"
+        }),
+        json!({
             "train_batch_size": "auto", "train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2,
             "gradient_clipping": 1.0, "bf16": {"enabled": true}, "fp16": {"enabled": false},
             "optimizer": {"type": "AdamW", "params": {"lr": 2e-5, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}},

@@ -13,16 +13,21 @@ mod output;
 mod serve;
 mod train;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_with};
 use toolcall_lib::tokens::not_shown;
+use toolcall_lib::train::settings::{self, Given, Inputs};
 use toolcall_lib::{Conversation, Dataset, Dtype, Error, Model, Result, json, load_as};
 
 /// Exit code of a run that the user stopped, as shells have it.
 const INTERRUPTED: u8 = 130;
+
+/// The model where none is named.
+const DEFAULT_MODEL: &str = ".toolcall/models/SmolLM2-135M-Instruct.gguf";
 
 /// Fine-tune small open language models for function calling.
 ///
@@ -65,16 +70,13 @@ enum Command {
 #[derive(Args)]
 struct ModelArgument {
     /// A Hugging Face model folder, a PEFT folder of a LoRA adapter, a .gguf file, or a hub id such as Qwen/Qwen3-0.6B
-    #[arg(
-        long,
-        env = "TOOLCALL_MODEL",
-        default_value = ".toolcall/models/SmolLM2-135M-Instruct.gguf"
-    )]
-    model: String,
+    /// [env: TOOLCALL_MODEL=] [default: .toolcall/models/SmolLM2-135M-Instruct.gguf]
+    #[arg(long)]
+    model: Option<String>,
     /// In what the weights are held in memory: f32, bf16, f16, q8_0, q4_0, q4_k_m, or auto, which is as the file has them. All but f32 are
-    /// frozen: training needs LoRA (--recipe lora)
-    #[arg(long, default_value = "f32")]
-    dtype: Dtype,
+    /// frozen: training needs LoRA (--recipe lora) [default: f32]
+    #[arg(long)]
+    dtype: Option<Dtype>,
     /// JSON object that the chat template is given beside messages and tools, such as {"enable_thinking": true}
     #[arg(long)]
     chat_template_kwargs: Option<String>,
@@ -82,11 +84,15 @@ struct ModelArgument {
 
 impl ModelArgument {
     fn load(&self) -> Result<Model> {
-        self.load_with_notes(true)
+        self.load_named(&Inputs::default(), true)
     }
 
-    fn load_with_notes(&self, show: bool) -> Result<Model> {
-        let mut model = load_as(&self.model, self.dtype)?;
+    /// Loads the model; a file of settings may name it where the command line does not.
+    fn load_named(&self, file: &Inputs, show: bool) -> Result<Model> {
+        let said = self.model.clone().or_else(|| file.model.clone());
+        let name = said.or_else(|| std::env::var("TOOLCALL_MODEL").ok());
+        let dtype = self.dtype.or(file.dtype).unwrap_or_default();
+        let mut model = load_as(name.as_deref().unwrap_or(DEFAULT_MODEL), dtype)?;
         if let Some(text) = &self.chat_template_kwargs {
             let kwargs = json::read_object(text).map_err(|e| Error::invalid("--chat-template-kwargs", e))?;
             model.template = model.template.with_kwargs(&kwargs);
@@ -126,8 +132,37 @@ fn score_with_bar(model: &Model, rows: &[Conversation], config: &EvaluateConfig)
     evaluation
 }
 
+/// The command, and what of its flags is settings: `train` takes every setting as a flag.
+fn parse() -> Result<(Command, Given)> {
+    let mut cli = Cli::command().mut_subcommand("train", |train| train.after_long_help(settings::help()));
+    cli.build();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut flags = Given::default();
+    let train = cli
+        .find_subcommand("train")
+        .filter(|_| arguments.get(1).is_some_and(|name| name == "train"));
+    if let Some(train) = train {
+        let known: Vec<&str> = train.get_arguments().filter_map(clap::Arg::get_long).collect();
+        (arguments, flags) = settings::take_flags(arguments, &known)?;
+    }
+    let matches = cli.get_matches_from(arguments);
+    let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    Ok((command, flags))
+}
+
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    match parse() {
+        Ok((command, flags)) => run(command, &flags),
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: Error) -> ExitCode {
+    output::note(format!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+fn run(command: Command, flags: &Given) -> ExitCode {
     let outlives_readers = match command {
         Command::Train(_) => true, // it saves first
         #[cfg(feature = "serve")]
@@ -138,7 +173,7 @@ fn main() -> ExitCode {
         sigpipe::reset(); // `toolcall … | head` ends as other programs do
     }
     let outcome = match command {
-        Command::Train(arguments) => train::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments, flags),
         Command::Chat(arguments) => chat::run(&arguments),
         #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(&arguments),
@@ -149,8 +184,5 @@ fn main() -> ExitCode {
         Command::Augment(arguments) => augment::run(&arguments),
         Command::Devices => devices::run(),
     };
-    outcome.unwrap_or_else(|error| {
-        output::note(format!("error: {error}"));
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(failed)
 }

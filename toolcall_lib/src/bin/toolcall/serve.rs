@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let tools = arguments.tools.as_ref().map(load_tools).transpose()?;
     let mut models = vec![arguments.model.load()?];
     if let Some(base) = &arguments.base {
-        models.push(load_as(base, arguments.model.dtype)?);
+        models.push(load_as(base, arguments.model.dtype.unwrap_or_default())?);
     }
     let config = ServeConfig {
         address: SocketAddr::new(arguments.host, arguments.port),

@@ -4,7 +4,7 @@ use super::dataset::{self, DatasetArguments};
 use super::output::{note, print_in_run};
 use super::{INTERRUPTED, ModelArgument, progress_bar, show_notes};
 use indicatif::ProgressBar;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
-use toolcall_lib::train::{StepReport, TrainConfig, train_on};
-use toolcall_lib::{Error, Result, interrupt, json};
+use toolcall_lib::train::settings::{Given, Inputs};
+use toolcall_lib::train::{Settings, StepReport, TrainConfig, train_on};
+use toolcall_lib::{Error, Result, interrupt};
 
 /// Where lines stand for a bar, one comes at least so often if a step has been made.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
@@ -34,14 +35,14 @@ pub struct Arguments {
     /// calls right
     #[arg(long)]
     validation: Option<PathBuf>,
-    /// Folder for the tuned model; checkpoints are folders in it
+    /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name it too
     #[arg(long)]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Settings to start from: the recommended ones, those for a LoRA adapter, or those of TRL's SFTTrainer
     #[arg(long, value_enum, default_value = "default")]
     recipe: Recipe,
-    /// JSON files with settings that differ from the recipe, such as {"learning_rate": 1e-4, "max_steps": 50}; a configuration file
-    /// of DeepSpeed works too. Of several, the later win
+    /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate": 1e-4, "max_steps": 50}; those of
+    /// TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too. Of several, the later win, and flags win over all
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
@@ -85,15 +86,18 @@ impl Recipe {
     }
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
+    let Settings { config, inputs, .. } = settings(arguments, flags)?;
+    let out = arguments.out.clone().or(config.output_dir.clone());
+    let out = out.ok_or_else(|| Error::invalid("--out", "is missing; name a folder for the tuned model"))?;
     let config = TrainConfig {
-        output_dir: Some(arguments.out.clone()),
-        resume_from_checkpoint: arguments.resume.clone(),
-        ..settings(arguments)?
+        output_dir: Some(out.clone()),
+        resume_from_checkpoint: arguments.resume.clone().or(config.resume_from_checkpoint),
+        ..config
     };
     config.check()?;
     let ranks = connect(Duration::from_secs(config.ddp_timeout))?;
-    let outcome = train_and_save(&*ranks, arguments, &config);
+    let outcome = train_and_save(&*ranks, arguments, &inputs, &config, &out);
     match outcome {
         Err(error) if ranks.size() > 1 => {
             if ranks.rank() > 0 {
@@ -106,19 +110,26 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainConfig) -> Result<ExitCode> {
+fn train_and_save(
+    ranks: &dyn Collective,
+    arguments: &Arguments,
+    inputs: &Inputs,
+    config: &TrainConfig,
+    out: &Path,
+) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
-    let _out = first.then(|| reserve_folder(&arguments.out)).transpose()?; // before the work
-    let data = data(arguments)?;
-    let validation = arguments
-        .validation
-        .as_deref()
-        .map_or(Ok(Dataset::default()), dataset::load)?;
-    let mut model = arguments.model.load_with_notes(first)?;
+    let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
+    let data = data(arguments, inputs)?;
+    let validation = match &arguments.validation {
+        Some(file) => dataset::load(file)?,
+        None => load_all(&inputs.validation, None)?,
+    };
+    let mut model = arguments.model.load_named(inputs, first)?;
     if first {
         show_notes(&data, &model);
         show_notes(&validation, &model);
     }
+    let (data, validation) = hold_out(data, validation, inputs, config.seed)?;
     if first && ranks.size() > 1 {
         let (size, stage) = (ranks.size(), config.zero_stage);
         let threads = match rayon::current_num_threads() {
@@ -137,14 +148,14 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
     let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
     progress.bar.finish();
     if first {
-        save_somewhere(&arguments.out, |folder| report.save(&model, folder))?;
+        save_somewhere(out, |folder| report.save(&model, folder))?;
         print_in_run(&report);
-        print_in_run(format!("saved {}", arguments.out.display()));
+        print_in_run(format!("saved {}", out.display()));
     }
     if !report.interrupted {
         return Ok(ExitCode::SUCCESS);
     }
-    let checkpoint = report.checkpoint(&arguments.out);
+    let checkpoint = report.checkpoint(out);
     if first && checkpoint.is_dir() {
         let checkpoint = checkpoint.display();
         print_in_run(format!("stopped by the user; go on with --resume {checkpoint}"));
@@ -153,31 +164,55 @@ fn train_and_save(ranks: &dyn Collective, arguments: &Arguments, config: &TrainC
 }
 
 /// The rows of the files or of the data set, or those of the recipe.
-fn data(arguments: &Arguments) -> Result<Dataset> {
+fn data(arguments: &Arguments, inputs: &Inputs) -> Result<Dataset> {
     if let Some(data) = arguments.dataset.load(&arguments.data)? {
         return Ok(data);
     }
-    let mixture = arguments.recipe.mixture()?;
-    let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
-    Ok(made.data)
+    if inputs.data.is_empty() {
+        let mixture = arguments.recipe.mixture()?;
+        let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
+        return Ok(made.data);
+    }
+    load_all(&inputs.data, inputs.max_samples)
 }
 
-/// The recipe, with what the files say instead.
-fn settings(arguments: &Arguments) -> Result<TrainConfig> {
-    let mut config = arguments.recipe.settings();
-    let (rank, size) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
-    for file in &arguments.config {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        let wrong = |e| Error::invalid(file.display(), e);
-        let changes = json::read_object(&text).map_err(|e| Error::invalid(file.display(), e))?;
-        let (changed, notes) = config.with_file(changes, size).map_err(wrong)?;
-        if rank == 0 {
-            let notes = notes.iter();
-            notes.for_each(|text| note(format!("note: {}: {text}", file.display())));
-        }
-        config = changed;
+/// The rows of these files, so many of each at most.
+fn load_all(files: &[PathBuf], most: Option<usize>) -> Result<Dataset> {
+    let mut data = Dataset::default();
+    for file in files {
+        let mut rows = dataset::load(file)?;
+        rows.rows.truncate(most.unwrap_or(usize::MAX));
+        data.extend(rows);
     }
-    Ok(config)
+    Ok(data)
+}
+
+/// Holds a part of the data out for validation, if one is wanted and no file was given.
+fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> Result<(Dataset, Dataset)> {
+    let Some(share) = inputs.validation_share.filter(|_| validation.rows.is_empty()) else {
+        return Ok((data, validation));
+    };
+    let rows = data.rows.len() as f64;
+    let share = if share < 1.0 { share } else { share / rows };
+    if share >= 1.0 {
+        let problem = format!("{} rows are wanted for it, and there are {rows}", share * rows);
+        return Err(Error::invalid("validation set", problem));
+    }
+    data.split(share, seed)
+}
+
+/// The recipe, with what the files and then the flags say instead.
+fn settings(arguments: &Arguments, flags: &Given) -> Result<Settings> {
+    let mut settings = Settings::from(arguments.recipe.settings());
+    let (rank, size) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
+    let files: Vec<Given> = arguments.config.iter().map(Given::read).collect::<Result<_>>()?;
+    for given in files.iter().chain([flags]) {
+        let told = settings.notes.len();
+        settings = settings.with(given, size)?;
+        let notes = settings.notes[told..].iter().filter(|_| rank == 0);
+        notes.for_each(|text| note(format!("note: {}: {text}", given.place)));
+    }
+    Ok(settings)
 }
 
 /// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so often

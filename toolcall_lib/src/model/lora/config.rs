@@ -2,6 +2,7 @@
 
 use super::targets::{TargetModules, choices};
 use crate::error::{Error, Result, short};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Limit of the rank; no weight of this model family has a higher one.
@@ -60,7 +61,7 @@ impl TargetModule {
 /// only `A` (`[r, in]`) and `B` (`[out, r]`) are trained.
 ///
 /// Names and defaults are those of PEFT's `LoraConfig`, except that all linear layers are targeted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank `r` of the update.

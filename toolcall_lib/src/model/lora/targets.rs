@@ -6,8 +6,10 @@
 
 use super::config::TargetModule;
 use crate::error::{Error, Result, some_of};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 
 /// Selection of the linear layers to adapt: modules of every block, or names in the model such as
 /// `model.layers.0.self_attn.q_proj`.
@@ -146,6 +148,16 @@ impl Selector<'_> {
 impl From<Vec<TargetModule>> for TargetModules {
     fn from(modules: Vec<TargetModule>) -> Self {
         Self::Modules(modules)
+    }
+}
+
+impl JsonSchema for TargetModules {
+    fn schema_name() -> Cow<'static, str> {
+        "TargetModules".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "array"], "items": {"type": "string"}})
     }
 }
 

@@ -1,15 +1,15 @@
 //! Keys that are not a setting of ours.
 
 /// Keys that only DeepSpeed's files have.
-pub(super) const ONLY_THERE: [&str; 7] = [
+pub(super) const ONLY_THERE: [&str; 4] = [
     "train_batch_size",
     "train_micro_batch_size_per_gpu",
     "gradient_clipping",
-    "optimizer",
-    "scheduler",
     "zero_optimization",
-    "fp16",
 ];
+
+/// Keys whose value is a group in DeepSpeed's files, and a plain one in those of others.
+pub(super) const GROUPS: [&str; 4] = ["bf16", "fp16", "optimizer", "scheduler"];
 
 /// Keys and groups that say how DeepSpeed works or what it prints, not what is computed.
 const WITHOUT_MEANING: [&str; 40] = [

@@ -6,25 +6,17 @@ mod values;
 use super::TrainConfig;
 use crate::error::{Error, Result};
 use crate::optimizer::{Schedule, Warmup};
-use keys::{ONLY_THERE, has_to_be_off, is_known, is_without_meaning};
+use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_known, is_without_meaning};
 use serde_json::{Map, Value};
 use values::{Read, count, is_off, known, leaves, number, pair, whole};
 
 /// Is this DeepSpeed's file, not one of ours?
-fn is_deepspeed(file: &Map<String, Value>) -> bool {
-    file.get("bf16").is_some_and(Value::is_object) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
+pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
+    let is_group = |key: &&str| file.get(*key).is_some_and(Value::is_object);
+    GROUPS.iter().any(is_group) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
 }
 
 impl TrainConfig {
-    /// [`TrainConfig::with`], or [`TrainConfig::with_deepspeed`] if the file is one of DeepSpeed.
-    pub fn with_file(&self, file: Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
-        if is_deepspeed(&file) {
-            self.with_deepspeed(&file, ranks)
-        } else {
-            Ok((self.with(file)?, Vec::new()))
-        }
-    }
-
     /// These settings with what a DeepSpeed configuration file says instead, for a run of so many ranks; `"auto"` and absent keys
     /// leave a setting as it is. Beside them come notes on keys that change nothing here.
     ///
@@ -92,7 +84,9 @@ impl Reader {
             "optimizer.params.adam_w_mode" | "optimizer.params.bias_correction" => {}
             "scheduler.type" => self.schedule(value)?,
             "scheduler.params.warmup_max_lr" => self.peaks[1] = Some(number(value)?),
-            "scheduler.params.warmup_num_steps" => config.warmup_steps = whole(value)?,
+            "scheduler.params.warmup_num_steps" => {
+                (config.warmup_steps, config.warmup_ratio) = (whole(value)?, None);
+            }
             "scheduler.params.warmup_type" => {
                 let linear = known(value, &["log", "linear"])? == "linear";
                 self.warmup = Some(if linear { Warmup::Linear } else { Warmup::Log });

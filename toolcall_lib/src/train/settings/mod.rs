@@ -1,0 +1,161 @@
+//! Settings as people bring them: files in YAML and JSON, flags, under our names and those of other
+//! tools.
+//!
+//! A recipe is where settings start; what a file says counts more, and what a flag says counts
+//! most. Names of TRL, transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table, of which
+//! `docs/settings.md` is made ([`markdown`]).
+
+mod docs;
+mod fields;
+mod flags;
+mod given;
+mod named_data;
+mod nearest;
+mod read;
+mod said;
+mod table;
+
+pub use docs::markdown;
+pub use fields::{Field, Kind, fields};
+pub use flags::{help, take_flags};
+pub use given::Given;
+
+use super::TrainConfig;
+use super::deepspeed::is_deepspeed;
+use crate::error::{Error, Result};
+use crate::weights::Dtype;
+use read::{Read, is_off};
+use said::Said;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use table::Becomes;
+
+/// Settings of a run, and what else its files and flags have said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// The settings.
+    pub config: TrainConfig,
+    /// The model and the data, where they were named.
+    pub inputs: Inputs,
+    /// What the user should know, such as names that change nothing here.
+    pub notes: Vec<String>,
+}
+
+/// The model and the data of a run, as far as they were named.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inputs {
+    /// A folder, a file or a hub id.
+    pub model: Option<String>,
+    /// In what its weights are held.
+    pub dtype: Option<Dtype>,
+    /// Files of conversations to train on.
+    pub data: Vec<PathBuf>,
+    /// Rows of each of these files that are trained; none: all.
+    pub max_samples: Option<usize>,
+    /// Files of conversations to measure on.
+    pub validation: Vec<PathBuf>,
+    /// Without such files: the share of the data that is held out for it; from 1 on, the number of
+    /// rows.
+    pub validation_share: Option<f64>,
+}
+
+impl Inputs {
+    /// These, with what `later` names instead.
+    fn with(self, later: Self) -> Self {
+        let or = |later: Vec<PathBuf>, before| if later.is_empty() { before } else { later };
+        Self {
+            model: later.model.or(self.model),
+            dtype: later.dtype.or(self.dtype),
+            data: or(later.data, self.data),
+            max_samples: later.max_samples.or(self.max_samples),
+            validation: or(later.validation, self.validation),
+            validation_share: later.validation_share.or(self.validation_share),
+        }
+    }
+}
+
+impl From<TrainConfig> for Settings {
+    fn from(config: TrainConfig) -> Self {
+        Self {
+            config,
+            ..Self::default()
+        }
+    }
+}
+
+impl TrainConfig {
+    /// These settings with what a file says, whoever it was written for: toolcall, TRL,
+    /// transformers, Axolotl, LLaMA-Factory, mlx-lm or DeepSpeed. The notes tell what of it changes
+    /// nothing here.
+    ///
+    /// # Errors
+    /// As [`Settings::with`].
+    pub fn with_file(&self, file: Map<String, Value>, ranks: usize) -> Result<Settings> {
+        Settings::from(self.clone()).with(&Given::from(file), ranks)
+    }
+}
+
+impl Settings {
+    /// These settings with what was given instead, for a run of so many ranks.
+    ///
+    /// # Errors
+    /// Names that are not known, with the nearest one; values of another type; what would change
+    /// the result and is not supported; names that contradict each other. All of them, with their
+    /// lines.
+    pub fn with(self, given: &Given, ranks: usize) -> Result<Self> {
+        let refused = |problems: Vec<String>| Error::invalid(&given.place, problems.join("; "));
+        if is_deepspeed(&given.values) {
+            let read = self.config.with_deepspeed(&given.values, ranks);
+            let (config, notes) = read.map_err(|error| refused(vec![error.to_string()]))?;
+            return Ok(self.followed_by(config, Inputs::default(), notes));
+        }
+        let mut said = Said::default();
+        let mut problems = Vec::new();
+        for (name, value) in &given.values {
+            said.key = given.shown(name);
+            if let Err(problem) = read_one(&mut said, name, value, given) {
+                problems.push(format!("{}: {problem}", given.placed(name)));
+            }
+        }
+        match said.over(&self.config) {
+            Ok((config, inputs, notes)) if problems.is_empty() => Ok(self.followed_by(config, inputs, notes)),
+            Ok(_) => Err(refused(problems)),
+            Err(more) => Err(refused([problems, more].concat())),
+        }
+    }
+
+    fn followed_by(self, config: TrainConfig, inputs: Inputs, notes: Vec<String>) -> Self {
+        Self {
+            config,
+            inputs: self.inputs.with(inputs),
+            notes: [self.notes, notes].concat(),
+        }
+    }
+}
+
+/// Reads one setting, by the table if it stands there.
+fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
+    match table::find(name).map(|row| row.becomes) {
+        Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => Ok(()), // not said
+        Some(Becomes::Same) => said.set(name, value),
+        Some(Becomes::Renamed(ours)) => said.set(ours, value),
+        Some(Becomes::Value(_, read)) => read(said, value),
+        Some(Becomes::Refused(_)) if is_off(value) => Ok(()),
+        Some(Becomes::Refused(why)) => Err(why.to_string()),
+        Some(Becomes::Note(_)) if is_off(value) => Ok(()),
+        Some(Becomes::Note(why)) => {
+            said.ignore(why);
+            Ok(())
+        }
+        None if name == "lora" => read_lora(said, value),
+        None if fields::field(name).is_some() => said.set(name, value),
+        None => Err(nearest::unknown(name, given)),
+    }
+}
+
+fn read_lora(said: &mut Said, value: &Value) -> Read<()> {
+    match is_off(value) && !value.is_object() {
+        true => said.lora(None),
+        false => said.lora(Some(&read::object(value)?)),
+    }
+}

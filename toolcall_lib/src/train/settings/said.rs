@@ -1,0 +1,181 @@
+//! What the keys of a file, or the flags of a command line, have said so far.
+
+mod decide;
+
+use super::Inputs;
+use super::fields::field;
+use super::read::Read;
+use crate::train::TrainConfig;
+use crate::weights::Dtype;
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// When something happens, as transformers' `eval_strategy` and `save_strategy` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strategy {
+    No,
+    Steps,
+    Epoch,
+}
+
+/// Which tokens are trained, in the words of the peers, which say it with several keys.
+#[derive(Debug, Default)]
+pub(super) struct Trained {
+    /// TRL's `assistant_only_loss`.
+    pub assistant: Option<bool>,
+    /// TRL's `completion_only_loss`.
+    pub completion: Option<bool>,
+    /// Prompts too.
+    pub all: Option<bool>,
+    /// The last turn only.
+    pub last: Option<bool>,
+}
+
+/// Settings by our names, inputs, and what can only be decided when every key is known.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The key that is being read.
+    pub key: String,
+    /// What our settings become, each with the key that said it.
+    changes: IndexMap<String, (String, Value)>,
+    pub inputs: Inputs,
+    pub notes: Vec<String>,
+    /// Keys that change nothing here, by the reason.
+    ignored: IndexMap<&'static str, Vec<String>>,
+    /// Whether an adapter is trained.
+    pub adapter: Option<bool>,
+    /// Whether `lora` stands there as a group.
+    pub lora_group: bool,
+    pub trained: Trained,
+    pub eval: Option<Strategy>,
+    pub save: Option<Strategy>,
+    pub greater_is_better: Option<bool>,
+    /// mlx-lm's `scale`, which is alpha / rank.
+    pub scale: Option<f64>,
+    /// LLaMA-Factory's rank, twice of which is alpha.
+    pub alpha_is_twice_rank: bool,
+    /// Steps over which mlx-lm's schedule falls, without and with its warmup.
+    pub falls_over: Option<[u64; 2]>,
+    /// Names of LLaMA-Factory's data sets and the folder that they are in.
+    pub named_data: [Vec<String>; 2],
+    pub named_data_in: Option<PathBuf>,
+    /// In what TRL loads the weights.
+    pub loaded_as: Option<Dtype>,
+}
+
+impl Said {
+    /// A setting of ours has this value.
+    pub fn set(&mut self, setting: &str, value: &Value) -> Read<()> {
+        let field = field(setting).ok_or_else(|| format!("`{setting}` is not a setting"))?;
+        if value.is_null() && !field.optional {
+            return Ok(()); // an empty line of YAML
+        }
+        let value = field.read(value)?;
+        self.put(setting, value)
+    }
+
+    /// [`Said::set`], for a value of the setting's own type.
+    pub fn put(&mut self, setting: &str, value: impl Into<Value>) -> Read<()> {
+        let value = value.into();
+        match self.changes.get(setting) {
+            Some((other, before)) if *before != value => Err(format!(
+                "says {value} of `{setting}`, and `{other}` says {before}; leave one of them out"
+            )),
+            Some(_) => Ok(()),
+            None => {
+                let said = (self.key.clone(), value);
+                self.changes.insert(setting.to_string(), said);
+                Ok(())
+            }
+        }
+    }
+
+    /// This key changes nothing here.
+    pub fn ignore(&mut self, why: &'static str) {
+        self.ignored.entry(why).or_default().push(self.key.clone());
+    }
+
+    pub fn note(&mut self, text: &str) {
+        self.notes.push(format!("{}: {text}", self.key));
+    }
+
+    /// Every member of the group `lora`; null trains no adapter.
+    pub fn lora(&mut self, group: Option<&Map<String, Value>>) -> Read<()> {
+        let Some(group) = group else {
+            self.adapter = Some(false);
+            return Ok(());
+        };
+        self.lora_group = true;
+        for (name, value) in group {
+            let setting = format!("lora.{name}");
+            if field(&setting).is_none() {
+                return Err(format!(
+                    "unknown field `{name}`; expected some of {}",
+                    of_lora().join(", ")
+                ));
+            }
+            self.set(&setting, value)
+                .map_err(|problem| format!("{name}: {problem}"))?;
+        }
+        Ok(())
+    }
+
+    fn value(&self, setting: &str) -> Option<&Value> {
+        self.changes.get(setting).map(|(_, value)| value)
+    }
+
+    fn overwrite(&mut self, setting: &str, value: Value) {
+        let key = self.changes.get(setting).map(|(key, _)| key.clone());
+        self.changes
+            .insert(setting.to_string(), (key.unwrap_or_default(), value));
+    }
+
+    /// `config` with what was said.
+    ///
+    /// # Errors
+    /// What does not go together: all of it.
+    pub fn over(
+        mut self,
+        config: &TrainConfig,
+    ) -> std::result::Result<(TrainConfig, Inputs, Vec<String>), Vec<String>> {
+        let problems: Vec<String> = [
+            self.decide_loss(),
+            self.decide_times(config),
+            self.decide_warmup(),
+            self.decide_direction(config),
+            self.decide_data(),
+            self.decide_end(config),
+        ]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let lora = self.decide_lora(config).map_err(|problem| vec![problem])?;
+        let mut changes = Map::new();
+        for (setting, (_, value)) in &self.changes {
+            if !setting.starts_with("lora") {
+                changes.insert(setting.clone(), value.clone());
+            }
+        }
+        let changed = TrainConfig {
+            lora,
+            ..config.with(changes).map_err(|error| vec![error.to_string()])?
+        };
+        self.decide_dtype(&changed);
+        for (why, keys) in &self.ignored {
+            self.notes
+                .push(format!("nothing changes here by {} ({why})", keys.join(", ")));
+        }
+        Ok((changed, self.inputs, self.notes))
+    }
+}
+
+fn of_lora() -> Vec<&'static str> {
+    let names = super::fields::fields().iter();
+    names
+        .filter_map(|field| field.name.strip_prefix("lora."))
+        .collect()
+}

@@ -1,0 +1,249 @@
+//! Names of Axolotl's YAML.
+
+use super::Becomes::{Note, Refused, Renamed, Value};
+use super::groups;
+use super::inputs;
+use super::values as read;
+use super::{Peer, Row, row};
+
+const OWN: &[Peer] = &[Peer::Axolotl];
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        OWN,
+        &["base_model"],
+        Value("the model, as --model", inputs::model),
+    ),
+    row(
+        &[Peer::Axolotl, Peer::Trl],
+        &["datasets"],
+        Value(
+            "the data, as --data: `path` (or `data_files`) of each; `type` must be `chat_template`",
+            groups::datasets,
+        ),
+    ),
+    row(
+        OWN,
+        &["test_datasets"],
+        Value("the validation set, as --validation", groups::test_datasets),
+    ),
+    row(
+        OWN,
+        &["val_set_size"],
+        Value(
+            "the share of the data, or the rows, that is held out as the validation set, where no file is given",
+            inputs::validation_share,
+        ),
+    ),
+    row(OWN, &["micro_batch_size"], Renamed("per_device_train_batch_size")),
+    row(OWN, &["num_epochs"], Renamed("num_train_epochs")),
+    row(OWN, &["sequence_len"], Renamed("max_length")),
+    row(
+        OWN,
+        &["excess_length_strategy"],
+        Value(
+            "`overlong`: `drop`, `truncate`, or `error` for `raise`",
+            read::excess_length,
+        ),
+    ),
+    row(
+        OWN,
+        &["optimizer"],
+        Value(
+            "AdamW, as `optim`; mlx-lm's `adam` is AdamW without weight decay, which it does not have either",
+            read::optimizer,
+        ),
+    ),
+    row(
+        OWN,
+        &["adapter"],
+        Value(
+            "`lora`: that of the recipe `lora` for `lora`; `qlora` has weights in 4 bits too (--dtype q4_k_m)",
+            inputs::adapter,
+        ),
+    ),
+    row(
+        OWN,
+        &["lora_target_linear"],
+        Value(
+            "`lora.target_modules`: all linear layers if true",
+            inputs::target_linear,
+        ),
+    ),
+    row(
+        OWN,
+        &["evals_per_epoch"],
+        Value("`evals_per_epoch`; 0 is 1", read::evals_per_epoch),
+    ),
+    row(
+        OWN,
+        &["saves_per_epoch"],
+        Value("`saves_per_epoch`; 0 is none", read::saves_per_epoch),
+    ),
+    row(
+        OWN,
+        &["train_on_inputs"],
+        Value(
+            "`loss`: `all` if true, `assistant` if false",
+            read::train_on_inputs,
+        ),
+    ),
+    row(
+        OWN,
+        &["curriculum_sampling"],
+        Value("`shuffle`: off if true", read::no_shuffle),
+    ),
+    row(
+        OWN,
+        &["chat_template"],
+        Value(
+            "noted: the template is the model's own, which `tokenizer_default` means; `jinja` is refused",
+            inputs::chat_template,
+        ),
+    ),
+    row(
+        OWN,
+        &["special_tokens"],
+        Value(
+            "`pad_token` is noted; other tokens are refused",
+            inputs::special_tokens,
+        ),
+    ),
+    row(
+        OWN,
+        &[
+            "chat_template_jinja",
+            "tokens",
+            "added_tokens_overrides",
+            "tokenizer_config",
+            "base_model_config",
+            "revision_of_model",
+            "eot_tokens",
+            "default_system_message",
+        ],
+        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+    ),
+    row(
+        OWN,
+        &[
+            "rl",
+            "reward_model",
+            "process_reward_model",
+            "kto_desirable_weight",
+            "pretraining_dataset",
+        ],
+        Refused("only supervised fine-tuning is done here"),
+    ),
+    row(
+        OWN,
+        &["lora_model_dir", "auto_resume_from_checkpoints"],
+        Refused("name the adapter's folder with --model to train it on, or a checkpoint with --resume"),
+    ),
+    row(
+        &[Peer::Axolotl, Peer::LlamaFactory],
+        &[
+            "loraplus_lr_ratio",
+            "loraplus_lr_embedding",
+            "peft_layers_to_transform",
+            "lora_rank_pattern",
+            "lora_alpha_pattern",
+            "relora",
+            "loftq_config",
+            "unfrozen_parameters",
+            "cosine_min_lr_ratio",
+            "cosine_constant_lr_ratio",
+            "embedding_lr",
+            "embedding_lr_scale",
+        ],
+        Refused("is not supported; leave it out"),
+    ),
+    row(
+        OWN,
+        &[
+            "plugins",
+            "lora_fan_in_fan_out",
+            "gptq",
+            "overrides_of_model_config",
+            "reinit_weights",
+            "pretraining_sample_concatenation",
+            "use_pose",
+            "min_sample_len",
+        ],
+        Refused("is not supported; leave it out"),
+    ),
+    row(
+        OWN,
+        &[
+            "model_type",
+            "tokenizer_type",
+            "is_llama_derived_model",
+            "is_mistral_derived_model",
+            "is_qwen_derived_model",
+            "tokenizer_use_fast",
+            "tokenizer_legacy",
+        ],
+        Note("the model's own tokenizer, template and configuration count"),
+    ),
+    row(
+        OWN,
+        &[
+            "strict",
+            "dataset_prepared_path",
+            "dataset_processes",
+            "shuffle_merged_datasets",
+            "skip_prepare_dataset",
+            "dataset_keep_in_memory",
+            "sample_packing_group_size",
+            "sample_packing_bin_size",
+            "dataset_exact_deduplication",
+        ],
+        Note("rows are read into memory once, and every row of an epoch is trained"),
+    ),
+    row(
+        OWN,
+        &[
+            "wandb_project",
+            "wandb_entity",
+            "wandb_watch",
+            "wandb_name",
+            "wandb_run_id",
+            "wandb_log_model",
+            "wandb_mode",
+            "use_mlflow",
+            "mlflow_experiment_name",
+            "mlflow_tracking_uri",
+            "comet_project_name",
+            "use_wandb",
+            "use_tensorboard",
+            "use_comet",
+            "profiler_steps",
+            "eval_table_size",
+            "eval_max_new_tokens",
+            "eval_causal_lm_metrics",
+            "loss_watchdog_threshold",
+            "loss_watchdog_patience",
+            "save_first_step",
+        ],
+        Note("every step is reported as it is"),
+    ),
+    row(
+        OWN,
+        &[
+            "lora_mlp_kernel",
+            "lora_qkv_kernel",
+            "lora_o_kernel",
+            "flash_attention",
+            "xformers_attention",
+            "sdp_attention",
+            "eager_attention",
+            "flex_attention",
+            "s2_attention",
+            "bfloat16",
+            "device_map",
+            "max_memory",
+            "low_cpu_mem_usage",
+            "lora_on_cpu",
+        ],
+        Note("is about the kernels of the other engine"),
+    ),
+];

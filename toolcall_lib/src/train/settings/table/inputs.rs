@@ -1,0 +1,186 @@
+//! What the model is loaded as and adapted with, and which data it sees.
+
+use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
+use super::super::said::Said;
+use crate::weights::Dtype;
+use serde_json::{Value, json};
+use std::path::Path;
+
+pub(super) fn use_peft(said: &mut Said, value: &Value) -> Read<()> {
+    said.adapter = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn adapter(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "lora" => {}
+        "qlora" => said.inputs.dtype = Some(Dtype::Q4KM),
+        _ => return Err(wrong(value, "lora, qlora, or nothing")),
+    }
+    said.adapter = Some(true);
+    Ok(())
+}
+
+pub(super) fn finetuning_type(said: &mut Said, value: &Value) -> Read<()> {
+    said.adapter = Some(match word(value)?.as_str() {
+        "lora" => true,
+        "full" => false,
+        _ => return Err(wrong(value, "lora or full")),
+    });
+    Ok(())
+}
+
+pub(super) fn lora_rank(said: &mut Said, value: &Value) -> Read<()> {
+    said.alpha_is_twice_rank = true;
+    said.set("lora.r", value)
+}
+
+pub(super) fn lora_target(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value).as_deref() {
+        Ok("all") => said.put("lora.target_modules", "all-linear"),
+        // one name is a name there, not a regular expression
+        _ => said.put("lora.target_modules", list(value)?),
+    }
+}
+
+pub(super) fn target_linear(said: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value)? {
+        true => said.put("lora.target_modules", "all-linear"),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn load_in_4bit(said: &mut Said, value: &Value) -> Read<()> {
+    packed(said, boolean(value)?, Dtype::Q4KM)
+}
+
+pub(super) fn load_in_8bit(said: &mut Said, value: &Value) -> Read<()> {
+    packed(said, boolean(value)?, Dtype::Q8_0)
+}
+
+pub(super) fn quantization_bit(said: &mut Said, value: &Value) -> Read<()> {
+    match whole(value)? {
+        4 => packed(said, true, Dtype::Q4KM),
+        8 => packed(said, true, Dtype::Q8_0),
+        _ => Err(wrong(value, "4 or 8")),
+    }
+}
+
+fn packed(said: &mut Said, wanted: bool, dtype: Dtype) -> Read<()> {
+    if wanted {
+        said.inputs.dtype = Some(dtype);
+        said.note("weights are packed in blocks of llama.cpp, not in those of bitsandbytes");
+    }
+    Ok(())
+}
+
+pub(super) fn dtype(said: &mut Said, value: &Value) -> Read<()> {
+    let name = word(value)?;
+    let ours = match name.as_str() {
+        "float32" => "f32",
+        "bfloat16" => "bf16",
+        "float16" | "half" => "f16",
+        other => other,
+    };
+    let read: Dtype = ours
+        .parse()
+        .map_err(|_| wrong(value, "auto, float32, bfloat16 or float16"))?;
+    said.loaded_as = Some(read);
+    Ok(())
+}
+
+pub(super) fn model(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.model = Some(text(value)?);
+    Ok(())
+}
+
+pub(super) fn data(said: &mut Said, value: &Value) -> Read<()> {
+    for file in list(value)? {
+        said.inputs.data.push(text(&file)?.into());
+    }
+    Ok(())
+}
+
+pub(super) fn validation(said: &mut Said, value: &Value) -> Read<()> {
+    for file in list(value)? {
+        said.inputs.validation.push(text(&file)?.into());
+    }
+    Ok(())
+}
+
+/// mlx-lm names a folder with files of fixed names.
+pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
+    let Some(folder) = value.as_str().map(Path::new).filter(|path| path.is_dir()) else {
+        return data(said, value);
+    };
+    said.inputs.data.push(folder.join("train.jsonl"));
+    let validation = folder.join("valid.jsonl");
+    if validation.is_file() {
+        said.inputs.validation.push(validation);
+    }
+    Ok(())
+}
+
+fn names(value: &Value) -> Read<Vec<String>> {
+    list(value)?.iter().map(text).collect()
+}
+
+pub(super) fn named_data(said: &mut Said, value: &Value) -> Read<()> {
+    said.named_data[0] = names(value)?;
+    Ok(())
+}
+
+pub(super) fn named_validation(said: &mut Said, value: &Value) -> Read<()> {
+    said.named_data[1] = names(value)?;
+    Ok(())
+}
+
+pub(super) fn dataset_dir(said: &mut Said, value: &Value) -> Read<()> {
+    said.named_data_in = Some(text(value)?.into());
+    Ok(())
+}
+
+pub(super) fn validation_share(said: &mut Said, value: &Value) -> Read<()> {
+    let share = number(value)?;
+    if share < 0.0 {
+        return Err(wrong(value, "a share below 1, or a number of rows"));
+    }
+    said.inputs.validation_share = Some(share).filter(|share| *share > 0.0);
+    Ok(())
+}
+
+pub(super) fn max_samples(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.max_samples = Some(whole(value)? as usize);
+    Ok(())
+}
+
+pub(super) fn enable_thinking(said: &mut Said, value: &Value) -> Read<()> {
+    said.put(
+        "chat_template_kwargs",
+        json!({"enable_thinking": boolean(value)?}),
+    )
+}
+
+pub(super) fn chat_template(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "tokenizer_default" => Ok(()),
+        "jinja" => Err("the template is the model's own; put it into the folder of the model".to_string()),
+        _ => {
+            said.note("the template is the model's own");
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn special_tokens(said: &mut Said, value: &Value) -> Read<()> {
+    let tokens = object(value)?;
+    match tokens.keys().find(|name| *name != "pad_token") {
+        Some(name) => Err(format!(
+            "`{name}` would be another token than the model's; put it into the folder of the model"
+        )),
+        None => {
+            said.note("nothing is padded");
+            Ok(())
+        }
+    }
+}

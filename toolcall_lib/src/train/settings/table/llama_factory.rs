@@ -1,0 +1,206 @@
+//! Names of LLaMA-Factory's YAML, beside those of transformers.
+
+use super::Becomes::{Note, Refused, Renamed, Value};
+use super::inputs;
+use super::values as read;
+use super::{Peer, Row, row};
+
+const OWN: &[Peer] = &[Peer::LlamaFactory];
+
+pub(super) const ROWS: &[Row] = &[
+    row(OWN, &["stage"], Value("must be `sft`", read::stage)),
+    row(
+        OWN,
+        &["finetuning_type"],
+        Value(
+            "`lora`: that of the recipe `lora` for `lora`, none for `full`",
+            inputs::finetuning_type,
+        ),
+    ),
+    row(
+        OWN,
+        &["lora_rank"],
+        Value(
+            "`lora.r`; without `lora_alpha`, alpha is twice the rank",
+            inputs::lora_rank,
+        ),
+    ),
+    row(OWN, &["early_stopping_steps"], Renamed("early_stopping_patience")),
+    row(
+        OWN,
+        &["lora_target"],
+        Value(
+            "`lora.target_modules`; `all` is all linear layers",
+            inputs::lora_target,
+        ),
+    ),
+    row(
+        OWN,
+        &["dataset"],
+        Value(
+            "the data, as --data: files, or names in `dataset_info.json` of `dataset_dir`",
+            inputs::named_data,
+        ),
+    ),
+    row(
+        OWN,
+        &["eval_dataset"],
+        Value("the validation set, as `dataset`", inputs::named_validation),
+    ),
+    row(
+        OWN,
+        &["dataset_dir"],
+        Value(
+            "where `dataset_info.json` stands; default: `data`",
+            inputs::dataset_dir,
+        ),
+    ),
+    row(
+        OWN,
+        &["val_size"],
+        Value("as `val_set_size`", inputs::validation_share),
+    ),
+    row(
+        OWN,
+        &["max_samples"],
+        Value(
+            "rows of each data file that are trained; the others are left out",
+            inputs::max_samples,
+        ),
+    ),
+    row(OWN, &["cutoff_len"], Renamed("max_length")),
+    row(
+        OWN,
+        &["train_on_prompt"],
+        Value(
+            "`loss`: `all` if true, `assistant` if false",
+            read::train_on_inputs,
+        ),
+    ),
+    row(
+        OWN,
+        &["mask_history"],
+        Value("`loss`: `last` if true", read::mask_history),
+    ),
+    row(
+        OWN,
+        &["disable_shuffling"],
+        Value("`shuffle`: off if true", read::no_shuffle),
+    ),
+    row(OWN, &["template"], Note("the template is the model's own")),
+    row(
+        OWN,
+        &["enable_thinking"],
+        Value("`chat_template_kwargs.enable_thinking`", inputs::enable_thinking),
+    ),
+    row(
+        OWN,
+        &["quantization_bit"],
+        Value("--dtype: q4_k_m for 4, q8_0 for 8", inputs::quantization_bit),
+    ),
+    row(
+        OWN,
+        &["adapter_name_or_path"],
+        Refused("name the adapter's folder with --model to train it on"),
+    ),
+    row(
+        OWN,
+        &["pure_bf16"],
+        Refused("weights that are trained are f32; set `bf16` for products, and `bf16_stochastic_round`"),
+    ),
+    row(
+        OWN,
+        &[
+            "rope_scaling",
+            "resize_vocab",
+            "new_special_tokens_config",
+            "add_tokens",
+            "add_special_tokens",
+            "default_system",
+            "tool_format",
+            "shift_attn",
+            "mixture_of_depths",
+            "train_from_scratch",
+        ],
+        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+    ),
+    row(
+        OWN,
+        &[
+            "pissa_init",
+            "create_new_adapter",
+            "additional_target",
+            "use_galore",
+            "use_apollo",
+            "use_badam",
+            "use_adam_mini",
+            "use_muon",
+            "use_llama_pro",
+            "use_dft_loss",
+            "use_asft_loss",
+            "use_eaft_loss",
+            "freeze_trainable_layers",
+            "module_dropout",
+            "mix_strategy",
+            "interleave_probs",
+            "streaming",
+        ],
+        Refused("is not supported; leave it out"),
+    ),
+    row(
+        OWN,
+        &[
+            "overwrite_cache",
+            "preprocessing_num_workers",
+            "preprocessing_batch_size",
+            "tokenized_path",
+            "cache_dir",
+            "buffer_size",
+            "data_shared_file_system",
+            "ignore_pad_token_for_loss",
+        ],
+        Note("rows are read into memory once, and every row of an epoch is trained"),
+    ),
+    row(
+        OWN,
+        &[
+            "plot_loss",
+            "include_effective_tokens_per_second",
+            "compute_accuracy",
+            "use_swanlab",
+            "swanlab_project",
+        ],
+        Note("every step is reported as it is"),
+    ),
+    row(
+        OWN,
+        &[
+            "use_unsloth",
+            "use_unsloth_gc",
+            "enable_liger_kernel",
+            "quantization_method",
+            "quantization_type",
+            "double_quantization",
+            "upcast_layernorm",
+            "upcast_lmhead_output",
+            "infer_dtype",
+            "flash_attn",
+            "use_reentrant_gc",
+            "image_max_pixels",
+            "image_min_pixels",
+            "video_max_pixels",
+            "video_min_pixels",
+            "print_param_status",
+            "use_fast_tokenizer",
+        ],
+        Note("is about the kernels of the other engine"),
+    ),
+    row(
+        OWN,
+        &["disable_gradient_checkpointing"],
+        Value(
+            "`recompute`: `norms` if true, `block` if false",
+            read::no_recompute,
+        ),
+    ),
+];

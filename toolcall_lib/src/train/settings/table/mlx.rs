@@ -1,0 +1,121 @@
+//! Names of mlx-lm's YAML.
+
+use super::Becomes::{Note, Refused, Renamed, Value};
+use super::groups;
+use super::inputs;
+use super::values as read;
+use super::{Peer, Row, row};
+
+const OWN: &[Peer] = &[Peer::Mlx];
+
+pub(super) const ROWS: &[Row] = &[
+    row(OWN, &["model"], Value("the model, as --model", inputs::model)),
+    row(
+        OWN,
+        &["data"],
+        Value(
+            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation",
+            inputs::data_folder,
+        ),
+    ),
+    row(
+        OWN,
+        &["validation"],
+        Value("the validation set, as --validation", inputs::validation),
+    ),
+    row(OWN, &["train"], Value("must be true", read::must_be_true)),
+    row(
+        OWN,
+        &["training_mode"],
+        Value("must be `normal`", read::training_mode),
+    ),
+    row(
+        OWN,
+        &["grad_checkpoint"],
+        Value("`recompute`: `block` if true, `norms` if false", read::recompute),
+    ),
+    row(
+        OWN,
+        &["test"],
+        Refused("`toolcall eval` measures a model that is trained"),
+    ),
+    row(
+        OWN,
+        &["fine_tune_type"],
+        Value(
+            "`lora`: that of the recipe `lora` for `lora`, none for `full`",
+            inputs::finetuning_type,
+        ),
+    ),
+    row(OWN, &["batch_size"], Renamed("per_device_train_batch_size")),
+    row(
+        OWN,
+        &["grad_accumulation_steps"],
+        Renamed("gradient_accumulation_steps"),
+    ),
+    row(OWN, &["iters"], Renamed("max_steps")),
+    row(OWN, &["steps_per_eval"], Renamed("eval_steps")),
+    row(OWN, &["save_every"], Renamed("save_steps")),
+    row(OWN, &["adapter_path"], Renamed("output_dir")),
+    row(
+        OWN,
+        &["num_layers", "lora_layers"],
+        Value("must be -1, all layers", read::num_layers),
+    ),
+    row(
+        OWN,
+        &["lora_parameters"],
+        Value(
+            "`lora`: `rank`, `dropout`, `keys` (its target modules) and `scale`, which is alpha / rank",
+            groups::lora_parameters,
+        ),
+    ),
+    row(
+        OWN,
+        &["mask_prompt"],
+        Value("`loss`: `last` if true, `all` if false", read::mask_prompt),
+    ),
+    row(
+        OWN,
+        &["optimizer_config"],
+        Value(
+            "`adam_beta1`, `adam_beta2`, `adam_epsilon`, `weight_decay`, by the group `adam` or `adamw`",
+            groups::optimizer_config,
+        ),
+    ),
+    row(
+        OWN,
+        &["lr_schedule"],
+        Value(
+            "`lr_scheduler_type`, `learning_rate`, `warmup_steps`: `cosine_decay` or `linear_schedule` that ends at 0",
+            groups::lr_schedule,
+        ),
+    ),
+    row(
+        OWN,
+        &["resume_adapter_file"],
+        Refused("name the adapter's folder with --model to train it on"),
+    ),
+    row(
+        OWN,
+        &[
+            "hf_dataset",
+            "prompt_feature",
+            "completion_feature",
+            "text_feature",
+            "chat_feature",
+        ],
+        Refused("is not read; give files with --data and --validation"),
+    ),
+    row(
+        OWN,
+        &[
+            "val_batches",
+            "test_batches",
+            "steps_per_report",
+            "wandb",
+            "project_name",
+        ],
+        Note("every step is reported as it is"),
+    ),
+];

@@ -1,0 +1,286 @@
+//! Names of transformers' `TrainingArguments`.
+
+use super::Becomes::{Note, Refused, Same, Value};
+use super::values as read;
+use super::{Peer, Row, row};
+
+const ALL: &[Peer] = &[Peer::Transformers, Peer::Axolotl];
+const OWN: &[Peer] = &[Peer::Transformers];
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        ALL,
+        &[
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "learning_rate",
+            "weight_decay",
+            "adam_beta1",
+            "adam_beta2",
+            "adam_epsilon",
+            "max_grad_norm",
+            "num_train_epochs",
+            "seed",
+            "eval_steps",
+            "save_steps",
+            "save_total_limit",
+            "load_best_model_at_end",
+            "early_stopping_patience",
+            "output_dir",
+            "predict_with_generate",
+        ],
+        Same,
+    ),
+    row(
+        ALL,
+        &["max_steps"],
+        Value("`max_steps`; -1 is none", read::max_steps),
+    ),
+    row(
+        ALL,
+        &["warmup_steps"],
+        Value(
+            "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it counts more than `warmup_ratio`",
+            read::warmup_steps,
+        ),
+    ),
+    row(ALL, &["warmup_ratio"], Same),
+    row(
+        ALL,
+        &["lr_scheduler_type", "lr_scheduler"],
+        Value(
+            "`lr_scheduler_type`: `linear`, `cosine`, `constant`, `constant_with_warmup`; others are refused",
+            read::schedule,
+        ),
+    ),
+    row(
+        ALL,
+        &["optim"],
+        Value(
+            "AdamW, whatever computes it: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those with a state in \
+             8 bits or in paged memory are noted: the state is f32. Other optimizers are refused",
+            read::optimizer,
+        ),
+    ),
+    row(ALL, &["bf16"], Value("`bf16`; `auto` is true", read::bf16)),
+    row(
+        ALL,
+        &["fp16", "float16", "fp8"],
+        Refused("products are in bf16 or f32, which need no loss scale; set `bf16`"),
+    ),
+    row(
+        ALL,
+        &["gradient_checkpointing", "activation_checkpointing"],
+        Value("`recompute`: `block` if true, `norms` if false", read::recompute),
+    ),
+    row(
+        ALL,
+        &["eval_strategy", "evaluation_strategy"],
+        Value(
+            "`steps`: every `eval_steps`; `epoch`: `evals_per_epoch` is 1. `no` is noted: a validation set that is given is \
+             measured at the end of an epoch",
+            read::eval_strategy,
+        ),
+    ),
+    row(
+        ALL,
+        &["save_strategy"],
+        Value(
+            "`steps`: every `save_steps`; `epoch`: `saves_per_epoch` is 1; `no`: neither",
+            read::save_strategy,
+        ),
+    ),
+    row(
+        ALL,
+        &["metric_for_best_model"],
+        Value("`metric_for_best_model`; `loss` is `eval_loss`", read::metric),
+    ),
+    row(
+        ALL,
+        &["greater_is_better"],
+        Value(
+            "must be the direction that the metric has",
+            read::greater_is_better,
+        ),
+    ),
+    row(
+        ALL,
+        &["resume_from_checkpoint"],
+        Value(
+            "`resume_from_checkpoint`; true is refused: name the folder",
+            read::resume,
+        ),
+    ),
+    row(
+        ALL,
+        &["ddp_timeout"],
+        Value("`ddp_timeout`, a year at most", read::ddp_timeout),
+    ),
+    row(OWN, &["use_cpu", "no_cuda"], Value("`device`", read::use_cpu)),
+    row(
+        OWN,
+        &["train_sampling_strategy"],
+        Value("`shuffle`: `random` or `sequential`", read::sampling),
+    ),
+    row(
+        OWN,
+        &["generation_max_length"],
+        Refused("set `generation_max_new_tokens`: tokens of the answer alone"),
+    ),
+    row(OWN, &["do_train"], Value("must be true", read::must_be_true)),
+    row(
+        OWN,
+        &["do_predict", "generation_num_beams"],
+        Refused("`toolcall eval` measures a model that is trained"),
+    ),
+    row(
+        ALL,
+        &["deepspeed"],
+        Refused("give that file as another --config; it is read too"),
+    ),
+    row(
+        ALL,
+        &["push_to_hub", "hub_model_id", "hub_token"],
+        Refused("nothing is uploaded by a run; upload the folder that it saves"),
+    ),
+    row(
+        ALL,
+        &[
+            "label_smoothing_factor",
+            "neftune_noise_alpha",
+            "noisy_embedding_alpha",
+            "optim_args",
+            "optim_target_modules",
+        ],
+        Refused("changes the loss or the update, and is not supported; leave it out"),
+    ),
+    row(
+        OWN,
+        &["adafactor"],
+        Refused("the optimizer is AdamW; leave it out"),
+    ),
+    row(
+        OWN,
+        &["lr_scheduler_kwargs", "eval_delay", "eval_on_start"],
+        Refused("is not supported; leave it out"),
+    ),
+    row(
+        ALL,
+        &["data_seed"],
+        Value("`seed`; must be the same", read::data_seed),
+    ),
+    row(
+        ALL,
+        &[
+            "logging_strategy",
+            "logging_nan_inf_filter",
+            "log_level",
+            "log_level_replica",
+            "log_on_each_node",
+            "disable_tqdm",
+            "project",
+            "trackio_space_id",
+            "trackio_bucket_id",
+            "trackio_static_space_id",
+            "include_num_input_tokens_seen",
+            "include_tokens_per_second",
+            "include_for_metrics",
+            "include_inputs_for_metrics",
+            "batch_eval_metrics",
+            "prediction_loss_only",
+            "skip_memory_metrics",
+            "do_eval",
+            "eval_do_concat_batches",
+        ],
+        Note("every step is reported as it is"),
+    ),
+    row(
+        ALL,
+        &[
+            "dataloader_num_workers",
+            "dataloader_pin_memory",
+            "dataloader_prefetch_factor",
+            "dataloader_persistent_workers",
+            "dataloader_drop_last",
+            "group_by_length",
+            "length_column_name",
+            "remove_unused_columns",
+            "label_names",
+            "accelerator_config",
+            "dataloader_multiprocessing_context",
+            "dataloader_in_order",
+            "sortish_sampler",
+            "ignore_data_skip",
+        ],
+        Note("rows are read into memory once, and every row of an epoch is trained"),
+    ),
+    row(
+        ALL,
+        &[
+            "per_device_eval_batch_size",
+            "eval_batch_size",
+            "eval_accumulation_steps",
+            "eval_use_gather_object",
+            "auto_find_batch_size",
+            "gradient_checkpointing_kwargs",
+            "activation_checkpointing_kwargs",
+            "gc_steps",
+            "torch_empty_cache_steps",
+            "activation_offloading",
+        ],
+        Note("memory is bounded by `max_tokens_per_tree` and `recompute`"),
+    ),
+    row(
+        ALL,
+        &[
+            "tf32",
+            "jit_mode_eval",
+            "torch_compile",
+            "torch_compile_backend",
+            "torch_compile_mode",
+            "use_liger_kernel",
+            "liger_kernel_config",
+            "fp16_opt_level",
+            "fp16_full_eval",
+            "bf16_full_eval",
+            "attn_implementation",
+            "use_cache",
+            "debug",
+            "full_determinism",
+        ],
+        Note("is about the kernels of the other engine"),
+    ),
+    row(
+        ALL,
+        &[
+            "fsdp",
+            "fsdp_config",
+            "fsdp_version",
+            "ddp_static_graph",
+            "parallelism_config",
+            "ddp_backend",
+            "ddp_find_unused_parameters",
+            "ddp_bucket_cap_mb",
+            "ddp_broadcast_buffers",
+            "local_rank",
+            "average_tokens_across_devices",
+        ],
+        Note("`zero_stage` says what ranks divide, and how they were started how many they are"),
+    ),
+    row(
+        ALL,
+        &[
+            "save_safetensors",
+            "save_only_model",
+            "save_on_each_node",
+            "overwrite_output_dir",
+            "restore_callback_states_from_checkpoint",
+            "enable_jit_checkpoint",
+            "hub_strategy",
+            "hub_private_repo",
+            "hub_always_push",
+            "hub_revision",
+        ],
+        Note("a checkpoint is a whole folder of safetensors that a run goes on from"),
+    ),
+];

@@ -1,0 +1,177 @@
+//! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
+
+use super::Becomes::{Note, Refused, Renamed, Same, Value};
+use super::inputs;
+use super::values as read;
+use super::{Peer, Row, row};
+
+const OWN: &[Peer] = &[Peer::Trl];
+const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];
+const PEFT: &[Peer] = &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory];
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        OWN,
+        &["assistant_only_loss"],
+        Value(
+            "`loss`: `assistant` if true; `all` if false and `completion_only_loss` is not true",
+            read::assistant_only,
+        ),
+    ),
+    row(
+        OWN,
+        &["completion_only_loss"],
+        Value(
+            "`loss`: `completion` if true and `assistant_only_loss` is not; `all` if both are false",
+            read::completion_only,
+        ),
+    ),
+    row(OWN, &["max_length"], Same),
+    row(
+        &[Peer::Trl, Peer::Mlx],
+        &["max_seq_length"],
+        Renamed("max_length"),
+    ),
+    row(
+        OWN,
+        &["truncation_mode"],
+        Value(
+            "`overlong`: `truncate` for `keep_start`; `keep_end` is refused",
+            read::truncation,
+        ),
+    ),
+    row(
+        OWN,
+        &["shuffle_dataset"],
+        Value(
+            "`shuffle` if true; false is noted, since TRL mixes the rows of every epoch in any case",
+            read::shuffle_dataset,
+        ),
+    ),
+    row(
+        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        &[
+            "packing",
+            "packing_strategy",
+            "eval_packing",
+            "padding_free",
+            "pad_to_multiple_of",
+            "sample_packing",
+            "eval_sample_packing",
+            "pad_to_sequence_len",
+            "neat_packing",
+        ],
+        Note(
+            "conversations are packed into a tree in any case, where none sees another; a batch counts conversations",
+        ),
+    ),
+    row(
+        FACTORY,
+        &["model_name_or_path"],
+        Value("the model, as --model", inputs::model),
+    ),
+    row(OWN, &["dataset_name"], Value("the data, as --data", inputs::data)),
+    row(
+        OWN,
+        &["dtype", "torch_dtype"],
+        Value(
+            "--dtype of a model that takes an adapter; weights that are trained are f32",
+            inputs::dtype,
+        ),
+    ),
+    row(
+        OWN,
+        &["use_peft"],
+        Value(
+            "`lora`: that of the recipe `lora` if true, none if false",
+            inputs::use_peft,
+        ),
+    ),
+    row(PEFT, &["lora_r"], Renamed("lora.r")),
+    row(PEFT, &["lora_alpha"], Renamed("lora.lora_alpha")),
+    row(PEFT, &["lora_dropout"], Renamed("lora.lora_dropout")),
+    row(PEFT, &["lora_target_modules"], Renamed("lora.target_modules")),
+    row(
+        PEFT,
+        &["use_rslora", "peft_use_rslora"],
+        Renamed("lora.use_rslora"),
+    ),
+    row(
+        PEFT,
+        &["load_in_4bit"],
+        Value(
+            "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
+            inputs::load_in_4bit,
+        ),
+    ),
+    row(
+        PEFT,
+        &["load_in_8bit"],
+        Value("--dtype q8_0 if true", inputs::load_in_8bit),
+    ),
+    row(
+        PEFT,
+        &[
+            "use_dora",
+            "peft_use_dora",
+            "lora_modules_to_save",
+            "lora_target_parameters",
+            "peft_init_lora_weights",
+        ],
+        Refused("an adapter is plain LoRA of linear layers, A random and B zero; leave it out"),
+    ),
+    row(
+        OWN,
+        &["loss_type"],
+        Value(
+            "must be `nll` or `chunked_nll`, which is the same",
+            read::loss_type,
+        ),
+    ),
+    row(
+        OWN,
+        &["router_aux_loss_coef"],
+        Refused("models have no experts here; leave it out"),
+    ),
+    row(
+        OWN,
+        &["chat_template_path"],
+        Refused("the template is the model's own; put it into the folder of the model"),
+    ),
+    row(
+        OWN,
+        &["dataset_config", "dataset_streaming", "dataset_test_split"],
+        Refused("is not read; give files with --data and --validation"),
+    ),
+    row(
+        OWN,
+        &["dataset_train_split"],
+        Value("must be `train`", read::split_of_training),
+    ),
+    row(OWN, &["model_revision"], Value("must be `main`", read::revision)),
+    row(
+        OWN,
+        &[
+            "dataset_text_field",
+            "dataset_num_proc",
+            "dataset_kwargs",
+            "ignore_bias_buffers",
+        ],
+        Note("rows are conversations, whose keys are known"),
+    ),
+    row(
+        OWN,
+        &["pad_token", "eos_token", "model_init_kwargs", "trust_remote_code"],
+        Note("the model's own tokenizer, template and configuration count"),
+    ),
+    row(
+        OWN,
+        &[
+            "lora_task_type",
+            "bnb_4bit_quant_type",
+            "bnb_4bit_quant_storage",
+            "use_bnb_nested_quant",
+        ],
+        Note("is about the kernels of the other engine"),
+    ),
+];

@@ -1,0 +1,280 @@
+//! Values that other tools write in their own way, as our settings.
+
+use super::super::read::{Read, boolean, number, whole, word, wrong};
+use super::super::said::{Said, Strategy};
+use serde_json::{Value, json};
+
+/// Learning rates below this share of the highest are 0.
+const SMALL: f64 = 0.01;
+
+/// Optimizers that are AdamW, and those that are it but for how their state is held.
+const ADAMW: [&str; 8] = [
+    "adamw",
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_torch_xla",
+    "adamw_torch_npu_fused",
+    "adamw_apex_fused",
+    "adamw_hf",
+    "adamw_anyprecision",
+];
+const ADAMW_PACKED: [&str; 8] = [
+    "adamw_8bit",
+    "adamw_bnb_8bit",
+    "adamw_torch_8bit",
+    "adamw_torch_4bit",
+    "paged_adamw",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "adamw_fp8",
+];
+
+pub(super) fn max_steps(said: &mut Said, value: &Value) -> Read<()> {
+    match number(value) {
+        Ok(-1.0) => said.put("max_steps", Value::Null),
+        _ => said.set("max_steps", value),
+    }
+}
+
+pub(super) fn warmup_steps(said: &mut Said, value: &Value) -> Read<()> {
+    match number(value)? {
+        share if share > 0.0 && share < 1.0 => said.put("warmup_ratio", share),
+        _ => said.set("warmup_steps", value),
+    }
+}
+
+pub(super) fn schedule(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "constant_with_warmup" => said.put("lr_scheduler_type", "constant"),
+        _ => said.set("lr_scheduler_type", value),
+    }
+}
+
+pub(super) fn optimizer(said: &mut Said, value: &Value) -> Read<()> {
+    let name = word(value)?;
+    match name.as_str() {
+        known if ADAMW.contains(&known) => Ok(()),
+        known if ADAMW_PACKED.contains(&known) => {
+            said.note("AdamW's state is f32, and in memory");
+            Ok(())
+        }
+        "adam" => said.put("weight_decay", 0.0),
+        other => Err(format!(
+            "`{other}` is not supported; expected `adamw` or `adamw_torch`"
+        )),
+    }
+}
+
+pub(super) fn bf16(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value).as_deref() {
+        Ok("auto" | "full") => said.put("bf16", true),
+        _ => said.set("bf16", value),
+    }
+}
+
+pub(super) fn recompute(said: &mut Said, value: &Value) -> Read<()> {
+    // Axolotl's `offload` and `unsloth` recompute too.
+    let wanted = boolean(value).or_else(|problem| match word(value)?.as_str() {
+        "offload" | "unsloth" | "offload_disk" => Ok(true),
+        _ => Err(problem),
+    })?;
+    said.put("recompute", if wanted { "block" } else { "norms" })
+}
+
+pub(super) fn no_recompute(said: &mut Said, value: &Value) -> Read<()> {
+    recompute(said, &json!(!boolean(value)?))
+}
+
+fn strategy(value: &Value) -> Read<Strategy> {
+    match word(value)?.as_str() {
+        "no" => Ok(Strategy::No),
+        "steps" => Ok(Strategy::Steps),
+        "epoch" => Ok(Strategy::Epoch),
+        _ => Err(wrong(value, "no, steps or epoch")),
+    }
+}
+
+pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
+    let strategy = strategy(value)?;
+    said.eval = Some(strategy);
+    if strategy == Strategy::No {
+        said.note("a validation set that is given is measured all the same, at the end of an epoch");
+    }
+    Ok(())
+}
+
+pub(super) fn save_strategy(said: &mut Said, value: &Value) -> Read<()> {
+    let best = "`best` is not supported; `load_best_model_at_end` keeps the best model in every checkpoint";
+    if word(value)? == "best" {
+        return Err(best.to_string());
+    }
+    said.save = Some(strategy(value)?);
+    Ok(())
+}
+
+pub(super) fn metric(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "loss" => said.put("metric_for_best_model", "eval_loss"),
+        _ => said.set("metric_for_best_model", value),
+    }
+}
+
+pub(super) fn greater_is_better(said: &mut Said, value: &Value) -> Read<()> {
+    said.greater_is_better = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value) {
+        Ok(true) => Err("true names no checkpoint; give its folder, or that of the run".to_string()),
+        Ok(false) => said.put("resume_from_checkpoint", Value::Null),
+        Err(_) => said.set("resume_from_checkpoint", value),
+    }
+}
+
+pub(super) fn ddp_timeout(said: &mut Said, value: &Value) -> Read<()> {
+    let longest = crate::train::config::LONGEST_TIMEOUT;
+    let seconds = whole(value)?;
+    if seconds > longest {
+        said.note("is a year, which is the longest");
+    }
+    said.put("ddp_timeout", seconds.min(longest))
+}
+
+pub(super) fn use_cpu(said: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value)? {
+        true => said.put("device", "cpu"),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn sampling(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "random" => said.put("shuffle", true),
+        "sequential" => said.put("shuffle", false),
+        _ => Err(wrong(value, "random or sequential")),
+    }
+}
+
+pub(super) fn data_seed(said: &mut Said, value: &Value) -> Read<()> {
+    said.set("seed", value)
+}
+
+/// A value that has to be one of these.
+fn only(value: &Value, words: &[&str]) -> Read<()> {
+    match words.contains(&word(value)?.as_str()) {
+        true => Ok(()),
+        false => Err(wrong(value, words.join(" or "))),
+    }
+}
+
+pub(super) fn must_be_true(_: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value)? {
+        true => Ok(()),
+        false => Err("found false, expected true: this command trains".to_string()),
+    }
+}
+
+pub(super) fn loss_type(_: &mut Said, value: &Value) -> Read<()> {
+    only(value, &["nll", "chunked_nll"])
+}
+
+pub(super) fn split_of_training(_: &mut Said, value: &Value) -> Read<()> {
+    only(value, &["train"])
+}
+
+pub(super) fn revision(_: &mut Said, value: &Value) -> Read<()> {
+    only(value, &["main"])
+}
+
+pub(super) fn stage(_: &mut Said, value: &Value) -> Read<()> {
+    only(value, &["sft"])
+}
+
+pub(super) fn training_mode(_: &mut Said, value: &Value) -> Read<()> {
+    only(value, &["normal"])
+}
+
+pub(super) fn num_layers(_: &mut Said, value: &Value) -> Read<()> {
+    match number(value)? {
+        -1.0 => Ok(()),
+        _ => Err(wrong(
+            value,
+            "-1, all layers; name those of some with `lora.target_modules`, such as `model.layers.29.self_attn.q_proj`",
+        )),
+    }
+}
+
+pub(super) fn assistant_only(said: &mut Said, value: &Value) -> Read<()> {
+    said.trained.assistant = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn completion_only(said: &mut Said, value: &Value) -> Read<()> {
+    said.trained.completion = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn train_on_inputs(said: &mut Said, value: &Value) -> Read<()> {
+    said.trained.all = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn mask_history(said: &mut Said, value: &Value) -> Read<()> {
+    said.trained.last = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn mask_prompt(said: &mut Said, value: &Value) -> Read<()> {
+    let masked = boolean(value)?;
+    (said.trained.last, said.trained.all) = (Some(masked), Some(!masked));
+    Ok(())
+}
+
+pub(super) fn truncation(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "keep_start" => said.put("overlong", "truncate"),
+        _ => Err(wrong(
+            value,
+            "keep_start; set `overlong` to error, drop or truncate",
+        )),
+    }
+}
+
+pub(super) fn excess_length(said: &mut Said, value: &Value) -> Read<()> {
+    match word(value)?.as_str() {
+        "raise" => said.put("overlong", "error"),
+        "drop" | "truncate" => said.set("overlong", value),
+        _ => Err(wrong(value, "drop, truncate or raise")),
+    }
+}
+
+pub(super) fn shuffle_dataset(said: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value)? {
+        true => said.put("shuffle", true),
+        false => {
+            said.note("rows are mixed in every epoch, as there; `shuffle` false leaves them as they stand");
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn no_shuffle(said: &mut Said, value: &Value) -> Read<()> {
+    said.put("shuffle", !boolean(value)?)
+}
+
+pub(super) fn evals_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
+    said.put("evals_per_epoch", whole(value)?.max(1))
+}
+
+pub(super) fn saves_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
+    match whole(value)? {
+        0 => said.put("saves_per_epoch", Value::Null),
+        count => said.put("saves_per_epoch", count),
+    }
+}
+
+/// Whether a rate is as good as 0 beside the highest.
+pub(super) fn is_small(rate: f64, highest: f64) -> bool {
+    rate <= SMALL * highest
+}
