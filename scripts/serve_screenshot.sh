@@ -3,12 +3,12 @@
 # confidence, opens the raw reply and the request, answers for the tool. Takes a picture of it in light and in dark. Ends with an
 # error if an element is missing or the browser reports one. Needs Chromium and npm (Debian: apt-get install chromium npm). Not part
 # of scripts/check.
-# usage: scripts/serve_screenshot.sh FOLDER [MODEL [BASE]]     default: the default model; BASE stands beside it, for comparison
+# usage: scripts/serve_screenshot.sh FOLDER [MODEL]     default: the default model
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 . "$root/scripts/server.sh"
 
-[ $# -ge 1 ] || fail "usage: scripts/serve_screenshot.sh FOLDER [MODEL [BASE]]"
+[ $# -ge 1 ] || fail "usage: scripts/serve_screenshot.sh FOLDER [MODEL]"
 mkdir -p "$1"
 model="${2:-$default_model}"
 chromium="$(command -v chromium || command -v chromium-browser)" || fail "Chromium is missing (Debian: apt-get install chromium)"
@@ -19,6 +19,6 @@ build_toolcall
 
 out="$root/out/serve_screenshot"
 mkdir -p "$out"
-start_server server --model "$model" ${3:+--base "$3"}
+start_server server --model "$model"
 NODE_PATH="$home/browser/node_modules" node "$root/scripts/serve_screenshot.js" "$url" "$chromium" "$1"
 end_server server

@@ -12,6 +12,7 @@ cd "$root"
 model="${1:-$default_model}"
 rows="${2:-all}"
 category="${3:-simple_python}"
+most=512 # tokens of a reply, as `toolcall eval --bfcl` has it
 
 scripts/setup.sh bfcl bfcl_runner
 [ $# -gt 0 ] || scripts/setup.sh model
@@ -29,7 +30,7 @@ if [ "$rows" != all ]; then
 fi
 
 echo "== bfcl asks the server"
-start_server server --model "$model"
+start_server server --model "$model" --max-tokens "$most"
 export OPENAI_BASE_URL="$url/v1"
 bfcl bfcl generate --model toolcall "${which[@]}" --temperature 0 --num-threads 32 --include-input-log
 bfcl bfcl evaluate --model toolcall --test-category "$category" "${of[@]}"
@@ -38,7 +39,7 @@ end_server server
 echo "== toolcall eval"
 bfcl rows "$category" "$out" "$out/sent"
 evaluate() { # DATA; with the settings of the server
-    "$toolcall" eval --model "$model" --bfcl "$category" --bfcl-data "$1" "${first[@]}" --constrained --max-new-tokens 1024 --json
+    "$toolcall" eval --model "$model" --bfcl "$category" --bfcl-data "$1" "${first[@]}" --constrained --max-new-tokens "$most" --json
 }
 evaluate "$out/sent" >"$out/sent.json"
 evaluate "$(echo "$home"/bfcl/*.whl)" >"$out/own.json"

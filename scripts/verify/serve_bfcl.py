@@ -30,6 +30,22 @@ STUBS = {"anthropic", "boto3", "cohere", "datamodel_code_generator", "google", "
 JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 
+class Unusable(type):
+    """The type of classes that only have a name, as everything in them."""
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return unusable(f"{cls.__name__}.{name}")
+
+
+def unusable(name: str) -> type:
+    def refuse(*_, **__):
+        raise ImportError(f"{name} is of a stub and cannot be used")
+
+    return Unusable(name, (Exception,), {"__init__": refuse})
+
+
 class Stub(types.ModuleType):
     """A module of a library that is not installed."""
 
@@ -38,11 +54,7 @@ class Stub(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-
-        def refuse(*_, **__):
-            raise ImportError(f"{self.__name__} is a stub; {name} cannot be used")
-
-        return type(name, (Exception,), {"__init__": refuse})
+        return unusable(f"{self.__name__}.{name}")
 
 
 class Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
