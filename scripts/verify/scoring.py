@@ -1,10 +1,53 @@
-"""Scores of assistant turns, by the rules of `toolcall eval`: toolcall_lib/src/evaluate/ has the words for them.
+"""Rows of a data file, and scores of assistant turns by the rules of `toolcall eval`; toolcall_lib/src/evaluate/ has words for them.
 
 A call is a pair: the name of a tool, and its arguments.
 """
 
+import json
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def read_rows(file: Path) -> list[dict]:
+    """Rows, columns or JSONL, with `messages` and `tools` as OpenAI writes them."""
+    text = file.read_text()
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = [json.loads(line) for line in text.splitlines() if line.strip()]
+    if isinstance(data, dict):
+        data = transposed(data)
+    for number, row in enumerate(data):
+        unknown = set(row) - {"messages", "tools", "chat_template_kwargs"}
+        if unknown or "messages" not in row:
+            sys.exit(f"error: {file}: row {number}: expected messages, tools and chat_template_kwargs, found {', '.join(row)}")
+    return data
+
+
+def transposed(columns: dict) -> list[dict]:
+    """Columns as rows; `tools` may be one list for all of them. An object whose messages are no lists is a row itself."""
+    if all(isinstance(message, dict) for message in columns.get("messages", [])):
+        return [columns]
+    count = len(columns["messages"])
+    for name, column in columns.items():
+        if name == "tools" and all(isinstance(tool, dict) for tool in column):
+            columns[name] = [column] * count
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def truths(messages: list[dict]) -> list[int]:
+    """Where the assistant says what it should: a turn that is not trained is no truth."""
+    told = (i for i, message in enumerate(messages) if message["role"] == "assistant")
+    return [i for i in told if messages[i].get("train", True) and messages[i].get("weight", 1)]
+
+
+def calls_of(message: dict) -> list[tuple[str, dict]]:
+    """The calls of a message of the data."""
+    calls = [call.get("function", call) for call in message.get("tool_calls") or []]
+    given = ((call["name"], call["arguments"]) for call in calls)
+    return [(name, json.loads(text) if isinstance(text, str) else text) for name, text in given]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from openai import OpenAI
-from scoring import Scores, Turn
+from scoring import Scores, Turn, calls_of, read_rows, truths
 
 AT_ONCE = 32
 MOST_TOKENS = 256  # as `toolcall eval`
@@ -39,37 +39,6 @@ def main():
     sys.exit(report(scores, evaluation))
 
 
-def read_rows(file: Path) -> list[dict]:
-    """Rows, columns or JSONL, with `messages` and `tools` as OpenAI writes them."""
-    text = file.read_text()
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
-        data = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if isinstance(data, dict):
-        data = transposed(data)
-    for number, row in enumerate(data):
-        unknown = set(row) - {"messages", "tools", "chat_template_kwargs"}
-        if unknown or "messages" not in row:
-            sys.exit(f"error: {file}: row {number}: expected messages, tools and chat_template_kwargs, found {', '.join(row)}")
-    return data
-
-
-def transposed(columns: dict) -> list[dict]:
-    """Columns as rows; `tools` may be one list for all of them."""
-    count = len(columns["messages"])
-    for name, column in columns.items():
-        if name == "tools" and all(isinstance(tool, dict) for tool in column):
-            columns[name] = [column] * count
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def truths(messages: list[dict]) -> list[int]:
-    """Where the assistant says what it should: a turn that is not trained is no truth."""
-    told = (i for i, message in enumerate(messages) if message["role"] == "assistant")
-    return [i for i in told if messages[i].get("train", True) and messages[i].get("weight", 1)]
-
-
 def follow(client: OpenAI, model: str, row: dict) -> list[Turn]:
     """The model's turns, up to the first that is wrong."""
     turns = []
@@ -88,13 +57,6 @@ def ask(client: OpenAI, model: str, row: dict, messages: list[dict]) -> Turn:
     called = choice.message.tool_calls or []
     calls = [(call.function.name, json.loads(call.function.arguments)) for call in called]
     return Turn(choice.message.content or "", calls, choice.finish_reason != "length")
-
-
-def calls_of(message: dict) -> list[tuple[str, dict]]:
-    """The calls of a message of the data."""
-    calls = [call.get("function", call) for call in message.get("tool_calls") or []]
-    given = ((call["name"], call["arguments"]) for call in calls)
-    return [(name, json.loads(text) if isinstance(text, str) else text) for name, text in given]
 
 
 def report(scores: Scores, evaluation: dict) -> int:
