@@ -12,16 +12,16 @@ BENCH = Path(__file__).parent
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
-def describe() -> str:
-    """Processor, cores, memory and versions, in one line."""
+def describe(packages: tuple[str, ...] = ("torch", "transformers", "trl")) -> str:
+    """Processor, cores, memory and versions of Python packages, in one line."""
     info = Path("/proc/cpuinfo").read_text()
     field = {name: value for name, value in re.findall(r"^([\w ]+?)\s*: (.*)$", info, re.MULTILINE)}
     known = [name for name in INSTRUCTIONS if name in field.get("flags", "").split()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    trl = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     cores = len(os.sched_getaffinity(0))
     model = field.get("model name", "unknown processor")
-    return f"{model} ({' '.join(known)}), {cores} cores, {memory:.0f} GiB; {trl}"
+    return f"{model} ({' '.join(known)}), {cores} cores, {memory:.0f} GiB; {versions}"
 
 
 def gemm_peaks() -> dict[str, dict[str, float]]:

@@ -70,7 +70,13 @@ def no_farther(gguf: Path, ours: dict[str, np.ndarray], exact: dict[str, np.ndar
 
 
 def open_model(file: Path, **settings) -> llama_cpp.Llama:
-    """With repacked weights, except on processors with AMX: there llama-cpp-python 0.3.36 crashes with them."""
+    """With repacked weights, where that works."""
+    repack_where_it_works()
+    return llama_cpp.Llama(str(file), verbose=False, **({"n_ctx": 2048} | settings))
+
+
+def repack_where_it_works():
+    """Has models loaded with repacked weights, except on processors with AMX: there llama-cpp-python 0.3.36 crashes with them."""
     defaults = llama_cpp.llama_model_default_params
 
     def fastest_that_works():
@@ -79,7 +85,6 @@ def open_model(file: Path, **settings) -> llama_cpp.Llama:
         return parameters
 
     llama_cpp.llama_cpp.llama_model_default_params = fastest_that_works
-    return llama_cpp.Llama(str(file), verbose=False, **({"n_ctx": 2048} | settings))
 
 
 def tensors(file: Path) -> dict[str, np.ndarray]:
