@@ -38,7 +38,7 @@ QUICK = {1: 3, 8: 8, 32: 32}
 MOST_TOKENS = 128
 LONGEST_START = 120  # seconds
 SAME_PROMPT = 1.01  # tokens of the two prompts: one may begin with a token of its own
-HEAD = ("clients", "server", "calls/s", "", "first token", "95 %", "whole call", "95 %", "no call", "peak RSS")
+HEAD = ("clients", "server", "calls/s", "", "first token", "95 %", "whole call", "95 %", "invalid", "peak RSS")
 
 
 @dataclass
