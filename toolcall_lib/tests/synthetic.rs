@@ -272,7 +272,7 @@ fn a_number_beyond_a_limit_is_no_call_until_another_one_is_given() {
 #[test]
 fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
     let mut found = 0;
-    for row in varied(1500) {
+    for row in varied(4000) {
         let system = &row.messages[0];
         let days: HashMap<&str, &str> = match system.role {
             Role::System => system.content.split([' ', ',', '.']).collect::<Vec<_>>(),

@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn steps_are_products_of_digits_and_then_one_sum_at_a_time() {
         use Unit::{Hours, Minutes, Seconds};
-        let cases: [(&[(i64, Unit)], Unit, &str); 8] = [
+        type Case<'a> = (&'a [(i64, Unit)], Unit, &'a str);
+        let cases: [Case<'_>; 8] = [
             (&[(27, Minutes)], Seconds, "20 * 60 + 7 * 60 = 1200 + 420 = 1620"),
             (&[(5, Minutes)], Seconds, "5 * 60 = 300"),
             (&[(40, Minutes)], Seconds, "40 * 60 = 2400"),

@@ -295,7 +295,7 @@ fn a_gguf_file_of_somebody_else_is_not_replaced() {
     save_as(&tiny_model(), &file, Dtype::F16).unwrap();
     save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap(); // ours
     load(file.to_str().unwrap()).unwrap();
-    assert_eq!(tree(area.path()).len(), 1);
+    assert_eq!(tree(area.path()).len(), 2); // and its Modelfile
 }
 
 #[test]

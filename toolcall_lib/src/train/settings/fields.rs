@@ -60,7 +60,11 @@ impl Field {
     /// Reads a value as this setting has it: a text may say a number or a truth value, as on a
     /// command line.
     pub(super) fn read(&self, value: &Value) -> Read<Value> {
-        if self.optional && said_none(value) {
+        let is_none = match self.kind {
+            Kind::Names => value.is_null(), // "none" is a name: that of no tracker
+            _ => said_none(value),
+        };
+        if self.optional && is_none {
             return Ok(Value::Null);
         }
         let read = match &self.kind {
