@@ -102,7 +102,7 @@ setup_llama_cpp() {
     "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp.txt"
 }
 
-# What llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`.
+# Packages that llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`.
 setup_llama_cpp_server() {
     "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp_server.txt"
 }

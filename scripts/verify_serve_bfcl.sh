@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has a client that nobody here wrote ask the server: the program of the Berkeley Function Calling Leaderboard, through to its score.
+# Runs a client that nobody here wrote against the server: the program of the Berkeley Function Calling Leaderboard, through to its score.
 # `toolcall eval` answers the same rows, in the words in which the program sends them, with the same settings: ends with an error if
 # one call or one verdict is another. Prints the score on the leaderboard's own rows too. Not part of scripts/check.
 # usage: scripts/verify_serve_bfcl.sh [MODEL [ROWS [CATEGORY]]]

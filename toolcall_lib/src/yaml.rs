@@ -21,7 +21,7 @@ const LONGEST: usize = 16 << 20;
 /// A mapping, and in which line each of its own keys stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mapping {
-    /// What it holds.
+    /// Its content.
     pub values: Map<String, Value>,
     /// Lines of the keys, from 1.
     pub lines: HashMap<String, u64>,

@@ -20,7 +20,7 @@ const CLOSE: &str = "</tools>";
 pub(super) struct Announced {
     /// The tools that it lists.
     pub tools: Vec<Value>,
-    /// What is left of it without the sentences of a template.
+    /// The rest of the text, without the sentences of a template.
     pub text: String,
 }
 

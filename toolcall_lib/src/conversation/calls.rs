@@ -64,7 +64,7 @@ pub(super) fn take_from_text(message: &mut Message, field: &str) -> Result<(), V
     Ok(())
 }
 
-/// What was changed in the arguments of a row.
+/// Changes that were made to the arguments of a row.
 #[derive(Default)]
 pub(super) struct Cleaned {
     /// Numbers that became whole.

@@ -1,4 +1,4 @@
-//! Which files of a data set are the split that is asked for: as its card says, or by their names,
+//! Finds the files of the split that is asked for: as the data set's card says, or by their names,
 //! which the hub reads in the same way.
 
 use super::card::Config;
@@ -7,7 +7,7 @@ use crate::error::some_of;
 use glob::{MatchOptions, Pattern};
 use indexmap::IndexMap;
 
-/// What a user asks for.
+/// The config and the split that a user asks for.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wish<'a> {
     pub config: Option<&'a str>,
@@ -178,7 +178,7 @@ fn of_words(text: &str) -> Option<String> {
 const STORED: [&[&str]; 3] = [&[".json", ".jsonl", ".ndjson"], &[".parquet"], &[".csv"]];
 const READABLE: &str = ".json, .jsonl, .parquet or .csv";
 
-/// What a file is stored as, by its name; none if it cannot be read.
+/// Returns the storage form of a file by its name, or `None` if no reader knows it.
 fn stored_as(name: &str) -> Option<usize> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     STORED.iter().position(|endings| ends(endings))

@@ -21,7 +21,7 @@ use layout::{Chosen, Wish};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What comes before the name of a data set on the hub where files are expected.
+/// Prefix of a data set's name on the hub where files are expected.
 const ON_THE_HUB: &str = "hub:";
 /// The page of a repository, whose head may say which files are which split.
 const CARD: &str = "README.md";
@@ -111,7 +111,7 @@ impl DataSource {
     /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
     ///
     /// # Errors
-    /// Those of [`Dataset::load`], of [`Hub::dataset`], and a config or a split that is not there.
+    /// Errors of [`Dataset::load`] and [`Hub::dataset`], and a config or a split that is not there.
     pub fn load(&self) -> Result<Dataset> {
         match &self.place {
             Place::Hub(_) => self.load_from(&Hub::from_env()?),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Which rows of files are read, and how.
+/// Choice of the rows that are read from a file.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options<'a> {
     /// For rows without tools of their own.

@@ -82,7 +82,7 @@ impl Dataset {
         load(&[path.as_ref().to_path_buf()], options)
     }
 
-    /// What each file was read as: its form, its columns, its rows.
+    /// Report of each file that was read: its form, its columns, its rows.
     pub fn files(&self) -> &[FileReport] {
         &self.files
     }

@@ -1,4 +1,4 @@
-//! What was read as what: the form of a file, and its columns.
+//! The report of a file that was read: its form, and the columns that were used.
 
 use super::rows::{Row, Table};
 use crate::conversation::{Form, is_read};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct FileReport {
     /// The file.
     pub file: PathBuf,
-    /// What it is stored as, and in which form it has its conversations.
+    /// Storage form of the file, and the form of its conversations.
     pub format: String,
     /// Columns, or keys of rows, that were read.
     pub read: Vec<String>,

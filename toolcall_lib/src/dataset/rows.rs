@@ -23,7 +23,7 @@ pub(super) struct Row {
     pub value: std::result::Result<Value, Problem>,
 }
 
-/// What a file is stored as.
+/// Storage form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Container {
     /// A list of objects.

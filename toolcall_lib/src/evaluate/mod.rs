@@ -127,7 +127,7 @@ pub fn evaluate_answers(
 /// writes them, and returns the reply to each, or `None` to stop.
 ///
 /// # Errors
-/// Those of [`evaluate_answers`], and a row that the template refuses.
+/// Errors of [`evaluate_answers`], and a row that the template refuses.
 pub fn evaluate_elsewhere(
     model: &Model,
     rows: &[Conversation],

@@ -67,7 +67,7 @@ pub struct Evaluation {
     pub exact: Score,
     /// Every readable call of every reply, in any turn, with the model's confidence.
     pub calls: Vec<CallScore>,
-    /// What the model said to each row, turn by turn; up to its first mistake.
+    /// Replies to each row, turn by turn, up to the first mistake.
     pub replies: Vec<Vec<String>>,
     /// The first mistake of each row that has one.
     pub mistakes: Vec<Mistake>,

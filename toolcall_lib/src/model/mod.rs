@@ -71,8 +71,8 @@ impl Model {
         last.strip_suffix(".gguf").unwrap_or(last)
     }
 
-    /// What others call the model that it is, or that its adapter is for: an id on the hub, or the
-    /// name of a folder or file without its place.
+    /// Returns the name under which others know the model, or the base of its adapter: an id on the
+    /// hub, or the name of a folder or file without its place.
     pub(crate) fn base_name(&self) -> String {
         let adapter = self.decoder.adapter.as_ref();
         training::public_name(adapter.map_or(&self.origin, |adapter| &adapter.base))

@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct Training {
     /// The model that it began with: its id on the hub, or the name of its folder or file.
     pub base_model: String,
-    /// What it was trained on.
+    /// The data that it was trained on.
     pub data: Vec<DataFile>,
     /// The settings that differ from the default, those aside that do not change what is learnt.
     pub settings: Map<String, Value>,
@@ -41,7 +41,7 @@ pub struct DataFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counted {
-    /// What is counted, such as `exact calls`.
+    /// Name of the count, such as `exact calls`.
     pub name: String,
     /// Rows of which it holds.
     pub count: usize,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// What a type hint says.
+/// The meaning of a type hint.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Hint {
     /// The schema of the values; `None` for a type that JSON does not have.

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a tracker is told about a run before its first step.
+/// Facts about a run that a tracker gets before the first step.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     /// Its name, as `run_name` says it.
@@ -37,7 +37,7 @@ pub struct Run {
     pub model: Map<String, Value>,
 }
 
-/// What was measured after an optimizer step.
+/// Measurements after an optimizer step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Point {
     /// Optimizer steps so far.
@@ -58,7 +58,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// What is told at the end of a run.
+/// Facts that a tracker gets at the end of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     /// How it ended.

@@ -7,7 +7,7 @@ use std::fmt;
 /// Columns and rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Table {
-    /// What stands in each column.
+    /// Heading of each column.
     pub columns: Vec<String>,
     /// Rows, each as long as `columns`.
     #[serde(rename = "data")]

@@ -176,7 +176,7 @@ impl EventFile {
         self.write(0, |event| event.message(5, summary))
     }
 
-    /// Has readers forget what other files of the folder say from this step on: the run goes on
+    /// Makes readers forget the entries of other files from this step on: the run goes on
     /// from a checkpoint, and makes these steps again.
     ///
     /// # Errors

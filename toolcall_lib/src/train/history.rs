@@ -5,7 +5,7 @@ use super::{StepReport, TrainConfig};
 use crate::track::Point;
 use serde_json::{Map, Value, json};
 
-/// What is logged, step by step. It follows from the steps alone, so a run that goes on from a
+/// The log of a run, step by step. It follows from the steps alone, so a run that goes on from a
 /// checkpoint has the log of one that was never stopped.
 #[derive(Clone, Debug)]
 pub(super) struct History {
@@ -76,7 +76,7 @@ impl History {
     }
 }
 
-/// What was measured on the validation set, if it was.
+/// Measurements on the validation set, if there are any.
 fn evaluated(step: &StepReport) -> Option<Map<String, Value>> {
     let mut values = object(json!({"eval_loss": step.eval_loss?}));
     if let Some(scores) = &step.eval_scores {

@@ -6,7 +6,7 @@ use super::{StepReport, TrainConfig, TrainReport, checkpoints, report};
 use crate::track::Table;
 use serde_json::{Map, Value, json};
 
-/// What transformers knows of a run, from its settings and steps.
+/// Makes the state that transformers keeps of a run, from its settings and steps.
 pub(super) struct HubState<'a> {
     pub config: &'a TrainConfig,
     pub steps: &'a [StepReport],

@@ -114,7 +114,7 @@ pub struct TrainReport {
     /// from a file.
     #[serde(skip)]
     pub trainer_state: Map<String, Value>,
-    /// Those that were told of the run.
+    /// Trackers that were told of the run.
     #[serde(skip)]
     pub trackers: Tracked,
 }

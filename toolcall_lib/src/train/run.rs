@@ -220,7 +220,7 @@ impl Run<'_> {
         Ok(self.remove_old_checkpoints())
     }
 
-    /// What transformers knows of the run so far.
+    /// Returns the state of the run so far, as transformers keeps it.
     pub fn hub_state(&self) -> Map<String, Value> {
         let state = HubState {
             config: self.config,

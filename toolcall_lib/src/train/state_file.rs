@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const STATE: &str = "trainer_state.json";
 
-/// What is read of the file; the rest follows from it.
+/// The part of the file that is read; the rest follows from it.
 #[derive(Deserialize)]
 struct StateFile {
     stateful_callbacks: Callbacks,
@@ -25,7 +25,7 @@ struct Callbacks {
     toolcall: OwnState,
 }
 
-/// What a run needs to go on, besides weights and moments.
+/// State that a run needs to go on, besides weights and moments.
 #[derive(Serialize, Deserialize)]
 pub(super) struct OwnState {
     /// Seconds since 1970.

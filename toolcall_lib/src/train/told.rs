@@ -1,5 +1,5 @@
-//! What a run tells those who get its model: where it began, with what data and settings, and its
-//! scores.
+//! Facts about a run for those who get its model: where it began, with what data and settings, and
+//! its scores.
 
 use super::{StepReport, TrainConfig, TrainReport};
 use crate::dataset::Dataset;
@@ -23,7 +23,7 @@ const ASIDE: [&str; 11] = [
     "resume_from_checkpoint",
 ];
 
-/// What is known before the first step.
+/// Facts that are known before the first step.
 pub(super) fn training(model: &Model, data: &Dataset, config: &TrainConfig) -> Result<Training> {
     Ok(Training {
         base_model: model.base_name(),

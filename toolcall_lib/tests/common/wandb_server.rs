@@ -102,7 +102,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some((path, header("authorization"), String::from_utf8(body).ok()?))
 }
 
-/// What the real server answers.
+/// Answers as the real server does.
 pub fn honest((path, _, body): &Request) -> String {
     let answer = match path.as_str() {
         "/graphql" if body.contains("createRunFiles") => json!({"createRunFiles": {

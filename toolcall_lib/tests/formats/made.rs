@@ -94,7 +94,7 @@ pub fn refused(name: &str, content: impl AsRef<[u8]>) -> String {
     error.replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// What is trained on: token ids, and which of them are targets.
+/// Token ids of a row, and a mark at those that are targets.
 pub fn tokens(data: &Dataset) -> Vec<Sequence> {
     let (template, tokenizer) = (ChatTemplate::hermes(END_OF_TURN).unwrap(), tiny_tokenizer());
     let made = data
@@ -104,7 +104,7 @@ pub fn tokens(data: &Dataset) -> Vec<Sequence> {
     made.flatten().collect()
 }
 
-/// What the data set trains, however it is stored.
+/// Tokens that the data set trains, however it is stored.
 pub fn expected() -> Vec<Sequence> {
     let expected = tokens(&load("data.json", Value::from(rows()).to_string()));
     assert_eq!(expected.len(), 4, "one for each turn of the assistant");

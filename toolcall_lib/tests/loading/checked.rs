@@ -1,4 +1,4 @@
-//! What is exported calls as the model did in memory, and `toolcall export --check` says so.
+//! An exported model calls as the model in memory did, and `toolcall export --check` says so.
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};

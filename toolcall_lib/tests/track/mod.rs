@@ -1,4 +1,4 @@
-//! What trackers are told of a run, and the log that is saved with the model.
+//! Trackers get every step of a run, and a log is saved with the model.
 
 mod event_file;
 #[cfg(feature = "cli")]

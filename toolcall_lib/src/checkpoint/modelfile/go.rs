@@ -35,7 +35,8 @@ const TOOL: &str = r#"{{ define "tool" }}{"type": "function", "function": {"name
 
 /// The template that writes this layout; nothing if a text of it cannot stand in a Modelfile.
 pub(super) fn template(layout: &Layout) -> Option<String> {
-    let template = [VALUES, PROPERTY, TOOL, &head(layout), &turns(layout)].concat();
+    let layout = layout.map(text);
+    let template = [VALUES, PROPERTY, TOOL, &head(&layout), &turns(&layout)].concat();
     (!template.contains(r#"""""#)).then_some(template)
 }
 
@@ -56,24 +57,6 @@ fn head(layout: &Layout) -> String {
         end,
         ..
     } = layout;
-    let [
-        alone,
-        system,
-        system_to_tools,
-        tools,
-        between_tools,
-        tools_end,
-        end,
-    ] = [
-        alone,
-        system,
-        system_to_tools,
-        tools,
-        between_tools,
-        tools_end,
-        end,
-    ]
-    .map(|part| text(part));
     let find = r#"{{ $own := false }}{{ $said := "" -}}
 {{ range $i, $message := .Messages }}{{ if and (eq $i 0) (eq $message.Role "system") }}{{ $own = true }}{{ $said = $message.Content }}{{ end }}{{ end -}}
 "#;
@@ -102,24 +85,7 @@ fn turns(layout: &Layout) -> String {
         answer_end,
         ..
     } = layout;
-    let [
-        end,
-        assistant,
-        prompt,
-        content_to_calls,
-        between_calls,
-        answer_end,
-    ] = [
-        end,
-        assistant,
-        prompt,
-        content_to_calls,
-        between_calls,
-        answer_end,
-    ]
-    .map(|part| text(part));
-    let [open, middle, close] = call.each_ref().map(|part| text(part));
-    let [first, next] = answers.each_ref().map(|part| text(part));
+    let ([open, middle, close], [first, next]) = (call, answers);
     let begin = format!(
         r#"{{{{ $before := "" }}}}{{{{ range $i, $message := .Messages }}}}{{{{ $last := eq (len (slice $.Messages $i)) 1 -}}}}
 {{{{ if and (eq $before "tool") (ne .Role "tool") }}}}{end}{{{{ end -}}}}

@@ -6,11 +6,11 @@ use crate::template::ChatTemplate;
 use crate::tool::{ToolCall, ToolSchema};
 use serde_json::{Map, Value, json};
 
-/// What every ChatML template writes before a user's turn.
+/// Text that every ChatML template writes before a user's turn.
 const USER: &str = "<|im_start|>user\n";
 const ASSISTANT: &str = "<|im_start|>assistant\n";
 
-/// What the template is given to write.
+/// Values that the template is given to write.
 const SYSTEM: &str = "some_system";
 const ASKED: &str = "some_question";
 const SAID: &str = "some_words";
@@ -51,6 +51,26 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Changes every text.
+    pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        Self {
+            alone: change(&self.alone),
+            system: change(&self.system),
+            system_to_tools: change(&self.system_to_tools),
+            tools: change(&self.tools),
+            between_tools: change(&self.between_tools),
+            tools_end: change(&self.tools_end),
+            end: change(&self.end),
+            assistant: change(&self.assistant),
+            prompt: change(&self.prompt),
+            content_to_calls: change(&self.content_to_calls),
+            call: self.call.each_ref().map(|part| change(part)),
+            between_calls: change(&self.between_calls),
+            answers: self.answers.each_ref().map(|part| change(part)),
+            answer_end: change(&self.answer_end),
+        }
+    }
+
     /// The layout of a template; nothing if some text that the template writes has another.
     pub fn of(template: &ChatTemplate) -> Option<Self> {
         let found = Self::find(template)?;
@@ -214,13 +234,13 @@ fn shown(tool: usize) -> String {
     )
 }
 
-/// So many arguments as Python's JSON; [`called`] has the same.
+/// Writes `count` arguments as Python's JSON; [`called`] has the same.
 fn arguments(count: usize) -> String {
     let pairs: Vec<String> = (0..count).map(|i| format!(r#""key{i}": "value{i}""#)).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// So many calls: the first has two arguments or, as the last of several, one.
+/// Makes `count` calls: the first has two arguments or, as the last of several, one.
 fn called(count: usize) -> Vec<ToolCall> {
     let call = |i: usize| ToolCall {
         id: None,

@@ -26,7 +26,7 @@ const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: 
 /// The number that counts optimizer steps, which all others are drawn over.
 pub(super) const AXIS: &str = "train/global_step";
 
-/// What is known of a run before its first step.
+/// Facts about a run before its first step.
 #[derive(Clone, Debug)]
 pub(super) struct Description {
     pub id: String,

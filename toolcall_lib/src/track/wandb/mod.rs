@@ -105,7 +105,7 @@ impl Wandb {
         })
     }
 
-    /// What the official client adds to a row of the history.
+    /// Keys that the official client adds to a row of the history.
     fn stamp(&self, row: &mut Map<String, Value>, step: usize) {
         row.insert(AXIS.to_string(), step.into());
         row.insert("_step".to_string(), step.into());

@@ -51,7 +51,7 @@ impl RunFile {
         Ok(new)
     }
 
-    /// What is known of the run before its first step.
+    /// Writes the facts about the run that stand before its first step.
     pub fn run(&mut self, run: &Description, started: f64) -> Result<()> {
         let config = items(&run.config);
         let seconds = Message::new().number(1, started as u64);

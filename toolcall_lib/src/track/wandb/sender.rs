@@ -27,7 +27,7 @@ pub(super) const PAGE: &str = "wandb: this run is at ";
 /// How a note begins that tells of rows that were not sent.
 pub(super) const INCOMPLETE: &str = "wandb: not all was sent";
 
-/// What the thread is given.
+/// A message to the thread.
 enum Parcel {
     /// A line of the history, with its numbers.
     Row(Map<String, Value>),
@@ -37,7 +37,7 @@ enum Parcel {
     End(Map<String, Value>, i32),
 }
 
-/// What the thread tells.
+/// A message from the thread.
 #[derive(Debug, Default)]
 struct Told {
     notes: Vec<String>,
@@ -89,12 +89,12 @@ impl Sender {
         })
     }
 
-    /// Has a row sent, or drops it if too many wait.
+    /// Queues a row to be sent, or drops it if too many wait.
     pub fn row(&mut self, row: &Map<String, Value>) {
         self.give(Parcel::Row(row.clone()));
     }
 
-    /// Has a file stored.
+    /// Queues a file to be stored.
     pub fn upload(&mut self, name: String, bytes: Vec<u8>) {
         self.give(Parcel::File(name, bytes));
     }
@@ -105,7 +105,7 @@ impl Sender {
         }
     }
 
-    /// What the user should know that was not told yet.
+    /// Returns the notes for the user that were not told yet.
     pub fn notes(&mut self) -> Vec<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut notes = std::mem::take(&mut told.notes);
@@ -118,7 +118,7 @@ impl Sender {
         notes
     }
 
-    /// Has the end sent, and waits for it, but not for long.
+    /// Queues the end of the run and waits a limited time until it is sent.
     pub fn finish(mut self, summary: Map<String, Value>, exit_code: i32) -> Vec<String> {
         let deadline = Instant::now() + self.patience;
         let mut end = Parcel::End(summary, exit_code);
@@ -136,7 +136,7 @@ impl Sender {
         notes
     }
 
-    /// What was not sent, and why.
+    /// Returns the number of rows that were not sent, and why.
     fn loss(&self, is_late: bool) -> Option<String> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_late && told.failed.is_none() && self.dropped == 0 {

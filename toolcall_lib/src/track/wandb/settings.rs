@@ -61,7 +61,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What the environment says.
+    /// Reads the settings from the environment.
     pub fn from_environment() -> Self {
         Self {
             folder: folder_of("WANDB_DIR").unwrap_or_default(),

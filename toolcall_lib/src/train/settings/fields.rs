@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 pub struct Field {
     /// Its name.
     pub name: String,
-    /// What it says.
+    /// Its documentation.
     pub about: String,
-    /// What its values are.
+    /// Kind of values that it takes.
     pub kind: Kind,
     /// Whether it can be none.
     pub optional: bool,
@@ -23,7 +23,7 @@ pub struct Field {
     pub default: Value,
 }
 
-/// What the values of a setting are.
+/// Kind of values that a setting takes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// True or false.
@@ -79,7 +79,7 @@ impl Field {
         read.map_err(|_| wrong(value, self.expected()))
     }
 
-    /// What its values are, in words.
+    /// Describes the values that it takes.
     pub fn expected(&self) -> String {
         let one_of = match &self.kind {
             Kind::Word(_) => "one of ",

@@ -1,4 +1,4 @@
-//! What a file or a command line gives, before it is read.
+//! Names and values as a file or a command line gives them, before they are read.
 
 use crate::error::{Error, Result};
 use crate::{json, yaml};

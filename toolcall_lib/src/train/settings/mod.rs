@@ -37,7 +37,7 @@ pub struct Settings {
     pub config: TrainConfig,
     /// The model and the data, where they were named.
     pub inputs: Inputs,
-    /// What the user should know, such as names that change nothing here.
+    /// Notes for the user, such as names that change nothing here.
     pub notes: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "data";
 const NAMES: &str = "dataset_info.json";
 
-/// What an entry may say: the file, and how its rows look, which reading them finds out by itself.
+/// Keys of an entry: the file, and the look of its rows, which the reader finds out by itself.
 const READ: [&str; 4] = ["file_name", "formatting", "columns", "tags"];
 
 /// The file that a name means: itself, if it is one, or what `dataset_info.json` says.

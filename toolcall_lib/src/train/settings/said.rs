@@ -1,4 +1,4 @@
-//! What the keys of a file, or the flags of a command line, have said so far.
+//! The settings that the keys of a file, or the flags of a command line, have given so far.
 
 mod decide;
 
@@ -19,7 +19,7 @@ pub(super) enum Strategy {
     Epoch,
 }
 
-/// Which tokens are trained, in the words of the peers, which say it with several keys.
+/// Tokens that are trained, in the words of the peers, which need several keys for it.
 #[derive(Debug, Default)]
 pub(super) struct Trained {
     /// TRL's `assistant_only_loss`.
@@ -37,7 +37,7 @@ pub(super) struct Trained {
 pub(super) struct Said {
     /// The key that is being read.
     pub key: String,
-    /// What our settings become, each with the key that said it.
+    /// Values of our settings, each with the key that gave it.
     changes: IndexMap<String, (String, Value)>,
     pub inputs: Inputs,
     pub notes: Vec<String>,
@@ -134,7 +134,7 @@ impl Said {
     /// `config` with what was said.
     ///
     /// # Errors
-    /// What does not go together: all of it.
+    /// Lists all contradictions.
     pub fn over(
         mut self,
         config: &TrainConfig,

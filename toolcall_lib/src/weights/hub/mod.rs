@@ -199,7 +199,7 @@ impl Hub {
         }
     }
 
-    /// What the hub says about a repository at its revision.
+    /// Asks the hub about a repository at its revision.
     fn info(&self, kind: Kind, id: &HubId, client: &Client) -> Result<Info> {
         let path = format!(
             "/api/{}/{}/revision/{}",
@@ -269,7 +269,7 @@ impl Hub {
     }
 }
 
-/// What the hub says about a repository: its commit and the names of its files.
+/// The hub's answer about a repository: its commit and the names of its files.
 #[derive(Deserialize)]
 struct Info {
     sha: String,

@@ -34,7 +34,7 @@ impl Check {
         Ok(Self { data, config })
     }
 
-    /// What `toolcall eval` counts.
+    /// The scores that `toolcall eval` counts.
     pub fn score(&self, model: &Model) -> Result<Evaluation> {
         show_notes(&self.data, model);
         score_with_bar(model, &self.data.rows, &self.config)

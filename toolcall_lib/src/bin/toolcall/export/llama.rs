@@ -46,7 +46,7 @@ pub fn wants_gguf(out: &Path) -> Error {
     Error::invalid("--llama", problem)
 }
 
-/// What llama.cpp makes of the prompts of `model`, which is the one in the file.
+/// Scores llama.cpp on the prompts of `model`, the model of the file.
 pub fn score(
     python: &Path,
     gguf: &Path,

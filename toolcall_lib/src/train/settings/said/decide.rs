@@ -1,4 +1,4 @@
-//! What several keys decide together.
+//! Settings that several keys decide together.
 
 use super::super::named_data::file_of;
 use super::super::read::{Read, is_off};

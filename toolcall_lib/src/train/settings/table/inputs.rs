@@ -1,4 +1,4 @@
-//! What the model is loaded as and adapted with, and which data it sees.
+//! Names for the model, its adapter, and the data.
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;

@@ -47,14 +47,14 @@ impl fmt::Display for Peer {
 /// How a value is read: into settings, or as a problem.
 type ReadValue = fn(&mut Said, &Value) -> Read<()>;
 
-/// What a name becomes.
+/// The treatment of a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Becomes {
     /// Our setting of the same name, with the same values.
     Same,
     /// Our setting of this name, with the same values.
     Renamed(&'static str),
-    /// What the text says, out of the value.
+    /// Reads the text out of the value.
     Value(&'static str, ReadValue),
     /// Nothing, for this reason: it tunes the other engine.
     Note(&'static str),
@@ -70,7 +70,7 @@ pub(super) struct Row {
     pub names: &'static [&'static str],
     /// Who uses them.
     pub peers: &'static [Peer],
-    /// What they become.
+    /// Their treatment.
     pub becomes: Becomes,
 }
 
