@@ -164,7 +164,8 @@ fn failed(error: Error) -> ExitCode {
 
 fn run(command: Command, flags: &Given) -> ExitCode {
     let outlives_readers = match command {
-        Command::Train(_) => true, // it saves first
+        Command::Train(_) => true,  // it saves first
+        Command::Export(_) => true, // llama.cpp, which it asks, may end before it has read
         #[cfg(feature = "serve")]
         Command::Serve(_) => true, // clients go away all the time
         _ => false,
