@@ -131,8 +131,8 @@ def main():
     tensorboard(given, folder)
     trainer_state(given, folder)
     [run] = (folder / "wandb").glob("offline-run-*")
-    synced = subprocess.run(
-        [Path(sys.executable).parent / "wandb", "sync", run], env=os.environ | online, capture_output=True, text=True
+    synced = subprocess.run(  # it leaves files where it runs
+        [Path(sys.executable).parent / "wandb", "sync", run.resolve()], env=os.environ | online, cwd=folder, capture_output=True, text=True
     )
     assert synced.returncode == 0, synced.stdout + synced.stderr
     wandb(given, folder, server, "offline", "offline1")
