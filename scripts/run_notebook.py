@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from kernel import SPEC, Kernel, append, failure
-from lint_notebooks import machine_paths
+from dev.lint_notebooks import machine_paths
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGE = {"name": "rust", "file_extension": ".rs", "mimetype": "text/rust"}

@@ -3,11 +3,11 @@
 # usage: scripts/setup.sh [python|kernel|model|seed|bfcl|bfcl_runner|openai|trackers|reference|llama_cpp|llama_cpp_server|nvrtc|gpu_python ...]
 # default: everything that the notebooks need
 # The part `bfcl` are the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
-# --bfcl`, and `bfcl_runner` its own program. `openai` is the client of scripts/verify_serve.sh, `trackers`
-# are the readers of scripts/verify_trackers.sh. The parts `reference`, `llama_cpp` and `llama_cpp_server`
+# --bfcl`, and `bfcl_runner` its own program. `openai` is the client of scripts/dev/verify_serve.sh, `trackers`
+# are the readers of scripts/dev/verify_trackers.sh. The parts `reference`, `llama_cpp` and `llama_cpp_server`
 # are what our numbers are checked and measured against: PyTorch, transformers and TRL; llama.cpp; and its
 # server. `nvrtc` compiles CUDA kernels, for
-# scripts/check_cuda.sh; `gpu_python` is what scripts/verify_gpu.sh rehearses with.
+# scripts/dev/check_cuda.sh; `gpu_python` is what scripts/dev/verify_gpu.sh rehearses with.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -75,36 +75,36 @@ setup_bfcl() {
 setup_bfcl_runner() {
     python3 -m venv --clear "$home/bfcl_runner"
     "$home/bfcl_runner/bin/pip" install --quiet --disable-pip-version-check --no-deps \
-        "$home"/bfcl/*.whl -r "$root/scripts/verify/requirements_bfcl.txt"
+        "$home"/bfcl/*.whl -r "$root/scripts/dev/verify/requirements_bfcl.txt"
 }
 
 # The official client of OpenAI's API, in a virtual environment.
 setup_openai() {
     python3 -m venv --clear "$home/openai"
-    "$home/openai/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_openai.txt"
+    "$home/openai/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/dev/verify/requirements_openai.txt"
 }
 
 # TensorBoard, Weights & Biases and transformers without PyTorch, in a virtual environment.
 setup_trackers() {
     python3 -m venv --clear "$home/trackers"
-    "$home/trackers/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/verify/requirements_trackers.txt"
+    "$home/trackers/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/dev/verify/requirements_trackers.txt"
 }
 
 # PyTorch, transformers and TRL, in a virtual environment.
 setup_reference() {
     python3 -m venv --clear "$home/reference"
-    "$home/reference/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/golden/requirements.txt"
+    "$home/reference/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/dev/golden/requirements.txt"
 }
 
 # llama.cpp with its Python bindings, compiled for this processor, in a virtual environment.
 setup_llama_cpp() {
     python3 -m venv --clear "$home/llama_cpp"
-    "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp.txt"
+    "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/dev/verify/requirements_llama_cpp.txt"
 }
 
 # Packages that llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`.
 setup_llama_cpp_server() {
-    "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/requirements_llama_cpp_server.txt"
+    "$home/llama_cpp/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/dev/verify/requirements_llama_cpp_server.txt"
 }
 
 # NVIDIA's run-time compiler for CUDA, out of its Python package.
@@ -124,7 +124,7 @@ setup_gpu_python() {
     local python="${PYTHON312:-python3.12}"
     "$python" -c "" 2>/dev/null || fail "Python 3.12 is missing, which machines with a GPU have; PYTHON312 names it where it is not python3.12"
     "$python" -m venv --clear "$home/gpu_python"
-    "$home/gpu_python/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/verify/gpu/requirements_rehearsal.txt"
+    "$home/gpu_python/bin/pip" install --quiet --disable-pip-version-check -r "$root/scripts/dev/verify/gpu/requirements_rehearsal.txt"
 }
 
 # toolcall_lib and all below it, compiled with the flags of the notebook kernel.
@@ -194,13 +194,13 @@ for name; do
         model) part model "$model_sha256" "the default model SmolLM2-135M-Instruct (98 MB)" ;;
         seed) part seed "$(seed_pin)" "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)" ;;
         bfcl) part bfcl "$bfcl_sha256" "the rows of the Berkeley Function Calling Leaderboard (2 MB)" ;;
-        bfcl_runner) part bfcl_runner "$(cat "$root/scripts/verify/requirements_bfcl.txt" "$home/done/bfcl" | sha256sum) $home" "the leaderboard's own program (240 MB; 30 seconds)" ;;
-        openai) part openai "$(sha256sum <"$root/scripts/verify/requirements_openai.txt") $home" "the openai package (50 MB; 10 seconds)" ;;
-        trackers) part trackers "$(sha256sum <"$root/scripts/verify/requirements_trackers.txt") $home" "TensorBoard, Weights & Biases and transformers (500 MB; 30 seconds)" ;;
-        reference) part reference "$(sha256sum <"$root/scripts/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
-        llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
-        llama_cpp_server) part llama_cpp_server "$(cat "$root"/scripts/verify/requirements_llama_cpp*.txt | sha256sum) $home" "llama.cpp's server (30 MB; 20 seconds)" ;;
-        gpu_python) part gpu_python "$(sha256sum <"$root/scripts/verify/gpu/requirements_rehearsal.txt") $home" "PyTorch with CUDA (5 GB; 2 minutes)" ;;
+        bfcl_runner) part bfcl_runner "$(cat "$root/scripts/dev/verify/requirements_bfcl.txt" "$home/done/bfcl" | sha256sum) $home" "the leaderboard's own program (240 MB; 30 seconds)" ;;
+        openai) part openai "$(sha256sum <"$root/scripts/dev/verify/requirements_openai.txt") $home" "the openai package (50 MB; 10 seconds)" ;;
+        trackers) part trackers "$(sha256sum <"$root/scripts/dev/verify/requirements_trackers.txt") $home" "TensorBoard, Weights & Biases and transformers (500 MB; 30 seconds)" ;;
+        reference) part reference "$(sha256sum <"$root/scripts/dev/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
+        llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/dev/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
+        llama_cpp_server) part llama_cpp_server "$(cat "$root"/scripts/dev/verify/requirements_llama_cpp*.txt | sha256sum) $home" "llama.cpp's server (30 MB; 20 seconds)" ;;
+        gpu_python) part gpu_python "$(sha256sum <"$root/scripts/dev/verify/gpu/requirements_rehearsal.txt") $home" "PyTorch with CUDA (5 GB; 2 minutes)" ;;
         nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
         *) fail "there is no part $name: python, kernel, model, seed, bfcl, bfcl_runner, openai, trackers, reference, llama_cpp, llama_cpp_server, nvrtc or gpu_python" ;;
     esac

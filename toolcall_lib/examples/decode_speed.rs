@@ -1,5 +1,5 @@
-//! How fast a model reads prompts, writes tokens and calls tools, for `scripts/bench_generate.sh`:
-//! `cargo run --release --example decode_speed -- MODEL WORK.json`.
+//! How fast a model reads prompts, writes tokens and calls tools, for
+//! `scripts/dev/bench_generate.sh`: `cargo run --release --example decode_speed -- MODEL WORK.json`.
 //!
 //! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE, "calls": [row, …],
 //! "most_call_tokens": n}`. What is printed is one line of JSON: seconds to read the first prompt; for each batch the median of

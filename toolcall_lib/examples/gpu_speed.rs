@@ -1,4 +1,4 @@
-//! How fast a GPU trains and replies, and on what it spends its time, for `scripts/verify_gpu.sh`. Built with the feature `cuda`.
+//! How fast a GPU trains and replies, and on what it spends its time, for `scripts/dev/verify_gpu.sh`. Built with the feature `cuda`.
 //!
 //! `gpu_speed steps MODEL DATA CONFIG.json` makes the steps of a training run with these settings and prints, as one line of JSON, how
 //! long each kernel took and the most memory that was allocated.

@@ -1,4 +1,4 @@
-//! Writes what our decoder computes for one prompt, for `scripts/verify/logits.py` to compare with transformers.
+//! Writes what our decoder computes for one prompt, for `scripts/dev/verify/logits.py` to compare with transformers.
 //!
 //! ```text
 //! cargo run --example logits -- MODEL DATA ROW OUT.safetensors [DTYPE]

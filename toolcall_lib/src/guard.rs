@@ -51,7 +51,8 @@ pub(crate) fn bounded<T: Send + 'static>(
         .map_err(Error::library(doing))?;
     told.recv_timeout(LONGEST).unwrap_or_else(|_| {
         let seconds = LONGEST.as_secs();
-        let problem = format!("it takes more than {seconds} s; it is meant to do harm, or damaged");
+        let problem =
+            format!("reading it took more than {seconds} s and was given up; it is damaged or malicious");
         Err(Error::invalid(doing, problem))
     })
 }

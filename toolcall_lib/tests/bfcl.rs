@@ -1,5 +1,5 @@
 //! Rows in the form of the Berkeley Function Calling Leaderboard, and verdicts on calls. All rows
-//! are invented; `scripts/verify_bfcl.sh` compares with the leaderboard's own rows and checker.
+//! are invented; `scripts/dev/verify_bfcl.sh` compares with the leaderboard's own rows and checker.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};

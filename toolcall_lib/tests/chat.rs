@@ -205,7 +205,7 @@ fn a_talk_outlives_a_message_that_is_too_long() {
     let long = "tick ".repeat(8000);
     let (well, text) = place.chat(&["--interactive"], &format!("Hi\n{long}\nHo\n\n"));
     assert!(
-        well && text.contains("shorten it") && text.matches("assistant > ").count() == 2,
+        well && text.contains("shorten the prompt") && text.matches("assistant > ").count() == 2,
         "{text}"
     );
 }
@@ -222,7 +222,7 @@ fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
     assert_eq!(load(out.to_str().unwrap()).unwrap().tools, model.tools);
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "create_reminder"], "");
     assert!(
-        !well && text.contains("there is no tool `create_reminder`; offered are start_timer"),
+        !well && text.contains("there is no tool `create_reminder`; the offered tools are start_timer"),
         "{text}"
     );
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "60\n");

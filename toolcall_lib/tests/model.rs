@@ -1,4 +1,4 @@
-//! The decoder, its gradients and AdamW against PyTorch (`scripts/golden/models.py`), and the ops against theirs.
+//! The decoder, its gradients and AdamW against PyTorch (`scripts/dev/golden/models.py`), and the ops against theirs.
 
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
@@ -252,12 +252,12 @@ fn ids_outside_the_vocabulary_and_too_long_sequences_are_refused() {
     let error = decoder.logits(&[1, 64]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "token id: 64 is not in the model's vocabulary of 64; is this its tokenizer?"
+        "token id: 64 is not in the model's vocabulary of 64; use the tokenizer of this model"
     );
     let error = decoder.logits(&[0; 257]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "max_position_embeddings: 257 tokens; the model was made for at most 256"
+        "max_position_embeddings: 257 tokens are too many; the model takes at most 256"
     );
 }
 

@@ -230,14 +230,14 @@ fn what_cannot_be_measured_is_refused() {
     );
     let said = refusal(&timers, &config(Metric::EvalOverCalls));
     assert!(
-        said.contains("eval_over_calls counts rows without a call, and no"),
+        said.contains("eval_over_calls counts only rows without a call, but no"),
         "{said}"
     );
     let mut talk = mixed();
     talk.rows.drain(..3);
     let said = refusal(&talk, &config(Metric::EvalToolSelection));
     assert!(
-        said.contains("eval_tool_selection counts rows with a call, and no"),
+        said.contains("eval_tool_selection counts only rows with a call, but no"),
         "{said}"
     );
 }

@@ -1,4 +1,5 @@
-//! Chat templates against transformers (`scripts/golden/templates.py`), and what a template refuses.
+//! Chat templates against transformers (`scripts/dev/golden/templates.py`), and what a template
+//! refuses.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
 }
 
-/// The conversations that `scripts/golden/templates.py` renders, by name. They are read as they stand: the loader
+/// The conversations that `scripts/dev/golden/templates.py` renders, by name. They are read as they stand: the loader
 /// of data files would take out nulls.
 pub fn conversations() -> BTreeMap<String, Conversation> {
     let list = |value: &Value| value.as_array().unwrap().clone();

@@ -209,7 +209,7 @@ fn a_turn_that_does_not_start_as_its_prompt_is_an_error_that_shows_where_they_pa
         LossMode::Assistant,
     )
     .unwrap_err();
-    insta::assert_snapshot!(error, @r#"chat template: messages[1] is not written as its own prompt begins: after "|im_end|>\n<|im_start|>assistant\n<think>\n", the prompt has "\n</think>\n\n" and the conversation "Hmm.\n\n6 + 6.\n</think>\n\n12<|im_end|>\n"; a turn with reasoning needs `chat_template_kwargs` {"enable_thinking": true}"#);
+    insta::assert_snapshot!(error, @r#"chat template: the conversation does not begin with the prompt of messages[1]: after "|im_end|>\n<|im_start|>assistant\n<think>\n", the prompt has "\n</think>\n\n" and the conversation "Hmm.\n\n6 + 6.\n</think>\n\n12<|im_end|>\n"; a turn with reasoning needs `chat_template_kwargs` {"enable_thinking": true}"#);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tools of documented functions and structs: their schemas against transformers (`scripts/golden/tools.py`),
+//! Tools of documented functions and structs: their schemas against transformers (`scripts/dev/golden/tools.py`),
 //! and calls of them.
 
 mod same_functions;

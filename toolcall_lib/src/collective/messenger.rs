@@ -65,7 +65,12 @@ impl Messenger {
         // If the result cannot be sent, nobody waits for it any more.
         let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks))));
         let tasks = self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok());
-        tasks.ok_or_else(|| Error::invalid("ranks", "the thread that reaches the others has ended"))?;
+        tasks.ok_or_else(|| {
+            Error::invalid(
+                "ranks",
+                "the thread that connects this rank to the others has ended",
+            )
+        })?;
         Ok(result)
     }
 

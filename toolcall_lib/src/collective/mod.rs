@@ -114,7 +114,7 @@ fn join_mpi(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
 #[cfg(not(feature = "mpi"))]
 fn join_mpi(launch: &Launch, _: Duration) -> Result<Box<dyn Collective>> {
     let problem = format!(
-        "{} processes were started, and this build has no MPI: each would train for itself. Build with `--features mpi` \
+        "{} processes were started, but this build has no MPI, so each would train on its own. Build with `--features mpi` \
          (needs libopenmpi-dev and libclang-dev), start them with torchrun, or start one",
         launch.size
     );
@@ -220,7 +220,7 @@ mod tests {
             local_size: 2,
         };
         let refusal = join(&launch, Duration::from_secs(1)).unwrap_err().to_string();
-        assert!(refusal.contains("this build has no MPI: each would train for itself"));
+        assert!(refusal.contains("this build has no MPI, so each would train on its own"));
     }
 
     #[test]

@@ -35,7 +35,12 @@ struct Mpi {
 
 impl Mpi {
     fn new(launch: &Launch, patience: Patience) -> Result<Self> {
-        let again = || Error::invalid("MPI", "it has been started before in this process");
+        let again = || {
+            Error::invalid(
+                "MPI",
+                "was already started in this process, and can be started only once",
+            )
+        };
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or_else(again)?;
         let world = universe.world();
         let shard = Shard {
@@ -51,8 +56,8 @@ impl Mpi {
             });
         }
         let problem = format!(
-            "{:?} started {} processes, but MPI connects {}; is it the launcher of the MPI that toolcall was built with? With srun, \
-             `srun --mpi=list` shows what can be given as --mpi (pmix, pmi2)",
+            "{:?} started {} processes, but MPI connects {}; use the launcher of the MPI that toolcall was \
+                built with. With srun, `srun --mpi=list` lists the values of --mpi (pmix, pmi2)",
             launch.launcher, launch.size, shard.size
         );
         Err(Error::invalid("MPI", problem))

@@ -176,7 +176,8 @@ impl Wait<'_> {
         if waited > self.patience.timeout {
             let whom = names(open);
             tell(format!(
-                "error: rank {rank}: waited {waited:.0?} for {whom}: it hangs, or needs a longer ddp_timeout; ending all ranks"
+                "error: rank {rank}: waited {waited:.0?} for {whom}: a rank hangs, or ddp_timeout is too \
+                    short; ending all ranks"
             ));
             return false;
         }

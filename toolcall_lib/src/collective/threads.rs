@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-const ENDED: &str = "it has ended before the others";
+const ENDED: &str = "it ended before the others";
 
 /// Makes ranks for `ranks` threads of this process. Operations return errors if a rank ends too
 /// early, or if another has waited `timeout` for it.
@@ -65,7 +65,7 @@ impl Pairs for Channels {
                 RecvTimeoutError::Disconnected => problem(rank, ENDED),
             })?;
             if message.len() != incoming[rank].len() {
-                return Err(problem(rank, "it does something else than this one"));
+                return Err(problem(rank, "it runs another operation than this rank"));
             }
             incoming[rank].copy_from_slice(&message);
         }

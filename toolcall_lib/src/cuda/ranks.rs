@@ -55,8 +55,8 @@ pub(crate) fn meet<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) if begun.elapsed() < timeout => None,
             Err(_) => {
                 let problem = format!(
-                    "they are not connected after {timeout:.0?}: another rank or the network hangs, or it needs a longer \
-                     ddp_timeout"
+                    "they were not connected within {timeout:.0?}: another rank or the network hangs, or \
+                        connecting needs a longer ddp_timeout"
                 );
                 Some(Err(Error::invalid("the GPUs", problem)))
             }
@@ -155,7 +155,7 @@ mod tests {
     fn nobody_waits_longer_than_the_timeout() {
         for outcome in outcomes(Duration::from_millis(1), [waits_for_ever; 2]) {
             assert!(
-                outcome.starts_with("the GPUs: they are not connected after 1ms"),
+                outcome.starts_with("the GPUs: they were not connected within 1ms"),
                 "{outcome}"
             );
         }

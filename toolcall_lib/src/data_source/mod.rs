@@ -29,6 +29,8 @@ const CARD: &str = "README.md";
 const MOST_FILES: usize = 100_000;
 /// Folders in folders.
 const DEEPEST: usize = 32;
+/// Ends of the names of data files.
+const DATA_FILES: [&str; 4] = [".json", ".jsonl", ".parquet", ".csv"];
 
 /// A data set that a user names, and the part of it that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,12 +85,14 @@ impl DataSource {
         })
     }
 
-    /// Reads the name of a data set: a file or a folder that is here, else `owner/name` on the hub, perhaps with `@revision`.
+    /// Reads the name of a data set: a file or a folder that is here, or whose name ends as those of data files do, else
+    /// `owner/name` on the hub, perhaps with `@revision`.
     ///
     /// # Errors
     /// Nothing of this name is here, and it is no hub id.
     pub fn named(name: &str) -> Result<Self> {
-        if name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
+        let is_file = DATA_FILES.iter().any(|end| name.ends_with(end));
+        if is_file || name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
             return Self::of_path(name);
         }
         let id = HubId::parse(name).ok_or_else(|| {
@@ -98,6 +102,11 @@ impl DataSource {
             )
         })?;
         Ok(Self::at(Place::Hub(id)))
+    }
+
+    /// A file, whether it is there or not.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::at(Place::File(path.into()))
     }
 
     fn at(place: Place) -> Self {

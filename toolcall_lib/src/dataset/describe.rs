@@ -3,6 +3,7 @@
 use super::Dataset;
 use super::split::identity;
 use crate::conversation::{Conversation, Role};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -89,6 +90,23 @@ impl Description {
     }
 }
 
+/// Tools that are shown by name, those with the most calls.
+const SHOWN_TOOLS: usize = 8;
+
+impl Description {
+    /// Calls per tool, most first; those of many tools are put together in the end.
+    pub(crate) fn most_called(&self) -> Vec<(String, usize)> {
+        let mut calls: Vec<(String, usize)> = self.calls.clone().into_iter().collect();
+        calls.sort_by_key(|(_, count)| Reverse(*count));
+        if calls.len() > SHOWN_TOOLS + 1 {
+            let others = calls.split_off(SHOWN_TOOLS);
+            let count = others.iter().map(|(_, count)| count).sum();
+            calls.push((format!("{} others", others.len()), count));
+        }
+        calls
+    }
+}
+
 fn counts<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
     let mut counts = BTreeMap::new();
     keys.for_each(|key| *counts.entry(key).or_default() += 1);
@@ -100,8 +118,8 @@ impl fmt::Display for Description {
         writeln!(f, "rows: {} ({} different)", self.rows, self.different_rows)?;
         writeln!(f, "lists of tools: {}", self.tool_lists)?;
         writeln!(f, "rows without a call: {}", self.rows_without_call)?;
-        writeln!(f, "calls: {}", listed(&self.calls))?;
-        write!(f, "rows by assistant turns: {}", listed(&self.turns))?;
+        writeln!(f, "calls: {}", listed(self.most_called()))?;
+        write!(f, "rows by assistant turns: {}", listed(self.turns.iter()))?;
         if let Some(Lengths {
             shortest,
             median,
@@ -118,14 +136,13 @@ impl fmt::Display for Description {
     }
 }
 
-fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
+fn listed<K: fmt::Display>(counts: impl IntoIterator<Item = (K, impl fmt::Display)>) -> String {
     let entries: Vec<String> = counts
-        .iter()
+        .into_iter()
         .map(|(key, count)| format!("{key}: {count}"))
         .collect();
-    if entries.is_empty() {
-        "none".into()
-    } else {
-        entries.join(", ")
+    match entries.is_empty() {
+        true => "none".to_string(),
+        false => entries.join(", "),
     }
 }

@@ -191,8 +191,8 @@ fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -
             let tokens = model.tokenizer.encode(&prompt)?.len();
             if tokens >= longest {
                 let problem = format!(
-                    "the prompt of messages[{turn}] has {tokens} tokens, and the model takes {longest} with the reply; \
-                     leave the row out"
+                    "the prompt of messages[{turn}] has {tokens} tokens, but prompt and reply together may have at \
+                     most {longest}; leave the row out"
                 );
                 return Err(Error::invalid(format!("row {index}"), problem));
             }

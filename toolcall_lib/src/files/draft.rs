@@ -1,6 +1,6 @@
 //! Files that are being written, before they appear.
 
-use super::manifest::{State, hex, state};
+use super::manifest::{State, YIELDING, hex, state};
 use super::{Entry, Manifest, sync};
 use crate::error::{Error, Result, tell};
 use serde::Serialize;
@@ -39,7 +39,7 @@ struct Hashed {
 impl Draft {
     /// The file that gives way: where somebody else's has its name, or ours has been changed, that
     /// one stays and is theirs from then on. People write and edit the page of a model.
-    pub const YIELDING: &str = "README.md";
+    pub const YIELDING: &str = YIELDING;
 
     /// An empty draft in `folder`, which is created.
     pub(super) fn begin(folder: PathBuf, place: PathBuf) -> Result<Self> {

@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path};
 
+/// The file that people may edit: the page of a model. Ours gives way to theirs.
+pub(super) const YIELDING: &str = "README.md";
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -82,12 +84,13 @@ impl Manifest {
         Ok(text)
     }
 
-    /// Compares every file of the list with what is in `folder`.
+    /// Compares every file of the list with what is in `folder`, apart from the one that people may
+    /// edit ([`YIELDING`]).
     ///
     /// # Errors
     /// The first file that is missing or is not the one that was written.
     pub fn verify(&self, folder: &Path) -> Result<()> {
-        for (name, entry) in &self.files {
+        for (name, entry) in self.files.iter().filter(|(name, _)| *name != YIELDING) {
             let problem = match state(folder, name, Some(entry))? {
                 State::Ours | State::Protected => continue,
                 State::Absent => "is missing".to_string(),

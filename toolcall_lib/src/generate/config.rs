@@ -138,7 +138,7 @@ impl GenerateConfig {
             Some(value) => value
                 .as_u64()
                 .map(Some)
-                .ok_or_else(|| wrong(name, value, "a whole number from 0 on")),
+                .ok_or_else(|| wrong(name, value, "a whole number, 0 or more")),
         };
         let sampled = match given("do_sample") {
             None => false,
@@ -219,7 +219,10 @@ impl GenerateConfig {
             );
         }
         if self.top_k == Some(0) {
-            return refuse("top_k", "0 keeps no token; leave it out to keep all".to_string());
+            return refuse(
+                "top_k",
+                "0 would keep no token; leave `top_k` out to keep all".to_string(),
+            );
         }
         for (name, p) in [("top_p", self.top_p), ("min_p", self.min_p)] {
             if let Some(p) = p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
@@ -227,7 +230,7 @@ impl GenerateConfig {
             }
         }
         if !(0.0..=1.0).contains(&self.min_confidence) {
-            let problem = format!("{} is not in [0, 1]; 0 gives every call", self.min_confidence);
+            let problem = format!("{} is not in [0, 1]; 0 withholds no call", self.min_confidence);
             return refuse("min_confidence", problem);
         }
         if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
@@ -273,8 +276,14 @@ impl ToolChoice {
             Self::Auto | Self::Required => Ok(tools.to_vec()),
             Self::Function(name) => match tools.iter().find(|tool| tool.name() == name) {
                 Some(tool) => Ok(vec![tool.clone()]),
-                None if tools.is_empty() => refuse(format!("`{name}`, but no tool is offered")),
-                None => refuse(format!("there is no tool `{name}`; offered are {}", names())),
+                None if tools.is_empty() => refuse(format!(
+                    "`{name}` is required, but no tool is offered; offer \
+                    it or choose `auto`"
+                )),
+                None => refuse(format!(
+                    "there is no tool `{name}`; the offered tools are {}",
+                    names()
+                )),
             },
         }
     }

@@ -26,7 +26,7 @@ pub fn answer_freely(
     let mut asked: Vec<&[Message]> = Vec::with_capacity(rows.len());
     for &row in rows {
         asked.push(data.rows.get(row).and_then(before_words).ok_or_else(|| {
-            let problem = "expected a row that ends with words of the assistant";
+            let problem = "expected a row whose last message is text of the assistant";
             Error::invalid(format!("row {row}"), problem)
         })?);
     }

@@ -58,15 +58,17 @@ impl<'a> Writer<'a> {
         index: usize,
     ) -> Result<Self> {
         if prompt.is_empty() {
-            let problem = "it is empty; give the model something to continue";
+            let problem = "is empty; give at least one token for the model to continue";
             return Err(Error::invalid("prompt", problem));
         }
         // 1. The prompt must leave room for a reply in the context.
         let longest = model.decoder.config.max_position_embeddings;
         if prompt.len() >= longest {
             let tokens = prompt.len();
-            let problem =
-                format!("has {tokens} tokens, and the model takes {longest} with the reply; shorten it");
+            let problem = format!(
+                "has {tokens} tokens, but prompt and reply together may have at most {longest}; shorten \
+                    the prompt"
+            );
             return Err(Error::invalid("prompt", problem));
         }
         let room = config.max_new_tokens.min(longest - prompt.len());

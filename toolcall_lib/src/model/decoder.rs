@@ -52,7 +52,13 @@ impl Decoder {
     pub fn new(config: ModelConfig, weights: impl Into<Weights>) -> Result<Self> {
         let weights = weights.into();
         let layout = weights.layout();
-        let missing = || Error::invalid("weights", "their layout is not that of the config");
+        let missing = || {
+            Error::invalid(
+                "weights",
+                "their layout differs from the config's; take both from the \
+            same model",
+            )
+        };
         let span = |name: &str| layout.span(name, name).ok_or_else(missing);
         let embedding = "model.embed_tokens.weight";
         let head = if config.tie_word_embeddings {
@@ -137,7 +143,7 @@ impl Decoder {
     ) -> Result<LossSum> {
         check_rows(&self.config, &batch.ids, &batch.positions)?;
         if self.trainable()?.layout != *gradients.layout() {
-            let problem = "their layout is not that of what is trained";
+            let problem = "their layout differs from the trained weights'; make new gradients for this model";
             return Err(Error::invalid("gradients", problem));
         }
         // Run on a thread of the pool; `cached_logits` says why.
@@ -397,11 +403,14 @@ impl Decoder {
 pub(crate) fn check_rows(config: &ModelConfig, ids: &[u32], positions: &[u32]) -> Result<()> {
     let (vocabulary, longest) = (config.vocab_size, config.max_position_embeddings);
     if ids.is_empty() {
-        return Err(Error::invalid("tokens", "there are none; give at least one"));
+        return Err(Error::invalid(
+            "tokens",
+            "the list is empty; give at least one token",
+        ));
     }
     if let Some(id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
         let problem =
-            format!("{id} is not in the model's vocabulary of {vocabulary}; is this its tokenizer?");
+            format!("{id} is not in the model's vocabulary of {vocabulary}; use the tokenizer of this model");
         return Err(Error::invalid("token id", problem));
     }
     let length = positions
@@ -409,7 +418,7 @@ pub(crate) fn check_rows(config: &ModelConfig, ids: &[u32], positions: &[u32]) -
         .max()
         .map_or(0, |&position| position as usize + 1);
     if length > longest {
-        let problem = format!("{length} tokens; the model was made for at most {longest}");
+        let problem = format!("{length} tokens are too many; the model takes at most {longest}");
         return Err(Error::invalid("max_position_embeddings", problem));
     }
     Ok(())

@@ -141,12 +141,17 @@ impl Metrics {
                 "Replies that are being written.",
                 &self.running,
             ),
-            ("waiting", "gauge", "Requests that wait for room.", &self.waiting),
+            (
+                "waiting",
+                "gauge",
+                "Requests that wait to be started.",
+                &self.waiting,
+            ),
             ("replies_total", "counter", "Complete replies.", &self.replies),
             (
                 "cancelled_total",
                 "counter",
-                "Replies whose reader has gone or whose time was up.",
+                "Cancelled replies, whose client has gone or whose time limit was reached.",
                 &self.cancelled,
             ),
             (
@@ -158,19 +163,19 @@ impl Metrics {
             (
                 "prompt_tokens_total",
                 "counter",
-                "Tokens of prompts.",
+                "Prompt tokens of complete replies.",
                 &self.prompt_tokens,
             ),
             (
                 "cached_tokens_total",
                 "counter",
-                "Tokens of prompts that were known already.",
+                "Prompt tokens found in the KV cache.",
                 &self.cached_tokens,
             ),
             (
                 "completion_tokens_total",
                 "counter",
-                "Tokens of replies.",
+                "Tokens of complete replies.",
                 &self.completion_tokens,
             ),
         ];

@@ -106,12 +106,12 @@ impl ServeConfig {
         match &self.api_key {
             None if !self.address.ip().is_loopback() => {
                 let problem = format!(
-                    "{} is an address that others reach, which needs a key (--api-key)",
+                    "other hosts can reach {}, so the server needs a key (--api-key)",
                     self.address
                 );
                 return refuse("address", &problem);
             }
-            Some(key) if key.trim().is_empty() => return refuse("api_key", "it is empty"),
+            Some(key) if key.trim().is_empty() => return refuse("api_key", "the key is empty; give one"),
             _ => {}
         }
         for (name, number) in [
@@ -120,11 +120,11 @@ impl ServeConfig {
             ("max_body", self.max_body),
         ] {
             if number == 0 {
-                return refuse(name, "0 would refuse every request");
+                return refuse(name, "0 would refuse every request; expected 1 or more");
             }
         }
         if self.timeout.is_zero() {
-            return refuse("timeout", "0 would end every reply");
+            return refuse("timeout", "0 would end every reply; expected more than 0 seconds");
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Server {
         for model in models {
             let name = model.name().to_string();
             if served.iter().any(|other| other.name == name) {
-                let problem = format!("two are called `{name}`; rename the folder of one");
+                let problem = format!("two models are called `{name}`; rename the folder of one");
                 return Err(Error::invalid("models", problem));
             }
             let (one, thread) = start_model(name, model, &config, &metrics)?;
@@ -198,7 +198,10 @@ impl Server {
             threads.push(thread);
         }
         if served.is_empty() {
-            return Err(Error::invalid("models", "there is none to serve"));
+            return Err(Error::invalid(
+                "models",
+                "the list is empty; give at least one model",
+            ));
         }
         Ok(Self {
             listener,
@@ -257,7 +260,7 @@ impl Server {
         // The runtime holds senders to the threads; once they are gone, the threads end by
         // themselves.
         runtime.shutdown_timeout(LAST);
-        let gone = || Error::library("the thread of a model")("it has gone");
+        let gone = || Error::library("the thread of a model")("it ended unexpectedly");
         let ended = threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| Err(gone())));

@@ -71,7 +71,7 @@ impl Scheduler {
         let work = move || {
             let run = || Turns::new(&model, device, cache, &metrics).run(&queue);
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-                let problem = "it panicked; please report what it was asked";
+                let problem = "it panicked; please report the request that caused this";
                 Err(Error::library("the thread of the model")(problem))
             })
         };

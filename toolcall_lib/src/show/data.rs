@@ -4,13 +4,12 @@ use super::Html;
 use super::style::{Cell, NEUTRAL, cell, figures_table, grouped, table};
 use crate::dataset::{Dataset, Description};
 use maud::{Markup, html};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Draws counts as bars; the largest has full length.
-fn counts<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> Markup {
-    let most = counts.values().copied().max().unwrap_or(0).max(1);
-    let row = |(key, count): (&K, &usize)| -> Vec<Cell> {
+fn counts<K: fmt::Display>(counts: &[(K, usize)]) -> Markup {
+    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    let row = |(key, count): &(K, usize)| -> Vec<Cell> {
         let length = 100.0 * *count as f64 / most as f64;
         let bar =
             format!("min-width:12em;background:linear-gradient(90deg,{NEUTRAL} {length:.1}%,transparent 0)");
@@ -21,6 +20,7 @@ fn counts<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> Markup {
 
 impl Html for Description {
     fn html(&self) -> Markup {
+        let turns: Vec<(usize, usize)> = self.turns.iter().map(|(turns, rows)| (*turns, *rows)).collect();
         let mut figures = vec![
             (
                 "rows",
@@ -28,8 +28,8 @@ impl Html for Description {
             ),
             ("lists of tools", html! { (self.tool_lists) }),
             ("rows without a call", html! { (grouped(self.rows_without_call)) }),
-            ("calls", counts(&self.calls)),
-            ("rows by assistant turns", counts(&self.turns)),
+            ("calls", counts(&self.most_called())),
+            ("rows by assistant turns", counts(&turns)),
         ];
         if let Some(lengths) = self.tokens {
             let [shortest, median, longest, total] =

@@ -48,10 +48,7 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     ));
     figures.push((
         "shared prefixes",
-        format!(
-            "{:.2} tokens for each that was computed",
-            mean(|step| step.tree_ratio)
-        ),
+        format!("{:.2} tokens per computed token", mean(|step| step.tree_ratio)),
     ));
     if report.ranks > 1 {
         let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
@@ -78,7 +75,7 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
 fn ending(report: &TrainReport) -> &'static str {
     match (report.interrupted, report.stopped_early) {
         (true, _) => ", stopped by the user",
-        (_, true) => ", stopped early: it got no better on the validation set",
+        (_, true) => ", stopped early: no improvement on the validation set",
         _ => "",
     }
 }

@@ -70,7 +70,7 @@ impl Length {
         let minutes = |draw: &mut Draw, high| minutes(draw, held_out, high);
         let other = |draw: &mut Draw, low, high| held_out.number(draw, low, high);
         let kind = match unit {
-            Seconds => draw.weighted(&[40.0, 14.0, 14.0, 8.0, 8.0, 10.0, 2.0, 4.0]),
+            Seconds => draw.weighted(&[30.0, 12.0, 18.0, 6.0, 14.0, 12.0, 4.0, 4.0]),
             Minutes => draw.weighted(&[50.0, 20.0, 0.0, 12.0, 12.0, 0.0, 0.0, 6.0]),
             Hours => {
                 let count = other(draw, 1, 48);
@@ -150,20 +150,19 @@ impl Length {
         let seconds: i64 = self.parts.iter().map(|(count, of)| count * of.seconds()).sum();
         let steps = worked(&self.parts, unit);
         (seconds % unit.seconds() == 0).then(|| Drawn {
-            worked: match steps.is_empty() {
-                true => steps,
-                false => format!("{}: {steps}", self.said),
-            },
+            worked: format!("{}: {steps}", self.said),
             ..Drawn::new(self.said, json!(seconds / unit.seconds()))
         })
     }
 }
 
 /// Computes a length in `unit` step by step: digits times the size of their unit, then one sum at a time, each of which a small model
-/// can learn. `20 * 60 + 7 * 60 = 1200 + 420 = 1620` for 27 minutes in seconds. Empty where nothing has to be computed.
+/// can learn. `20 * 60 + 7 * 60 = 1200 + 420 = 1620` for 27 minutes in seconds. A length in its own unit is itself.
 fn worked(parts: &[(i64, Unit)], unit: Unit) -> String {
-    if parts.iter().all(|(_, of)| *of == unit) {
-        return String::new();
+    if let [(count, of)] = parts
+        && *of == unit
+    {
+        return count.to_string();
     }
     // 1. The products: every digit of a count on its own.
     let mut products = Vec::new();
@@ -257,8 +256,8 @@ mod tests {
                 "1 * 3600 + 10 * 60 + 5 * 60 = 3600 + 600 + 300 = 4200 + 300 = 4500",
             ),
             (&[(2, Hours), (5, Minutes)], Minutes, "2 * 60 + 5 = 120 + 5 = 125"),
-            (&[(45, Seconds)], Seconds, ""),
-            (&[(7, Hours)], Hours, ""),
+            (&[(45, Seconds)], Seconds, "45"),
+            (&[(7, Hours)], Hours, "7"),
         ];
         for (parts, unit, expected) in cases {
             assert_eq!(worked(parts, unit), expected);

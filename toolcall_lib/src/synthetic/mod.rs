@@ -217,7 +217,7 @@ impl<'a> Filler<'a> {
             return None;
         }
         let talk = &self.lists.talk;
-        if self.draw.chance(2) {
+        if self.draw.chance(3) {
             return Some(chosen(&mut self.draw, &talk.personas));
         }
         let week = week(&mut self.draw, &self.lists.held_out);
@@ -251,7 +251,10 @@ impl<'a> Filler<'a> {
             let Some(row) = maker.row(kind, &mut self.draw)? else {
                 continue;
             };
-            let row = row.under(system);
+            let mut row = row.under(system);
+            if self.draw.chance(2) {
+                row = row.without_earlier_steps();
+            }
             if row
                 .messages()
                 .iter()

@@ -4,6 +4,11 @@ use super::request::Answered;
 use crate::conversation::{Conversation, Message, Role};
 use crate::tool::ToolSchema;
 
+/// The steps compute something, instead of naming a number as it is.
+fn is_computed(steps: &str) -> bool {
+    steps.contains(" = ")
+}
+
 /// A conversation in the making.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
@@ -49,6 +54,9 @@ impl Row {
             .map(String::as_str)
             .collect();
         steps.dedup();
+        if !steps.iter().any(|step| is_computed(step)) {
+            steps.clear();
+        }
         self.messages.push(Message {
             content: steps.join("; "),
             ..Message::assistant_calls(calls)
@@ -57,6 +65,21 @@ impl Row {
             .into_iter()
             .map(|one| Message::tool(one.call.name, one.result));
         self.messages.extend(answers);
+        self
+    }
+
+    /// Takes the steps of earlier calls away, where a later one has some. The earlier ones are not trained then: they
+    /// stand there as those of another program, from which the model must not learn to do without steps.
+    pub(super) fn without_earlier_steps(mut self) -> Self {
+        let has_steps = |message: &Message| !message.tool_calls.is_empty() && is_computed(&message.content);
+        let last = self.messages.iter().rposition(has_steps).unwrap_or(0);
+        for message in self.messages[..last]
+            .iter_mut()
+            .filter(|message| has_steps(message))
+        {
+            message.content.clear();
+            message.train = false;
+        }
         self
     }
 

@@ -53,10 +53,17 @@ impl Maker<'_> {
                 .any(|skill| skill.id() == tool.skill.id())
         };
         let own: Vec<&Listed<'_>> = self.tools.iter().filter(own).collect();
-        match own.len() < self.tools.len() && draw.percent(self.own) {
-            true => draw.one(&own).copied(),
-            false => draw.one(self.tools),
-        }
+        let among = match own.len() < self.tools.len() && draw.percent(self.own) {
+            true => own,
+            false => self.tools.iter().collect(),
+        };
+        // A tool without arguments counts twice: few have none, and only their wordings call them.
+        let bare = |tool: &&Listed<'_>| tool.skill.arguments.is_empty();
+        let weights: Vec<f64> = among
+            .iter()
+            .map(|tool| if bare(tool) { 2.0 } else { 1.0 })
+            .collect();
+        among.get(draw.weighted(&weights)).copied()
     }
 
     fn any_request(&self, draw: &mut Draw) -> Option<Request> {

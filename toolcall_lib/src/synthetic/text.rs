@@ -114,10 +114,16 @@ impl Template {
         variants(&self.0)
     }
 
-    /// Chooses the variants; an optional piece stays every other time.
+    /// Chooses the variants; an optional piece stays seven times in ten where it has a value, else every
+    /// other time. A model that seldom sees optional values leaves out required ones as well.
     pub(super) fn choose(&self, draw: &mut Draw) -> Vec<Part> {
         let mut parts = Vec::new();
-        choose(&self.0, draw, &mut |_, draw| draw.chance(2), &mut parts);
+        let mut stays = |pieces: &[Piece], draw: &mut Draw| {
+            let mut slots = Vec::new();
+            collect(pieces, true, &mut slots);
+            draw.percent(if slots.is_empty() { 50.0 } else { 70.0 })
+        };
+        choose(&self.0, draw, &mut stays, &mut parts);
         parts
     }
 

@@ -111,7 +111,7 @@ impl Fashion {
             },
             mask: ["tool_", "func_", "fn", "action", "cmd_", "op_"][draw.index(6)],
             described: !draw.chance(12) || style == Style::Masked,
-            limited: draw.chance(3),
+            limited: draw.chance(2),
         }
     }
 }

@@ -272,7 +272,7 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usiz
         None => 2 + draw.weighted(&[5.0, 4.0, 1.0]),
     };
     let minutes = match each {
-        Kind::Duration(unit) if draw.chance(2) => Some(*unit),
+        Kind::Duration(unit) if draw.chance(3) => Some(*unit),
         _ => None,
     };
     let mut chosen: Vec<Drawn> = Vec::new();

@@ -85,7 +85,10 @@ impl fmt::Display for TokenReport {
                 ..
             } = self;
             write!(f, "; too long: {dropped} dropped, {truncated} truncated")?;
-            write!(f, " ({without_target} of them dropped, nothing trained was left)")?;
+            write!(
+                f,
+                " ({without_target} of them dropped, because no trained token was left)"
+            )?;
         }
         Ok(())
     }
@@ -145,7 +148,7 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
     let mut notes = Vec::new();
     if beside > 0 && !shows.content_beside_calls {
         notes.push(format!(
-            "{}: the chat template does not show what is said beside calls",
+            "{}: the chat template does not show the text beside calls",
             counted(beside)
         ));
     }
@@ -201,7 +204,7 @@ impl TokenReport {
         match (config.max_length, config.overlong) {
             (Some(max), Overlong::Error) if length > max => {
                 let problem = format!(
-                    "{length} tokens, expected at most {max}: raise it, or set `overlong` to drop or truncate"
+                    "{length} tokens, expected at most {max}: raise `max_length`, or set `overlong` to drop or truncate"
                 );
                 return Err(Error::invalid("max_length", problem));
             }

@@ -47,7 +47,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
     if size > LARGEST {
         return Err(Error::invalid(
             place,
-            format!("{size} bytes are too many; expected at most {LARGEST}"),
+            format!("the file has {size} bytes; expected at most {LARGEST}"),
         ));
     }
     let text = std::fs::read(file).map_err(Error::io(file))?;
@@ -60,7 +60,7 @@ pub(crate) fn read_tokenizer(file: &Path) -> Result<Tokenizer> {
         let largest = tokenizer.get_vocab(true).into_values().max();
         match largest.filter(|id| *id > LARGEST_ID) {
             Some(id) => {
-                let problem = format!("the id {id} is that of no token; expected at most {LARGEST_ID}");
+                let problem = format!("the token id {id} is too large; expected at most {LARGEST_ID}");
                 Err(Error::invalid(format!("{doing}: vocab"), problem))
             }
             None => Ok(tokenizer),

@@ -136,8 +136,8 @@ fn mask(
         let through = template.render(&messages[..=turn], tools)?;
         // The turn lies between the end of its prompt and the end of the rendering through it.
         if !(text.starts_with(&through) && through.starts_with(&prompt)) {
-            let problem = "is not to be learnt, and the template writes it in another way where more follows; train with the \
-                loss on the assistant's turns";
+            let problem = "is marked as not trained, but the chat template writes it differently when other \
+                messages follow; train with the loss on the assistant's turns";
             return Err(Error::invalid(format!("messages[{turn}]"), problem));
         }
         for (trained, offset) in sequence.trained[start..].iter_mut().zip(&offsets) {
@@ -239,8 +239,8 @@ fn parting(turn: usize, prompt: &str, text: &str) -> Error {
     Error::invalid(
         "chat template",
         format!(
-            "messages[{turn}] is not written as its own prompt begins: after {:?}, the prompt has {:?} and \
-             the conversation {:?}; a turn with reasoning needs `chat_template_kwargs` {{\"enable_thinking\": true}}",
+            "the conversation does not begin with the prompt of messages[{turn}]: after {:?}, the prompt has \
+                {:?} and the conversation {:?}; a turn with reasoning needs `chat_template_kwargs` {{\"enable_thinking\": true}}",
             tail(shared),
             head(prompt_goes_on),
             head(&text[shared.len()..])

@@ -90,8 +90,8 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
     } else if decoder.contains("\"ByteFallback\"") {
         byte_fallback
     } else {
-        let problem = "its tokens are neither byte-level nor with byte fallback, and constrained decoding needs their bytes; \
-            set `constrained` to false";
+        let problem = "constrained decoding needs the bytes of each token, but this tokenizer is neither \
+            byte-level nor has byte fallback; set `constrained` to false";
         return Err(Error::invalid("tokenizer", problem));
     };
     // 1. Ordinary tokens, decoded from the spelling of the vocabulary.

@@ -32,7 +32,10 @@ pub(super) fn begins_anew(folder: &Path) -> Result<Option<String>> {
     let latest = saved(folder)?.pop();
     Ok(latest.map(|latest| {
         let folder = folder.display();
-        format!("{folder} holds {latest} of an earlier run; this one begins anew and does not go on from it")
+        format!(
+            "{folder} holds {latest} of an earlier run; this run starts from the beginning and does not \
+            resume from it"
+        )
     }))
 }
 
@@ -47,22 +50,28 @@ pub(super) fn find(path: &Path) -> Result<PathBuf> {
     }
     let wrong = |problem: &str| Err(Error::invalid(path.display(), problem));
     if !path.is_dir() {
-        return wrong("there is no such folder; expected a checkpoint, or the folder of a run that has some");
+        return wrong(
+            "there is no such folder; expected a checkpoint, or a run's folder that holds checkpoints",
+        );
     }
     match saved(path)?.pop() {
         Some(name) => Ok(path.join(name)),
-        None => wrong("holds no checkpoint; `save_steps` writes them, and so does Ctrl-C"),
+        None => wrong("holds no checkpoint; training writes them every `save_steps` steps and after Ctrl-C"),
     }
 }
 
 /// Refuses a checkpoint whose files are not those that were saved.
 pub(super) fn verify(folder: &Path) -> Result<()> {
     let list = Manifest::read(folder)?.ok_or_else(|| {
-        let problem = format!("has no {}, by which its files could be checked", Manifest::NAME);
+        let problem = format!(
+            "has no {}, which lists the checksums of its files; resume from another \
+            checkpoint",
+            Manifest::NAME
+        );
         Error::invalid(folder.display(), problem)
     })?;
     list.verify(folder).map_err(|error| {
-        let advice = "go on from another checkpoint";
+        let advice = "resume from another checkpoint";
         Error::invalid("damaged checkpoint", format!("{error}; {advice}"))
     })
 }

@@ -33,8 +33,7 @@ pub(super) fn gpus_of_process(ranks: &dyn Collective, config: &TrainConfig) -> R
     match (gpus(), config.devices) {
         (Ok(found), 0) => Ok(found.max(1)),
         (Ok(found), wanted) if wanted > found => {
-            let problem =
-                format!("{wanted} GPUs are wanted, and there are {found}; 0 takes all that there are");
+            let problem = format!("found {found} GPUs, expected {wanted}; set 0 to take all GPUs");
             Err(Error::invalid("devices", problem))
         }
         (Ok(_), wanted) => Ok(wanted),

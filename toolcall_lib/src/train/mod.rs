@@ -244,7 +244,7 @@ fn begin(
     first_decides(ranks, || checkpoints::verify(&folder))?;
     let (state, before) = TrainerState::load(&folder, decoder, config, shard)?;
     let from = format!(
-        "going on from {}, after {} steps",
+        "resuming from {}, after {} steps",
         folder.display(),
         state.steps.len()
     );
@@ -257,7 +257,7 @@ fn adapt(model: &mut Model, config: &TrainConfig) -> Result<()> {
     match (&config.lora, &model.decoder.adapter) {
         (Some(lora), None) => model.add_adapter(lora.clone(), config.seed),
         (Some(lora), Some(adapter)) if *lora != adapter.config => {
-            let advice = "merge() it first, or leave `lora` out to train it on";
+            let advice = "call merge() first, or leave `lora` out to continue its training";
             let problem = format!("the model has an adapter with other settings; {advice}");
             Err(Error::invalid("lora", problem))
         }

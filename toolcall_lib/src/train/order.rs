@@ -52,8 +52,10 @@ impl Order {
             .and_then(|batch| batch.checked_mul(ranks));
         let batch = batch.filter(|&batch| batch <= MOST).ok_or_else(|| {
             let place = "per_device_train_batch_size, gradient_accumulation_steps";
-            let problem =
-                format!("{micro} · {accumulated} · {ranks} (ranks) is too large; expected {MOST} at most");
+            let problem = format!(
+                "their product with the number of ranks, {micro} · {accumulated} · {ranks}, is too \
+                    large; expected at most {MOST}"
+            );
             Error::invalid(place, problem)
         })?;
         // 3. Steps of the run; a part of an epoch is rounded up to whole steps.
@@ -63,7 +65,7 @@ impl Order {
             None => ("num_train_epochs", epochs),
         };
         if total_steps > MOST {
-            let problem = format!("these are {total_steps} steps; expected {MOST} at most");
+            let problem = format!("gives {total_steps} steps, which are too many; expected at most {MOST}");
             return Err(Error::invalid(place, problem));
         }
         Ok(Self {

@@ -37,8 +37,10 @@ impl<'a> Predictor<'a> {
         let metric = config.metric_for_best_model;
         if metric.needs(true) && with_call == 0 || metric.needs(false) && with_call == rows.len() {
             let (which, metric) = (if metric.needs(true) { "with" } else { "without" }, metric);
-            let problem =
-                format!("{metric} counts rows {which} a call, and no validation row is answered that is one");
+            let problem = format!(
+                "{metric} counts only rows {which} a call, but no answered validation row is one; add \
+                    such rows or choose another metric"
+            );
             return Err(Error::invalid("metric_for_best_model", problem));
         }
         Ok(Some(Self {

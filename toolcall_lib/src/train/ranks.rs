@@ -35,7 +35,7 @@ pub(super) fn check_same_run(
             .position(|(number, first)| number != first);
         if let Some(what) = differs.map(|i| ["settings", "data", "weights"][i]) {
             let advice = "start all ranks with the same command and files";
-            let problem = format!("its {what} are not those of rank 0; {advice}");
+            let problem = format!("its {what} differ from those of rank 0; {advice}");
             return Err(Error::invalid(format!("rank {rank}"), problem));
         }
     }
@@ -85,7 +85,10 @@ pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {
         return own;
     };
     own.and_then(|_| {
-        let problem = format!("it cannot use its GPU, so rank {} does not either", ranks.rank());
+        let problem = format!(
+            "it cannot use its GPU, so rank {} does not use one either",
+            ranks.rank()
+        );
         Err(Error::invalid(format!("rank {other}"), problem))
     })
 }

@@ -36,10 +36,10 @@ pub(super) fn sequences(
 fn nothing_left(rows: usize, report: &TokenReport, settings: &TokenizeConfig) -> String {
     let too_long = report.dropped + report.without_target;
     let why = match (too_long, settings.max_length) {
-        (0, _) | (_, None) => "every turn of the assistant is marked as not to be learnt".to_string(),
+        (0, _) | (_, None) => "every assistant turn is marked as not trained".to_string(),
         (_, Some(max)) => format!(
-            "all are longer than `max_length` {max}, and what is kept of them holds nothing that is trained; the longest has {} \
-             tokens",
+            "all are longer than `max_length` {max}, and no trained token is left of them; raise it (the \
+                longest has {} tokens)",
             report.longest
         ),
     };

@@ -215,7 +215,9 @@ impl Run<'_> {
         let identities = (self.hub_state(), &self.identity);
         let failed = self.state.save(self.model, identities, place, self.ranks)?;
         if let Some(error) = failed {
-            return Ok(Some(format!("{name} is not saved, and the run goes on: {error}")));
+            return Ok(Some(format!(
+                "{name} could not be saved, and training continues: {error}"
+            )));
         }
         Ok(self.remove_old_checkpoints())
     }
@@ -237,7 +239,7 @@ impl Run<'_> {
         let removed = checkpoints::keep(limit, self.state.steps.len(), output);
         removed
             .err()
-            .map(|error| format!("an old checkpoint stays: {error}"))
+            .map(|error| format!("an old checkpoint could not be removed, and training continues: {error}"))
     }
 
     /// Brings weights and optimizer state to the host.
@@ -254,7 +256,7 @@ impl Run<'_> {
         match told(self.ranks, own)? {
             None => Ok(()),
             Some(problem) => {
-                let advice = "so nothing is saved; use a lower learning rate, or go on from a checkpoint";
+                let advice = "so nothing is saved; use a lower learning rate, or resume from a checkpoint";
                 let problem = format!("after step {}: {problem}, {advice}", self.state.steps.len());
                 Err(Error::invalid("training", problem))
             }

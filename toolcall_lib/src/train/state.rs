@@ -241,6 +241,7 @@ fn check_kind(folder: &Path, decoder: &Decoder) -> Result<()> {
     if same {
         return Ok(());
     }
-    let problem = "is not a checkpoint of a run with these `lora` settings; resume with those of that run";
+    let problem =
+        "was saved by a run with other `lora` settings; resume with the `lora` settings of that run";
     Err(Error::invalid(folder.display(), problem))
 }

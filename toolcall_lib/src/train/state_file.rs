@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path) -> Result<OwnState> {
     match numbered.find(|(report, step)| report.step != *step) {
         None => Ok(own),
         Some((report, step)) => Err(wrong(format!(
-            "step {} stands where step {step} should",
+            "found step {}, expected step {step}; resume from another checkpoint",
             report.step
         ))),
     }

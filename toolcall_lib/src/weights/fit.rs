@@ -32,7 +32,7 @@ impl Fit {
             None => self.unknown.push(name.to_string()),
             Some(expected) if expected != shape => {
                 self.problems.push(format!(
-                    "{name} has shape {shape:?}, the config asks for {expected:?}"
+                    "{name} has shape {shape:?}, but the config expects {expected:?}"
                 ));
             }
             Some(_) => {}
@@ -48,7 +48,7 @@ impl Fit {
     pub fn finish(mut self) -> Result<(), String> {
         let missing: Vec<String> = self.awaited.into_keys().collect();
         self.unknown.sort();
-        for (what, names) in [("missing", missing), ("not known to the config", self.unknown)] {
+        for (what, names) in [("missing", missing), ("unknown to the config", self.unknown)] {
             if !names.is_empty() {
                 self.problems
                     .push(format!("these tensors are {what}: {}", some_of(&names)));

@@ -104,7 +104,7 @@ fn what_no_layer_has_is_refused_by_name() {
         ),
         (
             json!("q_proj"),
-            "selects no layer; a text is a regular expression",
+            "selects no layer; expected a list of names, or a regular expression",
         ),
         (json!(".*proj|lm_head"), "selects `lm_head`"),
     ] {

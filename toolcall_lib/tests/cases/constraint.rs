@@ -152,7 +152,8 @@ fn any_place_in_the_schema_can_be_referred_to() {
 #[test]
 fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     let with = |schema: Value| json!({"type": "object", "properties": {"ok": {"type": "integer"}, "pw": schema}, "required": ["pw"]});
-    let advice = "; calls cannot be held to that; change the schema or set `constrained` to false";
+    let advice =
+        "; constrained decoding does not support this; change the schema or set `constrained` to false";
     for (schema, says) in [
         (
             json!({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]{3}$"}),
@@ -172,7 +173,7 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
         ),
         (
             json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}),
-            "argument `pw`: the schemas of `oneOf` have values in common, which it forbids; `anyOf` allows them",
+            "argument `pw`: some values fit more than one schema of `oneOf`, which it forbids; use `anyOf`, which allows it",
         ),
         (
             json!({"type": "object", "properties": {"a": {"type": "string", "not": {}}}}),
@@ -184,13 +185,13 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
             error,
             format!(
                 "schema of tool `call_it`: {says}{}",
-                &error[error.find("; calls").unwrap()..]
+                &error[error.find("; constrained").unwrap()..]
             )
         );
         assert!(error.ends_with(advice) && error.len() < 400, "{error}");
     }
     let impossible = with(json!({"type": "integer", "minimum": 5, "maximum": 3}));
-    assert!(refused(impossible).contains("no arguments fit it"));
+    assert!(refused(impossible).contains("no arguments fit the schema"));
 }
 
 #[test]
@@ -266,7 +267,10 @@ fn a_template_whose_calls_are_not_understood_is_an_error_and_not_a_free_reply() 
         let error = generate(&model, &[Message::user("Go.")], &tools, &config)
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("chat template: it is not known how"), "{error}");
+        assert!(
+            error.starts_with("chat template: the form in which it writes calls is not known"),
+            "{error}"
+        );
     }
     let free = GenerateConfig {
         constrained: false,

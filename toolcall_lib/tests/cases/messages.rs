@@ -59,7 +59,7 @@ fn it_is_said_why_nothing_is_left_to_train_on() {
         .for_each(|row| row.messages[1].train = false);
     let text = error(&masked, &TrainConfig::default());
     assert!(
-        text.ends_with("of 3, every turn of the assistant is marked as not to be learnt"),
+        text.ends_with("of 3, every assistant turn is marked as not trained"),
         "{text}"
     );
 }

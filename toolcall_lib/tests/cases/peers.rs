@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use toolcall_lib::data_source::DataSource;
 use toolcall_lib::device::Device;
 use toolcall_lib::model::{LoraConfig, Recompute, TargetModule, TargetModules};
 use toolcall_lib::optimizer::Schedule;
@@ -40,7 +41,7 @@ fn of_flags(arguments: &[&str]) -> Result<Settings> {
 fn inputs(model: &str, data: &[&str]) -> Inputs {
     Inputs {
         model: Some(model.to_string()),
-        data: data.iter().map(PathBuf::from).collect(),
+        data: data.iter().map(DataSource::file).collect(),
         ..Inputs::default()
     }
 }
@@ -464,6 +465,50 @@ fn words_of_yaml_1_1_mean_what_the_setting_has() {
     assert!(
         error.contains(".yaml: line ") && error.contains("not valid YAML: "),
         "{error}"
+    );
+}
+
+#[test]
+fn data_sets_of_the_hub_and_their_splits() {
+    let hub = DataSource::named("me/tools").unwrap();
+    let trl = of(json!({
+        "dataset_name": "me/tools", "dataset_config": "small", "dataset_train_split": "train[all]", "dataset_test_split": "test",
+    }));
+    let inputs = trl.unwrap().inputs;
+    assert_eq!(inputs.data, std::slice::from_ref(&hub));
+    let said = [
+        &inputs.dataset_config,
+        &inputs.dataset_split,
+        &inputs.dataset_test_split,
+    ];
+    assert_eq!(
+        said.map(|text| text.as_deref().unwrap()),
+        ["small", "train[all]", "test"]
+    );
+
+    let axolotl = of(json!({
+        "datasets": [{"path": "me/tools", "name": "small", "split": "train", "type": "chat_template"}, {"path": "x.csv", "ds_type": "csv"}],
+        "test_datasets": [{"path": "me/tools", "revision": "v2", "split": "validation"}],
+    }));
+    let inputs = axolotl.unwrap().inputs;
+    let named = |config: Option<&str>, split: &str, source: DataSource| DataSource {
+        config: config.map(String::from),
+        split: Some(split.to_string()),
+        ..source
+    };
+    assert_eq!(
+        inputs.data,
+        [named(Some("small"), "train", hub), DataSource::file("x.csv")]
+    );
+    let at = DataSource::named("me/tools@v2").unwrap();
+    assert_eq!(inputs.validation, [named(None, "validation", at)]);
+
+    let revised = of(json!({"datasets": [{"path": "json", "data_files": "x.json", "revision": "v2"}]}));
+    assert!(
+        revised
+            .unwrap_err()
+            .to_string()
+            .contains("[0]: revision: files have none")
     );
 }
 

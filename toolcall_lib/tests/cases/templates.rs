@@ -1,4 +1,4 @@
-//! Templates that write calls in other ways (`scripts/golden/templates.py`): what they print is what transformers prints, and a
+//! Templates that write calls in other ways (`scripts/dev/golden/templates.py`): what they print is what transformers prints, and a
 //! perfect model is read as one.
 
 use super::data::conversation;
@@ -457,7 +457,7 @@ fn what_a_template_does_not_show_is_told() {
     assert_eq!(
         notes,
         [
-            "1 turn: the chat template does not show what is said beside calls",
+            "1 turn: the chat template does not show the text beside calls",
             "1 turn: the chat template does not show `reasoning_content`"
         ]
     );

@@ -1,4 +1,4 @@
-//! Reads the reference files that the scripts in `scripts/golden` make.
+//! Reads the reference files that the scripts in `scripts/dev/golden` make.
 
 use safetensors::SafeTensors;
 use serde_json::Value;

@@ -59,7 +59,7 @@ fn a_rank_that_panics_ends_the_job() {
 fn a_rank_that_hangs_ends_the_job_and_is_named() {
     for &by in LAUNCHERS {
         let said = failure(by, 2, "hangs", &json!({"timeout": 8})); // on a busy machine a rank may be seconds late
-        assert!(said.contains("s for rank 1: it hangs"), "{by:?}: {said}");
+        assert!(said.contains("s for rank 1: a rank hangs"), "{by:?}: {said}");
     }
 }
 
@@ -73,7 +73,7 @@ fn a_rank_that_leaves_early_ends_the_job_and_is_named() {
 fn ranks_with_other_data_are_refused_by_name() {
     for &by in LAUNCHERS {
         let said = said(&play(by, 2, "other data", &Value::Null));
-        let problem = "error: rank 1: its data are not those of rank 0";
+        let problem = "error: rank 1: its data differ from those of rank 0";
         assert!(said.contains(problem), "{by:?}: {said}");
     }
 }
@@ -106,7 +106,7 @@ fn a_checkpoint_that_cannot_be_written_does_not_end_the_run() {
     let said = said(&output);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("checkpoint-2 is not saved, and the run goes on: "),
+        said.contains("checkpoint-2 could not be saved, and training continues: "),
         "{said}"
     );
     assert!(folder.path().join("checkpoint-1/trainer_state.json").is_file());

@@ -97,6 +97,18 @@ fn a_data_set_of_the_hub_is_trained_on() {
             .iter()
             .all(|request| !request.path.contains("test.jsonl"))
     );
+
+    let splits = json!({"max_steps": 1, "bf16": false, "dataset_name": REPO, "dataset_test_split": "test"});
+    let (_settings, settings) = file("settings.json", splits.to_string());
+    let settings = settings.display().to_string();
+    let output = toolcall(
+        folder.path(),
+        &server.endpoint,
+        &["train", "--model", &model, "--config", &settings, "--out", &out],
+    );
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("test.jsonl") && told.contains("line 1"), "{told}");
+
     let both = toolcall(
         folder.path(),
         &server.endpoint,
@@ -106,4 +118,41 @@ fn a_data_set_of_the_hub_is_trained_on() {
         String::from_utf8_lossy(&both.stderr).contains("cannot be used with"),
         "{both:?}"
     );
+}
+
+#[test]
+fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
+    let (folder, model) = model();
+    let out = folder.path().join("out").display().to_string();
+    let arguments = [
+        "train",
+        "--model",
+        &model,
+        "--out",
+        &out,
+        "--max-steps",
+        "1",
+        "--no-bf16",
+    ];
+    for (more, told) in [
+        (
+            &[][..],
+            "num_train_epochs is 1, per_device_train_batch_size 24, group_by_prefix 12, learning_rate 3e-4",
+        ),
+        (
+            &["--per-device-train-batch-size", "2", "--learning-rate", "1e-3"][..],
+            "num_train_epochs is 1, per_device_train_batch_size 2, group_by_prefix 12, learning_rate 1e-3",
+        ),
+    ] {
+        let output = toolcall(
+            folder.path(),
+            "http://127.0.0.1:9",
+            &[&arguments[..], more].concat(),
+        );
+        let notes = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && notes.contains(told), "{notes}");
+    }
+    let state = std::fs::read_to_string(Path::new(&out).join("toolcall_training.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["settings"]["per_device_train_batch_size"], 2);
 }

@@ -360,11 +360,15 @@ fn gguf_headers_that_lie() {
         .concat()
     };
     for (what, input, says) in [
-        ("empty", Vec::new(), ["model.gguf: header", "the file ends here"]),
+        (
+            "empty",
+            Vec::new(),
+            ["model.gguf: header", "the file is truncated"],
+        ),
         (
             "no GGUF",
             b"GGML\x03\0\0\0".to_vec(),
-            ["model.gguf: header", "is not that of a GGUF file"],
+            ["model.gguf: header", "this is no GGUF file"],
         ),
         (
             "a version",
@@ -374,12 +378,12 @@ fn gguf_headers_that_lie() {
         (
             "2^60 entries",
             gguf(0, 1 << 60, &[]),
-            ["model.gguf: metadata_kv_count", "more than a model has"],
+            ["model.gguf: metadata_kv_count", "expected at most 65536"],
         ),
         (
             "2^60 tensors",
             gguf(1 << 60, 0, &[]),
-            ["model.gguf: tensor_count", "more than a model has"],
+            ["model.gguf: tensor_count", "expected at most 65536"],
         ),
         (
             "alignment 0",
@@ -394,17 +398,17 @@ fn gguf_headers_that_lie() {
         (
             "alignment as text",
             gguf(0, 1, &entry("general.alignment", 8, &text("32"))),
-            ["general.alignment", "is not a number"],
+            ["general.alignment", "is not a whole number"],
         ),
         (
             "a long name",
             gguf(0, 1, &(1_u64 << 60).to_le_bytes()),
-            ["name of a value", "are too long"],
+            ["name of a value", "expected at most 1024"],
         ),
         (
             "a long text",
             gguf(0, 1, &entry("a", 8, &(1_u64 << 60).to_le_bytes())),
-            ["model.gguf: a", "the file ends here"],
+            ["model.gguf: a", "the file is truncated"],
         ),
         (
             "a long list",
@@ -424,22 +428,22 @@ fn gguf_headers_that_lie() {
         (
             "twice",
             gguf(0, 2, &[u32_entry("a", 1), u32_entry("a", 2)].concat()),
-            ["model.gguf: a", "stands there twice"],
+            ["model.gguf: a", "occurs twice in the metadata"],
         ),
         (
             "two tensors",
             gguf(2, 0, &[tensor(&[1]), tensor(&[1])].concat()),
-            ["model.gguf: t", "two tensors of this name"],
+            ["model.gguf: t", "occurs twice among the tensors"],
         ),
         (
             "a shape",
             gguf(1, 0, &tensor(&[1 << 40, 1 << 40])),
-            ["model.gguf: t", "its shape is not"],
+            ["model.gguf: t", "its shape is impossible"],
         ),
         (
             "no elements",
             gguf(1, 0, &tensor(&[0, 4])),
-            ["model.gguf: t", "its shape is not"],
+            ["model.gguf: t", "its shape is impossible"],
         ),
         (
             "dimensions",
@@ -536,7 +540,7 @@ fn schemas_that_take_long() {
     schema(
         "as many values as are taken",
         listed(9_000),
-        &["tokens, and the model takes"],
+        &["tokens, but prompt and reply together"],
     );
     for (what, parameters, says) in [
         (

@@ -298,7 +298,7 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
         ToolChoice::Auto,
     );
     let expected = "schema of tool `f`: argument `stops[]`: the keyword `not` is not supported; \
-        calls cannot be held to that; change the schema or set `constrained` to false";
+        constrained decoding does not support this; change the schema or set `constrained` to false";
     assert_eq!(error, expected);
     let error = refused(
         with(json!({"type": "string", "pattern": "(?=x)y"})),
@@ -309,7 +309,10 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
         "{error}"
     );
     let error = refused(with(json!({})), ToolChoice::Function("g".to_string()));
-    assert_eq!(error, "tool_choice: there is no tool `g`; offered are f");
+    assert_eq!(
+        error,
+        "tool_choice: there is no tool `g`; the offered tools are f"
+    );
     let none = generate(
         &model,
         &[Message::user("hi")],
@@ -323,7 +326,7 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     assert!(
         twice
             .to_string()
-            .starts_with("tools: two are called `play_music`"),
+            .starts_with("tools: two tools are called `play_music`"),
         "{twice}"
     );
 }

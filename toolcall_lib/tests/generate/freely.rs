@@ -65,7 +65,7 @@ fn a_row_that_ends_with_a_call_or_is_not_there_is_refused() {
         let text = error.unwrap_err().to_string();
         assert_eq!(
             text,
-            format!("row {wrong}: expected a row that ends with words of the assistant")
+            format!("row {wrong}: expected a row whose last message is text of the assistant")
         );
     }
 }

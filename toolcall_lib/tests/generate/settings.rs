@@ -70,7 +70,7 @@ fn settings_without_a_meaning_are_refused() {
             top_k: Some(0),
             ..default()
         })
-        .starts_with("top_k: 0 keeps no token")
+        .starts_with("top_k: 0 would keep no token")
     );
     assert!(
         refused(GenerateConfig {

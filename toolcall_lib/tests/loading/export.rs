@@ -111,7 +111,7 @@ fn what_a_file_cannot_hold_is_refused() {
     let file = folder.path().join("tiny.gguf");
     let mut model = tiny_model();
     let refusal = save_as(&model, &file, Dtype::Auto).unwrap_err();
-    assert_says(refusal, &["`auto` says nothing about a new file"]);
+    assert_says(refusal, &["`auto` takes the type of an existing file"]);
     model.add_adapter(LoraConfig::default(), 1).unwrap();
     let refusal = save_as(&model, &file, Dtype::F16).unwrap_err();
     assert_says(refusal, &["tiny.gguf", "merge it first"]);

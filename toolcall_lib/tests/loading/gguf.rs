@@ -287,7 +287,7 @@ fn the_rotary_scaling_of_llama_3_is_found_in_its_factors() {
         .insert("rope_freqs.weight".into(), tensor(&[2.0; 16]));
     assert_says(
         gguf.read().unwrap_err(),
-        &["rope_freqs.weight", "not those of Llama 3"],
+        &["rope_freqs.weight", "differ from Llama 3's"],
     );
 }
 

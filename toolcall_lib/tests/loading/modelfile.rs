@@ -1,5 +1,5 @@
-//! The `Modelfile` beside a GGUF file. `scripts/verify_modelfile.sh` renders the golden ones in Go,
-//! and compares the prompts.
+//! The `Modelfile` beside a GGUF file. `scripts/dev/verify_modelfile.sh` renders the golden ones in
+//! Go, and compares the prompts.
 
 use super::assert_says;
 use crate::common::tiny_model::tiny_model;

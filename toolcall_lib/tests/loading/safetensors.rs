@@ -125,8 +125,8 @@ fn all_tensors_that_do_not_fit_are_named() {
     write(folder.path(), "model.safetensors", &tensors);
     let says = [
         "missing: model.layers.1.mlp.up_proj.weight, model.norm.weight",
-        "not known to the config: score.weight",
-        "model.layers.0.input_layernorm.weight has shape [65], the config asks for [64]",
+        "unknown to the config: score.weight",
+        "model.layers.0.input_layernorm.weight has shape [65], but the config expects [64]",
         "model.layers.1.input_layernorm.weight is stored as F64",
     ];
     assert_says(read(folder.path(), &config).unwrap_err(), &says);
@@ -146,7 +146,7 @@ fn rotary_tables_and_a_head_that_repeats_the_embedding_are_harmless() {
     write(folder.path(), "model.safetensors", &tensors);
     assert_says(
         read(folder.path(), &config).unwrap_err(),
-        &["not known to the config: lm_head.weight"],
+        &["unknown to the config: lm_head.weight"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! LoRA: against PEFT (`scripts/golden/lora.py`), and what must hold of any adapter.
+//! LoRA: against PEFT (`scripts/dev/golden/lora.py`), and what must hold of any adapter.
 
 mod folders;
 mod packed;

@@ -211,7 +211,7 @@ fn a_resumed_run_is_bit_identical() {
         assert!(
             refusal
                 .to_string()
-                .contains("not a checkpoint of a run with these `lora` settings")
+                .contains("was saved by a run with other `lora` settings")
         );
     }
 }
@@ -233,7 +233,7 @@ fn an_adapter_that_is_there_is_trained_on_and_not_replaced_by_another() {
     other.lora.as_mut().unwrap().r = 2;
     let refusal = train(&mut model, &data, &other, |_| {}).unwrap_err().to_string();
     assert!(
-        refusal.starts_with("lora: the model has an adapter with other settings; merge() it"),
+        refusal.starts_with("lora: the model has an adapter with other settings; call merge() first"),
         "{refusal}"
     );
 }

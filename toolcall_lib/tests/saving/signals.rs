@@ -178,7 +178,7 @@ fn edited_data_files_are_kept() {
     assert!(data(&[]).0);
     std::fs::write(&file, "mine").unwrap();
     let (good, said) = data(&[]);
-    assert!(!good && said.contains("is there already"), "{said}");
+    assert!(!good && said.contains("already exists"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     assert!(data(&["--force"]).0);
     assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine");

@@ -418,7 +418,10 @@ fn models_are_listed_and_asked_by_name() {
     assert_eq!(served.chat(&body).message(), tiny, "the first, if none is named");
     let same = ServeConfig { ..config() };
     let refused = toolcall_lib::serve::Server::start(vec![tiny_model(), tiny_model()], same).unwrap_err();
-    assert!(refused.to_string().contains("two are called `tiny`"), "{refused}");
+    assert!(
+        refused.to_string().contains("two models are called `tiny`"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_field_that_does_not_fit_is_named() {
         (
             json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]}),
             "messages[1]",
-            "the assistant's",
+            "a message of the assistant",
         ),
         (
             json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "tool", "content": "1"}]}),
@@ -42,9 +42,9 @@ fn a_field_that_does_not_fit_is_named() {
             "found 3, expected a number from 0 to 2",
         ),
         (json!({"temperature": "hot"}), "temperature", "found a string"),
-        (json!({"top_p": 0}), "top_p", "keeps no token"),
-        (json!({"n": 2}), "n", "one reply"),
-        (json!({"max_tokens": 0}), "max_tokens", "from 1 on"),
+        (json!({"top_p": 0}), "top_p", "would keep no token"),
+        (json!({"n": 2}), "n", "only 1 reply"),
+        (json!({"max_tokens": 0}), "max_tokens", "1 or more"),
         (
             json!({"max_tokens": 5, "max_completion_tokens": 6}),
             "max_tokens",
@@ -145,10 +145,10 @@ fn what_is_no_request_is_told_so() {
     let served = Served::tiny();
     let path = "/v1/chat/completions";
     for (body, told) in [
-        (&b"{\"messages\": ["[..], "no JSON object"),
+        (&b"{\"messages\": ["[..], "not a JSON object"),
         (b"[]", "expected an object"),
         (b"\xff\xfe", "UTF-8"),
-        (b"", "no JSON object"),
+        (b"", "not a JSON object"),
         (b"{\"n\": 1, \"n\": 1}", "stands here twice"),
     ] {
         let (status, _, code, message) = post(served.address, path, &[], body).error();

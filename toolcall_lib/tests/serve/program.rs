@@ -56,13 +56,13 @@ fn what_cannot_be_served_is_told_with_its_flag() {
     for (arguments, told) in [
         (
             &["--host", "0.0.0.0"][..],
-            "error: --host: 0.0.0.0:0 is an address that others reach",
+            "error: --host: other hosts can reach 0.0.0.0:0",
         ),
         (&["--queue", "0"], "error: --queue: 0 would refuse"),
         (&["--host", "192.0.2.1", "--api-key", "k"], "error: 192.0.2.1:0: "),
         (
             &["--base", model.to_str().unwrap()],
-            "error: --base: two are called `tuned`",
+            "error: --base: two models are called `tuned`",
         ),
         (&["--tools", tools.to_str().unwrap()], "tool 0: "),
     ] {

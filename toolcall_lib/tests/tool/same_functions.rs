@@ -1,4 +1,4 @@
-//! The functions of `scripts/golden/tools.py` in Rust, with the same docstrings.
+//! The functions of `scripts/dev/golden/tools.py` in Rust, with the same docstrings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

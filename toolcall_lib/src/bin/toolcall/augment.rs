@@ -10,13 +10,13 @@ use toolcall_lib::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// JSON schemas of your tools: a list, or one a line
+    /// File with the JSON schemas of your tools: a list, or one schema per line
     #[arg(long)]
     tools: PathBuf,
-    /// Conversations of yours with these tools; a few dozen make much better rows than none
+    /// Your own conversations with these tools; a few dozen make much better rows than none
     #[arg(long)]
     data: Option<PathBuf>,
-    /// How many rows to make, yours among them
+    /// Number of rows to make, including yours
     #[arg(long, default_value_t = AugmentConfig::default().rows)]
     rows: usize,
     /// File to write
@@ -25,14 +25,14 @@ pub struct Arguments {
     /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
-    /// Where the API of a larger model begins that writes requests, such as http://localhost:8080/v1; its key is read from
-    /// TEACHER_API_KEY
+    /// Base URL of the API of a larger model that writes requests, such as
+    /// http://localhost:8080/v1; its key is read from TEACHER_API_KEY
     #[arg(long, requires = "teacher_model")]
     teacher: Option<String>,
-    /// The name of that model
+    /// Name of the larger model
     #[arg(long, requires = "teacher")]
     teacher_model: Option<String>,
-    /// Requests that it writes for each tool
+    /// Requests that the larger model writes for each tool
     #[arg(long, default_value_t = 40)]
     teacher_requests: usize,
 }
@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.out.exists() {
         return Err(Error::invalid(
             arguments.out.display(),
-            "is there already; move it away or choose another --out",
+            "already exists; move it away or choose another --out",
         ));
     }
     let tools = load_tools(&arguments.tools)?;

@@ -10,16 +10,16 @@ use toolcall_lib::{Error, GenerateConfig, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Mixture of rows to make, one of mixtures.toml
+    /// Mixture of rows to make, by its name in mixtures.toml
     #[arg(long, default_value = "default")]
     mixture: String,
-    /// How many rows; the parts of the mixture keep their shares
+    /// Number of rows to make; the parts of the mixture keep their shares
     #[arg(long)]
     rows: Option<usize>,
     /// File to write
     #[arg(long, default_value = "out/data.json")]
     out: PathBuf,
-    /// Write over the file if it is there
+    /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
     /// Seed: the same one makes the same rows
@@ -28,11 +28,11 @@ pub struct Arguments {
     /// Folder with lists of your own, laid out like data/lists
     #[arg(long)]
     lists: Option<PathBuf>,
-    /// Have the untuned model (--model) answer what no tool of any list does, such as a joke, so that
-    /// tuning does not teach it to refuse
+    /// Let the untuned model (--model) answer the requests that no tool of any list serves, such as
+    /// a joke, so that tuning does not teach it to refuse
     #[arg(long)]
     own_replies: bool,
-    /// Tokens of such an answer; a longer one is not taken
+    /// Most tokens of such an answer; a longer one is not taken
     #[arg(long, default_value_t = 96)]
     max_new_tokens: usize,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Lists::embedded()?,
     };
     if arguments.out.exists() && !arguments.force {
-        let problem = "is there already; choose another --out, or give --force to write over it";
+        let problem = "already exists; choose another --out, or give --force to overwrite it";
         return Err(Error::invalid(arguments.out.display(), problem));
     }
     let made = synthetic::make(&lists, &arguments.mixture, arguments.rows, arguments.seed)?;
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let answered = answer_freely(&model, &mut data, &made.open, &config)?;
         let open = made.open.len();
         print(format!(
-            "the model answers {answered} of {open} requests that no tool does"
+            "the model answers {answered} of {open} requests that no tool serves"
         ))?;
     }
     save_rows(&data, &arguments.out)?;

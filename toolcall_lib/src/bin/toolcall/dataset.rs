@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use toolcall_lib::data_source::DataSource;
+use toolcall_lib::train::settings::Inputs;
 use toolcall_lib::{Dataset, Result};
 
 /// A data set by its name.
@@ -20,18 +21,37 @@ pub struct DatasetArguments {
 }
 
 impl DatasetArguments {
-    /// The rows of the files, or those of the data set that is named; `None` where neither is given.
-    pub fn load(&self, files: &[PathBuf]) -> Result<Option<Dataset>> {
+    /// The files, or the data set that is named; without either, what the files of settings name.
+    pub fn sources(&self, files: &[PathBuf], settings: &Inputs) -> Result<Vec<DataSource>> {
         let mut sources: Vec<DataSource> = files.iter().map(|file| source(file)).collect::<Result<_>>()?;
         sources.extend(self.dataset_name.as_deref().map(DataSource::named).transpose()?);
-        let mut data = None;
-        for mut source in sources {
-            source.config = self.dataset_config.clone().or(source.config);
-            source.split = self.dataset_split.clone().or(source.split);
-            data.get_or_insert_with(Dataset::default).extend(source.load()?);
+        if sources.is_empty() {
+            sources.clone_from(&settings.data);
         }
-        Ok(data)
+        for source in &mut sources {
+            let config = self.dataset_config.as_ref().or(settings.dataset_config.as_ref());
+            let split = self.dataset_split.as_ref().or(settings.dataset_split.as_ref());
+            source.config = config.cloned().or(source.config.take());
+            source.split = split.cloned().or(source.split.take());
+        }
+        Ok(sources)
     }
+
+    /// The rows of the files, or those of the data set that is named.
+    pub fn load(&self, files: &[PathBuf]) -> Result<Dataset> {
+        load_all(&self.sources(files, &Inputs::default())?, None)
+    }
+}
+
+/// The rows of these sources, so many of each at most.
+pub fn load_all(sources: &[DataSource], most: Option<usize>) -> Result<Dataset> {
+    let mut data = Dataset::default();
+    for source in sources {
+        let mut rows = source.load()?;
+        rows.rows.truncate(most.unwrap_or(usize::MAX));
+        data.extend(rows);
+    }
+    Ok(data)
 }
 
 /// The rows of a file, of a folder, or of `hub:owner/name`.

@@ -15,12 +15,13 @@ use toolcall_lib::{GenerateConfig, Model, Result};
 /// The longest reply to a row of BFCL, some of which want eight calls.
 const BFCL_TOKENS: usize = 512;
 
-/// A reply that does not end by itself within --max-new-tokens is right in no score.
+/// A reply that is cut off at --max-new-tokens counts as wrong in every score.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations, a file or hub:owner/name:split; a row's first assistant turn is the truth, a row without a call expects none
+    /// Conversations to score on: a file or hub:owner/name:split. The first assistant turn of a row
+    /// is the expected reply; a row without a call expects none
     #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
     data: Option<PathBuf>,
     /// Categories of the Berkeley Function Calling Leaderboard instead, scored as its AST checker
@@ -37,24 +38,25 @@ pub struct Arguments {
         default_value = ".toolcall/bfcl/bfcl_eval-2026.3.23-py3-none-any.whl"
     )]
     bfcl_data: PathBuf,
-    /// Only the first rows, so many of the file or of each category
+    /// Score only this many rows, the first of the file or of each category
     #[arg(long)]
     rows: Option<usize>,
-    /// Longest reply, in tokens; a model that does not stop by itself is cut off here. 256, with
-    /// --bfcl 512
+    /// Most tokens of a reply; a longer reply is cut off. Default: 256, with --bfcl 512
     #[arg(long)]
     max_new_tokens: Option<usize>,
-    /// Hold every call to the tools that are offered: what the model would reach if it could not make an invalid one
+    /// Constrain every call to the offered tools: shows the scores of a model that cannot make an
+    /// invalid call
     #[arg(long)]
     constrained: bool,
-    /// Withhold replies with a call that the model is less sure of, from 0 to 1: they count as
-    /// words
+    /// Withhold a reply with a call whose confidence is below this, from 0 to 1; it counts as a
+    /// reply without a call
     #[arg(long, default_value_t = 0.0)]
     min_confidence: f32,
-    /// Whether the first and every other turn calls tools: auto, required, none, or the name of a tool. All but auto are held to
+    /// Whether each turn calls tools: auto, required, none, or the name of a tool. All but auto are
+    /// enforced
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
-    /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
+    /// Device that the model runs on: auto (a GPU if one can be used), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
     /// Print one JSON object; with --bfcl it has a verdict, the calls and the reply of every row

@@ -19,7 +19,7 @@ pub struct Arguments {
     data: Vec<PathBuf>,
     #[command(flatten)]
     dataset: DatasetArguments,
-    /// Row, counted from 0; without it, every row
+    /// Row to show, counted from 0. Default: every row
     #[arg(long)]
     row: Option<usize>,
     /// Which tokens are trained on
@@ -54,7 +54,7 @@ impl From<Loss> for LossMode {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let data = arguments.dataset.load(&arguments.data)?.unwrap_or_default();
+    let data = arguments.dataset.load(&arguments.data)?;
     for file in data.files() {
         match arguments.json {
             true => note(file), // standard output has an object per row

@@ -56,13 +56,13 @@ enum Command {
     Eval(eval::Arguments),
     /// Write a whole model folder or a GGUF file, with a LoRA adapter merged into the weights
     Export(export::Arguments),
-    /// Show what a row becomes: rendered text, prompts, token ids, what is trained on
+    /// Show how a row is prepared: rendered text, prompts, token ids, trained tokens
     Inspect(inspect::Arguments),
     /// Make conversations with many tools, timers and reminders to train on
     Data(data::Arguments),
     /// Make conversations with your own tools to train on, from their schemas and a few rows of yours
     Augment(augment::Arguments),
-    /// Show on what can be trained, and why not on what cannot
+    /// List the devices that can train, and say why others cannot
     Devices,
 }
 
@@ -73,11 +73,13 @@ struct ModelArgument {
     /// [env: TOOLCALL_MODEL=] [default: .toolcall/models/SmolLM2-135M-Instruct.gguf]
     #[arg(long)]
     model: Option<String>,
-    /// In what the weights are held in memory: f32, bf16, f16, q8_0, q4_0, q4_k_m, or auto, which is as the file has them. All but f32 are
-    /// frozen: training needs LoRA (--recipe lora) [default: f32]
+    /// Type of the weights in memory: f32, bf16, f16, q8_0, q4_0, q4_k_m, or auto, the type in the
+    /// file. Weights of any type but f32 are frozen: training them needs LoRA (--recipe lora)
+    /// [default: f32]
     #[arg(long)]
     dtype: Option<Dtype>,
-    /// JSON object that the chat template is given beside messages and tools, such as {"enable_thinking": true}
+    /// JSON object with variables for the chat template, beside messages and tools, such as
+    /// {"enable_thinking": true}
     #[arg(long)]
     chat_template_kwargs: Option<String>,
 }

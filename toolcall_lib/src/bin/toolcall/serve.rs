@@ -15,24 +15,25 @@ use toolcall_lib::{Error, Result, load_as};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Another model beside it, such as the one that it was tuned from, to compare the two on the
-    /// page; requests name the one that they mean
+    /// Second model to serve, such as the one that the first was tuned from, to compare both on the
+    /// page; a request names the model that it asks
     #[arg(long)]
     base: Option<String>,
-    /// JSON file with the tools of /predict and of the page. Without it, those that the model was
-    /// trained with. Requests to /v1/chat/completions bring their own
+    /// JSON file with the tools of /predict and of the page. Default: the tools that the model was
+    /// trained with. Requests to /v1/chat/completions send their own
     #[arg(long)]
     tools: Option<PathBuf>,
-    /// Address on which requests come in. Another than those of this host needs --api-key
+    /// Address to listen on; one that other hosts can reach needs --api-key
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Port on which requests come in; 0 takes one that is free
+    /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Key that every request has to bring
+    /// Key that every request has to send
     #[arg(long, env = "TOOLCALL_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Most requests that are being answered or wait; others are told to come back later
+    /// Most requests that may be answered or wait at the same time; further ones are refused with
+    /// the time to try again
     #[arg(long, default_value_t = ServeConfig::default().queue)]
     queue: usize,
     /// Most tokens of a reply
@@ -44,10 +45,10 @@ pub struct Arguments {
     /// Seconds that a reply may take
     #[arg(long, default_value_t = ServeConfig::default().timeout.as_secs())]
     timeout: u64,
-    /// Seconds that requests may go on after Ctrl-C or SIGTERM
+    /// Seconds that running requests get to end after Ctrl-C or SIGTERM
     #[arg(long, default_value_t = ServeConfig::default().grace.as_secs())]
     grace: u64,
-    /// On what the models run: auto (a GPU, if there is one that can), cpu, or cuda
+    /// Device that the models run on: auto (a GPU if one can be used), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
 }

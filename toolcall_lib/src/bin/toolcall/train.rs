@@ -1,6 +1,6 @@
 //! `toolcall train`.
 
-use super::dataset::{self, DatasetArguments};
+use super::dataset::{self, DatasetArguments, load_all};
 use super::output::{note, print_in_run};
 use super::{INTERRUPTED, ModelArgument, progress_bar, show_notes};
 use indicatif::ProgressBar;
@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
+use toolcall_lib::data_source::DataSource;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::settings::{Given, Inputs};
@@ -55,7 +56,7 @@ pub struct Arguments {
 enum Recipe {
     /// Loss on the assistant's tokens, learning rate 2e-4, warmup
     Default,
-    /// Longer, for tools of all kinds: the mixture `general`
+    /// The default on more rows, for tools of all kinds: the mixture `general`
     General,
     /// The default for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
     Lora,
@@ -66,10 +67,17 @@ enum Recipe {
 impl Recipe {
     fn settings(self) -> TrainConfig {
         match self {
-            Self::Default => TrainConfig::default(),
-            Self::General => TrainConfig::general(),
+            Self::Default | Self::General => TrainConfig::default(),
             Self::Lora => TrainConfig::lora(),
             Self::Seed => TrainConfig::trl(),
+        }
+    }
+
+    /// The settings for this many rows.
+    fn for_rows(self, rows: usize) -> TrainConfig {
+        match self {
+            Self::Seed => self.settings(),
+            _ => self.settings().for_rows(rows),
         }
     }
 
@@ -87,17 +95,20 @@ impl Recipe {
 }
 
 pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
-    let Settings { config, inputs, .. } = settings(arguments, flags)?;
-    let out = arguments.out.clone().or(config.output_dir.clone());
+    let said = Said::read(arguments, flags)?;
+    let Settings {
+        config,
+        inputs,
+        notes,
+    } = said.over(arguments, arguments.recipe.settings())?;
+    if said.rank == 0 {
+        notes.into_iter().for_each(note);
+    }
+    let out = config.output_dir.as_deref();
     let out = out.ok_or_else(|| Error::invalid("--out", "is missing; name a folder for the tuned model"))?;
-    let config = TrainConfig {
-        output_dir: Some(out.clone()),
-        resume_from_checkpoint: arguments.resume.clone().or(config.resume_from_checkpoint),
-        ..config
-    };
     config.check()?;
     let ranks = connect(Duration::from_secs(config.ddp_timeout))?;
-    let outcome = train_and_save(&*ranks, arguments, &inputs, &config, &out);
+    let outcome = train_and_save(&*ranks, arguments, &said, &inputs, out);
     match outcome {
         Err(error) if ranks.size() > 1 => {
             if ranks.rank() > 0 {
@@ -113,23 +124,25 @@ pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
 fn train_and_save(
     ranks: &dyn Collective,
     arguments: &Arguments,
+    said: &Said,
     inputs: &Inputs,
-    config: &TrainConfig,
     out: &Path,
 ) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
     let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
-    let data = data(arguments, inputs)?;
-    let validation = match &arguments.validation {
-        Some(file) => dataset::load(file)?,
-        None => load_all(&inputs.validation, None)?,
-    };
+    let (data, validation) = data(arguments, inputs)?;
     let mut model = arguments.model.load_named(inputs, first)?;
     if first {
         show_notes(&data, &model);
         show_notes(&validation, &model);
     }
+    let recipe = arguments.recipe.for_rows(data.rows.len());
+    let many = recipe != arguments.recipe.settings();
+    let config = &said.over(arguments, recipe)?.config;
     let (data, validation) = hold_out(data, validation, inputs, config.seed)?;
+    if first && many {
+        note(for_many(data.rows.len(), config));
+    }
     if first && ranks.size() > 1 {
         let (size, stage) = (ranks.size(), config.zero_stage);
         let threads = match rayon::current_num_threads() {
@@ -163,28 +176,36 @@ fn train_and_save(
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// The rows of the files or of the data set, or those of the recipe.
-fn data(arguments: &Arguments, inputs: &Inputs) -> Result<Dataset> {
-    if let Some(data) = arguments.dataset.load(&arguments.data)? {
-        return Ok(data);
-    }
-    if inputs.data.is_empty() {
-        let mixture = arguments.recipe.mixture()?;
-        let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
-        return Ok(made.data);
-    }
-    load_all(&inputs.data, inputs.max_samples)
+/// Tells which settings many rows have.
+fn for_many(rows: usize, config: &TrainConfig) -> String {
+    let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
+    let (group, rate) = (config.group_by_prefix, config.learning_rate);
+    format!(
+        "note: {rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
+         group_by_prefix {group}, learning_rate {rate:e}"
+    )
 }
 
-/// The rows of these files, so many of each at most.
-fn load_all(files: &[PathBuf], most: Option<usize>) -> Result<Dataset> {
-    let mut data = Dataset::default();
-    for file in files {
-        let mut rows = dataset::load(file)?;
-        rows.rows.truncate(most.unwrap_or(usize::MAX));
-        data.extend(rows);
+/// The rows that are trained, and those that are measured on: of the sources that are named, or of the recipe.
+fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
+    let sources = arguments.dataset.sources(&arguments.data, inputs)?;
+    let tested = |source: &DataSource| DataSource {
+        split: inputs.dataset_test_split.clone(),
+        ..source.clone()
+    };
+    let validation = match &arguments.validation {
+        Some(file) => dataset::load(file)?,
+        None if !inputs.validation.is_empty() || inputs.dataset_test_split.is_none() => {
+            load_all(&inputs.validation, None)?
+        }
+        None => load_all(&sources.iter().map(tested).collect::<Vec<_>>(), None)?,
+    };
+    if !sources.is_empty() {
+        return Ok((load_all(&sources, inputs.max_samples)?, validation));
     }
-    Ok(data)
+    let mixture = arguments.recipe.mixture()?;
+    let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
+    Ok((made.data, validation))
 }
 
 /// Holds a part of the data out for validation, if one is wanted and no file was given.
@@ -201,18 +222,38 @@ fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> R
     data.split(share, seed)
 }
 
-/// The recipe, with what the files and then the flags say instead.
-fn settings(arguments: &Arguments, flags: &Given) -> Result<Settings> {
-    let mut settings = Settings::from(arguments.recipe.settings());
-    let (rank, size) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
-    let files: Vec<Given> = arguments.config.iter().map(Given::read).collect::<Result<_>>()?;
-    for given in files.iter().chain([flags]) {
-        let told = settings.notes.len();
-        settings = settings.with(given, size)?;
-        let notes = settings.notes[told..].iter().filter(|_| rank == 0);
-        notes.for_each(|text| note(format!("note: {}: {text}", given.place)));
+/// Files of settings and flags, in the order in which they count more and more.
+struct Said {
+    given: Vec<Given>,
+    rank: usize,
+    ranks: usize,
+}
+
+impl Said {
+    fn read(arguments: &Arguments, flags: &Given) -> Result<Self> {
+        let (rank, ranks) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
+        let files: Vec<Given> = arguments.config.iter().map(Given::read).collect::<Result<_>>()?;
+        Ok(Self {
+            given: files.into_iter().chain([flags.clone()]).collect(),
+            rank,
+            ranks,
+        })
     }
-    Ok(settings)
+
+    /// The settings of a recipe, with what files and flags say instead.
+    fn over(&self, arguments: &Arguments, recipe: TrainConfig) -> Result<Settings> {
+        let mut settings = Settings::from(recipe);
+        let mut notes = Vec::new();
+        for given in &self.given {
+            settings = settings.with(given, self.ranks)?;
+            let told = settings.notes.drain(..);
+            notes.extend(told.map(|text| format!("note: {}: {text}", given.place)));
+        }
+        let config = &mut settings.config;
+        config.output_dir = arguments.out.clone().or(config.output_dir.take());
+        config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
+        Ok(Settings { notes, ..settings })
+    }
 }
 
 /// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so often

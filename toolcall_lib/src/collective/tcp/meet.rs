@@ -57,7 +57,7 @@ pub(super) fn meet(
         let own = listener.local_addr().map_err(lost(rank))?.port();
         let mut places = vec![0; PLACE * size];
         read_until(&mut first, &mut places, meeting.deadline)
-            .map_err(|_| Error::invalid("rank 0", "has gone before all ranks had come"))?;
+            .map_err(|_| Error::invalid("rank 0", "ended before all ranks had connected"))?;
         peers[0] = Some(first);
         for other in 1..rank {
             let address = place_from(&places[PLACE * other..][..PLACE], address.ip());
@@ -128,11 +128,11 @@ impl Meeting<'_> {
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let problem = format!("rank {rank} has waited {:.0?} for it to come", self.timeout);
+                let problem = format!("no connection to rank {rank} within {:.0?}", self.timeout);
                 return Err(Error::invalid(names(&missing), problem + &turned_away(strangers)));
             }
             if self.timeout - left > LONG_WAIT && !told {
-                tell(format!("rank {rank}: waiting for {} to come", names(&missing)));
+                tell(format!("rank {rank}: waiting for {} to connect", names(&missing)));
                 told = true;
             }
             sleep(PAUSE);
@@ -186,14 +186,14 @@ impl Meeting<'_> {
                     Ok(()) => return Ok(stream),
                     Err(Refusal::Taken) => {
                         let problem = format!(
-                            "another process is it already, says rank {other} at {address}: does another job use the same \
-                             MASTER_PORT?"
+                            "rank {other} at {address} already knows another process with this rank; does \
+                                another job use the same MASTER_PORT?"
                         );
                         return Err(Error::invalid(format!("rank {rank}"), problem));
                     }
                     Err(Refusal::Stranger) => {
                         problem = format!(
-                            "{address}: what listens there is no rank of this job, or knows another secret"
+                            "{address}: the process that listens there is no rank of this job, or has another secret"
                         );
                     }
                 }
@@ -201,7 +201,7 @@ impl Meeting<'_> {
             // Nobody listened yet; try again until the deadline.
             if self.deadline <= Instant::now() {
                 let problem = format!(
-                    "rank {rank} has tried for {:.0?} to reach it at {problem}",
+                    "rank {rank} could not connect to it within {:.0?}: {problem}",
                     self.timeout
                 );
                 return Err(Error::invalid(format!("rank {other}"), problem));
@@ -215,8 +215,8 @@ impl Meeting<'_> {
 fn turned_away(strangers: usize) -> String {
     match strangers {
         0 => String::new(),
-        1 => "; 1 connection was no rank of this job, or knows another secret".to_string(),
-        many => format!("; {many} connections were no ranks of this job, or know another secret"),
+        1 => "; 1 connection was refused: no rank of this job, or another secret".to_string(),
+        many => format!("; {many} connections were refused: no ranks of this job, or another secret"),
     }
 }
 
@@ -246,10 +246,5 @@ fn place_from(bytes: &[u8], first: IpAddr) -> SocketAddr {
 
 /// Makes an error for `map_err`: a connection that was just made does not work.
 fn lost(rank: usize) -> impl Fn(std::io::Error) -> Error {
-    move |error| {
-        Error::invalid(
-            format!("rank {rank}"),
-            format!("the connection does not work: {error}"),
-        )
-    }
+    move |error| Error::invalid(format!("rank {rank}"), format!("the connection failed: {error}"))
 }

@@ -183,7 +183,7 @@ impl Tcp {
             Problem::Leaves => "has ended before the others".to_string(),
             Problem::OtherLength(length) => {
                 format!(
-                    "sends {length} bytes, which is not what this rank expects; do all run the same program?"
+                    "sent {length} bytes, which this rank did not expect; run the same program on all ranks"
                 )
             }
             Problem::Ends => self.abort(),

@@ -31,12 +31,16 @@ impl Place {
     /// Reads the same from any source of variables.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let get = |name: &str| {
-            let problem =
-                "is missing; torchrun sets it, and who starts ranks by hand has to: where rank 0 listens";
+            let problem = "is missing; it says where rank 0 listens. torchrun sets it; set it yourself if you start ranks by hand";
             variable(name).ok_or_else(|| Error::invalid(name, problem))
         };
         let (host, port) = (get("MASTER_ADDR")?, get("MASTER_PORT")?);
-        let wrong = |_| Error::invalid("MASTER_PORT", format!("`{port}` is not a port"));
+        let wrong = |_| {
+            Error::invalid(
+                "MASTER_PORT",
+                format!("`{port}` is not a port; expected a number up to 65535"),
+            )
+        };
         let port: u16 = port.parse().map_err(wrong)?;
         // torchrun itself listens at the port that it announces, and says so; ranks take the next
         // one.
@@ -127,8 +131,8 @@ impl Place {
             .filter(|address| !address.ip().is_loopback());
         if let Some(address) = address.filter(|_| !self.is_secret) {
             tell(format!(
-                "note: ranks meet at {address}, which other hosts can reach; set {SECRET} to the same random text for all ranks, \
-                 and only they can join"
+                "note: ranks meet at {address}, which other hosts can reach; to let only them join, set \
+                    {SECRET} to the same random text for all ranks"
             ));
         }
     }

@@ -120,7 +120,7 @@ fn silent_connections_do_not_delay_the_limit() {
     let silent: Vec<TcpStream> = (0..30).map(|_| connect(&target)).collect();
     let refused = waiting.join().unwrap();
     assert!(
-        refused.starts_with("rank 1: rank 0 has waited 2s for it to come"),
+        refused.starts_with("rank 1: no connection to rank 0 within 2s"),
         "{refused}"
     );
     assert!(
@@ -143,12 +143,12 @@ fn a_rank_with_another_secret_is_turned_away_and_both_say_so() {
         .unwrap_err()
         .to_string();
     assert!(
-        other.contains("is no rank of this job, or knows another secret"),
+        other.contains("is no rank of this job, or has another secret"),
         "{other}"
     );
     let first = first.join().unwrap();
     assert!(
-        first.contains("rank 1: rank 0 has waited 2s for it to come; "),
+        first.contains("rank 1: no connection to rank 0 within 2s; "),
         "{first}"
     );
     assert!(first.contains("no rank") && first.contains("secret"), "{first}");
@@ -168,7 +168,7 @@ fn a_second_process_of_the_same_rank_is_refused_and_the_job_goes_on() {
         [join(0, 0), join(1, 200), join(1, 600), join(2, 1200)].map(|t| t.join().unwrap());
     let double = double.unwrap_err();
     assert!(
-        double.contains("another process is it already, says rank 0"),
+        double.contains("already knows another process with this rank"),
         "{double}"
     );
     for numbers in [first, one, two] {
@@ -222,7 +222,7 @@ fn what_listens_in_the_place_of_the_first_rank_is_not_taken_for_it() {
     });
     let refused = join(place, 1, 2, Duration::from_secs(1)).unwrap_err().to_string();
     assert!(
-        refused.starts_with("rank 0: rank 1 has tried for 1s to reach it at 127.0.0.1:"),
+        refused.starts_with("rank 0: rank 1 could not connect to it within 1s: 127.0.0.1:"),
         "{refused}"
     );
     drop(stranger);
@@ -235,8 +235,8 @@ fn a_rank_that_does_not_come_is_named() {
         let refused = join_at(place.clone(), &launch(rank, 3), Duration::from_millis(300));
         refused.unwrap_err().to_string()
     };
-    assert!(wait(1).starts_with("rank 0: rank 1 has tried for 300ms to reach it at 127.0.0.1:"));
-    assert_eq!(wait(0), "ranks 1, 2: rank 0 has waited 300ms for it to come");
+    assert!(wait(1).starts_with("rank 0: rank 1 could not connect to it within 300ms: 127.0.0.1:"));
+    assert_eq!(wait(0), "ranks 1, 2: no connection to rank 0 within 300ms");
 }
 
 /// Returns the address at which rank 0 listens for a host name or address.
@@ -289,5 +289,8 @@ fn the_place_comes_from_the_environment() {
     let wrong = read(&[by_hand[0], ("MASTER_PORT", "http")])
         .unwrap_err()
         .to_string();
-    assert_eq!(wrong, "MASTER_PORT: `http` is not a port");
+    assert_eq!(
+        wrong,
+        "MASTER_PORT: `http` is not a port; expected a number up to 65535"
+    );
 }

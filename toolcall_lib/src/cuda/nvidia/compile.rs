@@ -92,7 +92,7 @@ unsafe fn compiled(program: sys::nvrtcProgram, arch: &str) -> Result<Vec<u8>> {
             let log = get_program_log(program).unwrap_or_default();
             let log: Vec<u8> = log.into_iter().map(|c| c as u8).collect();
             let log = String::from_utf8_lossy(&log);
-            let advice = "is the tool kit newer than the GPU? Then update it";
+            let advice = "if the CUDA tool kit is older than the GPU, update it";
             let problem = format!("{error} for {arch} ({advice})\n{}", log.trim_matches('\0'));
             return Err(Error::invalid("NVRTC", problem));
         }

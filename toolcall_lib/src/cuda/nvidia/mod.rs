@@ -66,7 +66,7 @@ impl Nvidia {
         let gpu = gpus.into_iter().nth(ordinal).ok_or_else(|| {
             Error::invalid(
                 format!("GPU {ordinal}"),
-                format!("there are only {count}, counted from 0"),
+                format!("there are only {count} GPUs, counted from 0"),
             )
         })?;
         gpu.check()?;
@@ -213,7 +213,7 @@ fn cuda(doing: impl fmt::Display) -> impl FnOnce(DriverError) -> Error {
             .map(|text| text.to_string_lossy().into_owned());
         let advice = match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                "; set a smaller `max_tokens_per_tree`, or end what else uses the GPU"
+                "; set a smaller `max_tokens_per_tree`, or end other programs that use the GPU"
             }
             _ => "",
         };

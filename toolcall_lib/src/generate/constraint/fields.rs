@@ -36,7 +36,7 @@ impl Typed<'_> {
             }
         }
         if ways.is_empty() {
-            return Err((String::new(), "no arguments fit it".to_string()));
+            return Err((String::new(), "no arguments fit the schema".to_string()));
         }
         rules.insert(0, format!("{name}: {}", ways.join(" | ")));
         // 3. Each JSON schema in a rule gets the definitions that it refers to.
@@ -213,7 +213,7 @@ impl Typed<'_> {
                 return Err((
                     field.to_string(),
                     format!(
-                        "the format `{format}` is not supported where texts stand without quotation marks"
+                        "the format `{format}` is not supported for texts that are written without quotation marks"
                     ),
                 ));
             }

@@ -281,7 +281,8 @@ pub(super) fn separators(item: &str, key: &str) -> Value {
 
 /// Makes the error for a schema that calls cannot be held to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
-    let advice = "calls cannot be held to that; change the schema or set `constrained` to false";
+    let advice =
+        "constrained decoding does not support this; change the schema or set `constrained` to false";
     Error::invalid(
         format!("schema of tool `{}`", tool.name()),
         format!("{problem}; {advice}"),
@@ -290,7 +291,7 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
 
 /// Makes the error for a schema that an answer cannot be held to.
 pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
-    let advice = "an answer cannot be held to that; change the schema";
+    let advice = "constrained decoding does not support this; change the schema";
     Error::invalid("json_schema", format!("{problem}; {advice}"))
 }
 

@@ -315,7 +315,7 @@ fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
         None => Ok(()),
         Some(pair) => {
             let problem = format!(
-                "two are called `{}`, and a call could mean either; rename one",
+                "two tools are called `{}`, so a call could mean either; rename one",
                 pair[0]
             );
             Err(Error::invalid("tools", problem))
@@ -339,7 +339,7 @@ fn failed(problem: impl std::fmt::Display) -> Error {
 }
 
 fn unknown_syntax() -> Error {
-    let problem = "it is not known how the model's chat template writes calls, so they cannot be held to the tools; set \
+    let problem = "the form in which it writes calls is not known, so constrained decoding cannot be used; set \
         `constrained` to false and `tool_choice` to `auto`";
     Error::invalid("chat template", problem)
 }

@@ -110,7 +110,7 @@ impl Adapter {
         if *parameters.layout != *Self::layout(&config, base)? {
             return Err(Error::invalid(
                 "adapter",
-                "its matrices are not those of its settings",
+                "its matrices do not fit its settings; use the settings that it was trained with",
             ));
         }
         let layers = 0..parameters.buckets.len();

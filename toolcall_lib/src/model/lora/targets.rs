@@ -93,7 +93,8 @@ impl TargetModules {
         }
         // 2. Nothing but layers of blocks may be selected.
         if let Some(other) = OTHERS.into_iter().find(|name| selector.matches(name)) {
-            let problem = format!("selects `{other}`, and only linear layers of blocks can be adapted");
+            let problem =
+                format!("selects `{other}`, but only linear layers of blocks can be adapted; exclude it");
             return Err(Error::invalid("lora.target_modules", problem));
         }
         // 3. Something must be selected.
@@ -105,7 +106,8 @@ impl TargetModules {
             false => Err(Error::invalid(
                 "lora.target_modules",
                 format!(
-                    "selects no layer; a text is a regular expression for whole names such as {EXAMPLE}, a list has names"
+                    "selects no layer; expected a list of names, or a regular expression that matches whole \
+                        names such as {EXAMPLE}"
                 ),
             )),
         }
@@ -255,7 +257,7 @@ mod tests {
         let all = r"^model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)$";
         assert_eq!(selected(json!(all), 2).len(), 14);
         assert_eq!(selected(json!(r".*\.1\..*(?<!q)_proj"), 2).len(), 6);
-        assert!(refused(json!("q_proj")).contains("selects no layer; a text is a regular expression"));
+        assert!(refused(json!("q_proj")).contains("selects no layer; expected a list of names"));
         assert!(refused(json!(".*")).contains("selects `lm_head`"));
         assert!(refused(json!("(")).contains("`(`: "));
         assert_eq!(selected(json!("all-linear"), 1).len(), 7);

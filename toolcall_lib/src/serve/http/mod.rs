@@ -164,11 +164,14 @@ fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refu
     let mut fields = Fields::of("", body);
     let name = fields.text("model")?;
     let Some(text) = fields.text("text")?.filter(|text| !text.trim().is_empty()) else {
-        return Err(Refusal::of_field("text", "missing; expected what the user says"));
+        return Err(Refusal::of_field(
+            "text",
+            "missing; expected the text of the user",
+        ));
     };
     fields.end(&[(
         "messages",
-        "is not read here; POST /v1/chat/completions takes a conversation",
+        "is not supported here; send a conversation to POST /v1/chat/completions",
     )])?;
     Ok((name, text))
 }

@@ -75,13 +75,13 @@ impl Refusal {
 
     /// A body that is larger than the limit.
     pub fn too_large(limit: usize) -> Self {
-        let message = format!("the body is larger than the {limit} bytes that are read");
+        let message = format!("the body is larger than the limit of {limit} bytes");
         Self::new(413, Some("body_too_large"), message)
     }
 
     /// A body that did not arrive in time.
     pub fn too_slow(seconds: u64) -> Self {
-        let message = format!("the body did not come within {seconds} s");
+        let message = format!("the body did not arrive within {seconds} s");
         Self::new(408, Some("body_too_slow"), message)
     }
 
@@ -94,20 +94,20 @@ impl Refusal {
     /// A foreign page that asks through the browser of someone on this host.
     pub fn foreign_page(what: &str, found: &str) -> Self {
         let message = format!(
-            "{what} `{found}` is not this server; requests of other pages are refused without --api-key"
+            "{what} `{found}` is not this server; start the server with --api-key to accept requests from other pages"
         );
         Self::new(403, Some("foreign_page"), message)
     }
 
     /// A path that does not exist.
     pub fn no_such_path(path: &str) -> Self {
-        let message = format!("there is no {path}; /openapi.json lists what there is");
+        let message = format!("there is no {path}; /openapi.json lists the paths");
         Self::new(404, Some("not_found"), message)
     }
 
     /// A method that the path does not take.
     pub fn wrong_method(method: &str, path: &str) -> Self {
-        let message = format!("{path} does not take {method}; /openapi.json lists what there is");
+        let message = format!("{path} does not accept {method}; /openapi.json lists the methods");
         Self::new(405, Some("method_not_allowed"), message)
     }
 
@@ -128,7 +128,10 @@ impl Refusal {
 
     /// A full queue.
     pub fn busy(waiting: usize, seconds: u64) -> Self {
-        let message = format!("{waiting} requests are being answered or wait; try again in {seconds} s");
+        let message = format!(
+            "the server is busy: {waiting} requests are being answered or wait; try again in \
+            {seconds} s"
+        );
         Self {
             retry_after: Some(seconds),
             ..Self::new(429, Some("queue_full"), message)
@@ -143,7 +146,7 @@ impl Refusal {
 
     /// A server that is ending.
     pub fn ending() -> Self {
-        let message = "the server ends; try again when it is back";
+        let message = "the server is shutting down; try again when it is back";
         Self {
             retry_after: Some(5),
             ..Self::new(503, Some("shutting_down"), message)

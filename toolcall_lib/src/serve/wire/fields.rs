@@ -93,7 +93,7 @@ impl Fields {
     /// Takes a whole number within these bounds.
     pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
         let expected = match *bounds.end() {
-            u64::MAX => format!("a whole number from {} on", bounds.start()),
+            u64::MAX => format!("a whole number, {} or more", bounds.start()),
             end => format!("a whole number from {} to {end}", bounds.start()),
         };
         self.typed(field, &expected, |value| {

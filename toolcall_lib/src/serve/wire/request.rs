@@ -54,13 +54,13 @@ const IGNORED: [&str; 9] = [
 const ADVICE: [(&str, &str); 6] = [
     ("functions", "is not supported; write `tools`"),
     ("function_call", "is not supported; write `tool_choice`"),
-    ("audio", "is not supported; the model speaks text"),
+    ("audio", "is not supported; the model writes only text"),
     ("web_search_options", "is not supported; offer a search as a tool"),
     (
         "reasoning_effort",
-        "is not supported; a model that can think is asked with `chat_template_kwargs`: {\"enable_thinking\": true}",
+        "is not supported; to let a model think, send `chat_template_kwargs`: {\"enable_thinking\": true}",
     ),
-    ("verbosity", "is not supported; say it in the system message"),
+    ("verbosity", "is not supported; put it into the system message"),
 ];
 
 /// Most stop sequences, the same as OpenAI's.
@@ -113,10 +113,13 @@ impl ChatRequest {
 /// Parses a body, which must be a JSON object.
 pub(crate) fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| {
-        Refusal::of_body(format!("the body is no UTF-8 after byte {}", error.valid_up_to()))
+        Refusal::of_body(format!(
+            "the body is not valid UTF-8 after byte {}",
+            error.valid_up_to()
+        ))
     })?;
     json::read_object(text)
-        .map_err(|problem| Refusal::of_body(format!("the body is no JSON object: {problem}")))
+        .map_err(|problem| Refusal::of_body(format!("the body is not a JSON object: {problem}")))
 }
 
 fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Refusal> {
@@ -210,11 +213,11 @@ fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, R
     let Some(last) = messages.last() else {
         return Err(Refusal::of_field(
             "messages",
-            "empty; expected a message of the user at least",
+            "empty; expected at least one message of the user",
         ));
     };
     if last.role == Role::Assistant {
-        let problem = "is the assistant's; the model writes the turn after one of the user or of a tool";
+        let problem = "is a message of the assistant; end with a message of the user or of a tool";
         return Err(Refusal::of_field(
             format!("messages[{}]", list.len().saturating_sub(1)),
             problem,
@@ -249,7 +252,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
     }
     if let Some(p) = fields.number("top_p", 0.0..=1.0)? {
         if p == 0.0 {
-            let problem = "0 keeps no token; `temperature`: 0 takes the most likely one";
+            let problem = "0 would keep no token; set `temperature` to 0 to take the most likely one";
             return Err(Refusal::of_field("top_p", problem));
         }
         config.top_p = Some(p);
@@ -299,7 +302,7 @@ fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal
     if asked > defaults.max_tokens {
         let most = defaults.max_tokens;
         let problem = format!(
-            "found {asked}, and a reply of this server has {most} tokens at most; --max-tokens sets it"
+            "found {asked}, but this server writes at most {most} tokens in a reply; its --max-tokens sets the limit"
         );
         return Err(Refusal::of_field(field, problem));
     }
@@ -329,17 +332,17 @@ fn unsupported(mut fields: Fields) -> Result<(), Refusal> {
     fields.only(
         "n",
         &[json!(1)],
-        "one reply is written; ask several times for more",
+        "only 1 reply per request is supported; send several requests for more",
     )?;
     for penalty in ["frequency_penalty", "presence_penalty"] {
         fields.only(
             penalty,
             &[json!(0)],
-            "only 0 is supported; `repetition_penalty` is there",
+            "only 0 is supported; use `repetition_penalty` instead",
         )?;
     }
     fields.only("logit_bias", &[json!({})], "biases are not supported")?;
-    fields.only("modalities", &[json!(["text"])], "the model speaks text")?;
+    fields.only("modalities", &[json!(["text"])], "the model writes only text")?;
     fields.ignore(&IGNORED);
     fields.end(&ADVICE)
 }

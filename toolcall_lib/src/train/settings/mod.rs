@@ -22,12 +22,12 @@ pub use given::Given;
 
 use super::TrainConfig;
 use super::deepspeed::is_deepspeed;
+use crate::data_source::DataSource;
 use crate::error::{Error, Result};
 use crate::weights::Dtype;
 use read::{Read, is_off};
 use said::Said;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
 use table::Becomes;
 
 /// Settings of a run, and what else its files and flags have said.
@@ -48,13 +48,19 @@ pub struct Inputs {
     pub model: Option<String>,
     /// In what its weights are held.
     pub dtype: Option<Dtype>,
-    /// Files of conversations to train on.
-    pub data: Vec<PathBuf>,
-    /// Rows of each of these files that are trained; none: all.
+    /// Conversations to train on.
+    pub data: Vec<DataSource>,
+    /// Config of the data set, if it has several.
+    pub dataset_config: Option<String>,
+    /// Split of the data set that is trained on.
+    pub dataset_split: Option<String>,
+    /// Split of the data set that is measured on.
+    pub dataset_test_split: Option<String>,
+    /// Rows of each source that are trained; none: all.
     pub max_samples: Option<usize>,
-    /// Files of conversations to measure on.
-    pub validation: Vec<PathBuf>,
-    /// Without such files: the share of the data that is held out for it; from 1 on, the number of
+    /// Conversations to measure on.
+    pub validation: Vec<DataSource>,
+    /// Without any: the share of the data that is held out for it; from 1 on, the number of
     /// rows.
     pub validation_share: Option<f64>,
 }
@@ -62,11 +68,14 @@ pub struct Inputs {
 impl Inputs {
     /// These, with what `later` names instead.
     fn with(self, later: Self) -> Self {
-        let or = |later: Vec<PathBuf>, before| if later.is_empty() { before } else { later };
+        let or = |later: Vec<DataSource>, before| if later.is_empty() { before } else { later };
         Self {
             model: later.model.or(self.model),
             dtype: later.dtype.or(self.dtype),
             data: or(later.data, self.data),
+            dataset_config: later.dataset_config.or(self.dataset_config),
+            dataset_split: later.dataset_split.or(self.dataset_split),
+            dataset_test_split: later.dataset_test_split.or(self.dataset_test_split),
             max_samples: later.max_samples.or(self.max_samples),
             validation: or(later.validation, self.validation),
             validation_share: later.validation_share.or(self.validation_share),

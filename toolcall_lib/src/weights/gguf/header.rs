@@ -31,7 +31,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
             _ => header.skip(kind, 1, &name, true)?,
         }
         if !names.insert(name.clone()) {
-            return Err((name, "stands there twice".to_string()));
+            return Err((name, "occurs twice in the metadata".to_string()));
         }
     }
     // 2. Tensors: names are unique, shapes are possible.
@@ -39,7 +39,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {
         let name = header.name()?;
         header.tensor(&name)?;
         if !names.insert(format!("tensor {name}")) {
-            return Err((name, "there are two tensors of this name".to_string()));
+            return Err((name, "occurs twice among the tensors".to_string()));
         }
     }
     Ok(())
@@ -62,7 +62,10 @@ impl Header<'_> {
     fn begin(&mut self) -> Result<(u64, u64), Problem> {
         let place = "header";
         if self.take(4, place)? != b"GGUF" {
-            return Err((place.into(), "is not that of a GGUF file".to_string()));
+            return Err((
+                place.into(),
+                "does not begin with `GGUF`, so this is no GGUF file".to_string(),
+            ));
         }
         let version = self.u32(place)?;
         if !(1..=3).contains(&version) {
@@ -75,7 +78,7 @@ impl Header<'_> {
         let counts = (self.length("tensor_count")?, self.length("metadata_kv_count")?);
         for (place, count) in [("tensor_count", counts.0), ("metadata_kv_count", counts.1)] {
             if count > MOST_ENTRIES {
-                let problem = format!("{count} are more than a model has; expected at most {MOST_ENTRIES}");
+                let problem = format!("found {count}, expected at most {MOST_ENTRIES}");
                 return Err((place.into(), problem));
             }
         }
@@ -111,7 +114,7 @@ impl Header<'_> {
         let place = "name of a value or tensor";
         let len = self.length(place)?;
         if len > LONGEST_NAME {
-            let problem = format!("{len} bytes are too long; expected at most {LONGEST_NAME}");
+            let problem = format!("found {len} bytes, expected at most {LONGEST_NAME}");
             return Err((place.to_string(), problem));
         }
         let name = self.take(len, place)?;
@@ -141,15 +144,17 @@ impl Header<'_> {
                 let count = self.length(place)?;
                 self.elements = self.elements.saturating_add(count);
                 if self.elements > MOST_ELEMENTS {
-                    let problem =
-                        format!("its {count} elements are too many; expected at most {MOST_ELEMENTS}");
+                    let problem = format!(
+                        "its {count} elements are too many; expected at most {MOST_ELEMENTS} in all \
+                            lists together"
+                    );
                     return Err((place.to_string(), problem));
                 }
                 self.skip(kind, count, place, false)
             }
             ARRAY => Err((
                 place.to_string(),
-                "is a list of lists, which no model has".to_string(),
+                "is a list of lists, which is not supported".to_string(),
             )),
             _ => self.take(count.saturating_mul(width(kind)), place).map(drop),
         }
@@ -160,7 +165,12 @@ impl Header<'_> {
         let place = "general.alignment";
         let bytes = match kind {
             0..=5 => self.take(width(kind), place)?,
-            _ => return Err((place.to_string(), "is not a number of 32 bits".to_string())),
+            _ => {
+                return Err((
+                    place.to_string(),
+                    "is not a whole number of at most 32 bits".to_string(),
+                ));
+            }
         };
         let number = bytes
             .iter()
@@ -190,7 +200,10 @@ impl Header<'_> {
             elements = elements.and_then(|elements| elements.checked_mul(len));
         }
         if elements.is_none_or(|elements| elements == 0 || elements > 1 << 56) {
-            return Err((name.to_string(), "its shape is not that of a tensor".to_string()));
+            return Err((
+                name.to_string(),
+                "its shape is impossible; expected 1 to 2^56 elements".to_string(),
+            ));
         }
         self.take(4 + 8, name).map(drop) // type and offset
     }
@@ -207,5 +220,5 @@ fn width(kind: u32) -> u64 {
 }
 
 fn too_short(awaited: u64, left: usize) -> String {
-    format!("the file ends here: {awaited} bytes are awaited and {left} are left; copy or download it again")
+    format!("the file is truncated: {awaited} bytes expected, {left} left; copy or download it again")
 }

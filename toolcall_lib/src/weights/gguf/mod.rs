@@ -77,7 +77,7 @@ impl Gguf {
         let content = Content::read(&mut Cursor::new(&bytes)).map_err(|e| {
             Error::invalid(
                 file.display(),
-                format!("is damaged or not a GGUF file that can be read: {e}"),
+                format!("is damaged, or not a supported GGUF file: {e}"),
             )
         })?;
         Ok(Self {

@@ -48,6 +48,9 @@ pub(super) fn scaling(gguf: &Gguf, config: &ModelConfig) -> Result<Option<Llama3
     if same {
         Ok(Some(scaling))
     } else {
-        Err(gguf.wrong(FACTORS, "these rotary factors are not those of Llama 3"))
+        Err(gguf.wrong(
+            FACTORS,
+            "these rotary factors differ from Llama 3's, and no others are supported",
+        ))
     }
 }

@@ -72,8 +72,8 @@ impl Splitting {
         // 2. A note for a guess.
         let note = given.is_none().then(|| {
             format!(
-                "{KEY} is missing in {}: text is cut into words as `{name}` does, which the vocabulary suggests; a file that \
-                 names it is surer",
+                "{KEY} is missing in {}: text is split into words as `{name}` does, a guess from the \
+                    vocabulary; a file that names its pre-tokenizer is safer",
                 gguf.file.display()
             )
         });

@@ -94,9 +94,15 @@ fn merges(gguf: &Gguf) -> Result<Vec<(String, String)>> {
     let key = "tokenizer.ggml.merges";
     let merges = gguf.texts(key)?.ok_or_else(|| gguf.missing(key))?;
     let pair = |merge: &str| {
-        let (left, right) = merge
-            .split_once(' ')
-            .ok_or_else(|| gguf.wrong(key, format!("`{merge}` is not a pair")))?;
+        let (left, right) = merge.split_once(' ').ok_or_else(|| {
+            gguf.wrong(
+                key,
+                format!(
+                    "`{merge}` is not a pair; expected two tokens with a space \
+                between them"
+                ),
+            )
+        })?;
         Ok((left.to_string(), right.to_string()))
     };
     merges.into_iter().map(pair).collect()

@@ -43,7 +43,8 @@ pub struct Export<'a> {
 /// A tokenizer that GGUF has no name for, or a file that cannot be written.
 pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
     if dtype == Dtype::Auto {
-        let problem = "`auto` says nothing about a new file; name a type";
+        let problem = "`auto` takes the type of an existing file; name a type for the new file, \
+            such as bf16";
         return Err(Error::invalid("dtype", problem));
     }
     let mut metadata = shape(export);

@@ -61,7 +61,7 @@ fn check(tensors: &Tensors, layout: &Layout) -> std::result::Result<(), String> 
             StoredDtype::F32 | StoredDtype::F16 | StoredDtype::BF16
         ) {
             fit.problem(format!(
-                "{name} is stored as {:?}; F32, F16 and BF16 are read",
+                "{name} is stored as {:?}; supported are F32, F16 and BF16",
                 tensor.dtype()
             ));
         }

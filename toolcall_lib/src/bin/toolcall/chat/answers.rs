@@ -12,8 +12,8 @@ use toolcall_lib::{Error, Model, Result, Tool, ToolCall, ToolSchema, interrupt};
 /// The tools of a chat, and the programs that answer their calls.
 #[derive(clap::Args)]
 pub struct ToolsArguments {
-    /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Without
-    /// it, the tools that the model was trained with, and else two samples
+    /// JSON file with the schemas of your tools, in the form of OpenAI, Anthropic or MCP. Default:
+    /// the tools that the model was trained with, or else two samples
     #[arg(long)]
     tools: Option<PathBuf>,
     /// Program that answers the calls of a tool: it reads their arguments as JSON on its standard

@@ -26,7 +26,7 @@ pub struct Arguments {
     model: ModelArgument,
     #[command(flatten)]
     tools: ToolsArguments,
-    /// Message to the model, in a conversation of its own; may be given several times. Without it, sample
+    /// Message to the model, in a new conversation; may be given several times. Default: sample
     /// requests for the sample tools; with other tools, what you type
     #[arg(long)]
     prompt: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long)]
     system: Option<String>,
     /// JSON file with the messages that a conversation begins with: a list, or an object with
-    /// `messages` and perhaps `tools`. If the last is not the model's, the model answers it
+    /// `messages` and perhaps `tools`. If the last message is not the model's, the model answers it
     #[arg(long)]
     messages: Option<PathBuf>,
     /// Keep talking in one conversation; an empty line or Ctrl-D ends it
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let given: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
     if waits && !given.is_empty() {
         let problem =
-            "the last message has no answer yet, and --prompt would follow it; leave one of them out";
+            "the last message has no answer yet, so --prompt cannot follow it; leave one of the two out";
         return Err(Error::invalid("--messages", problem));
     }
     if waits {
@@ -80,7 +80,7 @@ fn beginning(arguments: &Arguments) -> Result<Conversation> {
         return Ok(begun);
     };
     if begun.messages.iter().any(|message| message.role == Role::System) {
-        let problem = "the messages of --messages have a system message too; leave one of them out";
+        let problem = "the messages of --messages have a system message too; leave one of the two out";
         return Err(Error::invalid("--system", problem));
     }
     begun.messages.insert(0, Message::system(system));

@@ -8,22 +8,23 @@ use toolcall_lib::{Model, Result};
 /// one, decoding is greedy
 #[derive(clap::Args)]
 pub struct Settings {
-    /// Longest reply, in tokens
+    /// Most tokens of a reply; a longer reply is cut off
     #[arg(long)]
     max_new_tokens: Option<usize>,
-    /// 0 takes the most likely token, 1 samples from the model
+    /// Temperature: 0 takes the most likely token, 1 samples with the model's probabilities
     #[arg(long)]
     temperature: Option<f64>,
-    /// Sample from so many of the most likely tokens
+    /// Sample from this many of the most likely tokens
     #[arg(long)]
     top_k: Option<usize>,
     /// Sample from the most likely tokens whose probabilities sum to this
     #[arg(long)]
     top_p: Option<f64>,
-    /// Sample from the tokens that are at least so many times as likely as the most likely one
+    /// Sample from the tokens whose probability is at least this fraction of the most likely
+    /// token's
     #[arg(long)]
     min_p: Option<f64>,
-    /// Above 1, tokens that were there already become less likely
+    /// Above 1, tokens that occurred before become less likely
     #[arg(long)]
     repetition_penalty: Option<f64>,
     /// Seed of the sampling
@@ -32,21 +33,21 @@ pub struct Settings {
     /// Whether the answer to a message calls tools: auto, required, none, or the name of a tool
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
-    /// One call in a reply at most
+    /// Allow at most one call in a reply
     #[arg(long)]
     single_call: bool,
-    /// Do not hold calls to the tools: see what the model writes by itself
+    /// Do not constrain calls to the tools: shows what the model writes by itself
     #[arg(long)]
     unconstrained: bool,
-    /// Withhold a reply with a call that the model is less sure of, from 0 to 1, and say
-    /// --unsure-reply instead. `toolcall eval` shows how sure a model is of right and wrong calls
+    /// Withhold a reply with a call whose confidence is below this, from 0 to 1, and answer with
+    /// --unsure-reply instead. `toolcall eval` shows the confidence of right and wrong calls
     #[arg(long, default_value_t = 0.0)]
     min_confidence: f32,
-    /// Text that replaces a call that the model is not sure of: a question, or the announcement that a
-    /// person takes over
+    /// Text that replaces a withheld reply: a question, or the announcement that a person takes
+    /// over
     #[arg(long, default_value_t = GenerateConfig::default().unsure_reply)]
     unsure_reply: String,
-    /// On what the model runs: auto (a GPU, if there is one that can), cpu, or cuda
+    /// Device that the model runs on: auto (a GPU if one can be used), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
 }

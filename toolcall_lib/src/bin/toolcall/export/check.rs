@@ -101,8 +101,8 @@ fn refuse_losses(out: &Path, before: &Evaluation, after: &Evaluation, tolerance:
     }
     let rows = before.tool_selection.total;
     let problem = format!(
-        "calls are lost: {} of {rows} rows with a call, and {tolerance} may; take a --dtype with more bits, or allow \
-         more with --tolerance",
+        "calls are lost: {} of {rows} rows with a call, but only {tolerance} may be lost; take a --dtype with \
+            more bits, or allow more with --tolerance",
         lost.join(", and ")
     );
     Err(Error::invalid(out.display(), problem))

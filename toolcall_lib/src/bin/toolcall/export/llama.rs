@@ -30,7 +30,7 @@ pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
         None if Path::new(USUAL).is_file() => Ok(Some(USUAL.into())),
         None => {
             note(format!(
-                "note: llama.cpp is not asked: there is no {USUAL}; {advice}"
+                "note: the check leaves out llama.cpp: there is no {USUAL}; {advice}"
             ));
             Ok(None)
         }
@@ -40,7 +40,7 @@ pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
 /// llama.cpp reads no folder.
 pub fn wants_gguf(out: &Path) -> Error {
     let problem = format!(
-        "llama.cpp reads .gguf files, and {} becomes a folder",
+        "llama.cpp reads only .gguf files, but {} becomes a folder; give --out a name that ends in .gguf",
         out.display()
     );
     Error::invalid("--llama", problem)
@@ -119,8 +119,8 @@ impl Llama {
     fn reply(&mut self, prompt: &str) -> Result<Generation> {
         let place = self.python.display().to_string();
         let ended = |problem: String| {
-            let advice = "what it says stands above; it needs the package llama-cpp-python";
-            Error::invalid(&place, format!("has answered nothing ({problem}); {advice}"))
+            let advice = "see its messages above; it needs the package llama-cpp-python";
+            Error::invalid(&place, format!("gave no answer ({problem}); {advice}"))
         };
         let mut line = serde_json::to_string(&Asked { prompt }).map_err(|e| ended(e.to_string()))?;
         line.push('\n');

@@ -20,19 +20,19 @@ pub struct Arguments {
     /// Ollama
     #[arg(long)]
     out: PathBuf,
-    /// In what the weights are written: f32 or bf16; a .gguf file also f16, q8_0, q4_0 or q4_k_m
+    /// Type of the written weights: f32 or bf16; in a .gguf file also f16, q8_0, q4_0 or q4_k_m
     #[arg(long, visible_alias = "quant", default_value = "f32")]
     dtype: Dtype,
-    /// Conversations on which the model is scored before it is written and after it is read again,
-    /// as `toolcall eval` does. Calls that get lost are an error
+    /// Conversations to score the model on before it is written and after it is read again, as
+    /// `toolcall eval` does. Lost calls are an error
     #[arg(long, value_name = "DATA")]
     check: Option<PathBuf>,
-    /// Rows whose call may get lost with --check. Default: none in f32; of the rows with a call one
-    /// in 100 in bf16, f16 and q8_0, and one in 20 in 4 bits
+    /// Number of rows that may lose their call in --check. Default: none with f32; 1 in 100 rows
+    /// with a call with bf16, f16 and q8_0; 1 in 20 with 4 bits
     #[arg(long, value_name = "ROWS", requires = "check")]
     tolerance: Option<usize>,
-    /// A Python with llama.cpp's binding, which then answers the rows of --check too, from a .gguf
-    /// file. Default: the one of `scripts/setup.sh llama_cpp`, if it is there
+    /// Python program with llama.cpp's binding, to answer the rows of --check from a .gguf file in
+    /// llama.cpp too. Default: the one that `scripts/setup.sh llama_cpp` makes, if it is there
     #[arg(long, value_name = "PYTHON", requires = "check")]
     llama: Option<PathBuf>,
 }

@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 /// Names of the library: that of every installation, and that of one with headers.
 const NAMES: [&CStr; 2] = [c"libnccl.so.2", c"libnccl.so"];
 /// Advice if the library is missing.
-const GET: &str = "libnccl.so.2 is not found, with which GPUs of many ranks exchange gradients; install NCCL (Debian, Ubuntu: \
+const GET: &str = "libnccl.so.2 is not found; GPUs of several ranks need it to exchange gradients. Install NCCL \
+    (Debian, Ubuntu: \
                    libnccl2 of NVIDIA's repository), or `pip install nvidia-nccl-cu13` and put the folder of its library into \
                    LD_LIBRARY_PATH";
 
@@ -115,7 +116,7 @@ impl Library {
         match status {
             0 => Ok(()),
             _ => {
-                let advice = "NCCL_DEBUG=WARN in the environment has NCCL say more";
+                let advice = "set NCCL_DEBUG=WARN in the environment to see details";
                 Err(Error::invalid(
                     "NCCL",
                     format!("{doing}: {}; {advice}", self.text(status)),

@@ -59,7 +59,10 @@ impl Nccl {
         let there = ranks.exchange(&[f64::from(found.is_ok())])?;
         let library = found?;
         if let Some(rank) = there.iter().position(|there| there[0] == 0.0) {
-            return Err(Error::invalid(format!("rank {rank}"), "has no NCCL"));
+            return Err(Error::invalid(
+                format!("rank {rank}"),
+                "has no NCCL; install it on the host of this rank",
+            ));
         }
         let shard = ranks.shard();
         // 2. Ranks that are threads of one process share their memory.

@@ -116,8 +116,8 @@ fn watch(
             Some(problem) => problem,
             None if left => "another rank has ended".to_string(),
             None if waited > timeout => format!(
-                "what the GPUs do together has not ended after {timeout:.0?}: another rank or the network hangs, or it needs a \
-                 longer ddp_timeout"
+                "the exchange between the GPUs did not end within {timeout:.0?}: another rank or the network \
+                    hangs, or it needs a longer ddp_timeout"
             ),
             None => continue,
         };

@@ -57,7 +57,7 @@ enum Written {
 pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
     let mut writer = Writer::new(plain);
     let Some(mut schema) = writer.value(vec![plain], "")? else {
-        return refuse("", "no arguments fit it");
+        return refuse("", "no arguments fit the schema");
     };
     if !writer.definitions.is_empty() {
         // A schema that refers to the definitions must not stand beside them.

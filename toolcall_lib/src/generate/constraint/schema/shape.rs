@@ -170,14 +170,18 @@ impl<'a> Writer<'a> {
         let mut shapes = vec![own(object)];
         if let Some(target) = object.get("$ref").and_then(Value::as_str) {
             if within.contains(&target) {
-                return refuse(path, "a `$ref` leads to itself");
+                return refuse(path, "a `$ref` points to itself");
             }
             within.push(target);
             let found = target
                 .strip_prefix('#')
                 .and_then(|pointer| self.root.pointer(pointer));
-            let found =
-                found.ok_or_else(|| (path.to_string(), format!("`$ref` to {target} leads nowhere")))?;
+            let found = found.ok_or_else(|| {
+                (
+                    path.to_string(),
+                    format!("the schema has no {target}, to which a `$ref` points"),
+                )
+            })?;
             shapes = merged(&shapes, &self.expand(found, path, within)?, path)?;
             within.pop();
         }
@@ -219,7 +223,8 @@ impl<'a> Writer<'a> {
                 for shape in merged(branch, other, path)? {
                     let written = Writer::new(self.root).shape(&shape.as_far_as_known(), path)?;
                     if !written.is_empty() {
-                        let problem = "the schemas of `oneOf` have values in common, which it forbids; `anyOf` allows them";
+                        let problem = "some values fit more than one schema of `oneOf`, which it forbids; use \
+                            `anyOf`, which allows it";
                         return refuse(path, problem);
                     }
                 }

@@ -3,6 +3,7 @@
 use super::super::named_data::file_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
+use crate::data_source::DataSource;
 use crate::model::LoraConfig;
 use crate::train::TrainConfig;
 use crate::weights::Dtype;
@@ -100,12 +101,12 @@ impl Said {
     pub(super) fn decide_data(&mut self) -> Read<()> {
         let folder = self.named_data_in.clone();
         let [data, validation] = std::mem::take(&mut self.named_data);
-        for (names, files) in [
+        for (names, sources) in [
             (data, &mut self.inputs.data),
             (validation, &mut self.inputs.validation),
         ] {
             for name in names {
-                files.push(file_of(&name, folder.as_deref())?);
+                sources.push(DataSource::file(file_of(&name, folder.as_deref())?));
             }
         }
         Ok(())

@@ -2,45 +2,42 @@
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
+use super::inputs::{named_source, source};
 use super::values::is_small;
+use crate::data_source::DataSource;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
 
 /// Types of rows that are conversations.
 const CONVERSATIONS: [&str; 3] = ["chat_template", "chat_template.default", "sharegpt"];
 
 pub(super) fn datasets(said: &mut Said, value: &Value) -> Read<()> {
-    let files = files_of(value)?;
-    said.inputs.data.extend(files);
+    said.inputs.data.extend(sources_of(value)?);
     Ok(())
 }
 
 pub(super) fn test_datasets(said: &mut Said, value: &Value) -> Read<()> {
-    let files = files_of(value)?;
-    said.inputs.validation.extend(files);
+    said.inputs.validation.extend(sources_of(value)?);
     Ok(())
 }
 
-fn files_of(value: &Value) -> Read<Vec<PathBuf>> {
-    let mut files = Vec::new();
+fn sources_of(value: &Value) -> Read<Vec<DataSource>> {
+    let mut sources = Vec::new();
     for (index, entry) in list(value)?.iter().enumerate() {
         let in_entry = |problem| format!("[{index}]: {problem}");
         let entry = object(entry).map_err(in_entry)?;
-        files.extend(files_of_entry(&entry).map_err(in_entry)?);
+        sources.extend(sources_of_entry(&entry).map_err(in_entry)?);
     }
-    Ok(files)
+    Ok(sources)
 }
 
-fn files_of_entry(entry: &Map<String, Value>) -> Read<Vec<PathBuf>> {
+fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     for (name, value) in entry.iter().filter(|(_, value)| !value.is_null()) {
         let expected = match name.as_str() {
-            "path" | "data_files" => continue,
+            "path" | "data_files" | "name" | "split" | "revision" => continue,
             "type" if is_one_of(value, &CONVERSATIONS) => continue,
             "type" => "chat_template: rows are conversations (`messages`)",
-            "ds_type" if is_one_of(value, &["json", "jsonl"]) => continue,
-            "ds_type" => "json",
-            "split" if is_one_of(value, &["train"]) => continue,
-            "split" => "train",
+            "ds_type" if is_one_of(value, &["json", "jsonl", "parquet", "csv"]) => continue,
+            "ds_type" => "json, parquet or csv",
             "roles_to_train"
                 if list(value)?
                     .iter()
@@ -67,9 +64,28 @@ fn files_of_entry(entry: &Map<String, Value>) -> Read<Vec<PathBuf>> {
         };
         return Err(format!("{name}: {}", wrong(value, expected)));
     }
-    let files = entry.get("data_files").filter(|files| !files.is_null());
-    let files = files.or(entry.get("path")).ok_or("has no `path`")?;
-    list(files)?.iter().map(|file| Ok(text(file)?.into())).collect()
+    let given = |name: &str| entry.get(name).filter(|value| !value.is_null());
+    let said = |name: &str| given(name).map(text).transpose();
+    let sources: Vec<DataSource> = match (given("data_files"), said("path")?, said("revision")?) {
+        (Some(files), _, None) => {
+            let files = list(files)?;
+            files
+                .iter()
+                .map(|file| source(&text(file)?))
+                .collect::<Read<_>>()?
+        }
+        (Some(_), ..) => return Err("revision: files have none; leave it out".to_string()),
+        (None, Some(path), None) => vec![named_source(&path)?],
+        (None, Some(path), Some(revision)) => vec![named_source(&format!("{path}@{revision}"))?],
+        (None, None, _) => return Err("has no `path`".to_string()),
+    };
+    let (config, split) = (said("name")?, said("split")?);
+    let part = |source| DataSource {
+        config: config.clone(),
+        split: split.clone(),
+        ..source
+    };
+    Ok(sources.into_iter().map(part).collect())
 }
 
 fn is_one_of(value: &Value, words: &[&str]) -> bool {

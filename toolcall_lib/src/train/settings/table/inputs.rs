@@ -2,6 +2,7 @@
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
+use crate::data_source::DataSource;
 use crate::weights::Dtype;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -94,16 +95,47 @@ pub(super) fn model(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
+/// What stands for a data set where files are expected.
+pub(super) fn source(path: &str) -> Read<DataSource> {
+    DataSource::of_path(path).map_err(|error| error.to_string())
+}
+
+/// A data set that is given by its name.
+pub(super) fn named_source(name: &str) -> Read<DataSource> {
+    DataSource::named(name).map_err(|error| error.to_string())
+}
+
 pub(super) fn data(said: &mut Said, value: &Value) -> Read<()> {
     for file in list(value)? {
-        said.inputs.data.push(text(&file)?.into());
+        said.inputs.data.push(source(&text(&file)?)?);
     }
+    Ok(())
+}
+
+/// TRL names a data set on the hub, a folder or a file.
+pub(super) fn dataset_name(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.data.push(named_source(&text(value)?)?);
+    Ok(())
+}
+
+pub(super) fn dataset_config(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.dataset_config = Some(text(value)?);
+    Ok(())
+}
+
+pub(super) fn dataset_train_split(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.dataset_split = Some(text(value)?);
+    Ok(())
+}
+
+pub(super) fn dataset_test_split(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.dataset_test_split = Some(text(value)?);
     Ok(())
 }
 
 pub(super) fn validation(said: &mut Said, value: &Value) -> Read<()> {
     for file in list(value)? {
-        said.inputs.validation.push(text(&file)?.into());
+        said.inputs.validation.push(source(&text(&file)?)?);
     }
     Ok(())
 }
@@ -113,10 +145,12 @@ pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
     let Some(folder) = value.as_str().map(Path::new).filter(|path| path.is_dir()) else {
         return data(said, value);
     };
-    said.inputs.data.push(folder.join("train.jsonl"));
+    said.inputs
+        .data
+        .push(DataSource::file(folder.join("train.jsonl")));
     let validation = folder.join("valid.jsonl");
     if validation.is_file() {
-        said.inputs.validation.push(validation);
+        said.inputs.validation.push(DataSource::file(validation));
     }
     Ok(())
 }

@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             "text_feature",
             "chat_feature",
         ],
-        Refused("is not read; give files with --data and --validation"),
+        Refused("is not read; give files with --data, or --dataset_name"),
     ),
     row(
         OWN,

@@ -70,7 +70,35 @@ pub(super) const ROWS: &[Row] = &[
         &["model_name_or_path"],
         Value("the model, as --model", inputs::model),
     ),
-    row(OWN, &["dataset_name"], Value("the data, as --data", inputs::data)),
+    row(
+        OWN,
+        &["dataset_name"],
+        Value(
+            "the data: a file, a folder or a name on the hub",
+            inputs::dataset_name,
+        ),
+    ),
+    row(
+        OWN,
+        &["dataset_config"],
+        Value("the config of the data set", inputs::dataset_config),
+    ),
+    row(
+        OWN,
+        &["dataset_train_split"],
+        Value(
+            "the split of the data set that is trained on",
+            inputs::dataset_train_split,
+        ),
+    ),
+    row(
+        OWN,
+        &["dataset_test_split"],
+        Value(
+            "the split of the data set that is measured on",
+            inputs::dataset_test_split,
+        ),
+    ),
     row(
         OWN,
         &["dtype", "torch_dtype"],
@@ -140,13 +168,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         OWN,
-        &["dataset_config", "dataset_streaming", "dataset_test_split"],
-        Refused("is not read; give files with --data and --validation"),
-    ),
-    row(
-        OWN,
-        &["dataset_train_split"],
-        Value("must be `train`", read::split_of_training),
+        &["dataset_streaming"],
+        Refused("a data set is read as a whole; leave it out"),
     ),
     row(OWN, &["model_revision"], Value("must be `main`", read::revision)),
     row(

@@ -179,10 +179,6 @@ pub(super) fn loss_type(_: &mut Said, value: &Value) -> Read<()> {
     only(value, &["nll", "chunked_nll"])
 }
 
-pub(super) fn split_of_training(_: &mut Said, value: &Value) -> Read<()> {
-    only(value, &["train"])
-}
-
 pub(super) fn revision(_: &mut Said, value: &Value) -> Read<()> {
     only(value, &["main"])
 }
