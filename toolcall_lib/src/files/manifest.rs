@@ -85,7 +85,7 @@ impl Manifest {
     }
 
     /// Compares every file of the list with what is in `folder`, apart from the one that people may
-    /// edit ([`YIELDING`]).
+    /// edit (`README.md`).
     ///
     /// # Errors
     /// The first file that is missing or is not the one that was written.
