@@ -287,6 +287,12 @@ fn a_skill_that_does_not_fit_is_refused_by_name() {
         error.contains("argument `times`: has 2 kinds of values"),
         "{error}"
     );
+    let like = format!("like = [\"chimes\"]\n{}", skill("Ring {times}."));
+    let error = lists_with(&like).unwrap_err().to_string();
+    assert!(
+        error.starts_with("own.toml: like: there is no file chimes.toml"),
+        "{error}"
+    );
 }
 
 /// Rows of the part of the default mixture that has tools of every subject.

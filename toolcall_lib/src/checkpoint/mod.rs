@@ -217,7 +217,7 @@ const TOOLS: &str = "tools.json";
 /// How a model was trained.
 const TRAINING: &str = "toolcall_training.json";
 /// The page of a model: one that somebody else wrote or changed stays.
-const CARD: &str = Draft::YIELDING;
+const CARD: &str = files::YIELDING;
 const MODEL_CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 

@@ -37,10 +37,6 @@ struct Hashed {
 }
 
 impl Draft {
-    /// The file that gives way: where somebody else's has its name, or ours has been changed, that
-    /// one stays and is theirs from then on. People write and edit the page of a model.
-    pub const YIELDING: &str = YIELDING;
-
     /// An empty draft in `folder`, which is created.
     pub(super) fn begin(folder: PathBuf, place: PathBuf) -> Result<Self> {
         sync::remove(&folder)?;
@@ -98,10 +94,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes [`Draft::YIELDING`] out again if it would replace what somebody else wrote in
+    /// Takes [`YIELDING`] out again if it would replace what somebody else wrote in
     /// `target`.
     pub(super) fn give_way(&mut self, target: &Path) -> Result<()> {
-        let name = Self::YIELDING;
+        let name = YIELDING;
         let list = Manifest::read(target)?.unwrap_or_default();
         match state(target, name, list.files.get(name))? {
             State::Absent | State::Ours => Ok(()),

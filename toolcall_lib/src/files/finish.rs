@@ -2,7 +2,7 @@
 
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
-use super::{Draft, Entry, Manifest, OLD, PARTIAL, READY, TRASH, sync, work};
+use super::{Entry, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, sync, work};
 use crate::error::{Error, Result};
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ const BESIDE: [&str; 4] = [
     "train_report.json",
     "trainer_state.json",
     "toolcall_training.json",
-    Draft::YIELDING,
+    YIELDING,
 ];
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
         put(&ready, folder, name)?;
     }
     for name in old.files.keys().filter(|name| !new.files.contains_key(*name)) {
-        if name == Draft::YIELDING && state(folder, name, old.files.get(name))? != State::Ours {
+        if name == YIELDING && state(folder, name, old.files.get(name))? != State::Ours {
             continue; // it has been changed, and is no longer ours
         }
         let file = folder.join(name);
@@ -114,7 +114,7 @@ fn refuse_changed(folder: &Path, shown: &Path) -> Result<()> {
         Manifest::read(&ready)?.unwrap_or_default(),
     );
     let names = old.files.keys().chain(new.files.keys());
-    for name in names.filter(|name| *name != Draft::YIELDING || new.files.contains_key(*name)) {
+    for name in names.filter(|name| *name != YIELDING || new.files.contains_key(*name)) {
         let is = |entry: Option<&Entry>| {
             let found = state(folder, name, entry)?;
             Ok::<bool, Error>(matches!(found, State::Absent | State::Ours | State::Protected))

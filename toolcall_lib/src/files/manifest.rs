@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path};
 
-/// The file that people may edit: the page of a model. Ours gives way to theirs.
-pub(super) const YIELDING: &str = "README.md";
+/// The file that gives way: where somebody else's has its name, or ours has been changed, that one
+/// stays and is theirs from then on. People write and edit the page of a model.
+pub const YIELDING: &str = "README.md";
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -85,7 +86,7 @@ impl Manifest {
     }
 
     /// Compares every file of the list with what is in `folder`, apart from the one that people may
-    /// edit (`README.md`).
+    /// edit ([`YIELDING`]).
     ///
     /// # Errors
     /// The first file that is missing or is not the one that was written.

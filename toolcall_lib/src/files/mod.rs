@@ -24,7 +24,7 @@ pub use draft::{Draft, NewFile};
 pub use finish::recover;
 pub(crate) use lock::host;
 pub(crate) use manifest::sha256_of;
-pub use manifest::{Entry, Manifest};
+pub use manifest::{Entry, Manifest, YIELDING};
 pub use output::Output;
 pub use replace::{check, replace, write};
 

@@ -3,7 +3,7 @@
 use super::finish::{clear_up, finish, is_there};
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
-use super::{Draft, Manifest, OLD, PARTIAL, READY, TRASH, sync, work};
+use super::{Draft, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, sync, work};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs;
@@ -76,7 +76,7 @@ impl Output {
             .copied()
             .chain(list.files.keys().map(String::as_str))
             .collect();
-        for name in names.into_iter().filter(|name| *name != Draft::YIELDING) {
+        for name in names.into_iter().filter(|name| *name != YIELDING) {
             if list.has_folder(&self.folder, name)? {
                 continue; // its files are looked at one by one
             }

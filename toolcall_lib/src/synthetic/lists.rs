@@ -156,8 +156,10 @@ impl Lists {
         let read = |(name, text): (String, String)| {
             subject(&name, &text, &values).map_err(|problem| Error::invalid(&name, problem))
         };
+        let subjects: Vec<Subject> = subjects.into_iter().map(read).collect::<Result<_>>()?;
+        check_likes(&subjects)?;
         Ok(Self {
-            subjects: subjects.into_iter().map(read).collect::<Result<_>>()?,
+            subjects,
             talk: parse("talk.toml", &file("talk.toml")?)?,
             mixtures: parse("mixtures.toml", &file("mixtures.toml")?)?,
             own: parse("own.toml", &file("own.toml")?)?,
@@ -249,6 +251,19 @@ struct Synonyms {
 
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::invalid(name, e))
+}
+
+/// Refuses a subject that is like one that is not there.
+fn check_likes(subjects: &[Subject]) -> Result<()> {
+    for subject in subjects {
+        let is_there = |name: &&String| subjects.iter().any(|other| other.name == **name);
+        if let Some(name) = subject.like.iter().find(|name| !is_there(name)) {
+            let problem =
+                format!("like: there is no file {name}.toml in skills; correct the name or leave it out");
+            return Err(Error::invalid(format!("{}.toml", subject.name), problem));
+        }
+    }
+    Ok(())
 }
 
 fn subject(name: &str, text: &str, values: &Texts) -> std::result::Result<Subject, String> {

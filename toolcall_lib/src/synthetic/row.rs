@@ -4,7 +4,7 @@ use super::request::Answered;
 use crate::conversation::{Conversation, Message, Role};
 use crate::tool::ToolSchema;
 
-/// The steps compute something, instead of naming a number as it is.
+/// Says whether the steps compute something rather than repeat a number.
 fn is_computed(steps: &str) -> bool {
     steps.contains(" = ")
 }
@@ -68,8 +68,8 @@ impl Row {
         self
     }
 
-    /// Takes the steps of earlier calls away, where a later one has some. The earlier ones are not trained then: they
-    /// stand there as those of another program, from which the model must not learn to do without steps.
+    /// Removes the steps of earlier calls if a later call has steps. The earlier calls are then not
+    /// trained: they look like calls of another program, and the model must not learn to leave steps out.
     pub(super) fn without_earlier_steps(mut self) -> Self {
         let has_steps = |message: &Message| !message.tool_calls.is_empty() && is_computed(&message.content);
         let last = self.messages.iter().rposition(has_steps).unwrap_or(0);

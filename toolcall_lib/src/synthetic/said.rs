@@ -13,8 +13,8 @@ pub(super) struct Drawn {
     pub(super) value: Value,
     /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM or PM.
     pub(super) context: String,
-    /// The steps from the words to the value of a length of time: `5 minutes: 5 * 60 = 300`. A model writes them
-    /// before its call if a value of the call has to be computed, and then for all lengths.
+    /// Steps from the words to the value of a duration: `5 minutes: 5 * 60 = 300`. If one value of a call has to
+    /// be computed, the steps of all durations stand before the call.
     pub(super) worked: String,
 }
 

@@ -211,8 +211,9 @@ impl TrainConfig {
         }
     }
 
-    /// These settings for a data set of this many rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each is read once, in larger steps
-    /// of rows that share their tools, at a learning rate of 3e-4 (3e-3 for an adapter); fewer rows change nothing.
+    /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each row is read once, in
+    /// larger steps of rows that share their tools, at a learning rate of 3e-4 (3e-3 for an adapter). Fewer rows
+    /// change nothing.
     ///
     /// ```
     /// use toolcall_lib::TrainConfig;
@@ -237,7 +238,7 @@ impl TrainConfig {
         }
     }
 
-    /// Rows that [`for_rows`](Self::for_rows) takes for many: an epoch of them has 60 steps at least.
+    /// Number of rows from which [`for_rows`](Self::for_rows) changes the settings: an epoch has at least 60 steps.
     pub const MANY_ROWS: usize = 1440;
 
     /// The recommended settings for a LoRA adapter: rank and dropout of TRL's command line, and a learning rate that is ten

@@ -109,6 +109,24 @@ fn a_data_set_of_the_hub_is_trained_on() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("test.jsonl") && told.contains("line 1"), "{told}");
 
+    let nothing = toolcall(
+        folder.path(),
+        &server.endpoint,
+        &[
+            "train",
+            "--model",
+            &model,
+            "--out",
+            &out,
+            "--dataset-split",
+            "test",
+        ],
+    );
+    assert!(
+        String::from_utf8_lossy(&nothing.stderr).contains("data set: is missing: `test` names a part of it"),
+        "{nothing:?}"
+    );
+
     let both = toolcall(
         folder.path(),
         &server.endpoint,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use toolcall_lib::data_source::DataSource;
 use toolcall_lib::train::settings::Inputs;
-use toolcall_lib::{Dataset, Result};
+use toolcall_lib::{Dataset, Error, Result};
 
 /// A data set by its name.
 #[derive(clap::Args)]
@@ -28,9 +28,14 @@ impl DatasetArguments {
         if sources.is_empty() {
             sources.clone_from(&settings.data);
         }
+        let config = self.dataset_config.as_ref().or(settings.dataset_config.as_ref());
+        let split = self.dataset_split.as_ref().or(settings.dataset_split.as_ref());
+        let part = config.or(split).or(settings.dataset_test_split.as_ref());
+        if let Some(part) = part.filter(|_| sources.is_empty()) {
+            let problem = format!("is missing: `{part}` names a part of it; give --dataset_name or --data");
+            return Err(Error::invalid("data set", problem));
+        }
         for source in &mut sources {
-            let config = self.dataset_config.as_ref().or(settings.dataset_config.as_ref());
-            let split = self.dataset_split.as_ref().or(settings.dataset_split.as_ref());
             source.config = config.cloned().or(source.config.take());
             source.split = split.cloned().or(source.split.take());
         }
@@ -43,7 +48,7 @@ impl DatasetArguments {
     }
 }
 
-/// The rows of these sources, so many of each at most.
+/// Loads the rows of these sources, at most `most` of each.
 pub fn load_all(sources: &[DataSource], most: Option<usize>) -> Result<Dataset> {
     let mut data = Dataset::default();
     for source in sources {

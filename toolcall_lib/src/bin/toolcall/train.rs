@@ -95,20 +95,20 @@ impl Recipe {
 }
 
 pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
-    let said = Said::read(arguments, flags)?;
+    let layers = Layers::read(arguments, flags)?;
     let Settings {
         config,
         inputs,
         notes,
-    } = said.over(arguments, arguments.recipe.settings())?;
-    if said.rank == 0 {
+    } = layers.over(arguments, arguments.recipe.settings())?;
+    if layers.rank == 0 {
         notes.into_iter().for_each(note);
     }
     let out = config.output_dir.as_deref();
     let out = out.ok_or_else(|| Error::invalid("--out", "is missing; name a folder for the tuned model"))?;
     config.check()?;
     let ranks = connect(Duration::from_secs(config.ddp_timeout))?;
-    let outcome = train_and_save(&*ranks, arguments, &said, &inputs, out);
+    let outcome = train_and_save(&*ranks, arguments, &layers, &inputs, out);
     match outcome {
         Err(error) if ranks.size() > 1 => {
             if ranks.rank() > 0 {
@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
 fn train_and_save(
     ranks: &dyn Collective,
     arguments: &Arguments,
-    said: &Said,
+    layers: &Layers,
     inputs: &Inputs,
     out: &Path,
 ) -> Result<ExitCode> {
@@ -138,7 +138,7 @@ fn train_and_save(
     }
     let recipe = arguments.recipe.for_rows(data.rows.len());
     let many = recipe != arguments.recipe.settings();
-    let config = &said.over(arguments, recipe)?.config;
+    let config = &layers.over(arguments, recipe)?.config;
     let (data, validation) = hold_out(data, validation, inputs, config.seed)?;
     if first && many {
         note(for_many(data.rows.len(), config));
@@ -176,7 +176,7 @@ fn train_and_save(
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// Tells which settings many rows have.
+/// Tells the settings that were chosen because there are many rows.
 fn for_many(rows: usize, config: &TrainConfig) -> String {
     let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
     let (group, rate) = (config.group_by_prefix, config.learning_rate);
@@ -186,7 +186,7 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
     )
 }
 
-/// The rows that are trained, and those that are measured on: of the sources that are named, or of the recipe.
+/// Loads the rows to train on and those to measure on: from the named sources, or made by the recipe.
 fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
     let tested = |source: &DataSource| DataSource {
@@ -223,13 +223,13 @@ fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> R
 }
 
 /// Files of settings and flags, in the order in which they count more and more.
-struct Said {
+struct Layers {
     given: Vec<Given>,
     rank: usize,
     ranks: usize,
 }
 
-impl Said {
+impl Layers {
     fn read(arguments: &Arguments, flags: &Given) -> Result<Self> {
         let (rank, ranks) = Launch::from_environment()?.map_or((0, 1), |launch| (launch.rank, launch.size));
         let files: Vec<Given> = arguments.config.iter().map(Given::read).collect::<Result<_>>()?;
@@ -240,7 +240,7 @@ impl Said {
         })
     }
 
-    /// The settings of a recipe, with what files and flags say instead.
+    /// Puts what files and flags say over the settings of a recipe.
     fn over(&self, arguments: &Arguments, recipe: TrainConfig) -> Result<Settings> {
         let mut settings = Settings::from(recipe);
         let mut notes = Vec::new();

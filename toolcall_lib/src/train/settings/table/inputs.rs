@@ -95,12 +95,12 @@ pub(super) fn model(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// What stands for a data set where files are expected.
+/// Reads a path, or `hub:owner/name`.
 pub(super) fn source(path: &str) -> Read<DataSource> {
     DataSource::of_path(path).map_err(|error| error.to_string())
 }
 
-/// A data set that is given by its name.
+/// Reads the name of a file, a folder or a data set on the hub.
 pub(super) fn named_source(name: &str) -> Read<DataSource> {
     DataSource::named(name).map_err(|error| error.to_string())
 }
