@@ -29,6 +29,11 @@ class Parity(unittest.TestCase):
         self.assertEqual(found["kernels"]["backward"]["relative"], 2e-6)
         self.assertEqual(found["worst"]["f32"]["what"], "lse")
 
+    def test_of_a_kernel_the_one_nearest_to_what_is_allowed_counts(self):
+        rounded = comparison("dx", 2e-3, ["sum_f32"], "bf16") | {"allowed": 6e-2}
+        found = parity.summary([rounded, comparison("dw", 5e-5, ["sum_f32"])])
+        self.assertEqual(found["kernels"]["sum_f32"]["what"], "dw")
+
     def test_a_failed_test_says_why(self):
         text = "running 1 test\n\nthread 'a' (1) panicked at src/x.rs:1:2:\nout: element 3: 1, not 2\nnote: run with\n"
         self.assertEqual(parity.problem(text), "out: element 3: 1, not 2")
@@ -91,12 +96,12 @@ class Rows(unittest.TestCase):
 
 def results() -> list[dict]:
     """Of a run in which a kernel is wrong, one contender fails, and a stage is stopped."""
-    off = {"what": "y", "off": 1e-5, "largest": 2.0, "relative": 5e-6, "allowed": 1e-4}
+    off = {"what": "y", "off": 1e-5, "largest": 2.0, "relative": 5e-6, "allowed": 1e-4, "precision": "f32"}
     test = {"what": "test", "passed": True, "seconds": 1.0, "comparisons": 2, "worst": {"f32": off}, "kernels": {"add": off}}
-    wrong = test | {"passed": False, "problem": "y: element 3", "kernels": {"norm_bf16": off | {"relative": 0.5}}}
+    wrong = test | {"passed": False, "problem": "y: element 3", "kernels": {"norm_bf16": off | {"relative": 0.5, "precision": "bf16"}}}
     run = {"what": "training", "steps": 75, "seconds_per_step": 0.02, "samples_per_second": 400.0, "first_loss": 12.0, "last_loss": 2.0}
     other = run | {"samples_per_second": 100.0, "seconds_per_step": 0.08, "card_bytes": 20 << 30}
-    profile = {"steps": 2, "peak_bytes": 13 << 30, "kernels": [{"name": "adamw", "calls": 100, "seconds": 0.02}]}
+    profile = {"steps": 2, "peak_bytes": 13 << 30, "kernels": [{"name": "copy to the GPU", "calls": 9, "seconds": 0.3}, {"name": "adamw", "calls": 100, "seconds": 0.02}]}
     reply = {"what": "replies", "engine": "toolcall", "batch": 8, "prompt_tokens": 2400, "read_seconds": 0.01, "token_seconds": 0.002}
     return [
         {"stage": "a", "what": "devices", "text": "cpu: 16 threads\ncuda 0: NVIDIA H100 80GB HBM3, 79 GiB, compute capability 9.0"},
@@ -133,7 +138,7 @@ class Report(unittest.TestCase):
             "| toolcall | 400.0     | 20.0 ms |",
             "| 25%              | 4.00                 |",
             "| 20.0 GiB           |",
-            "Of 10.0 ms a step on the GPU, with at most 13.0 GiB allocated:",
+            "Of 10.0 ms a step on the GPU, with at most 13.0 GiB allocated, and 0.3 s of copies for the whole run:",
             "| toolcall | 8       | 240,000         | 4,000          |",
             "said: error: rank 0: Duplicate GPU / nothing",
         ):

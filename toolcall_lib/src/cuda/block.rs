@@ -364,7 +364,8 @@ impl Block<'_> {
             delta: scratch.delta.sized(driver, n * heads.queries)?,
         };
         let split = kept.heads.get(n * heads.width());
-        attention_backward(driver, split, heads, &self.rows.tiles, output, dqkv)?;
+        let (tiles, partial) = (&self.rows.tiles, &mut scratch.partial);
+        attention_backward(driver, split, heads, tiles, output, dqkv, partial)?;
         // 3. Rotation, norm and bias, in place.
         let (dnorms, qkv) = match self.head_norms() {
             Some(span) => (self.gradient(&span, gradients), kept.qkv.get(n * heads.width())),

@@ -21,6 +21,12 @@ impl Numbers {
         start..self.0.len()
     }
 
+    /// Returns the numbers of a part.
+    #[cfg(test)]
+    pub fn get(&self, part: Part) -> &[u32] {
+        &self.0[part]
+    }
+
     /// Copies all numbers to the device.
     pub fn upload(&self, driver: &Arc<dyn Driver>, room: &mut Scratch) -> Result<View> {
         let view = room.sized(driver, self.0.len())?;

@@ -65,6 +65,8 @@ pub(super) struct BlockScratch {
     pub dqkv: Scratch,
     /// `Σ dout · out` of each row and head.
     pub delta: Scratch,
+    /// Parts of the gradients of keys and values, f32.
+    pub partial: Scratch,
     /// Memory of the adapter for one projection.
     pub lora: LoraScratch,
     /// Partial sums of attention over the KV cache.
@@ -129,6 +131,7 @@ impl Workspace {
                 dqkv: activation(),
                 delta: f32(),
                 lora: LoraScratch::new(element),
+                partial: Scratch::new(Element::F32),
                 decode: DecodeScratch::new(),
             },
             head: HeadScratch {

@@ -38,7 +38,8 @@ def main():
         ids = cut(prompts[:batch], arguments.device)
         cache = StaticCache(config=model.config, max_cache_len=ids.shape[1] + arguments.new + 1)
         write(model, compiled, ids, cache, WARM_UP, arguments.device)
-        cache.reset()
+        with torch.inference_mode():
+            cache.reset()
         read, written = write(model, compiled, ids, cache, arguments.new, arguments.device)
         tokens = {"prompt_tokens": ids.numel(), "read_seconds": read, "token_seconds": written / arguments.new}
         results.add("replies", engine="transformers, compiled", batch=batch, **tokens)

@@ -11,7 +11,7 @@ mod tiles;
 pub(crate) use decode::{DecodeScratch, VisibleRanges};
 pub(crate) use tiles::Tiles;
 
-use super::buffer::View;
+use super::buffer::{Scratch, View};
 use super::driver::{Driver, Element};
 use crate::error::{Error, Result};
 use crate::ops::rope::Heads;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Rows of a tile, the same as in the kernels.
 const TILE: usize = 64;
+/// Rows of a block that joins the runs of a key tile, the same as in the kernel.
+const JOINED: usize = 8;
 
 /// Queries, keys and values of one layer, f32 or bf16.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +161,7 @@ pub(crate) fn attention(
 
 /// Computes the gradients of [`attention`] over a tree with respect to the joint projections, in
 /// their layout; overwrites `gradients`. Query heads that share a key head are summed in a fixed
-/// order.
+/// order, in f32; `partial` is memory for parts of these sums.
 pub(crate) fn attention_backward(
     driver: &Arc<dyn Driver>,
     projected: View,
@@ -167,6 +169,7 @@ pub(crate) fn attention_backward(
     tiles: &Tiles<View>,
     output: AttentionOutput,
     gradients: View,
+    partial: &mut Scratch,
 ) -> Result<()> {
     let qkv = Qkv::joint(projected, heads);
     let [dq, dk, dv] = parts(gradients, heads);
@@ -230,9 +233,32 @@ pub(crate) fn attention_backward(
         shared_queries,
         args,
     )?;
-    // 4. dk and dv, by key tiles.
+    // 4. dk and dv, by key tiles in f32.
     let list = &tiles.of_keys;
     let (first, seeing) = (list.first.into(), list.tiles.into());
+    if projected.element != Element::Bf16 {
+        let args = [
+            q,
+            k,
+            v,
+            stride,
+            dout,
+            lse,
+            delta,
+            dk.into(),
+            dv.into(),
+            ends,
+            first,
+            seeing,
+            rows,
+            group,
+            scale,
+        ];
+        return driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args);
+    }
+    // 5. In bf16 by runs of query tiles; then the runs of each key tile that has several.
+    let runs = &tiles.runs;
+    let partial = partial.sized(driver, runs.slots * heads.keys * 2 * TILE * heads.dim)?;
     let args = [
         q,
         k,
@@ -243,14 +269,31 @@ pub(crate) fn attention_backward(
         delta,
         dk.into(),
         dv.into(),
+        partial.into(),
         ends,
-        first,
+        runs.all.into(),
         seeing,
         rows,
         group,
         scale,
     ];
-    driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args)
+    let grid = [heads.keys, runs.all.len / 4, 1];
+    driver.run(of_keys, grid, threads, shared_keys, args)?;
+    let join = match heads.dim {
+        64 => "attention_join_runs_bf16_64",
+        _ => "attention_join_runs_bf16_128",
+    };
+    let args = [
+        partial.into(),
+        runs.several.into(),
+        dk.into(),
+        dv.into(),
+        stride,
+        rows,
+        scale,
+    ];
+    let grid = [heads.keys, runs.several.len / 3, TILE / JOINED];
+    driver.run(join, grid, threads, 0, args)
 }
 
 /// Computes `delta`, the product `Σ dout · out` of each row and head.

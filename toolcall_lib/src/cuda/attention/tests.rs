@@ -135,6 +135,7 @@ fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
         &tiles,
         output,
         gradients.all(),
+        &mut Scratch::new(Element::F32),
     )
     .unwrap();
     bench.assert_near(

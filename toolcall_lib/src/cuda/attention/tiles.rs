@@ -10,6 +10,9 @@ use crate::batch::Segment;
 use crate::cuda::buffer::View;
 use crate::cuda::numbers::{Numbers, Part};
 
+/// Query tiles of a run, at least: few, so that a small tree keeps all multiprocessors busy.
+const SHORTEST_RUN: usize = 4;
+
 /// Query tiles and key tiles of a pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiles<T> {
@@ -22,6 +25,8 @@ pub(crate) struct Tiles<T> {
     pub of_queries: List<T>,
     /// Query tiles that see each key tile.
     pub of_keys: List<T>,
+    /// The same, in runs of about the same length.
+    pub runs: Runs<T>,
     /// Over a cache: the row of each query among the keys, and the cache slot of each key. In a
     /// tree both are the rows themselves.
     pub cached: Option<[T; 2]>,
@@ -87,6 +92,7 @@ impl Tiles<Part> {
             key_rows: ends.len(),
             of_queries: list(&seen),
             of_keys: list(&seeing),
+            runs: Runs::new(numbers, &seeing),
             ends: numbers.push(padded),
             cached: None,
         }
@@ -105,7 +111,56 @@ impl Tiles<Part> {
             ends: view(&self.ends),
             of_queries: list(&self.of_queries),
             of_keys: list(&self.of_keys),
+            runs: self.runs.on_device(numbers),
             cached: self.cached.as_ref().map(|parts| parts.each_ref().map(view)),
+        }
+    }
+}
+
+/// Runs of the query tiles that see a key tile (`kernels/attention.cu`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runs<T> {
+    /// Key tile, first and last entry of [`Tiles::of_keys`], and slot of each run. A run that is the
+    /// only one of its tile has no slot, [`u32::MAX`].
+    pub all: T,
+    /// Key tile, first slot and end of each tile with several runs.
+    pub several: T,
+    pub slots: usize,
+}
+
+impl Runs<Part> {
+    /// Divides the query tiles that see each key tile. Runs are longer in large trees, so that the
+    /// partial sums take no more memory than a few times the keys.
+    fn new(numbers: &mut Numbers, seeing: &[Vec<u32>]) -> Self {
+        let most = seeing.len().div_ceil(8).max(SHORTEST_RUN);
+        let (mut all, mut several, mut slots, mut first) = (Vec::new(), Vec::new(), 0, 0);
+        for (tile, tiles) in (0..).zip(seeing) {
+            let end = first + tiles.len() as u32;
+            let runs = tiles.len().div_ceil(most) as u32;
+            for run in 0..runs {
+                // Entries are shared out evenly.
+                let entry = |run| first + tiles.len() as u32 * run / runs;
+                let slot = if runs == 1 { u32::MAX } else { slots + run };
+                all.extend([tile, entry(run), entry(run + 1), slot]);
+            }
+            if runs > 1 {
+                several.extend([tile, slots, slots + runs]);
+                slots += runs;
+            }
+            first = end;
+        }
+        Self {
+            all: numbers.push(all),
+            several: numbers.push(several),
+            slots: slots as usize,
+        }
+    }
+
+    fn on_device(&self, numbers: View) -> Runs<View> {
+        Runs {
+            all: numbers.slice(self.all.clone()),
+            several: numbers.slice(self.several.clone()),
+            slots: self.slots,
         }
     }
 }
@@ -191,5 +246,24 @@ mod tests {
         let rows: Vec<usize> = (0..140).collect();
         assert_eq!(seen_tiles(&rows, &ends), [vec![1], vec![0, 3], vec![0, 5]]);
         assert_eq!(seen_tiles(&[68, 69], &[70; 70]), [vec![0, 3]]);
+    }
+
+    #[test]
+    fn many_query_tiles_are_shared_out_among_runs() {
+        let mut numbers = Numbers::default();
+        let seeing = [vec![0; 9], vec![0; 4], vec![0; 5]];
+        let runs = Runs::new(&mut numbers, &seeing);
+        let alone = u32::MAX;
+        let all = [
+            [0, 0, 3, 0],
+            [0, 3, 6, 1],
+            [0, 6, 9, 2],
+            [1, 9, 13, alone],
+            [2, 13, 15, 3],
+            [2, 15, 18, 4],
+        ];
+        assert_eq!(numbers.get(runs.all), all.as_flattened());
+        assert_eq!(numbers.get(runs.several), [0, 0, 3, 2, 3, 5]);
+        assert_eq!(runs.slots, 5);
     }
 }

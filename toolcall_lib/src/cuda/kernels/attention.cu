@@ -7,6 +7,9 @@
 // some pair is hidden; for each key tile, likewise, the query tiles. All tiles have 64 rows,
 // wherever segments end, and one number a key replaces the mask.
 //
+// All queries see the first keys of a tree, so the query tiles of a key tile are divided into runs;
+// a block sums dk and dv over one run, and another kernel adds up the runs of a tile.
+//
 // Queries, keys, values and their gradients are [rows, heads, dim] with any stride between rows:
 // parts of one joint projection.
 //
@@ -135,6 +138,20 @@ __device__ __forceinline__ void store_rows(bf16* to, long long stride, int row, 
         for (int n = 0; n < DIM / 8; n++)
             *reinterpret_cast<unsigned*>(at + n * 8) = pack_bf16(sums[n][2 * half] * factor, sums[n][2 * half + 1] * factor);
     }
+}
+
+// Writes two rows of a warp's sums in f32; `to` is [TILE, DIM].
+template <int DIM>
+__device__ __forceinline__ void store_partial(float* to, int row, const float sums[DIM / 8][4]) {
+    int column = (int)threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int n = 0; n < DIM / 8; n++) {
+            float* at = to + (row + half * 8) * DIM + column + n * 8;
+            at[0] = sums[n][2 * half];
+            at[1] = sums[n][2 * half + 1];
+        }
 }
 
 // out[row] = softmax(scale * q[row] * k^T) * v, and lse[row] = log-sum-exp of the scores. Over a
@@ -325,12 +342,15 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
     store_rows<DIM>(dq + head * DIM, stride, row, rows, sums, scale, scale);
 }
 
-// dk and dv of a key tile and key head, summed over the query heads that share it. The grid is (key
-// heads, key tiles).
+// dk and dv of a key tile and key head, summed over a run of query tiles and the query heads that
+// share the key head. `runs` has [key tile, first entry of `tiles`, end, slot] for each run; sums of
+// a run with a slot go to partial[slot, key head], those of the only run of a tile to dk and dv.
+// grid: (key heads, runs).
 template <int DIM>
 __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout,
-                                              const float* lse, const float* delta, bf16* dk, bf16* dv, const int* ends,
-                                              const int* first, const int* tiles, int rows, int group, float scale) {
+                                              const float* lse, const float* delta, bf16* dk, bf16* dv, float* partial,
+                                              const int* ends, const int* runs, const int* tiles, int rows, int group,
+                                              float scale) {
     DYNAMIC_SHARED(shared);
     constexpr int SIZE = TILE * padded(DIM), STAGES = DIM > 64 ? 1 : 2, PART = 32;
     bf16* keys = reinterpret_cast<bf16*>(shared);
@@ -339,10 +359,11 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
     bf16* of_out = queries + STAGES * SIZE;
     // lse and delta of each row
     float(*of_rows)[2][TILE] = reinterpret_cast<float(*)[2][TILE]>(of_out + STAGES * SIZE);
-    int heads = (int)gridDim.x * group, key_head = (int)blockIdx.x, tile = (int)blockIdx.y;
+    int heads = (int)gridDim.x * group, key_head = (int)blockIdx.x;
+    runs += 4 * (int)blockIdx.y;
+    int tile = runs[0], begin = runs[1], count = runs[2] - begin, slot = runs[3];
     int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     int key = tile * TILE + warp * 16 + lane / 4;
-    int begin = first[tile], count = first[tile + 1] - begin;
 
     // Starts copying query tile i: all tiles of the first head, then those of the next.
     auto copy = [&](int i) {
@@ -400,8 +421,37 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
             copy(i + 1);
         }
     }
-    store_rows<DIM>(dk + key_head * DIM, stride, key, rows, dk_sums, scale, scale);
-    store_rows<DIM>(dv + key_head * DIM, stride, key, rows, dv_sums, 1.0f, 1.0f);
+    // 3. Store them, or leave them to `join_runs`.
+    if (slot < 0) {
+        store_rows<DIM>(dk + key_head * DIM, stride, key, rows, dk_sums, scale, scale);
+        store_rows<DIM>(dv + key_head * DIM, stride, key, rows, dv_sums, 1.0f, 1.0f);
+        return;
+    }
+    partial += ((long long)slot * gridDim.x + key_head) * 2 * TILE * DIM;
+    store_partial<DIM>(partial, warp * 16 + lane / 4, dk_sums);
+    store_partial<DIM>(partial + TILE * DIM, warp * 16 + lane / 4, dv_sums);
+}
+
+// dk and dv of the key tiles that have several runs: `several` has [key tile, first slot, end] for each.
+// partial: [slots, key heads, 2, TILE, DIM]. grid: (key heads, such tiles, TILE / JOINED).
+constexpr int JOINED = 8; // rows of a block
+template <int DIM>
+__device__ __forceinline__ void join_runs(const float* partial, const int* several, bf16* dk, bf16* dv, long long stride, int rows,
+                                          float scale) {
+    several += 3 * (int)blockIdx.y;
+    for (int i = 4 * (int)threadIdx.x; i < 2 * JOINED * DIM; i += 4 * THREADS) {
+        int which = i / (JOINED * DIM), row = (int)blockIdx.z * JOINED + i / DIM % JOINED, column = i % DIM;
+        int key = several[0] * TILE + row;
+        if (key >= rows) continue;
+        float sum[4] = {};
+        for (int slot = several[1]; slot < several[2]; slot++) {
+            float part[4];
+            load_four(partial + ((((long long)slot * gridDim.x + blockIdx.x) * 2 + which) * TILE + row) * DIM + column, part);
+            for (int j = 0; j < 4; j++) sum[j] += part[j];
+        }
+        for (int j = 0; j < 4; j++) sum[j] *= which ? 1.0f : scale;
+        store_four(sum, (which ? dv : dk) + key * stride + blockIdx.x * DIM + column);
+    }
 }
 
 // delta[row, head] = Σ dout * out over the head. One warp each; grid: rows * heads / 4 blocks.
@@ -436,8 +486,13 @@ extern "C" __global__ void attention_delta_f32(const float* dout, const float* o
     }                                                                                                                             \
     extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_keys_bf16_##DIM(                                     \
         const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout, const float* lse, const float* delta,    \
-        bf16* dk, bf16* dv, const int* ends, const int* first, const int* tiles, int rows, int group, float scale) {              \
-        backward_keys<DIM>(q, k, v, stride, dout, lse, delta, dk, dv, ends, first, tiles, rows, group, scale);                    \
+        bf16* dk, bf16* dv, float* partial, const int* ends, const int* runs, const int* tiles, int rows, int group,              \
+        float scale) {                                                                                                            \
+        backward_keys<DIM>(q, k, v, stride, dout, lse, delta, dk, dv, partial, ends, runs, tiles, rows, group, scale);            \
+    }                                                                                                                             \
+    extern "C" __global__ void attention_join_runs_bf16_##DIM(const float* partial, const int* several, bf16* dk, bf16* dv,       \
+                                                              long long stride, int rows, float scale) {                          \
+        join_runs<DIM>(partial, several, dk, dv, stride, rows, scale);                                                            \
     }
 INSTANCES(64)
 INSTANCES(128)
@@ -450,3 +505,5 @@ KERNEL(attention_backward_queries_bf16_64)
 KERNEL(attention_backward_queries_bf16_128)
 KERNEL(attention_backward_keys_bf16_64)
 KERNEL(attention_backward_keys_bf16_128)
+KERNEL(attention_join_runs_bf16_64)
+KERNEL(attention_join_runs_bf16_128)

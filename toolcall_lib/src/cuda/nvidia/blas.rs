@@ -1,6 +1,8 @@
 //! Matrix products through cuBLASLt.
 //!
-//! The algorithm for a shape is chosen once and kept as a plan.
+//! What a product of some shape needs is prepared once and kept as a plan. Choosing an algorithm takes
+//! about a millisecond, and the number of rows differs from tree to tree; products of about as many rows
+//! share an algorithm.
 
 use crate::cuda::driver::{Element, Gemm, Operand};
 use crate::error::{Error, Result};
@@ -13,6 +15,7 @@ use cudarc::cublaslt::sys::{self, cublasLtMatmulDescAttributes_t as Attribute};
 use cudarc::driver::result::{free_async, malloc_async};
 use cudarc::driver::sys::CUstream;
 use std::collections::HashMap;
+use std::mem::MaybeUninit;
 
 /// Scratch memory of a product in bytes: NVIDIA's recommendation for Hopper, and more than Ampere
 /// needs.
@@ -44,6 +47,8 @@ pub(super) struct Blas {
     stream: CUstream,
     workspace: u64,
     plans: HashMap<Shape, Plan>,
+    /// Algorithms by the shape of [`Shape::rounded`].
+    algorithms: HashMap<Shape, sys::cublasLtMatmulAlgo_t>,
 }
 
 /// Makes an error from one of cuBLASLt.
@@ -61,6 +66,7 @@ impl Blas {
             // SAFETY: the stream lives as long as the driver, which owns this value.
             workspace: unsafe { malloc_async(stream, WORKSPACE) }.map_err(super::cuda(doing))?,
             plans: HashMap::new(),
+            algorithms: HashMap::new(),
         })
     }
 
@@ -98,48 +104,63 @@ impl Blas {
         }
     }
 
-    /// Chooses the algorithm for a shape.
-    fn plan(&self, gemm: &Gemm, shape: &Shape) -> Result<Plan> {
-        let Gemm { m, n, k, a, b, d, .. } = *gemm;
-        // 1. Layouts as stored, before any transposition.
-        let stored = |operand: &Operand, rows, columns| match operand.transposed {
-            false => layout(operand, rows, columns),
-            true => layout(operand, columns, rows),
-        };
-        // 2. No TF32: a caller who asks for f32 wants its digits.
-        let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
-        let descriptor = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
-        let (a_layout, b_layout, d_layout) = (stored(&a, m, k)?, stored(&b, k, n)?, layout(&d, m, n)?);
-        // SAFETY: each attribute is passed a value of its type, and all handles were just made.
-        unsafe {
-            for (attribute, operand) in [
-                (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b),
-                (Attribute::CUBLASLT_MATMUL_DESC_TRANSB, a),
-            ] {
-                let operation = i32::from(operand.transposed); // 0 is CUBLAS_OP_N, 1 is CUBLAS_OP_T
-                let operation = (&raw const operation).cast();
-                set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>())
-                    .map_err(failed)?;
+    /// Prepares products of a shape.
+    fn plan(&mut self, gemm: &Gemm, shape: &Shape) -> Result<Plan> {
+        let mut plan = Plan::new(gemm, shape.sizes)?;
+        // 1. The algorithm for about as many rows, if it also takes exactly as many.
+        let near = shape.rounded();
+        let algorithm = match self.algorithms.get(&near) {
+            Some(&known) => known,
+            None => {
+                let of_near = Plan::new(gemm, near.sizes)?;
+                let found = self.algorithm(&of_near, shape);
+                of_near.destroy();
+                *self.algorithms.entry(near).insert_entry(found?).get()
             }
-            // 3. The first algorithm of cuBLASLt's heuristic.
+        };
+        // 2. Otherwise one of its own.
+        plan.algorithm = match self.takes(&plan, &algorithm) {
+            true => algorithm,
+            false => self.algorithm(&plan, shape)?,
+        };
+        Ok(plan)
+    }
+
+    /// Returns the first algorithm of cuBLASLt's heuristic for the layouts of `plan`.
+    fn algorithm(&self, plan: &Plan, shape: &Shape) -> Result<sys::cublasLtMatmulAlgo_t> {
+        // SAFETY: the library is loaded, and all handles are alive.
+        unsafe {
             let preference = preference(shape)?;
             let found = get_matmul_algo_heuristic(
                 self.handle,
-                descriptor,
-                b_layout,
-                a_layout,
-                d_layout,
-                d_layout,
+                plan.descriptor,
+                plan.b,
+                plan.a,
+                plan.d,
+                plan.d,
                 preference,
             );
             destroy_matmul_pref(preference).map_err(failed)?;
-            Ok(Plan {
-                descriptor,
-                a: a_layout,
-                b: b_layout,
-                d: d_layout,
-                algorithm: found.map_err(failed)?.algo,
-            })
+            Ok(found.map_err(failed)?.algo)
+        }
+    }
+
+    /// Returns true if an algorithm can compute the products of `plan` with our scratch memory.
+    fn takes(&self, plan: &Plan, algorithm: &sys::cublasLtMatmulAlgo_t) -> bool {
+        let mut checked = MaybeUninit::uninit();
+        // SAFETY: all handles are alive, and `checked` is read only after it was written.
+        unsafe {
+            let answer = sys::cublasLtMatmulAlgoCheck(
+                self.handle,
+                plan.descriptor,
+                plan.b,
+                plan.a,
+                plan.d,
+                plan.d,
+                algorithm,
+                checked.as_mut_ptr(),
+            );
+            answer.result().is_ok() && checked.assume_init().workspaceSize <= WORKSPACE
         }
     }
 
@@ -150,14 +171,69 @@ impl Blas {
     pub unsafe fn close(&mut self) {
         // SAFETY: the caller keeps the contract; this value made everything here.
         unsafe {
-            for (_, plan) in self.plans.drain() {
-                destroy_matmul_desc(plan.descriptor).ok();
-                for layout in [plan.a, plan.b, plan.d] {
-                    destroy_matrix_layout(layout).ok();
-                }
-            }
+            self.plans.drain().for_each(|(_, plan)| plan.destroy());
             free_async(self.workspace, self.stream).ok();
             destroy_handle(self.handle).ok();
+        }
+    }
+}
+
+impl Shape {
+    /// Rounds the number of rows up to one of four numbers an octave: the algorithm is chosen for that
+    /// many. `m` or `k` counts rows only where it does not say how long a stored row is.
+    fn rounded(self) -> Self {
+        let [m, n, k] = self.sizes;
+        let up = |rows: usize| rows.next_multiple_of((rows.next_power_of_two() / 8).max(1));
+        let [a_transposed, b_transposed] = self.transposed;
+        let m = if a_transposed { m } else { up(m) };
+        let k = if a_transposed && !b_transposed { up(k) } else { k };
+        Self {
+            sizes: [m, n, k],
+            ..self
+        }
+    }
+}
+
+impl Plan {
+    /// Describes the product of matrices like those of `gemm`, with these sizes, `[m, n, k]`. The
+    /// algorithm is not chosen yet.
+    fn new(gemm: &Gemm, [m, n, k]: [usize; 3]) -> Result<Self> {
+        let Gemm { a, b, d, .. } = *gemm;
+        // 1. Layouts as stored, before any transposition.
+        let stored = |operand: &Operand, rows, columns| match operand.transposed {
+            false => layout(operand, rows, columns),
+            true => layout(operand, columns, rows),
+        };
+        // 2. No TF32: a caller who asks for f32 wants its digits.
+        let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let descriptor = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
+        for (attribute, operand) in [
+            (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b),
+            (Attribute::CUBLASLT_MATMUL_DESC_TRANSB, a),
+        ] {
+            let operation = i32::from(operand.transposed); // 0 is CUBLAS_OP_N, 1 is CUBLAS_OP_T
+            let operation = (&raw const operation).cast();
+            // SAFETY: the descriptor was just made, and the attribute is an i32.
+            unsafe { set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>()) }
+                .map_err(failed)?;
+        }
+        Ok(Self {
+            descriptor,
+            a: stored(&a, m, k)?,
+            b: stored(&b, k, n)?,
+            d: layout(&d, m, n)?,
+            algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
+        })
+    }
+
+    /// Frees the descriptions; no product may be using them.
+    fn destroy(self) {
+        // SAFETY: this value made everything here, and it is gone afterwards.
+        unsafe {
+            destroy_matmul_desc(self.descriptor).ok();
+            for layout in [self.a, self.b, self.d] {
+                destroy_matrix_layout(layout).ok();
+            }
         }
     }
 }
@@ -216,4 +292,32 @@ unsafe fn preference(shape: &Shape) -> Result<sys::cublasLtMatmulPreference_t> {
         }
     }
     Ok(preference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(sizes: [usize; 3], transposed: [bool; 2]) -> Shape {
+        Shape {
+            sizes,
+            elements: [Element::Bf16; 2],
+            strides: [8; 3],
+            transposed,
+            alignments: [256; 3],
+            adds: false,
+        }
+    }
+
+    #[test]
+    fn only_rows_are_rounded() {
+        let rounded = |sizes, transposed| shape(sizes, transposed).rounded().sizes;
+        // y = x · Wᵀ and dx = dy · W: m counts rows.
+        assert_eq!(rounded([1137, 1001, 999], [false, true]), [1280, 1001, 999]);
+        assert_eq!(rounded([1137, 1001, 999], [false, false]), [1280, 1001, 999]);
+        // dW = dyᵀ · x: k counts rows.
+        assert_eq!(rounded([1001, 999, 1137], [true, false]), [1001, 999, 1280]);
+        let few = [1, 7, 8, 9, 33, 64, 65].map(|rows| rounded([rows, 1, 1], [false, true])[0]);
+        assert_eq!(few, [1, 7, 8, 10, 40, 64, 80]);
+    }
 }

@@ -163,6 +163,14 @@ int cublasLtMatmulAlgoGetHeuristic(void*, const Description* of, const Layout* a
     *count = 1;
     return SUCCESS;
 }
+int cublasLtMatmulAlgoCheck(void*, const Description* of, const Layout* a, const Layout* b, const Layout* c, const Layout* d,
+                            const Algorithm* algorithm, Found* found) {
+    if (!pretend_ready()) return NOT_INITIALIZED;
+    if (int problem = Product{*of, *a, *b, *c, *d}.check()) return problem;
+    *found = {};
+    found->algorithm = *algorithm;
+    return SUCCESS;
+}
 int cublasLtMatmul(void*, const Description* of, const float* alpha, const void* a, const Layout* of_a, const void* b,
                    const Layout* of_b, const float* beta, const void* c, const Layout* of_c, void* d, const Layout* of_d,
                    const Algorithm* algorithm, void* workspace, size_t workspace_bytes, void*) {
