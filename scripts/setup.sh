@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|bfcl_runner|openai|trackers|reference|llama_cpp|llama_cpp_server|nvrtc|gpu_python ...]
+# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|bfcl_runner|openai|trackers|hub|reference|llama_cpp|llama_cpp_server|nvrtc|gpu_python ...]
 # default: everything that the notebooks need
 # The part `bfcl` are the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
-# --bfcl`, and `bfcl_runner` its own program. `openai` is the client of scripts/dev/verify_serve.sh, `trackers`
-# are the readers of scripts/dev/verify_trackers.sh. The parts `reference`, `llama_cpp` and `llama_cpp_server`
-# are what our numbers are checked and measured against: PyTorch, transformers and TRL; llama.cpp; and its
-# server. `nvrtc` compiles CUDA kernels, for
+# --bfcl`, and `bfcl_runner` its own program. `openai` is the client of scripts/dev/verify_serve.sh, `hub` that
+# of scripts/dev/verify_hub.sh, and `trackers` are the readers of scripts/dev/verify_trackers.sh. The parts
+# `reference`, `llama_cpp` and `llama_cpp_server` are what our numbers are checked and measured against: PyTorch,
+# transformers and TRL; llama.cpp; and its server. `nvrtc` compiles CUDA kernels, for
 # scripts/dev/check_cuda.sh; `gpu_python` is what scripts/dev/verify_gpu.sh rehearses with.
 # The other scripts call it; a part that is already there in its pinned version is left alone.
 set -euo pipefail
@@ -88,6 +88,12 @@ setup_openai() {
 setup_trackers() {
     python3 -m venv --clear "$home/trackers"
     "$home/trackers/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/dev/verify/requirements_trackers.txt"
+}
+
+# The hub's own client, in a virtual environment.
+setup_hub() {
+    python3 -m venv --clear "$home/hub"
+    "$home/hub/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$root/scripts/dev/verify/requirements_hub.txt"
 }
 
 # PyTorch, transformers and TRL, in a virtual environment.
@@ -197,11 +203,12 @@ for name; do
         bfcl_runner) part bfcl_runner "$(cat "$root/scripts/dev/verify/requirements_bfcl.txt" "$home/done/bfcl" | sha256sum) $home" "the leaderboard's own program (240 MB; 30 seconds)" ;;
         openai) part openai "$(sha256sum <"$root/scripts/dev/verify/requirements_openai.txt") $home" "the openai package (50 MB; 10 seconds)" ;;
         trackers) part trackers "$(sha256sum <"$root/scripts/dev/verify/requirements_trackers.txt") $home" "TensorBoard, Weights & Biases and transformers (500 MB; 30 seconds)" ;;
+        hub) part hub "$(sha256sum <"$root/scripts/dev/verify/requirements_hub.txt") $home" "the hub's own client (20 MB; 10 seconds)" ;;
         reference) part reference "$(sha256sum <"$root/scripts/dev/golden/requirements.txt") $home" "PyTorch, transformers and TRL (6 GB; 2 minutes)" ;;
         llama_cpp) part llama_cpp "$(sha256sum <"$root/scripts/dev/verify/requirements_llama_cpp.txt") $home" "llama.cpp, compiled (10 minutes on 2 cores)" ;;
         llama_cpp_server) part llama_cpp_server "$(cat "$root"/scripts/dev/verify/requirements_llama_cpp*.txt | sha256sum) $home" "llama.cpp's server (30 MB; 20 seconds)" ;;
         gpu_python) part gpu_python "$(sha256sum <"$root/scripts/dev/verify/gpu/requirements_rehearsal.txt") $home" "PyTorch with CUDA (5 GB; 2 minutes)" ;;
         nvrtc) part nvrtc "$nvrtc_sha256" "the compiler of CUDA kernels (220 MB; 10 seconds)" ;;
-        *) fail "there is no part $name: python, kernel, model, seed, bfcl, bfcl_runner, openai, trackers, reference, llama_cpp, llama_cpp_server, nvrtc or gpu_python" ;;
+        *) fail "there is no part $name: python, kernel, model, seed, bfcl, bfcl_runner, openai, trackers, hub, reference, llama_cpp, llama_cpp_server, nvrtc or gpu_python" ;;
     esac
 done

@@ -87,7 +87,7 @@ mod tiny_tokenizer;
 // `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
 extern crate self as toolcall_lib;
 
-pub use checkpoint::{load, load_as, save, save_as};
+pub use checkpoint::{PushConfig, Pushed, load, load_as, push_to_hub, save, save_as};
 pub use conversation::{Conversation, Message, Role};
 pub use dataset::Dataset;
 pub use error::{Error, Result};

@@ -1,14 +1,17 @@
-//! A model as a Hugging Face folder, or an adapter as a PEFT folder: save, load.
+//! A model as a Hugging Face folder, or an adapter as a PEFT folder: save, load, publish.
 
 mod adapter;
 mod card;
 mod modelfile;
 mod place;
+mod push;
 mod rescue;
 
+pub use crate::weights::hub::Pushed;
 pub(crate) use adapter::read_settings as read_adapter_settings;
 pub use modelfile::modelfile;
 pub use place::{reserve, reserve_folder};
+pub use push::{PushConfig, push_to, push_to_hub};
 pub use rescue::save_somewhere;
 
 use crate::error::{Error, Result, tell};

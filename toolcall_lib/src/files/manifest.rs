@@ -149,7 +149,7 @@ pub(super) fn state(folder: &Path, name: &str, entry: Option<&Entry>) -> Result<
     let Some(entry) = entry.filter(|_| found.is_file() && !is_below_link(folder, name)) else {
         return Ok(State::Foreign);
     };
-    if found.len() != entry.bytes || sha256(&path)? != entry.sha256 {
+    if found.len() != entry.bytes || sha256_of_file(&path)? != entry.sha256 {
         return Ok(State::Changed);
     }
     Ok(match found.permissions().readonly() {
@@ -167,7 +167,8 @@ fn is_below_link(folder: &Path, name: &str) -> bool {
         .any(|part| part.is_symlink())
 }
 
-fn sha256(path: &Path) -> Result<String> {
+/// SHA-256 of the content of a file, in hexadecimal digits.
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
     loop {

@@ -23,8 +23,8 @@ mod sync;
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
 pub(crate) use lock::host;
-pub(crate) use manifest::sha256_of;
 pub use manifest::{Entry, Manifest, YIELDING};
+pub(crate) use manifest::{sha256_of, sha256_of_file};
 pub use output::Output;
 pub use replace::{check, replace, write};
 

@@ -41,6 +41,12 @@ impl Dtype {
         ("auto", Self::Auto),
     ];
 
+    /// The name by which [`Dtype::from_str`] knows it.
+    pub(crate) fn name(self) -> &'static str {
+        let known = Self::NAMES.iter().find(|(_, dtype)| *dtype == self);
+        known.map_or("auto", |(name, _)| name)
+    }
+
     /// Returns the type in which a tensor, `stored` in another type in its file, is packed in a
     /// model of `layers` blocks. Tensors whose rows are not whole blocks stay bf16.
     pub(super) fn packed(self, slot: &Slot, stored: GgmlDType, layers: usize) -> GgmlDType {

@@ -1,7 +1,9 @@
-//! Models from the hub, against a server on this machine.
+//! Models from the hub and to it, against a server on this machine.
 
 mod datasets;
 mod hostile;
+mod push;
+mod receiver;
 pub mod server;
 
 use serde_json::json;

@@ -1,12 +1,13 @@
-//! A server that speaks as much of the hub's HTTP API as a download needs.
+//! A server that speaks as much of the hub's HTTP API as downloads and uploads need.
 
+use super::receiver::{Receiver, is_upload};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead, BufReader, Result, Write};
+use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "someone/tiny";
@@ -18,6 +19,9 @@ pub struct Request {
     pub path: String,
     pub range: Option<String>,
     pub authorization: Option<String>,
+    /// Host and port that were asked.
+    pub host: Option<String>,
+    pub body: Vec<u8>,
 }
 
 /// Answers a connection as a hub that means harm does; false if it leaves the answer to the honest
@@ -26,44 +30,57 @@ pub type Trick = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send>;
 
 /// What the server has, and how it misbehaves.
 #[derive(Default)]
-struct State {
-    files: BTreeMap<String, Vec<u8>>,
+pub struct State {
+    pub files: BTreeMap<String, Vec<u8>>,
     requests: Vec<Request>,
     cuts: usize,
     refusal: Option<u16>,
     trick: Option<Trick>,
+    pub receiver: Receiver,
 }
 
-/// A repository `someone/tiny` with one commit, on a free port of this machine.
+/// A repository `someone/tiny` with one commit, on a free port of this machine. Its storage, to which files are uploaded, has a port
+/// of its own.
 #[derive(Clone)]
 pub struct Server {
     pub endpoint: String,
+    pub storage: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Server {
     pub fn start(files: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [endpoint, storage] = listeners
+            .each_ref()
+            .map(|listener| format!("http://{}", listener.local_addr().unwrap()));
         let files = files
             .into_iter()
             .map(|(name, bytes)| (name.to_string(), bytes))
             .collect();
         let server = Self {
             endpoint,
+            storage,
             state: Arc::new(Mutex::new(State {
                 files,
                 ..State::default()
             })),
         };
-        let answering = server.clone();
-        std::thread::spawn(move || {
-            listener
-                .incoming()
-                .flatten()
-                .for_each(|stream| answering.answer(stream).unwrap_or_default())
-        });
+        for listener in listeners {
+            let answering = server.clone();
+            std::thread::spawn(move || {
+                listener
+                    .incoming()
+                    .flatten()
+                    .for_each(|stream| answering.answer(stream).unwrap_or_default())
+            });
+        }
         server
+    }
+
+    /// What the server has been told.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
     /// Breaks off the next `n` answers that hold weights, half way.
@@ -87,9 +104,17 @@ impl Server {
     }
 
     fn answer(&self, mut stream: TcpStream) -> Result<()> {
-        let request = read(&stream)?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut request, length) = read(&mut reader);
         let mut state = self.state.lock().unwrap();
+        let cut = request.method == "PUT" && state.receiver.cuts > 0;
+        state.receiver.cuts -= usize::from(cut);
+        let sent = if cut { length / 2 } else { length };
+        reader.take(sent).read_to_end(&mut request.body)?;
         state.requests.push(request.clone());
+        if cut {
+            return Ok(());
+        }
         if state
             .trick
             .as_ref()
@@ -102,18 +127,26 @@ impl Server {
             format!("/{REPO}/resolve/{COMMIT}/"),
             format!("/datasets/{REPO}/resolve/{COMMIT}/"),
         ];
+        if is_upload(&request) {
+            return self.receive(&mut state, &request, &stream);
+        }
         let info = ["models", "datasets"]
             .map(|kind| ["main", COMMIT].map(|revision| format!("/api/{kind}/{REPO}/revision/{revision}")));
         if let Some(status) = state.refusal {
             return write(&stream, status, &[], b"", 0);
         }
-        if info.as_flattened().contains(&request.path) {
+        let branch = request
+            .path
+            .strip_prefix(&format!("/api/models/{REPO}/revision/"));
+        let of_branch = branch.is_some_and(|branch| state.receiver.branches.iter().any(|b| b == branch));
+        if info.as_flattened().contains(&request.path) || of_branch {
             let siblings: Vec<_> = state
                 .files
                 .keys()
                 .map(|name| json!({"rfilename": name}))
                 .collect();
-            let body = json!({"sha": COMMIT, "siblings": siblings}).to_string();
+            let body =
+                json!({"sha": COMMIT, "siblings": siblings, "private": state.receiver.private}).to_string();
             return write(&stream, 200, &[], body.as_bytes(), body.len());
         }
         let name = |files: &String| Some(request.path.strip_prefix(files)?.replace("%20", " "));
@@ -185,8 +218,9 @@ fn wanted(request: &Request, length: usize) -> (usize, usize) {
     )
 }
 
-fn read(stream: &TcpStream) -> Result<Request> {
-    let lines: Vec<String> = BufReader::new(stream)
+/// A request without its body, and the length of that.
+fn read(reader: &mut impl BufRead) -> (Request, u64) {
+    let lines: Vec<String> = reader
         .lines()
         .map_while(|line| line.ok().filter(|line| !line.is_empty()))
         .collect();
@@ -199,12 +233,16 @@ fn read(stream: &TcpStream) -> Result<Request> {
     };
     let mut words = lines.first().into_iter().flat_map(|line| line.split(' '));
     let mut word = || words.next().unwrap_or_default().to_string();
-    Ok(Request {
+    let request = Request {
         method: word(),
         path: word(),
         range: header("range"),
         authorization: header("authorization"),
-    })
+        host: header("host"),
+        body: Vec::new(),
+    };
+    let length = header("content-length").and_then(|length| length.parse().ok());
+    (request, length.unwrap_or(0))
 }
 
 /// Writes an answer that claims to be `length` bytes long.

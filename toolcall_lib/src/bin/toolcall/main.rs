@@ -1,4 +1,4 @@
-//! The command line: train, chat, serve, evaluate, export, inspect, and make the data.
+//! The command line: train, chat, serve, evaluate, export, publish, inspect, and make the data.
 
 mod augment;
 mod chat;
@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod inspect;
 mod output;
+mod push;
 #[cfg(feature = "serve")]
 mod serve;
 mod train;
@@ -56,6 +57,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Write a whole model folder or a GGUF file, with a LoRA adapter merged into the weights
     Export(export::Arguments),
+    /// Publish a saved model on the Hugging Face hub, private unless you say otherwise
+    Push(push::Arguments),
     /// Show how a row is prepared: rendered text, prompts, token ids, trained tokens
     Inspect(inspect::Arguments),
     /// Make conversations with many tools, timers and reminders to train on
@@ -182,6 +185,7 @@ fn run(command: Command, flags: &Given) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Push(arguments) => push::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Augment(arguments) => augment::run(&arguments),

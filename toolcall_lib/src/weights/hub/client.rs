@@ -17,6 +17,9 @@ const SLOWEST: u64 = 10_000;
 /// No request takes longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How we call ourselves.
+pub(super) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
+
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -28,8 +31,10 @@ pub(super) enum Failure {
     Connection(String),
     /// The answer is not one that a hub gives, or may not be followed.
     Answer(String),
-    /// The cache cannot be written.
+    /// The cache cannot be written, or a file that is uploaded cannot be read.
     Cache(std::path::PathBuf, std::io::Error),
+    /// The hub refuses a change with this HTTP status and these words, which hold no token.
+    Refused(u16, String),
 }
 
 /// An answer whose body has not been read.
@@ -37,12 +42,12 @@ pub(super) type Answer = ureq::http::Response<Body>;
 
 /// The hub at one address.
 pub(super) struct Client {
-    agent: Agent,
+    pub(super) agent: Agent,
     /// Scheme, host and port of the hub, and the path in front of all others; without credentials.
-    base: Uri,
+    pub(super) base: Uri,
     /// Goes to `base` and to nobody else.
-    authorization: Option<HeaderValue>,
-    timeout: Duration,
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) timeout: Duration,
 }
 
 impl Client {
@@ -72,6 +77,7 @@ impl Client {
             .timeout_send_request(Some(hub.timeout))
             .timeout_recv_response(Some(hub.timeout))
             .timeout_per_read(Some(hub.timeout))
+            .timeout_per_write(Some(hub.timeout))
             .build();
         Ok(Self {
             agent: config.into(),
@@ -104,20 +110,33 @@ impl Client {
         self.follow(path, Method::Get(start), size - start)
     }
 
+    /// The address of `path` on the hub.
+    pub(super) fn at(&self, path: &str) -> Result<Uri, Failure> {
+        let above = self.base.path().trim_end_matches('/');
+        join(&self.base, &format!("{above}{path}"))
+    }
+
+    /// Says whether an address is on the hub itself, which may see the token.
+    pub(super) fn is_ours(&self, uri: &Uri) -> bool {
+        origin(uri) == origin(&self.base)
+    }
+
+    /// The longest time for a request that carries so many bytes.
+    pub(super) fn longest(&self, bytes: u64) -> Duration {
+        (4 * self.timeout + Duration::from_secs(bytes / SLOWEST)).min(LONGEST)
+    }
+
     /// Sends a request and follows redirects. The token goes to the hub's own scheme, host and port
     /// only.
     fn follow(&self, path: &str, method: Method, bytes: u64) -> Result<Answer, Failure> {
-        let mut uri = join(
-            &self.base,
-            &format!("{}{path}", self.base.path().trim_end_matches('/')),
-        )?;
+        let mut uri = self.at(path)?;
         for _ in 0..=MOST_REDIRECTS {
-            let ours = origin(&uri) == origin(&self.base);
+            let ours = self.is_ours(&uri);
             let answer = self.send(&uri, method, bytes, ours)?;
             let status = answer.status();
             if status.is_redirection() {
                 let next = redirect(&uri, answer.headers())?;
-                if method == Method::Head && origin(&next) != origin(&self.base) {
+                if method == Method::Head && !self.is_ours(&next) {
                     return Ok(answer); // a storage elsewhere; the hub has said all
                 }
                 uri = next;
@@ -141,7 +160,7 @@ impl Client {
             Method::Get(_) => self.agent.get(uri.clone()),
         };
         request = request
-            .header(USER_AGENT, concat!("toolcall/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, AGENT)
             .header(ACCEPT_ENCODING, "identity"); // sizes are those of the file
         if let Method::Get(start @ 1..) = method {
             request = request.header(RANGE, format!("bytes={start}-"));
@@ -149,8 +168,7 @@ impl Client {
         if let Some(authorization) = self.authorization.as_ref().filter(|_| ours) {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let whole = (4 * self.timeout + Duration::from_secs(bytes / SLOWEST)).min(LONGEST);
-        let request = request.config().timeout_global(Some(whole)).build();
+        let request = request.config().timeout_global(Some(self.longest(bytes))).build();
         request.call().map_err(failed)
     }
 }
@@ -214,39 +232,39 @@ fn join(base: &Uri, path: &str) -> Result<Uri, Failure> {
 }
 
 /// Where an answer of `uri` sends us.
-///
-/// # Errors
-/// It does not say where, it says no web address, or it leads from an encrypted connection to an
-/// open one.
 fn redirect(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
     let wrong = |problem: &str| Failure::Answer(format!("it redirects {problem}"));
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let location = location.ok_or_else(|| wrong("without saying where to"))?;
+    named(uri, location).map_err(wrong)
+}
+
+/// The address that an answer of `uri` names.
+///
+/// # Errors
+/// It is no web address, or leads from an encrypted connection to an open one.
+pub(super) fn named(uri: &Uri, location: &str) -> Result<Uri, &'static str> {
     if location.starts_with('/') && !location.starts_with("//") {
-        return join(uri, location);
+        return join(uri, location).map_err(|_| "to something that is no URL");
     }
     let location = match location.starts_with("//") {
         true => format!("{}:{location}", uri.scheme_str().unwrap_or_default()),
         false => location.to_string(),
     };
-    let next: Uri = split_credentials(&location)
-        .0
-        .parse()
-        .map_err(|_| wrong("to something that is no URL"))?;
+    let next = split_credentials(&location).0.parse();
+    let next: Uri = next.map_err(|_| "to something that is no URL")?;
     if !is_web(&next) {
-        return Err(wrong("to something that is no web server"));
+        return Err("to something that is no web server");
     }
     if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
-        return Err(wrong(
-            "from https to http, where anyone can listen and change what comes",
-        ));
+        return Err("from https to http, where anyone can listen and change what comes");
     }
     Ok(next)
 }
 
 /// An error of the HTTP client. It may quote no address: what stands in a redirect can be a key to
 /// the file.
-fn failed(error: ureq::Error) -> Failure {
+pub(super) fn failed(error: ureq::Error) -> Failure {
     match error {
         ureq::Error::BodyExceedsLimit(most) => Failure::Answer(format!("it is longer than {most} bytes")),
         ureq::Error::BadUri(_) => Failure::Answer("it names an address that cannot be used".to_string()),

@@ -1,4 +1,5 @@
-//! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools share.
+//! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools share,
+//! and models that are uploaded.
 //!
 //! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not
 //! to a storage that it redirects to; what it calls a commit or a file stays within the cache; a
@@ -10,8 +11,11 @@ mod client;
 mod dataset;
 mod download;
 mod kind;
+mod upload;
 
 pub use dataset::HubDataset;
+pub use upload::Pushed;
+pub(crate) use upload::{LocalFile, Upload};
 
 use super::folder::{self, OPTIONAL, REQUIRED};
 use super::safetensors::{INDEX, SINGLE, shards};
@@ -201,20 +205,20 @@ impl Hub {
 
     /// Asks the hub about a repository at its revision.
     fn info(&self, kind: Kind, id: &HubId, client: &Client) -> Result<Info> {
-        let path = format!(
-            "/api/{}/{}/revision/{}",
-            kind.plural(),
-            id.repo,
-            id.revision.replace('/', "%2F")
-        );
-        let answer = client
-            .text(&path, LONGEST_INFO)
-            .map_err(|failure| self.explain(kind, id, None, failure))?;
-        let wrong = |problem: String| self.explain(kind, id, None, Failure::Answer(problem));
-        let info: Info = serde_json::from_slice(&answer).map_err(|e| wrong(e.to_string()))?;
+        self.ask(kind, id, client)
+            .map_err(|failure| self.explain(kind, id, None, failure))
+    }
+
+    fn ask(&self, kind: Kind, id: &HubId, client: &Client) -> std::result::Result<Info, Failure> {
+        let (kind, revision) = (kind.plural(), id.revision.replace('/', "%2F"));
+        let answer = client.text(
+            &format!("/api/{kind}/{}/revision/{revision}", id.repo),
+            LONGEST_INFO,
+        )?;
+        let info: Info = serde_json::from_slice(&answer).map_err(|e| Failure::Answer(e.to_string()))?;
         match is_commit(&info.sha) {
             true => Ok(info),
-            false => Err(wrong("the commit that it names is no hash".to_string())),
+            false => Err(Failure::Answer("the commit that it names is no hash".to_string())),
         }
     }
 
@@ -245,7 +249,7 @@ impl Hub {
                     "{page} does not have {what} at revision {revision}, and there is no folder of that name"
                 )
             }
-            Failure::Status(status) => {
+            Failure::Status(status) | Failure::Refused(status, _) => {
                 format!("the hub answers with HTTP status {status} for {what}; try again later")
             }
             Failure::Storage(host, status) => retry(&format!("{host} answers with HTTP status {status}")),
@@ -275,6 +279,8 @@ struct Info {
     sha: String,
     #[serde(default)]
     siblings: Vec<Sibling>,
+    /// Whether nobody else sees it, where the hub says so.
+    private: Option<bool>,
 }
 
 #[derive(Deserialize)]

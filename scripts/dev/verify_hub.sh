@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks `toolcall push` against the hub's own client, `huggingface_hub`, and a server on this machine that speaks the hub's API: the
+# requests of both have to be the same, what toolcall has pushed is downloaded by the client and compared byte for byte, and connections
+# break off, pushes are stopped and killed, tokens are wrong. No output may show a token. Not part of scripts/check.
+# usage: scripts/dev/verify_hub.sh [MODEL [CHUNK]]     default: a tiny model with random weights, whole files; CHUNK: bytes of a part
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
+cd "$root"
+
+toolcall="${TOOLCALL_PROGRAM:-target/release/toolcall}" # a program that is built already
+scripts/setup.sh hub
+work="$root/out/verify_hub"
+rm -rf "$work" && mkdir -p "$work"
+[ -n "${TOOLCALL_PROGRAM:-}" ] || cargo build --quiet --release --bin toolcall
+model="${1:-}"
+if [ -z "$model" ]; then
+    model="$work/tiny"
+    cargo run --quiet --release --example tiny_model -- "$model"
+fi
+export HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_PROGRESS_BARS=1
+unset HF_TOKEN HF_HUB_OFFLINE
+"$home/hub/bin/python" scripts/dev/verify/hub.py --program "$toolcall" --model "$model" --work "$work" ${2:+--chunk "$2"}
+echo "verify: all is well"

@@ -1,0 +1,215 @@
+//! A saved model on the Hugging Face hub.
+
+use super::{CARD, MODEL_CONFIG, adapter, load, save_as};
+use crate::error::{Error, Result, tell};
+use crate::files::{self, Manifest};
+use crate::interrupt;
+use crate::weights::Dtype;
+use crate::weights::hub::{Hub, HubId, LocalFile, Pushed, Upload};
+use serde_json::Value;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Logs of a run. They tell how long it took, and their notes can name places on this machine.
+const LOGS: [&str; 2] = ["train_report.json", "trainer_state.json"];
+/// Where a checkpoint has the state of the optimizer, which nobody needs who asks the model.
+const OPTIMIZER: &str = "optimizer/";
+
+/// How a model is pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushConfig {
+    /// A repository that is made is private. One that is there and public is refused.
+    pub private: bool,
+    /// The branch. One that is not there is made.
+    pub revision: String,
+    /// The first line of the commit.
+    pub commit_message: String,
+    /// Type of the weights of a GGUF file that is made of the model and stands beside it, with its
+    /// `Modelfile`: any [`Dtype`] but `Auto`. An adapter is merged for it.
+    pub gguf: Option<Dtype>,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        Self {
+            private: true,
+            revision: "main".to_string(),
+            commit_message: "Upload a model that toolcall saved".to_string(),
+            gguf: None,
+        }
+    }
+}
+
+/// Publishes a saved model or adapter on the Hugging Face hub, as `owner/name`: the files that were
+/// saved, and the page `README.md`. Logs, checkpoints and all other files in the folder stay here.
+///
+/// The hub, the token and the time limits are those of the environment ([`Hub::from_env`]). The token
+/// has to be one that may write; it is sent to the hub alone and stands in no message. A push that
+/// breaks off is tried again some times, and the next one sends only the files that are missing; all
+/// of them appear at once, with the commit. Ctrl-C stops it before that.
+///
+/// ```no_run
+/// use toolcall_lib::{PushConfig, push_to_hub};
+///
+/// # fn main() -> toolcall_lib::Result<()> {
+/// let pushed = push_to_hub("out/tuned", "me/tuned", &PushConfig::default())?;
+/// println!("{pushed}");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `folder` is none that a model was saved to, or a file of it was changed since; there is no token,
+/// or it may not write there; the repository is public and must not be; the network is gone.
+pub fn push_to_hub(folder: impl AsRef<Path>, repo: &str, config: &PushConfig) -> Result<Pushed> {
+    push_to(&Hub::from_env()?, folder, repo, config)
+}
+
+/// [`push_to_hub`] for a hub of your choice.
+///
+/// # Errors
+/// The same.
+pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushConfig) -> Result<Pushed> {
+    let folder = folder.as_ref();
+    let id = checked_id(repo, &config.revision)?;
+    hub.check_push(&id)?; // before the work
+    let _until_it_is_there = interrupt::Run::start()?;
+    let mut files = saved_files(folder)?;
+    let exported = config.gguf.map(|dtype| export(folder, &id, dtype)).transpose()?;
+    if let Some(exported) = &exported {
+        files.extend(files_in(exported.path())?);
+    }
+    let how = Upload {
+        private: config.private,
+        message: &config.commit_message,
+    };
+    let pushed = hub.upload(&id, &files, &how)?;
+    for name in &pushed.ignored {
+        tell(format!(
+            "note: the .gitignore of {id} keeps {name} out, so it is not there"
+        ));
+    }
+    Ok(pushed)
+}
+
+fn checked_id(repo: &str, revision: &str) -> Result<HubId> {
+    let id = Some(repo).filter(|repo| !repo.contains('@'));
+    let id = id.and_then(|repo| HubId::parse(&format!("{repo}@{revision}")));
+    id.ok_or_else(|| match HubId::parse(repo) {
+        Some(id) if id.repo == repo => {
+            Error::invalid("revision", format!("`{revision}` is not the name of a branch"))
+        }
+        _ => Error::invalid(
+            repo,
+            "is not the name of a repository on the hub; expected owner/name",
+        ),
+    })
+}
+
+/// The files of a saved model that are for others.
+fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
+    let wrong = |problem: &str| Error::invalid(folder.display(), problem);
+    if !folder.is_dir() {
+        return Err(wrong(
+            "is no folder; expected the one of a saved model (it gets a GGUF file too, with --gguf)",
+        ));
+    }
+    files::recover(folder)?;
+    let list = Manifest::read(folder)?.ok_or_else(|| {
+        wrong(
+            "holds no model that toolcall saved (there is no toolcall.json); make one with `toolcall export`",
+        )
+    })?;
+    let has = |name: &str| list.files.contains_key(name);
+    if !has(MODEL_CONFIG) && !has(adapter::CONFIG) {
+        return Err(wrong("holds no model: its toolcall.json lists no config.json"));
+    }
+    if list.files.keys().any(|name| name.starts_with(OPTIMIZER)) {
+        return Err(wrong(
+            "is a checkpoint, with the state of the optimizer; push the folder of the run, or make a model of it with \
+             `toolcall export`",
+        ));
+    }
+    list.verify(folder)?;
+    if has(adapter::CONFIG) {
+        tell_base(folder)?;
+    }
+    let theirs = |name: &&String| !LOGS.contains(&name.as_str()) && *name != CARD;
+    let mut files: Vec<LocalFile> = list
+        .files
+        .iter()
+        .filter(|(name, _)| theirs(name))
+        .map(|(name, entry)| LocalFile {
+            name: name.clone(),
+            path: folder.join(name),
+            bytes: entry.bytes,
+            sha256: entry.sha256.clone(),
+        })
+        .collect();
+    let page = folder.join(CARD);
+    if page.symlink_metadata().is_ok_and(|page| page.is_file()) {
+        files.push(LocalFile::read(CARD, page)?);
+    }
+    Ok(files)
+}
+
+/// Tells when others cannot find the model that an adapter is for.
+fn tell_base(folder: &Path) -> Result<()> {
+    let file = folder.join(adapter::CONFIG);
+    let text = std::fs::read(&file).map_err(Error::io(&file))?;
+    let config: Value = serde_json::from_slice(&text).map_err(|e| Error::invalid(file.display(), e))?;
+    let base = config["base_model_name_or_path"].as_str().unwrap_or_default();
+    if HubId::parse(base).is_none() || Path::new(base).exists() {
+        tell(format!(
+            "note: adapter_config.json names {base} as the model that the adapter is for, which others do not have; \
+             push a whole model (`toolcall export`), or one that was trained on a model of the hub"
+        ));
+    }
+    Ok(())
+}
+
+/// Makes a GGUF file of the model, and its `Modelfile`, in a folder that goes with the value.
+fn export(folder: &Path, id: &HubId, dtype: Dtype) -> Result<TempDir> {
+    let spec = folder
+        .to_str()
+        .ok_or_else(|| Error::invalid(folder.display(), "is a name that is no UTF-8"))?;
+    let name = id.repo.rsplit('/').next().unwrap_or(&id.repo);
+    let name = format!("{name}-{}.gguf", dtype.name().to_uppercase());
+    let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    tell(format!("exporting {name}"));
+    let mut model = load(spec)?;
+    model.merge();
+    save_as(&model, place.path().join(name), dtype)?;
+    Ok(place)
+}
+
+fn files_in(folder: &Path) -> Result<Vec<LocalFile>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        files.push(LocalFile::read(name, &path)?);
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_has_an_owner_and_a_name_and_no_revision() {
+        let id = checked_id("me/tuned", "v2").unwrap();
+        assert_eq!((id.repo.as_str(), id.revision.as_str()), ("me/tuned", "v2"));
+        for (repo, revision, says) in [
+            ("tuned", "main", "expected owner/name"),
+            ("me/tuned@v2", "main", "expected owner/name"),
+            ("me/../x", "main", "expected owner/name"),
+            ("me/tuned", "a b", "not the name of a branch"),
+        ] {
+            let error = checked_id(repo, revision).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What went wrong with a push, and what to do.
+
+use super::retry::RETRIES;
+use crate::error::Error;
+use crate::interrupt;
+use crate::weights::hub::client::Failure;
+use crate::weights::hub::{Hub, HubId};
+
+/// A repository that everybody sees, where a private one is wanted.
+pub(super) const PUBLIC: &str = "is public on the hub, and what is pushed would be too; allow it with --public \
+     (`private: false` in the library), make the repository private in its settings, or choose another name";
+
+/// There is nothing by which the hub knows whose the repository is.
+pub(super) fn no_token(hub: &Hub) -> String {
+    format!(
+        "pushing needs a token, and there is none: make one that may write at {}, and set HF_TOKEN to it \
+         or run `hf auth login`",
+        tokens(hub)
+    )
+}
+
+fn tokens(hub: &Hub) -> String {
+    format!("{}/settings/tokens", hub.address())
+}
+
+/// An error for people. `what` was to be uploaded.
+pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Error {
+    let again = "run the same command again: what has arrived is not sent again";
+    if interrupt::requested() {
+        let problem =
+            format!("stopped by the user before the commit, so the hub shows nothing of it yet; {again}");
+        return Error::invalid(id, problem);
+    }
+    let tokens = tokens(hub);
+    let problem = match failure {
+        Failure::Cache(place, error) => return Error::io(place)(error),
+        Failure::Status(status) => refused(id, what, status, "", &tokens),
+        Failure::Refused(status, said) => refused(id, what, status, &said, &tokens),
+        Failure::Storage(host, status) => {
+            format!(
+                "the storage of the hub at {host} does not take {what}: it answers with HTTP status {status}; {again}"
+            )
+        }
+        Failure::Connection(problem) => format!(
+            "uploading {what} to {} failed {} times ({problem}); go online, and {again}",
+            hub.address(),
+            RETRIES + 1
+        ),
+        Failure::Answer(problem) => format!(
+            "the answer of {} about {what} cannot be used: {problem}; if HF_ENDPOINT names a mirror, try without it",
+            hub.address()
+        ),
+    };
+    hub.wrong(id, problem)
+}
+
+fn refused(id: &HubId, what: &str, status: u16, said: &str, tokens: &str) -> String {
+    let repo = &id.repo;
+    let said = match said.trim() {
+        "" => String::new(),
+        said => format!(" (it says: {said})"),
+    };
+    match status {
+        401 => format!(
+            "the hub does not accept the token{said}: it is wrong or has expired, or there is no such repository; \
+             make a token that may write at {tokens}, and set HF_TOKEN to it"
+        ),
+        403 => format!(
+            "the token may not write to {repo}{said}; make one that may at {tokens} and set HF_TOKEN to it, or \
+             choose a name under your own account or an organization of yours"
+        ),
+        404 => format!(
+            "the hub has no {repo} at revision {}, or the token may not see it{said}; check the name and the token \
+             ({tokens})",
+            id.revision
+        ),
+        409 | 412 => format!(
+            "somebody else has changed {repo} meanwhile{said}; run the same command again: what has arrived is not \
+             sent again"
+        ),
+        408 | 429 | 500.. => format!(
+            "the hub answers with HTTP status {status} for {what}{said}, also after {RETRIES} more tries; try again \
+             later: what has arrived is not sent again"
+        ),
+        _ => format!(
+            "the hub refuses {what} with HTTP status {status}{said}; change what it names, and push again"
+        ),
+    }
+}
