@@ -82,7 +82,15 @@ class Server:
         (self.place / f"{oid}.whole").rename(self.place / oid)
         return True
 
-    def take_commit(self, lines):
+    def tree(self):
+        def entry(name):
+            large, oid = self.files[name]
+            found = {"type": "file", "path": name, "size": self.size(name), "oid": oid}
+            return found | ({"lfs": {"oid": oid, "size": self.size(name), "pointerSize": 134}} if large else {})
+
+        return [entry(name) for name in self.files]
+
+    def take_commit(self, repo, lines):
         for line in lines:
             value = line["value"]
             if line["key"] == "file":
@@ -94,7 +102,7 @@ class Server:
                 assert self.has(value["oid"]) and (self.place / value["oid"]).stat().st_size == value["size"]
                 self.files[value["path"]] = (True, value["oid"])
         self.commits.append(lines[0]["value"]["summary"])
-        return {"success": True, "commitOid": self.commit, "commitUrl": f"{self.url}/commit/{self.commit}"}
+        return {"success": True, "commitOid": self.commit, "commitUrl": f"{self.url}/{repo}/commit/{self.commit}"}
 
 
 def handler(server, stored):
@@ -175,7 +183,7 @@ def handler(server, stored):
                 there = server.has(body["oid"])
                 return self.answer({}, 200 if there else 404)
             if "/commit/" in path:
-                return self.answer(server.take_commit(body))
+                return self.answer(server.take_commit(path.split("/commit/")[0].removeprefix("/api/models/"), body))
             self.answer({"error": "Not found"}, 404)
 
         def do_GET(self):
@@ -184,7 +192,9 @@ def handler(server, stored):
                 return self.content(path.removeprefix("/content/"))
             if self.refused():
                 return
-            if path.startswith("/api/models/") and "/tree/" not in path:
+            if path.startswith("/api/models/") and "/tree/" in path:
+                return self.answer(server.tree())
+            if path.startswith("/api/models/"):
                 siblings = [{"rfilename": name} for name in server.files]
                 info = {"id": path.split("/revision/")[0].removeprefix("/api/models/"), "sha": server.commit}
                 return self.answer(info | {"private": server.private, "siblings": siblings, "tags": [], "downloads": 0})

@@ -11,7 +11,7 @@ pub use crate::weights::hub::Pushed;
 pub(crate) use adapter::read_settings as read_adapter_settings;
 pub use modelfile::modelfile;
 pub use place::{reserve, reserve_folder};
-pub use push::{PushConfig, push_to, push_to_hub};
+pub use push::{PushConfig, can_push, push_to, push_to_hub};
 pub use rescue::save_somewhere;
 
 use crate::error::{Error, Result, tell};

@@ -43,10 +43,10 @@ impl Default for PushConfig {
 /// Publishes a saved model or adapter on the Hugging Face hub, as `owner/name`: the files that were
 /// saved, and the page `README.md`. Logs, checkpoints and all other files in the folder stay here.
 ///
-/// The hub, the token and the time limits are those of the environment ([`Hub::from_env`]). The token
-/// has to be one that may write; it is sent to the hub alone and stands in no message. A push that
-/// breaks off is tried again some times, and the next one sends only the files that are missing; all
-/// of them appear at once, with the commit. Ctrl-C stops it before that.
+/// The hub, the token and the time limits are those of the environment ([`Hub::from_env`]). The
+/// token has to be one that may write; it is sent to the hub alone and stands in no message. A push
+/// that breaks off is tried again some times, and the next one sends only the files that are
+/// missing; all of them appear at once, with the commit. Ctrl-C stops it before that.
 ///
 /// ```no_run
 /// use toolcall_lib::{PushConfig, push_to_hub};
@@ -59,8 +59,8 @@ impl Default for PushConfig {
 /// ```
 ///
 /// # Errors
-/// `folder` is none that a model was saved to, or a file of it was changed since; there is no token,
-/// or it may not write there; the repository is public and must not be; the network is gone.
+/// `folder` is none that a model was saved to, or a file of it was changed since; there is no
+/// token, or it may not write there; the repository is public and must not be; the network is gone.
 pub fn push_to_hub(folder: impl AsRef<Path>, repo: &str, config: &PushConfig) -> Result<Pushed> {
     push_to(&Hub::from_env()?, folder, repo, config)
 }
@@ -90,6 +90,16 @@ pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushCon
         ));
     }
     Ok(pushed)
+}
+
+/// Makes sure, before a run, that its model can be pushed afterwards. Nothing is asked of the
+/// network.
+///
+/// # Errors
+/// The repository or the branch cannot have that name, there is no token, or the hub is switched
+/// off.
+pub fn can_push(repo: &str, config: &PushConfig) -> Result<()> {
+    Hub::from_env()?.check_push(&checked_id(repo, &config.revision)?)
 }
 
 fn checked_id(repo: &str, revision: &str) -> Result<HubId> {
@@ -126,8 +136,8 @@ fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
     }
     if list.files.keys().any(|name| name.starts_with(OPTIMIZER)) {
         return Err(wrong(
-            "is a checkpoint, with the state of the optimizer; push the folder of the run, or make a model of it with \
-             `toolcall export`",
+            "is a checkpoint, with the state of the optimizer; push the folder of the run, or make a model \
+             of it with `toolcall export`",
         ));
     }
     list.verify(folder)?;
@@ -161,8 +171,8 @@ fn tell_base(folder: &Path) -> Result<()> {
     let base = config["base_model_name_or_path"].as_str().unwrap_or_default();
     if HubId::parse(base).is_none() || Path::new(base).exists() {
         tell(format!(
-            "note: adapter_config.json names {base} as the model that the adapter is for, which others do not have; \
-             push a whole model (`toolcall export`), or one that was trained on a model of the hub"
+            "note: adapter_config.json names {base} as the model that the adapter is for, which others do \
+             not have; push a whole model (`toolcall export`), or train on a model of the hub"
         ));
     }
     Ok(())

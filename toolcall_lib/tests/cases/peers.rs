@@ -8,9 +8,9 @@ use toolcall_lib::model::{LoraConfig, Recompute, TargetModule, TargetModules};
 use toolcall_lib::optimizer::Schedule;
 use toolcall_lib::tokens::{LossMode, Overlong};
 use toolcall_lib::track::ReportTo;
-use toolcall_lib::train::settings::{Given, Inputs, markdown, take_flags};
+use toolcall_lib::train::settings::{Given, Inputs, Push, markdown, take_flags};
 use toolcall_lib::train::{Metric, Settings};
-use toolcall_lib::{Dtype, Result, TrainConfig};
+use toolcall_lib::{Dtype, PushConfig, Result, TrainConfig};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases/peers")
@@ -125,7 +125,10 @@ fn a_config_of_trl_as_json() {
         ..TrainConfig::default()
     };
     assert_eq!(read.config, expected);
-    assert_eq!(read.inputs, Inputs::default());
+    assert_eq!(
+        (read.inputs.push.wanted, read.inputs.push.target().unwrap()),
+        (Some(false), None)
+    );
     for name in [
         "packing",
         "per_device_eval_batch_size",
@@ -597,6 +600,36 @@ fn flags_of_a_command_are_left_and_settings_are_taken() {
         ]
     );
     assert_eq!(Value::Object(given.values), json!({"seed": "3"}));
+}
+
+#[test]
+fn a_run_pushes_where_transformers_says() {
+    let said = |settings: Value| {
+        let settings = settings.as_object().cloned().unwrap();
+        TrainConfig::default()
+            .with_file(settings, 1)
+            .map(|read| read.inputs.push)
+    };
+    let push = said(json!({"push_to_hub": true, "hub_model_id": "me/tuned"})).unwrap();
+    let (repo, config) = push.target().unwrap().unwrap();
+    assert_eq!((repo.as_str(), config), ("me/tuned", PushConfig::default()));
+    let public =
+        json!({"push_to_hub": true, "hub_model_id": "me/x", "hub_private_repo": false, "hub_revision": "v2"});
+    let (_, config) = said(public).unwrap().target().unwrap().unwrap();
+    assert_eq!((config.private, config.revision.as_str()), (false, "v2"));
+    let nowhere = said(json!({"push_to_hub": true})).unwrap().target().unwrap_err();
+    assert!(
+        nowhere.to_string().starts_with("hub_model_id: is missing"),
+        "{nowhere}"
+    );
+    assert_eq!(said(json!({"hub_model_id": null})).unwrap(), Push::default());
+    let refused = said(json!({"hub_token": "hf_secretSecret"}))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("set HF_TOKEN") && !refused.contains("hf_secret"),
+        "{refused}"
+    );
 }
 
 /// `TOOLCALL_WRITE_DOCS=1` writes the page anew.

@@ -131,8 +131,9 @@ fn the_token_goes_to_the_hub_alone() {
                 stored += 1;
             }
             false => {
-                let bearer = format!("Bearer {TOKEN}");
-                assert_eq!(request.authorization, Some(bearer), "{}", request.path);
+                let signed = request.path.starts_with("/complete/"); // its address is the key
+                let bearer = (!signed).then(|| format!("Bearer {TOKEN}"));
+                assert_eq!(request.authorization, bearer, "{}", request.path);
                 asked += 1;
             }
         }

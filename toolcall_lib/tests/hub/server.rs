@@ -39,8 +39,8 @@ pub struct State {
     pub receiver: Receiver,
 }
 
-/// A repository `someone/tiny` with one commit, on a free port of this machine. Its storage, to which files are uploaded, has a port
-/// of its own.
+/// A repository `someone/tiny` with one commit, on a free port of this machine. Its storage, to
+/// which files are uploaded, has a port of its own.
 #[derive(Clone)]
 pub struct Server {
     pub endpoint: String,

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use toolcall_lib::checkpoint::{reserve_folder, save_somewhere};
+use toolcall_lib::checkpoint::{PushConfig, can_push, reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::data_source::DataSource;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::settings::{Given, Inputs};
 use toolcall_lib::train::{Settings, StepReport, TrainConfig, train_on};
-use toolcall_lib::{Error, Result, interrupt};
+use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
 /// Where lines stand for a bar, one comes at least so often if a step has been made.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
@@ -129,6 +129,7 @@ fn train_and_save(
     out: &Path,
 ) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
+    let target = push_target(inputs, first)?;
     let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
     let (data, validation) = data(arguments, inputs)?;
     let mut model = arguments.model.load_named(inputs, first)?;
@@ -166,7 +167,10 @@ fn train_and_save(
         print_in_run(format!("saved {}", out.display()));
     }
     if !report.interrupted {
-        return Ok(ExitCode::SUCCESS);
+        return match target {
+            Some((repo, config)) => push(out, &repo, &config),
+            None => Ok(ExitCode::SUCCESS),
+        };
     }
     let checkpoint = report.checkpoint(out);
     if first && checkpoint.is_dir() {
@@ -174,6 +178,30 @@ fn train_and_save(
         print_in_run(format!("stopped by the user; go on with --resume {checkpoint}"));
     }
     Ok(ExitCode::from(INTERRUPTED))
+}
+
+/// The repository to which the first rank pushes the saved model, if it does.
+fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfig)>> {
+    let target = inputs.push.target()?.filter(|_| first);
+    if let Some((repo, config)) = &target {
+        can_push(repo, config)?; // before the work
+    } else if let (true, None, Some(repo)) = (first, inputs.push.wanted, &inputs.push.repo) {
+        note(format!(
+            "note: hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
+        ));
+    }
+    Ok(target)
+}
+
+/// Pushes the saved model.
+fn push(out: &Path, repo: &str, config: &PushConfig) -> Result<ExitCode> {
+    let pushed = push_to_hub(out, repo, config).map_err(|error| {
+        let command = format!("toolcall push {} {repo}", out.display());
+        let problem = format!("the model is saved there, but not pushed; `{command}` does it. {error}");
+        Error::invalid(out.display(), problem)
+    })?;
+    print_in_run(format!("pushed to {pushed}"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Tells the settings that were chosen because there are many rows.

@@ -11,6 +11,7 @@ mod flags;
 mod given;
 mod named_data;
 mod nearest;
+mod push;
 mod read;
 mod said;
 mod table;
@@ -19,6 +20,7 @@ pub use docs::markdown;
 pub use fields::{Field, Kind, fields};
 pub use flags::{help, take_flags};
 pub use given::Given;
+pub use push::Push;
 
 use super::TrainConfig;
 use super::deepspeed::is_deepspeed;
@@ -41,7 +43,7 @@ pub struct Settings {
     pub notes: Vec<String>,
 }
 
-/// The model and the data of a run, as far as they were named.
+/// The model and the data of a run and where its result goes, as far as they were named.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inputs {
     /// A folder, a file or a hub id.
@@ -63,6 +65,8 @@ pub struct Inputs {
     /// Without any: the share of the data that is held out for it; from 1 on, the number of
     /// rows.
     pub validation_share: Option<f64>,
+    /// Where the saved model is pushed to.
+    pub push: Push,
 }
 
 impl Inputs {
@@ -79,6 +83,7 @@ impl Inputs {
             max_samples: later.max_samples.or(self.max_samples),
             validation: or(later.validation, self.validation),
             validation_share: later.validation_share.or(self.validation_share),
+            push: self.push.with(later.push),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Names of transformers' `TrainingArguments`.
 
+use super::super::push;
 use super::Becomes::{Note, Refused, Same, Value};
 use super::values as read;
 use super::{Peer, Row, row};
@@ -140,8 +141,34 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         ALL,
-        &["push_to_hub", "hub_model_id", "hub_token"],
-        Refused("nothing is uploaded by a run; upload the folder that it saves"),
+        &["push_to_hub"],
+        Value(
+            "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
+            push::push_to_hub,
+        ),
+    ),
+    row(
+        ALL,
+        &["hub_model_id"],
+        Value("owner/name on the hub, for `push_to_hub`", push::hub_model_id),
+    ),
+    row(
+        ALL,
+        &["hub_private_repo"],
+        Value(
+            "a repository that is made is private, also where nothing is said",
+            push::hub_private_repo,
+        ),
+    ),
+    row(
+        ALL,
+        &["hub_revision"],
+        Value("the branch that is pushed to", push::hub_revision),
+    ),
+    row(
+        ALL,
+        &["hub_token"],
+        Refused("a token does not belong among settings; set HF_TOKEN, or run `hf auth login`"),
     ),
     row(
         ALL,
@@ -277,9 +304,7 @@ pub(super) const ROWS: &[Row] = &[
             "restore_callback_states_from_checkpoint",
             "enable_jit_checkpoint",
             "hub_strategy",
-            "hub_private_repo",
             "hub_always_push",
-            "hub_revision",
         ],
         Note("a checkpoint is a whole folder of safetensors that a run goes on from"),
     ),

@@ -7,8 +7,12 @@ use crate::weights::hub::client::Failure;
 use crate::weights::hub::{Hub, HubId};
 
 /// A repository that everybody sees, where a private one is wanted.
-pub(super) const PUBLIC: &str = "is public on the hub, and what is pushed would be too; allow it with --public \
-     (`private: false` in the library), make the repository private in its settings, or choose another name";
+pub(super) const PUBLIC: &str = "is public on the hub, and what is pushed would be too; allow it with \
+     --public (`private: false` in the library), make the repository private in its settings, or choose \
+     another name";
+
+/// Says how a push is continued.
+const AGAIN: &str = "run the same command again: what has arrived is not sent again";
 
 /// There is nothing by which the hub knows whose the repository is.
 pub(super) fn no_token(hub: &Hub) -> String {
@@ -25,62 +29,53 @@ fn tokens(hub: &Hub) -> String {
 
 /// An error for people. `what` was to be uploaded.
 pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Error {
-    let again = "run the same command again: what has arrived is not sent again";
-    if interrupt::requested() {
-        let problem =
-            format!("stopped by the user before the commit, so the hub shows nothing of it yet; {again}");
-        return Error::invalid(id, problem);
-    }
-    let tokens = tokens(hub);
+    let (address, tries) = (hub.address(), RETRIES + 1);
     let problem = match failure {
-        Failure::Cache(place, error) => return Error::io(place)(error),
-        Failure::Status(status) => refused(id, what, status, "", &tokens),
-        Failure::Refused(status, said) => refused(id, what, status, &said, &tokens),
-        Failure::Storage(host, status) => {
-            format!(
-                "the storage of the hub at {host} does not take {what}: it answers with HTTP status {status}; {again}"
-            )
-        }
-        Failure::Connection(problem) => format!(
-            "uploading {what} to {} failed {} times ({problem}); go online, and {again}",
-            hub.address(),
-            RETRIES + 1
+        _ if interrupt::requested() => format!(
+            "stopped by the user before the commit, so the hub shows nothing of it yet; to go on, {AGAIN}"
         ),
+        Failure::Cache(place, error) => return Error::io(place)(error),
+        Failure::Status(status) => refused(hub, id, what, status, ""),
+        Failure::Refused(status, said) => refused(hub, id, what, status, &said),
+        Failure::Storage(host, status) => format!(
+            "the storage of the hub at {host} does not take {what}: it answers with HTTP status {status}; \
+             {AGAIN}"
+        ),
+        Failure::Connection(problem) => {
+            format!("uploading {what} to {address} failed {tries} times ({problem}); go online, and {AGAIN}")
+        }
         Failure::Answer(problem) => format!(
-            "the answer of {} about {what} cannot be used: {problem}; if HF_ENDPOINT names a mirror, try without it",
-            hub.address()
+            "the answer of {address} about {what} cannot be used: {problem}; if HF_ENDPOINT names a mirror, \
+             try without it"
         ),
     };
     hub.wrong(id, problem)
 }
 
-fn refused(id: &HubId, what: &str, status: u16, said: &str, tokens: &str) -> String {
-    let repo = &id.repo;
+fn refused(hub: &Hub, id: &HubId, what: &str, status: u16, said: &str) -> String {
+    let (repo, tokens) = (&id.repo, tokens(hub));
     let said = match said.trim() {
         "" => String::new(),
         said => format!(" (it says: {said})"),
     };
     match status {
         401 => format!(
-            "the hub does not accept the token{said}: it is wrong or has expired, or there is no such repository; \
-             make a token that may write at {tokens}, and set HF_TOKEN to it"
+            "the hub does not accept the token{said}: it is wrong or has expired, or there is no such \
+             repository; make a token that may write at {tokens}, and set HF_TOKEN to it"
         ),
         403 => format!(
-            "the token may not write to {repo}{said}; make one that may at {tokens} and set HF_TOKEN to it, or \
-             choose a name under your own account or an organization of yours"
+            "the token may not write to {repo}{said}; make one that may at {tokens} and set HF_TOKEN to it, \
+             or choose a name under your own account or an organization of yours"
         ),
         404 => format!(
-            "the hub has no {repo} at revision {}, or the token may not see it{said}; check the name and the token \
-             ({tokens})",
+            "the hub has no {repo} at revision {}, or the token may not see it{said}; check the name and the \
+             token ({tokens})",
             id.revision
         ),
-        409 | 412 => format!(
-            "somebody else has changed {repo} meanwhile{said}; run the same command again: what has arrived is not \
-             sent again"
-        ),
+        409 | 412 => format!("somebody else has changed {repo} meanwhile{said}; {AGAIN}"),
         408 | 429 | 500.. => format!(
-            "the hub answers with HTTP status {status} for {what}{said}, also after {RETRIES} more tries; try again \
-             later: what has arrived is not sent again"
+            "the hub answers with HTTP status {status} for {what}{said}, also after {RETRIES} more tries; \
+             wait, and {AGAIN}"
         ),
         _ => format!(
             "the hub refuses {what} with HTTP status {status}{said}; change what it names, and push again"

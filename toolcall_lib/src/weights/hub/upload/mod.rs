@@ -1,5 +1,5 @@
-//! A model to the hub: a repository is made, large files go to its storage, and one commit brings all
-//! of them in at once.
+//! A model to the hub: a repository is made, large files go to its storage, and one commit brings
+//! all of them in at once.
 //!
 //! The hub is asked first what it has, so a push that broke off sends only the rest, and one that
 //! changes nothing makes no commit. The steps are those of `huggingface_hub`.
@@ -62,7 +62,8 @@ impl Hub {
     /// Makes sure, before any work, that something can be pushed to a repository.
     ///
     /// # Errors
-    /// The name is none that a repository can have, there is no token, or the hub is not to be asked.
+    /// The name is none that a repository can have, there is no token, or the hub is not to be
+    /// asked.
     pub(crate) fn check_push(&self, id: &HubId) -> Result<()> {
         self.pusher(id).map(drop)
     }
@@ -70,8 +71,8 @@ impl Hub {
     /// Uploads files to a model's repository, which is made if there is none, in one commit.
     ///
     /// # Errors
-    /// Those of [`Hub::check_push`]; the hub refuses the token or a file, the repository is public and
-    /// must not be, or the network is gone, after several tries.
+    /// Those of [`Hub::check_push`]; the hub refuses the token or a file, the repository is public
+    /// and must not be, or the network is gone, after several tries.
     pub(crate) fn upload(&self, id: &HubId, files: &[LocalFile], how: &Upload<'_>) -> Result<Pushed> {
         let push = self.pusher(id)?;
         let explained = |what: &str, failure| explain::explain(self, id, what, failure);

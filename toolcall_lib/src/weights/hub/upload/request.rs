@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::Read;
 use ureq::SendBody;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Uri};
 
 /// The type of a body in JSON.
 pub(super) const JSON: &str = "application/json";
@@ -21,7 +21,8 @@ pub(super) const LINES: &str = "application/x-ndjson";
 const LONGEST_ANSWER: u64 = 16 << 20;
 /// Longest words of a refusal that are read, in bytes, and shown, in characters.
 const LONGEST_WORDS: (u64, usize) = (64 << 10, 300);
-/// Times the usual wait in which an answer has to begin: putting a large file together takes a while.
+/// Times the usual wait in which an answer has to begin: putting a large file together takes a
+/// while.
 const PATIENCE: u32 = 10;
 
 impl Client {
@@ -32,29 +33,32 @@ impl Client {
         content_type: &str,
         body: &[u8],
     ) -> Result<T, Failure> {
-        self.post_to(&self.at(path)?, content_type, body)
-    }
-
-    /// [`Client::post`] to an address that the hub has named; the token goes along only if it is one
-    /// of the hub itself.
-    pub(super) fn post_to<T: DeserializeOwned>(
-        &self,
-        uri: &Uri,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<T, Failure> {
-        let mut answer = self.send_body(uri, content_type, body)?;
+        let uri = self.at(path)?;
+        let mut answer = self.send_body(&uri, content_type, self.authorization.as_ref(), body)?;
         let body = answer.body_mut().with_config().limit(LONGEST_ANSWER);
         let body = body.read_to_vec().map_err(failed)?;
         serde_json::from_slice(&body).map_err(super::unusable)
     }
 
-    /// [`Client::post_to`] where the answer says no more than its status.
-    pub(super) fn tell(&self, uri: &Uri, content_type: &str, body: &[u8]) -> Result<(), Failure> {
-        self.send_body(uri, content_type, body).map(drop)
+    /// Sends JSON to an address that the hub has named, whose answer says no more than its status.
+    /// The token goes along only if the address is one of the hub itself.
+    pub(super) fn notify(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
+        let token = self.authorization.as_ref().filter(|_| self.is_ours(uri));
+        self.send_body(uri, JSON, token, body).map(drop)
     }
 
-    fn send_body(&self, uri: &Uri, content_type: &str, body: &[u8]) -> Result<Answer, Failure> {
+    /// Has the parts of a file put together. The address says who may do that, so no token goes along.
+    pub(super) fn complete(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
+        self.send_body(uri, LFS, None, body).map(drop)
+    }
+
+    fn send_body(
+        &self,
+        uri: &Uri,
+        content_type: &str,
+        token: Option<&HeaderValue>,
+        body: &[u8],
+    ) -> Result<Answer, Failure> {
         let mut request = self
             .agent
             .post(uri.clone())
@@ -63,8 +67,8 @@ impl Client {
         if content_type == LFS {
             request = request.header(ACCEPT, LFS);
         }
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| self.is_ours(uri)) {
-            request = request.header(AUTHORIZATION, authorization);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
         }
         let patience = PATIENCE * self.timeout;
         let request = request
@@ -108,7 +112,8 @@ impl Client {
             return Err(storage(uri, &answer));
         }
         if status.is_redirection() {
-            let problem = "it redirects what is to be uploaded, as for a repository that was renamed; give its present name";
+            let problem = "it redirects what is to be uploaded, as for a repository that was renamed; \
+                           give its present name";
             return Err(Failure::Answer(problem.to_string()));
         }
         let words = self.words(&mut answer);

@@ -1,9 +1,9 @@
-//! Large files: the hub says which of them it needs and where they go (the batch API of Git LFS), and
-//! they are sent there, whole or in parts.
+//! Large files: the hub says which of them it needs and where they go (the batch API of Git LFS),
+//! and they are sent there, whole or in parts.
 
 use super::file::shown;
 use super::repository::{Plan, Planned};
-use super::request::{JSON, LFS};
+use super::request::LFS;
 use super::retry::{Patience, retried};
 use super::{LocalFile, Push, unread, unusable};
 use crate::error::tell;
@@ -164,7 +164,7 @@ impl Push<'_> {
         };
         let uri = self.named(&verify.href)?;
         let body = json!({"oid": file.sha256, "size": file.bytes}).to_string();
-        retried(|| self.client.tell(&uri, JSON, body.as_bytes()))
+        retried(|| self.client.notify(&uri, body.as_bytes()))
     }
 
     /// Sends the parts in turn, each again where it breaks off, and has them put together.
@@ -188,7 +188,7 @@ impl Push<'_> {
             done.push(json!({"partNumber": index + 1, "etag": etag}));
         }
         let body = json!({"oid": file.sha256, "parts": done}).to_string();
-        retried(|| self.client.tell(complete, LFS, body.as_bytes()))
+        retried(|| self.client.complete(complete, body.as_bytes()))
     }
 
     /// The parts in which a file is sent, if it is.

@@ -1,0 +1,79 @@
+//! Where a run pushes its model, under the names of transformers.
+
+use super::read::{Read, boolean, is_off, text};
+use super::said::Said;
+use crate::checkpoint::PushConfig;
+use crate::error::{Error, Result};
+use serde_json::Value;
+
+/// Where the saved model goes after a run, as far as it was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// Whether it goes anywhere: `push_to_hub`.
+    pub wanted: Option<bool>,
+    /// `owner/name`: `hub_model_id`.
+    pub repo: Option<String>,
+    /// Whether a repository that is made is private: `hub_private_repo`. It is if nothing is said.
+    pub private: Option<bool>,
+    /// The branch: `hub_revision`.
+    pub revision: Option<String>,
+}
+
+impl Push {
+    /// This, with what `later` says instead.
+    pub(super) fn with(self, later: Self) -> Self {
+        Self {
+            wanted: later.wanted.or(self.wanted),
+            repo: later.repo.or(self.repo),
+            private: later.private.or(self.private),
+            revision: later.revision.or(self.revision),
+        }
+    }
+
+    /// The repository and how it is pushed to; none if nothing is to be pushed.
+    ///
+    /// # Errors
+    /// The repository is not named.
+    pub fn target(&self) -> Result<Option<(String, PushConfig)>> {
+        if self.wanted != Some(true) {
+            return Ok(None);
+        }
+        let missing = "is missing, and push_to_hub is true; name the repository, owner/name";
+        let repo = self.repo.clone();
+        let repo = repo.ok_or_else(|| Error::invalid("hub_model_id", missing))?;
+        let usual = PushConfig::default();
+        let config = PushConfig {
+            private: self.private.unwrap_or(usual.private),
+            revision: self.revision.clone().unwrap_or(usual.revision),
+            ..usual
+        };
+        Ok(Some((repo, config)))
+    }
+}
+
+pub(super) fn push_to_hub(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.wanted = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn hub_model_id(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.repo = named(value)?;
+    Ok(())
+}
+
+pub(super) fn hub_private_repo(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.private = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn hub_revision(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.revision = named(value)?;
+    Ok(())
+}
+
+fn named(value: &Value) -> Read<Option<String>> {
+    match is_off(value) {
+        true => Ok(None),
+        false => text(value).map(Some),
+    }
+}
