@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,7 @@ class Server:
         self.commits = []
         self.requests = []
         self.cuts = 0  # uploads that are broken off half way
+        self.delay = 0  # seconds before an upload is taken
         self.ports = [ThreadingHTTPServer(("127.0.0.1", 0), handler(self, stored)) for stored in (False, True)]
         self.url, self.storage = (f"http://127.0.0.1:{port.server_port}" for port in self.ports)
         for port in self.ports:
@@ -137,6 +139,7 @@ def handler(server, stored):
         def do_PUT(self):
             name = self.remember().removeprefix("/upload/")
             left = length = int(self.headers["Content-Length"])
+            time.sleep(server.delay)
             cut = server.cuts > 0
             server.cuts -= cut
             digest, sha256 = hashlib.md5(), hashlib.sha256()

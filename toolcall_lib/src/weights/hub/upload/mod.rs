@@ -16,6 +16,7 @@ pub(crate) use file::LocalFile;
 use super::client::{Client, Failure};
 use super::{Hub, HubId, Info, Kind};
 use crate::error::{Result, tell};
+use crate::interrupt;
 use repository::Plan;
 use retry::Patience;
 use std::collections::BTreeSet;
@@ -149,6 +150,7 @@ impl Push<'_> {
             self.store(&plan, &mut sent)?;
             let small = plan.changed().filter(|planned| !planned.large);
             sent.extend(small.map(|planned| planned.file.name.clone()));
+            stop_if_asked()?;
             match self.commit(&plan, message) {
                 // its answer may have been lost, not the commit: the next plan finds out
                 Err(failure) if patience.allows(&failure) => {}
@@ -179,6 +181,14 @@ impl Push<'_> {
     /// What the hub says about the repository at its revision.
     fn info(&self) -> std::result::Result<Info, Failure> {
         retry::retried(|| self.hub.ask(Kind::Model, self.id, &self.client))
+    }
+}
+
+/// Ends a push that the user wants to stop, which [`explain`] tells.
+fn stop_if_asked() -> std::result::Result<(), Failure> {
+    match interrupt::requested() {
+        true => Err(Failure::Connection("stopped by the user".to_string())),
+        false => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use super::file::shown;
 use super::repository::{Plan, Planned};
 use super::request::LFS;
 use super::retry::{Patience, retried};
-use super::{LocalFile, Push, unread, unusable};
+use super::{LocalFile, Push, stop_if_asked, unread, unusable};
 use crate::error::tell;
 use crate::interrupt;
 use crate::weights::hub::client::{Failure, named};
@@ -76,6 +76,7 @@ impl Push<'_> {
             let files: Vec<&LocalFile> = some.iter().map(|planned| planned.file).collect();
             let mut wanted = self.wanted(&files)?;
             for file in files {
+                stop_if_asked()?;
                 if let Some(actions) = wanted.remove(&file.sha256) {
                     self.send(file, actions)?;
                     sent.insert(file.name.clone());
