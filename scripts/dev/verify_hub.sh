@@ -20,4 +20,5 @@ fi
 export HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_PROGRESS_BARS=1
 unset HF_TOKEN HF_HUB_OFFLINE
 "$home/hub/bin/python" scripts/dev/verify/hub.py --program "$toolcall" --model "$model" --work "$work" ${2:+--chunk "$2"}
+rm -rf "$work"/server* "$work"/cache* # copies of the model
 echo "verify: all is well"

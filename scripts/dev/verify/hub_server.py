@@ -3,12 +3,21 @@
 import base64
 import hashlib
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 BLOCK = 1 << 20
+
+
+class Port(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):  # a client that goes away, as those do that are stopped
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*_)
 
 
 class Server:
@@ -23,7 +32,7 @@ class Server:
         self.requests = []
         self.cuts = 0  # uploads that are broken off half way
         self.delay = 0  # seconds before an upload is taken
-        self.ports = [ThreadingHTTPServer(("127.0.0.1", 0), handler(self, stored)) for stored in (False, True)]
+        self.ports = [Port(("127.0.0.1", 0), handler(self, stored)) for stored in (False, True)]
         self.url, self.storage = (f"http://127.0.0.1:{port.server_port}" for port in self.ports)
         for port in self.ports:
             threading.Thread(target=port.serve_forever, daemon=True).start()

@@ -357,28 +357,34 @@ fn only_a_model_that_was_saved_and_not_changed_since_is_pushed() {
     assert!(scene.server.requests().is_empty());
 }
 
+/// Runs the program and returns its exit code and all that it says, which never holds the token.
+#[cfg(feature = "cli")]
+fn toolcall(scene: &Scene, token: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_toolcall"));
+    let home = scene.model.parent().unwrap().join("home"); // without a token file
+    command.args(arguments).env_remove("HF_HUB_OFFLINE");
+    command
+        .env("HF_ENDPOINT", &scene.server.endpoint)
+        .env("HF_HOME", home);
+    command
+        .env("HF_TOKEN", token)
+        .env("RUST_LOG", "trace")
+        .env("RAYON_NUM_THREADS", "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let is_shown = !token.is_empty() && said.contains(token);
+    assert!(!is_shown && !said.contains("signature"), "{said}");
+    (output.status.code(), said)
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn the_command_pushes_and_prints_no_token() {
     let scene = scene();
-    let push = |token: &str, more: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_toolcall"));
-        command.arg("push").arg(&scene.model).arg(REPO).args(more);
-        command
-            .env("HF_ENDPOINT", &scene.server.endpoint)
-            .env("HF_TOKEN", token);
-        command
-            .env("RAYON_NUM_THREADS", "1")
-            .env("RUST_LOG", "trace")
-            .env_remove("HF_HUB_OFFLINE");
-        let output = command.output().unwrap();
-        let said = [&output.stdout[..], &output.stderr[..]].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(!said.contains(token) && !said.contains("signature"), "{said}");
-        (output.status.code(), said)
-    };
+    let model = scene.model.to_str().unwrap();
     scene.server.state().receiver.cuts = 1;
-    let (code, said) = push(TOKEN, &["--gguf", "q8_0", "--message", "Mine"]);
+    let more = ["push", model, REPO, "--gguf", "q8_0", "--message", "Mine"];
+    let (code, said) = toolcall(&scene, TOKEN, &more);
     assert_eq!(code, Some(0), "{said}");
     for part in [
         "uploading model.safetensors",
@@ -389,10 +395,43 @@ fn the_command_pushes_and_prints_no_token() {
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
     assert_eq!(scene.server.state().receiver.commits, ["Mine"]);
-    let (code, said) = push("hf_wrongWrongWrong", &[]);
+    let (code, said) = toolcall(&scene, "hf_wrongWrongWrong", &["push", model, REPO]);
     assert_eq!(code, Some(1));
-    assert!(
-        said.starts_with("error: someone/tiny: the hub does not accept the token"),
-        "{said}"
-    );
+    let says = "error: someone/tiny: the hub does not accept the token";
+    assert!(said.starts_with(says), "{said}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_run_pushes_its_model_at_the_end_and_keeps_it_where_that_fails() {
+    let scene = scene();
+    let out = scene.model.parent().unwrap().join("run");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tool_heldout.json");
+    let train = |token: &str| {
+        let (model, out) = (scene.model.to_str().unwrap(), out.to_str().unwrap());
+        let train = [
+            "train",
+            "--model",
+            model,
+            "--data",
+            data,
+            "--out",
+            out,
+            "--max-steps",
+            "1",
+        ];
+        let push = ["--max_samples", "2", "--push_to_hub", "--hub_model_id", REPO];
+        toolcall(&scene, token, &[&train[..], &push].concat())
+    };
+    let (code, said) = train("");
+    assert!(code == Some(1) && said.contains("needs a token"), "{said}");
+    assert!(!out.join("config.json").exists(), "before the work");
+    let (code, said) = train("hf_wrongWrongWrong");
+    let says = format!("but not pushed; `toolcall push {} {REPO}` does it", out.display());
+    assert!(code == Some(1) && said.contains(&says), "{said}");
+    assert!(out.join("config.json").exists());
+    let (code, said) = train(TOKEN);
+    assert!(code == Some(0) && said.contains("pushed to"), "{said}");
+    let arrived = scene.server.state().files["README.md"].clone();
+    assert_eq!(fs::read(out.join("README.md")).unwrap(), arrived);
 }
