@@ -47,7 +47,8 @@ impl Client {
         self.send_body(uri, JSON, token, body).map(drop)
     }
 
-    /// Has the parts of a file put together. The address says who may do that, so no token goes along.
+    /// Has the parts of a file put together. The address says who may do that, so no token goes
+    /// along.
     pub(super) fn complete(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
         self.send_body(uri, LFS, None, body).map(drop)
     }
