@@ -27,7 +27,7 @@ fn tokens(hub: &Hub) -> String {
     format!("{}/settings/tokens", hub.address())
 }
 
-/// An error for people. `what` was to be uploaded.
+/// An error for people. `what` was to be made or uploaded.
 pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Error {
     let (address, tries) = (hub.address(), RETRIES + 1);
     let problem = match failure {
@@ -42,7 +42,9 @@ pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Er
              {AGAIN}"
         ),
         Failure::Connection(problem) => {
-            format!("uploading {what} to {address} failed {tries} times ({problem}); go online, and {AGAIN}")
+            format!(
+                "{address} cannot be reached for {what}, {tries} tries failed ({problem}); go online, and {AGAIN}"
+            )
         }
         Failure::Answer(problem) => format!(
             "the answer of {address} about {what} cannot be used: {problem}; if HF_ENDPOINT names a mirror, \
