@@ -6,7 +6,7 @@ use signal_hook::consts::SIGINT;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::generate::{Prompt, generate_many};
 use toolcall_lib::tokens::LossMode;
-use toolcall_lib::train::{TrainConfig, TrainReport, train, train_validated};
+use toolcall_lib::train::{TrainConfig, TrainReport, train};
 use toolcall_lib::{
     Conversation, GenerateConfig, Generation, Message, Model, ToolCall, ToolSchema, generate, load, reply,
     save,
@@ -225,7 +225,7 @@ fn validation_is_measured_and_stops_a_run_that_gets_no_better() {
         learning_rate: 0.0,
         ..config(20)
     };
-    let report = train_validated(&mut tiny_model(), &timers(4), &timers(6), &settings, |_| {}).unwrap();
+    let report = train(&mut tiny_model(), (&timers(4), &timers(6)), &settings, |_| {}).unwrap();
     assert!(report.stopped_early);
     assert_eq!(
         report.steps.len(),

@@ -1,6 +1,6 @@
 //! The checkpoints of an output folder.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::state::MOMENTS;
 use super::state_file::{STATE, saved_at};
 use crate::checkpoint;

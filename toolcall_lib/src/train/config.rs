@@ -2,7 +2,8 @@
 
 mod check;
 
-use super::{Device, Metric};
+use super::metric::Metric;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};

@@ -1,18 +1,16 @@
-//! The engine of a run.
+//! The engines of a run: a GPU's where there is one, else the CPU's.
 
-use super::TrainConfig;
-use super::engine::{Engine, OnCpu};
+use super::config::TrainConfig;
+use super::engine::{Engine, Engines, OnCpu};
 use crate::collective::Collective;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optimizer::AdamW;
 
-impl Device {
-    /// The engine of a run, with the weights of `decoder` and the state of `optimizer`; and why it is not a GPU's, where this build
-    /// could have used one.
-    pub(super) fn engine<'a>(
-        self,
+impl Engines for Device {
+    fn of_rank<'a>(
+        &self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,
         optimizer: &AdamW,

@@ -1,7 +1,8 @@
 //! The log of a run under the names of transformers, as plots of others read it: `log_history` of
 //! `trainer_state.json`, and the points that trackers get.
 
-use super::{StepReport, TrainConfig};
+use super::config::TrainConfig;
+use super::report::StepReport;
 use crate::track::Point;
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! By what the best model of a run is known.
 
-use super::StepReport;
+use super::report::StepReport;
 use crate::evaluate::Score;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! What the model answers to the validation rows while it trains.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::report::EvalScores;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Role};

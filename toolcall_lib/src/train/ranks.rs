@@ -1,6 +1,6 @@
 //! What the ranks of a run tell each other, besides gradients.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::collective::Collective;
 use crate::error::{Error, Result};
 use crate::model::Model;

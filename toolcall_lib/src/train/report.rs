@@ -1,6 +1,7 @@
 //! What a training run tells: a line a step, and all of them at the end.
 
-use super::{Metric, checkpoints};
+use super::checkpoints;
+use super::metric::Metric;
 use crate::checkpoint::{self, save_with};
 use crate::error::Result;
 use crate::evaluate::Score;

@@ -1,6 +1,6 @@
 //! Conversations as a training run takes them.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Message, Role};

@@ -1,8 +1,9 @@
 //! What a run needs to go on where it stood.
 
+use super::config::TrainConfig;
 use super::identity::Identity;
+use super::report::StepReport;
 use super::state_file::{OwnState, now, read};
-use super::{StepReport, TrainConfig};
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};

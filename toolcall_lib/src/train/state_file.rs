@@ -1,8 +1,8 @@
 //! `trainer_state.json` of a checkpoint: the fields of transformers' `TrainerState`, and what a run
 //! needs to go on.
 
-use super::StepReport;
 use super::identity::Identity;
+use super::report::StepReport;
 use crate::error::{Error, Result};
 use crate::files::Draft;
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use toolcall_lib::LoraConfig;
-use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train_validated};
+use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train};
 
 /// Conversations: two steps of 8 and one of 2, for which not every rank has a row.
 const ROWS: u64 = 18;
@@ -56,14 +56,8 @@ struct Run {
 /// The run of a single process.
 fn alone(config: &TrainConfig) -> Run {
     let mut model = tiny_model();
-    let report = train_validated(
-        &mut model,
-        &timers(ROWS),
-        &timers(VALIDATION_ROWS),
-        config,
-        |_| {},
-    )
-    .unwrap();
+    let data = (&timers(ROWS), &timers(VALIDATION_ROWS));
+    let report = train(&mut model, data, config, |_| {}).unwrap();
     let weights = model.decoder.trainable().unwrap().buckets.concat();
     Run { report, weights }
 }

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 use toolcall_lib::collective::{Collective, connect};
-use toolcall_lib::dataset::Dataset;
-use toolcall_lib::train::{TrainConfig, TrainReport, train_on};
+use toolcall_lib::train::{TrainConfig, TrainData, TrainReport, train};
 use toolcall_lib::weights::Parameters;
 
 /// Environment variables that say what is played.
@@ -55,14 +54,11 @@ fn scene() {
         "other data" => {
             let data = timers(ROWS - ranks.rank() as u64);
             let config = super::config(3, ranks.size(), 1);
-            let problem = train_on(
-                &*ranks,
-                &mut tiny_model(),
-                &data,
-                &Dataset::default(),
-                &config,
-                |_| {},
-            );
+            let shared = TrainData {
+                ranks: &*ranks,
+                ..TrainData::from(&data)
+            };
+            let problem = train(&mut tiny_model(), shared, &config, |_| {});
             eprintln!("error: {}", problem.unwrap_err());
         }
         "foreign output" => {
@@ -144,10 +140,11 @@ fn run(
 ) -> (TrainReport, Parameters) {
     let (mut model, data, mut on_step) = (tiny_model(), timers(ROWS), on_step);
     let validation = timers(VALIDATION_ROWS);
-    let report = train_on(ranks, &mut model, &data, &validation, config, |step| {
-        on_step(step.step)
-    })
-    .unwrap();
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from((&data, &validation))
+    };
+    let report = train(&mut model, shared, config, |step| on_step(step.step)).unwrap();
     (report, model.decoder.trainable().unwrap().clone())
 }
 
@@ -163,9 +160,11 @@ fn into(
         ..super::config(3, ranks.size(), 1)
     };
     let (mut model, data) = (tiny_model(), timers(ROWS));
-    train_on(ranks, &mut model, &data, &Dataset::default(), &config, |step| {
-        on_step(step.step);
-    })
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from(&data)
+    };
+    train(&mut model, shared, &config, |step| on_step(step.step))
 }
 
 /// A run in which something happens to rank 1 after a step.

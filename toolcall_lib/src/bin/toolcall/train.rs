@@ -14,7 +14,7 @@ use toolcall_lib::data_source::DataSource;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::settings::{Given, Inputs};
-use toolcall_lib::train::{Settings, StepReport, TrainConfig, train_on};
+use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt};
 
 /// Where lines stand for a bar, one comes at least so often if a step has been made.
@@ -158,7 +158,11 @@ fn train_and_save(
         }
     };
     let _until_it_is_saved = interrupt::Run::start()?;
-    let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from((&data, &validation))
+    };
+    let report = train(&mut model, shared, config, on_step)?;
     progress.bar.finish();
     if first {
         save_somewhere(out, |folder| report.save(&model, folder))?;
