@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_answers};
-use toolcall_lib::generate::{Prompt, generate_many};
+use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::reply::call_spans;
 use toolcall_lib::{Dataset, Error, Generation, Model, Result, load};
 
@@ -70,10 +70,10 @@ fn main() -> Result<()> {
 
 /// The calls of the first assistant turns.
 fn calls(model: &Model, data: &Dataset) -> Result<Vec<Call>> {
-    let config = EvaluateConfig::default().generate;
+    let mut generator = Generator::new(model, EvaluateConfig::default().generate);
     let mut replies: Vec<Generation> = Vec::new();
     let answer = |prompts: &[Prompt<'_>]| {
-        let new = generate_many(model, prompts, &config)?;
+        let new = generator.replies(prompts)?;
         replies.extend(new.iter().cloned());
         Ok(Some(new))
     };

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 use toolcall_lib::config::ModelConfig;
-use toolcall_lib::generate::{Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
+use toolcall_lib::generate::{Generation, Generator, Prompt, ToolChoice};
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
 use toolcall_lib::weights::{Dtype, Parameters};
 use toolcall_lib::{Dataset, Error, GenerateConfig, Model, Result, load_as};
@@ -81,11 +81,11 @@ fn narrow(config: &ModelConfig) -> Result<Decoder> {
 
 /// Seconds for each token that was chosen, with prompts that have been read; the best of three.
 fn seconds_per_token(model: &Model, prompts: &[Prompt<'_>], config: &GenerateConfig) -> Result<f64> {
-    let mut cache = PrefixCache::default();
+    let mut generator = Generator::new(model, config.clone());
     let mut best = f64::INFINITY;
     for _ in 0..4 {
         let start = Instant::now();
-        let replies = generate_many_cached(model, prompts, config, &mut cache)?;
+        let replies = generator.replies(prompts)?;
         let seconds = start.elapsed().as_secs_f64();
         let chosen = |reply: &Generation| reply.logprobs.iter().filter(|&&p| p != 0.0).count();
         best = best.min(seconds / replies.iter().map(chosen).sum::<usize>() as f64);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
 use toolcall_lib::serde_json::{Value, from_str, json};
 use toolcall_lib::weights::Dtype;
@@ -96,11 +96,12 @@ fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: 
         ..GenerateConfig::default()
     };
     let (mut cold, mut warm, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
-    let mut kept = PrefixCache::default();
+    let new = || Generator::new(model, config.clone());
+    let mut kept = new();
     for row in rows {
-        for (cache, seconds) in [(&mut PrefixCache::default(), &mut cold), (&mut kept, &mut warm)] {
+        for (generator, seconds) in [(&mut new(), &mut cold), (&mut kept, &mut warm)] {
             let start = Instant::now();
-            let reply = generate_cached(model, &row.messages[..1], &row.tools, &config, cache, |_| true)?;
+            let reply = generator.reply(&row.messages[..1], &row.tools)?;
             seconds.push(start.elapsed().as_secs_f64());
             tokens.push(reply.ids.len() as f64);
         }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use toolcall_lib::conversation::Role;
 use toolcall_lib::cuda::{Profile, profile};
 use toolcall_lib::device::Device;
-use toolcall_lib::generate::{PrefixCache, Prompt, generate_many_cached};
+use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::serde_json::{Map, Value, from_str, json};
 use toolcall_lib::{
     Conversation, Dataset, Dtype, Error, GenerateConfig, Model, Result, TrainConfig, load, load_as, train,
@@ -72,10 +72,18 @@ fn steps(model: &str, data: &str, config: &str) -> Result<Value> {
 
 fn replies(model: &Model, data: &str, other: &str, batch: usize, new: usize) -> Result<Value> {
     let (rows, others) = (first_rows(data, batch)?, first_rows(other, batch)?);
-    let mut cache = PrefixCache::with_bytes(CACHE);
-    seconds(model, &others, WARM_UP, &mut cache)?;
-    let read = seconds(model, &rows, 1, &mut cache)?;
-    let write = seconds(model, &rows, new, &mut cache)?; // the prompts are known now
+    let config = GenerateConfig {
+        constrained: false,
+        device: Device::Cuda,
+        ..GenerateConfig::default()
+    };
+    let mut generator = Generator {
+        cache: PrefixCache::with_bytes(CACHE),
+        ..Generator::new(model, config)
+    };
+    seconds(&mut generator, &others, WARM_UP)?;
+    let read = seconds(&mut generator, &rows, 1)?;
+    let write = seconds(&mut generator, &rows, new)?; // the prompts are known now
     let mut tokens = 0;
     for row in &rows {
         let text = model.template.render_prompt(before_the_reply(row), &row.tools)?;
@@ -105,20 +113,15 @@ fn before_the_reply(row: &Conversation) -> &[toolcall_lib::Message] {
     &row.messages[..reply.unwrap_or(row.messages.len())]
 }
 
-/// To write so many tokens after each prompt, the most likely ones, all at once.
-fn seconds(model: &Model, rows: &[Conversation], new: usize, cache: &mut PrefixCache) -> Result<f64> {
-    let config = GenerateConfig {
-        max_new_tokens: new,
-        constrained: false,
-        device: Device::Cuda,
-        ..GenerateConfig::default()
-    };
+/// Returns the seconds to write `new` tokens after each prompt, the most likely ones, all at once.
+fn seconds(generator: &mut Generator<&Model>, rows: &[Conversation], new: usize) -> Result<f64> {
+    generator.config.max_new_tokens = new;
     let prompts: Vec<Prompt<'_>> = rows
         .iter()
         .map(|row| (before_the_reply(row), &row.tools[..]))
         .collect();
     let start = Instant::now();
-    let replies = generate_many_cached(model, &prompts, &config, cache)?;
+    let replies = generator.replies(&prompts)?;
     let seconds = start.elapsed().as_secs_f64();
     match replies.iter().position(|reply| reply.ids.len() < new) {
         None => Ok(seconds),

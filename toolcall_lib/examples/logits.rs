@@ -9,7 +9,7 @@
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
-use toolcall_lib::generate::{GenerateConfig, PrefixCache, complete};
+use toolcall_lib::generate::{GenerateConfig, Generator};
 use toolcall_lib::weights::Dtype;
 use toolcall_lib::{Error, Result, Role, dataset::Dataset, load_as};
 
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         max_new_tokens: 64,
         ..GenerateConfig::default()
     };
-    let greedy = complete(&model, &prompt, &config, &mut PrefixCache::default(), |_| true)?;
+    let greedy = Generator::new(&model, config).complete(&prompt, |_| true)?;
 
     let tensors = || -> candle_core::Result<()> {
         let shape = (ids.len(), model.decoder.config.vocab_size);

@@ -91,7 +91,7 @@ pub use checkpoint::{load, load_as, save, save_as};
 pub use conversation::{Conversation, Message, Role};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
-pub use generate::{GenerateConfig, Generation, generate};
+pub use generate::{GenerateConfig, Generation, Generator, generate};
 pub use model::{LoraConfig, Model};
 pub use schemars;
 pub use serde;

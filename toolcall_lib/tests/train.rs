@@ -4,7 +4,7 @@ use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use signal_hook::consts::SIGINT;
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::generate::{Prompt, generate_many};
+use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::tokens::LossMode;
 use toolcall_lib::train::{TrainConfig, TrainReport, train};
 use toolcall_lib::{
@@ -96,12 +96,10 @@ fn a_model_that_has_learned_two_rows_calls_the_tool_after_saving_and_loading() {
         assert_eq!(calls, [call(seconds)], "{}", called.text);
         assert_eq!(told.text, row.messages[3].content);
     }
-    assert_eq!(generate_many(&loaded, &prompts, &settings).unwrap(), alone);
-    let short = GenerateConfig {
-        max_new_tokens: 3,
-        ..settings
-    };
-    let cut = generate_many(&loaded, &prompts, &short).unwrap();
+    let mut generator = Generator::new(&loaded, settings);
+    assert_eq!(generator.replies(&prompts).unwrap(), alone);
+    generator.config.max_new_tokens = 3;
+    let cut = generator.replies(&prompts).unwrap();
     assert!(
         cut.iter()
             .zip(&alone)

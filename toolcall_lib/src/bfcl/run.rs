@@ -3,7 +3,7 @@
 use super::{Category, Row, check};
 use crate::error::Result;
 use crate::evaluate::Score;
-use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
+use crate::generate::{AT_ONCE, GenerateConfig, Generation, Generator, Prompt};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
@@ -100,7 +100,7 @@ impl serde::Serialize for BfclScores {
 }
 
 /// Has a model answer the rows of a category; `on_row` sees each verdict. Many prompts are answered
-/// at once, as many as the keys and values of [`PrefixCache::BYTES`] allow, whatever their tools.
+/// at once, as many as the keys and values of [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow, whatever their tools.
 /// Ctrl-C ends it with the verdicts of the rows that are done.
 ///
 /// # Errors
@@ -113,14 +113,14 @@ pub fn run(
     mut on_row: impl FnMut(&Verdict),
 ) -> Result<BfclScores> {
     let _run = interrupt::Run::start()?;
-    let mut cache = PrefixCache::default();
+    let mut generator = Generator::new(model, config.clone());
     let mut verdicts = Vec::with_capacity(rows.len());
     for rows in rows.chunks(ROWS) {
         let prompts: Vec<Prompt<'_>> = rows
             .iter()
             .map(|row| (&row.messages[..], &row.tools[..]))
             .collect();
-        let replies = generate_many_cached(model, &prompts, config, &mut cache)?;
+        let replies = generator.replies(&prompts)?;
         if interrupt::requested() {
             break;
         }

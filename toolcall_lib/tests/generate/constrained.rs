@@ -2,7 +2,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
-use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached, generate_many};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{GenerateConfig, Generation, Message, Model, Result, ToolSchema, generate};
@@ -188,7 +188,7 @@ fn many_replies_are_as_each_alone() {
         .map(|messages| (&messages[..], &tools[..]))
         .collect();
     let config = settings(ToolChoice::Required);
-    let many = generate_many(&model, &prompts, &config).unwrap();
+    let many = Generator::new(&model, config.clone()).replies(&prompts).unwrap();
     for (index, (prompt, together)) in prompts.iter().zip(&many).enumerate() {
         let config = GenerateConfig {
             seed: config.seed + index as u64,
@@ -266,17 +266,10 @@ fn a_call_that_is_cut_off_is_not_finished() {
         ..settings(ToolChoice::Required)
     };
     let messages = [Message::user("Set a timer.")];
-    let generation = generate_cached(
-        &model,
-        &messages,
-        &tools(),
-        &config,
-        &mut PrefixCache::default(),
-        |text| {
-            said.push_str(text);
-            true
-        },
-    );
+    let generation = Generator::new(&model, config).stream(&messages, &tools(), |text| {
+        said.push_str(text);
+        true
+    });
     let generation = generation.unwrap();
     assert!(!generation.finished && reply::parse(&generation.text).malformed);
     assert_eq!((generation.ids.len(), said), (8, generation.text));

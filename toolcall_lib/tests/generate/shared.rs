@@ -3,7 +3,7 @@
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use std::collections::BTreeSet;
-use toolcall_lib::generate::{PrefixCache, Prompt, generate_cached, generate_many, generate_many_cached};
+use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::{GenerateConfig, Message, Model, ToolSchema, generate};
 
 /// A hundred conversations about two lists of tools; some are the same, some go on where others end.
@@ -63,14 +63,18 @@ fn replies_are_the_same_with_any_cache_and_in_any_company() {
     assert!(different.len() > 20, "{} different replies", different.len());
     // the smallest has not even room for one conversation
     for bytes in [PrefixCache::BYTES, 1 << 20, 1 << 10] {
-        let mut cache = PrefixCache::with_bytes(bytes);
+        let new = || Generator {
+            cache: PrefixCache::with_bytes(bytes),
+            ..Generator::new(&model, short())
+        };
+        let mut generator = new();
         for ((messages, tools), alone) in prompts.iter().zip(&alone) {
-            let reply = generate_cached(&model, messages, tools, &short(), &mut cache, |_| true).unwrap();
+            let reply = generator.reply(messages, tools).unwrap();
             assert_eq!(reply.ids, *alone);
         }
-        let mut cache = PrefixCache::with_bytes(bytes);
+        let mut generator = new();
         for together in [&prompts[..], &prompts[40..60]] {
-            let replies = generate_many_cached(&model, together, &short(), &mut cache).unwrap();
+            let replies = generator.replies(together).unwrap();
             let first = prompts.len() - together.len() - if together.len() == 20 { 40 } else { 0 };
             for (reply, alone) in replies.iter().zip(&alone[first..]) {
                 assert_eq!(reply.ids, *alone);
@@ -88,7 +92,7 @@ fn samples_do_not_depend_on_their_company() {
         temperature: 1.0,
         ..short()
     };
-    let together = generate_many(&model, prompts, &config).unwrap();
+    let together = Generator::new(&model, config.clone()).replies(prompts).unwrap();
     assert_ne!(together[0].ids, together[46].ids, "the same prompt, another seed");
     for (index, ((messages, tools), together)) in prompts.iter().zip(&together).enumerate() {
         let config = GenerateConfig {
