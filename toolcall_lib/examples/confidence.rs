@@ -6,7 +6,8 @@
 //!
 //! Asks the first assistant turn of all rows, unconstrained, and ranks the calls by each candidate.
 //! Shown are the chance that a right call ranks above a wrong one (AUROC), and how many calls are
-//! exact among the most confident 90, 80 and 60 %. `Generation::confidences` is the first candidate.
+//! exact among the most confident 90, 80 and 60 %. `Generation::confidences` is the first
+//! candidate.
 
 use std::ops::Range;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_answers};

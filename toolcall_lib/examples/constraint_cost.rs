@@ -1,8 +1,11 @@
-//! What it costs to hold replies to the tools, by itself: `cargo run --release --example constraint_cost -- DATA MODEL…`.
+//! What it costs to hold replies to the tools, by itself: `cargo run --release --example
+//! constraint_cost -- DATA MODEL…`.
 //!
-//! The models' own tokenizers and templates, with a decoder of one narrow layer in place of theirs, so that finding out which tokens may
-//! come next is what takes time. It writes the same prompts held to the tools and free, and the difference is divided by the tokens
-//! that were chosen: those that must come cost a model nothing. Beside it the time in which the real decoder writes a token.
+//! The models' own tokenizers and templates, with a decoder of one narrow layer in place of theirs,
+//! so that finding out which tokens may come next is what takes time. It writes the same prompts
+//! held to the tools and free, and the difference is divided by the tokens that were chosen: those
+//! that must come cost a model nothing. Beside it the time in which the real decoder writes a
+//! token.
 
 use std::time::Instant;
 use toolcall_lib::config::ModelConfig;
@@ -93,7 +96,8 @@ fn seconds_per_token(model: &Model, prompts: &[Prompt<'_>], config: &GenerateCon
     Ok(best)
 }
 
-/// Median of the seconds in which a decoder writes a token of each of so many sequences, for one of the tokens.
+/// Median of the seconds in which a decoder writes a token of each of so many sequences, for one of
+/// the tokens.
 fn token_seconds(decoder: &Decoder, batch: usize) -> Result<f64> {
     let (mut cache, mut workspace) = (KvStore::new(&decoder.config, 1 << 30), Workspace::default());
     let prompt: Vec<u32> = (1..=300).collect();

@@ -1,5 +1,5 @@
-//! Replies to the prompts of held-out rows: one after the other, with what their prompts share kept, and together; free and held
-//! to the tools.
+//! Replies to the prompts of held-out rows: one after the other, with what their prompts share
+//! kept, and together; free and held to the tools.
 //!
 //! ```text
 //! cargo run --release --example evaluation_speed -- MODEL PROMPTS MAX_NEW_TOKENS DATA…

@@ -1,5 +1,5 @@
-//! How fast this machine multiplies large matrices with our kernels on all cores, in GFLOP/s, as one line of JSON:
-//! `cargo run --release --example gemm_peak`.
+//! How fast this machine multiplies large matrices with our kernels on all cores, in GFLOP/s, as
+//! one line of JSON: `cargo run --release --example gemm_peak`.
 //!
 //! The best of many products of 2048 × 2048 matrices, `x · wᵀ` as in a forward pass.
 

@@ -1,11 +1,13 @@
-//! Writes what our decoder computes for one prompt, for `scripts/dev/verify/logits.py` to compare with transformers.
+//! Writes what our decoder computes for one prompt, for `scripts/dev/verify/logits.py` to compare
+//! with transformers.
 //!
 //! ```text
 //! cargo run --example logits -- MODEL DATA ROW OUT.safetensors [DTYPE]
 //! ```
 //!
-//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32 where nothing is said. The file holds `ids` `[tokens]`, `logits`
-//! `[tokens, vocabulary]` and `greedy`, the reply without the token that ends it.
+//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32
+//! where nothing is said. The file holds `ids` `[tokens]`, `logits` `[tokens, vocabulary]` and
+//! `greedy`, the reply without the token that ends it.
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! The one error type: a message names the file, row or field, what was expected, and what to do.
 //!
-//! Messages quote what others wrote, so they are clipped and made [`printable`] when they are shown.
+//! Messages quote what others wrote, so they are clipped and made [`printable`] when they are
+//! shown.
 
 use crate::terminal::printable;
 use std::fmt;

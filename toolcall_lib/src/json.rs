@@ -1,7 +1,8 @@
-//! Reading JSON without losing any of it: a key that stands twice and a number that does not fit are errors.
+//! Reading JSON without losing any of it: a key that stands twice and a number that does not fit
+//! are errors.
 //!
-//! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into a fraction that is near it.
-//! Both change what a file says without a word.
+//! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into
+//! a fraction that is near it. Both change what a file says without a word.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -51,7 +52,8 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads the JSON value that `text` begins with; returns it with what follows. Of two equal keys the last counts, as in Python.
+/// Reads the JSON value that `text` begins with; returns it with what follows. Of two equal keys
+/// the last counts, as in Python.
 pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = values.next()?.ok()?;

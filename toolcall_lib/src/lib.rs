@@ -84,7 +84,8 @@ mod tiny_model;
 #[path = "../tests/common/tiny_tokenizer.rs"]
 mod tiny_tokenizer;
 
-// `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
+// `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its
+// tests too.
 extern crate self as toolcall_lib;
 
 pub use checkpoint::{load, load_as, save, save_as};

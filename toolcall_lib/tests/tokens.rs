@@ -1,4 +1,5 @@
-//! What is trained on: prompts equal to those of inference, and masks that cover exactly the replies.
+//! What is trained on: prompts equal to those of inference, and masks that cover exactly the
+//! replies.
 
 use crate::common::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
 use crate::template::{conversations, template};

@@ -1,5 +1,5 @@
-//! Tools of documented functions and structs: their schemas against transformers (`scripts/dev/golden/tools.py`),
-//! and calls of them.
+//! Tools of documented functions and structs: their schemas against transformers
+//! (`scripts/dev/golden/tools.py`), and calls of them.
 
 mod same_functions;
 

@@ -156,8 +156,8 @@ fn accumulated_batches_and_small_trees_equal_one_large_batch() {
     }
 }
 
-/// From weights that bf16 holds exactly, as most models have them, and with updates that are smaller than its steps. Where the
-/// processor has no bf16 the three runs are the same.
+/// From weights that bf16 holds exactly, as most models have them, and with updates that are
+/// smaller than its steps. Where the processor has no bf16 the three runs are the same.
 #[test]
 fn in_bf16_the_loss_falls_as_in_f32() {
     let run = |bf16, bf16_stochastic_round| {

@@ -19,7 +19,8 @@ pub struct Doc {
 const SKIPPED: [&str; 4] = ["# Errors", "# Panics", "# Examples", "# Safety"];
 
 impl Doc {
-    /// Reads the text of a doc comment, in the Google style of Python docstrings or with Rust's headings.
+    /// Reads the text of a doc comment, in the Google style of Python docstrings or with Rust's
+    /// headings.
     pub fn parse(text: &str) -> Self {
         let mut skipping = false;
         let kept = clean(text).into_iter().filter(|line| {
@@ -87,8 +88,8 @@ fn section<'t>(text: &'t str, heading: &str) -> Option<&'t str> {
     None
 }
 
-/// A line `name:` opens an argument unless it is indented deeper than the one before; other lines go on with
-/// it.
+/// A line `name:` opens an argument unless it is indented deeper than the one before; other lines
+/// go on with it.
 fn google_arguments(text: &str) -> Vec<(String, String)> {
     let mut arguments: Vec<(String, String)> = Vec::new();
     let mut indent = None;

@@ -100,8 +100,9 @@ impl serde::Serialize for BfclScores {
 }
 
 /// Has a model answer the rows of a category; `on_row` sees each verdict. Many prompts are answered
-/// at once, as many as the keys and values of [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow, whatever their tools.
-/// Ctrl-C ends it with the verdicts of the rows that are done.
+/// at once, as many as the keys and values of
+/// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow, whatever their tools. Ctrl-C
+/// ends it with the verdicts of the rows that are done.
 ///
 /// # Errors
 /// Whatever generation fails on.

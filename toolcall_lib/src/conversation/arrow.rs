@@ -1,9 +1,12 @@
-//! What a way through Arrow leaves in JSON: nulls for the keys of other rows, and fractions where whole numbers were.
+//! What a way through Arrow leaves in JSON: nulls for the keys of other rows, and fractions where
+//! whole numbers were.
 //!
-//! A column of Arrow has one type. An object is written with the keys that it has in any row, and what a row does not have is
-//! null; whole numbers beside a fraction or a null become fractions. Such a null means nothing, while one that somebody wrote
-//! means what it says (`{"due": null}` clears a date). They are told apart by their siblings: out of Arrow, all objects at the
-//! same place of a file have the same keys, down to them and in them. Parquet's objects always came that way.
+//! A column of Arrow has one type. An object is written with the keys that it has in any row, and
+//! what a row does not have is null; whole numbers beside a fraction or a null become fractions.
+//! Such a null means nothing, while one that somebody wrote means what it says (`{"due": null}`
+//! clears a date). They are told apart by their siblings: out of Arrow, all objects at the same
+//! place of a file have the same keys, down to them and in them. Parquet's objects always came that
+//! way.
 
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
@@ -137,8 +140,8 @@ impl Shape {
         }
     }
 
-    /// Takes the nulls that Arrow put there out of the arguments of a call: those that no schema requires, and that another row
-    /// has or the tool does not know.
+    /// Takes the nulls that Arrow put there out of the arguments of a call: those that no schema
+    /// requires, and that another row has or the tool does not know.
     pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) {
         let mut value = Value::Object(std::mem::take(arguments));
         let mut problems = count(tool, &value);

@@ -1,4 +1,5 @@
-//! What a conversation must be to be trained on: roles in order, calls answered, calls that fit the tools.
+//! What a conversation must be to be trained on: roles in order, calls answered, calls that fit the
+//! tools.
 
 use super::read::Problem;
 use super::{Conversation, Message, Role};
@@ -85,8 +86,8 @@ fn spoken(message: &Message, field: &str) -> Option<Problem> {
     }
 }
 
-/// Every tool message answers a call of the turn before it, and either all calls of a turn are answered or,
-/// at the end of a conversation, none.
+/// Every tool message answers a call of the turn before it, and either all calls of a turn are
+/// answered or, at the end of a conversation, none.
 fn answers(messages: &[Message], fields: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut waiting: Vec<&str> = Vec::new();

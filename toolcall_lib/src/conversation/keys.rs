@@ -1,5 +1,5 @@
-//! Which keys a row and a message may have. A key that is not known may carry meaning, so it is refused by name or, where it
-//! only says where a row comes from, noted.
+//! Which keys a row and a message may have. A key that is not known may carry meaning, so it is
+//! refused by name or, where it only says where a row comes from, noted.
 
 use super::form::Form;
 use super::read::Problem;

@@ -1,4 +1,5 @@
-//! JSON of one message to a [`Message`], or to several: some forms put the answers of many tools into one.
+//! JSON of one message to a [`Message`], or to several: some forms put the answers of many tools
+//! into one.
 
 use super::parts::{Parts, parts};
 use super::read::Problem;

@@ -123,7 +123,8 @@ impl Message {
 }
 
 impl Serialize for Message {
-    /// `content` is always there, empty for a turn that only calls tools: templates test what it contains.
+    /// `content` is always there, empty for a turn that only calls tools: templates test what it
+    /// contains.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", &self.role)?;
@@ -155,7 +156,8 @@ impl Serialize for Message {
 }
 
 impl<'de> Deserialize<'de> for Message {
-    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts, as long as it is one message.
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts, as long as it is one
+    /// message.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let messages = message::messages(&value, "message", &mut Vec::new());
@@ -170,7 +172,8 @@ impl<'de> Deserialize<'de> for Message {
 }
 
 impl<'de> Deserialize<'de> for Conversation {
-    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is not checked.
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is
+    /// not checked.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let read =

@@ -24,7 +24,8 @@ const TEXTS: [&str; 3] = ["text", "input_text", "output_text"];
 /// Keys of parts that change nothing.
 const HARMLESS: [&str; 4] = ["cache_control", "annotations", "citations", "signature"];
 
-/// Reads the content that stands at `field`. A tool may answer with any JSON value; others speak text or a list of parts.
+/// Reads the content that stands at `field`. A tool may answer with any JSON value; others speak
+/// text or a list of parts.
 pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec<Problem>> {
     let text = |text: String| {
         Ok(Parts {

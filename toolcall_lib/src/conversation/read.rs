@@ -1,4 +1,5 @@
-//! JSON of one row to a [`Conversation`], in every form that data files use. Collects all problems of the row.
+//! JSON of one row to a [`Conversation`], in every form that data files use. Collects all problems
+//! of the row.
 
 use super::announced::announced;
 use super::arrow::Shapes;
@@ -25,7 +26,8 @@ pub(crate) struct Read {
     after_calls: bool,
 }
 
-/// Reads one row. `default_tools` are for rows without `tools` of their own; `shapes` are those of the whole file.
+/// Reads one row. `default_tools` are for rows without `tools` of their own; `shapes` are those of
+/// the whole file.
 pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -> Result<Read, Vec<Problem>> {
     let Value::Object(row) = row else {
         return Err(vec![(
@@ -75,7 +77,8 @@ fn is_message(value: &Value) -> bool {
 }
 
 impl Read {
-    /// The messages of a row, and those of its prompt and completion: of the two, the completion is trained.
+    /// The messages of a row, and those of its prompt and completion: of the two, the completion is
+    /// trained.
     fn read_messages(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
         match Form::of(row).map_err(|(column, problem)| vec![(column.to_string(), problem)])? {
             Form::Messages => self.read_list("messages", &row["messages"]),
@@ -196,8 +199,8 @@ impl Read {
         }
     }
 
-    /// Takes the tools out of a system text in which a chat template has listed them. A row that lists other tools beside them
-    /// keeps its text.
+    /// Takes the tools out of a system text in which a chat template has listed them. A row that
+    /// lists other tools beside them keeps its text.
     fn take_announced(&mut self, tools: &mut Vec<ToolSchema>) -> Result<(), Problem> {
         let messages = &mut self.conversation.messages;
         let Some(system) = messages.first_mut().filter(|first| first.role == Role::System) else {

@@ -7,8 +7,8 @@ use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::{json, python};
 use serde_json::Value;
 
-/// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of calls, perhaps behind a thought
-/// or between tags.
+/// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of
+/// calls, perhaps behind a thought or between tags.
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {
@@ -34,7 +34,8 @@ pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<P
     })
 }
 
-/// What is said and called in the text of an assistant turn in which calls stand as Hermes writes them.
+/// What is said and called in the text of an assistant turn in which calls stand as Hermes writes
+/// them.
 ///
 /// # Errors
 /// A call that cannot be read.
@@ -60,7 +61,8 @@ pub(super) fn said_and_called(text: &str) -> Result<Option<Message>, String> {
 const ANSWER: &str = "<tool_response>";
 const ANSWER_END: &str = "</tool_response>";
 
-/// The answers of tools in a message that is nothing but `<tool_response>…</tool_response>`; else the message.
+/// The answers of tools in a message that is nothing but `<tool_response>…</tool_response>`; else
+/// the message.
 pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
     let mut answers = Vec::new();
     let mut rest = message.content.trim();

@@ -133,8 +133,8 @@ fn matching(pattern: &str, names: &[String]) -> Result<Vec<String>, String> {
     Ok(found.cloned().collect())
 }
 
-/// Splits by words in the names of files: `data/NAME-00000-of-00001.parquet`, else folders such as `train`, else files such as
-/// `eval_2.json`; else all files are the usual split.
+/// Splits by words in the names of files: `data/NAME-00000-of-00001.parquet`, else folders such as
+/// `train`, else files such as `eval_2.json`; else all files are the usual split.
 fn by_names<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Splits {
     for split_of in [of_shard, of_folders, of_file] {
         let mut splits = Splits::new();

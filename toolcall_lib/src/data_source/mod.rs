@@ -55,8 +55,8 @@ pub enum Place {
 }
 
 impl DataSource {
-    /// Reads what stands for a data set where files are expected: a path, or `hub:owner/name`, which may go on with
-    /// `@revision`, and then with `:split` or `:config:split`.
+    /// Reads what stands for a data set where files are expected: a path, or `hub:owner/name`,
+    /// which may go on with `@revision`, and then with `:split` or `:config:split`.
     ///
     /// # Errors
     /// Behind `hub:` stands something else.
@@ -85,8 +85,8 @@ impl DataSource {
         })
     }
 
-    /// Reads the name of a data set: a file or a folder that is here, or whose name ends as those of data files do, else
-    /// `owner/name` on the hub, perhaps with `@revision`.
+    /// Reads the name of a data set: a file or a folder that is here, or whose name ends as those
+    /// of data files do, else `owner/name` on the hub, perhaps with `@revision`.
     ///
     /// # Errors
     /// Nothing of this name is here, and it is no hub id.
@@ -117,7 +117,8 @@ impl DataSource {
         }
     }
 
-    /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+    /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the
+    /// cache ([`Hub::from_env`]).
     ///
     /// # Errors
     /// Errors of [`Dataset::load`] and [`Hub::dataset`], and a config or a split that is not there.

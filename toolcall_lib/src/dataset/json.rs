@@ -46,7 +46,8 @@ fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
     Ok(Table::new(Container::JsonColumns, rows))
 }
 
-/// One value per row: the column's own, or the same for all where it is no column but one list of schemas.
+/// One value per row: the column's own, or the same for all where it is no column but one list of
+/// schemas.
 fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
     match column {
         Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),

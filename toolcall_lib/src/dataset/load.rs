@@ -20,7 +20,8 @@ pub(crate) struct Options<'a> {
     pub by_rows: bool,
 }
 
-/// Reads files as one data set. They have one schema: what Arrow left in one is known by the others.
+/// Reads files as one data set. They have one schema: what Arrow left in one is known by the
+/// others.
 pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     let tables = files.iter().map(|file| rows::read(file));
     let mut tables = tables.collect::<Result<Vec<_>>>()?;
@@ -58,7 +59,8 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     }
 }
 
-/// Keeps the rows of the split that is asked for; returns the column that says to which one a row belongs, if it was used.
+/// Keeps the rows of the split that is asked for; returns the column that says to which one a row
+/// belongs, if it was used.
 fn choose(
     tables: &mut [Table],
     options: Options<'_>,

@@ -17,9 +17,10 @@ impl Dataset {
         self.select(&first.collect::<Vec<_>>())
     }
 
-    /// Splits into a part to train on and a held-out part with about `fraction` of the *different* conversations
-    /// (at least one). All rows with the same messages go to the same part, so nothing that is held out is
-    /// trained on. The same seed gives the same split; both parts keep the order of the rows.
+    /// Splits into a part to train on and a held-out part with about `fraction` of the *different*
+    /// conversations (at least one). All rows with the same messages go to the same part, so
+    /// nothing that is held out is trained on. The same seed gives the same split; both parts keep
+    /// the order of the rows.
     ///
     /// # Errors
     /// `fraction` is not between 0 and 1, or there are fewer than two different conversations.
@@ -57,7 +58,8 @@ impl Dataset {
     }
 }
 
-/// The JSON with sorted keys: arguments in another order make no other conversation, and neither do the ids of calls.
+/// The JSON with sorted keys: arguments in another order make no other conversation, and neither do
+/// the ids of calls.
 pub(super) fn identity<T: Serialize>(value: T) -> String {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     let messages = if value.is_object() {

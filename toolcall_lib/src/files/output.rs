@@ -67,8 +67,8 @@ impl Output {
         &self.shown
     }
 
-    /// Refuses to go on if a file with one of these names, or any file that we have listed here, was
-    /// written or changed by somebody else.
+    /// Refuses to go on if a file with one of these names, or any file that we have listed here,
+    /// was written or changed by somebody else.
     pub fn refuse_foreign(&self, names: &[&str]) -> Result<()> {
         let list = Manifest::read(&self.folder)?.unwrap_or_default();
         let names: BTreeSet<&str> = names

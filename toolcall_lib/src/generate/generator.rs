@@ -79,9 +79,9 @@ impl<M: Borrow<Model>> Generator<M> {
     /// Writes the model's next turn in each conversation.
     ///
     /// Reply `i` is the one that [`Generator::reply`] writes with `seed + i`; no reply depends on
-    /// the others. A batch holds up to 32 conversations, on a GPU 128, which is several times faster
-    /// than one after the other; when one is over, the next joins. Ctrl-C ends all replies where
-    /// they are.
+    /// the others. A batch holds up to 32 conversations, on a GPU 128, which is several times
+    /// faster than one after the other; when one is over, the next joins. Ctrl-C ends all replies
+    /// where they are.
     ///
     /// # Errors
     /// The same as [`Generator::reply`], for any prompt and before anything is written; and a pass

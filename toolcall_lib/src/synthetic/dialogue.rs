@@ -171,7 +171,8 @@ impl Dialogue {
     }
 }
 
-/// The value of an argument: that of a slot, whatever its type; a text with slots; or the value itself.
+/// The value of an argument: that of a slot, whatever its type; a text with slots; or the value
+/// itself.
 fn resolved(value: &Value, values: &Values) -> Drawn {
     let Some(text) = value.as_str() else {
         return Drawn::new(value.to_string(), value.clone());

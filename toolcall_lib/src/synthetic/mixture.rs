@@ -63,8 +63,8 @@ pub(super) enum Kind {
     Dialogue,
     /// A request that another tool would serve, or none at all.
     NoTool,
-    /// A sentence on the subject that asks for nothing, or for what a tool of the subject does that the
-    /// list lacks.
+    /// A sentence on the subject that asks for nothing, or for what a tool of the subject does that
+    /// the list lacks.
     Near,
     /// Small talk.
     SmallTalk,

@@ -44,7 +44,8 @@ impl Maker<'_> {
         })
     }
 
-    /// A tool of the list; where others stand beside those of the subject, mostly one of the subject.
+    /// A tool of the list; where others stand beside those of the subject, mostly one of the
+    /// subject.
     fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
         let own = |tool: &&Listed<'_>| {
             self.subject
@@ -57,7 +58,8 @@ impl Maker<'_> {
             true => own,
             false => self.tools.iter().collect(),
         };
-        // Tools without arguments weigh twice: one in six has none, and a model seldom chooses them otherwise.
+        // Tools without arguments weigh twice: one in six has none, and a model seldom chooses them
+        // otherwise.
         let bare = |tool: &&Listed<'_>| tool.skill.arguments.is_empty();
         let weights: Vec<f64> = among
             .iter()

@@ -26,7 +26,8 @@ impl Sentence {
         sentence
     }
 
-    /// Fills in the values of each call, counted from 1; slots without a number take those of the first.
+    /// Fills in the values of each call, counted from 1; slots without a number take those of the
+    /// first.
     pub(super) fn fill(parts: &[Part], calls: &[Values]) -> Self {
         let mut sentence = Self::default();
         for part in parts {
@@ -42,7 +43,8 @@ impl Sentence {
         sentence
     }
 
-    /// Turns an `a` at the end into `an`, or back, as the value behind it needs; drops `on` before `tomorrow`.
+    /// Turns an `a` at the end into `an`, or back, as the value behind it needs; drops `on` before
+    /// `tomorrow`.
     fn fit_article(&mut self, value: &str) {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
             return;

@@ -265,7 +265,8 @@ fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
     }
 }
 
-/// Different values, `a, b and c`; of durations one time in two whole minutes, `4, 12 and 7 minutes`.
+/// Different values, `a, b and c`; of durations one time in two whole minutes, `4, 12 and 7
+/// minutes`.
 fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usize, usize)>) -> Drawn {
     let count = match count {
         Some((low, high)) => low + draw.index(high - low + 1),

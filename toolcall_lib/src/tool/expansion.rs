@@ -1,8 +1,8 @@
 //! What `#[tool]` expands to calls of. Not for direct use.
 //!
-//! A macro sees the name of a return type, not what it implements, and an alias hides a `Result`. So the
-//! choice is left to method resolution, which takes the first of: an inherent method, a trait method on the
-//! value, a trait method on a reference to it.
+//! A macro sees the name of a return type, not what it implements, and an alias hides a `Result`.
+//! So the choice is left to method resolution, which takes the first of: an inherent method, a
+//! trait method on the value, a trait method on a reference to it.
 
 use super::{Tool, shape};
 use crate::error::Result;
@@ -14,7 +14,8 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::marker::PhantomData;
 
-/// The tool of a function whose arguments are the fields of `P`; `returns` is the schema of its output.
+/// The tool of a function whose arguments are the fields of `P`; `returns` is the schema of its
+/// output.
 pub fn tool<P, R, E>(
     name: &str,
     function: impl Fn(P) -> std::result::Result<R, E> + Send + Sync + 'static,
@@ -55,8 +56,8 @@ impl<T> Plain<T> for Returned<T> {
     }
 }
 
-/// A return type; `(&ReturnType::<T>::new()).schema(…)` is its schema, with the description of the return
-/// value.
+/// A return type; `(&ReturnType::<T>::new()).schema(…)` is its schema, with the description of the
+/// return value.
 #[derive(Debug)]
 pub struct ReturnType<T>(PhantomData<T>);
 
@@ -76,8 +77,8 @@ impl<T: JsonSchema, E> ReturnType<std::result::Result<T, E>> {
 }
 
 impl<T: JsonSchema> ReturnType<T> {
-    /// `None` for a type that contains itself: the model never writes a return value, so the tool is of use
-    /// without.
+    /// `None` for a type that contains itself: the model never writes a return value, so the tool
+    /// is of use without.
     fn schema_of_known(&self, description: Option<&str>) -> Option<Value> {
         let mut schema = shape::of_return::<T>().ok()?;
         if let Some(description) = description {

@@ -1,9 +1,11 @@
-//! The schema of a tool's arguments in plain JSON schema (draft 2020-12), with what a call must be beyond it.
+//! The schema of a tool's arguments in plain JSON schema (draft 2020-12), with what a call must be
+//! beyond it.
 //!
-//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and `exclusiveMinimum: true` of older
-//! drafts, `dict` and `float` of Python, `OBJECT` of Gemma. All of them mean something that 2020-12 can say. And a call is held to more than
-//! JSON schema asks for: an object with `properties` is closed unless something opens it, a tuple has its exact length, and
-//! `5.0` is no integer.
+//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and
+//! `exclusiveMinimum: true` of older drafts, `dict` and `float` of Python, `OBJECT` of Gemma. All
+//! of them mean something that 2020-12 can say. And a call is held to more than JSON schema asks
+//! for: an object with `properties` is closed unless something opens it, a tuple has its exact
+//! length, and `5.0` is no integer.
 
 use crate::json::kind;
 use serde_json::{Map, Value, json};
@@ -14,7 +16,8 @@ pub(crate) const WHOLE: &str = "$whole";
 /// A place in a schema, as in `properties.stop`, and what is wrong there.
 pub(super) type Problem = (String, String);
 
-/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those of JSON schema; `any` has none.
+/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those
+/// of JSON schema; `any` has none.
 const TYPES: [(&str, &str); 15] = [
     ("dict", "object"),
     ("float", "number"),
@@ -61,7 +64,8 @@ const IN_PLACE: [&str; 9] = [
     "dependencies",
 ];
 
-/// All other keywords of which we know what they say; a key that is almost one of all these is a mistake.
+/// All other keywords of which we know what they say; a key that is almost one of all these is a
+/// mistake.
 const OTHERS: [&str; 30] = [
     "type",
     "enum",

@@ -13,17 +13,20 @@ const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 /// Keys that say who the call is, not what it does.
 const IDS: [&str; 2] = ["id", "call_id"];
 
-/// Keys that change nothing: the place in a stream, the state of a request, and a copy of the arguments.
+/// Keys that change nothing: the place in a stream, the state of a request, and a copy of the
+/// arguments.
 const HARMLESS: [&str; 3] = ["index", "status", "parsed_arguments"];
 
 /// What `type` may say.
 const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
 
-/// Reads `{"type": "function", "function": {"name": …, "arguments": {…}}}`, the flat `{"name": …, "arguments": {…}}`, and both
-/// with `parameters`, `args` or `input` for `arguments`, and with an `id`. Null is as good as absent.
+/// Reads `{"type": "function", "function": {"name": …, "arguments": {…}}}`, the flat `{"name": …,
+/// "arguments": {…}}`, and both with `parameters`, `args` or `input` for `arguments`, and with an
+/// `id`. Null is as good as absent.
 ///
 /// # Errors
-/// All keys that are not known, no name, and arguments that are no object and not the JSON text of one.
+/// All keys that are not known, no name, and arguments that are no object and not the JSON text of
+/// one.
 pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     let Value::Object(outer) = value else {
         return Err(vec![(

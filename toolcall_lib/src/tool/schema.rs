@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 
 /// The JSON schema of one tool as chat templates take it: `{"type": "function", "function": {…}}`.
 ///
-/// Deserializing checks the shape, as [`ToolSchema::new`] does; what the value holds is rendered as it is.
+/// Deserializing checks the shape, as [`ToolSchema::new`] does; what the value holds is rendered as
+/// it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct ToolSchema(pub Value);
 
-/// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic and MCP.
+/// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic
+/// and MCP.
 const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
 /// Keys that stand in a function by mistake: they would say what it takes, and nobody reads them.
@@ -34,14 +36,17 @@ const MISTAKEN: [&str; 12] = [
 impl ToolSchema {
     /// Reads the schema of a tool, in any of the forms that APIs have:
     ///
-    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, which is kept as it is;
+    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, which is kept
+    ///   as it is;
     /// - the same in one object, with `type` (Responses API) or without, which is wrapped;
     /// - with `input_schema` (Anthropic) or `inputSchema` (MCP) for `parameters`.
     ///
-    /// A tool without arguments may leave `parameters` out, and a tool may be without a description.
+    /// A tool without arguments may leave `parameters` out, and a tool may be without a
+    /// description.
     ///
     /// # Errors
-    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments that is none.
+    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments
+    /// that is none.
     pub fn new(value: Value) -> Result<Self> {
         let schema = Self(wrapped(value)?);
         let place = format!("schema of tool `{}`", schema.name());
@@ -77,16 +82,17 @@ impl ToolSchema {
         self.0["function"]["description"].as_str().unwrap_or_default()
     }
 
-    /// JSON schema of the arguments: `{"type": "object", "properties": {…}, "required": […]}`; null if
-    /// absent.
+    /// JSON schema of the arguments: `{"type": "object", "properties": {…}, "required": […]}`; null
+    /// if absent.
     pub fn parameters(&self) -> &Value {
         &self.0["function"]["parameters"]
     }
 
     /// All problems of `arguments`, as (field, what was expected and what came); empty if they fit.
     ///
-    /// A field is a path such as `stops[1].minutes`. Types are strict, as the Rust function behind a tool and
-    /// the scoring of benchmarks are: `5.0` and `"5"` are not integers. What no schema asks for is a problem.
+    /// A field is a path such as `stops[1].minutes`. Types are strict, as the Rust function behind
+    /// a tool and the scoring of benchmarks are: `5.0` and `"5"` are not integers. What no schema
+    /// asks for is a problem.
     ///
     /// ```
     /// use serde_json::{Map, Value, json};
@@ -151,7 +157,8 @@ fn with_type(mut schema: Map<String, Value>) -> Map<String, Value> {
     schema
 }
 
-/// Puts the schema of the arguments under the name that templates look for, in the same place of the object.
+/// Puts the schema of the arguments under the name that templates look for, in the same place of
+/// the object.
 fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<()> {
     let given = PARAMETERS
         .into_iter()

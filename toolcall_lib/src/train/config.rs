@@ -17,13 +17,15 @@ use std::path::PathBuf;
 /// A year: longer ones are mistakes.
 pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 
-/// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
+/// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has
+/// TRL's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Which tokens are trained on. TRL: all.
     pub loss: LossMode,
-    /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`; a row may have its own.
+    /// What the chat template is given beside messages and tools, such as `{"enable_thinking":
+    /// true}`; a row may have its own.
     pub chat_template_kwargs: Map<String, Value>,
     /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,
@@ -33,8 +35,8 @@ pub struct TrainConfig {
     pub per_device_train_batch_size: usize,
     /// Trees per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
-    /// Tokens of a tree, shared prefixes counted once, and what all of its sequences begin with not at all; a batch with more
-    /// becomes several trees, so that memory stays bounded.
+    /// Tokens of a tree, shared prefixes counted once, and what all of its sequences begin with not
+    /// at all; a batch with more becomes several trees, so that memory stays bounded.
     pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
@@ -60,35 +62,41 @@ pub struct TrainConfig {
     pub seed: u64,
     /// A new order every epoch; off, the rows come as they stand in the file.
     pub shuffle: bool,
-    /// With `shuffle`, rows with the same system text and tools come in runs of so many: a batch with fewer different
-    /// beginnings is a smaller tree. 1 mixes all rows, as TRL does; with a whole batch in one run a model learns less.
+    /// With `shuffle`, rows with the same system text and tools come in runs of so many: a batch
+    /// with fewer different beginnings is a smaller tree. 1 mixes all rows, as TRL does; with a
+    /// whole batch in one run a model learns less.
     pub group_by_prefix: usize,
     /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
     pub max_length: Option<usize>,
     /// What happens to longer ones. TRL truncates without a word.
     pub overlong: Overlong,
-    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is twice as fast, and store as bf16
-    /// what only goes from one product to the next. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay
-    /// f32.
+    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
+    /// twice as fast, and store as bf16 what only goes from one product to the next. Weights, the
+    /// residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
-    /// Round trained weights to one of the two nearest bf16 by chance, each the more often the nearer it is, as torchao's optimizers
-    /// do. To the nearest, as TRL, weights that are bf16 from the start do not follow the first small updates at all, and the
-    /// loss stays above that of f32. An adapter is always rounded to the nearest.
+    /// Round trained weights to one of the two nearest bf16 by chance, each the more often the
+    /// nearer it is, as torchao's optimizers do. To the nearest, as TRL, weights that are bf16 from
+    /// the start do not follow the first small updates at all, and the loss stays above that of
+    /// f32. An adapter is always rounded to the nearest.
     pub bf16_stochastic_round: bool,
     /// On what the run computes.
     pub device: Device,
-    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of its own; 0: all that there are.
-    /// Ranks that `mpirun`, `srun` or `torchrun` started take one each.
+    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of
+    /// its own; 0: all that there are. Ranks that `mpirun`, `srun` or `torchrun` started take one
+    /// each.
     pub devices: usize,
-    /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the model has.
+    /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the
+    /// model has.
     pub lora: Option<LoraConfig>,
     /// What is kept for the backward pass.
     pub recompute: Recompute,
-    /// What ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too (DeepSpeed's ZeRO stages).
+    /// What ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too
+    /// (DeepSpeed's ZeRO stages).
     pub zero_stage: u8,
     /// Seconds that a rank waits for another before it ends the job.
     pub ddp_timeout: u64,
-    /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch` says.
+    /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch`
+    /// says.
     pub eval_steps: Option<usize>,
     /// Evaluations in an epoch, where `eval_steps` is none.
     pub evals_per_epoch: usize,
@@ -112,22 +120,27 @@ pub struct TrainConfig {
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: as `saves_per_epoch` says.
     pub save_steps: Option<usize>,
-    /// Checkpoints in an epoch, where `save_steps` is none; none of both: only when the run is interrupted.
+    /// Checkpoints in an epoch, where `save_steps` is none; none of both: only when the run is
+    /// interrupted.
     pub saves_per_epoch: Option<usize>,
     /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
     pub save_total_limit: Option<usize>,
     /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
     /// Settings and data are those of this run, not of the checkpoint; what differs is told.
     pub resume_from_checkpoint: Option<PathBuf>,
-    /// Who is told the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them, `"all"` or `"none"`. Not set: Weights &
-    /// Biases where `WANDB_API_KEY` is set, else nobody, as in transformers 5.
+    /// Who is told the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them, `"all"` or
+    /// `"none"`. Not set: Weights & Biases where `WANDB_API_KEY` is set, else nobody, as in
+    /// transformers 5.
     pub report_to: Option<ReportTo>,
-    /// Name of the run there; none: the time and the host for TensorBoard, one that Weights & Biases makes up.
+    /// Name of the run there; none: the time and the host for TensorBoard, one that Weights &
+    /// Biases makes up.
     pub run_name: Option<String>,
-    /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in `output_dir`.
+    /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in
+    /// `output_dir`.
     pub logging_dir: Option<PathBuf>,
-    /// Steps between entries of the log: lines where there is no terminal, `log_history` of `trainer_state.json`, and what
-    /// trackers are told. The loss is the mean of the steps since the last entry.
+    /// Steps between entries of the log: lines where there is no terminal, `log_history` of
+    /// `trainer_state.json`, and what trackers are told. The loss is the mean of the steps since
+    /// the last entry.
     pub logging_steps: usize,
     /// Log the first step, too. TRL: no.
     pub logging_first_step: bool,
@@ -151,8 +164,8 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The settings that TRL's `SFTConfig()` has, and with them the workflow that this project replaces: loss on all tokens,
-    /// learning rate 2e-5 falling linearly, batches of 8, 3 epochs.
+    /// The settings that TRL's `SFTConfig()` has, and with them the workflow that this project
+    /// replaces: loss on all tokens, learning rate 2e-5 falling linearly, batches of 8, 3 epochs.
     pub fn trl() -> Self {
         let AdamWConfig {
             beta1,
@@ -212,9 +225,9 @@ impl TrainConfig {
         }
     }
 
-    /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each row is read once, in
-    /// larger steps of rows that share their tools, at a learning rate of 3e-4 (3e-3 for an adapter). Fewer rows
-    /// change nothing.
+    /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each
+    /// row is read once, in larger steps of rows that share their tools, at a learning rate of 3e-4
+    /// (3e-3 for an adapter). Fewer rows change nothing.
     ///
     /// ```
     /// use toolcall_lib::TrainConfig;
@@ -239,11 +252,12 @@ impl TrainConfig {
         }
     }
 
-    /// Number of rows from which [`for_rows`](Self::for_rows) changes the settings: an epoch has at least 60 steps.
+    /// Number of rows from which [`for_rows`](Self::for_rows) changes the settings: an epoch has at
+    /// least 60 steps.
     pub const MANY_ROWS: usize = 1440;
 
-    /// The recommended settings for a LoRA adapter: rank and dropout of TRL's command line, and a learning rate that is ten
-    /// times that of full fine-tuning.
+    /// The recommended settings for a LoRA adapter: rank and dropout of TRL's command line, and a
+    /// learning rate that is ten times that of full fine-tuning.
     pub fn lora() -> Self {
         Self {
             learning_rate: 2e-3,

@@ -102,17 +102,18 @@ pub struct TrainReport {
     pub rows_left_out: usize,
     /// Processes that trained together.
     pub ranks: usize,
-    /// Notes for the user: differences from the run that this one goes on from, and checkpoints that
-    /// could not be saved.
+    /// Notes for the user: differences from the run that this one goes on from, and checkpoints
+    /// that could not be saved.
     pub notes: Vec<String>,
     /// Why the CPU was taken by a build that can use a GPU.
     pub no_gpu: Option<String>,
-    /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its share.
+    /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its
+    /// share.
     pub state_bytes: usize,
     /// What the backward pass fills before it travels to other ranks, in bytes.
     pub buffer_bytes: usize,
-    /// The content of `trainer_state.json`, which plots of others read; empty if the report was read
-    /// from a file.
+    /// The content of `trainer_state.json`, which plots of others read; empty if the report was
+    /// read from a file.
     #[serde(skip)]
     pub trainer_state: Map<String, Value>,
     /// Trackers that were told of the run.

@@ -50,8 +50,8 @@ impl TrainerState {
     }
 
     /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
-    /// it. `known` is what transformers knows of the run. All ranks call this; the first has the `output`
-    /// and writes.
+    /// it. `known` is what transformers knows of the run. All ranks call this; the first has the
+    /// `output` and writes.
     ///
     /// # Errors
     /// Another rank has ended. Where the folder cannot be written, that error is returned as a
@@ -213,8 +213,8 @@ impl<'a> Whole<'a> {
         self.ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
     }
 
-    /// Takes part in gathering the buckets that are left: all of them on ranks that do not write, and
-    /// on the first those that it could not write.
+    /// Takes part in gathering the buckets that are left: all of them on ranks that do not write,
+    /// and on the first those that it could not write.
     fn gather_rest(&mut self) -> Result<()> {
         while self.next < self.parts.len() {
             self.next_bucket()?;

@@ -1,5 +1,5 @@
-//! Data files: every case of the folder `data` is one file with its rows and what they are read as, or why they are refused.
-//! `docs/data_formats.md` lists all of them.
+//! Data files: every case of the folder `data` is one file with its rows and what they are read as,
+//! or why they are refused. `docs/data_formats.md` lists all of them.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;

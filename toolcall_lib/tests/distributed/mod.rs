@@ -1,4 +1,5 @@
-//! Many processes, under a real `mpirun` or started as `torchrun` starts them: this test binary plays the ranks.
+//! Many processes, under a real `mpirun` or started as `torchrun` starts them: this test binary
+//! plays the ranks.
 
 mod ends;
 #[cfg(feature = "cli")]

@@ -87,7 +87,8 @@ fn scene() {
     }
 }
 
-/// Reduce-scatter, all-gather and exchange of buffers of all lengths, one of them longer than a piece.
+/// Reduce-scatter, all-gather and exchange of buffers of all lengths, one of them longer than a
+/// piece.
 fn operations(ranks: &dyn Collective) {
     let (rank, size) = (ranks.rank(), ranks.size());
     for len in [0, 1, size - 1, size, 1000, 5 << 20] {

@@ -42,7 +42,8 @@ struct Leaf {
     repetitions: Vec<i16>,
 }
 
-/// Where a value stands: how much of its path is there, in which list it goes on, and how many lists it is in.
+/// Where a value stands: how much of its path is there, in which list it goes on, and how many
+/// lists it is in.
 #[derive(Clone, Copy)]
 struct Place {
     definition: i16,

@@ -1,4 +1,5 @@
-//! Calls that are held to the tools. The model has random weights: by itself it never writes a call.
+//! Calls that are held to the tools. The model has random weights: by itself it never writes a
+//! call.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -199,7 +200,8 @@ fn many_replies_are_as_each_alone() {
     }
 }
 
-/// A thought may come first where the template asks for one, be it begun by the model or by the prompt.
+/// A thought may come first where the template asks for one, be it begun by the model or by the
+/// prompt.
 #[test]
 fn calls_follow_a_thought() {
     for begun in [false, true] {
@@ -230,7 +232,8 @@ fn calls_follow_a_thought() {
     }
 }
 
-/// What must come is not sampled: it has no uncertainty, and its tokens are those that the tokenizer makes of the text.
+/// What must come is not sampled: it has no uncertainty, and its tokens are those that the
+/// tokenizer makes of the text.
 #[test]
 fn forced_tokens_are_certain_and_canonical() {
     let model = tiny_model();
@@ -324,7 +327,8 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     );
 }
 
-/// Makes `token` likely, or very unlikely, in many places: its row of the output projection is longer than the others.
+/// Makes `token` likely, or very unlikely, in many places: its row of the output projection is
+/// longer than the others.
 fn prefer(model: &mut Model, token: &str) {
     let id = model.tokenizer.token_id(token).unwrap() as usize;
     let hidden = model.decoder.config.hidden_size;

@@ -1,4 +1,5 @@
-//! What is shared between replies changes none of them: prefixes, passes over the weights, the room that they have.
+//! What is shared between replies changes none of them: prefixes, passes over the weights, the room
+//! that they have.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
@@ -6,7 +7,8 @@ use std::collections::BTreeSet;
 use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::{GenerateConfig, Message, Model, ToolSchema, generate};
 
-/// A hundred conversations about two lists of tools; some are the same, some go on where others end.
+/// A hundred conversations about two lists of tools; some are the same, some go on where others
+/// end.
 fn conversations() -> Vec<(Vec<Message>, Vec<ToolSchema>)> {
     let tool = |name: &str| {
         let parameters = json!({"type": "object", "properties": {"x": {"type": "integer"}}});

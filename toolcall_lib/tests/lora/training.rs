@@ -73,7 +73,8 @@ fn a_new_adapter_changes_nothing_and_is_that_of_its_seed() {
     assert_ne!(model.decoder.trainable().unwrap().buckets, adapter.buckets);
 }
 
-/// The targets of a model that is large enough for every matrix of the adapter to differ in size from every weight.
+/// The targets of a model that is large enough for every matrix of the adapter to differ in size
+/// from every weight.
 #[test]
 fn only_the_adapter_of_the_named_layers_is_trained() {
     let mut model = tiny_model();

@@ -42,7 +42,8 @@ fn signals_end_a_run_after_the_step_and_save() {
             &settings(json!({"max_steps": 20, "per_device_train_batch_size": 4})),
             &[],
         );
-        // SAFETY: the handler of a signal is set back; a test that was started by nohup inherits one that ignores it.
+        // SAFETY: the handler of a signal is set back; a test that was started by nohup inherits
+        // one that ignores it.
         unsafe {
             command.pre_exec(|| {
                 libc::signal(libc::SIGHUP, libc::SIG_DFL);

@@ -26,8 +26,9 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are put together.
-    /// Without any, the rows of the recipe's mixture are made, as `toolcall data` makes them
+    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are
+    /// put together. Without any, the rows of the recipe's mixture are made, as `toolcall data`
+    /// makes them
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,14 +37,17 @@ pub struct Arguments {
     /// calls right
     #[arg(long)]
     validation: Option<PathBuf>,
-    /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name it too
+    /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name
+    /// it too
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Settings to start from: the recommended ones, those for a LoRA adapter, or those of TRL's SFTTrainer
+    /// Settings to start from: the recommended ones, those for a LoRA adapter, or those of TRL's
+    /// SFTTrainer
     #[arg(long, value_enum, default_value = "default")]
     recipe: Recipe,
-    /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate": 1e-4, "max_steps": 50}; those of
-    /// TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too. Of several, the later win, and flags win over all
+    /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate":
+    /// 1e-4, "max_steps": 50}; those of TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too.
+    /// Of several, the later win, and flags win over all
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
@@ -190,7 +194,8 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
     )
 }
 
-/// Loads the rows to train on and those to measure on: from the named sources, or made by the recipe.
+/// Loads the rows to train on and those to measure on: from the named sources, or made by the
+/// recipe.
 fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
     let tested = |source: &DataSource| DataSource {
@@ -260,8 +265,8 @@ impl Layers {
     }
 }
 
-/// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so often
-/// that a reader sees that the run goes on.
+/// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so
+/// often that a reader sees that the run goes on.
 struct Progress<'a> {
     bar: ProgressBar,
     config: &'a TrainConfig,

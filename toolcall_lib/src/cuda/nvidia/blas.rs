@@ -1,8 +1,8 @@
 //! Matrix products through cuBLASLt.
 //!
-//! What a product of some shape needs is prepared once and kept as a plan. Choosing an algorithm takes
-//! about a millisecond, and the number of rows differs from tree to tree; products of about as many rows
-//! share an algorithm.
+//! What a product of some shape needs is prepared once and kept as a plan. Choosing an algorithm
+//! takes about a millisecond, and the number of rows differs from tree to tree; products of about
+//! as many rows share an algorithm.
 
 use crate::cuda::driver::{Element, Gemm, Operand};
 use crate::error::{Error, Result};
@@ -179,8 +179,8 @@ impl Blas {
 }
 
 impl Shape {
-    /// Rounds the number of rows up to one of four numbers an octave: the algorithm is chosen for that
-    /// many. `m` or `k` counts rows only where it does not say how long a stored row is.
+    /// Rounds the number of rows up to one of four numbers an octave: the algorithm is chosen for
+    /// that many. `m` or `k` counts rows only where it does not say how long a stored row is.
     fn rounded(self) -> Self {
         let [m, n, k] = self.sizes;
         let up = |rows: usize| rows.next_multiple_of((rows.next_power_of_two() / 8).max(1));

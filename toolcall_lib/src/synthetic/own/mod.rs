@@ -1,10 +1,13 @@
 //! From a user's tools and a few of their rows to thousands of rows.
 //!
-//! 1. Every tool becomes a skill: its arguments know what kind of values they take, from the schema, from
+//! 1. Every tool becomes a skill: its arguments know what kind of values they take, from the
+//!    schema, from
 //!    the values in the rows, and from arguments of the lists that are like them.
-//! 2. Every sentence of the user becomes a request with slots where the values of its call stand; frames
+//! 2. Every sentence of the user becomes a request with slots where the values of its call stand;
+//!    frames
 //!    and other verbs make more of it. A tool that no row calls gets plain requests from its description.
-//! 3. The generator of the other rows does the rest: other values, several calls, questions back, requests
+//! 3. The generator of the other rows does the rest: other values, several calls, questions back,
+//!    requests
 //!    that no tool serves, tools of others beside the user's, other names.
 
 mod found;
@@ -133,7 +136,8 @@ fn check_calls(row: &Conversation) -> bool {
         .all(fits)
 }
 
-/// A request of a row for one call: what the user said, the arguments, the tool's answer, and the report.
+/// A request of a row for one call: what the user said, the arguments, the tool's answer, and the
+/// report.
 struct OwnRequest<'a> {
     said: &'a str,
     arguments: &'a Map<String, Value>,
@@ -254,8 +258,8 @@ fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, Stri
     })
 }
 
-/// The answer of the tool and the report of a row, with slots. None where the report may speak of a value in other words, which
-/// would be wrong with another value.
+/// The answer of the tool and the report of a row, with slots. None where the report may speak of a
+/// value in other words, which would be wrong with another value.
 fn answer_of(
     skill: &Skill,
     request: &OwnRequest<'_>,

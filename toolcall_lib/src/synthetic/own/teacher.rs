@@ -1,7 +1,8 @@
 //! Requests that a larger model writes, each checked before it is kept.
 //!
 //! 1. The teacher is shown one tool and writes requests with their arguments, as JSON lines.
-//! 2. A request stays if its arguments fit the schema, stand in its words, and nobody wrote it before.
+//! 2. A request stays if its arguments fit the schema, stand in its words, and nobody wrote it
+//!    before.
 //! 3. The teacher reads it again, beside all tools, and must come to the same call.
 
 use super::found::find;

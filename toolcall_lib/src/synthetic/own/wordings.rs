@@ -144,8 +144,8 @@ fn imperative(lists: &Lists, sentence: &str) -> String {
     format!("{verb} {rest}").trim().to_string()
 }
 
-/// Requests without one of their arguments, each with the question for it: the user's own sentences cut,
-/// or the description alone.
+/// Requests without one of their arguments, each with the question for it: the user's own sentences
+/// cut, or the description alone.
 pub(super) fn vague(lists: &Lists, skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
     let required = skill.required();
     let mut vague: Vec<(String, String)> = Vec::new();

@@ -41,7 +41,8 @@ pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationErro
             Kind::UnevaluatedProperties { .. } | Kind::AdditionalProperties { .. }
         )
     };
-    // What fits none of its schemas is not looked at by them, so it counts as unknown too; that says nothing new.
+    // What fits none of its schemas is not looked at by them, so it counts as unknown too; that
+    // says nothing new.
     let told = errors
         .iter()
         .filter(|error| is_evaluated(error) || !explained(error));

@@ -112,7 +112,8 @@ impl Api {
         let mut config: Map<String, Value> = settings
             .map(|(name, value)| (name.clone(), json!({"value": value, "desc": null})))
             .collect();
-        // the fields of two `MetricRecord`s by number: the axis is defined, and is that of all others
+        // the fields of two `MetricRecord`s by number: the axis is defined, and is that of all
+        // others
         let axis = json!([{"1": AXIS, "6": [3], "7": []}, {"2": "*", "5": 1, "6": [1], "7": []}]);
         config.insert("_wandb".to_string(), json!({"value": {"m": axis}}));
         let answer = self.graphql(

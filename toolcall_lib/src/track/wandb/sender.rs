@@ -17,7 +17,8 @@ const COLLECT: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Lines that one request has.
 const AT_ONCE: usize = 1_000;
-/// How often a request is tried while the server cannot be reached, with ever longer waits: for four minutes.
+/// How often a request is tried while the server cannot be reached, with ever longer waits: for
+/// four minutes.
 const TRIES: u32 = 12;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -17,11 +17,13 @@ pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
 }
 
 impl TrainConfig {
-    /// These settings with what a DeepSpeed configuration file says instead, for a run of so many ranks; `"auto"` and absent keys
-    /// leave a setting as it is. Beside them come notes on keys that change nothing here.
+    /// These settings with what a DeepSpeed configuration file says instead, for a run of so many
+    /// ranks; `"auto"` and absent keys leave a setting as it is. Beside them come notes on keys
+    /// that change nothing here.
     ///
     /// # Errors
-    /// Keys that are not known or ask for what we do not have, and batch sizes that contradict each other: all of them, by name.
+    /// Keys that are not known or ask for what we do not have, and batch sizes that contradict each
+    /// other: all of them, by name.
     pub fn with_deepspeed(&self, file: &Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
         let mut reader = Reader {
             config: self.clone(),

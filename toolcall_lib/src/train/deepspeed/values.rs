@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 pub(super) type Read<T> = std::result::Result<T, String>;
 
-/// Every value that is no object, or an empty one, with the names of the objects in front: `optimizer.params.lr`.
+/// Every value that is no object, or an empty one, with the names of the objects in front:
+/// `optimizer.params.lr`.
 pub(super) fn leaves<'a>(prefix: &str, group: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
     for (key, value) in group {

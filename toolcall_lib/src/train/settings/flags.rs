@@ -8,8 +8,9 @@ use std::ffi::OsString;
 
 /// Takes the flags that are settings out of the arguments of a command, and leaves the others.
 ///
-/// `known` are the names of the command's own flags, with dashes; they are left, written so. All others are settings: a flag
-/// without a value is true, one with several is a list, and `--no-NAME` is false.
+/// `known` are the names of the command's own flags, with dashes; they are left, written so. All
+/// others are settings: a flag without a value is true, one with several is a list, and `--no-NAME`
+/// is false.
 ///
 /// # Errors
 /// A flag stands twice.

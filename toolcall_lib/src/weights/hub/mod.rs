@@ -1,4 +1,5 @@
-//! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools share.
+//! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools
+//! share.
 //!
 //! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not
 //! to a storage that it redirects to; what it calls a commit or a file stays within the cache; a

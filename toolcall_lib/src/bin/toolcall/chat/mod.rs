@@ -170,7 +170,8 @@ impl Chat {
     fn answer(&mut self) -> Result<()> {
         let chosen = self.generator.config.tool_choice.clone();
         for round in 0..MOST_ROUNDS {
-            // The choice is about the answer to the message, not about what follows a tool's answer.
+            // The choice is about the answer to the message, not about what follows a tool's
+            // answer.
             self.generator.config.tool_choice = if round == 0 {
                 chosen.clone()
             } else {

@@ -4,8 +4,8 @@ use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, ToolChoice};
 use toolcall_lib::{Model, Result};
 
-/// Generation settings. Those that are not given come from the model's generation_config.json; without
-/// one, decoding is greedy
+/// Generation settings. Those that are not given come from the model's generation_config.json;
+/// without one, decoding is greedy
 #[derive(clap::Args)]
 pub struct Settings {
     /// Most tokens of a reply; a longer reply is cut off
