@@ -97,6 +97,6 @@ fn step(bencher: Bencher<'_, '_>, precision: Precision) {
         let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace)?;
         let scale = 1.0 / tree.trained_tokens();
         optimizer.step(decoder.trainable_mut()?, &mut gradients.buckets, scale, 1e-6);
-        Result::Ok(sum)
+        toolcall_lib::Result::Ok(sum)
     });
 }

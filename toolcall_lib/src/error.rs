@@ -8,8 +8,9 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The result of everything in this crate that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of everything in this crate that can fail. With two types it is the one of Rust, so
+/// that `use toolcall_lib::*` takes nothing away.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
 pub enum Error {

@@ -61,6 +61,20 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     Ok(model)
 }
 
+/// Returns the name of the model that the environment variable `TOOLCALL_MODEL` holds, for [`load`].
+/// `scripts/run_notebook.sh` and `scripts/lab.sh` set it to the default model, or to that of
+/// `--model`.
+///
+/// # Errors
+/// The variable is not set, or empty.
+pub fn default_model() -> Result<String> {
+    let named = std::env::var("TOOLCALL_MODEL")
+        .ok()
+        .filter(|name| !name.is_empty());
+    let missing = "is not set; start Jupyter with scripts/lab.sh, or name a model: load(\"Qwen/Qwen3-0.6B\")";
+    named.ok_or_else(|| Error::invalid("TOOLCALL_MODEL", missing))
+}
+
 fn read_training(folder: &Path) -> Result<Option<Training>> {
     let file = folder.join(TRAINING);
     if !file.is_file() {

@@ -4,7 +4,7 @@
 //! It knows nothing, but everything runs on it in seconds: the notebooks are checked with it.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/common"]
+#[path = "../../tests/common"]
 mod common {
     pub mod tiny_config;
     pub mod tiny_model;
