@@ -1,4 +1,4 @@
-//! Rows out of a wheel or a folder.
+//! Reads rows out of a wheel or a folder.
 
 use super::Category;
 use super::row::{self, Row};
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Where the files stand in a wheel.
+/// Folder of the files in a wheel.
 const IN_WHEEL: &str = "bfcl_eval/data";
 
 /// Reads the rows of a category: from the wheel `bfcl_eval-….whl`, from a folder into which it was
@@ -16,8 +16,8 @@ const IN_WHEEL: &str = "bfcl_eval/data";
 /// itself.
 ///
 /// # Errors
-/// Nothing of the kind at `data`; and rows that are not as the leaderboard's are, all of them with
-/// file, row and field.
+/// Nothing of the kind stands at `data`, or rows are not as the leaderboard's are. The error names
+/// all of those rows, with file, row and field.
 pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
     let data = data.as_ref();
     let name = format!("BFCL_v4_{category}.json");
@@ -94,7 +94,7 @@ impl Lines {
     }
 }
 
-/// A file's name, for messages, and its text.
+/// Returns a file's name, for messages, and its text.
 fn text(data: &Path, name: &str) -> Result<(PathBuf, String)> {
     if data.is_file() {
         let place = format!("{IN_WHEEL}/{name}");
