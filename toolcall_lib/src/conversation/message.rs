@@ -1,5 +1,5 @@
-//! JSON of one message to a [`Message`], or to several: some forms put the answers of many tools
-//! into one.
+//! Reads the JSON of one message to a [`Message`], or to several: some forms put the answers of
+//! many tools into one message.
 
 use super::parts::{Parts, parts};
 use super::read::Problem;
@@ -74,7 +74,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     }
 }
 
-/// Everything that a message has beside its role and its text.
+/// Reads everything that a message has beside its role and its text.
 fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
     let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
     for key in ["tool_calls", "function_call"] {
@@ -119,7 +119,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     Ok(())
 }
 
-/// Whether the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
+/// Returns true if the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
 fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static str, String)> {
     let weight = match object.get("weight") {
         None | Some(Value::Null) => None,
@@ -152,7 +152,7 @@ fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static
     }
 }
 
-/// The text under a key; an empty one counts as absent.
+/// Returns the text under a key. An empty one counts as absent.
 fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -167,7 +167,7 @@ const ROLES: &str =
 /// Roles whose text is the JSON of calls.
 const CALLS: [&str; 3] = ["function_call", "function-call", "tool_call"];
 
-/// Whether a message holds nothing but calls, by its role.
+/// Returns true if the role of a message says that it holds nothing but calls.
 pub(super) fn is_call_turn(value: &Value) -> bool {
     ["role", "from"]
         .iter()
@@ -185,7 +185,7 @@ fn role(name: &str) -> Option<Role> {
     }
 }
 
-/// The key of chat templates or the one of ShareGPT, whichever is there, and its value.
+/// Returns the key of chat templates or the one of ShareGPT, whichever is there, and its value.
 fn either<'a>(
     object: &'a Map<String, Value>,
     key: &'a str,
