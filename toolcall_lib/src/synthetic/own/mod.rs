@@ -1,14 +1,12 @@
-//! From a user's tools and a few of their rows to thousands of rows.
+//! Makes thousands of rows from a user's tools and a few of their rows.
 //!
-//! 1. Every tool becomes a skill: its arguments know what kind of values they take, from the
-//!    schema, from
-//!    the values in the rows, and from arguments of the lists that are like them.
-//! 2. Every sentence of the user becomes a request with slots where the values of its call stand;
-//!    frames
-//!    and other verbs make more of it. A tool that no row calls gets plain requests from its description.
+//! 1. Every tool becomes a skill. The kind of values that an argument takes comes from the schema,
+//!    from the values in the rows, and from similar arguments of the lists.
+//! 2. Every sentence of the user becomes a request with slots where the values of its call stand.
+//!    Frames and other verbs make more requests of it. A tool that no row calls gets plain requests
+//!    from its description.
 //! 3. The generator of the other rows does the rest: other values, several calls, questions back,
-//!    requests
-//!    that no tool serves, tools of others beside the user's, other names.
+//!    requests that no tool serves, tools of others beside the user's, other names.
 
 mod found;
 mod kinds;
@@ -35,15 +33,15 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use teacher::Lesson;
 
-/// The subject that the user's tools become, as `mixtures.toml` calls it.
+/// Subject that the user's tools become, by its name in `mixtures.toml`.
 const OWN: &str = "own";
 
-/// How rows are made from a user's tools.
+/// Settings for making rows from a user's tools.
 #[derive(Clone, Debug)]
 pub struct AugmentConfig {
     /// Rows to make, the user's own among them.
     pub rows: usize,
-    /// The same seed makes the same rows; those of a teacher differ each time.
+    /// Seed of the rows. The same seed makes the same rows; those of a teacher differ each time.
     pub seed: u64,
     /// A larger model that writes requests beside those of the rows.
     pub teacher: Option<Teacher>,
@@ -124,7 +122,7 @@ fn check(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
-/// Every call fits the schema of its tool.
+/// Returns true if every call fits the schema of its tool.
 fn check_calls(row: &Conversation) -> bool {
     let fits = |call: &ToolCall| {
         let tool = row.tools.iter().find(|tool| tool.name() == call.name);
@@ -145,7 +143,7 @@ struct OwnRequest<'a> {
     reply: Option<&'a str>,
 }
 
-/// The requests of the rows for one call of this tool.
+/// Returns the requests of the rows for one call of this tool.
 fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> {
     let mut requests = Vec::new();
     for row in rows {
@@ -235,7 +233,7 @@ fn add(asks: &mut Vec<Ask>, ask: Ask) {
     }
 }
 
-/// The request with slots; values that its words imply stay with it.
+/// Returns the request with slots. Values that its words imply stay with it.
 fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, String> {
     let (text, found) = slotted(skill, request.said, request.arguments);
     let mut implied = IndexMap::new();
@@ -258,8 +256,8 @@ fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, Stri
     })
 }
 
-/// The answer of the tool and the report of a row, with slots. None where the report may speak of a
-/// value in other words, which would be wrong with another value.
+/// Returns the answer of the tool and the report of a row, with slots. Returns `None` if the report
+/// may speak of a value in other words: they would be wrong with another value.
 fn answer_of(
     skill: &Skill,
     request: &OwnRequest<'_>,
@@ -275,7 +273,8 @@ fn answer_of(
     (!hidden).then_some((result, reply))
 }
 
-/// The text with slots where the values of the arguments stand, and the arguments that were found.
+/// Returns the text with slots where the values of the arguments stand, and the arguments that were
+/// found.
 fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
     let mut places = Vec::new();
     for (name, value) in arguments {
@@ -305,7 +304,7 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
             }
         }
     }
-    // 1. The longest places win where two overlap.
+    // 1. Where two places overlap, the longer one wins.
     places.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
     let mut free: Vec<(std::ops::Range<usize>, String)> = Vec::new();
     for (place, name) in places {
@@ -316,7 +315,7 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
             free.push((place, name));
         }
     }
-    // 2. From left to right, text and slots in turns.
+    // 2. Go from left to right, with text and slots in turns.
     free.sort_by_key(|(place, _)| place.start);
     let mut template = Template::default();
     let mut end = 0;
