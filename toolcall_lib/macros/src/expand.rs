@@ -27,6 +27,7 @@ pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(function: &ItemFn) -> Result<TokenStream> {
+    // 1. Read the signature and the doc comment.
     let signature = &function.sig;
     signature::check(signature)?;
     let name = signature.ident.unraw().to_string();
@@ -38,6 +39,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
             message::no_description(&name, &arguments),
         ));
     }
+    // 2. Match descriptions and arguments by their names.
     let is_argument = |described: &str| {
         arguments
             .iter()
@@ -58,6 +60,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
         .map(|argument| field(&name, argument, &doc))
         .chain(unknown))?;
 
+    // 3. Write the tool.
     let (visibility, ident, description) = (&function.vis, &signature.ident, &doc.description);
     let tool = format_ident!("{name}_tool", span = ident.span());
     let passed = arguments.iter().map(|argument| &argument.passed);
