@@ -21,6 +21,7 @@ const IN_WHEEL: &str = "bfcl_eval/data";
 pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
     let data = data.as_ref();
     let name = format!("BFCL_v4_{category}.json");
+    // 1. Read the files.
     let questions = Lines::read(data, &name)?;
     let answers = match category.has_answers() {
         true => Some(Lines::read(data, &format!("possible_answer/{name}"))?),
@@ -35,6 +36,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
             problem,
         });
     };
+    // 2. Read the rows.
     let mut rows = Vec::new();
     for (index, question) in questions.rows.iter().enumerate() {
         match row::read(question, category) {
@@ -42,6 +44,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
             Err(problem) => found(&questions.file, index, problem),
         }
     }
+    // 3. Give each row its answers.
     if let Some(answers) = &answers {
         let same = answers.rows.len() == questions.rows.len();
         for (index, answer) in answers.rows.iter().enumerate().filter(|_| same) {

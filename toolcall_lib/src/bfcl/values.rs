@@ -9,7 +9,9 @@ pub(super) fn is_optional(right: &[Value]) -> bool {
     right.iter().any(|value| *value == "")
 }
 
+/// Checks the value of one argument against its right values.
 pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &[Value]) -> Outcome {
+    // 1. Types that the schema asks for.
     let kind = schema["type"].as_str().unwrap_or_default();
     let Some(expected) = Type::named(kind) else {
         return crash(format!("the type `{kind}` of `{name}` is unknown to it"));
@@ -21,6 +23,7 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
         },
         _ => None,
     };
+    // 2. Type of the value. A float may be written as an integer.
     let as_float = match value {
         Value::Number(number) if kind == "float" => number.as_f64().map(Value::from),
         _ => None,
@@ -29,6 +32,7 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
     let Some(is_variable) = check_type(value, right, expected, nested) else {
         return wrong(format!("`{name}`: {value} is not of the type {kind}"));
     };
+    // 3. The value itself.
     let is_right = match (value, nested) {
         _ if is_variable => contains(right, value),
         (Value::Object(object), _) => check_dict(object, right)?,
