@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
-    /// checkpoint. The data and settings are those that are given here; what differs is told
+    /// checkpoint. The data and settings are those of this command; differences are told
     #[arg(long)]
     resume: Option<PathBuf>,
 }
