@@ -32,6 +32,7 @@ pub(super) fn messages(
 
 fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Problem>> {
     let problem = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
+    // 1. Role and text.
     let (role_key, role_name) = either(object, "role", "from").map_err(|found| problem(found.0, found.1))?;
     let (text_key, text) = either(object, "content", "value").map_err(|found| problem(found.0, found.1))?;
     let Some(role_name) = role_name.as_str() else {
@@ -40,6 +41,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             format!("found {}, expected {ROLES}", kind(role_name)),
         ));
     };
+    // 2. Content: calls, or the parts that the role may have.
     let text_field = format!("{field}.{text_key}");
     let mut message = if CALLS.contains(&role_name) {
         calls_in_text(text, &text_field)?
@@ -66,6 +68,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             ..Message::new(role, text)
         }
     };
+    // 3. The other fields, and calls or answers that stand in the text.
     add_fields(&mut message, object, field)?;
     match message.role {
         Role::Assistant => calls::take_from_text(&mut message, &text_field).map(|()| vec![message]),

@@ -36,6 +36,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
             format!("found {}, expected {ROW}", kind(row)),
         )]);
     };
+    // 1. Keys, messages, tools and template variables. All problems are collected.
     let mut read = Read::default();
     let (mut problems, noted) = keys::of_row(row);
     read.notes.extend(
@@ -53,11 +54,13 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
         problems.push(("chat_template_kwargs".into(), problem));
         Map::new()
     });
+    // 2. The system text, and tools that it lists.
     problems.extend(read.add_system(row).err());
     problems.extend(read.take_announced(&mut tools).err());
     if !problems.is_empty() {
         return Err(problems);
     }
+    // 3. Work that needs the whole row.
     read.conversation.tools = if tools.is_empty() {
         default_tools.to_vec()
     } else {
@@ -211,6 +214,7 @@ impl Read {
         let Some(found) = announced(&system.content) else {
             return Ok(());
         };
+        // 1. Read the listed tools.
         let listed = found
             .tools
             .into_iter()
@@ -223,6 +227,7 @@ impl Read {
                     format!("lists a tool that cannot be read: {problem}"),
                 )
             })?;
+        // 2. If the row has tools, the names must be the same.
         if tools.is_empty() {
             *tools = listed;
         } else if !listed
@@ -232,6 +237,7 @@ impl Read {
         {
             return Ok(());
         }
+        // 3. Take the list out of the text. A message without other text goes.
         system.content = found.text;
         if system.content.is_empty() {
             messages.remove(0);
