@@ -146,6 +146,7 @@ fn of_arguments(style: Style) -> Style {
 impl<'a> Listed<'a> {
     pub(super) fn new(skill: &'a Skill, fashion: &Fashion, draw: &mut Draw) -> Result<Self> {
         let canonical = fashion.style == Style::Canonical;
+        // 1. Name and description.
         let name = match fashion.style {
             Style::Canonical => skill.id().to_string(),
             Style::Masked => format!("{}{}", fashion.mask, 1 + draw.index(99)),
@@ -161,6 +162,7 @@ impl<'a> Listed<'a> {
             true => skill.about[0].clone(),
             false => draw.text(&skill.about),
         };
+        // 2. With canonical names, a schema that the skill has stays as it is.
         let mut names = IndexMap::new();
         if let Some(schema) = skill.schema.as_ref().filter(|_| canonical) {
             parameters(&skill.arguments, "", fashion, draw, &mut names);
@@ -172,6 +174,7 @@ impl<'a> Listed<'a> {
                 schema: schema.clone(),
             });
         }
+        // 3. Otherwise write the schema in the fashion of the list.
         let mut parameters = parameters(&skill.arguments, "", fashion, draw, &mut names);
         let limits = limits(&parameters["properties"], &names);
         say_limits(&mut parameters["properties"], draw);

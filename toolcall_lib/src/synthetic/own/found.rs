@@ -163,6 +163,7 @@ fn time(text: &str, value: &str) -> Option<Found> {
 
 /// Finds a duration in words whose length in seconds, minutes or hours is the number.
 fn duration(text: &str, number: i64) -> Option<Found> {
+    // 1. Words with their places.
     let mut spans: Vec<(Range<usize>, i64)> = Vec::new();
     let mut words = Vec::new();
     let mut start = 0;
@@ -172,6 +173,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
         start += piece.len();
     }
     words.retain(|(_, word)| !word.is_empty());
+    // 2. Pairs of a count and a unit. Neighbours are added up: `1 hour and 30 minutes`.
     let mut index = 0;
     while index + 1 < words.len() {
         let (place, seconds) = match (count(&words[index].1), unit(&words[index + 1].1)) {
@@ -194,6 +196,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
             None => spans.push((place, seconds)),
         }
     }
+    // 3. The first length that is the number in some unit.
     let units = [(Unit::Seconds, 1), (Unit::Minutes, 60), (Unit::Hours, 3600)];
     spans.into_iter().find_map(|(place, seconds)| {
         let (unit, _) = units.iter().find(|(_, size)| seconds == number * size)?;

@@ -68,6 +68,7 @@ pub fn augment(
     config: &AugmentConfig,
 ) -> Result<Augmented> {
     check(tools)?;
+    // 1. Each tool becomes a skill, from the user's requests and the teacher's.
     let mut reports = Vec::new();
     let mut skills = Vec::new();
     let mut taught = Vec::new();
@@ -85,6 +86,7 @@ pub fn augment(
         skills.push(skill);
         reports.push(report);
     }
+    // 2. Make the other rows from the skills.
     let mut lists = lists.clone();
     lists.subjects.push(Subject::of(OWN, skills));
     let given = rows.rows.len() + taught.len();
@@ -92,6 +94,7 @@ pub fn augment(
     let made = make(&lists, OWN, Some(made), config.seed)?.data;
     let fits = |row: &Conversation| check_calls(row);
     let (kept, wrong): (Vec<Conversation>, Vec<Conversation>) = made.rows.into_iter().partition(fits);
+    // 3. Put the rows together: the user's own, the teacher's, then those that were made.
     let mut data = rows.clone();
     for row in &mut data.rows {
         if row.tools.is_empty() {
@@ -171,6 +174,7 @@ fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> 
 }
 
 fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skill, ToolReport) {
+    // 1. Arguments, with their values in the requests.
     let parameters = tool.parameters();
     let empty = Map::new();
     let properties = parameters["properties"].as_object().unwrap_or(&empty);
@@ -191,6 +195,7 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
             argument(lists, name, schema, &seen, is_required(name)),
         );
     }
+    // 2. A skill without requests.
     let mut skill = Skill {
         names: vec![tool.name().to_string()],
         about: vec![tool.description().to_string()],
@@ -203,6 +208,7 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         reply: None,
         schema: Some(tool.clone()),
     };
+    // 3. The user's requests, other wordings of them, and plain ones from the description.
     let mut report = ToolReport::new(tool.name());
     for request in requests {
         match ask(&skill, request) {
