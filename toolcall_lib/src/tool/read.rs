@@ -35,6 +35,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
         )]);
     };
     let mut problems = Vec::new();
+    // 1. The object with name and arguments.
     let (function, place) = match outer.get("function") {
         Some(Value::Object(function)) => (function, ".function"),
         Some(Value::Null) | None => (outer, ""),
@@ -46,6 +47,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
             return Err(vec![(".function".into(), problem)]);
         }
     };
+    // 2. Its keys.
     let wrapped = !place.is_empty();
     problems.extend(unknown_keys(outer, "", !wrapped));
     if wrapped {
@@ -54,6 +56,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     if let Some(kind) = outer.get("type").filter(|kind| !is_type(kind)) {
         problems.push((".type".into(), format!("found {kind}, expected \"function\"")));
     }
+    // 3. Name and arguments.
     let name = function.get("name").and_then(Value::as_str);
     if name.is_none() {
         problems.push((".name".into(), format!("missing; a call is {SHAPE}")));

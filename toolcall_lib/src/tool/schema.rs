@@ -118,6 +118,7 @@ impl ToolSchema {
 /// Brings all forms to `{"type": "function", "function": {…, "parameters": …}}`.
 fn wrapped(value: Value) -> Result<Value> {
     const PLACE: &str = "tool schema";
+    // 1. Wrap a function that stands alone.
     let mut schema = match value {
         Value::Object(object) if object.get("function").is_some_and(|function| !function.is_null()) => {
             with_type(object)
@@ -135,6 +136,7 @@ fn wrapped(value: Value) -> Result<Value> {
             return Err(Error::invalid(PLACE, problem));
         }
     };
+    // 2. Check the outer object.
     let kind = schema.get("type").unwrap_or(&Value::Null);
     expect(PLACE, "type", kind, kind == "function", r#""function""#)?;
     refuse_mistaken(&schema, PLACE, "")?;
@@ -142,6 +144,7 @@ fn wrapped(value: Value) -> Result<Value> {
         let function = schema.get("function").unwrap_or(&Value::Null);
         return expect(PLACE, "function", function, false, "an object").map(|()| Value::Null);
     };
+    // 3. Check the function.
     let name = function.get("name").unwrap_or(&Value::Null);
     let named = name.as_str().is_some_and(|name| !name.is_empty());
     expect(PLACE, "function.name", name, named, "a name (string)")?;

@@ -108,10 +108,12 @@ fn join_variants(object: &mut Map<String, Value>) -> bool {
     else {
         return false;
     };
+    // 1. Take null out.
     let before = variants.len();
     variants.retain(|variant| variant["type"] != "null");
     let nullable = variants.len() < before;
 
+    // 2. Write the other variants in the shortest form that fits.
     let is_name =
         |variant: &Value| variant["type"].is_string() && variant.as_object().is_some_and(|v| v.len() == 1);
     let first_type = variants
