@@ -115,11 +115,13 @@ impl TrainerState {
         config: &TrainConfig,
         shard: Shard,
     ) -> Result<(Self, Identity)> {
+        // 1. The state file. The folder must hold what this decoder trains.
         let file = read(folder)?;
         check_kind(folder, decoder)?;
         let weights = trained_file(decoder);
         let trained = decoder.trainable_mut()?;
         let layout = trained.layout.clone();
+        // 2. A reader of tensors that refuses damaged ones.
         let read = |name: &str| {
             let place = folder.join(name);
             let read = safetensors::read_file(&place, layout.clone())?;
@@ -129,6 +131,7 @@ impl TrainerState {
                 Some(problem) => Err(Error::invalid(place.display(), format!("is damaged: {problem}"))),
             }
         };
+        // 3. Moments: this rank's part of each bucket.
         let [first, second] = MOMENTS.map(|name| {
             let buckets = read(name)?.buckets.into_iter();
             Ok(buckets.map(|bucket| part(bucket, shard)).collect())
@@ -140,6 +143,7 @@ impl TrainerState {
             second: second?,
             steps: file.steps.len() as u64,
         };
+        // 4. Trained weights, and those of the best step if they may be wanted.
         *trained = read(weights)?;
         let kept = file.best_step.filter(|_| config.load_best_model_at_end);
         let best = kept.map(|step| read(BEST).map(|weights| Best { step, weights }));
