@@ -101,8 +101,8 @@ fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
     }
 }
 
-/// Returns true if an object fits a right one: it has only fields of the right one, each with one of
-/// its right values, and it has all fields that may not be left out.
+/// Returns true if an object fits a right one: it has only fields of the right one, each with one
+/// of its right values, and it has all fields that may not be left out.
 fn check_dict(object: &Map<String, Value>, right: &[Value]) -> Result<bool, Fault> {
     for right in right.iter().filter(|right| **right != "") {
         let Some(right) = right.as_object() else {
