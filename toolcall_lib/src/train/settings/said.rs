@@ -54,7 +54,7 @@ pub(super) struct Said {
     pub greater_is_better: Option<bool>,
     /// mlx-lm's `scale`, which is alpha / rank.
     pub scale: Option<f64>,
-    /// LLaMA-Factory's rank, twice of which is alpha.
+    /// True if alpha is twice the rank where no key names alpha, as in LLaMA-Factory.
     pub alpha_is_twice_rank: bool,
     /// Steps over which mlx-lm's schedule falls, without and with its warmup.
     pub falls_over: Option<[u64; 2]>,
