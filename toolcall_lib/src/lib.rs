@@ -33,19 +33,19 @@
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
-//! | | [`json`], [`yaml`] | text → JSON, nothing of which is lost |
+//! | | [`json`], [`yaml`] | text → JSON, without any loss |
 //! | 1 | [`tool`](mod@tool) | a documented function → JSON schema of a tool |
 //! | | [`syntax`] | how calls stand in a text |
 //! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → checked conversations |
 //! | 3 | [`template`] | conversation + tools → the text, by the model's own chat template |
-//! | 4 | [`tokens`] | text → token ids and which of them are trained on |
+//! | 4 | [`tokens`] | text → token ids, marked where they are trained on |
 //! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
 //! | | [`data_source`] | file, folder or hub → conversations |
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
 //! | 9 | [`optimizer`] | gradients → new weights |
-//! | | [`device`] | on what is computed: the CPU, or a GPU |
+//! | | [`device`] | the device that computes: the CPU, or a GPU |
 //! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 11 | [`reply`] | text → tool calls or content |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
@@ -101,7 +101,7 @@ pub mod show;
 #[cfg(feature = "serve")]
 pub mod serve;
 
-// What the tests of several modules, and those outside the library, work with.
+// Tools for the tests of several modules, and for the tests outside the library.
 #[cfg(test)]
 #[path = "../tests/common/tiny_config.rs"]
 mod tiny_config;

@@ -1,13 +1,13 @@
-//! How fast a model reads prompts, writes tokens and calls tools, for
-//! `scripts/dev/bench_generate.sh`: `cargo run --release --example decode_speed -- MODEL
-//! WORK.json`.
+//! Measures how fast a model reads prompts, writes tokens and calls tools, for
+//! `scripts/dev/bench_generate.sh`:
+//! `cargo run --release --example decode_speed -- MODEL WORK.json`.
 //!
 //! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE,
-//! "calls": [row, …], "most_call_tokens": n}`. What is printed is one line of JSON: seconds to read
-//! the first prompt; for each batch the median of the seconds to write a token after each of as
-//! many prompts; and medians for a whole call that answers the first message of each of the rows,
-//! from the text of the prompt on, with nothing known and with the tools read before. Tokens are
-//! the most likely ones.
+//! "calls": [row, …], "most_call_tokens": n}`. The program prints one line of JSON. It has the
+//! seconds to read the first prompt. For each batch it has the median of the seconds to write a
+//! token after each of as many prompts. It also has medians for a whole call that answers the first
+//! message of each of the rows, from the text of the prompt on: with nothing known, and with the
+//! tools read before. Tokens are the most likely ones.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Median of the seconds that a token after each prompt takes.
+/// Returns the median of the seconds that a token after each prompt takes.
 fn write<'a>(
     decoder: &Decoder,
     prompts: impl Iterator<Item = &'a Vec<u32>>,
@@ -89,8 +89,8 @@ fn write<'a>(
     Ok(median(seconds.split_off(2))) // the first read the prompts, the second found memory
 }
 
-/// Seconds and tokens of the calls that answer these rows, each with a cache of its own and all
-/// with one. The first row only fills the latter and is not timed.
+/// Returns the seconds and tokens of the calls that answer these rows: each with a cache of its
+/// own, and all with one cache. The first row only fills the shared cache and is not timed.
 fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: usize) -> Result<Value> {
     let config = GenerateConfig {
         max_new_tokens: most,

@@ -1,15 +1,16 @@
-//! How fast a GPU trains and replies, and on what it spends its time, for
+//! Measures how fast a GPU trains and replies, and where its time goes, for
 //! `scripts/dev/verify_gpu.sh`. Built with the feature `cuda`.
 //!
 //! `gpu_speed steps MODEL DATA CONFIG.json` makes the steps of a training run with these settings
-//! twice and prints, as one line of JSON, how long each kernel took the second time, when all
-//! products are prepared, and the most memory that was allocated.
+//! twice. It prints one line of JSON: the time of each kernel in the second pass, when all products
+//! are prepared, and the most memory that was allocated.
 //!
-//! `gpu_speed replies MODEL DATA OTHER BATCHES NEW` replies to the first message of rows of DATA,
-//! as many at once as each of the BATCHES (such as 1,8,32) says, with NEW tokens each, in bf16. It
-//! prints a line of JSON for each: the tokens of the prompts, the seconds to read them all, and the
-//! seconds to write a token after each of them. As many rows of OTHER, whose tools are others, are
-//! replied to first and not timed: they find memory and prepare products.
+//! `gpu_speed replies MODEL DATA OTHER BATCHES NEW` replies in bf16 to the first message of rows of
+//! DATA, with NEW tokens each. Each of the BATCHES (such as 1,8,32) says how many replies are
+//! written at once. It prints a line of JSON for each batch: the tokens of the prompts, the seconds
+//! to read them all, and the seconds to write a token after each of them. Before that it replies to
+//! as many rows of OTHER, whose tools are others, and does not time them: they find memory and
+//! prepare products.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The doc comment of a function: what describes it, its arguments, and what it returns.
+//! The doc comment of a function: its description, its arguments, and its return value.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -7,11 +7,11 @@ use serde_json::Value;
 /// The parts of a doc comment.
 #[derive(Debug, Default, PartialEq)]
 pub struct Doc {
-    /// What the function does; inner line breaks stay.
+    /// Description of the function; inner line breaks stay.
     pub description: String,
     /// Name and description of each argument, in one line.
     pub arguments: Vec<(String, String)>,
-    /// What the function returns.
+    /// Description of the return value.
     pub returns: Option<String>,
 }
 
@@ -76,7 +76,7 @@ fn google_style(text: &str) -> Doc {
     }
 }
 
-/// The text after the line `heading`, which is not the first.
+/// Returns the text after the line `heading`, which is not the first line.
 fn section<'t>(text: &'t str, heading: &str) -> Option<&'t str> {
     let mut from = text.find('\n')? + 1;
     for line in text[from..].split_inclusive('\n') {

@@ -231,9 +231,9 @@ fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dty
     draft.write_with(name, |out| safetensors::write(out, &place, weights, dtype))
 }
 
-/// The tools that a model was trained to call.
+/// File with the tools that a model was trained to call.
 const TOOLS: &str = "tools.json";
-/// How a model was trained.
+/// File that tells how a model was trained.
 const TRAINING: &str = "toolcall_training.json";
 /// The page of a model: one that somebody else wrote or changed stays.
 const CARD: &str = files::YIELDING;

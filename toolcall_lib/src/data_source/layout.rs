@@ -174,7 +174,7 @@ fn of_words(text: &str) -> Option<String> {
         .map(String::from)
 }
 
-/// Endings of files, by what they are stored as.
+/// Endings of file names, by storage form.
 const STORED: [&[&str]; 3] = [&[".json", ".jsonl", ".ndjson"], &[".parquet"], &[".csv"]];
 const READABLE: &str = ".json, .jsonl, .parquet or .csv";
 

@@ -27,7 +27,7 @@ fn is_columns(object: &Map<String, Value>) -> bool {
         .is_some_and(|list| !list.iter().any(Value::is_object))
 }
 
-/// Columns of which a table has one, and a value in each row.
+/// Columns with a value in each row. A table has one of them.
 const MESSAGES: [&str; 5] = ["messages", "conversations", "completion", "prompt", "query"];
 
 /// Transposes columns to rows.

@@ -1,4 +1,4 @@
-//! Data files to validated conversations.
+//! Reads data files to validated conversations.
 //!
 //! ```no_run
 //! use toolcall_lib::dataset::Dataset;
@@ -42,12 +42,12 @@ pub struct Dataset {
     /// The conversations.
     pub rows: Vec<Conversation>,
     origins: Vec<Origin>,
-    /// What a user should know, with the number of rows that it is about.
+    /// Remarks for the user, each with the number of rows that have it.
     notes: BTreeMap<String, usize>,
     files: Vec<FileReport>,
 }
 
-/// Where a row was read.
+/// Place from which a row was read.
 #[derive(Clone, Debug)]
 struct Origin {
     file: Arc<Path>,
@@ -101,8 +101,8 @@ impl Dataset {
         save::to_json(&self.rows)
     }
 
-    /// What a user should know about the files: keys that were not read, calls without tools, what
-    /// was read as something else; each with the number of rows.
+    /// Returns remarks about the files for the user: keys that were not read, calls without tools,
+    /// and values that were read as something else. Each names the number of rows.
     pub fn notes(&self) -> Vec<String> {
         let rows = |count: usize| {
             if count == 1 {
@@ -136,7 +136,8 @@ impl Dataset {
         }
     }
 
-    /// A problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was read from.
+    /// Returns a problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was
+    /// read from.
     pub fn problem(&self, row: usize, field: impl Into<String>, problem: impl Into<String>) -> RowProblem {
         let Origin { file, row } = self.origin(row);
         RowProblem {
@@ -147,15 +148,15 @@ impl Dataset {
         }
     }
 
-    /// The name of the file that a row was read from, without its folder; `memory` for one that was
-    /// made.
+    /// Returns the name of the file that a row was read from, without its folder; `memory` for a
+    /// row that was made.
     pub fn file_name(&self, row: usize) -> String {
         let Origin { file, .. } = self.origin(row);
         let name = file.file_name().unwrap_or(file.as_os_str());
         name.to_string_lossy().into_owned()
     }
 
-    /// Some of the rows, by index.
+    /// Returns some of the rows, by index.
     fn select(&self, indices: &[usize]) -> Self {
         Self {
             rows: indices.iter().map(|&row| self.rows[row].clone()).collect(),
@@ -165,7 +166,8 @@ impl Dataset {
         }
     }
 
-    /// Rows that were not read from a file stand in one called `memory`.
+    /// Returns the place of a row. A row that was not read from a file stands in one called
+    /// `memory`.
     fn origin(&self, row: usize) -> Origin {
         let origin = self.origins.get(row).cloned();
         origin.unwrap_or_else(|| Origin {

@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 impl Dataset {
-    /// The dataset without repeated rows (same messages and same tools); the first of each stays.
+    /// Returns the dataset without repeated rows (same messages and same tools). The first of each
+    /// stays.
     pub fn dedup(&self) -> Self {
         let mut seen = HashSet::new();
         let first = (0..self.rows.len()).filter(|&row| seen.insert(identity(&self.rows[row])));
@@ -52,14 +53,14 @@ impl Dataset {
         Ok((self.select(&train), self.select(&held_out)))
     }
 
-    /// How many different rows there are, as [`Dataset::dedup`] counts.
+    /// Counts the different rows, as [`Dataset::dedup`] does.
     pub(super) fn different(&self) -> usize {
         self.rows.iter().map(identity).collect::<HashSet<_>>().len()
     }
 }
 
-/// The JSON with sorted keys: arguments in another order make no other conversation, and neither do
-/// the ids of calls.
+/// Returns the JSON with sorted keys. Another order of the arguments makes no other conversation,
+/// and neither do the ids of calls.
 pub(super) fn identity<T: Serialize>(value: T) -> String {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     let messages = if value.is_object() {

@@ -25,7 +25,7 @@ pub struct Output {
     _created: Created,
 }
 
-/// Folders that were created; those that are still empty go when the value does.
+/// Folders that were created. Those that are still empty are removed when the value is dropped.
 #[derive(Debug)]
 struct Created(Vec<PathBuf>);
 

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 /// The lowest and the highest number that a schema allows.
 pub(super) type Bounds = (Option<i64>, Option<i64>);
 
-/// Writes the limits of a kind into its schema: every number, or those that are more than `1 or
-/// more`.
+/// Writes the limits of a kind into its schema. Leaves out a minimum that says no more than
+/// `1 or more`.
 pub(super) fn limit(kind: &Kind, schema: &mut Value) {
     let (Kind::Int(low, high) | Kind::Money(low, high)) = kind else {
         return;

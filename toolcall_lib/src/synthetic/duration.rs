@@ -58,7 +58,7 @@ fn minutes(draw: &mut Draw, held_out: &HeldOut, high: i64) -> i64 {
     }
 }
 
-/// A duration: how it is said, and how much of which unit it is.
+/// A duration: its words, and its parts with their units.
 struct Length {
     said: String,
     parts: Vec<(i64, Unit)>,

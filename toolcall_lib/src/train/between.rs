@@ -120,7 +120,7 @@ impl Run<'_> {
         !latest.iter().any(improves)
     }
 
-    /// Steps from one to the next of what is done so many times an epoch.
+    /// Returns the number of steps between two events that come `per_epoch` times an epoch.
     fn steps_between(&self, per_epoch: usize) -> usize {
         self.order.steps_per_epoch().div_ceil(per_epoch)
     }

@@ -23,7 +23,8 @@ impl Engines for Device {
     }
 }
 
-/// How many GPUs a process that is the only one trains on, each a rank in a thread of its own.
+/// Returns the number of GPUs that this process trains on: 1, or more for a process that is the
+/// only one. Each GPU is then a rank in a thread of its own.
 pub(super) fn gpus_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
     if ranks.size() > 1 || config.devices == 1 || config.device == Device::Cpu {
         return Ok(1);

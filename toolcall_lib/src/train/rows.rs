@@ -33,7 +33,7 @@ pub(super) fn sequences(
         .unzip())
 }
 
-/// Why no sequence is left of so many conversations.
+/// Returns the reason why none of `rows` conversations has a sequence left.
 fn nothing_left(rows: usize, report: &TokenReport, settings: &TokenizeConfig) -> String {
     let too_long = report.dropped + report.without_target;
     let why = match (too_long, settings.max_length) {

@@ -1,4 +1,4 @@
-//! What each rank does.
+//! Scenes that the ranks play.
 
 use super::{ROWS, VALIDATION_ROWS, arguments};
 use crate::common::tiny_model::tiny_model;
@@ -13,11 +13,11 @@ use toolcall_lib::collective::{Collective, connect};
 use toolcall_lib::train::{TrainConfig, TrainData, TrainReport, train};
 use toolcall_lib::weights::Parameters;
 
-/// Environment variables that say what is played.
+/// Environment variables with the scene and its arguments.
 pub const SCENE: &str = "TOOLCALL_TEST_SCENE";
 pub const ARGUMENTS: &str = "TOOLCALL_TEST_ARGUMENTS";
 
-/// Not a test by itself: what `play` runs in the other processes.
+/// Plays a scene in the processes that `play` starts. It is no test by itself.
 #[test]
 fn scene() {
     let Ok(scene) = std::env::var(SCENE) else { return };
@@ -113,7 +113,7 @@ fn operations(ranks: &dyn Collective) {
     );
 }
 
-/// Trains with each of the settings, and the first rank writes what came out.
+/// Trains with each of the settings. The first rank writes the results.
 fn trainings(ranks: &dyn Collective) {
     let arguments = arguments();
     let configs: Vec<TrainConfig> = from_value(arguments["configs"].clone()).unwrap();
@@ -149,7 +149,7 @@ fn run(
     (report, model.decoder.trainable().unwrap().clone())
 }
 
-/// A run that saves a checkpoint after each step into a folder.
+/// Returns a run that saves a checkpoint after each step into a folder.
 fn into(
     ranks: &dyn Collective,
     arguments: &Value,
@@ -168,7 +168,7 @@ fn into(
     train(&mut model, shared, &config, |step| on_step(step.step))
 }
 
-/// A run in which something happens to rank 1 after a step.
+/// Makes a run in which something happens to rank 1 after a step.
 fn until(ranks: &dyn Collective, step: usize, mut happens: impl FnMut()) -> TrainReport {
     let rank = ranks.rank();
     let on_step = |now| {

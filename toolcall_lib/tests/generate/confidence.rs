@@ -1,4 +1,4 @@
-//! How sure a model is of its calls, and what becomes of those that it is not sure of.
+//! The confidence of a model in its calls, and the fate of calls that it is not sure of.
 
 use super::constrained::{ask, settings};
 use crate::common::tiny_model::tiny_model;
@@ -6,7 +6,8 @@ use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{call_spans, parse};
 use toolcall_lib::{GenerateConfig, Message};
 
-/// What the model itself gives each token, whatever else the choice depends on.
+/// The probabilities are those that the model itself gives each token, whatever else the choice
+/// depends on.
 #[test]
 fn the_probabilities_are_those_of_the_model_itself() {
     let model = tiny_model();

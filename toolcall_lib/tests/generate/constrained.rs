@@ -41,7 +41,7 @@ pub fn ask(model: &Model, config: &GenerateConfig) -> Result<Generation> {
     generate(model, &[Message::user("Set a timer.")], &tools(), config)
 }
 
-/// The calls of a finished reply, each of which must fit its tool.
+/// Returns the calls of a finished reply, each of which must fit its tool.
 pub fn valid_calls(generation: &Generation, tools: &[ToolSchema]) -> Reply {
     let reply = reply::parse(&generation.text);
     assert!(!reply.malformed, "{:?}", generation.text);
@@ -200,8 +200,7 @@ fn many_replies_are_as_each_alone() {
     }
 }
 
-/// A thought may come first where the template asks for one, be it begun by the model or by the
-/// prompt.
+/// A thought may come first where the template asks for one. The model or the prompt may begin it.
 #[test]
 fn calls_follow_a_thought() {
     for begun in [false, true] {
@@ -232,7 +231,7 @@ fn calls_follow_a_thought() {
     }
 }
 
-/// What must come is not sampled: it has no uncertainty, and its tokens are those that the
+/// A token that must come is not sampled. It has no uncertainty, and it is the one that the
 /// tokenizer makes of the text.
 #[test]
 fn forced_tokens_are_certain_and_canonical() {

@@ -1,5 +1,5 @@
-//! What is shared between replies changes none of them: prefixes, passes over the weights, the room
-//! that they have.
+//! Sharing changes no reply: replies share prefixes, passes over the weights, and their room in
+//! memory.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::{GenerateConfig, Message, Model, ToolSchema, generate};
 
-/// A hundred conversations about two lists of tools; some are the same, some go on where others
-/// end.
+/// Returns a hundred conversations about two lists of tools. Some are the same, some go on where
+/// others end.
 fn conversations() -> Vec<(Vec<Message>, Vec<ToolSchema>)> {
     let tool = |name: &str| {
         let parameters = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
@@ -43,7 +43,7 @@ fn short() -> GenerateConfig {
     }
 }
 
-/// Weights large enough that what a model says depends on what it has read.
+/// Returns a model with weights so large that its words depend on what it has read.
 fn lively_model() -> Model {
     let mut model = tiny_model();
     let weights = &mut model.decoder.trainable_mut().unwrap().buckets;
@@ -63,7 +63,7 @@ fn replies_are_the_same_with_any_cache_and_in_any_company() {
         .collect();
     let different: BTreeSet<&Vec<u32>> = alone.iter().collect();
     assert!(different.len() > 20, "{} different replies", different.len());
-    // the smallest has not even room for one conversation
+    // The smallest cache has not even room for one conversation.
     for bytes in [PrefixCache::BYTES, 1 << 20, 1 << 10] {
         let new = || Generator {
             cache: PrefixCache::with_bytes(bytes),

@@ -17,9 +17,9 @@ use toolcall_lib::train::settings::{Given, Inputs};
 use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt};
 
-/// Where lines stand for a bar, one comes at least so often if a step has been made.
+/// Longest time between two lines where lines stand for a bar, if a step has been made.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
-/// How long the other ranks let the first speak.
+/// Time for which the other ranks let the first rank speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
-    /// checkpoint. The data and settings are those that are given here; what differs is told
+    /// checkpoint. The data and settings are those of this command; differences are told
     #[arg(long)]
     resume: Option<PathBuf>,
 }
@@ -77,7 +77,7 @@ impl Recipe {
         }
     }
 
-    /// The settings for this many rows.
+    /// Returns the settings for this many rows.
     fn for_rows(self, rows: usize) -> TrainConfig {
         match self {
             Self::Seed => self.settings(),
@@ -85,7 +85,7 @@ impl Recipe {
         }
     }
 
-    /// The mixture of the rows that are made where no data is given.
+    /// Returns the mixture of the rows that are made where no data is given.
     fn mixture(self) -> Result<&'static str> {
         match self {
             Self::Default | Self::Lora => Ok("default"),
@@ -184,7 +184,7 @@ fn train_and_save(
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// Tells the settings that were chosen because there are many rows.
+/// Returns a note on the settings that were chosen because there are many rows.
 fn for_many(rows: usize, config: &TrainConfig) -> String {
     let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
     let (group, rate) = (config.group_by_prefix, config.learning_rate);
@@ -231,7 +231,7 @@ fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> R
     data.split(share, seed)
 }
 
-/// Files of settings and flags, in the order in which they count more and more.
+/// Files of settings, then flags. Each counts more than those before it.
 struct Layers {
     given: Vec<Given>,
     rank: usize,
@@ -265,8 +265,8 @@ impl Layers {
     }
 }
 
-/// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so
-/// often that a reader sees that the run goes on.
+/// Shows progress: a bar in a terminal, lines elsewhere. A line comes for each entry of the log.
+/// Where steps take long, lines also come often enough to show that the run goes on.
 struct Progress<'a> {
     bar: ProgressBar,
     config: &'a TrainConfig,

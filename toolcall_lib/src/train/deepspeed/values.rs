@@ -1,4 +1,4 @@
-//! Values out of DeepSpeed's file; a problem is told without the key.
+//! Reads values of DeepSpeed's file. A problem does not name the key.
 
 use serde_json::{Map, Value};
 

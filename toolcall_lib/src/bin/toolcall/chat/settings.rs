@@ -30,7 +30,7 @@ pub struct Settings {
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Whether the answer to a message calls tools: auto, required, none, or the name of a tool
+    /// Rule for calls in an answer: auto, required, none, or the name of a tool
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
     /// Allow at most one call in a reply
@@ -53,7 +53,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// These settings for a model.
+    /// Returns these settings for a model.
     pub fn of(&self, model: &Model) -> Result<GenerateConfig> {
         let own = GenerateConfig::of(model)?;
         Ok(GenerateConfig {
