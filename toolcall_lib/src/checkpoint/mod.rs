@@ -61,9 +61,9 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     Ok(model)
 }
 
-/// Returns the name of the model that the environment variable `TOOLCALL_MODEL` holds, for [`load`].
-/// `scripts/run_notebook.sh` and `scripts/lab.sh` set it to the default model, or to that of
-/// `--model`.
+/// Returns the name of the model that the environment variable `TOOLCALL_MODEL` holds, for
+/// [`load`]. `scripts/run_notebook.sh` and `scripts/lab.sh` set it to the default model, or to that
+/// of `--model`.
 ///
 /// # Errors
 /// The variable is not set, or empty.
