@@ -10,7 +10,7 @@ mod signals;
 mod faults;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod power;
-#[cfg(all(feature = "cli", target_os = "linux"))]
+#[cfg(feature = "cli")]
 mod program;
 
 use std::collections::BTreeMap;
