@@ -158,7 +158,7 @@ def make_nvrtc() -> None:
     """NVIDIA's run-time compiler for CUDA, out of its Python package."""
     machine = f"{platform.system()} {platform.machine()}"
     if machine != "Linux x86_64":
-        raise Wrong(f"the compiler of CUDA kernels that is pinned runs on Linux on x86-64 only; this is {machine}, for which there is no part")
+        raise Wrong(f"there is no part nvrtc for {machine}: NVIDIA's compiler that is pinned is the one for Linux on x86-64")
     with download(NVRTC_PACKAGE) as wheel:
         check(wheel, NVRTC_SHA256)
         zipfile.ZipFile(wheel).extractall(wheel.parent / "wheel")
@@ -212,10 +212,15 @@ def digest(content: bytes) -> str:
 
 
 def pin_of(*files: Path) -> str:
-    for file in files:
-        if not file.is_file():
-            fail(f"{file} is missing; scripts/setup.sh bfcl makes it" if file.parent == HOME / "done" else f"{file} is missing")
     return digest(b"".join(file.read_bytes() for file in files))
+
+
+def stamp_of(part: str) -> Path:
+    """The stamp of a part that another one is made from."""
+    stamp = HOME / "done" / part
+    if not stamp.is_file():
+        raise Wrong(f"the part {part} is missing, which this one is made from: scripts/setup.sh {part}")
+    return stamp
 
 
 def seed_pin() -> str:
@@ -263,7 +268,7 @@ PARTS = {
     ),
     "bfcl_runner": Part(
         make_bfcl_runner,
-        lambda: f"{pin_of(VERIFY / 'requirements_bfcl.txt', HOME / 'done/bfcl')} {HOME}",
+        lambda: f"{pin_of(VERIFY / 'requirements_bfcl.txt', stamp_of('bfcl'))} {HOME}",
         "the leaderboard's own program (240 MB; 30 seconds)",
     ),
     "openai": Part(
@@ -307,12 +312,12 @@ PARTS = {
 def set_up(name: str) -> None:
     """Makes a part unless that ended well before with the same pin."""
     part, stamp, start = PARTS[name], HOME / "done" / name, time.monotonic()
-    pin = part.pin()
-    if stamp.is_file() and stamp.read_text().strip() == pin:
-        return
-    stamp.unlink(missing_ok=True)
-    say(f"setup: {part.what}")
     try:
+        pin = part.pin()
+        if stamp.is_file() and stamp.read_text().strip() == pin:
+            return
+        stamp.unlink(missing_ok=True)
+        say(f"setup: {part.what}")
         part.make()
     except subprocess.CalledProcessError as error:
         explain(part)

@@ -13,22 +13,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is looked for in code without comments, and what to write instead.
-RULES = {
-    r"(?<![\w.-])(flock|setsid|nproc|sha256sum|md5sum|timeout|tac|shuf|numfmt)\b(?!\()": "macOS has no `{}`; use Python",
-    r"(?<![\w.-])realpath\b": "older macOS has no `{}`, and no macOS its options; use Python",
-    r"\bfind\b[^|;]*\s(-printf|-regextype)\b": "find of macOS has no `{}`; use Python",
-    r"\b(stat -c|stat --\w+|date -d|date --\w+|readlink -[fem]+|sed -i|grep -\w*P\w*|xargs -r|cp -\w*l\w*|mktemp -p|du -sb|sort -V)": "`{}` is GNU's; use Python",
-    r"\b(?:cp|mv|rm|ln|mkdir|ls|cat|sort|head|tail|tee|cut|wc|du|sed|xargs|mktemp|touch|chmod|date|stat|basename|dirname)\s(?:[^|;&]*\s)?(--[a-z][\w-]*)": "`{}` is an option of GNU; use the short one",
-    r"\bsed\b[^|;]*(\\[?+|])": "`{}` in a pattern of sed is GNU's; use sed -E",
-    r"\b(mapfile|readarray|coproc)\b": "bash 3.2 has no `{}`",
-    r"\b((?:declare|local|typeset) -\w*[Anlug]\w*|wait -n|shopt -s (?:globstar|lastpipe)|read -\w*[Ni]\w*)\b": "bash 3.2 has no `{}`",
-    r"(\$\{\w+(?:\[[^]]*\])?(?:,,?|\^\^?|@[A-Za-z])[^}]*\})": "bash 3.2 has no `{}`",
-    r"(&>>|\|&|\$'\\u|;;&|;&)": "bash 3.2 has no `{}`",
-    r"(\$\{?(?:EPOCHSECONDS|EPOCHREALTIME|SRANDOM|BASHPID)\}?)": "bash 3.2 has no `{}`",
-    r"(\$\{\w+\[-\d+\]\}|\$\{\w+:[^}]*:\s*-\d+\}|printf [^|;]*%\([^)]*\)T)": "bash 3.2 has no `{}`",
-    r"(#!/bin/bash)": "write `#!/usr/bin/env bash`, not `{}`: people have a newer bash elsewhere",
-}
+# What is looked for in code without comments, and what is said of it.
+PROGRAMS = "flock setsid nproc sha256sum md5sum timeout tac shuf numfmt"
+WITH_OPTIONS = "cp mv rm ln mkdir ls cat sort head tail tee cut wc du sed xargs mktemp touch chmod date stat basename dirname"
+GNU = [
+    r"stat -c|stat --\w+|date -d|readlink -[fem]+|sed -i|grep -\w*P\w*|xargs -r|cp -\w*l\w*|mktemp -p|du -sb|sort -V",
+    r"find\b[^|;]*\s(?:-printf|-regextype)",
+    rf"(?:{WITH_OPTIONS.replace(' ', '|')})\s(?:[^|;&]*\s)?--[a-z][\w-]*",
+    r"sed\b[^|;]*\\[?+|]",
+]
+BASH_4 = [
+    r"\b(?:mapfile|readarray|coproc|wait -n|shopt -s (?:globstar|lastpipe)|read -\w*[Ni]\w*)\b",
+    r"\b(?:declare|local|typeset) -\w*[Anlug]\w*",
+    r"\$\{\w+(?:\[[^]]*\])?(?:,,?|\^\^?|@[A-Za-z])[^}]*\}",
+    r"\$\{\w+\[-\d+\]\}|\$\{\w+:[^}]*:\s*-\d+\}|printf [^|;]*%\([^)]*\)T",
+    r"\$\{?(?:EPOCHSECONDS|EPOCHREALTIME|SRANDOM|BASHPID)\}?",
+    r"&>>|\|&|;;&|;&",
+]
+RULES = [
+    (rf"(?<![\w.-])(?:{PROGRAMS.replace(' ', '|')}|realpath)\b(?!\()", "not every macOS has `{}`; use Python"),
+    *((rf"(?<![\w.-])(?:{pattern})", "`{}` is GNU's; use what POSIX has, or Python") for pattern in GNU),
+    *((pattern, "bash 3.2 has no `{}`") for pattern in BASH_4),
+    ("#!/bin/bash", "`{}` is the old bash of macOS; write #!/usr/bin/env bash"),
+]
 EMPTY = re.compile(r"\b(\w+)=\((?:\)|\$\{\w+:\+)")
 
 
@@ -50,9 +57,9 @@ def problems(text: str) -> Iterator[tuple[int, str]]:
         return
     lines = [code_of(line) for line in text.splitlines()]
     for number, line in enumerate(lines, start=1):
-        for pattern, advice in RULES.items():
+        for pattern, problem in RULES:
             for found in re.finditer(pattern, line):
-                yield number, advice.format((found[1] if found.re.groups else found[0]).strip())
+                yield number, problem.format(found[0])
     empty = set(EMPTY.findall("\n".join(lines)))
     for number, line in enumerate(lines, start=1):
         for name in re.findall(r"(?<!\+)\"\$\{(\w+)\[[@*]\]\}\"", line):

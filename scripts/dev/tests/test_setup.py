@@ -84,6 +84,11 @@ class Parts(SetUp):
         (bare / "cargo").symlink_to(self.folder / "bin/cargo")
         self.assertIn("error: a C compiler is missing: install gcc", self.set_up("kernel")[1])
 
+    def test_a_part_that_is_made_from_another_says_which(self) -> None:
+        status, errors = self.set_up("bfcl_runner")
+        self.assertEqual(status, 1)
+        self.assertIn("error: the part bfcl is missing, which this one is made from: scripts/setup.sh bfcl\n", errors)
+
     def test_one_waits_for_the_other(self) -> None:
         with open(self.home / "lock", "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
