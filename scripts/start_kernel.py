@@ -21,11 +21,11 @@ PROGRAM, SEED, KERNELS = HOME / "bin/evcxr_jupyter", HOME / "seed", HOME / "kern
 
 def main(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback
-    for part, needed in {"kernel": PROGRAM, "seed": SEED / "target"}.items():
-        if not needed.exists():
-            fail(f"{needed} is missing: scripts/setup.sh {part} makes it")
-    KERNELS.mkdir(exist_ok=True)
+    KERNELS.mkdir(parents=True, exist_ok=True)
     with lock(HOME / "lock"):  # not while setup.py changes the seed
+        for part, needed in {"kernel": PROGRAM, "seed": SEED / "target"}.items():
+            if not needed.exists():
+                fail(f"{needed} is missing: scripts/setup.sh {part} makes it")
         remove_old()
         work = Path(tempfile.mkdtemp(prefix="", dir=KERNELS))
         held = lock(work / "lock")

@@ -88,7 +88,8 @@ def run(command: list[object], ranks: int, variables: dict[str, str]) -> int:
             tell()
 
     def tell() -> None:
-        print("stopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        if asked == 1:
+            print("stopping after this step; once more to stop at once", file=sys.stderr, flush=True)
         for process in processes:
             process.send_signal(signal.SIGUSR1 if asked == 1 else signal.SIGKILL)
 

@@ -134,6 +134,10 @@ class Starts(Place):
         process.kill()
 
     def test_what_is_missing_is_named(self) -> None:
+        seed = self.home / "seed"
+        seed.rename(self.home / "other")
+        _, errors = self.start(SCRIPTS / "kernel.sh").communicate()
+        self.assertEqual(errors, f"error: {seed}/target is missing: scripts/setup.sh seed makes it\n")
         (self.home / "bin/evcxr_jupyter").unlink()
         _, errors = self.start(SCRIPTS / "kernel.sh").communicate()
         self.assertEqual(errors, f"error: {self.home}/bin/evcxr_jupyter is missing: scripts/setup.sh kernel makes it\n")

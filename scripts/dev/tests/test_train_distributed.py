@@ -89,7 +89,7 @@ class Ranks(Place):
             pass
         self.assertIsNone(process.poll())
         process.send_signal(signal.SIGINT)
-        process.communicate()
+        self.assertEqual(process.communicate()[1], "")
         self.assertEqual(process.returncode, 128 + signal.SIGKILL)
 
     def test_the_status_is_that_of_the_last_rank_that_failed(self) -> None:
