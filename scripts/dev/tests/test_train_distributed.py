@@ -18,13 +18,17 @@ import train_distributed  # noqa: E402
 # Waits until it is asked to stop, as `toolcall train` does; `deaf` is not.
 RANK = """\
 import json, os, signal, sys, time
+def say(text): # at once, as the ranks share the pipe
+    os.write(1, f"{text}\\n".encode())
 def stop(*_):
-    print("rank", os.environ["RANK"], "saves", flush=True)
+    say(f"rank {os.environ['RANK']} saves")
     sys.exit(130)
 signal.signal(signal.SIGUSR1, signal.SIG_IGN if "deaf" in sys.argv else stop)
-names = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "RAYON_NUM_THREADS", "MASTER_ADDR", "MASTER_PORT", "TOOLCALL_RANKS_SECRET"]
-told = {name: os.environ[name] for name in names} | {"arguments": sys.argv[1:], "session": os.getsid(0) == os.getpid(), "stdin": sys.stdin.read()}
-print(json.dumps(told), flush=True)
+names = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "RAYON_NUM_THREADS"]
+names += ["MASTER_ADDR", "MASTER_PORT", "TOOLCALL_RANKS_SECRET"]
+told = {name: os.environ[name] for name in names} | {"arguments": sys.argv[1:]}
+told |= {"session": os.getsid(0) == os.getpid(), "stdin": sys.stdin.read()}
+say(json.dumps(told))
 time.sleep(0 if "short" in sys.argv else 60)
 sys.exit(int(os.environ["RANK"]) * 3 if "failing" in sys.argv else 0)
 """
