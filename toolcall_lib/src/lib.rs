@@ -27,7 +27,7 @@
 //! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the four helpers.
 //! Behind them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] brings a
 //! validation set and ranks to a run; [`augment`] makes rows from your own tools;
-//! [`tool`](attr@tool) turns a documented Rust function into one; the program `toolcall` has the
+//! [`tool`](macro@tool) turns a documented Rust function into one; the program `toolcall` has the
 //! same as commands.
 //!
 //! A module is a stage of the data and uses only modules above it:

@@ -4,7 +4,7 @@
 //! share, `Batch` makes one pass over the model for all replies that are being written, and
 //! `Writer` takes the logits of its reply through repetition penalty, constraint and sampler to the
 //! next token. A `Constraint` is a grammar, made from the tools, that masks every token that cannot
-//! continue a valid call. It is on by default, except in [`evaluate`](crate::evaluate), which shows
+//! continue a valid call. It is on by default, except in [`evaluate`](mod@crate::evaluate), which shows
 //! what a model has learned by itself.
 
 mod batch;
