@@ -1,4 +1,4 @@
-# Where things are. Every script of this folder reads it; nothing is written outside of these places.
+# Where things are, for the shell scripts that read it; nothing is written outside of these places. places.py says it in Python.
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 home="${TOOLCALL_HOME:-$root/.toolcall}" # all that setup.sh fetches and builds
 case "$home" in /*) ;; *) home="$PWD/$home" ;; esac
@@ -16,4 +16,13 @@ unset CARGO_ENCODED_RUSTFLAGS # it would win over the flags of the notebook kern
 fail() {
     printf 'error: %s\n' "$@" >&2
     exit 1
+}
+
+# Goes on as a Python program of this folder. macOS has a Python of its own, which is too old.
+run_python() { # FILE ARGUMENT...
+    python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail "Python 3.11 or later with venv is missing (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python)"
+    local file="$1"
+    shift
+    exec python3 "$root/scripts/$file" "$@"
 }

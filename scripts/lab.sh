@@ -9,7 +9,8 @@ parts=(python kernel seed)
 if [ -z "${TOOLCALL_MODEL:-}" ]; then
     parts+=(model)
 elif [ -e "$TOOLCALL_MODEL" ]; then
-    TOOLCALL_MODEL="$(realpath "$TOOLCALL_MODEL")" # the kernels run in the folders of their notebooks
+    # the kernels run in the folders of their notebooks
+    TOOLCALL_MODEL="$(python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$TOOLCALL_MODEL")"
     export TOOLCALL_MODEL
 fi
 "$root/scripts/setup.sh" "${parts[@]}"

@@ -9,7 +9,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-case "${1:-}" in '' | -*) sed -n '2,9s/^# \?//p' "$0" && exit 2 ;; esac
+case "${1:-}" in '' | -*) sed -n "2,8s/^# //p" "$0" && exit 2 ;; esac
 [ -f "$1" ] || fail "there is no notebook $1"
 "$root/scripts/setup.sh" python kernel seed
 exec "$home/python/bin/python" "$root/scripts/run_notebook.py" "$@"

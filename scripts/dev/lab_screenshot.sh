@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 
 [ $# -eq 2 ] || fail "usage: scripts/dev/lab_screenshot.sh NOTEBOOK PICTURE.png"
-notebook="$(realpath --relative-to="$root" "$1")"
+notebook="$(python3 -c 'import os, sys; print(os.path.relpath(*map(os.path.realpath, sys.argv[1:])))' "$1" "$root")"
 chromium="$(command -v chromium || command -v chromium-browser)" || fail "Chromium is missing (Debian: apt-get install chromium)"
 command -v npm >/dev/null || fail "npm is missing (Debian: apt-get install npm)"
 [ -d "$home/browser/node_modules/playwright-core" ] || npm install --silent --prefix "$home/browser" playwright-core@1.65.1

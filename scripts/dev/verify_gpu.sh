@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Verifies and measures the CUDA engine on a machine with a GPU that has PyTorch but no Rust and no network. Not part of scripts/check.
+# Verifies and measures the CUDA engine on a machine with a GPU that has PyTorch but no Rust and no network. Linux only.
+# Not part of scripts/check.
 # usage: scripts/dev/verify_gpu.sh pack DIR [--data FILE]      makes a folder that runs there as it is: DIR/run.sh says how
 #        scripts/dev/verify_gpu.sh rehearse DIR [STAGE ...]    runs it here, on a GPU that the host pretends to be, with PyTorch on the CPU
 #        scripts/dev/verify_gpu.sh report RESULTS              makes a table of results.jsonl, or of the folder that it is in
@@ -90,5 +91,5 @@ case "${1:-}" in
         "$@"
         ;;
     driver) "$@" ;;
-    *) sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}" && exit 2 ;;
+    *) sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}" && exit 2 ;;
 esac

@@ -33,13 +33,13 @@ echo "== bfcl asks the server"
 start_server server --model "$model" --max-tokens "$most"
 export OPENAI_BASE_URL="$url/v1"
 bfcl bfcl generate --model toolcall "${which[@]}" --temperature 0 --num-threads 32 --include-input-log
-bfcl bfcl evaluate --model toolcall --test-category "$category" "${of[@]}"
+bfcl bfcl evaluate --model toolcall --test-category "$category" ${of[@]+"${of[@]}"}
 end_server server
 
 echo "== toolcall eval"
 bfcl rows "$category" "$out" "$out/sent"
 evaluate() { # DATA; with the settings of the server
-    "$toolcall" eval --model "$model" --bfcl "$category" --bfcl-data "$1" "${first[@]}" --constrained --max-new-tokens "$most" --json
+    "$toolcall" eval --model "$model" --bfcl "$category" --bfcl-data "$1" ${first[@]+"${first[@]}"} --constrained --max-new-tokens "$most" --json
 }
 evaluate "$out/sent" >"$out/sent.json"
 evaluate "$(echo "$home"/bfcl/*.whl)" >"$out/own.json"

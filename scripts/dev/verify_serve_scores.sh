@@ -20,9 +20,9 @@ out="$root/out/verify_serve_scores"
 rm -rf "$out" && mkdir -p "$out"
 
 echo "== toolcall eval"
-"$toolcall" eval --model "$model" --data "$data" "${first[@]}" --constrained --json >"$out/evaluation.json"
+"$toolcall" eval --model "$model" --data "$data" ${first[@]+"${first[@]}"} --constrained --json >"$out/evaluation.json"
 echo "== the openai package"
 start_server server --model "$model"
-"$home/openai/bin/python" scripts/dev/verify/serve_scores.py "$url/v1" "$data" "$out/evaluation.json" "${first[@]}"
+"$home/openai/bin/python" scripts/dev/verify/serve_scores.py "$url/v1" "$data" "$out/evaluation.json" ${first[@]+"${first[@]}"}
 end_server server
 echo "verify: all is well"

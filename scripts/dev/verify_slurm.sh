@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks scripts/train_slurm.sbatch on a real Slurm: a cluster of this one machine, which lives as long as this script. A job of two
 # ranks gives the losses of one rank; a job that is asked to stop saves, goes back into the queue and goes on where it was.
-# Not part of scripts/check. Needs root, and of Debian: apt-get install slurm-wlm munge openmpi-bin libopenmpi-dev libclang-dev
+# Not part of scripts/check. Linux only. Needs root, and of Debian: apt-get install slurm-wlm munge openmpi-bin libopenmpi-dev libclang-dev
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 cd "$root"

@@ -1,7 +1,9 @@
-//! Speed of the kernels and of a training step, to see what a change costs: `cargo bench`, or `cargo bench -- NAME`.
+//! Speed of the kernels and of a training step, to see what a change costs: `cargo bench`, or
+//! `cargo bench -- NAME`.
 //!
-//! Shapes are those of SmolLM2-135M and a batch of eight conversations. What is counted in the throughput is floating-point
-//! operations for products, elements or rows elsewhere, so that figures compare across shapes.
+//! Shapes are those of SmolLM2-135M and a batch of eight conversations. What is counted in the
+//! throughput is floating-point operations for products, elements or rows elsewhere, so that
+//! figures compare across shapes.
 
 mod matmul;
 mod ops;

@@ -93,10 +93,12 @@ fn step(bencher: Bencher<'_, '_>, precision: Precision) {
     let mut gradients = Parameters::zeros(decoder.weights.layout().clone());
     let mut workspace = Workspace::new(Recompute::Norms, precision);
     let mut optimizer = AdamW::new(AdamWConfig::default(), &gradients);
-    bencher.counter(ItemsCount::new(tree.ids.len())).bench_local(|| {
-        let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace)?;
-        let scale = 1.0 / tree.trained_tokens();
-        optimizer.step(decoder.trainable_mut()?, &mut gradients.buckets, scale, 1e-6);
-        Result::Ok(sum)
-    });
+    bencher
+        .counter(ItemsCount::new(tree.ids.len()))
+        .bench_local(|| -> Result<_> {
+            let sum = decoder.loss_and_gradients(&tree, &mut gradients, &mut workspace)?;
+            let scale = 1.0 / tree.trained_tokens();
+            optimizer.step(decoder.trainable_mut()?, &mut gradients.buckets, scale, 1e-6);
+            Ok(sum)
+        });
 }

@@ -1,38 +1,40 @@
 //! The one error type: a message names the file, row or field, what was expected, and what to do.
 //!
-//! Messages quote what others wrote, so they are clipped and made [`printable`] when they are shown.
+//! Messages quote what others wrote, so they are clipped and made [`printable`] when they are
+//! shown.
 
 use crate::terminal::printable;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The result of everything in this crate that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of everything in this crate that can fail. With two types it is the one of Rust, so
+/// that `use toolcall_lib::*` takes nothing away.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
+/// An error. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
 pub enum Error {
     /// A file or folder could not be read or written.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// Something that the user gave does not fit: a config field, a flag, a template, a model file.
     Invalid {
-        /// Where it stands: a file, a field, an argument.
+        /// Place of the problem: a file, a field, an argument.
         place: String,
-        /// What was found, what was expected and what to do.
+        /// Problem: what was found, what was expected and what to do.
         problem: String,
     },
-    /// Rows of a data file that do not fit; all of them, not only the first.
+    /// Rows of a data file do not fit. All of them are listed, not only the first.
     Rows(Vec<RowProblem>),
     /// A library below us failed.
     Library {
-        /// What we were doing.
+        /// Work that the library was doing for us.
         doing: String,
-        /// What the library said.
+        /// Error of the library.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -46,7 +48,7 @@ pub struct RowProblem {
     pub row: usize,
     /// The field in the row, such as `messages[1].tool_calls[0].arguments.duration`.
     pub field: String,
-    /// What was found, what was expected and what to do.
+    /// Problem: what was found, what was expected and what to do.
     pub problem: String,
 }
 
@@ -92,7 +94,7 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    /// Something at `place` (a file, field or argument) does not fit.
+    /// Makes the error that something at `place` (a file, field or argument) does not fit.
     pub fn invalid(place: impl fmt::Display, problem: impl fmt::Display) -> Self {
         Self::Invalid {
             place: place.to_string(),
@@ -100,13 +102,13 @@ impl Error {
         }
     }
 
-    /// For `map_err`: reading or writing `path` failed.
+    /// Makes, for `map_err`, the error that reading or writing `path` failed.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { path, source }
     }
 
-    /// For `map_err`: a library failed while we were `doing` something.
+    /// Makes, for `map_err`, the error that a library failed while we were `doing` something.
     pub fn library<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         doing: impl fmt::Display,
     ) -> impl FnOnce(E) -> Self {
@@ -126,12 +128,14 @@ pub(crate) fn short(number: f64) -> String {
     }
 }
 
-/// Tells the user something on standard error. It gets lost where that cannot be written to.
+/// Tells the user something on standard error. The line gets lost if standard error cannot be
+/// written to.
 pub(crate) fn tell(line: impl fmt::Display) {
     writeln!(std::io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 
-/// A message without its middle, if it has more characters than these: it may quote a megabyte.
+/// Returns a message without its middle, if it has more characters than these: it may quote a
+/// megabyte.
 fn clipped(text: String, longest: usize) -> String {
     if text.len() <= longest || text.chars().count() <= longest {
         return text;
@@ -142,7 +146,7 @@ fn clipped(text: String, longest: usize) -> String {
     format!("{head} […] {}", &text[behind..])
 }
 
-/// Problems that a message lists; a file with the same fault in every row would make it unreadable.
+/// Number of problems that a message lists. A file may have the same fault in every row.
 pub(crate) const MOST_LISTED: usize = 20;
 
 fn list(problems: &[RowProblem]) -> String {
@@ -153,7 +157,7 @@ fn list(problems: &[RowProblem]) -> String {
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
 }
 
-/// A list of names for a message, cut short.
+/// Returns a list of names for a message, cut short.
 pub(crate) fn some_of(names: &[String]) -> String {
     let shown = names
         .iter()

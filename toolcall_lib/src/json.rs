@@ -1,20 +1,21 @@
-//! Reading JSON without losing any of it: a key that stands twice and a number that does not fit are errors.
+//! Reads JSON without losing any of it: a key that stands twice and a number that does not fit are
+//! errors.
 //!
-//! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into a fraction that is near it.
-//! Both change what a file says without a word.
+//! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into
+//! a fraction that is near it. Both change what a file says without a word.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Why a text is not JSON that can be kept, and where.
+/// Reason why a text is not JSON that can be kept, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Line, from 1.
     pub line: usize,
     /// Column, from 1; 0 at the end of a line.
     pub column: usize,
-    /// What is wrong.
+    /// Reason, in words.
     pub reason: String,
 }
 
@@ -39,7 +40,7 @@ pub fn read(text: &str) -> Result<Value, Problem> {
 /// Reads one JSON object.
 ///
 /// # Errors
-/// Those of [`read`], and another value than an object.
+/// Errors of [`read`], and any value but an object.
 pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     match read(text)? {
         Value::Object(object) => Ok(object),
@@ -51,7 +52,8 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads the JSON value that `text` begins with; returns it with what follows. Of two equal keys the last counts, as in Python.
+/// Reads the JSON value that `text` begins with; returns it with what follows. Of two equal keys
+/// the last counts, as in Python.
 pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = values.next()?.ok()?;

@@ -1,31 +1,61 @@
 //! Fine-tune small open language models for function calling, and use them.
 //!
+//! ```no_run
+//! use toolcall_lib::*;
+//!
+//! # fn main() -> Result<()> {
+//! // 1. A model, and conversations in which it calls tools.
+//! let mut model = load("SmolLM2-135M-Instruct.gguf")?;
+//! let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
+//! // 2. Training. Every `eval_steps` steps it answers the held-out rows.
+//! let config = TrainConfig::default().for_rows(data.rows.len());
+//! let report = train(&mut model, (&data, &held_out), &config, |step| println!("{step}"))?;
+//! println!("{report}");
+//! // 3. How many calls are right, row by row.
+//! let scores = evaluate(&model, &held_out.rows, &EvaluateConfig::default())?;
+//! println!("{scores}");
+//! // 4. A folder that transformers, vLLM and llama.cpp's converter read.
+//! save(&model, "out/tuned")?;
+//! // 5. Replies whose calls fit the tools.
+//! let question = [Message::user("Set a timer for 5 minutes.")];
+//! let reply = generate(&model, &question, &model.tools, &GenerateConfig::default())?;
+//! println!("{}", reply.text);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the four helpers.
+//! Behind them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] brings a
+//! validation set and ranks to a run; [`augment`] makes rows from your own tools;
+//! [`tool`](macro@tool) turns a documented Rust function into one; the program `toolcall` has the
+//! same as commands.
+//!
 //! A module is a stage of the data and uses only modules above it:
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
-//! | | [`json`], [`yaml`] | text → JSON, nothing of which is lost |
-//! | 1 | [`tool`](mod@tool) | a documented Rust function → JSON schema of a tool that can be called |
+//! | | [`json`], [`yaml`] | text → JSON, without any loss |
+//! | 1 | [`tool`](mod@tool) | a documented function → JSON schema of a tool |
 //! | | [`syntax`] | how calls stand in a text |
-//! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → validated conversations |
-//! | 3 | [`template`] | conversation + tools → the exact text, by the model's own chat template |
-//! | 4 | [`tokens`] | text → token ids and which of them are trained on |
+//! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → checked conversations |
+//! | 3 | [`template`] | conversation + tools → the text, by the model's own chat template |
+//! | 4 | [`tokens`] | text → token ids, marked where they are trained on |
 //! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
 //! | | [`data_source`] | file, folder or hub → conversations |
 //! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
 //! | 9 | [`optimizer`] | gradients → new weights |
-//! | | [`device`] | on what is computed: the CPU, or a GPU |
+//! | | [`device`] | the device that computes: the CPU, or a GPU |
 //! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 11 | [`reply`] | text → tool calls or content |
 //! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
-//! | 13 | [`evaluate`], [`bfcl`] | calls against truth → scores |
+//! | 13 | [`evaluate`](mod@evaluate), [`bfcl`] | calls against truth → scores |
 //! | | [`track`] | numbers of a run → TensorBoard, Weights & Biases |
 //! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
 //! | 15 | [`show`] | what a notebook displays |
 //! | | [`terminal`] | text of others, before it is printed |
-//! | 16 | `serve` | models as a server that clients of OpenAI's API use (feature `serve`) |
+//! | 16 | `serve` | a server that clients of OpenAI's API use (feature `serve`) |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -72,7 +102,7 @@ pub mod show;
 #[cfg(feature = "serve")]
 pub mod serve;
 
-// What the tests of several modules, and those outside the library, work with.
+// Tools for the tests of several modules, and for the tests outside the library.
 #[cfg(test)]
 #[path = "../tests/common/tiny_config.rs"]
 mod tiny_config;
@@ -84,19 +114,27 @@ mod tiny_model;
 #[path = "../tests/common/tiny_tokenizer.rs"]
 mod tiny_tokenizer;
 
-// `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its tests too.
+// `#[tool]` expands to `::toolcall_lib::…` paths; this makes them work inside the crate and its
+// tests too.
 extern crate self as toolcall_lib;
 
-pub use checkpoint::{PushConfig, Pushed, load, load_as, push_to_hub, save, save_as};
+pub use batch::TreeBatch;
+pub use checkpoint::{PushConfig, Pushed, default_model, load, load_as, push_to_hub, save, save_as};
 pub use conversation::{Conversation, Message, Role};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
-pub use generate::{GenerateConfig, Generation, generate};
+pub use evaluate::{EvaluateConfig, Evaluation, evaluate};
+pub use generate::{GenerateConfig, Generation, Generator, generate};
 pub use model::{LoraConfig, Model};
+pub use reply::Reply;
 pub use schemars;
 pub use serde;
 pub use serde_json;
-pub use tool::{Tool, ToolCall, ToolSchema};
+pub use show::{Comparison, TokenView, compare, loss_plot};
+pub use synthetic::{AugmentConfig, Augmented, Lists, augment};
+pub use template::legacy_prompt;
+pub use tokens::{LossMode, Sequence, sequences};
+pub use tool::{Tool, ToolCall, ToolSchema, answer, load_tools};
 pub use toolcall_macros::tool;
-pub use train::{StepReport, TrainConfig, TrainReport, train};
+pub use train::{StepReport, TrainConfig, TrainData, TrainReport, train};
 pub use weights::Dtype;

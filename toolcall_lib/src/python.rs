@@ -1,4 +1,5 @@
-//! Values as Python writes them, such as `{'name': 'dim', 'arguments': {'on': True, 'room': None}}`.
+//! Values as Python writes them, such as `{'name': 'dim', 'arguments': {'on': True, 'room':
+//! None}}`.
 //!
 //! `str(value)` and a table that pandas writes hold them where JSON was meant. JSON is read too:
 //! some texts mix both.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with its control characters spelled out: `\u{1b}` for the one that begins the commands
-/// of a terminal, which can hide lines, change the title or type into the shell. So are marks that
-/// turn the direction of writing or are invisible. Line breaks and tabs stay.
+/// Returns the text with its control characters spelled out: `\u{1b}` for the character that begins
+/// the commands of a terminal, which can hide lines, change the title or type into the shell. Marks
+/// that turn the direction of writing or are invisible are spelled out too. Line breaks and tabs
+/// stay.
 ///
 /// ```
 /// use toolcall_lib::terminal::printable;
@@ -16,8 +17,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |escaped, c| write!(escaped, "\\u{{{:x}}}", u32::from(c)))
 }
 
-/// The same for a text of JSON, which stays the same JSON: only in its strings can such characters
-/// stand.
+/// Does the same for a text of JSON, which stays the same JSON: such characters can stand only in
+/// its strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, |escaped, c| {
         let mut units = [0; 2];
@@ -42,14 +43,15 @@ fn escaped(text: &str, escape: impl Fn(&mut String, char) -> std::fmt::Result) -
     Cow::Owned(safe)
 }
 
-/// What a terminal acts on instead of showing it, or what changes how the rest is shown.
+/// Returns true for a character that a terminal obeys instead of showing it, or that changes how
+/// the rest is shown.
 fn is_command(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
-        // marks of direction, separators of lines and paragraphs
+        // Marks of direction, and separators of lines and paragraphs.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        // invisible: a byte order mark, annotations, tags
+        // Invisible characters: a byte order mark, annotations, tags.
         '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,
     }

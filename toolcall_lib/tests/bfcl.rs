@@ -42,7 +42,7 @@ fn folder(category: Category, questions: &[Value], answers: &[Value]) -> TempDir
     folder
 }
 
-/// The only row of a category.
+/// Returns the only row of a category.
 fn row(category: Category, functions: Value, calls: Value) -> Row {
     let folder = folder(
         category,
@@ -60,7 +60,8 @@ fn fly(arguments: Value) -> Value {
     json!({"name": "kite.fly", "arguments": arguments})
 }
 
-/// Whether `kite.fly(x=value)` is right where the schema of `x` is this and these values are.
+/// Returns true if `kite.fly(x=value)` is right, where the schema of `x` is `schema` and its right
+/// values are `right`.
 fn is_right(schema: Value, right: Value, value: Value) -> bool {
     let functions = json!([function(json!({"x": schema}), &["x"])]);
     let row = row(
@@ -205,7 +206,7 @@ fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
     }
 }
 
-/// Rows as the leaderboard has them at their oddest.
+/// Rows in the oddest forms that the leaderboard has.
 #[test]
 fn odd_rows_are_read() {
     let properties = json!({
@@ -346,7 +347,7 @@ fn categories_are_known_by_name_and_group() {
     );
 }
 
-/// Rows with other tools each, some of them long, are answered together as they are one by one.
+/// Rows with different tools, some of them long, are answered together as they are one by one.
 #[test]
 fn a_model_answers_the_rows_of_a_category() {
     let many = |i: usize| -> Value {

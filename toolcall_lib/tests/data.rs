@@ -1,4 +1,5 @@
-//! Data files: every format that is read, every problem that is reported, and what the splits promise.
+//! Data files: every format that is read, every problem that is reported, and what the splits
+//! promise.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Scores of scripted answers: every kind of mistake, dialogues with tool answers fed back, and the JSON
-//! form.
+//! Scores of scripted answers: every kind of mistake, dialogues with tool answers fed back, and the
+//! JSON form.
 
 use serde_json::{Value, json};
 use toolcall_lib::evaluate::{Evaluation, MistakeKind, Score, evaluate_answers};
@@ -184,8 +184,8 @@ fn each_kind_of_mistake_is_named_and_counted() {
     assert_eq!(evaluation.over_calls, score(2, 4));
     assert_eq!(evaluation.exact, score(2, 12));
     assert_eq!(evaluation.conversation_flow, score(2, 12));
-    // Attempts are all but rows 5, 8 and 11; of those, 2 has a wrong type, 4 an unknown tool, 6 and 10 cannot
-    // be read.
+    // Attempts are all but rows 5, 8 and 11; of those, 2 has a wrong type, 4 an unknown tool, 6 and
+    // 10 cannot be read.
     assert_eq!(evaluation.format_compliance, score(5, 9));
 }
 

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
-// What serves a test may fail as a test does; clippy knows it only of functions that are tests themselves.
+// Helpers of tests may fail as tests do. Clippy allows it only in functions that are tests
+// themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bfcl;

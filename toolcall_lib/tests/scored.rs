@@ -6,7 +6,7 @@ use crate::train::{config, timers};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::evaluate::{EvaluateConfig, Score, evaluate};
 use toolcall_lib::optimizer::Schedule;
-use toolcall_lib::train::{Metric, StepReport, TrainConfig, TrainReport, train_validated};
+use toolcall_lib::train::{Metric, StepReport, TrainConfig, TrainReport, train};
 use toolcall_lib::{Conversation, Message, Model};
 
 /// Learns two rows in some 200 steps, at a rate that does not depend on the length of the run.
@@ -20,12 +20,12 @@ fn learning(steps: usize) -> TrainConfig {
 
 fn run(validation: &Dataset, config: &TrainConfig) -> (Model, TrainReport) {
     let mut model = tiny_model();
-    let report = train_validated(&mut model, &timers(2), validation, config, |_| {}).unwrap();
+    let report = train(&mut model, (&timers(2), validation), config, |_| {}).unwrap();
     (model, report)
 }
 
 fn refusal(validation: &Dataset, config: &TrainConfig) -> String {
-    let outcome = train_validated(&mut tiny_model(), &timers(2), validation, config, |_| {});
+    let outcome = train(&mut tiny_model(), (&timers(2), validation), config, |_| {});
     outcome.unwrap_err().to_string()
 }
 

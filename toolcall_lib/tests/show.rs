@@ -82,7 +82,7 @@ fn rows() -> Vec<Conversation> {
     ]
 }
 
-/// What a base model and a tuned model say to `rows`.
+/// Replies of a base model and of a tuned model to `rows`.
 const BASE: [&str; 3] = [
     HOSTILE,
     "<tool_call>{\"name\": \"create_reminder\"",

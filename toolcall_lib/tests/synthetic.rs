@@ -93,8 +93,8 @@ fn made_rows_share_no_sentence_of_the_user_with_held_out_ones() {
     assert!(shared.is_empty(), "{shared:?}");
 }
 
-/// The wording of a request: small letters, `_` for what the calls of its row take from it, numbers and
-/// units.
+/// The wording of a request: small letters, `_` for what the calls of its row take from it, numbers
+/// and units.
 fn wording(text: &str, taken: &[String]) -> String {
     let text = text.to_lowercase();
     let text = taken.iter().fold(text, |text, value| text.replace(value, "_"));

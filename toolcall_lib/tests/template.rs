@@ -15,8 +15,8 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
 }
 
-/// The conversations that `scripts/dev/golden/templates.py` renders, by name. They are read as they stand: the loader
-/// of data files would take out nulls.
+/// The conversations that `scripts/dev/golden/templates.py` renders, by name. They are read as they
+/// stand: the loader of data files would take out nulls.
 pub fn conversations() -> BTreeMap<String, Conversation> {
     let list = |value: &Value| value.as_array().unwrap().clone();
     let conversation = |row: &Value| Conversation {

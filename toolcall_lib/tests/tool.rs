@@ -1,5 +1,5 @@
-//! Tools of documented functions and structs: their schemas against transformers (`scripts/dev/golden/tools.py`),
-//! and calls of them.
+//! Tools of documented functions and structs: their schemas against transformers
+//! (`scripts/dev/golden/tools.py`), and calls of them.
 
 mod same_functions;
 
@@ -33,12 +33,13 @@ fn schemas_equal_those_of_transformers() {
     assert!(golden.is_empty(), "no function for {:?}", golden.keys());
 }
 
-/// As text, because two JSON values are equal in any order of their keys.
+/// Returns the text of a JSON value. Two JSON values are equal in any order of their keys, but
+/// their texts are not.
 fn to_string(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-// As in a notebook cell, where toolcall_lib is the only dependency.
+// Attributes as in a notebook cell, where toolcall_lib is the only dependency.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "toolcall_lib::serde")]
 #[schemars(crate = "toolcall_lib::schemars")]

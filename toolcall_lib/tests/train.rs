@@ -4,9 +4,9 @@ use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use signal_hook::consts::SIGINT;
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::generate::{Prompt, generate_many};
+use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::tokens::LossMode;
-use toolcall_lib::train::{TrainConfig, TrainReport, train, train_validated};
+use toolcall_lib::train::{TrainConfig, TrainReport, train};
 use toolcall_lib::{
     Conversation, GenerateConfig, Generation, Message, Model, ToolCall, ToolSchema, generate, load, reply,
     save,
@@ -96,12 +96,10 @@ fn a_model_that_has_learned_two_rows_calls_the_tool_after_saving_and_loading() {
         assert_eq!(calls, [call(seconds)], "{}", called.text);
         assert_eq!(told.text, row.messages[3].content);
     }
-    assert_eq!(generate_many(&loaded, &prompts, &settings).unwrap(), alone);
-    let short = GenerateConfig {
-        max_new_tokens: 3,
-        ..settings
-    };
-    let cut = generate_many(&loaded, &prompts, &short).unwrap();
+    let mut generator = Generator::new(&loaded, settings);
+    assert_eq!(generator.replies(&prompts).unwrap(), alone);
+    generator.config.max_new_tokens = 3;
+    let cut = generator.replies(&prompts).unwrap();
     assert!(
         cut.iter()
             .zip(&alone)
@@ -158,8 +156,8 @@ fn accumulated_batches_and_small_trees_equal_one_large_batch() {
     }
 }
 
-/// From weights that bf16 holds exactly, as most models have them, and with updates that are smaller than its steps. Where the
-/// processor has no bf16 the three runs are the same.
+/// From weights that bf16 holds exactly, as most models have them, and with updates that are
+/// smaller than its steps. Where the processor has no bf16 the three runs are the same.
 #[test]
 fn in_bf16_the_loss_falls_as_in_f32() {
     let run = |bf16, bf16_stochastic_round| {
@@ -225,7 +223,7 @@ fn validation_is_measured_and_stops_a_run_that_gets_no_better() {
         learning_rate: 0.0,
         ..config(20)
     };
-    let report = train_validated(&mut tiny_model(), &timers(4), &timers(6), &settings, |_| {}).unwrap();
+    let report = train(&mut tiny_model(), (&timers(4), &timers(6)), &settings, |_| {}).unwrap();
     assert!(report.stopped_early);
     assert_eq!(
         report.steps.len(),

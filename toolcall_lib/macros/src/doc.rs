@@ -1,4 +1,4 @@
-//! The doc comment of a function: what describes it, its arguments, and what it returns.
+//! The doc comment of a function: its description, its arguments, and its return value.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -7,11 +7,11 @@ use serde_json::Value;
 /// The parts of a doc comment.
 #[derive(Debug, Default, PartialEq)]
 pub struct Doc {
-    /// What the function does; inner line breaks stay.
+    /// Description of the function; inner line breaks stay.
     pub description: String,
     /// Name and description of each argument, in one line.
     pub arguments: Vec<(String, String)>,
-    /// What the function returns.
+    /// Description of the return value.
     pub returns: Option<String>,
 }
 
@@ -19,7 +19,8 @@ pub struct Doc {
 const SKIPPED: [&str; 4] = ["# Errors", "# Panics", "# Examples", "# Safety"];
 
 impl Doc {
-    /// Reads the text of a doc comment, in the Google style of Python docstrings or with Rust's headings.
+    /// Reads the text of a doc comment, in the Google style of Python docstrings or with Rust's
+    /// headings.
     pub fn parse(text: &str) -> Self {
         let mut skipping = false;
         let kept = clean(text).into_iter().filter(|line| {
@@ -75,7 +76,7 @@ fn google_style(text: &str) -> Doc {
     }
 }
 
-/// The text after the line `heading`, which is not the first.
+/// Returns the text after the line `heading`, which is not the first line.
 fn section<'t>(text: &'t str, heading: &str) -> Option<&'t str> {
     let mut from = text.find('\n')? + 1;
     for line in text[from..].split_inclusive('\n') {
@@ -87,8 +88,8 @@ fn section<'t>(text: &'t str, heading: &str) -> Option<&'t str> {
     None
 }
 
-/// A line `name:` opens an argument unless it is indented deeper than the one before; other lines go on with
-/// it.
+/// A line `name:` opens an argument unless it is indented deeper than the one before; other lines
+/// go on with it.
 fn google_arguments(text: &str) -> Vec<(String, String)> {
     let mut arguments: Vec<(String, String)> = Vec::new();
     let mut indent = None;

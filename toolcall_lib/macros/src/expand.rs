@@ -1,4 +1,4 @@
-//! From the function to the tool.
+//! Expands a function into its tool.
 
 use crate::doc::{Doc, split_choices};
 use crate::message;
@@ -8,7 +8,8 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{Attribute, Error, Expr, ExprLit, ItemFn, Lit, Meta, Result, ReturnType};
 
-/// The function as it is, and its tool or the compile errors that say why there is none.
+/// Returns the function as it is, followed by its tool or by the compile errors that say why there
+/// is none.
 pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
     let added = match syn::parse2::<ItemFn>(item.clone()) {
         Ok(_) if !attributes.is_empty() => {
@@ -26,6 +27,7 @@ pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(function: &ItemFn) -> Result<TokenStream> {
+    // 1. Read the signature and the doc comment.
     let signature = &function.sig;
     signature::check(signature)?;
     let name = signature.ident.unraw().to_string();
@@ -37,6 +39,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
             message::no_description(&name, &arguments),
         ));
     }
+    // 2. Match descriptions and arguments by their names.
     let is_argument = |described: &str| {
         arguments
             .iter()
@@ -57,6 +60,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
         .map(|argument| field(&name, argument, &doc))
         .chain(unknown))?;
 
+    // 3. Write the tool.
     let (visibility, ident, description) = (&function.vis, &signature.ident, &doc.description);
     let tool = format_ident!("{name}_tool", span = ident.span());
     let passed = arguments.iter().map(|argument| &argument.passed);
@@ -86,7 +90,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
     })
 }
 
-/// The text of all doc attributes, a line each.
+/// Joins the text of all doc attributes, a line each.
 fn doc_text(attributes: &[Attribute]) -> Result<String> {
     let mut lines = Vec::new();
     for attribute in attributes
@@ -111,7 +115,7 @@ fn doc_text(attributes: &[Attribute]) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// The field of the struct of arguments, with its description and choices.
+/// Returns the field of the struct of arguments, with its description and choices.
 fn field(tool: &str, argument: &Argument, doc: &Doc) -> Result<TokenStream> {
     let Argument { name, field, .. } = argument;
     let plain_name = name.unraw().to_string();
@@ -145,7 +149,7 @@ fn returns(output: &ReturnType, description: Option<&str>) -> TokenStream {
     quote! { (&::toolcall_lib::tool::expansion::ReturnType::<#ty>::new()).schema(#description) }
 }
 
-/// All values or all errors, so that one build shows everything that is wrong.
+/// Collects all values or all errors, so that one build shows everything that is wrong.
 fn all<T>(results: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
     let mut values = Vec::new();
     let mut errors: Option<Error> = None;

@@ -10,8 +10,9 @@ use proc_macro::TokenStream;
 /// Makes a tool of a documented function: leaves it as it is, and adds
 /// `fn NAME_tool() -> toolcall_lib::Tool`.
 ///
-/// The doc comment tells the model what the function does, what each argument means and what comes back. It
-/// is read the way Python docstrings are written (Google style), so that one can be pasted:
+/// The doc comment tells the model what the function does, what each argument means and what comes
+/// back. It is read the way Python docstrings are written (Google style), so that one can be
+/// pasted:
 ///
 /// ```text
 /// #[tool]
@@ -26,14 +27,16 @@ use proc_macro::TokenStream;
 /// fn weather(city: &str, unit: Option<String>) -> String {
 /// ```
 ///
-/// or the way Rust is documented, with `# Arguments`, a list of ``* `city` - Where.``, and `# Returns`.
-/// `# Errors`, `# Panics`, `# Safety` and `# Examples` are for people: the model does not see them.
+/// or the way Rust is documented, with `# Arguments`, a list of ``* `city` - Where.``, and `#
+/// Returns`. `# Errors`, `# Panics`, `# Safety` and `# Examples` are for people: the model does not
+/// see them.
 ///
-/// An argument is `&str` or an owned type that implements `serde::Deserialize` and `schemars::JsonSchema`; an
-/// `Option` may be left out of a call. The function returns what implements `serde::Serialize`, or a `Result`
-/// of it with an error that implements `Display`. A description that is missing, or that describes no
-/// argument, is a compile error. In a notebook cell the attribute stands before the doc comment, as above: a
-/// doc comment that opens a cell is lost.
+/// An argument is `&str` or an owned type that implements `serde::Deserialize` and
+/// `schemars::JsonSchema`; an `Option` may be left out of a call. The function returns what
+/// implements `serde::Serialize`, or a `Result` of it with an error that implements `Display`. A
+/// description that is missing, or that describes no argument, is a compile error. In a notebook
+/// cell the attribute stands before the doc comment, as above: a doc comment that opens a cell is
+/// lost.
 ///
 /// # Panics
 /// `NAME_tool` panics if the type of an argument contains itself: its schema would have no end.

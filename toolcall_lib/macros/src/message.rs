@@ -1,9 +1,9 @@
-//! What the compiler says about a doc comment that does not fit the function.
+//! Compile errors about a doc comment that does not fit the function.
 
 use crate::signature::Argument;
 use syn::ext::IdentExt;
 
-/// There is no doc comment, or it has no text before the arguments.
+/// Says that there is no doc comment, or that it has no text before the arguments.
 pub fn no_description(tool: &str, arguments: &[Argument]) -> String {
     let mut example = vec!["/// What the function does.".to_string()];
     if !arguments.is_empty() {
@@ -17,7 +17,7 @@ pub fn no_description(tool: &str, arguments: &[Argument]) -> String {
     )
 }
 
-/// An argument has no description.
+/// Says that an argument has no description.
 pub fn no_argument_description(tool: &str, name: &str) -> String {
     format!(
         "argument `{name}` of tool `{tool}` has no description for the model: \
@@ -28,7 +28,7 @@ pub fn no_argument_description(tool: &str, name: &str) -> String {
     )
 }
 
-/// A description has no argument.
+/// Says that a description has no argument.
 pub fn no_argument(tool: &str, described: &str, arguments: &[Argument]) -> String {
     let names: Vec<String> = names(arguments).map(|name| format!("`{name}`")).collect();
     let takes = if names.is_empty() {
@@ -42,7 +42,7 @@ pub fn no_argument(tool: &str, described: &str, arguments: &[Argument]) -> Strin
     )
 }
 
-/// The `(choices: …)` of an argument are no JSON list.
+/// Says that the `(choices: …)` of an argument are no JSON list.
 pub fn no_choices(name: &str, problem: &str) -> String {
     format!("choices of argument `{name}`: {problem}; write them as (choices: [\"a\", \"b\"])")
 }

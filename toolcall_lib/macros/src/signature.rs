@@ -1,4 +1,4 @@
-//! What the signature of a function must be, to be a tool.
+//! Checks that the signature of a function can be that of a tool.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -11,11 +11,11 @@ pub struct Argument {
     pub name: Ident,
     /// Type of the field that a call fills; `String` for `&str`.
     pub field: TokenStream,
-    /// How the function takes the field.
+    /// Expression by which the function takes the field.
     pub passed: TokenStream,
 }
 
-/// Refuses what a model cannot call.
+/// Refuses a signature that a model cannot call.
 pub fn check(signature: &Signature) -> Result<()> {
     if let Some(token) = signature.asyncness {
         return Err(Error::new(
@@ -88,7 +88,7 @@ fn is_str(reference: &TypeReference) -> bool {
     is_str && reference.mutability.is_none() && reference.lifetime.is_none()
 }
 
-/// Whether `token` occurs in a type, at any depth.
+/// Returns true if `token` occurs in a type, at any depth.
 fn mentions(ty: &Type, token: &str) -> bool {
     fn within(tokens: TokenStream, token: &str) -> bool {
         tokens.into_iter().any(|tree| match tree {

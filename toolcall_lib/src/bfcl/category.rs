@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// A category of rows. Those that are "live" were written by users of the leaderboard.
+/// A category of rows. Users of the leaderboard wrote the rows of those that are "live".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
@@ -32,7 +32,7 @@ pub enum Category {
     LiveRelevance,
 }
 
-/// What is right in a category.
+/// The calls that are right in a category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// One call, of the row's only tool.
@@ -63,7 +63,7 @@ impl Category {
         Self::LiveRelevance,
     ];
 
-    /// As the leaderboard calls it.
+    /// Returns its name on the leaderboard.
     pub fn name(self) -> &'static str {
         match self {
             Self::SimplePython => "simple_python",
@@ -80,7 +80,7 @@ impl Category {
         }
     }
 
-    /// The categories that a word names: one by its name, `non_live`, `live`, or `all`.
+    /// Returns the categories that a word names: one by its name, `non_live`, `live`, or `all`.
     ///
     /// # Errors
     /// Another word.
@@ -106,7 +106,7 @@ impl Category {
         }
     }
 
-    /// Whether its rows say which calls are right.
+    /// Returns true if its rows say which calls are right.
     pub(super) fn has_answers(self) -> bool {
         !matches!(self.rule(), Rule::Irrelevance | Rule::Relevance)
     }

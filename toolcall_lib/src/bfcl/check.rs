@@ -1,4 +1,4 @@
-//! Whether the calls of a reply are right: the leaderboard's AST checker, step by step.
+//! Decides if the calls of a reply are right: the leaderboard's AST checker, step by step.
 
 use super::category::Rule;
 use super::row::{Answer, Row};
@@ -6,9 +6,9 @@ use super::values::{check_argument, is_optional};
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
 
-/// Why a call is not right.
+/// Reason why a call is not right.
 pub(super) enum Fault {
-    /// It is another than the answer.
+    /// The call is not the answer.
     Wrong(String),
     /// The leaderboard's checker ends with an exception; no other call can be right then.
     Crash(String),
@@ -16,9 +16,9 @@ pub(super) enum Fault {
 
 pub(super) type Outcome = Result<(), Fault>;
 
-/// What is wrong with these calls as a reply to a row; nothing if they are right.
+/// Returns what is wrong with these calls as a reply to a row; `None` if they are right.
 ///
-/// The calls are those that could be read: a reply with a malformed call has none.
+/// `calls` holds those that could be read. A reply with a malformed call has none.
 pub fn check(row: &Row, calls: &[ToolCall]) -> Option<String> {
     let outcome = match row.category.rule() {
         Rule::Irrelevance if calls.is_empty() => Ok(()),
@@ -49,14 +49,14 @@ pub(super) fn crash<T>(problem: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Crash(problem.into()))
 }
 
-/// The tool that an answer calls.
+/// Returns the tool that an answer calls.
 fn function<'a>(row: &'a Row, answer: &Answer) -> Option<&'a Map<String, Value>> {
     row.functions
         .iter()
         .find(|function| function["name"] == *answer.name)
 }
 
-/// Calls in any order: each answer takes the first call that is left and right for it.
+/// Checks calls in any order: each answer takes the first call that is left and right for it.
 fn check_parallel(row: &Row, calls: &[ToolCall]) -> Outcome {
     let mut left: Vec<&ToolCall> = calls.iter().collect();
     for answer in &row.answers {

@@ -1,4 +1,4 @@
-//! Rows out of a wheel or a folder.
+//! Reads rows out of a wheel or a folder.
 
 use super::Category;
 use super::row::{self, Row};
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Where the files stand in a wheel.
+/// Folder of the files in a wheel.
 const IN_WHEEL: &str = "bfcl_eval/data";
 
 /// Reads the rows of a category: from the wheel `bfcl_eval-….whl`, from a folder into which it was
@@ -16,11 +16,12 @@ const IN_WHEEL: &str = "bfcl_eval/data";
 /// itself.
 ///
 /// # Errors
-/// Nothing of the kind at `data`; and rows that are not as the leaderboard's are, all of them with
-/// file, row and field.
+/// Nothing of the kind stands at `data`, or rows are not as the leaderboard's are. The error names
+/// all of those rows, with file, row and field.
 pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
     let data = data.as_ref();
     let name = format!("BFCL_v4_{category}.json");
+    // 1. Read the files.
     let questions = Lines::read(data, &name)?;
     let answers = match category.has_answers() {
         true => Some(Lines::read(data, &format!("possible_answer/{name}"))?),
@@ -35,6 +36,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
             problem,
         });
     };
+    // 2. Read the rows.
     let mut rows = Vec::new();
     for (index, question) in questions.rows.iter().enumerate() {
         match row::read(question, category) {
@@ -42,6 +44,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
             Err(problem) => found(&questions.file, index, problem),
         }
     }
+    // 3. Give each row its answers.
     if let Some(answers) = &answers {
         let same = answers.rows.len() == questions.rows.len();
         for (index, answer) in answers.rows.iter().enumerate().filter(|_| same) {
@@ -94,7 +97,7 @@ impl Lines {
     }
 }
 
-/// A file's name, for messages, and its text.
+/// Returns a file's name, for messages, and its text.
 fn text(data: &Path, name: &str) -> Result<(PathBuf, String)> {
     if data.is_file() {
         let place = format!("{IN_WHEEL}/{name}");

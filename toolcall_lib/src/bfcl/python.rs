@@ -1,4 +1,4 @@
-//! What the checker does with values because it is written in Python.
+//! Python's rules for types and values, which the leaderboard's checker follows.
 
 use serde_json::{Number, Value};
 use std::cmp::Ordering;
@@ -28,7 +28,7 @@ impl Type {
         }
     }
 
-    /// The type that a schema asks for; nothing for a name that the checker does not know.
+    /// Returns the type that a schema asks for; `None` for a name that the checker does not know.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "string" | "any" => Some(Self::Str),
@@ -42,7 +42,7 @@ impl Type {
     }
 }
 
-/// Python's `a == b`: numbers are equal by their value, and `True` is 1.
+/// Compares as Python's `a == b`: numbers are equal by their value, and `True` is 1.
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a == b,
@@ -59,7 +59,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Python's `value in list`.
+/// Returns true if `list` holds the value, as Python's `value in list` decides it.
 pub(super) fn contains(list: &[Value], value: &Value) -> bool {
     list.iter().any(|other| equal(value, other))
 }
@@ -90,7 +90,7 @@ impl Numeric {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a == b,
             (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b) == Some(Ordering::Equal),
-            // An integer that a float can hold no more exactly is none that it is equal to.
+            // A float equals an integer only if it holds exactly this integer.
             (Self::Int(int), Self::Float(float)) | (Self::Float(float), Self::Int(int)) => {
                 float.fract() == 0.0 && float as i128 == int
             }
@@ -98,14 +98,14 @@ impl Numeric {
     }
 }
 
-/// A string as the checker compares it: without spaces and the signs `,./-_*^`, in lower case, with
-/// `"` for `'`.
+/// Returns a string as the checker compares it: without spaces and the signs `,./-_*^`, in lower
+/// case, with `"` for `'`.
 pub(super) fn standardized(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !" ,./-_*^".contains(*c)).collect();
     kept.to_lowercase().replace('\'', "\"")
 }
 
-/// The same for a value; other than a string it stays as it is.
+/// Applies [`standardized`] to a value. A value that is no string stays as it is.
 pub(super) fn standardized_value(value: &Value) -> Value {
     match value {
         Value::String(text) => standardized(text).into(),

@@ -1,4 +1,4 @@
-//! A row: what is asked, with which tools, and which calls are right.
+//! A row: a request, the tools for it, and the calls that are right.
 
 use super::{Category, tools};
 use crate::conversation::Message;
@@ -11,9 +11,9 @@ pub(super) type Problem = (String, String);
 /// A row of a category.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// As the leaderboard calls it, such as `simple_python_97`.
+    /// Id of the row on the leaderboard, such as `simple_python_97`.
     pub id: String,
-    /// What is said before the model's turn.
+    /// Messages before the model's turn.
     pub messages: Vec<Message>,
     /// The tools as a model is offered them, with the types of JSON schema.
     pub tools: Vec<ToolSchema>,
@@ -32,8 +32,8 @@ pub(super) struct Answer {
 }
 
 impl Row {
-    /// The calls that are right, as the leaderboard writes them; empty where any call, or none, is
-    /// right.
+    /// Returns the calls that are right, as the leaderboard writes them; empty where any call, or
+    /// none, is right.
     pub fn answers_text(&self) -> String {
         let call = |answer: &Answer| format!("{}: {}", answer.name, Value::from(answer.arguments.clone()));
         self.answers.iter().map(call).collect::<Vec<_>>().join("\n")

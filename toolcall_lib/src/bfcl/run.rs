@@ -3,7 +3,7 @@
 use super::{Category, Row, check};
 use crate::error::Result;
 use crate::evaluate::Score;
-use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, generate_many_cached};
+use crate::generate::{AT_ONCE, GenerateConfig, Generation, Generator, Prompt};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
@@ -12,27 +12,27 @@ use crate::tool::ToolCall;
 /// Rows that are asked together, as in an evaluation.
 const ROWS: usize = 2 * AT_ONCE;
 
-/// What a model made of a row.
+/// A model's reply to a row, and the verdict on it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Verdict {
-    /// The row's.
+    /// Id of the row.
     pub id: String,
-    /// The leaderboard's verdict.
+    /// True if the leaderboard's checker calls the reply right.
     pub right: bool,
-    /// What is wrong, where something is.
+    /// Reason why the reply is wrong; `None` if it is right.
     pub problem: Option<String>,
-    /// The reply ended by itself. The leaderboard does not ask for that.
+    /// True if the reply ended by itself. The leaderboard does not ask for that.
     pub finished: bool,
     /// The calls that could be read.
     pub calls: Vec<ToolCall>,
-    /// How sure the model was of each of them.
+    /// Confidence of the model in each of the calls.
     pub confidences: Vec<f32>,
     /// The reply as it was written.
     pub reply: String,
 }
 
-/// What a model made of the rows of a category. As JSON it is `category`, `rows`, `right`,
-/// `accuracy`, `right_and_finished`, `unfinished`, and the `verdicts`.
+/// Verdicts on a model's replies to the rows of a category. As JSON it is `category`, `rows`,
+/// `right`, `accuracy`, `right_and_finished`, `unfinished`, and the `verdicts`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BfclScores {
     /// The category.
@@ -42,7 +42,7 @@ pub struct BfclScores {
 }
 
 impl Verdict {
-    /// That of a reply to `row`.
+    /// Returns the verdict on a reply to `row`.
     pub fn of(row: &Row, generation: &Generation) -> Self {
         let Reply { tool_calls, .. } = reply::parse(&generation.text);
         let problem = check(row, &tool_calls);
@@ -66,18 +66,18 @@ impl BfclScores {
         }
     }
 
-    /// Rows that are right by the leaderboard's rules; its rate is the accuracy that the
+    /// Counts the rows that are right by the leaderboard's rules. The rate is the accuracy that the
     /// leaderboard shows.
     pub fn right(&self) -> Score {
         self.score(|verdict| verdict.right)
     }
 
-    /// Rows that are right and whose reply ended by itself.
+    /// Counts the rows that are right and whose reply ended by itself.
     pub fn right_and_finished(&self) -> Score {
         self.score(|verdict| verdict.right && verdict.finished)
     }
 
-    /// Replies that did not end by themselves.
+    /// Counts the replies that did not end by themselves.
     pub fn unfinished(&self) -> Score {
         self.score(|verdict| !verdict.finished)
     }
@@ -99,9 +99,10 @@ impl serde::Serialize for BfclScores {
     }
 }
 
-/// Has a model answer the rows of a category; `on_row` sees each verdict. Many prompts are answered
-/// at once, as many as the keys and values of [`PrefixCache::BYTES`] allow, whatever their tools.
-/// Ctrl-C ends it with the verdicts of the rows that are done.
+/// Has a model answer the rows of a category; `on_row` sees each verdict. It answers many prompts
+/// at once, whatever their tools: as many as the keys and values of
+/// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow. Ctrl-C ends it with the
+/// verdicts of the rows that are done.
 ///
 /// # Errors
 /// Whatever generation fails on.
@@ -113,14 +114,14 @@ pub fn run(
     mut on_row: impl FnMut(&Verdict),
 ) -> Result<BfclScores> {
     let _run = interrupt::Run::start()?;
-    let mut cache = PrefixCache::default();
+    let mut generator = Generator::new(model, config.clone());
     let mut verdicts = Vec::with_capacity(rows.len());
     for rows in rows.chunks(ROWS) {
         let prompts: Vec<Prompt<'_>> = rows
             .iter()
             .map(|row| (&row.messages[..], &row.tools[..]))
             .collect();
-        let replies = generate_many_cached(model, &prompts, config, &mut cache)?;
+        let replies = generator.replies(&prompts)?;
         if interrupt::requested() {
             break;
         }

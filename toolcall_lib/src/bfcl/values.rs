@@ -1,15 +1,17 @@
-//! Whether the value of an argument is one of those that are right: the second half of the checker.
+//! Decides if the value of an argument is one of the right values: the second half of the checker.
 
 use super::check::{Fault, Outcome, crash, wrong};
 use super::python::{Type, contains, equal, standardized, standardized_value};
 use serde_json::{Map, Value};
 
-/// An argument may be left out where `""` is a right value.
+/// Returns true if an argument may be left out: `""` is one of its right values.
 pub(super) fn is_optional(right: &[Value]) -> bool {
     right.iter().any(|value| *value == "")
 }
 
+/// Checks the value of one argument against its right values.
 pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &[Value]) -> Outcome {
+    // 1. Types that the schema asks for.
     let kind = schema["type"].as_str().unwrap_or_default();
     let Some(expected) = Type::named(kind) else {
         return crash(format!("the type `{kind}` of `{name}` is unknown to it"));
@@ -21,6 +23,7 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
         },
         _ => None,
     };
+    // 2. Type of the value. A float may be written as an integer.
     let as_float = match value {
         Value::Number(number) if kind == "float" => number.as_f64().map(Value::from),
         _ => None,
@@ -29,6 +32,7 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
     let Some(is_variable) = check_type(value, right, expected, nested) else {
         return wrong(format!("`{name}`: {value} is not of the type {kind}"));
     };
+    // 3. The value itself.
     let is_right = match (value, nested) {
         _ if is_variable => contains(right, value),
         (Value::Object(object), _) => check_dict(object, right)?,
@@ -52,9 +56,9 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
     }
 }
 
-/// Whether a value is of the type that is expected, or else of that of the right values: what the
-/// leaderboard calls a variable, which must then be one of them as it stands. Nothing if it is of
-/// neither.
+/// Checks the type of a value. Returns `None` if it is neither the expected type nor that of the
+/// right values. Otherwise returns true for what the leaderboard calls a variable: the right values
+/// have another type than the expected one. A variable must be one of them as it stands.
 fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Type>) -> Option<bool> {
     let of_right = right.iter().find(|value| **value != "").map(Type::of);
     if Type::of(value) != expected {
@@ -64,7 +68,7 @@ fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Typ
     let (Some(nested), Value::Array(items)) = (nested, value) else {
         return Some(is_variable);
     };
-    // one level deep, and any right value that is no list is enough
+    // This goes one level deep. A right value that is no list is enough.
     let fits = |right: &Value| {
         let right = right.as_array();
         right.is_none_or(|right| {
@@ -76,7 +80,7 @@ fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Typ
     right.iter().any(fits).then_some(is_variable)
 }
 
-/// A list is one of the right ones, its strings standardized.
+/// Returns true if a list is one of the right ones; strings are standardized.
 fn check_list(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
     let items: Vec<Value> = items.iter().map(standardized_value).collect();
     let right: Vec<Vec<Value>> = right.iter().map(elements).collect::<Result<_, _>>()?;
@@ -84,7 +88,7 @@ fn check_list(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
     Ok(right.iter().any(same))
 }
 
-/// The standardized elements of a right list; a string has its characters.
+/// Returns the standardized elements of a right list. Those of a string are its characters.
 fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
     match right {
         Value::Array(items) => Ok(items.iter().map(standardized_value).collect()),
@@ -97,8 +101,8 @@ fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
     }
 }
 
-/// An object has only fields of a right one, each with one of its right values, and all of those
-/// that may not be left out.
+/// Returns true if an object fits a right one: it has only fields of the right one, each with one
+/// of its right values, and it has all fields that may not be left out.
 fn check_dict(object: &Map<String, Value>, right: &[Value]) -> Result<bool, Fault> {
     for right in right.iter().filter(|right| **right != "") {
         let Some(right) = right.as_object() else {
@@ -134,7 +138,7 @@ fn fields_are_right(object: &Map<String, Value>, right: &Map<String, Value>) -> 
     Ok(all)
 }
 
-/// A list of objects, each of which is right for the one in its place in a right list.
+/// Returns true if each object of a list is right for the one in its place in a right list.
 fn check_dicts(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
     for right in right {
         let right: Vec<Value> = match right {

@@ -1,5 +1,5 @@
-//! An adapter as a folder of PEFT: `adapter_config.json` and `adapter_model.safetensors`, with the tokenizer and the template beside
-//! them as TRL saves them.
+//! An adapter as a folder of PEFT: `adapter_config.json` and `adapter_model.safetensors`, with the
+//! tokenizer and the template beside them as TRL saves them.
 
 use super::{draft_weights, model};
 use crate::error::{Error, Result};
@@ -131,7 +131,8 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-/// Some initialisations move a part of the base into the adapter: it fits only a base that lacks that part.
+/// Some initialisations move a part of the base into the adapter: it fits only a base that lacks
+/// that part.
 fn refuse_changed_base(fields: &Map<String, Value>) -> std::result::Result<(), String> {
     match fields.get("init_lora_weights").and_then(Value::as_str) {
         None | Some("gaussian" | "eva" | "orthogonal") => Ok(()),

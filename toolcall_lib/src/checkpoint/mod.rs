@@ -25,17 +25,20 @@ use crate::weights::{self, Dtype, ModelSource, Parameters, RawModel, gguf, safet
 use serde_json::Value;
 use std::path::Path;
 
-/// Loads a model with its weights as f32: a Hugging Face folder, a GGUF file, or a hub id such as `Qwen/Qwen3-0.6B`. A PEFT folder
-/// of a LoRA adapter is loaded with the model that it names as its base.
+/// Loads a model with its weights as f32: a Hugging Face folder, a GGUF file, or a hub id such as
+/// `Qwen/Qwen3-0.6B`. A PEFT folder of a LoRA adapter is loaded with the model that it names as its
+/// base.
 ///
-/// A chat template that cannot show tools is replaced by ours; `notes` of the model says so, and [`save`] writes the new one.
+/// A chat template that cannot show tools is replaced by ours; `notes` of the model says so, and
+/// [`save`] writes the new one.
 pub fn load(spec: &str) -> Result<Model> {
     load_as(spec, Dtype::F32)
 }
 
 /// [`load`] with the weights as `dtype`. With all but f32 they are frozen: training needs
-/// [`lora`](crate::TrainConfig::lora), and unpacks one matrix at a time, so memory holds the packed weights, the adapter, and
-/// the activations. Generation reads them packed, which is faster the smaller they are.
+/// [`lora`](crate::TrainConfig::lora), and unpacks one matrix at a time, so memory holds the packed
+/// weights, the adapter, and the activations. Generation reads them packed, which is faster the
+/// smaller they are.
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     let folder = Path::new(spec);
     files::recover(folder)?;
@@ -59,6 +62,20 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
             .push(format!("how the model was trained is not known: {error}")),
     }
     Ok(model)
+}
+
+/// Returns the name of the model that the environment variable `TOOLCALL_MODEL` holds, for
+/// [`load`]. `scripts/run_notebook.sh` and `scripts/lab.sh` set it to the default model, or to that
+/// of `--model`.
+///
+/// # Errors
+/// The variable is not set, or empty.
+pub fn default_model() -> Result<String> {
+    let named = std::env::var("TOOLCALL_MODEL")
+        .ok()
+        .filter(|name| !name.is_empty());
+    let missing = "is not set; start Jupyter with scripts/lab.sh, or name a model: load(\"Qwen/Qwen3-0.6B\")";
+    named.ok_or_else(|| Error::invalid("TOOLCALL_MODEL", missing))
 }
 
 fn read_training(folder: &Path) -> Result<Option<Training>> {
@@ -92,9 +109,9 @@ fn model(raw: RawModel) -> Result<Model> {
     })
 }
 
-/// Writes a complete Hugging Face model folder that transformers, vLLM and llama.cpp's converter read; of a model with an
-/// adapter, the folder that PEFT reads, with the adapter, the tokenizer and the template ([`Model::merge`] before makes it a whole
-/// model).
+/// Writes a complete Hugging Face model folder that transformers, vLLM and llama.cpp's converter
+/// read; of a model with an adapter, the folder that PEFT reads, with the adapter, the tokenizer
+/// and the template ([`Model::merge`] before makes it a whole model).
 ///
 /// The model appears when it is complete, and takes the place of the one that was saved there
 /// before. All other files in the folder stay as they are. Whatever ends the process while it
@@ -108,14 +125,16 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
     save_as(model, folder, Dtype::F32)
 }
 
-/// [`save`] with matrices as `dtype`: f32, or bf16 in half the space. An adapter is f32 in any case.
+/// [`save`] with matrices as `dtype`: f32, or bf16 in half the space. An adapter is f32 in any
+/// case.
 ///
 /// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
 /// any [`Dtype`] but `Auto`. Beside it stands a `Modelfile` for Ollama ([`modelfile()`]), unless
 /// there is one of somebody else.
 ///
 /// # Errors
-/// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does not know.
+/// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does
+/// not know.
 pub fn save_as(model: &Model, path: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
     let path = path.as_ref();
     let _to_the_end = interrupt::Run::start()?; // Ctrl-C does not cut it short
@@ -215,9 +234,9 @@ fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dty
     draft.write_with(name, |out| safetensors::write(out, &place, weights, dtype))
 }
 
-/// The tools that a model was trained to call.
+/// File with the tools that a model was trained to call.
 const TOOLS: &str = "tools.json";
-/// How a model was trained.
+/// File that tells how a model was trained.
 const TRAINING: &str = "toolcall_training.json";
 /// The page of a model: one that somebody else wrote or changed stays.
 const CARD: &str = files::YIELDING;

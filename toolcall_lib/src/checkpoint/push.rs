@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 /// Logs of a run. They tell how long it took, and their notes can name places on this machine.
 const LOGS: [&str; 2] = ["train_report.json", "trainer_state.json"];
-/// Where a checkpoint has the state of the optimizer, which nobody needs who asks the model.
+/// Folder of a checkpoint with the state of the optimizer, which nobody needs to ask the model.
 const OPTIMIZER: &str = "optimizer/";
 
-/// How a model is pushed.
+/// Settings of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushConfig {
     /// A repository that is made is private. One that is there and public is refused.

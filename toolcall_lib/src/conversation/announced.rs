@@ -1,5 +1,5 @@
-//! Tools that the system text lists between `<tools>` and `</tools>`, as the templates of Hermes and
-//! Qwen write them, and the sentences that such a template puts around them.
+//! Tools that the system text lists between `<tools>` and `</tools>`, as the templates of Hermes
+//! and Qwen write them, and the sentences that such a template puts around them.
 
 use crate::syntax::tags::CALL_END;
 use crate::{json, python};

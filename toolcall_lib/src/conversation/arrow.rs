@@ -1,18 +1,21 @@
-//! What a way through Arrow leaves in JSON: nulls for the keys of other rows, and fractions where whole numbers were.
+//! Repairs what a way through Arrow leaves in JSON: nulls for the keys of other rows, and fractions
+//! in place of whole numbers.
 //!
-//! A column of Arrow has one type. An object is written with the keys that it has in any row, and what a row does not have is
-//! null; whole numbers beside a fraction or a null become fractions. Such a null means nothing, while one that somebody wrote
-//! means what it says (`{"due": null}` clears a date). They are told apart by their siblings: out of Arrow, all objects at the
-//! same place of a file have the same keys, down to them and in them. Parquet's objects always came that way.
+//! A column of Arrow has one type. Arrow writes an object with the keys that it has in any row, and
+//! with null for each key that the row itself does not have. Whole numbers beside a fraction or a
+//! null become fractions. A null of Arrow means nothing, while one that somebody wrote means what
+//! it says (`{"due": null}` clears a date). Their siblings tell the two apart: out of Arrow, all
+//! objects at the same place of a file have the same keys, and so have the objects around them and
+//! inside of them. Objects in Parquet have always gone this way.
 
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The objects that stand at the same place in all rows of a file.
+/// Keys of the objects that stand at the same place in all rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
-    /// Nulls were put here for what is not there, whatever the siblings have.
+    /// True if nulls were put here for absent keys, whatever the siblings have.
     padded: bool,
     objects: usize,
     keys: BTreeMap<String, Key>,
@@ -21,14 +24,14 @@ pub(crate) struct Shape {
 
 #[derive(Clone, Debug, Default)]
 struct Key {
-    /// Objects that have it.
+    /// Number of objects that have the key.
     present: usize,
-    /// Objects that have it with a value other than null.
+    /// Number of objects that have the key with a value other than null.
     filled: usize,
     shape: Shape,
 }
 
-/// The shapes of what a file holds: the arguments of its calls, and its tools.
+/// Shapes of the content of a file: the arguments of its calls, and its tools.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shapes {
     pub arguments: Shape,
@@ -36,7 +39,8 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    /// The shapes of rows that came out of Parquet: there, a null and what is absent are the same.
+    /// Returns the shapes of rows that came out of Parquet. There, a null and an absent key are the
+    /// same.
     pub fn of_parquet() -> Self {
         let padded = || Shape {
             padded: true,
@@ -48,7 +52,7 @@ impl Shapes {
         }
     }
 
-    /// Counts the calls and the tools of a row; what stands as JSON text did not go through Arrow.
+    /// Counts the calls and the tools of a row, but no JSON text: it did not go through Arrow.
     pub fn add_row(&mut self, row: &Value) {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for tools in ["tools", "functions"] {
@@ -96,12 +100,13 @@ impl Shape {
         }
     }
 
-    /// All objects here have the same keys, and there are several.
+    /// Returns true if there are several objects here and all have the same keys.
     fn is_uniform(&self) -> bool {
         self.objects > 1 && self.keys.values().all(|key| key.present == self.objects)
     }
 
-    /// Places of nulls in `value` that Arrow may have put there, and whether it has for certain.
+    /// Returns the places of nulls in `value` that Arrow may have put there, each with a flag that
+    /// is true if Arrow has for certain.
     fn nulls(&self, value: &Value) -> Vec<(String, bool)> {
         let mut found = Vec::new();
         self.add_nulls(value, "", self.padded && self.objects > 0, &mut found);
@@ -137,8 +142,8 @@ impl Shape {
         }
     }
 
-    /// Takes the nulls that Arrow put there out of the arguments of a call: those that no schema requires, and that another row
-    /// has or the tool does not know.
+    /// Takes the nulls that Arrow put there out of the arguments of a call. It takes only nulls
+    /// that no schema requires, and that another row has or the tool does not know.
     pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) {
         let mut value = Value::Object(std::mem::take(arguments));
         let mut problems = count(tool, &value);
@@ -205,7 +210,7 @@ fn count(tool: Option<&ToolSchema>, arguments: &Value) -> usize {
     problems.map_or(0, |problems| problems.len())
 }
 
-/// The places of whole numbers that are written as fractions.
+/// Finds the places of whole numbers that are written as fractions.
 fn fractions(value: &Value, place: &str, found: &mut Vec<(String, i64)>) {
     const EXACT: f64 = 9_007_199_254_740_992.0; // whole numbers up to here are different fractions
     match value {

@@ -87,7 +87,8 @@ pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], sh
     cleaned
 }
 
-/// Names each tool message after the call that it answers: by `tool_call_id`, by its own name, or by its place.
+/// Names each tool message after the call that it answers: by `tool_call_id`, by its own name, or
+/// by its place.
 pub(super) fn name_answers(messages: &mut [Message]) {
     let mut waiting: Vec<(Option<String>, String)> = Vec::new();
     for message in messages {
@@ -112,7 +113,8 @@ pub(super) fn name_answers(messages: &mut [Message]) {
     }
 }
 
-/// The value in a text of JSON, or of Python where pandas wrote it; or the value itself if it is no text.
+/// The value in a text of JSON, or of Python where pandas wrote it; or the value itself if it is no
+/// text.
 pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
     let Value::String(text) = value else {
         return Ok(value.clone());

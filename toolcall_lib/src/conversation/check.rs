@@ -1,10 +1,11 @@
-//! What a conversation must be to be trained on: roles in order, calls answered, calls that fit the tools.
+//! Checks that a conversation can be trained on: roles in order, calls answered, calls that fit the
+//! tools.
 
 use super::read::Problem;
 use super::{Conversation, Message, Role};
 use crate::tool::{ToolCall, ToolSchema};
 
-/// All problems of a conversation; `fields[i]` says where message `i` stands.
+/// Returns all problems of a conversation; `fields[i]` is the place of message `i` in its row.
 pub(crate) fn problems(conversation: &Conversation, fields: &[String]) -> Vec<Problem> {
     let Conversation { messages, tools, .. } = conversation;
     let mut problems = duplicate_tools(tools);
@@ -85,8 +86,8 @@ fn spoken(message: &Message, field: &str) -> Option<Problem> {
     }
 }
 
-/// Every tool message answers a call of the turn before it, and either all calls of a turn are answered or,
-/// at the end of a conversation, none.
+/// Checks that every tool message answers a call of the turn before it. All calls of a turn must be
+/// answered or, at the end of a conversation, none.
 fn answers(messages: &[Message], fields: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut waiting: Vec<&str> = Vec::new();

@@ -1,11 +1,11 @@
-//! Which keys a row and a message may have. A key that is not known may carry meaning, so it is refused by name or, where it
-//! only says where a row comes from, noted.
+//! Keys that a row and a message may have. A key that is not known may carry meaning, so it is
+//! refused by name. If it only tells where a row comes from, it is noted.
 
 use super::form::Form;
 use super::read::Problem;
 use serde_json::{Map, Value};
 
-/// What a row is made of.
+/// Keys with the content of a row.
 pub(super) const ROW: [&str; 8] = [
     "messages",
     "conversations",
@@ -17,7 +17,7 @@ pub(super) const ROW: [&str; 8] = [
     "chat_template_kwargs",
 ];
 
-/// What a message is made of, in the words of chat templates and of ShareGPT.
+/// Keys with the content of a message, in the words of chat templates and of ShareGPT.
 const MESSAGE: [&str; 14] = [
     "role",
     "from",
@@ -53,7 +53,7 @@ const ABOUT_MESSAGES: [&str; 14] = [
     "annotations",
 ];
 
-/// Keys of rows that would change what is learnt, and why they cannot.
+/// Keys of rows that would change what is learnt, each with the reason why it cannot be followed.
 const REFUSED: [(&str, &str); 16] = [
     ("chosen", "preferences are not trained; write `messages`"),
     ("rejected", "preferences are not trained; write `messages`"),
@@ -76,7 +76,7 @@ const REFUSED: [(&str, &str); 16] = [
     ("function_call", "calls stand in the messages of the assistant"),
 ];
 
-/// Nothing is said by null, an empty text, list or object.
+/// Returns false for null, and for an empty text, list or object: they say nothing.
 fn says_something(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -87,19 +87,19 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-/// A key that rows of some form have.
+/// Returns true for a key that rows of some form have.
 #[cfg(feature = "parquet")]
 pub(crate) fn is_column(key: &str) -> bool {
     ROW.contains(&key) || Form::Query.columns().contains(&key)
 }
 
-/// The row says something under `key`, and that is read.
+/// Returns true if the row says something under `key`, and that is read.
 pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
     let is_column = ROW.contains(&key) || Form::of(row).is_ok_and(|form| form.columns().contains(&key));
     is_column && row.get(key).is_some_and(says_something)
 }
 
-/// Problems of the keys of a row, and those that are only noted.
+/// Returns the problems of the keys of a row, and the keys that are only noted.
 pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
     let columns = Form::of(row).map_or(&[][..], Form::columns);
@@ -139,7 +139,8 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
     meant.map(|meant| format!("is not a key of a row that is known; did you mean `{meant}`?"))
 }
 
-/// Problems of the keys of a message that stands at `field`, and those that are only noted.
+/// Returns the problems of the keys of a message that stands at `field`, and the keys that are only
+/// noted.
 pub(super) fn of_message(message: &Map<String, Value>, field: &str) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
     for (key, _) in message

@@ -1,4 +1,5 @@
-//! JSON of one message to a [`Message`], or to several: some forms put the answers of many tools into one.
+//! Reads the JSON of one message to a [`Message`], or to several: some forms put the answers of
+//! many tools into one message.
 
 use super::parts::{Parts, parts};
 use super::read::Problem;
@@ -31,6 +32,7 @@ pub(super) fn messages(
 
 fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Problem>> {
     let problem = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
+    // 1. Role and text.
     let (role_key, role_name) = either(object, "role", "from").map_err(|found| problem(found.0, found.1))?;
     let (text_key, text) = either(object, "content", "value").map_err(|found| problem(found.0, found.1))?;
     let Some(role_name) = role_name.as_str() else {
@@ -39,6 +41,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             format!("found {}, expected {ROLES}", kind(role_name)),
         ));
     };
+    // 2. Content: calls, or the parts that the role may have.
     let text_field = format!("{field}.{text_key}");
     let mut message = if CALLS.contains(&role_name) {
         calls_in_text(text, &text_field)?
@@ -65,6 +68,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             ..Message::new(role, text)
         }
     };
+    // 3. The other fields, and calls or answers that stand in the text.
     add_fields(&mut message, object, field)?;
     match message.role {
         Role::Assistant => calls::take_from_text(&mut message, &text_field).map(|()| vec![message]),
@@ -73,7 +77,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     }
 }
 
-/// Everything that a message has beside its role and its text.
+/// Reads everything that a message has beside its role and its text.
 fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
     let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
     for key in ["tool_calls", "function_call"] {
@@ -118,7 +122,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     Ok(())
 }
 
-/// Whether the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
+/// Returns true if the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
 fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static str, String)> {
     let weight = match object.get("weight") {
         None | Some(Value::Null) => None,
@@ -151,7 +155,7 @@ fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static
     }
 }
 
-/// The text under a key; an empty one counts as absent.
+/// Returns the text under a key. An empty one counts as absent.
 fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -166,7 +170,7 @@ const ROLES: &str =
 /// Roles whose text is the JSON of calls.
 const CALLS: [&str; 3] = ["function_call", "function-call", "tool_call"];
 
-/// Whether a message holds nothing but calls, by its role.
+/// Returns true if the role of a message says that it holds nothing but calls.
 pub(super) fn is_call_turn(value: &Value) -> bool {
     ["role", "from"]
         .iter()
@@ -184,7 +188,7 @@ fn role(name: &str) -> Option<Role> {
     }
 }
 
-/// The key of chat templates or the one of ShareGPT, whichever is there, and its value.
+/// Returns the key of chat templates or the one of ShareGPT, whichever is there, and its value.
 fn either<'a>(
     object: &'a Map<String, Value>,
     key: &'a str,

@@ -29,7 +29,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-/// Who speaks.
+/// Role of the speaker of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -47,19 +47,21 @@ pub enum Role {
 /// `{"type": "function", "function": {"name": …, "arguments": {…}}}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who speaks.
+    /// Role of the speaker.
     pub role: Role,
-    /// What is said; empty for a turn that only calls tools.
+    /// Text of the message; empty for a turn that only calls tools.
     pub content: String,
-    /// What the assistant thought before it spoke, for thinking models.
+    /// Thoughts of the assistant before its answer, for thinking models.
     pub reasoning_content: Option<String>,
     /// Calls that an assistant turn asks for.
     pub tool_calls: Vec<ToolCall>,
-    /// Name of the tool that a tool message answers for; of others, the name of who speaks.
+    /// Name of the tool that a tool message answers for; in other messages, the name of the
+    /// speaker.
     pub name: Option<String>,
     /// Id of the call that a tool message answers, where the call has one.
     pub tool_call_id: Option<String>,
-    /// An assistant turn that is learnt. Off, it is shown to the model like any other message.
+    /// True for an assistant turn that is learnt. If false, the model sees it like any other
+    /// message.
     pub train: bool,
 }
 
@@ -70,13 +72,13 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// The tools that the assistant may call.
     pub tools: Vec<ToolSchema>,
-    /// What the chat template is given beside them, such as `{"enable_thinking": true}`.
+    /// Variables for the chat template beside them, such as `{"enable_thinking": true}`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub chat_template_kwargs: Map<String, Value>,
 }
 
 impl Message {
-    /// A message that only says `content`.
+    /// Returns a message that only says `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         let content = content.into();
         Self {
@@ -90,22 +92,22 @@ impl Message {
         }
     }
 
-    /// Instructions to the assistant.
+    /// Returns a message with instructions to the assistant.
     pub fn system(content: impl Into<String>) -> Self {
         Self::new(Role::System, content)
     }
 
-    /// What the person says.
+    /// Returns a message of the person.
     pub fn user(content: impl Into<String>) -> Self {
         Self::new(Role::User, content)
     }
 
-    /// What the assistant says.
+    /// Returns a message of the assistant.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self::new(Role::Assistant, content)
     }
 
-    /// An assistant turn that calls tools and says nothing.
+    /// Returns an assistant turn that calls tools and says nothing.
     pub fn assistant_calls(tool_calls: Vec<ToolCall>) -> Self {
         Self {
             tool_calls,
@@ -113,7 +115,7 @@ impl Message {
         }
     }
 
-    /// The answer of the tool `name`.
+    /// Returns the answer of the tool `name`.
     pub fn tool(name: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -123,7 +125,8 @@ impl Message {
 }
 
 impl Serialize for Message {
-    /// `content` is always there, empty for a turn that only calls tools: templates test what it contains.
+    /// Writes `content` in any case, empty for a turn that only calls tools: templates test its
+    /// content.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", &self.role)?;
@@ -155,7 +158,8 @@ impl Serialize for Message {
 }
 
 impl<'de> Deserialize<'de> for Message {
-    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts, as long as it is one message.
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts, as long as it is one
+    /// message.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let messages = message::messages(&value, "message", &mut Vec::new());
@@ -170,7 +174,8 @@ impl<'de> Deserialize<'de> for Message {
 }
 
 impl<'de> Deserialize<'de> for Conversation {
-    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is not checked.
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts; the order of the roles is
+    /// not checked.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let read =

@@ -1,4 +1,4 @@
-//! The content of a message: a text, or a list of parts.
+//! Reads the content of a message: a text, or a list of parts.
 
 use super::calls::tool_call;
 use super::read::Problem;
@@ -7,7 +7,7 @@ use crate::json::kind;
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
 
-/// What the content of a message holds.
+/// Content of a message, by kind.
 #[derive(Default)]
 pub(super) struct Parts {
     pub text: String,
@@ -24,7 +24,8 @@ const TEXTS: [&str; 3] = ["text", "input_text", "output_text"];
 /// Keys of parts that change nothing.
 const HARMLESS: [&str; 4] = ["cache_control", "annotations", "citations", "signature"];
 
-/// Reads the content that stands at `field`. A tool may answer with any JSON value; others speak text or a list of parts.
+/// Reads the content that stands at `field`. A tool may answer with any JSON value. The other roles
+/// have a text or a list of parts.
 pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec<Problem>> {
     let text = |text: String| {
         Ok(Parts {
@@ -44,7 +45,7 @@ pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec
     }
 }
 
-/// A tool may answer with a list of anything; of parts, each has a type.
+/// Returns true for a part with a text. A tool may also answer with a list of other things.
 fn is_part(value: &Value) -> bool {
     value["type"] == "text" && value["text"].is_string()
 }
@@ -108,7 +109,7 @@ fn add(parts: &mut Parts, role: Role, part: &Map<String, Value>, field: &str) ->
     Ok(())
 }
 
-/// Anthropic's answer of a tool, a part of a user message.
+/// Reads Anthropic's answer of a tool, a part of a user message.
 fn answer(part: &Map<String, Value>, field: &str) -> Result<Message, Vec<Problem>> {
     only(part, &["type", "tool_use_id", "content", "is_error"], field)?;
     let content = part.get("content").unwrap_or(&Value::Null);

@@ -1,4 +1,5 @@
-//! JSON of one row to a [`Conversation`], in every form that data files use. Collects all problems of the row.
+//! Reads the JSON of one row to a [`Conversation`], in every form that data files use. Collects all
+//! problems of the row.
 
 use super::announced::announced;
 use super::arrow::Shapes;
@@ -14,18 +15,20 @@ use serde_json::{Map, Value, json};
 /// A field of a row and what is wrong with it.
 pub(crate) type Problem = (String, String);
 
-/// A conversation and where in its row each message stands, such as `messages[1]`.
+/// A conversation, and the place of each of its messages in the row, such as `messages[1]`.
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) conversation: Conversation,
     pub(crate) fields: Vec<String>,
-    /// What a user should know about the row; the same words for all rows that have it.
+    /// Remarks for the user about the row. All rows with the same remark have the same words for
+    /// it.
     pub(crate) notes: Vec<String>,
-    /// The last message came from one of ShareGPT's that hold nothing but calls.
+    /// True if the last message came from one of ShareGPT's that hold nothing but calls.
     after_calls: bool,
 }
 
-/// Reads one row. `default_tools` are for rows without `tools` of their own; `shapes` are those of the whole file.
+/// Reads one row. Rows without `tools` of their own get `default_tools`. `shapes` are those of the
+/// whole file.
 pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -> Result<Read, Vec<Problem>> {
     let Value::Object(row) = row else {
         return Err(vec![(
@@ -33,6 +36,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
             format!("found {}, expected {ROW}", kind(row)),
         )]);
     };
+    // 1. Keys, messages, tools and template variables. All problems are collected.
     let mut read = Read::default();
     let (mut problems, noted) = keys::of_row(row);
     read.notes.extend(
@@ -50,11 +54,13 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
         problems.push(("chat_template_kwargs".into(), problem));
         Map::new()
     });
+    // 2. The system text, and tools that it lists.
     problems.extend(read.add_system(row).err());
     problems.extend(read.take_announced(&mut tools).err());
     if !problems.is_empty() {
         return Err(problems);
     }
+    // 3. Work that needs the whole row.
     read.conversation.tools = if tools.is_empty() {
         default_tools.to_vec()
     } else {
@@ -75,7 +81,8 @@ fn is_message(value: &Value) -> bool {
 }
 
 impl Read {
-    /// The messages of a row, and those of its prompt and completion: of the two, the completion is trained.
+    /// Reads the messages of a row, or those of its prompt and completion. Of these two, only the
+    /// completion is trained.
     fn read_messages(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
         match Form::of(row).map_err(|(column, problem)| vec![(column.to_string(), problem)])? {
             Form::Messages => self.read_list("messages", &row["messages"]),
@@ -91,7 +98,7 @@ impl Read {
         }
     }
 
-    /// A prompt or a completion: a list of messages, or a text that is one.
+    /// Reads a prompt or a completion: a list of messages, or a text that is one.
     fn read_side(&mut self, side: &str, value: &Value, role: Role) -> Result<(), Vec<Problem>> {
         let Value::String(text) = value else {
             return self.read_list(side, value);
@@ -111,7 +118,7 @@ impl Read {
         Ok(())
     }
 
-    /// xLAM: a request and the calls that answer it.
+    /// Reads xLAM's form: a request and the calls that answer it.
     fn read_query(&mut self, query: &Value, answers: &Value) -> Result<(), Vec<Problem>> {
         let Value::String(query) = query else {
             let problem = format!("found {}, expected a string", kind(query));
@@ -160,7 +167,8 @@ impl Read {
         }
     }
 
-    /// Adds a message. ShareGPT has a message for each call; those in a row are one turn.
+    /// Adds a message. ShareGPT has a message for each call; several of them one after the other
+    /// become one turn.
     fn push(&mut self, message: Message, field: &str, calls: bool) {
         let follows =
             calls && self.after_calls && message.content.is_empty() && message.reasoning_content.is_none();
@@ -179,7 +187,7 @@ impl Read {
         self.after_calls = calls;
     }
 
-    /// `system` of a row is its first message.
+    /// Puts the `system` of a row in front as its first message.
     fn add_system(&mut self, row: &Map<String, Value>) -> Result<(), Problem> {
         match row.get("system") {
             None | Some(Value::Null) => Ok(()),
@@ -196,8 +204,8 @@ impl Read {
         }
     }
 
-    /// Takes the tools out of a system text in which a chat template has listed them. A row that lists other tools beside them
-    /// keeps its text.
+    /// Takes the tools out of a system text in which a chat template has listed them. A row that
+    /// lists other tools beside them keeps its text.
     fn take_announced(&mut self, tools: &mut Vec<ToolSchema>) -> Result<(), Problem> {
         let messages = &mut self.conversation.messages;
         let Some(system) = messages.first_mut().filter(|first| first.role == Role::System) else {
@@ -206,6 +214,7 @@ impl Read {
         let Some(found) = announced(&system.content) else {
             return Ok(());
         };
+        // 1. Read the listed tools.
         let listed = found
             .tools
             .into_iter()
@@ -218,6 +227,7 @@ impl Read {
                     format!("lists a tool that cannot be read: {problem}"),
                 )
             })?;
+        // 2. If the row has tools, the names must be the same.
         if tools.is_empty() {
             *tools = listed;
         } else if !listed
@@ -227,6 +237,7 @@ impl Read {
         {
             return Ok(());
         }
+        // 3. Take the list out of the text. A message without other text goes.
         system.content = found.text;
         if system.content.is_empty() {
             messages.remove(0);
@@ -236,7 +247,8 @@ impl Read {
         Ok(())
     }
 
-    /// What takes the whole row: answers belong to calls, and arguments to tools.
+    /// Finishes what needs the whole row: names the tool of each answer, cleans arguments by the
+    /// schemas of their tools, and notes what the user should know.
     fn finish(&mut self, shapes: &Shapes) {
         self.split_answers();
         let Conversation { messages, tools, .. } = &mut self.conversation;
@@ -270,7 +282,7 @@ impl Read {
         }
     }
 
-    /// One message with a list of the answers to several calls becomes a message for each.
+    /// Splits a message with a list of the answers to several calls into a message for each.
     fn split_answers(&mut self) {
         let messages = &mut self.conversation.messages;
         for index in (1..messages.len()).rev() {
@@ -300,7 +312,8 @@ impl Read {
     }
 }
 
-/// What a row gives to the template beside messages and tools: an object or its JSON text.
+/// Reads the variables that a row gives to the template beside messages and tools: an object or its
+/// JSON text.
 pub(crate) fn template_kwargs(value: &Value) -> Result<Map<String, Value>, String> {
     let decoded = decoded(value, "").map_err(|(_, problem)| problem)?;
     let mut kwargs = match decoded {

@@ -1,4 +1,4 @@
-//! Calls and answers that a data file has as text.
+//! Reads calls and answers that a data file has as text.
 
 use super::calls::{decoded, tool_calls};
 use super::read::Problem;
@@ -7,8 +7,8 @@ use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::{json, python};
 use serde_json::Value;
 
-/// ShareGPT: the value of a `function_call` message is the JSON text of one call or of a list of calls, perhaps behind a thought
-/// or between tags.
+/// Reads ShareGPT's calls: the value of a `function_call` message is the JSON text of one call or
+/// of a list of calls, perhaps behind a thought or between tags.
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {
@@ -34,7 +34,8 @@ pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<P
     })
 }
 
-/// What is said and called in the text of an assistant turn in which calls stand as Hermes writes them.
+/// Reads the text of an assistant turn that holds calls in the syntax of Hermes. Returns the turn
+/// with its words and its calls; `None` for a text without a call.
 ///
 /// # Errors
 /// A call that cannot be read.
@@ -60,7 +61,8 @@ pub(super) fn said_and_called(text: &str) -> Result<Option<Message>, String> {
 const ANSWER: &str = "<tool_response>";
 const ANSWER_END: &str = "</tool_response>";
 
-/// The answers of tools in a message that is nothing but `<tool_response>…</tool_response>`; else the message.
+/// Returns the answers of tools in a message that is nothing but
+/// `<tool_response>…</tool_response>`, or else the message itself.
 pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
     let mut answers = Vec::new();
     let mut rest = message.content.trim();
@@ -78,7 +80,7 @@ pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
     }
 }
 
-/// An answer is a text, or an object with the name of the tool and its content.
+/// Reads an answer: a text, or an object with the name of the tool and its content.
 fn answer(text: &str, message: &Message) -> Message {
     let mut answer = Message {
         role: Role::Tool,

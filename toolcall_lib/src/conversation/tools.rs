@@ -8,7 +8,8 @@ use crate::json::kind;
 use crate::tool::{ToolSchema, flat};
 use serde_json::{Map, Value};
 
-/// The tools of a row: a list of schemas or its JSON text; nothing gives none. Older files have `functions`.
+/// The tools of a row: a list of schemas or its JSON text; nothing gives none. Older files have
+/// `functions`.
 pub(super) fn tools(
     row: &Map<String, Value>,
     shapes: &Shapes,

@@ -67,9 +67,9 @@ impl Element {
 /// Rounding of f32 to bf16; the numbers are those in `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rounding {
-    /// To the nearest; of two equally near, to the even one.
+    /// Rounds to the nearest bf16; of two equally near, to the even one.
     Nearest,
-    /// Up or down by a hash of the value, like
+    /// Rounds up or down by a hash of the value, like
     /// [`round_stochastically`](crate::ops::element::round_stochastically).
     Stochastic,
 }

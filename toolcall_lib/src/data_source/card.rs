@@ -1,4 +1,4 @@
-//! The head of a data set's card, in YAML: which files are which split of which config.
+//! Reads the head of a data set's card, in YAML: the files of each split of each config.
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -38,7 +38,7 @@ fn configs(card: &str) -> std::result::Result<Vec<Config>, String> {
     entries.into_iter().map(Entry::config).collect()
 }
 
-/// The YAML between two lines `---`, the first of which is the first line of the card.
+/// Returns the YAML between two lines `---`. The first of them is the first line of the card.
 fn head(card: &str) -> Option<&str> {
     let card = card.strip_prefix('\u{feff}').unwrap_or(card);
     let (first, rest) = card.split_once('\n')?;

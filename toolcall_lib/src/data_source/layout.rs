@@ -133,8 +133,8 @@ fn matching(pattern: &str, names: &[String]) -> Result<Vec<String>, String> {
     Ok(found.cloned().collect())
 }
 
-/// Splits by words in the names of files: `data/NAME-00000-of-00001.parquet`, else folders such as `train`, else files such as
-/// `eval_2.json`; else all files are the usual split.
+/// Splits by words in the names of files: `data/NAME-00000-of-00001.parquet`, else folders such as
+/// `train`, else files such as `eval_2.json`; else all files are the usual split.
 fn by_names<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Splits {
     for split_of in [of_shard, of_folders, of_file] {
         let mut splits = Splits::new();
@@ -174,7 +174,7 @@ fn of_words(text: &str) -> Option<String> {
         .map(String::from)
 }
 
-/// Endings of files, by what they are stored as.
+/// Endings of file names, by storage form.
 const STORED: [&[&str]; 3] = [&[".json", ".jsonl", ".ndjson"], &[".parquet"], &[".csv"]];
 const READABLE: &str = ".json, .jsonl, .parquet or .csv";
 

@@ -1,4 +1,4 @@
-//! Where data come from: files, folders, and data sets on the hub.
+//! Sources of data: files, folders, and data sets on the hub.
 //!
 //! ```no_run
 //! use toolcall_lib::data_source::DataSource;
@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 const ON_THE_HUB: &str = "hub:";
 /// The page of a repository, whose head may say which files are which split.
 const CARD: &str = "README.md";
-/// Files of a folder, and of the folders in it.
+/// Most files of a folder and of the folders in it.
 const MOST_FILES: usize = 100_000;
-/// Folders in folders.
+/// Most levels of folders in folders.
 const DEEPEST: usize = 32;
 /// Ends of the names of data files.
 const DATA_FILES: [&str; 4] = [".json", ".jsonl", ".parquet", ".csv"];
@@ -35,7 +35,7 @@ const DATA_FILES: [&str; 4] = [".json", ".jsonl", ".parquet", ".csv"];
 /// A data set that a user names, and the part of it that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSource {
-    /// Where it is.
+    /// Place of the data set.
     pub place: Place,
     /// The config, which the hub calls a subset too; `None` for the only one or the default.
     pub config: Option<String>,
@@ -43,23 +43,23 @@ pub struct DataSource {
     pub split: Option<String>,
 }
 
-/// Where a data set is.
+/// Place of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A file: JSON, JSONL, Parquet or CSV.
     File(PathBuf),
-    /// A folder that is laid out as a repository of the hub is.
+    /// A folder that is laid out like a repository of the hub.
     Folder(PathBuf),
     /// A repository of the hub, such as `google/mobile-actions`.
     Hub(HubId),
 }
 
 impl DataSource {
-    /// Reads what stands for a data set where files are expected: a path, or `hub:owner/name`, which may go on with
-    /// `@revision`, and then with `:split` or `:config:split`.
+    /// Reads a place for which files are expected: a path, or `hub:owner/name`, which may go on
+    /// with `@revision`, and then with `:split` or `:config:split`.
     ///
     /// # Errors
-    /// Behind `hub:` stands something else.
+    /// Something else stands behind `hub:`.
     pub fn of_path(spec: &str) -> Result<Self> {
         let Some(named) = spec.strip_prefix(ON_THE_HUB) else {
             let path = PathBuf::from(spec);
@@ -85,8 +85,9 @@ impl DataSource {
         })
     }
 
-    /// Reads the name of a data set: a file or a folder that is here, or whose name ends as those of data files do, else
-    /// `owner/name` on the hub, perhaps with `@revision`.
+    /// Reads the name of a data set: a file or a folder that is here, a name that ends like those
+    /// of data files, or `hub:…` ([`DataSource::of_path`]). Any other name is `owner/name` on the
+    /// hub, perhaps with `@revision`.
     ///
     /// # Errors
     /// Nothing of this name is here, and it is no hub id.
@@ -104,7 +105,7 @@ impl DataSource {
         Ok(Self::at(Place::Hub(id)))
     }
 
-    /// A file, whether it is there or not.
+    /// Returns the source for a file, even if the file is not there.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::at(Place::File(path.into()))
     }
@@ -117,7 +118,8 @@ impl DataSource {
         }
     }
 
-    /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the cache ([`Hub::from_env`]).
+    /// Loads and checks the rows; a data set on the hub is downloaded first, unless it is in the
+    /// cache ([`Hub::from_env`]).
     ///
     /// # Errors
     /// Errors of [`Dataset::load`] and [`Hub::dataset`], and a config or a split that is not there.
@@ -133,7 +135,7 @@ impl DataSource {
         }
     }
 
-    /// [`DataSource::load`] with another hub than that of the environment.
+    /// Does the same as [`DataSource::load`], with another hub than that of the environment.
     pub fn load_from(&self, hub: &Hub) -> Result<Dataset> {
         match &self.place {
             Place::Hub(id) => {
@@ -157,7 +159,7 @@ impl DataSource {
         load(std::slice::from_ref(file), options)
     }
 
-    /// Loads the part that is wanted of the files with these names.
+    /// Loads the wanted part of the files with these names.
     fn load_listed(
         &self,
         names: &[String],
@@ -198,7 +200,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The paths of the files of a folder, with `/`, in the order of their names.
+/// Returns the paths of the files of a folder, with `/`, in the order of their names.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let (mut names, mut open) = (Vec::new(), vec![(folder.to_path_buf(), String::new(), 0)]);
     while let Some((inner, before, depth)) = open.pop() {

@@ -1,4 +1,4 @@
-//! What a dataset holds, in numbers.
+//! Describes a dataset in numbers.
 
 use super::Dataset;
 use super::split::identity;
@@ -7,16 +7,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-/// What a dataset holds. `Display` prints it for reading.
+/// Numbers that describe a dataset. `Display` prints them for reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Rows that differ in messages or tools.
+    /// Number of rows that differ in messages or tools.
     pub different_rows: usize,
-    /// Different lists of tools.
+    /// Number of different lists of tools.
     pub tool_lists: usize,
-    /// Rows in which the assistant calls no tool.
+    /// Number of rows in which the assistant calls no tool.
     pub rows_without_call: usize,
     /// Calls per tool, by name.
     pub calls: BTreeMap<String, usize>,
@@ -24,20 +24,20 @@ pub struct Description {
     pub turns: BTreeMap<usize, usize>,
     /// Token counts of the rows, if they were given.
     pub tokens: Option<Lengths>,
-    /// What a user should know about the files, as [`Dataset::notes`] has it.
+    /// Remarks about the files for the user, as [`Dataset::notes`] has them.
     pub notes: Vec<String>,
 }
 
 /// Token counts of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lengths {
-    /// Of the shortest row.
+    /// Tokens of the shortest row.
     pub shortest: usize,
-    /// Half of the rows are no longer than this.
+    /// Tokens of the middle row: half of the rows are no longer.
     pub median: usize,
-    /// Of the longest row.
+    /// Tokens of the longest row.
     pub longest: usize,
-    /// Of all rows.
+    /// Tokens of all rows.
     pub total: usize,
 }
 
@@ -94,7 +94,8 @@ impl Description {
 const SHOWN_TOOLS: usize = 8;
 
 impl Description {
-    /// Calls per tool, most first; those of many tools are put together in the end.
+    /// Returns the calls per tool, most first. If there are many tools, those with the fewest calls
+    /// are put together at the end.
     pub(crate) fn most_called(&self) -> Vec<(String, usize)> {
         let mut calls: Vec<(String, usize)> = self.calls.clone().into_iter().collect();
         calls.sort_by_key(|(_, count)| Reverse(*count));

@@ -27,7 +27,7 @@ fn is_columns(object: &Map<String, Value>) -> bool {
         .is_some_and(|list| !list.iter().any(Value::is_object))
 }
 
-/// Columns of which a table has one, and a value in each row.
+/// Columns with a value in each row. A table has one of them.
 const MESSAGES: [&str; 5] = ["messages", "conversations", "completion", "prompt", "query"];
 
 /// Transposes columns to rows.
@@ -46,7 +46,8 @@ fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
     Ok(Table::new(Container::JsonColumns, rows))
 }
 
-/// One value per row: the column's own, or the same for all where it is no column but one list of schemas.
+/// One value per row: the column's own, or the same for all where it is no column but one list of
+/// schemas.
 fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
     match column {
         Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),

@@ -20,8 +20,10 @@ pub(crate) struct Options<'a> {
     pub by_rows: bool,
 }
 
-/// Reads files as one data set. They have one schema: what Arrow left in one is known by the others.
+/// Reads files as one data set. They have one schema: what Arrow left in one is known by the
+/// others.
 pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
+    // 1. Read the files, and choose the rows of the split.
     let tables = files.iter().map(|file| rows::read(file));
     let mut tables = tables.collect::<Result<Vec<_>>>()?;
     let mut data = Dataset::default();
@@ -29,6 +31,7 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         Error::invalid(some_of(&names), problem)
     })?;
+    // 2. Find the shapes of all files together.
     let is_parquet = tables.iter().any(|table| table.container == Container::Parquet);
     let mut shapes = if is_parquet {
         Shapes::of_parquet()
@@ -37,6 +40,7 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     };
     let all = tables.iter().flat_map(|table| &table.rows);
     all.flat_map(|row| &row.value).for_each(|row| shapes.add_row(row));
+    // 3. Read the rows.
     let mut found = Vec::new();
     for (file, table) in files.iter().zip(tables) {
         data.files.push(FileReport::of(file, &table, used));
@@ -58,7 +62,8 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     }
 }
 
-/// Keeps the rows of the split that is asked for; returns the column that says to which one a row belongs, if it was used.
+/// Keeps the rows of the split that is asked for; returns the column that says to which one a row
+/// belongs, if it was used.
 fn choose(
     tables: &mut [Table],
     options: Options<'_>,

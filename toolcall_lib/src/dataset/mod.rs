@@ -1,4 +1,4 @@
-//! Data files to validated conversations.
+//! Reads data files to validated conversations.
 //!
 //! ```no_run
 //! use toolcall_lib::dataset::Dataset;
@@ -35,18 +35,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Conversations in the order of their file. A loaded dataset holds only rows that passed every check.
+/// Conversations in the order of their file. A loaded dataset holds only rows that passed every
+/// check.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     /// The conversations.
     pub rows: Vec<Conversation>,
     origins: Vec<Origin>,
-    /// What a user should know, with the number of rows that it is about.
+    /// Remarks for the user, each with the number of rows that have it.
     notes: BTreeMap<String, usize>,
     files: Vec<FileReport>,
 }
 
-/// Where a row was read.
+/// Place from which a row was read.
 #[derive(Clone, Debug)]
 struct Origin {
     file: Arc<Path>,
@@ -56,19 +57,21 @@ struct Origin {
 impl Dataset {
     /// Loads and checks a file; the format is found out from what it holds:
     ///
-    /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list for all rows;
+    /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list
+    ///   for all rows;
     /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line;
-    /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells hold texts or JSON.
+    /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells
+    ///   hold texts or JSON.
     ///
     /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
-    /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with `answers`, and calls that stand as text are
-    /// read too;
-    /// `docs/data_formats.md` has all forms. Nulls that Arrow put into arguments and schemas are dropped.
+    /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with
+    /// `answers`, and calls that stand as text are read too; `docs/data_formats.md` has all forms.
+    /// Nulls that Arrow put into arguments and schemas are dropped.
     ///
     /// # Errors
-    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order, calls without their
-    /// answer, unknown tools, arguments that do not fit the schema, JSON that is encoded twice, empty turns. A file
-    /// that is no JSON at all gives the line and the column.
+    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order,
+    /// calls without their answer, unknown tools, arguments that do not fit the schema, JSON that
+    /// is encoded twice, empty turns. A file that is no JSON at all gives the line and the column.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with_tools(path, &[])
     }
@@ -87,8 +90,8 @@ impl Dataset {
         &self.files
     }
 
-    /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is left out if no
-    /// row has any. A file that is there is replaced when the new one is complete.
+    /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is
+    /// left out if no row has any. A file that is there is replaced when the new one is complete.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write(path.as_ref(), self.to_json()?)
     }
@@ -98,8 +101,8 @@ impl Dataset {
         save::to_json(&self.rows)
     }
 
-    /// What a user should know about the files: keys that were not read, calls without tools, what was read as something else;
-    /// each with the number of rows.
+    /// Returns remarks about the files for the user: keys that were not read, calls without tools,
+    /// and values that were read as something else. Each names the number of rows.
     pub fn notes(&self) -> Vec<String> {
         let rows = |count: usize| {
             if count == 1 {
@@ -133,7 +136,8 @@ impl Dataset {
         }
     }
 
-    /// A problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was read from.
+    /// Returns a problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was
+    /// read from.
     pub fn problem(&self, row: usize, field: impl Into<String>, problem: impl Into<String>) -> RowProblem {
         let Origin { file, row } = self.origin(row);
         RowProblem {
@@ -144,15 +148,15 @@ impl Dataset {
         }
     }
 
-    /// The name of the file that a row was read from, without its folder; `memory` for one that was
-    /// made.
+    /// Returns the name of the file that a row was read from, without its folder; `memory` for a
+    /// row that was made.
     pub fn file_name(&self, row: usize) -> String {
         let Origin { file, .. } = self.origin(row);
         let name = file.file_name().unwrap_or(file.as_os_str());
         name.to_string_lossy().into_owned()
     }
 
-    /// Some of the rows, by index.
+    /// Returns some of the rows, by index.
     fn select(&self, indices: &[usize]) -> Self {
         Self {
             rows: indices.iter().map(|&row| self.rows[row].clone()).collect(),
@@ -162,7 +166,8 @@ impl Dataset {
         }
     }
 
-    /// Rows that were not read from a file stand in one called `memory`.
+    /// Returns the place of a row. A row that was not read from a file stands in one called
+    /// `memory`.
     fn origin(&self, row: usize) -> Origin {
         let origin = self.origins.get(row).cloned();
         origin.unwrap_or_else(|| Origin {

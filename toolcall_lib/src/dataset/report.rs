@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// How a file was read. `Display` prints it for reading.
+/// Report of how a file was read. `Display` prints it for reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReport {
     /// The file.
@@ -18,7 +18,7 @@ pub struct FileReport {
     pub read: Vec<String>,
     /// Columns that were left aside.
     pub left_aside: Vec<String>,
-    /// Rows that were read.
+    /// Number of rows that were read.
     pub rows: usize,
 }
 

@@ -10,16 +10,18 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 impl Dataset {
-    /// The dataset without repeated rows (same messages and same tools); the first of each stays.
+    /// Returns the dataset without repeated rows (same messages and same tools). The first of each
+    /// stays.
     pub fn dedup(&self) -> Self {
         let mut seen = HashSet::new();
         let first = (0..self.rows.len()).filter(|&row| seen.insert(identity(&self.rows[row])));
         self.select(&first.collect::<Vec<_>>())
     }
 
-    /// Splits into a part to train on and a held-out part with about `fraction` of the *different* conversations
-    /// (at least one). All rows with the same messages go to the same part, so nothing that is held out is
-    /// trained on. The same seed gives the same split; both parts keep the order of the rows.
+    /// Splits into a part to train on and a held-out part with about `fraction` of the *different*
+    /// conversations (at least one). All rows with the same messages go to the same part, so
+    /// nothing that is held out is trained on. The same seed gives the same split; both parts keep
+    /// the order of the rows.
     ///
     /// # Errors
     /// `fraction` is not between 0 and 1, or there are fewer than two different conversations.
@@ -51,13 +53,14 @@ impl Dataset {
         Ok((self.select(&train), self.select(&held_out)))
     }
 
-    /// How many different rows there are, as [`Dataset::dedup`] counts.
+    /// Counts the different rows, as [`Dataset::dedup`] does.
     pub(super) fn different(&self) -> usize {
         self.rows.iter().map(identity).collect::<HashSet<_>>().len()
     }
 }
 
-/// The JSON with sorted keys: arguments in another order make no other conversation, and neither do the ids of calls.
+/// Returns the JSON with sorted keys. Another order of the arguments makes no other conversation,
+/// and neither do the ids of calls.
 pub(super) fn identity<T: Serialize>(value: T) -> String {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     let messages = if value.is_object() {

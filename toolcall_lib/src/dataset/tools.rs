@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 /// Most tools of a model that are remembered; a list of more is no use to whoever asks it.
 const MOST: usize = 32;
 
-/// A tool that one row of so many calls is what the rows are about. Others are there to tell it
-/// from.
+/// Most rows for one call of a tool that the rows are about. Other tools stand in the lists so that
+/// the model learns to tell it from them.
 const ROWS_TO_A_CALL: usize = 50;
 
 impl Dataset {

@@ -25,7 +25,7 @@ pub struct Output {
     _created: Created,
 }
 
-/// Folders that were created; those that are still empty go when the value does.
+/// Folders that were created. Those that are still empty are removed when the value is dropped.
 #[derive(Debug)]
 struct Created(Vec<PathBuf>);
 
@@ -67,8 +67,8 @@ impl Output {
         &self.shown
     }
 
-    /// Refuses to go on if a file with one of these names, or any file that we have listed here, was
-    /// written or changed by somebody else.
+    /// Refuses to go on if a file with one of these names, or any file that we have listed here,
+    /// was written or changed by somebody else.
     pub fn refuse_foreign(&self, names: &[&str]) -> Result<()> {
         let list = Manifest::read(&self.folder)?.unwrap_or_default();
         let names: BTreeSet<&str> = names

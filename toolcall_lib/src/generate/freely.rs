@@ -1,6 +1,6 @@
 //! Training targets that the untuned model writes itself, so that tuning does not unlearn them.
 
-use super::{GenerateConfig, Prompt, generate_many};
+use super::{GenerateConfig, Generator, Prompt};
 use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::model::Model;
 ///
 /// # Errors
 /// A row that is missing or does not end with words of the assistant, and the errors of
-/// [`generate_many`].
+/// [`Generator::replies`].
 pub fn answer_freely(
     model: &Model,
     data: &mut Dataset,
@@ -32,7 +32,7 @@ pub fn answer_freely(
     }
     // 2. Replies without tools.
     let prompts: Vec<Prompt<'_>> = asked.iter().map(|messages| (*messages, &[][..])).collect();
-    let replies = generate_many(model, &prompts, config)?;
+    let replies = Generator::new(model, config.clone()).replies(&prompts)?;
     // 3. Replace the messages whose reply is complete.
     let mut replaced = 0;
     for (&row, reply) in rows.iter().zip(replies) {

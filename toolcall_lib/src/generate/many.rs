@@ -16,44 +16,11 @@ use std::collections::VecDeque;
 /// A conversation so far, and the tools that are offered.
 pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 
-/// Writes the model's next turn in each conversation.
-///
-/// Reply `i` is the one that [`generate`](super::generate) writes with `seed + i`; no reply depends
-/// on the others. What prompts share, such as system text and tools, is computed once. A batch
-/// holds up to 32 conversations, on a GPU 128, which is several times faster than one after the
-/// other; when one is over, the next joins. Ctrl-C ends all replies where they are.
-///
-/// # Errors
-/// Invalid settings, tools that calls cannot be held to, and prompts that a template or the
-/// tokenizer refuses, all before anything is written; and a pass over the model that fails.
-pub fn generate_many(
-    model: &Model,
-    prompts: &[Prompt<'_>],
-    config: &GenerateConfig,
-) -> Result<Vec<Generation>> {
-    generate_many_cached(model, prompts, config, &mut PrefixCache::default())
-}
-
-/// Writes replies like [`generate_many`], with a cache that is shared over calls.
-///
-/// # Errors
-/// The same as [`generate_many`].
-pub fn generate_many_cached(
-    model: &Model,
-    prompts: &[Prompt<'_>],
-    config: &GenerateConfig,
-    cache: &mut PrefixCache,
-) -> Result<Vec<Generation>> {
-    let nothing = Map::new();
-    let prompts: Vec<RowPrompt<'_>> = prompts.iter().map(|prompt| (*prompt, &nothing)).collect();
-    generate_rows(model, &prompts, config, cache)
-}
-
 /// A prompt, and the template variables of its row in the dataset.
 pub(crate) type RowPrompt<'a> = (Prompt<'a>, &'a Map<String, Value>);
 
-/// Writes replies like [`generate_many_cached`] to prompts that bring template variables of their
-/// own.
+/// Writes replies like [`Generator::replies`](super::Generator::replies) to prompts that bring
+/// template variables of their own.
 pub(crate) fn generate_rows(
     model: &Model,
     prompts: &[RowPrompt<'_>],

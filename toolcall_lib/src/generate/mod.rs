@@ -4,8 +4,8 @@
 //! share, `Batch` makes one pass over the model for all replies that are being written, and
 //! `Writer` takes the logits of its reply through repetition penalty, constraint and sampler to the
 //! next token. A `Constraint` is a grammar, made from the tools, that masks every token that cannot
-//! continue a valid call. It is on by default, except in [`evaluate`](crate::evaluate), which shows
-//! what a model has learned by itself.
+//! continue a valid call. It is on by default, except in [`evaluate`](mod@crate::evaluate), which
+//! shows what a model has learned by itself.
 
 mod batch;
 mod confidence;
@@ -13,6 +13,7 @@ mod config;
 mod constraint;
 mod engine;
 mod freely;
+mod generator;
 mod many;
 mod prefix;
 mod sampler;
@@ -21,7 +22,8 @@ mod writer;
 pub use config::{GenerateConfig, ToolChoice};
 pub(crate) use engine::AT_ONCE;
 pub use freely::answer_freely;
-pub use many::{Prompt, generate_many, generate_many_cached};
+pub use generator::Generator;
+pub use many::Prompt;
 pub(crate) use many::{RowPrompt, generate_rows};
 pub use prefix::PrefixCache;
 
@@ -80,7 +82,8 @@ impl Generation {
     }
 }
 
-/// Writes the model's next turn in a conversation.
+/// Writes the model's next turn in a conversation. For more than one reply, a [`Generator`] keeps
+/// what the prompts share.
 ///
 /// # Errors
 /// Invalid settings, a prompt that the template or the tokenizer refuses or that fills the context,
@@ -91,58 +94,5 @@ pub fn generate(
     tools: &[ToolSchema],
     config: &GenerateConfig,
 ) -> Result<Generation> {
-    generate_cached(
-        model,
-        messages,
-        tools,
-        config,
-        &mut PrefixCache::default(),
-        |_| true,
-    )
-}
-
-/// Writes the model's next turn with a cache that prompts share, and hands each piece of text to
-/// `on_text` as it comes. `on_text` returns false to stop the reply.
-///
-/// # Errors
-/// The same as [`generate`].
-pub fn generate_cached(
-    model: &Model,
-    messages: &[Message],
-    tools: &[ToolSchema],
-    config: &GenerateConfig,
-    cache: &mut PrefixCache,
-    on_text: impl FnMut(&str) -> bool,
-) -> Result<Generation> {
-    let template = model.template.with_kwargs(&config.chat_template_kwargs);
-    let (prompt, constraint) =
-        many::rendered(model, &template, (messages, tools), config, &cache.constraints)?;
-    write_one(model, prompt, constraint, config, cache, on_text)
-}
-
-/// Continues `prompt`, a text that may contain special tokens. Applies no template and no
-/// constraint.
-///
-/// # Errors
-/// Invalid settings, and a prompt that is empty or fills the context.
-pub fn complete(
-    model: &Model,
-    prompt: &str,
-    config: &GenerateConfig,
-    cache: &mut PrefixCache,
-    on_text: impl FnMut(&str) -> bool,
-) -> Result<Generation> {
-    write_one(model, prompt.to_string(), None, config, cache, on_text)
-}
-
-fn write_one(
-    model: &Model,
-    prompt: String,
-    constraint: Option<Constraint>,
-    config: &GenerateConfig,
-    cache: &mut PrefixCache,
-    on_text: impl FnMut(&str) -> bool,
-) -> Result<Generation> {
-    let written = many::write(model, vec![(prompt, constraint)], config, cache, on_text)?;
-    Ok(written.into_iter().next().unwrap_or_default()) // one prompt, one reply
+    Generator::new(model, config.clone()).reply(messages, tools)
 }

@@ -53,7 +53,7 @@ pub struct Model {
     /// The tools that the model was trained to call, if they are few. They are saved beside the
     /// model as `tools.json`.
     pub tools: Vec<ToolSchema>,
-    /// How it was trained; saved beside it, and told in its `README.md`.
+    /// Record of its training; saved beside it, and told in its `README.md`.
     pub training: Option<Training>,
     /// The licence that its own files name, such as `apache-2.0`.
     pub license: Option<String>,

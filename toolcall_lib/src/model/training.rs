@@ -1,12 +1,12 @@
-//! How a model was trained, for whoever gets it.
+//! The record of how a model was trained, for whoever gets it.
 
 use crate::weights::hub::HubId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// How a model was trained: the content of `toolcall_training.json`. It holds no times and no
-/// paths, so that the same run writes the same bytes anywhere.
+/// Record of how a model was trained: the content of `toolcall_training.json`. It holds no times
+/// and no paths, so that the same run writes the same bytes anywhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
@@ -14,26 +14,26 @@ pub struct Training {
     pub base_model: String,
     /// The data that it was trained on.
     pub data: Vec<DataFile>,
-    /// The settings that differ from the default, those aside that do not change what is learnt.
+    /// The settings that differ from the default, except those that do not change what is learnt.
     pub settings: Map<String, Value>,
-    /// How the saved model answered validation rows; empty where it was not asked.
+    /// Scores of the saved model on validation rows; empty if it was not asked.
     #[serde(default)]
     pub scores: Vec<Counted>,
 }
 
-/// Rows that were read from a file.
+/// A file of rows, and counts of its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFile {
     /// Its name, without its folder.
     pub file: String,
-    /// Its rows.
+    /// Number of its rows.
     pub rows: usize,
-    /// Of these, rows in which the assistant calls no tool.
+    /// Number of its rows in which the assistant calls no tool.
     pub without_call: usize,
-    /// Rows with several calls in one turn.
+    /// Number of rows with several calls in one turn.
     pub several_calls: usize,
-    /// Rows with one call in a turn, and such turns more than once.
+    /// Number of rows with several turns that have a call, one in each.
     pub several_turns: usize,
 }
 
@@ -43,13 +43,13 @@ pub struct DataFile {
 pub struct Counted {
     /// Name of the count, such as `exact calls`.
     pub name: String,
-    /// Rows of which it holds.
+    /// Number of rows for which it holds.
     pub count: usize,
-    /// Rows that were looked at.
+    /// Number of rows that were looked at.
     pub total: usize,
 }
 
-/// An id on the hub as it is; of a folder or a file only the name.
+/// Returns an id on the hub as it is; of a folder or a file only the name.
 pub(super) fn public_name(origin: &str) -> String {
     let path = Path::new(origin);
     let is_id = HubId::parse(origin).is_some() && !path.exists();

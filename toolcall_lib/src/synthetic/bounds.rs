@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 /// The lowest and the highest number that a schema allows.
 pub(super) type Bounds = (Option<i64>, Option<i64>);
 
-/// Writes the limits of a kind into its schema: every number, or those that are more than `1 or more`.
+/// Writes the limits of a kind into its schema. Leaves out a minimum that says no more than
+/// `1 or more`.
 pub(super) fn limit(kind: &Kind, schema: &mut Value) {
     let (Kind::Int(low, high) | Kind::Money(low, high)) = kind else {
         return;
@@ -30,7 +31,8 @@ pub(super) fn limits(properties: &Value, names: &IndexMap<String, String>) -> In
     own.filter_map(of).collect()
 }
 
-/// Says limits in the description, in place of the schema's own words or beside them, as many schemas do.
+/// Says limits in the description, in place of the schema's own words or beside them, as many
+/// schemas do.
 pub(super) fn say_limits(properties: &mut Value, draw: &mut Draw) {
     for schema in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
         let said = match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// A dialogue of a subject.
 #[derive(Clone, Debug)]
 pub(super) struct Dialogue {
-    /// How often it comes, compared with the others of its subject.
+    /// Weight of the dialogue: how often it comes, compared with the others of its subject.
     pub(super) weight: f64,
     system: Option<Template>,
     values: IndexMap<String, Kind>,
@@ -59,7 +59,7 @@ fn one() -> f64 {
 }
 
 impl WrittenDialogue {
-    /// The dialogue, checked; the error says what is wrong.
+    /// Checks and returns the dialogue; the error says what is wrong.
     pub(super) fn read(self, skills: &[Skill], lists: &Texts) -> Result<Dialogue, String> {
         let values = self.values.into_iter();
         let values = values.map(|(name, written)| {
@@ -123,13 +123,13 @@ impl Dialogue {
         Ok(())
     }
 
-    /// The list has every tool that is called.
+    /// Returns true if the list has every tool that is called.
     pub(super) fn fits(&self, tools: &[Listed<'_>]) -> bool {
         let has = |name: &str| tools.iter().any(|tool| tool.skill.id() == name);
         self.calls().all(|call| has(&call.tool))
     }
 
-    /// The dialogue with drawn values.
+    /// Returns the dialogue with drawn values.
     pub(super) fn row(&self, tools: &[Listed<'_>], draw: &mut Draw, held_out: &HeldOut) -> Row {
         let values: Values = self
             .values
@@ -171,7 +171,8 @@ impl Dialogue {
     }
 }
 
-/// The value of an argument: that of a slot, whatever its type; a text with slots; or the value itself.
+/// Returns the value of an argument: that of a slot, whatever its type; a text with slots; or the
+/// value itself.
 fn resolved(value: &Value, values: &Values) -> Drawn {
     let Some(text) = value.as_str() else {
         return Drawn::new(value.to_string(), value.clone());

@@ -58,7 +58,7 @@ fn minutes(draw: &mut Draw, held_out: &HeldOut, high: i64) -> i64 {
     }
 }
 
-/// A duration: how it is said, and how much of which unit it is.
+/// A duration: its words, and its parts with their units.
 struct Length {
     said: String,
     parts: Vec<(i64, Unit)>,
@@ -156,8 +156,9 @@ impl Length {
     }
 }
 
-/// Computes a length in `unit` step by step: digits times the size of their unit, then one sum at a time, each of which a small model
-/// can learn. `20 * 60 + 7 * 60 = 1200 + 420 = 1620` for 27 minutes in seconds. A length in its own unit is itself.
+/// Computes a length in `unit` step by step: digits times the size of their unit, then one sum at a
+/// time, each of which a small model can learn. `20 * 60 + 7 * 60 = 1200 + 420 = 1620` for 27
+/// minutes in seconds. A length in its own unit is itself.
 fn worked(parts: &[(i64, Unit)], unit: Unit) -> String {
     if let [(count, of)] = parts
         && *of == unit

@@ -1,4 +1,4 @@
-//! What conversations are made of, read from `data/lists`.
+//! The material of conversations, read from `data/lists`.
 
 use super::dialogue::{Dialogue, WrittenDialogue};
 use super::held_out::HeldOut;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../data/lists");
 
-/// Skills, values and wordings that conversations are made of.
+/// Skills, values and wordings for conversations.
 #[derive(Clone, Debug)]
 pub struct Lists {
     pub(super) subjects: Vec<Subject>,
@@ -34,14 +34,14 @@ pub(super) struct Subject {
     pub(super) dialogues: Vec<Dialogue>,
     /// The answer where no tool of the subject fits, if it has one of its own.
     pub(super) no_tool: Option<String>,
-    /// Only parts of a mixture that name the subject use it.
+    /// True if only parts of a mixture that name the subject use it.
     pub(super) apart: bool,
     /// Subjects that have skills for the same wishes.
     like: Vec<String>,
 }
 
 impl Subject {
-    /// Skills without dialogues, under a name that no file has.
+    /// Returns a subject of skills without dialogues, under a name that no file has.
     pub(super) fn of(name: impl Into<String>, skills: Vec<Skill>) -> Self {
         Self {
             name: name.into(),
@@ -53,13 +53,14 @@ impl Subject {
         }
     }
 
-    /// Both may have a skill for the same wish, so that a request to one is no miss of the other.
+    /// Returns true if both may have a skill for the same wish. A request to one is then no miss of
+    /// the other.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.like.contains(&other.name) || other.like.contains(&self.name)
     }
 }
 
-/// What is said around calls, and where there is none.
+/// Sentences around calls, and those for conversations without a call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Talk {
@@ -70,11 +71,11 @@ pub(super) struct Talk {
     /// Sentences before and behind a request.
     pub(super) before: Vec<Template>,
     pub(super) behind: Vec<Template>,
-    /// Why a tool failed.
+    /// Reasons why a tool failed.
     pub(super) errors: Vec<Template>,
-    /// What comes before a second request.
+    /// Sentences before a second request.
     pub(super) again: Vec<Template>,
-    /// The answer of somebody who was asked for a value.
+    /// Answers of somebody who was asked for a value.
     pub(super) answers: Vec<Template>,
     /// The answer where no tool fits.
     pub(super) no_tool: String,
@@ -82,7 +83,7 @@ pub(super) struct Talk {
     pub(super) personas: Vec<Template>,
     /// System prompts that say which day it is: slots `today` and `days`.
     pub(super) calendars: Vec<Template>,
-    /// The answer to a number beyond a limit: slots `argument` and `limit`.
+    /// Answers to a number beyond a limit: slots `argument` and `limit`.
     pub(super) too_small: Vec<Template>,
     pub(super) too_large: Vec<Template>,
 }
@@ -102,10 +103,10 @@ struct WrittenSubject {
 }
 
 impl Lists {
-    /// The lists of this library.
+    /// Returns the lists of this library.
     ///
     /// # Errors
-    /// A file that does not fit; a test holds that there is none.
+    /// A file does not fit. A test makes sure that there is none.
     pub fn embedded() -> Result<Self> {
         let file = |name: &str| EMBEDDED.get_file(name).and_then(|file| file.contents_utf8());
         let subjects = EMBEDDED.get_dir("skills").into_iter().flat_map(Dir::files);
@@ -122,10 +123,10 @@ impl Lists {
         )
     }
 
-    /// The lists in a folder that is laid out like `data/lists`.
+    /// Returns the lists in a folder that is laid out like `data/lists`.
     ///
     /// # Errors
-    /// A file that cannot be read or does not fit, with its name and what is wrong.
+    /// A file cannot be read or does not fit. The error has its name and what is wrong.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
@@ -168,13 +169,13 @@ impl Lists {
         })
     }
 
-    /// The list of `values.toml` that has one of these texts.
+    /// Returns the list of `values.toml` that has one of these texts.
     pub(super) fn known_list(&self, texts: &[String]) -> Option<Vec<String>> {
         let has = |list: &&Vec<String>| list.iter().any(|text| texts.contains(text));
         self.values.values().find(has).cloned()
     }
 
-    /// Texts of all skills with about so many words; only names, if those are asked for.
+    /// Returns texts of all skills with about so many words; only names, if those are asked for.
     pub(super) fn any_texts(&self, words: Option<f64>, names: bool) -> Vec<String> {
         let texts = self.arguments().filter_map(|argument| match &argument.kind {
             Kind::Text(texts) => Some(texts),
@@ -198,13 +199,13 @@ impl Lists {
         all.into_iter().step_by(step).collect()
     }
 
-    /// The arguments of all skills.
+    /// Returns the arguments of all skills.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         let skills = self.subjects.iter().flat_map(|subject| &subject.skills);
         skills.flat_map(|skill| skill.arguments.values())
     }
 
-    /// The list for an argument whose name or description has one of its phrases.
+    /// Returns the list for an argument whose name or description has one of its phrases.
     pub(super) fn list_for(&self, description: &str) -> Option<Vec<String>> {
         let low = description.to_lowercase();
         let fits = |phrases: &Vec<String>| phrases.iter().any(|phrase| low.contains(phrase.as_str()));
@@ -212,12 +213,12 @@ impl Lists {
         self.values.get(name).cloned()
     }
 
-    /// A sentence that begins with this word is an order.
+    /// Returns true if a sentence that begins with this word is an order.
     pub(super) fn is_order(&self, word: &str) -> bool {
         self.own.orders.iter().any(|order| order == word)
     }
 
-    /// Other verbs for an order that begins with this one.
+    /// Returns other verbs for an order that begins with this one.
     pub(super) fn synonyms(&self, verb: &str) -> Vec<&str> {
         let groups = self.own.synonyms.verbs.iter();
         let groups = groups.filter(|group| group.iter().any(|other| other == verb));
@@ -226,12 +227,12 @@ impl Lists {
     }
 }
 
-/// Every word has a capital.
+/// Returns true if every word has a capital.
 pub(super) fn is_name(text: &str) -> bool {
     text.split(' ').all(|word| word.starts_with(char::is_uppercase))
 }
 
-/// How the rows of a user's own tools are varied: `data/lists/own.toml`.
+/// Variations for the rows of a user's own tools: `data/lists/own.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
@@ -253,7 +254,7 @@ fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::invalid(name, e))
 }
 
-/// Refuses a subject that is like one that is not there.
+/// Refuses a subject that names as alike one that is not there.
 fn check_likes(subjects: &[Subject]) -> Result<()> {
     for subject in subjects {
         let is_there = |name: &&String| subjects.iter().any(|other| other.name == **name);

@@ -1,4 +1,4 @@
-//! Mixtures: how many rows of what.
+//! Mixtures of rows: the numbers of rows of each sort.
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -6,37 +6,37 @@ use serde::Deserialize;
 /// A mixture of `data/lists/mixtures.toml`: its parts by name.
 pub(super) type Mixture = IndexMap<String, PartOf>;
 
-/// Rows of one sort of lists.
+/// Part of a mixture: rows of one sort of lists.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PartOf {
-    /// Its rows in the mixture; another number of rows scales all parts.
+    /// Number of its rows in the mixture. Another number of rows scales all parts.
     pub(super) rows: usize,
-    /// The subjects whose skills it uses; none: all but `except`.
+    /// Subjects whose skills it uses; empty: all but `except`.
     #[serde(default)]
     pub(super) subjects: Vec<String>,
     /// Subjects that are left out.
     #[serde(default)]
     pub(super) except: Vec<String>,
-    /// Names, descriptions and schemas are the first of each skill.
+    /// True if names, descriptions and schemas are the first of each skill.
     #[serde(default)]
     pub(super) canonical: bool,
-    /// A list holds all skills of its subject.
+    /// True if a list holds all skills of its subject.
     #[serde(default)]
     pub(super) whole: bool,
-    /// Otherwise: how often it holds 1, 2, 3 … of them.
+    /// Weights of lists with 1, 2, 3 … skills of the subject, where `whole` is false.
     #[serde(default)]
     pub(super) sizes: Vec<f64>,
-    /// How often 0, 1, 2 … tools of other subjects stand in a list beside them.
+    /// Weights of lists with 0, 1, 2 … tools of other subjects beside the skills.
     #[serde(default)]
     pub(super) beside: Vec<f64>,
-    /// Rows that share a list of tools.
+    /// Number of rows that share a list of tools.
     pub(super) rows_per_list: usize,
-    /// How often each kind of rows comes.
+    /// Weight of each kind of rows.
     pub(super) kinds: IndexMap<Kind, f64>,
-    /// Of 100 rows with calls, those that go on with the answer of the tool and the report.
+    /// Percentage of the rows with calls that go on with the answer of the tool and the report.
     pub(super) reports: f64,
-    /// Of 100 lists, those whose rows have a system prompt of their own.
+    /// Percentage of the lists whose rows have a system prompt of their own.
     #[serde(default)]
     pub(super) systems: f64,
 }
@@ -61,17 +61,17 @@ pub(super) enum Kind {
     FollowUp,
     /// A dialogue of the subject.
     Dialogue,
-    /// A request that another tool would serve, or none at all.
+    /// A request that another tool would serve, or that no tool would.
     NoTool,
-    /// A sentence on the subject that asks for nothing, or for what a tool of the subject does that the
-    /// list lacks.
+    /// A sentence on the subject that asks for nothing, or that asks for a tool of the subject that
+    /// is not in the list.
     Near,
     /// Small talk.
     SmallTalk,
 }
 
 impl Kind {
-    /// How a table calls it.
+    /// Returns its name in a table.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::OneCall => "one call",

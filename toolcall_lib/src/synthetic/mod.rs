@@ -1,7 +1,8 @@
-//! Makes conversations with tools from lists of skills, values and wordings: any number, from a seed.
+//! Makes conversations with tools from lists of skills, values and wordings: any number, from a
+//! seed.
 //!
-//! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how many
-//! rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
+//! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how
+//! many rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
 
 mod bounds;
 mod dialogue;
@@ -48,15 +49,16 @@ pub struct Made {
     pub data: Dataset,
     /// The kinds of rows, with their numbers.
     pub kinds: Vec<(&'static str, usize)>,
-    /// Indices of the rows that ask for what no tool of any list does (a poem, a joke), which a model
-    /// may answer by itself: [`answer_freely`](crate::generate::answer_freely).
+    /// Indices of the rows that ask for what no tool of any list does (a poem, a joke), which a
+    /// model may answer by itself: [`answer_freely`](crate::generate::answer_freely).
     pub open: Vec<usize>,
 }
 
 /// Makes the rows of one part of a mixture, mixed: as many as the mixture says, or `rows`.
 ///
 /// # Errors
-/// Names the mixture, part or subject that does not exist, or a part that has too few different rows.
+/// Names the mixture, part or subject that does not exist, or a part that has too few different
+/// rows.
 pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let place = format!("mixtures.toml: {mixture}.{part}");
     let found = lists.mixtures.get(mixture).and_then(|mixture| mixture.get(part));
@@ -210,7 +212,8 @@ impl<'a> Filler<'a> {
         Ok((subject, listed(&skills, &fashion, &mut self.draw)?))
     }
 
-    /// The system prompt that the rows of a list share: none, who the assistant is, or which day it is.
+    /// The system prompt that the rows of a list share: none, who the assistant is, or which day it
+    /// is.
     fn system(&mut self) -> Option<String> {
         self.draw.week.clear();
         if !self.draw.percent(self.part.systems) {

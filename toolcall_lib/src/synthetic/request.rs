@@ -91,7 +91,8 @@ pub(super) fn steps(values: &Values) -> Vec<String> {
     steps.filter(|steps| !steps.is_empty()).collect()
 }
 
-/// The calls of one tool with these values, and the report, as the request has them or else the skill.
+/// The calls of one tool with these values, and the report, as the request has them or else the
+/// skill.
 pub(super) fn answered(
     tool: &Listed<'_>,
     ask: Option<&Ask>,

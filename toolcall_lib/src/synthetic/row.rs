@@ -45,7 +45,8 @@ impl Row {
         self
     }
 
-    /// An assistant turn with these calls, behind the steps to their values, and the tool messages that answer it.
+    /// An assistant turn with these calls, behind the steps to their values, and the tool messages
+    /// that answer it.
     pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
         let calls = answered.iter().map(|one| one.call.clone()).collect();
         let mut steps: Vec<&str> = answered
@@ -69,7 +70,8 @@ impl Row {
     }
 
     /// Removes the steps of earlier calls if a later call has steps. The earlier calls are then not
-    /// trained: they look like calls of another program, and the model must not learn to leave steps out.
+    /// trained: they look like calls of another program, and the model must not learn to leave
+    /// steps out.
     pub(super) fn without_earlier_steps(mut self) -> Self {
         let has_steps = |message: &Message| !message.tool_calls.is_empty() && is_computed(&message.content);
         let last = self.messages.iter().rposition(has_steps).unwrap_or(0);

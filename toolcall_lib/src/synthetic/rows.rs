@@ -1,4 +1,4 @@
-//! Rows of every kind over a list of tools.
+//! Makes rows of every kind over a list of tools.
 
 use super::draw::Draw;
 use super::lists::{Lists, Subject};
@@ -12,22 +12,22 @@ use super::text::Template;
 use super::tools::{Fashion, Listed, Values};
 use crate::error::Result;
 
-/// What rows of one list are made from.
+/// Sources of the rows of one list.
 pub(super) struct Maker<'a> {
     pub(super) lists: &'a Lists,
     /// The subject of the list.
     pub(super) subject: &'a Subject,
     pub(super) tools: &'a [Listed<'a>],
-    /// Subjects whose requests no tool of the list serves, where none of theirs is in it.
+    /// Subjects whose requests no tool of the list serves, unless tools of theirs are in it.
     pub(super) others: &'a [usize],
-    /// Of 100 rows with calls, those that go on behind the calls.
+    /// Percentage of the rows with calls that go on behind the calls.
     pub(super) reports: f64,
-    /// Of 100 requests, those that must be for a tool of the subject.
+    /// Percentage of the requests that must be for a tool of the subject.
     pub(super) own: f64,
 }
 
 impl Maker<'_> {
-    /// A row of this kind, unless the list has no tool for it.
+    /// Makes a row of this kind, unless the list has no tool for it.
     pub(super) fn row(&self, kind: Kind, draw: &mut Draw) -> Result<Option<Row>> {
         Ok(match kind {
             Kind::OneCall => self.any_request(draw).map(|request| self.asked(request, draw)),
@@ -44,7 +44,8 @@ impl Maker<'_> {
         })
     }
 
-    /// A tool of the list; where others stand beside those of the subject, mostly one of the subject.
+    /// Returns a tool of the list. Where others stand beside those of the subject, it is mostly one
+    /// of the subject.
     fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
         let own = |tool: &&Listed<'_>| {
             self.subject
@@ -57,7 +58,8 @@ impl Maker<'_> {
             true => own,
             false => self.tools.iter().collect(),
         };
-        // Tools without arguments weigh twice: one in six has none, and a model seldom chooses them otherwise.
+        // Tools without arguments weigh twice: one in six has none, and a model seldom chooses them
+        // otherwise.
         let bare = |tool: &&Listed<'_>| tool.skill.arguments.is_empty();
         let weights: Vec<f64> = among
             .iter()
@@ -106,7 +108,7 @@ impl Maker<'_> {
         })
     }
 
-    /// The request and its calls, and now and then what comes behind them.
+    /// Makes a row of the request and its calls, and now and then the turns behind them.
     fn asked(&self, request: Request, draw: &mut Draw) -> Row {
         let said = request.ask.typed(draw, &self.lists.talk).text();
         self.reported(Row::default().user(said), request.calls, request.reply, draw)
@@ -120,7 +122,7 @@ impl Maker<'_> {
         }
     }
 
-    /// The user leaves out what a call needs, and says it when asked.
+    /// Makes a row in which the user leaves out a value that a call needs, and says it when asked.
     fn question(&self, draw: &mut Draw) -> Option<Row> {
         let able: Vec<&Listed<'_>> = self
             .tools
@@ -160,7 +162,7 @@ impl Maker<'_> {
         Some(self.given(row, answer, tool, values, draw))
     }
 
-    /// The row with what the user says when asked, and the call that it makes possible.
+    /// Makes the row with the user's answer to the question, and the call that it makes possible.
     pub(super) fn given(
         &self,
         row: Row,
@@ -193,7 +195,7 @@ impl Maker<'_> {
         )
     }
 
-    /// A second request, of the same tool or another, after the first was served.
+    /// Makes a row with a second request, for the same tool or another, after the first was served.
     fn follow_up(&self, draw: &mut Draw) -> Option<Row> {
         let (first, second) = (self.any_request(draw)?, self.any_request(draw)?);
         if first.reply.is_empty() {
@@ -220,7 +222,8 @@ impl Maker<'_> {
         Some(dialogue.row(self.tools, draw, &self.lists.held_out))
     }
 
-    /// A request that a tool of another list would serve, or that no tool of any list does.
+    /// Makes a row with a request that a tool of another list would serve, or that no tool of any
+    /// list does.
     fn no_tool(&self, draw: &mut Draw) -> Result<Row> {
         let foreign = match draw.percent(55.0) {
             true => self.foreign_request(draw)?,
@@ -258,7 +261,7 @@ impl Maker<'_> {
         self.tools.iter().any(|tool| of(tool.skill.id()))
     }
 
-    /// A request for a skill of the subject that the list lacks.
+    /// Returns a request for a skill of the subject that the list lacks.
     fn unserved(&self, subject: &Subject, draw: &mut Draw) -> Result<Option<Sentence>> {
         let listed = |id: &str| self.tools.iter().any(|tool| tool.skill.id() == id);
         let lacking: Vec<_> = subject
@@ -273,7 +276,7 @@ impl Maker<'_> {
         Ok(Some(request(&tool, draw, &self.lists.held_out).ask))
     }
 
-    /// On the subject, but nothing that a tool of the list does.
+    /// Makes a row on the subject with a sentence that no tool of the list serves.
     fn near(&self, draw: &mut Draw) -> Result<Option<Row>> {
         let near = self.tools.iter();
         let near = near.flat_map(|tool| tool.skill.near.iter().map(move |near| (tool.skill, near)));

@@ -11,10 +11,11 @@ use serde_json::Value;
 pub(super) struct Drawn {
     pub(super) said: String,
     pub(super) value: Value,
-    /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM or PM.
+    /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM
+    /// or PM.
     pub(super) context: String,
-    /// Steps from the words to the value of a duration: `5 minutes: 5 * 60 = 300`. If one value of a call has to
-    /// be computed, the steps of all durations stand before the call.
+    /// Steps from the words to the value of a duration: `5 minutes: 5 * 60 = 300`. If one value of
+    /// a call has to be computed, the steps of all durations stand before the call.
     pub(super) worked: String,
 }
 
@@ -84,7 +85,8 @@ pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {
     Drawn::new(said, amount)
 }
 
-/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week: `Friday`.
+/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week:
+/// `Friday`.
 pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     if !draw.week.is_empty() && draw.chance(2) {
         let ahead = draw.index(draw.week.len());
@@ -196,7 +198,8 @@ pub(super) fn hour(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     }
 }
 
-/// A weekday or tomorrow (`on Friday`), whose value is the day and whose context is a calendar of the week.
+/// A weekday or tomorrow (`on Friday`), whose value is the day and whose context is a calendar of
+/// the week.
 pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let days = week(draw, held_out);
     let ahead = 1 + draw.index(7);

@@ -9,7 +9,7 @@ use super::text::{Part, Slot, Template};
 use super::tools::Values;
 use serde_json::Value;
 
-/// A sentence whose values are kept apart, since no habit may change them.
+/// A sentence that keeps its values apart, since no habit may change them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sentence(Vec<Piece>);
 
@@ -26,7 +26,8 @@ impl Sentence {
         sentence
     }
 
-    /// Fills in the values of each call, counted from 1; slots without a number take those of the first.
+    /// Fills in the values of each call. Calls count from 1; slots without a number take the values
+    /// of the first call.
     pub(super) fn fill(parts: &[Part], calls: &[Values]) -> Self {
         let mut sentence = Self::default();
         for part in parts {
@@ -42,7 +43,8 @@ impl Sentence {
         sentence
     }
 
-    /// Turns an `a` at the end into `an`, or back, as the value behind it needs; drops `on` before `tomorrow`.
+    /// Turns an `a` at the end into `an`, or back, as the value behind it needs. Drops `on` before
+    /// `tomorrow`.
     fn fit_article(&mut self, value: &str) {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
             return;
@@ -80,7 +82,7 @@ impl Sentence {
         }
     }
 
-    /// Adds another one behind `between`.
+    /// Adds another sentence behind `between`.
     pub(super) fn join(mut self, between: &str, other: Self) -> Self {
         self.push(between, false);
         for piece in other.0 {
@@ -93,7 +95,7 @@ impl Sentence {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
-    /// With a capital at its start, unless a value stands there.
+    /// Writes a capital at its start, unless a value stands there.
     pub(super) fn capital(mut self) -> Self {
         if let Some(first) = self.0.first_mut().filter(|first| !first.is_value) {
             first.text = upper(&first.text);
@@ -101,7 +103,7 @@ impl Sentence {
         self
     }
 
-    /// With a small letter at its start, unless that may be a name or `I`.
+    /// Writes a small letter at its start, unless that may be a name or `I`.
     pub(super) fn small(mut self) -> Self {
         let first = self.0.first_mut().filter(|first| !first.is_value);
         if let Some(first) = first {
@@ -115,7 +117,7 @@ impl Sentence {
         self
     }
 
-    /// Without the sign that ends it.
+    /// Takes away the sign that ends it.
     pub(super) fn open(mut self) -> Self {
         if let Some(last) = self.0.last_mut().filter(|last| !last.is_value) {
             last.text = last.text.trim_end_matches(['.', '?', '!']).to_string();
@@ -123,7 +125,8 @@ impl Sentence {
         self
     }
 
-    /// As some people type: in small letters, without signs, with slips, with words around.
+    /// Changes it to the way some people type: in small letters, without signs, with slips, with
+    /// words around.
     pub(super) fn typed(self, draw: &mut Draw, talk: &Talk) -> Self {
         match draw.weighted(&[64.0, 8.0, 6.0, 6.0, 5.0, 6.0, 5.0]) {
             0 => self,
@@ -177,7 +180,8 @@ impl Sentence {
     }
 }
 
-/// `an` stands before this word, and not `a`: before a vowel that is spoken, and 8, 11, 18, 80.
+/// Returns true if `an` and not `a` stands before this word: before a vowel that is spoken, and
+/// before 8, 11, 18 and 80.
 fn an_before(value: &str) -> bool {
     let low = value.to_lowercase();
     let number = low
@@ -193,7 +197,7 @@ fn an_before(value: &str) -> bool {
     }
 }
 
-/// The value of a slot as the slot asks for it.
+/// Returns the value of a slot in the form that the slot asks for.
 fn said(slot: &Slot, calls: &[Values]) -> String {
     let values = calls.get(slot.call.unwrap_or(1) - 1);
     let drawn = values.and_then(|values| values.get(&plain(slot)));
@@ -211,12 +215,12 @@ fn said(slot: &Slot, calls: &[Values]) -> String {
     }
 }
 
-/// The value as a tool has it: a text without quotes.
+/// Returns the value as a tool has it: a text without quotes.
 pub(super) fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
-/// One of the texts, its variants chosen.
+/// Chooses one of the texts, and its variants.
 pub(super) fn chosen(draw: &mut Draw, texts: &[Template]) -> String {
     match texts.is_empty() {
         true => String::new(),
@@ -227,7 +231,7 @@ pub(super) fn chosen(draw: &mut Draw, texts: &[Template]) -> String {
     }
 }
 
-/// The text with a capital at its start.
+/// Returns the text with a capital at its start.
 pub(super) fn upper(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase).into_iter().flatten();

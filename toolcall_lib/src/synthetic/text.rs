@@ -114,8 +114,8 @@ impl Template {
         variants(&self.0)
     }
 
-    /// Chooses the variants; an optional piece stays seven times in ten where it has a value, else every
-    /// other time. A model that seldom sees optional values leaves out required ones as well.
+    /// Chooses the variants; an optional piece stays seven times in ten where it has a value, else
+    /// every other time. A model that seldom sees optional values leaves out required ones as well.
     pub(super) fn choose(&self, draw: &mut Draw) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut stays = |pieces: &[Piece], draw: &mut Draw| {

@@ -1,4 +1,4 @@
-//! Tools: skills under a name, in a list, as a model is shown them.
+//! Tools of a list: skills under names, as a model is shown them.
 
 use super::bounds::{Bounds, limit, limits, say_limits};
 use super::draw::Draw;
@@ -26,7 +26,7 @@ pub(super) struct Listed<'a> {
 /// Values by slot.
 pub(super) type Values = IndexMap<String, Drawn>;
 
-/// How the names of a list are written.
+/// Style of the names of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     /// The first name and description of each skill, as the file has them.
@@ -41,7 +41,7 @@ pub(super) enum Style {
     Title,
     /// `home.set_light(room_name)`
     Dotted,
-    /// `tool_17(arg_1)`: only the descriptions say what it does.
+    /// `tool_17(arg_1)`: only the description tells what the tool does.
     Masked,
 }
 
@@ -54,24 +54,24 @@ const STYLES: [(Style, f64); 6] = [
     (Style::Masked, 14.0),
 ];
 
-/// What the names of a list share.
+/// Features that the names and schemas of a list share.
 #[derive(Clone, Debug)]
 pub(super) struct Fashion {
     style: Style,
-    /// Before the name of every tool.
+    /// Text before the name of every tool.
     prefix: String,
-    /// Before and after the name of every argument.
+    /// Text before and after the name of every argument.
     around: [&'static str; 2],
-    /// Before the number of a masked tool.
+    /// Text before the number of a masked tool.
     mask: &'static str,
-    /// Arguments have descriptions.
+    /// True if arguments have descriptions.
     described: bool,
-    /// Numbers have limits.
+    /// True if numbers have limits.
     limited: bool,
 }
 
 impl Fashion {
-    /// Names as the files have them.
+    /// Returns the fashion with the names of the files.
     pub(super) fn canonical() -> Self {
         Self {
             style: Style::Canonical,
@@ -116,7 +116,7 @@ impl Fashion {
     }
 }
 
-/// The words of a name, joined as a style has it.
+/// Joins the words of a name in the way of a style.
 fn joined(words: &str, style: Style) -> String {
     let upper = |word: &str| {
         let mut letters = word.chars();
@@ -135,7 +135,7 @@ fn joined(words: &str, style: Style) -> String {
     }
 }
 
-/// The style of arguments beside tools of this one.
+/// Returns the style of arguments beside tools of this style.
 fn of_arguments(style: Style) -> Style {
     match style {
         Style::Pascal | Style::Title => Style::Camel,
@@ -146,6 +146,7 @@ fn of_arguments(style: Style) -> Style {
 impl<'a> Listed<'a> {
     pub(super) fn new(skill: &'a Skill, fashion: &Fashion, draw: &mut Draw) -> Result<Self> {
         let canonical = fashion.style == Style::Canonical;
+        // 1. Name and description.
         let name = match fashion.style {
             Style::Canonical => skill.id().to_string(),
             Style::Masked => format!("{}{}", fashion.mask, 1 + draw.index(99)),
@@ -161,6 +162,7 @@ impl<'a> Listed<'a> {
             true => skill.about[0].clone(),
             false => draw.text(&skill.about),
         };
+        // 2. With canonical names, a schema that the skill has stays as it is.
         let mut names = IndexMap::new();
         if let Some(schema) = skill.schema.as_ref().filter(|_| canonical) {
             parameters(&skill.arguments, "", fashion, draw, &mut names);
@@ -172,6 +174,7 @@ impl<'a> Listed<'a> {
                 schema: schema.clone(),
             });
         }
+        // 3. Otherwise write the schema in the fashion of the list.
         let mut parameters = parameters(&skill.arguments, "", fashion, draw, &mut names);
         let limits = limits(&parameters["properties"], &names);
         say_limits(&mut parameters["properties"], draw);
@@ -188,7 +191,7 @@ impl<'a> Listed<'a> {
         })
     }
 
-    /// The call with these values.
+    /// Returns the call with these values.
     pub(super) fn call(&self, values: &Values) -> ToolCall {
         let name = |slot: &str| self.names.get(slot).cloned().unwrap_or_default();
         let value = |slot: &str| values.get(slot).map(|drawn| drawn.value.clone());
@@ -215,7 +218,7 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// The schema of arguments; `names` gets the name of each slot.
+/// Returns the schema of arguments; `names` gets the name of each slot.
 fn parameters(
     arguments: &IndexMap<String, Argument>,
     before: &str,
@@ -276,7 +279,7 @@ fn description(argument: &Argument, fashion: &Fashion, draw: &mut Draw) -> Strin
     }
 }
 
-/// The tools of these skills, in a fashion of their own.
+/// Returns the tools of these skills, in a fashion of their own.
 pub(super) fn listed<'a>(
     skills: &[&'a Skill],
     fashion: &Fashion,
@@ -298,7 +301,8 @@ pub(super) fn listed<'a>(
     Ok(tools)
 }
 
-/// Up to `size` skills: of one subject, so that they are near misses of each other, or of several.
+/// Draws up to `size` skills: of one subject, so that they are near misses of each other, or of
+/// several.
 pub(super) fn draw_skills<'a>(
     lists: &'a Lists,
     among: &[usize],
@@ -327,7 +331,7 @@ pub(super) fn draw_skills<'a>(
     (main, skills)
 }
 
-/// All skills of a subject; one time in three in the other order.
+/// Returns all skills of a subject, one time in three in the other order.
 pub(super) fn whole<'a>(lists: &'a Lists, among: &[usize], draw: &mut Draw) -> (usize, Vec<&'a Skill>) {
     let subject = among[draw.index(among.len())];
     let mut skills: Vec<&Skill> = lists.subjects[subject].skills.iter().collect();

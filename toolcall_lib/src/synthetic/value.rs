@@ -1,4 +1,4 @@
-//! Arguments of a skill: where their values come from, and how a schema describes them.
+//! Arguments of a skill: the sources of their values, and their schemas.
 
 use super::draw::Draw;
 use super::duration::{self, Unit};
@@ -16,13 +16,13 @@ pub(super) struct Argument {
     /// Descriptions.
     pub(super) about: Vec<String>,
     pub(super) kind: Kind,
-    /// It may be left out.
+    /// True if it may be left out.
     pub(super) optional: bool,
     /// The value that holds when it is left out.
     pub(super) default: Option<Value>,
 }
 
-/// Where the values of an argument come from.
+/// Kind of the values of an argument.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Int(i64, i64),
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Text(Vec<String>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
-    /// What users say for yes and for no.
+    /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
     Time,
@@ -44,7 +44,7 @@ pub(super) enum Kind {
     Duration(Unit),
     /// Letters for `A`, digits for `0`.
     Pattern(String),
-    /// An array of so many values at least and at most, or of two to four.
+    /// An array of so many values at least and at most, or else of two to four.
     Many(Box<Kind>, Option<(usize, usize)>),
     Fields(IndexMap<String, Argument>),
 }
@@ -102,7 +102,7 @@ struct Flag {
 pub(super) type Texts = IndexMap<String, Vec<String>>;
 
 impl Written {
-    /// The argument `name`, with the texts of the lists that it names.
+    /// Returns the argument `name`, with the texts of the lists that it names.
     pub(super) fn read(self, name: &str, lists: &Texts) -> Result<Argument, String> {
         let names = match self.names.is_empty() {
             true => vec![name.to_string()],
@@ -219,7 +219,7 @@ impl Kind {
         }
     }
 
-    /// The JSON schema of the values, without a description.
+    /// Returns the JSON schema of the values, without a description.
     pub(super) fn schema(&self, draw: &mut Draw) -> Value {
         match self {
             Self::Int(..) | Self::Duration(_) => json!({"type": "integer"}),
@@ -245,7 +245,7 @@ impl Kind {
         }
     }
 
-    /// How values are written, where a description must say it.
+    /// Returns the notation of the values, for kinds whose description must name it.
     pub(super) fn format(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Date => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
@@ -265,7 +265,8 @@ fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
     }
 }
 
-/// Different values, `a, b and c`; of durations one time in two whole minutes, `4, 12 and 7 minutes`.
+/// Draws different values, `a, b and c`. One time in two, durations are whole minutes:
+/// `4, 12 and 7 minutes`.
 fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usize, usize)>) -> Drawn {
     let count = match count {
         Some((low, high)) => low + draw.index(high - low + 1),
@@ -316,7 +317,8 @@ fn patterned(draw: &mut Draw, pattern: &str) -> String {
     pattern.chars().map(sign).collect()
 }
 
-/// The object with these fields, in the order of the schema; those without a value are left out.
+/// Returns the object with these fields, in the order of the schema. Fields without a value are
+/// left out.
 pub(super) fn object(fields: impl Iterator<Item = (String, Option<Value>)>) -> Value {
     let fields = fields.filter_map(|(name, value)| Some((name, value?)));
     Value::Object(fields.collect::<Map<_, _>>())

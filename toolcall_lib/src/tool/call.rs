@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A call that a model asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
-    /// What the answer of the tool refers to, where the call has a name for itself.
+    /// Name of the call, if it has one. The answer of the tool refers to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Name of the tool.
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for ToolCall {
 }
 
 impl ToolCall {
-    /// A call of the tool `name`; `arguments` is a JSON object.
+    /// Makes a call of the tool `name`; `arguments` is a JSON object.
     ///
     /// # Errors
     /// If `arguments` is no object.
@@ -61,19 +61,20 @@ impl ToolCall {
 /// A tool that can be called: its schema and the Rust function behind it.
 #[derive(Clone)]
 pub struct Tool {
-    /// What the model is told.
+    /// Schema that is shown to the model.
     pub schema: ToolSchema,
     function: Arc<dyn Fn(Map<String, Value>) -> Result<Value> + Send + Sync>,
 }
 
 impl Tool {
-    /// A tool whose arguments are the fields of the struct `P`.
+    /// Makes a tool whose arguments are the fields of the struct `P`.
     ///
-    /// The doc comment of the struct describes the tool, those of its fields describe the arguments.
-    /// `function` is a function or a closure that owns what it uses; a model is told its error.
+    /// The doc comment of the struct describes the tool, those of its fields describe the
+    /// arguments. `function` is a function or a closure that owns what it uses; a model is told its
+    /// error.
     ///
-    /// A program that depends on `serde` and `schemars` itself needs no `crate = …` lines; a notebook cell,
-    /// where `toolcall_lib` is the only dependency, does:
+    /// A program that depends on `serde` and `schemars` itself needs no `crate = …` lines; a
+    /// notebook cell, where `toolcall_lib` is the only dependency, does:
     ///
     /// ```
     /// use toolcall_lib::schemars::JsonSchema;
@@ -98,14 +99,15 @@ impl Tool {
     /// }
     ///
     /// let tool: Tool = Tool::from_struct("create_reminder", create_reminder)?;
-    /// let call: ToolCall = ToolCall::new("create_reminder", json!({"time": "9 PM", "note": "call mom"}))?;
+    /// let arguments = json!({"time": "9 PM", "note": "call mom"});
+    /// let call: ToolCall = ToolCall::new("create_reminder", arguments)?;
     /// assert_eq!(tool.call(&call)?, "I'll remind you to call mom at 9 PM.");
     /// # Ok::<(), toolcall_lib::Error>(())
     /// ```
     ///
     /// # Errors
-    /// If `P` is not a struct with named fields, if it or a field has no doc comment, or if a type contains
-    /// itself.
+    /// If `P` is not a struct with named fields, if it or a field has no doc comment, or if a type
+    /// contains itself.
     pub fn from_struct<P, R, E>(
         name: impl Into<String>,
         function: impl Fn(P) -> std::result::Result<R, E> + Send + Sync + 'static,
@@ -137,8 +139,8 @@ impl Tool {
     /// Runs the function with the arguments of `call`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the call names another tool or its arguments do not fit, with all that does not
-    /// fit; [`Error::Library`] with what the function said if it failed.
+    /// [`Error::Invalid`] if the call names another tool, or with all arguments that do not fit;
+    /// [`Error::Library`] with the error of the function if it failed.
     pub fn call(&self, call: &ToolCall) -> Result<Value> {
         let place = format!("call of `{}`", call.name);
         if call.name != self.name() {
@@ -155,8 +157,8 @@ impl Tool {
     }
 }
 
-/// What the model is told when it has made `call`: the output of the tool, a text as it is and everything else as JSON, or
-/// `error: …` with the reason why there is none.
+/// Runs `call` and returns its answer for the model. A text stays as it is, any other output is
+/// JSON. If there is no output, the answer is `error: …` with the reason.
 pub fn answer(tools: &[Tool], call: &ToolCall) -> String {
     let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
         return format!("error: there is no tool `{}`", call.name);
@@ -174,7 +176,8 @@ impl fmt::Debug for Tool {
     }
 }
 
-/// Deserializes what fits the schema; what still fails is finer than a schema, such as the range of `u8`.
+/// Deserializes arguments that fit the schema. An error here is finer than a schema, such as the
+/// range of `u8`.
 fn from_arguments<P: DeserializeOwned>(name: &str, arguments: Map<String, Value>) -> Result<P> {
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
         let problem = format!("argument `{}`: {}", error.path(), error.inner());

@@ -1,8 +1,8 @@
-//! What `#[tool]` expands to calls of. Not for direct use.
+//! Functions and types that the code of `#[tool]` uses. Not for direct use.
 //!
-//! A macro sees the name of a return type, not what it implements, and an alias hides a `Result`. So the
-//! choice is left to method resolution, which takes the first of: an inherent method, a trait method on the
-//! value, a trait method on a reference to it.
+//! A macro sees the name of a return type, but not its traits, and an alias hides a `Result`. So
+//! method resolution makes the choice. It takes the first of: an inherent method, a trait method on
+//! the value, a trait method on a reference to it.
 
 use super::{Tool, shape};
 use crate::error::Result;
@@ -14,7 +14,8 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::marker::PhantomData;
 
-/// The tool of a function whose arguments are the fields of `P`; `returns` is the schema of its output.
+/// Makes the tool of a function whose arguments are the fields of `P`; `returns` is the schema of
+/// its output.
 pub fn tool<P, R, E>(
     name: &str,
     function: impl Fn(P) -> std::result::Result<R, E> + Send + Sync + 'static,
@@ -32,12 +33,12 @@ where
     Ok(tool)
 }
 
-/// What a function gave; `into_result` takes a `Result` as it is and makes anything else an `Ok`.
+/// Output of a function; `into_result` takes a `Result` as it is and makes anything else an `Ok`.
 #[derive(Debug)]
 pub struct Returned<T>(pub T);
 
 impl<T, E> Returned<std::result::Result<T, E>> {
-    /// The result itself.
+    /// Returns the result itself.
     pub fn into_result(self) -> std::result::Result<T, E> {
         self.0
     }
@@ -45,7 +46,7 @@ impl<T, E> Returned<std::result::Result<T, E>> {
 
 /// [`Returned::into_result`] of a function that cannot fail.
 pub trait Plain<T> {
-    /// The value as `Ok`.
+    /// Returns the value as `Ok`.
     fn into_result(self) -> std::result::Result<T, Infallible>;
 }
 
@@ -55,13 +56,13 @@ impl<T> Plain<T> for Returned<T> {
     }
 }
 
-/// A return type; `(&ReturnType::<T>::new()).schema(…)` is its schema, with the description of the return
-/// value.
+/// A return type; `(&ReturnType::<T>::new()).schema(…)` is its schema, with the description of the
+/// return value.
 #[derive(Debug)]
 pub struct ReturnType<T>(PhantomData<T>);
 
 impl<T> ReturnType<T> {
-    /// Stands for the type.
+    /// Makes the value that stands for the type.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Self(PhantomData)
@@ -69,15 +70,15 @@ impl<T> ReturnType<T> {
 }
 
 impl<T: JsonSchema, E> ReturnType<std::result::Result<T, E>> {
-    /// The schema of what the function returns if it does not fail.
+    /// Returns the schema of the function's output if it does not fail.
     pub fn schema(&self, description: Option<&str>) -> Option<Value> {
         ReturnType::<T>::new().schema_of_known(description)
     }
 }
 
 impl<T: JsonSchema> ReturnType<T> {
-    /// `None` for a type that contains itself: the model never writes a return value, so the tool is of use
-    /// without.
+    /// Returns `None` for a type that contains itself. The model never writes a return value, so
+    /// the tool is of use without its schema.
     fn schema_of_known(&self, description: Option<&str>) -> Option<Value> {
         let mut schema = shape::of_return::<T>().ok()?;
         if let Some(description) = description {
@@ -89,7 +90,7 @@ impl<T: JsonSchema> ReturnType<T> {
 
 /// A return type that has a schema.
 pub trait Known {
-    /// The schema.
+    /// Returns the schema.
     fn schema(&self, description: Option<&str>) -> Option<Value>;
 }
 
@@ -101,7 +102,7 @@ impl<T: JsonSchema> Known for ReturnType<T> {
 
 /// A return type without a schema: the tool leaves `return` out, as `get_json_schema` does.
 pub trait Unknown {
-    /// `None`.
+    /// Returns `None`.
     fn schema(&self, _description: Option<&str>) -> Option<Value> {
         None
     }

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 use std::path::Path;
 
-/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool a line.
+/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool a
+/// line.
 ///
 /// # Errors
 /// Names the file, and the tool that does not fit.

@@ -1,7 +1,8 @@
-//! A documented Rust function becomes a tool: a JSON schema for the model, and a function its calls can run.
+//! A documented Rust function becomes a tool: a JSON schema for the model, and a function its calls
+//! can run.
 //!
-//! [`#[tool]`](macro@crate::tool) leaves the function as it is and adds `NAME_tool()`. The schema equals what
-//! `transformers.utils.get_json_schema` gives for the same function in Python.
+//! [`#[tool]`](macro@crate::tool) leaves the function as it is and adds `NAME_tool()`. The schema
+//! equals what `transformers.utils.get_json_schema` gives for the same function in Python.
 //!
 //! ```
 //! use serde_json::{Value, json};

@@ -1,20 +1,23 @@
-//! The schema of a tool's arguments in plain JSON schema (draft 2020-12), with what a call must be beyond it.
+//! Writes the schema of a tool's arguments as plain JSON schema (draft 2020-12), with rules for
+//! calls that go beyond the schema.
 //!
-//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and `exclusiveMinimum: true` of older
-//! drafts, `dict` and `float` of Python, `OBJECT` of Gemma. All of them mean something that 2020-12 can say. And a call is held to more than
-//! JSON schema asks for: an object with `properties` is closed unless something opens it, a tuple has its exact length, and
-//! `5.0` is no integer.
+//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and
+//! `exclusiveMinimum: true` of older drafts, `dict` and `float` of Python, `OBJECT` of Gemma.
+//! 2020-12 can say all of it. A call is also held to more than JSON schema asks for: an object with
+//! `properties` is closed unless something opens it, a tuple has its exact length, and `5.0` is no
+//! integer.
 
 use crate::json::kind;
 use serde_json::{Map, Value, json};
 
-/// The keyword by which whole numbers are told from fractions such as `5.0`.
+/// Keyword that tells whole numbers from fractions such as `5.0`.
 pub(crate) const WHOLE: &str = "$whole";
 
-/// A place in a schema, as in `properties.stop`, and what is wrong there.
+/// A place in a schema, as in `properties.stop`, and the problem there.
 pub(super) type Problem = (String, String);
 
-/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those of JSON schema; `any` has none.
+/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those
+/// of JSON schema. `any` has no type.
 const TYPES: [(&str, &str); 15] = [
     ("dict", "object"),
     ("float", "number"),
@@ -61,7 +64,7 @@ const IN_PLACE: [&str; 9] = [
     "dependencies",
 ];
 
-/// All other keywords of which we know what they say; a key that is almost one of all these is a mistake.
+/// All other keywords whose meaning we know. A key that is almost one of all these is a mistake.
 const OTHERS: [&str; 30] = [
     "type",
     "enum",
@@ -95,14 +98,14 @@ const OTHERS: [&str; 30] = [
     "title",
 ];
 
-/// Where a schema stands, which decides what is added to it.
+/// Place of a schema, which decides the rules that are added to it.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
-    /// It is all that is said of a value.
+    /// The only schema of its value.
     Whole,
-    /// Others speak of the same value.
+    /// One of several schemas of the same value.
     Part,
-    /// Under `not` or `if`: what is stricter there would be more lenient around it.
+    /// A schema under `not` or `if`: a stricter rule there would be more lenient around it.
     Condition,
 }
 
@@ -141,7 +144,8 @@ pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
 
 struct Translator<'a> {
     root: &'a Value,
-    /// References that were met; what number `i` refers to is the definition `i`.
+    /// Targets of the references that were met. The target with index `i` becomes the definition
+    /// `i`.
     targets: Vec<String>,
     definitions: Map<String, Value>,
 }
@@ -250,7 +254,7 @@ impl Translator<'_> {
         translated.collect::<Result<Map<_, _>, _>>().map(Value::Object)
     }
 
-    /// `dependencies` of older drafts: names that another name requires, or a schema.
+    /// Translates `dependencies` of older drafts: names that another name requires, or a schema.
     fn dependencies(
         &mut self,
         map: &Map<String, Value>,
@@ -268,7 +272,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A reference to the same place among our definitions, to which that place is added.
+    /// Translates a reference to the same place among our definitions. Adds that place to them.
     fn reference(&mut self, target: &Value, path: &str) -> Result<Value, Problem> {
         let Some(target) = target.as_str() else {
             return wrong(
@@ -302,7 +306,7 @@ impl Translator<'_> {
         Ok(format!("#/$defs/{number}").into())
     }
 
-    /// Adds what calls are held to beyond JSON schema.
+    /// Adds the rules for calls that go beyond JSON schema.
     fn tighten(&self, schema: &Map<String, Value>, place: Place, plain: &mut Map<String, Value>) {
         let types: Vec<&str> = match plain.get("type") {
             Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
@@ -336,7 +340,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Whether a schema, or another that speaks of the same value, has `properties`.
+    /// Returns true if a schema, or another one for the same value, has `properties`.
     fn names_properties<'b>(&'b self, schema: &'b Map<String, Value>, seen: &mut Vec<&'b str>) -> bool {
         if schema.contains_key("properties") {
             return true;
@@ -371,7 +375,7 @@ impl Translator<'_> {
     }
 }
 
-/// The types in the words of JSON schema; none if any type will do.
+/// Returns the types in the words of JSON schema; `None` if any type will do.
 fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem> {
     let one = |name: &Value| -> Result<&str, Problem> {
         let name = name.as_str().unwrap_or_default();
@@ -399,7 +403,7 @@ fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem> {
     Ok((!types.contains(&"")).then(|| json!(types)))
 }
 
-/// A schema that takes null beside what it takes.
+/// Returns a schema that takes null too.
 fn or_null(mut schema: Map<String, Value>) -> Value {
     let listed = ["enum", "const", "anyOf", "oneOf", "allOf", "$ref", "not", "if"];
     let plain = !listed.iter().any(|keyword| schema.contains_key(*keyword));
@@ -420,7 +424,8 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
     }
 }
 
-/// A key that is one letter away from a keyword says nothing to JSON schema, and was meant to.
+/// Refuses a key that is one letter away from a keyword: it says nothing to JSON schema, but was
+/// meant to.
 fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
     const SHORTEST: usize = 4;
     let known = || IN_PLACE.iter().chain(&INSIDE).chain(&OTHERS);
@@ -437,7 +442,7 @@ fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
     }
 }
 
-/// The schema with `$anchor`, anywhere in `schema`.
+/// Returns the schema with `$anchor`, anywhere in `schema`.
 fn anchored<'a>(schema: &'a Value, anchor: &str) -> Option<&'a Value> {
     match schema {
         Value::Object(object) if object.get("$anchor").is_some_and(|name| name == anchor) => Some(schema),
@@ -447,7 +452,7 @@ fn anchored<'a>(schema: &'a Value, anchor: &str) -> Option<&'a Value> {
     }
 }
 
-/// References are parts of a URI, in which some characters stand as `%20`.
+/// Decodes `%20` and the like in a reference, which is a part of a URI.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! A call from its JSON, in every form that APIs and models write it.
+//! Reads a call from its JSON, in every form that APIs and models write it.
 
 use super::ToolCall;
 use crate::json::{self, kind};
@@ -10,20 +10,23 @@ pub(crate) type Problem = (String, String);
 /// Names under which a call may have its arguments.
 const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 
-/// Keys that say who the call is, not what it does.
+/// Keys that identify the call and change nothing.
 const IDS: [&str; 2] = ["id", "call_id"];
 
-/// Keys that change nothing: the place in a stream, the state of a request, and a copy of the arguments.
+/// Keys that change nothing: the place in a stream, the state of a request, and a copy of the
+/// arguments.
 const HARMLESS: [&str; 3] = ["index", "status", "parsed_arguments"];
 
-/// What `type` may say.
+/// Values of `type` for a call.
 const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
 
-/// Reads `{"type": "function", "function": {"name": …, "arguments": {…}}}`, the flat `{"name": …, "arguments": {…}}`, and both
-/// with `parameters`, `args` or `input` for `arguments`, and with an `id`. Null is as good as absent.
+/// Reads `{"type": "function", "function": {"name": …, "arguments": {…}}}`, the flat
+/// `{"name": …, "arguments": {…}}`, and both with `parameters`, `args` or `input` for `arguments`,
+/// and with an `id`. Null counts as absent.
 ///
 /// # Errors
-/// All keys that are not known, no name, and arguments that are no object and not the JSON text of one.
+/// Lists all keys that are not known, a missing name, and arguments that are neither an object nor
+/// the JSON text of one.
 pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     let Value::Object(outer) = value else {
         return Err(vec![(
@@ -32,6 +35,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
         )]);
     };
     let mut problems = Vec::new();
+    // 1. The object with name and arguments.
     let (function, place) = match outer.get("function") {
         Some(Value::Object(function)) => (function, ".function"),
         Some(Value::Null) | None => (outer, ""),
@@ -43,6 +47,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
             return Err(vec![(".function".into(), problem)]);
         }
     };
+    // 2. Its keys.
     let wrapped = !place.is_empty();
     problems.extend(unknown_keys(outer, "", !wrapped));
     if wrapped {
@@ -51,6 +56,7 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     if let Some(kind) = outer.get("type").filter(|kind| !is_type(kind)) {
         problems.push((".type".into(), format!("found {kind}, expected \"function\"")));
     }
+    // 3. Name and arguments.
     let name = function.get("name").and_then(Value::as_str);
     if name.is_none() {
         problems.push((".name".into(), format!("missing; a call is {SHAPE}")));
@@ -75,7 +81,7 @@ fn is_type(value: &Value) -> bool {
     value.is_null() || TYPES.iter().any(|kind| value == kind)
 }
 
-/// The keys of a call, or of its function, that nobody knows.
+/// Returns the keys of a call, or of its function, that nobody knows.
 fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> Vec<Problem> {
     let of_function = |key: &str| key == "name" || ARGUMENTS.contains(&key);
     let of_call = |key: &str| IDS.contains(&key) || key == "type" || key == "function";
@@ -119,7 +125,8 @@ fn arguments_of(function: &Map<String, Value>) -> Result<Map<String, Value>, Pro
     }
 }
 
-/// The arguments of a call: an object, the JSON text of one, or nothing. `Err` says what is wrong.
+/// Returns the arguments of a call: an object, the JSON text of one, or nothing. `Err` says what is
+/// wrong.
 pub(crate) fn arguments(value: &Value) -> Result<Map<String, Value>, String> {
     match value {
         Value::Null => Ok(Map::new()),

@@ -7,15 +7,18 @@ use serde_json::{Map, Value};
 
 /// The JSON schema of one tool as chat templates take it: `{"type": "function", "function": {…}}`.
 ///
-/// Deserializing checks the shape, as [`ToolSchema::new`] does; what the value holds is rendered as it is.
+/// Deserializing checks the shape, as [`ToolSchema::new`] does. The content of the value is
+/// rendered as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct ToolSchema(pub Value);
 
-/// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic and MCP.
+/// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic
+/// and MCP.
 const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
-/// Keys that stand in a function by mistake: they would say what it takes, and nobody reads them.
+/// Keys that stand in a function by mistake: they look like a part of its arguments, and nobody
+/// reads them.
 const MISTAKEN: [&str; 12] = [
     "parameter",
     "params",
@@ -34,14 +37,17 @@ const MISTAKEN: [&str; 12] = [
 impl ToolSchema {
     /// Reads the schema of a tool, in any of the forms that APIs have:
     ///
-    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, which is kept as it is;
+    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, which is kept
+    ///   as it is;
     /// - the same in one object, with `type` (Responses API) or without, which is wrapped;
     /// - with `input_schema` (Anthropic) or `inputSchema` (MCP) for `parameters`.
     ///
-    /// A tool without arguments may leave `parameters` out, and a tool may be without a description.
+    /// A tool without arguments may leave `parameters` out, and a tool may be without a
+    /// description.
     ///
     /// # Errors
-    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments that is none.
+    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments
+    /// that is none.
     pub fn new(value: Value) -> Result<Self> {
         let schema = Self(wrapped(value)?);
         let place = format!("schema of tool `{}`", schema.name());
@@ -67,26 +73,28 @@ impl ToolSchema {
         Ok(schema)
     }
 
-    /// Name of the tool.
+    /// Returns the name of the tool.
     pub fn name(&self) -> &str {
         self.0["function"]["name"].as_str().unwrap_or_default()
     }
 
-    /// What the tool does, for the model.
+    /// Returns the description of the tool, for the model.
     pub fn description(&self) -> &str {
         self.0["function"]["description"].as_str().unwrap_or_default()
     }
 
-    /// JSON schema of the arguments: `{"type": "object", "properties": {…}, "required": […]}`; null if
-    /// absent.
+    /// Returns the JSON schema of the arguments:
+    /// `{"type": "object", "properties": {…}, "required": […]}`; null if absent.
     pub fn parameters(&self) -> &Value {
         &self.0["function"]["parameters"]
     }
 
-    /// All problems of `arguments`, as (field, what was expected and what came); empty if they fit.
+    /// Returns all problems of `arguments`, as (field, what was expected and what came); empty if
+    /// they fit.
     ///
-    /// A field is a path such as `stops[1].minutes`. Types are strict, as the Rust function behind a tool and
-    /// the scoring of benchmarks are: `5.0` and `"5"` are not integers. What no schema asks for is a problem.
+    /// A field is a path such as `stops[1].minutes`. Types are strict, like the Rust function
+    /// behind a tool and the scoring of benchmarks: `5.0` and `"5"` are not integers. An argument
+    /// that no schema asks for is a problem.
     ///
     /// ```
     /// use serde_json::{Map, Value, json};
@@ -107,9 +115,10 @@ impl ToolSchema {
     }
 }
 
-/// `{"type": "function", "function": {…, "parameters": …}}` out of all forms.
+/// Brings all forms to `{"type": "function", "function": {…, "parameters": …}}`.
 fn wrapped(value: Value) -> Result<Value> {
     const PLACE: &str = "tool schema";
+    // 1. Wrap a function that stands alone.
     let mut schema = match value {
         Value::Object(object) if object.get("function").is_some_and(|function| !function.is_null()) => {
             with_type(object)
@@ -127,6 +136,7 @@ fn wrapped(value: Value) -> Result<Value> {
             return Err(Error::invalid(PLACE, problem));
         }
     };
+    // 2. Check the outer object.
     let kind = schema.get("type").unwrap_or(&Value::Null);
     expect(PLACE, "type", kind, kind == "function", r#""function""#)?;
     refuse_mistaken(&schema, PLACE, "")?;
@@ -134,6 +144,7 @@ fn wrapped(value: Value) -> Result<Value> {
         let function = schema.get("function").unwrap_or(&Value::Null);
         return expect(PLACE, "function", function, false, "an object").map(|()| Value::Null);
     };
+    // 3. Check the function.
     let name = function.get("name").unwrap_or(&Value::Null);
     let named = name.as_str().is_some_and(|name| !name.is_empty());
     expect(PLACE, "function.name", name, named, "a name (string)")?;
@@ -151,7 +162,8 @@ fn with_type(mut schema: Map<String, Value>) -> Map<String, Value> {
     schema
 }
 
-/// Puts the schema of the arguments under the name that templates look for, in the same place of the object.
+/// Puts the schema of the arguments under the name that templates look for, in the same place of
+/// the object.
 fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<()> {
     let given = PARAMETERS
         .into_iter()
@@ -201,7 +213,8 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
     }
 }
 
-/// A schema of arguments: it says so, or has what only objects have, or says nothing at all.
+/// Returns true for a schema of arguments: it says so, or has what only objects have, or says
+/// nothing at all.
 fn is_of_object(parameters: &Value) -> bool {
     let Some(schema) = parameters.as_object() else {
         return false;

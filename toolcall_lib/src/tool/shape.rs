@@ -1,6 +1,6 @@
-//! From what `schemars` makes of a Rust type to the shape that `transformers.utils.get_json_schema` (5.23)
-//! gives for the same Python type: everything inline, `Option` as `"nullable": true`, `type` first,
-//! `description` last.
+//! Brings the schema that `schemars` makes of a Rust type to the shape that
+//! `transformers.utils.get_json_schema` (5.23) gives for the same Python type: everything inline,
+//! `Option` as `"nullable": true`, `type` first, `description` last.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -8,15 +8,16 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-/// The key under which `#[tool]` hands over `(choices: […])`: they become `enum`, but after `nullable`.
+/// The key under which `#[tool]` hands over `(choices: […])`: they become `enum`, but after
+/// `nullable`.
 const CHOICES: &str = "choices";
 
-/// The schema of a type that a call gives; `Err` names the type that contains itself.
+/// Returns the schema of a type that a call gives; `Err` names the type that contains itself.
 pub(super) fn of_argument<T: JsonSchema>() -> Result<Value, String> {
     shaped::<T>(SchemaSettings::draft2020_12())
 }
 
-/// The schema of a type that a tool returns; `Err` names the type that contains itself.
+/// Returns the schema of a type that a tool returns; `Err` names the type that contains itself.
 pub(super) fn of_return<T: JsonSchema>() -> Result<Value, String> {
     shaped::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
@@ -38,7 +39,8 @@ fn shaped<T: JsonSchema>(settings: SchemaSettings) -> Result<Value, String> {
 }
 
 struct Shape {
-    /// A reference that was met. With inlined subschemas, only a type that contains itself leaves one.
+    /// A reference that was met. With inlined subschemas, only a type that contains itself leaves
+    /// one.
     recursive: Option<String>,
 }
 
@@ -69,7 +71,8 @@ impl Transform for Shape {
     }
 }
 
-/// Removes what no type hint of Python says: titles, defaults, the width of a number, the length of a tuple.
+/// Removes what no type hint of Python says: titles, defaults, the width of a number, the length of
+/// a tuple.
 fn drop_what_python_has_not(object: &mut Map<String, Value>) {
     for key in ["$schema", "$defs", "title", "default"] {
         object.shift_remove(key);
@@ -98,17 +101,19 @@ fn drop_what_python_has_not(object: &mut Map<String, Value>) {
     }
 }
 
-/// Writes a union of types the way Python's is: one type, a list of type names, one `enum`, or else `anyOf`.
-/// Returns whether null is among the variants.
+/// Writes a union of types like Python's: one type, a list of type names, one `enum`, or else
+/// `anyOf`. Returns true if null is among the variants.
 fn join_variants(object: &mut Map<String, Value>) -> bool {
     let Some(Value::Array(mut variants)) = object.shift_remove("oneOf").or(object.shift_remove("anyOf"))
     else {
         return false;
     };
+    // 1. Take null out.
     let before = variants.len();
     variants.retain(|variant| variant["type"] != "null");
     let nullable = variants.len() < before;
 
+    // 2. Write the other variants in the shortest form that fits.
     let is_name =
         |variant: &Value| variant["type"].is_string() && variant.as_object().is_some_and(|v| v.len() == 1);
     let first_type = variants
@@ -143,7 +148,8 @@ fn join_variants(object: &mut Map<String, Value>) -> bool {
     nullable
 }
 
-/// Takes null out of a list of type names and out of the `enum` beside it; returns whether it was there.
+/// Takes null out of a list of type names and out of the `enum` beside it. Returns true if it was
+/// there.
 fn split_null(object: &mut Map<String, Value>) -> bool {
     let Some(Value::Array(names)) = object.get_mut("type") else {
         return false;
@@ -161,7 +167,7 @@ fn split_null(object: &mut Map<String, Value>) -> bool {
     nullable
 }
 
-/// The lines of a doc comment, joined by single spaces.
+/// Joins the lines of a doc comment by single spaces.
 fn one_line(description: Value) -> Value {
     let text = description.as_str().unwrap_or_default();
     let lines: Vec<&str> = text

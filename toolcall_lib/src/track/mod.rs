@@ -1,8 +1,8 @@
 //! Sends the numbers of a run to the trackers that people look at: TensorBoard's event files, and
 //! Weights & Biases.
 //!
-//! A tracker never stops a run and never makes it wait: its first failure becomes a note and
-//! switches it off, and what needs the network is done by a thread of its own.
+//! A tracker never stops a run and never makes it wait. Its first failure becomes a note and
+//! switches it off. A thread of its own does the work that needs the network.
 
 mod protobuf;
 mod report_to;
@@ -23,15 +23,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Facts about a run that a tracker gets before the first step.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// Its name, as `run_name` says it.
+    /// Name of the run, as `run_name` says it.
     pub name: Option<String>,
-    /// The folder of its checkpoints.
+    /// Folder of its checkpoints.
     pub output_dir: Option<PathBuf>,
-    /// The folder of the event files; none: a folder in `runs` of `output_dir`.
+    /// Folder of the event files; none: a folder in `runs` of `output_dir`.
     pub logging_dir: Option<PathBuf>,
     /// Optimizer steps that were made before: it goes on from a checkpoint.
     pub steps_before: usize,
-    /// Its settings.
+    /// Settings of the run.
     pub settings: Map<String, Value>,
     /// The model's `config.json`.
     pub model: Map<String, Value>,
@@ -46,7 +46,7 @@ pub struct Point {
     pub values: Map<String, Value>,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// It made its steps, or stopped early as its settings want it.
@@ -61,7 +61,7 @@ pub enum Outcome {
 /// Facts that a tracker gets at the end of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
     /// Numbers of the whole run, such as `train_loss` and the best scores.
     pub summary: Map<String, Value>,
@@ -69,9 +69,9 @@ pub struct Ending {
     pub tables: Vec<(String, Table)>,
 }
 
-/// Something that is told about a run.
+/// Receiver of the numbers of a run.
 trait Tracker: std::fmt::Debug + Send {
-    /// How notes call it.
+    /// Returns its name for notes.
     fn name(&self) -> &'static str;
 
     /// Takes a point; returns what the user should know.
@@ -92,8 +92,8 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Starts those that `report_to` names; none: Weights & Biases where `WANDB_API_KEY` is set.
-    /// Returns notes, too: why one could not be started.
+    /// Starts the trackers that `report_to` names; none: Weights & Biases where `WANDB_API_KEY` is
+    /// set. Returns notes, too: the reason why one could not be started.
     pub fn start(report_to: Option<&ReportTo>, run: &Run) -> (Self, Vec<String>) {
         let wandb = WandbSettings::from_environment();
         let names = match report_to {
@@ -117,7 +117,7 @@ impl Trackers {
         (all, notes)
     }
 
-    /// Whether there is anyone to tell.
+    /// Returns true if there is no tracker to tell.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
@@ -193,17 +193,18 @@ impl std::fmt::Debug for Tracked {
     }
 }
 
-/// Who was told of a run is no part of what it did.
+/// Compares as equal in any case: the trackers of a run are no part of its result.
 impl PartialEq for Tracked {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-/// A tracker that was started, if it is to run, and what the user should know.
+/// A tracker that was started, if it is to run, and remarks for the user.
 type Started = (Option<Box<dyn Tracker>>, Vec<String>);
 
-/// The name of a number as trackers group it: `eval_loss` is `eval/loss`, `loss` is `train/loss`.
+/// Returns the name of a number as trackers group it: `eval_loss` is `eval/loss`, `loss` is
+/// `train/loss`.
 fn grouped(name: &str) -> String {
     match name.strip_prefix("eval_") {
         Some(name) => format!("eval/{name}"),
@@ -211,7 +212,7 @@ fn grouped(name: &str) -> String {
     }
 }
 
-/// A folder that an environment variable names; `~` is the user's home.
+/// Returns a folder that an environment variable names; `~` is the user's home.
 fn folder_of(variable: &str) -> Option<PathBuf> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty())?;
     let path = Path::new(&value);

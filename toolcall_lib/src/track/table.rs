@@ -14,7 +14,7 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// As Markdown, of which nothing in a cell is a part.
+/// Prints the table as Markdown. Marks in a cell mean nothing there.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
@@ -35,7 +35,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A text whose marks mean nothing in Markdown.
+/// Returns a text whose marks mean nothing in Markdown.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

@@ -26,7 +26,7 @@ pub(super) fn start(run: &Run) -> Result<Started> {
     Ok((Some(Box::new(Board { events })), vec![note]))
 }
 
-/// `logging_dir`, or `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in the output folder.
+/// Returns `logging_dir`, or `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in the output folder.
 fn folder(run: &Run) -> PathBuf {
     let named = run.logging_dir.clone();
     named
@@ -41,7 +41,7 @@ fn folder(run: &Run) -> PathBuf {
         })
 }
 
-/// The time and the host, as in `Nov27_05-03-09_host`.
+/// Returns the time and the host, as in `Nov27_05-03-09_host`.
 fn default_name() -> String {
     format!(
         "{}_{}",
@@ -50,7 +50,7 @@ fn default_name() -> String {
     )
 }
 
-/// A name that can be that of a file.
+/// Turns a name into one that a file can have.
 fn file_name(name: &str) -> String {
     let safe = |c: char| {
         if c.is_alphanumeric() || "-_.".contains(c) {
@@ -65,7 +65,7 @@ fn file_name(name: &str) -> String {
     }
 }
 
-/// JSON as a block of code in Markdown, which TensorBoard shows.
+/// Returns JSON as a block of code in Markdown, which TensorBoard shows.
 fn code(what: &Map<String, Value>) -> Result<String> {
     let json = serde_json::to_string_pretty(what).map_err(Error::library("writing an event"))?;
     Ok(json.lines().map(|line| format!("    {line}\n")).collect())
@@ -102,7 +102,7 @@ impl Tracker for Board {
     }
 }
 
-/// An event file that is being written. What was written is there for readers at once.
+/// An event file that is being written. Readers see every entry at once.
 ///
 /// ```
 /// use serde_json::json;
@@ -137,12 +137,12 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds numbers after a step, each a series of its own. What is no number is left out.
+    /// Adds numbers after a step, each a series of its own. Leaves out values that are no numbers.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -176,8 +176,8 @@ impl EventFile {
         self.write(0, |event| event.message(5, summary))
     }
 
-    /// Makes readers forget the entries of other files from this step on: the run goes on
-    /// from a checkpoint, and makes these steps again.
+    /// Makes readers forget the entries of other files from this step on. The run goes on from a
+    /// checkpoint, and makes these steps again.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -193,7 +193,7 @@ impl EventFile {
     }
 }
 
-/// A file whose name nobody has: `events.out.tfevents.TIME.HOST.PROCESS.NUMBER`.
+/// Creates a file whose name nobody has: `events.out.tfevents.TIME.HOST.PROCESS.NUMBER`.
 fn new_file(folder: &Path) -> Result<(PathBuf, File)> {
     let (time, host, process) = (now() as u64, file_name(&host()), std::process::id());
     let mut number = 0;
@@ -211,7 +211,7 @@ fn new_file(folder: &Path) -> Result<(PathBuf, File)> {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -219,7 +219,7 @@ fn now() -> f64 {
         .as_secs_f64()
 }
 
-/// A TFRecord: the length and its checksum, the data and its checksum.
+/// Returns a TFRecord: the length and its checksum, the data and its checksum.
 fn record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let masked = |bytes: &[u8]| {
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_specification() {
         assert_eq!(CRC32C.checksum(b"123456789"), 0xe306_9283);
-        // the first record of every event file that TensorFlow writes has this length
+        // The first record of every event file that TensorFlow writes has this length.
         let header = record(&[0; 24]);
         assert_eq!(header[..12], [0x18, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0x7f, 0x4b, 0x22]);
     }

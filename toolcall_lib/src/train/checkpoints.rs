@@ -1,6 +1,6 @@
 //! The checkpoints of an output folder.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::state::MOMENTS;
 use super::state_file::{STATE, saved_at};
 use crate::checkpoint;
@@ -9,7 +9,7 @@ use crate::files::{self, Manifest, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The name of the checkpoint after so many steps.
+/// Returns the name of the checkpoint after `steps` steps.
 pub(super) fn name(steps: usize) -> String {
     format!("checkpoint-{steps}")
 }

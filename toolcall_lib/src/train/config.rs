@@ -2,7 +2,8 @@
 
 mod check;
 
-use super::{Device, Metric};
+use super::metric::Metric;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
@@ -13,16 +14,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
-/// A year: longer ones are mistakes.
+/// A year: a longer time is a mistake.
 pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 
-/// Settings of a training run; `Default` is the recipe that we recommend, [`TrainConfig::trl`] has TRL's defaults.
+/// Settings of a training run. `Default` is the recipe that we recommend; [`TrainConfig::trl`] has
+/// TRL's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Which tokens are trained on. TRL: all.
+    /// Tokens that are trained on. TRL: all.
     pub loss: LossMode,
-    /// What the chat template is given beside messages and tools, such as `{"enable_thinking": true}`; a row may have its own.
+    /// Variables for the chat template beside messages and tools, such as
+    /// `{"enable_thinking": true}`; a row may have its own.
     pub chat_template_kwargs: Map<String, Value>,
     /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,
@@ -32,18 +35,18 @@ pub struct TrainConfig {
     pub per_device_train_batch_size: usize,
     /// Trees per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
-    /// Tokens of a tree, shared prefixes counted once, and what all of its sequences begin with not at all; a batch with more
-    /// becomes several trees, so that memory stays bounded.
+    /// Most tokens of a tree. A shared prefix counts once, and the common beginning of all its
+    /// sequences not at all. A batch with more becomes several trees, so that memory stays bounded.
     pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
-    /// How the learning rate moves.
+    /// Curve of the learning rate after the warmup.
     pub lr_scheduler_type: Schedule,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
     /// Share of all steps over which the learning rate rises, instead of `warmup_steps`.
     pub warmup_ratio: Option<f64>,
-    /// How it rises.
+    /// Curve of the learning rate during the warmup.
     pub warmup_type: Warmup,
     /// Decoupled weight decay, on matrices.
     pub weight_decay: f64,
@@ -51,82 +54,93 @@ pub struct TrainConfig {
     pub adam_beta1: f64,
     /// AdamW's decay of the second moment.
     pub adam_beta2: f64,
-    /// Added to the root of AdamW's second moment.
+    /// Number that is added to the root of AdamW's second moment.
     pub adam_epsilon: f64,
-    /// Gradients of a larger norm are scaled down to it; 0 is no limit.
+    /// Largest norm of the gradients; larger ones are scaled down to it. 0 is no limit.
     pub max_grad_norm: f64,
     /// Seed of the order of the data.
     pub seed: u64,
-    /// A new order every epoch; off, the rows come as they stand in the file.
+    /// New order of the rows every epoch; if false, the rows come as they stand in the file.
     pub shuffle: bool,
-    /// With `shuffle`, rows with the same system text and tools come in runs of so many: a batch with fewer different
-    /// beginnings is a smaller tree. 1 mixes all rows, as TRL does; with a whole batch in one run a model learns less.
+    /// Number of rows with the same system text and tools that stand together, with `shuffle`. A
+    /// batch with fewer different beginnings is a smaller tree. 1 mixes all rows, as TRL does; with
+    /// a whole batch in one run a model learns less.
     pub group_by_prefix: usize,
     /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
     pub max_length: Option<usize>,
-    /// What happens to longer ones. TRL truncates without a word.
+    /// Treatment of sequences that are too long. TRL truncates without a word.
     pub overlong: Overlong,
-    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is twice as fast, and store as bf16
-    /// what only goes from one product to the next. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay
-    /// f32.
+    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
+    /// twice as fast. Values that only go from one product to the next are stored as bf16 too.
+    /// Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
-    /// Round trained weights to one of the two nearest bf16 by chance, each the more often the nearer it is, as torchao's optimizers
-    /// do. To the nearest, as TRL, weights that are bf16 from the start do not follow the first small updates at all, and the
-    /// loss stays above that of f32. An adapter is always rounded to the nearest.
+    /// Round trained weights to one of the two nearest bf16 by chance, the nearer one more often,
+    /// as torchao's optimizers do. With rounding to the nearest, as in TRL, weights that are bf16
+    /// from the start do not follow the first small updates at all, and the loss stays above that
+    /// of f32. An adapter is always rounded to the nearest.
     pub bf16_stochastic_round: bool,
-    /// On what the run computes.
+    /// Device that computes the run.
     pub device: Device,
-    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of its own; 0: all that there are.
-    /// Ranks that `mpirun`, `srun` or `torchrun` started take one each.
+    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of
+    /// its own; 0: all GPUs. Ranks that `mpirun`, `srun` or `torchrun` started take one each.
     pub devices: usize,
-    /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the model has.
+    /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the
+    /// model has.
     pub lora: Option<LoraConfig>,
-    /// What is kept for the backward pass.
+    /// Activations that are kept for the backward pass.
     pub recompute: Recompute,
-    /// What ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too (DeepSpeed's ZeRO stages).
+    /// Data that ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too
+    /// (DeepSpeed's ZeRO stages).
     pub zero_stage: u8,
     /// Seconds that a rank waits for another before it ends the job.
     pub ddp_timeout: u64,
-    /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch` says.
+    /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch`
+    /// says.
     pub eval_steps: Option<usize>,
     /// Evaluations in an epoch, where `eval_steps` is none.
     pub evals_per_epoch: usize,
-    /// At each evaluation have the model answer the validation rows too, and count how many it
-    /// calls right. TRL measures the loss only, which says little about that.
+    /// At each evaluation, have the model answer the validation rows too, and count its right
+    /// calls. TRL measures the loss only, which says little about that.
     pub predict_with_generate: bool,
     /// Rows that are answered, spread over the validation set; none: all.
     pub max_predict_samples: Option<usize>,
-    /// Longest answer to a validation row, in tokens; what is longer did not end by itself and is
-    /// not right.
+    /// Longest answer to a validation row, in tokens. A longer one counts as unfinished, and not as
+    /// right.
     pub generation_max_new_tokens: usize,
-    /// By what the best model is known; its direction is the metric's own. Those other than
-    /// `eval_loss` need `predict_with_generate`.
+    /// Metric that decides which model is the best; its direction is the metric's own. All metrics
+    /// but `eval_loss` need `predict_with_generate`.
     pub metric_for_best_model: Metric,
     /// End with the best model that was evaluated instead of the last: the first with the best
     /// `metric_for_best_model`. Its weights are kept in memory and in every checkpoint.
     pub load_best_model_at_end: bool,
-    /// Stop when so many evaluations in a row have not improved the best `metric_for_best_model`.
+    /// Number of evaluations in a row without a better `metric_for_best_model` after which the run
+    /// stops.
     pub early_stopping_patience: Option<usize>,
     /// Folder for checkpoints that a run can resume from.
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: as `saves_per_epoch` says.
     pub save_steps: Option<usize>,
-    /// Checkpoints in an epoch, where `save_steps` is none; none of both: only when the run is interrupted.
+    /// Checkpoints in an epoch, where `save_steps` is none. If both are none, only an interrupted
+    /// run saves a checkpoint.
     pub saves_per_epoch: Option<usize>,
-    /// Checkpoints that are kept in the folder; the one that was saved first goes first. None: all.
+    /// Most checkpoints in the folder; the one that was saved first is removed first. None: all.
     pub save_total_limit: Option<usize>,
     /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
-    /// Settings and data are those of this run, not of the checkpoint; what differs is told.
+    /// Settings and data are those of this run, not of the checkpoint; differences are told.
     pub resume_from_checkpoint: Option<PathBuf>,
-    /// Who is told the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them, `"all"` or `"none"`. Not set: Weights &
-    /// Biases where `WANDB_API_KEY` is set, else nobody, as in transformers 5.
+    /// Trackers that get the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them,
+    /// `"all"` or `"none"`. Not set: Weights & Biases where `WANDB_API_KEY` is set, else none, as
+    /// in transformers 5.
     pub report_to: Option<ReportTo>,
-    /// Name of the run there; none: the time and the host for TensorBoard, one that Weights & Biases makes up.
+    /// Name of the run in the trackers; none: the time and the host for TensorBoard, one that
+    /// Weights & Biases makes up.
     pub run_name: Option<String>,
-    /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in `output_dir`.
+    /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in
+    /// `output_dir`.
     pub logging_dir: Option<PathBuf>,
-    /// Steps between entries of the log: lines where there is no terminal, `log_history` of `trainer_state.json`, and what
-    /// trackers are told. The loss is the mean of the steps since the last entry.
+    /// Steps between entries of the log: lines where there is no terminal, `log_history` of
+    /// `trainer_state.json`, and points of trackers. The loss is the mean of the steps since the
+    /// last entry.
     pub logging_steps: usize,
     /// Log the first step, too. TRL: no.
     pub logging_first_step: bool,
@@ -150,8 +164,9 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The settings that TRL's `SFTConfig()` has, and with them the workflow that this project replaces: loss on all tokens,
-    /// learning rate 2e-5 falling linearly, batches of 8, 3 epochs.
+    /// Returns the settings that TRL's `SFTConfig()` has, and with them the workflow that this
+    /// project replaces: loss on all tokens, learning rate 2e-5 falling linearly, batches of 8, 3
+    /// epochs.
     pub fn trl() -> Self {
         let AdamWConfig {
             beta1,
@@ -211,9 +226,9 @@ impl TrainConfig {
         }
     }
 
-    /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each row is read once, in
-    /// larger steps of rows that share their tools, at a learning rate of 3e-4 (3e-3 for an adapter). Fewer rows
-    /// change nothing.
+    /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each
+    /// row is read once, in larger steps of rows that share their tools, at a learning rate of 3e-4
+    /// (3e-3 for an adapter). Fewer rows change nothing.
     ///
     /// ```
     /// use toolcall_lib::TrainConfig;
@@ -238,11 +253,12 @@ impl TrainConfig {
         }
     }
 
-    /// Number of rows from which [`for_rows`](Self::for_rows) changes the settings: an epoch has at least 60 steps.
+    /// Number of rows from which [`for_rows`](Self::for_rows) changes the settings: an epoch has at
+    /// least 60 steps.
     pub const MANY_ROWS: usize = 1440;
 
-    /// The recommended settings for a LoRA adapter: rank and dropout of TRL's command line, and a learning rate that is ten
-    /// times that of full fine-tuning.
+    /// Returns the recommended settings for a LoRA adapter: rank and dropout of TRL's command line,
+    /// and a learning rate that is ten times that of full fine-tuning.
     pub fn lora() -> Self {
         Self {
             learning_rate: 2e-3,
@@ -256,7 +272,8 @@ impl TrainConfig {
         }
     }
 
-    /// These settings with some of them changed, by name; of `lora`, too, only what is named.
+    /// Returns these settings with some of them changed, by name. In `lora`, too, only the named
+    /// ones change.
     pub fn with(&self, changes: Map<String, Value>) -> Result<Self> {
         let unreadable = |e: serde_json::Error| Error::invalid("training settings", e);
         let mut all: Map<String, Value> = serde_json::to_value(self)
@@ -271,7 +288,7 @@ impl TrainConfig {
         serde_json::from_value(Value::Object(all)).map_err(unreadable)
     }
 
-    /// AdamW's part of the settings.
+    /// Returns AdamW's part of the settings.
     pub fn adamw(&self) -> AdamWConfig {
         AdamWConfig {
             beta1: self.adam_beta1,
@@ -281,7 +298,7 @@ impl TrainConfig {
         }
     }
 
-    /// Learning rate of optimizer step `step` (the first is 0) of `total`.
+    /// Returns the learning rate of optimizer step `step` (the first is 0) of `total`.
     pub fn learning_rate_at(&self, step: usize, total: usize) -> f64 {
         let warmup = self.warmup_steps_of(total);
         let factor = if step < warmup {
@@ -292,13 +309,14 @@ impl TrainConfig {
         self.learning_rate * factor
     }
 
-    /// Steps of warmup in a run of `total` steps; those of a share are rounded up.
+    /// Returns the steps of warmup in a run of `total` steps. A share of the steps is rounded up.
     pub fn warmup_steps_of(&self, total: usize) -> usize {
         let share = |ratio: f64| (ratio * total as f64).ceil() as usize;
         self.warmup_ratio.map_or(self.warmup_steps, share)
     }
 
-    /// How conversations become tokens; `longest` is the model's own limit.
+    /// Returns the settings for turning conversations into tokens; `longest` is the model's own
+    /// limit.
     pub fn tokenize(&self, longest: usize) -> TokenizeConfig {
         let max_length = Some(self.max_length.map_or(longest, |length| length.min(longest)));
         TokenizeConfig {

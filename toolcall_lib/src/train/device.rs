@@ -1,18 +1,16 @@
-//! The engine of a run.
+//! The engines of a run: a GPU's where there is one, else the CPU's.
 
-use super::TrainConfig;
-use super::engine::{Engine, OnCpu};
+use super::config::TrainConfig;
+use super::engine::{Engine, Engines, OnCpu};
 use crate::collective::Collective;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optimizer::AdamW;
 
-impl Device {
-    /// The engine of a run, with the weights of `decoder` and the state of `optimizer`; and why it is not a GPU's, where this build
-    /// could have used one.
-    pub(super) fn engine<'a>(
-        self,
+impl Engines for Device {
+    fn of_rank<'a>(
+        &self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,
         optimizer: &AdamW,
@@ -25,7 +23,8 @@ impl Device {
     }
 }
 
-/// How many GPUs a process that is the only one trains on, each a rank in a thread of its own.
+/// Returns the number of GPUs that this process trains on: 1, or more for a process that is the
+/// only one. Each GPU is then a rank in a thread of its own.
 pub(super) fn gpus_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
     if ranks.size() > 1 || config.devices == 1 || config.device == Device::Cpu {
         return Ok(1);

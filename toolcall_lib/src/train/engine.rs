@@ -4,7 +4,7 @@
 //! weights, and [`Engine::finish_step`] waits for the result. A GPU returns early from the second,
 //! so that the host can prepare the next batch. The GPU's engine is in `gpu`.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::gradients::GradientSums;
 use super::predict::CACHE_BYTES;
 use super::ranks::{gather, tree_numbers};
@@ -53,6 +53,19 @@ pub(super) trait Engine {
 
     /// Returns the bytes of the gradient sums, and of the other buffers of the backward pass.
     fn bytes(&self) -> (usize, usize);
+}
+
+/// Makes the engines of a run, one for each rank.
+pub(super) trait Engines: Sync {
+    /// Returns the engine of a rank, with the weights of `decoder` and the state of `optimizer`;
+    /// and why it is not a GPU's, where this build could have used one.
+    fn of_rank<'a>(
+        &self,
+        ranks: &'a dyn Collective,
+        decoder: &Decoder,
+        optimizer: &AdamW,
+        config: &'a TrainConfig,
+    ) -> Result<(Box<dyn Engine + 'a>, Option<Error>)>;
 }
 
 /// The CPU's engine, for one rank or many.

@@ -1,6 +1,6 @@
 //! The engine of a training run on GPUs, one GPU a rank.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::engine::{Engine, precision};
 use super::predict::CACHE_BYTES;
 use super::ranks::{gather, tree_numbers};

@@ -1,7 +1,8 @@
 //! The log of a run under the names of transformers, as plots of others read it: `log_history` of
 //! `trainer_state.json`, and the points that trackers get.
 
-use super::{StepReport, TrainConfig};
+use super::config::TrainConfig;
+use super::report::StepReport;
 use crate::track::Point;
 use serde_json::{Map, Value, json};
 
@@ -9,9 +10,9 @@ use serde_json::{Map, Value, json};
 /// checkpoint has the log of one that was never stopped.
 #[derive(Clone, Debug)]
 pub(super) struct History {
-    /// Every so many steps…
+    /// Number of steps from one entry to the next.
     every: usize,
-    /// …and after the first.
+    /// True if the first step has an entry too.
     first: bool,
     /// Loss and accuracy of the steps since the last entry.
     since: Vec<(f64, f64)>,

@@ -1,8 +1,10 @@
 //! `trainer_state.json` with the fields of transformers' `TrainerState`, which reads it.
 
+use super::config::TrainConfig;
 use super::history::History;
 use super::report::EvalScores;
-use super::{StepReport, TrainConfig, TrainReport, checkpoints, report};
+use super::report::{StepReport, TrainReport};
+use super::{checkpoints, report};
 use crate::track::Table;
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! Identifies the run of a checkpoint by its settings and data, to be compared when it goes on.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tokens::Sequence;

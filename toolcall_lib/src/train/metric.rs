@@ -1,37 +1,38 @@
-//! By what the best model of a run is known.
+//! The metric that decides which model of a run is the best.
 
-use super::StepReport;
+use super::report::StepReport;
 use crate::evaluate::Score;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What is measured on the validation set, as `metric_for_best_model` names it. All but the loss
-/// are scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn
-/// of the rows.
+/// A measurement on the validation set, named as in `metric_for_best_model`. All but the loss are
+/// scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn of
+/// the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Mean loss of the trained tokens; less is better.
     #[default]
     EvalLoss,
-    /// Of all rows: exactly the right calls, or words where no call is right; more is better.
+    /// Share of all rows with exactly the right calls, or with words where no call is right; more
+    /// is better.
     EvalExact,
-    /// Of the rows with a call: exactly the right calls; more is better.
+    /// Share of the rows with a call that get exactly the right calls; more is better.
     EvalArgumentsExact,
-    /// Of the rows with a call: the right tools; more is better.
+    /// Share of the rows with a call that get the right tools; more is better.
     EvalToolSelection,
-    /// Of the rows without a call: a call; less is better.
+    /// Share of the rows without a call that get a call; less is better.
     EvalOverCalls,
 }
 
 impl Metric {
-    /// Whether a larger value is the better one.
+    /// Returns true if a larger value is the better one.
     pub fn greater_is_better(self) -> bool {
         !matches!(self, Self::EvalLoss | Self::EvalOverCalls)
     }
 
-    /// Its value after a step that was evaluated.
+    /// Returns its value after a step that was evaluated.
     pub fn of(self, step: &StepReport) -> Option<f64> {
         let scores = step.eval_scores.as_ref();
         let rate = |score: Score| score.rate();
@@ -44,7 +45,7 @@ impl Metric {
         }
     }
 
-    /// Whether `value` is better than `other`.
+    /// Returns true if `value` is better than `other`.
     pub(super) fn is_better(self, value: f64, other: f64) -> bool {
         match self.greater_is_better() {
             true => value > other,
@@ -52,7 +53,7 @@ impl Metric {
         }
     }
 
-    /// Whether it counts only rows with (or without) a call.
+    /// Returns true if it counts only rows with a call (`call` is true) or without one (false).
     pub(super) fn needs(self, call: bool) -> bool {
         match self {
             Self::EvalLoss | Self::EvalExact => false,
@@ -62,7 +63,7 @@ impl Metric {
     }
 }
 
-/// As in the settings: `eval_loss`.
+/// Prints it as in the settings: `eval_loss`.
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)

@@ -4,7 +4,7 @@
 //! same rows. A row is a conversation here. With `group_by_prefix`, rows that begin alike (with the
 //! same tools) come in runs, because they share more of a packed tree.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::error::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;

@@ -1,6 +1,6 @@
-//! What the model answers to the validation rows while it trains.
+//! Answers the validation rows with the model while it trains.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::report::EvalScores;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Role};
@@ -11,7 +11,7 @@ use crate::evaluate::{EvaluateConfig, Evaluation, Score, evaluate_cached};
 use crate::generate::{GenerateConfig, PrefixCache};
 use crate::model::Model;
 
-/// Bytes of keys and values; a run has little memory to spare.
+/// Bytes of keys and values. A run has little memory to spare.
 pub(super) const CACHE_BYTES: usize = 512 << 20;
 
 /// The validation rows that are answered, on all ranks.
@@ -22,7 +22,8 @@ pub(super) struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    /// For the rows that `config` wants answered; none if it wants none.
+    /// Chooses the rows that `config` wants answered. Returns `None` if it wants none, or if no row
+    /// has an assistant turn.
     ///
     /// # Errors
     /// No row has what [`TrainConfig::metric_for_best_model`] counts.
@@ -49,8 +50,8 @@ impl<'a> Predictor<'a> {
         }))
     }
 
-    /// Has `model` answer the rows, of which each rank takes some; nothing if the user of some rank
-    /// has asked to stop.
+    /// Has `model` answer the rows; each rank takes some of them. Returns `None` if the user of
+    /// some rank has asked to stop.
     pub fn scores(
         &self,
         model: &Model,
@@ -74,7 +75,7 @@ impl<'a> Predictor<'a> {
     }
 }
 
-/// The scores of all ranks together; nothing if one of them was interrupted.
+/// Returns the scores of all ranks together; `None` if one of them was interrupted.
 fn sum(own: &Evaluation, complete: bool, ranks: &dyn Collective) -> Result<Option<EvalScores>> {
     let scores = [
         own.exact,
@@ -100,7 +101,7 @@ fn sum(own: &Evaluation, complete: bool, ranks: &dyn Collective) -> Result<Optio
     }))
 }
 
-/// Whether the first assistant turn of a row calls a tool, if it has one.
+/// Returns true if the first assistant turn of a row calls a tool; `None` if there is no such turn.
 fn first_turn(row: &Conversation) -> Option<bool> {
     let turn = row
         .messages
@@ -109,7 +110,7 @@ fn first_turn(row: &Conversation) -> Option<bool> {
     Some(!turn.tool_calls.is_empty())
 }
 
-/// At most so many of the rows, from all over them: files are often sorted.
+/// Returns at most so many of the rows, from all over them: files are often sorted.
 fn spread<'a>(rows: &[&'a Conversation], most: usize) -> Vec<&'a Conversation> {
     let count = rows.len().min(most);
     (0..count).map(|i| rows[i * rows.len() / count]).collect()

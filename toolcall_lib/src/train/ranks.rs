@@ -1,6 +1,6 @@
-//! What the ranks of a run tell each other, besides gradients.
+//! Messages that the ranks of a run send each other, besides gradients.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::collective::Collective;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -10,7 +10,8 @@ use crate::weights::Parameters;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::take;
 
-/// Refuses ranks that do not train the same: started by another command, or with other files.
+/// Refuses ranks that do not train the same: another command started them, or they have other
+/// files.
 pub(super) fn check_same_run(
     ranks: &dyn Collective,
     model: &Model,
@@ -77,7 +78,8 @@ pub(super) fn told(ranks: &dyn Collective, own: Option<String>) -> Result<Option
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// What all ranks have succeeded in; an error on all if one of them has not.
+/// Returns this rank's own result if all ranks have succeeded. If one of them has not, all of them
+/// get an error.
 #[cfg(feature = "cuda")]
 pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {
     let failed = ranks.exchange(&[f64::from(own.is_err())])?;
@@ -93,7 +95,8 @@ pub(super) fn agree<T>(ranks: &dyn Collective, own: Result<T>) -> Result<T> {
     })
 }
 
-/// How many trees the ranks before this one have in this step, and how many the one with the most.
+/// Returns the number of trees that the ranks before this one have in this step, and the number of
+/// the rank with the most.
 pub(super) fn tree_numbers(ranks: &dyn Collective, trees: usize) -> Result<(usize, usize)> {
     let counts = ranks.exchange(&[trees as f64])?;
     let counts: Vec<usize> = counts.iter().flatten().map(|&count| count as usize).collect();

@@ -1,6 +1,7 @@
-//! What a training run tells: a line a step, and all of them at the end.
+//! The report of a training run: a line a step, and all of them at the end.
 
-use super::{Metric, checkpoints};
+use super::checkpoints;
+use super::metric::Metric;
 use crate::checkpoint::{self, save_with};
 use crate::error::Result;
 use crate::evaluate::Score;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What one optimizer step did.
+/// Numbers of one optimizer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Optimizer steps so far, this one included.
@@ -44,29 +45,29 @@ pub struct StepReport {
     pub seconds: f64,
     /// Mean loss on the validation set after the step, where it was evaluated.
     pub eval_loss: Option<f64>,
-    /// What the model answered to the validation rows after the step, where it was asked.
+    /// Scores of the model's answers to the validation rows after the step, where they were wanted.
     #[serde(default)]
     pub eval_scores: Option<EvalScores>,
 }
 
-/// Scores of the first assistant turn of validation rows, of which each is that of
+/// Scores of the first assistant turn of validation rows. Each is that of
 /// [`Evaluation`](crate::evaluate::Evaluation).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvalScores {
-    /// Of all rows: exactly the right calls, or words where no call is right.
+    /// Rows with exactly the right calls, or with words where no call is right, among all rows.
     pub exact: Score,
-    /// Of the rows with a call: the right tools with exactly the right arguments.
+    /// Rows with the right tools and exactly the right arguments, among the rows with a call.
     pub arguments_exact: Score,
-    /// Of the rows with a call: the right tools.
+    /// Rows with the right tools, among the rows with a call.
     pub tool_selection: Score,
-    /// Of the rows without a call: a call. Less is better.
+    /// Rows that get a call, among the rows without one. Less is better.
     pub over_calls: Score,
-    /// Of all rows: the reply did not end by itself. Less is better.
+    /// Rows whose reply did not end by itself, among all rows. Less is better.
     pub unfinished: Score,
 }
 
 impl EvalScores {
-    /// Their shares, by the names that `metric_for_best_model` has for them; none where no row was
+    /// Returns their shares, by their names in `metric_for_best_model`; `None` where no row was
     /// counted.
     pub(super) fn rates(&self) -> [(&'static str, Option<f64>); 5] {
         let all = [
@@ -80,20 +81,21 @@ impl EvalScores {
     }
 }
 
-/// What a training run did.
+/// Report of a training run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainReport {
     /// Every optimizer step, those before a resume included.
     pub steps: Vec<StepReport>,
-    /// The run was stopped by the user after the last of `steps`.
+    /// True if the user stopped the run after the last of `steps`.
     pub interrupted: bool,
-    /// The best value of `metric_for_best_model` was not improved any more.
+    /// True if the run stopped because the best `metric_for_best_model` did not get better any
+    /// more.
     pub stopped_early: bool,
-    /// By what the best model is known.
+    /// Metric that decides which model is the best.
     pub metric_for_best_model: Metric,
-    /// The model is that of this step, because `load_best_model_at_end` wants the best and later
-    /// ones are none.
+    /// Step of the model, if it is not the last step: `load_best_model_at_end` takes the best
+    /// model.
     pub model_of_step: Option<usize>,
     /// Wall-clock time of this run.
     pub seconds: f64,
@@ -101,17 +103,18 @@ pub struct TrainReport {
     pub rows_left_out: usize,
     /// Processes that trained together.
     pub ranks: usize,
-    /// Notes for the user: differences from the run that this one goes on from, and checkpoints that
-    /// could not be saved.
+    /// Notes for the user: differences from the run that this one goes on from, and checkpoints
+    /// that could not be saved.
     pub notes: Vec<String>,
-    /// Why the CPU was taken by a build that can use a GPU.
+    /// Reason why a build that can use a GPU took the CPU.
     pub no_gpu: Option<String>,
-    /// Gradients and optimizer state that each of them held, in bytes; with ZeRO-1 and 2, its share.
+    /// Bytes of gradients and optimizer state that each rank held. With ZeRO-1 and 2 this is its
+    /// share.
     pub state_bytes: usize,
-    /// What the backward pass fills before it travels to other ranks, in bytes.
+    /// Bytes that the backward pass fills before they travel to other ranks.
     pub buffer_bytes: usize,
-    /// The content of `trainer_state.json`, which plots of others read; empty if the report was read
-    /// from a file.
+    /// Content of `trainer_state.json`, which the plots of other tools read; empty if the report
+    /// was read from a file.
     #[serde(skip)]
     pub trainer_state: Map<String, Value>,
     /// Trackers that were told of the run.
@@ -120,7 +123,7 @@ pub struct TrainReport {
 }
 
 impl EvalScores {
-    /// Every score with its name, in the order in which they are shown.
+    /// Returns every score with its name, in the order in which they are shown.
     pub(super) fn named(&self) -> [(&'static str, Score); 5] {
         [
             ("right", self.exact),
@@ -133,8 +136,8 @@ impl EvalScores {
 }
 
 impl TrainReport {
-    /// [`save`](crate::save) with this report beside the model, as `train_report.json`, and its log
-    /// as `trainer_state.json`.
+    /// Saves the model as [`save`](crate::save) does, with this report beside it as
+    /// `train_report.json`, and its log as `trainer_state.json`.
     pub fn save(&self, model: &Model, folder: impl AsRef<Path>) -> Result<()> {
         let _to_the_end = interrupt::Run::start()?;
         let folder = checkpoint::reserve_folder(folder.as_ref())?;
@@ -147,7 +150,7 @@ impl TrainReport {
     }
 
     /// Sends a table to the trackers of the run, such as that of a
-    /// [`Comparison`](crate::show::Comparison). Returns notes: what could not be sent.
+    /// [`Comparison`](crate::show::Comparison). Returns notes on tables that could not be sent.
     ///
     /// ```no_run
     /// # use toolcall_lib::{show::Comparison, train::TrainReport};
@@ -159,18 +162,19 @@ impl TrainReport {
         self.trackers.add_table(name, table)
     }
 
-    /// The first of the evaluated steps that no other is better than, by `metric_for_best_model`.
+    /// Returns the first of the evaluated steps that no other is better than, by
+    /// `metric_for_best_model`.
     pub fn best_step(&self) -> Option<&StepReport> {
         best(&self.steps, self.metric_for_best_model)
     }
 
-    /// The checkpoint that an interrupted run left in its `output_dir`.
+    /// Returns the path of the checkpoint that an interrupted run left in its `output_dir`.
     pub fn checkpoint(&self, output_dir: &Path) -> PathBuf {
         output_dir.join(checkpoints::name(self.steps.len()))
     }
 }
 
-/// The first of the evaluated steps that no other is better than.
+/// Returns the first of the evaluated steps that no other is better than.
 pub(super) fn best(steps: &[StepReport], metric: Metric) -> Option<&StepReport> {
     let evaluated = steps.iter().filter_map(|step| Some((step, metric.of(step)?)));
     let best = evaluated.reduce(|best, other| match metric.is_better(other.1, best.1) {
@@ -219,8 +223,8 @@ impl fmt::Display for StepReport {
     }
 }
 
-/// `right 80/93  exact calls 50/63  right tools 58/63  over-calls 2/30  unfinished 1/93`; what was
-/// not counted is left out, and so are unfinished replies where there are none.
+/// Prints `right 80/93  exact calls 50/63  right tools 58/63  over-calls 2/30  unfinished 1/93`.
+/// Leaves out scores that were not counted, and unfinished replies if there are none.
 impl fmt::Display for EvalScores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = self.named();

@@ -1,6 +1,6 @@
 //! Conversations as a training run takes them.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Message, Role};
@@ -10,7 +10,8 @@ use crate::model::Model;
 use crate::tokens::{Sequence, TokenReport, TokenizeConfig, Tokenized, tokenize_dataset};
 use serde_json::json;
 
-/// The sequences of every conversation that has any, each with what it begins with: system text and tools.
+/// The sequences of every conversation that has any, each with what it begins with: system text and
+/// tools.
 pub(super) fn sequences(
     model: &Model,
     data: &Dataset,
@@ -32,7 +33,7 @@ pub(super) fn sequences(
         .unzip())
 }
 
-/// Why no sequence is left of so many conversations.
+/// Returns the reason why none of `rows` conversations has a sequence left.
 fn nothing_left(rows: usize, report: &TokenReport, settings: &TokenizeConfig) -> String {
     let too_long = report.dropped + report.without_target;
     let why = match (too_long, settings.max_length) {
@@ -55,8 +56,8 @@ fn beginning(row: &Conversation) -> String {
     json!([system, row.tools]).to_string()
 }
 
-/// This rank's trees of the `rows` of a step: one for each `per_device_train_batch_size` of them, or several if it is too large. All
-/// ranks together have those that one rank would have.
+/// This rank's trees of the `rows` of a step: one for each `per_device_train_batch_size` of them,
+/// or several if it is too large. All ranks together have those that one rank would have.
 pub(super) fn trees(
     data: &[Vec<Sequence>],
     rows: &[usize],
@@ -73,7 +74,8 @@ pub(super) fn trees(
         .collect()
 }
 
-/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is the sum over this rank's trees.
+/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is
+/// the sum over this rank's trees.
 pub(super) fn mean_loss(
     data: &[Vec<Sequence>],
     config: &TrainConfig,

@@ -1,60 +1,175 @@
-//! A run in progress: the work of one step, and the work between steps.
+//! Training: packed trees → gradients → new weights, step after step.
 //!
-//! [`Run::step`] computes gradients, updates the weights and prepares the next batch; the caller
-//! then calls [`Run::evaluate`], [`Run::keep_best`] and [`Run::save_checkpoint`] when they are due.
-//! Every rank runs this code with its own trees. Counts and losses are summed over ranks before
-//! they are divided, so every rank sees the same report and takes the same decisions.
+//! [`train`] is the call, [`Job::run`] the loop, and [`Run::step`] one step of it. Every rank runs
+//! this code with its own trees.
 
-use super::checkpoints;
-use super::engine::{Engine, check_norm};
-use super::hub_state::HubState;
-use super::identity::Identity;
-use super::order::Order;
-use super::predict::Predictor;
-use super::ranks::told;
+use super::begin::{Job, note};
+use super::between::Run;
+use super::config::TrainConfig;
+use super::device::gpus_of_process;
+use super::engine::check_norm;
+use super::report::{StepReport, TrainReport};
 use super::rows::trees;
-use super::state::{Best, TrainerState};
-use super::{StepReport, TrainConfig};
+use super::told;
+use super::tracking::Tracking;
 use crate::batch::TreeBatch;
-use crate::collective::Collective;
-use crate::error::{Error, Result};
-use crate::files::Output;
+use crate::collective::{Collective, OneRank};
+use crate::dataset::Dataset;
+use crate::error::Result;
 use crate::interrupt;
-use crate::model::Model;
-use crate::tokens::Sequence;
-use serde_json::{Map, Value};
+use crate::model::{Model, Training};
 use std::mem::take;
 use std::time::Instant;
 
-/// The run of one rank.
-pub(super) struct Run<'a> {
+/// The rows of a run, and the ranks that share them.
+///
+/// A [`Dataset`] becomes one without a validation set, a pair of them one with it:
+/// `train(&mut model, &data, …)`, `train(&mut model, (&data, &held_out), …)`.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainData<'a> {
+    /// Conversations to train on.
+    pub rows: &'a Dataset,
+    /// Validation set. Every [`eval_steps`](TrainConfig::eval_steps) steps and after the last its
+    /// mean loss is measured, and the model answers its rows: how many it calls right is reported
+    /// beside the loss.
+    pub validation: Option<&'a Dataset>,
+    /// Ranks of the run. All of them call [`train`] with the same arguments and end with the same
+    /// model and report. An optimizer step sees `per_device_train_batch_size ·
+    /// gradient_accumulation_steps` conversations of each rank.
     pub ranks: &'a dyn Collective,
-    pub config: &'a TrainConfig,
-    pub model: &'a mut Model,
-    /// Training sequences of each conversation.
-    pub rows: Vec<Vec<Sequence>>,
-    /// Validation sequences of each conversation.
-    pub validation: Vec<Vec<Sequence>>,
-    /// Asks the model the validation rows, if the settings want it.
-    pub predictor: Option<Predictor<'a>>,
-    pub order: Order,
-    pub state: TrainerState,
-    pub engine: Box<dyn Engine + 'a>,
-    pub identity: Identity,
-    /// Output folder for checkpoints; on the first rank only.
-    pub output: Option<Output>,
+}
+
+impl<'a> From<&'a Dataset> for TrainData<'a> {
+    fn from(rows: &'a Dataset) -> Self {
+        Self {
+            rows,
+            validation: None,
+            ranks: &OneRank,
+        }
+    }
+}
+
+impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
+    fn from((rows, validation): (&'a Dataset, &'a Dataset)) -> Self {
+        Self {
+            validation: Some(validation),
+            ..rows.into()
+        }
+    }
+}
+
+/// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step.
+///
+/// Ctrl-C (or the notebook's stop button) ends the run after the step; the model keeps what it has
+/// learned and the report says so. With [`output_dir`](TrainConfig::output_dir) the run can be
+/// resumed.
+///
+/// # Errors
+/// Rows or settings that cannot be trained, a gradient that is not finite, an output folder that
+/// cannot be used. After an error on one rank the others wait for it: tell it and call
+/// [`Collective::abort`].
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> toolcall_lib::Result<()> {
+/// use toolcall_lib::{Dataset, TrainConfig, load, save, train};
+///
+/// let mut model = load("SmolLM2-135M-Instruct.gguf")?;
+/// let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
+/// let config = TrainConfig::default().for_rows(data.rows.len());
+/// let report = train(&mut model, (&data, &held_out), &config, |step| println!("{step}"))?;
+/// println!("{report}");
+/// save(&model, "tuned")?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn train<'a>(
+    model: &mut Model,
+    data: impl Into<TrainData<'a>>,
+    config: &TrainConfig,
+    on_step: impl FnMut(&StepReport),
+) -> Result<TrainReport> {
+    let (data, none) = (data.into(), Dataset::default());
+    let job = Job {
+        data: data.rows,
+        validation: data.validation.unwrap_or(&none),
+        config,
+        engines: &config.device,
+    };
+    model.tools = data.rows.tools_called();
+    let training = told::training(model, data.rows, config)?;
+    model.training = Some(training.clone());
+    let report = match gpus_of_process(data.ranks, config)? {
+        1 => job.run(data.ranks, model, on_step)?,
+        gpus => job.run_on_threads(gpus, model, on_step)?,
+    };
+    let scores = told::scores(&report);
+    model.training = Some(Training { scores, ..training });
+    Ok(report)
+}
+
+impl Job<'_> {
+    /// Trains on one rank.
+    pub(super) fn run(
+        &self,
+        ranks: &dyn Collective,
+        model: &mut Model,
+        mut on_step: impl FnMut(&StepReport),
+    ) -> Result<TrainReport> {
+        let (started, _interrupts) = (Instant::now(), interrupt::Run::start()?);
+        // 1. Tokens, weights, engine; and what a crash has left to do.
+        let (mut run, mut report) = self.begin(ranks, model)?;
+        let (mut tracking, told) = Tracking::start(&run);
+        note(ranks, &mut report, told);
+        let first = run.state.steps.len();
+        if first > 0 {
+            note(ranks, &mut report, run.remove_old_checkpoints());
+        }
+        let mut batch = run.batch(first);
+        for step in first..run.order.total_steps {
+            // 2. Forward and backward, sums over the ranks, clipping, AdamW.
+            let mut latest = run.step(step, &mut batch)?;
+            // 3. Evaluate, report, keep the best weights.
+            run.evaluate(&mut latest)?;
+            on_step(&latest);
+            note(ranks, &mut report, tracking.log(&latest));
+            run.state.steps.push(latest);
+            run.keep_best()?;
+            // 4. Save, and end if the user has asked for it or nothing improves any more.
+            report.interrupted = run.is_interrupted()?;
+            report.stopped_early = run.is_stalled();
+            if report.interrupted || run.saves_after(step) {
+                note(ranks, &mut report, run.save_checkpoint()?);
+            }
+            if report.interrupted || report.stopped_early {
+                break;
+            }
+        }
+        // 5. Weights back to the host, and the report.
+        run.bring_back()?;
+        report.model_of_step = run.load_best()?;
+        let (sums, buffers) = run.engine.bytes();
+        report.state_bytes = sums + run.state.optimizer.bytes();
+        report.buffer_bytes = buffers;
+        report.trainer_state = run.hub_state();
+        report.steps = run.state.steps;
+        report.seconds = started.elapsed().as_secs_f64();
+        let told = tracking.finish(&mut report);
+        note(ranks, &mut report, told);
+        Ok(report)
+    }
 }
 
 /// The data of one step: the number of conversations on all ranks, and this rank's trees of them.
 #[derive(Default)]
-pub(super) struct Batch {
+struct Batch {
     rows: usize,
     trees: Vec<TreeBatch>,
 }
 
 impl Run<'_> {
     /// Returns the batch of step `step`, counted from 0; an empty one after the last step.
-    pub fn batch(&self, step: usize) -> Batch {
+    fn batch(&self, step: usize) -> Batch {
         if step >= self.order.total_steps {
             return Batch::default();
         }
@@ -71,7 +186,7 @@ impl Run<'_> {
     /// # Errors
     /// A gradient that is not finite, and failures of the engine or of the exchange with other
     /// ranks.
-    pub fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
+    fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
         let (started, total_steps) = (Instant::now(), self.order.total_steps);
         let Batch { rows, trees } = take(batch);
         // 1. Gradient sums over this rank's trees, and counts over all ranks.
@@ -108,158 +223,5 @@ impl Run<'_> {
             eval_loss: None,
             eval_scores: None,
         })
-    }
-
-    /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
-    pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
-        let every = self.config.eval_steps;
-        let every = every.unwrap_or_else(|| self.steps_between(self.config.evals_per_epoch));
-        let last = latest.step == self.order.total_steps;
-        if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
-            return Ok(());
-        }
-        latest.eval_loss = Some(self.engine.mean_loss(&self.model.decoder, &self.validation)?);
-        if self.predictor.is_some() {
-            self.bring_back()?;
-        }
-        if let Some(predictor) = &self.predictor {
-            let (cache, device) = self.engine.generator(self.model)?;
-            latest.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
-        }
-        Ok(())
-    }
-
-    /// Keeps a copy of the latest weights if `load_best_model_at_end` is set, the latest step was
-    /// evaluated, and no earlier evaluation is as good.
-    pub fn keep_best(&mut self) -> Result<()> {
-        let metric = self.config.metric_for_best_model;
-        let (Some(latest), true) = (self.state.steps.last(), self.config.load_best_model_at_end) else {
-            return Ok(());
-        };
-        let (step, Some(value)) = (latest.step, metric.of(latest)) else {
-            return Ok(());
-        };
-        let held = self.state.best.as_ref();
-        let of_held = held.and_then(|best| metric.of(self.state.steps.get(best.step - 1)?));
-        if of_held.is_some_and(|held| !metric.is_better(value, held)) {
-            return Ok(());
-        }
-        self.bring_back()?;
-        let weights = self.model.decoder.trainable()?.clone();
-        self.state.best = Some(Best { step, weights });
-        Ok(())
-    }
-
-    /// Gives the model the weights of the best step, if they are to be loaded and are not the
-    /// latest. Returns that step.
-    pub fn load_best(&mut self) -> Result<Option<usize>> {
-        let last = self.state.steps.len();
-        let Some(best) = self.state.best.take().filter(|best| best.step != last) else {
-            return Ok(None);
-        };
-        *self.model.decoder.trainable_mut()? = best.weights;
-        Ok(Some(best.step))
-    }
-
-    /// Returns true if the user of some rank has asked to stop. All ranks get the same answer.
-    pub fn is_interrupted(&self) -> Result<bool> {
-        let [asked] = self.ranks.sum([f64::from(interrupt::requested())])?;
-        Ok(asked != 0.0)
-    }
-
-    /// Returns true if none of the last `early_stopping_patience` evaluations improved on the best
-    /// one before them.
-    pub fn is_stalled(&self) -> bool {
-        let Some(patience) = self.config.early_stopping_patience else {
-            return false;
-        };
-        let metric = self.config.metric_for_best_model;
-        let values: Vec<f64> = self
-            .state
-            .steps
-            .iter()
-            .filter_map(|step| metric.of(step))
-            .collect();
-        let Some(before) = values.len().checked_sub(patience).filter(|&n| n > 0) else {
-            return false;
-        };
-        let (earlier, latest) = values.split_at(before);
-        let improves = |&value: &f64| earlier.iter().all(|&best| metric.is_better(value, best));
-        !latest.iter().any(improves)
-    }
-
-    /// Steps from one to the next of what is done so many times an epoch.
-    fn steps_between(&self, per_epoch: usize) -> usize {
-        self.order.steps_per_epoch().div_ceil(per_epoch)
-    }
-
-    /// Returns true if the settings want a checkpoint after step `step`, counted from 0.
-    pub fn saves_after(&self, step: usize) -> bool {
-        let per_epoch = self.config.saves_per_epoch;
-        let every = self.config.save_steps;
-        let every = every.or_else(|| per_epoch.map(|count| self.steps_between(count)));
-        every.is_some_and(|every| (step + 1).is_multiple_of(every))
-    }
-
-    /// Writes a checkpoint of the steps so far, if there is an output folder, and removes the
-    /// oldest if there are too many. If it cannot be saved, the run goes on, and the reason is
-    /// returned.
-    pub fn save_checkpoint(&mut self) -> Result<Option<String>> {
-        if self.config.output_dir.is_none() {
-            return Ok(None);
-        }
-        self.bring_back()?;
-        let steps = self.state.steps.len();
-        let name = checkpoints::name(steps);
-        let place = (self.output.as_ref(), name.as_str());
-        let identities = (self.hub_state(), &self.identity);
-        let failed = self.state.save(self.model, identities, place, self.ranks)?;
-        if let Some(error) = failed {
-            return Ok(Some(format!(
-                "{name} could not be saved, and training continues: {error}"
-            )));
-        }
-        Ok(self.remove_old_checkpoints())
-    }
-
-    /// Returns the state of the run so far, as transformers keeps it.
-    pub fn hub_state(&self) -> Map<String, Value> {
-        let state = HubState {
-            config: self.config,
-            steps: &self.state.steps,
-            steps_per_epoch: self.order.steps_per_epoch(),
-            total_steps: self.order.total_steps,
-        };
-        state.to_json()
-    }
-
-    /// Removes checkpoints beyond `save_total_limit`. Returns the reason if one cannot be removed.
-    pub fn remove_old_checkpoints(&self) -> Option<String> {
-        let (limit, output) = self.config.save_total_limit.zip(self.output.as_ref())?;
-        let removed = checkpoints::keep(limit, self.state.steps.len(), output);
-        removed
-            .err()
-            .map(|error| format!("an old checkpoint could not be removed, and training continues: {error}"))
-    }
-
-    /// Brings weights and optimizer state to the host.
-    ///
-    /// # Errors
-    /// Some of them are not finite, on any rank. They must not be saved.
-    pub fn bring_back(&mut self) -> Result<()> {
-        let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
-        self.engine.bring_back(decoder, optimizer)?;
-        let trained = self.model.decoder.trainable()?;
-        let own = trained
-            .not_finite()
-            .or_else(|| self.state.not_finite(&trained.layout));
-        match told(self.ranks, own)? {
-            None => Ok(()),
-            Some(problem) => {
-                let advice = "so nothing is saved; use a lower learning rate, or resume from a checkpoint";
-                let problem = format!("after step {}: {problem}, {advice}", self.state.steps.len());
-                Err(Error::invalid("training", problem))
-            }
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! What a run needs to go on where it stood.
+//! The state that a run needs to go on from a checkpoint.
 
+use super::config::TrainConfig;
 use super::identity::Identity;
+use super::report::StepReport;
 use super::state_file::{OwnState, now, read};
-use super::{StepReport, TrainConfig};
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
@@ -20,18 +21,18 @@ pub(super) const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg_sq/model.safetensors",
 ];
 
-/// Where a training run stands.
+/// State of a training run.
 #[derive(Clone, Debug)]
 pub struct TrainerState {
     /// Every step so far.
     pub steps: Vec<StepReport>,
-    /// AdamW's moments, of which a rank may have a part.
+    /// AdamW's moments. A rank may have a part of them.
     pub optimizer: AdamW,
     /// The best step so far and its weights, where the run keeps them.
     pub(super) best: Option<Best>,
 }
 
-/// A step that was evaluated, and what was trained as it was after it.
+/// A step that was evaluated, with the trained weights as they were after it.
 #[derive(Clone, Debug)]
 pub(super) struct Best {
     pub step: usize,
@@ -39,7 +40,7 @@ pub(super) struct Best {
 }
 
 impl TrainerState {
-    /// The state before the first step.
+    /// Returns the state before the first step.
     pub(super) fn new(decoder: &Decoder, config: &TrainConfig, shard: Shard) -> Result<Self> {
         Ok(Self {
             steps: Vec::new(),
@@ -49,12 +50,12 @@ impl TrainerState {
     }
 
     /// Writes a model folder that holds this state too, whole: any number of ranks can go on from
-    /// it. `known` is what transformers knows of the run. All ranks call this; the first has the `output`
-    /// and writes.
+    /// it. `known` is the part of the state that transformers knows. All ranks call this; the first
+    /// has the `output` and writes.
     ///
     /// # Errors
-    /// Another rank has ended. Where the folder cannot be written, that error is returned as a
-    /// value: the run can go on.
+    /// Another rank has ended. If the folder cannot be written, that error is returned as a value:
+    /// the run can go on.
     pub(super) fn save(
         &self,
         model: &Model,
@@ -105,20 +106,22 @@ impl TrainerState {
         own.draft(known, draft)
     }
 
-    /// Reads what [`TrainerState::save`] wrote, of the moments only the part of `shard`; what is
-    /// trained goes into `decoder`, and the settings of the optimizer are those of `config`.
-    /// Returns the identity of the run that wrote it, too.
+    /// Reads a folder of [`TrainerState::save`]. It takes only the part of the moments that `shard`
+    /// names. Trained weights go into `decoder`, and the settings of the optimizer are those of
+    /// `config`. Returns the identity of the run that wrote the folder, too.
     pub(super) fn load(
         folder: &Path,
         decoder: &mut Decoder,
         config: &TrainConfig,
         shard: Shard,
     ) -> Result<(Self, Identity)> {
+        // 1. The state file. The folder must hold what this decoder trains.
         let file = read(folder)?;
         check_kind(folder, decoder)?;
         let weights = trained_file(decoder);
         let trained = decoder.trainable_mut()?;
         let layout = trained.layout.clone();
+        // 2. A reader of tensors that refuses damaged ones.
         let read = |name: &str| {
             let place = folder.join(name);
             let read = safetensors::read_file(&place, layout.clone())?;
@@ -128,6 +131,7 @@ impl TrainerState {
                 Some(problem) => Err(Error::invalid(place.display(), format!("is damaged: {problem}"))),
             }
         };
+        // 3. Moments: this rank's part of each bucket.
         let [first, second] = MOMENTS.map(|name| {
             let buckets = read(name)?.buckets.into_iter();
             Ok(buckets.map(|bucket| part(bucket, shard)).collect())
@@ -139,6 +143,7 @@ impl TrainerState {
             second: second?,
             steps: file.steps.len() as u64,
         };
+        // 4. Trained weights, and those of the best step if they may be wanted.
         *trained = read(weights)?;
         let kept = file.best_step.filter(|_| config.load_best_model_at_end);
         let best = kept.map(|step| read(BEST).map(|weights| Best { step, weights }));
@@ -168,7 +173,7 @@ impl TrainerState {
     }
 }
 
-/// A squared gradient is not negative.
+/// Names a second moment with negative elements. A squared gradient is never negative.
 fn negative(name: &str, moments: &Parameters) -> Option<String> {
     let negative = |slot: &&Slot| {
         let values = &moments.buckets[slot.bucket][slot.range()];
@@ -200,7 +205,7 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// The next bucket. All ranks take part.
+    /// Returns the next bucket. All ranks take part.
     fn next_bucket(&mut self) -> Result<Cow<'a, [f32]>> {
         let (part, len) = self.parts[self.next];
         self.next += 1;
@@ -212,8 +217,8 @@ impl<'a> Whole<'a> {
         self.ranks.start_all_gather(bucket)?.wait().map(Cow::Owned)
     }
 
-    /// Takes part in gathering the buckets that are left: all of them on ranks that do not write, and
-    /// on the first those that it could not write.
+    /// Takes part in gathering the buckets that are left. On ranks that do not write, these are all
+    /// buckets; on the first, those that it could not write.
     fn gather_rest(&mut self) -> Result<()> {
         while self.next < self.parts.len() {
             self.next_bucket()?;
@@ -222,7 +227,7 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// The elements of `shard`, in memory for no more than them.
+/// Returns the elements of `shard`, in no more memory than they need.
 fn part(mut bucket: Vec<f32>, shard: Shard) -> Vec<f32> {
     let range = shard.range(bucket.len());
     bucket.truncate(range.end);

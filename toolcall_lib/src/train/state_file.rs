@@ -1,8 +1,8 @@
-//! `trainer_state.json` of a checkpoint: the fields of transformers' `TrainerState`, and what a run
-//! needs to go on.
+//! `trainer_state.json` of a checkpoint: the fields of transformers' `TrainerState`, and the state
+//! that a run needs to go on.
 
-use super::StepReport;
 use super::identity::Identity;
+use super::report::StepReport;
 use crate::error::{Error, Result};
 use crate::files::Draft;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ struct StateFile {
     stateful_callbacks: Callbacks,
 }
 
-/// Where transformers keeps what others add.
+/// Part of the file in which transformers keeps the state of other programs.
 #[derive(Deserialize)]
 struct Callbacks {
     toolcall: OwnState,
@@ -32,13 +32,13 @@ pub(super) struct OwnState {
     pub saved_at: f64,
     pub run: Identity,
     pub steps: Vec<StepReport>,
-    /// The step whose weights the checkpoint has as the best.
+    /// Step whose weights the checkpoint has as the best.
     #[serde(default)]
     pub best_step: Option<usize>,
 }
 
 impl OwnState {
-    /// Adds the file to a checkpoint; `known` is what transformers knows of the run.
+    /// Adds the file to a checkpoint; `known` is the part of the state that transformers knows.
     pub fn draft(&self, mut known: Map<String, Value>, draft: &mut Draft) -> Result<()> {
         let own = serde_json::to_value(self).map_err(Error::library("writing a checkpoint"))?;
         known.insert("stateful_callbacks".to_string(), json!({ "toolcall": own }));
@@ -46,7 +46,7 @@ impl OwnState {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(super) fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -70,8 +70,8 @@ pub(super) fn read(folder: &Path) -> Result<OwnState> {
     }
 }
 
-/// Time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be read, that at
-/// which its file was written.
+/// Returns the time at which a checkpoint was saved, in milliseconds since 1970. If it cannot be
+/// read, it returns the time at which the file was written.
 pub(super) fn saved_at(folder: &Path) -> u128 {
     let written = || {
         fs::metadata(folder.join(STATE))

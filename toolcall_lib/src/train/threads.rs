@@ -1,14 +1,16 @@
 //! A run whose ranks are threads of this process, one for each GPU.
 
-use super::{StepReport, TrainReport, Work};
+use super::begin::Job;
+use super::report::{StepReport, TrainReport};
 use crate::collective::threads;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use std::thread;
 use std::time::Duration;
 
-impl Work<'_> {
-    /// The first rank is this thread, and `model` is its model; the others train copies, which are dropped at the end.
+impl Job<'_> {
+    /// Trains on as many ranks as there are GPUs. The first rank is this thread, and `model` is its
+    /// model; the others train copies, which are dropped at the end.
     pub(super) fn run_on_threads(
         &self,
         ranks: usize,
@@ -48,7 +50,7 @@ impl Work<'_> {
     }
 }
 
-/// Whether a rank has only failed because another has, whose name its error begins with.
+/// Returns true if a rank has only failed because another has, whose name its error begins with.
 fn blames_another(error: &Error) -> bool {
     error.to_string().starts_with("rank ")
 }

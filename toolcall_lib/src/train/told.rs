@@ -1,7 +1,8 @@
 //! Facts about a run for those who get its model: where it began, with what data and settings, and
 //! its scores.
 
-use super::{StepReport, TrainConfig, TrainReport};
+use super::config::TrainConfig;
+use super::report::{StepReport, TrainReport};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{Counted, DataFile, Model, Training};

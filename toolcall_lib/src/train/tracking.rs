@@ -1,8 +1,9 @@
 //! Tells trackers how a run goes; the first rank does.
 
+use super::between::Run;
+use super::config::TrainConfig;
 use super::history::History;
-use super::run::Run;
-use super::{StepReport, TrainConfig, TrainReport};
+use super::report::{StepReport, TrainReport};
 use crate::track::{Ending, Outcome, Run as Subject, Tracked, Trackers};
 use serde_json::{Map, Value};
 

@@ -21,12 +21,14 @@ mod folder;
 pub mod hub;
 mod source;
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) use blocks::unpack;
 pub use dtype::Dtype;
 pub use folder::TextFiles;
 pub use frozen::Frozen;
 pub use layout::{Layout, Slot, Span};
 pub use source::{ModelSource, RawModel, read, read_as};
+#[cfg(target_arch = "x86_64")]
 pub(crate) use tensor::Part;
 pub use tensor::Tensor;
 #[cfg(test)]

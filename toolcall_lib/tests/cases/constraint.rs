@@ -1,4 +1,5 @@
-//! Schemas whose keywords stand beside each other: the check refuses what breaks one of them, and a model cannot write it.
+//! Schemas whose keywords stand beside each other: the check refuses what breaks one of them, and a
+//! model cannot write it.
 
 use super::templates::{STYLES, style};
 use crate::common::tiny_model::tiny_model;

@@ -1,5 +1,6 @@
-//! Data files: every case of the folder `data` is one file with its rows and what they are read as, or why they are refused.
-//! `docs/data_formats.md` lists all of them.
+//! Data files. Every case of the folder `data` is one file with its rows and the conversations that
+//! are read from them, or the reason why they are refused. `docs/data_formats.md` lists all of
+//! them.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases/data")
 }
 
-/// The cases by name, without `.json`.
+/// Returns the cases by name, without `.json`.
 fn cases() -> Vec<(String, Value)> {
     let files = std::fs::read_dir(folder())
         .unwrap()
@@ -26,14 +27,14 @@ fn cases() -> Vec<(String, Value)> {
     cases
 }
 
-/// The rows of a case, loaded from a file.
+/// Loads the rows of a case from a file.
 fn load(rows: &Value) -> Result<Dataset, Error> {
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
     std::fs::write(file.path(), rows.to_string()).unwrap();
     Dataset::load(file.path())
 }
 
-/// The first conversation of a case.
+/// Returns the first conversation of a case.
 pub fn conversation(name: &str) -> Conversation {
     let (_, case) = cases().into_iter().find(|(case, _)| case == name).unwrap();
     load(&case["rows"]).unwrap().rows.swap_remove(0)
@@ -57,7 +58,7 @@ fn every_case_is_read_as_it_should_be() {
                 assert_eq!(json!(data.rows[0].chat_template_kwargs), kwargs, "{name}");
                 let notes = case.get("notes").cloned().unwrap_or(json!([]));
                 assert_eq!(json!(data.notes()), notes, "{name}");
-                // What is saved is read as the same.
+                // A saved dataset is read as the same.
                 let again = tempfile::NamedTempFile::with_suffix(".json").unwrap();
                 data.save(again.path()).unwrap();
                 let again = Dataset::load(again.path()).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -1,4 +1,5 @@
-//! Settings that were written for other tools: each file of the folder `peers` becomes what a table here says, and runs.
+//! Settings that were written for other tools: each file of the folder `peers` becomes what a table
+//! here says, and runs.
 
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Templates that write calls in other ways (`scripts/dev/golden/templates.py`): what they print is what transformers prints, and a
-//! perfect model is read as one.
+//! Templates that write calls in other ways (`scripts/dev/golden/templates.py`): what they print is
+//! what transformers prints, and a perfect model is read as one.
 
 use super::data::conversation;
 use crate::common::tiny_tokenizer::tiny_tokenizer;
@@ -325,7 +325,8 @@ fn sequences_are_what_they_are_in_jinja() {
     }
 }
 
-/// The hour of a place that is far from UTC, in a process of its own: the zone is that of the environment.
+/// The hour of a place that is far from UTC, in a process of its own: the zone is that of the
+/// environment.
 #[test]
 fn the_time_is_the_local_one() {
     let hour = |zone: &str| -> i32 {

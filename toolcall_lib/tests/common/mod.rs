@@ -1,4 +1,4 @@
-//! What several test modules need.
+//! Tools that several test modules need.
 
 pub mod golden;
 pub mod tiny_config;

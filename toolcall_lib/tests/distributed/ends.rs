@@ -1,4 +1,4 @@
-//! How a run of many ranks ends when something happens to one of them.
+//! The end of a run of many ranks when something happens to one of them.
 
 use super::{By, LAUNCHERS, play, said};
 use serde_json::{Value, json};

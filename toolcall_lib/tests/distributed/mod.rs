@@ -1,4 +1,5 @@
-//! Many processes, under a real `mpirun` or started as `torchrun` starts them: this test binary plays the ranks.
+//! Tests of many processes, under a real `mpirun` or started as `torchrun` starts them. This test
+//! binary plays the ranks.
 
 mod ends;
 #[cfg(feature = "cli")]
@@ -13,15 +14,15 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use toolcall_lib::LoraConfig;
-use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train_validated};
+use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train};
 
 /// Conversations: two steps of 8 and one of 2, for which not every rank has a row.
 const ROWS: u64 = 18;
 const VALIDATION_ROWS: u64 = 5;
-/// Conversations of an optimizer step, of all ranks together.
+/// Number of conversations of an optimizer step, of all ranks together.
 const BATCH: usize = 8;
 
-/// Settings of a run in f32 whose steps see [`BATCH`] conversations on so many ranks.
+/// Returns the settings of a run in f32 whose steps see [`BATCH`] conversations on so many ranks.
 fn config(steps: usize, ranks: usize, accumulation: usize) -> TrainConfig {
     TrainConfig {
         max_steps: Some(steps),
@@ -47,28 +48,22 @@ fn lora(config: TrainConfig) -> TrainConfig {
     }
 }
 
-/// What a run did: its report and the weights that it trained, one after the other.
+/// Result of a run: its report, and the weights that it trained, one after the other.
 struct Run {
     report: TrainReport,
     weights: Vec<f32>,
 }
 
-/// The run of a single process.
+/// Returns the run of a single process.
 fn alone(config: &TrainConfig) -> Run {
     let mut model = tiny_model();
-    let report = train_validated(
-        &mut model,
-        &timers(ROWS),
-        &timers(VALIDATION_ROWS),
-        config,
-        |_| {},
-    )
-    .unwrap();
+    let data = (&timers(ROWS), &timers(VALIDATION_ROWS));
+    let report = train(&mut model, data, config, |_| {}).unwrap();
     let weights = model.decoder.trainable().unwrap().buckets.concat();
     Run { report, weights }
 }
 
-/// Who starts the ranks.
+/// Program that starts the ranks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     #[cfg(feature = "mpi")]
@@ -76,14 +71,14 @@ enum By {
     Torchrun,
 }
 
-/// All of them.
+/// All programs that can start ranks here.
 const LAUNCHERS: &[By] = &[
     #[cfg(feature = "mpi")]
     By::Mpirun,
     By::Torchrun,
 ];
 
-/// Starts `ranks` processes of a program, waits for all, and puts together what they have said.
+/// Starts `ranks` processes of a program, waits for all, and puts their outputs together.
 fn start(by: By, ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     match by {
         #[cfg(feature = "mpi")]
@@ -92,7 +87,8 @@ fn start(by: By, ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -
     }
 }
 
-/// As root and with more ranks than cores too, whether MPI is Open MPI 4 or 5 or MPICH.
+/// Returns an `mpirun` that also works as root and with more ranks than cores, for Open MPI 4 and 5
+/// and MPICH.
 #[cfg(feature = "mpi")]
 fn mpirun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     let mut command = Command::new("mpirun");
@@ -109,7 +105,8 @@ fn mpirun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Outpu
         .expect("mpirun cannot be started; Debian has it in openmpi-bin")
 }
 
-/// With the variables that `torchrun` sets, and nobody who would end the others when one ends.
+/// Starts the processes with the variables that `torchrun` sets. Nobody ends the others when one
+/// ends.
 fn torchrun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -154,7 +151,7 @@ fn play(by: By, ranks: usize, scene: &str, arguments: &Value) -> Output {
     })
 }
 
-/// The runs of `ranks` processes with these settings, one after the other.
+/// Returns the runs of `ranks` processes with these settings, one after the other.
 fn together(by: By, ranks: usize, configs: &[TrainConfig]) -> Vec<Run> {
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({"configs": configs, "folder": folder.path()});

@@ -1,4 +1,4 @@
-//! What each rank does.
+//! Scenes that the ranks play.
 
 use super::{ROWS, VALIDATION_ROWS, arguments};
 use crate::common::tiny_model::tiny_model;
@@ -10,15 +10,14 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 use toolcall_lib::collective::{Collective, connect};
-use toolcall_lib::dataset::Dataset;
-use toolcall_lib::train::{TrainConfig, TrainReport, train_on};
+use toolcall_lib::train::{TrainConfig, TrainData, TrainReport, train};
 use toolcall_lib::weights::Parameters;
 
-/// Environment variables that say what is played.
+/// Environment variables with the scene and its arguments.
 pub const SCENE: &str = "TOOLCALL_TEST_SCENE";
 pub const ARGUMENTS: &str = "TOOLCALL_TEST_ARGUMENTS";
 
-/// Not a test by itself: what `play` runs in the other processes.
+/// Plays a scene in the processes that `play` starts. It is no test by itself.
 #[test]
 fn scene() {
     let Ok(scene) = std::env::var(SCENE) else { return };
@@ -55,14 +54,11 @@ fn scene() {
         "other data" => {
             let data = timers(ROWS - ranks.rank() as u64);
             let config = super::config(3, ranks.size(), 1);
-            let problem = train_on(
-                &*ranks,
-                &mut tiny_model(),
-                &data,
-                &Dataset::default(),
-                &config,
-                |_| {},
-            );
+            let shared = TrainData {
+                ranks: &*ranks,
+                ..TrainData::from(&data)
+            };
+            let problem = train(&mut tiny_model(), shared, &config, |_| {});
             eprintln!("error: {}", problem.unwrap_err());
         }
         "foreign output" => {
@@ -91,7 +87,8 @@ fn scene() {
     }
 }
 
-/// Reduce-scatter, all-gather and exchange of buffers of all lengths, one of them longer than a piece.
+/// Reduce-scatter, all-gather and exchange of buffers of all lengths, one of them longer than a
+/// piece.
 fn operations(ranks: &dyn Collective) {
     let (rank, size) = (ranks.rank(), ranks.size());
     for len in [0, 1, size - 1, size, 1000, 5 << 20] {
@@ -116,7 +113,7 @@ fn operations(ranks: &dyn Collective) {
     );
 }
 
-/// Trains with each of the settings, and the first rank writes what came out.
+/// Trains with each of the settings. The first rank writes the results.
 fn trainings(ranks: &dyn Collective) {
     let arguments = arguments();
     let configs: Vec<TrainConfig> = from_value(arguments["configs"].clone()).unwrap();
@@ -144,14 +141,15 @@ fn run(
 ) -> (TrainReport, Parameters) {
     let (mut model, data, mut on_step) = (tiny_model(), timers(ROWS), on_step);
     let validation = timers(VALIDATION_ROWS);
-    let report = train_on(ranks, &mut model, &data, &validation, config, |step| {
-        on_step(step.step)
-    })
-    .unwrap();
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from((&data, &validation))
+    };
+    let report = train(&mut model, shared, config, |step| on_step(step.step)).unwrap();
     (report, model.decoder.trainable().unwrap().clone())
 }
 
-/// A run that saves a checkpoint after each step into a folder.
+/// Returns a run that saves a checkpoint after each step into a folder.
 fn into(
     ranks: &dyn Collective,
     arguments: &Value,
@@ -163,12 +161,14 @@ fn into(
         ..super::config(3, ranks.size(), 1)
     };
     let (mut model, data) = (tiny_model(), timers(ROWS));
-    train_on(ranks, &mut model, &data, &Dataset::default(), &config, |step| {
-        on_step(step.step);
-    })
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from(&data)
+    };
+    train(&mut model, shared, &config, |step| on_step(step.step))
 }
 
-/// A run in which something happens to rank 1 after a step.
+/// Makes a run in which something happens to rank 1 after a step.
 fn until(ranks: &dyn Collective, step: usize, mut happens: impl FnMut()) -> TrainReport {
     let rank = ranks.rank();
     let on_step = |now| {

@@ -26,7 +26,8 @@ fn call(name: &str, arguments: &Value) -> Value {
     json!({"type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-/// Three conversations: a call with its answer, two calls in a turn, and no call. Texts hold what CSV has to quote.
+/// Three conversations: a call with its answer, two calls in a turn, and no call. Texts hold what
+/// CSV has to quote.
 pub fn messages() -> Vec<Value> {
     vec![
         json!([

@@ -1,4 +1,4 @@
-//! Parquet, written by the crate that reads it: lists of objects as Arrow lays them out, and JSON
+//! Writes Parquet with the crate that reads it: lists of objects as Arrow lays them out, and JSON
 //! text.
 
 use super::made::{expected, file, load, messages, refused, tokens, tools};
@@ -34,7 +34,7 @@ pub const NESTED: &str = "message schema {
 const TEXTS: &str =
     "message schema { optional binary messages (UTF8); optional binary tools (UTF8); optional int64 id; }";
 
-/// The values of a column, and at which depth each of them stands.
+/// The values of a column, each with its depth.
 #[derive(Clone, Default)]
 struct Leaf {
     values: Vec<Value>,
@@ -42,7 +42,8 @@ struct Leaf {
     repetitions: Vec<i16>,
 }
 
-/// Where a value stands: how much of its path is there, in which list it goes on, and how many lists it is in.
+/// Place of a value: the depth to which its path is there, the list that it continues, and the
+/// number of lists around it.
 #[derive(Clone, Copy)]
 struct Place {
     definition: i16,
@@ -103,7 +104,7 @@ impl Leaf {
     }
 }
 
-/// A file with these rows, in groups of so many.
+/// Returns a file with these rows, in groups of so many.
 pub fn written(schema: &str, rows: &[Value], group: usize, compression: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = WriterProperties::builder().set_compression(compression).build();
@@ -155,7 +156,7 @@ fn write(column: &mut ColumnWriter<'_>, leaf: &Leaf) {
     written.unwrap();
 }
 
-/// The data set with its messages as lists of objects.
+/// Returns the data set with its messages as lists of objects.
 pub fn nested(compression: Compression) -> Vec<u8> {
     let rows: Vec<Value> = messages()
         .into_iter()

@@ -1,8 +1,8 @@
 //! Inputs that nobody would write, for everything that reads what others wrote: each gets an answer
 //! or an error, in bounded time and memory.
 //!
-//! `scripts/dev/verify_fuzz.sh` feeds a million of them; the gate some thousands, and the known ones
-//! of [`corpus`].
+//! `scripts/dev/verify_fuzz.sh` feeds a million of them; the gate some thousands, and the known
+//! ones of [`corpus`].
 
 mod corpus;
 mod mutate;

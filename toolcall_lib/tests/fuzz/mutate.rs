@@ -1,4 +1,4 @@
-//! Inputs that nobody would write: valid ones, changed a few times. The same seed, target and
+//! Makes inputs that nobody would write: valid ones, changed a few times. The same seed, target and
 //! number give the same input.
 
 use rand::seq::IndexedRandom;
@@ -6,10 +6,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
-/// Bytes of an input at most.
+/// Most bytes of an input.
 const LONGEST: usize = 1 << 18;
 
-/// What kind of text a target reads: it says which changes are worth trying.
+/// Kind of text that a target reads. It decides which changes are worth trying.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
     Json,
@@ -21,7 +21,7 @@ pub enum Kind {
     Safetensors,
 }
 
-/// The input of this number.
+/// Returns the input of this number.
 pub fn input(kind: Kind, seeds: &[Vec<u8>], seed: u64, target: &str, number: u64) -> Vec<u8> {
     let name = target.bytes().fold(seed, |hash, byte| {
         hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte)
@@ -97,7 +97,7 @@ fn change_bytes(rng: &mut ChaCha8Rng, mut bytes: Vec<u8>, seeds: &[Vec<u8>], wit
             bytes.extend_from_slice(&other[from..]);
         }
         _ => {
-            // digits become other digits
+            // Digits become other digits.
             let digits = bytes.iter().skip(at).position(u8::is_ascii_digit).map(|i| at + i);
             if let Some(first) = digits {
                 let end = bytes[first..]
@@ -190,7 +190,7 @@ fn change_json(rng: &mut ChaCha8Rng, bytes: Vec<u8>) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
-/// A place in the tree, deeper ones as likely as others.
+/// Picks a place in the tree, deeper ones as likely as others.
 fn pick<'a>(rng: &mut ChaCha8Rng, json: &'a Value) -> &'a Value {
     let mut place = json;
     loop {
@@ -225,7 +225,7 @@ fn pick_mut<'a>(rng: &mut ChaCha8Rng, mut place: &'a mut Value) -> &'a mut Value
     }
 }
 
-/// A value that is unlike what stands in the seeds.
+/// Returns a value that is unlike those in the seeds.
 fn value(rng: &mut ChaCha8Rng) -> Value {
     match rng.random_range(0..12) {
         0 => Value::Null,

@@ -1,5 +1,5 @@
-//! Feeds a target in processes of their own: one that dies, hangs or grows is counted, and the next
-//! goes on behind the input that did it.
+//! Feeds a target in processes of their own. A process that dies, hangs or grows is counted, and
+//! the next goes on behind the input that did it.
 
 use super::mutate::input;
 use super::targets::{TARGETS, Target, check_message};
@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Environment variables that tell a process what to do: the target, the seed, the first input and
-/// the one behind the last, and where it says how far it is.
+/// Environment variable that tells a process its task: the target, the seed, the first input, the
+/// one behind the last, and the file for its progress.
 pub const TASK: &str = "TOOLCALL_FUZZ_TASK";
 /// Longest time for an input. The library's own limit for what others wrote is 60 s.
 const HANG: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ const MOST_MEMORY: u64 = 8 << 30;
 /// Memory that a process may have held at its end.
 const MOST_RESIDENT: u64 = 2 << 30;
 
-/// What became of the inputs of a target.
+/// Outcomes of the inputs of a target.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub target: String,
@@ -65,7 +65,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How far a process is: numbers in a file that its parent reads.
+/// Progress of a process: numbers in a file that its parent reads.
 struct Progress(File);
 
 const NUMBER: usize = 0;
@@ -91,7 +91,7 @@ impl Progress {
     }
 }
 
-/// What a process does that was started with [`TASK`].
+/// Does the task of a process that was started with [`TASK`].
 pub fn work(task: &str) {
     let [target, seed, from, to, progress] = task.split('\n').collect::<Vec<_>>().try_into().unwrap();
     let target = TARGETS.iter().find(|known| known.name == target).unwrap();
@@ -136,11 +136,11 @@ fn limit_memory() {
         rlim_cur: MOST_MEMORY,
         rlim_max: MOST_MEMORY,
     };
-    // SAFETY: a pointer to a struct that lives.
+    // SAFETY: the pointer is to a struct that lives.
     unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
 }
 
-/// Largest memory of this process so far, in bytes.
+/// Returns the largest memory of this process so far, in bytes.
 fn peak() -> u64 {
     // SAFETY: all numbers of the struct may be zero, and the pointer is to one that lives.
     let usage = unsafe {
@@ -215,7 +215,7 @@ pub fn feed(target: &Target, seed: u64, to: u64) -> Counts {
     counts
 }
 
-/// How a process ended.
+/// End of a process.
 #[derive(Debug)]
 enum End {
     Done,

@@ -1,4 +1,4 @@
-//! What is fed with inputs: everything that reads what others wrote.
+//! Targets that are fed with inputs: everything that reads what others wrote.
 
 use super::mutate::Kind;
 use crate::common::golden::Golden;
@@ -18,7 +18,7 @@ use toolcall_lib::train::TrainConfig;
 use toolcall_lib::weights::{Dtype, Layout, Parameters, TextFiles, gguf, safetensors};
 use toolcall_lib::{Error, GenerateConfig, Message, Model, ToolCall, ToolSchema, generate, load, reply};
 
-/// Bytes of an error message at most.
+/// Most bytes of an error message.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// One reader.
@@ -29,7 +29,7 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Reads an input, in a folder of its own; an error is an answer too.
     pub read: fn(&Path, &[u8]) -> Result<(), Error>,
-    /// Inputs of this target among a million of all targets.
+    /// Number of inputs for this target among a million for all targets.
     pub of_a_million: u64,
 }
 
@@ -99,7 +99,7 @@ pub const TARGETS: [Target; 9] = [
     },
 ];
 
-/// Fails if a message is endless or holds what a terminal acts on.
+/// Fails if a message is endless or holds characters that a terminal obeys.
 pub fn check_message(error: &Error) {
     let text = error.to_string();
     assert!(text.len() <= LONGEST_MESSAGE, "a message of {} bytes", text.len());
@@ -206,7 +206,7 @@ fn config_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// `config.json`, `generation_config.json` and `adapter_config.json`.
+/// Reads `config.json`, `generation_config.json` and `adapter_config.json`.
 fn configs(folder: &Path, input: &[u8]) -> Result<(), Error> {
     let map: Map<String, Value> = from_slice(input).map_err(|e| Error::invalid("config", e))?;
     if map.contains_key("peft_type") {
@@ -296,7 +296,7 @@ fn templates() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The Jinja files in a folder.
+/// Returns the Jinja files in a folder.
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -392,7 +392,7 @@ fn tokenizer(folder: &Path, input: &[u8]) -> Result<(), Error> {
     tokenizer.to_json().map(drop)
 }
 
-/// The smallest model that there is.
+/// Returns the smallest model configuration that there is.
 fn smallest() -> ModelConfig {
     ModelConfig {
         hidden_size: 8,
@@ -473,13 +473,13 @@ fn schemas() -> Vec<Vec<u8>> {
     ])
 }
 
-/// A model of the smallest shape whose vocabulary is that of the tiny tokenizer.
+/// Returns a model of the smallest shape whose vocabulary is that of the tiny tokenizer.
 fn model() -> Model {
     static MODEL: LazyLock<Model> = LazyLock::new(tiny_model);
     MODEL.clone()
 }
 
-/// A schema is checked against, and held to.
+/// Uses a schema in both ways: arguments are checked against it, and replies are held to it.
 fn schema(_: &Path, input: &[u8]) -> Result<(), Error> {
     static MODEL: LazyLock<Model> = LazyLock::new(tiny_model);
     let schema: Value = from_slice(input).map_err(|e| Error::invalid("schema", e))?;

@@ -1,12 +1,13 @@
-//! How sure a model is of its calls, and what becomes of those that it is not sure of.
+//! The confidence of a model in its calls, and the fate of calls that it is not sure of.
 
 use super::constrained::{ask, settings};
 use crate::common::tiny_model::tiny_model;
-use toolcall_lib::generate::{PrefixCache, ToolChoice, complete, generate_cached};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{call_spans, parse};
 use toolcall_lib::{GenerateConfig, Message};
 
-/// What the model itself gives each token, whatever else the choice depends on.
+/// The probabilities are those that the model itself gives each token, whatever else the choice
+/// depends on.
 #[test]
 fn the_probabilities_are_those_of_the_model_itself() {
     let model = tiny_model();
@@ -22,7 +23,9 @@ fn the_probabilities_are_those_of_the_model_itself() {
         ..plain.clone()
     };
     for config in [plain, sampled] {
-        let reply = complete(&model, text, &config, &mut PrefixCache::default(), |_| true).unwrap();
+        let reply = Generator::new(&model, config.clone())
+            .complete(text, |_| true)
+            .unwrap();
         let prompt = model.tokenizer.encode(text).unwrap();
         let all = [&prompt[..], &reply.ids].concat();
         let vocabulary = model.decoder.config.vocab_size;
@@ -114,12 +117,12 @@ fn a_call_that_the_model_is_not_sure_of_is_withheld() {
 
     let mut pieces = Vec::new();
     let (messages, tools) = ([Message::user("Set a timer.")], super::constrained::tools());
-    let mut cache = PrefixCache::default();
-    generate_cached(&model, &messages, &tools, &unsure, &mut cache, |piece| {
+    let mut generator = Generator::new(&model, unsure);
+    let outcome = generator.stream(&messages, &tools, |piece| {
         pieces.push(piece.to_string());
         true
-    })
-    .unwrap();
+    });
+    outcome.unwrap();
     assert_eq!(
         pieces,
         ["Shall I ask a person?"],

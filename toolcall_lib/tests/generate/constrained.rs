@@ -1,8 +1,9 @@
-//! Calls that are held to the tools. The model has random weights: by itself it never writes a call.
+//! Calls that are held to the tools. The model has random weights: by itself it never writes a
+//! call.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
-use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached, generate_many};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{GenerateConfig, Generation, Message, Model, Result, ToolSchema, generate};
@@ -40,7 +41,7 @@ pub fn ask(model: &Model, config: &GenerateConfig) -> Result<Generation> {
     generate(model, &[Message::user("Set a timer.")], &tools(), config)
 }
 
-/// The calls of a finished reply, each of which must fit its tool.
+/// Returns the calls of a finished reply, each of which must fit its tool.
 pub fn valid_calls(generation: &Generation, tools: &[ToolSchema]) -> Reply {
     let reply = reply::parse(&generation.text);
     assert!(!reply.malformed, "{:?}", generation.text);
@@ -188,7 +189,7 @@ fn many_replies_are_as_each_alone() {
         .map(|messages| (&messages[..], &tools[..]))
         .collect();
     let config = settings(ToolChoice::Required);
-    let many = generate_many(&model, &prompts, &config).unwrap();
+    let many = Generator::new(&model, config.clone()).replies(&prompts).unwrap();
     for (index, (prompt, together)) in prompts.iter().zip(&many).enumerate() {
         let config = GenerateConfig {
             seed: config.seed + index as u64,
@@ -199,7 +200,7 @@ fn many_replies_are_as_each_alone() {
     }
 }
 
-/// A thought may come first where the template asks for one, be it begun by the model or by the prompt.
+/// A thought may come first where the template asks for one. The model or the prompt may begin it.
 #[test]
 fn calls_follow_a_thought() {
     for begun in [false, true] {
@@ -230,7 +231,8 @@ fn calls_follow_a_thought() {
     }
 }
 
-/// What must come is not sampled: it has no uncertainty, and its tokens are those that the tokenizer makes of the text.
+/// A token that must come is not sampled. It has no uncertainty, and it is the one that the
+/// tokenizer makes of the text.
 #[test]
 fn forced_tokens_are_certain_and_canonical() {
     let model = tiny_model();
@@ -266,17 +268,10 @@ fn a_call_that_is_cut_off_is_not_finished() {
         ..settings(ToolChoice::Required)
     };
     let messages = [Message::user("Set a timer.")];
-    let generation = generate_cached(
-        &model,
-        &messages,
-        &tools(),
-        &config,
-        &mut PrefixCache::default(),
-        |text| {
-            said.push_str(text);
-            true
-        },
-    );
+    let generation = Generator::new(&model, config).stream(&messages, &tools(), |text| {
+        said.push_str(text);
+        true
+    });
     let generation = generation.unwrap();
     assert!(!generation.finished && reply::parse(&generation.text).malformed);
     assert_eq!((generation.ids.len(), said), (8, generation.text));
@@ -331,7 +326,8 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     );
 }
 
-/// Makes `token` likely, or very unlikely, in many places: its row of the output projection is longer than the others.
+/// Makes `token` likely, or very unlikely, in many places: its row of the output projection is
+/// longer than the others.
 fn prefer(model: &mut Model, token: &str) {
     let id = model.tokenizer.token_id(token).unwrap() as usize;
     let hidden = model.decoder.config.hidden_size;

@@ -2,7 +2,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Map, json};
-use toolcall_lib::generate::{Prompt, answer_freely, generate_many};
+use toolcall_lib::generate::{Generator, Prompt, answer_freely};
 use toolcall_lib::{Conversation, Dataset, GenerateConfig, Message, ToolCall, ToolSchema};
 
 fn row(asked: &str, answer: Message) -> Conversation {
@@ -38,7 +38,7 @@ fn replies_that_end_become_the_targets() {
     let mut want = before.clone();
     for (&row, reply) in chosen
         .iter()
-        .zip(generate_many(&model, &prompts, &config).unwrap())
+        .zip(Generator::new(&model, config).replies(&prompts).unwrap())
     {
         if reply.finished && !reply.text.trim().is_empty() {
             want.rows[row].messages[1] = Message::assistant(reply.text.trim());

@@ -2,7 +2,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Map, Value, json};
-use toolcall_lib::generate::{PrefixCache, ToolChoice, complete};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::{GenerateConfig, load, save};
 
 #[test]
@@ -54,7 +54,7 @@ fn sampling_without_numbers_has_those_of_transformers() {
 fn settings_without_a_meaning_are_refused() {
     let model = tiny_model();
     let refused = |config: GenerateConfig| {
-        let outcome = complete(&model, "hi", &config, &mut PrefixCache::default(), |_| true);
+        let outcome = Generator::new(&model, config).complete("hi", |_| true);
         outcome.unwrap_err().to_string()
     };
     let default = GenerateConfig::default;
@@ -111,15 +111,8 @@ fn a_repetition_penalty_makes_new_tokens_come() {
             max_new_tokens: 40,
             ..GenerateConfig::default()
         };
-        let mut ids = complete(
-            &model,
-            "Set a timer",
-            &config,
-            &mut PrefixCache::default(),
-            |_| true,
-        )
-        .unwrap()
-        .ids;
+        let mut generator = Generator::new(&model, config);
+        let mut ids = generator.complete("Set a timer", |_| true).unwrap().ids;
         ids.sort();
         ids.dedup();
         ids.len()

@@ -1,12 +1,14 @@
-//! What is shared between replies changes none of them: prefixes, passes over the weights, the room that they have.
+//! Sharing changes no reply: replies share prefixes, passes over the weights, and their room in
+//! memory.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use std::collections::BTreeSet;
-use toolcall_lib::generate::{PrefixCache, Prompt, generate_cached, generate_many, generate_many_cached};
+use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::{GenerateConfig, Message, Model, ToolSchema, generate};
 
-/// A hundred conversations about two lists of tools; some are the same, some go on where others end.
+/// Returns a hundred conversations about two lists of tools. Some are the same, some go on where
+/// others end.
 fn conversations() -> Vec<(Vec<Message>, Vec<ToolSchema>)> {
     let tool = |name: &str| {
         let parameters = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
@@ -41,7 +43,7 @@ fn short() -> GenerateConfig {
     }
 }
 
-/// Weights large enough that what a model says depends on what it has read.
+/// Returns a model with weights so large that its words depend on what it has read.
 fn lively_model() -> Model {
     let mut model = tiny_model();
     let weights = &mut model.decoder.trainable_mut().unwrap().buckets;
@@ -61,16 +63,20 @@ fn replies_are_the_same_with_any_cache_and_in_any_company() {
         .collect();
     let different: BTreeSet<&Vec<u32>> = alone.iter().collect();
     assert!(different.len() > 20, "{} different replies", different.len());
-    // the smallest has not even room for one conversation
+    // The smallest cache has not even room for one conversation.
     for bytes in [PrefixCache::BYTES, 1 << 20, 1 << 10] {
-        let mut cache = PrefixCache::with_bytes(bytes);
+        let new = || Generator {
+            cache: PrefixCache::with_bytes(bytes),
+            ..Generator::new(&model, short())
+        };
+        let mut generator = new();
         for ((messages, tools), alone) in prompts.iter().zip(&alone) {
-            let reply = generate_cached(&model, messages, tools, &short(), &mut cache, |_| true).unwrap();
+            let reply = generator.reply(messages, tools).unwrap();
             assert_eq!(reply.ids, *alone);
         }
-        let mut cache = PrefixCache::with_bytes(bytes);
+        let mut generator = new();
         for together in [&prompts[..], &prompts[40..60]] {
-            let replies = generate_many_cached(&model, together, &short(), &mut cache).unwrap();
+            let replies = generator.replies(together).unwrap();
             let first = prompts.len() - together.len() - if together.len() == 20 { 40 } else { 0 };
             for (reply, alone) in replies.iter().zip(&alone[first..]) {
                 assert_eq!(reply.ids, *alone);
@@ -88,7 +94,7 @@ fn samples_do_not_depend_on_their_company() {
         temperature: 1.0,
         ..short()
     };
-    let together = generate_many(&model, prompts, &config).unwrap();
+    let together = Generator::new(&model, config.clone()).replies(prompts).unwrap();
     assert_ne!(together[0].ids, together[46].ids, "the same prompt, another seed");
     for (index, ((messages, tools), together)) in prompts.iter().zip(&together).enumerate() {
         let config = GenerateConfig {

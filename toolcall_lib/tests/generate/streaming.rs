@@ -2,7 +2,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use toolcall_lib::GenerateConfig;
-use toolcall_lib::generate::{PrefixCache, complete};
+use toolcall_lib::generate::Generator;
 use toolcall_lib::tokens::TextStream;
 
 #[test]
@@ -32,29 +32,18 @@ fn the_pieces_are_the_text_and_can_be_stopped() {
             ..GenerateConfig::default()
         };
         let mut said = String::new();
-        let whole = complete(
-            &model,
-            "Set a timer",
-            &config,
-            &mut PrefixCache::default(),
-            |piece| {
-                said.push_str(piece);
-                true
-            },
-        );
+        let mut generator = Generator::new(&model, config);
+        let whole = generator.complete("Set a timer", |piece| {
+            said.push_str(piece);
+            true
+        });
         let whole = whole.unwrap();
         assert_eq!(said, whole.text);
         let mut pieces = 0;
-        let cut = complete(
-            &model,
-            "Set a timer",
-            &config,
-            &mut PrefixCache::default(),
-            |_| {
-                pieces += 1;
-                pieces < 5
-            },
-        );
+        let cut = generator.complete("Set a timer", |_| {
+            pieces += 1;
+            pieces < 5
+        });
         let cut = cut.unwrap();
         assert!(
             pieces < 5 || !cut.finished && cut.ids.len() < whole.ids.len(),

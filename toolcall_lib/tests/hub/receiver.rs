@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Result;
 use std::net::TcpStream;
 
-/// What has been uploaded, and how uploads go wrong.
+/// Uploads so far, and the faults that are made in the next ones.
 #[derive(Default)]
 pub struct Receiver {
     /// The token that is asked for.
@@ -30,7 +30,7 @@ pub struct Receiver {
     pub refusals: Vec<(&'static str, u16, &'static str)>,
     /// Takes the next commit, and does not say so.
     pub loses_answer: bool,
-    /// Where the storage is asked about a file that has arrived, instead of here.
+    /// Address at which the storage is asked about a file that has arrived, instead of here.
     pub verify_at: Option<String>,
     /// The summary of each commit.
     pub commits: Vec<String>,
@@ -97,7 +97,7 @@ impl Server {
         }
     }
 
-    /// Where the storage wants each object.
+    /// Returns the address for each object in the storage.
     fn batch(&self, state: &State, body: &Value) -> Value {
         let receiver = &state.receiver;
         let objects = body["objects"].as_array().unwrap().iter().map(|object| {

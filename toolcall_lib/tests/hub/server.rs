@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "someone/tiny";
 
-/// What was asked.
+/// A request that the server got.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
@@ -24,11 +24,11 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Answers a connection as a hub that means harm does; false if it leaves the answer to the honest
-/// one.
+/// Answers a connection as a hub that means harm does. Returns false if it leaves the answer to the
+/// honest hub.
 pub type Trick = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send>;
 
-/// What the server has, and how it misbehaves.
+/// Files of the server, and its misbehaviour.
 #[derive(Default)]
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
@@ -78,7 +78,7 @@ impl Server {
         server
     }
 
-    /// What the server has been told.
+    /// Requests that the server has received.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -98,7 +98,7 @@ impl Server {
         self.state.lock().unwrap().trick = Some(Box::new(trick));
     }
 
-    /// What was asked since the last call.
+    /// Returns the requests since the last call.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
@@ -204,7 +204,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes that `Range: bytes=FIRST-LAST` or `bytes=FIRST-` asks for.
+/// Returns the bytes that `Range: bytes=FIRST-LAST` or `bytes=FIRST-` asks for.
 fn wanted(request: &Request, length: usize) -> (usize, usize) {
     let range = request
         .range

@@ -76,7 +76,8 @@ fn every_architecture_comes_back_with_the_same_logits_and_tokens() {
     }
 }
 
-/// Tensors keep their blocks when the file is read as it is; what is computed with them is what its values compute.
+/// Tensors keep their blocks when the file is read as it is; what is computed with them is what its
+/// values compute.
 #[test]
 fn every_type_is_written_and_read_as_it_is() {
     let model = tiny("llama", |config| {

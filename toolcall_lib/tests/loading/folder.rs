@@ -1,4 +1,4 @@
-//! What a user names as a model, and the files beside the weights.
+//! The names of a model, and the files beside the weights.
 
 use super::{assert_says, tiny, write_json, write_model};
 use serde_json::{Value, json};

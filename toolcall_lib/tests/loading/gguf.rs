@@ -249,7 +249,8 @@ fn packed_weights_keep_the_blocks_of_the_file() {
 #[test]
 fn the_rotary_scaling_of_llama_3_is_found_in_its_factors() {
     let mut gguf = Gguf::tiny("llama");
-    // transformers' inverse frequencies for theta 5e5, head_dim 32: unscaled over scaled by factor 32, 1, 4, 8192.
+    // transformers' inverse frequencies for theta 5e5, head_dim 32: unscaled over scaled by factor
+    // 32, 1, 4, 8192.
     let factors: [f32; 16] = [
         1.0,
         1.0,

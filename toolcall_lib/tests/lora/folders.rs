@@ -6,7 +6,7 @@ use crate::common::tiny_model::tiny_model;
 use crate::train::timers;
 use serde_json::{Value, json};
 use std::path::Path;
-use toolcall_lib::generate::generate_many;
+use toolcall_lib::generate::Generator;
 use toolcall_lib::train::{TrainConfig, train};
 use toolcall_lib::{Dtype, GenerateConfig, LoraConfig, Model, generate, load, load_as, save, save_as};
 
@@ -119,7 +119,7 @@ fn replies_with_an_adapter_are_those_of_the_merged_model() {
             .iter()
             .map(|(messages, tools)| generate(model, messages, tools, &settings).unwrap().ids)
             .collect();
-        let together = generate_many(model, &prompts, &settings).unwrap();
+        let together = Generator::new(model, settings.clone()).replies(&prompts).unwrap();
         assert_eq!(
             together.into_iter().map(|reply| reply.ids).collect::<Vec<_>>(),
             alone

@@ -4,7 +4,7 @@ use super::{gradients, load_adapter, pack, peft_folder};
 use crate::common::golden::{Golden, assert_close};
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
-use toolcall_lib::generate::generate_many;
+use toolcall_lib::generate::Generator;
 use toolcall_lib::model::{Decoder, KvStore, Recompute, Workspace};
 use toolcall_lib::optimizer::norm;
 use toolcall_lib::train::{TrainConfig, train};
@@ -103,7 +103,10 @@ fn a_packed_model_is_trained_with_lora_and_only_with_it() {
     let ask = |model: &Model| generate(model, messages, tools, &short).unwrap().ids;
     let reply = ask(&model);
     assert_eq!(
-        generate_many(&model, &[(messages, tools)], &short).unwrap()[0].ids,
+        Generator::new(&model, short.clone())
+            .replies(&[(messages, tools)])
+            .unwrap()[0]
+            .ids,
         reply
     );
     let out = folder.path().join("adapter");

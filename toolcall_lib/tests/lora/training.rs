@@ -1,4 +1,4 @@
-//! What must hold of training an adapter.
+//! Rules for the training of an adapter.
 
 use super::{MODELS, gradients, pack, peft_decoder, with};
 use crate::common::golden::{Golden, assert_close};
@@ -73,7 +73,7 @@ fn a_new_adapter_changes_nothing_and_is_that_of_its_seed() {
     assert_ne!(model.decoder.trainable().unwrap().buckets, adapter.buckets);
 }
 
-/// The targets of a model that is large enough for every matrix of the adapter to differ in size from every weight.
+/// The model is large enough for every matrix of the adapter to differ in size from every weight.
 #[test]
 fn only_the_adapter_of_the_named_layers_is_trained() {
     let mut model = tiny_model();
@@ -85,7 +85,7 @@ fn only_the_adapter_of_the_named_layers_is_trained() {
     assert!(report.steps[5].loss < report.steps[0].loss);
     assert_eq!(model.decoder.weights.to_f32().buckets, before.buckets);
     let trained = model.decoder.trainable().unwrap();
-    // of each of 2 blocks: v is 32 x 64, up is 128 x 64
+    // In each of 2 blocks, v is 32 x 64 and up is 128 x 64.
     assert_eq!(trained.len(), 2 * 4 * (32 + 64 + 128 + 64));
     for slot in trained.layout.slots() {
         let adapted = ["self_attn.v_proj.lora_", "mlp.up_proj.lora_"];

@@ -10,7 +10,7 @@ mod signals;
 mod faults;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod power;
-#[cfg(all(feature = "cli", target_os = "linux"))]
+#[cfg(feature = "cli")]
 mod program;
 
 use std::collections::BTreeMap;
@@ -46,6 +46,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Tree) {
 }
 
 /// The paths of a tree that do not begin with one of these.
+#[cfg(all(feature = "cli", target_os = "linux"))]
 pub fn without<'a>(tree: &'a Tree, prefixes: &[&str]) -> BTreeMap<&'a str, &'a (Vec<u8>, u32)> {
     let others = tree
         .iter()

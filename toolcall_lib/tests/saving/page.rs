@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use toolcall_lib::files::Manifest;
 use toolcall_lib::model::Training;
-use toolcall_lib::train::{TrainConfig, train, train_validated};
+use toolcall_lib::train::{TrainConfig, train};
 use toolcall_lib::{Dataset, Dtype, LoraConfig, Model, load, save, save_as};
 
 fn page(folder: &Path) -> String {
@@ -35,7 +35,7 @@ fn trained(settings: TrainConfig) -> Model {
     )
     .unwrap();
     let mut model = opened(&base);
-    train_validated(&mut model, &data, &timers(2), &settings, |_| {}).unwrap();
+    train(&mut model, (&data, &timers(2)), &settings, |_| {}).unwrap();
     model
 }
 

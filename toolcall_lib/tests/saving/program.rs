@@ -1,6 +1,5 @@
 //! `toolcall train` on a tiny model, in a folder of its own.
 
-use super::{Tree, tree};
 use crate::common::tiny_model::tiny_model;
 use crate::train::timers;
 use serde_json::{Value, json};
@@ -89,8 +88,9 @@ pub fn said(output: &Output) -> String {
 }
 
 /// Reads what a run leaves, without the content of files that tell the time.
-pub fn lasting(folder: &Path) -> Tree {
-    let mut found = tree(folder);
+#[cfg(target_os = "linux")] // as its callers
+pub fn lasting(folder: &Path) -> super::Tree {
+    let mut found = super::tree(folder);
     let timed = ["train_report.json", "trainer_state.json", "toolcall.json"];
     for (path, (content, _)) in &mut found {
         if timed.contains(&path.rsplit('/').next().unwrap()) {

@@ -80,9 +80,10 @@ fn replies_in_a_crowd_are_those_that_come_alone() {
             .map(|client| told(client.join().unwrap()))
             .collect()
     });
-    // Prompts that are read together are summed in another order, which changes the last bits of the logits.
-    // This model holds hundreds of tokens almost equally likely, so now and then those bits decide a draw.
-    // In other replies they only show in the log probabilities; a reply that sees its neighbors differs at once.
+    // Prompts that are read together are summed in another order, which changes the last bits of
+    // the logits. This model holds hundreds of tokens almost equally likely, so now and then those
+    // bits decide a draw. In other replies they only show in the log probabilities; a reply that
+    // sees its neighbors differs at once.
     let (same, different): (Vec<_>, Vec<_>) = together
         .iter()
         .zip(&alone)

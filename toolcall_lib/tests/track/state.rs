@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use toolcall_lib::track::ReportTo;
-use toolcall_lib::train::{Metric, TrainConfig, TrainReport, train_validated};
+use toolcall_lib::train::{Metric, TrainConfig, TrainReport, train};
 
 /// Trains into `out` with a checkpoint after every second step, and saves the model there.
 fn run(out: &Path, steps: usize, resume: Option<&Path>) -> TrainReport {
@@ -21,7 +21,7 @@ fn run(out: &Path, steps: usize, resume: Option<&Path>) -> TrainReport {
         ..settings(out, steps)
     };
     let mut model = tiny_model();
-    let report = train_validated(&mut model, &timers(6), &timers(2), &config, |_| {}).unwrap();
+    let report = train(&mut model, (&timers(6), &timers(2)), &config, |_| {}).unwrap();
     report.save(&model, out).unwrap();
     report
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use toolcall_lib::track::{ReportTo, Table, TrackerName};
-use toolcall_lib::train::{TrainConfig, TrainReport, train_validated};
+use toolcall_lib::train::{TrainConfig, TrainReport, train};
 
 pub fn settings(out: &Path, steps: usize) -> TrainConfig {
     TrainConfig {
@@ -23,7 +23,7 @@ pub fn settings(out: &Path, steps: usize) -> TrainConfig {
 }
 
 fn run(settings: &TrainConfig) -> TrainReport {
-    train_validated(&mut tiny_model(), &timers(6), &timers(2), settings, |_| {}).unwrap()
+    train(&mut tiny_model(), (&timers(6), &timers(2)), settings, |_| {}).unwrap()
 }
 
 /// A series by step. As TensorBoard does, what stood in front of a restart goes from its step on.
@@ -140,7 +140,7 @@ fn a_folder_that_cannot_be_written_is_a_note_and_the_model_is_the_same() {
     fs::write(out.path().join("file"), "").unwrap();
     let weights = |settings: &TrainConfig| {
         let mut model = tiny_model();
-        let report = train_validated(&mut model, &timers(6), &timers(2), settings, |_| {}).unwrap();
+        let report = train(&mut model, (&timers(6), &timers(2)), settings, |_| {}).unwrap();
         (report.notes, model.decoder.trainable().unwrap().buckets.clone())
     };
     let (notes, tracked) = weights(&TrainConfig {

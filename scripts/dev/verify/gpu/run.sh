@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Verifies and measures the CUDA engine on the first GPU of this machine, stage by stage, those that matter most first.
+# Verifies and measures the CUDA engine on the first GPU of this machine, stage by stage, those that matter most first. Linux only.
 # usage: run.sh [STAGE ...]      default: all, in at most 8 minutes
 #
 #   a  the devices; every kernel compiles; what the card can do      e  replies beside transformers

@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
+    /// Folder with lists of your own, laid out like data/lists
+    #[arg(long)]
+    lists: Option<PathBuf>,
     /// Base URL of the API of a larger model that writes requests, such as
     /// http://localhost:8080/v1; its key is read from TEACHER_API_KEY
     #[arg(long, requires = "teacher_model")]
@@ -60,7 +63,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             requests: arguments.teacher_requests,
         }),
     };
-    let augmented = augment(&Lists::embedded()?, &tools, &rows, &config)?;
+    let lists = match &arguments.lists {
+        Some(folder) => Lists::load(folder)?,
+        None => Lists::embedded()?,
+    };
+    let augmented = augment(&lists, &tools, &rows, &config)?;
     save_rows(&augmented.data, &arguments.out)?;
     let (out, rows) = (arguments.out.display(), augmented.data.rows.len());
     print(format!("{augmented}{out}: {rows} rows"))?;

@@ -8,14 +8,16 @@ use toolcall_lib::{Dataset, Error, Result};
 /// A data set by its name.
 #[derive(clap::Args)]
 pub struct DatasetArguments {
-    /// Data set instead of --data: owner/name on the hub, perhaps with @revision, or a folder or a file
+    /// Data set instead of --data: owner/name on the hub, perhaps with @revision, or a folder or a
+    /// file
     #[arg(long, alias = "dataset_name", value_name = "NAME", conflicts_with = "data")]
     dataset_name: Option<String>,
-    /// Config of the data set, which the hub calls a subset too; without it, the only one or the default
+    /// Config of the data set, which the hub calls a subset too; without it, the only one or the
+    /// default
     #[arg(long, alias = "dataset_config", value_name = "CONFIG")]
     dataset_config: Option<String>,
-    /// Split of the data set, by the names of its files or by what its rows say; without it, `train`, and all rows of a
-    /// file
+    /// Split of the data set, by the names of its files or by what its rows say; without it,
+    /// `train`, and all rows of a file
     #[arg(long, aliases = ["dataset_split", "dataset_train_split", "dataset-train-split"], value_name = "SPLIT")]
     dataset_split: Option<String>,
 }

@@ -12,7 +12,7 @@ use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::show::BfclTable;
 use toolcall_lib::{GenerateConfig, Model, Result};
 
-/// The longest reply to a row of BFCL, some of which want eight calls.
+/// Most tokens of a reply to a row of BFCL. Some rows want eight calls.
 const BFCL_TOKENS: usize = 512;
 
 /// A reply that is cut off at --max-new-tokens counts as wrong in every score.
@@ -52,7 +52,7 @@ pub struct Arguments {
     /// reply without a call
     #[arg(long, default_value_t = 0.0)]
     min_confidence: f32,
-    /// Whether each turn calls tools: auto, required, none, or the name of a tool. All but auto are
+    /// Rule for calls in each turn: auto, required, none, or the name of a tool. All but auto are
     /// enforced
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Row to show, counted from 0. Default: every row
     #[arg(long)]
     row: Option<usize>,
-    /// Which tokens are trained on
+    /// Tokens that are trained on
     #[arg(long, value_enum, default_value = "assistant")]
     loss: Loss,
     /// Print one JSON object per row
@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything about a row; what cannot be made of it stands under `errors`.
+/// Describes a row in full. Problems stand under `errors`.
 fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Value {
     let mut errors: Vec<String> = Vec::new();
     let mut keep = |error: Error| errors.push(error.to_string());
@@ -118,7 +118,7 @@ fn show(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Res
     Ok(())
 }
 
-/// Indices of the assistant's turns.
+/// Returns the indices of the assistant's turns.
 fn turns(row: &Conversation) -> impl Iterator<Item = usize> {
     (0..row.messages.len()).filter(|&i| row.messages[i].role == Role::Assistant)
 }

@@ -63,7 +63,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Make conversations with many tools, timers and reminders to train on
     Data(data::Arguments),
-    /// Make conversations with your own tools to train on, from their schemas and a few rows of yours
+    /// Make conversations with your own tools to train on, from their schemas and a few rows of
+    /// yours
     Augment(augment::Arguments),
     /// List the devices that can train, and say why others cannot
     Devices,
@@ -72,8 +73,9 @@ enum Command {
 /// The model that a command works with.
 #[derive(Args)]
 struct ModelArgument {
-    /// A Hugging Face model folder, a PEFT folder of a LoRA adapter, a .gguf file, or a hub id such as Qwen/Qwen3-0.6B
-    /// [env: TOOLCALL_MODEL=] [default: .toolcall/models/SmolLM2-135M-Instruct.gguf]
+    /// A Hugging Face model folder, a PEFT folder of a LoRA adapter, a .gguf file, or a hub id such
+    /// as Qwen/Qwen3-0.6B [env: TOOLCALL_MODEL=] [default:
+    /// .toolcall/models/SmolLM2-135M-Instruct.gguf]
     #[arg(long)]
     model: Option<String>,
     /// Type of the weights in memory: f32, bf16, f16, q8_0, q4_0, q4_k_m, or auto, the type in the
@@ -108,7 +110,8 @@ impl ModelArgument {
     }
 }
 
-/// Tells what a user should know about data files, and what of them the model's template does not show.
+/// Tells what a user should know about data files, and what of them the model's template does not
+/// show.
 fn show_notes(data: &Dataset, model: &Model) {
     let notes = data
         .notes()

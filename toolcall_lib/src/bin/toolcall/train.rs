@@ -14,20 +14,21 @@ use toolcall_lib::data_source::DataSource;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::settings::{Given, Inputs};
-use toolcall_lib::train::{Settings, StepReport, TrainConfig, train_on};
+use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
-/// Where lines stand for a bar, one comes at least so often if a step has been made.
+/// Longest time between two lines where lines stand for a bar, if a step has been made.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
-/// How long the other ranks let the first speak.
+/// Time for which the other ranks let the first rank speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are put together.
-    /// Without any, the rows of the recipe's mixture are made, as `toolcall data` makes them
+    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are
+    /// put together. Without any, the rows of the recipe's mixture are made, as `toolcall data`
+    /// makes them
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,18 +37,21 @@ pub struct Arguments {
     /// calls right
     #[arg(long)]
     validation: Option<PathBuf>,
-    /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name it too
+    /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name
+    /// it too
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Settings to start from: the recommended ones, those for a LoRA adapter, or those of TRL's SFTTrainer
+    /// Settings to start from: the recommended ones, those for a LoRA adapter, or those of TRL's
+    /// SFTTrainer
     #[arg(long, value_enum, default_value = "default")]
     recipe: Recipe,
-    /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate": 1e-4, "max_steps": 50}; those of
-    /// TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too. Of several, the later win, and flags win over all
+    /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate":
+    /// 1e-4, "max_steps": 50}; those of TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too.
+    /// Of several, the later win, and flags win over all
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
-    /// checkpoint. The data and settings are those that are given here; what differs is told
+    /// checkpoint. The data and settings are those of this command; differences are told
     #[arg(long)]
     resume: Option<PathBuf>,
 }
@@ -73,7 +77,7 @@ impl Recipe {
         }
     }
 
-    /// The settings for this many rows.
+    /// Returns the settings for this many rows.
     fn for_rows(self, rows: usize) -> TrainConfig {
         match self {
             Self::Seed => self.settings(),
@@ -81,7 +85,7 @@ impl Recipe {
         }
     }
 
-    /// The mixture of the rows that are made where no data is given.
+    /// Returns the mixture of the rows that are made where no data is given.
     fn mixture(self) -> Result<&'static str> {
         match self {
             Self::Default | Self::Lora => Ok("default"),
@@ -159,7 +163,11 @@ fn train_and_save(
         }
     };
     let _until_it_is_saved = interrupt::Run::start()?;
-    let report = train_on(ranks, &mut model, &data, &validation, config, on_step)?;
+    let shared = TrainData {
+        ranks,
+        ..TrainData::from((&data, &validation))
+    };
+    let report = train(&mut model, shared, config, on_step)?;
     progress.bar.finish();
     if first {
         save_somewhere(out, |folder| report.save(&model, folder))?;
@@ -180,7 +188,7 @@ fn train_and_save(
     Ok(ExitCode::from(INTERRUPTED))
 }
 
-/// The repository to which the first rank pushes the saved model, if it does.
+/// Returns the repository to which the first rank pushes the saved model, if it does.
 fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfig)>> {
     let target = inputs.push.target()?.filter(|_| first);
     if let Some((repo, config)) = &target {
@@ -204,7 +212,7 @@ fn push(out: &Path, repo: &str, config: &PushConfig) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells the settings that were chosen because there are many rows.
+/// Returns a note on the settings that were chosen because there are many rows.
 fn for_many(rows: usize, config: &TrainConfig) -> String {
     let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
     let (group, rate) = (config.group_by_prefix, config.learning_rate);
@@ -214,7 +222,8 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
     )
 }
 
-/// Loads the rows to train on and those to measure on: from the named sources, or made by the recipe.
+/// Loads the rows to train on and those to measure on: from the named sources, or made by the
+/// recipe.
 fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
     let tested = |source: &DataSource| DataSource {
@@ -250,7 +259,7 @@ fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> R
     data.split(share, seed)
 }
 
-/// Files of settings and flags, in the order in which they count more and more.
+/// Files of settings, then flags. Each counts more than those before it.
 struct Layers {
     given: Vec<Given>,
     rank: usize,
@@ -284,8 +293,8 @@ impl Layers {
     }
 }
 
-/// A bar in a terminal, lines elsewhere: for each entry of the log, and where a step takes long, so often
-/// that a reader sees that the run goes on.
+/// Shows progress: a bar in a terminal, lines elsewhere. A line comes for each entry of the log.
+/// Where steps take long, lines also come often enough to show that the run goes on.
 struct Progress<'a> {
     bar: ProgressBar,
     config: &'a TrainConfig,

@@ -3,8 +3,8 @@
 //! Ollama hands tools over as structs and arguments as maps, and its JSON has no spaces. A model
 //! was trained on JSON as Python writes it, so the template writes it so: arguments of calls in
 //! full, and tools as far as their arguments have a type, a list of values and a description, in
-//! the order of transformers' `get_json_schema`. An argument with more becomes Ollama's JSON. Ollama
-//! itself sorts names, and drops what it has no field for, such as `default`.
+//! the order of transformers' `get_json_schema`. An argument with more becomes Ollama's JSON.
+//! Ollama itself sorts names, and drops what it has no field for, such as `default`.
 
 use super::layout::Layout;
 

@@ -213,7 +213,7 @@ fn call_texts(syntax: &CallSyntax) -> Option<([String; 3], String)> {
     Some((call, between.to_string()))
 }
 
-/// The first so many of [`TOOLS`].
+/// Returns the first `count` of [`TOOLS`].
 fn offered(count: usize) -> Vec<ToolSchema> {
     let names = TOOLS.iter().take(count);
     names
@@ -252,7 +252,7 @@ fn called(count: usize) -> Vec<ToolCall> {
     (0..count).map(call).collect()
 }
 
-/// A question, a turn with so many calls behind `words`, and the answers of the tools.
+/// Returns a question, a turn with `calls` calls behind `words`, and the answers of the tools.
 fn answered(words: &str, calls: usize) -> Vec<Message> {
     let turn = Message {
         content: words.to_string(),

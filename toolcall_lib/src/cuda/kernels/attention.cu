@@ -343,8 +343,9 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
 }
 
 // dk and dv of a key tile and key head, summed over a run of query tiles and the query heads that
-// share the key head. `runs` has [key tile, first entry of `tiles`, end, slot] for each run; sums of
-// a run with a slot go to partial[slot, key head], those of the only run of a tile to dk and dv.
+// share the key head. `runs` has [key tile, first entry of `tiles`, end, slot] for each run. The
+// sums of a run with a slot go to partial[slot, key head]. Those of the only run of a tile go to dk
+// and dv.
 // grid: (key heads, runs).
 template <int DIM>
 __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, const bf16* v, long long stride, const bf16* dout,
@@ -432,8 +433,8 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
     store_partial<DIM>(partial + TILE * DIM, warp * 16 + lane / 4, dv_sums);
 }
 
-// dk and dv of the key tiles that have several runs: `several` has [key tile, first slot, end] for each.
-// partial: [slots, key heads, 2, TILE, DIM]. grid: (key heads, such tiles, TILE / JOINED).
+// dk and dv of the key tiles that have several runs: `several` has [key tile, first slot, end] for
+// each. partial: [slots, key heads, 2, TILE, DIM]. grid: (key heads, such tiles, TILE / JOINED).
 constexpr int JOINED = 8; // rows of a block
 template <int DIM>
 __device__ __forceinline__ void join_runs(const float* partial, const int* several, bf16* dk, bf16* dv, long long stride, int rows,

@@ -1,8 +1,8 @@
 //! Matrix products through cuBLASLt.
 //!
-//! What a product of some shape needs is prepared once and kept as a plan. Choosing an algorithm takes
-//! about a millisecond, and the number of rows differs from tree to tree; products of about as many rows
-//! share an algorithm.
+//! A product of a new shape is prepared once and kept as a plan. Choosing an algorithm takes about
+//! a millisecond, and the number of rows differs from tree to tree. So products of about as many
+//! rows share an algorithm.
 
 use crate::cuda::driver::{Element, Gemm, Operand};
 use crate::error::{Error, Result};
@@ -107,7 +107,7 @@ impl Blas {
     /// Prepares products of a shape.
     fn plan(&mut self, gemm: &Gemm, shape: &Shape) -> Result<Plan> {
         let mut plan = Plan::new(gemm, shape.sizes)?;
-        // 1. The algorithm for about as many rows, if it also takes exactly as many.
+        // 1. Take the algorithm for about as many rows, if it also takes exactly as many.
         let near = shape.rounded();
         let algorithm = match self.algorithms.get(&near) {
             Some(&known) => known,
@@ -118,7 +118,7 @@ impl Blas {
                 *self.algorithms.entry(near).insert_entry(found?).get()
             }
         };
-        // 2. Otherwise one of its own.
+        // 2. Otherwise choose one for exactly these rows.
         plan.algorithm = match self.takes(&plan, &algorithm) {
             true => algorithm,
             false => self.algorithm(&plan, shape)?,
@@ -179,8 +179,8 @@ impl Blas {
 }
 
 impl Shape {
-    /// Rounds the number of rows up to one of four numbers an octave: the algorithm is chosen for that
-    /// many. `m` or `k` counts rows only where it does not say how long a stored row is.
+    /// Rounds the number of rows up to one of four numbers an octave. The algorithm is chosen for
+    /// that many. `m` or `k` counts rows only if it is not also the length of a stored row.
     fn rounded(self) -> Self {
         let [m, n, k] = self.sizes;
         let up = |rows: usize| rows.next_multiple_of((rows.next_power_of_two() / 8).max(1));

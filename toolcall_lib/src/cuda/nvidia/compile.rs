@@ -90,8 +90,7 @@ unsafe fn compiled(program: sys::nvrtcProgram, arch: &str) -> Result<Vec<u8>> {
     unsafe {
         if let Err(error) = compile_program(program, &options) {
             let log = get_program_log(program).unwrap_or_default();
-            let log: Vec<u8> = log.into_iter().map(|c| c as u8).collect();
-            let log = String::from_utf8_lossy(&log);
+            let log = String::from_utf8_lossy(bytemuck::cast_slice(&log));
             let advice = "if the CUDA tool kit is older than the GPU, update it";
             let problem = format!("{error} for {arch} ({advice})\n{}", log.trim_matches('\0'));
             return Err(Error::invalid("NVRTC", problem));

@@ -3,12 +3,12 @@
 use super::*;
 use crate::conversation::Message;
 use crate::cuda::testing::{assert_near, driver};
-use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
+use crate::generate::{GenerateConfig, Generation, PrefixCache, RowPrompt, ToolChoice, generate_rows};
 use crate::reply;
 use crate::tiny_model::tiny_model;
 use crate::tool::ToolSchema;
 use crate::weights::Parameters;
-use serde_json::json;
+use serde_json::{Map, json};
 
 const BYTES: usize = 16 << 20;
 
@@ -45,8 +45,12 @@ fn on_device(model: &Model) -> PrefixCache {
 fn replies(model: &Model, config: &GenerateConfig, cache: &mut PrefixCache) -> Vec<Generation> {
     let said = ["Start it.", "Stop it.", "Start it, please."].map(|said| [Message::user(said)]);
     let tools = tools();
-    let prompts: Vec<Prompt<'_>> = said.iter().map(|messages| (&messages[..], &tools[..])).collect();
-    generate_many_cached(model, &prompts, config, cache).unwrap()
+    let nothing = Map::new();
+    let prompts: Vec<RowPrompt<'_>> = said
+        .iter()
+        .map(|messages| ((&messages[..], &tools[..]), &nothing))
+        .collect();
+    generate_rows(model, &prompts, config, cache).unwrap()
 }
 
 fn is_on_gpu(cache: &PrefixCache) -> bool {

@@ -154,6 +154,7 @@ pub fn multiplies_bf16() -> bool {
 /// # Panics
 /// The inner dimensions differ, or the output is too small.
 #[allow(clippy::too_many_arguments)] // the arguments of every BLAS
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))] // the precision
 pub fn matmul_into<O: Element, A: Element, B: Element>(
     out: &mut [O],
     stride: usize,
@@ -291,6 +292,7 @@ fn multiply_weights<X: Element, Y: Element>(
 /// Computes [`linear`] with a packed weight, which is read as it is stored: only the part being
 /// multiplied is unpacked. Returns false, and does nothing, if the processor has no instructions
 /// for that many rows in that precision.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))] // the precision
 pub(super) fn linear_packed<X: Element, Y: Element>(
     x: &[X],
     w: Tensor<'_>,

@@ -1,4 +1,4 @@
-//! Values of a call, found in the words of the user.
+//! Finds values of a call in the words of the user.
 
 use crate::synthetic::duration::Unit;
 use crate::synthetic::said::{MONTHS, SMALL};
@@ -15,7 +15,7 @@ pub(super) struct Found {
 /// The form in which a value was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As it is, or a number in words.
+    /// The value as it is, or a number in words.
     Plain,
     Money,
     Date,
@@ -41,7 +41,7 @@ pub(super) fn find(text: &str, value: &Value) -> Option<Found> {
     }
 }
 
-/// The text itself, as whole words, in whatever case.
+/// Finds the text itself, as whole words, in whatever case.
 fn plain(text: &str, word: &str) -> Option<Found> {
     let (low, wanted) = (text.to_lowercase(), word.to_lowercase());
     if wanted.trim().is_empty() || low.len() != text.len() {
@@ -61,7 +61,8 @@ fn plain(text: &str, word: &str) -> Option<Found> {
     None
 }
 
-/// No letter or digit stands before or behind the place, and no digit goes on behind a point.
+/// Returns true if no letter or digit stands before or behind the place, and no digit goes on
+/// behind a point.
 fn bounded(text: &str, place: &Range<usize>) -> bool {
     let before = text[..place.start].chars().next_back();
     let mut behind = text[place.end..].chars();
@@ -111,7 +112,7 @@ fn as_money(text: &str, found: Found) -> Found {
     }
 }
 
-/// `2025-03-14`, and the day in words.
+/// Finds `2025-03-14`, or the day in words.
 fn date(text: &str, iso: &str) -> Option<Found> {
     let mut parts = iso.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
@@ -136,7 +137,7 @@ fn date(text: &str, iso: &str) -> Option<Found> {
     })
 }
 
-/// `18:30`, and the same with AM or PM.
+/// Finds `18:30`, or the same with AM or PM.
 fn time(text: &str, value: &str) -> Option<Found> {
     let (hour, minute) = value.split_once(':')?;
     let (hour, minute): (u32, u32) = (hour.parse().ok()?, minute.parse().ok()?);
@@ -160,8 +161,9 @@ fn time(text: &str, value: &str) -> Option<Found> {
         })
 }
 
-/// A duration in words whose length in seconds, minutes or hours is the number.
+/// Finds a duration in words whose length in seconds, minutes or hours is the number.
 fn duration(text: &str, number: i64) -> Option<Found> {
+    // 1. Words with their places.
     let mut spans: Vec<(Range<usize>, i64)> = Vec::new();
     let mut words = Vec::new();
     let mut start = 0;
@@ -171,6 +173,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
         start += piece.len();
     }
     words.retain(|(_, word)| !word.is_empty());
+    // 2. Pairs of a count and a unit. Neighbours are added up: `1 hour and 30 minutes`.
     let mut index = 0;
     while index + 1 < words.len() {
         let (place, seconds) = match (count(&words[index].1), unit(&words[index + 1].1)) {
@@ -193,6 +196,7 @@ fn duration(text: &str, number: i64) -> Option<Found> {
             None => spans.push((place, seconds)),
         }
     }
+    // 3. The first length that is the number in some unit.
     let units = [(Unit::Seconds, 1), (Unit::Minutes, 60), (Unit::Hours, 3600)];
     spans.into_iter().find_map(|(place, seconds)| {
         let (unit, _) = units.iter().find(|(_, size)| seconds == number * size)?;
@@ -220,7 +224,7 @@ fn unit(word: &str) -> Option<i64> {
     }
 }
 
-/// All items, from the first to the last, with nothing but commas and `and` between them.
+/// Finds all items, from the first to the last, with nothing but commas and `and` between them.
 fn many(text: &str, items: &[Value]) -> Option<Found> {
     let places: Option<Vec<Range<usize>>> = items
         .iter()

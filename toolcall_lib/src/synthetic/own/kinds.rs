@@ -1,4 +1,5 @@
-//! Arguments of a user's tool: from its schema and the values of the rows to where values come from.
+//! Arguments of a user's tool: from its schema and the values of the rows to where values come
+//! from.
 
 use super::found::Form;
 use crate::synthetic::duration::Unit;
@@ -10,7 +11,8 @@ use std::collections::BTreeSet;
 /// A value that a row gave to an argument, and the form in which it was said, if it was.
 pub(super) type Seen = (Value, Option<Form>);
 
-/// The argument `name` with this schema; none if its values cannot be drawn: booleans, objects and whatever else no sentence names.
+/// The argument `name` with this schema; none if its values cannot be drawn: booleans, objects and
+/// whatever else no sentence names.
 pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen], required: bool) -> Argument {
     let about = schema["description"].as_str().unwrap_or_default();
     Argument {
@@ -46,8 +48,8 @@ fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -
     }
 }
 
-/// Ways to say a value of an enum: its words, and what the description says of it, as in `MTB29 is the
-/// mountain bike` or `flat_fix for a flat tire`.
+/// Ways to say a value of an enum: its words, and what the description says of it, as in `MTB29 is
+/// the mountain bike` or `flat_fix for a flat tire`.
 fn sayings(value: &str, about: &str) -> Vec<String> {
     let spoken = value.replace(['_', '-'], " ").to_lowercase();
     let is_code = value.chars().any(|c| c.is_ascii_digit());
@@ -194,7 +196,8 @@ fn pattern(text: &str) -> String {
     text.chars().map(sign).collect()
 }
 
-/// The texts of the argument of any skill that is most like this one in name and description, with texts about as long.
+/// The texts of the argument of any skill that is most like this one in name and description, with
+/// texts about as long.
 fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Vec<String>> {
     let wanted_length = length_of(seen);
     let own = words(name);

@@ -1,11 +1,12 @@
-//! From a user's tools and a few of their rows to thousands of rows.
+//! Makes thousands of rows from a user's tools and a few of their rows.
 //!
-//! 1. Every tool becomes a skill: its arguments know what kind of values they take, from the schema, from
-//!    the values in the rows, and from arguments of the lists that are like them.
-//! 2. Every sentence of the user becomes a request with slots where the values of its call stand; frames
-//!    and other verbs make more of it. A tool that no row calls gets plain requests from its description.
-//! 3. The generator of the other rows does the rest: other values, several calls, questions back, requests
-//!    that no tool serves, tools of others beside the user's, other names.
+//! 1. Every tool becomes a skill. The kind of values that an argument takes comes from the schema,
+//!    from the values in the rows, and from similar arguments of the lists.
+//! 2. Every sentence of the user becomes a request with slots where the values of its call stand.
+//!    Frames and other verbs make more requests of it. A tool that no row calls gets plain requests
+//!    from its description.
+//! 3. The generator of the other rows does the rest: other values, several calls, questions back,
+//!    requests that no tool serves, tools of others beside the user's, other names.
 
 mod found;
 mod kinds;
@@ -32,15 +33,15 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use teacher::Lesson;
 
-/// The subject that the user's tools become, as `mixtures.toml` calls it.
+/// Subject that the user's tools become, by its name in `mixtures.toml`.
 const OWN: &str = "own";
 
-/// How rows are made from a user's tools.
+/// Settings for making rows from a user's tools.
 #[derive(Clone, Debug)]
 pub struct AugmentConfig {
     /// Rows to make, the user's own among them.
     pub rows: usize,
-    /// The same seed makes the same rows; those of a teacher differ each time.
+    /// Seed of the rows. The same seed makes the same rows; those of a teacher differ each time.
     pub seed: u64,
     /// A larger model that writes requests beside those of the rows.
     pub teacher: Option<Teacher>,
@@ -67,6 +68,7 @@ pub fn augment(
     config: &AugmentConfig,
 ) -> Result<Augmented> {
     check(tools)?;
+    // 1. Each tool becomes a skill, from the user's requests and the teacher's.
     let mut reports = Vec::new();
     let mut skills = Vec::new();
     let mut taught = Vec::new();
@@ -84,6 +86,7 @@ pub fn augment(
         skills.push(skill);
         reports.push(report);
     }
+    // 2. Make the other rows from the skills.
     let mut lists = lists.clone();
     lists.subjects.push(Subject::of(OWN, skills));
     let given = rows.rows.len() + taught.len();
@@ -91,6 +94,7 @@ pub fn augment(
     let made = make(&lists, OWN, Some(made), config.seed)?.data;
     let fits = |row: &Conversation| check_calls(row);
     let (kept, wrong): (Vec<Conversation>, Vec<Conversation>) = made.rows.into_iter().partition(fits);
+    // 3. Put the rows together: the user's own, the teacher's, then those that were made.
     let mut data = rows.clone();
     for row in &mut data.rows {
         if row.tools.is_empty() {
@@ -121,7 +125,7 @@ fn check(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
-/// Every call fits the schema of its tool.
+/// Returns true if every call fits the schema of its tool.
 fn check_calls(row: &Conversation) -> bool {
     let fits = |call: &ToolCall| {
         let tool = row.tools.iter().find(|tool| tool.name() == call.name);
@@ -133,7 +137,8 @@ fn check_calls(row: &Conversation) -> bool {
         .all(fits)
 }
 
-/// A request of a row for one call: what the user said, the arguments, the tool's answer, and the report.
+/// A request of a row for one call: what the user said, the arguments, the tool's answer, and the
+/// report.
 struct OwnRequest<'a> {
     said: &'a str,
     arguments: &'a Map<String, Value>,
@@ -141,7 +146,7 @@ struct OwnRequest<'a> {
     reply: Option<&'a str>,
 }
 
-/// The requests of the rows for one call of this tool.
+/// Returns the requests of the rows for one call of this tool.
 fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> {
     let mut requests = Vec::new();
     for row in rows {
@@ -169,6 +174,7 @@ fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> 
 }
 
 fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skill, ToolReport) {
+    // 1. Arguments, with their values in the requests.
     let parameters = tool.parameters();
     let empty = Map::new();
     let properties = parameters["properties"].as_object().unwrap_or(&empty);
@@ -189,6 +195,7 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
             argument(lists, name, schema, &seen, is_required(name)),
         );
     }
+    // 2. A skill without requests.
     let mut skill = Skill {
         names: vec![tool.name().to_string()],
         about: vec![tool.description().to_string()],
@@ -201,6 +208,7 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         reply: None,
         schema: Some(tool.clone()),
     };
+    // 3. The user's requests, other wordings of them, and plain ones from the description.
     let mut report = ToolReport::new(tool.name());
     for request in requests {
         match ask(&skill, request) {
@@ -231,7 +239,7 @@ fn add(asks: &mut Vec<Ask>, ask: Ask) {
     }
 }
 
-/// The request with slots; values that its words imply stay with it.
+/// Returns the request with slots. Values that its words imply stay with it.
 fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, String> {
     let (text, found) = slotted(skill, request.said, request.arguments);
     let mut implied = IndexMap::new();
@@ -254,8 +262,8 @@ fn ask(skill: &Skill, request: &OwnRequest<'_>) -> std::result::Result<Ask, Stri
     })
 }
 
-/// The answer of the tool and the report of a row, with slots. None where the report may speak of a value in other words, which
-/// would be wrong with another value.
+/// Returns the answer of the tool and the report of a row, with slots. Returns `None` if the report
+/// may speak of a value in other words: they would be wrong with another value.
 fn answer_of(
     skill: &Skill,
     request: &OwnRequest<'_>,
@@ -271,7 +279,8 @@ fn answer_of(
     (!hidden).then_some((result, reply))
 }
 
-/// The text with slots where the values of the arguments stand, and the arguments that were found.
+/// Returns the text with slots where the values of the arguments stand, and the arguments that were
+/// found.
 fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
     let mut places = Vec::new();
     for (name, value) in arguments {
@@ -301,7 +310,7 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
             }
         }
     }
-    // 1. The longest places win where two overlap.
+    // 1. Where two places overlap, the longer one wins.
     places.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
     let mut free: Vec<(std::ops::Range<usize>, String)> = Vec::new();
     for (place, name) in places {
@@ -312,7 +321,7 @@ fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Templa
             free.push((place, name));
         }
     }
-    // 2. From left to right, text and slots in turns.
+    // 2. Go from left to right, with text and slots in turns.
     free.sort_by_key(|(place, _)| place.start);
     let mut template = Template::default();
     let mut end = 0;

@@ -1,4 +1,4 @@
-//! What was made of a user's tools and rows, and what was left out.
+//! Report on the rows that were made for a user's tools, and on sentences that were left out.
 
 use crate::dataset::Dataset;
 use std::fmt;
@@ -8,24 +8,25 @@ use std::fmt;
 pub struct Augmented {
     /// The rows: the user's own, then those that were made.
     pub data: Dataset,
-    /// How many of them are the user's own.
+    /// Number of rows that are the user's own.
     pub own_rows: usize,
-    /// Rows that were made and left out, because a call did not fit the schema of its tool.
+    /// Number of rows that were made and left out, because a call did not fit the schema of its
+    /// tool.
     pub wrong: usize,
-    /// What each tool was made from.
+    /// Sources of the rows for each tool.
     pub tools: Vec<ToolReport>,
 }
 
-/// What one tool was made from.
+/// Sources of the rows for one tool.
 #[derive(Clone, Debug, Default)]
 pub struct ToolReport {
     /// Its name.
     pub tool: String,
-    /// Different sentences of the user, their values taken out.
+    /// Number of different sentences of the user, their values taken out.
     pub sentences: usize,
-    /// Requests that a teacher wrote for it.
+    /// Number of requests that a teacher wrote for it.
     pub taught: usize,
-    /// Wordings in all.
+    /// Number of wordings in all.
     pub wordings: usize,
     /// Sentences that could not be used, with the reason.
     pub left_out: Vec<(String, String)>,

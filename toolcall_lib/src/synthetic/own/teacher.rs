@@ -1,7 +1,8 @@
 //! Requests that a larger model writes, each checked before it is kept.
 //!
 //! 1. The teacher is shown one tool and writes requests with their arguments, as JSON lines.
-//! 2. A request stays if its arguments fit the schema, stand in its words, and nobody wrote it before.
+//! 2. A request stays if its arguments fit the schema and stand in its words, and nobody wrote it
+//!    before.
 //! 3. The teacher reads it again, beside all tools, and must come to the same call.
 
 use super::found::find;
@@ -14,10 +15,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-/// Requests that are asked for at once.
+/// Number of requests that are asked for at once.
 const AT_ONCE: usize = 20;
 
-/// How long an answer may take.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Longest answer that is read, in bytes.
@@ -26,13 +27,13 @@ const LONGEST_ANSWER: u64 = 4 << 20;
 /// A model behind an API like OpenAI's that writes requests.
 #[derive(Clone)]
 pub struct Teacher {
-    /// Where its API begins, such as `http://localhost:8080/v1`.
+    /// Address at which its API begins, such as `http://localhost:8080/v1`.
     pub url: String,
-    /// Its name there.
+    /// Name of the model in the API.
     pub model: String,
     /// The key that the API wants, if it wants one.
     pub api_key: Option<String>,
-    /// Requests to keep for each tool.
+    /// Number of requests to keep for each tool.
     pub requests: usize,
 }
 
@@ -44,7 +45,7 @@ impl fmt::Debug for Teacher {
     }
 }
 
-/// What a teacher wrote for one tool.
+/// Requests that a teacher wrote for one tool.
 #[derive(Debug, Default)]
 pub(super) struct Lesson {
     pub(super) rows: Vec<Conversation>,
@@ -53,7 +54,7 @@ pub(super) struct Lesson {
 }
 
 impl Teacher {
-    /// Requests for the tool, each a row with one call.
+    /// Returns requests for the tool, each a row with one call.
     pub(super) fn write(&self, tool: &ToolSchema, tools: &[ToolSchema]) -> Result<Lesson> {
         let mut lesson = Lesson::default();
         let mut seen: HashSet<Vec<String>> = HashSet::new();
@@ -78,7 +79,7 @@ impl Teacher {
         Ok(lesson)
     }
 
-    /// The call of a request, or why it is thrown away.
+    /// Returns the call of a request, or the reason why the request is thrown away.
     fn checked(
         &self,
         said: &str,
@@ -111,7 +112,7 @@ impl Teacher {
         })
     }
 
-    /// The teacher's answer to a message.
+    /// Returns the teacher's answer to a message.
     fn ask(&self, message: &str) -> Result<String> {
         let url = format!("{}/chat/completions", self.url.trim_end_matches('/'));
         let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -165,7 +166,7 @@ fn second_reading(said: &str, tools: &[ToolSchema]) -> String {
     )
 }
 
-/// The JSON objects of an answer: one a line, or in a list, in whatever is around them.
+/// Returns the JSON objects of an answer: one a line, or in a list, in whatever is around them.
 fn objects(answer: &str) -> Vec<Value> {
     let whole = answer
         .trim()
@@ -184,7 +185,8 @@ fn objects(answer: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The arguments fit the schema, and every value that is not chosen from a few stands in the words.
+/// Checks that the arguments fit the schema, and that every value stands in the words, unless it is
+/// chosen from a few.
 fn sound(said: &str, arguments: &Map<String, Value>, tool: &ToolSchema) -> std::result::Result<(), String> {
     if said.trim().is_empty() {
         return Err("it has no `request`".into());
@@ -202,7 +204,7 @@ fn sound(said: &str, arguments: &Map<String, Value>, tool: &ToolSchema) -> std::
     Ok(())
 }
 
-/// The value, or every part of it, stands in the words.
+/// Returns true if the value, or every part of it, stands in the words.
 fn stands(said: &str, value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().all(|value| stands(said, value)),

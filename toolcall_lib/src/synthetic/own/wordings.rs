@@ -6,6 +6,7 @@ use crate::synthetic::text::Template;
 
 /// Other ways to say a request: frames around an order, and other verbs at its start.
 pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
+    // 1. The request without its ending, and its first word.
     let text = ask.text.to_string();
     let body = text.trim_end_matches(['.', '!']).trim_end_matches(", please");
     let first = body.split([' ', ',']).next().unwrap_or_default().to_lowercase();
@@ -17,6 +18,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
             format!("(I need you to|I'd like you to|I want you to) {small}."),
         ]
     };
+    // 2. Wordings of a question, a wish, or an order.
     let mut wordings = Vec::new();
     if body.ends_with('?') {
         for start in ["can you ", "could you ", "can you please ", "could you please "] {
@@ -50,6 +52,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
         }
         wordings.extend(order(body));
     }
+    // 3. Drop texts that are no template.
     let asks = wordings.into_iter().filter_map(|text| {
         Some(Ask {
             text: Template::try_from(text).ok()?,
@@ -76,6 +79,7 @@ fn uppered(text: &str) -> String {
 
 /// Plain requests made of the description and the arguments, for a tool that no row calls.
 pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
+    // 1. The order in the description, and the required arguments.
     let about = skill.about.first().map_or("", String::as_str);
     let sentence = about.split_inclusive(". ").next().unwrap_or_default();
     let order = imperative(lists, sentence.trim().trim_end_matches('.'));
@@ -85,6 +89,7 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
         .filter(|(_, argument)| !argument.optional)
         .map(|(name, _)| name)
         .collect();
+    // 2. Requests with the arguments in them.
     let said = |name: &&String| format!("{} {{{name}}}", spoken(name));
     let is = |name: &&String| format!("{} is {{{name}}}", spoken(name));
     let list: Vec<String> = required.iter().map(said).collect();
@@ -144,8 +149,8 @@ fn imperative(lists: &Lists, sentence: &str) -> String {
     format!("{verb} {rest}").trim().to_string()
 }
 
-/// Requests without one of their arguments, each with the question for it: the user's own sentences cut,
-/// or the description alone.
+/// Requests without one of their arguments, each with the question for it: the user's own sentences
+/// cut, or the description alone.
 pub(super) fn vague(lists: &Lists, skill: &Skill, own: &[Ask]) -> Vec<(Template, Template)> {
     let required = skill.required();
     let mut vague: Vec<(String, String)> = Vec::new();

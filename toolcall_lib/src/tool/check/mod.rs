@@ -1,4 +1,5 @@
-//! Do the arguments of a call fit the schema? JSON schema (draft 2020-12) as the crate `jsonschema` checks it, in our words.
+//! Do the arguments of a call fit the schema? JSON schema (draft 2020-12) as the crate `jsonschema`
+//! checks it, in our words.
 
 mod words;
 

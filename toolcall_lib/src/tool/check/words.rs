@@ -1,4 +1,4 @@
-//! What the checker says: what was expected of a field, and what came.
+//! Words of the checker: the kind of value that a field should have, and the value that came.
 
 use super::{Problems, joined, kind, path_of};
 use jsonschema::ValidationError;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Longest value or list of choices that a message shows, in characters.
 const LONGEST: usize = 60;
 
-/// How a message names a value: its type and its JSON, shortened.
+/// Names a value in a message: its type and its JSON, shortened.
 pub(in crate::tool) fn found(value: &Value) -> String {
     match value {
         Value::Null => "null".to_string(),
@@ -16,7 +16,7 @@ pub(in crate::tool) fn found(value: &Value) -> String {
     }
 }
 
-/// A text with `…` for what is too long.
+/// Returns a text with `…` in place of what is too long.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -24,7 +24,7 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// The errors of `arguments` as problems of fields; `root` is the schema.
+/// Returns the errors of `arguments` as problems of fields; `root` is the schema.
 pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationError<'_>]) -> Problems {
     let is_evaluated =
         |error: &&ValidationError<'_>| !matches!(error.kind(), Kind::UnevaluatedProperties { .. });
@@ -41,7 +41,8 @@ pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationErro
             Kind::UnevaluatedProperties { .. } | Kind::AdditionalProperties { .. }
         )
     };
-    // What fits none of its schemas is not looked at by them, so it counts as unknown too; that says nothing new.
+    // If a value fits none of its schemas, they do not look at its fields. The fields then count as
+    // unknown too, which says nothing new.
     let told = errors
         .iter()
         .filter(|error| is_evaluated(error) || !explained(error));
@@ -108,14 +109,14 @@ fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, pr
     }
 }
 
-/// The keyword that an error is about, and the schema that it stands in.
+/// Returns the keyword that an error is about, and the schema that it stands in.
 fn schema_of<'a>(root: &'a Value, error: &ValidationError<'_>) -> (String, &'a Value) {
     let pointer = error.schema_path().as_str();
     let (parent, keyword) = pointer.rsplit_once('/').unwrap_or_default();
     (keyword.to_string(), root.pointer(parent).unwrap_or(&Value::Null))
 }
 
-/// The errors of the one branch that is of the value's type, if there is one.
+/// Returns the errors of the one branch that is of the value's type, if there is one.
 fn of_this_type<'e, 'v>(
     error: &ValidationError<'_>,
     branches: &'e [Vec<ValidationError<'v>>],
@@ -151,7 +152,8 @@ fn mismatch(root: &Value, schema: &Value, value: &Value) -> String {
     format!("expected {}, got {}", expected(root, schema), found(value))
 }
 
-/// The names of the fields that a schema, and those that speak of the same value, knows.
+/// Returns the names of the fields that a schema knows, and those of the schemas that speak of the
+/// same value.
 fn names<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for part in parts(root, schema) {
@@ -165,7 +167,7 @@ fn names<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
     names
 }
 
-/// A schema and those that speak of the same value.
+/// Returns a schema and those that speak of the same value.
 fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     let mut found = vec![schema];
     let mut next = 0;
@@ -189,7 +191,7 @@ fn referred<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)
 }
 
-/// The types that an argument may have; none if it may have any.
+/// Returns the types that an argument may have; none if it may have any.
 pub(super) fn types_of<'a>(root: &'a Value, argument: &str) -> Vec<&'a str> {
     let property = |part: &'a Value| -> Option<&'a Value> { part.get("properties")?.get(argument) };
     let mut types: Vec<&'a str> = Vec::new();
@@ -214,7 +216,7 @@ pub(super) fn types_of<'a>(root: &'a Value, argument: &str) -> Vec<&'a str> {
     types
 }
 
-/// What a schema asks for, in words: `one of "C", "F"`, `integer or string`, `array or null`.
+/// Names the values that a schema takes: `one of "C", "F"`, `integer or string`, `array or null`.
 fn expected(root: &Value, schema: &Value) -> String {
     let mut words = Vec::new();
     collect_expected(root, schema, &mut words, 0);

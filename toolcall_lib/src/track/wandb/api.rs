@@ -23,7 +23,7 @@ const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: 
     $files: [String!]!) { createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, \
     files: $files}) { runID uploadHeaders files { name uploadUrl } } }";
 
-/// The number that counts optimizer steps, which all others are drawn over.
+/// Name of the number that counts optimizer steps. All other numbers are drawn over it.
 pub(super) const AXIS: &str = "train/global_step";
 
 /// Facts about a run before its first step.
@@ -37,26 +37,26 @@ pub(super) struct Description {
     pub host: String,
 }
 
-/// Where the server keeps a run.
+/// Place of a run on the server.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub entity: String,
     pub project: String,
     pub id: String,
-    /// Rows of the history that it has: those of an earlier run with the same id.
+    /// Number of rows of the history that it has: those of an earlier run with the same id.
     pub rows: usize,
 }
 
-/// Why a request failed.
+/// Reason why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Another try may do better.
+    /// A failure after which another try may succeed.
     Passing(String),
-    /// Another try fails too.
+    /// A failure that every other try would meet too.
     Final(String),
 }
 
-/// A server, and the key to it.
+/// A server, and the key for it.
 pub(super) struct Api {
     agent: Agent,
     /// Scheme, host, port, and the path in front of all others.
@@ -112,7 +112,8 @@ impl Api {
         let mut config: Map<String, Value> = settings
             .map(|(name, value)| (name.clone(), json!({"value": value, "desc": null})))
             .collect();
-        // the fields of two `MetricRecord`s by number: the axis is defined, and is that of all others
+        // The fields of two `MetricRecord`s by number. The first defines the axis, the second makes
+        // it that of all others.
         let axis = json!([{"1": AXIS, "6": [3], "7": []}, {"2": "*", "5": 1, "6": [1], "7": []}]);
         config.insert("_wandb".to_string(), json!({"value": {"m": axis}}));
         let answer = self.graphql(
@@ -192,7 +193,7 @@ impl Api {
         }
     }
 
-    /// The text of an answer.
+    /// Returns the text of an answer.
     fn checked(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -216,12 +217,12 @@ impl Api {
         }
     }
 
-    /// A text for people without the key, which a server or a library might repeat.
+    /// Returns a text for people without the key, which a server or a library might repeat.
     fn safe(&self, text: &str) -> String {
         text.replace(&self.key, "…")
     }
 
-    /// The address of a run for a browser.
+    /// Returns the address of a run for a browser.
     pub fn page(&self, place: &Place) -> String {
         let site = self.base.replace("://api.wandb.ai", "://wandb.ai");
         format!(
@@ -232,7 +233,7 @@ impl Api {
         )
     }
 
-    /// The server, for people.
+    /// Returns the address of the server, for people.
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -249,7 +250,7 @@ impl Place {
     }
 }
 
-/// A name as a part of an address.
+/// Returns a name as a part of an address.
 fn part(name: &str) -> String {
     const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')

@@ -1,5 +1,5 @@
-//! Weights & Biases: a run file that `wandb sync` sends, and, with a key, the same by HTTP while the
-//! run goes on.
+//! Weights & Biases: a run file that `wandb sync` sends, and, with a key, the same by HTTP while
+//! the run goes on.
 //!
 //! The run file is written in any case, so a connection that breaks loses nothing.
 

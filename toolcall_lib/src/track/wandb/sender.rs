@@ -1,4 +1,4 @@
-//! Sends a run while it goes on, on a thread of its own: training never waits for the network.
+//! Sends a run while it goes on, on a thread of its own. Training never waits for the network.
 
 use super::Settings;
 use super::api::{Api, Description, Failure, Place};
@@ -9,22 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Rows that wait to be sent; of more, the newest are dropped.
+/// Most rows that wait to be sent. If there are more, the newest are dropped.
 pub(super) const WAITING: usize = 10_000;
-/// Rows are collected so long before they are sent.
+/// Time for which rows are collected before they are sent.
 const COLLECT: Duration = Duration::from_secs(5);
-/// A run without new rows says so often that it is alive.
+/// Time after which a run without new rows says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Lines that one request has.
+/// Most lines of one request.
 const AT_ONCE: usize = 1_000;
-/// How often a request is tried while the server cannot be reached, with ever longer waits: for four minutes.
+/// Number of tries of a request while the server cannot be reached. The waits get longer: about
+/// four minutes in all.
 const TRIES: u32 = 12;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How a note begins that tells where the run is to be seen.
+/// Start of a note with the address of the run.
 pub(super) const PAGE: &str = "wandb: this run is at ";
-/// How a note begins that tells of rows that were not sent.
+/// Start of a note about rows that were not sent.
 pub(super) const INCOMPLETE: &str = "wandb: not all was sent";
 
 /// A message to the thread.
@@ -41,9 +42,9 @@ enum Parcel {
 #[derive(Debug, Default)]
 struct Told {
     notes: Vec<String>,
-    /// Why a request is tried again.
+    /// Reason why a request is tried again.
     trouble: Option<String>,
-    /// Why nothing is sent any more.
+    /// Reason why nothing is sent any more.
     failed: Option<String>,
 }
 
@@ -105,7 +106,7 @@ impl Sender {
         }
     }
 
-    /// Returns the notes for the user that were not told yet.
+    /// Returns the notes for the user that were not returned before.
     pub fn notes(&mut self) -> Vec<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut notes = std::mem::take(&mut told.notes);
@@ -136,7 +137,7 @@ impl Sender {
         notes
     }
 
-    /// Returns the number of rows that were not sent, and why.
+    /// Returns the number of rows that were not sent, and the reason.
     fn loss(&self, is_late: bool) -> Option<String> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_late && told.failed.is_none() && self.dropped == 0 {
@@ -168,7 +169,7 @@ struct Worker {
     waiting: Vec<String>,
     /// Lines that the server has.
     sent: usize,
-    /// The latest value of each number.
+    /// Latest value of each number.
     summary: Map<String, Value>,
 }
 
@@ -217,7 +218,8 @@ impl Worker {
         }
     }
 
-    /// Sends the lines that wait, and `more`; without either, that the run is alive.
+    /// Sends the lines that wait, and `more`. Without either, it tells the server that the run is
+    /// alive.
     fn stream(&mut self, place: &Place, mut more: Map<String, Value>) -> Result<(), String> {
         if !self.waiting.is_empty() || !more.is_empty() {
             let summary = [Value::Object(self.summary.clone()).to_string()];

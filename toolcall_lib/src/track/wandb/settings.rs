@@ -1,4 +1,4 @@
-//! Where runs go, by the environment variables of the official client.
+//! Settings of the official client, read from its environment variables.
 
 use crate::track::folder_of;
 use std::env;
@@ -6,19 +6,19 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whether runs are sent.
+/// Mode of sending a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// While they go on, and to a file.
+    /// Sends a run while it goes on, and writes a file.
     #[default]
     Online,
-    /// To a file only.
+    /// Writes a file only.
     Offline,
     /// Nothing is written and nothing is sent.
     Disabled,
 }
 
-/// Where runs go.
+/// Destination of runs, and the settings for sending them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `WANDB_MODE`.
@@ -37,9 +37,9 @@ pub struct Settings {
     pub run_id: Option<String>,
     /// `WANDB_DIR`: the folder `wandb` in it has the run files. None: the working directory.
     pub folder: PathBuf,
-    /// `WANDB_HTTP_TIMEOUT`: how long a request may take.
+    /// `WANDB_HTTP_TIMEOUT`: longest time for a request.
     pub timeout: Duration,
-    /// How long a run waits at its end for what is not sent yet.
+    /// Longest wait at the end of a run for data that is not sent yet.
     pub patience: Duration,
 }
 
@@ -99,12 +99,12 @@ impl Settings {
     }
 }
 
-/// The words that the official client takes for yes.
+/// Returns true for the words that the official client takes for yes.
 fn is_true(word: &str) -> bool {
     ["1", "t", "true", "y", "yes", "on"].contains(&word.to_lowercase().as_str())
 }
 
-/// The id becomes the name of a file and a part of addresses.
+/// Returns true for an id that can be the name of a file and a part of addresses.
 fn is_id(id: &str) -> bool {
     id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }

@@ -1,4 +1,4 @@
-//! What settings cannot be trained with.
+//! Refuses settings that cannot be trained with.
 
 use super::{LONGEST_TIMEOUT, TrainConfig};
 use crate::error::{Error, Result, short};
@@ -21,7 +21,7 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses settings that cannot be trained with; a run does it before anything else.
+    /// Refuses settings that cannot be trained with. A run calls this before anything else.
     pub fn check(&self) -> Result<()> {
         let positive = [
             ("per_device_train_batch_size", self.per_device_train_batch_size),

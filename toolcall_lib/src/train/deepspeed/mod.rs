@@ -1,4 +1,4 @@
-//! DeepSpeed's configuration file as our settings.
+//! Reads DeepSpeed's configuration file as our settings.
 
 mod keys;
 mod values;
@@ -10,18 +10,20 @@ use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_known, is_without_meaning};
 use serde_json::{Map, Value};
 use values::{Read, count, is_off, known, leaves, number, pair, whole};
 
-/// Is this DeepSpeed's file, not one of ours?
+/// Returns true if this is DeepSpeed's file, and not one of ours.
 pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
     let is_group = |key: &&str| file.get(*key).is_some_and(Value::is_object);
     GROUPS.iter().any(is_group) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
 }
 
 impl TrainConfig {
-    /// These settings with what a DeepSpeed configuration file says instead, for a run of so many ranks; `"auto"` and absent keys
-    /// leave a setting as it is. Beside them come notes on keys that change nothing here.
+    /// Returns these settings, changed by a DeepSpeed configuration file, for a run of `ranks`
+    /// ranks. `"auto"` and absent keys leave a setting as it is. Returns also notes on keys that
+    /// change nothing here.
     ///
     /// # Errors
-    /// Keys that are not known or ask for what we do not have, and batch sizes that contradict each other: all of them, by name.
+    /// Keys are not known or ask for what we do not have, or batch sizes contradict each other. The
+    /// error lists all of them, by name.
     pub fn with_deepspeed(&self, file: &Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
         let mut reader = Reader {
             config: self.clone(),
@@ -49,7 +51,7 @@ impl TrainConfig {
     }
 }
 
-/// What the keys have said so far.
+/// Settings and notes from the keys that were read so far.
 #[derive(Default)]
 struct Reader {
     config: TrainConfig,
@@ -152,7 +154,8 @@ impl Reader {
         }
     }
 
-    /// `train_batch_size = micro · accumulation · ranks`; what is missing follows from the others.
+    /// Sets the batch sizes by `train_batch_size = micro · accumulation · ranks`. A missing one
+    /// follows from the others.
     fn batch_sizes(&mut self, ranks: usize) -> Read<()> {
         let config = &mut self.config;
         let Some(batch) = self.batch else {

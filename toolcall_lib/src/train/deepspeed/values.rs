@@ -1,10 +1,11 @@
-//! Values out of DeepSpeed's file; a problem is told without the key.
+//! Reads values of DeepSpeed's file. A problem does not name the key.
 
 use serde_json::{Map, Value};
 
 pub(super) type Read<T> = std::result::Result<T, String>;
 
-/// Every value that is no object, or an empty one, with the names of the objects in front: `optimizer.params.lr`.
+/// Every value that is no object, or an empty one, with the names of the objects in front:
+/// `optimizer.params.lr`.
 pub(super) fn leaves<'a>(prefix: &str, group: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
     for (key, value) in group {

@@ -12,8 +12,10 @@ use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
 use crate::optimizer::Schedule;
 use crate::tiny_model::tiny_model;
+use crate::train::begin::Job;
+use crate::train::engine::Engines;
 use crate::train::ranks::agree;
-use crate::train::{TrainReport, Work, train_validated};
+use crate::train::{TrainReport, train};
 use crate::weights::Parameters;
 use std::convert::Infallible;
 use std::thread;
@@ -84,10 +86,57 @@ struct Run {
 
 fn on_cpu(config: &TrainConfig) -> Run {
     let mut model = model();
-    let report = train_validated(&mut model, &data(10), &validation(), config, |_| {}).unwrap();
+    let report = train(&mut model, (&data(10), &validation()), config, |_| {}).unwrap();
     Run {
         report,
         weights: model.decoder.trainable().unwrap().buckets.concat(),
+    }
+}
+
+type Made<'a> = Result<(Box<dyn Engine + 'a>, Option<Error>)>;
+
+/// Makes each rank an engine on its device, unless the rank is broken.
+struct OnDevices {
+    devices: Vec<Arc<dyn DeviceRanks>>,
+    broken: Option<usize>,
+}
+
+impl Engines for OnDevices {
+    fn of_rank<'a>(
+        &self,
+        ranks: &'a dyn Collective,
+        decoder: &Decoder,
+        optimizer: &AdamW,
+        config: &'a TrainConfig,
+    ) -> Made<'a> {
+        let rank = ranks.rank();
+        if self.broken == Some(rank) {
+            return Err(Error::invalid(format!("GPU {rank}"), "it is broken"));
+        }
+        let driver = if ranks.size() == 1 { driver() } else { emulated() };
+        let devices = self.devices[rank].clone();
+        let engine = OnGpu::new(driver, devices, ranks, decoder, optimizer, config)?;
+        Ok((Box::new(engine), None))
+    }
+}
+
+/// Has the ranks meet as GPUs do, one of which is broken while the others wait for ever.
+struct Meeting {
+    broken: usize,
+}
+
+impl Engines for Meeting {
+    fn of_rank<'a>(&self, ranks: &'a dyn Collective, _: &Decoder, _: &AdamW, _: &'a TrainConfig) -> Made<'a> {
+        let (rank, broken) = (ranks.rank(), self.broken);
+        let connected = meet(ranks, Duration::from_secs(60), move || {
+            if rank == broken {
+                return Err(Error::invalid("GPU", "it is broken"));
+            }
+            loop {
+                thread::park(); // NCCL waits like this
+            }
+        });
+        agree(ranks, connected).map(|never: Infallible| match never {})
     }
 }
 
@@ -98,18 +147,16 @@ fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
         _ => emulated_ranks(ranks, waits),
     };
     let mut model = model();
-    let work = Work {
+    let job = Job {
         data: &data(10),
         validation: &validation(),
         config,
-        engine: &|ranks, decoder, optimizer, config| {
-            let devices = devices[ranks.rank()].clone();
-            let driver = if ranks.size() == 1 { driver() } else { emulated() };
-            let engine = OnGpu::new(driver, devices, ranks, decoder, optimizer, config)?;
-            Ok((Box::new(engine), None))
+        engines: &OnDevices {
+            devices,
+            broken: None,
         },
     };
-    let report = work.run_on_threads(ranks, &mut model, |_| {})?;
+    let report = job.run_on_threads(ranks, &mut model, |_| {})?;
     Ok(Run {
         report,
         weights: model.decoder.trainable().unwrap().buckets.concat(),
@@ -285,20 +332,17 @@ fn a_device_that_does_not_wait_for_the_others_is_seen() {
 #[test]
 fn a_rank_that_fails_ends_the_run_and_is_named() {
     let config = config(2, 2, 1, 2);
-    let (data, devices) = (data(10), emulated_ranks(2, true));
-    let work = Work {
+    let data = data(10);
+    let job = Job {
         data: &data,
         validation: &data,
         config: &config,
-        engine: &|ranks, decoder, optimizer, config| {
-            if ranks.rank() == 1 {
-                return Err(Error::invalid("GPU 1", "it is broken"));
-            }
-            let engine = OnGpu::new(emulated(), devices[0].clone(), ranks, decoder, optimizer, config)?;
-            Ok((Box::new(engine), None))
+        engines: &OnDevices {
+            devices: emulated_ranks(2, true),
+            broken: Some(1),
         },
     };
-    let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
+    let error = job.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "rank 1: GPU 1: it is broken");
 }
 
@@ -306,24 +350,13 @@ fn a_rank_that_fails_ends_the_run_and_is_named() {
 fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
     let (config, data) = (config(2, 2, 1, 2), data(10));
     for (broken, problem) in [(0, "GPU: it is broken"), (1, "rank 1: GPU: it is broken")] {
-        let work = Work {
+        let job = Job {
             data: &data,
             validation: &data,
             config: &config,
-            engine: &|ranks, _, _, _| {
-                let rank = ranks.rank();
-                let connected = meet(ranks, Duration::from_secs(60), move || {
-                    if rank == broken {
-                        return Err(Error::invalid("GPU", "it is broken"));
-                    }
-                    loop {
-                        thread::park(); // NCCL waits like this
-                    }
-                });
-                agree(ranks, connected).map(|never: Infallible| match never {})
-            },
+            engines: &Meeting { broken },
         };
-        let error = work.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
+        let error = job.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
         assert_eq!(error.to_string(), problem);
     }
 }

@@ -1,4 +1,4 @@
-//! Our own settings, with the types that their values have: from the types and comments of
+//! Lists our own settings with the types of their values, from the types and comments of
 //! [`TrainConfig`].
 
 use super::read::{Read, boolean, number, object, said_none, structured, text, whole, wrong};
@@ -11,15 +11,15 @@ use std::sync::OnceLock;
 /// A setting of [`TrainConfig`], or one of its `lora` as `lora.r`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// Its name.
+    /// Name of the setting.
     pub name: String,
-    /// Its documentation.
+    /// Documentation of the setting.
     pub about: String,
-    /// Kind of values that it takes.
+    /// Kind of its values.
     pub kind: Kind,
-    /// Whether it can be none.
+    /// True if its value can be none.
     pub optional: bool,
-    /// The value of the recipe `default`; for `lora.…` that of the recipe `lora`.
+    /// Value in the recipe `default`; for `lora.…` the value in the recipe `lora`.
     pub default: Value,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Kind {
 }
 
 impl Field {
-    /// Reads a value as this setting has it: a text may say a number or a truth value, as on a
+    /// Reads a value as this setting has it. A text may say a number or a truth value, as on a
     /// command line.
     pub(super) fn read(&self, value: &Value) -> Read<Value> {
         let is_none = match self.kind {
@@ -89,7 +89,7 @@ impl Field {
         format!("{one_of}{}{none}", self.kind)
     }
 
-    /// The first sentence of what it says.
+    /// Returns the first sentence of its documentation.
     pub fn summary(&self) -> &str {
         let end = self.about.find(". ").unwrap_or(self.about.len());
         self.about[..end].trim_end_matches('.')
@@ -104,7 +104,7 @@ fn word(value: &Value, words: &[String]) -> Read<Value> {
     }
 }
 
-/// All settings, those of `lora` behind it.
+/// Returns all settings, those of `lora` at the end.
 pub fn fields() -> &'static [Field] {
     static FIELDS: OnceLock<Vec<Field>> = OnceLock::new();
     FIELDS.get_or_init(|| {
@@ -126,12 +126,12 @@ pub fn fields() -> &'static [Field] {
     })
 }
 
-/// The setting with this name.
+/// Returns the setting with this name.
 pub(super) fn field(name: &str) -> Option<&'static Field> {
     fields().iter().find(|field| field.name == name)
 }
 
-/// The settings that the schema of a struct has.
+/// Returns the settings that the schema of a struct has.
 fn group(prefix: &str, schema: &Value, defaults: &Value) -> Vec<Field> {
     let (schema, _) = without_null(schema);
     let none = Map::new();
@@ -152,7 +152,7 @@ fn group(prefix: &str, schema: &Value, defaults: &Value) -> Vec<Field> {
     fields.collect()
 }
 
-/// The schema of the values that are not null, and whether null is one too.
+/// Returns the schema of the values that are not null, and true if null is a value too.
 fn without_null(schema: &Value) -> (&Value, bool) {
     let is_null = |schema: &Value| schema["type"] == "null";
     if let Some(choices) = schema["anyOf"].as_array() {
@@ -183,7 +183,7 @@ fn kind(schema: &Value) -> Kind {
     }
 }
 
-/// The words of an enumeration, which stand together or one by one with what they mean.
+/// Returns the words of an enumeration. They stand together, or one by one with their meanings.
 fn words(schema: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let choices = list(&schema["oneOf"]);

@@ -1,4 +1,4 @@
-//! Settings as flags: `--learning-rate 1e-4`, `--learning_rate=1e-4`.
+//! Reads settings as flags: `--learning-rate 1e-4`, `--learning_rate=1e-4`.
 
 use super::fields::{Field, Kind, field, fields};
 use super::given::Given;
@@ -8,8 +8,9 @@ use std::ffi::OsString;
 
 /// Takes the flags that are settings out of the arguments of a command, and leaves the others.
 ///
-/// `known` are the names of the command's own flags, with dashes; they are left, written so. All others are settings: a flag
-/// without a value is true, one with several is a list, and `--no-NAME` is false.
+/// `known` are the names of the command's own flags, with dashes. These flags are left, written so.
+/// All others are settings: a flag without a value is true, one with several is a list, and
+/// `--no-NAME` is false.
 ///
 /// # Errors
 /// A flag stands twice.
@@ -60,7 +61,7 @@ pub fn take_flags(
     Ok((rest, Given::flags(values)))
 }
 
-/// The name of a flag, and its value if it stands behind a `=`.
+/// Returns the name of a flag, and its value if it stands behind a `=`.
 fn flag(argument: &str) -> Option<(String, Option<String>)> {
     let name = argument.strip_prefix("--").filter(|name| !name.is_empty())?;
     Some(match name.split_once('=') {
@@ -69,7 +70,7 @@ fn flag(argument: &str) -> Option<(String, Option<String>)> {
     })
 }
 
-/// Whether an argument is no flag; a number may be negative.
+/// Returns true if an argument is no flag. A number may be negative.
 fn is_value(argument: &OsString) -> bool {
     let text = argument.to_string_lossy();
     !text.starts_with('-') || text.parse::<f64>().is_ok()
@@ -95,7 +96,7 @@ fn is_known(name: &str) -> bool {
     field(name).is_some() || super::table::find(name).is_some()
 }
 
-/// The settings with their values, defaults and meanings, for the help of a command line.
+/// Returns the settings with their values, defaults and meanings, for the help of a command line.
 pub fn help() -> String {
     let mut text = "Settings, which count more than those of files (names of TRL, transformers, Axolotl, LLaMA-Factory and mlx-lm \
                     work too; docs/settings.md has them all):\n"

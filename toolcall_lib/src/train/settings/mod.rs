@@ -1,9 +1,9 @@
 //! Settings as people bring them: files in YAML and JSON, flags, under our names and those of other
 //! tools.
 //!
-//! A recipe is where settings start; what a file says counts more, and what a flag says counts
-//! most. Names of TRL, transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table, of which
-//! `docs/settings.md` is made ([`markdown`]).
+//! Settings start at a recipe. A file counts more, and a flag counts most. Names of TRL,
+//! transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table. `docs/settings.md` is made
+//! of it ([`markdown`]).
 
 mod docs;
 mod fields;
@@ -65,7 +65,7 @@ pub struct Inputs {
     /// Without any: the share of the data that is held out for it; from 1 on, the number of
     /// rows.
     pub validation_share: Option<f64>,
-    /// Where the saved model is pushed to.
+    /// Repository to which the saved model is pushed.
     pub push: Push,
 }
 
@@ -110,7 +110,7 @@ impl TrainConfig {
 }
 
 impl Settings {
-    /// These settings with what was given instead, for a run of so many ranks.
+    /// Returns these settings, changed by what was given, for a run of `ranks` ranks.
     ///
     /// # Errors
     /// Names that are not known, with the nearest one; values of another type; what would change

@@ -4,14 +4,14 @@ use super::read::Read;
 use crate::json;
 use std::path::{Path, PathBuf};
 
-/// Where LLaMA-Factory looks, and the file there that says what the names mean.
+/// Folder in which LLaMA-Factory looks, and the file there with the meanings of the names.
 const FOLDER: &str = "data";
 const NAMES: &str = "dataset_info.json";
 
 /// Keys of an entry: the file, and the look of its rows, which the reader finds out by itself.
 const READ: [&str; 4] = ["file_name", "formatting", "columns", "tags"];
 
-/// The file that a name means: itself, if it is one, or what `dataset_info.json` says.
+/// Returns the file that a name means: itself, if it is one, or the one in `dataset_info.json`.
 pub(super) fn file_of(name: &str, folder: Option<&Path>) -> Read<PathBuf> {
     let folder = folder.unwrap_or(Path::new(FOLDER));
     let itself = [PathBuf::from(name), folder.join(name)];

@@ -1,4 +1,4 @@
-//! Where a run pushes its model, under the names of transformers.
+//! Settings of the push at the end of a run, under the names of transformers.
 
 use super::read::{Read, boolean, is_off, text};
 use super::said::Said;
@@ -6,14 +6,14 @@ use crate::checkpoint::PushConfig;
 use crate::error::{Error, Result};
 use serde_json::Value;
 
-/// Where the saved model goes after a run, as far as it was said.
+/// Destination of the saved model after a run, as far as it was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Push {
-    /// Whether it goes anywhere: `push_to_hub`.
+    /// True if the model is pushed: `push_to_hub`.
     pub wanted: Option<bool>,
     /// `owner/name`: `hub_model_id`.
     pub repo: Option<String>,
-    /// Whether a repository that is made is private: `hub_private_repo`. It is if nothing is said.
+    /// True if a repository that is made is private: `hub_private_repo`. It is if nothing is said.
     pub private: Option<bool>,
     /// The branch: `hub_revision`.
     pub revision: Option<String>,

@@ -1,4 +1,4 @@
-//! Values as files and command lines write them; a problem is told without the name of the setting.
+//! Reads values as files and command lines write them. A problem does not name the setting.
 
 use crate::json;
 use serde_json::{Map, Value};
@@ -13,13 +13,13 @@ pub(super) fn wrong(value: &Value, expected: impl Display) -> String {
     format!("found {value}, expected {expected}")
 }
 
-/// Whether a value says that there is none.
+/// Returns true if a value says that there is none.
 pub(super) fn said_none(value: &Value) -> bool {
     let none = |text: &str| ["none", "null", "~"].contains(&text.to_lowercase().as_str());
     value.is_null() || value.as_str().is_some_and(none)
 }
 
-/// Whether a value asks for nothing: null, false, 0, or empty.
+/// Returns true if a value asks for nothing: null, false, 0, or empty.
 pub(super) fn is_off(value: &Value) -> bool {
     match value {
         Value::String(text) => text.is_empty() || said_none(value) || boolean(value) == Ok(false),
@@ -29,7 +29,7 @@ pub(super) fn is_off(value: &Value) -> bool {
     }
 }
 
-/// A truth value; YAML 1.1 and command lines write it in words too.
+/// Reads a truth value. YAML 1.1 and command lines write it in words too.
 pub(super) fn boolean(value: &Value) -> Read<bool> {
     let text = match value {
         Value::Bool(truth) => return Ok(*truth),
@@ -44,14 +44,14 @@ pub(super) fn boolean(value: &Value) -> Read<bool> {
     }
 }
 
-/// A finite number; readers of YAML 1.1 leave `1e-4` a text.
+/// Reads a finite number. Readers of YAML 1.1 leave `1e-4` a text.
 pub(super) fn number(value: &Value) -> Read<f64> {
     let said = value.as_str().and_then(|text| text.trim().parse().ok());
     let finite = value.as_f64().or(said).filter(|number| number.is_finite());
     finite.ok_or_else(|| wrong(value, "a number"))
 }
 
-/// A number of things; some files write it as `1e2`.
+/// Reads a number of things. Some files write it as `1e2`.
 pub(super) fn whole(value: &Value) -> Read<u64> {
     let exactly = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let round = |number: &f64| number.fract() == 0.0 && (0.0..LARGEST).contains(number);
@@ -61,7 +61,7 @@ pub(super) fn whole(value: &Value) -> Read<u64> {
         .ok_or_else(|| wrong(value, "a whole number"))
 }
 
-/// A text; a number that stands for a name is one.
+/// Reads a text. A number that stands for a name is one.
 pub(super) fn text(value: &Value) -> Read<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -70,7 +70,7 @@ pub(super) fn text(value: &Value) -> Read<String> {
     }
 }
 
-/// A word in lower case; a reader of YAML 1.1 has made `no` of it.
+/// Reads a word in lower case. A reader of YAML 1.1 may have made a truth value of `no`.
 pub(super) fn word(value: &Value) -> Read<String> {
     match value {
         Value::Bool(false) => Ok("no".to_string()),
@@ -78,7 +78,7 @@ pub(super) fn word(value: &Value) -> Read<String> {
     }
 }
 
-/// Names with values, or their JSON text.
+/// Reads names with values, or their JSON text.
 pub(super) fn object(value: &Value) -> Read<Map<String, Value>> {
     match structured(value)? {
         Value::Object(map) => Ok(map),
@@ -86,7 +86,7 @@ pub(super) fn object(value: &Value) -> Read<Map<String, Value>> {
     }
 }
 
-/// A list, or one that stands in a text: as JSON, or with commas between.
+/// Reads a list, or one that stands in a text: as JSON, or with commas between.
 pub(super) fn list(value: &Value) -> Read<Vec<Value>> {
     match structured(value)? {
         Value::Array(list) => Ok(list),
@@ -94,7 +94,7 @@ pub(super) fn list(value: &Value) -> Read<Vec<Value>> {
     }
 }
 
-/// A value as it stands, or what its text holds: JSON, or names with commas between.
+/// Returns a value as it stands, or the content of its text: JSON, or names with commas between.
 pub(super) fn structured(value: &Value) -> Read<Value> {
     let Some(text) = value.as_str().map(str::trim) else {
         return Ok(value.clone());

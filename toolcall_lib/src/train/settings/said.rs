@@ -11,7 +11,8 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
-/// When something happens, as transformers' `eval_strategy` and `save_strategy` say.
+/// Time of evaluations and checkpoints, as transformers' `eval_strategy` and `save_strategy` say
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {
     No,
@@ -32,7 +33,7 @@ pub(super) struct Trained {
     pub last: Option<bool>,
 }
 
-/// Settings by our names, inputs, and what can only be decided when every key is known.
+/// Settings by our names, inputs, and keys that can only be decided when every key is known.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// The key that is being read.
@@ -43,9 +44,9 @@ pub(super) struct Said {
     pub notes: Vec<String>,
     /// Keys that change nothing here, by the reason.
     ignored: IndexMap<&'static str, Vec<String>>,
-    /// Whether an adapter is trained.
+    /// True if an adapter is trained.
     pub adapter: Option<bool>,
-    /// Whether `lora` stands there as a group.
+    /// True if `lora` stands there as a group.
     pub lora_group: bool,
     pub trained: Trained,
     pub eval: Option<Strategy>,
@@ -53,19 +54,19 @@ pub(super) struct Said {
     pub greater_is_better: Option<bool>,
     /// mlx-lm's `scale`, which is alpha / rank.
     pub scale: Option<f64>,
-    /// LLaMA-Factory's rank, twice of which is alpha.
+    /// True if alpha is twice the rank where no key names alpha, as in LLaMA-Factory.
     pub alpha_is_twice_rank: bool,
     /// Steps over which mlx-lm's schedule falls, without and with its warmup.
     pub falls_over: Option<[u64; 2]>,
     /// Names of LLaMA-Factory's data sets and the folder that they are in.
     pub named_data: [Vec<String>; 2],
     pub named_data_in: Option<PathBuf>,
-    /// In what TRL loads the weights.
+    /// Type in which TRL loads the weights.
     pub loaded_as: Option<Dtype>,
 }
 
 impl Said {
-    /// A setting of ours has this value.
+    /// Gives a setting of ours this value.
     pub fn set(&mut self, setting: &str, value: &Value) -> Read<()> {
         let field = field(setting).ok_or_else(|| format!("`{setting}` is not a setting"))?;
         if value.is_null() && !field.optional {
@@ -75,7 +76,7 @@ impl Said {
         self.put(setting, value)
     }
 
-    /// [`Said::set`], for a value of the setting's own type.
+    /// Does the same as [`Said::set`], for a value of the setting's own type.
     pub fn put(&mut self, setting: &str, value: impl Into<Value>) -> Read<()> {
         let value = value.into();
         match self.changes.get(setting) {
@@ -91,7 +92,7 @@ impl Said {
         }
     }
 
-    /// This key changes nothing here.
+    /// Notes that this key changes nothing here.
     pub fn ignore(&mut self, why: &'static str) {
         self.ignored.entry(why).or_default().push(self.key.clone());
     }
@@ -100,7 +101,7 @@ impl Said {
         self.notes.push(format!("{}: {text}", self.key));
     }
 
-    /// Every member of the group `lora`; null trains no adapter.
+    /// Sets every member of the group `lora`. Null trains no adapter.
     pub fn lora(&mut self, group: Option<&Map<String, Value>>) -> Read<()> {
         let Some(group) = group else {
             self.adapter = Some(false);
@@ -131,7 +132,7 @@ impl Said {
             .insert(setting.to_string(), (key.unwrap_or_default(), value));
     }
 
-    /// `config` with what was said.
+    /// Returns `config`, changed by the keys that were read.
     ///
     /// # Errors
     /// Lists all contradictions.

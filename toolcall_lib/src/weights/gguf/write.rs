@@ -1,4 +1,4 @@
-//! Writing a GGUF file, as llama.cpp's converter names and orders things.
+//! Writes a GGUF file, with the names and the order of llama.cpp's converter.
 
 use super::rope::{FACTORS, factors};
 use super::tensors::{gguf_name, is_rotated, neighbours_row};
@@ -17,21 +17,21 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The key by which we know our own files.
+/// Key that marks our own files.
 const OURS: &str = "toolcall.version";
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug)]
 pub struct Export<'a> {
-    /// What people call the model.
+    /// Name of the model for people.
     pub name: &'a str,
-    /// Its shape.
+    /// Shape of the model.
     pub config: &'a ModelConfig,
-    /// Its weights.
+    /// Weights of the model.
     pub parameters: &'a Parameters,
-    /// Its tokenizer.
+    /// Tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
-    /// The Jinja source of its template.
+    /// Jinja source of its template.
     pub chat_template: &'a str,
     /// Its other templates, by name.
     pub additional_chat_templates: &'a [(String, String)],
@@ -64,7 +64,7 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
     })
 }
 
-/// Says whether [`save`] wrote a file.
+/// Returns true if [`save`] wrote a file.
 ///
 /// # Errors
 /// It cannot be read.
@@ -80,7 +80,7 @@ pub fn is_ours(file: &Path) -> Result<bool> {
     Ok(begin.starts_with(b"GGUF") && begin.ends_with(&key) && begin.len() == KEY_AT + key.len())
 }
 
-/// `llama`, `qwen2` or `qwen3`; Mistral is a Llama.
+/// Returns `llama`, `qwen2` or `qwen3`; Mistral is a Llama.
 fn architecture(config: &ModelConfig) -> &str {
     match config.model_type.as_str() {
         "mistral" => "llama",
@@ -160,7 +160,7 @@ fn tensor(values: &[f32], slot: &Slot, dtype: GgmlDType) -> candle_core::Result<
     )
 }
 
-/// The rows in llama.cpp's order.
+/// Returns the rows in llama.cpp's order.
 fn neighbours(values: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
     let mut reordered = vec![0.0; values.len()];
     for (row, values) in values.chunks_exact(columns).enumerate() {

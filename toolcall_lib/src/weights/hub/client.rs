@@ -1,4 +1,4 @@
-//! Requests to the hub: whom they may reach, what they carry, how long they may take.
+//! Sends requests to the hub, and limits their targets, their content and their time.
 
 use super::Hub;
 use base64::Engine;
@@ -10,24 +10,24 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, ETAG, L
 use ureq::http::{HeaderMap, HeaderValue, Uri};
 use ureq::{Agent, Body};
 
-/// Redirects that one request follows.
+/// Most redirects that one request follows.
 const MOST_REDIRECTS: usize = 5;
 /// The slowest download that is waited for, in bytes per second.
 const SLOWEST: u64 = 10_000;
 /// No request takes longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How we call ourselves.
+/// Name that we give ourselves in requests.
 pub(super) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
 
-/// Why a request failed.
+/// Reason why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The hub answers with this HTTP status.
     Status(u16),
     /// The storage to which the hub redirects, at this host, answers with this HTTP status.
     Storage(String, u16),
-    /// The connection failed, broke off or took too long; another try may do better.
+    /// The connection failed, broke off or took too long. Another try may succeed.
     Connection(String),
     /// The answer is not one that a hub gives, or may not be followed.
     Answer(String),
@@ -45,13 +45,13 @@ pub(super) struct Client {
     pub(super) agent: Agent,
     /// Scheme, host and port of the hub, and the path in front of all others; without credentials.
     pub(super) base: Uri,
-    /// Goes to `base` and to nobody else.
+    /// Header that goes to `base` and to nobody else.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) timeout: Duration,
 }
 
 impl Client {
-    /// A client for `hub`.
+    /// Makes a client for `hub`.
     ///
     /// # Errors
     /// The endpoint is no URL of a web server, or the token cannot stand in a request.
@@ -87,15 +87,15 @@ impl Client {
         })
     }
 
-    /// The body of an answer of at most `most` bytes.
+    /// Returns the body of an answer of at most `most` bytes.
     pub fn text(&self, path: &str, most: u64) -> Result<Vec<u8>, Failure> {
         let mut answer = self.follow(path, Method::Get(0), 0)?;
         let body = answer.body_mut().with_config().limit(most);
         body.read_to_vec().map_err(failed)
     }
 
-    /// Asks the hub itself about a file, not a storage behind it. The length and the tag of an
-    /// answer that redirects are not those of the file.
+    /// Asks the hub itself about a file, and not a storage behind it. If an answer redirects, its
+    /// own length and tag are not those of the file.
     pub fn head(&self, path: &str) -> Result<HeaderMap, Failure> {
         let mut answer = self.follow(path, Method::Head, 0)?;
         if answer.status().is_redirection() {
@@ -105,7 +105,7 @@ impl Client {
         Ok(answer.into_parts().0.headers)
     }
 
-    /// A file of `size` bytes from byte `start` on, wherever the hub keeps it.
+    /// Requests a file of `size` bytes from byte `start` on, wherever the hub keeps it.
     pub fn file(&self, path: &str, start: u64, size: u64) -> Result<Answer, Failure> {
         self.follow(path, Method::Get(start), size - start)
     }
@@ -173,7 +173,7 @@ impl Client {
     }
 }
 
-/// What a request asks for.
+/// Method of a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Method {
     Head,
@@ -181,12 +181,12 @@ enum Method {
     Get(u64),
 }
 
-/// The hub's address without the credentials in it, for people.
+/// Returns the hub's address without the credentials in it, for people.
 pub(super) fn shown(endpoint: &str) -> impl fmt::Display {
     split_credentials(endpoint).0
 }
 
-/// `https://user:password@host` as `https://host` and `user:password`.
+/// Splits `https://user:password@host` into `https://host` and `user:password`.
 fn split_credentials(endpoint: &str) -> (String, Option<&str>) {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -198,7 +198,7 @@ fn split_credentials(endpoint: &str) -> (String, Option<&str>) {
     (format!("{scheme}{separator}{host}{path}"), credentials)
 }
 
-/// The header for `user:password` as a URL writes it.
+/// Returns the header for `user:password` as a URL writes it.
 fn basic(credentials: &str) -> String {
     let decoded: Vec<u8> = percent_decode_str(credentials).collect();
     format!("Basic {}", STANDARD.encode(decoded))
@@ -208,7 +208,7 @@ fn is_web(uri: &Uri) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
 }
 
-/// Scheme, host and port: who sees a request.
+/// Returns scheme, host and port: the server that sees a request.
 fn origin(uri: &Uri) -> (Option<&str>, Option<String>, u16) {
     let usual = if uri.scheme_str() == Some("https") {
         443
@@ -219,7 +219,7 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<String>, u16) {
     (uri.scheme_str(), host, uri.port_u16().unwrap_or(usual))
 }
 
-/// The address of `path` on the server of `base`.
+/// Returns the address of `path` on the server of `base`.
 fn join(base: &Uri, path: &str) -> Result<Uri, Failure> {
     let mut parts = base.clone().into_parts();
     parts.path_and_query = path.parse().ok();
@@ -231,7 +231,11 @@ fn join(base: &Uri, path: &str) -> Result<Uri, Failure> {
         .ok_or_else(|| Failure::Answer("it names a path that is no part of a URL".to_string()))
 }
 
-/// Where an answer of `uri` sends us.
+/// Returns the address to which an answer of `uri` redirects.
+///
+/// # Errors
+/// The answer has no address or one that is not on the web, or it leads from an encrypted
+/// connection to an open one.
 fn redirect(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
     let wrong = |problem: &str| Failure::Answer(format!("it redirects {problem}"));
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -262,8 +266,8 @@ pub(super) fn named(uri: &Uri, location: &str) -> Result<Uri, &'static str> {
     Ok(next)
 }
 
-/// An error of the HTTP client. It may quote no address: what stands in a redirect can be a key to
-/// the file.
+/// Turns an error of the HTTP client into ours. It must quote no address, because the address in a
+/// redirect can be a key to the file.
 pub(super) fn failed(error: ureq::Error) -> Failure {
     match error {
         ureq::Error::BodyExceedsLimit(most) => Failure::Answer(format!("it is longer than {most} bytes")),

@@ -1,5 +1,5 @@
-//! One file of a commit into the cache: what the hub says about it first, then its bytes, checked
-//! before anyone sees them.
+//! Downloads one file of a commit into the cache: first the hub's description of it, then its
+//! bytes, which are checked before anyone sees them.
 
 use super::cache::{RepoCache, blob_name};
 use super::client::{Client, Failure};
@@ -12,21 +12,21 @@ use std::time::Duration;
 use ureq::http::HeaderMap;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 
-/// Downloads that broke off are continued this often.
+/// Number of times that a download that broke off is continued.
 const CONTINUATIONS: u32 = 3;
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const BLOCK: usize = 1 << 18;
-/// Bytes of a file that does not hold weights.
+/// Most bytes of a file that does not hold weights.
 const LARGEST_TEXT: u64 = 512 << 20;
-/// How long another process may take that downloads the same file.
+/// Longest wait for another process that downloads the same file.
 const LOCKED: Duration = Duration::from_secs(60 * 60);
 
-/// What the hub says about a file.
+/// The hub's description of a file.
 struct Announced {
     /// Name of its content in the cache.
     blob: String,
     size: u64,
-    /// SHA-256 in hexadecimal digits; the hub has it for large files.
+    /// SHA-256 in hexadecimal digits. The hub has it for large files.
     sha256: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn download(
     Ok(())
 }
 
-/// Reads the hub's answer: the name, the size and the hash that the file has to have.
+/// Reads the hub's answer: the name, the size and the hash that the file must have.
 fn announced(headers: &HeaderMap, commit: &str) -> Result<Announced, Failure> {
     let wrong = |problem: &str| Failure::Answer(problem.to_string());
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -80,7 +80,7 @@ fn announced(headers: &HeaderMap, commit: &str) -> Result<Announced, Failure> {
     })
 }
 
-/// Downloads the bytes next to `blob`, which gets them when they are whole and right.
+/// Downloads the bytes next to `blob`. They take its place when they are whole and right.
 fn fill(client: &Client, path: &str, announced: &Announced, blob: &Path) -> Result<(), Failure> {
     let part = blob.with_file_name(format!("{}.incomplete", announced.blob));
     retried(|| go_on(client, path, announced, &part))?;
@@ -105,7 +105,7 @@ fn retried<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure
     }
 }
 
-/// Appends what is missing to `part`.
+/// Appends the missing bytes to `part`.
 fn go_on(client: &Client, path: &str, announced: &Announced, part: &Path) -> Result<(), Failure> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -130,8 +130,8 @@ fn go_on(client: &Client, path: &str, announced: &Announced, part: &Path) -> Res
     file.sync_all().map_err(written(part))
 }
 
-/// The byte of the file at which the answer begins: `start`, or 0 where a server sends the whole
-/// file whatever is asked for.
+/// Returns the byte of the file at which the answer begins: `start`, or 0 if a server sends the
+/// whole file in any case.
 fn first_byte(headers: &HeaderMap, status: u16, start: u64) -> Result<u64, Failure> {
     let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
@@ -170,7 +170,7 @@ fn copy(body: &mut impl Read, file: &mut File, missing: u64, part: &Path) -> Res
     }
 }
 
-/// How a file differs from what the hub says about it.
+/// Returns how a file differs from the hub's description; `None` if it does not.
 fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
     let mut file = File::open(part)?;
     let size = file.metadata()?.len();
@@ -197,7 +197,7 @@ fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
     Ok((found != *expected).then(problem))
 }
 
-/// For `map_err`: the cache cannot be written.
+/// Makes, for `map_err`, the error that the cache cannot be written.
 fn written(place: &Path) -> impl Fn(io::Error) -> Failure {
     let place = place.to_path_buf();
     move |error| Failure::Cache(place.clone(), error)

@@ -2,9 +2,9 @@
 //! share, and models that are uploaded.
 //!
 //! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not
-//! to a storage that it redirects to; what it calls a commit or a file stays within the cache; a
-//! file is there when it has the length and, where the hub says one, the SHA-256 that were
-//! announced; and every wait has an end.
+//! to a storage that it redirects to. Its names of commits and files stay within the cache. A file
+//! is there when it has the length that was announced and, if the hub announced one, the SHA-256.
+//! Every wait has an end.
 
 mod cache;
 mod client;
@@ -71,7 +71,7 @@ impl fmt::Display for HubId {
     }
 }
 
-/// How the hub is reached, and where its files are kept.
+/// Address of the hub, and the place and rules for its files here.
 #[derive(Clone)]
 pub struct Hub {
     /// `https://huggingface.co`, or a mirror of it.
@@ -80,7 +80,7 @@ pub struct Hub {
     pub cache: PathBuf,
     /// Access token, for what is private or gated.
     pub token: Option<String>,
-    /// Use the cache only.
+    /// True if only the cache is used.
     pub offline: bool,
     /// Longest wait for a connection, for an answer, and for the next bytes of one.
     pub timeout: Duration,
@@ -100,17 +100,17 @@ impl fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// As the environment says, with the variables that all tools of the hub know: `HF_ENDPOINT`,
-    /// `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN` or the file that `hf auth login` wrote,
-    /// `HF_HUB_OFFLINE`, and `HF_HUB_DOWNLOAD_TIMEOUT`.
+    /// Reads the settings from the environment, by the variables that all tools of the hub know:
+    /// `HF_ENDPOINT`, `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN` or the file that `hf auth login`
+    /// wrote, `HF_HUB_OFFLINE`, and `HF_HUB_DOWNLOAD_TIMEOUT`.
     ///
     /// # Errors
-    /// A timeout that is no number of seconds.
+    /// The timeout is no number of seconds.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
     }
 
-    /// The same, from variables that `get` gives.
+    /// Reads the settings from variables that `get` gives.
     pub(crate) fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let path = |name: &str| get(name).map(PathBuf::from);
         let user_cache =
@@ -133,10 +133,10 @@ impl Hub {
         })
     }
 
-    /// The folder of a model: from the cache if it is complete there (then nothing is asked of the
-    /// network), else downloaded.
+    /// Returns the folder of a model. If the cache has all of it, it asks nothing of the network;
+    /// otherwise it downloads the rest.
     ///
-    /// Only the files that we read are downloaded, the weights last. A download that breaks off is
+    /// It downloads only the files that we read, the weights last. A download that breaks off is
     /// continued where it stopped, now or by the next call.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ impl Hub {
         Ok(folder)
     }
 
-    /// An id from elsewhere becomes a path of the hub and of the cache.
+    /// Refuses an id of another form: it becomes a path of the hub and of the cache.
     fn check(&self, id: &HubId) -> Result<()> {
         match HubId::parse(&id.to_string()).as_ref() == Some(id) {
             true => Ok(()),
@@ -222,7 +222,7 @@ impl Hub {
         }
     }
 
-    /// What went wrong, and what to do.
+    /// Explains what went wrong, and what to do.
     fn explain(&self, kind: Kind, id: &HubId, file: Option<&str>, failure: Failure) -> Error {
         let noun = kind.noun();
         let what = file.map_or(format!("the {noun}"), |file| format!("its file {file}"));
@@ -263,7 +263,7 @@ impl Hub {
         self.wrong(id, problem)
     }
 
-    /// The endpoint without the credentials that may stand in it.
+    /// Returns the endpoint without the credentials that may stand in it.
     fn address(&self) -> String {
         shown(&self.endpoint).to_string()
     }
@@ -279,7 +279,7 @@ struct Info {
     sha: String,
     #[serde(default)]
     siblings: Vec<Sibling>,
-    /// Whether nobody else sees it, where the hub says so.
+    /// True if nobody else sees it; `None` if the hub does not say.
     private: Option<bool>,
 }
 
@@ -288,7 +288,7 @@ struct Sibling {
     rfilename: String,
 }
 
-/// `HF_HUB_DOWNLOAD_TIMEOUT`.
+/// Reads `HF_HUB_DOWNLOAD_TIMEOUT`.
 fn seconds(text: &str) -> Result<Duration> {
     let seconds = text
         .trim()

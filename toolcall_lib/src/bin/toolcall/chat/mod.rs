@@ -12,7 +12,7 @@ use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use toolcall_lib::generate::{GenerateConfig, Generation, PrefixCache, ToolChoice, generate_cached};
+use toolcall_lib::generate::{GenerateConfig, Generation, Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::serde_json::{Value, from_value, json};
 use toolcall_lib::{Conversation, Error, Message, Model, Result, Role, ToolCall, json};
@@ -98,10 +98,8 @@ fn read(file: &Path) -> Result<Conversation> {
 }
 
 struct Chat {
-    model: Model,
+    generator: Generator<Model>,
     answers: Answers,
-    config: GenerateConfig,
-    cache: PrefixCache,
     messages: Vec<Message>,
 }
 
@@ -116,9 +114,10 @@ impl Chat {
         }
         Ok(Self {
             answers: Answers::new(&arguments.tools, begun.tools, &model)?,
-            config: arguments.settings.of(&model)?,
-            model,
-            cache: PrefixCache::default(),
+            generator: {
+                let config = arguments.settings.of(&model)?;
+                Generator::new(model, config)
+            },
             messages: begun.messages,
         })
     }
@@ -169,11 +168,18 @@ impl Chat {
 
     /// Everything that follows the last message.
     fn answer(&mut self) -> Result<()> {
-        let mut config = self.config.clone();
-        for _ in 0..MOST_ROUNDS {
-            let (messages, cache, schemas) = (&self.messages, &mut self.cache, &self.answers.schemas);
-            let generation = generate_cached(&self.model, messages, schemas, &config, cache, |_| true)?;
-            config.tool_choice = ToolChoice::Auto; // the choice was about the answer to the message
+        let chosen = self.generator.config.tool_choice.clone();
+        for round in 0..MOST_ROUNDS {
+            // The choice is about the answer to the message, not about what follows a tool's
+            // answer.
+            self.generator.config.tool_choice = if round == 0 {
+                chosen.clone()
+            } else {
+                ToolChoice::Auto
+            };
+            let generation = self.generator.reply(&self.messages, &self.answers.schemas);
+            self.generator.config.tool_choice = chosen.clone();
+            let generation = generation?;
             self.show_withheld(&generation)?;
             let reply = self.parse(&generation.text);
             let calls = reply.tool_calls.clone();
@@ -204,7 +210,7 @@ impl Chat {
     }
 
     fn parse(&self, text: &str) -> Reply {
-        reply::parse_with(text, &self.model.template, &self.answers.schemas)
+        reply::parse_with(text, &self.generator.model.template, &self.answers.schemas)
     }
 
     fn show_withheld(&self, generation: &Generation) -> Result<()> {

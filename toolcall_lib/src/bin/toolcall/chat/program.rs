@@ -42,9 +42,9 @@ impl FromStr for Program {
 }
 
 impl Program {
-    /// Runs the program with the arguments of a call on its standard input, as JSON, and returns what
-    /// it writes; `error: …` with the reason if it fails or takes longer than `limit`. It is started
-    /// directly, never through a shell.
+    /// Runs the program with the arguments of a call on its standard input, as JSON, and returns
+    /// what it writes; `error: …` with the reason if it fails or takes longer than `limit`. It is
+    /// started directly, never through a shell.
     ///
     /// # Errors
     /// It cannot be started.

@@ -4,8 +4,8 @@ use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, ToolChoice};
 use toolcall_lib::{Model, Result};
 
-/// Generation settings. Those that are not given come from the model's generation_config.json; without
-/// one, decoding is greedy
+/// Generation settings. Those that are not given come from the model's generation_config.json;
+/// without one, decoding is greedy
 #[derive(clap::Args)]
 pub struct Settings {
     /// Most tokens of a reply; a longer reply is cut off
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Whether the answer to a message calls tools: auto, required, none, or the name of a tool
+    /// Rule for calls in an answer: auto, required, none, or the name of a tool
     #[arg(long, default_value_t)]
     tool_choice: ToolChoice,
     /// Allow at most one call in a reply
@@ -53,7 +53,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// These settings for a model.
+    /// Returns these settings for a model.
     pub fn of(&self, model: &Model) -> Result<GenerateConfig> {
         let own = GenerateConfig::of(model)?;
         Ok(GenerateConfig {

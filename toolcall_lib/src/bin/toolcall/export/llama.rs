@@ -1,4 +1,4 @@
-//! A GGUF file in llama.cpp: a Python program that has its binding answers the same prompts.
+//! Tests a GGUF file in llama.cpp: a Python program with its binding answers the same prompts.
 
 use super::super::output::note;
 use super::super::progress_bar;
@@ -10,12 +10,12 @@ use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_elsewhere};
 use toolcall_lib::{Conversation, Error, Generation, Model, Result, interrupt};
 
 const PROGRAM: &str = include_str!("llama.py");
-/// Where `scripts/setup.sh llama_cpp` puts it.
+/// Path of the Python that `scripts/setup.sh llama_cpp` installs.
 const USUAL: &str = ".toolcall/llama_cpp/bin/python";
-/// Tokens that prompt and reply may have together: memory for more is rarely there.
+/// Most tokens of prompt and reply together: memory for more is rarely there.
 const LONGEST: usize = 8192;
 
-/// The Python to take: the one that the user names, or the usual one if it is there.
+/// Returns the Python to take: the one that the user names, or the usual one if it is there.
 ///
 /// # Errors
 /// The one that the user names is not there.
@@ -37,7 +37,7 @@ pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
     }
 }
 
-/// llama.cpp reads no folder.
+/// Returns the error for a folder as output: llama.cpp reads no folder.
 pub fn wants_gguf(out: &Path) -> Error {
     let problem = format!(
         "llama.cpp reads only .gguf files, but {} becomes a folder; give --out a name that ends in .gguf",
@@ -66,7 +66,7 @@ pub fn score(
     scores
 }
 
-/// The program, which ends with the value.
+/// The running program. It is ended when this value is dropped.
 struct Llama {
     python: PathBuf,
     child: Child,

@@ -1,7 +1,7 @@
-//! The one table of settings under other names: what each becomes here.
+//! The one table of settings under other names, and the treatment of each name here.
 //!
-//! Reading and `docs/settings.md` are made of it. A name means the same whoever uses it, so nobody
-//! has to say whose file it is.
+//! Reading uses this table, and `docs/settings.md` is made from it. A name means the same for every
+//! user, so nobody has to tell whose file it is.
 
 mod axolotl;
 mod groups;
@@ -17,7 +17,7 @@ use super::said::Said;
 use serde_json::Value;
 use std::fmt;
 
-/// Who uses a name.
+/// Tool that uses a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// `TrainingArguments`, which TRL and LLaMA-Factory have too.
@@ -44,7 +44,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// How a value is read: into settings, or as a problem.
+/// Function that reads a value into settings, or returns a problem.
 type ReadValue = fn(&mut Said, &Value) -> Read<()>;
 
 /// The treatment of a name.
@@ -54,7 +54,7 @@ pub(super) enum Becomes {
     Same,
     /// Our setting of this name, with the same values.
     Renamed(&'static str),
-    /// Reads the text out of the value.
+    /// The settings that the text describes. The function reads them from the value.
     Value(&'static str, ReadValue),
     /// Nothing, for this reason: it tunes the other engine.
     Note(&'static str),
@@ -63,12 +63,12 @@ pub(super) enum Becomes {
     Refused(&'static str),
 }
 
-/// Names that become the same.
+/// Names with the same treatment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     /// The names.
     pub names: &'static [&'static str],
-    /// Who uses them.
+    /// Tools that use them.
     pub peers: &'static [Peer],
     /// Their treatment.
     pub becomes: Becomes,
@@ -82,7 +82,7 @@ const fn row(peers: &'static [Peer], names: &'static [&'static str], becomes: Be
     }
 }
 
-/// All rows, those of a peer together.
+/// Returns all rows, those of a peer together.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     [
         transformers::ROWS,
@@ -95,7 +95,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     .flatten()
 }
 
-/// The row with this name.
+/// Returns the row with this name.
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     rows().find(|row| row.names.contains(&name))
 }

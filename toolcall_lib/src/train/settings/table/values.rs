@@ -1,13 +1,14 @@
-//! Values that other tools write in their own way, as our settings.
+//! Reads values that other tools write in their own way, as our settings.
 
 use super::super::read::{Read, boolean, number, whole, word, wrong};
 use super::super::said::{Said, Strategy};
 use serde_json::{Value, json};
 
-/// Learning rates below this share of the highest are 0.
+/// Share of the highest learning rate below which a rate counts as 0.
 const SMALL: f64 = 0.01;
 
-/// Optimizers that are AdamW, and those that are it but for how their state is held.
+/// Optimizers that are AdamW, and those that differ from it only in the way that they hold their
+/// state.
 const ADAMW: [&str; 8] = [
     "adamw",
     "adamw_torch",
@@ -160,7 +161,7 @@ pub(super) fn data_seed(said: &mut Said, value: &Value) -> Read<()> {
     said.set("seed", value)
 }
 
-/// A value that has to be one of these.
+/// Refuses a value that is none of these.
 fn only(value: &Value, words: &[&str]) -> Read<()> {
     match words.contains(&word(value)?.as_str()) {
         true => Ok(()),
@@ -270,7 +271,7 @@ pub(super) fn saves_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-/// Whether a rate is as good as 0 beside the highest.
+/// Returns true if a rate is as good as 0 beside the highest.
 pub(super) fn is_small(rate: f64, highest: f64) -> bool {
     rate <= SMALL * highest
 }

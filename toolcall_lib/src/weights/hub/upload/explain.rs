@@ -1,4 +1,4 @@
-//! What went wrong with a push, and what to do.
+//! Explains what went wrong with a push, and what to do.
 
 use super::retry::RETRIES;
 use crate::error::Error;

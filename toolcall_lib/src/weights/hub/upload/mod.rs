@@ -25,7 +25,7 @@ use std::fmt;
 /// Longest name of an owner and a repository together, as the hub has it.
 const LONGEST_NAME: usize = 96;
 
-/// How files are uploaded.
+/// Settings of an upload.
 pub(crate) struct Upload<'a> {
     /// A repository that is made is private, and one that is public is refused.
     pub private: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Upload<'a> {
     pub message: &'a str,
 }
 
-/// What a push did.
+/// Outcome of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
     /// The page of the model.
@@ -178,7 +178,7 @@ impl Push<'_> {
         }
     }
 
-    /// What the hub says about the repository at its revision.
+    /// Asks the hub about the repository at its revision.
     fn info(&self) -> std::result::Result<Info, Failure> {
         retry::retried(|| self.hub.ask(Kind::Model, self.id, &self.client))
     }

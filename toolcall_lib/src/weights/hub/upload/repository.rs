@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Files that the hub is asked about at a time.
 const AT_A_TIME: usize = 256;
 
-/// Where each file belongs.
+/// Destination of each file.
 pub(super) struct Plan<'a>(pub Vec<Planned<'a>>);
 
 pub(super) struct Planned<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Planned<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// What a commit has to bring in.
+    /// Files that a commit has to bring in.
     pub fn changed(&self) -> impl Iterator<Item = &Planned<'a>> {
         self.0
             .iter()
@@ -37,7 +37,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What the hub says about a file that it is to get.
+/// Answer of the hub about a file that it is to get.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Mode {
@@ -79,7 +79,7 @@ impl Push<'_> {
         }
     }
 
-    /// What the repository has at its revision; a branch that is not there is made.
+    /// Asks the hub for the head of the revision. Makes a branch that is not there.
     pub fn head(&self) -> Result<Info, Failure> {
         let revision = &self.id.revision;
         match self.info() {

@@ -121,7 +121,7 @@ impl Client {
         Err(Failure::Refused(status.as_u16(), words))
     }
 
-    /// What the hub says to a refusal, without the token, which it might repeat.
+    /// Returns the hub's words about a refusal, without the token, which it might repeat.
     fn words(&self, answer: &mut Answer) -> String {
         let header = answer.headers().get("x-error-message");
         let header = header.and_then(|text| text.to_str().ok()).map(str::to_string);

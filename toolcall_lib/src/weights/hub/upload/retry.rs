@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 pub(super) const RETRIES: u32 = 5;
 /// The pause before the first of them; each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often a pause looks whether the user wants to stop.
+/// Time between two looks, in a pause, whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How many more tries there are, and after what pause.
+/// Number of tries that are left, and the pause before the next.
 pub(super) struct Patience {
     left: u32,
     pause: Duration,
@@ -59,7 +59,7 @@ pub(super) fn retried<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result
     }
 }
 
-/// What failed, if it may pass.
+/// Returns the failure if it may pass.
 fn passing(failure: &Failure) -> Option<String> {
     let busy = |status: &u16| matches!(status, 408 | 429 | 500..);
     match failure {

@@ -86,7 +86,7 @@ impl Push<'_> {
         Ok(())
     }
 
-    /// What the storage wants of these files, by their checksum.
+    /// Returns what the storage wants of these files, by their checksum.
     fn wanted(&self, files: &[&LocalFile]) -> Result<BTreeMap<String, Actions>, Failure> {
         let objects = files
             .iter()
@@ -228,7 +228,7 @@ impl Push<'_> {
     }
 }
 
-/// How far a file is.
+/// Progress of a file.
 struct Progress<'a> {
     file: &'a LocalFile,
     told: Cell<Instant>,

@@ -1,15 +1,17 @@
-//! Writes what our decoder computes for one prompt, for `scripts/dev/verify/logits.py` to compare with transformers.
+//! Writes what our decoder computes for one prompt, for `scripts/dev/verify/logits.py` to compare
+//! with transformers.
 //!
 //! ```text
 //! cargo run --example logits -- MODEL DATA ROW OUT.safetensors [DTYPE]
 //! ```
 //!
-//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32 where nothing is said. The file holds `ids` `[tokens]`, `logits`
-//! `[tokens, vocabulary]` and `greedy`, the reply without the token that ends it.
+//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32
+//! where nothing is said. The file holds `ids` `[tokens]`, `logits` `[tokens, vocabulary]` and
+//! `greedy`, the reply without the token that ends it.
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
-use toolcall_lib::generate::{GenerateConfig, PrefixCache, complete};
+use toolcall_lib::generate::{GenerateConfig, Generator};
 use toolcall_lib::weights::Dtype;
 use toolcall_lib::{Error, Result, Role, dataset::Dataset, load_as};
 
@@ -41,7 +43,7 @@ fn main() -> Result<()> {
         max_new_tokens: 64,
         ..GenerateConfig::default()
     };
-    let greedy = complete(&model, &prompt, &config, &mut PrefixCache::default(), |_| true)?;
+    let greedy = Generator::new(&model, config).complete(&prompt, |_| true)?;
 
     let tensors = || -> candle_core::Result<()> {
         let shape = (ids.len(), model.decoder.config.vocab_size);

@@ -1,12 +1,15 @@
-//! What it costs to hold replies to the tools, by itself: `cargo run --release --example constraint_cost -- DATA MODEL…`.
+//! Measures the cost of holding replies to the tools, by itself:
+//! `cargo run --release --example constraint_cost -- DATA MODEL…`.
 //!
-//! The models' own tokenizers and templates, with a decoder of one narrow layer in place of theirs, so that finding out which tokens may
-//! come next is what takes time. It writes the same prompts held to the tools and free, and the difference is divided by the tokens
-//! that were chosen: those that must come cost a model nothing. Beside it the time in which the real decoder writes a token.
+//! Uses the models' own tokenizers and templates, but a decoder of one narrow layer in place of
+//! theirs. Most of the time then goes into finding out which tokens may come next. The decoder
+//! answers the same prompts held to the tools and free. The difference is divided by the tokens
+//! that were chosen, because tokens that must come cost a model nothing. Beside it stands the time
+//! in which the real decoder writes a token.
 
 use std::time::Instant;
 use toolcall_lib::config::ModelConfig;
-use toolcall_lib::generate::{Generation, PrefixCache, Prompt, ToolChoice, generate_many_cached};
+use toolcall_lib::generate::{Generation, Generator, Prompt, ToolChoice};
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
 use toolcall_lib::weights::{Dtype, Parameters};
 use toolcall_lib::{Dataset, Error, GenerateConfig, Model, Result, load_as};
@@ -64,7 +67,7 @@ fn config(tool_choice: ToolChoice, constrained: bool) -> GenerateConfig {
     }
 }
 
-/// A decoder for the same tokens that does next to nothing.
+/// Returns a decoder for the same tokens that does next to nothing.
 fn narrow(config: &ModelConfig) -> Result<Decoder> {
     let config = ModelConfig {
         hidden_size: 16,
@@ -79,13 +82,14 @@ fn narrow(config: &ModelConfig) -> Result<Decoder> {
     Decoder::new(config, weights)
 }
 
-/// Seconds for each token that was chosen, with prompts that have been read; the best of three.
+/// Returns the seconds for each token that was chosen, the best of three runs. The prompts have
+/// been read before.
 fn seconds_per_token(model: &Model, prompts: &[Prompt<'_>], config: &GenerateConfig) -> Result<f64> {
-    let mut cache = PrefixCache::default();
+    let mut generator = Generator::new(model, config.clone());
     let mut best = f64::INFINITY;
     for _ in 0..4 {
         let start = Instant::now();
-        let replies = generate_many_cached(model, prompts, config, &mut cache)?;
+        let replies = generator.replies(prompts)?;
         let seconds = start.elapsed().as_secs_f64();
         let chosen = |reply: &Generation| reply.logprobs.iter().filter(|&&p| p != 0.0).count();
         best = best.min(seconds / replies.iter().map(chosen).sum::<usize>() as f64);
@@ -93,7 +97,8 @@ fn seconds_per_token(model: &Model, prompts: &[Prompt<'_>], config: &GenerateCon
     Ok(best)
 }
 
-/// Median of the seconds in which a decoder writes a token of each of so many sequences, for one of the tokens.
+/// Returns the median of the seconds in which a decoder writes a token of each of `batch`
+/// sequences, divided by `batch`.
 fn token_seconds(decoder: &Decoder, batch: usize) -> Result<f64> {
     let (mut cache, mut workspace) = (KvStore::new(&decoder.config, 1 << 30), Workspace::default());
     let prompt: Vec<u32> = (1..=300).collect();

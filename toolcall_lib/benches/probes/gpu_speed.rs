@@ -1,19 +1,23 @@
-//! How fast a GPU trains and replies, and on what it spends its time, for `scripts/dev/verify_gpu.sh`. Built with the feature `cuda`.
+//! Measures how fast a GPU trains and replies, and where its time goes, for
+//! `scripts/dev/verify_gpu.sh`. Built with the feature `cuda`.
 //!
-//! `gpu_speed steps MODEL DATA CONFIG.json` makes the steps of a training run with these settings twice and prints, as one line of JSON,
-//! how long each kernel took the second time, when all products are prepared, and the most memory that was allocated.
+//! `gpu_speed steps MODEL DATA CONFIG.json` makes the steps of a training run with these settings
+//! twice. It prints one line of JSON: the time of each kernel in the second pass, when all products
+//! are prepared, and the most memory that was allocated.
 //!
-//! `gpu_speed replies MODEL DATA OTHER BATCHES NEW` replies to the first message of rows of DATA, as many at once as each of the BATCHES
-//! (such as 1,8,32) says, with NEW tokens each, in bf16. It prints a line of JSON for each: the tokens of the prompts, the seconds to read
-//! them all, and the seconds to write a token after each of them. As many rows of OTHER, whose tools are others, are replied to first and
-//! not timed: they find memory and prepare products.
+//! `gpu_speed replies MODEL DATA OTHER BATCHES NEW` replies in bf16 to the first message of rows of
+//! DATA, with NEW tokens each. Each of the BATCHES (such as 1,8,32) says how many replies are
+//! written at once. It prints a line of JSON for each batch: the tokens of the prompts, the seconds
+//! to read them all, and the seconds to write a token after each of them. Before that it replies to
+//! as many rows of OTHER, whose tools are others, and does not time them: they find memory and
+//! prepare products.
 
 use std::path::Path;
 use std::time::Instant;
 use toolcall_lib::conversation::Role;
 use toolcall_lib::cuda::{Profile, profile};
 use toolcall_lib::device::Device;
-use toolcall_lib::generate::{PrefixCache, Prompt, generate_many_cached};
+use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::serde_json::{Map, Value, from_str, json};
 use toolcall_lib::{
     Conversation, Dataset, Dtype, Error, GenerateConfig, Model, Result, TrainConfig, load, load_as, train,
@@ -72,10 +76,18 @@ fn steps(model: &str, data: &str, config: &str) -> Result<Value> {
 
 fn replies(model: &Model, data: &str, other: &str, batch: usize, new: usize) -> Result<Value> {
     let (rows, others) = (first_rows(data, batch)?, first_rows(other, batch)?);
-    let mut cache = PrefixCache::with_bytes(CACHE);
-    seconds(model, &others, WARM_UP, &mut cache)?;
-    let read = seconds(model, &rows, 1, &mut cache)?;
-    let write = seconds(model, &rows, new, &mut cache)?; // the prompts are known now
+    let config = GenerateConfig {
+        constrained: false,
+        device: Device::Cuda,
+        ..GenerateConfig::default()
+    };
+    let mut generator = Generator {
+        cache: PrefixCache::with_bytes(CACHE),
+        ..Generator::new(model, config)
+    };
+    seconds(&mut generator, &others, WARM_UP)?;
+    let read = seconds(&mut generator, &rows, 1)?;
+    let write = seconds(&mut generator, &rows, new)?; // the prompts are known now
     let mut tokens = 0;
     for row in &rows {
         let text = model.template.render_prompt(before_the_reply(row), &row.tools)?;
@@ -105,20 +117,15 @@ fn before_the_reply(row: &Conversation) -> &[toolcall_lib::Message] {
     &row.messages[..reply.unwrap_or(row.messages.len())]
 }
 
-/// To write so many tokens after each prompt, the most likely ones, all at once.
-fn seconds(model: &Model, rows: &[Conversation], new: usize, cache: &mut PrefixCache) -> Result<f64> {
-    let config = GenerateConfig {
-        max_new_tokens: new,
-        constrained: false,
-        device: Device::Cuda,
-        ..GenerateConfig::default()
-    };
+/// Returns the seconds to write `new` tokens after each prompt, the most likely ones, all at once.
+fn seconds(generator: &mut Generator<&Model>, rows: &[Conversation], new: usize) -> Result<f64> {
+    generator.config.max_new_tokens = new;
     let prompts: Vec<Prompt<'_>> = rows
         .iter()
         .map(|row| (before_the_reply(row), &row.tools[..]))
         .collect();
     let start = Instant::now();
-    let replies = generate_many_cached(model, &prompts, &config, cache)?;
+    let replies = generator.replies(&prompts)?;
     let seconds = start.elapsed().as_secs_f64();
     match replies.iter().position(|reply| reply.ids.len() < new) {
         None => Ok(seconds),

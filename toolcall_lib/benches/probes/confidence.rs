@@ -1,16 +1,16 @@
-//! Which number of a call's probabilities tells right calls from wrong ones best.
+//! Finds the number of a call's probabilities that best tells right calls from wrong ones.
 //!
 //! ```text
 //! cargo run --release --example confidence -- MODEL DATA...
 //! ```
 //!
 //! Asks the first assistant turn of all rows, unconstrained, and ranks the calls by each candidate.
-//! Shown are the chance that a right call ranks above a wrong one (AUROC), and how many calls are
-//! exact among the most confident 90, 80 and 60 %. `Generation::confidences` is the first candidate.
+//! Shows the chance that a right call ranks above a wrong one (AUROC), and how many calls are exact
+//! among the most confident 90, 80 and 60 %. `Generation::confidences` is the first candidate.
 
 use std::ops::Range;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate_answers};
-use toolcall_lib::generate::{Prompt, generate_many};
+use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::reply::call_spans;
 use toolcall_lib::{Dataset, Error, Generation, Model, Result, load};
 
@@ -68,12 +68,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The calls of the first assistant turns.
+/// Returns the calls of the first assistant turns.
 fn calls(model: &Model, data: &Dataset) -> Result<Vec<Call>> {
-    let config = EvaluateConfig::default().generate;
+    let mut generator = Generator::new(model, EvaluateConfig::default().generate);
     let mut replies: Vec<Generation> = Vec::new();
     let answer = |prompts: &[Prompt<'_>]| {
-        let new = generate_many(model, prompts, &config)?;
+        let new = generator.replies(prompts)?;
         replies.extend(new.iter().cloned());
         Ok(Some(new))
     };
@@ -107,7 +107,7 @@ fn tokens(reply: &Generation, pieces: &[String], span: Range<usize>) -> Vec<(f64
     kept
 }
 
-/// The chance that a right call stands above a wrong one; half of it where they are equal.
+/// Returns the chance that a right call stands above a wrong one; a tie counts half.
 fn auroc(ranked: &[(f64, bool)]) -> f64 {
     let (right, wrong): (Vec<_>, Vec<_>) = ranked.iter().partition(|call| call.1);
     let above = |a: f64| -> f64 {

@@ -1,16 +1,19 @@
-//! How fast a model reads prompts, writes tokens and calls tools, for
-//! `scripts/dev/bench_generate.sh`: `cargo run --release --example decode_speed -- MODEL WORK.json`.
+//! Measures how fast a model reads prompts, writes tokens and calls tools, for
+//! `scripts/dev/bench_generate.sh`:
+//! `cargo run --release --example decode_speed -- MODEL WORK.json`.
 //!
-//! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE, "calls": [row, …],
-//! "most_call_tokens": n}`. What is printed is one line of JSON: seconds to read the first prompt; for each batch the median of
-//! the seconds to write a token after each of as many prompts; and medians for a whole call that answers the first message of each
-//! of the rows, from the text of the prompt on, with nothing known and with the tools read before. Tokens are the most likely ones.
+//! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE,
+//! "calls": [row, …], "most_call_tokens": n}`. The program prints one line of JSON. It has the
+//! seconds to read the first prompt. For each batch it has the median of the seconds to write a
+//! token after each of as many prompts. It also has medians for a whole call that answers the first
+//! message of each of the rows, from the text of the prompt on: with nothing known, and with the
+//! tools read before. Tokens are the most likely ones.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-use toolcall_lib::generate::{PrefixCache, ToolChoice, generate_cached};
+use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
 use toolcall_lib::serde_json::{Value, from_str, json};
 use toolcall_lib::weights::Dtype;
@@ -64,7 +67,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Median of the seconds that a token after each prompt takes.
+/// Returns the median of the seconds that a token after each prompt takes.
 fn write<'a>(
     decoder: &Decoder,
     prompts: impl Iterator<Item = &'a Vec<u32>>,
@@ -86,8 +89,8 @@ fn write<'a>(
     Ok(median(seconds.split_off(2))) // the first read the prompts, the second found memory
 }
 
-/// Seconds and tokens of the calls that answer these rows, each with a cache of its own and all with one. The first row only fills
-/// the latter and is not timed.
+/// Returns the seconds and tokens of the calls that answer these rows: each with a cache of its
+/// own, and all with one cache. The first row only fills the shared cache and is not timed.
 fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: usize) -> Result<Value> {
     let config = GenerateConfig {
         max_new_tokens: most,
@@ -96,11 +99,12 @@ fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: 
         ..GenerateConfig::default()
     };
     let (mut cold, mut warm, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
-    let mut kept = PrefixCache::default();
+    let new = || Generator::new(model, config.clone());
+    let mut kept = new();
     for row in rows {
-        for (cache, seconds) in [(&mut PrefixCache::default(), &mut cold), (&mut kept, &mut warm)] {
+        for (generator, seconds) in [(&mut new(), &mut cold), (&mut kept, &mut warm)] {
             let start = Instant::now();
-            let reply = generate_cached(model, &row.messages[..1], &row.tools, &config, cache, |_| true)?;
+            let reply = generator.reply(&row.messages[..1], &row.tools)?;
             seconds.push(start.elapsed().as_secs_f64());
             tokens.push(reply.ids.len() as f64);
         }

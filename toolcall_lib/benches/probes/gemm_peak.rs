@@ -1,7 +1,7 @@
-//! How fast this machine multiplies large matrices with our kernels on all cores, in GFLOP/s, as one line of JSON:
-//! `cargo run --release --example gemm_peak`.
+//! Measures how fast this machine multiplies large matrices with our kernels on all cores. Prints
+//! GFLOP/s as one line of JSON: `cargo run --release --example gemm_peak`.
 //!
-//! The best of many products of 2048 × 2048 matrices, `x · wᵀ` as in a forward pass.
+//! Takes the best of many products of 2048 × 2048 matrices, `x · wᵀ` as in a forward pass.
 
 use std::time::{Duration, Instant};
 use toolcall_lib::ops::matmul::{Precision, linear};

@@ -1,9 +1,10 @@
-//! Writes a tiny model with random weights as a Hugging Face folder: `cargo run --example tiny_model -- FOLDER`.
+//! Writes a tiny model with random weights as a Hugging Face folder: `cargo run --example
+//! tiny_model -- FOLDER`.
 //!
 //! It knows nothing, but everything runs on it in seconds: the notebooks are checked with it.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/common"]
+#[path = "../../tests/common"]
 mod common {
     pub mod tiny_config;
     pub mod tiny_model;

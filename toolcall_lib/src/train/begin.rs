@@ -1,0 +1,140 @@
+//! The preparation of a run: all that happens before its first step.
+
+use super::between::Run;
+use super::checkpoints;
+use super::config::TrainConfig;
+use super::engine::Engines;
+use super::gradients;
+use super::identity::Identity;
+use super::order::Order;
+use super::predict::Predictor;
+use super::ranks::{check_same_run, first_decides};
+use super::report::TrainReport;
+use super::rows::sequences;
+use super::state::TrainerState;
+use crate::collective::{Collective, Shard};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result, tell};
+use crate::model::Model;
+
+/// All that the ranks of a run have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub data: &'a Dataset,
+    pub validation: &'a Dataset,
+    pub config: &'a TrainConfig,
+    pub engines: &'a dyn Engines,
+}
+
+impl Job<'_> {
+    /// Prepares the run of one rank. Returns the report that it will fill, too.
+    ///
+    /// # Errors
+    /// Settings, rows, checkpoints and folders that the run cannot begin with.
+    pub fn begin<'a>(
+        &'a self,
+        ranks: &'a dyn Collective,
+        model: &'a mut Model,
+    ) -> Result<(Run<'a>, TrainReport)> {
+        let config = self.config;
+        config.check()?;
+        // 1. The output folder, before any work that could not be kept.
+        let output = first_decides(ranks, || checkpoints::open(config))?.flatten();
+        // 2. Conversations become token sequences, in the order in which they are trained.
+        let (beginnings, rows) = sequences(model, self.data, config)?;
+        let (_, validation) = sequences(model, self.validation, config)?;
+        if validation.is_empty() {
+            config.refuse_best_model()?;
+        }
+        let predictor = Predictor::new(self.validation, config)?;
+        if rows.is_empty() {
+            return Err(Error::invalid("data", "there is no conversation to train on"));
+        }
+        let order = Order::new(&beginnings, config, ranks.size())?;
+        // 3. Weights and optimizer state, those of a checkpoint if it resumes one.
+        adapt(model, config)?;
+        let shard = gradients::shard(ranks, config.zero_stage);
+        let identity = Identity::new(model, &rows, config, order.batch())?;
+        let (state, notes) = begin(ranks, model, config, &identity, shard)?;
+        check_same_run(ranks, model, &rows, config)?;
+        let mut report = TrainReport {
+            rows_left_out: self.data.rows.len() - rows.len(),
+            ranks: ranks.size(),
+            metric_for_best_model: config.metric_for_best_model,
+            ..TrainReport::default()
+        };
+        note(ranks, &mut report, notes);
+        // 4. The engine, on a GPU where it can be.
+        let (engine, refusal) = self
+            .engines
+            .of_rank(ranks, &model.decoder, &state.optimizer, config)?;
+        report.no_gpu = refusal.map(|error| error.to_string());
+        let run = Run {
+            ranks,
+            config,
+            model,
+            rows,
+            validation,
+            predictor,
+            order,
+            state,
+            engine,
+            identity,
+            output,
+        };
+        Ok((run, report))
+    }
+}
+
+/// Tells the user something, and keeps it in the report.
+pub(super) fn note(ranks: &dyn Collective, report: &mut TrainReport, told: impl IntoIterator<Item = String>) {
+    for what in told {
+        if ranks.rank() == 0 {
+            tell(format!("note: {what}"));
+        }
+        report.notes.push(what);
+    }
+}
+
+/// Begins before the first step, or at the checkpoint that `config` names. Returns notes for the
+/// user, too, such as what differs from the run of the checkpoint.
+fn begin(
+    ranks: &dyn Collective,
+    model: &mut Model,
+    config: &TrainConfig,
+    identity: &Identity,
+    shard: Shard,
+) -> Result<(TrainerState, Vec<String>)> {
+    let decoder = &mut model.decoder;
+    let Some(path) = &config.resume_from_checkpoint else {
+        let folder = config.output_dir.as_deref().filter(|_| ranks.rank() == 0);
+        let notes = folder.map_or(Ok(None), checkpoints::begins_anew)?;
+        return Ok((
+            TrainerState::new(decoder, config, shard)?,
+            notes.into_iter().collect(),
+        ));
+    };
+    let folder = checkpoints::find(path)?;
+    first_decides(ranks, || checkpoints::verify(&folder))?;
+    let (state, before) = TrainerState::load(&folder, decoder, config, shard)?;
+    let from = format!(
+        "resuming from {}, after {} steps",
+        folder.display(),
+        state.steps.len()
+    );
+    let differs = identity.differences(&before);
+    Ok((state, [from].into_iter().chain(differs).collect()))
+}
+
+/// Gives the model the adapter that `config` asks for; one that it has is trained on.
+fn adapt(model: &mut Model, config: &TrainConfig) -> Result<()> {
+    match (&config.lora, &model.decoder.adapter) {
+        (Some(lora), None) => model.add_adapter(lora.clone(), config.seed),
+        (Some(lora), Some(adapter)) if *lora != adapter.config => {
+            let advice = "call merge() first, or leave `lora` out to continue its training";
+            let problem = format!("the model has an adapter with other settings; {advice}");
+            Err(Error::invalid("lora", problem))
+        }
+        _ => Ok(()),
+    }
+}
