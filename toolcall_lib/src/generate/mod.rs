@@ -4,8 +4,8 @@
 //! share, `Batch` makes one pass over the model for all replies that are being written, and
 //! `Writer` takes the logits of its reply through repetition penalty, constraint and sampler to the
 //! next token. A `Constraint` is a grammar, made from the tools, that masks every token that cannot
-//! continue a valid call. It is on by default, except in [`evaluate`](mod@crate::evaluate), which shows
-//! what a model has learned by itself.
+//! continue a valid call. It is on by default, except in [`evaluate`](mod@crate::evaluate), which
+//! shows what a model has learned by itself.
 
 mod batch;
 mod confidence;
@@ -30,15 +30,14 @@ pub use prefix::PrefixCache;
 // The server drives the steps of a batch itself.
 #[cfg(feature = "serve")]
 pub(crate) use {
-    batch::Batch, confidence::confidences, constraint::Constraints, many::rendered, writer::Token,
-    writer::Writer,
+    batch::Batch, confidence::confidences, constraint::Constraint, constraint::Constraints, many::rendered,
+    writer::Token, writer::Writer,
 };
 
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::model::Model;
 use crate::tool::ToolSchema;
-pub(crate) use constraint::Constraint;
 
 /// A reply, as the model wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
