@@ -39,6 +39,7 @@ class Place(unittest.TestCase):
     def start(self, *command: object) -> subprocess.Popen:
         """Starts a program in a session of its own with pipes for what it says. Neither it nor its children outlive the test."""
         options = {"cwd": self.folder, "env": self.environment, "text": True, "start_new_session": True}
+        options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen([str(word) for word in command], **pipes, **options)
         self.addCleanup(self.end, process)

@@ -30,15 +30,14 @@ pub use prefix::PrefixCache;
 // The server drives the steps of a batch itself.
 #[cfg(feature = "serve")]
 pub(crate) use {
-    batch::Batch, confidence::confidences, constraint::Constraints, many::rendered, writer::Token,
-    writer::Writer,
+    batch::Batch, confidence::confidences, constraint::Constraint, constraint::Constraints, many::rendered,
+    writer::Token, writer::Writer,
 };
 
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::model::Model;
 use crate::tool::ToolSchema;
-pub(crate) use constraint::Constraint;
 
 /// A reply, as the model wrote it.
 #[derive(Clone, Debug, Default, PartialEq)]
