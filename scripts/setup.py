@@ -212,12 +212,8 @@ def rustc() -> str:
     return subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def digest(content: bytes) -> str:
-    return f"{hashlib.sha256(content).hexdigest()}  -"  # as `sha256sum` writes it, with which the first pins were made
-
-
 def pin_of(*files: Path) -> str:
-    return digest(b"".join(file.read_bytes() for file in files))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def stamp_of(part: str) -> Path:
@@ -230,13 +226,9 @@ def stamp_of(part: str) -> Path:
 
 def seed_pin() -> str:
     """Changes when the seed has to be built again. Times, not contents, because that is how cargo sees it in the kernel."""
-    files = [ROOT / "Cargo.lock", ROOT / "scripts/kernel/Cargo.toml", *(ROOT / "toolcall_lib").rglob("*")]
-    lines = []
-    for file in files:
-        if file.is_file() and not file.is_symlink():
-            seconds, nanoseconds = divmod(file.stat().st_mtime_ns, 10**9)
-            lines.append(f"{file.relative_to(ROOT)} {seconds}.{nanoseconds:09}0\n".encode())
-    return digest(b"".join(sorted(lines)) + f"{rustc()}{ROOT}\n".encode())
+    files = [ROOT / "Cargo.lock", ROOT / "scripts/kernel/Cargo.toml", *sorted((ROOT / "toolcall_lib").rglob("*"))]
+    times = [f"{file} {file.stat().st_mtime_ns}" for file in files if file.is_file()]
+    return hashlib.sha256("\n".join([*times, rustc()]).encode()).hexdigest()
 
 
 class Part(NamedTuple):

@@ -17,7 +17,8 @@ RULES = {
     "opening": "open with what it is or does: a verb (`Returns …`, `Checks …`) or a noun (`Number of …`, `True if …`)",
 }
 COMMENT = re.compile(r"\s*//[/!]?(?: (?P<text>.*))?$")
-INDIRECT = re.compile(r"(?:What|Which|Those|Of|Whether|So many|Who|How|As|Where|That|To)\b")
+HEADING = re.compile(r"\s*//[/!] # ")  # the line behind it is the first of a text
+INDIRECT = re.compile(r"(?:What|Which|Has|Those|Of|Whether|So many|Who|How|As|Where|That|To)\b")
 OF_TOOLS = {"Where.", "How long,"}  # descriptions of arguments that tests compare with schemas
 
 
@@ -26,7 +27,7 @@ def problems(text):
     comment = fence = False
     for number, line in enumerate(text.split("\n"), 1):
         found = COMMENT.match(line)
-        is_first, comment = found and not comment, bool(found)
+        is_first, comment = found and not comment, found and not HEADING.match(line)
         if not found or line.endswith("\\"):  # a line of a text literal is no comment
             fence = fence and comment
             continue

@@ -5,18 +5,10 @@
 # usage: scripts/dev/verify_hub.sh [MODEL [CHUNK]]     default: a tiny model with random weights, whole files; CHUNK: bytes of a part
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
+. "$root/scripts/dev/verify/begin.sh"
 cd "$root"
 
-toolcall="${TOOLCALL_PROGRAM:-target/release/toolcall}" # a program that is built already
-scripts/setup.sh hub
-work="$root/out/verify_hub"
-rm -rf "$work" && mkdir -p "$work"
-[ -n "${TOOLCALL_PROGRAM:-}" ] || cargo build --quiet --release --bin toolcall
-model="${1:-}"
-if [ -z "$model" ]; then
-    model="$work/tiny"
-    cargo run --quiet --release --example tiny_model -- "$model"
-fi
+begin hub "${1:-}"
 export HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_PROGRESS_BARS=1
 unset HF_TOKEN HF_HUB_OFFLINE
 "$home/hub/bin/python" scripts/dev/verify/hub.py --program "$toolcall" --model "$model" --work "$work" ${2:+--chunk "$2"}

@@ -5,17 +5,9 @@
 # usage: scripts/dev/verify_trackers.sh [MODEL]     default: a tiny model with random weights
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
+. "$root/scripts/dev/verify/begin.sh"
 cd "$root"
 
-toolcall="${TOOLCALL_PROGRAM:-target/release/toolcall}" # a program that is built already
-scripts/setup.sh trackers
-work="$root/out/verify_trackers"
-rm -rf "$work" && mkdir -p "$work"
-[ -n "${TOOLCALL_PROGRAM:-}" ] || cargo build --quiet --release --bin toolcall
-model="${1:-}"
-if [ -z "$model" ]; then
-    model="$work/tiny"
-    cargo run --quiet --release --example tiny_model -- "$model"
-fi
+begin trackers "${1:-}"
 "$home/trackers/bin/python" scripts/dev/verify/trackers.py --program "$toolcall" --model "$model" \
     --data data/tool_heldout.json --work "$work"

@@ -25,6 +25,7 @@ class Comments(unittest.TestCase):
         self.check("//! What it does.", (1, "opening"))
         self.check("a();\n    /// Whether x\nb();\n// To c\n", (2, "opening"), (4, "opening"))
         self.check("/// Returns true if x.\n/// Of all rows.\n///\n/// As before.\n")
+        self.check("/// Saves.\n///\n/// # Errors\n/// Those of f.\n", (4, "opening"))
         self.check("/// Whole numbers.\nf(); // what follows\n/// Totals.\n")
 
     def test_a_long_line_is_found(self):

@@ -1,16 +1,19 @@
 """Tests of scripts/setup.sh with a cargo and a compiler that only pretend."""
 
 import fcntl
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fakes import SCRIPTS, Place  # noqa: E402
+
+sys.path.insert(0, str(SCRIPTS))
+import setup  # noqa: E402
 
 ROOT = SCRIPTS.parent
 
@@ -154,15 +157,18 @@ class Seed(SetUp):
         left = {str(path.relative_to(debug)) for path in debug.rglob("*")}
         self.assertEqual(left, {".fingerprint", ".fingerprint/candle-1", "incremental", "deps", "deps/libcandle-1.rlib"})
 
-    def test_the_pin_is_that_of_find_and_sha256sum(self) -> None:
-        self.set_up("seed")
-        lines = []
-        for file in [ROOT / "Cargo.lock", ROOT / "scripts/kernel/Cargo.toml", *(ROOT / "toolcall_lib").rglob("*")]:
-            if file.is_file():
-                time = file.stat().st_mtime_ns
-                lines.append(f"{file.relative_to(ROOT)} {time // 10**9}.{time % 10**9:09d}0\n")
-        text = "".join(sorted(lines)) + f"rustc 1.90.0\nhost: some-host\n{ROOT}\n"
-        self.assertEqual(self.stamp("seed").read_text(), hashlib.sha256(text.encode()).hexdigest() + "  -\n")
+    def test_the_pin_changes_with_a_source_and_with_the_compiler(self) -> None:
+        for name in ["Cargo.lock", "scripts/kernel/Cargo.toml", "toolcall_lib/src/lib.rs"]:
+            file = self.folder / "root" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        with mock.patch.multiple(setup, ROOT=self.folder / "root", rustc=lambda: "rustc 1.90.0\n"):
+            first = setup.seed_pin()
+            self.assertEqual(setup.seed_pin(), first)
+            with mock.patch.object(setup, "rustc", lambda: "rustc 1.91.0\n"):
+                self.assertNotEqual(setup.seed_pin(), first)
+            os.utime(self.folder / "root/toolcall_lib/src/lib.rs", ns=(1, 1))
+            self.assertNotEqual(setup.seed_pin(), first)
 
     def test_another_compiler_begins_from_nothing(self) -> None:
         self.set_up("seed")

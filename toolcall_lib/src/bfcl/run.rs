@@ -99,7 +99,7 @@ impl serde::Serialize for BfclScores {
     }
 }
 
-/// Has a model answer the rows of a category; `on_row` sees each verdict. It answers many prompts
+/// Asks a model the rows of a category; `on_row` sees each verdict. It answers many prompts
 /// at once, whatever their tools: as many as the keys and values of
 /// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow. Ctrl-C ends it with the
 /// verdicts of the rows that are done.

@@ -13,7 +13,7 @@ pub(super) fn schema(function: &Map<String, Value>) -> Result<ToolSchema> {
     ToolSchema::new(function.into())
 }
 
-/// Has a schema, and the schemas in it, name types as JSON schema does.
+/// Makes a schema, and the schemas in it, name types as JSON schema does.
 fn translate(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;

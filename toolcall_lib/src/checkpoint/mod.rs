@@ -133,8 +133,8 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 /// there is one of somebody else.
 ///
 /// # Errors
-/// Those of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp does
-/// not know.
+/// The errors of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp
+/// does not know.
 pub fn save_as(model: &Model, path: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
     let path = path.as_ref();
     let _to_the_end = interrupt::Run::start()?; // Ctrl-C does not cut it short

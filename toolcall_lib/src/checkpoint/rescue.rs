@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Has `save` save to `folder`; where that fails, to the first other place that it can save to.
+/// Calls `save` for `folder`; where that fails, to the first other place that it can save to.
 ///
 /// # Errors
 /// The error of `folder`. If another place was found, the message names it.

@@ -85,7 +85,7 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
 /// Makes the rows of a mixture; `rows` scales all of its parts.
 ///
 /// # Errors
-/// Those of [`make_part`].
+/// The errors of [`make_part`].
 pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let parts = lists.mixtures.get(mixture).ok_or_else(|| {
         let known: Vec<&str> = lists.mixtures.keys().map(String::as_str).collect();

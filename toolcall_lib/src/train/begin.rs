@@ -55,7 +55,7 @@ impl Job<'_> {
         adapt(model, config)?;
         let shard = gradients::shard(ranks, config.zero_stage);
         let identity = Identity::new(model, &rows, config, order.batch())?;
-        let (state, notes) = begin(ranks, model, config, &identity, shard)?;
+        let (state, notes) = first_state(ranks, model, config, &identity, shard)?;
         check_same_run(ranks, model, &rows, config)?;
         let mut report = TrainReport {
             rows_left_out: self.data.rows.len() - rows.len(),
@@ -98,7 +98,7 @@ pub(super) fn note(ranks: &dyn Collective, report: &mut TrainReport, told: impl 
 
 /// Begins before the first step, or at the checkpoint that `config` names. Returns notes for the
 /// user, too, such as what differs from the run of the checkpoint.
-fn begin(
+fn first_state(
     ranks: &dyn Collective,
     model: &mut Model,
     config: &TrainConfig,

@@ -50,7 +50,7 @@ impl<'a> Predictor<'a> {
         }))
     }
 
-    /// Has `model` answer the rows; each rank takes some of them. Returns `None` if the user of
+    /// Asks `model` the rows; each rank takes some of them. Returns `None` if the user of
     /// some rank has asked to stop.
     pub fn scores(
         &self,

@@ -43,7 +43,7 @@ pub(super) fn check_same_run(
     Ok(())
 }
 
-/// Has the first rank decide something for all. If it fails, all ranks fail with its error. The
+/// Lets the first rank decide something for all. If it fails, all ranks fail with its error. The
 /// other ranks get nothing.
 pub(super) fn first_decides<T>(
     ranks: &dyn Collective,

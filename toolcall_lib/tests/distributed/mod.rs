@@ -141,7 +141,7 @@ fn torchrun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Out
     outputs.reduce(both).unwrap()
 }
 
-/// Has `ranks` processes play a scene with these arguments.
+/// Starts `ranks` processes that play a scene with these arguments.
 fn play(by: By, ranks: usize, scene: &str, arguments: &Value) -> Output {
     start(by, ranks, &std::env::current_exe().unwrap(), |command| {
         command

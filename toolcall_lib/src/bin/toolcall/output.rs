@@ -21,7 +21,7 @@ pub fn print(line: impl Display) -> Result<()> {
 /// Prints the answer to a command as one line of JSON.
 ///
 /// # Errors
-/// As [`print()`].
+/// The same as [`print()`].
 pub fn print_json(content: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(content).map_err(Error::library("writing JSON"))?;
     writeln!(io::stdout(), "{}", printable_json(&text)).map_err(Error::io("standard output"))

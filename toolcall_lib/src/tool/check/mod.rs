@@ -29,7 +29,7 @@ impl Checker {
     /// The checker of a schema of arguments; the last ones are kept.
     ///
     /// # Errors
-    /// What is wrong with the schema, and where.
+    /// The schema is wrong; the text says where and why.
     pub fn of(parameters: &Value) -> Result<Arc<Self>, String> {
         const MOST: usize = 1024;
         type Kept = HashMap<String, Result<Arc<Checker>, String>>;
@@ -90,7 +90,7 @@ pub(super) fn refuse_bad_schema(parameters: &Value) -> Result<(), String> {
 /// A validator of plain JSON schema with our keyword.
 ///
 /// # Errors
-/// Where the schema is none, and why.
+/// The value is no schema. The texts are the place, and the reason.
 pub(crate) fn validator(plain: &Value) -> Result<Validator, (String, String)> {
     let options = jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)

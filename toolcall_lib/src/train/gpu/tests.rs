@@ -120,7 +120,7 @@ impl Engines for OnDevices {
     }
 }
 
-/// Has the ranks meet as GPUs do, one of which is broken while the others wait for ever.
+/// Lets the ranks meet as GPUs do. One of them is broken; the others wait for it for ever.
 struct Meeting {
     broken: usize,
 }

@@ -103,7 +103,7 @@ impl TrainConfig {
     /// nothing here.
     ///
     /// # Errors
-    /// As [`Settings::with`].
+    /// The same as [`Settings::with`].
     pub fn with_file(&self, file: Map<String, Value>, ranks: usize) -> Result<Settings> {
         Settings::from(self.clone()).with(&Given::from(file), ranks)
     }

@@ -43,7 +43,8 @@ pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Er
         ),
         Failure::Connection(problem) => {
             format!(
-                "{address} cannot be reached for {what}, {tries} tries failed ({problem}); go online, and {AGAIN}"
+                "{address} cannot be reached for {what}, {tries} tries failed ({problem}); go online, and \
+                 {AGAIN}"
             )
         }
         Failure::Answer(problem) => format!(

@@ -72,8 +72,8 @@ impl Hub {
     /// Uploads files to a model's repository, which is made if there is none, in one commit.
     ///
     /// # Errors
-    /// Those of [`Hub::check_push`]; the hub refuses the token or a file, the repository is public
-    /// and must not be, or the network is gone, after several tries.
+    /// The errors of [`Hub::check_push`]; the hub refuses the token or a file, the repository is
+    /// public and must not be, or the network is gone, after several tries.
     pub(crate) fn upload(&self, id: &HubId, files: &[LocalFile], how: &Upload<'_>) -> Result<Pushed> {
         let push = self.pusher(id)?;
         let explained = |what: &str, failure| explain::explain(self, id, what, failure);

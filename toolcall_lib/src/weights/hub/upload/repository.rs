@@ -94,7 +94,7 @@ impl Push<'_> {
         }
     }
 
-    /// Has the hub check the head of the page, which it would refuse after everything was sent.
+    /// Asks the hub to check the head of the page, which it would refuse after everything was sent.
     pub fn check_page(&self, files: &[LocalFile]) -> Result<(), Failure> {
         let Some(page) = files.iter().find(|file| file.name == "README.md") else {
             return Ok(());

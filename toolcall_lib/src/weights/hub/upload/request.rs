@@ -6,9 +6,10 @@ use crate::weights::hub::client::{AGENT, Answer, Client, Failure, failed};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::Read;
-use ureq::SendBody;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use ureq::http::{HeaderMap, HeaderValue, Uri};
+use ureq::typestate::WithBody;
+use ureq::{RequestBuilder, SendBody};
 
 /// The type of a body in JSON.
 pub(super) const JSON: &str = "application/json";
@@ -47,8 +48,8 @@ impl Client {
         self.send_body(uri, JSON, token, body).map(drop)
     }
 
-    /// Has the parts of a file put together. The address says who may do that, so no token goes
-    /// along.
+    /// Asks a storage to put the parts of a file together. The address says who may do that, so no
+    /// token goes along.
     pub(super) fn complete(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
         self.send_body(uri, LFS, None, body).map(drop)
     }
@@ -71,14 +72,19 @@ impl Client {
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
         }
+        let request = self.patient(request, body.len() as u64);
+        self.judged(uri, request.send(body).map_err(failed)?)
+    }
+
+    /// Gives a request the time for so many bytes and a slow answer.
+    fn patient(&self, request: RequestBuilder<WithBody>, bytes: u64) -> RequestBuilder<WithBody> {
         let patience = PATIENCE * self.timeout;
-        let request = request
+        request
             .config()
             .timeout_recv_response(Some(patience))
             .timeout_per_read(Some(patience))
-            .timeout_global(Some(patience + self.longest(body.len() as u64)))
-            .build();
-        self.judged(uri, request.send(body).map_err(failed)?)
+            .timeout_global(Some(patience + self.longest(bytes)))
+            .build()
     }
 
     /// Brings so many bytes to an address in a storage, without the token.
@@ -88,13 +94,7 @@ impl Client {
             .put(uri.clone())
             .header(USER_AGENT, AGENT)
             .header(CONTENT_LENGTH, bytes);
-        let patience = PATIENCE * self.timeout;
-        let request = request
-            .config()
-            .timeout_recv_response(Some(patience))
-            .timeout_per_read(Some(patience))
-            .timeout_global(Some(patience + self.longest(bytes)))
-            .build();
+        let request = self.patient(request, bytes);
         let answer = request.send(SendBody::from_reader(body)).map_err(failed)?;
         let answer = match answer.status().is_success() {
             true => answer,
