@@ -420,14 +420,25 @@ fn a_run_pushes_its_model_at_the_end_and_keeps_it_where_that_fails() {
             "--max-steps",
             "1",
         ];
-        let push = ["--max_samples", "2", "--push_to_hub", "--hub_model_id", REPO];
+        let push = [
+            "--max_samples",
+            "2",
+            "--push_to_hub",
+            "--hub_model_id",
+            REPO,
+            "--hub_revision",
+            "v2",
+        ];
         toolcall(&scene, token, &[&train[..], &push].concat())
     };
     let (code, said) = train("");
     assert!(code == Some(1) && said.contains("needs a token"), "{said}");
     assert!(!out.join("config.json").exists(), "before the work");
     let (code, said) = train("hf_wrongWrongWrong");
-    let says = format!("but not pushed; `toolcall push {} {REPO}` does it", out.display());
+    let says = format!(
+        "but not pushed; `toolcall push {} {REPO} --revision v2` does it",
+        out.display()
+    );
     assert!(code == Some(1) && said.contains(&says), "{said}");
     assert!(out.join("config.json").exists());
     let (code, said) = train(TOKEN);

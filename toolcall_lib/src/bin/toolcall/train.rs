@@ -204,7 +204,13 @@ fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfi
 /// Pushes the saved model.
 fn push(out: &Path, repo: &str, config: &PushConfig) -> Result<ExitCode> {
     let pushed = push_to_hub(out, repo, config).map_err(|error| {
-        let command = format!("toolcall push {} {repo}", out.display());
+        let mut command = format!("toolcall push {} {repo}", out.display());
+        if !config.private {
+            command += " --public";
+        }
+        if config.revision != PushConfig::default().revision {
+            command += &format!(" --revision {}", config.revision);
+        }
         let problem = format!("the model is saved there, but not pushed; `{command}` does it. {error}");
         Error::invalid(out.display(), problem)
     })?;

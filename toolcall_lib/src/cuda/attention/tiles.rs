@@ -120,8 +120,8 @@ impl Tiles<Part> {
 /// Runs of the query tiles that see a key tile (`kernels/attention.cu`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runs<T> {
-    /// Key tile, first and last entry of [`Tiles::of_keys`], and slot of each run. A run that is
-    /// the only one of its tile has no slot, [`u32::MAX`].
+    /// Key tile, first entry of [`Tiles::of_keys`], end, and slot of each run. A run that is the
+    /// only one of its tile has no slot, [`u32::MAX`].
     pub all: T,
     /// Key tile, first slot and end of each tile with several runs.
     pub several: T,

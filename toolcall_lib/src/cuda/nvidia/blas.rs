@@ -1,7 +1,7 @@
 //! Matrix products through cuBLASLt.
 //!
-//! A product of a new shape is prepared once and kept as a plan. Choosing an algorithm takes about
-//! a millisecond, and the number of rows differs from tree to tree. So products of about as many
+//! A product of a new shape is prepared once and kept as a plan. Choosing an algorithm takes most
+//! of a millisecond, and the number of rows differs from tree to tree. So products of about as many
 //! rows share an algorithm.
 
 use crate::cuda::driver::{Element, Gemm, Operand};
@@ -32,12 +32,17 @@ struct Shape {
     adds: bool,
 }
 
-/// A prepared product: descriptor, layouts and algorithm.
-struct Plan {
-    descriptor: sys::cublasLtMatmulDesc_t,
+/// A product in cuBLASLt's words.
+struct Description {
+    product: sys::cublasLtMatmulDesc_t,
     a: sys::cublasLtMatrixLayout_t,
     b: sys::cublasLtMatrixLayout_t,
     d: sys::cublasLtMatrixLayout_t,
+}
+
+/// A prepared product.
+struct Plan {
+    of: Description,
     algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
@@ -77,25 +82,25 @@ impl Blas {
             let plan = self.plan(gemm, &shape)?;
             self.plans.insert(shape, plan);
         }
-        let plan = &self.plans[&shape];
+        let Plan { of, algorithm } = &self.plans[&shape];
         // SAFETY: the engine names matrices in device memory. cuBLASLt is column major: a row-major
         // matrix is the transpose of a column-major one, and dᵀ = op(b)ᵀ · op(a)ᵀ, so only the
         // factors change places.
         unsafe {
             matmul(
                 self.handle,
-                plan.descriptor,
+                of.product,
                 (&raw const gemm.alpha).cast(),
                 (&raw const gemm.beta).cast(),
                 gemm.b.address as _,
-                plan.b,
+                of.b,
                 gemm.a.address as _,
-                plan.a,
+                of.a,
                 gemm.d.address as _,
-                plan.d,
+                of.d,
                 gemm.d.address as _,
-                plan.d,
-                &plan.algorithm,
+                of.d,
+                algorithm,
                 self.workspace as _,
                 WORKSPACE,
                 self.stream.cast(),
@@ -106,57 +111,50 @@ impl Blas {
 
     /// Prepares products of a shape.
     fn plan(&mut self, gemm: &Gemm, shape: &Shape) -> Result<Plan> {
-        let mut plan = Plan::new(gemm, shape.sizes)?;
+        let of = Description::new(gemm, shape.sizes)?;
         // 1. Take the algorithm for about as many rows, if it also takes exactly as many.
         let near = shape.rounded();
         let algorithm = match self.algorithms.get(&near) {
             Some(&known) => known,
             None => {
-                let of_near = Plan::new(gemm, near.sizes)?;
+                let of_near = Description::new(gemm, near.sizes)?;
                 let found = self.algorithm(&of_near, shape);
                 of_near.destroy();
                 *self.algorithms.entry(near).insert_entry(found?).get()
             }
         };
         // 2. Otherwise choose one for exactly these rows.
-        plan.algorithm = match self.takes(&plan, &algorithm) {
+        let algorithm = match self.takes(&of, &algorithm) {
             true => algorithm,
-            false => self.algorithm(&plan, shape)?,
+            false => self.algorithm(&of, shape)?,
         };
-        Ok(plan)
+        Ok(Plan { of, algorithm })
     }
 
-    /// Returns the first algorithm of cuBLASLt's heuristic for the layouts of `plan`.
-    fn algorithm(&self, plan: &Plan, shape: &Shape) -> Result<sys::cublasLtMatmulAlgo_t> {
+    /// Returns the first algorithm of cuBLASLt's heuristic for a product.
+    fn algorithm(&self, of: &Description, shape: &Shape) -> Result<sys::cublasLtMatmulAlgo_t> {
         // SAFETY: the library is loaded, and all handles are alive.
         unsafe {
             let preference = preference(shape)?;
-            let found = get_matmul_algo_heuristic(
-                self.handle,
-                plan.descriptor,
-                plan.b,
-                plan.a,
-                plan.d,
-                plan.d,
-                preference,
-            );
+            let found =
+                get_matmul_algo_heuristic(self.handle, of.product, of.b, of.a, of.d, of.d, preference);
             destroy_matmul_pref(preference).map_err(failed)?;
             Ok(found.map_err(failed)?.algo)
         }
     }
 
-    /// Returns true if an algorithm can compute the products of `plan` with our scratch memory.
-    fn takes(&self, plan: &Plan, algorithm: &sys::cublasLtMatmulAlgo_t) -> bool {
+    /// Returns true if an algorithm can compute a product with our scratch memory.
+    fn takes(&self, of: &Description, algorithm: &sys::cublasLtMatmulAlgo_t) -> bool {
         let mut checked = MaybeUninit::uninit();
         // SAFETY: all handles are alive, and `checked` is read only after it was written.
         unsafe {
             let answer = sys::cublasLtMatmulAlgoCheck(
                 self.handle,
-                plan.descriptor,
-                plan.b,
-                plan.a,
-                plan.d,
-                plan.d,
+                of.product,
+                of.b,
+                of.a,
+                of.d,
+                of.d,
                 algorithm,
                 checked.as_mut_ptr(),
             );
@@ -171,7 +169,7 @@ impl Blas {
     pub unsafe fn close(&mut self) {
         // SAFETY: the caller keeps the contract; this value made everything here.
         unsafe {
-            self.plans.drain().for_each(|(_, plan)| plan.destroy());
+            self.plans.drain().for_each(|(_, plan)| plan.of.destroy());
             free_async(self.workspace, self.stream).ok();
             destroy_handle(self.handle).ok();
         }
@@ -194,9 +192,8 @@ impl Shape {
     }
 }
 
-impl Plan {
-    /// Describes the product of matrices like those of `gemm`, with these sizes, `[m, n, k]`. The
-    /// algorithm is not chosen yet.
+impl Description {
+    /// Describes the product of matrices like those of `gemm`, with these sizes, `[m, n, k]`.
     fn new(gemm: &Gemm, [m, n, k]: [usize; 3]) -> Result<Self> {
         let Gemm { a, b, d, .. } = *gemm;
         // 1. Layouts as stored, before any transposition.
@@ -206,23 +203,22 @@ impl Plan {
         };
         // 2. No TF32: a caller who asks for f32 wants its digits.
         let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
-        let descriptor = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
+        let product = create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F).map_err(failed)?;
         for (attribute, operand) in [
             (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b),
             (Attribute::CUBLASLT_MATMUL_DESC_TRANSB, a),
         ] {
             let operation = i32::from(operand.transposed); // 0 is CUBLAS_OP_N, 1 is CUBLAS_OP_T
             let operation = (&raw const operation).cast();
-            // SAFETY: the descriptor was just made, and the attribute is an i32.
-            unsafe { set_matmul_desc_attribute(descriptor, attribute, operation, size_of::<i32>()) }
+            // SAFETY: the description was just made, and the attribute is an i32.
+            unsafe { set_matmul_desc_attribute(product, attribute, operation, size_of::<i32>()) }
                 .map_err(failed)?;
         }
         Ok(Self {
-            descriptor,
+            product,
             a: stored(&a, m, k)?,
             b: stored(&b, k, n)?,
             d: layout(&d, m, n)?,
-            algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
         })
     }
 
@@ -230,7 +226,7 @@ impl Plan {
     fn destroy(self) {
         // SAFETY: this value made everything here, and it is gone afterwards.
         unsafe {
-            destroy_matmul_desc(self.descriptor).ok();
+            destroy_matmul_desc(self.product).ok();
             for layout in [self.a, self.b, self.d] {
                 destroy_matrix_layout(layout).ok();
             }
