@@ -2,67 +2,184 @@
 """Trains with other data or settings, scores the model on the held-out rows, and adds a line to the log of experiments.
 
     scripts/dev/ablate.py more-timers --why "timers are off by one carry" --mixture default --rows 4000 --config '{"learning_rate": 3e-4}'
+    scripts/dev/ablate.py --plan trials.jsonl --jobs 4
 
-Every trial stays in toolcall_lib/docs/experiments.jsonl, failures too: what was tried, why, and what came out.
-`--table` prints the log as a Markdown table.
+A plan has a trial on each line, an object with the fields of `Trial`; `--jobs` of them run side by side, which pays on a GPU. Every trial
+stays in toolcall_lib/docs/experiments.jsonl, failures too: what was tried, why, and what came out. `--table` prints the log as a Markdown
+table.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = ROOT / "toolcall_lib/docs/experiments.jsonl"
-HELD_OUT = {"timers": "tool_heldout", "varied": "varied_heldout", "customers": "customer_heldout"}
-FRESH = {f"fresh {name}": f"fresh/{name}" for name in HELD_OUT}
+HELD_OUT = {
+    "timers": "tool_heldout",
+    "varied": "varied_heldout",
+    "customers": "customer_heldout",
+    "fresh timers": "fresh/timers",
+    "fresh varied": "fresh/varied",
+    "fresh customers": "fresh/customers",
+    "own": "own/heldout",
+}
+WITHOUT_OWN = [name for name in HELD_OUT if name != "own"]
+
+
+@dataclasses.dataclass
+class Trial:
+    name: str
+    why: str = ""
+    # Commands that make the rows, such as ["data", "--mixture", "default"], and files.
+    data: list = dataclasses.field(default_factory=lambda: [["data", "--mixture", "default"]])
+    recipe: str = "default"
+    config: dict = dataclasses.field(default_factory=dict)  # settings that differ from the recipe
+    model: str | None = None  # to start from; "trial:NAME" is the model of another trial
+    trained: str | None = None  # score this model, which these rows and settings have made elsewhere
+    score: list = dataclasses.field(default_factory=lambda: WITHOUT_OWN)  # names of HELD_OUT, and "bfcl CATEGORY"
+    limit: int = 200  # longest reply in tokens
+    keep: bool = True  # the model
+
+
+class Runner:
+    def __init__(self, toolcall: Path, lists: Path, folder: Path, log: Path):
+        self.toolcall, self.lists, self.folder, self.log = toolcall, lists, folder, log
+        self.lock = threading.Lock()
+        self.done: dict[str, threading.Event] = {}
+
+    def run_all(self, trials: list[Trial], jobs: int) -> int:
+        self.done = {trial.name: threading.Event() for trial in trials}
+        with ThreadPoolExecutor(jobs) as pool:
+            return sum(pool.map(self.run, trials))
+
+    def run(self, trial: Trial) -> int:
+        """Runs a trial and adds it to the log; returns 1 if it failed."""
+        folder = self.folder / trial.name
+        folder.mkdir(parents=True, exist_ok=True)
+        start, failed, scores, minutes, data = time.monotonic(), None, {}, None, []
+        try:
+            data = [self.rows(given, folder / f"data{index or ''}.json") for index, given in enumerate(trial.data)]
+            tuned = Path(trial.trained or folder / "model")
+            if not trial.trained:
+                minutes = self.train(trial, data, folder)
+            scores = self.scores(trial, tuned, folder)
+            if not trial.keep:
+                shutil.rmtree(tuned)
+        except subprocess.CalledProcessError as error:
+            lines = (error.stderr or (folder / "train.log").read_text()).strip().splitlines()
+            failed = lines[-1] if lines else str(error)
+        except OSError as error:
+            failed = str(error)
+        finally:
+            self.done.get(trial.name, threading.Event()).set()
+        entry = {
+            "name": trial.name,
+            "why": trial.why,
+            "date": time.strftime("%Y-%m-%d"),
+            "processor": processor(),
+            "made": trial.data,
+            "data": digest([path for path in data if path.exists()]),
+            "recipe": trial.recipe,
+            "config": trial.config,
+            "model": trial.model,
+            "minutes": minutes,
+            "minutes_in_all": round((time.monotonic() - start) / 60, 1),
+            "failed": failed,
+            "scores": scores,
+        }
+        with self.lock, open(self.log, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(trial.name, failed or line(scores), flush=True)
+        return int(failed is not None)
+
+    def rows(self, given: list | str, out: Path) -> Path:
+        if isinstance(given, str):
+            return ROOT / given
+        lists = ["--lists", self.lists, "--out", out]
+        force = ["--force"] if given[0] == "data" else []
+        out.unlink(missing_ok=True)
+        self.call([*given, *lists, *force])
+        return out
+
+    def train(self, trial: Trial, data: list[Path], folder: Path) -> float:
+        settings = folder / "config.json"
+        settings.write_text(json.dumps(trial.config))
+        command = ["train", "--recipe", trial.recipe, "--config", settings, "--data", *data, "--out", folder / "model"]
+        start = time.monotonic()
+        with open(folder / "train.log", "w") as file:
+            command = [self.toolcall, *command, *self.model(trial.model)]
+            subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True)
+        return round((time.monotonic() - start) / 60, 2)
+
+    def model(self, name: str | None) -> list:
+        if name is None:
+            return []
+        if name.startswith("trial:"):
+            name = name.removeprefix("trial:")
+            self.done.get(name, done()).wait()
+            return ["--model", self.folder / name / "model"]
+        return ["--model", name]
+
+    def scores(self, trial: Trial, tuned: Path, folder: Path) -> dict:
+        found = {}
+        for name in trial.score:
+            if name in HELD_OUT:
+                what = ["--data", ROOT / f"data/{HELD_OUT[name]}.json", "--max-new-tokens", str(trial.limit)]
+            else:
+                what = ["--bfcl", *name.split()[1:], "--constrained"]
+            printed = self.call(["eval", "--model", tuned, *what, "--json"])
+            (folder / f"{name}.json").write_text(printed)
+            report = json.loads(printed)
+            found[name] = report["counts"] if name in HELD_OUT else accuracies(report)
+        return found
+
+    def call(self, arguments: list) -> str:
+        return subprocess.run([self.toolcall, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def accuracies(categories: list[dict]) -> dict:
+    return {found["category"]: round(100 * found["right"] / found["rows"], 1) for found in categories}
+
+
+def done() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 def main() -> int:
     arguments = parse()
     if arguments.table:
-        print(table())
+        print(table(arguments.log))
         return 0
     if arguments.found:
-        return note(arguments.found)
-    toolcall = Path(arguments.toolcall)
-    folder = ROOT / "out/trials" / arguments.name
-    folder.mkdir(parents=True, exist_ok=True)
-    data = [make_data(arguments, toolcall, folder)] + [Path(path) for path in arguments.data]
-    settings = folder / "config.json"
-    settings.write_text(arguments.config)
-    tuned = Path(arguments.trained or folder / "model")
-    train = [toolcall, "train", "--recipe", arguments.recipe, "--config", settings]
-    train += ["--data", *data, "--out", folder / "model"]
-    start = time.monotonic()
-    failed, log = 0, []
-    if not arguments.trained:
-        with open(folder / "train.log", "w") as file:
-            failed = subprocess.run([*train, *model(arguments)], stdout=file, stderr=subprocess.STDOUT).returncode
-        log = (folder / "train.log").read_text().splitlines()
-    seconds = round(time.monotonic() - start)
-    entry = {
-        "name": arguments.name,
-        "why": arguments.why,
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "mixture": arguments.mixture,
-        "rows": arguments.rows,
-        "data_seed": arguments.seed,
-        "data": digest(data),
-        "recipe": arguments.recipe,
-        "config": json.loads(arguments.config),
-        "minutes": None if arguments.trained else round(seconds / 60, 1),
-        "failed": log[-1] if failed and log else None,
-        "scores": {} if failed else scores(toolcall, tuned, folder, arguments.limit),
-    }
-    with open(LOG, "a") as file:
-        file.write(json.dumps(entry) + "\n")
-    print(json.dumps(entry, indent=1))
-    return failed
+        return note(arguments.log, arguments.found)
+    runner = Runner(Path(arguments.toolcall), Path(arguments.lists), Path(arguments.folder), Path(arguments.log))
+    if arguments.plan:
+        trials = [Trial(**json.loads(line)) for line in Path(arguments.plan).read_text().splitlines()]
+        return runner.run_all(trials, arguments.jobs)
+    made = ["data", "--mixture", arguments.mixture, "--seed", str(arguments.seed)]
+    made += ["--rows", str(arguments.rows)] if arguments.rows else []
+    trial = Trial(
+        name=arguments.name,
+        why=arguments.why,
+        data=[made, *arguments.data],
+        recipe=arguments.recipe,
+        config=json.loads(arguments.config),
+        model=arguments.model,
+        trained=arguments.trained,
+        limit=arguments.limit,
+    )
+    return runner.run(trial)
 
 
 def parse() -> argparse.Namespace:
@@ -78,25 +195,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model")
     parser.add_argument("--trained", help="score this model, which these rows and settings have made elsewhere")
     parser.add_argument("--limit", type=int, default=200, help="longest reply in tokens")
+    parser.add_argument("--plan", help="file with a trial on each line")
+    parser.add_argument("--jobs", type=int, default=1, help="trials of the plan that run side by side")
     parser.add_argument("--toolcall", default=ROOT / "target/release/toolcall")
+    parser.add_argument("--lists", default=ROOT / "data/lists")
+    parser.add_argument("--folder", default=ROOT / "out/trials", help="folder for rows, models and reports")
+    parser.add_argument("--log", default=LOG)
     parser.add_argument("--found", help="add this sentence to the last line of the log and do nothing else")
     parser.add_argument("--table", action="store_true", help="print the log and do nothing else")
     arguments = parser.parse_args()
-    if not (arguments.table or arguments.found or arguments.name):
+    if not (arguments.table or arguments.found or arguments.plan or arguments.name):
         parser.error("give the trial a name")
     return arguments
-
-
-def model(arguments: argparse.Namespace) -> list[str]:
-    return ["--model", arguments.model] if arguments.model else []
-
-
-def make_data(arguments: argparse.Namespace, toolcall: Path, folder: Path) -> Path:
-    rows = ["--rows", str(arguments.rows)] if arguments.rows else []
-    path = folder / "data.json"
-    command = [toolcall, "data", "--mixture", arguments.mixture, "--seed", str(arguments.seed), "--out", path, *rows]
-    subprocess.run([*command, "--lists", ROOT / "data/lists", "--force"], check=True)
-    return path
 
 
 def digest(paths: list[Path]) -> str:
@@ -106,43 +216,50 @@ def digest(paths: list[Path]) -> str:
     return whole.hexdigest()[:16]
 
 
-def scores(toolcall: Path, tuned: Path, folder: Path, limit: int) -> dict:
-    found = {}
-    for name, file in (HELD_OUT | FRESH).items():
-        rows = ROOT / f"data/{file}.json"
-        command = [toolcall, "eval", "--model", tuned, "--data", rows, "--max-new-tokens", str(limit), "--json"]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-        (folder / f"{name}.json").write_text(result.stdout)
-        found[name] = json.loads(result.stdout)["counts"]
-    return found
-
-
 def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
+    try:
+        found = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    for text in Path("/proc/cpuinfo").read_text().splitlines():
+        if text.startswith("model name"):
+            return text.split(":", 1)[1].strip()
     return "unknown"
 
 
-def note(found: str) -> int:
+def line(scores: dict) -> str:
+    """Exact calls, over-calls and finished dialogues of each set, in one line."""
+    parts = []
+    for name, counts in scores.items():
+        if name.startswith("bfcl"):
+            parts.append(f"{name} {json.dumps(counts)}")
+            continue
+        columns = ["tool_selection", "arguments_exact", "over_calls", "conversation_flow"]
+        parts.append(f"{name} " + "/".join(str(counts[column]["count"]) for column in columns))
+    return "; ".join(parts)
+
+
+def note(log: str, found: str) -> int:
     """Adds to the last trial what came out, in words."""
-    *lines, last = LOG.read_text().splitlines()
+    *lines, last = Path(log).read_text().splitlines()
     lines.append(json.dumps(json.loads(last) | {"found": found}))
-    LOG.write_text("".join(f"{line}\n" for line in lines))
+    Path(log).write_text("".join(f"{text}\n" for text in lines))
     return 0
 
 
-def table() -> str:
+def table(log: str) -> str:
     def cell(score: dict | None) -> str:
         return "{count}/{total}".format(**score) if score else ""
 
     columns = ["tool_selection", "arguments_exact", "over_calls", "conversation_flow"]
-    scored = [f"{name}: {column}" for name in HELD_OUT for column in columns]
+    sets = ["timers", "varied", "customers"]
+    scored = [f"{name}: {column}" for name in sets for column in columns]
     head = ["trial", "minutes", *scored, "what it should show", "what came out"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for line in LOG.read_text().splitlines():
-        entry = json.loads(line)
-        found = [cell(entry["scores"].get(name, {}).get(column)) for name in HELD_OUT for column in columns]
+    for text in Path(log).read_text().splitlines():
+        entry = json.loads(text)
+        found = [cell(entry["scores"].get(name, {}).get(column)) for name in sets for column in columns]
         words = [entry["why"], entry["failed"] or entry.get("found", "")]
         lines.append("| " + " | ".join([entry["name"], str(entry["minutes"]), *found, *words]) + " |")
     return "\n".join(lines)

@@ -8,8 +8,7 @@ use rand_chacha::ChaCha8Rng;
 /// A seeded source of choices.
 pub(super) struct Draw {
     rng: ChaCha8Rng,
-    /// The days that the system prompt names, today first; dates are drawn from them half of the
-    /// time.
+    /// The days that the system prompt names, today first; most dates are drawn from them.
     pub(super) week: Vec<Date>,
 }
 
