@@ -88,6 +88,7 @@ class Runner:
             "processor": processor(),
             "made": trial.data,
             "data": digest([path for path in data if path.exists()]),
+            "rows": sum(count(path) for path in data if path.exists()),
             "recipe": trial.recipe,
             "config": trial.config,
             "model": trial.model,
@@ -214,6 +215,11 @@ def digest(paths: list[Path]) -> str:
     for path in paths:
         whole.update(path.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def count(path: Path) -> int:
+    """Number of rows of a file that `toolcall data` or `augment` wrote."""
+    return len(json.loads(path.read_text())["messages"])
 
 
 def processor() -> str:
