@@ -70,7 +70,8 @@ fn the_lists_in_the_repository_are_those_in_the_library() {
 #[test]
 fn a_seed_makes_the_same_rows_and_another_one_others() {
     let lists = lists();
-    let rows = |seed| make(&lists, "default", Some(200), seed).unwrap().data.rows;
+    let rows = |seed| make(&lists, "default", Some(203), seed).unwrap().data.rows;
+    assert_eq!(rows(1).len(), 203);
     assert_eq!(rows(1), rows(1));
     assert_ne!(rows(1), rows(2));
 }

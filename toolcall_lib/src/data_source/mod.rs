@@ -15,6 +15,7 @@ mod layout;
 
 use crate::dataset::{Dataset, Options, load};
 use crate::error::{Error, Result};
+use crate::tool::ToolSchema;
 use crate::weights::hub::{Hub, HubId};
 use card::Config;
 use layout::{Chosen, Wish};
@@ -41,6 +42,8 @@ pub struct DataSource {
     pub config: Option<String>,
     /// The split. `None` stands for `train` on the hub and in a folder, and for all rows of a file.
     pub split: Option<String>,
+    /// Tools of the rows that name none.
+    pub tools: Vec<ToolSchema>,
 }
 
 /// Place of a data set.
@@ -115,6 +118,7 @@ impl DataSource {
             place,
             config: None,
             split: None,
+            tools: Vec::new(),
         }
     }
 
@@ -154,7 +158,7 @@ impl DataSource {
         let options = Options {
             split: self.split.as_deref(),
             by_rows: self.split.is_some(),
-            ..Options::default()
+            tools: &self.tools,
         };
         load(std::slice::from_ref(file), options)
     }
@@ -185,7 +189,7 @@ impl DataSource {
         let options = Options {
             split: Some(&split),
             by_rows,
-            ..Options::default()
+            tools: &self.tools,
         };
         load(&fetch(&files)?, options)
     }

@@ -3,10 +3,21 @@
 //! Forward, for the residual stream `x` (`[rows, hidden]`, one row per token of the pass):
 //! `middle = x + attention(norm(x))`, then `output = middle + mlp(norm(middle))`.
 //!
-//! [`Block::forward`] stops before the activation of the MLP and [`Block::output`] does the rest,
-//! because the backward pass recomputes only the first part. In the last block only the rows whose
-//! output is wanted go through the MLP. Activations are stored as `E`: f32, or bf16 where the
-//! processor multiplies bf16. The residual stream is f32 in any case.
+//! [`Block::forward`] stops before the activation of the MLP and [`Block::output`] does the rest.
+//! With `Recompute::Block` the backward pass runs `forward` again, and needs no output. It always
+//! recomputes the norms and the activation. In the last block only the rows whose output is wanted
+//! go through the MLP.
+//!
+//! Shapes: `n` or `rows` counts the tokens of the pass, `outputs` the rows whose output is wanted.
+//! `heads` are all query heads, then the key heads, then the value heads, each `dim` wide, and
+//! `width` is `heads · dim`. Types: inputs and outputs of matrix products and their gradients are
+//! `E` (f32, or bf16 where the processor multiplies bf16). The residual stream, `lse`, and the
+//! gradients `dy`, `dnormed`, `dq`, `dk` and `dv` are f32.
+//!
+//! A new kind of block changes `config` (fields, and `model_type` in `json.rs`), the tensors in
+//! `weights::Layout::new`, this file, the same steps in `cuda::block`, and, if it is to be read
+//! from GGUF, `weights::gguf`. A new linear layer also needs a [`Projection`] and a
+//! [`TargetModule`].
 
 use super::cache::LayerCache;
 use super::lora::{BlockAdapter, LoraScratch, TargetModule};
@@ -27,20 +38,24 @@ use crate::weights::{Layout, Span, Weights};
 pub(crate) struct BlockSpans {
     /// Weights of the linear layers, indexed by [`Projection`].
     projections: [Span; 4],
+    /// Weight of the norm before the attention.
     pub input_norm: Span,
+    /// Weight of the norm before the MLP, which Hugging Face names `post_attention_layernorm`.
     pub post_norm: Span,
     pub qkv_bias: Option<Span>,
-    /// Norm weights of the query heads and of the key heads, which are neighbours.
+    /// Norm weights of the query heads and of the key heads. They lie side by side in the layout,
+    /// because the CUDA block reads both as one vector.
     pub qk_norm: Option<[Span; 2]>,
 }
 
 impl BlockSpans {
-    /// Looks up the spans of `layer`. Returns `None` if a tensor is missing; [`Layout::new`] makes
-    /// all of them.
+    /// Looks up the spans of `layer`. Returns `None` if a tensor that every block has is missing.
+    /// Where the layout has none for bias or QK norm, the block runs without them.
     pub fn new(layout: &Layout, layer: usize) -> Option<Self> {
         let name = |name: &str| format!("model.layers.{layer}.{name}");
         let one = |tensor: &str| layout.span(&name(tensor), &name(tensor));
-        // the span from the first to the last of several neighbouring tensors
+        // spans everything from the first to the last module: `Layout::new` must push the modules
+        // of a projection side by side, in this order
         let join = |modules: &[TargetModule], kind: &str| {
             let name = |module: &TargetModule| name(&format!("{}.{kind}", module.path()));
             layout.span(&name(modules.first()?), &name(modules.last()?))
@@ -115,8 +130,8 @@ pub(super) struct Rows<'a> {
     pub positions: &'a [u32],
     /// Query tiles with the keys that they attend to.
     pub tiles: &'a [Tile],
-    /// Indices of the rows whose output is wanted, ascending; `None` means all. Only wanted rows go
-    /// through the MLP.
+    /// Rows whose output is wanted, in the order of the output rows; `None` means all. Only wanted
+    /// rows go through the MLP. They must ascend in a backward pass.
     pub wanted: Option<&'a [usize]>,
 }
 
@@ -149,8 +164,8 @@ impl Block<'_> {
         }
     }
 
-    /// Describes how the joint Q, K, V projection is split into heads.
-    fn split(&self) -> Split<'_> {
+    /// Collects what [`split_heads`] needs: positions, rotation table, QK norm and head sizes.
+    fn head_split(&self) -> Split<'_> {
         let norm = self.spans.qk_norm.as_ref();
         let norm = norm.map(|[q, k]| QkNorm {
             q: self.weights.vector(q),
@@ -165,11 +180,12 @@ impl Block<'_> {
         }
     }
 
-    /// Computes everything up to the MLP's gate and up projections. Inputs and outputs of products
-    /// are stored as `E`.
+    /// Computes everything up to and including the gate and up projections, from the block's input
+    /// `x` (`[rows, hidden]`). Writes what the backward pass reads to `kept`, and the residual sum
+    /// to `scratch.middle`, where [`Block::output`] reads it.
     ///
-    /// With a `cache`, new keys and values are written to its slots at the given indices, and the
-    /// key ranges of the tiles are cache slots.
+    /// With a `cache`, the keys and values of row `i` go to the `i`-th of the given cache slots, and
+    /// the key ranges of the tiles are cache slots. The backward pass never has a cache.
     pub fn forward<E: Element>(
         &self,
         x: &[f32],
@@ -184,31 +200,32 @@ impl Block<'_> {
             heads,
         } = self.shape;
         let n = self.rows.len();
-        let queries = heads.queries * heads.dim;
+        let query_width = heads.queries * heads.dim;
         // 1. Input norm: normed [n, hidden].
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
         // 2. Joint Q, K, V projection: [n, width]. Only a QK norm reads it again in the backward
         // pass; without one, it goes to scratch memory.
-        let qkv = match self.spans.qk_norm {
+        let projected = match self.spans.qk_norm {
             Some(_) => &mut kept.qkv,
             None => &mut scratch.dqkv,
         };
-        let qkv: &mut [E] = qkv.sized(n * heads.width());
-        self.project(Projection::Qkv, normed, qkv, n, &mut scratch.lora);
+        let projected: &mut [E] = projected.sized(n * heads.width());
+        self.project(Projection::Qkv, normed, projected, n, &mut scratch.lora);
         if let Some(bias) = &self.spans.qkv_bias {
-            add_bias(qkv, self.weights.vector(bias));
+            add_bias(projected, self.weights.vector(bias));
         }
-        // 3. QK norm and rotation: heads [heads, n, dim].
-        let split = kept.heads.sized(n * heads.width());
-        split_heads(qkv, self.split(), split);
+        // 3. QK norm and rotation: by_head [heads, n, dim].
+        let by_head = kept.heads.sized(n * heads.width());
+        split_heads(projected, self.head_split(), by_head);
 
-        // 4. Attention over the new rows, or over the cache: attended [n, query heads · dim].
+        // 4. Attention over the new rows, or over the cache: attended [n, query_width], and the
+        // log-sum-exp of each softmax, lse [n, query heads].
         let qkv = match cache {
-            Some((cache, keys)) => cache.store(split, keys, heads, self.precision),
-            None => new_rows(split, n, heads, self.precision),
+            Some((cache, slots)) => cache.store(by_head, slots, heads, self.precision),
+            None => qkv_of(by_head, n, heads, self.precision),
         };
-        let attended = kept.attended.sized(n * queries);
+        let attended = kept.attended.sized(n * query_width);
         attention(qkv, self.rows.tiles, attended, kept.lse.sized(n * heads.queries));
         // 5. Output projection: added [n, hidden].
         let added = kept.added.sized(n * hidden);
@@ -216,31 +233,38 @@ impl Block<'_> {
 
         // 6. Residual sum and post-attention norm of the wanted rows: middle, normed
         // [outputs, hidden].
-        let n = self.rows.outputs();
-        let (middle, normed) = (scratch.middle.sized(n * hidden), &mut normed[..n * hidden]);
+        let outputs = self.rows.outputs();
+        let middle = scratch.middle.sized(outputs * hidden);
+        let normed = &mut normed[..outputs * hidden];
         let post_norm = self.weights.vector(&self.spans.post_norm);
         add_rms_norm(x, added, self.rows.wanted, middle, post_norm, eps, normed);
         // 7. Gate and up projections: [outputs, 2 · intermediate].
-        let gate_up: &mut [E] = kept.gate_up.sized(n * 2 * intermediate);
-        self.project(Projection::GateUp, normed, gate_up, n, &mut scratch.lora);
+        let gate_up: &mut [E] = kept.gate_up.sized(outputs * 2 * intermediate);
+        self.project(Projection::GateUp, normed, gate_up, outputs, &mut scratch.lora);
     }
 
-    /// Computes the block's output `y` (`[outputs, hidden]`): SwiGLU, down projection, residual
-    /// sum. Must follow [`Block::forward`] with the same `E`.
+    /// Computes the block's output `y` (`[outputs, hidden]`). Must directly follow
+    /// [`Block::forward`] with the same `E`, `kept` and `scratch`: it reads `kept.gate_up` and
+    /// `scratch.middle`.
     pub fn output<E: Element>(&self, kept: &BlockActivations, scratch: &mut Scratch, y: &mut [f32]) {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;
-        let n = self.rows.outputs();
-        let activation: &mut [E] = scratch.activation.sized(n * intermediate);
-        swiglu(kept.gate_up.get(n * 2 * intermediate), activation, intermediate);
-        self.project(Projection::Down, activation, y, n, &mut scratch.lora);
-        add(scratch.middle.get(n * hidden), y);
+        let outputs = self.rows.outputs();
+        // 1. SwiGLU: activation [outputs, intermediate].
+        let activation: &mut [E] = scratch.activation.sized(outputs * intermediate);
+        let gate_up = kept.gate_up.get(outputs * 2 * intermediate);
+        swiglu(gate_up, activation, intermediate);
+        // 2. Down projection: y [outputs, hidden].
+        self.project(Projection::Down, activation, y, outputs, &mut scratch.lora);
+        // 3. Residual sum: y += middle.
+        add(scratch.middle.get(outputs * hidden), y);
     }
 
-    /// Replaces `dy`, which begins with the gradient of the block's output, by the gradient of its
-    /// input `x` (`[rows, hidden]`), and adds the gradients of the trained parameters to
-    /// `gradients`. Wanted rows must ascend.
+    /// Replaces the gradient of the block's output by that of its input `x` (`[rows, hidden]`).
+    /// `dy` is `[rows, hidden]`: at first only its leading `outputs` rows are read, and in the end
+    /// all rows are written. Adds the gradients of the trained parameters to `gradients`, the bucket
+    /// of this block: that of its weights, or of its adapter if there is one.
     pub fn backward<E: Element>(
         &self,
         x: &[f32],
@@ -266,15 +290,16 @@ impl Block<'_> {
         }
     }
 
-    /// Runs the backward pass of [`Block::project`]: adds the gradient of the weight or adapter to
-    /// `gradients`, and writes the gradient of the projection's input `x` to `dx`.
+    /// Runs the backward pass of [`Block::project`] for its input `x` (`[n, in]`) and the gradient
+    /// `dy` (`[n, out]`) of its output: adds the gradient of the weight or adapter to `gradients`,
+    /// and overwrites `dx` (`[n, in]`).
     #[allow(clippy::too_many_arguments)] // a product, its gradients, and what the adapter needs
-    fn backward_project<Y: Element, E: Element, X: Element>(
+    fn backward_project<Y: Element, X: Element, D: Element>(
         &self,
         projection: Projection,
         dy: &[Y],
-        x: &[E],
-        dx: &mut [X],
+        x: &[X],
+        dx: &mut [D],
         n: usize,
         scratch: &mut LoraScratch,
         gradients: &mut [f32],
@@ -289,6 +314,7 @@ impl Block<'_> {
         }
         linear_tiles_backward_input(dy, self.weights.matrix(span), dx, self.precision);
         if let Some(adapter) = &self.adapter {
+            // adds to the product above; needs what `backward_weights` left in `scratch`
             adapter.backward_input(projection, dx, n, scratch);
         }
     }
@@ -309,28 +335,37 @@ impl Block<'_> {
             eps,
             ..
         } = self.shape;
-        let (spans, rows, n) = (self.spans, self.rows, self.rows.outputs());
-        let gate_up: &[E] = kept.gate_up.get(n * 2 * intermediate);
+        let (spans, rows, outputs) = (self.spans, self.rows, self.rows.outputs());
+        let gate_up: &[E] = kept.gate_up.get(outputs * 2 * intermediate);
 
         // 1. Recompute the activation, then the gradient through the down projection.
-        let activation = scratch.activation.sized(n * intermediate);
+        let activation = scratch.activation.sized(outputs * intermediate);
         swiglu(gate_up, activation, intermediate);
-        let dactivation = scratch.dactivation.sized(n * intermediate);
+        let dactivation = scratch.dactivation.sized(outputs * intermediate);
         let lora = &mut scratch.lora;
-        self.backward_project(Projection::Down, dy, activation, dactivation, n, lora, gradients);
-        // 2. Gradient through SwiGLU: dgate_up [n, 2 · intermediate].
-        let dgate_up = scratch.dgate_up.sized(n * 2 * intermediate);
+        self.backward_project(Projection::Down, dy, activation, dactivation, outputs, lora, gradients);
+        // 2. Gradient through SwiGLU: dgate_up [outputs, 2 · intermediate].
+        let dgate_up = scratch.dgate_up.sized(outputs * 2 * intermediate);
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
         // 3. Recompute middle and its norm, then the gradient through the gate and up projections.
-        let normed: &mut [E] = scratch.normed.sized(n * hidden);
-        let middle = scratch.middle.sized(n * hidden);
+        let normed: &mut [E] = scratch.normed.sized(outputs * hidden);
+        let middle = scratch.middle.sized(outputs * hidden);
         let post_norm = self.weights.vector(&spans.post_norm);
         let added = kept.added.get(rows.len() * hidden);
         add_rms_norm(x, added, rows.wanted, middle, post_norm, eps, normed);
-        let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
-        self.backward_project(Projection::GateUp, dgate_up, normed, dnormed, n, lora, gradients);
-        // 4. Gradient through the norm, added to that of the residual path.
+        let dnormed: &mut [f32] = scratch.dnormed.sized(outputs * hidden);
+        self.backward_project(
+            Projection::GateUp,
+            dgate_up,
+            normed,
+            dnormed,
+            outputs,
+            lora,
+            gradients,
+        );
+        // 4. Gradient through the norm. `rms_norm_backward` adds it to `dy`, which still holds the
+        // gradient of the residual path.
         let dnorm = self.gradient(&spans.post_norm, gradients);
         rms_norm_backward(middle, post_norm, eps, dnormed, dy, dnorm);
     }
@@ -349,23 +384,24 @@ impl Block<'_> {
             hidden, eps, heads, ..
         } = self.shape;
         let (spans, n) = (self.spans, self.rows.len());
-        let queries = heads.queries * heads.dim;
-        let attended: &[E] = kept.attended.get(n * queries);
+        let query_width = heads.queries * heads.dim;
+        let attended: &[E] = kept.attended.get(n * query_width);
 
-        // 1. Output projection: dattended [n, query heads · dim].
-        let dattended = scratch.dattended.sized(n * queries);
+        // 1. Output projection: dattended [n, query_width].
+        let dattended = scratch.dattended.sized(n * query_width);
         let lora = &mut scratch.lora;
         self.backward_project(Projection::Output, dy, attended, dattended, n, lora, gradients);
 
-        // 2. Attention: dq, dk, dv [query heads, n, dim]; dk and dv are shares per query head.
+        // 2. Attention: dq, dk, dv [query heads, n, dim]. `dk` and `dv` hold one share per query
+        // head; step 3 adds up the shares of the query heads that use the same key head.
         let [dq, dk, dv] = [&mut scratch.dqueries, &mut scratch.dkeys, &mut scratch.dvalues]
-            .map(|buffer| buffer.sized(n * queries));
+            .map(|buffer| buffer.sized(n * query_width));
         let output = AttentionOutput {
             out: attended,
             lse: kept.lse.get(n * heads.queries),
             dout: dattended,
         };
-        let qkv = new_rows(kept.heads.get(n * heads.width()), n, heads, self.precision);
+        let qkv = qkv_of(kept.heads.get(n * heads.width()), n, heads, self.precision);
         attention_backward(qkv, self.rows.tiles, output, dq, dk, dv);
 
         // 3. Rotation and QK norm: dqkv [n, width], and the gradients of the norm weights.
@@ -375,7 +411,7 @@ impl Block<'_> {
             None => &[],
         };
         let dheads = HeadGradients { dq, dk, dv };
-        let dnorms = split_heads_backward(dheads, projected, self.split(), dqkv);
+        let dnorms = split_heads_backward(dheads, projected, self.head_split(), dqkv);
         for (span, dnorm) in spans.qk_norm.iter().flatten().zip(dnorms) {
             let sums = self.gradient(span, gradients).into_iter().flatten();
             sums.zip(dnorm).for_each(|(sum, part)| *sum += part);
@@ -391,15 +427,15 @@ impl Block<'_> {
         rms_norm(x, self.weights.vector(&spans.input_norm), eps, normed);
         let dnormed: &mut [f32] = scratch.dnormed.sized(n * hidden);
         self.backward_project(Projection::Qkv, dqkv, normed, dnormed, n, lora, gradients);
-        // 6. Input norm, added to the gradient of the residual path.
+        // 6. Gradient through the input norm, added to `dy`, which holds that of the residual path.
         let dnorm = self.gradient(&spans.input_norm, gradients);
         rms_norm_backward(x, self.weights.vector(&spans.input_norm), eps, dnormed, dy, dnorm);
     }
 }
 
-/// Splits a pass's heads (`[heads, n, dim]`) into its queries, keys and values.
-fn new_rows<E>(split: &[E], n: usize, heads: Heads, precision: Precision) -> Qkv<'_, E> {
-    let (q, kv) = split.split_at(n * heads.queries * heads.dim);
+/// Views a pass's heads (`[heads, n, dim]`) as queries, keys and values.
+fn qkv_of<E>(by_head: &[E], n: usize, heads: Heads, precision: Precision) -> Qkv<'_, E> {
+    let (q, kv) = by_head.split_at(n * heads.queries * heads.dim);
     let (k, v) = kv.split_at(n * heads.keys * heads.dim);
     Qkv {
         q,

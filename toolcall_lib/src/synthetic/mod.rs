@@ -96,8 +96,12 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
     })?;
     let all: usize = parts.values().map(|part| part.rows).sum();
     let mut made = Made::default();
+    let mut before = 0; // rows of the parts before, as the mixture has them
     for (index, (name, part)) in parts.iter().enumerate() {
-        let count = rows.map(|rows| (part.rows * rows).div_ceil(all.max(1)));
+        let share = |upto: usize| rows.map(|rows| rows * upto / all.max(1));
+        let upto = before + part.rows;
+        let count = share(upto).zip(share(before)).map(|(upto, before)| upto - before);
+        before = upto;
         let seed = seed.wrapping_add(1000 * index as u64);
         made.extend(make_part(lists, mixture, name, count, seed)?);
     }

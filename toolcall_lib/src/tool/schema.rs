@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 ///
 /// Deserializing checks the shape, as [`ToolSchema::new`] does. The content of the value is
 /// rendered as it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct ToolSchema(pub Value);
 

@@ -87,12 +87,12 @@ impl Job<'_> {
 }
 
 /// Tells the user something, and keeps it in the report.
-pub(super) fn note(ranks: &dyn Collective, report: &mut TrainReport, told: impl IntoIterator<Item = String>) {
-    for what in told {
+pub(super) fn note(ranks: &dyn Collective, report: &mut TrainReport, notes: impl IntoIterator<Item = String>) {
+    for text in notes {
         if ranks.rank() == 0 {
-            tell(format!("note: {what}"));
+            tell(format!("note: {text}"));
         }
-        report.notes.push(what);
+        report.notes.push(text);
     }
 }
 

@@ -2,7 +2,7 @@
 //! whether it goes on.
 //!
 //! Counts and losses are summed over ranks before they are divided, so every rank sees the same
-//! report and takes the same decisions.
+//! losses and scores, and takes the same decisions. Times are each rank's own.
 
 use super::checkpoints;
 use super::config::TrainConfig;
@@ -11,7 +11,7 @@ use super::hub_state::HubState;
 use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
-use super::ranks::told;
+use super::ranks::first_text;
 use super::report::StepReport;
 use super::state::{Best, TrainerState};
 use crate::collective::Collective;
@@ -44,8 +44,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
     pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
-        let every = self.config.eval_steps;
-        let every = every.unwrap_or_else(|| self.steps_between(self.config.evals_per_epoch));
+        let every = self.config.eval_every(self.order.steps_per_epoch());
         let last = latest.step == self.order.total_steps;
         if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
             return Ok(());
@@ -120,16 +119,9 @@ impl Run<'_> {
         !latest.iter().any(improves)
     }
 
-    /// Returns the number of steps between two events that come `per_epoch` times an epoch.
-    fn steps_between(&self, per_epoch: usize) -> usize {
-        self.order.steps_per_epoch().div_ceil(per_epoch)
-    }
-
     /// Returns true if the settings want a checkpoint after step `step`, counted from 0.
     pub fn saves_after(&self, step: usize) -> bool {
-        let per_epoch = self.config.saves_per_epoch;
-        let every = self.config.save_steps;
-        let every = every.or_else(|| per_epoch.map(|count| self.steps_between(count)));
+        let every = self.config.save_every(self.order.steps_per_epoch());
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 
@@ -185,11 +177,11 @@ impl Run<'_> {
         let own = trained
             .not_finite()
             .or_else(|| self.state.not_finite(&trained.layout));
-        match told(self.ranks, own)? {
+        match first_text(self.ranks, own)? {
             None => Ok(()),
             Some(problem) => {
                 let advice = "so nothing is saved; use a lower learning rate, or resume from a checkpoint";
-                let problem = format!("after step {}: {problem}, {advice}", self.state.steps.len());
+                let problem = format!("after step {}: {problem}, {advice}", self.state.optimizer.steps);
                 Err(Error::invalid("training", problem))
             }
         }

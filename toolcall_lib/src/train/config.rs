@@ -309,6 +309,18 @@ impl TrainConfig {
         self.learning_rate * factor
     }
 
+    /// Returns the number of steps between evaluations, if an epoch has `steps_per_epoch`.
+    pub(super) fn eval_every(&self, steps_per_epoch: usize) -> usize {
+        let per_epoch = steps_per_epoch.div_ceil(self.evals_per_epoch);
+        self.eval_steps.unwrap_or(per_epoch)
+    }
+
+    /// Returns the number of steps between checkpoints, if any are wanted.
+    pub(super) fn save_every(&self, steps_per_epoch: usize) -> Option<usize> {
+        let per_epoch = self.saves_per_epoch.map(|count| steps_per_epoch.div_ceil(count));
+        self.save_steps.or(per_epoch)
+    }
+
     /// Returns the steps of warmup in a run of `total` steps. A share of the steps is rounded up.
     pub fn warmup_steps_of(&self, total: usize) -> usize {
         let share = |ratio: f64| (ratio * total as f64).ceil() as usize;

@@ -23,9 +23,9 @@ impl Engines for Device {
     }
 }
 
-/// Returns the number of GPUs that this process trains on: 1, or more for a process that is the
-/// only one. Each GPU is then a rank in a thread of its own.
-pub(super) fn gpus_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
+/// Returns the number of ranks that this process runs as threads, one for each GPU: 1 on a CPU, and
+/// 1 where other processes take part.
+pub(super) fn ranks_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
     if ranks.size() > 1 || config.devices == 1 || config.device == Device::Cpu {
         return Ok(1);
     }

@@ -24,17 +24,18 @@ use crate::tokens::Sequence;
 /// Computes the steps of a run. The weights of `decoder` are current only after
 /// [`Engine::bring_back`].
 pub(super) trait Engine {
-    /// Adds up loss and gradients of the trees of step `step`, counted from 0.
+    /// Adds up the loss of this rank's trees, and the gradients over all ranks. `step`, counted
+    /// from 0, chooses the dropout masks.
     fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()>;
 
-    /// Updates the weights with the gradients, which are sums over `tokens` trained tokens. If the
+    /// Updates the weights with the gradients, which are sums over `trained` tokens. If the
     /// norm of the gradients is not finite, the weights stay as they are. May return before the
     /// update is done.
     fn step(
         &mut self,
         decoder: &mut Decoder,
         optimizer: &mut AdamW,
-        tokens: f64,
+        trained: f64,
         learning_rate: f64,
     ) -> Result<()>;
 

@@ -21,6 +21,7 @@ mod identity;
 mod order;
 mod predict;
 mod ranks;
+mod record;
 mod report;
 mod rows;
 mod run;
@@ -28,7 +29,6 @@ pub mod settings;
 mod state;
 mod state_file;
 mod threads;
-mod told;
 mod tracking;
 
 pub use crate::device::Device;

@@ -51,7 +51,7 @@ pub(super) fn first_decides<T>(
 ) -> Result<Option<T>> {
     let own = (ranks.rank() == 0).then(decide).transpose();
     let said = own.as_ref().err().map(Error::to_string);
-    match (told(ranks, said)?, own) {
+    match (first_text(ranks, said)?, own) {
         (_, Err(error)) => Err(error),
         (None, own) => own,
         (Some(said), _) => {
@@ -62,7 +62,7 @@ pub(super) fn first_decides<T>(
 }
 
 /// Returns, on all ranks, the text of the first rank that has one.
-pub(super) fn told(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
+pub(super) fn first_text(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
     if ranks.size() == 1 {
         return Ok(own);
     }
@@ -139,7 +139,7 @@ mod tests {
                 let own = who
                     .contains(&ranks.rank())
                     .then(|| format!("é of {}", ranks.rank()));
-                told(ranks, own).unwrap()
+                first_text(ranks, own).unwrap()
             })
         };
         assert_eq!(telling(&[]), vec![None; 3]);

@@ -1,16 +1,17 @@
 //! Training: packed trees → gradients → new weights, step after step.
 //!
+//! A tree ([`TreeBatch`]) holds several token sequences, and computes a shared prefix once.
 //! [`train`] is the call, [`Job::run`] the loop, and [`Run::step`] one step of it. Every rank runs
-//! this code with its own trees.
+//! this code with its own trees. [`Job`] is declared in `begin`, [`Run`] in `between`.
 
 use super::begin::{Job, note};
 use super::between::Run;
 use super::config::TrainConfig;
-use super::device::gpus_of_process;
+use super::device::ranks_of_process;
 use super::engine::check_norm;
 use super::report::{StepReport, TrainReport};
 use super::rows::trees;
-use super::told;
+use super::record;
 use super::tracking::Tracking;
 use crate::batch::TreeBatch;
 use crate::collective::{Collective, OneRank};
@@ -29,13 +30,15 @@ use std::time::Instant;
 pub struct TrainData<'a> {
     /// Conversations to train on.
     pub rows: &'a Dataset,
-    /// Validation set. Every [`eval_steps`](TrainConfig::eval_steps) steps and after the last its
-    /// mean loss is measured, and the model answers its rows: how many it calls right is reported
-    /// beside the loss.
+    /// Validation set. Its mean loss is measured after the last step and every
+    /// [`eval_steps`](TrainConfig::eval_steps) steps, or
+    /// [`evals_per_epoch`](TrainConfig::evals_per_epoch) times an epoch. With
+    /// [`predict_with_generate`](TrainConfig::predict_with_generate) the model also answers up to
+    /// [`max_predict_samples`](TrainConfig::max_predict_samples) of its rows.
     pub validation: Option<&'a Dataset>,
     /// Ranks of the run. All of them call [`train`] with the same arguments and end with the same
-    /// model and report. An optimizer step sees `per_device_train_batch_size ·
-    /// gradient_accumulation_steps` conversations of each rank.
+    /// model. Their reports differ in times, bytes and notes. An optimizer step sees
+    /// `per_device_train_batch_size · gradient_accumulation_steps` conversations of each rank.
     pub ranks: &'a dyn Collective,
 }
 
@@ -66,7 +69,7 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 ///
 /// # Errors
 /// Rows or settings that cannot be trained, a gradient that is not finite, an output folder that
-/// cannot be used. After an error on one rank the others wait for it: tell it and call
+/// cannot be used. An error on one rank leaves the others waiting: print it, then call
 /// [`Collective::abort`].
 ///
 /// # Examples
@@ -96,14 +99,15 @@ pub fn train<'a>(
         config,
         engines: &config.device,
     };
+    // Record data and settings now, since checkpoints are saved with them; scores follow below.
     model.tools = data.rows.tools_called();
-    let training = told::training(model, data.rows, config)?;
+    let training = record::training(model, data.rows, config)?;
     model.training = Some(training.clone());
-    let report = match gpus_of_process(data.ranks, config)? {
+    let report = match ranks_of_process(data.ranks, config)? {
         1 => job.run(data.ranks, model, on_step)?,
-        gpus => job.run_on_threads(gpus, model, on_step)?,
+        ranks => job.run_on_threads(ranks, model, on_step)?,
     };
-    let scores = told::scores(&report);
+    let scores = record::scores(&report);
     model.training = Some(Training { scores, ..training });
     Ok(report)
 }
@@ -116,11 +120,14 @@ impl Job<'_> {
         model: &mut Model,
         mut on_step: impl FnMut(&StepReport),
     ) -> Result<TrainReport> {
+        // A signal asks to stop instead of ending the process while `_interrupts` lives.
         let (started, _interrupts) = (Instant::now(), interrupt::Run::start()?);
-        // 1. Tokens, weights, engine; and what a crash has left to do.
+        // 1. Prepare tokens, weights and engine.
         let (mut run, mut report) = self.begin(ranks, model)?;
-        let (mut tracking, told) = Tracking::start(&run);
-        note(ranks, &mut report, told);
+        let (mut tracking, notes) = Tracking::start(&run);
+        note(ranks, &mut report, notes);
+        // Remove what a crash left between saving a checkpoint and removing the oldest. A run that
+        // starts anew leaves the checkpoints of earlier runs alone.
         let first = run.state.steps.len();
         if first > 0 {
             note(ranks, &mut report, run.remove_old_checkpoints());
@@ -129,13 +136,15 @@ impl Job<'_> {
         for step in first..run.order.total_steps {
             // 2. Forward and backward, sums over the ranks, clipping, AdamW.
             let mut latest = run.step(step, &mut batch)?;
-            // 3. Evaluate, report, keep the best weights.
+            // 3. Evaluate and report. Push before `keep_best`, `is_stalled` and `save_checkpoint`:
+            // all three read the steps so far, and a checkpoint holds the best weights.
             run.evaluate(&mut latest)?;
             on_step(&latest);
             note(ranks, &mut report, tracking.log(&latest));
             run.state.steps.push(latest);
             run.keep_best()?;
-            // 4. Save, and end if the user has asked for it or nothing improves any more.
+            // 4. Save if a checkpoint is due or the user stops the run; a finished or stalled run
+            // leaves its model to the caller.
             report.interrupted = run.is_interrupted()?;
             report.stopped_early = run.is_stalled();
             if report.interrupted || run.saves_after(step) {
@@ -154,16 +163,18 @@ impl Job<'_> {
         report.trainer_state = run.hub_state();
         report.steps = run.state.steps;
         report.seconds = started.elapsed().as_secs_f64();
-        let told = tracking.finish(&mut report);
-        note(ranks, &mut report, told);
+        let notes = tracking.finish(&mut report);
+        note(ranks, &mut report, notes);
         Ok(report)
     }
 }
 
-/// The data of one step: the number of conversations on all ranks, and this rank's trees of them.
+/// The data of one step.
 #[derive(Default)]
 struct Batch {
-    rows: usize,
+    /// Conversations of the step, over all ranks.
+    conversations: usize,
+    /// Trees of those that are this rank's.
     trees: Vec<TreeBatch>,
 }
 
@@ -173,10 +184,10 @@ impl Run<'_> {
         if step >= self.order.total_steps {
             return Batch::default();
         }
-        let rows = self.order.rows_of(step);
+        let chosen = self.order.rows_of(step);
         Batch {
-            rows: rows.len(),
-            trees: trees(&self.rows, &rows, self.config, self.ranks),
+            conversations: chosen.len(),
+            trees: trees(&self.rows, &chosen, self.config, self.ranks),
         }
     }
 
@@ -188,21 +199,24 @@ impl Run<'_> {
     /// ranks.
     fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
         let (started, total_steps) = (Instant::now(), self.order.total_steps);
-        let Batch { rows, trees } = take(batch);
-        // 1. Gradient sums over this rank's trees, and counts over all ranks.
+        let Batch { conversations, trees } = take(batch);
+        // 1. Add up the gradients over all ranks, and count tokens of all ranks: with a loss, after
+        // sharing prefixes, and before sharing them.
         self.engine.add_trees(&self.model.decoder, &trees, step)?;
         let count = |of: fn(&TreeBatch) -> f64| trees.iter().map(of).sum::<f64>();
-        let [tokens, computed, unshared] = self.ranks.sum([
+        let [trained, computed, unshared] = self.ranks.sum([
             count(TreeBatch::trained_tokens),
             count(|tree| tree.ids.len() as f64),
             count(|tree| tree.sequence_tokens as f64),
         ])?;
-        // 2. Clip and update. A GPU works on while the next batch is packed here.
+        // 2. Divide the sums by `trained`, clip, update, zero the sums. A GPU works on while the
+        // next batch is packed here.
         let learning_rate = self.config.learning_rate_at(step, total_steps);
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
-        self.engine.step(decoder, optimizer, tokens, learning_rate)?;
+        self.engine.step(decoder, optimizer, trained, learning_rate)?;
         *batch = self.batch(step + 1);
-        // 3. Wait for the step; one sum over ranks gives the loss that is reported.
+        // 3. Wait for the step, and sum the loss over ranks. The norm is that of all ranks, so all
+        // pass this check or none does.
         let (grad_norm, sum) = self.engine.finish_step()?;
         check_norm(grad_norm, step)?;
         let [loss, correct] = self.ranks.sum([sum.loss, sum.correct])?;
@@ -211,12 +225,12 @@ impl Run<'_> {
             step: step + 1,
             total_steps,
             epoch: (step + 1) as f64 / self.order.steps_per_epoch() as f64,
-            loss: loss / tokens,
-            token_accuracy: correct / tokens,
+            loss: loss / trained,
+            token_accuracy: correct / trained,
             grad_norm,
             learning_rate,
             tokens_per_second: unshared / seconds,
-            samples_per_second: rows as f64 / seconds,
+            samples_per_second: conversations as f64 / seconds,
             tree_ratio: unshared / computed,
             tokens: unshared as u64,
             seconds,

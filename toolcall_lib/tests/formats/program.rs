@@ -139,6 +139,41 @@ fn a_data_set_of_the_hub_is_trained_on() {
 }
 
 #[test]
+fn rows_without_tools_get_those_of_a_file() {
+    let (folder, model) = model();
+    let tool = json!({"type": "function", "function": {"name": "ring", "description": "Ring.", "parameters":
+        {"type": "object", "properties": {"times": {"type": "integer"}}, "required": ["times"]}}});
+    let row = json!({"query": "Ring twice.", "answers": [{"name": "ring", "arguments": {"times": 2}}]});
+    let mut whole = row.clone();
+    whole["tools"] = json!([tool]);
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let tools = write("tools.json", json!([tool]).to_string());
+    let (row, whole) = (write("row.jsonl", row.to_string()), write("whole.jsonl", whole.to_string()));
+    let nowhere = "http://127.0.0.1:9";
+    let inspect = |more: &[&str]| {
+        let arguments = [&["inspect", "--json", "--model", &model][..], more].concat();
+        ids(&toolcall(folder.path(), nowhere, &arguments))
+    };
+    let with_file = inspect(&["--data", &row, "--tools", &tools]);
+    assert_eq!(with_file, inspect(&["--data", &whole]));
+    assert_ne!(with_file, inspect(&["--data", &row]));
+
+    let scored = ["eval", "--model", &model, "--data", &row, "--tools", &tools, "--json", "--max-new-tokens", "2"];
+    let output = toolcall(folder.path(), nowhere, &scored);
+    let scores: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(scores["counts"]["tool_selection"]["total"], 1);
+
+    let output = toolcall(folder.path(), nowhere, &["train", "--model", &model, "--tools", &tools]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let problem = "tools.json: are tools for rows of --data or --dataset_name, which is missing";
+    assert!(error.contains(problem), "{error}");
+}
+
+#[test]
 fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
     let (folder, model) = model();
     let out = folder.path().join("out").display().to_string();

@@ -121,6 +121,30 @@ fn the_log_has_the_names_that_plots_read() {
 }
 
 #[test]
+fn settings_that_count_by_epochs_stand_in_the_log_as_steps() {
+    let area = tempfile::tempdir().unwrap();
+    let out = area.path().join("out");
+    let config = TrainConfig {
+        report_to: Some(ReportTo::default()),
+        eval_steps: None,
+        evals_per_epoch: 2,
+        saves_per_epoch: Some(1),
+        metric_for_best_model: Metric::EvalLoss,
+        ..settings(&out, 4)
+    };
+    let mut model = tiny_model();
+    let report = train(&mut model, (&timers(6), &timers(2)), &config, |_| {}).unwrap();
+    report.save(&model, &out).unwrap();
+    let saved = state(&out);
+    assert_eq!((&saved["eval_steps"], &saved["save_steps"]), (&json!(1), &json!(2)));
+    let best = report.best_step().unwrap().step;
+    let checkpoint = out.join(format!("checkpoint-{best}"));
+    let expected = checkpoint.is_dir().then(|| checkpoint.display().to_string());
+    assert_eq!(saved["best_model_checkpoint"], json!(expected));
+    assert!(out.join("checkpoint-4").is_dir());
+}
+
+#[test]
 fn the_log_of_a_run_that_goes_on_has_no_gap_and_nothing_twice() {
     let area = tempfile::tempdir().unwrap();
     let (whole, parts) = (area.path().join("whole"), area.path().join("parts"));

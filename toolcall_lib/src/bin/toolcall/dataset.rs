@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use toolcall_lib::data_source::DataSource;
 use toolcall_lib::train::settings::Inputs;
-use toolcall_lib::{Dataset, Error, Result};
+use toolcall_lib::tool::load_tools;
+use toolcall_lib::{Dataset, Error, Result, ToolSchema};
 
 /// A data set by its name.
 #[derive(clap::Args)]
@@ -20,6 +21,10 @@ pub struct DatasetArguments {
     /// `train`, and all rows of a file
     #[arg(long, aliases = ["dataset_split", "dataset_train_split", "dataset-train-split"], value_name = "SPLIT")]
     dataset_split: Option<String>,
+    /// File with the JSON schemas of the tools that rows without `tools` are about: a list, or one
+    /// schema per line
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
 }
 
 impl DatasetArguments {
@@ -37,11 +42,22 @@ impl DatasetArguments {
             let problem = format!("is missing: `{part}` names a part of it; give --dataset_name or --data");
             return Err(Error::invalid("data set", problem));
         }
+        let tools = self.tools()?;
+        if let Some(file) = self.tools.as_ref().filter(|_| sources.is_empty()) {
+            let problem = "are tools for rows of --data or --dataset_name, which is missing";
+            return Err(Error::invalid(file.display(), problem));
+        }
         for source in &mut sources {
+            source.tools.clone_from(&tools);
             source.config = config.cloned().or(source.config.take());
             source.split = split.cloned().or(source.split.take());
         }
         Ok(sources)
+    }
+
+    /// The tools of rows that name none.
+    pub fn tools(&self) -> Result<Vec<ToolSchema>> {
+        self.tools.as_ref().map_or(Ok(Vec::new()), load_tools)
     }
 
     /// The rows of the files, or those of the data set that is named.
@@ -61,9 +77,10 @@ pub fn load_all(sources: &[DataSource], most: Option<usize>) -> Result<Dataset> 
     Ok(data)
 }
 
-/// The rows of a file, of a folder, or of `hub:owner/name`.
-pub fn load(path: &Path) -> Result<Dataset> {
-    source(path)?.load()
+/// The rows of a file, of a folder, or of `hub:owner/name`. Rows without tools get `tools`.
+pub fn load(path: &Path, tools: Vec<ToolSchema>) -> Result<Dataset> {
+    let source = source(path)?;
+    DataSource { tools, ..source }.load()
 }
 
 fn source(path: &Path) -> Result<DataSource> {

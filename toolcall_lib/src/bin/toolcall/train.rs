@@ -237,7 +237,7 @@ fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
         ..source.clone()
     };
     let validation = match &arguments.validation {
-        Some(file) => dataset::load(file)?,
+        Some(file) => dataset::load(file, arguments.dataset.tools()?)?,
         None if !inputs.validation.is_empty() || inputs.dataset_test_split.is_none() => {
             load_all(&inputs.validation, None)?
         }
