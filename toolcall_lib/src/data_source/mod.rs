@@ -85,6 +85,7 @@ impl DataSource {
             place: Place::Hub(id),
             config: config.map(String::from),
             split: split.map(String::from),
+            tools: Vec::new(),
         })
     }
 

@@ -184,8 +184,8 @@ impl Block<'_> {
     /// `x` (`[rows, hidden]`). Writes what the backward pass reads to `kept`, and the residual sum
     /// to `scratch.middle`, where [`Block::output`] reads it.
     ///
-    /// With a `cache`, the keys and values of row `i` go to the `i`-th of the given cache slots, and
-    /// the key ranges of the tiles are cache slots. The backward pass never has a cache.
+    /// With a `cache`, the keys and values of row `i` go to the `i`-th of the given cache slots,
+    /// and the key ranges of the tiles are cache slots. The backward pass never has a cache.
     pub fn forward<E: Element>(
         &self,
         x: &[f32],
@@ -263,8 +263,8 @@ impl Block<'_> {
 
     /// Replaces the gradient of the block's output by that of its input `x` (`[rows, hidden]`).
     /// `dy` is `[rows, hidden]`: at first only its leading `outputs` rows are read, and in the end
-    /// all rows are written. Adds the gradients of the trained parameters to `gradients`, the bucket
-    /// of this block: that of its weights, or of its adapter if there is one.
+    /// all rows are written. Adds the gradients of the trained parameters to `gradients`, the
+    /// bucket of this block: that of its weights, or of its adapter if there is one.
     pub fn backward<E: Element>(
         &self,
         x: &[f32],
@@ -343,7 +343,15 @@ impl Block<'_> {
         swiglu(gate_up, activation, intermediate);
         let dactivation = scratch.dactivation.sized(outputs * intermediate);
         let lora = &mut scratch.lora;
-        self.backward_project(Projection::Down, dy, activation, dactivation, outputs, lora, gradients);
+        self.backward_project(
+            Projection::Down,
+            dy,
+            activation,
+            dactivation,
+            outputs,
+            lora,
+            gradients,
+        );
         // 2. Gradient through SwiGLU: dgate_up [outputs, 2 · intermediate].
         let dgate_up = scratch.dgate_up.sized(outputs * 2 * intermediate);
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);

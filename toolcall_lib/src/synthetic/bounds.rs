@@ -1,55 +1,12 @@
 //! The limits of numbers in a schema.
 
 use super::draw::Draw;
-use super::value::{Argument, Kind};
+use super::value::Kind;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 /// The lowest and the highest number that a schema allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bounds {
-    pub(super) low: Option<i64>,
-    pub(super) high: Option<i64>,
-}
-
-impl Bounds {
-    /// Compares a number with the limits, in the words of a step: `at least 25, too small`.
-    pub(super) fn check(self, number: i64) -> String {
-        let said = match self {
-            Self {
-                low: Some(low),
-                high: Some(high),
-            } => format!("{low} to {high}"),
-            Self { low: Some(low), .. } => format!("at least {low}"),
-            Self { high: Some(high), .. } => format!("at most {high}"),
-            Self { .. } => String::new(),
-        };
-        let verdict = match number {
-            _ if self.low.is_some_and(|low| number < low) => "too small",
-            _ if self.high.is_some_and(|high| number > high) => "too large",
-            _ => "fits",
-        };
-        format!("{said}, {verdict}")
-    }
-
-    /// Reads the limits of a kind that a description states: `25 or more`.
-    fn stated(about: &str, kind: &Kind) -> Self {
-        let (Kind::Int(low, high) | Kind::Money(low, high)) = kind else {
-            return Self::default();
-        };
-        let says = |texts: &[String]| texts.iter().any(|text| about.contains(text));
-        if says(&[format!("{low} to {high}"), format!("between {low} and {high}")]) {
-            return Self {
-                low: Some(*low),
-                high: Some(*high),
-            };
-        }
-        Self {
-            low: says(&[format!("{low} or more"), format!("at least {low}")]).then_some(*low),
-            high: says(&[format!("at most {high}"), format!("up to {high}")]).then_some(*high),
-        }
-    }
-}
+pub(super) type Bounds = (Option<i64>, Option<i64>);
 
 /// Writes the limits of a kind into its schema. Leaves out a minimum that says no more than
 /// `1 or more`.
@@ -63,22 +20,15 @@ pub(super) fn limit(kind: &Kind, schema: &mut Value) {
     schema["maximum"] = (*high).into();
 }
 
-/// The limits that a schema gives to its numbers, in its own words or in those of descriptions.
-pub(super) fn limits(
-    properties: &Value,
-    arguments: &IndexMap<String, Argument>,
-    names: &IndexMap<String, String>,
-) -> IndexMap<String, Bounds> {
-    let of = |(slot, argument): (&String, &Argument)| {
-        let schema = &properties[names.get(slot)?.as_str()];
-        let stated = Bounds::stated(schema["description"].as_str().unwrap_or_default(), &argument.kind);
-        let bounds = Bounds {
-            low: schema["minimum"].as_i64().or(stated.low),
-            high: schema["maximum"].as_i64().or(stated.high),
-        };
-        (bounds != Bounds::default()).then(|| (slot.clone(), bounds))
+/// The limits that a schema gives to its numbers.
+pub(super) fn limits(properties: &Value, names: &IndexMap<String, String>) -> IndexMap<String, Bounds> {
+    let of = |(slot, name): (&String, &String)| {
+        let schema = &properties[name.as_str()];
+        let (low, high) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        (low.is_some() || high.is_some()).then(|| (slot.clone(), (low, high)))
     };
-    arguments.iter().filter_map(of).collect()
+    let own = names.iter().filter(|(slot, _)| !slot.contains('.')); // no field of an object
+    own.filter_map(of).collect()
 }
 
 /// Says limits in the description, in place of the schema's own words or beside them, as many

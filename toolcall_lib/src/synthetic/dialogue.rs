@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::request::Answered;
+use super::request::{Answered, steps};
 use super::row::Row;
 use super::said::Drawn;
 use super::sentence::Sentence;
@@ -158,7 +158,7 @@ impl Dialogue {
                         let given: Values = given.collect();
                         Some(Answered {
                             call: tool.call(&given),
-                            steps: tool.steps(&given),
+                            worked: steps(&given),
                             result: text(&call.result, draw),
                         })
                     });

@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 /// A seeded source of choices.
 pub(super) struct Draw {
     rng: ChaCha8Rng,
-    /// The days that the system prompt names, today first; most dates are drawn from them.
+    /// The days that the system prompt names, today first; dates are drawn from them half of the
+    /// time.
     pub(super) week: Vec<Date>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::said::{Drawn, SMALL, Steps};
+use super::said::{Drawn, SMALL};
 use serde_json::json;
 
 /// The unit of a duration.
@@ -150,10 +150,7 @@ impl Length {
         let seconds: i64 = self.parts.iter().map(|(count, of)| count * of.seconds()).sum();
         let steps = worked(&self.parts, unit);
         (seconds % unit.seconds() == 0).then(|| Drawn {
-            steps: Steps {
-                text: format!("{}: {steps}", self.said),
-                needed: steps.contains('='),
-            },
+            worked: format!("{}: {steps}", self.said),
             ..Drawn::new(self.said, json!(seconds / unit.seconds()))
         })
     }

@@ -1,6 +1,5 @@
 //! Requests with a number that the tool does not take.
 
-use super::bounds::Bounds;
 use super::draw::Draw;
 use super::request::draw_values;
 use super::row::Row;
@@ -63,10 +62,9 @@ impl Maker<'_> {
             ),
         ]);
         let answer = Sentence::fill(&draw.one(texts)?.choose(draw), &[named]).text();
-        let check = format!("{}: {}", values[*slot].said, tool.limits[*slot].check(number));
         let row = Row::default()
             .user(asked.typed(draw, talk).text())
-            .says(format!("{check}. {}", upper(&answer)));
+            .says(upper(&answer));
         if draw.percent(40.0) {
             return Some(row);
         }
@@ -79,7 +77,7 @@ impl Maker<'_> {
 }
 
 fn limits<'a>(tool: &'a Listed<'a>) -> impl Iterator<Item = Limit<'a>> {
-    tool.limits.iter().flat_map(move |(slot, Bounds { low, high })| {
+    tool.limits.iter().flat_map(move |(slot, (low, high))| {
         let of = |limit: &Option<i64>, lowest| {
             let limit = (*limit)?;
             Some(Limit {
@@ -89,9 +87,7 @@ fn limits<'a>(tool: &'a Listed<'a>) -> impl Iterator<Item = Limit<'a>> {
                 lowest,
             })
         };
-        [of(&low.filter(|low| *low > 1), true), of(high, false)]
-            .into_iter()
-            .flatten()
+        [of(low, true), of(high, false)].into_iter().flatten()
     })
 }
 

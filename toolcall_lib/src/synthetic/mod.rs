@@ -165,7 +165,7 @@ impl<'a> Filler<'a> {
                 return Ok(());
             }
             let (subject, tools) = self.list()?;
-            let system = self.system(&tools);
+            let system = self.system();
             let schemas: Vec<ToolSchema> = tools.iter().map(|tool| tool.schema.clone()).collect();
             let maker = Maker {
                 lists: self.lists,
@@ -216,17 +216,15 @@ impl<'a> Filler<'a> {
         Ok((subject, listed(&skills, &fashion, &mut self.draw)?))
     }
 
-    /// The system prompt that the rows of a list share: none, who the assistant is, or, twice as
-    /// often where a tool takes a day, which day it is.
-    fn system(&mut self, tools: &[Listed<'_>]) -> Option<String> {
+    /// The system prompt that the rows of a list share: none, who the assistant is, or which day it
+    /// is.
+    fn system(&mut self) -> Option<String> {
         self.draw.week.clear();
-        let dated = tools.iter().any(|tool| tool.skill.takes_days());
-        let often = if dated { 2.0 } else { 1.0 };
-        if !self.draw.percent(often * self.part.systems) {
+        if !self.draw.percent(self.part.systems) {
             return None;
         }
         let talk = &self.lists.talk;
-        if self.draw.chance(if dated { 5 } else { 2 }) {
+        if self.draw.chance(3) {
             return Some(chosen(&mut self.draw, &talk.personas));
         }
         let week = week(&mut self.draw, &self.lists.held_out);

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::said::{Drawn, Steps};
+use super::said::Drawn;
 use super::sentence::{Sentence, as_text};
 use super::skill::{Ask, Skill, plain};
 use super::text::{Part, Template};
@@ -13,8 +13,8 @@ use crate::tool::ToolCall;
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
     pub(super) call: ToolCall,
-    /// The steps to its values.
-    pub(super) steps: Steps,
+    /// The steps to values that have to be computed.
+    pub(super) worked: Vec<String>,
     pub(super) result: String,
 }
 
@@ -85,6 +85,12 @@ fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     written(result, &values, draw).text()
 }
 
+/// The steps to the values that have to be computed.
+pub(super) fn steps(values: &Values) -> Vec<String> {
+    let steps = values.values().map(|drawn| drawn.worked.clone());
+    steps.filter(|steps| !steps.is_empty()).collect()
+}
+
 /// The calls of one tool with these values, and the report, as the request has them or else the
 /// skill.
 pub(super) fn answered(
@@ -101,7 +107,7 @@ pub(super) fn answered(
     for values in calls {
         answered.push(Answered {
             call: tool.call(values),
-            steps: tool.steps(values),
+            worked: steps(values),
             result: answer(result, values, draw),
         });
         if let Some(reply) = reply {

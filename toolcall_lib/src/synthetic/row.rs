@@ -1,9 +1,13 @@
 //! A conversation in the making.
 
 use super::request::Answered;
-use super::said::Steps;
 use crate::conversation::{Conversation, Message, Role};
 use crate::tool::ToolSchema;
+
+/// Says whether the steps compute something rather than repeat a number.
+fn is_computed(steps: &str) -> bool {
+    steps.contains(" = ")
+}
 
 /// A conversation in the making.
 #[derive(Clone, Debug, Default)]
@@ -45,9 +49,17 @@ impl Row {
     /// that answer it.
     pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
         let calls = answered.iter().map(|one| one.call.clone()).collect();
-        let steps = Steps::join(answered.iter().map(|one| &one.steps));
+        let mut steps: Vec<&str> = answered
+            .iter()
+            .flat_map(|one| &one.worked)
+            .map(String::as_str)
+            .collect();
+        steps.dedup();
+        if !steps.iter().any(|step| is_computed(step)) {
+            steps.clear();
+        }
         self.messages.push(Message {
-            content: steps.written(),
+            content: steps.join("; "),
             ..Message::assistant_calls(calls)
         });
         let answers = answered
@@ -61,7 +73,7 @@ impl Row {
     /// trained: they look like calls of another program, and the model must not learn to leave
     /// steps out.
     pub(super) fn without_earlier_steps(mut self) -> Self {
-        let has_steps = |message: &Message| !message.tool_calls.is_empty() && !message.content.is_empty();
+        let has_steps = |message: &Message| !message.tool_calls.is_empty() && is_computed(&message.content);
         let last = self.messages.iter().rposition(has_steps).unwrap_or(0);
         for message in self.messages[..last]
             .iter_mut()

@@ -14,42 +14,9 @@ pub(super) struct Drawn {
     /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM
     /// or PM.
     pub(super) context: String,
-    pub(super) steps: Steps,
-}
-
-/// Steps from the words to the value, which stand before the call: a small model cannot take them
-/// in its head.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Steps {
-    /// `5 minutes: 5 * 60 = 300`, `Friday: 2025-03-14`; empty if the value is copied.
-    pub(super) text: String,
-    /// False if they repeat a number, which they do only beside others that are needed.
-    pub(super) needed: bool,
-}
-
-impl Steps {
-    pub(super) fn needed(text: String) -> Self {
-        Self { text, needed: true }
-    }
-
-    /// Joins the steps of several values.
-    pub(super) fn join<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut texts: Vec<&str> = Vec::new();
-        let mut needed = false;
-        for steps in all {
-            needed |= steps.needed;
-            if !steps.text.is_empty() && texts.last() != Some(&steps.text.as_str()) {
-                texts.push(&steps.text);
-            }
-        }
-        let text = texts.join("; ");
-        Self { text, needed }
-    }
-
-    /// Returns what is written before the call: nothing if no step is needed.
-    pub(super) fn written(self) -> String {
-        if self.needed { self.text } else { String::new() }
-    }
+    /// Steps from the words to the value of a duration: `5 minutes: 5 * 60 = 300`. If one value of
+    /// a call has to be computed, the steps of all durations stand before the call.
+    pub(super) worked: String,
 }
 
 impl Drawn {
@@ -63,7 +30,7 @@ impl Drawn {
             said: said.into(),
             value: value.into(),
             context: String::new(),
-            steps: Steps::default(),
+            worked: String::new(),
         }
     }
 }
@@ -111,9 +78,6 @@ pub(super) fn grouped(number: i64) -> String {
 
 pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {
     let said = match draw.index(10) {
-        0..5 if amount >= 1_000_000 && amount % 100_000 == 0 => {
-            format!("${} million", amount as f64 / 1e6)
-        }
         0..6 => format!("${amount}"),
         6..9 => format!("{amount} dollars"),
         _ => format!("${}", grouped(amount)),
@@ -121,10 +85,10 @@ pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {
     Drawn::new(said, amount)
 }
 
-/// A day; its value is `2025-03-14`. Where a week is known, three of four are of that week:
+/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week:
 /// `Friday`.
 pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
-    if !draw.week.is_empty() && !draw.chance(4) {
+    if !draw.week.is_empty() && draw.chance(2) {
         let ahead = draw.index(draw.week.len());
         let day = draw.week[ahead];
         let said = match ahead {
@@ -132,22 +96,8 @@ pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
             1 if draw.chance(2) => "tomorrow".to_string(),
             _ => day.strftime("%A").to_string(),
         };
-        return looked_up(said, day);
+        return Drawn::new(said, day.to_string());
     }
-    whole_date(draw, held_out)
-}
-
-/// A day that is looked up in a calendar.
-fn looked_up(said: String, day: Date) -> Drawn {
-    let steps = format!("{}: {day}", said.trim_start_matches("on "));
-    Drawn {
-        steps: Steps::needed(steps),
-        ..Drawn::new(said, day.to_string())
-    }
-}
-
-/// A day with its month and year.
-pub(super) fn whole_date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let (year, month) = loop {
         let (year, month) = (draw.number(2023, 2027), draw.number(1, 12));
         if !held_out.months.contains(&format!("{year}-{month:02}")) {
@@ -174,16 +124,6 @@ fn ordinal(number: i64) -> &'static str {
         (3, _) => "rd",
         _ => "th",
     }
-}
-
-/// A rate, whose value is a fraction: `5%`, `4.5 percent`.
-pub(super) fn percent(draw: &mut Draw, low: i64, high: i64) -> Drawn {
-    let tenths = match draw.chance(4) {
-        true => draw.number(10 * low, 10 * high),
-        false => 10 * draw.number(low, high),
-    };
-    let sign = draw.text(&["%", "%", " percent"]);
-    Drawn::new(format!("{}{sign}", tenths as f64 / 10.0), tenths as f64 / 1000.0)
 }
 
 /// A time of the day; its value is `18:30`.
@@ -270,7 +210,7 @@ pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let (today, coming) = calendar_texts(&days);
     Drawn {
         context: format!("Today is {today}. The next days are {coming}."),
-        ..looked_up(said, days[ahead])
+        ..Drawn::new(said, days[ahead].to_string())
     }
 }
 

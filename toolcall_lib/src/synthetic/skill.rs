@@ -120,12 +120,6 @@ impl Skill {
         }
     }
 
-    /// Says whether a call may name a day to come, which a calendar can tell.
-    pub(super) fn takes_days(&self) -> bool {
-        let day = |argument: &Argument| matches!(argument.kind, Kind::Date);
-        self.arguments.values().any(day)
-    }
-
     /// The slots that every request must fill.
     pub(super) fn required(&self) -> BTreeSet<String> {
         let required = self.arguments.iter().filter(|(_, argument)| !argument.optional);

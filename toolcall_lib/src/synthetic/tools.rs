@@ -3,7 +3,7 @@
 use super::bounds::{Bounds, limit, limits, say_limits};
 use super::draw::Draw;
 use super::lists::{Lists, Subject};
-use super::said::{Drawn, Steps};
+use super::said::Drawn;
 use super::skill::Skill;
 use super::value::{Argument, Kind, object};
 use crate::error::Result;
@@ -68,8 +68,6 @@ pub(super) struct Fashion {
     described: bool,
     /// True if numbers have limits.
     limited: bool,
-    /// True if descriptions say what a value of an enum means.
-    explained: bool,
 }
 
 impl Fashion {
@@ -82,7 +80,6 @@ impl Fashion {
             mask: "",
             described: true,
             limited: false,
-            explained: false,
         }
     }
 
@@ -115,7 +112,6 @@ impl Fashion {
             mask: ["tool_", "func_", "fn", "action", "cmd_", "op_"][draw.index(6)],
             described: !draw.chance(12) || style == Style::Masked,
             limited: draw.chance(2),
-            explained: draw.chance(2),
         }
     }
 }
@@ -173,14 +169,14 @@ impl<'a> Listed<'a> {
             return Ok(Self {
                 skill,
                 name,
-                limits: limits(&schema.parameters()["properties"], &skill.arguments, &names),
+                limits: limits(&schema.parameters()["properties"], &names),
                 names,
                 schema: schema.clone(),
             });
         }
         // 3. Otherwise write the schema in the fashion of the list.
         let mut parameters = parameters(&skill.arguments, "", fashion, draw, &mut names);
-        let limits = limits(&parameters["properties"], &skill.arguments, &names);
+        let limits = limits(&parameters["properties"], &names);
         say_limits(&mut parameters["properties"], draw);
         let schema = ToolSchema::new(json!({
             "type": "function",
@@ -193,22 +189,6 @@ impl<'a> Listed<'a> {
             limits,
             schema,
         })
-    }
-
-    /// Returns the steps to these values: those of each, and how a number compares with its limits.
-    pub(super) fn steps(&self, values: &Values) -> Steps {
-        let check = |(slot, drawn): (&String, &Drawn)| {
-            let bounds = self.limits.get(slot)?;
-            let number = drawn.value.as_i64().filter(|_| !drawn.said.is_empty())?;
-            let text = format!("{}: {}", drawn.said, bounds.check(number));
-            Some(Steps::needed(text))
-        };
-        let all: Vec<Steps> = values
-            .iter()
-            .flat_map(|value| [Some(value.1.steps.clone()), check(value)])
-            .flatten()
-            .collect();
-        Steps::join(&all)
     }
 
     /// Returns the call with these values.
@@ -291,25 +271,11 @@ fn description(argument: &Argument, fashion: &Fashion, draw: &mut Draw) -> Strin
         Style::Canonical => argument.about[0].clone(),
         _ => draw.text(&argument.about),
     };
-    match (argument.kind.format(), &argument.kind) {
-        (Some((mark, format)), _) if !about.to_lowercase().contains(&mark.to_lowercase()) => {
+    match argument.kind.format() {
+        Some((mark, format)) if !about.to_lowercase().contains(&mark.to_lowercase()) => {
             format!("{}, {format}.", about.trim_end_matches('.'))
         }
-        (_, Kind::Choice(choices)) if fashion.explained => explained(about, choices, draw),
         _ => about,
-    }
-}
-
-/// Says what a value of an enum means, where users say it in other words: `pickup means by van`.
-fn explained(about: String, choices: &[(String, Vec<String>)], draw: &mut Draw) -> String {
-    let Some((value, said)) = draw.one(choices) else {
-        return about;
-    };
-    let meaning = draw.text(said);
-    let same = meaning.is_empty() || meaning.replace(' ', "_").contains(value.as_str());
-    match same || about.contains(value.as_str()) {
-        true => about,
-        false => format!("{}; {value} means {meaning}.", about.trim_end_matches('.')),
     }
 }
 

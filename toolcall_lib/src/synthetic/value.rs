@@ -3,7 +3,7 @@
 use super::draw::Draw;
 use super::duration::{self, Unit};
 use super::held_out::HeldOut;
-use super::said::{self, Drawn, Steps};
+use super::said::{self, Drawn};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -29,16 +29,12 @@ pub(super) enum Kind {
     /// Lowest, highest, decimals.
     Number(f64, f64, usize),
     Money(i64, i64),
-    /// Lowest and highest, in whole percent.
-    Percent(i64, i64),
     Text(Vec<String>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
-    /// A day that has passed.
-    Past,
     Time,
     When,
     /// A full hour with AM or PM.
@@ -67,15 +63,12 @@ pub(super) struct Written {
     int: Option<(i64, i64)>,
     number: Option<(f64, f64, usize)>,
     money: Option<(i64, i64)>,
-    percent: Option<(i64, i64)>,
     text: Option<Vec<String>>,
     list: Option<String>,
     choice: Option<Choices>,
     flag: Option<Flag>,
     #[serde(default)]
     date: bool,
-    #[serde(default)]
-    past: bool,
     #[serde(default)]
     time: bool,
     #[serde(default)]
@@ -137,7 +130,6 @@ impl Written {
         if let Some((low, high)) = self.money {
             kinds.push(Kind::Money(low, high));
         }
-        kinds.extend(self.percent.map(|(low, high)| Kind::Percent(low, high)));
         kinds.extend(self.text.map(Kind::Text));
         if let Some(list) = &self.list {
             let texts = lists
@@ -156,7 +148,6 @@ impl Written {
         }));
         kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));
         kinds.extend(self.date.then_some(Kind::Date));
-        kinds.extend(self.past.then_some(Kind::Past));
         kinds.extend(self.time.then_some(Kind::Time));
         kinds.extend(self.when.then_some(Kind::When));
         kinds.extend(self.hour.then_some(Kind::Hour));
@@ -175,8 +166,8 @@ impl Written {
         match kinds.len() {
             1 => Ok(kinds.remove(0)),
             count => Err(format!(
-                "has {count} kinds of values; give one of int, number, money, percent, text, list, choice, \
-                 flag, date, past, time, when, duration, pattern, many, fields"
+                "has {count} kinds of values; give one of int, number, money, text, list, choice, flag, \
+                 date, time, when, duration, pattern, many, fields"
             )),
         }
     }
@@ -200,15 +191,8 @@ impl Kind {
             }
             Self::Money(low, high) => {
                 let amount = held_out.number(draw, *low, *high);
-                let round = *high >= 1_000_000 && draw.chance(2);
-                let amount = if round {
-                    (amount / 100_000).max(1) * 100_000
-                } else {
-                    amount
-                };
-                said::money(draw, amount.clamp(*low, *high))
+                said::money(draw, amount)
             }
-            Self::Percent(low, high) => said::percent(draw, *low, *high),
             Self::Text(texts) => loop {
                 let text = draw.text(texts);
                 if !held_out.has(&text) || texts.iter().all(|text| held_out.has(text)) {
@@ -224,7 +208,6 @@ impl Kind {
                 Drawn::new(draw.text(if value { yes } else { no }), value)
             }
             Self::Date => said::date(draw, held_out),
-            Self::Past => said::whole_date(draw, held_out),
             Self::Time => said::time(draw),
             Self::When => said::when(draw, held_out),
             Self::Hour => said::hour(draw, held_out),
@@ -240,17 +223,16 @@ impl Kind {
     pub(super) fn schema(&self, draw: &mut Draw) -> Value {
         match self {
             Self::Int(..) | Self::Duration(_) => json!({"type": "integer"}),
-            Self::Number(..) | Self::Percent(..) => json!({"type": "number"}),
+            Self::Number(..) => json!({"type": "number"}),
             Self::Money(..) => json!({"type": draw.text(&["integer", "number"])}),
             Self::Choice(choices) => {
                 let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
                 json!({"type": "string", "enum": values})
             }
             Self::Flag(..) => json!({"type": "boolean"}),
-            Self::Date | Self::Past if draw.chance(4) => json!({"type": "string", "format": "date"}),
+            Self::Date if draw.chance(4) => json!({"type": "string", "format": "date"}),
             Self::Text(_)
             | Self::Date
-            | Self::Past
             | Self::Time
             | Self::When
             | Self::Hour
@@ -266,7 +248,7 @@ impl Kind {
     /// Returns the notation of the values, for kinds whose description must name it.
     pub(super) fn format(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Date | Self::Past => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
+            Self::Date => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
             Self::Time => Some(("HH:MM", "HH:MM, 24 hours")),
             Self::Duration(Unit::Seconds) => Some(("second", "in seconds")),
             Self::Duration(Unit::Minutes) => Some(("minute", "in minutes")),
@@ -302,7 +284,7 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usiz
         };
         if matches!(each, Kind::Duration(_)) && !next.said.contains("half") {
             let said = next.said.replace(", ", " ").replace(" and ", " "); // one of several, not two
-            next.steps.text = next.steps.text.replacen(&next.said, &said, 1);
+            next.worked = next.worked.replacen(&next.said, &said, 1);
             next.said = said;
         }
         if chosen.len() < count && chosen.iter().all(|one| one.value != next.value) {
@@ -316,10 +298,12 @@ fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usiz
         None => String::new(),
     };
     let unit = if minutes.is_some() { " minutes" } else { "" };
-    let steps = Steps::join(chosen.iter().map(|one| &one.steps));
+    let worked: Vec<&str> = chosen.iter().map(|one| one.worked.as_str()).collect();
+    let worked = worked.iter().filter(|steps| !steps.is_empty());
+    let worked = worked.copied().collect::<Vec<_>>().join("; ");
     let values: Vec<Value> = chosen.into_iter().map(|one| one.value).collect();
     Drawn {
-        steps,
+        worked,
         ..Drawn::new(format!("{said}{unit}"), values)
     }
 }

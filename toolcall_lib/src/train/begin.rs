@@ -87,7 +87,11 @@ impl Job<'_> {
 }
 
 /// Tells the user something, and keeps it in the report.
-pub(super) fn note(ranks: &dyn Collective, report: &mut TrainReport, notes: impl IntoIterator<Item = String>) {
+pub(super) fn note(
+    ranks: &dyn Collective,
+    report: &mut TrainReport,
+    notes: impl IntoIterator<Item = String>,
+) {
     for text in notes {
         if ranks.rank() == 0 {
             tell(format!("note: {text}"));

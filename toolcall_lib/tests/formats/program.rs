@@ -152,7 +152,10 @@ fn rows_without_tools_get_those_of_a_file() {
         path.display().to_string()
     };
     let tools = write("tools.json", json!([tool]).to_string());
-    let (row, whole) = (write("row.jsonl", row.to_string()), write("whole.jsonl", whole.to_string()));
+    let (row, whole) = (
+        write("row.jsonl", row.to_string()),
+        write("whole.jsonl", whole.to_string()),
+    );
     let nowhere = "http://127.0.0.1:9";
     let inspect = |more: &[&str]| {
         let arguments = [&["inspect", "--json", "--model", &model][..], more].concat();
@@ -162,12 +165,24 @@ fn rows_without_tools_get_those_of_a_file() {
     assert_eq!(with_file, inspect(&["--data", &whole]));
     assert_ne!(with_file, inspect(&["--data", &row]));
 
-    let scored = ["eval", "--model", &model, "--data", &row, "--tools", &tools, "--json", "--max-new-tokens", "2"];
+    let scored = [
+        "eval",
+        "--model",
+        &model,
+        "--data",
+        &row,
+        "--tools",
+        &tools,
+        "--json",
+        "--max-new-tokens",
+        "2",
+    ];
     let output = toolcall(folder.path(), nowhere, &scored);
     let scores: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(scores["counts"]["tool_selection"]["total"], 1);
 
-    let output = toolcall(folder.path(), nowhere, &["train", "--model", &model, "--tools", &tools]);
+    let alone = ["train", "--model", &model, "--tools", &tools, "--out", "out"];
+    let output = toolcall(folder.path(), nowhere, &alone);
     let error = String::from_utf8_lossy(&output.stderr);
     let problem = "tools.json: are tools for rows of --data or --dataset_name, which is missing";
     assert!(error.contains(problem), "{error}");
@@ -190,11 +205,11 @@ fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
     for (more, told) in [
         (
             &[][..],
-            "num_train_epochs is 1, per_device_train_batch_size 16, group_by_prefix 8, learning_rate 2.5e-4",
+            "num_train_epochs is 1, per_device_train_batch_size 24, group_by_prefix 12, learning_rate 3e-4",
         ),
         (
             &["--per-device-train-batch-size", "2", "--learning-rate", "1e-3"][..],
-            "num_train_epochs is 1, per_device_train_batch_size 2, group_by_prefix 8, learning_rate 1e-3",
+            "num_train_epochs is 1, per_device_train_batch_size 2, group_by_prefix 12, learning_rate 1e-3",
         ),
     ] {
         let output = toolcall(

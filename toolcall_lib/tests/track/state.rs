@@ -136,7 +136,10 @@ fn settings_that_count_by_epochs_stand_in_the_log_as_steps() {
     let report = train(&mut model, (&timers(6), &timers(2)), &config, |_| {}).unwrap();
     report.save(&model, &out).unwrap();
     let saved = state(&out);
-    assert_eq!((&saved["eval_steps"], &saved["save_steps"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&saved["eval_steps"], &saved["save_steps"]),
+        (&json!(1), &json!(2))
+    );
     let best = report.best_step().unwrap().step;
     let checkpoint = out.join(format!("checkpoint-{best}"));
     let expected = checkpoint.is_dir().then(|| checkpoint.display().to_string());

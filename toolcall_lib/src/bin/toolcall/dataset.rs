@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use toolcall_lib::data_source::DataSource;
-use toolcall_lib::train::settings::Inputs;
 use toolcall_lib::tool::load_tools;
+use toolcall_lib::train::settings::Inputs;
 use toolcall_lib::{Dataset, Error, Result, ToolSchema};
 
 /// A data set by its name.

@@ -222,11 +222,12 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         let reworded = wordings::reworded(lists, ask);
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    let turned = own.iter().flat_map(wordings::reordered);
     let plain = wordings::from_description(lists, &skill);
-    for ask in turned.chain(plain).chain(wordings::notes(&skill)) {
-        add(&mut skill.asks, ask);
-    }
+    let wanted = if own.len() < 3 { plain.len() } else { 1 };
+    plain
+        .into_iter()
+        .take(wanted)
+        .for_each(|ask| add(&mut skill.asks, ask));
     skill.vague = wordings::vague(lists, &skill, &own);
     report.wordings = skill.asks.len();
     (skill, report)

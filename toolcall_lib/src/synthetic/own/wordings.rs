@@ -77,7 +77,7 @@ fn uppered(text: &str) -> String {
     crate::synthetic::sentence::upper(text)
 }
 
-/// Plain requests made of the description and the arguments.
+/// Plain requests made of the description and the arguments, for a tool that no row calls.
 pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The order in the description, and the required arguments.
     let about = skill.about.first().map_or("", String::as_str);
@@ -119,80 +119,6 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     };
     let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
     asks.map(Ask::from).collect()
-}
-
-/// Notes as people type them, in whatever order: `ticket: 4520, picked up`, `ZE-7, 12`.
-pub(super) fn notes(skill: &Skill) -> Vec<Ask> {
-    let required = skill.required();
-    let slots: Vec<String> = required.iter().map(|name| format!("{{{name}}}")).collect();
-    if slots.len() < 2 {
-        return Vec::new();
-    }
-    // 1. The required values in two orders, then the optional ones by name.
-    let optional: String = skill
-        .arguments
-        .iter()
-        .filter(|(_, argument)| argument.optional)
-        .map(|(name, _)| format!("[, {} {{{name}}}]", spoken(name)))
-        .collect();
-    let back: Vec<String> = slots.iter().rev().cloned().collect();
-    let [list, back] = [slots.join(", "), back.join(", ")];
-    let mut texts = vec![format!("{list}{optional}"), format!("{back}{optional}")];
-    // 2. The same with the thing that the tool is about.
-    let object = object(skill.about.first().map_or("", String::as_str));
-    if !object.is_empty() {
-        texts.extend([
-            format!("{object}: {list}{optional}"),
-            format!("{object} {back}{optional}"),
-            format!("{list}, {object}{optional}"),
-            format!("(New|Another|Next) {object}: {list}{optional}."),
-            format!("(About|For) the {object}: {back}{optional}."),
-        ]);
-    }
-    if let [first, second] = &slots[..] {
-        texts.push(format!("{first}: {second}{optional}"));
-        texts.push(format!("{second} (for|-) {first}{optional}"));
-    }
-    let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
-    asks.map(Ask::from).collect()
-}
-
-/// Returns the thing that a description is about, without its article:
-/// `Books a repair in the workshop.` → `repair`.
-fn object(about: &str) -> String {
-    const ENDS: [&str; 16] = [
-        "of", "in", "to", "for", "from", "that", "with", "on", "at", "out", "by", "as", "which", "and",
-        "between", "about",
-    ];
-    let words = about.split_whitespace().skip(1);
-    let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
-    let words = words.skip_while(|word| matches!(*word, "a" | "an" | "the" | "all" | "every"));
-    let words: Vec<&str> = words.take_while(|word| !ENDS.contains(word)).take(3).collect();
-    words.join(" ").to_lowercase()
-}
-
-/// Returns a user's sentence with its parts in other orders: `Bike for {name}, {date}` →
-/// `{date}, bike for {name}`. Leaves out sentences whose words imply a value.
-pub(super) fn reordered(ask: &Ask) -> Vec<Ask> {
-    let text = ask.text.to_string();
-    let body = text.trim_end_matches(['.', '!', '?']);
-    let clauses: Vec<&str> = body.split([',', '.', ';']).map(str::trim).collect();
-    let with_slots = clauses.iter().filter(|clause| clause.contains('{')).count();
-    if with_slots < 2 || !ask.implied.is_empty() || text.contains('(') || text.contains('[') {
-        return Vec::new();
-    }
-    let orders = (1..clauses.len()).map(|first| {
-        let turned = clauses.iter().cycle().skip(first).take(clauses.len());
-        turned.map(|clause| lowered(clause)).collect::<Vec<_>>()
-    });
-    let texts = orders.flat_map(|order| [uppered(&order.join(", ")), uppered(&order.join(". "))]);
-    let asks = texts.filter_map(|text| {
-        Some(Ask {
-            text: Template::try_from(text).ok()?,
-            ..ask.clone()
-        })
-    });
-    asks.collect()
 }
 
 /// The argument in words: `partySize`, `party_size` → `party size`.
