@@ -3,7 +3,7 @@
 //!
 //! SIGUSR1, which `mpirun` and `srun` pass on to all processes, does the same, and so do SIGTERM
 //! (`kill`, a scheduler, a shutdown) and SIGHUP (the terminal was closed). A handler only counts
-//! the signals. [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Run`] and
+//! the signals. [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Guard`] and
 //! ask [`requested`] between two steps.
 
 use std::sync::Once;
@@ -24,14 +24,14 @@ const QUIT: i32 = 128;
 static PRESSES: AtomicUsize = AtomicUsize::new(0);
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-/// Something that can be interrupted, from [`Run::start`] until it is dropped. Runs may be nested,
-/// as generating is within evaluating: the outermost run begins without a request, and a request
-/// ends all of them.
+/// Marks work that can be interrupted, from [`Guard::start`] until it is dropped. Guards may be
+/// nested, as generating is within evaluating: the outermost begins without a request, and a
+/// request ends all of them.
 #[derive(Debug)]
-pub struct Run(());
+pub struct Guard(());
 
-impl Run {
-    /// Begins a run. From here on, an interrupt asks to stop instead of ending the process.
+impl Guard {
+    /// Begins the work. From here on, an interrupt asks to stop instead of ending the process.
     ///
     /// # Errors
     /// The operating system refuses a signal handler.
@@ -44,7 +44,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for Guard {
     fn drop(&mut self) {
         RUNS.fetch_sub(1, SeqCst);
     }
@@ -174,19 +174,19 @@ mod tests {
     fn scene() {
         match std::env::var(SCENE).as_deref() {
             Ok("press once") => {
-                let run = Run::start().unwrap();
+                let run = Guard::start().unwrap();
                 assert!(!requested());
                 press();
                 assert!(requested());
-                let inner = Run::start().unwrap();
+                let inner = Guard::start().unwrap();
                 assert!(requested(), "an inner run hides the request from the outer one");
                 drop((inner, run));
                 assert!(requested(), "the request cannot be seen after the run");
-                let _next = Run::start().unwrap();
+                let _next = Guard::start().unwrap();
                 assert!(!requested(), "the next run ends at once");
             }
             Ok("press three times") => {
-                let _run = Run::start().unwrap();
+                let _run = Guard::start().unwrap();
                 press();
                 press();
                 println!("still here");
@@ -194,7 +194,7 @@ mod tests {
                 println!("too long");
             }
             Ok("press after the run") => {
-                drop(Run::start().unwrap());
+                drop(Guard::start().unwrap());
                 press();
                 println!("still here");
             }
@@ -203,7 +203,7 @@ mod tests {
                 // would find it ignored.
                 unsafe { libc::signal(SIGHUP, libc::SIG_DFL) };
                 for signal in [SIGTERM, SIGHUP, SIGUSR1] {
-                    let _run = Run::start().unwrap();
+                    let _run = Guard::start().unwrap();
                     assert!(!requested());
                     low_level::raise(signal).unwrap();
                     assert!(requested());
@@ -215,12 +215,12 @@ mod tests {
             Ok("ignored") => {
                 // SAFETY: ignoring a signal runs no code.
                 unsafe { libc::signal(SIGHUP, libc::SIG_IGN) };
-                let _run = Run::start().unwrap();
+                let _run = Guard::start().unwrap();
                 low_level::raise(SIGHUP).unwrap();
                 assert!(!requested());
             }
             Ok("panic") => {
-                let _run = Run::start().unwrap();
+                let _run = Guard::start().unwrap();
                 panic!("no such row");
             }
             _ => {}

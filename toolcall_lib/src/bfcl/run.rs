@@ -113,7 +113,7 @@ pub fn run(
     config: &GenerateConfig,
     mut on_row: impl FnMut(&Verdict),
 ) -> Result<BfclScores> {
-    let _run = interrupt::Run::start()?;
+    let _run = interrupt::Guard::start()?;
     let mut generator = Generator::new(model, config.clone());
     let mut verdicts = Vec::with_capacity(rows.len());
     for rows in rows.chunks(ROWS) {

@@ -137,7 +137,7 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 /// does not know.
 pub fn save_as(model: &Model, path: impl AsRef<Path>, dtype: Dtype) -> Result<()> {
     let path = path.as_ref();
-    let _to_the_end = interrupt::Run::start()?; // Ctrl-C does not cut it short
+    let _to_the_end = interrupt::Guard::start()?; // Ctrl-C does not cut it short
     match reserve(path)? {
         Some(folder) => save_with(model, &folder, dtype, |_| Ok(())),
         None => save_gguf(model, path, dtype),

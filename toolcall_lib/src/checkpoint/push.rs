@@ -73,7 +73,7 @@ pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushCon
     let folder = folder.as_ref();
     let id = checked_id(repo, &config.revision)?;
     hub.check_push(&id)?; // before the work
-    let _until_it_is_there = interrupt::Run::start()?;
+    let _until_it_is_there = interrupt::Guard::start()?;
     let mut files = saved_files(folder)?;
     let exported = config.gguf.map(|dtype| export(folder, &id, dtype)).transpose()?;
     if let Some(exported) = &exported {

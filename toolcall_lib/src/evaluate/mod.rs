@@ -89,7 +89,7 @@ pub(crate) fn evaluate_cached(
     on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
     refuse_too_long(model, rows, config.whole_dialogue)?;
-    let _run = interrupt::Run::start()?;
+    let _run = interrupt::Guard::start()?;
     let answer = |prompts: &[RowPrompt<'_>]| {
         let replies = generate_rows(model, prompts, &config.generate, cache)?;
         Ok((!interrupt::requested()).then_some(replies))

@@ -58,7 +58,7 @@ pub(super) fn write(
     cache: &mut PrefixCache,
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Vec<Generation>> {
-    let _run = interrupt::Run::start()?;
+    let _run = interrupt::Guard::start()?;
     // 1. Refuse everything that can be refused before anything is written.
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, (prompt, constraint)) in prompts.into_iter().enumerate() {

@@ -244,7 +244,7 @@ impl Server {
             threads,
             stop,
         } = self;
-        let _run = interrupt::Run::start()?;
+        let _run = interrupt::Guard::start()?;
         let threads_ended = || threads.iter().any(JoinHandle::is_finished);
         let served: Result<()> = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener);

@@ -139,7 +139,7 @@ impl TrainReport {
     /// Saves the model as [`save`](crate::save) does, with this report beside it as
     /// `train_report.json`, and its log as `trainer_state.json`.
     pub fn save(&self, model: &Model, folder: impl AsRef<Path>) -> Result<()> {
-        let _to_the_end = interrupt::Run::start()?;
+        let _to_the_end = interrupt::Guard::start()?;
         let folder = checkpoint::reserve_folder(folder.as_ref())?;
         save_with(model, &folder, Dtype::F32, |draft| {
             if !self.trainer_state.is_empty() {

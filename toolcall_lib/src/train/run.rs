@@ -121,7 +121,7 @@ impl Job<'_> {
         mut on_step: impl FnMut(&StepReport),
     ) -> Result<TrainReport> {
         // A signal asks to stop instead of ending the process while `_interrupts` lives.
-        let (started, _interrupts) = (Instant::now(), interrupt::Run::start()?);
+        let (started, _interrupts) = (Instant::now(), interrupt::Guard::start()?);
         // 1. Prepare tokens, weights and engine.
         let (mut run, mut report) = self.begin(ranks, model)?;
         let (mut tracking, notes) = Tracking::start(&run);

@@ -162,7 +162,7 @@ fn train_and_save(
             progress.show(step);
         }
     };
-    let _until_it_is_saved = interrupt::Run::start()?;
+    let _until_it_is_saved = interrupt::Guard::start()?;
     let shared = TrainData {
         ranks,
         ..TrainData::from((&data, &validation))

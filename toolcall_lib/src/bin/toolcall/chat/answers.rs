@@ -82,7 +82,7 @@ impl Answers {
             Some(program) => match self.misfit(call) {
                 Some(problem) => problem,
                 None => {
-                    let _run = interrupt::Run::start()?;
+                    let _run = interrupt::Guard::start()?;
                     program.answer(call, self.limit)?
                 }
             },
