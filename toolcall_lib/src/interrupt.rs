@@ -3,8 +3,8 @@
 //!
 //! SIGUSR1, which `mpirun` and `srun` pass on to all processes, does the same, and so do SIGTERM
 //! (`kill`, a scheduler, a shutdown) and SIGHUP (the terminal was closed). A handler only counts
-//! the signals. [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Guard`] and
-//! ask [`requested`] between two steps.
+//! the signals. [`train`](fn@crate::train) and [`generate`](fn@crate::generate) hold a [`Guard`]
+//! and ask [`requested`] between two steps.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
