@@ -80,7 +80,8 @@ class Runner:
         except OSError as error:
             failed = str(error)
         finally:
-            self.done.get(trial.name, threading.Event()).set()
+            if event := self.done.get(trial.name):
+                event.set()
         entry = {
             "name": trial.name,
             "why": trial.why,
@@ -88,7 +89,7 @@ class Runner:
             "processor": processor(),
             "made": trial.data,
             "data": digest([path for path in data if path.exists()]),
-            "rows": sum(count(path) for path in data if path.exists()),
+            "rows": sum(count(path) for path in data if path.parent == folder and path.exists()),  # that were made
             "recipe": trial.recipe,
             "config": trial.config,
             "model": trial.model,
@@ -105,10 +106,8 @@ class Runner:
     def rows(self, given: list | str, out: Path) -> Path:
         if isinstance(given, str):
             return ROOT / given
-        lists = ["--lists", self.lists, "--out", out]
-        force = ["--force"] if given[0] == "data" else []
         out.unlink(missing_ok=True)
-        self.call([*given, *lists, *force])
+        self.call([*given, "--lists", self.lists, "--out", out])
         return out
 
     def train(self, trial: Trial, data: list[Path], folder: Path) -> float:
@@ -126,7 +125,8 @@ class Runner:
             return []
         if name.startswith("trial:"):
             name = name.removeprefix("trial:")
-            self.done.get(name, done()).wait()
+            if event := self.done.get(name):
+                event.wait()
             return ["--model", self.folder / name / "model"]
         return ["--model", name]
 
@@ -149,12 +149,6 @@ class Runner:
 
 def accuracies(categories: list[dict]) -> dict:
     return {found["category"]: round(100 * found["right"] / found["rows"], 1) for found in categories}
-
-
-def done() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
 
 
 def main() -> int:

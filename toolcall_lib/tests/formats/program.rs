@@ -181,6 +181,14 @@ fn rows_without_tools_get_those_of_a_file() {
     let scores: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(scores["counts"]["tool_selection"]["total"], 1);
 
+    let other = ["eval", "--bfcl", "multiple", "--tools", &tools];
+    let output = toolcall(folder.path(), nowhere, &other);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "the tools are not silently ignored"
+    );
+
     let alone = ["train", "--model", &model, "--tools", &tools, "--out", "out"];
     let output = toolcall(folder.path(), nowhere, &alone);
     let error = String::from_utf8_lossy(&output.stderr);

@@ -21,10 +21,24 @@ pub struct DatasetArguments {
     /// `train`, and all rows of a file
     #[arg(long, aliases = ["dataset_split", "dataset_train_split", "dataset-train-split"], value_name = "SPLIT")]
     dataset_split: Option<String>,
+    #[command(flatten)]
+    pub tools: ToolsArgument,
+}
+
+/// Tools of rows that name none.
+#[derive(clap::Args)]
+pub struct ToolsArgument {
     /// File with the JSON schemas of the tools that rows without `tools` are about: a list, or one
     /// schema per line
-    #[arg(long, value_name = "FILE")]
-    tools: Option<PathBuf>,
+    #[arg(id = "tools", long = "tools", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl ToolsArgument {
+    /// Reads the file; without one, there are no tools.
+    pub fn load(&self) -> Result<Vec<ToolSchema>> {
+        self.file.as_ref().map_or(Ok(Vec::new()), load_tools)
+    }
 }
 
 impl DatasetArguments {
@@ -42,34 +56,32 @@ impl DatasetArguments {
             let problem = format!("is missing: `{part}` names a part of it; give --dataset_name or --data");
             return Err(Error::invalid("data set", problem));
         }
-        let tools = self.tools()?;
-        if let Some(file) = self.tools.as_ref().filter(|_| sources.is_empty()) {
+        if let Some(file) = self.tools.file.as_ref().filter(|_| sources.is_empty()) {
             let problem = "are tools for rows of --data or --dataset_name, which is missing";
             return Err(Error::invalid(file.display(), problem));
         }
         for source in &mut sources {
-            source.tools.clone_from(&tools);
             source.config = config.cloned().or(source.config.take());
             source.split = split.cloned().or(source.split.take());
         }
         Ok(sources)
     }
 
-    /// The tools of rows that name none.
-    pub fn tools(&self) -> Result<Vec<ToolSchema>> {
-        self.tools.as_ref().map_or(Ok(Vec::new()), load_tools)
-    }
-
     /// The rows of the files, or those of the data set that is named.
     pub fn load(&self, files: &[PathBuf]) -> Result<Dataset> {
-        load_all(&self.sources(files, &Inputs::default())?, None)
+        let sources = self.sources(files, &Inputs::default())?;
+        load_all(&sources, &self.tools.load()?, None)
     }
 }
 
-/// Loads the rows of these sources, at most `most` of each.
-pub fn load_all(sources: &[DataSource], most: Option<usize>) -> Result<Dataset> {
+/// Loads the rows of these sources, at most `most` of each. Rows without tools get `tools`.
+pub fn load_all(sources: &[DataSource], tools: &[ToolSchema], most: Option<usize>) -> Result<Dataset> {
     let mut data = Dataset::default();
     for source in sources {
+        let source = DataSource {
+            tools: tools.to_vec(),
+            ..source.clone()
+        };
         let mut rows = source.load()?;
         rows.rows.truncate(most.unwrap_or(usize::MAX));
         data.extend(rows);
@@ -78,9 +90,8 @@ pub fn load_all(sources: &[DataSource], most: Option<usize>) -> Result<Dataset> 
 }
 
 /// The rows of a file, of a folder, or of `hub:owner/name`. Rows without tools get `tools`.
-pub fn load(path: &Path, tools: Vec<ToolSchema>) -> Result<Dataset> {
-    let source = source(path)?;
-    DataSource { tools, ..source }.load()
+pub fn load(path: &Path, tools: &[ToolSchema]) -> Result<Dataset> {
+    load_all(&[source(path)?], tools, None)
 }
 
 fn source(path: &Path) -> Result<DataSource> {

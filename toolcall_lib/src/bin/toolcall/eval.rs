@@ -1,6 +1,6 @@
 //! `toolcall eval`.
 
-use super::dataset;
+use super::dataset::{self, ToolsArgument};
 use super::output::{print, print_json};
 use super::{ModelArgument, progress_bar, score_with_bar, show_notes};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,6 @@ use toolcall_lib::device::Device;
 use toolcall_lib::evaluate::EvaluateConfig;
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::show::BfclTable;
-use toolcall_lib::tool::load_tools;
 use toolcall_lib::{GenerateConfig, Model, Result};
 
 /// Most tokens of a reply to a row of BFCL. Some rows want eight calls.
@@ -25,15 +24,13 @@ pub struct Arguments {
     /// is the expected reply; a row without a call expects none
     #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
     data: Option<PathBuf>,
-    /// File with the JSON schemas of the tools that rows without `tools` are about: a list, or one
-    /// schema per line
-    #[arg(long, value_name = "FILE", requires = "data")]
-    tools: Option<PathBuf>,
+    #[command(flatten)]
+    tools: ToolsArgument,
     /// Categories of the Berkeley Function Calling Leaderboard instead, scored as its AST checker
     /// does: simple_python, multiple, parallel, parallel_multiple, irrelevance, live_simple,
     /// live_multiple, live_parallel, live_parallel_multiple, live_irrelevance, live_relevance; or
     /// non_live, live, all
-    #[arg(long, num_args = 1.., value_name = "CATEGORY")]
+    #[arg(long, num_args = 1.., value_name = "CATEGORY", conflicts_with = "tools")]
     bfcl: Vec<String>,
     /// The wheel of the Python package bfcl-eval, or a folder with its files; `scripts/setup.sh
     /// bfcl` fetches it
@@ -95,8 +92,7 @@ impl Arguments {
 }
 
 fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
-    let tools = arguments.tools.as_ref().map_or(Ok(Vec::new()), load_tools)?;
-    let data = dataset::load(data, tools)?;
+    let data = dataset::load(data, &arguments.tools.load()?)?;
     let model = arguments.model.load()?;
     show_notes(&data, &model);
     let rows = arguments.first(data.rows);

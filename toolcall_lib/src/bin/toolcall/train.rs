@@ -232,19 +232,20 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
 /// recipe.
 fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
+    let tools = arguments.dataset.tools.load()?;
     let tested = |source: &DataSource| DataSource {
         split: inputs.dataset_test_split.clone(),
         ..source.clone()
     };
     let validation = match &arguments.validation {
-        Some(file) => dataset::load(file, arguments.dataset.tools()?)?,
+        Some(file) => dataset::load(file, &tools)?,
         None if !inputs.validation.is_empty() || inputs.dataset_test_split.is_none() => {
-            load_all(&inputs.validation, None)?
+            load_all(&inputs.validation, &tools, None)?
         }
-        None => load_all(&sources.iter().map(tested).collect::<Vec<_>>(), None)?,
+        None => load_all(&sources.iter().map(tested).collect::<Vec<_>>(), &tools, None)?,
     };
     if !sources.is_empty() {
-        return Ok((load_all(&sources, inputs.max_samples)?, validation));
+        return Ok((load_all(&sources, &tools, inputs.max_samples)?, validation));
     }
     let mixture = arguments.recipe.mixture()?;
     let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
