@@ -19,7 +19,7 @@ DEP = ':dep toolcall_lib = { path = "../toolcall_lib", default-features = false,
 # A run of the library that ends when the user asks for it.
 WAIT = """\
 let count: usize = 7;
-let run: interrupt::Run = interrupt::Run::start()?;
+let run: interrupt::Guard = interrupt::Guard::start()?;
 println!("running");
 while !interrupt::requested() {
     std::thread::sleep(std::time::Duration::from_millis(10));
