@@ -1,4 +1,5 @@
-"""Checks that a module of toolcall_lib uses only modules above it in lib.rs: the order of the data.
+"""Checks that a module of toolcall_lib uses only modules above it in lib.rs, the order of the data, and that no files of
+a folder use each other in a circle.
 
 usage: python3 scripts/dev/lint_modules.py [FOLDER]     default: toolcall_lib/src
 """
@@ -7,9 +8,15 @@ import re
 import sys
 from pathlib import Path
 
+import circles
+
 SOURCES = Path(__file__).resolve().parent.parent.parent / "toolcall_lib" / "src"
 FREE = {"error", "interrupt"}  # whom everybody may use
 ORCHESTRATORS = {"train", "evaluate", "show"}  # who may use everybody
+CIRCLES = {  # folders whose circles are right as they are, and why
+    "generate/constraint/schema": "a schema holds schemas: the writer calls that of each type, and that calls it back",
+    "synthetic": "being written anew on another branch",
+}
 
 
 def names(paths):
@@ -51,8 +58,25 @@ def problems(folder):
                 yield f"{path}:{line}: `{module}` stands above `{target}` in lib.rs and must not use it"
 
 
+def roots(folder):
+    """(file, folder) of the library and of each program."""
+    yield folder / "lib.rs", folder
+    yield from ((file, file.parent) for file in sorted(folder.glob("bin/*/main.rs")))
+
+
+def circle_problems(folder):
+    for root, below in roots(folder):
+        for path, arrows in sorted(circles.Crate(root, below).folders().items()):
+            place = below.joinpath(*path)
+            if place.relative_to(folder).as_posix() in CIRCLES:
+                continue
+            for circle in circles.circles(arrows):
+                said = [f"{a} → {b} ({uses[0]})" for (a, b), uses in sorted(arrows.items()) if {a, b} <= {*circle}]
+                yield f"{place}: {', '.join(circle)} use each other in a circle: {', '.join(said)}"
+
+
 def main(folder=SOURCES):
-    found = list(problems(Path(folder)))
+    found = [*problems(Path(folder)), *circle_problems(Path(folder))]
     print("\n".join(found) or "the modules are in order")
     return 1 if found else 0
 

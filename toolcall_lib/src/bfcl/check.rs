@@ -1,20 +1,11 @@
 //! Decides if the calls of a reply are right: the leaderboard's AST checker, step by step.
 
 use super::category::Rule;
+use super::fault::{Fault, Outcome, crash, wrong};
 use super::row::{Answer, Row};
 use super::values::{check_argument, is_optional};
 use crate::tool::ToolCall;
 use serde_json::{Map, Value};
-
-/// Reason why a call is not right.
-pub(super) enum Fault {
-    /// The call is not the answer.
-    Wrong(String),
-    /// The leaderboard's checker ends with an exception; no other call can be right then.
-    Crash(String),
-}
-
-pub(super) type Outcome = Result<(), Fault>;
 
 /// Returns what is wrong with these calls as a reply to a row; `None` if they are right.
 ///
@@ -39,14 +30,6 @@ pub fn check(row: &Row, calls: &[ToolCall]) -> Option<String> {
         Err(Fault::Wrong(problem)) => Some(problem),
         Err(Fault::Crash(problem)) => Some(format!("the leaderboard's checker fails: {problem}")),
     }
-}
-
-pub(super) fn wrong(problem: impl Into<String>) -> Outcome {
-    Err(Fault::Wrong(problem.into()))
-}
-
-pub(super) fn crash<T>(problem: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Crash(problem.into()))
 }
 
 /// Returns the tool that an answer calls.

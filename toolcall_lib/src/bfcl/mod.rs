@@ -15,6 +15,7 @@
 
 mod category;
 mod check;
+mod fault;
 mod files;
 mod python;
 mod row;

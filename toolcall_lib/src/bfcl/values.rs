@@ -1,6 +1,6 @@
 //! Decides if the value of an argument is one of the right values: the second half of the checker.
 
-use super::check::{Fault, Outcome, crash, wrong};
+use super::fault::{Fault, Outcome, crash, wrong};
 use super::python::{Type, contains, equal, standardized, standardized_value};
 use serde_json::{Map, Value};
 

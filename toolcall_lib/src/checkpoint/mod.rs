@@ -3,6 +3,7 @@
 mod adapter;
 mod card;
 mod modelfile;
+mod parts;
 mod place;
 mod push;
 mod rescue;
@@ -18,10 +19,9 @@ use crate::error::{Error, Result, tell};
 use crate::files::{self, Draft, Output};
 use crate::interrupt;
 use crate::model::{Decoder, Model, Training};
-use crate::template::ChatTemplate;
-use crate::tokens::Tokenizer;
 use crate::tool::load_tools;
-use crate::weights::{self, Dtype, ModelSource, Parameters, RawModel, gguf, safetensors};
+use crate::weights::{self, Dtype, ModelSource, gguf};
+use parts::{draft_weights, model};
 use serde_json::Value;
 use std::path::Path;
 
@@ -85,28 +85,6 @@ fn read_training(folder: &Path) -> Result<Option<Training>> {
     }
     let text = std::fs::read(&file).map_err(Error::io(&file))?;
     serde_json::from_slice(&text).map_err(|e| Error::invalid(file.display(), e))
-}
-
-fn model(raw: RawModel) -> Result<Model> {
-    let mut tokenizer = Tokenizer::new(raw.tokenizer, raw.eos_token_ids);
-    if !raw.tokenizer_config.is_empty() {
-        tokenizer = tokenizer.with_config(raw.tokenizer_config);
-    }
-    let additional = raw.additional_chat_templates;
-    let (template, note) =
-        ChatTemplate::for_tools(raw.chat_template.as_deref(), additional, &tokenizer.config)?;
-    tokenizer.stop_at_end_of_turn(&template)?;
-    Ok(Model {
-        decoder: Decoder::new(raw.config, raw.weights)?,
-        tokenizer,
-        template,
-        generation_config: raw.generation_config.unwrap_or_default(),
-        tools: Vec::new(),
-        training: None,
-        license: raw.license,
-        origin: raw.origin,
-        notes: raw.notes.into_iter().chain(note).collect(),
-    })
 }
 
 /// Writes a complete Hugging Face model folder that transformers, vLLM and llama.cpp's converter
@@ -217,21 +195,6 @@ fn draft_whole(model: &Model, draft: &mut Draft, dtype: Dtype) -> Result<()> {
     draft.write_json(MODEL_CONFIG, &config)?;
     draft.write_json("generation_config.json", &generation)?;
     draft_weights(MODEL, &model.decoder.weights.to_f32(), draft, dtype)
-}
-
-/// Adds a file of weights.
-///
-/// # Errors
-/// A weight that is not finite.
-fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dtype) -> Result<()> {
-    let place = draft.place(name);
-    if let Some(problem) = weights.not_finite() {
-        return Err(Error::invalid(
-            place.display(),
-            format!("{problem}, so nothing is saved"),
-        ));
-    }
-    draft.write_with(name, |out| safetensors::write(out, &place, weights, dtype))
 }
 
 /// File with the tools that a model was trained to call.

@@ -1,8 +1,7 @@
 //! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
 use super::arrow::{Shape, drop_refused_nulls, make_whole};
-use super::read::Problem;
-use super::text::said_and_called;
+use super::form::Problem;
 use super::{Message, Role};
 use crate::json::{self, kind};
 use crate::python;
@@ -40,28 +39,6 @@ pub(super) fn tool_call(value: &Value, field: &str) -> Result<ToolCall, Vec<Prob
         )]);
     }
     Ok(call)
-}
-
-/// Reads the calls that the text of an assistant turn holds.
-pub(super) fn take_from_text(message: &mut Message, field: &str) -> Result<(), Vec<Problem>> {
-    let wrong = |problem: &str| vec![(field.to_string(), problem.to_string())];
-    let Some(read) = said_and_called(&message.content).map_err(|problem| wrong(&problem))? else {
-        return Ok(());
-    };
-    if !message.tool_calls.is_empty() {
-        return Err(wrong(
-            "holds a call as text, and the message has `tool_calls`; write it in one way",
-        ));
-    }
-    if message.reasoning_content.is_some() && read.reasoning_content.is_some() {
-        return Err(wrong(
-            "holds a thought, and the message has another; write it in one way",
-        ));
-    }
-    message.content = read.content;
-    message.tool_calls = read.tool_calls;
-    message.reasoning_content = read.reasoning_content.or(message.reasoning_content.take());
-    Ok(())
 }
 
 /// Changes that were made to the arguments of a row.

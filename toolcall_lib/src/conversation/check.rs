@@ -1,7 +1,7 @@
 //! Checks that a conversation can be trained on: roles in order, calls answered, calls that fit the
 //! tools.
 
-use super::read::Problem;
+use super::form::Problem;
 use super::{Conversation, Message, Role};
 use crate::tool::{ToolCall, ToolSchema};
 

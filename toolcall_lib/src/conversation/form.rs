@@ -3,6 +3,12 @@
 use serde_json::{Map, Value};
 use std::fmt;
 
+/// A field of a row and what is wrong with it.
+pub(crate) type Problem = (String, String);
+
+/// Words for a row in messages about one.
+pub(super) const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
+
 /// The columns that a row has its conversation in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Form {
@@ -58,7 +64,7 @@ impl Form {
                 [true, true] => Ok(Self::Query),
                 [true, false] => missing("answers", "query"),
                 [false, true] => missing("query", "answers"),
-                [false, false] => Err(("messages", format!("missing; a row is {}", super::read::ROW))),
+                [false, false] => Err(("messages", format!("missing; a row is {ROW}"))),
             },
         }
     }

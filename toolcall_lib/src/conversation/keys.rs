@@ -2,7 +2,7 @@
 //! refused by name. If it only tells where a row comes from, it is noted.
 
 use super::form::Form;
-use super::read::Problem;
+use super::form::Problem;
 use serde_json::{Map, Value};
 
 /// Keys with the content of a row.

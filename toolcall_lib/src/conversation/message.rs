@@ -1,9 +1,9 @@
 //! Reads the JSON of one message to a [`Message`], or to several: some forms put the answers of
 //! many tools into one message.
 
+use super::form::Problem;
 use super::parts::{Parts, parts};
-use super::read::Problem;
-use super::text::{answers_in_text, calls_in_text};
+use super::text::{answers_in_text, calls_in_text, take_from_text};
 use super::{Message, Role, calls, keys};
 use crate::json::kind;
 use serde_json::{Map, Value};
@@ -71,7 +71,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     // 3. The other fields, and calls or answers that stand in the text.
     add_fields(&mut message, object, field)?;
     match message.role {
-        Role::Assistant => calls::take_from_text(&mut message, &text_field).map(|()| vec![message]),
+        Role::Assistant => take_from_text(&mut message, &text_field).map(|()| vec![message]),
         Role::User | Role::Tool => Ok(answers_in_text(message)),
         Role::System => Ok(vec![message]),
     }

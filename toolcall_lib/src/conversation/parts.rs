@@ -1,7 +1,7 @@
 //! Reads the content of a message: a text, or a list of parts.
 
 use super::calls::tool_call;
-use super::read::Problem;
+use super::form::Problem;
 use super::{Message, Role};
 use crate::json::kind;
 use crate::tool::ToolCall;

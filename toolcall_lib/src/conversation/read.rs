@@ -4,16 +4,13 @@
 use super::announced::announced;
 use super::arrow::Shapes;
 use super::calls::{clean_arguments, decoded, name_answers, tool_calls};
-use super::form::Form;
+use super::form::{Form, Problem, ROW};
 use super::message::{is_call_turn, messages};
 use super::tools::{tool, tools};
 use super::{Conversation, Message, Role, keys};
 use crate::json::{self, kind};
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value, json};
-
-/// A field of a row and what is wrong with it.
-pub(crate) type Problem = (String, String);
 
 /// A conversation, and the place of each of its messages in the row, such as `messages[1]`.
 #[derive(Default)]
@@ -69,8 +66,6 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
     read.finish(shapes);
     Ok(read)
 }
-
-pub(super) const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
 
 const TEXTS: &str = "the texts of `prompt` and `completion` are read as a user's and an assistant's message";
 

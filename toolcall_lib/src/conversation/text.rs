@@ -1,7 +1,7 @@
 //! Reads calls and answers that a data file has as text.
 
 use super::calls::{decoded, tool_calls};
-use super::read::Problem;
+use super::form::Problem;
 use super::{Message, Role};
 use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::{json, python};
@@ -15,7 +15,7 @@ pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<P
             let (thought, answer) = split_thought(text);
             if answer.contains(tags::CALL) {
                 let mut message = Message::assistant(text);
-                super::calls::take_from_text(&mut message, field)?;
+                take_from_text(&mut message, field)?;
                 return Ok(message);
             }
             (thought, Value::from(answer))
@@ -101,4 +101,26 @@ fn answer(text: &str, message: &Message) -> Message {
         answer.tool_call_id = id.map(String::from).or(answer.tool_call_id);
     }
     answer
+}
+
+/// Reads the calls that the text of an assistant turn holds.
+pub(super) fn take_from_text(message: &mut Message, field: &str) -> Result<(), Vec<Problem>> {
+    let wrong = |problem: &str| vec![(field.to_string(), problem.to_string())];
+    let Some(read) = said_and_called(&message.content).map_err(|problem| wrong(&problem))? else {
+        return Ok(());
+    };
+    if !message.tool_calls.is_empty() {
+        return Err(wrong(
+            "holds a call as text, and the message has `tool_calls`; write it in one way",
+        ));
+    }
+    if message.reasoning_content.is_some() && read.reasoning_content.is_some() {
+        return Err(wrong(
+            "holds a thought, and the message has another; write it in one way",
+        ));
+    }
+    message.content = read.content;
+    message.tool_calls = read.tool_calls;
+    message.reasoning_content = read.reasoning_content.or(message.reasoning_content.take());
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::arrow::Shapes;
 use super::calls::{all, decoded};
-use super::read::Problem;
+use super::form::Problem;
 use crate::error::Result as Checked;
 use crate::json::kind;
 use crate::tool::{ToolSchema, flat};

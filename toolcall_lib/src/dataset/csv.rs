@@ -1,7 +1,7 @@
 //! CSV (RFC 4180) to rows: the first line names the columns, a cell is a text, an empty cell is
 //! nothing.
 
-use super::rows::{Container, Row, Table};
+use super::table::{Container, Row, Table};
 use crate::error::{Error, Result};
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! JSON to rows: an object of columns, a list of rows, one row, or a row a line.
 
-use super::rows::{Container, Problem, Table};
+use super::table::{Container, Problem, Table};
 use crate::error::{Error, Result};
 use crate::json;
 use serde_json::{Map, Value};

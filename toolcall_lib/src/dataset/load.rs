@@ -1,6 +1,7 @@
 //! Files to rows of JSON, and rows of JSON to checked conversations.
 
-use super::rows::{self, Container, Problem, Row, Table};
+use super::rows;
+use super::table::{Container, Problem, Row, Table};
 use super::{Dataset, FileReport, Origin, marked};
 use crate::conversation::{Read, Shapes, problems, read};
 use crate::error::{Error, Result, RowProblem, some_of};
@@ -106,6 +107,36 @@ fn choose(
 }
 
 impl Dataset {
+    /// Loads and checks a file; the format is found out from what it holds:
+    ///
+    /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list
+    ///   for all rows;
+    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line;
+    /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells
+    ///   hold texts or JSON.
+    ///
+    /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
+    /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with
+    /// `answers`, and calls that stand as text are read too; `docs/data_formats.md` has all forms.
+    /// Nulls that Arrow put into arguments and schemas are dropped.
+    ///
+    /// # Errors
+    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order,
+    /// calls without their answer, unknown tools, arguments that do not fit the schema, JSON that
+    /// is encoded twice, empty turns. A file that is no JSON at all gives the line and the column.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with_tools(path, &[])
+    }
+
+    /// Like [`Dataset::load`]; rows without tools of their own get `tools`.
+    pub fn load_with_tools(path: impl AsRef<Path>, tools: &[ToolSchema]) -> Result<Self> {
+        let options = Options {
+            tools,
+            ..Options::default()
+        };
+        load(&[path.as_ref().to_path_buf()], options)
+    }
+
     /// Adds the rows of a file; returns their problems.
     fn add(&mut self, file: &Path, table: Table, tools: &[ToolSchema], shapes: &Shapes) -> Vec<RowProblem> {
         let (shared, mut found): (Arc<Path>, _) = (file.into(), Vec::new());

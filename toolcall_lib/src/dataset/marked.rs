@@ -1,6 +1,6 @@
 //! Splits that the rows name themselves: `"metadata": "eval"`, as Mobile Actions has it.
 
-use super::rows::{Row, Table};
+use super::table::{Row, Table};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -20,6 +20,7 @@ mod report;
 mod rows;
 mod save;
 mod split;
+mod table;
 mod tools;
 
 pub use describe::{Description, Lengths};
@@ -30,7 +31,6 @@ pub use report::FileReport;
 use crate::conversation::Conversation;
 use crate::error::{Result, RowProblem};
 use crate::files;
-use crate::tool::ToolSchema;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,36 +55,6 @@ struct Origin {
 }
 
 impl Dataset {
-    /// Loads and checks a file; the format is found out from what it holds:
-    ///
-    /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list
-    ///   for all rows;
-    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line;
-    /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells
-    ///   hold texts or JSON.
-    ///
-    /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
-    /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with
-    /// `answers`, and calls that stand as text are read too; `docs/data_formats.md` has all forms.
-    /// Nulls that Arrow put into arguments and schemas are dropped.
-    ///
-    /// # Errors
-    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order,
-    /// calls without their answer, unknown tools, arguments that do not fit the schema, JSON that
-    /// is encoded twice, empty turns. A file that is no JSON at all gives the line and the column.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with_tools(path, &[])
-    }
-
-    /// Like [`Dataset::load`]; rows without tools of their own get `tools`.
-    pub fn load_with_tools(path: impl AsRef<Path>, tools: &[ToolSchema]) -> Result<Self> {
-        let options = Options {
-            tools,
-            ..Options::default()
-        };
-        load(&[path.as_ref().to_path_buf()], options)
-    }
-
     /// Report of each file that was read: its form, its columns, its rows.
     pub fn files(&self) -> &[FileReport] {
         &self.files

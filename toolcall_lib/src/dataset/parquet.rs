@@ -3,7 +3,7 @@
 //! The crate's records are enough for that, without Arrow. A file says how much it holds, and may
 //! lie; rows and bytes are counted while they are read.
 
-use super::rows::Problem;
+use super::table::Problem;
 use crate::conversation::is_column;
 use crate::error::{Error, Result};
 use crate::guard::{bounded, caught};

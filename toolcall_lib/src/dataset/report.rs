@@ -1,6 +1,6 @@
 //! The report of a file that was read: its form, and the columns that were used.
 
-use super::rows::{Row, Table};
+use super::table::{Row, Table};
 use crate::conversation::{Form, is_read};
 use crate::error::some_of;
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Exactness of the calls that the model is most confident of.
 
-use super::Score;
+use super::score::Score;
 use serde_json::{Value, json};
 
 /// Shares of the calls that are shown, in percent.

@@ -10,14 +10,18 @@
 
 mod confidence;
 mod matching;
+mod mistake;
+mod score;
 mod scores;
 mod turn;
 
 pub use confidence::{CallScore, MostConfident};
-pub use scores::{Evaluation, Mistake, MistakeKind, Score};
+pub use mistake::{Mistake, MistakeKind};
+pub use score::Score;
+pub use scores::Evaluation;
 pub(crate) use turn::Turn;
 
-use crate::conversation::{Conversation, Role};
+use crate::conversation::Conversation;
 use crate::error::{Error, Result};
 use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows};
 use crate::interrupt;
@@ -25,6 +29,7 @@ use crate::model::Model;
 use crate::reply::{self, Reply};
 use crate::tool::ToolSchema;
 use rayon::prelude::*;
+use turn::assistant_turns;
 
 /// Rows that are asked together: more than generate at once, so that a few long replies do not keep
 /// the batch slots of others empty.
@@ -204,12 +209,6 @@ fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -
         .enumerate()
         .find_map_first(|row| refusal(row).err());
     refused.map_or(Ok(()), Err)
-}
-
-/// Iterates over the assistant turns that count as truth. A turn marked as not trained does not.
-fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
-    let is_truth = |i: &usize| row.messages[*i].role == Role::Assistant && row.messages[*i].train;
-    (0..row.messages.len()).filter(is_truth)
 }
 
 /// Asks the turns of some rows, and returns the model's turns for each row up to its first mistake;

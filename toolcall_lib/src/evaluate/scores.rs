@@ -1,33 +1,14 @@
-//! The scores that an evaluation counts, and the mistakes behind them.
+//! The scores that an evaluation counts.
 
-use super::{CallScore, MostConfident, Turn, assistant_turns, confidence, matching};
+use super::confidence::{self, CallScore, MostConfident};
+use super::matching;
+use super::mistake::Mistake;
+use super::score::Score;
+use super::turn::{Turn, assistant_turns};
 use crate::conversation::{Conversation, Role};
 use crate::reply::turn_text;
 use crate::tool::{ToolCall, ToolSchema};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use std::fmt;
-
-/// A count out of a total, such as right replies out of all replies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Score {
-    /// Number of cases that hold.
-    pub count: usize,
-    /// Number of cases that were examined.
-    pub total: usize,
-}
-
-impl Score {
-    /// Returns `count / total`, from 0 to 1; 0 if no case was examined.
-    pub fn rate(&self) -> f64 {
-        self.count as f64 / self.total.max(1) as f64
-    }
-
-    /// Counts one case.
-    pub(super) fn add(&mut self, holds: bool) {
-        self.count += usize::from(holds);
-        self.total += 1;
-    }
-}
 
 /// Scores of a model on a data set.
 ///
@@ -178,56 +159,5 @@ impl Serialize for Evaluation {
         object.serialize_field("counts", &std::collections::BTreeMap::from(scores))?;
         object.serialize_field("most_confident", &confidence::to_json(&self.calls))?;
         object.end()
-    }
-}
-
-/// The place where a dialogue went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Mistake {
-    /// Index of the row, counted from 0 as in `data[row]`.
-    pub row: usize,
-    /// Index of the assistant turn within the row, counted from 0.
-    pub turn: usize,
-    /// The kind of mistake.
-    pub kind: MistakeKind,
-    /// The user's last message.
-    pub user: String,
-    /// The row's turn: text and calls.
-    pub expected: String,
-    /// The model's turn in the same form.
-    pub got: String,
-}
-
-/// A kind of mistake in a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MistakeKind {
-    /// The reply did not end by itself, whatever it says.
-    Unfinished,
-    /// A call cannot be read.
-    Malformed,
-    /// Words where a call is expected.
-    NoCall,
-    /// Other tools than expected, or in other numbers.
-    WrongTool,
-    /// The right tools with other arguments.
-    WrongArguments,
-    /// A call where words are expected.
-    OverCall,
-    /// Neither words nor a call.
-    Empty,
-}
-
-impl fmt::Display for MistakeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unfinished => "did not end",
-            Self::Malformed => "malformed call",
-            Self::NoCall => "no call",
-            Self::WrongTool => "wrong tool",
-            Self::WrongArguments => "wrong arguments",
-            Self::OverCall => "call without need",
-            Self::Empty => "empty reply",
-        })
     }
 }

@@ -9,6 +9,7 @@
 //! a *row* of an activation matrix is one token of the pass, and a *slot* is one token's place in
 //! the KV cache.
 
+mod attach;
 mod block;
 mod cache;
 mod decoder;

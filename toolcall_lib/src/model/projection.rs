@@ -3,7 +3,7 @@
 //! Layers with the same input (q, k and v; gate and up) have neighbouring weights, so that each
 //! group is one matrix product.
 
-use super::lora::TargetModule;
+use serde::{Deserialize, Serialize};
 
 /// A linear layer of a block, or several layers with the same input, whose weights are neighbours
 /// and act as one matrix.
@@ -27,5 +27,54 @@ impl Projection {
             Self::GateUp => &[TargetModule::GateProj, TargetModule::UpProj],
             Self::Down => &[TargetModule::DownProj],
         }
+    }
+}
+
+/// A linear layer of a block that can be adapted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // their names say it
+pub enum TargetModule {
+    QProj,
+    KProj,
+    VProj,
+    OProj,
+    GateProj,
+    UpProj,
+    DownProj,
+}
+
+impl TargetModule {
+    /// Lists all linear layers of a block.
+    pub const ALL: [Self; 7] = [
+        Self::QProj,
+        Self::KProj,
+        Self::VProj,
+        Self::OProj,
+        Self::GateProj,
+        Self::UpProj,
+        Self::DownProj,
+    ];
+
+    /// Returns the layer's name in `target_modules`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QProj => "q_proj",
+            Self::KProj => "k_proj",
+            Self::VProj => "v_proj",
+            Self::OProj => "o_proj",
+            Self::GateProj => "gate_proj",
+            Self::UpProj => "up_proj",
+            Self::DownProj => "down_proj",
+        }
+    }
+
+    /// Returns the layer's path within a block, such as `self_attn.q_proj`.
+    pub(in crate::model) fn path(self) -> String {
+        let part = match self {
+            Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
+            Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
+        };
+        format!("{part}.{}", self.name())
     }
 }

@@ -11,203 +11,21 @@
 //! is a token of the pass, or a slot of the KV cache.
 
 mod one;
+mod qkv;
+mod softmax;
+mod tiles;
 
-use super::element::{Element, as_f32};
-use super::matmul::{Matrix, Output, Precision, matmul_into};
+pub use qkv::{AttentionOutput, Qkv};
+pub(crate) use tiles::{TILE, join};
+pub use tiles::{Tile, tiles, tiles_after};
+
+use super::element::Element;
+use super::matmul::{Matrix, Output, matmul_into};
 use super::rope::Heads;
-use super::simd::{dot, exp, max, sum};
 use super::with_scratch;
-use crate::batch::{Segment, ancestors};
-use multiversion::multiversion;
 use one::attend_one;
 use rayon::prelude::*;
-use std::iter::once;
-use std::ops::Range;
-
-/// Maximum number of query rows that share one matrix of scores.
-pub(crate) const TILE: usize = 64;
-
-/// Some query rows, and the key rows that they see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tile {
-    /// Rows of the queries.
-    pub queries: Range<usize>,
-    /// Key rows that every query of the tile sees, in as few ranges as possible.
-    pub visible: Vec<Range<usize>>,
-    /// First of `queries.len()` key rows that are seen causally: query `i` sees the first `i + 1`
-    /// of them.
-    pub causal: usize,
-}
-
-impl Tile {
-    /// Returns the number of key rows that the last query sees, which is the width of the scores.
-    fn context(&self) -> usize {
-        self.visible.iter().map(Range::len).sum::<usize>() + self.queries.len()
-    }
-
-    /// Returns the number of elements from one row of scores to the next: whole cache lines.
-    fn stride(&self) -> usize {
-        self.context().next_multiple_of(16)
-    }
-
-    /// Returns the number of elements of the tile's scores.
-    fn room(&self) -> usize {
-        self.queries.len() * self.stride()
-    }
-
-    /// Iterates over all key ranges, each with the column of the scores where it begins.
-    fn key_ranges(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let causal = self.causal..self.causal + self.queries.len();
-        self.visible
-            .iter()
-            .cloned()
-            .chain([causal])
-            .scan(0, |column, range| {
-                let at = *column;
-                *column += range.len();
-                Some((at, range))
-            })
-    }
-}
-
-/// Cuts a packed tree into tiles, in row order.
-pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
-    let mut tiles = Vec::new();
-    for (index, segment) in segments.iter().enumerate() {
-        let above = ancestors(segments, index);
-        let end = segment.start + segment.len;
-        for start in (segment.start..end).step_by(TILE) {
-            let visible = join(above.iter().cloned().chain(once(segment.start..start)));
-            tiles.push(Tile {
-                queries: start..end.min(start + TILE),
-                visible,
-                causal: start,
-            });
-        }
-    }
-    tiles
-}
-
-/// Cuts `new` rows that follow `past` rows of one sequence into tiles. The keys of the sequence are
-/// rows `0..past + new`.
-pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
-    (0..new)
-        .step_by(TILE)
-        .map(|start| Tile {
-            queries: start..new.min(start + TILE),
-            visible: join(once(0..past + start)),
-            causal: past + start,
-        })
-        .collect()
-}
-
-/// Merges ranges that touch and drops empty ones. The order stays as it is.
-pub(crate) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
-    let mut joined: Vec<Range<usize>> = Vec::new();
-    for range in ranges.into_iter().filter(|r| !r.is_empty()) {
-        match joined.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => joined.push(range),
-        }
-    }
-    joined
-}
-
-/// Queries, keys and values of one layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Qkv<'a, E = f32> {
-    /// `[query heads, query rows, head_dim]`.
-    pub q: &'a [E],
-    /// `[key heads, key rows, head_dim]`.
-    pub k: &'a [E],
-    /// `[key heads, key rows, head_dim]`.
-    pub v: &'a [E],
-    /// Number of query rows.
-    pub query_rows: usize,
-    /// Number of rows that each key head has room for. Rows that a tile names must be filled.
-    pub key_rows: usize,
-    /// Number and width of the heads.
-    pub heads: Heads,
-    /// Precision of the products.
-    pub precision: Precision,
-}
-
-impl<'a, E: Element> Qkv<'a, E> {
-    /// Returns rows of a query head, `[rows, head_dim]`.
-    fn q(&self, head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
-        rows_of(self.q, head * self.query_rows, rows, self.heads.dim)
-    }
-
-    /// Returns rows of the key head that serves a query head.
-    fn k(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
-        rows_of(
-            self.k,
-            self.key_head(query_head) * self.key_rows,
-            rows,
-            self.heads.dim,
-        )
-    }
-
-    /// Returns rows of the value head that serves a query head.
-    fn v(&self, query_head: usize, rows: &Range<usize>) -> Matrix<'a, E> {
-        rows_of(
-            self.v,
-            self.key_head(query_head) * self.key_rows,
-            rows,
-            self.heads.dim,
-        )
-    }
-
-    /// Returns the same as f32, if the elements are f32.
-    fn as_f32(&self) -> Option<Qkv<'a>> {
-        Some(Qkv {
-            q: as_f32(self.q)?,
-            k: as_f32(self.k)?,
-            v: as_f32(self.v)?,
-            query_rows: self.query_rows,
-            key_rows: self.key_rows,
-            heads: self.heads,
-            precision: self.precision,
-        })
-    }
-
-    /// Returns the key head that serves a query head (grouped-query attention).
-    fn key_head(&self, query_head: usize) -> usize {
-        query_head / (self.heads.queries / self.heads.keys)
-    }
-
-    /// Returns the softmax scale of the scores, `1 / √head_dim`.
-    fn scale(&self) -> f32 {
-        1.0 / (self.heads.dim as f32).sqrt()
-    }
-
-    /// Writes `q · kᵀ` of a tile to `scores`, `[queries, context]`.
-    fn scores(&self, head: usize, tile: &Tile, scores: &mut [f32]) {
-        let q = self.q(head, &tile.queries);
-        for (column, keys) in tile.key_ranges() {
-            let out = &mut scores[column..];
-            matmul_into(
-                out,
-                tile.stride(),
-                Output::Set,
-                1.0,
-                q,
-                self.k(head, &keys).t(),
-                self.precision,
-                false,
-            );
-        }
-    }
-}
-
-/// Returns rows of one head of `data`; the head begins at row `first`.
-fn rows_of<'a, E: Element>(data: &'a [E], first: usize, rows: &Range<usize>, dim: usize) -> Matrix<'a, E> {
-    Matrix::new(
-        &data[(first + rows.start) * dim..(first + rows.end) * dim],
-        rows.len(),
-        dim,
-    )
-}
+use softmax::{softmax, softmax_backward};
 
 /// Computes softmax attention. `out` is `[rows, query heads · head_dim]`; `lse` receives the
 /// log-sum-exp of each softmax, `[rows, query heads]`. The tiles must cover all rows, in order.
@@ -266,34 +84,6 @@ fn attend<E: Element>(
         let (v, dim) = (qkv.v(head, &keys), qkv.heads.dim);
         matmul_into(out, dim, mode, 1.0, weights, v, qkv.precision, false);
     }
-}
-
-/// Replaces each row of scores by the softmax of `scale` times the columns that the row sees; the
-/// other columns become 0. Writes the log-sum-exp of each row to `lse`.
-#[multiversion(targets = "simd")]
-fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: usize) {
-    let seen_by_all = tile.context() - tile.queries.len();
-    let rows = scores.chunks_exact_mut(tile.stride()).take(tile.queries.len());
-    for (i, (row, lse)) in rows.zip(lse.iter_mut().step_by(heads)).enumerate() {
-        let (seen, hidden) = row.split_at_mut(seen_by_all + i + 1);
-        let max = max(seen);
-        seen.iter_mut().for_each(|s| *s = exp((*s - max) * scale));
-        let sum = sum(seen);
-        seen.iter_mut().for_each(|s| *s /= sum);
-        hidden.fill(0.0);
-        *lse = max * scale + sum.ln();
-    }
-}
-
-/// The output of [`attention`] and its gradient, in the same order.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionOutput<'a, E = f32> {
-    /// The output.
-    pub out: &'a [E],
-    /// Log-sum-exp of each softmax.
-    pub lse: &'a [f32],
-    /// Gradient of the loss with respect to `out`.
-    pub dout: &'a [E],
 }
 
 /// Computes the gradients of [`attention`] for a pass in which queries and keys are the same rows.
@@ -375,43 +165,14 @@ fn attend_backward<E: Element>(
     }
 }
 
-/// Turns scores into softmax weights (with the saved `lse`), and the gradient of the weights into
-/// the gradient of the unscaled scores: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao
-/// et al., 2022). `output` begins with the tile's first row of the head.
-#[multiversion(targets = "simd")]
-fn softmax_backward<E: Element>(
-    weights: &mut [f32],
-    dscores: &mut [f32],
-    tile: &Tile,
-    qkv: Qkv<'_, E>,
-    output: AttentionOutput<'_, E>,
-) {
-    let (scale, heads, dim) = (qkv.scale(), qkv.heads.queries, qkv.heads.dim);
-    let seen_by_all = tile.context() - tile.queries.len();
-    let rows = weights
-        .chunks_exact_mut(tile.stride())
-        .zip(dscores.chunks_exact_mut(tile.stride()));
-    for (i, (p, ds)) in rows.enumerate() {
-        let (out, dout) = (
-            &output.out[i * heads * dim..][..dim],
-            &output.dout[i * heads * dim..][..dim],
-        );
-        // delta = Σ p · dp, which equals Σ dout · out
-        let (delta, lse) = (dot(out, dout), output.lse[i * heads]);
-        let seen = seen_by_all + i + 1;
-        for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
-            *p = exp(*p * scale - lse);
-            *ds = scale * *p * (*ds - delta);
-        }
-        p[seen..].fill(0.0);
-        ds[seen..].fill(0.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Segment;
+    use crate::ops::matmul::Precision;
+    use crate::ops::simd::dot;
     use crate::ops::testing::{assert_gradient, random};
+    use std::ops::Range;
 
     const HEADS: Heads = Heads {
         queries: 4,

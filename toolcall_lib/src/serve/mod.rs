@@ -11,22 +11,23 @@
 //! `docs/serving.md` lists what is supported.
 
 mod assemble;
+mod config;
 mod http;
 mod metrics;
 mod scheduler;
 mod wire;
 
-use crate::device::Device;
+pub use config::ServeConfig;
+
 use crate::error::{Error, Result};
 use crate::generate::GenerateConfig;
 use crate::interrupt;
 use crate::model::Model;
-use crate::tool::ToolSchema;
 use http::{Served, Shared};
 use metrics::Metrics;
 use scheduler::Scheduler;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -40,95 +41,6 @@ const THREADS: usize = 2;
 const LOOK: Duration = Duration::from_millis(50);
 /// Time that the runtime may take to end.
 const LAST: Duration = Duration::from_secs(1);
-
-/// Settings of a server.
-#[derive(Clone)]
-pub struct ServeConfig {
-    /// Address and port to listen on; port 0 takes a free one. An address that other hosts can
-    /// reach requires `api_key`.
-    pub address: SocketAddr,
-    /// Key that every request must bring: `Authorization: Bearer KEY`.
-    pub api_key: Option<String>,
-    /// Tools offered to `/predict` and on the page; if empty, those that the model was trained
-    /// with.
-    pub tools: Vec<ToolSchema>,
-    /// Most requests that are being answered or wait; further ones are answered with `429`.
-    pub queue: usize,
-    /// Most tokens of a reply, whatever a request asks for.
-    pub max_tokens: usize,
-    /// Largest body of a request, in bytes.
-    pub max_body: usize,
-    /// Longest time from a request to the end of its reply.
-    pub timeout: Duration,
-    /// Time that running requests get when the server ends.
-    pub grace: Duration,
-    /// Device that runs the models.
-    pub device: Device,
-}
-
-impl Default for ServeConfig {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
-            api_key: None,
-            tools: Vec::new(),
-            queue: 512,
-            max_tokens: 4096,
-            max_body: 2 << 20,
-            timeout: Duration::from_secs(300),
-            grace: Duration::from_secs(30),
-            device: Device::Auto,
-        }
-    }
-}
-
-/// Does not show the key.
-impl fmt::Debug for ServeConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServeConfig")
-            .field("address", &self.address)
-            .field("api_key", &self.api_key.as_ref().map(|_| "…"))
-            .field("tools", &self.tools.len())
-            .field("queue", &self.queue)
-            .field("max_tokens", &self.max_tokens)
-            .field("max_body", &self.max_body)
-            .field("timeout", &self.timeout)
-            .field("grace", &self.grace)
-            .field("device", &self.device)
-            .finish()
-    }
-}
-
-impl ServeConfig {
-    /// Refuses settings that serve nobody, or anybody.
-    fn check(&self) -> Result<()> {
-        let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
-        match &self.api_key {
-            None if !self.address.ip().is_loopback() => {
-                let problem = format!(
-                    "other hosts can reach {}, so the server needs a key (--api-key)",
-                    self.address
-                );
-                return refuse("address", &problem);
-            }
-            Some(key) if key.trim().is_empty() => return refuse("api_key", "the key is empty; give one"),
-            _ => {}
-        }
-        for (name, number) in [
-            ("queue", self.queue),
-            ("max_tokens", self.max_tokens),
-            ("max_body", self.max_body),
-        ] {
-            if number == 0 {
-                return refuse(name, "0 would refuse every request; expected 1 or more");
-            }
-        }
-        if self.timeout.is_zero() {
-            return refuse("timeout", "0 would end every reply; expected more than 0 seconds");
-        }
-        Ok(())
-    }
-}
 
 /// A handle that ends a server from elsewhere.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,6 @@
 //! Display of scores on the categories of the Berkeley Function Calling Leaderboard.
 
-use super::scores::rate;
-use super::style::text_table;
+use super::style::{rate, text_table};
 use crate::bfcl::BfclScores;
 use std::fmt;
 

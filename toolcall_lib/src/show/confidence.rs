@@ -1,7 +1,6 @@
 //! Display of the exact calls among those that a model is most confident of.
 
-use super::scores::{rate, score_cell};
-use super::style::{Cell, GOOD, cell, counted, table, text_table};
+use super::style::{Cell, GOOD, cell, counted, rate, score_cell, table, text_table};
 use crate::evaluate::{Evaluation, MostConfident};
 use maud::{Markup, html};
 

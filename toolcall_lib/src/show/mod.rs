@@ -11,6 +11,7 @@ mod comparison;
 mod confidence;
 mod conversation;
 mod data;
+mod html;
 mod loss;
 mod model;
 mod scores;
@@ -26,13 +27,7 @@ pub use scores::{ScoreTable, compare};
 pub use tokens::{Token, TokenView};
 
 use crate::terminal::printable;
-use maud::Markup;
-use std::fmt::Display;
-
-/// A value with an HTML form. `maud` escapes all text in it.
-trait Html: Display {
-    fn html(&self) -> Markup;
-}
+use html::Html;
 
 /// Returns the blocks that the notebook kernel reads from standard output, one for each form.
 ///

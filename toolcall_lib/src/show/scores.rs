@@ -2,7 +2,9 @@
 
 use super::Html;
 use super::confidence;
-use super::style::{BAD, Cell, GOOD, MUTED, cell, clipped, counted, percent, said, table, text_table};
+use super::style::{
+    BAD, Cell, GOOD, MUTED, cell, clipped, counted, rate, said, score_cell, table, text_table,
+};
 use crate::evaluate::{Evaluation, Mistake, Score};
 use crate::track::Table;
 use maud::{Markup, html};
@@ -107,23 +109,6 @@ impl Html for ScoreTable {
                 .collect()
         };
         table(&header, &MEANINGS.iter().enumerate().map(row).collect::<Vec<_>>())
-    }
-}
-
-/// Returns a cell with the rate over a bar of its length.
-pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
-    let length = 100.0 * score.rate();
-    let bar = format!("min-width:9em;background:linear-gradient(90deg,{color} {length:.1}%,transparent 0)");
-    let content = html! { (rate(score)) " " span style=(MUTED) { (score.count) "/" (score.total) } };
-    (content, bar)
-}
-
-/// Returns the rate in percent, or a dash if no case was examined.
-pub(super) fn rate(score: &Score) -> String {
-    if score.total == 0 {
-        "–".into()
-    } else {
-        percent(score.rate())
     }
 }
 

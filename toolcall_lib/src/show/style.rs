@@ -1,5 +1,6 @@
 //! The style that all displays share: colours, tables, numbers.
 
+use crate::evaluate::Score;
 use comfy_table::{ContentArrangement, Table, presets};
 use maud::{Markup, Render, html};
 
@@ -125,5 +126,22 @@ pub(super) fn clipped(text: &str, chars: usize) -> String {
     match line.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", line[..end].trim_end()),
         None => line,
+    }
+}
+
+/// Returns a cell with the rate over a bar of its length.
+pub(super) fn score_cell(score: &Score, color: &str) -> Cell {
+    let length = 100.0 * score.rate();
+    let bar = format!("min-width:9em;background:linear-gradient(90deg,{color} {length:.1}%,transparent 0)");
+    let content = html! { (rate(score)) " " span style=(MUTED) { (score.count) "/" (score.total) } };
+    (content, bar)
+}
+
+/// Returns the rate in percent, or a dash if no case was examined.
+pub(super) fn rate(score: &Score) -> String {
+    if score.total == 0 {
+        "–".into()
+    } else {
+        percent(score.rate())
     }
 }

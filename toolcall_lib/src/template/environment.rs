@@ -1,14 +1,12 @@
 //! The Jinja environment that transformers gives to chat templates, in minijinja.
 
+use super::NAME;
 use super::json::tojson;
 use super::limits::{LONGEST_SOURCE, limit, with_weights};
 use crate::error::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
-
-/// Name of the default template in the environment.
-pub(super) const NAME: &str = "chat template";
 
 /// Makes an environment that holds these templates, by name.
 ///

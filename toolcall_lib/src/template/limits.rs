@@ -6,7 +6,7 @@
 //! maps are weighed when they are made and when they are compared, and never grow larger than the
 //! fuel pays for.
 
-use super::environment::NAME;
+use super::NAME;
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};

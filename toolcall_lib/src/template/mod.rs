@@ -3,15 +3,16 @@
 //!
 //! [`ChatTemplate`] runs the model's own Jinja template, for training and for inference, and prints
 //! byte for byte what transformers' `apply_chat_template` prints. It adapts the form of messages to
-//! the template (`needs`), finds out how the template writes calls (`calls`), and limits what the
-//! template may use, because a template is a program by a stranger (`limits`). A template that
-//! cannot show tools is replaced by ChatML with Hermes calls (`support`).
+//! the template (`needs`, `offered`), finds out how the template writes calls (`calls`), and limits
+//! what the template may use, because a template is a program by a stranger (`limits`). A template
+//! that cannot show tools is replaced by ChatML with Hermes calls (`support`).
 
 mod calls;
 mod environment;
 mod json;
 mod limits;
 mod needs;
+mod offered;
 mod support;
 
 use crate::conversation::Message;
@@ -19,10 +20,10 @@ use crate::error::Result;
 use crate::guard::bounded;
 use crate::syntax::CallSyntax;
 use crate::tool::ToolSchema;
-use environment::{NAME, environment, invalid};
+use environment::{environment, invalid};
 use minijinja::Environment;
 use minijinja::value::Serde;
-use needs::Needs;
+use offered::Needs;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -49,6 +50,8 @@ pub struct ChatTemplate {
     call_syntax: Arc<OnceLock<Option<CallSyntax>>>,
 }
 
+/// Name of a template in messages, and of the default one in the environment.
+const NAME: &str = "chat template";
 /// Name of the template that is used if tools are offered.
 const TOOL_USE: &str = "tool_use";
 
@@ -152,7 +155,7 @@ impl ChatTemplate {
         prompt: bool,
     ) -> Result<String> {
         let mut context = self.special_tokens.clone();
-        context.insert("messages".to_string(), self.offered(messages, needs));
+        context.insert("messages".to_string(), needs.offered(messages));
         context.insert("tools".to_string(), json!((!tools.is_empty()).then_some(tools)));
         context.insert("documents".to_string(), Value::Null);
         context.insert("add_generation_prompt".to_string(), json!(prompt));

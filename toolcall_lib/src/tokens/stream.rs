@@ -57,3 +57,23 @@ impl TextStream {
         Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_string())
     }
 }
+
+impl Tokenizer {
+    /// Returns the text of each token. A character of several tokens stands at the last of them,
+    /// and the others are empty; joined, the pieces are the text of `ids`.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode the ids.
+    pub fn pieces(&self, ids: &[u32]) -> Result<Vec<String>> {
+        let mut stream = TextStream::new(self);
+        let mut pieces = ids
+            .iter()
+            .map(|&id| stream.push(id))
+            .collect::<Result<Vec<_>>>()?;
+        let rest = stream.finish()?;
+        if let Some(last) = pieces.last_mut() {
+            last.push_str(&rest);
+        }
+        Ok(pieces)
+    }
+}

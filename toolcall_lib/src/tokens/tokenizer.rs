@@ -1,7 +1,6 @@
 //! A model's tokenizer, with the settings that are stored beside it in a model folder.
 
 use super::reader::tried;
-use super::stream::TextStream;
 use super::vocabulary::Grammars;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
@@ -50,7 +49,7 @@ impl Tokenizer {
         if let Some((_, grammars)) = made.iter().find(|(known, _)| known == texts) {
             return Ok(grammars.clone());
         }
-        let grammars = Arc::new(Grammars::new(self, texts)?);
+        let grammars = Arc::new(Grammars::new(&self.inner, texts)?);
         made.push((texts.to_string(), grammars.clone()));
         Ok(grammars)
     }
@@ -132,23 +131,5 @@ impl Tokenizer {
     /// The tokenizer cannot decode the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         tried("decoding token ids", || self.inner.decode(ids, false))
-    }
-
-    /// Returns the text of each token. A character of several tokens stands at the last of them,
-    /// and the others are empty; joined, the pieces are the text of `ids`.
-    ///
-    /// # Errors
-    /// The tokenizer cannot decode the ids.
-    pub fn pieces(&self, ids: &[u32]) -> Result<Vec<String>> {
-        let mut stream = TextStream::new(self);
-        let mut pieces = ids
-            .iter()
-            .map(|&id| stream.push(id))
-            .collect::<Result<Vec<_>>>()?;
-        let rest = stream.finish()?;
-        if let Some(last) = pieces.last_mut() {
-            last.push_str(&rest);
-        }
-        Ok(pieces)
     }
 }

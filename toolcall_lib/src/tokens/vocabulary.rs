@@ -3,7 +3,7 @@
 //! llguidance matches grammars against bytes, but a tokenizer stores tokens in its own spelling.
 //! This file converts them, and marks control tokens so that no text in a reply can match them.
 
-use super::Tokenizer;
+use super::reader::tried;
 use crate::error::{Error, Result};
 use crate::syntax::tags;
 use llguidance::ParserFactory;
@@ -28,8 +28,8 @@ impl fmt::Debug for Grammars {
 
 impl Grammars {
     /// Builds the trie of the vocabulary. Takes about a tenth of a second for a large vocabulary.
-    pub(super) fn new(tokenizer: &Tokenizer, texts: &str) -> Result<Self> {
-        let mut words = token_bytes(&tokenizer.inner, texts)?;
+    pub(super) fn new(tokenizer: &Arc<tokenizers::Tokenizer>, texts: &str) -> Result<Self> {
+        let mut words = token_bytes(tokenizer, texts)?;
         let end = words.len() as TokenId;
         words.push(control("<end of the reply>"));
         let trie = TokTrie::from(&TokRxInfo::new(end + 1, end), &words);
@@ -50,7 +50,7 @@ impl Grammars {
 
 /// The vocabulary as llguidance asks for it.
 struct Vocabulary {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<tokenizers::Tokenizer>,
     trie: TokTrie,
     // true if text tokenizes to exactly its bytes
     canonical: bool,
@@ -59,8 +59,9 @@ struct Vocabulary {
 impl Vocabulary {
     /// Returns the tokens of `text` if their bytes are exactly those of the text.
     fn encode(&self, text: &str) -> Option<Vec<TokenId>> {
-        let ids = self.tokenizer.encode(text).ok()?;
-        (self.trie.decode_raw(&ids) == text.as_bytes()).then_some(ids)
+        let encoding = tried("tokenizing", || self.tokenizer.encode_fast(text, false)).ok()?;
+        let ids = encoding.get_ids();
+        (self.trie.decode_raw(ids) == text.as_bytes()).then(|| ids.to_vec())
     }
 }
 

@@ -1,10 +1,10 @@
 //! A tool that can be called, and the call.
 
-use super::{ToolSchema, check, read, shape};
+use super::{ToolSchema, check, shape};
 use crate::error::{Error, Result};
 use schemars::JsonSchema;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -19,19 +19,6 @@ pub struct ToolCall {
     pub name: String,
     /// Its arguments by name, in the order they were written.
     pub arguments: Map<String, Value>,
-}
-
-impl<'de> Deserialize<'de> for ToolCall {
-    /// Accepts every form in which a data file may hold a call.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        read::call(&value).map_err(|problems| {
-            let lines = problems
-                .iter()
-                .map(|(field, problem)| format!("call{field}: {problem}"));
-            D::Error::custom(lines.collect::<Vec<_>>().join("; "))
-        })
-    }
 }
 
 impl ToolCall {

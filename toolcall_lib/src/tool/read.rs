@@ -2,6 +2,8 @@
 
 use super::ToolCall;
 use crate::json::{self, kind};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// A field of the call, such as `.name`, and what is wrong with it.
@@ -72,6 +74,19 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
             arguments,
         }),
         _ => Err(problems),
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolCall {
+    /// Accepts every form in which a data file may hold a call.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        call(&value).map_err(|problems| {
+            let lines = problems
+                .iter()
+                .map(|(field, problem)| format!("call{field}: {problem}"));
+            D::Error::custom(lines.collect::<Vec<_>>().join("; "))
+        })
     }
 }
 

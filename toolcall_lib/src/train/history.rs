@@ -2,7 +2,7 @@
 //! `trainer_state.json`, and the points that trackers get.
 
 use super::config::TrainConfig;
-use super::report::StepReport;
+use super::step::StepReport;
 use crate::track::Point;
 use serde_json::{Map, Value, json};
 

@@ -2,8 +2,8 @@
 
 use super::config::TrainConfig;
 use super::history::History;
-use super::report::EvalScores;
-use super::report::{StepReport, TrainReport};
+use super::report::TrainReport;
+use super::step::{EvalScores, StepReport};
 use super::{checkpoints, report};
 use crate::track::Table;
 use serde_json::{Map, Value, json};

@@ -1,6 +1,6 @@
 //! The metric that decides which model of a run is the best.
 
-use super::report::StepReport;
+use super::step::StepReport;
 use crate::evaluate::Score;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -28,12 +28,14 @@ mod run;
 pub mod settings;
 mod state;
 mod state_file;
+mod step;
 mod threads;
 mod tracking;
 
 pub use crate::device::Device;
 pub use config::TrainConfig;
 pub use metric::Metric;
-pub use report::{EvalScores, StepReport, TrainReport};
+pub use report::TrainReport;
 pub use run::{TrainData, train};
 pub use settings::Settings;
+pub use step::{EvalScores, StepReport};

@@ -1,7 +1,7 @@
 //! Answers the validation rows with the model while it trains.
 
 use super::config::TrainConfig;
-use super::report::EvalScores;
+use super::step::EvalScores;
 use crate::collective::Collective;
 use crate::conversation::{Conversation, Role};
 use crate::dataset::Dataset;

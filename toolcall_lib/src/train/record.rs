@@ -2,7 +2,8 @@
 //! its scores.
 
 use super::config::TrainConfig;
-use super::report::{StepReport, TrainReport};
+use super::report::TrainReport;
+use super::step::StepReport;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{Counted, DataFile, Model, Training};

@@ -2,8 +2,8 @@
 
 use super::config::TrainConfig;
 use super::identity::Identity;
-use super::report::StepReport;
 use super::state_file::{OwnState, now, read};
+use super::step::StepReport;
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 //! that a run needs to go on.
 
 use super::identity::Identity;
-use super::report::StepReport;
+use super::step::StepReport;
 use crate::error::{Error, Result};
 use crate::files::Draft;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
 //! A run whose ranks are threads of this process, one for each GPU.
 
 use super::begin::Job;
-use super::report::{StepReport, TrainReport};
+use super::report::TrainReport;
+use super::step::StepReport;
 use crate::collective::threads;
 use crate::error::{Error, Result};
 use crate::model::Model;

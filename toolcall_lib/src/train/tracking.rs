@@ -3,7 +3,8 @@
 use super::between::Run;
 use super::config::TrainConfig;
 use super::history::History;
-use super::report::{StepReport, TrainReport};
+use super::report::TrainReport;
+use super::step::StepReport;
 use crate::track::{Ending, Outcome, Run as Subject, Tracked, Trackers};
 use serde_json::{Map, Value};
 

@@ -1,31 +1,14 @@
 //! Weights that are not trained, packed into few bytes; they are read packed or unpacked on use.
 
-use super::blocks::{bytes_of, pack};
+use super::blocks::bytes_of;
 use super::dtype::Dtype;
+use super::stored::Stored;
 use super::tensor::Packed;
 use super::{Layout, Parameters, Slot, Span, Tensor};
 use crate::error::Result;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// Tensors in a file.
-pub(super) trait Stored: Sync {
-    /// Returns the type in which a tensor is stored.
-    fn dtype(&self, slot: &Slot) -> Result<GgmlDType>;
-
-    /// Reads whole matrix rows of a tensor, from element `start` on, as f32.
-    fn read(&self, slot: &Slot, start: usize, values: &mut [f32]) -> Result<()>;
-
-    /// Reads whole matrix rows of a tensor and packs them as `dtype` into `bytes`.
-    fn pack(&self, slot: &Slot, elements: Range<usize>, dtype: GgmlDType, bytes: &mut [u8]) -> Result<()> {
-        let mut values = vec![0.0; elements.len()];
-        self.read(slot, elements.start, &mut values)?;
-        pack(&values, dtype, bytes);
-        Ok(())
-    }
-}
 
 /// All weights of a model with packed matrices: bf16, or blocks of few bits. Vectors are f32.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! `toolcall data`.
 
-use super::ModelArgument;
+use super::model::ModelArgument;
 use super::output::{print, save_rows};
 use std::path::PathBuf;
 use std::process::ExitCode;

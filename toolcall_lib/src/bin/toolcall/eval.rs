@@ -1,8 +1,9 @@
 //! `toolcall eval`.
 
 use super::dataset::{self, ToolsArgument};
+use super::model::{ModelArgument, show_notes};
 use super::output::{print, print_json};
-use super::{ModelArgument, progress_bar, score_with_bar, show_notes};
+use super::progress::{progress_bar, score_with_bar};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};

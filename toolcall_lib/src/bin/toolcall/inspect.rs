@@ -1,8 +1,8 @@
 //! `toolcall inspect`.
 
 use super::dataset::DatasetArguments;
+use super::model::{ModelArgument, show_notes};
 use super::output::{note, print, print_json};
-use super::{ModelArgument, show_notes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! `toolcall serve`.
 
-use super::ModelArgument;
+use super::model::ModelArgument;
 use super::output::print;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

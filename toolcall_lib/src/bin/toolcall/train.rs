@@ -1,8 +1,10 @@
 //! `toolcall train`.
 
+use super::INTERRUPTED;
 use super::dataset::{self, DatasetArguments, load_all};
+use super::model::{ModelArgument, show_notes};
 use super::output::{note, print_in_run};
-use super::{INTERRUPTED, ModelArgument, progress_bar, show_notes};
+use super::progress::progress_bar;
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -3,10 +3,12 @@
 
 mod blas;
 mod compile;
+mod errors;
 mod found;
 mod nccl;
 mod profile;
 mod shared;
+mod timer;
 
 pub use found::{Gpu, gpus};
 pub(crate) use nccl::Nccl;
@@ -23,12 +25,13 @@ use cudarc::driver::result::{
     memcpy_htod_async, memset_d8_async, module, stream,
 };
 use cudarc::driver::sys;
-use profile::Timer;
+use errors::cuda;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use timer::Timer;
 
 /// A GPU with one stream; everything happens in the order of the stream.
 pub(crate) struct Nvidia {
@@ -201,24 +204,6 @@ unsafe fn device_context(device: sys::CUdevice) -> Result<sys::CUcontext> {
         let context = result::primary_ctx::retain(device).map_err(cuda("using the GPU"))?;
         ctx::set_current(context).map_err(cuda("using the GPU"))?;
         Ok(context)
-    }
-}
-
-/// Makes an error for `map_err`: the driver refused while `doing` something.
-fn cuda(doing: impl fmt::Display) -> impl FnOnce(DriverError) -> Error {
-    let doing = doing.to_string();
-    move |error| {
-        let text = error
-            .error_string()
-            .map(|text| text.to_string_lossy().into_owned());
-        let advice = match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                "; set a smaller `max_tokens_per_tree`, or end other programs that use the GPU"
-            }
-            _ => "",
-        };
-        let problem = text.unwrap_or_else(|_| format!("{:?}", error.0));
-        Error::invalid("CUDA", format!("{doing}: {problem}{advice}"))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Profiles: the time that a GPU spends on each kernel.
 
+use super::timer::Timed;
 use super::{Nvidia, cuda, first_gpu};
 use crate::error::Result;
 use cudarc::driver::result::{device, event, mem_pool, stream};
-use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUstream};
+use cudarc::driver::sys;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Work of a GPU during [`profile`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,61 +45,6 @@ pub fn profile<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
         peak_bytes: gpu.peak_bytes()?,
     };
     done.map(|done| (done, profile))
-}
-
-/// Events before and after one run of a kernel.
-pub(super) struct Timed {
-    name: &'static str,
-    start: CUevent,
-    end: CUevent,
-}
-
-// SAFETY: CUDA's events may be used from any thread.
-unsafe impl Send for Timed {}
-
-/// Collects events while a profile is being taken.
-#[derive(Default)]
-pub(super) struct Timer(Mutex<Option<Vec<Timed>>>);
-
-impl Timer {
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Timed>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self) {
-        *self.lock() = Some(Vec::new());
-    }
-
-    fn end(&self) -> Vec<Timed> {
-        self.lock().take().unwrap_or_default()
-    }
-
-    /// Runs `work` on a stream, between two events if a profile is being taken.
-    pub fn time(
-        &self,
-        name: &'static str,
-        stream: CUstream,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        if self.lock().is_none() {
-            return work();
-        }
-        let start = record(stream)?;
-        work()?;
-        let end = record(stream)?;
-        if let Some(times) = &mut *self.lock() {
-            times.push(Timed { name, start, end });
-        }
-        Ok(())
-    }
-}
-
-/// Records a new event on a stream.
-fn record(stream: CUstream) -> Result<CUevent> {
-    let made = event::create(CUevent_flags::CU_EVENT_DEFAULT).map_err(cuda("making an event"))?;
-    // SAFETY: both are alive.
-    unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
-    Ok(made)
 }
 
 /// Sums the times by name, once all events have passed, and destroys the events.

@@ -1,7 +1,7 @@
 //! Grammar rules for arguments that a template writes one by one, as Qwen3-Coder does, and not as
 //! JSON.
 
-use super::grammar::{around, literal, optional, separators};
+use super::lark::{around, literal, optional, separators, text_without};
 use super::schema::{Shape, Unsupported, Writer, fields};
 use crate::syntax::Fields;
 use serde_json::{Value, json};
@@ -202,7 +202,7 @@ impl Typed<'_> {
         if mixed {
             but.push(r"(?s:\s*([\[{\x22\-0-9].*|true|false|null|True|False|None)\s*)".to_string());
         }
-        let mut terminal = super::grammar::text_without(&but);
+        let mut terminal = text_without(&but);
         let parts = schema["allOf"]
             .as_array()
             .cloned()

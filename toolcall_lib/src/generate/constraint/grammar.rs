@@ -5,11 +5,12 @@
 //! syntax.
 
 use super::fields::Typed;
+use super::lark::{around, common_prefix, escaped, literal, optional, separators, text_without};
 use super::schema;
 use crate::error::{Error, Result};
 use crate::syntax::{CallSyntax, Part, tags};
 use crate::tool::{Checker, ToolSchema};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,18 +268,6 @@ fn size(value: &Value) -> usize {
     1 + inner
 }
 
-/// Returns llguidance's options for writing JSON: these separators between items and behind keys,
-/// and no other white space, except where the template breaks lines.
-pub(super) fn separators(item: &str, key: &str) -> Value {
-    let spaced =
-        |text: &str| text.trim_end_matches([' ', '\n', '\t']).len() + 1 < text.len() && text.contains('\n');
-    json!({
-        "item_separator": escaped(if spaced(item) { item.trim_end() } else { item }),
-        "key_separator": escaped(key),
-        "whitespace_flexible": spaced(item),
-    })
-}
-
 /// Makes the error for a schema that calls cannot be held to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
     let advice =
@@ -293,53 +282,4 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
 pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
     let advice = "constrained decoding does not support this; change the schema";
     Error::invalid("json_schema", format!("{problem}; {advice}"))
-}
-
-/// Returns the number of bytes that two texts begin with in common.
-fn common_prefix(a: &str, b: &str) -> usize {
-    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
-    same.map(|(c, _)| c.len_utf8()).sum()
-}
-
-/// Writes a text as a Lark string.
-pub(super) fn literal(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// Writes a text as a Lark string; nothing for an empty text.
-pub(super) fn optional(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        literal(text)
-    }
-}
-
-/// Escapes a text for use in a pattern. Characters without a special meaning stay: `\<` would be
-/// the start of a word.
-pub(super) fn escaped(text: &str) -> String {
-    let mut pattern = String::new();
-    for c in text.chars() {
-        match c {
-            '\n' => pattern += r"\n",
-            '\t' => pattern += r"\t",
-            c if r"\.+*?()|[]{}^$/".contains(c) => {
-                pattern.push('\\');
-                pattern.push(c);
-            }
-            c => pattern.push(c),
-        }
-    }
-    pattern
-}
-
-/// Returns a pattern for all texts that contain `tag`.
-pub(super) fn around(tag: &str) -> String {
-    format!("(?s:.*{}.*)", escaped(tag))
-}
-
-/// Returns a terminal for any text that matches none of these patterns as a whole.
-pub(super) fn text_without(patterns: &[String]) -> String {
-    let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
-    format!("/(?s:.*)/{}", but.collect::<String>())
 }

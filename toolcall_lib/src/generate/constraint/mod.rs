@@ -6,6 +6,7 @@
 
 mod fields;
 mod grammar;
+mod lark;
 mod schema;
 
 use super::{GenerateConfig, ToolChoice};

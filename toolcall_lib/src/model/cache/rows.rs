@@ -1,5 +1,6 @@
 //! Allocator of cache slots: it knows which are free.
 
+use crate::ops::attention::join;
 use std::ops::Range;
 
 /// Cache slots that are given out and taken back, as ranges.
@@ -79,6 +80,19 @@ impl Rows {
     pub fn given_out(&self) -> usize {
         self.end
     }
+}
+
+/// Keeps the first `n` slots in `rows` and returns the others.
+pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
+    let (mut kept, mut others, mut left) = (Vec::new(), Vec::new(), n);
+    for range in rows.drain(..) {
+        let cut = range.start + left.min(range.len());
+        left -= cut - range.start;
+        kept.push(range.start..cut);
+        others.push(cut..range.end);
+    }
+    *rows = join(kept);
+    join(others)
 }
 
 #[cfg(test)]

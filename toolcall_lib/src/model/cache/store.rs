@@ -9,8 +9,7 @@
 //! pending nodes, the model computes them at once, and [`KvStore::end`] keeps what was computed.
 
 use super::layer::LayerCache;
-use super::rows::Rows;
-use super::tree::split_rows;
+use super::rows::{Rows, split_rows};
 use crate::config::ModelConfig;
 use crate::ops::attention::{TILE, Tile, join};
 use std::cmp::Reverse;

@@ -1,5 +1,6 @@
 //! The tree of a [`KvStore`]: finding, splitting and growing its nodes, and finding slots for them.
 
+use super::rows::split_rows;
 use super::store::{KvStore, Node};
 use crate::ops::attention::join;
 use std::ops::Range;
@@ -146,17 +147,4 @@ impl KvStore {
             Some(self.nodes[index].parent).filter(|&parent| parent > 0)
         })
     }
-}
-
-/// Keeps the first `n` slots in `rows` and returns the others.
-pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
-    let (mut kept, mut others, mut left) = (Vec::new(), Vec::new(), n);
-    for range in rows.drain(..) {
-        let cut = range.start + left.min(range.len());
-        left -= cut - range.start;
-        kept.push(range.start..cut);
-        others.push(cut..range.end);
-    }
-    *rows = join(kept);
-    join(others)
 }

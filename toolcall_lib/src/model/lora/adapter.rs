@@ -1,8 +1,9 @@
 //! An adapter: the low-rank matrices of every targeted layer, and their places in the buckets.
 
-use super::config::{LoraConfig, TargetModule};
+use super::config::LoraConfig;
 use crate::error::{Error, Result};
 use crate::model::projection::Projection;
+use crate::model::projection::TargetModule;
 use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 use crate::weights::{Layout, Parameters, Slot};
 use rand::SeedableRng;

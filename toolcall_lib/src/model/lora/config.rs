@@ -8,55 +8,6 @@ use serde::{Deserialize, Serialize};
 /// Limit of the rank; no weight of this model family has a higher one.
 const HIGHEST_RANK: usize = 1 << 16;
 
-/// A linear layer of a block that can be adapted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // their names say it
-pub enum TargetModule {
-    QProj,
-    KProj,
-    VProj,
-    OProj,
-    GateProj,
-    UpProj,
-    DownProj,
-}
-
-impl TargetModule {
-    /// Lists all linear layers of a block.
-    pub const ALL: [Self; 7] = [
-        Self::QProj,
-        Self::KProj,
-        Self::VProj,
-        Self::OProj,
-        Self::GateProj,
-        Self::UpProj,
-        Self::DownProj,
-    ];
-
-    /// Returns the layer's name in `target_modules`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::QProj => "q_proj",
-            Self::KProj => "k_proj",
-            Self::VProj => "v_proj",
-            Self::OProj => "o_proj",
-            Self::GateProj => "gate_proj",
-            Self::UpProj => "up_proj",
-            Self::DownProj => "down_proj",
-        }
-    }
-
-    /// Returns the layer's path within a block, such as `self_attn.q_proj`.
-    pub(in crate::model) fn path(self) -> String {
-        let part = match self {
-            Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
-            Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
-        };
-        format!("{part}.{}", self.name())
-    }
-}
-
 /// Settings of LoRA (Hu et al., 2021). Each targeted weight `W` acts as `W + scale · B · A`, where
 /// only `A` (`[r, in]`) and `B` (`[out, r]`) are trained.
 ///

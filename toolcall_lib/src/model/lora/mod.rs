@@ -8,16 +8,16 @@
 
 mod adapter;
 mod apply;
-mod attach;
 mod config;
 mod dropout;
 mod targets;
 
+pub use super::projection::TargetModule;
 pub use adapter::Adapter;
 #[cfg(feature = "cuda")]
 pub(crate) use adapter::Place;
 pub(super) use apply::{BlockAdapter, LoraScratch};
-pub use config::{LoraConfig, TargetModule};
+pub use config::LoraConfig;
 #[cfg(feature = "cuda")]
 pub(crate) use dropout::Mask;
 pub use dropout::Pass;

@@ -4,8 +4,8 @@
 //! names or their ends behind a dot; a text is a regular expression for the full name. `check`
 //! refuses a selection that names nothing, or anything but a linear layer of a block.
 
-use super::config::TargetModule;
 use crate::error::{Error, Result, some_of};
+use crate::model::projection::TargetModule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -8,113 +8,16 @@
 #[cfg(target_arch = "x86_64")]
 mod bf16;
 mod few;
+mod matrix;
+
+pub(super) use few::multiply_few;
+pub use matrix::{Matrix, Output};
 
 use super::element::{Element, Stochastic, as_f32, as_f32_mut};
 use crate::weights::Tensor;
-pub(super) use few::multiply_few;
 use few::{FEW, linear_few};
 use gemm::Parallelism;
-
-/// A matrix to read: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a, E = f32> {
-    data: &'a [E],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a, E: Element> Matrix<'a, E> {
-    /// Creates a row-major matrix whose rows begin `stride` elements apart.
-    pub fn strided(data: &'a [E], rows: usize, columns: usize, stride: usize) -> Self {
-        Self {
-            data,
-            rows,
-            columns,
-            row_stride: stride,
-            column_stride: 1,
-        }
-        .checked()
-    }
-
-    /// Creates a row-major matrix without gaps.
-    pub fn new(data: &'a [E], rows: usize, columns: usize) -> Self {
-        Self::strided(data, rows, columns, columns)
-    }
-
-    /// Returns the elements from the first one on; for a row-major matrix without gaps, row by row.
-    pub fn data(&self) -> &'a [E] {
-        self.data
-    }
-
-    /// Selects `count` columns from `first` on.
-    #[cfg(target_arch = "x86_64")]
-    fn columns(self, first: usize, count: usize) -> Self {
-        Self {
-            data: &self.data[first * self.column_stride..],
-            columns: count,
-            ..self
-        }
-    }
-
-    /// Returns the transposed matrix, with the same elements.
-    pub fn t(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// Returns the same matrix as f32, if its elements are f32.
-    fn as_f32(self) -> Option<Matrix<'a>> {
-        as_f32(self.data).map(|data| self.with(data))
-    }
-
-    /// Returns a matrix of the same shape and strides with these elements.
-    fn with<'b, F>(&self, data: &'b [F]) -> Matrix<'b, F> {
-        Matrix {
-            data,
-            rows: self.rows,
-            columns: self.columns,
-            row_stride: self.row_stride,
-            column_stride: self.column_stride,
-        }
-    }
-
-    /// Copies all elements as f32, row by row.
-    fn values(&self) -> Vec<f32> {
-        let at = |i: usize| {
-            let (row, column) = (i / self.columns, i % self.columns);
-            self.data[row * self.row_stride + column * self.column_stride].value()
-        };
-        (0..self.rows * self.columns).map(at).collect()
-    }
-
-    /// Panics if the data is shorter than shape and strides need.
-    fn checked(self) -> Self {
-        assert!(
-            self.data.len() >= span(self.rows, self.columns, self.row_stride, self.column_stride),
-            "a {} x {} matrix does not fit {} elements",
-            self.rows,
-            self.columns,
-            self.data.len()
-        );
-        self
-    }
-}
-
-/// Returns the number of elements from the first to the last of a strided matrix.
-fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
-    if rows == 0 || columns == 0 {
-        0
-    } else {
-        (rows - 1) * row_stride + (columns - 1) * column_stride + 1
-    }
-}
+use matrix::span;
 
 /// Precision of the factors of a product. Sums are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,15 +32,6 @@ pub enum Precision {
     /// [`round_stochastically`](super::element::round_stochastically), so that they follow updates
     /// that are too small to reach the next bf16.
     Bf16Stochastic,
-}
-
-/// Treatment of the previous content of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The product overwrites it.
-    Set,
-    /// The product is added to it.
-    Add,
 }
 
 /// Returns true if the processor multiplies bf16, so that [`Precision::Bf16`] has an effect.

@@ -1,6 +1,7 @@
 //! Reading the body of a request, with limits on bytes, time and memory.
 
 use super::Shared;
+use super::shared::{ROOM, UNIT};
 use crate::serve::wire::Refusal;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -12,16 +13,9 @@ use tokio::time::timeout;
 
 /// Longest time that a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Most bytes of bodies in memory at once.
-const MOST_AT_ONCE: usize = 64 << 20;
 /// Most bytes that are read of a body that is too large: reading it to the end lets its sender
 /// receive the error.
 const MOST_DRAINED: usize = 64 << 20;
-/// Unit in which memory for bodies is counted, in bytes.
-const UNIT: usize = 1024;
-
-/// Units of memory for bodies.
-pub(super) const ROOM: usize = MOST_AT_ONCE / UNIT;
 
 /// Reads the body of `request`. Waits until there is memory for it.
 ///

@@ -5,16 +5,14 @@ mod ask;
 mod body;
 mod connection;
 mod guard;
+mod shared;
 mod telling;
 
-use super::ServeConfig;
-use super::metrics::Metrics;
-use super::scheduler::Job;
-use super::wire::{ChatRequest, Defaults, Delta, Fields, Refusal, body_object};
+pub(super) use shared::{Served, Shared};
+
+use super::wire::{ChatRequest, Delta, Fields, Refusal, body_object};
 use crate::Message;
-use crate::generate::{Constraints, ToolChoice};
-use crate::model::Model;
-use crate::tool::ToolSchema;
+use crate::generate::ToolChoice;
 use answer::{answer, events, json, refused};
 use axum::Router;
 use axum::body::Body;
@@ -26,70 +24,12 @@ use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-
-/// Most requests whose prompt and grammar are made at the same time.
-const PREPARED_AT_ONCE: usize = 2;
 
 /// Content security policy of the page: it contains its script and style, and asks this server
 /// only.
 const ONLY_OURS: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
     style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// State that all requests share.
-pub(super) struct Shared {
-    pub config: ServeConfig,
-    pub models: Vec<Arc<Served>>,
-    pub metrics: Arc<Metrics>,
-    /// Digest of the key, if one is required.
-    key: Option<[u8; 32]>,
-    /// Places in the queue.
-    places: Arc<Semaphore>,
-    /// Memory for bodies, in units.
-    bodies: Semaphore,
-    preparing: Semaphore,
-}
-
-/// A model that is served.
-pub(super) struct Served {
-    pub name: String,
-    pub model: Arc<Model>,
-    /// Channel to the thread of the model.
-    pub jobs: Sender<Job>,
-    pub constraints: Constraints,
-    pub defaults: Defaults,
-    /// Tools for requests that cannot bring their own.
-    pub tools: Vec<ToolSchema>,
-}
-
-impl Shared {
-    /// Makes the state of a server.
-    pub fn new(config: ServeConfig, models: Vec<Arc<Served>>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            key: config.api_key.as_deref().map(guard::digest),
-            places: Arc::new(Semaphore::new(config.queue)),
-            bodies: Semaphore::new(body::ROOM),
-            preparing: Semaphore::new(PREPARED_AT_ONCE),
-            config,
-            models,
-            metrics,
-        }
-    }
-
-    /// Returns the model of this name, or the first one if no name is given.
-    fn model(&self, name: Option<&str>) -> Result<&Arc<Served>, Refusal> {
-        let found = match name {
-            None => self.models.first(),
-            Some(name) => self.models.iter().find(|served| served.name == name),
-        };
-        found.ok_or_else(|| {
-            let names: Vec<&str> = self.models.iter().map(|served| &*served.name).collect();
-            Refusal::no_such_model(name.unwrap_or_default(), &names)
-        })
-    }
-}
 
 /// Serves until `stop` is ready, and completes running requests.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl Future<Output = ()>) {

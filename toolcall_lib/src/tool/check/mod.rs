@@ -6,16 +6,12 @@ mod words;
 pub(super) use words::found;
 
 use super::plain;
-use crate::json::kind;
-use jsonschema::paths::LocationSegment;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use words::describe;
-
-/// A field of the arguments, as in `stops[1].minutes`, and what is wrong with it.
-type Problems = Vec<(String, String)>;
+use words::{Problems, path_of};
 
 /// A schema of arguments that is ready to check calls.
 #[derive(Debug)]
@@ -115,25 +111,6 @@ impl<'i> Keyword<'i> for Whole {
 
     fn is_valid(&self, instance: &'i Value) -> bool {
         !instance.is_f64()
-    }
-}
-
-/// The field that an error is about.
-fn path_of(error: &ValidationError<'_>) -> String {
-    let mut path = String::new();
-    for segment in error.instance_path().segments() {
-        match segment {
-            LocationSegment::Index(index) => path += &format!("[{index}]"),
-            LocationSegment::Property(name) => path = joined(&path, &name),
-        }
-    }
-    path
-}
-
-fn joined(path: &str, name: &str) -> String {
-    match path.is_empty() {
-        true => name.to_string(),
-        false => format!("{path}.{name}"),
     }
 }
 

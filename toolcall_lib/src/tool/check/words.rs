@@ -1,8 +1,9 @@
 //! Words of the checker: the kind of value that a field should have, and the value that came.
 
-use super::{Problems, joined, kind, path_of};
+use crate::json::kind;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::paths::LocationSegment;
 use serde_json::{Map, Value};
 
 /// Longest value or list of choices that a message shows, in characters.
@@ -265,5 +266,27 @@ fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Number(number) if !number.is_f64() => "integer",
         value => kind(value).trim_start_matches("an ").trim_start_matches("a "),
+    }
+}
+
+/// A field of the arguments, as in `stops[1].minutes`, and what is wrong with it.
+pub(super) type Problems = Vec<(String, String)>;
+
+/// The field that an error is about.
+pub(super) fn path_of(error: &ValidationError<'_>) -> String {
+    let mut path = String::new();
+    for segment in error.instance_path().segments() {
+        match segment {
+            LocationSegment::Index(index) => path += &format!("[{index}]"),
+            LocationSegment::Property(name) => path = joined(&path, &name),
+        }
+    }
+    path
+}
+
+fn joined(path: &str, name: &str) -> String {
+    match path.is_empty() {
+        true => name.to_string(),
+        false => format!("{path}.{name}"),
     }
 }

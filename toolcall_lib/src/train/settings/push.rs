@@ -1,10 +1,7 @@
 //! Settings of the push at the end of a run, under the names of transformers.
 
-use super::read::{Read, boolean, is_off, text};
-use super::said::Said;
 use crate::checkpoint::PushConfig;
 use crate::error::{Error, Result};
-use serde_json::Value;
 
 /// Destination of the saved model after a run, as far as it was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,32 +45,5 @@ impl Push {
             ..usual
         };
         Ok(Some((repo, config)))
-    }
-}
-
-pub(super) fn push_to_hub(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.wanted = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn hub_model_id(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.repo = named(value)?;
-    Ok(())
-}
-
-pub(super) fn hub_private_repo(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.private = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn hub_revision(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.revision = named(value)?;
-    Ok(())
-}
-
-fn named(value: &Value) -> Read<Option<String>> {
-    match is_off(value) {
-        true => Ok(None),
-        false => text(value).map(Some),
     }
 }

@@ -2,8 +2,8 @@
 
 mod decide;
 
-use super::Inputs;
 use super::fields::field;
+use super::inputs::Inputs;
 use super::read::Read;
 use crate::train::TrainConfig;
 use crate::weights::Dtype;

@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::weights::blocks::{pack, unpack};
 use crate::weights::fit::Fit;
-use crate::weights::frozen::Stored;
+use crate::weights::stored::Stored;
 use crate::weights::{Dtype, Layout, Slot, Weights};
 use candle_core::quantized::GgmlDType;
 use std::borrow::Cow;

@@ -1,10 +1,9 @@
 //! Sends requests to the hub, and limits their targets, their content and their time.
 
-use super::Hub;
+use super::address::{Hub, split_credentials};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use std::fmt;
 use std::time::Duration;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, ETAG, LOCATION, RANGE, USER_AGENT};
 use ureq::http::{HeaderMap, HeaderValue, Uri};
@@ -179,23 +178,6 @@ enum Method {
     Head,
     /// The body from this byte on.
     Get(u64),
-}
-
-/// Returns the hub's address without the credentials in it, for people.
-pub(super) fn shown(endpoint: &str) -> impl fmt::Display {
-    split_credentials(endpoint).0
-}
-
-/// Splits `https://user:password@host` into `https://host` and `user:password`.
-fn split_credentials(endpoint: &str) -> (String, Option<&str>) {
-    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (credentials, host) = match authority.rsplit_once('@') {
-        Some((credentials, host)) => (Some(credentials), host),
-        None => (None, authority),
-    };
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    (format!("{scheme}{separator}{host}{path}"), credentials)
 }
 
 /// Returns the header for `user:password` as a URL writes it.

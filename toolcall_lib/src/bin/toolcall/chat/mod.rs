@@ -5,7 +5,7 @@ mod program;
 mod samples;
 mod settings;
 
-use super::ModelArgument;
+use super::model::ModelArgument;
 use super::output::{note, print};
 use answers::{Answers, ToolsArguments};
 use settings::Settings;

@@ -1,7 +1,9 @@
 //! Scores of a model before it is written, and of what was written.
 
+use super::super::INTERRUPTED;
+use super::super::model::show_notes;
 use super::super::output::print;
-use super::super::{INTERRUPTED, score_with_bar, show_notes};
+use super::super::progress::score_with_bar;
 use super::llama;
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Tests a GGUF file in llama.cpp: a Python program with its binding answers the same prompts.
 
 use super::super::output::note;
-use super::super::progress_bar;
+use super::super::progress::progress_bar;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};

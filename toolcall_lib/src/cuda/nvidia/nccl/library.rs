@@ -143,3 +143,6 @@ pub fn nccl_version() -> Result<String> {
         new => format!("{}.{}.{}", new / 10_000, new / 100 % 100, new % 100),
     })
 }
+
+/// `ncclInProgress`.
+pub(super) const IN_PROGRESS: Status = 7;

@@ -1,6 +1,7 @@
 //! GPUs of many ranks, connected by NCCL on a stream of its own, which events order with the
 //! driver's.
 
+mod communicator;
 mod library;
 mod watch;
 
@@ -12,10 +13,11 @@ use crate::cuda::buffer::View;
 use crate::cuda::driver::Element;
 use crate::cuda::ranks::{DeviceRanks, Ticket, meet};
 use crate::error::{Error, Result};
+use communicator::Communicator;
 use cudarc::driver::result::{event, stream};
 use cudarc::driver::sys::{self, CUevent_flags, CUevent_wait_flags};
-use library::{BFLOAT16, Comm, FLOAT32, Library, SUM, UniqueId, library};
-use std::ffi::{c_int, c_void};
+use library::{BFLOAT16, FLOAT32, Library, SUM, UniqueId, library};
+use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,18 +32,6 @@ pub(crate) struct Nccl {
     watch: Watch,
 }
 
-/// NCCL's communicator.
-pub(super) struct Communicator {
-    library: &'static Library,
-    handle: Comm,
-    id: [u8; 128],
-}
-
-// SAFETY: any thread may use NCCL's communicator, one at a time; asking for errors and aborting are
-// exempt.
-unsafe impl Send for Communicator {}
-// SAFETY: as above.
-unsafe impl Sync for Communicator {}
 // SAFETY: any thread may use the stream too, and the rest is `Send`.
 unsafe impl Send for Nccl {}
 // SAFETY: the one thread that trains starts all operations.
@@ -193,43 +183,6 @@ impl DeviceRanks for Nccl {
         }
     }
 }
-
-impl Communicator {
-    /// Connects to all other ranks; waits even for one that never comes.
-    fn new(library: &'static Library, id: UniqueId, shard: Shard) -> Result<Arc<Self>> {
-        let mut handle: Comm = std::ptr::null_mut();
-        // SAFETY: all ranks have the same id, and each uses its rank once.
-        let status = unsafe {
-            (library.comm_init_rank)(&raw mut handle, shard.size as c_int, id, shard.rank as c_int)
-        };
-        library.check(status, "connecting the GPUs")?;
-        Ok(Arc::new(Self {
-            library,
-            handle,
-            id: id.0,
-        }))
-    }
-
-    /// Returns an error that NCCL has met since the start, on this rank or a neighbour.
-    fn trouble(&self) -> Option<String> {
-        let mut status = 0;
-        // SAFETY: the communicator lives as long as `self`.
-        let asked = unsafe { (self.library.comm_get_async_error)(self.handle, &raw mut status) };
-        [asked, status]
-            .into_iter()
-            .find(|status| ![0, IN_PROGRESS].contains(status))
-            .map(|status| self.library.text(status))
-    }
-
-    /// Ends all running operations, so that nobody waits for them any more.
-    fn abort(&self) {
-        // SAFETY: the communicator is alive, and `Nccl` does not destroy it after this.
-        unsafe { (self.library.comm_abort)(self.handle) };
-    }
-}
-
-/// `ncclInProgress`.
-const IN_PROGRESS: library::Status = 7;
 
 /// Closes the connection. Aborts operations that still run, because other ranks may never join
 /// them.

@@ -1,7 +1,8 @@
 //! A thread that notices when a collective operation does not end; the host would wait for it for
 //! ever.
 
-use super::{Communicator, Nvidia};
+use super::Nvidia;
+use super::communicator::Communicator;
 use crate::error::{Error, Result};
 use cudarc::driver::result::event;
 use cudarc::driver::sys::{CUevent, CUresult};

@@ -3,9 +3,10 @@
 //! Each register holds 16 x 16 sums; `tdpbf16ps` multiplies two registers of pairs. The
 //! instructions are written as assembly, because Rust has no stable names for them yet.
 
+use super::COLUMNS;
 use super::avx512::store_row;
-use super::pack::Along;
-use super::{COLUMNS, Kernel, Out, Pair};
+use super::kernel::{Kernel, Out};
+use super::pack::{Along, Pair};
 use crate::ops::element::Element;
 use std::arch::asm;
 use std::arch::x86_64::*;

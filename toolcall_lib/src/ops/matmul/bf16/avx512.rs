@@ -1,7 +1,8 @@
 //! The AVX-512 BF16 kernel: tiles of 14 x 32 sums in registers, pairs multiplied by `vdpbf16ps`.
 
-use super::pack::{Across, mask, mask_of_32};
-use super::{COLUMNS, Kernel, Out, Pair};
+use super::COLUMNS;
+use super::kernel::{Kernel, Out};
+use super::pack::{Across, Pair, mask, mask_of_32};
 use crate::ops::element::Element;
 use std::arch::x86_64::*;
 

@@ -14,6 +14,7 @@
 mod amx;
 mod avx512;
 mod few;
+mod kernel;
 mod pack;
 mod unpack;
 
@@ -21,6 +22,7 @@ use super::{Matrix, Output};
 use crate::ops::element::Element;
 use amx::Amx;
 use avx512::Avx512;
+use kernel::{Kernel, Out};
 use pack::{Panels, Right};
 use rayon::prelude::*;
 use std::cell::Cell;
@@ -34,36 +36,6 @@ const COLUMNS: usize = 32;
 /// Number of pairs of left panels that meet one right panel before the next one's turn (256 KiB).
 /// With as many pairs of right panels beside them, they fill half of a small L2 cache.
 const BLOCK_PAIRS: usize = 1 << 16;
-
-/// Two bf16 that follow each other in the inner dimension.
-type Pair = u32;
-
-/// A kernel that multiplies two panels.
-trait Kernel {
-    /// Rows of a left panel.
-    const ROWS: usize;
-    /// Panels hold a multiple of this number of pairs.
-    const PAIRS: usize;
-    /// Longest cut of the inner dimension, in pairs. With shorter cuts, sums are read and written
-    /// more often; with longer ones, panels leave the L1 cache.
-    const MOST_PAIRS: usize;
-    /// Storage order of a left panel. A right panel is `[pairs, COLUMNS]`.
-    type Left: pack::Layout;
-
-    /// Computes `out = left · right` or `out += left · right`, for left panels with all rows of
-    /// `out` and one right panel.
-    ///
-    /// # Safety
-    /// The processor has the instructions, panels hold `pairs` pairs, and `out` is memory to write
-    /// to.
-    unsafe fn multiply<O: Element>(
-        left: *const Pair,
-        right: *const Pair,
-        pairs: usize,
-        out: Out<O>,
-        add: bool,
-    );
-}
 
 /// The kernels, slowest first. The fastest one that the processor has is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,40 +65,6 @@ thread_local! {
     /// Panels of the larger matrix that this thread works on.
     static GROUP: Cell<Panels> = Cell::default();
 }
-
-/// A part of the output. Rows begin `stride` elements apart, and sums are multiplied by `scale`.
-#[derive(Clone, Copy)]
-struct Out<O> {
-    start: *mut O,
-    stride: usize,
-    rows: usize,
-    columns: usize,
-    scale: f32,
-}
-
-impl<O: Element> Out<O> {
-    /// Returns the address of the element at (`row`, `column`).
-    unsafe fn at(&self, row: usize, column: usize) -> *mut O {
-        // SAFETY: the caller stays within the output.
-        unsafe { self.start.add(row * self.stride + column) }
-    }
-
-    /// Returns the part from (`row`, `column`) on, with at most `rows` rows and `columns` columns.
-    unsafe fn part(&self, row: usize, rows: usize, column: usize, columns: usize) -> Self {
-        Self {
-            // SAFETY: the caller stays within the output.
-            start: unsafe { self.at(row, column) },
-            rows: rows.min(self.rows - row),
-            columns: columns.min(self.columns - column),
-            ..*self
-        }
-    }
-}
-
-// SAFETY: each task writes to a part of its own.
-unsafe impl<O> Send for Out<O> {}
-// SAFETY: see above.
-unsafe impl<O> Sync for Out<O> {}
 
 /// Computes `out = scale · a · b` or `out += scale · a · b`; the rows of `out` begin `stride`
 /// elements apart. With packed weights as `b`, computes `a · bᵀ`.

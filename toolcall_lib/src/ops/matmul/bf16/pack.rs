@@ -5,8 +5,8 @@
 //! the panel is stored in the other order than the matrix, and written as cache lines.
 
 use super::super::Matrix;
+use super::COLUMNS;
 use super::unpack::unpack;
-use super::{COLUMNS, Pair};
 use crate::ops::element::{Element, HASH};
 use crate::weights::Tensor;
 use rayon::prelude::*;
@@ -407,3 +407,6 @@ pub fn mask(lanes: usize) -> __mmask16 {
 pub fn mask_of_32(lanes: usize) -> __mmask32 {
     ((1u64 << lanes.min(2 * LINE)) - 1) as __mmask32
 }
+
+/// Two bf16 that follow each other in the inner dimension.
+pub(super) type Pair = u32;

@@ -1,10 +1,10 @@
 //! Names of Axolotl's YAML.
 
-use super::Becomes::{Note, Refused, Renamed, Value};
 use super::groups;
 use super::inputs;
+use super::row::Becomes::{Note, Refused, Renamed, Value};
+use super::row::{Peer, Row, row};
 use super::values as read;
-use super::{Peer, Row, row};
 
 const OWN: &[Peer] = &[Peer::Axolotl];
 

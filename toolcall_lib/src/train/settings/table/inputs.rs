@@ -1,6 +1,6 @@
 //! Names for the model, its adapter, and the data.
 
-use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
+use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
 use crate::data_source::DataSource;
 use crate::weights::Dtype;
@@ -216,5 +216,32 @@ pub(super) fn special_tokens(said: &mut Said, value: &Value) -> Read<()> {
             said.note("nothing is padded");
             Ok(())
         }
+    }
+}
+
+pub(super) fn push_to_hub(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.wanted = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn hub_model_id(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.repo = named(value)?;
+    Ok(())
+}
+
+pub(super) fn hub_private_repo(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.private = Some(boolean(value)?);
+    Ok(())
+}
+
+pub(super) fn hub_revision(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.push.revision = named(value)?;
+    Ok(())
+}
+
+fn named(value: &Value) -> Read<Option<String>> {
+    match is_off(value) {
+        true => Ok(None),
+        false => text(value).map(Some),
     }
 }

@@ -1,9 +1,9 @@
 //! Names of LLaMA-Factory's YAML, beside those of transformers.
 
-use super::Becomes::{Note, Refused, Renamed, Value};
 use super::inputs;
+use super::row::Becomes::{Note, Refused, Renamed, Value};
+use super::row::{Peer, Row, row};
 use super::values as read;
-use super::{Peer, Row, row};
 
 const OWN: &[Peer] = &[Peer::LlamaFactory];
 

@@ -1,9 +1,9 @@
 //! Names of transformers' `TrainingArguments`.
 
-use super::super::push;
-use super::Becomes::{Note, Refused, Same, Value};
+use super::inputs;
+use super::row::Becomes::{Note, Refused, Same, Value};
+use super::row::{Peer, Row, row};
 use super::values as read;
-use super::{Peer, Row, row};
 
 const ALL: &[Peer] = &[Peer::Transformers, Peer::Axolotl];
 const OWN: &[Peer] = &[Peer::Transformers];
@@ -144,26 +144,26 @@ pub(super) const ROWS: &[Row] = &[
         &["push_to_hub"],
         Value(
             "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
-            push::push_to_hub,
+            inputs::push_to_hub,
         ),
     ),
     row(
         ALL,
         &["hub_model_id"],
-        Value("owner/name on the hub, for `push_to_hub`", push::hub_model_id),
+        Value("owner/name on the hub, for `push_to_hub`", inputs::hub_model_id),
     ),
     row(
         ALL,
         &["hub_private_repo"],
         Value(
             "a repository that is made is private, also where nothing is said",
-            push::hub_private_repo,
+            inputs::hub_private_repo,
         ),
     ),
     row(
         ALL,
         &["hub_revision"],
-        Value("the branch that is pushed to", push::hub_revision),
+        Value("the branch that is pushed to", inputs::hub_revision),
     ),
     row(
         ALL,

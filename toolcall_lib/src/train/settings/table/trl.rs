@@ -1,9 +1,9 @@
 //! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
 
-use super::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::inputs;
+use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
+use super::row::{Peer, Row, row};
 use super::values as read;
-use super::{Peer, Row, row};
 
 const OWN: &[Peer] = &[Peer::Trl];
 const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];

@@ -1,6 +1,5 @@
 //! A file that is uploaded.
 
-use super::unread;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::weights::hub::client::Failure;
@@ -83,6 +82,12 @@ pub(super) fn shown(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),
     }
+}
+
+/// For `map_err`: a file that is to be uploaded cannot be read.
+pub(super) fn unread(file: &LocalFile) -> impl FnOnce(std::io::Error) -> Failure {
+    let path = file.path.clone();
+    move |error| Failure::Cache(path, error)
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ use super::client::{Client, Failure};
 use super::{Hub, HubId, Info, Kind};
 use crate::error::{Result, tell};
 use crate::interrupt;
+use file::unread;
 use repository::Plan;
+use request::{Push, unusable};
 use retry::Patience;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -131,13 +133,6 @@ fn unfit(repo: &str) -> Option<&'static str> {
     }
 }
 
-/// A hub, and the repository to which files go.
-struct Push<'a> {
-    hub: &'a Hub,
-    client: Client,
-    id: &'a HubId,
-}
-
 impl Push<'_> {
     fn push(&self, files: &[LocalFile], message: &str) -> std::result::Result<Pushed, Failure> {
         let mut patience = Patience::default();
@@ -190,17 +185,6 @@ fn stop_if_asked() -> std::result::Result<(), Failure> {
         true => Err(Failure::Connection("stopped by the user".to_string())),
         false => Ok(()),
     }
-}
-
-/// For `map_err`: an answer that is not what a hub says.
-fn unusable(error: impl fmt::Display) -> Failure {
-    Failure::Answer(error.to_string())
-}
-
-/// For `map_err`: a file that is to be uploaded cannot be read.
-fn unread(file: &LocalFile) -> impl FnOnce(std::io::Error) -> Failure {
-    let path = file.path.clone();
-    move |error| Failure::Cache(path, error)
 }
 
 #[cfg(test)]

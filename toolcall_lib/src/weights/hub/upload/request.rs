@@ -2,9 +2,11 @@
 //!
 //! The hub itself gets the token. A storage gets none: what may be written there, its address says.
 
+use super::super::{Hub, HubId};
 use crate::weights::hub::client::{AGENT, Answer, Client, Failure, failed};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::fmt;
 use std::io::Read;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use ureq::http::{HeaderMap, HeaderValue, Uri};
@@ -142,4 +144,16 @@ impl Client {
 fn storage(uri: &Uri, answer: &Answer) -> Failure {
     let host = uri.host().unwrap_or_default().to_string();
     Failure::Storage(host, answer.status().as_u16())
+}
+
+/// A hub, and the repository to which files go.
+pub(super) struct Push<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) client: Client,
+    pub(super) id: &'a HubId,
+}
+
+/// For `map_err`: an answer that is not what a hub says.
+pub(super) fn unusable(error: impl fmt::Display) -> Failure {
+    Failure::Answer(error.to_string())
 }

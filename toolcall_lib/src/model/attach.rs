@@ -1,9 +1,8 @@
 //! A decoder with and without an adapter: the trainable parameters, and merging.
 
-use super::adapter::Adapter;
-use super::config::LoraConfig;
+use super::lora::{Adapter, LoraConfig};
+use super::{Decoder, Model};
 use crate::error::{Error, Result};
-use crate::model::{Decoder, Model};
 use crate::weights::{Parameters, Weights};
 
 impl Decoder {

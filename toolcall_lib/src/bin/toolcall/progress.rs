@@ -1,0 +1,30 @@
+//! Progress bars.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_with};
+use toolcall_lib::{Conversation, Model, Result};
+
+/// A bar in a terminal, nothing elsewhere.
+pub(super) fn progress_bar(length: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
+    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Evaluates a model, with a bar.
+pub(super) fn score_with_bar(
+    model: &Model,
+    rows: &[Conversation],
+    config: &EvaluateConfig,
+) -> Result<Evaluation> {
+    let bar = progress_bar(rows.len());
+    let evaluation = evaluate_with(model, rows, config, |scores| {
+        bar.set_position(scores.rows as u64);
+        bar.set_message(format!("{} right", scores.exact.count));
+    });
+    bar.finish_and_clear();
+    evaluation
+}

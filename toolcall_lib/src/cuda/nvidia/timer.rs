@@ -1,0 +1,62 @@
+//! Events before and after each kernel, while a profile is being taken.
+
+use super::cuda;
+use crate::error::Result;
+use cudarc::driver::result::event;
+use cudarc::driver::sys::{CUevent, CUevent_flags, CUstream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Events before and after one run of a kernel.
+pub(super) struct Timed {
+    pub(super) name: &'static str,
+    pub(super) start: CUevent,
+    pub(super) end: CUevent,
+}
+
+// SAFETY: CUDA's events may be used from any thread.
+unsafe impl Send for Timed {}
+
+/// Collects events while a profile is being taken.
+#[derive(Default)]
+pub(super) struct Timer(Mutex<Option<Vec<Timed>>>);
+
+impl Timer {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<Vec<Timed>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self) {
+        *self.lock() = Some(Vec::new());
+    }
+
+    pub(super) fn end(&self) -> Vec<Timed> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    /// Runs `work` on a stream, between two events if a profile is being taken.
+    pub fn time(
+        &self,
+        name: &'static str,
+        stream: CUstream,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.lock().is_none() {
+            return work();
+        }
+        let start = record(stream)?;
+        work()?;
+        let end = record(stream)?;
+        if let Some(times) = &mut *self.lock() {
+            times.push(Timed { name, start, end });
+        }
+        Ok(())
+    }
+}
+
+/// Records a new event on a stream.
+pub(super) fn record(stream: CUstream) -> Result<CUevent> {
+    let made = event::create(CUevent_flags::CU_EVENT_DEFAULT).map_err(cuda("making an event"))?;
+    // SAFETY: both are alive.
+    unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
+    Ok(made)
+}

@@ -1,0 +1,80 @@
+//! State that all requests share.
+
+use super::super::ServeConfig;
+use super::super::metrics::Metrics;
+use super::super::scheduler::Job;
+use super::super::wire::{Defaults, Refusal};
+use crate::generate::Constraints;
+use crate::model::Model;
+use crate::tool::ToolSchema;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::sync::Semaphore;
+
+/// Most requests whose prompt and grammar are made at the same time.
+const PREPARED_AT_ONCE: usize = 2;
+/// Most bytes of bodies in memory at once.
+const MOST_AT_ONCE: usize = 64 << 20;
+/// Unit in which memory for bodies is counted, in bytes.
+pub(super) const UNIT: usize = 1024;
+/// Units of memory for bodies.
+pub(super) const ROOM: usize = MOST_AT_ONCE / UNIT;
+
+/// State that all requests share.
+pub(crate) struct Shared {
+    pub config: ServeConfig,
+    pub models: Vec<Arc<Served>>,
+    pub metrics: Arc<Metrics>,
+    /// Digest of the key, if one is required.
+    pub(super) key: Option<[u8; 32]>,
+    /// Places in the queue.
+    pub(super) places: Arc<Semaphore>,
+    /// Memory for bodies, in units.
+    pub(super) bodies: Semaphore,
+    pub(super) preparing: Semaphore,
+}
+
+/// A model that is served.
+pub(crate) struct Served {
+    pub name: String,
+    pub model: Arc<Model>,
+    /// Channel to the thread of the model.
+    pub jobs: Sender<Job>,
+    pub constraints: Constraints,
+    pub defaults: Defaults,
+    /// Tools for requests that cannot bring their own.
+    pub tools: Vec<ToolSchema>,
+}
+
+impl Shared {
+    /// Makes the state of a server.
+    pub fn new(config: ServeConfig, models: Vec<Arc<Served>>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            key: config.api_key.as_deref().map(digest),
+            places: Arc::new(Semaphore::new(config.queue)),
+            bodies: Semaphore::new(ROOM),
+            preparing: Semaphore::new(PREPARED_AT_ONCE),
+            config,
+            models,
+            metrics,
+        }
+    }
+
+    /// Returns the model of this name, or the first one if no name is given.
+    pub(super) fn model(&self, name: Option<&str>) -> Result<&Arc<Served>, Refusal> {
+        let found = match name {
+            None => self.models.first(),
+            Some(name) => self.models.iter().find(|served| served.name == name),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.models.iter().map(|served| &*served.name).collect();
+            Refusal::no_such_model(name.unwrap_or_default(), &names)
+        })
+    }
+}
+
+/// Returns the digest of a key; all digests have the same length, so comparing them leaks none.
+pub(super) fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
