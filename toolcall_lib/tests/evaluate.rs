@@ -2,7 +2,7 @@
 //! JSON form.
 
 use serde_json::{Value, json};
-use toolcall_lib::evaluate::{Evaluation, MistakeKind, Score, evaluate_answers};
+use toolcall_lib::evaluate::{self, Answerer, Answers, EvaluateConfig, Evaluation, MistakeKind, Score};
 use toolcall_lib::generate::Prompt;
 use toolcall_lib::{Conversation, Generation, Message, Result, ToolCall, ToolSchema};
 
@@ -68,14 +68,19 @@ fn timer(duration: u32) -> String {
     call("start_timer", json!({"duration": duration}))
 }
 
+/// Evaluates with the default settings.
+fn scored<'a>(answers: impl Into<Answers<'a>>, rows: &[Conversation]) -> Result<Evaluation> {
+    evaluate::evaluate(answers, rows, &EvaluateConfig::default())
+}
+
 /// Evaluates with an answer for each prompt, in order.
 fn evaluate(rows: &[Conversation], answers: &[&str]) -> Evaluation {
     let mut answers = answers.iter();
-    let answer = |prompts: &[Prompt<'_>]| {
+    let mut answer = |prompts: &[Prompt<'_>]| {
         let answer = |_| said(answers.next().expect("one answer a prompt"));
         Ok(Some(prompts.iter().map(answer).collect()))
     };
-    let evaluation = evaluate_answers(rows, true, answer, |_| ()).unwrap();
+    let evaluation = scored(Answerer::Anyone(&mut answer), rows).unwrap();
     assert_eq!(answers.next(), None, "every answer is asked for");
     evaluation
 }
@@ -100,20 +105,15 @@ fn a_dialogue_that_goes_as_the_row_does_is_right() {
     );
     let mut prompts = Vec::new();
     let mut answers = [timer(300), "Done!".into(), "What shall I remind you of?".into()].into_iter();
-    let evaluation = evaluate_answers(
-        std::slice::from_ref(&row),
-        true,
-        |asked| {
-            prompts.extend(
-                asked
-                    .iter()
-                    .map(|(messages, tools)| (messages.to_vec(), tools.len())),
-            );
-            Ok(answers.next().map(|answer| vec![said(&answer)]))
-        },
-        |_| (),
-    )
-    .unwrap();
+    let by = Answerer::Anyone(&mut |asked| {
+        prompts.extend(
+            asked
+                .iter()
+                .map(|(messages, tools)| (messages.to_vec(), tools.len())),
+        );
+        Ok(answers.next().map(|answer| vec![said(&answer)]))
+    });
+    let evaluation = scored(by, std::slice::from_ref(&row)).unwrap();
     assert_eq!(evaluation.conversation_flow, score(1, 1));
     assert_eq!(
         (evaluation.tool_selection, evaluation.arguments_exact),
@@ -318,7 +318,12 @@ fn a_dialogue_ends_at_its_first_mistake() {
 #[test]
 fn without_whole_dialogue_only_first_turns_are_asked() {
     let rows = [row("Five minutes.", &[TIMER, "tool: 300", "Timer set."])];
-    let evaluation = evaluate_answers(&rows, false, |_| Ok(Some(vec![said(&timer(300))])), |_| ()).unwrap();
+    let config = EvaluateConfig {
+        whole_dialogue: false,
+        ..EvaluateConfig::default()
+    };
+    let by = Answerer::Anyone(&mut |_| Ok(Some(vec![said(&timer(300))])));
+    let evaluation = evaluate::evaluate(by, &rows, &config).unwrap();
     assert_eq!(
         (evaluation.exact, evaluation.conversation_flow),
         (score(1, 1), score(0, 0))
@@ -335,15 +340,19 @@ fn no_rows_give_rates_that_are_numbers() {
 fn when_answers_end_the_rows_that_are_done_are_scored() {
     let rows = vec![row("Five minutes.", &[TIMER]); 140];
     let (mut asked, mut seen) = (0, 0);
-    let answer = |prompts: &[Prompt<'_>]| {
+    let mut answer = |prompts: &[Prompt<'_>]| {
         asked += 1;
         Ok((asked < 3).then(|| vec![said(&timer(300)); prompts.len()]))
     };
-    let evaluation = evaluate_answers(&rows, true, answer, |so_far| {
+    let mut on_row = |so_far: &Evaluation| {
         seen += 1;
         assert_eq!(so_far.rows, seen);
-    })
-    .unwrap();
+    };
+    let answers = Answers {
+        on_row: Some(&mut on_row),
+        ..Answerer::Anyone(&mut answer).into()
+    };
+    let evaluation = scored(answers, &rows).unwrap();
     assert_eq!(
         (evaluation.rows, evaluation.exact, seen),
         (128, score(128, 128), 128)
@@ -353,8 +362,8 @@ fn when_answers_end_the_rows_that_are_done_are_scored() {
 #[test]
 fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
     let rows = [row("Hello", &["Hi."]), row("Anyone?", &[])];
-    let never = |_: &[Prompt<'_>]| -> Result<Option<Vec<Generation>>> { panic!("asked") };
-    let error = evaluate_answers(&rows, true, never, |_| ())
+    let mut never = |_: &[Prompt<'_>]| -> Result<Option<Vec<Generation>>> { panic!("asked") };
+    let error = scored(Answerer::Anyone(&mut never), &rows)
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("row 1: has no assistant turn"), "{error}");
@@ -369,7 +378,7 @@ fn the_most_confident_calls_are_counted_apart() {
             ..said(&timer(if i % 4 == 3 || i > 7 { 5 } else { 300 }))
         })
         .collect();
-    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.clone())), |_| ()).unwrap();
+    let evaluation = scored(Answerer::Anyone(&mut |_| Ok(Some(answers.clone()))), &rows).unwrap();
     let parts = evaluation.most_confident();
     let counts: Vec<(usize, Score)> = parts.iter().map(|part| (part.percent, part.exact)).collect();
     let expected = [
@@ -403,7 +412,7 @@ fn a_call_is_exact_only_if_the_row_has_it_and_the_reply_ends() {
         confidences: vec![0.5; 2],
         ..said(&text)
     });
-    let evaluation = evaluate_answers(&rows, true, |_| Ok(Some(answers.to_vec())), |_| ()).unwrap();
+    let evaluation = scored(Answerer::Anyone(&mut |_| Ok(Some(answers.to_vec()))), &rows).unwrap();
     let exact: Vec<bool> = evaluation.calls.iter().map(|call| call.exact).collect();
     assert_eq!(exact, [false, true, false, false]);
 }

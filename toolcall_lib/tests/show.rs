@@ -5,7 +5,7 @@ use crate::common::tiny_tokenizer::tiny_tokenizer;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use toolcall_lib::dataset::Dataset;
-use toolcall_lib::evaluate::{Evaluation, Score, evaluate_answers};
+use toolcall_lib::evaluate::{Answerer, EvaluateConfig, Evaluation, Score, evaluate};
 use toolcall_lib::generate::Generation;
 use toolcall_lib::reply;
 use toolcall_lib::show::{Comparison, Token, TokenView, compare, loss_plot};
@@ -100,7 +100,8 @@ fn evaluation(answers: [&str; 3]) -> Evaluation {
         ..Generation::of_text(text)
     };
     let answers = answers.map(sure).to_vec();
-    evaluate_answers(&rows(), true, |_| Ok(Some(answers.clone())), |_| ()).unwrap()
+    let by = Answerer::Anyone(&mut |_| Ok(Some(answers.clone())));
+    evaluate(by, &rows(), &EvaluateConfig::default()).unwrap()
 }
 
 fn report(losses: &[f64]) -> TrainReport {
@@ -322,13 +323,8 @@ fn an_evaluation_shows_its_scores_and_its_mistakes() {
 #[test]
 fn only_the_first_twenty_mistakes_are_shown() {
     let rows = vec![rows().remove(0); 25];
-    let evaluation = evaluate_answers(
-        &rows,
-        true,
-        |prompts| Ok(Some(vec![Generation::of_text("No."); prompts.len()])),
-        |_| (),
-    )
-    .unwrap();
+    let by = Answerer::Anyone(&mut |prompts| Ok(Some(vec![Generation::of_text("No."); prompts.len()])));
+    let evaluation = evaluate(by, &rows, &EvaluateConfig::default()).unwrap();
     let text = evaluation.to_string();
     assert!(text.contains("25 rows with a mistake, the first 20 of them:"));
     assert_eq!(text.matches("no call").count(), 20);

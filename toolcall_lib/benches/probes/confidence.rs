@@ -9,7 +9,7 @@
 //! among the most confident 90, 80 and 60 %. `Generation::confidences` is the first candidate.
 
 use std::ops::Range;
-use toolcall_lib::evaluate::{EvaluateConfig, evaluate_answers};
+use toolcall_lib::evaluate::{Answerer, EvaluateConfig, evaluate};
 use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::reply::call_spans;
 use toolcall_lib::{Dataset, Error, Generation, Model, Result, load};
@@ -70,14 +70,18 @@ fn main() -> Result<()> {
 
 /// Returns the calls of the first assistant turns.
 fn calls(model: &Model, data: &Dataset) -> Result<Vec<Call>> {
-    let mut generator = Generator::new(model, EvaluateConfig::default().generate);
+    let config = EvaluateConfig {
+        whole_dialogue: false,
+        ..EvaluateConfig::default()
+    };
+    let mut generator = Generator::new(model, config.generate.clone());
     let mut replies: Vec<Generation> = Vec::new();
-    let answer = |prompts: &[Prompt<'_>]| {
+    let mut answer = |prompts: &[Prompt<'_>]| {
         let new = generator.replies(prompts)?;
         replies.extend(new.iter().cloned());
         Ok(Some(new))
     };
-    let evaluation = evaluate_answers(&data.rows, false, answer, |_| ())?;
+    let evaluation = evaluate(Answerer::Anyone(&mut answer), &data.rows, &config)?;
     let mut exact = evaluation.calls.iter().map(|call| call.exact);
     let mut calls = Vec::new();
     for reply in &replies {

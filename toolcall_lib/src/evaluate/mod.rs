@@ -8,6 +8,7 @@
 //! Texts are not compared, since there are many good ways to say something. They must only be
 //! there, and end: a reply that goes on until `max_new_tokens` cuts it off is right in no score.
 
+mod answers;
 mod confidence;
 mod matching;
 mod mistake;
@@ -15,6 +16,7 @@ mod score;
 mod scores;
 mod turn;
 
+pub use answers::{Answerer, Answers, Replies};
 pub use confidence::{CallScore, MostConfident};
 pub use mistake::{Mistake, MistakeKind};
 pub use score::Score;
@@ -23,11 +25,9 @@ pub(crate) use turn::Turn;
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows};
+use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, RowPrompt};
 use crate::interrupt;
 use crate::model::Model;
-use crate::reply::{self, Reply};
-use crate::tool::ToolSchema;
 use rayon::prelude::*;
 use turn::assistant_turns;
 
@@ -39,8 +39,8 @@ const ROWS: usize = 2 * AT_ONCE;
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct EvaluateConfig {
-    /// Settings of generation. The default is greedy and not `constrained`, because the scores
-    /// should show what the model does by itself.
+    /// Settings of a model that answers. The default is greedy and not `constrained`, because the
+    /// scores should show what the model does by itself.
     pub generate: GenerateConfig,
     /// Goes through every assistant turn of a row. Otherwise only the first turn is asked, in about
     /// half of the time, and `conversation_flow` is not counted.
@@ -59,117 +59,63 @@ impl Default for EvaluateConfig {
     }
 }
 
-/// Returns the scores of `model` on `rows`. Ctrl-C (or the notebook's stop button) ends the
-/// evaluation and returns the scores of the rows that are done.
+/// Scores answers to `rows`: those of a model, or of anyone else ([`Answers`]).
+///
+/// Ctrl-C (or the notebook's stop button) ends the evaluation of a model and returns the scores of
+/// the rows that are done.
 ///
 /// # Errors
-/// A row without an assistant turn, a prompt that leaves no room for a reply, and failures of
-/// generation.
-pub fn evaluate(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<Evaluation> {
-    evaluate_with(model, rows, config, |_| ())
-}
-
-/// Runs [`evaluate`] and calls `on_row` with the scores so far after every row.
+/// A row without an assistant turn, a prompt that leaves a model no room for a reply or that its
+/// template refuses, and failures of generation or of the function that answers.
 ///
-/// # Errors
-/// See [`evaluate`].
-pub fn evaluate_with(
-    model: &Model,
+/// # Examples
+/// ```no_run
+/// # fn main() -> toolcall_lib::Result<()> {
+/// use toolcall_lib::evaluate::Answers;
+/// use toolcall_lib::{Dataset, EvaluateConfig, Evaluation, evaluate, load};
+///
+/// let (model, held_out) = (load("out/tuned")?, Dataset::load("heldout.json")?);
+/// let config = EvaluateConfig::default();
+/// println!("{}", evaluate(&model, &held_out.rows, &config)?);
+/// // The same, told row by row.
+/// let mut on_row = |so_far: &Evaluation| println!("{} of {}", so_far.exact.count, so_far.rows);
+/// let answers = Answers { on_row: Some(&mut on_row), ..Answers::from(&model) };
+/// evaluate(answers, &held_out.rows, &config)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn evaluate<'a>(
+    answers: impl Into<Answers<'a>>,
     rows: &[Conversation],
     config: &EvaluateConfig,
-    on_row: impl FnMut(&Evaluation),
 ) -> Result<Evaluation> {
-    evaluate_cached(model, rows, config, &mut PrefixCache::default(), on_row)
-}
-
-/// Runs [`evaluate_with`] with a prefix cache that is shared between calls.
-///
-/// # Errors
-/// See [`evaluate`].
-pub(crate) fn evaluate_cached(
-    model: &Model,
-    rows: &[Conversation],
-    config: &EvaluateConfig,
-    cache: &mut PrefixCache,
-    on_row: impl FnMut(&Evaluation),
-) -> Result<Evaluation> {
-    refuse_too_long(model, rows, config.whole_dialogue)?;
-    let _run = interrupt::Guard::start()?;
-    let answer = |prompts: &[RowPrompt<'_>]| {
-        let replies = generate_rows(model, prompts, &config.generate, cache)?;
-        Ok((!interrupt::requested()).then_some(replies))
+    let Answers {
+        mut by,
+        mut on_row,
+        cache,
+    } = answers.into();
+    let mut own_cache = PrefixCache::default();
+    let cache = cache.unwrap_or(&mut own_cache);
+    // 1. Refuse what cannot be scored before anything is asked.
+    let _interrupts = match by {
+        Answerer::Model(model) => {
+            refuse_too_long(model, rows, config.whole_dialogue)?;
+            Some(interrupt::Guard::start()?)
+        }
+        _ => None,
     };
-    let read = |text: &str, tools: &[ToolSchema]| reply::parse_with(text, &model.template, tools);
-    score(rows, config.whole_dialogue, answer, &read, on_row)
-}
-
-/// Scores the replies of any model or service. `answer` gets prompts and returns the next assistant
-/// turn for each, or `None` to stop; rows that are being asked at that moment are not scored. Texts
-/// from other programs become turns with [`Generation::of_text`].
-///
-/// # Errors
-/// A row without an assistant turn, and errors of `answer`.
-pub fn evaluate_answers(
-    rows: &[Conversation],
-    whole_dialogue: bool,
-    mut answer: impl FnMut(&[Prompt<'_>]) -> Result<Option<Vec<Generation>>>,
-    on_row: impl FnMut(&Evaluation),
-) -> Result<Evaluation> {
-    let answer = |prompts: &[RowPrompt<'_>]| {
-        let prompts: Vec<Prompt<'_>> = prompts.iter().map(|(prompt, _)| *prompt).collect();
-        answer(&prompts)
-    };
-    score(
-        rows,
-        whole_dialogue,
-        answer,
-        &|text, _| reply::parse(text),
-        on_row,
-    )
-}
-
-/// Scores of another program that runs `model`: `answer` gets prompts as the model's template
-/// writes them, and returns the reply to each, or `None` to stop.
-///
-/// # Errors
-/// Errors of [`evaluate_answers`], and a row that the template refuses.
-pub fn evaluate_elsewhere(
-    model: &Model,
-    rows: &[Conversation],
-    whole_dialogue: bool,
-    mut answer: impl FnMut(&[String]) -> Result<Option<Vec<Generation>>>,
-    on_row: impl FnMut(&Evaluation),
-) -> Result<Evaluation> {
-    let answer = |prompts: &[RowPrompt<'_>]| {
-        let write = |((messages, tools), kwargs): &RowPrompt<'_>| {
-            model.template.with_kwargs(kwargs).render_prompt(messages, tools)
-        };
-        answer(&prompts.iter().map(write).collect::<Result<Vec<_>>>()?)
-    };
-    let read = |text: &str, tools: &[ToolSchema]| reply::parse_with(text, &model.template, tools);
-    score(rows, whole_dialogue, answer, &read, on_row)
-}
-
-/// A function that reads a reply to a prompt with these tools.
-type Read<'a> = dyn Fn(&str, &[ToolSchema]) -> Reply + 'a;
-
-/// Asks the rows in groups of [`ROWS`] and adds each to the scores.
-fn score(
-    rows: &[Conversation],
-    whole_dialogue: bool,
-    mut answer: impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<Generation>>>,
-    read: &Read<'_>,
-    mut on_row: impl FnMut(&Evaluation),
-) -> Result<Evaluation> {
     refuse_rows_without_truth(rows)?;
+    // 2. Ask the rows in groups, and add each row to the scores.
     let mut scores = Evaluation::default();
     for rows in rows.chunks(ROWS) {
-        let Some(answers) = follow(rows, whole_dialogue, &mut answer, read)? else {
+        let Some(said) = follow(rows, &mut by, config, cache)? else {
             break;
         };
-        for (row, turns) in rows.iter().zip(&answers) {
-            scores.add(row, turns, whole_dialogue);
-            on_row(&scores);
+        for (row, turns) in rows.iter().zip(&said) {
+            scores.add(row, turns, config.whole_dialogue);
+            if let Some(on_row) = &mut on_row {
+                on_row(&scores);
+            }
         }
     }
     Ok(scores)
@@ -212,14 +158,14 @@ fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -
 }
 
 /// Asks the turns of some rows, and returns the model's turns for each row up to its first mistake;
-/// `None` if `answer` stops.
+/// `None` if the answers end.
 fn follow(
     rows: &[Conversation],
-    whole_dialogue: bool,
-    answer: &mut impl FnMut(&[RowPrompt<'_>]) -> Result<Option<Vec<Generation>>>,
-    read: &Read<'_>,
+    by: &mut Answerer<'_>,
+    config: &EvaluateConfig,
+    cache: &mut PrefixCache,
 ) -> Result<Option<Vec<Vec<Turn>>>> {
-    let last = if whole_dialogue { usize::MAX } else { 1 };
+    let last = if config.whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
         .iter()
         .map(|row| assistant_turns(row).take(last).collect())
@@ -240,12 +186,13 @@ fn follow(
             } = &rows[row];
             ((&messages[..turns[row][round]], tools), chat_template_kwargs)
         };
-        let Some(generations) = answer(&open.iter().map(prompt).collect::<Vec<_>>())? else {
+        let prompts: Vec<RowPrompt<'_>> = open.iter().map(prompt).collect();
+        let Some(generations) = by.answer(&prompts, &config.generate, cache)? else {
             return Ok(None);
         };
         let mut right = Vec::new();
         for (&row, generation) in open.iter().zip(&generations) {
-            let turn = Turn::new(read(&generation.text, &rows[row].tools), generation);
+            let turn = Turn::new(by.read(&generation.text, &rows[row].tools), generation);
             if turn
                 .mistake(&rows[row].messages[turns[row][round]].tool_calls)
                 .is_none()

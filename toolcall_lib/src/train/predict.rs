@@ -7,7 +7,7 @@ use crate::conversation::{Conversation, Role};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::{EvaluateConfig, Evaluation, Score, evaluate_cached};
+use crate::evaluate::{Answers, EvaluateConfig, Evaluation, Score, evaluate};
 use crate::generate::{GenerateConfig, PrefixCache};
 use crate::model::Model;
 
@@ -69,7 +69,11 @@ impl<'a> Predictor<'a> {
             },
             whole_dialogue: false,
         };
-        let evaluation = evaluate_cached(model, &own, &config, &mut cache, |_| ())?;
+        let answers = Answers {
+            cache: Some(&mut cache),
+            ..model.into()
+        };
+        let evaluation = evaluate(answers, &own, &config)?;
         let complete = evaluation.rows == own.len();
         sum(&evaluation, complete, ranks)
     }

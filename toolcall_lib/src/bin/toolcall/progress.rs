@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_with};
+use toolcall_lib::evaluate::{Answers, EvaluateConfig, Evaluation, evaluate};
 use toolcall_lib::{Conversation, Model, Result};
 
 /// A bar in a terminal, nothing elsewhere.
@@ -21,10 +21,15 @@ pub(super) fn score_with_bar(
     config: &EvaluateConfig,
 ) -> Result<Evaluation> {
     let bar = progress_bar(rows.len());
-    let evaluation = evaluate_with(model, rows, config, |scores| {
+    let mut on_row = |scores: &Evaluation| {
         bar.set_position(scores.rows as u64);
         bar.set_message(format!("{} right", scores.exact.count));
-    });
+    };
+    let answers = Answers {
+        on_row: Some(&mut on_row),
+        ..model.into()
+    };
+    let evaluation = evaluate(answers, rows, config);
     bar.finish_and_clear();
     evaluation
 }

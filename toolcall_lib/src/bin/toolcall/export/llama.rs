@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, evaluate_elsewhere};
+use toolcall_lib::evaluate::{Answerer, Answers, EvaluateConfig, Evaluation, evaluate};
 use toolcall_lib::{Conversation, Error, Generation, Model, Result, interrupt};
 
 const PROGRAM: &str = include_str!("llama.py");
@@ -57,11 +57,16 @@ pub fn score(
     let context = model.decoder.config.max_position_embeddings.min(LONGEST);
     let mut llama = Llama::start(python, gguf, context, config.generate.max_new_tokens)?;
     let bar = progress_bar(rows.len());
-    let answer = |prompts: &[String]| llama.answer(prompts);
-    let scores = evaluate_elsewhere(model, rows, config.whole_dialogue, answer, |scores| {
+    let mut answer = |prompts: &[String]| llama.answer(prompts);
+    let mut on_row = |scores: &Evaluation| {
         bar.set_position(scores.rows as u64);
         bar.set_message(format!("{} right in llama.cpp", scores.exact.count));
-    });
+    };
+    let answers = Answers {
+        on_row: Some(&mut on_row),
+        ..Answerer::Program(model, &mut answer).into()
+    };
+    let scores = evaluate(answers, rows, config);
     bar.finish_and_clear();
     scores
 }
