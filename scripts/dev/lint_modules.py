@@ -44,7 +44,7 @@ def product_code(text):
 
 def problems(folder):
     library = product_code((folder / "lib.rs").read_text())
-    order = re.findall(r"^pub mod (\w+);", library, re.M)
+    order = re.findall(r"^(?:pub )?mod (\w+);", library, re.M)
     owner = {module: module for module in order}
     for module, exported in re.findall(r"^pub use (\w+)::([^;]+);", library, re.M):
         owner |= {name: module for name in names(exported.strip("{}")) if module in order}

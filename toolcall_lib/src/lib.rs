@@ -34,28 +34,25 @@
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
-//! | | [`json`], [`yaml`] | text → JSON, without any loss |
 //! | 1 | [`tool`](mod@tool) | a documented function → JSON schema of a tool |
-//! | | [`syntax`] | how calls stand in a text |
 //! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → checked conversations |
 //! | 3 | [`template`] | conversation + tools → the text, by the model's own chat template |
 //! | 4 | [`tokens`] | text → token ids, marked where they are trained on |
 //! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
 //! | | [`data_source`] | file, folder or hub → conversations |
-//! | 7 | [`ops`], [`model`] | packed tree → hidden states, loss and gradients |
+//! | 7 | [`model`] | packed tree → hidden states, loss and gradients |
 //! | 8 | [`collective`] | sums and parts of many processes |
-//! | 9 | [`optimizer`] | gradients → new weights |
 //! | | [`device`] | the device that computes: the CPU, or a GPU |
-//! | 10 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
-//! | 11 | [`reply`] | text → tool calls or content |
-//! | 12 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
-//! | 13 | [`evaluate`](mod@evaluate), [`bfcl`] | calls against truth → scores |
+//! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
+//! | 10 | [`reply`] | text → tool calls or content |
+//! | 11 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
+//! | 12 | [`evaluate`](mod@evaluate), [`bfcl`] | calls against truth → scores |
 //! | | [`track`] | numbers of a run → TensorBoard, Weights & Biases |
-//! | 14 | [`train`](mod@train) | the loop over 5–10, scored by 13 |
-//! | 15 | [`show`] | what a notebook displays |
-//! | | [`terminal`] | text of others, before it is printed |
-//! | 16 | `serve` | a server that clients of OpenAI's API use (feature `serve`) |
+//! | 13 | [`train`](mod@train) | the loop over 5–9, scored by 12 |
+//! | 14 | [`show`] | what a notebook displays |
+//! | 15 | `serve` | a server that clients of OpenAI's API use (feature `serve`) |
+//! | | [`error`] | the one error type of all of them |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -65,15 +62,23 @@ struct Readme;
 #[doc = include_str!("../docs/design.md")]
 pub mod _design {}
 
+// Modules with `doc(hidden)` are pub for the program `toolcall`, the tests (also those in the
+// documentation) and the benches of this repository; users meet their work behind the others.
+#[doc(hidden)]
 pub mod terminal;
 pub mod error;
+#[doc(hidden)]
 pub mod interrupt;
+#[doc(hidden)]
 pub mod files;
+#[doc(hidden)]
 pub mod json;
 mod python;
+#[doc(hidden)]
 pub mod yaml;
 mod guard;
 pub mod tool;
+#[doc(hidden)]
 pub mod syntax;
 pub mod conversation;
 pub mod dataset;
@@ -84,11 +89,14 @@ pub mod batch;
 pub mod config;
 pub mod weights;
 pub mod data_source;
+#[doc(hidden)]
 pub mod ops;
 pub mod model;
 pub mod collective;
+#[doc(hidden)]
 pub mod optimizer;
 #[cfg(feature = "cuda")]
+#[doc(hidden)]
 pub mod cuda;
 pub mod device;
 pub mod checkpoint;

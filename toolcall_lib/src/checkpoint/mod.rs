@@ -93,7 +93,7 @@ fn read_training(folder: &Path) -> Result<Option<Training>> {
 ///
 /// The model appears when it is complete, and takes the place of the one that was saved there
 /// before. All other files in the folder stay as they are. Whatever ends the process while it
-/// saves, the folder has the old model or the new one (see [`files`]).
+/// saves, the folder has the old model or the new one.
 ///
 /// # Errors
 /// `folder` is a file, cannot be written to, or has a model file that we did not write or that was

@@ -33,6 +33,8 @@ mod threads;
 mod tracking;
 
 pub use crate::device::Device;
+#[doc(inline)]
+pub use crate::optimizer::{Schedule, Warmup};
 pub use config::TrainConfig;
 pub use metric::Metric;
 pub use report::TrainReport;
