@@ -244,11 +244,19 @@ fn an_unknown_mixture_or_folder_is_named() {
 
 /// Copies the lists, with one skill file instead of those of the library.
 fn lists_with(skill: &str) -> toolcall_lib::Result<Lists> {
+    lists_of(skill, None)
+}
+
+/// The same, with a mixture of its own.
+fn lists_of(skill: &str, mixture: Option<&str>) -> toolcall_lib::Result<Lists> {
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("skills")).unwrap();
     for name in ["held_out", "values", "talk", "mixtures", "own"] {
         let name = format!("{name}.toml");
         std::fs::copy(folder().join("lists").join(&name), copy.path().join(&name)).unwrap();
+    }
+    if let Some(mixture) = mixture {
+        std::fs::write(copy.path().join("mixtures.toml"), mixture).unwrap();
     }
     std::fs::write(copy.path().join("skills/own.toml"), skill).unwrap();
     Lists::load(copy.path())
@@ -306,15 +314,24 @@ fn varied(rows: usize) -> Vec<Conversation> {
 
 #[test]
 fn a_number_beyond_a_limit_is_no_call_until_another_one_is_given() {
-    let words = ["must be at", "The smallest", "The largest", "cannot be"];
+    let words = [
+        "must be at ",
+        "The smallest ",
+        "The largest ",
+        " cannot be ",
+        "That is too ",
+        "I cannot go ",
+        " is the least that ",
+        " is the most that ",
+        " the minimum is ",
+        " the maximum is ",
+        "That does not work, since ",
+    ];
     let mut called = 0;
     let mut asked = 0;
     for row in varied(1500) {
         let Some(answer) = row.messages.iter().position(|message| {
-            message.role == Role::Assistant
-                && words
-                    .iter()
-                    .any(|word| message.content.starts_with(word) || message.content.contains(" cannot be "))
+            message.role == Role::Assistant && words.iter().any(|word| message.content.contains(word))
         }) else {
             continue;
         };
@@ -362,8 +379,121 @@ fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
             && days.len() == 7
         {
             assert_eq!(date, days[named], "{user}");
+            let step = format!("{named} = {date}");
+            assert!(row.messages[2].content.contains(&step), "{user}");
             found += 1;
         }
     }
     assert!(found > 5, "{found}");
+}
+
+/// Makes rows of one skill with this argument, which is called `value` and said in `{value}.`
+fn rows_of_argument(argument: &str) -> Vec<Conversation> {
+    let skill = format!(
+        "[[skill]]\nnames = [\"note\"]\nabout = [\"Note.\"]\nresult = \"ok\"\nreply = \"Done.\"\n\
+         args.value = {{ about = [\"The value.\"], {argument} }}\nasks = [\"Note {{value}}.\"]\n"
+    );
+    let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 60\nrows_per_list = 2\nsizes = [1.0]\n\
+                   reports = 0.0\nsystems = 50.0\nkinds = { one_call = 1.0 }\n";
+    let lists = lists_of(&skill, Some(mixture)).unwrap();
+    make(&lists, "only", None, 1).unwrap().data.rows
+}
+
+/// Returns what the user says, and the value of the call.
+fn said_and_called(row: &Conversation) -> (&str, &Value) {
+    let user = row.messages.iter().find(|message| message.role == Role::User);
+    let call = row.messages.iter().flat_map(|message| &message.tool_calls).next();
+    (
+        &user.unwrap().content,
+        call.unwrap().arguments.values().next().unwrap(),
+    )
+}
+
+#[test]
+fn a_percentage_is_called_as_a_number_of_percent_or_as_a_fraction() {
+    for (argument, by) in [("percent = [1, 60]", 1.0), ("fraction = [1, 60]", 100.0)] {
+        for row in rows_of_argument(argument) {
+            let (said, value) = said_and_called(&row);
+            let number = |c: char| c.is_ascii_digit() || c == '.';
+            let digits: String = said
+                .chars()
+                .skip_while(|c| !c.is_ascii_digit())
+                .take_while(|c| number(*c))
+                .collect();
+            let percent: f64 = digits.trim_end_matches('.').parse().unwrap();
+            assert!(
+                said.contains(&format!("{percent}%")) || said.contains(" percent"),
+                "{said}"
+            );
+            assert!(
+                (value.as_f64().unwrap() - percent / by).abs() < 1e-9,
+                "{said}: {value}"
+            );
+            assert!(
+                value.to_string().len() <= 6,
+                "{value} shows the error of a division"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_day_that_has_gone_by_is_before_the_day_of_the_prompt() {
+    let mut yesterdays = 0;
+    for row in rows_of_argument("past = true") {
+        let (said, value) = said_and_called(&row);
+        let value = value.as_str().unwrap();
+        let system = row.messages.iter().find(|message| message.role == Role::System);
+        let today = system.and_then(|system| {
+            system
+                .content
+                .split([' ', ',', '.'])
+                .find(|word| word.starts_with("20"))
+        });
+        if let Some(today) = today {
+            assert!(value <= today, "{said}: {value} after {today}");
+        }
+        if said.contains("yesterday") {
+            let step = format!("yesterday = {value}");
+            assert!(
+                row.messages.iter().any(|message| message.content == step),
+                "{said}"
+            );
+            yesterdays += 1;
+        }
+    }
+    assert!(yesterdays > 3, "{yesterdays}");
+}
+
+#[test]
+fn half_of_the_schemas_say_what_the_values_of_an_enum_mean() {
+    let rows = rows_of_argument("choice = { in_work = [\"being repaired\"], done = [\"finished\"] }");
+    let explained = rows.iter().filter(|row| {
+        let schema = serde_json::to_string(&row.tools[0]).unwrap();
+        schema.contains("in_work means being repaired, done means finished.")
+    });
+    let share = explained.count() as f64 / rows.len() as f64;
+    assert!((0.2..0.8).contains(&share), "{share}");
+}
+
+#[test]
+fn a_user_answers_in_the_order_of_the_question() {
+    let skill = "[[skill]]\nnames = [\"frame\"]\nabout = [\"Frame.\"]\nresult = \"ok\"\nreply = \"Done.\"\n\
+                 args.width = { int = [21, 39] }\nargs.height = { int = [51, 79] }\n\
+                 asks = [\"A frame, {width} by {height}.\"]\n\
+                 vague = [[\"A frame.\", \"Which height, and which width?\"]]\n";
+    let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 20\nrows_per_list = 2\nsizes = [1.0]\n\
+                   reports = 0.0\nkinds = { question = 1.0 }\n";
+    let lists = lists_of(skill, Some(mixture)).unwrap();
+    let mut answered = 0;
+    for row in make(&lists, "only", None, 1).unwrap().data.rows {
+        let Some(answer) = row.messages.get(2) else {
+            continue;
+        };
+        let numbers = answer.content.split(|c: char| !c.is_ascii_digit());
+        let numbers: Vec<i64> = numbers.filter_map(|number| number.parse().ok()).collect();
+        assert!(numbers[0] > 50 && numbers[1] < 40, "{}", answer.content);
+        answered += 1;
+    }
+    assert!(answered > 3, "{answered}");
 }

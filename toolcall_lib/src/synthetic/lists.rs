@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
+use std::sync::Arc;
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../data/lists");
 
@@ -23,7 +24,7 @@ pub struct Lists {
     pub(super) talk: Talk,
     pub(super) mixtures: IndexMap<String, Mixture>,
     values: Texts,
-    own: Own,
+    pub(super) own: Own,
 }
 
 /// Skills of one subject, and the dialogues that need several turns or tools.
@@ -146,7 +147,7 @@ impl Lists {
         subjects.sort();
         let held_out: HeldOut = parse("held_out.toml", &file("held_out.toml")?)?;
         let written: IndexMap<String, Vec<Template>> = parse("values.toml", &file("values.toml")?)?;
-        let free = |texts: Vec<Template>| -> Vec<String> {
+        let free = |texts: Vec<Template>| -> Arc<[String]> {
             let all = texts.iter().flat_map(Template::variants);
             all.filter(|text| !held_out.has(text)).collect()
         };
@@ -170,8 +171,8 @@ impl Lists {
     }
 
     /// Returns the list of `values.toml` that has one of these texts.
-    pub(super) fn known_list(&self, texts: &[String]) -> Option<Vec<String>> {
-        let has = |list: &&Vec<String>| list.iter().any(|text| texts.contains(text));
+    pub(super) fn known_list(&self, texts: &[String]) -> Option<Arc<[String]>> {
+        let has = |list: &&Arc<[String]>| list.iter().any(|text| texts.contains(text));
         self.values.values().find(has).cloned()
     }
 
@@ -185,7 +186,7 @@ impl Lists {
             let its = text.split(' ').count() as f64;
             words.is_none_or(|words| (its - words).abs() <= 1.0) && (!names || is_name(text))
         };
-        let some = |texts: &'_ Vec<String>| {
+        let some = |texts: &'_ Arc<[String]>| {
             let step = (texts.len() / 12).max(1); // a long list counts no more than a short one
             texts
                 .iter()
@@ -206,7 +207,7 @@ impl Lists {
     }
 
     /// Returns the list for an argument whose name or description has one of its phrases.
-    pub(super) fn list_for(&self, description: &str) -> Option<Vec<String>> {
+    pub(super) fn list_for(&self, description: &str) -> Option<Arc<[String]>> {
         let low = description.to_lowercase();
         let fits = |phrases: &Vec<String>| phrases.iter().any(|phrase| low.contains(phrase.as_str()));
         let (name, _) = self.own.lists.iter().find(|(_, phrases)| fits(phrases))?;
@@ -235,12 +236,33 @@ pub(super) fn is_name(text: &str) -> bool {
 /// Variations for the rows of a user's own tools: `data/lists/own.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Own {
+pub(super) struct Own {
     /// First words of orders.
     orders: Vec<String>,
     /// Lists of values, each with phrases of descriptions that it serves.
-    lists: Texts,
+    lists: IndexMap<String, Vec<String>>,
     synonyms: Synonyms,
+    /// Sentences behind a statement that ask to act on it.
+    pub(super) closers: Vec<String>,
+    pub(super) beyond: Beyond,
+}
+
+/// Requests that a tool does not serve although they are about the same things.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Beyond {
+    /// First words of orders.
+    pub(super) verbs: Vec<String>,
+    pub(super) questions: Vec<BeyondQuestion>,
+}
+
+/// A question about the `OBJECT` of a tool.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BeyondQuestion {
+    pub(super) text: String,
+    /// Words for what it asks for. A tool that has one of them may serve it.
+    pub(super) words: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

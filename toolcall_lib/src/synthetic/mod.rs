@@ -165,7 +165,7 @@ impl<'a> Filler<'a> {
                 return Ok(());
             }
             let (subject, tools) = self.list()?;
-            let system = self.system();
+            let system = self.system(&tools);
             let schemas: Vec<ToolSchema> = tools.iter().map(|tool| tool.schema.clone()).collect();
             let maker = Maker {
                 lists: self.lists,
@@ -217,14 +217,17 @@ impl<'a> Filler<'a> {
     }
 
     /// The system prompt that the rows of a list share: none, who the assistant is, or which day it
-    /// is.
-    fn system(&mut self) -> Option<String> {
+    /// is. Lists with days among their arguments have a calendar half of the time.
+    fn system(&mut self, tools: &[Listed<'_>]) -> Option<String> {
         self.draw.week.clear();
-        if !self.draw.percent(self.part.systems) {
+        let mut arguments = tools.iter().flat_map(|tool| tool.skill.arguments.values());
+        let dated = self.part.systems > 0.0 && arguments.any(|argument| argument.kind.is_day());
+        let calendar = dated && self.draw.chance(2);
+        if !calendar && !self.draw.percent(self.part.systems) {
             return None;
         }
         let talk = &self.lists.talk;
-        if self.draw.chance(3) {
+        if !calendar && self.draw.chance(3) {
             return Some(chosen(&mut self.draw, &talk.personas));
         }
         let week = week(&mut self.draw, &self.lists.held_out);

@@ -6,7 +6,7 @@ use super::mixture::Kind;
 use super::request::{Answered, Request, answered, both, draw_values, request, several};
 use super::row::Row;
 use super::said::Drawn;
-use super::sentence::{Sentence, chosen, upper};
+use super::sentence::{Sentence, chosen};
 use super::skill::{Skill, plain};
 use super::text::Template;
 use super::tools::{Fashion, Listed, Values};
@@ -138,9 +138,13 @@ impl Maker<'_> {
         let known = values.clone();
         let question = question.choose_given(draw, &|slot| known.contains_key(&plain(slot)));
         let question = Sentence::fill(&question, &[known]).text();
+        // The user answers in the order of the question.
+        let mut lacking = tool.skill.required();
+        lacking.retain(|slot| !values.contains_key(slot));
+        lacking.sort_by_key(|slot| place_of(slot, tool.skill, &question));
         let mut given = Vec::new();
-        for slot in tool.skill.required() {
-            if let Some(argument) = tool.skill.argument(&slot).filter(|_| !values.contains_key(&slot)) {
+        for slot in lacking {
+            if let Some(argument) = tool.skill.argument(&slot) {
                 let drawn = argument.kind.draw(draw, held_out);
                 given.push(drawn.said.clone());
                 values.insert(slot, drawn);
@@ -173,9 +177,11 @@ impl Maker<'_> {
     ) -> Row {
         let frame = draw.one(&self.lists.talk.answers).map(|frame| frame.choose(draw));
         let framed = Values::from_iter([("answer".to_string(), Drawn::text(answer))]);
-        let answer = Sentence::fill(&frame.unwrap_or_default(), &[framed]).text();
+        let answer = Sentence::fill(&frame.unwrap_or_default(), &[framed])
+            .capital()
+            .text();
         let (calls, reply) = answered(tool, None, &[values], draw);
-        self.reported(row.user(upper(&answer)), calls, reply, draw)
+        self.reported(row.user(answer), calls, reply, draw)
     }
 
     fn error(&self, draw: &mut Draw) -> Option<Row> {
@@ -278,27 +284,37 @@ impl Maker<'_> {
 
     /// Makes a row on the subject with a sentence that no tool of the list serves.
     fn near(&self, draw: &mut Draw) -> Result<Option<Row>> {
-        let near = self.tools.iter();
-        let near = near.flat_map(|tool| tool.skill.near.iter().map(move |near| (tool.skill, near)));
-        let near: Vec<(&Skill, &Template)> = near.collect();
-        let said = match draw.percent(55.0) {
+        let texts = |of: fn(&Skill) -> &[Template]| -> Vec<(&Skill, &Template)> {
+            let tools = self.tools.iter().map(|tool| tool.skill);
+            tools
+                .flat_map(|skill| of(skill).iter().map(move |text| (skill, text)))
+                .collect()
+        };
+        let (near, beyond) = (texts(|skill| &skill.near), texts(|skill| &skill.beyond));
+        let filled = |text: Option<&(&Skill, &Template)>, draw: &mut Draw| {
+            let (skill, text) = text?;
+            let parts = text.choose(draw);
+            let values = draw_values(skill, &parts, 1, draw, &self.lists.held_out);
+            Some(Sentence::fill(&parts, &values).capital())
+        };
+        // 1. A request for a tool that the list lacks, or for what no tool of the subject does.
+        let mut said = match near.is_empty() || draw.percent(55.0) {
             true => self.unserved(self.subject, draw)?,
             false => None,
         };
-        let refused = said.is_some();
-        let said = match (said, draw.one(&near)) {
-            (Some(said), _) => said,
-            (None, Some((skill, near))) => {
-                let parts = near.choose(draw);
-                let values = draw_values(skill, &parts, 1, draw, &self.lists.held_out);
-                Sentence::fill(&parts, &values).capital()
-            }
-            (None, None) => return Ok(None),
-        };
-        let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
-        Ok(Some(match refused {
-            true => row.says(self.refusal()),
-            false => row.says("All right. Tell me if I can do something for you."),
+        if said.is_none() && (near.is_empty() || draw.chance(2)) {
+            let text = draw.one(&beyond);
+            said = filled(text, draw);
+        }
+        if let Some(said) = said {
+            let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
+            return Ok(Some(row.says(self.refusal())));
+        }
+        // 2. Or a sentence that asks for nothing.
+        let text = draw.one(&near);
+        Ok(filled(text, draw).map(|said| {
+            let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
+            row.says("All right. Tell me if I can do something for you.")
         }))
     }
 
@@ -308,4 +324,16 @@ impl Maker<'_> {
         let (said, answer) = (text(said, draw), text(answer, draw));
         Some(Row::default().user(said).says(answer))
     }
+}
+
+/// The place of the first word of an argument's names in a question, or behind it.
+fn place_of(slot: &str, skill: &Skill, question: &str) -> usize {
+    let low = question.to_lowercase();
+    let names = skill
+        .argument(slot)
+        .map(|argument| argument.names.join("_"))
+        .unwrap_or_default();
+    let words = format!("{slot}_{names}").to_lowercase();
+    let words = words.split(['_', '.']).filter(|word| word.len() > 2);
+    words.filter_map(|word| low.find(word)).min().unwrap_or(low.len())
 }

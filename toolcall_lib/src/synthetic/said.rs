@@ -54,11 +54,11 @@ pub(super) const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// An integer: digits, now and then a word or with a comma.
+/// An integer: digits, now and then a word or with a comma, which no year has.
 pub(super) fn integer(draw: &mut Draw, number: i64) -> String {
     match number {
         0..=12 if draw.percent(15.0) => SMALL[number as usize].to_string(),
-        1000.. if draw.chance(5) => grouped(number),
+        1000..1500 | 2101.. if draw.chance(5) => grouped(number),
         _ => number.to_string(),
     }
 }
@@ -85,8 +85,23 @@ pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {
     Drawn::new(said, amount)
 }
 
-/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week:
-/// `Friday`.
+/// A percentage whose value is divided by `by`. Small ones, such as rates, sometimes have tenths.
+pub(super) fn percent(draw: &mut Draw, low: i64, high: i64, by: i64) -> Drawn {
+    let tenths = match high <= 40 && draw.percent(20.0) {
+        true => draw.number(low * 10, high * 10),
+        false => draw.number(low, high) * 10,
+    };
+    let percent = tenths as f64 / 10.0;
+    let value = match tenths % (10 * by) {
+        0 => Value::from(tenths / (10 * by)),
+        _ => Value::from(tenths as f64 / (10 * by) as f64),
+    };
+    let sign = if draw.percent(70.0) { "%" } else { " percent" };
+    Drawn::new(format!("{percent}{sign}"), value)
+}
+
+/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week,
+/// and is looked up before the call: `Friday = 2025-03-14`.
 pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     if !draw.week.is_empty() && draw.chance(2) {
         let ahead = draw.index(draw.week.len());
@@ -96,11 +111,39 @@ pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
             1 if draw.chance(2) => "tomorrow".to_string(),
             _ => day.strftime("%A").to_string(),
         };
-        return Drawn::new(said, day.to_string());
+        return looked_up(said, day);
     }
+    full_date(draw, held_out, None)
+}
+
+/// A day that has gone by: `yesterday` half of the time where today is known, or else a date.
+pub(super) fn past(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
+    let Some(&today) = draw.week.first() else {
+        return full_date(draw, held_out, Some(Date::constant(2026, 1, 1)));
+    };
+    let yesterday = today.saturating_sub(Span::new().days(1));
+    match draw.chance(2) && !held_out.months.contains(&yesterday.to_string()[..7]) {
+        true => looked_up("yesterday", yesterday),
+        false => full_date(draw, held_out, Some(today)),
+    }
+}
+
+/// A day that the model looks up in the calendar of its prompt.
+fn looked_up(said: impl Into<String>, day: Date) -> Drawn {
+    let said = said.into();
+    Drawn {
+        worked: format!("{said} = {day}"),
+        ..Drawn::new(said, day.to_string())
+    }
+}
+
+/// A day in full, before `end` if there is one.
+fn full_date(draw: &mut Draw, held_out: &HeldOut, end: Option<Date>) -> Drawn {
     let (year, month) = loop {
-        let (year, month) = (draw.number(2023, 2027), draw.number(1, 12));
-        if !held_out.months.contains(&format!("{year}-{month:02}")) {
+        let (year, month) = (draw.number(2022, 2027), draw.number(1, 12));
+        let name = format!("{year}-{month:02}");
+        let early = end.is_none_or(|end| name.as_str() < &end.to_string()[..7]);
+        if early && !held_out.months.contains(&name) {
             break (year, month);
         }
     };
@@ -210,6 +253,7 @@ pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let (today, coming) = calendar_texts(&days);
     Drawn {
         context: format!("Today is {today}. The next days are {coming}."),
+        worked: format!("{} = {}", said.trim_start_matches("on "), days[ahead]),
         ..Drawn::new(said, days[ahead].to_string())
     }
 }

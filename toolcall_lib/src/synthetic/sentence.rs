@@ -49,7 +49,7 @@ impl Sentence {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
             return;
         };
-        if ["today", "tomorrow"].contains(&value) {
+        if ["today", "tomorrow", "yesterday"].contains(&value) {
             let bare = last.text.trim_end_matches("on ").trim_end_matches("On ");
             last.text.truncate(bare.len());
             return;

@@ -24,6 +24,8 @@ pub(super) struct Skill {
     pub(super) vague: Vec<(Template, Template)>,
     /// Sentences on the subject that ask for nothing.
     pub(super) near: Vec<Template>,
+    /// Requests on the subject that no tool of it serves.
+    pub(super) beyond: Vec<Template>,
     /// The answer of the tool.
     pub(super) result: Template,
     /// The sentence that reports it; none: a row ends with the calls.
@@ -90,6 +92,7 @@ impl WrittenSkill {
             several: self.several,
             vague: self.vague,
             near: self.near,
+            beyond: Vec::new(),
             result: match json {
                 true => Template::with_slots(&self.result),
                 false => Template::try_from(self.result)?,
@@ -120,8 +123,8 @@ impl Skill {
         }
     }
 
-    /// The slots that every request must fill.
-    pub(super) fn required(&self) -> BTreeSet<String> {
+    /// The slots that every request must fill, in the order of the file.
+    pub(super) fn required(&self) -> Vec<String> {
         let required = self.arguments.iter().filter(|(_, argument)| !argument.optional);
         let slots = required.flat_map(|(name, argument)| match &argument.kind {
             Kind::Fields(fields) => fields
@@ -153,7 +156,7 @@ impl Skill {
         let required = self.required();
         for ask in asks.chain(&self.several) {
             let certain: BTreeSet<String> = ask.certain_slots().into_iter().map(plain).collect();
-            if let Some(lacking) = required.difference(&certain).next() {
+            if let Some(lacking) = required.iter().find(|slot| !certain.contains(*slot)) {
                 return Err(format!(
                     "a request does not always name `{lacking}`; write {{{lacking}}} outside of brackets \
                      or make the argument optional: {ask:?}"

@@ -68,6 +68,8 @@ pub(super) struct Fashion {
     described: bool,
     /// True if numbers have limits.
     limited: bool,
+    /// True if descriptions say what the values of an enum mean.
+    explained: bool,
 }
 
 impl Fashion {
@@ -80,6 +82,7 @@ impl Fashion {
             mask: "",
             described: true,
             limited: false,
+            explained: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl Fashion {
             mask: ["tool_", "func_", "fn", "action", "cmd_", "op_"][draw.index(6)],
             described: !draw.chance(12) || style == Style::Masked,
             limited: draw.chance(2),
+            explained: draw.chance(2),
         }
     }
 }
@@ -271,6 +275,9 @@ fn description(argument: &Argument, fashion: &Fashion, draw: &mut Draw) -> Strin
         Style::Canonical => argument.about[0].clone(),
         _ => draw.text(&argument.about),
     };
+    if let Some(meanings) = argument.kind.meanings().filter(|_| fashion.explained) {
+        return format!("{}. {meanings}.", about.trim_end_matches('.'));
+    }
     match argument.kind.format() {
         Some((mark, format)) if !about.to_lowercase().contains(&mark.to_lowercase()) => {
             format!("{}, {format}.", about.trim_end_matches('.'))

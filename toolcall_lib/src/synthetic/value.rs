@@ -7,6 +7,7 @@ use super::said::{self, Drawn};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// An argument of a skill.
 #[derive(Clone, Debug)]
@@ -29,12 +30,18 @@ pub(super) enum Kind {
     /// Lowest, highest, decimals.
     Number(f64, f64, usize),
     Money(i64, i64),
-    Text(Vec<String>),
+    /// A percentage, lowest and highest: `5` for `5%`.
+    Percent(i64, i64),
+    /// A percentage as a fraction, bounds in percent: `0.05` for `5%`.
+    Fraction(i64, i64),
+    Text(Arc<[String]>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
+    /// A day that has gone by.
+    Past,
     Time,
     When,
     /// A full hour with AM or PM.
@@ -63,12 +70,16 @@ pub(super) struct Written {
     int: Option<(i64, i64)>,
     number: Option<(f64, f64, usize)>,
     money: Option<(i64, i64)>,
+    percent: Option<(i64, i64)>,
+    fraction: Option<(i64, i64)>,
     text: Option<Vec<String>>,
     list: Option<String>,
     choice: Option<Choices>,
     flag: Option<Flag>,
     #[serde(default)]
     date: bool,
+    #[serde(default)]
+    past: bool,
     #[serde(default)]
     time: bool,
     #[serde(default)]
@@ -98,8 +109,8 @@ struct Flag {
     no: Vec<String>,
 }
 
-/// Lists of texts by name.
-pub(super) type Texts = IndexMap<String, Vec<String>>;
+/// Lists of texts by name, which arguments share.
+pub(super) type Texts = IndexMap<String, Arc<[String]>>;
 
 impl Written {
     /// Returns the argument `name`, with the texts of the lists that it names.
@@ -130,7 +141,9 @@ impl Written {
         if let Some((low, high)) = self.money {
             kinds.push(Kind::Money(low, high));
         }
-        kinds.extend(self.text.map(Kind::Text));
+        kinds.extend(self.percent.map(|(low, high)| Kind::Percent(low, high)));
+        kinds.extend(self.fraction.map(|(low, high)| Kind::Fraction(low, high)));
+        kinds.extend(self.text.map(|texts| Kind::Text(texts.into())));
         if let Some(list) = &self.list {
             let texts = lists
                 .get(list)
@@ -148,6 +161,7 @@ impl Written {
         }));
         kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));
         kinds.extend(self.date.then_some(Kind::Date));
+        kinds.extend(self.past.then_some(Kind::Past));
         kinds.extend(self.time.then_some(Kind::Time));
         kinds.extend(self.when.then_some(Kind::When));
         kinds.extend(self.hour.then_some(Kind::Hour));
@@ -166,8 +180,8 @@ impl Written {
         match kinds.len() {
             1 => Ok(kinds.remove(0)),
             count => Err(format!(
-                "has {count} kinds of values; give one of int, number, money, text, list, choice, flag, \
-                 date, time, when, duration, pattern, many, fields"
+                "has {count} kinds of values; give one of int, number, money, percent, fraction, text, list, choice, \
+                 flag, date, past, time, when, duration, pattern, many, fields"
             )),
         }
     }
@@ -179,7 +193,11 @@ impl Kind {
         match self {
             Self::Int(low, high) => {
                 let number = held_out.number(draw, *low, *high);
-                Drawn::new(said::integer(draw, number), number)
+                let digits = |number: i64| number.checked_ilog10();
+                match *low >= 100 && digits(*low) == digits(*high) {
+                    true => Drawn::new(number.to_string(), number), // it names something: no comma
+                    false => Drawn::new(said::integer(draw, number), number),
+                }
             }
             Self::Number(low, high, decimals) => {
                 let said = format!("{:.*}", decimals, draw.fraction(*low, *high));
@@ -193,6 +211,8 @@ impl Kind {
                 let amount = held_out.number(draw, *low, *high);
                 said::money(draw, amount)
             }
+            Self::Percent(low, high) => said::percent(draw, *low, *high, 1),
+            Self::Fraction(low, high) => said::percent(draw, *low, *high, 100),
             Self::Text(texts) => loop {
                 let text = draw.text(texts);
                 if !held_out.has(&text) || texts.iter().all(|text| held_out.has(text)) {
@@ -208,6 +228,7 @@ impl Kind {
                 Drawn::new(draw.text(if value { yes } else { no }), value)
             }
             Self::Date => said::date(draw, held_out),
+            Self::Past => said::past(draw, held_out),
             Self::Time => said::time(draw),
             Self::When => said::when(draw, held_out),
             Self::Hour => said::hour(draw, held_out),
@@ -223,16 +244,17 @@ impl Kind {
     pub(super) fn schema(&self, draw: &mut Draw) -> Value {
         match self {
             Self::Int(..) | Self::Duration(_) => json!({"type": "integer"}),
-            Self::Number(..) => json!({"type": "number"}),
+            Self::Number(..) | Self::Percent(..) | Self::Fraction(..) => json!({"type": "number"}),
             Self::Money(..) => json!({"type": draw.text(&["integer", "number"])}),
             Self::Choice(choices) => {
                 let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
                 json!({"type": "string", "enum": values})
             }
             Self::Flag(..) => json!({"type": "boolean"}),
-            Self::Date if draw.chance(4) => json!({"type": "string", "format": "date"}),
+            Self::Date | Self::Past if draw.chance(4) => json!({"type": "string", "format": "date"}),
             Self::Text(_)
             | Self::Date
+            | Self::Past
             | Self::Time
             | Self::When
             | Self::Hour
@@ -245,10 +267,30 @@ impl Kind {
         }
     }
 
+    /// Returns what the values of an enum mean, if that is not what they say.
+    pub(super) fn meanings(&self) -> Option<String> {
+        match self {
+            Self::Choice(choices) => meanings(choices),
+            _ => None,
+        }
+    }
+
+    /// True for days, which can be looked up in a calendar.
+    pub(super) fn is_day(&self) -> bool {
+        match self {
+            Self::Date | Self::Past => true,
+            Self::Many(each, _) => each.is_day(),
+            Self::Fields(fields) => fields.values().any(|field| field.kind.is_day()),
+            _ => false,
+        }
+    }
+
     /// Returns the notation of the values, for kinds whose description must name it.
     pub(super) fn format(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Date => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
+            Self::Date | Self::Past => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
+            Self::Percent(..) => Some(("percent", "in percent")),
+            Self::Fraction(..) => Some(("0.", "as a fraction, such as 0.05")),
             Self::Time => Some(("HH:MM", "HH:MM, 24 hours")),
             Self::Duration(Unit::Seconds) => Some(("second", "in seconds")),
             Self::Duration(Unit::Minutes) => Some(("minute", "in minutes")),
@@ -256,6 +298,22 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Returns `ready means done, can be collected` for the values that users say in other words.
+fn meanings(choices: &[(String, Vec<String>)]) -> Option<String> {
+    let spoken = |value: &str| value.replace(['_', '-'], " ").to_lowercase();
+    let other = |(value, said): &&(String, Vec<String>)| {
+        said.first()
+            .is_some_and(|said| said.to_lowercase() != spoken(value))
+    };
+    let texts: Vec<String> = choices
+        .iter()
+        .filter(other)
+        .map(|(value, said)| format!("{value} means {}", said[0]))
+        .collect();
+    let text = texts.join(", ");
+    (!text.is_empty() && text.len() <= 160).then_some(text)
 }
 
 fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {

@@ -119,6 +119,28 @@ fn a_tool_without_rows_gets_requests_from_its_description_and_negatives_are_ther
 }
 
 #[test]
+fn requests_about_the_same_things_that_no_tool_serves_are_refused() {
+    let made = made(Vec::new(), None);
+    let boat = |row: &&Conversation| row.messages[0].content.to_lowercase().contains(" the boat");
+    let refused = |row: &&Conversation| row.messages[1].content.starts_with("Sorry, I have no tool");
+    let beyond: Vec<_> = made.data.rows.iter().filter(boat).filter(refused).collect();
+    assert!(beyond.len() > 1, "{}", beyond.len());
+    let rents = |row: &&&Conversation| row.messages[0].content.to_lowercase().contains("rent the boat");
+    assert_eq!(beyond.iter().filter(rents).count(), 0, "a tool rents boats");
+}
+
+#[test]
+fn requests_in_a_hurry_have_the_values_and_little_else() {
+    let made = made(Vec::new(), None);
+    let said = said_for(&made, "rent_boat", &json!({"kind": "row_boat", "hours": 4}));
+    assert!(
+        said.iter()
+            .any(|said| said.to_lowercase().contains("row boat, hours 4")),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn every_call_fits_the_schema_of_its_tool() {
     let own = row(
         "Lend me the sailing boat for 3 hours.",

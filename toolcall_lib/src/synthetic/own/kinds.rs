@@ -7,6 +7,7 @@ use crate::synthetic::lists::{Lists, is_name};
 use crate::synthetic::value::{Argument, Kind};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A value that a row gave to an argument, and the form in which it was said, if it was.
 pub(super) type Seen = (Value, Option<Form>);
@@ -167,7 +168,7 @@ fn text(
         .or_else(|| similar(lists, name, words, &texts))
         .unwrap_or_else(|| {
             let names = !texts.is_empty() && texts.iter().all(|text| is_name(text));
-            lists.any_texts(length_of(&texts), names)
+            lists.any_texts(length_of(&texts), names).into()
         });
     let mut own: Vec<String> = own.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     if !own.is_empty() {
@@ -178,7 +179,7 @@ fn text(
             .cloned()
             .collect(); // a third of the draws
     }
-    Kind::Text([own, more].concat())
+    Kind::Text([&own[..], &more[..]].concat().into())
 }
 
 /// The mean number of words.
@@ -198,7 +199,7 @@ fn pattern(text: &str) -> String {
 
 /// The texts of the argument of any skill that is most like this one in name and description, with
 /// texts about as long.
-fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Vec<String>> {
+fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Arc<[String]>> {
     let wanted_length = length_of(seen);
     let own = words(name);
     let candidates = lists.arguments().filter_map(|argument| {

@@ -8,6 +8,7 @@
 //! 3. The generator of the other rows does the rest: other values, several calls, questions back,
 //!    requests that no tool serves, tools of others beside the user's, other names.
 
+mod described;
 mod found;
 mod kinds;
 mod report;
@@ -79,7 +80,7 @@ pub fn augment(
         };
         let mut requests = requests_of(tool.name(), &rows.rows);
         requests.extend(requests_of(tool.name(), &lesson.rows));
-        let (skill, mut report) = skill(lists, tool, &requests);
+        let (skill, mut report) = skill(lists, tool, tools, &requests);
         report.left_out.extend(lesson.refused);
         report.taught = lesson.rows.len();
         taught.extend(lesson.rows);
@@ -173,7 +174,12 @@ fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRequest<'a>> 
     requests
 }
 
-fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skill, ToolReport) {
+fn skill(
+    lists: &Lists,
+    tool: &ToolSchema,
+    tools: &[ToolSchema],
+    requests: &[OwnRequest<'_>],
+) -> (Skill, ToolReport) {
     // 1. Arguments, with their values in the requests.
     let parameters = tool.parameters();
     let empty = Map::new();
@@ -204,6 +210,7 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         several: Vec::new(),
         vague: Vec::new(),
         near: Vec::new(),
+        beyond: Vec::new(),
         result: Template::with_slots("ok"),
         reply: None,
         schema: Some(tool.clone()),
@@ -222,13 +229,13 @@ fn skill(lists: &Lists, tool: &ToolSchema, requests: &[OwnRequest<'_>]) -> (Skil
         let reworded = wordings::reworded(lists, ask);
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    let plain = wordings::from_description(lists, &skill);
+    let plain = described::from_description(lists, &skill);
     let wanted = if own.len() < 3 { plain.len() } else { 1 };
-    plain
-        .into_iter()
-        .take(wanted)
-        .for_each(|ask| add(&mut skill.asks, ask));
+    let plain = plain.into_iter().take(wanted);
+    let more: Vec<Ask> = plain.chain(described::terse(lists, &skill)).collect();
+    more.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     skill.vague = wordings::vague(lists, &skill, &own);
+    skill.beyond = described::beyond(lists, &skill, tools);
     report.wordings = skill.asks.len();
     (skill, report)
 }

@@ -1,5 +1,6 @@
-//! Wordings around a user's own sentences, and plain ones where there is none.
+//! Wordings around a user's own sentences.
 
+use super::described::{imperative, spoken};
 use crate::synthetic::lists::Lists;
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
@@ -51,6 +52,9 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
             wordings.extend(order(&order_with));
         }
         wordings.extend(order(body));
+    } else {
+        let closer = lists.own.closers.join("|");
+        wordings.push(format!("{}. ({closer})", uppered(body)));
     }
     // 3. Drop texts that are no template.
     let asks = wordings.into_iter().filter_map(|text| {
@@ -67,86 +71,14 @@ fn wish(body: &str) -> Option<&str> {
     starts.iter().find_map(|start| body.strip_prefix(start))
 }
 
-fn lowered(text: &str) -> String {
+pub(super) fn lowered(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_lowercase).into_iter().flatten();
     first.chain(letters).collect()
 }
 
-fn uppered(text: &str) -> String {
+pub(super) fn uppered(text: &str) -> String {
     crate::synthetic::sentence::upper(text)
-}
-
-/// Plain requests made of the description and the arguments, for a tool that no row calls.
-pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
-    // 1. The order in the description, and the required arguments.
-    let about = skill.about.first().map_or("", String::as_str);
-    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
-    let required: Vec<&String> = skill
-        .arguments
-        .iter()
-        .filter(|(_, argument)| !argument.optional)
-        .map(|(name, _)| name)
-        .collect();
-    // 2. Requests with the arguments in them.
-    let said = |name: &&String| format!("{} {{{name}}}", spoken(name));
-    let is = |name: &&String| format!("{} is {{{name}}}", spoken(name));
-    let list: Vec<String> = required.iter().map(said).collect();
-    let facts: Vec<String> = required.iter().map(is).collect();
-    let texts = match required.is_empty() {
-        true => vec![
-            format!("{}.", uppered(&order)),
-            format!("(Please {0}|{1}, please).", lowered(&order), uppered(&order)),
-            format!("(Can|Could) you {}?", lowered(&order)),
-            format!("I (want|need) you to {}.", lowered(&order)),
-        ],
-        false => vec![
-            format!("{}: {}.", uppered(&order), list.join(", ")),
-            format!("{}, {}.", uppered(&order), list.join(", ")),
-            format!(
-                "(Please |Can you ){} with {}[, please].",
-                lowered(&order),
-                list.join(" and ")
-            ),
-            format!("{}. {}.", uppered(&order), uppered(&facts.join(", "))),
-            format!(
-                "I (want|need) you to {}; {}.",
-                lowered(&order),
-                facts.join(" and ")
-            ),
-        ],
-    };
-    let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
-    asks.map(Ask::from).collect()
-}
-
-/// The argument in words: `partySize`, `party_size` → `party size`.
-pub(super) fn spoken(name: &str) -> String {
-    let mut text = String::new();
-    let mut last_small = false;
-    for c in name.chars() {
-        if last_small && c.is_uppercase() {
-            text.push(' ');
-        }
-        last_small = c.is_lowercase();
-        match c.is_alphanumeric() {
-            true => text.extend(c.to_lowercase()),
-            false => text.push(' '),
-        }
-    }
-    text.trim().to_string()
-}
-
-/// `Books a table` → `Book a table`; signs of the grammar are left out.
-fn imperative(lists: &Lists, sentence: &str) -> String {
-    let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
-    let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
-    let low = verb.to_lowercase();
-    let stems = [low.strip_suffix('s'), low.strip_suffix("es")];
-    let stem = stems.into_iter().flatten().find(|stem| lists.is_order(stem));
-    let verb = stem.map_or(verb, |stem| &verb[..stem.len()]);
-    format!("{verb} {rest}").trim().to_string()
 }
 
 /// Requests without one of their arguments, each with the question for it: the user's own sentences

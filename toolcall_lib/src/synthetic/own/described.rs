@@ -1,0 +1,215 @@
+//! Requests made of a tool's name, description and arguments alone.
+
+use super::kinds::words;
+use super::wordings::{lowered, uppered};
+use crate::synthetic::lists::Lists;
+use crate::synthetic::skill::{Ask, Skill};
+use crate::synthetic::text::Template;
+use crate::synthetic::value::Kind;
+use crate::tool::ToolSchema;
+use std::collections::BTreeSet;
+
+/// Plain requests made of the description and the arguments, for a tool that no row calls.
+pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
+    // 1. The order in the description, and the required arguments.
+    let about = skill.about.first().map_or("", String::as_str);
+    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
+    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
+    let required: Vec<&String> = skill
+        .arguments
+        .iter()
+        .filter(|(_, argument)| !argument.optional)
+        .map(|(name, _)| name)
+        .collect();
+    // 2. Requests with the arguments in them.
+    let said = |name: &&String| format!("{} {{{name}}}", spoken(name));
+    let is = |name: &&String| format!("{} is {{{name}}}", spoken(name));
+    let list: Vec<String> = required.iter().map(said).collect();
+    let facts: Vec<String> = required.iter().map(is).collect();
+    let texts = match required.is_empty() {
+        true => vec![
+            format!("{}.", uppered(&order)),
+            format!("(Please {0}|{1}, please).", lowered(&order), uppered(&order)),
+            format!("(Can|Could) you {}?", lowered(&order)),
+            format!("I (want|need) you to {}.", lowered(&order)),
+        ],
+        false => vec![
+            format!("{}: {}.", uppered(&order), list.join(", ")),
+            format!("{}, {}.", uppered(&order), list.join(", ")),
+            format!(
+                "(Please |Can you ){} with {}[, please].",
+                lowered(&order),
+                list.join(" and ")
+            ),
+            format!("{}. {}.", uppered(&order), uppered(&facts.join(", "))),
+            format!(
+                "I (want|need) you to {}; {}.",
+                lowered(&order),
+                facts.join(" and ")
+            ),
+        ],
+    };
+    let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
+    asks.map(Ask::from).collect()
+}
+
+/// The argument in words: `partySize`, `party_size` → `party size`.
+pub(super) fn spoken(name: &str) -> String {
+    let mut text = String::new();
+    let mut last_small = false;
+    for c in name.chars() {
+        if last_small && c.is_uppercase() {
+            text.push(' ');
+        }
+        last_small = c.is_lowercase();
+        match c.is_alphanumeric() {
+            true => text.extend(c.to_lowercase()),
+            false => text.push(' '),
+        }
+    }
+    text.trim().to_string()
+}
+
+/// `Books a table` → `Book a table`; signs of the grammar are left out.
+pub(super) fn imperative(lists: &Lists, sentence: &str) -> String {
+    let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
+    let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
+    let low = verb.to_lowercase();
+    let stems = [low.strip_suffix('s'), low.strip_suffix("es")];
+    let stem = stems.into_iter().flatten().find(|stem| lists.is_order(stem));
+    let verb = stem.map_or(verb, |stem| &verb[..stem.len()]);
+    format!("{verb} {rest}").trim().to_string()
+}
+
+/// Requests as people in a hurry write them: a few words on the object of the tool, and the values.
+/// `repair: Anna Weber, flat tire, 2025-03-14`
+pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
+    // 1. What the tool is about, and its arguments: a number needs its name, other values stand alone.
+    let object = object_of(lists, skill.id());
+    let all = format!("{} {object}", verb_of(lists, skill.id()).unwrap_or_default());
+    let said = |name: &String| match skill.arguments[name].kind {
+        Kind::Int(..) | Kind::Number(..) => format!("{} {{{name}}}", spoken(name)),
+        _ => format!("{{{name}}}"),
+    };
+    let of = |optional: bool| {
+        let arguments = skill.arguments.iter();
+        let names = arguments.filter(move |(_, argument)| argument.optional == optional);
+        names.map(|(name, _)| name)
+    };
+    let required: Vec<String> = of(false).map(said).collect();
+    let extra: String = of(true)
+        .filter(|name| !matches!(skill.arguments[*name].kind, Kind::Flag(..) | Kind::Fields(_)))
+        .map(|name| format!("[, {} {{{name}}}]", spoken(name)))
+        .collect();
+    // 2. The values in both orders, behind or before the object.
+    let mut turned = required.clone();
+    turned.reverse();
+    let texts = match required.len() {
+        0 => listing(lists, skill),
+        1 => vec![
+            format!("{}: {}{extra}", uppered(&object), required[0]),
+            format!("{} {}{extra}[, please].", uppered(all.trim()), required[0]),
+        ],
+        _ => vec![
+            format!("({}: |){}{extra}[.]", uppered(&object), required.join(", ")),
+            format!("{}, {}{extra}[.]", uppered(all.trim()), turned.join(", ")),
+            format!("{}{extra}, {object}[, please].", turned.join(", ")),
+        ],
+    };
+    texts
+        .into_iter()
+        .filter_map(|text| Template::try_from(text).ok())
+        .map(Ask::from)
+        .collect()
+}
+
+/// Requests to see what a tool without arguments shows.
+fn listing(lists: &Lists, skill: &Skill) -> Vec<String> {
+    let about = skill.about.first().map_or("", String::as_str);
+    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
+    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
+    let shows = [
+        "list", "show", "get", "return", "find", "retrieve", "display", "fetch", "read",
+    ];
+    let Some((verb, shown)) = order.split_once(' ') else {
+        return Vec::new();
+    };
+    if !shows.contains(&verb.to_lowercase().as_str()) {
+        return Vec::new();
+    }
+    let object = object_of(lists, skill.id());
+    vec![
+        format!("{}[, please].", uppered(&object)),
+        format!("(Show me|Give me|Let me see|Pull up|I need|I want to see) {shown}[, please]."),
+        format!("(Can|Could|May) I (see|have|get) {shown}?"),
+        format!("What are {shown}?"),
+        format!("I (would like to|have to|want to) (know|look at|go through) {shown}."),
+    ]
+}
+
+/// Requests about the same things that none of the tools serves, each with the words that no tool
+/// may have for it to be one: `Cancel the repair for {customer}.`
+pub(super) fn beyond(lists: &Lists, skill: &Skill, tools: &[ToolSchema]) -> Vec<Template> {
+    // 1. All words of the tools.
+    let known: BTreeSet<String> = tools
+        .iter()
+        .flat_map(|tool| words(&format!("{} {}", tool.name(), tool.description())))
+        .collect();
+    let stem = |word: &str| word.trim_end_matches('s').trim_end_matches('e').to_string();
+    let stems: BTreeSet<String> = known.iter().map(|word| stem(word)).collect();
+    let foreign = |word: &str| {
+        let mut ways = lists.synonyms(word);
+        ways.push(word);
+        ways.iter()
+            .flat_map(|way| words(way))
+            .all(|word| !stems.contains(&stem(&word)))
+    };
+    // 2. What the tool is about, with a value that names it.
+    let object = object_of(lists, skill.id());
+    if object.is_empty() {
+        return Vec::new();
+    }
+    let named = skill
+        .required()
+        .into_iter()
+        .find_map(|name| match &skill.argument(&name)?.kind {
+            Kind::Pattern(_) => Some(format!(" {{{name}}}")),
+            Kind::Int(low, _) if *low >= 100 => Some(format!(" {{{name}}}")),
+            Kind::Text(_) => Some(format!(" for {{{name}}}")),
+            _ => None,
+        });
+    let named = named.unwrap_or_default();
+    // 3. Orders with other verbs, and questions.
+    let verbs = lists.own.beyond.verbs.iter().filter(|verb| foreign(verb));
+    let orders = verbs.map(|verb| {
+        format!("([Please ]{verb}|(Can|Could) you {verb}|I (want|need) you to {verb}) the {object}[{named}].")
+    });
+    let questions = lists
+        .own
+        .beyond
+        .questions
+        .iter()
+        .filter(|_| !skill.arguments.is_empty());
+    let questions = questions
+        .filter(|question| question.words.iter().all(|word| foreign(word)))
+        .map(|question| question.text.replace("OBJECT", &object));
+    orders
+        .chain(questions)
+        .filter_map(|text| Template::try_from(text).ok())
+        .collect()
+}
+
+fn verb_of(lists: &Lists, name: &str) -> Option<String> {
+    let spoken = spoken(name);
+    let first = spoken.split(' ').next().unwrap_or_default();
+    lists.is_order(first).then(|| first.to_string())
+}
+
+/// The words of a tool's name behind its verb: `repair` for `bookRepair`.
+fn object_of(lists: &Lists, name: &str) -> String {
+    let spoken = spoken(name);
+    match verb_of(lists, name) {
+        Some(verb) => spoken[verb.len()..].trim().to_string(),
+        None => spoken,
+    }
+}
