@@ -15,7 +15,6 @@ FREE = {"error", "interrupt"}  # whom everybody may use
 ORCHESTRATORS = {"train", "evaluate", "show"}  # who may use everybody
 CIRCLES = {  # folders whose circles are right as they are, and why
     "generate/constraint/schema": "a schema holds schemas: the writer calls that of each type, and that calls it back",
-    "synthetic": "being written anew on another branch",
 }
 
 

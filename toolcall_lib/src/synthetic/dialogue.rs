@@ -4,12 +4,13 @@ use super::draw::Draw;
 use super::held_out::HeldOut;
 use super::request::{Answered, steps};
 use super::row::Row;
-use super::said::Drawn;
-use super::sentence::Sentence;
+use super::said::{Drawn, Values};
+use super::sentence::{Sentence, upper};
 use super::skill::{Skill, plain};
 use super::text::{Part, Template};
-use super::tools::{Listed, Values};
-use super::value::{Kind, Texts, Written};
+use super::tools::Listed;
+use super::value::Kind;
+use super::written::{Texts, Written};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
@@ -146,7 +147,7 @@ impl Dialogue {
         }
         for turn in &self.turns {
             row = match turn {
-                Turn::User(template) => row.user(super::sentence::upper(&text(template, draw))),
+                Turn::User(template) => row.user(upper(&text(template, draw))),
                 Turn::Says(template) => row.says(text(template, draw)),
                 Turn::Calls(calls) => {
                     let answered = calls.iter().filter_map(|call| {

@@ -1,12 +1,12 @@
 //! Requests with a number that the tool does not take.
 
 use super::draw::Draw;
+use super::maker::Maker;
 use super::request::draw_values;
 use super::row::Row;
-use super::rows::Maker;
-use super::said::{self, Drawn};
+use super::said::{self, Drawn, Values};
 use super::sentence::{Sentence, upper};
-use super::tools::{Listed, Values};
+use super::tools::Listed;
 use super::value::Kind;
 
 /// A slot of a tool with a limit of its numbers, and whether that is the lowest.

@@ -1,11 +1,12 @@
 //! The material of conversations, read from `data/lists`.
 
-use super::dialogue::{Dialogue, WrittenDialogue};
 use super::held_out::HeldOut;
 use super::mixture::Mixture;
-use super::skill::{Skill, WrittenSkill};
+use super::subject::{self, Subject};
+use super::talk::Talk;
 use super::text::Template;
-use super::value::{Argument, Kind, Texts};
+use super::value::{Argument, Kind};
+use super::written::Texts;
 use crate::error::{Error, Result};
 use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
@@ -25,82 +26,6 @@ pub struct Lists {
     pub(super) mixtures: IndexMap<String, Mixture>,
     values: Texts,
     pub(super) own: Own,
-}
-
-/// Skills of one subject, and the dialogues that need several turns or tools.
-#[derive(Clone, Debug)]
-pub(super) struct Subject {
-    pub(super) name: String,
-    pub(super) skills: Vec<Skill>,
-    pub(super) dialogues: Vec<Dialogue>,
-    /// The answer where no tool of the subject fits, if it has one of its own.
-    pub(super) no_tool: Option<String>,
-    /// True if only parts of a mixture that name the subject use it.
-    pub(super) apart: bool,
-    /// Subjects that have skills for the same wishes.
-    like: Vec<String>,
-}
-
-impl Subject {
-    /// Returns a subject of skills without dialogues, under a name that no file has.
-    pub(super) fn of(name: impl Into<String>, skills: Vec<Skill>) -> Self {
-        Self {
-            name: name.into(),
-            skills,
-            dialogues: Vec::new(),
-            no_tool: None,
-            apart: false,
-            like: Vec::new(),
-        }
-    }
-
-    /// Returns true if both may have a skill for the same wish. A request to one is then no miss of
-    /// the other.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.like.contains(&other.name) || other.like.contains(&self.name)
-    }
-}
-
-/// Sentences around calls, and those for conversations without a call.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Talk {
-    /// Requests that no skill of any subject serves.
-    pub(super) beyond: Vec<Template>,
-    /// Small talk with its answer.
-    pub(super) small: Vec<(Template, Template)>,
-    /// Sentences before and behind a request.
-    pub(super) before: Vec<Template>,
-    pub(super) behind: Vec<Template>,
-    /// Reasons why a tool failed.
-    pub(super) errors: Vec<Template>,
-    /// Sentences before a second request.
-    pub(super) again: Vec<Template>,
-    /// Answers of somebody who was asked for a value.
-    pub(super) answers: Vec<Template>,
-    /// The answer where no tool fits.
-    pub(super) no_tool: String,
-    /// System prompts that say who the assistant is.
-    pub(super) personas: Vec<Template>,
-    /// System prompts that say which day it is: slots `today` and `days`.
-    pub(super) calendars: Vec<Template>,
-    /// Answers to a number beyond a limit: slots `argument` and `limit`.
-    pub(super) too_small: Vec<Template>,
-    pub(super) too_large: Vec<Template>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSubject {
-    #[serde(default)]
-    skill: Vec<WrittenSkill>,
-    #[serde(default)]
-    dialogue: Vec<WrittenDialogue>,
-    no_tool: Option<String>,
-    #[serde(default)]
-    apart: bool,
-    #[serde(default)]
-    like: Vec<String>,
 }
 
 impl Lists {
@@ -156,10 +81,10 @@ impl Lists {
             .map(|(name, texts)| (name, free(texts)))
             .collect();
         let read = |(name, text): (String, String)| {
-            subject(&name, &text, &values).map_err(|problem| Error::invalid(&name, problem))
+            subject::read(&name, &text, &values).map_err(|problem| Error::invalid(&name, problem))
         };
         let subjects: Vec<Subject> = subjects.into_iter().map(read).collect::<Result<_>>()?;
-        check_likes(&subjects)?;
+        subject::check_likes(&subjects)?;
         Ok(Self {
             subjects,
             talk: parse("talk.toml", &file("talk.toml")?)?,
@@ -274,32 +199,4 @@ struct Synonyms {
 
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::invalid(name, e))
-}
-
-/// Refuses a subject that names as alike one that is not there.
-fn check_likes(subjects: &[Subject]) -> Result<()> {
-    for subject in subjects {
-        let is_there = |name: &&String| subjects.iter().any(|other| other.name == **name);
-        if let Some(name) = subject.like.iter().find(|name| !is_there(name)) {
-            let problem =
-                format!("like: there is no file {name}.toml in skills; correct the name or leave it out");
-            return Err(Error::invalid(format!("{}.toml", subject.name), problem));
-        }
-    }
-    Ok(())
-}
-
-fn subject(name: &str, text: &str, values: &Texts) -> std::result::Result<Subject, String> {
-    let written: WrittenSubject = toml::from_str(text).map_err(|e| e.to_string())?;
-    let skills = written.skill.into_iter().map(|skill| skill.read(values));
-    let skills: Vec<Skill> = skills.collect::<std::result::Result<_, String>>()?;
-    let dialogues = written.dialogue.into_iter().map(|one| one.read(&skills, values));
-    Ok(Subject {
-        name: name.trim_end_matches(".toml").to_string(),
-        dialogues: dialogues.collect::<std::result::Result<_, String>>()?,
-        no_tool: written.no_tool,
-        apart: written.apart,
-        like: written.like,
-        skills,
-    })
 }

@@ -4,24 +4,35 @@
 //! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how
 //! many rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
 
-mod bounds;
-mod dialogue;
+// In the order in which they can be read: each uses those above it.
 mod draw;
-mod duration;
+mod text;
 mod held_out;
-mod limits;
-mod lists;
-mod mixture;
-mod own;
+mod said;
+mod days;
+mod duration;
+mod value;
+mod written;
+mod skill;
+mod talk;
+mod sentence;
+mod fashion;
+mod bounds;
+mod tools;
 mod request;
 mod row;
+mod dialogue;
+mod subject;
+mod mixture;
+mod lists;
+mod maker;
+mod questions;
+mod limits;
+mod refusals;
 mod rows;
-mod said;
-mod sentence;
-mod skill;
-mod text;
-mod tools;
-mod value;
+mod pick;
+mod filler;
+mod own; // uses `make` below
 
 pub use lists::Lists;
 pub use own::{AugmentConfig, Augmented, Teacher, ToolReport, augment};
@@ -29,15 +40,7 @@ pub use own::{AugmentConfig, Augmented, Teacher, ToolReport, augment};
 use crate::conversation::Conversation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::tool::ToolSchema;
-use draw::Draw;
-use mixture::{Kind, PartOf};
-use rows::Maker;
-use said::{Drawn, calendar_texts, week};
-use sentence::{Sentence, chosen};
-use std::collections::HashSet;
-use text::Part;
-use tools::{Fashion, Listed, Values, add_others, draw_skills, listed, whole};
+use filler::Filler;
 
 /// The seed of the committed files.
 pub const SEED: u64 = 42;
@@ -63,21 +66,13 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
     let place = format!("mixtures.toml: {mixture}.{part}");
     let found = lists.mixtures.get(mixture).and_then(|mixture| mixture.get(part));
     let found = found.ok_or_else(|| Error::invalid(&place, "is not there"))?;
-    let mut filler = Filler {
-        lists,
-        part: found,
-        draw: Draw::new(seed),
-        subjects: subjects(lists, found, &place)?,
-        seen: HashSet::new(),
-        rows: Vec::new(),
-        kinds: Vec::new(),
-    };
+    let mut filler = Filler::new(lists, found, seed, &place)?;
     filler.fill(rows.unwrap_or(found.rows), &place)?;
-    filler.draw.shuffle(&mut filler.rows);
-    let (rows, open): (Vec<Conversation>, Vec<bool>) = filler.rows.into_iter().unzip();
+    let (rows, kinds) = filler.mixed();
+    let (rows, open): (Vec<Conversation>, Vec<bool>) = rows.into_iter().unzip();
     Ok(Made {
         data: Dataset::from(rows),
-        kinds: filler.kinds,
+        kinds,
         open: (0..open.len()).filter(|&row| open[row]).collect(),
     })
 }
@@ -114,172 +109,7 @@ impl Made {
         self.open.extend(other.open.iter().map(|row| before + row));
         self.data.extend(other.data);
         for (kind, count) in other.kinds {
-            add(&mut self.kinds, kind, count);
+            filler::add(&mut self.kinds, kind, count);
         }
-    }
-}
-
-fn add(kinds: &mut Vec<(&'static str, usize)>, kind: &'static str, count: usize) {
-    match kinds.iter_mut().find(|(known, _)| *known == kind) {
-        Some((_, total)) => *total += count,
-        None => kinds.push((kind, count)),
-    }
-}
-
-fn subjects(lists: &Lists, part: &PartOf, place: &str) -> Result<Vec<usize>> {
-    let index = |name: &String| {
-        let found = lists.subjects.iter().position(|subject| subject.name == *name);
-        found.ok_or_else(|| Error::invalid(place, format!("there is no subject `{name}`")))
-    };
-    let except: Vec<usize> = part.except.iter().map(index).collect::<Result<_>>()?;
-    match part.subjects.is_empty() {
-        true => Ok((0..lists.subjects.len())
-            .filter(|&subject| !except.contains(&subject) && !lists.subjects[subject].apart)
-            .collect()),
-        false => part.subjects.iter().map(index).collect(),
-    }
-}
-
-/// Rows of a part, each once.
-struct Filler<'a> {
-    lists: &'a Lists,
-    part: &'a PartOf,
-    draw: Draw,
-    subjects: Vec<usize>,
-    seen: HashSet<String>,
-    /// Rows, and whether they are open.
-    rows: Vec<(Conversation, bool)>,
-    kinds: Vec<(&'static str, usize)>,
-}
-
-impl<'a> Filler<'a> {
-    fn fill(&mut self, rows: usize, place: &str) -> Result<()> {
-        let all = self.lists.subjects.iter().enumerate();
-        let others: Vec<usize> = all
-            .filter(|(_, subject)| !subject.apart)
-            .map(|(index, _)| index)
-            .collect();
-        for _ in 0..rows.max(1) * 4 {
-            let left = rows - self.rows.len();
-            if left == 0 {
-                return Ok(());
-            }
-            let (subject, tools) = self.list()?;
-            let system = self.system(&tools);
-            let schemas: Vec<ToolSchema> = tools.iter().map(|tool| tool.schema.clone()).collect();
-            let maker = Maker {
-                lists: self.lists,
-                subject: &self.lists.subjects[subject],
-                tools: &tools,
-                others: &others,
-                reports: self.part.reports,
-                own: 70.0,
-            };
-            self.add(
-                &maker,
-                &schemas,
-                system.as_deref(),
-                left.min(self.part.rows_per_list),
-            )?;
-        }
-        match self.rows.len() == rows {
-            true => Ok(()),
-            false => Err(Error::invalid(
-                place,
-                format!(
-                    "there are only {} different rows, {rows} were asked for",
-                    self.rows.len()
-                ),
-            )),
-        }
-    }
-
-    /// A list of tools, and the index of its subject.
-    fn list(&mut self) -> Result<(usize, Vec<Listed<'a>>)> {
-        let part = self.part;
-        let (subject, mut skills) = match part.whole {
-            true => whole(self.lists, &self.subjects, &mut self.draw),
-            false => {
-                let size = 1 + self.draw.weighted(&part.sizes);
-                draw_skills(self.lists, &self.subjects, size, &mut self.draw)
-            }
-        };
-        if !part.beside.is_empty() {
-            let others = self.draw.weighted(&part.beside);
-            add_others(self.lists, subject, others, &mut skills, &mut self.draw);
-            self.draw.shuffle(&mut skills);
-        }
-        let fashion = match part.canonical {
-            true => Fashion::canonical(),
-            false => Fashion::draw(&mut self.draw, &self.lists.subjects[subject]),
-        };
-        Ok((subject, listed(&skills, &fashion, &mut self.draw)?))
-    }
-
-    /// The system prompt that the rows of a list share: none, who the assistant is, or which day it
-    /// is. Lists with days among their arguments have a calendar half of the time.
-    fn system(&mut self, tools: &[Listed<'_>]) -> Option<String> {
-        self.draw.week.clear();
-        let mut arguments = tools.iter().flat_map(|tool| tool.skill.arguments.values());
-        let dated = self.part.systems > 0.0 && arguments.any(|argument| argument.kind.is_day());
-        let calendar = dated && self.draw.chance(2);
-        if !calendar && !self.draw.percent(self.part.systems) {
-            return None;
-        }
-        let talk = &self.lists.talk;
-        if !calendar && self.draw.chance(3) {
-            return Some(chosen(&mut self.draw, &talk.personas));
-        }
-        let week = week(&mut self.draw, &self.lists.held_out);
-        let (today, days) = calendar_texts(&week);
-        let values = Values::from_iter([
-            ("today".to_string(), Drawn::text(today)),
-            ("days".to_string(), Drawn::text(days)),
-        ]);
-        let text = self.draw.one(&talk.calendars)?.choose(&mut self.draw);
-        let slots: Vec<&str> = text.iter().filter_map(Part::slot).collect();
-        // Without the days that come, only today and tomorrow can be looked up.
-        let known = if slots.contains(&"days") { week.len() } else { 2 };
-        self.draw.week = week[..known].to_vec();
-        Some(Sentence::fill(&text, &[values]).text())
-    }
-
-    fn add(
-        &mut self,
-        maker: &Maker<'_>,
-        schemas: &[ToolSchema],
-        system: Option<&str>,
-        count: usize,
-    ) -> Result<()> {
-        let (kinds, weights): (Vec<Kind>, Vec<f64>) = self.part.kinds.iter().map(|(k, w)| (*k, *w)).unzip();
-        let target = self.rows.len() + count;
-        for _ in 0..count * 20 {
-            if self.rows.len() == target {
-                break;
-            }
-            let kind = kinds[self.draw.weighted(&weights)];
-            let Some(row) = maker.row(kind, &mut self.draw)? else {
-                continue;
-            };
-            let mut row = row.under(system);
-            if self.draw.chance(2) {
-                row = row.without_earlier_steps();
-            }
-            if row
-                .messages()
-                .iter()
-                .any(|message| self.lists.held_out.counts_minutes(&message.content))
-            {
-                continue;
-            }
-            let key = serde_json::to_string(&(row.messages(), schemas))
-                .map_err(Error::library("comparing rows"))?;
-            if self.seen.insert(key) {
-                let open = row.open;
-                self.rows.push((row.with(schemas.to_vec()), open));
-                add(&mut self.kinds, kind.name(), 1);
-            }
-        }
-        Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
-use super::said::Drawn;
+use super::said::{Drawn, Values};
 use super::sentence::{Sentence, as_text};
 use super::skill::{Ask, Skill, plain};
 use super::text::{Part, Template};
-use super::tools::{Listed, Values};
+use super::tools::Listed;
 use crate::tool::ToolCall;
 
 /// A call and the answer of the tool.

@@ -2,11 +2,10 @@
 
 use super::draw::Draw;
 use super::duration::as_adjective;
-use super::lists::Talk;
-use super::said::Drawn;
+use super::said::{Drawn, Values};
 use super::skill::plain;
+use super::talk::Talk;
 use super::text::{Part, Slot, Template};
-use super::tools::Values;
 use serde_json::Value;
 
 /// A sentence that keeps its values apart, since no habit may change them.
@@ -109,9 +108,7 @@ impl Sentence {
         if let Some(first) = first {
             let word = first.text.split([' ', ',', '\'']).next().unwrap_or_default();
             if word.len() > 1 && !["I", "TV"].contains(&word) {
-                let mut letters = first.text.chars();
-                let start = letters.next().map(char::to_lowercase).into_iter().flatten();
-                first.text = start.chain(letters).collect();
+                first.text = lower(&first.text);
             }
         }
         self
@@ -235,5 +232,12 @@ pub(super) fn chosen(draw: &mut Draw, texts: &[Template]) -> String {
 pub(super) fn upper(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    first.chain(letters).collect()
+}
+
+/// Returns the text with a small letter at its start.
+pub(super) fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_lowercase).into_iter().flatten();
     first.chain(letters).collect()
 }

@@ -1,7 +1,8 @@
 //! Skills: things that a tool can do, with the ways to ask for them.
 
 use super::text::{Slot, Template};
-use super::value::{Argument, Kind, Texts, Written};
+use super::value::{Argument, Kind};
+use super::written::{Texts, Written};
 use crate::tool::ToolSchema;
 use indexmap::IndexMap;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! Requests made of a tool's name, description and arguments alone.
 
-use super::kinds::words;
-use super::wordings::{lowered, uppered};
+use super::words::{imperative, spoken, words};
 use crate::synthetic::lists::Lists;
+use crate::synthetic::sentence::{lower, upper};
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 use crate::synthetic::value::Kind;
@@ -28,63 +28,32 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     let facts: Vec<String> = required.iter().map(is).collect();
     let texts = match required.is_empty() {
         true => vec![
-            format!("{}.", uppered(&order)),
-            format!("(Please {0}|{1}, please).", lowered(&order), uppered(&order)),
-            format!("(Can|Could) you {}?", lowered(&order)),
-            format!("I (want|need) you to {}.", lowered(&order)),
+            format!("{}.", upper(&order)),
+            format!("(Please {0}|{1}, please).", lower(&order), upper(&order)),
+            format!("(Can|Could) you {}?", lower(&order)),
+            format!("I (want|need) you to {}.", lower(&order)),
         ],
         false => vec![
-            format!("{}: {}.", uppered(&order), list.join(", ")),
-            format!("{}, {}.", uppered(&order), list.join(", ")),
+            format!("{}: {}.", upper(&order), list.join(", ")),
+            format!("{}, {}.", upper(&order), list.join(", ")),
             format!(
                 "(Please |Can you ){} with {}[, please].",
-                lowered(&order),
+                lower(&order),
                 list.join(" and ")
             ),
-            format!("{}. {}.", uppered(&order), uppered(&facts.join(", "))),
-            format!(
-                "I (want|need) you to {}; {}.",
-                lowered(&order),
-                facts.join(" and ")
-            ),
+            format!("{}. {}.", upper(&order), upper(&facts.join(", "))),
+            format!("I (want|need) you to {}; {}.", lower(&order), facts.join(" and ")),
         ],
     };
     let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
     asks.map(Ask::from).collect()
 }
 
-/// The argument in words: `partySize`, `party_size` → `party size`.
-pub(super) fn spoken(name: &str) -> String {
-    let mut text = String::new();
-    let mut last_small = false;
-    for c in name.chars() {
-        if last_small && c.is_uppercase() {
-            text.push(' ');
-        }
-        last_small = c.is_lowercase();
-        match c.is_alphanumeric() {
-            true => text.extend(c.to_lowercase()),
-            false => text.push(' '),
-        }
-    }
-    text.trim().to_string()
-}
-
-/// `Books a table` → `Book a table`; signs of the grammar are left out.
-pub(super) fn imperative(lists: &Lists, sentence: &str) -> String {
-    let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
-    let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
-    let low = verb.to_lowercase();
-    let stems = [low.strip_suffix('s'), low.strip_suffix("es")];
-    let stem = stems.into_iter().flatten().find(|stem| lists.is_order(stem));
-    let verb = stem.map_or(verb, |stem| &verb[..stem.len()]);
-    format!("{verb} {rest}").trim().to_string()
-}
-
 /// Requests as people in a hurry write them: a few words on the object of the tool, and the values.
 /// `repair: Anna Weber, flat tire, 2025-03-14`
 pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
-    // 1. What the tool is about, and its arguments: a number needs its name, other values stand alone.
+    // 1. The object of the tool, and its arguments: a number needs its name, other values stand
+    // alone.
     let object = object_of(lists, skill.id());
     let all = format!("{} {object}", verb_of(lists, skill.id()).unwrap_or_default());
     let said = |name: &String| match skill.arguments[name].kind {
@@ -107,12 +76,12 @@ pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     let texts = match required.len() {
         0 => listing(lists, skill),
         1 => vec![
-            format!("{}: {}{extra}", uppered(&object), required[0]),
-            format!("{} {}{extra}[, please].", uppered(all.trim()), required[0]),
+            format!("{}: {}{extra}", upper(&object), required[0]),
+            format!("{} {}{extra}[, please].", upper(all.trim()), required[0]),
         ],
         _ => vec![
-            format!("({}: |){}{extra}[.]", uppered(&object), required.join(", ")),
-            format!("{}, {}{extra}[.]", uppered(all.trim()), turned.join(", ")),
+            format!("({}: |){}{extra}[.]", upper(&object), required.join(", ")),
+            format!("{}, {}{extra}[.]", upper(all.trim()), turned.join(", ")),
             format!("{}{extra}, {object}[, please].", turned.join(", ")),
         ],
     };
@@ -139,7 +108,7 @@ fn listing(lists: &Lists, skill: &Skill) -> Vec<String> {
     }
     let object = object_of(lists, skill.id());
     vec![
-        format!("{}[, please].", uppered(&object)),
+        format!("{}[, please].", upper(&object)),
         format!("(Show me|Give me|Let me see|Pull up|I need|I want to see) {shown}[, please]."),
         format!("(Can|Could|May) I (see|have|get) {shown}?"),
         format!("What are {shown}?"),

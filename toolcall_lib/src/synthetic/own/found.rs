@@ -1,7 +1,8 @@
 //! Finds values of a call in the words of the user.
 
+use crate::synthetic::days::MONTHS;
 use crate::synthetic::duration::Unit;
-use crate::synthetic::said::{MONTHS, SMALL};
+use crate::synthetic::said::SMALL;
 use serde_json::Value;
 use std::ops::Range;
 

@@ -2,6 +2,7 @@
 //! from.
 
 use super::found::Form;
+use super::words::words;
 use crate::synthetic::duration::Unit;
 use crate::synthetic::lists::{Lists, is_name};
 use crate::synthetic::value::{Argument, Kind};
@@ -226,27 +227,4 @@ fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) 
     candidates
         .max_by_key(|(score, texts)| (*score, texts.len()))
         .map(|(_, texts)| texts.clone())
-}
-
-const EMPTY_WORDS: [&str; 21] = [
-    "the", "a", "an", "of", "to", "in", "is", "for", "on", "it", "and", "or", "by", "with", "from", "as",
-    "name", "which", "at", "that", "be",
-];
-
-/// The words of a name or a sentence that say what it is about.
-pub(super) fn words(text: &str) -> BTreeSet<String> {
-    let mut spaced = String::new();
-    let mut last_small = false;
-    for c in text.chars() {
-        if last_small && c.is_uppercase() {
-            spaced.push(' ');
-        }
-        last_small = c.is_lowercase();
-        spaced.push(if c.is_alphanumeric() { c } else { ' ' });
-    }
-    spaced
-        .split_whitespace()
-        .map(str::to_lowercase)
-        .filter(|word| !EMPTY_WORDS.contains(&word.as_str()))
-        .collect()
 }

@@ -6,7 +6,7 @@
 //! 3. The teacher reads it again, beside all tools, and must come to the same call.
 
 use super::found::find;
-use super::kinds::words;
+use super::words::words;
 use crate::conversation::{Conversation, Message};
 use crate::error::{Error, Result};
 use crate::tool::{ToolCall, ToolSchema};

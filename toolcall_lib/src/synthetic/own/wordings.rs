@@ -1,7 +1,8 @@
 //! Wordings around a user's own sentences.
 
-use super::described::{imperative, spoken};
+use super::words::{imperative, spoken};
 use crate::synthetic::lists::Lists;
+use crate::synthetic::sentence::{lower, upper};
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 
@@ -12,9 +13,9 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
     let body = text.trim_end_matches(['.', '!']).trim_end_matches(", please");
     let first = body.split([' ', ',']).next().unwrap_or_default().to_lowercase();
     let order = |body: &str| {
-        let small = lowered(body);
+        let small = lower(body);
         vec![
-            format!("(Please {small}|{}, please)[.]", uppered(body)),
+            format!("(Please {small}|{}, please)[.]", upper(body)),
             format!("(Can|Could|Would) you [please ]{small}?"),
             format!("(I need you to|I'd like you to|I want you to) {small}."),
         ]
@@ -29,7 +30,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
                 .then(|| &body[start.len()..]);
             if let Some(inside) = inside {
                 let inside = inside.trim_end_matches('?').trim_end_matches(", please");
-                wordings.push(format!("{}.", uppered(inside)));
+                wordings.push(format!("{}.", upper(inside)));
                 wordings.extend(order(inside));
             }
         }
@@ -38,7 +39,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
             "(I want to|I'd like to|I would like to|I need to) {wish}."
         ));
         wordings.push(format!("Can I {wish}?"));
-        wordings.push(format!("{}[, please].", uppered(wish)));
+        wordings.push(format!("{}[, please].", upper(wish)));
     } else if lists.is_order(&first) && body.contains(' ') {
         for verb in lists.synonyms(&first) {
             let rest = &body[first.len()..];
@@ -48,13 +49,13 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
                 verb
             };
             let order_with = format!("{verb}{rest}");
-            wordings.push(format!("{}.", uppered(&order_with)));
+            wordings.push(format!("{}.", upper(&order_with)));
             wordings.extend(order(&order_with));
         }
         wordings.extend(order(body));
     } else {
         let closer = lists.own.closers.join("|");
-        wordings.push(format!("{}. ({closer})", uppered(body)));
+        wordings.push(format!("{}. ({closer})", upper(body)));
     }
     // 3. Drop texts that are no template.
     let asks = wordings.into_iter().filter_map(|text| {
@@ -69,16 +70,6 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
 fn wish(body: &str) -> Option<&str> {
     let starts = ["I want to ", "I'd like to ", "I would like to ", "I need to "];
     starts.iter().find_map(|start| body.strip_prefix(start))
-}
-
-pub(super) fn lowered(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(char::to_lowercase).into_iter().flatten();
-    first.chain(letters).collect()
-}
-
-pub(super) fn uppered(text: &str) -> String {
-    crate::synthetic::sentence::upper(text)
 }
 
 /// Requests without one of their arguments, each with the question for it: the user's own sentences
@@ -104,7 +95,7 @@ pub(super) fn vague(lists: &Lists, skill: &Skill, own: &[Ask]) -> Vec<(Template,
         let order = imperative(lists, sentence.trim().trim_end_matches('.'));
         let lacking: Vec<String> = required.iter().map(|slot| spoken(slot)).collect();
         vague.push((
-            format!("[(Please|Can you) ]{}.", lowered(&order)),
+            format!("[(Please|Can you) ]{}.", lower(&order)),
             format!("What is the {}?", lacking.join(", and the ")),
         ));
     }
