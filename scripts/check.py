@@ -14,7 +14,7 @@ from places import HOME, ROOT
 
 START = time.monotonic()
 PYTHON = sys.executable
-NOTEBOOKS = ["train", "base_inference", "customer_transfer"]  # the first saves the model that the last loads
+NOTEBOOKS = ["train", "base_inference", "customer_transfer", "own_tools"]  # the first saves the model that the third loads
 
 
 class Failed(Exception):

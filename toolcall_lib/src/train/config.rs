@@ -209,7 +209,7 @@ impl TrainConfig {
             evals_per_epoch: 1,
             predict_with_generate: true,
             max_predict_samples: Some(100),
-            generation_max_new_tokens: 128,
+            generation_max_new_tokens: 256,
             metric_for_best_model: Metric::EvalLoss,
             load_best_model_at_end: false,
             early_stopping_patience: None,
