@@ -2,4 +2,4 @@
 # its header for the Rust bindings. Other scripts read it.
 mpi_missing=""
 command -v mpirun >/dev/null && command -v mpicc >/dev/null || mpi_missing="openmpi-bin libopenmpi-dev "
-[ -n "${LIBCLANG_PATH:-}" ] || /sbin/ldconfig -p 2>/dev/null | grep libclang >/dev/null || mpi_missing="${mpi_missing}libclang-dev"
+[ -n "${LIBCLANG_PATH:-}" ] || /sbin/ldconfig -p 2>/dev/null | grep -E 'libclang(-[0-9.]+)?\.so' >/dev/null || mpi_missing="${mpi_missing}libclang-dev"
