@@ -23,7 +23,9 @@ pub use operations::{Collective, OneRank, Pending};
 pub use shard::Shard;
 pub use threads::threads;
 
-use crate::error::{Error, Result};
+#[cfg(not(feature = "mpi"))]
+use crate::error::Error;
+use crate::error::Result;
 use std::time::Duration;
 
 /// Connects this process with the others that `mpirun`, `srun` or `torchrun` started, and takes
@@ -65,11 +67,10 @@ fn join_mpi(launch: &Launch, _: Duration) -> Result<Box<dyn Collective>> {
     Err(Error::invalid("mpirun", problem))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "mpi")))]
 mod tests {
     use super::*;
 
-    #[cfg(not(feature = "mpi"))]
     #[test]
     fn ranks_that_cannot_be_reached_are_refused() {
         let launch = Launch {
