@@ -217,7 +217,7 @@ fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
         ),
         (
             &["--per-device-train-batch-size", "2", "--learning-rate", "1e-3"][..],
-            "num_train_epochs is 1, per_device_train_batch_size 2, group_by_prefix 12, learning_rate 1e-3",
+            "num_train_epochs is 1, per_device_train_batch_size 2, group_by_prefix 8, learning_rate 1e-3",
         ),
     ] {
         let output = toolcall(
