@@ -1,7 +1,7 @@
 //! Writes everything that is saved. A file or a model appears complete or not at all, even if the
 //! process is killed, the power is cut or the disk is full meanwhile.
 //!
-//! - A single file ([`replace`]) is written beside its place, then renamed.
+//! - A single file (`replace`) is written beside its place, then renamed.
 //! - The files of a model ([`Output::save`]) are drafted in the folder `.saving` of the output
 //!   folder, then moved out of it. If that is cut short, whoever opens or reads the folder next
 //!   moves the others.
