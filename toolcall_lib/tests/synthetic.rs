@@ -28,6 +28,13 @@ fn held_out() -> Vec<Conversation> {
     HELD_OUT.into_iter().flat_map(load).collect()
 }
 
+/// Rows that somebody wrote who did not know the lists, and those of the example of `augment`.
+fn fresh() -> Vec<Conversation> {
+    let files = ["fresh/timers", "fresh/varied", "fresh/customers", "own/heldout"];
+    let load = |name: &str| Dataset::load(folder().join(format!("{name}.json"))).unwrap().rows;
+    files.into_iter().flat_map(load).collect()
+}
+
 /// Rows of every mixture, two thousand of each.
 fn made() -> Vec<Conversation> {
     let lists = lists();
@@ -91,6 +98,17 @@ fn made_rows_share_no_sentence_of_the_user_with_held_out_ones() {
     let (made, held_out) = ([made(), training()].concat(), held_out());
     let (made, held_out) = (user_texts(&made), user_texts(&held_out));
     let shared: Vec<_> = made.intersection(&held_out).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+}
+
+#[test]
+fn made_rows_share_no_longer_sentence_with_the_fresh_files() {
+    let (made, fresh) = (made(), fresh());
+    let (made, fresh) = (user_texts(&made), user_texts(&fresh));
+    let shared = made
+        .intersection(&fresh)
+        .filter(|text| text.split(' ').count() > 3); // not `Good morning`
+    let shared: Vec<_> = shared.collect();
     assert!(shared.is_empty(), "{shared:?}");
 }
 

@@ -58,7 +58,7 @@ fn looked_up(said: impl Into<String>, day: Date) -> Drawn {
     }
 }
 
-/// A day in full, before `end` if there is one.
+/// A day in full, in a month before that of `end` if there is one.
 fn full_date(draw: &mut Draw, held_out: &HeldOut, end: Option<Date>) -> Drawn {
     let (year, month) = loop {
         let (year, month) = (draw.number(2022, 2027), draw.number(1, 12));
@@ -167,15 +167,15 @@ pub(super) fn hour(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
 pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     let days = week(draw, held_out);
     let ahead = 1 + draw.index(7);
-    let said = match ahead == 1 && draw.chance(2) {
-        true => "tomorrow".to_string(),
-        false => format!("on {}", days[ahead].strftime("%A")),
+    let (on, name) = match ahead == 1 && draw.chance(2) {
+        true => ("", "tomorrow".to_string()),
+        false => ("on ", days[ahead].strftime("%A").to_string()),
     };
     let (today, coming) = calendar_texts(&days);
     Drawn {
+        said: format!("{on}{name}"),
         context: format!("Today is {today}. The next days are {coming}."),
-        worked: format!("{} = {}", said.trim_start_matches("on "), days[ahead]),
-        ..Drawn::new(said, days[ahead].to_string())
+        ..looked_up(name, days[ahead])
     }
 }
 

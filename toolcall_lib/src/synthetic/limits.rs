@@ -5,7 +5,7 @@ use super::maker::Maker;
 use super::request::draw_values;
 use super::row::Row;
 use super::said::{self, Drawn, Values};
-use super::sentence::{Sentence, upper};
+use super::sentence::{Sentence, spoken, upper};
 use super::tools::Listed;
 use super::value::Kind;
 
@@ -89,20 +89,4 @@ fn limits<'a>(tool: &'a Listed<'a>) -> impl Iterator<Item = Limit<'a>> {
         };
         [of(low, true), of(high, false)].into_iter().flatten()
     })
-}
-
-/// The words of a name: `guest count` for `guestCount` and `guest_count`.
-fn spoken(name: &str) -> String {
-    let mut words = String::new();
-    for letter in name.chars() {
-        match letter {
-            '_' | '-' => words.push(' '),
-            letter if letter.is_uppercase() && !words.is_empty() => {
-                words.push(' ');
-                words.extend(letter.to_lowercase());
-            }
-            letter => words.push(letter),
-        }
-    }
-    words
 }

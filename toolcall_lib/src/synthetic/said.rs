@@ -12,8 +12,9 @@ pub(super) struct Drawn {
     /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM
     /// or PM.
     pub(super) context: String,
-    /// Steps from the words to the value of a duration: `5 minutes: 5 * 60 = 300`. If one value of
-    /// a call has to be computed, the steps of all durations stand before the call.
+    /// Steps from the words to the value: `5 minutes: 5 * 60 = 300` for a duration, `Friday =
+    /// 2025-03-14` for a day. If one value of a call has to be computed, the steps of all stand
+    /// before the call.
     pub(super) worked: String,
 }
 
@@ -40,9 +41,12 @@ pub(super) const SMALL: [&str; 13] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 ];
 
-/// An integer: digits, now and then a word or with a comma, which no year has.
-pub(super) fn integer(draw: &mut Draw, number: i64) -> String {
+/// An integer between two bounds: digits, now and then a word or with a comma. A year has no comma,
+/// nor has a number that names something: the bounds of such have as many digits.
+pub(super) fn integer(draw: &mut Draw, number: i64, low: i64, high: i64) -> String {
+    let digits = |number: i64| number.checked_ilog10();
     match number {
+        _ if low >= 100 && digits(low) == digits(high) => number.to_string(),
         0..=12 if draw.percent(15.0) => SMALL[number as usize].to_string(),
         1000..1500 | 2101.. if draw.chance(5) => grouped(number),
         _ => number.to_string(),

@@ -241,3 +241,20 @@ pub(super) fn lower(text: &str) -> String {
     let first = letters.next().map(char::to_lowercase).into_iter().flatten();
     first.chain(letters).collect()
 }
+
+/// Returns a name in words: `party size` for `partySize` and `party_size`.
+pub(super) fn spoken(name: &str) -> String {
+    let mut text = String::new();
+    let mut last_small = false;
+    for c in name.chars() {
+        if last_small && c.is_uppercase() {
+            text.push(' ');
+        }
+        last_small = c.is_lowercase();
+        match c.is_alphanumeric() {
+            true => text.extend(c.to_lowercase()),
+            false => text.push(' '),
+        }
+    }
+    text.trim().to_string()
+}

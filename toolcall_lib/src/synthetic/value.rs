@@ -62,11 +62,7 @@ impl Kind {
         match self {
             Self::Int(low, high) => {
                 let number = held_out.number(draw, *low, *high);
-                let digits = |number: i64| number.checked_ilog10();
-                match *low >= 100 && digits(*low) == digits(*high) {
-                    true => Drawn::new(number.to_string(), number), // it names something: no comma
-                    false => Drawn::new(said::integer(draw, number), number),
-                }
+                Drawn::new(said::integer(draw, number, *low, *high), number)
             }
             Self::Number(low, high, decimals) => {
                 let said = format!("{:.*}", decimals, draw.fraction(*low, *high));

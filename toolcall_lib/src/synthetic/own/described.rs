@@ -1,8 +1,8 @@
 //! Requests made of a tool's name, description and arguments alone.
 
-use super::words::{imperative, spoken, words};
+use super::words::{order_of, words};
 use crate::synthetic::lists::Lists;
-use crate::synthetic::sentence::{lower, upper};
+use crate::synthetic::sentence::{lower, spoken, upper};
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 use crate::synthetic::value::Kind;
@@ -12,9 +12,7 @@ use std::collections::BTreeSet;
 /// Plain requests made of the description and the arguments, for a tool that no row calls.
 pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The order in the description, and the required arguments.
-    let about = skill.about.first().map_or("", String::as_str);
-    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
+    let order = order_of(lists, skill);
     let required: Vec<&String> = skill
         .arguments
         .iter()
@@ -94,9 +92,7 @@ pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
 
 /// Requests to see what a tool without arguments shows.
 fn listing(lists: &Lists, skill: &Skill) -> Vec<String> {
-    let about = skill.about.first().map_or("", String::as_str);
-    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-    let order = imperative(lists, sentence.trim().trim_end_matches('.'));
+    let order = order_of(lists, skill);
     let shows = [
         "list", "show", "get", "return", "find", "retrieve", "display", "fetch", "read",
     ];
@@ -116,8 +112,8 @@ fn listing(lists: &Lists, skill: &Skill) -> Vec<String> {
     ]
 }
 
-/// Requests about the same things that none of the tools serves, each with the words that no tool
-/// may have for it to be one: `Cancel the repair for {customer}.`
+/// Requests about the object of a tool that none of the tools serves: `Cancel the repair for
+/// {customer}.` A verb or a question is left out if a tool has one of its words.
 pub(super) fn beyond(lists: &Lists, skill: &Skill, tools: &[ToolSchema]) -> Vec<Template> {
     // 1. All words of the tools.
     let known: BTreeSet<String> = tools

@@ -1,8 +1,8 @@
 //! Wordings around a user's own sentences.
 
-use super::words::{imperative, spoken};
+use super::words::order_of;
 use crate::synthetic::lists::Lists;
-use crate::synthetic::sentence::{lower, upper};
+use crate::synthetic::sentence::{lower, spoken, upper};
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 
@@ -90,9 +90,7 @@ pub(super) fn vague(lists: &Lists, skill: &Skill, own: &[Ask]) -> Vec<(Template,
         }
     }
     if vague.is_empty() && !required.is_empty() {
-        let about = skill.about.first().map_or("", String::as_str);
-        let sentence = about.split_inclusive(". ").next().unwrap_or_default();
-        let order = imperative(lists, sentence.trim().trim_end_matches('.'));
+        let order = order_of(lists, skill);
         let lacking: Vec<String> = required.iter().map(|slot| spoken(slot)).collect();
         vague.push((
             format!("[(Please|Can you) ]{}.", lower(&order)),

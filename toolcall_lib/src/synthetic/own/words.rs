@@ -1,6 +1,8 @@
 //! Words of names and sentences.
 
 use crate::synthetic::lists::Lists;
+use crate::synthetic::sentence::spoken;
+use crate::synthetic::skill::Skill;
 use std::collections::BTreeSet;
 
 const EMPTY_WORDS: [&str; 21] = [
@@ -10,41 +12,23 @@ const EMPTY_WORDS: [&str; 21] = [
 
 /// The words of a name or a sentence that say what it is about.
 pub(super) fn words(text: &str) -> BTreeSet<String> {
-    let mut spaced = String::new();
-    let mut last_small = false;
-    for c in text.chars() {
-        if last_small && c.is_uppercase() {
-            spaced.push(' ');
-        }
-        last_small = c.is_lowercase();
-        spaced.push(if c.is_alphanumeric() { c } else { ' ' });
-    }
-    spaced
+    spoken(text)
         .split_whitespace()
-        .map(str::to_lowercase)
-        .filter(|word| !EMPTY_WORDS.contains(&word.as_str()))
+        .filter(|word| !EMPTY_WORDS.contains(word))
+        .map(str::to_string)
         .collect()
 }
 
-/// The argument in words: `partySize`, `party_size` → `party size`.
-pub(super) fn spoken(name: &str) -> String {
-    let mut text = String::new();
-    let mut last_small = false;
-    for c in name.chars() {
-        if last_small && c.is_uppercase() {
-            text.push(' ');
-        }
-        last_small = c.is_lowercase();
-        match c.is_alphanumeric() {
-            true => text.extend(c.to_lowercase()),
-            false => text.push(' '),
-        }
-    }
-    text.trim().to_string()
+/// Returns the order in the first sentence of a tool's description: `Book a table` for `Books a
+/// table. …`.
+pub(super) fn order_of(lists: &Lists, skill: &Skill) -> String {
+    let about = skill.about.first().map_or("", String::as_str);
+    let sentence = about.split_inclusive(". ").next().unwrap_or_default();
+    imperative(lists, sentence.trim().trim_end_matches('.'))
 }
 
 /// `Books a table` → `Book a table`; signs of the grammar are left out.
-pub(super) fn imperative(lists: &Lists, sentence: &str) -> String {
+fn imperative(lists: &Lists, sentence: &str) -> String {
     let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
     let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));
     let low = verb.to_lowercase();
