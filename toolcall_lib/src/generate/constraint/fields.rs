@@ -137,20 +137,24 @@ impl Typed<'_> {
                     .as_ref()
                     .is_none_or(|values| values.iter().any(|value| !value.is_string()))
         });
-        let (mut ways, mut rules, mut json) = (Vec::new(), Vec::new(), Vec::new());
-        let mut texts = Vec::new();
-        let tail = self.tail();
+        let (mut words, mut texts, mut json) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rules = Vec::new();
+        let (tail, Fields { quoted, python, .. }) = (self.tail(), self.fields);
+        let (yes, no, null) = match python {
+            true => ("True", "False", "None"),
+            false => ("true", "false", "null"),
+        };
         // 2. Each type is written as the template does: strings without quotation marks, Python's
         //    words for `true`, `false` and `null`, everything else as JSON.
         for (i, shape) in shapes.iter().enumerate() {
             if let Some(values) = &shape.values {
-                ways.extend(values.iter().filter_map(|value| self.constant(value, mixed)));
+                words.extend(values.iter().filter_map(|value| self.constant(value, mixed)));
                 continue;
             }
             for kind in shape.types.clone() {
                 let only = shape.of_type(kind);
                 match kind {
-                    "string" if !self.fields.quoted => {
+                    "string" if !quoted => {
                         // A rule with a suffix ends at the first place where the suffix stands.
                         // Without it the terminal takes all it can, and the tail as well.
                         let suffix = match tail {
@@ -165,21 +169,26 @@ impl Typed<'_> {
                             texts.push(rule);
                         }
                     }
-                    "boolean" if self.fields.python => ways.extend([literal("True"), literal("False")]),
-                    "null" if self.fields.python => ways.push(literal("None")),
+                    "boolean" if *python || !quoted => words.extend([yes.into(), no.into()]),
+                    "null" if *python || !quoted => words.push(null.into()),
                     _ => json.extend(writer.shape(&only, field)?),
                 }
             }
         }
-        // 3. The JSON types are one alternative.
+        // 3. A word and the tail are one terminal: the lexer may still take `null` for the beginning
+        //    of a text and cannot go back.
+        let mut ways: Vec<String> = words
+            .iter()
+            .map(|word| literal(&format!("{word}{tail}")))
+            .collect();
+        ways.extend(texts);
+        // 4. The JSON types are one alternative.
         if !json.is_empty() {
             let mut schema = json!({ "anyOf": json });
             schema["x-guidance"] = separators(", ", ": ");
-            ways.push(format!("{name}_json"));
+            ways.push(format!("{name}_json {}", optional(tail)));
             rules.push(format!("{name}_json: %json {schema}"));
         }
-        let ways = ways.iter().map(|way| format!("{way} {}", optional(tail)));
-        let ways: Vec<String> = ways.chain(texts).collect();
         if ways.is_empty() {
             return Ok(None);
         }
@@ -202,23 +211,21 @@ impl Typed<'_> {
         }
     }
 
-    /// Returns the literal of a listed value. `None` for a string that would be read back as
+    /// Returns a listed value as it is written. `None` for a string that would be read back as
     /// another value.
     fn constant(&self, value: &Value, mixed: bool) -> Option<String> {
         match value {
-            Value::String(text) if self.fields.quoted => {
-                Some(literal(&Value::from(text.as_str()).to_string()))
-            }
+            Value::String(text) if self.fields.quoted => Some(Value::from(text.as_str()).to_string()),
             Value::String(text) => {
                 let misread = mixed
                     && (serde_json::from_str::<Value>(text.trim()).is_ok()
                         || ["True", "False", "None"].contains(&text.trim()));
                 let cut = self.stops().iter().any(|stop| text.contains(stop));
-                (!misread && !cut && !text.is_empty()).then(|| literal(text))
+                (!misread && !cut && !text.is_empty()).then(|| text.clone())
             }
-            Value::Bool(flag) if self.fields.python => Some(literal(if *flag { "True" } else { "False" })),
-            Value::Null if self.fields.python => Some(literal("None")),
-            other => Some(literal(&spaced(other))),
+            Value::Bool(flag) if self.fields.python => Some(if *flag { "True" } else { "False" }.into()),
+            Value::Null if self.fields.python => Some("None".into()),
+            other => Some(spaced(other)),
         }
     }
 
