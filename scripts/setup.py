@@ -1,6 +1,6 @@
 """Sets up what the notebooks need, part by part; setup.sh says how it is used.
 
-A part is made again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is
+Parts that compile and parts that only fetch are made side by side, each kind in the order in which they are named. A part is made again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is
 used: this runs before anything else is there.
 """
 
@@ -13,9 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +39,45 @@ class Wrong(Exception):
     """Why a part cannot be made, as the user reads it."""
 
 
-def run(*command: object, **options: object) -> None:
-    """Runs a command, which inherits the lock: if this process is killed, the command still keeps others out."""
-    subprocess.run([str(word) for word in command], check=True, close_fds=False, **options)
+class Ended(Exception):
+    """Another part has failed, and this one is not gone on with."""
+
+
+class Commands:
+    """The commands that run now, of both kinds of parts."""
+
+    def __init__(self) -> None:
+        self.changing, self.ended, self.running = threading.Lock(), False, set()
+
+    def run(self, *command: object, **options: object) -> None:
+        """Runs a command, which inherits the lock: if this process is killed, the command still keeps others out."""
+        with self.changing:
+            if self.ended:
+                raise Ended
+            words = [str(word) for word in command]
+            process = subprocess.Popen(words, close_fds=False, **options)
+            self.running.add(process)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+        finally:
+            self.running.discard(process)
+        if status:
+            raise subprocess.CalledProcessError(status, words)
+
+    def end(self) -> bool:
+        """Ends all of them, and starts no other; true for the first that asks."""
+        with self.changing:
+            first, self.ended = not self.ended, True
+            for process in list(self.running):
+                process.terminate()
+        return first
+
+
+COMMANDS = Commands()
+run = COMMANDS.run
 
 
 def make_venv(folder: Path, *packages: object, python: str = sys.executable) -> None:
@@ -311,6 +349,28 @@ PARTS = {
 }
 
 
+# The last one only fetches, but into the folder of the one before it.
+COMPILED = ["kernel", "seed", "llama_cpp", "llama_cpp_server"]
+
+
+def set_up_all(names: list[str]) -> None:
+    """Makes parts, those that are fetched beside those that are compiled. The first that fails ends the others."""
+    compiled = [name for name in names if name in COMPILED]
+    fetched = [name for name in names if name not in COMPILED]
+    with ThreadPoolExecutor(1) as beside:
+        fetching = beside.submit(lambda: [set_up(name) for name in fetched])
+        try:
+            for name in compiled:
+                set_up(name)
+            fetching.result()
+        except Ended:
+            fetching.result()
+        except KeyboardInterrupt:
+            if COMMANDS.end():  # what is compiled is done, and has not said it
+                say("error: setup was interrupted. Run the same command again: what is done stays done.")
+            raise
+
+
 def set_up(name: str) -> None:
     """Makes a part unless that ended well before with the same pin."""
     part, stamp, start = PARTS[name], HOME / "done" / name, time.monotonic()
@@ -321,18 +381,24 @@ def set_up(name: str) -> None:
         stamp.unlink(missing_ok=True)
         say(f"setup: {part.what}")
         part.make()
-    except subprocess.CalledProcessError as error:
+    except KeyboardInterrupt:
+        if COMMANDS.end():
+            explain(part)
+        raise
+    except BaseException as error:
+        if not COMMANDS.end():
+            raise Ended from None
+        told = isinstance(error, (OSError, Wrong, zipfile.BadZipFile))
+        if told:
+            say(f"error: {error}")
         explain(part)
-        sys.exit(error.returncode if error.returncode > 0 else 128 - error.returncode)
-    except (OSError, Wrong, zipfile.BadZipFile) as error:
-        say(f"error: {error}")
-        explain(part)
-        sys.exit(1)
-    except BaseException:
-        explain(part)
+        if isinstance(error, subprocess.CalledProcessError):
+            sys.exit(error.returncode if error.returncode > 0 else 128 - error.returncode)
+        if told:
+            sys.exit(1)
         raise
     stamp.write_text(f"{pin}\n")
-    say(f"setup: done in {time.monotonic() - start:.0f} s")
+    say(f"setup: {name} is done in {time.monotonic() - start:.0f} s")
 
 
 def explain(part: Part) -> None:
@@ -344,7 +410,8 @@ def explain(part: Part) -> None:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{text}\n")  # in one piece, because two threads say something
+    sys.stderr.flush()
 
 
 def main(names: list[str]) -> None:
@@ -356,8 +423,7 @@ def main(names: list[str]) -> None:
     (HOME / "jupyter").mkdir(exist_ok=True)
     held = lock(HOME / "lock", lambda: say(f"setup: waiting for another setup in {HOME}"))
     os.set_inheritable(held.fileno(), True)
-    for name in names or ["python", "kernel", "model", "seed"]:
-        set_up(name)
+    set_up_all(names or ["python", "kernel", "model", "seed"])
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Parts(SetUp):
         self.assertEqual(status, 0, errors)
         first, last = errors.splitlines()
         self.assertEqual(first, "setup: the kernel evcxr_jupyter 0.22.0, compiled (7 minutes on 2 cores)")
-        self.assertRegex(last, r"^setup: done in \d s$")
+        self.assertRegex(last, r"^setup: kernel is done in \d s$")
         install = f"install --quiet --locked --root {self.home} --target-dir {self.home}/build evcxr_jupyter --version 0.22.0"
         self.assertEqual(self.called(), [install])
         self.assertEqual(self.stamp("kernel").read_text(), "0.22.0\n")
@@ -128,6 +128,57 @@ class Parts(SetUp):
         self.assertEqual(process.returncode, -signal.SIGINT)
         self.assertIn("error: setup failed at: the kernel", errors)
         self.assertNotIn("Traceback", errors)
+
+
+class SideBySide(SetUp):
+    """The part gpu_python stands for those that are fetched: a variable names the program that makes it."""
+
+    BOTH = ["gpu_python", "kernel"]
+
+    def fetch(self, code: str) -> None:
+        """The code runs where the virtual environment is made, whose pip does nothing."""
+        made = f'touch {self.folder}/fetching\n{code}\nmkdir -p "$4/bin"\necho "#!/bin/sh" >"$4/bin/pip"\nchmod +x "$4/bin/pip"'
+        self.environment["PYTHON312"] = str(self.program("fetch", made))
+
+    def waits_for(self, file: str) -> str:
+        return f"for i in $(seq 200); do [ -e {self.folder}/{file} ] && break; sleep 0.1; done; [ -e {self.folder}/{file} ]"
+
+    def test_what_is_fetched_is_made_beside_what_is_compiled(self) -> None:
+        self.fetch(f"{self.waits_for('calls')} || exit 1")
+        self.cargo(self.waits_for("fetching"))
+        status, errors = self.set_up(*self.BOTH)
+        self.assertEqual(status, 0, errors)
+        self.assertRegex(errors, r"setup: gpu_python is done in \d+ s\n")
+        self.assertRegex(errors, r"setup: kernel is done in \d+ s\n")
+        self.assertTrue(self.stamp("gpu_python").exists() and self.stamp("kernel").exists())
+
+    def test_the_first_that_fails_ends_the_other_and_is_the_one_that_is_named(self) -> None:
+        for fetches, compiles, code, named in [
+            (f"{self.waits_for('calls')}; exit 3", "exec sleep 60", 3, "PyTorch with CUDA"),
+            ("exec sleep 60", f"{self.waits_for('fetching')}; exit 101", 101, "the kernel evcxr_jupyter"),
+        ]:
+            self.fetch(fetches)
+            self.cargo(compiles)
+            status, errors = self.set_up(*self.BOTH)
+            self.assertEqual(status, code, errors)
+            self.assertEqual(errors.count("error: "), 1, errors)
+            self.assertIn(f"error: setup failed at: {named}", errors)
+            self.assertFalse(self.stamp("gpu_python").exists() or self.stamp("kernel").exists())
+            self.called()
+
+    def test_an_interrupt_ends_both(self) -> None:
+        self.fetch("exec sleep 60")
+        for compiles in ["exec sleep 60", "true"]:  # `true`: only what is fetched is waited for
+            self.cargo(compiles)
+            process = self.start(SCRIPTS / "setup.sh", *self.BOTH)
+            fetching, done = self.folder / "fetching", self.stamp("kernel")
+            self.wait_until(lambda: fetching.exists() and (self.calls.exists() if compiles != "true" else done.exists()), "no start")
+            os.kill(process.pid, signal.SIGINT)  # and not their commands, which a terminal would interrupt too
+            _, errors = process.communicate()
+            self.assertEqual(process.returncode, -signal.SIGINT)
+            self.assertEqual(errors.count("error: "), 1, errors)
+            self.assertNotIn("Traceback", errors)
+            fetching.unlink()
 
 
 class Seed(SetUp):
