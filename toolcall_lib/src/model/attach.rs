@@ -4,6 +4,7 @@ use super::lora::{Adapter, LoraConfig};
 use super::{Decoder, Model};
 use crate::error::{Error, Result};
 use crate::weights::{Parameters, Weights};
+use std::collections::HashMap;
 
 impl Decoder {
     /// Returns the parameters that training changes: the adapter if there is one, else all weights.
@@ -42,6 +43,29 @@ impl Decoder {
         };
         adapter.merge_into(&mut weights);
         self.weights = Weights::Full(weights);
+    }
+
+    /// Returns the weights as tensors of candle 0.11 by the names of the Hugging Face checkpoint,
+    /// for `candle_nn::VarBuilder::from_tensors`: f32 on the CPU, `[out, in]` a matrix. A head that
+    /// is tied to the embedding has no tensor of its own.
+    ///
+    /// f32 weights are not copied: the tensors of a block are views of the memory that the decoder
+    /// had. candle cannot borrow, so the decoder is gone; clone it before, which copies once, to
+    /// keep it. Packed weights are unpacked into new memory, because candle's quantized models read
+    /// only GGUF files ([`save_as`](crate::save_as) writes them). An adapter is merged.
+    ///
+    /// # Errors
+    /// candle refuses a tensor, which does not happen with a layout of [`Layout::new`].
+    ///
+    /// [`Layout::new`]: crate::weights::Layout::new
+    pub fn into_candle(mut self) -> Result<HashMap<String, candle_core::Tensor>> {
+        self.merge();
+        let parameters = match self.weights {
+            Weights::Full(parameters) => parameters,
+            Weights::Frozen(frozen) => frozen.to_f32(),
+        };
+        let failed = Error::library("making tensors of candle");
+        parameters.into_candle().map_err(failed)
     }
 }
 

@@ -21,6 +21,7 @@ mod folder;
 mod held;
 pub mod hub;
 mod parameters;
+mod candle;
 mod raw;
 mod source;
 mod stored;

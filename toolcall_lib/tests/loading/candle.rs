@@ -1,28 +1,22 @@
-//! A saved folder, loaded by the models of candle-transformers.
+//! A saved folder and a model in memory, run by the models of candle-transformers.
 
 use crate::common::golden::{Golden, assert_close};
-use crate::common::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
-use candle_core::{DType, Device, Tensor};
+use crate::common::tiny_model::tiny_model;
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, qwen2, qwen3};
 use serde_json::{Value, json};
-use toolcall_lib::template::ChatTemplate;
-use toolcall_lib::{Model, save};
+use toolcall_lib::model::Decoder;
+use toolcall_lib::weights::{Weights, safetensors};
+use toolcall_lib::{Dtype, LoraConfig, Model, save};
 
 #[test]
 fn candle_transformers_computes_the_same_logits_from_what_is_saved() {
-    for name in ["qwen3", "qwen2", "llama", "llama_untied"] {
+    for name in NAMES {
         let golden = Golden::model(name);
         let model = Model {
             decoder: golden.decoder(),
-            tokenizer: tiny_tokenizer(),
-            template: ChatTemplate::hermes(END_OF_TURN).unwrap(),
-            generation_config: serde_json::Map::new(),
-            tools: Vec::new(),
-            training: None,
-            license: None,
-            origin: name.to_string(),
-            notes: Vec::new(),
+            ..tiny_model()
         };
         let folder = tempfile::tempdir().unwrap();
         save(&model, folder.path()).unwrap();
@@ -30,14 +24,78 @@ fn candle_transformers_computes_the_same_logits_from_what_is_saved() {
         let weights = std::fs::read(folder.path().join("model.safetensors")).unwrap();
         let ids = golden.sequences()[0].ids.clone();
 
+        let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).unwrap();
         let got = last_logits(serde_json::from_slice(&config).unwrap(), weights, &ids).unwrap();
-        let all = model.decoder.logits(&ids).unwrap();
-        let want = &all[all.len() - got.len()..];
-        assert_close(&format!("{name}, last row"), &got, want, 1e-5);
+        assert_last_row(name, &got, &model.decoder.logits(&ids).unwrap());
     }
 }
 
-fn last_logits(mut config: Value, weights: Vec<u8>, ids: &[u32]) -> candle_core::Result<Vec<f32>> {
+#[test]
+fn candle_transformers_computes_the_same_logits_from_the_weights_in_memory() {
+    for name in NAMES {
+        let golden = Golden::model(name);
+        let (decoder, ids) = (golden.decoder(), &golden.sequences()[0].ids);
+        let want = decoder.logits(ids).unwrap();
+        assert_last_row(name, &in_candle(decoder, ids), &want);
+    }
+}
+
+#[test]
+fn an_adapter_is_merged_and_packed_weights_are_unpacked() {
+    let golden = Golden::model("llama");
+    let ids = &golden.sequences()[0].ids;
+    let mut decoder = golden.decoder();
+    decoder.weights = safetensors::read(&golden.folder, &decoder.config, Dtype::Bf16).unwrap();
+    let mut model = Model {
+        decoder,
+        ..tiny_model()
+    };
+    model.add_adapter(LoraConfig::default(), 1).unwrap();
+    let trained = model.decoder.trainable_mut().unwrap();
+    trained.buckets.iter_mut().flatten().for_each(|x| *x += 0.01);
+    let before = golden.decoder().logits(ids).unwrap();
+    let got = in_candle(model.decoder.clone(), ids);
+    assert_ne!(got, before[before.len() - got.len()..]);
+    model.merge();
+    assert_last_row("merged", &got, &model.decoder.logits(ids).unwrap());
+}
+
+#[test]
+fn f32_weights_are_not_copied() {
+    let decoder = Golden::model("llama").decoder();
+    let Weights::Full(parameters) = &decoder.weights else {
+        panic!("packed");
+    };
+    let place = |name: &str| parameters.get(name).unwrap().as_ptr() as usize;
+    let names = ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"];
+    let before = names.map(place);
+    let tensors = decoder.into_candle().unwrap();
+    let after = names.map(|name| {
+        let (storage, layout) = tensors[name].storage_and_layout();
+        match &*storage {
+            Storage::Cpu(CpuStorage::F32(values)) => values[layout.start_offset()..].as_ptr() as usize,
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(after, before);
+}
+
+const NAMES: [&str; 4] = ["qwen3", "qwen2", "llama", "llama_untied"];
+
+/// The last row of the logits of a decoder, moved into a model of candle-transformers.
+fn in_candle(decoder: Decoder, ids: &[u32]) -> Vec<f32> {
+    let config = Value::Object(decoder.config.to_json(&[2]));
+    let tensors = decoder.into_candle().unwrap();
+    let weights = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    last_logits(config, weights, ids).unwrap()
+}
+
+fn assert_last_row(name: &str, got: &[f32], all: &[f32]) {
+    let want = &all[all.len() - got.len()..];
+    assert_close(&format!("{name}, last row"), got, want, 1e-5);
+}
+
+fn last_logits(mut config: Value, weights: VarBuilder<'_>, ids: &[u32]) -> candle_core::Result<Vec<f32>> {
     // what candle asks for and transformers has defaults for
     for (key, value) in [
         ("sliding_window", json!(4096)),
@@ -49,7 +107,6 @@ fn last_logits(mut config: Value, weights: Vec<u8>, ids: &[u32]) -> candle_core:
             config[key] = value;
         }
     }
-    let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu)?;
     let ids = Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?;
     let logits = match config["model_type"].as_str() {
         Some("qwen3") => {
