@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
 use toolcall_lib::train::train;
-use toolcall_lib::{load, save};
+use toolcall_lib::{Dtype, load, save, save_as};
 
 /// A folder with a model and with tools.
 struct Place(TempDir);
@@ -219,15 +219,20 @@ fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
     assert_eq!(names, ["start_timer"]);
     let out = folder.path().join("tuned");
     save(&model, &out).unwrap();
-    assert_eq!(load(out.to_str().unwrap()).unwrap().tools, model.tools);
-    let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "create_reminder"], "");
-    assert!(
-        !well && text.contains("there is no tool `create_reminder`; the offered tools are start_timer"),
-        "{text}"
-    );
+    let file = folder.path().join("tuned.gguf");
+    save_as(&model, &file, Dtype::F32).unwrap();
+    for place in [&out, &file] {
+        assert_eq!(load(place.to_str().unwrap()).unwrap().tools, model.tools);
+        let (well, text) = chat(place, &["--prompt", "Hi", "--tool-choice", "create_reminder"], "");
+        assert!(
+            !well && text.contains("there is no tool `create_reminder`; the offered tools are start_timer"),
+            "{text}"
+        );
+        assert!(!text.contains("two samples"), "{text}");
+    }
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "60\n");
     assert!(well && text.contains("call      > start_timer "), "{text}");
-    // a model without tools of its own has the samples
+    // a model without tools of its own has the samples, and says why
     model.tools.clear();
     save(&model, &out).unwrap();
     assert!(!out.join("tools.json").exists());
@@ -235,6 +240,14 @@ fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
     let answer = answered(&text); // of a function: a number of seconds, or why it is none
     assert!(
         well && (answer.parse::<i64>().is_ok() || answer.starts_with("error: ")),
+        "{text}"
+    );
+    let note = "note: the model's own tools are not known (its data had more than 32, or none that";
+    assert!(text.contains(note), "{text}");
+    save_as(&model, &file, Dtype::F32).unwrap();
+    let (well, text) = chat(&file, &["--prompt", "Hi", "--tool-choice", "start_timer"], "");
+    assert!(
+        well && text.contains("are not known (it names none), so it gets two samples; give yours with"),
         "{text}"
     );
 }

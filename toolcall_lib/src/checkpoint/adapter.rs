@@ -47,6 +47,7 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
             raw.additional_chat_templates = text.additional_chat_templates;
         }
     }
+    raw.tools = None; // the base's: training beside it has set others
     let mut model = model(raw)?;
     let layout = model.decoder.weights.layout();
     let targets =

@@ -21,7 +21,7 @@ use crate::interrupt;
 use crate::model::{Decoder, Model, Training};
 use crate::tool::load_tools;
 use crate::weights::{self, Dtype, ModelSource, gguf};
-use parts::{draft_weights, model};
+use parts::{draft_weights, model, remember};
 use serde_json::Value;
 use std::path::Path;
 
@@ -48,12 +48,7 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     };
     let remembered = folder.join(TOOLS);
     if remembered.is_file() {
-        match load_tools(&remembered) {
-            Ok(tools) => model.tools = tools,
-            Err(error) => model
-                .notes
-                .push(format!("the model's own tools are not known: {error}")),
-        }
+        remember(&mut model, load_tools(&remembered));
     }
     match read_training(folder) {
         Ok(training) => model.training = training,
@@ -141,6 +136,7 @@ fn save_gguf(model: &Model, file: &Path, dtype: Dtype) -> Result<()> {
         tokenizer: &model.tokenizer,
         chat_template: model.template.source(),
         additional_chat_templates: model.template.additional(),
+        tools: &model.tools,
     };
     gguf::save(&export, file, dtype)?;
     if let Some(note) = modelfile::write(model, file)? {

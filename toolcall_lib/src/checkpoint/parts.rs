@@ -5,7 +5,8 @@ use crate::files::Draft;
 use crate::model::{Decoder, Model};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
-use crate::weights::{Dtype, Parameters, RawModel, safetensors};
+use crate::tool::{ToolSchema, read_tools};
+use crate::weights::{Dtype, Parameters, RawModel, gguf, safetensors};
 
 /// Makes a model of what was read from its source.
 pub(super) fn model(raw: RawModel) -> Result<Model> {
@@ -17,7 +18,8 @@ pub(super) fn model(raw: RawModel) -> Result<Model> {
     let (template, note) =
         ChatTemplate::for_tools(raw.chat_template.as_deref(), additional, &tokenizer.config)?;
     tokenizer.stop_at_end_of_turn(&template)?;
-    Ok(Model {
+    let tools = raw.tools.map(|text| tools_in(&raw.origin, &text));
+    let mut model = Model {
         decoder: Decoder::new(raw.config, raw.weights)?,
         tokenizer,
         template,
@@ -27,7 +29,36 @@ pub(super) fn model(raw: RawModel) -> Result<Model> {
         license: raw.license,
         origin: raw.origin,
         notes: raw.notes.into_iter().chain(note).collect(),
-    })
+    };
+    if let Some(tools) = tools {
+        remember(&mut model, tools);
+    }
+    Ok(model)
+}
+
+/// Sets the tools that a model was trained to call; a model works without them, so a note tells
+/// that they cannot be read.
+pub(super) fn remember(model: &mut Model, tools: Result<Vec<ToolSchema>>) {
+    match tools {
+        Ok(tools) => model.tools = tools,
+        Err(error) => model
+            .notes
+            .push(format!("the model's own tools are not known: {error}")),
+    }
+}
+
+/// Most bytes of tools in a GGUF file: JSON takes many times its length when it is read.
+const LONGEST_TOOLS: usize = 1 << 20;
+
+fn tools_in(origin: &str, text: &str) -> Result<Vec<ToolSchema>> {
+    let tools = match text.len() > LONGEST_TOOLS {
+        true => Err(format!(
+            "have {} bytes; expected at most {LONGEST_TOOLS}",
+            text.len()
+        )),
+        false => read_tools(text),
+    };
+    tools.map_err(|problem| Error::invalid(format!("{origin}: {}", gguf::TOOLS), problem))
 }
 
 /// Adds a file of weights.

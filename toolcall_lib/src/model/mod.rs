@@ -52,7 +52,7 @@ pub struct Model {
     /// The content of `generation_config.json`.
     pub generation_config: Map<String, Value>,
     /// The tools that the model was trained to call, if they are few. They are saved beside the
-    /// model as `tools.json`.
+    /// model as `tools.json`, and inside of a GGUF file.
     pub tools: Vec<ToolSchema>,
     /// Record of its training; saved beside it, and told in its `README.md`.
     pub training: Option<Training>,

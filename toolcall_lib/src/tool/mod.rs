@@ -55,4 +55,5 @@ mod shape;
 pub use call::{Tool, ToolCall, answer};
 pub(crate) use check::{Checker, validator};
 pub use file::load_tools;
+pub(crate) use file::read_tools;
 pub use schema::ToolSchema;

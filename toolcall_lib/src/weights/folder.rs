@@ -116,6 +116,7 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
         tokenizer_config: text.tokenizer_config,
         chat_template: text.chat_template,
         additional_chat_templates: text.additional_chat_templates,
+        tools: None,
         notes: Vec::new(),
         generation_config,
         eos_token_ids,

@@ -443,6 +443,7 @@ fn ggufs() -> Vec<Vec<u8>> {
                 tokenizer: &tokenizer,
                 chat_template: "{{ messages }}",
                 additional_chat_templates: &[],
+                tools: &[],
             };
             gguf::save(&export, &file, Dtype::F32).unwrap();
             fs::read(&file).unwrap()

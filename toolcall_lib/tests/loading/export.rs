@@ -2,10 +2,11 @@
 
 use super::assert_says;
 use crate::common::tiny_model::tiny_model;
+use serde_json::json;
 use toolcall_lib::config::{Llama3RopeScaling, ModelConfig};
 use toolcall_lib::model::Decoder;
 use toolcall_lib::weights::{Parameters, Weights};
-use toolcall_lib::{Dtype, LoraConfig, Model, load, load_as, save_as};
+use toolcall_lib::{Dtype, LoraConfig, Model, ToolSchema, load, load_as, save_as};
 
 /// A tiny model of this kind.
 fn tiny(model_type: &str, change: impl Fn(&mut ModelConfig)) -> Model {
@@ -104,6 +105,41 @@ fn every_type_is_written_and_read_as_it_is() {
         let lost = difference(&unpacked, &model);
         assert!(lost > 0.0 && lost < 1.5, "{dtype:?}: {lost}");
     }
+}
+
+#[test]
+fn tools_that_are_too_long_are_a_note() {
+    let mut model = tiny_model();
+    let tool = |length| {
+        let schema = json!({"name": "f", "description": "x".repeat(length), "parameters": {"type": "object", "properties": {}}});
+        ToolSchema::new(schema).unwrap()
+    };
+    model.tools = vec![tool(1000)];
+    assert_eq!(again(&model, Dtype::F32, Dtype::F32).tools, model.tools);
+    model.tools = vec![tool(1 << 20)];
+    let same = again(&model, Dtype::F32, Dtype::F32);
+    assert!(same.tools.is_empty());
+    assert_says(
+        same.notes.concat(),
+        &["tiny.gguf: toolcall.tools", "expected at most 1048576"],
+    );
+}
+
+/// An adapter has tools of its own, or none.
+#[test]
+fn an_adapter_does_not_take_the_tools_of_its_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let mut model = tiny_model();
+    let schema =
+        json!({"name": "f", "description": "Does it.", "parameters": {"type": "object", "properties": {}}});
+    model.tools = vec![ToolSchema::new(schema).unwrap()];
+    save_as(&model, place("base.gguf"), Dtype::F32).unwrap();
+    let mut model = load(&place("base.gguf")).unwrap();
+    model.add_adapter(LoraConfig::default(), 1).unwrap();
+    model.tools.clear();
+    save_as(&model, place("adapter"), Dtype::F32).unwrap();
+    assert!(load(&place("adapter")).unwrap().tools.is_empty());
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
         chat_template: gguf.text(TEMPLATE)?.map(str::to_string),
         additional_chat_templates: additional_templates(&gguf),
         notes: note.into_iter().collect(),
+        tools: gguf.text(TOOLS)?.map(str::to_string),
         generation_config: None,
         eos_token_ids: tokenizer::eos_token_ids(&gguf)?,
         license: gguf.text("general.license")?.and_then(license_name),
@@ -49,6 +50,9 @@ pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
 
 /// Key of the default template; others have the same key followed by their names.
 const TEMPLATE: &str = "tokenizer.chat_template";
+
+/// Key of the tools that the model was trained to call, as JSON; llama.cpp passes it over.
+pub(crate) const TOOLS: &str = "toolcall.tools";
 
 fn additional_templates(gguf: &Gguf) -> Vec<(String, String)> {
     let templates = gguf.content.metadata.iter().filter_map(|(key, value)| {

@@ -1,5 +1,6 @@
 //! Writes a GGUF file, with the names and the order of llama.cpp's converter.
 
+use super::TOOLS;
 use super::rope::{FACTORS, factors};
 use super::tensors::{gguf_name, is_rotated, neighbours_row};
 use super::vocabulary;
@@ -7,6 +8,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tokens::Tokenizer;
+use crate::tool::ToolSchema;
 use crate::weights::blocks::{bytes_of, pack};
 use crate::weights::{Dtype, Parameters, Slot};
 use candle_core::Device;
@@ -35,6 +37,8 @@ pub struct Export<'a> {
     pub chat_template: &'a str,
     /// Its other templates, by name.
     pub additional_chat_templates: &'a [(String, String)],
+    /// The tools that it was trained to call.
+    pub tools: &'a [ToolSchema],
 }
 
 /// Writes `file`, which appears when it is complete. Norms and biases are f32, matrices `dtype`.
@@ -48,6 +52,10 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
         return Err(Error::invalid("dtype", problem));
     }
     let mut metadata = shape(export);
+    if !export.tools.is_empty() {
+        let tools = serde_json::to_string(export.tools).map_err(Error::library("writing the tools"))?;
+        metadata.push((TOOLS.to_string(), Value::String(tools)));
+    }
     metadata.extend(vocabulary::metadata(export.tokenizer, export.config.vocab_size)?);
     let library = |e| Error::library(format!("writing {}", file.display()))(e);
     let tensors = tensors(export, dtype).map_err(library)?;

@@ -2,7 +2,7 @@
 
 use super::program::Program;
 use super::samples;
-use crate::output::print;
+use crate::output::{note, print};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +57,7 @@ impl Answers {
         };
         let are_samples = schemas.is_empty() && arguments.tools.is_none();
         if are_samples {
+            note(why_samples(model));
             schemas = samples::tools().into_iter().map(|tool| tool.schema).collect();
         }
         let names: Vec<&str> = schemas.iter().map(ToolSchema::name).collect();
@@ -105,6 +106,17 @@ impl Answers {
         let lines: Vec<String> = lines.collect();
         (!lines.is_empty()).then(|| format!("error: {}", lines.join("; ")))
     }
+}
+
+/// The note that the model is asked with tools that are not its own.
+fn why_samples(model: &Model) -> String {
+    let reason = match model.training {
+        Some(_) => "its data had more than 32, or none that one row in 50 calls",
+        None => "it names none",
+    };
+    format!(
+        "note: the model's own tools are not known ({reason}), so it gets two samples; give yours with --tools"
+    )
 }
 
 /// Reads the answer of a tool from the user; nothing at the end of the input.
