@@ -116,12 +116,30 @@ while true; do echo '{"text": "No <call> here.", "finished": true}'; read -r lin
 "#;
 
     #[test]
-    fn llama_cpp_is_asked_the_same_prompts() {
+    fn calls_that_llama_cpp_loses_are_refused_by_their_rows() {
         let folder = tempfile::tempdir().unwrap();
-        let python = folder.path().join("python");
+        let python = program(folder.path());
+        let (well, said) = export(folder.path(), "tiny.gguf", &["--llama", python]);
+        let lost = scores(tuned()).tool_selection.count;
+        let part = format!("in llama.cpp: calls are lost in {lost} of 5 rows with a call, but only 1 may be");
+        assert!(!well && said.contains(&part), "{said}");
+        assert!(said.contains("lost: row 0 (no call), row 1 (no call)"), "{said}");
+        assert!(!said.contains("exported: calls are lost"), "{said}");
+    }
+
+    fn program(folder: &Path) -> &'static str {
+        let python = folder.join("python");
         fs::write(&python, ALWAYS_WORDS).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-        let (well, said) = export(folder.path(), "tiny.gguf", &["--llama", "./python"]);
+        "./python"
+    }
+
+    #[test]
+    fn llama_cpp_is_asked_the_same_prompts() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = program(folder.path());
+        let every = ["--llama", python, "--tolerance", "5"];
+        let (well, said) = export(folder.path(), "tiny.gguf", &every);
         assert!(well, "{said}");
         assert!(
             said.contains("in llama.cpp: 6 of 6 rows have another reply"),

@@ -7,9 +7,9 @@ use super::super::progress::score_with_bar;
 use super::llama;
 use std::path::Path;
 use std::process::ExitCode;
-use toolcall_lib::evaluate::{EvaluateConfig, Evaluation};
+use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, MistakeKind};
 use toolcall_lib::show::compare;
-use toolcall_lib::{Dataset, Dtype, Error, Model, Result, load};
+use toolcall_lib::{Conversation, Dataset, Dtype, Error, Model, Result, Role, load};
 
 /// The rows of a check.
 pub struct Check {
@@ -17,16 +17,35 @@ pub struct Check {
     config: EvaluateConfig,
 }
 
-/// Rows whose call may get lost where the user says nothing.
-///
-/// In f32 every bit is kept, and so is every reply. Rounding to 8 bits and more only changes a
-/// reply where two tokens are almost equally likely; 4 bits change the model itself.
-pub fn tolerance(dtype: Dtype, before: &Evaluation) -> usize {
-    let rows = before.tool_selection.total;
-    match dtype {
-        Dtype::F32 => 0,
-        Dtype::Bf16 | Dtype::F16 | Dtype::Q8_0 => rows.div_ceil(100),
-        Dtype::Q4_0 | Dtype::Q4KM | Dtype::Auto => rows.div_ceil(20),
+/// Name of llama.cpp's column.
+const IN_LLAMA: &str = "in llama.cpp";
+
+/// Most rows that an error names.
+const NAMED: usize = 5;
+
+/// Number of rows that may lose their call.
+#[derive(Clone, Copy)]
+pub struct Tolerance {
+    /// The number that the user gives.
+    pub given: Option<usize>,
+    /// Type of the exported weights.
+    pub dtype: Dtype,
+}
+
+impl Tolerance {
+    /// In f32 every bit is kept, and so is every reply. Rounding to 8 bits and more only changes a
+    /// reply where two tokens are almost equally likely; 4 bits change the model itself.
+    fn here(self, rows: usize) -> usize {
+        self.given.unwrap_or(match self.dtype {
+            Dtype::F32 => 0,
+            Dtype::Bf16 | Dtype::F16 | Dtype::Q8_0 => rows.div_ceil(100),
+            Dtype::Q4_0 | Dtype::Q4KM | Dtype::Auto => rows.div_ceil(20),
+        })
+    }
+
+    /// llama.cpp sums in another order and keeps keys and values in f16, so f32 is rounded too.
+    fn in_llama(self, rows: usize) -> usize {
+        self.given.unwrap_or(self.here(rows).max(rows.div_ceil(100)))
     }
 }
 
@@ -50,12 +69,12 @@ impl Check {
     /// Scores what was written to `out`, in our decoder and, where there is one, in llama.cpp.
     ///
     /// # Errors
-    /// More calls are lost than `tolerance`, or something cannot be read or run.
+    /// More calls are lost in one of them than `tolerance`, or something cannot be read or run.
     pub fn again(
         &self,
         out: &Path,
         before: &Evaluation,
-        tolerance: usize,
+        tolerance: Tolerance,
         python: Option<&Path>,
     ) -> Result<ExitCode> {
         let model = load(&out.to_string_lossy())?;
@@ -63,23 +82,46 @@ impl Check {
         let elsewhere = python
             .map(|python| self.in_llama(python, out, &model))
             .transpose()?;
-        let all: Vec<(&str, &Evaluation)> = [("in memory", before), ("exported", &after)]
+        let rows = before.tool_selection.total;
+        let [here, there] = [tolerance.here(rows), tolerance.in_llama(rows)];
+        let written: Vec<(&str, &Evaluation, usize)> = [("exported", &after, here)]
             .into_iter()
-            .chain(elsewhere.iter().map(|scores| ("in llama.cpp", scores)))
+            .chain(elsewhere.iter().map(|scores| (IN_LLAMA, scores, there)))
             .collect();
-        print(compare(&all))?;
-        for (name, scores) in &all[1..] {
+        let columns = written.iter().map(|(name, scores, _)| (*name, *scores));
+        let columns: Vec<_> = [("in memory", before)].into_iter().chain(columns).collect();
+        print(compare(&columns))?;
+        for (name, scores, _) in &written {
             let differ = before.replies_that_differ(scores);
             print(format!(
                 "{name}: {differ} of {} rows have another reply",
                 scores.rows
             ))?;
         }
-        if all.iter().any(|(_, scores)| !self.is_complete(scores)) {
+        if written.iter().any(|(_, scores, _)| !self.is_complete(scores)) {
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        refuse_losses(out, before, &after, tolerance)?;
-        Ok(ExitCode::SUCCESS)
+        let problems = written.iter().filter_map(|(name, scores, tolerance)| {
+            let problem = too_many(&self.lost(before, scores), rows, *tolerance)?;
+            Some(format!("{name}: {problem}"))
+        });
+        let problems: Vec<String> = problems.collect();
+        match problems.is_empty() {
+            true => Ok(ExitCode::SUCCESS),
+            false => Err(Error::invalid(out.display(), problems.join("; "))),
+        }
+    }
+
+    /// The rows whose first turn had its call before and has another or none after, each with its
+    /// mistake. Rows that gained theirs make up for none of them.
+    fn lost(&self, before: &Evaluation, after: &Evaluation) -> Vec<(usize, MistakeKind)> {
+        let with_call = |row: usize| self.data.rows.get(row).is_some_and(begins_with_call);
+        let mistakes = after.mistakes.iter().filter(|after| after.turn == 0);
+        mistakes
+            .filter(|after| with_call(after.row))
+            .filter(|after| is_worse(first_mistake(before, after.row), after.kind))
+            .map(|after| (after.row, after.kind))
+            .collect()
     }
 
     fn in_llama(&self, python: &Path, gguf: &Path, model: &Model) -> Result<Evaluation> {
@@ -87,67 +129,128 @@ impl Check {
     }
 }
 
-fn refuse_losses(out: &Path, before: &Evaluation, after: &Evaluation, tolerance: usize) -> Result<()> {
-    let counts = [
-        ("exact calls", before.arguments_exact, after.arguments_exact),
-        ("right tools", before.tool_selection, after.tool_selection),
-    ];
-    let lost = counts
-        .iter()
-        .filter(|(_, before, after)| after.count + tolerance < before.count);
-    let lost: Vec<String> = lost
-        .map(|(name, before, after)| format!("{name} fall from {} to {}", before.count, after.count))
-        .collect();
-    if lost.is_empty() {
-        return Ok(());
+/// The row calls a tool in its first turn that counts.
+fn begins_with_call(row: &Conversation) -> bool {
+    let mut turns = row.messages.iter().filter(|message| message.train);
+    let first = turns.find(|message| message.role == Role::Assistant);
+    first.is_some_and(|message| !message.tool_calls.is_empty())
+}
+
+/// The mistake in the first turn of a row.
+fn first_mistake(scores: &Evaluation, row: usize) -> Option<MistakeKind> {
+    let mut mistakes = scores.mistakes.iter();
+    let found = mistakes.find(|mistake| mistake.row == row && mistake.turn == 0);
+    found.map(|mistake| mistake.kind)
+}
+
+/// The call was right and is not, or had at least the right tools and has not.
+fn is_worse(before: Option<MistakeKind>, after: MistakeKind) -> bool {
+    match before {
+        None => true,
+        Some(MistakeKind::WrongArguments) => after != MistakeKind::WrongArguments,
+        Some(_) => false,
     }
-    let rows = before.tool_selection.total;
-    let problem = format!(
-        "calls are lost: {} of {rows} rows with a call, but only {tolerance} may be lost; take a --dtype with \
-            more bits, or allow more with --tolerance",
-        lost.join(", and ")
-    );
-    Err(Error::invalid(out.display(), problem))
+}
+
+/// The problem, if more calls are lost than may be.
+fn too_many(lost: &[(usize, MistakeKind)], rows: usize, tolerance: usize) -> Option<String> {
+    if lost.len() <= tolerance {
+        return None;
+    }
+    let named = lost.iter().take(NAMED);
+    let named: Vec<String> = named.map(|(row, kind)| format!("row {row} ({kind})")).collect();
+    let more = if lost.len() > NAMED { ", …" } else { "" };
+    Some(format!(
+        "calls are lost in {} of {rows} rows with a call, but only {tolerance} may be lost: {}{more}; take a \
+            --dtype with more bits, or allow more with --tolerance",
+        lost.len(),
+        named.join(", "),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toolcall_lib::evaluate::Score;
+    use toolcall_lib::evaluate::Mistake;
+    use toolcall_lib::serde_json::json;
+    use toolcall_lib::{Message, ToolCall};
 
-    fn scores(exact: usize, tools: usize) -> Evaluation {
-        let of = |count| Score { count, total: 50 };
+    fn check(calls: &[bool]) -> Check {
+        let row = |&calls: &bool| Conversation {
+            messages: vec![match calls {
+                true => Message::assistant_calls(vec![ToolCall::new("timer", json!({})).unwrap()]),
+                false => Message::assistant("Hi."),
+            }],
+            ..Conversation::default()
+        };
+        let (mut data, config) = (Dataset::default(), EvaluateConfig::default());
+        data.rows = calls.iter().map(row).collect();
+        Check { data, config }
+    }
+
+    fn with_mistakes(mistakes: &[(usize, usize, MistakeKind)]) -> Evaluation {
+        let mistake = |&(row, turn, kind): &(usize, usize, MistakeKind)| Mistake {
+            row,
+            turn,
+            kind,
+            user: String::new(),
+            expected: String::new(),
+            got: String::new(),
+        };
         Evaluation {
-            arguments_exact: of(exact),
-            tool_selection: of(tools),
+            mistakes: mistakes.iter().map(mistake).collect(),
             ..Evaluation::default()
         }
     }
 
     #[test]
+    fn gained_calls_do_not_hide_lost_ones() {
+        use MistakeKind::*;
+        let before = with_mistakes(&[
+            (1, 0, NoCall),
+            (2, 0, WrongArguments),
+            (3, 0, WrongArguments),
+            (4, 1, NoCall),
+        ]);
+        let after = with_mistakes(&[
+            (0, 0, NoCall),         // lost, and row 1 has gained its own
+            (2, 0, WrongTool),      // lost the right tool
+            (3, 0, WrongArguments), // as before
+            (4, 0, WrongArguments), // lost: the mistake was in a later turn
+            (5, 1, NoCall),         // no mistake in the first turn
+            (6, 0, OverCall),       // had no call to lose
+        ]);
+        let check = check(&[true, true, true, true, true, true, false]);
+        let lost = check.lost(&before, &after);
+        assert_eq!(lost, [(0, NoCall), (2, WrongTool), (4, WrongArguments)]);
+        assert_eq!(check.lost(&after, &after), []);
+    }
+
+    #[test]
     fn calls_that_are_lost_are_refused_beyond_the_tolerance() {
-        let before = scores(40, 48);
-        let refusal = |exact, tools, tolerance| {
-            let outcome = refuse_losses(Path::new("out.gguf"), &before, &scores(exact, tools), tolerance);
-            outcome.err().map(|error| error.to_string())
-        };
-        assert_eq!(refusal(40, 48, 0), None);
-        assert_eq!(refusal(45, 50, 0), None, "more are no loss");
-        assert_eq!(refusal(39, 48, 1), None);
-        let said = refusal(39, 48, 0).unwrap();
+        let lost: Vec<_> = (3..10).map(|row| (row, MistakeKind::NoCall)).collect();
+        assert_eq!(too_many(&[], 50, 0), None);
+        assert_eq!(too_many(&lost[..2], 50, 2), None);
+        let said = too_many(&lost[..2], 50, 1).unwrap();
+        let part =
+            "lost in 2 of 50 rows with a call, but only 1 may be lost: row 3 (no call), row 4 (no call);";
+        assert!(said.contains(part), "{said}");
+        let said = too_many(&lost, 50, 0).unwrap();
         assert!(
-            said.contains("out.gguf: calls are lost: exact calls fall from 40 to 39 of 50 rows"),
+            said.contains("row 7 (no call), …;") && !said.contains("row 8"),
             "{said}"
         );
-        let said = refusal(37, 46, 1).unwrap();
-        assert!(said.contains("and right tools fall from 48 to 46"), "{said}");
     }
 
     #[test]
     fn fewer_bits_may_lose_more() {
-        let before = scores(40, 48);
-        let allowed =
-            [Dtype::F32, Dtype::F16, Dtype::Q8_0, Dtype::Q4_0].map(|dtype| tolerance(dtype, &before));
-        assert_eq!(allowed, [0, 1, 1, 3]);
+        let allowed = |given| {
+            [Dtype::F32, Dtype::F16, Dtype::Q8_0, Dtype::Q4_0].map(|dtype| {
+                let tolerance = Tolerance { given, dtype };
+                (tolerance.here(50), tolerance.in_llama(50))
+            })
+        };
+        assert_eq!(allowed(None), [(0, 1), (1, 1), (1, 1), (3, 3)]);
+        assert_eq!(allowed(Some(0)), [(0, 0); 4]);
     }
 }

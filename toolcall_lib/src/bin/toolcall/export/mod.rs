@@ -5,7 +5,7 @@ mod llama;
 
 use super::INTERRUPTED;
 use super::output::{note, print};
-use check::Check;
+use check::{Check, Tolerance};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::checkpoint::reserve;
@@ -27,8 +27,9 @@ pub struct Arguments {
     /// `toolcall eval` does. Lost calls are an error
     #[arg(long, value_name = "DATA")]
     check: Option<PathBuf>,
-    /// Number of rows that may lose their call in --check. Default: none with f32; 1 in 100 rows
-    /// with a call with bf16, f16 and q8_0; 1 in 20 with 4 bits
+    /// Number of rows that may lose their call in --check, in each program that reads the export.
+    /// Default: none with f32; 1 in 100 rows with a call with bf16, f16, q8_0 and in llama.cpp; 1
+    /// in 20 with 4 bits
     #[arg(long, value_name = "ROWS", requires = "check")]
     tolerance: Option<usize>,
     /// Python program with llama.cpp's binding, to answer the rows of --check from a .gguf file in
@@ -61,8 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (Some(check), Some(before)) = (check, before) else {
         return Ok(ExitCode::SUCCESS);
     };
-    let tolerance = arguments
-        .tolerance
-        .unwrap_or_else(|| check::tolerance(arguments.dtype, &before));
+    let tolerance = Tolerance {
+        given: arguments.tolerance,
+        dtype: arguments.dtype,
+    };
     check.again(&arguments.out, &before, tolerance, llama.as_deref())
 }
