@@ -265,12 +265,15 @@ impl Typed<'_> {
 
     /// Returns the words at which a string without quotation marks is taken to end.
     fn stops(&self) -> Vec<&str> {
-        let texts = [
-            Some(self.fields.between.as_str()),
-            Some(self.fields.close.as_str()),
-            self.ends[0],
-            self.ends[1],
-        ];
+        let texts = match self.tail() {
+            "" => [
+                Some(self.fields.between.as_str()),
+                Some(self.fields.close.as_str()),
+                self.ends[0],
+                self.ends[1],
+            ],
+            tail => [Some(tail), None, None, None],
+        };
         let words = texts
             .into_iter()
             .flatten()

@@ -33,18 +33,25 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
 
 /// Returns true if the constraint allows a reply of exactly this text.
 fn takes(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> bool {
+    refused_behind(constraint, tokenizer, text).is_none()
+}
+
+/// Returns the part of a reply behind which the constraint does not allow what comes next.
+fn refused_behind(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> Option<String> {
     let mut constraint = constraint.clone();
     let ids = tokenizer.encode(text).unwrap();
-    ids.iter().all(|id| {
+    let allows = |constraint: &mut Constraint, id: u32| {
         let mut logits = vec![0.0; tokenizer.vocab_size()];
-        let allowed =
-            constraint.mask(&mut logits, &tokenizer.eos_token_ids).is_ok() && logits[*id as usize] == 0.0;
-        allowed && constraint.push(*id).is_ok()
-    }) && {
-        let mut logits = vec![0.0; tokenizer.vocab_size()];
-        let end = &tokenizer.eos_token_ids;
-        constraint.is_over() || (constraint.mask(&mut logits, end).is_ok() && logits[end[0] as usize] == 0.0)
+        let mask = constraint.mask(&mut logits, &tokenizer.eos_token_ids);
+        mask.is_ok() && logits[id as usize] == 0.0
+    };
+    for (place, &id) in ids.iter().enumerate() {
+        if !allows(&mut constraint, id) || constraint.push(id).is_err() {
+            return Some(tokenizer.decode(&ids[..place]).unwrap());
+        }
     }
+    let ends = constraint.is_over() || allows(&mut constraint, tokenizer.eos_token_ids[0]);
+    (!ends).then(|| text.to_string())
 }
 
 #[test]
@@ -80,14 +87,15 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                     .strip_suffix("<|im_end|>")
                     .unwrap();
                 let constraint = constraint(tools.clone(), template.call_syntax().unwrap()).unwrap();
-                assert!(takes(&constraint, &tiny_tokenizer(), reply), "{name}: {reply}");
+                let refused = refused_behind(&constraint, &tiny_tokenizer(), reply);
+                assert_eq!(refused, None, "{name}: {reply}");
                 let other = reply.replace("water", "fire");
                 assert!(!takes(&constraint, &tiny_tokenizer(), &other), "{name}: {other}");
                 tried += 1;
             }
         }
     }
-    assert_eq!(tried, 9);
+    assert_eq!(tried, 13);
 }
 
 /// Generates values that the schemas of [`schema`] speak of.
