@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "verify"))
-from scoring import Scores, Turn, calls_of, read_rows, same_calls  # noqa: E402
+from scoring import Scores, Turn, calls_of, read_rows, same_calls, wire  # noqa: E402
 from serve_bfcl import as_sent, differs, json_types  # noqa: E402
 
 
@@ -109,6 +109,25 @@ class Bfcl(unittest.TestCase):
 
 
 class Rows(unittest.TestCase):
+    def test_messages_are_sent_as_the_api_takes_them(self):
+        def call(name):
+            return {"type": "function", "function": {"name": name, "arguments": {"x": "é"}}}
+
+        row = [
+            {"role": "user", "content": "Hi", "weight": 0},
+            {"role": "assistant", "tool_calls": [call("f"), call("g"), call("f")]},
+            {"role": "tool", "name": "g", "content": "1"},
+            {"role": "tool", "content": "2"},
+            {"role": "tool", "name": "f", "content": "3"},
+        ]
+        said, called, *answers = wire(row)
+        self.assertEqual(said, {"role": "user", "content": "Hi"})
+        ids = [call["id"] for call in called["tool_calls"]]
+        self.assertEqual(len(set(ids)), 3)
+        self.assertEqual(called["tool_calls"][0]["function"], {"name": "f", "arguments": '{"x": "é"}'})
+        self.assertEqual([answer["tool_call_id"] for answer in answers], [ids[1], ids[0], ids[2]])
+        self.assertEqual([answer["name"] for answer in answers], ["g", "f", "f"])
+
     def test_rows_columns_and_lines_are_read_alike(self):
         row = {"messages": [{"role": "user", "content": "Hello."}], "tools": [{"type": "function"}]}
         columns = {name: [value] for name, value in row.items()}

@@ -43,6 +43,31 @@ def truths(messages: list[dict]) -> list[int]:
     return [i for i in told if messages[i].get("train", True) and messages[i].get("weight", 1)]
 
 
+def wire(messages: list[dict]) -> list[dict]:
+    """The messages of a row as OpenAI's API takes them: calls have ids and arguments of text, and each answer names its call."""
+    sent, waiting = [], []
+    for message in messages:
+        kept = {key: message[key] for key in ("role", "content", "name", "reasoning_content") if message.get(key) is not None}
+        calls = [call.get("function", call) for call in message.get("tool_calls") or []]
+        if message["role"] == "assistant":
+            waiting = [{"id": f"call_{len(sent)}_{i}", "name": call["name"]} for i, call in enumerate(calls)]
+        if calls:
+            kept["tool_calls"] = [
+                {
+                    "id": named["id"],
+                    "type": "function",
+                    "function": {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {}, ensure_ascii=False)},
+                }
+                for named, call in zip(waiting, calls, strict=True)
+            ]
+        if message["role"] == "tool":
+            answered = next((call for call in waiting if call["name"] == message.get("name")), waiting[0])
+            waiting = [call for call in waiting if call is not answered]
+            kept |= {"tool_call_id": answered["id"], "name": answered["name"]}
+        sent.append(kept)
+    return sent
+
+
 def calls_of(message: dict) -> list[tuple[str, dict]]:
     """The calls of a message of the data."""
     calls = [call.get("function", call) for call in message.get("tool_calls") or []]

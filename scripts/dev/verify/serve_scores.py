@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from openai import OpenAI
-from scoring import Scores, Turn, calls_of, read_rows, truths
+from scoring import Scores, Turn, calls_of, read_rows, truths, wire
 
 AT_ONCE = 32
 MOST_TOKENS = 256  # as `toolcall eval`
@@ -53,7 +53,7 @@ def ask(client: OpenAI, model: str, row: dict, messages: list[dict]) -> Turn:
     extra = {"repetition_penalty": 1.0, "chat_template_kwargs": row.get("chat_template_kwargs") or {}}
     tools = {"tools": row["tools"]} if row.get("tools") else {}
     settings = {"temperature": 0, "max_tokens": MOST_TOKENS, "extra_body": extra}
-    choice = client.chat.completions.create(model=model, messages=messages, **tools, **settings).choices[0]
+    choice = client.chat.completions.create(model=model, messages=wire(messages), **tools, **settings).choices[0]
     called = choice.message.tool_calls or []
     calls = [(call.function.name, json.loads(call.function.arguments)) for call in called]
     return Turn(choice.message.content or "", calls, choice.finish_reason != "length")
