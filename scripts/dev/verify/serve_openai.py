@@ -51,6 +51,9 @@ def each_tool_choice(client, model):
     named = ask({"type": "function", "function": {"name": "create_reminder"}}).choices[0]
     check_calls(named.message.tool_calls, at_most=1)
     assert named.message.tool_calls[0].function.name == "create_reminder"
+    tools = [{"type": "function", "function": {"name": "create_reminder"}}]
+    allowed = ask({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": tools}}).choices[0]
+    assert {call.function.name for call in allowed.message.tool_calls} == {"create_reminder"}, allowed
     assert not ask("none").choices[0].message.tool_calls
     auto = ask("auto").choices[0].message
     assert auto.content is not None or auto.tool_calls
@@ -114,6 +117,8 @@ def history(client, model):
     answers = [{"role": "tool", "tool_call_id": call.id, "content": "done"} for call in message.tool_calls]
     reply = client.chat.completions.create(model=model, messages=[*ASK, message, *answers], tools=TOOLS, max_tokens=60)
     assert reply.choices[0].message.content is not None or reply.choices[0].message.tool_calls
+    parsed = client.chat.completions.parse(model=model, messages=ASK, response_format=Trip, max_tokens=300).choices[0].message
+    client.chat.completions.create(model=model, messages=[*ASK, parsed, ASK[0]], max_tokens=5)
 
 
 def settings(client, model):

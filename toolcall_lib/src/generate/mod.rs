@@ -32,8 +32,8 @@ pub use prefix::PrefixCache;
 // The server drives the steps of a batch itself.
 #[cfg(feature = "serve")]
 pub(crate) use {
-    batch::Batch, confidence::confidences, constraint::Constraint, constraint::Constraints, many::rendered,
-    writer::Token, writer::Writer,
+    batch::Batch, confidence::confidences, constraint::Constraint, constraint::Constraints, writer::Token,
+    writer::Writer,
 };
 
 use crate::conversation::Message;

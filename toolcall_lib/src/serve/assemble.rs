@@ -1,7 +1,9 @@
 //! Turns the tokens of a reply into the deltas that a client gets: words as they come, a call when
 //! it is complete.
 //!
-//! A reply that is not streamed is put together from the same deltas, so both say the same.
+//! A reply that is not streamed is put together from the same deltas, so both say the same. Stop
+//! sequences end a reply where its words contain them, and nowhere else: not in a thought, a tag or
+//! an argument, which the user never sees.
 
 use super::wire::{Call, Delta, random_id};
 use crate::generate::{Token, confidences};
@@ -24,8 +26,8 @@ pub(crate) struct Assembler {
     ends: Vec<usize>,
     /// Log probability of each token; `None` if the constraint forced it.
     logprobs: Vec<Option<f32>>,
-    /// End of the text that counts; the text behind it may be the beginning of a stop sequence.
-    counts: usize,
+    /// Offset of the text in which no stop sequence can begin any more.
+    settled: usize,
     /// True if one of `stops` was written.
     stopped: bool,
     state: State,
@@ -60,7 +62,7 @@ impl Assembler {
             text: String::new(),
             ends: Vec::new(),
             logprobs: Vec::new(),
-            counts: 0,
+            settled: 0,
             stopped: false,
             state: if begun { State::Thought } else { State::Start },
             told: 0,
@@ -79,17 +81,23 @@ impl Assembler {
         self.calls > 0
     }
 
+    /// Returns how many tokens are known to begin before a stop sequence.
+    pub fn settled(&self) -> usize {
+        match self.settled {
+            0 => 0,
+            settled => (1 + self.ends.partition_point(|&end| end < settled)).min(self.ends.len()),
+        }
+    }
+
     /// Adds a token; returns the deltas that it completes.
     pub fn push(&mut self, token: &Token) -> Vec<Delta> {
-        if self.stopped {
-            return Vec::new();
-        }
-        self.text.push_str(&token.text);
-        self.ends.push(self.text.len());
-        self.logprobs.push(token.logprob);
-        self.look_for_stops();
         let mut deltas = Vec::new();
-        self.advance(&mut deltas);
+        if !self.stopped {
+            self.text.push_str(&token.text);
+            self.ends.push(self.text.len());
+            self.logprobs.push(token.logprob);
+            self.advance(false, &mut deltas);
+        }
         deltas
     }
 
@@ -97,75 +105,61 @@ impl Assembler {
     /// token; `finished` says that the reply was not cut off.
     pub fn finish(&mut self, rest: &str, finished: bool) -> Vec<Delta> {
         let mut deltas = Vec::new();
-        // 1. The rest of the text counts, unless a stop sequence came before it.
-        if !self.stopped {
-            self.text.push_str(rest);
-            self.look_for_stops();
+        if self.stopped {
+            return deltas;
         }
+        // 1. Nothing follows, so what may have been the beginning of a tag or a stop is text.
+        self.text.push_str(rest);
+        self.advance(true, &mut deltas);
         if !self.stopped {
-            self.counts = self.text.len();
+            self.settled = usize::MAX;
         }
-        self.advance(&mut deltas);
         // 2. Tell what the state has held back.
         match self.state {
-            State::Start => self.tell_words(self.counts, &mut deltas),
             State::Thought => {
-                let thought = self.text[self.told..self.counts].trim().to_string();
-                deltas.extend(
-                    Some(thought)
-                        .filter(|text| !text.is_empty())
-                        .map(Delta::Reasoning),
-                );
+                let thought = self.text[self.told..].trim().to_string();
+                let told = Some(thought).filter(|text| !text.is_empty());
+                deltas.extend(told.map(Delta::Reasoning));
             }
-            State::Words => self.tell_words(self.counts, &mut deltas),
-            State::Calls => self.finish_calls(finished && !self.stopped, &mut deltas),
+            State::Calls => self.finish_calls(finished, &mut deltas),
+            State::Start | State::Words => {}
         }
         deltas
     }
 
-    /// Looks for stop sequences and moves the end of the text that counts. Holds back text that may
-    /// be the beginning of one.
-    fn look_for_stops(&mut self) {
-        let new = &self.text[self.counts..];
-        let found = self.stops.iter().filter_map(|stop| new.find(stop.as_str())).min();
-        if let Some(place) = found {
-            (self.counts, self.stopped) = (self.counts + place, true);
-            return;
-        }
-        let held = self.stops.iter().map(|stop| begun(new, stop)).max().unwrap_or(0);
-        self.counts = self.text.len() - held;
-    }
-
-    /// Moves from state to state as far as the text allows.
-    fn advance(&mut self, deltas: &mut Vec<Delta>) {
+    /// Moves from state to state as far as the text allows; `over` says that no text follows.
+    fn advance(&mut self, over: bool, deltas: &mut Vec<Delta>) {
         if self.state == State::Start {
-            self.start();
+            self.start(over);
         }
         if self.state == State::Thought {
             self.think(deltas);
         }
         if self.state == State::Words {
-            self.say(deltas);
+            self.say(over, deltas);
         }
         if self.state == State::Calls {
             self.call(deltas);
         }
+        if matches!(self.state, State::Thought | State::Calls) {
+            self.settled = self.text.len();
+        }
     }
 
     /// Starts a thought if the text begins with its tag, and an answer if it cannot.
-    fn start(&mut self) {
-        let text = self.text[..self.counts].trim_start();
+    fn start(&mut self, over: bool) {
+        let text = self.text.trim_start();
         if text.starts_with(tags::THINK) {
-            self.told = self.counts - text.len() + tags::THINK.len();
+            self.told = self.text.len() - text.len() + tags::THINK.len();
             self.state = State::Thought;
-        } else if !tags::THINK.starts_with(text) {
+        } else if over || !tags::THINK.starts_with(text) {
             self.state = State::Words;
         }
     }
 
     /// Ends the thought at its closing tag, and tells it as a whole.
     fn think(&mut self, deltas: &mut Vec<Delta>) {
-        let Some(length) = self.text[self.told..self.counts].find(tags::THINK_END) else {
+        let Some(length) = self.text[self.told..].find(tags::THINK_END) else {
             return;
         };
         let thought = self.text[self.told..self.told + length].trim();
@@ -174,34 +168,69 @@ impl Assembler {
         }
         self.told += length + tags::THINK_END.len();
         self.answer = self.told;
+        self.settled = self.told;
         self.state = State::Words;
     }
 
-    /// Tells words up to the place where a call begins, or may begin.
-    fn say(&mut self, deltas: &mut Vec<Delta>) {
-        let text = &self.text[self.told..self.counts];
-        if self.tools.is_empty() {
-            return self.tell_words(self.counts, deltas);
+    /// Tells words up to the place where a call or a stop sequence begins, or may begin.
+    fn say(&mut self, over: bool, deltas: &mut Vec<Delta>) {
+        let Some((end, calls)) = self.words(over) else {
+            return;
+        };
+        // White space before a call is not told, so a stop sequence in it waits for what follows.
+        let certain = self.tools.is_empty() || (over && !calls);
+        let seen = if certain {
+            end
+        } else {
+            self.text[..end].trim_end().len()
+        };
+        self.look_for_stops(seen, over || calls);
+        self.tell_words(self.settled, deltas);
+        if calls && !self.stopped {
+            self.state = State::Calls;
         }
+    }
+
+    /// Returns the end of the text that is words for certain, and whether a call begins there;
+    /// `None` if nothing is known yet.
+    fn words(&self, over: bool) -> Option<(usize, bool)> {
+        let all = self.text.len();
+        if self.tools.is_empty() {
+            return Some((all, false));
+        }
+        let text = &self.text[self.told..];
         match self.syntax.marker() {
-            Some(mark) => match text.find(mark) {
-                Some(place) => {
-                    self.tell_words(self.told + place, deltas);
-                    self.state = State::Calls;
-                }
-                None => self.tell_words(self.counts - begun(text, mark), deltas),
-            },
+            Some(mark) => Some(match text.find(mark) {
+                Some(place) => (self.told + place, true),
+                None if over => (all, false),
+                None => (all - begun(text, mark), false),
+            }),
             // Without a mark, any reply that begins with a call's first letter is a call.
             None => {
                 let first = self.syntax.begin.trim_start().chars().next();
-                let said = &self.text[self.answer..self.counts];
-                match said.trim_start().chars().next() {
-                    None => {}
-                    letter if letter == first && said.len() == text.len() => self.state = State::Calls,
-                    _ => self.tell_words(self.counts, deltas),
-                }
+                let letter = self.text[self.answer..].trim_start().chars().next()?;
+                let calls = Some(letter) == first && self.told == self.answer;
+                Some(if calls { (self.answer, true) } else { (all, false) })
             }
         }
+    }
+
+    /// Looks for stop sequences in the words up to `seen`, without white space before all of them.
+    /// Unless the words are `over`, settles no text that may be the beginning of one.
+    fn look_for_stops(&mut self, seen: usize, over: bool) {
+        let answer = &self.text[self.answer..];
+        let first = self.answer + answer.len() - answer.trim_start().len();
+        let from = self.settled.max(first);
+        let Some(new) = self.text.get(from..seen) else {
+            return;
+        };
+        let found = self.stops.iter().filter_map(|stop| new.find(stop.as_str())).min();
+        if let Some(place) = found {
+            (self.settled, self.stopped) = (from + place, true);
+            return;
+        }
+        let held = self.stops.iter().map(|stop| begun(new, stop)).max();
+        self.settled = seen - held.filter(|_| !over).unwrap_or(0);
     }
 
     /// Tells the text up to `end`, without white space around the whole of it.
@@ -223,7 +252,7 @@ impl Assembler {
         let Some(mark) = self.syntax.end_marker() else {
             return;
         };
-        let answer = &self.text[self.answer..self.counts];
+        let answer = &self.text[self.answer..];
         let ends = answer.matches(mark).count();
         if ends <= self.calls {
             return;
@@ -255,12 +284,11 @@ impl Assembler {
     /// Tells the remaining calls: drops one that was cut off, and tells one that cannot be read as
     /// text.
     fn finish_calls(&mut self, finished: bool, deltas: &mut Vec<Delta>) {
-        let text = &self.text[..self.counts];
-        let reply = parse_with(&text[self.answer..], &self.template, &self.tools);
+        let reply = parse_with(&self.text[self.answer..], &self.template, &self.tools);
         if !reply.malformed {
-            self.tell_calls(reply.tool_calls, self.counts, deltas);
+            self.tell_calls(reply.tool_calls, self.text.len(), deltas);
         } else if finished && self.calls == 0 {
-            let rest = text[self.told..].trim_end().to_string();
+            let rest = self.text[self.told..].trim_end().to_string();
             deltas.push(Delta::Content(rest));
         }
     }
@@ -272,4 +300,79 @@ fn begun(text: &str, mark: &str) -> usize {
         mark.is_char_boundary(*length) && text.as_bytes().ends_with(&mark.as_bytes()[..*length])
     };
     (1..mark.len()).rev().find(fits).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const CALL: &str = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": \"a\\nb\"}}\n</tool_call>";
+
+    /// Returns what a client is told of a reply of these tokens, how many count, and whether a stop
+    /// sequence ended it.
+    fn told(pieces: &[&str], stops: &[&str], with_tools: bool) -> (Vec<String>, usize, bool) {
+        let template = ChatTemplate::hermes("<|im_end|>").unwrap();
+        let tool = ToolSchema::new(json!({"name": "f", "parameters": {}})).unwrap();
+        let tools = Vec::from_iter(with_tools.then_some(tool));
+        let stops = stops.iter().map(|stop| stop.to_string()).collect();
+        let mut assembler = Assembler::new(template, "", tools, stops);
+        let mut deltas = Vec::new();
+        for piece in pieces {
+            let token = Token {
+                id: 0,
+                text: piece.to_string(),
+                logprob: None,
+                likeliest: Vec::new(),
+            };
+            deltas.extend(assembler.push(&token));
+        }
+        deltas.extend(assembler.finish("", true));
+        let shown = deltas.into_iter().map(|delta| match delta {
+            Delta::Reasoning(text) => format!("thought {text}"),
+            Delta::Content(text) => text,
+            Delta::Call(call) => format!("call {} {}", call.name, call.arguments),
+        });
+        (shown.collect(), assembler.settled(), assembler.stopped())
+    }
+
+    #[test]
+    fn stops_end_a_reply_in_its_words_alone() {
+        let call = r#"call f {"x":"a\nb"}"#.replace("\\\\", "\\");
+        let call = call.as_str();
+        let halves = [&CALL[..14], &CALL[14..]];
+        // tags, arguments, and white space around a call are no words
+        for stop in ["\n", "name", "{", "<", "call"] {
+            let (said, _, stopped) = told(&halves, &[stop], true);
+            assert_eq!((&said[..], stopped), (&[call.to_string()][..], false), "{stop:?}");
+        }
+        let (said, tokens, stopped) = told(&["Yes", ".", "\n\n", halves[0], halves[1]], &["\n"], true);
+        assert_eq!(
+            (said.join("|"), tokens, stopped),
+            (format!("Yes|.|{call}"), 5, false)
+        );
+        // nor is a thought
+        let (said, _, stopped) = told(&["<think>a\nb</think>", "\n\nc\nd", " e"], &["\n"], true);
+        assert_eq!((said.join("|"), stopped), ("thought a\nb|c".to_string(), true));
+        // words are, up to a call and without one
+        for with_tools in [false, true] {
+            let (said, tokens, stopped) = told(&["\nOne", "\n", "\n", "two"], &["\n\n"], with_tools);
+            assert_eq!((said.join("|"), tokens, stopped), ("One".to_string(), 1, true));
+            let (said, _, stopped) = told(&["a <", "b", " c"], &["<b"], with_tools);
+            assert_eq!((said.join("|"), stopped), ("a".to_string(), true));
+            let (said, _, stopped) = told(&["One", "\n"], &["\n"], with_tools);
+            assert_eq!((said.join("|"), stopped), ("One".to_string(), true));
+        }
+        let (said, _, stopped) = told(&["One STOP ", CALL], &["STOP"], true);
+        assert_eq!((said.join("|"), stopped), ("One".to_string(), true));
+    }
+
+    #[test]
+    fn the_beginning_of_a_stop_is_told_when_it_is_none() {
+        let (said, tokens, stopped) = told(&["a ST", "AR", " ST"], &["STOP"], true);
+        assert_eq!(
+            (said.concat(), tokens, stopped),
+            ("a STAR ST".to_string(), 3, false)
+        );
+    }
 }

@@ -2,6 +2,8 @@
 
 use super::reader::tried;
 use super::vocabulary::Grammars;
+#[cfg(feature = "serve")]
+use super::vocabulary::TokenBytes;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use serde_json::{Map, Value, json};
@@ -52,6 +54,12 @@ impl Tokenizer {
         let grammars = Arc::new(Grammars::new(&self.inner, texts)?);
         made.push((texts.to_string(), grammars.clone()));
         Ok(grammars)
+    }
+
+    /// Returns what tells the bytes of single tokens.
+    #[cfg(feature = "serve")]
+    pub(crate) fn bytes(&self) -> TokenBytes<'_> {
+        TokenBytes::new(&self.inner)
     }
 
     /// Adds the content of `tokenizer_config.json`. A chat template in it is left out, because a

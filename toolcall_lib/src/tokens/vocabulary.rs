@@ -85,12 +85,7 @@ impl TokenizerEnv for Vocabulary {
 /// them. Special tokens that occur in `texts`, and those around thoughts, count as text because a
 /// reply contains them.
 fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec<u8>>> {
-    let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
-    let decode: fn(&str) -> Vec<u8> = if decoder.contains("\"ByteLevel\"") {
-        byte_level
-    } else if decoder.contains("\"ByteFallback\"") {
-        byte_fallback
-    } else {
+    let Some(decode) = spelling(tokenizer) else {
         let problem = "constrained decoding needs the bytes of each token, but this tokenizer is neither \
             byte-level nor has byte fallback; set `constrained` to false";
         return Err(Error::invalid("tokenizer", problem));
@@ -116,6 +111,51 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
         };
     }
     Ok(bytes)
+}
+
+/// Returns the decoder of the tokenizer's spelling, if that tells the bytes of each token.
+fn spelling(tokenizer: &tokenizers::Tokenizer) -> Option<fn(&str) -> Vec<u8>> {
+    let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
+    if decoder.contains("\"ByteLevel\"") {
+        Some(byte_level)
+    } else if decoder.contains("\"ByteFallback\"") {
+        Some(byte_fallback)
+    } else {
+        None
+    }
+}
+
+/// Tells the bytes of single tokens.
+#[cfg(feature = "serve")]
+pub(crate) struct TokenBytes<'a> {
+    tokenizer: &'a tokenizers::Tokenizer,
+    spelling: Option<fn(&str) -> Vec<u8>>,
+}
+
+#[cfg(feature = "serve")]
+impl<'a> TokenBytes<'a> {
+    pub(super) fn new(tokenizer: &'a tokenizers::Tokenizer) -> Self {
+        Self {
+            tokenizer,
+            spelling: spelling(tokenizer),
+        }
+    }
+
+    /// Returns the bytes of a token, which may be a part of a character. A tokenizer whose spelling
+    /// is not known tells them by the text that it decodes.
+    pub fn of(&self, id: u32) -> Vec<u8> {
+        let added = self.tokenizer.get_added_vocabulary();
+        let added = added.get_added_tokens_decoder().get(&id);
+        match (added, self.spelling, self.tokenizer.id_to_token(id)) {
+            (Some(added), ..) => added.content.clone().into_bytes(),
+            (None, Some(decode), Some(token)) => decode(&token),
+            _ => self
+                .tokenizer
+                .decode(&[id], false)
+                .unwrap_or_default()
+                .into_bytes(),
+        }
+    }
 }
 
 /// Returns the bytes of a control token, with the marker that no text contains.

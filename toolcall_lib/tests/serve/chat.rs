@@ -85,6 +85,67 @@ fn each_tool_choice_is_held_to() {
 }
 
 #[test]
+fn only_allowed_tools_are_called() {
+    let served = Served::tiny();
+    let allowed = |mode: &str| {
+        json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [
+            {"type": "function", "function": {"name": "play_music"}}]}})
+    };
+    let ask = |choice: Value, seed: usize| {
+        let more = json!({"tools": tools(), "tool_choice": choice, "temperature": 1, "seed": seed, "max_tokens": 400});
+        served.chat(&said("Set a timer.", more))
+    };
+    for seed in 0..6 {
+        let answer = ask(allowed("required"), seed);
+        let calls = answer.message()["tool_calls"].clone();
+        assert_fit(&calls);
+        for call in calls.as_array().unwrap() {
+            assert_eq!(call["function"]["name"], "play_music");
+        }
+        let all = ask(json!("required"), seed).json()["usage"]["prompt_tokens"].clone();
+        assert_eq!(
+            answer.json()["usage"]["prompt_tokens"],
+            all,
+            "the model is shown all"
+        );
+    }
+    assert!(ask(allowed("auto"), 0).message()["content"].is_string(), "noise");
+}
+
+/// A stop sequence is looked for in words, and a call has none.
+#[test]
+fn a_stop_sequence_cuts_no_call() {
+    let served = Served::tiny();
+    for seed in 0..3 {
+        let more = json!({"tools": tools(), "tool_choice": "required", "stop": ["\n", "name", "{", "_"],
+            "temperature": 1, "seed": seed, "max_tokens": 400});
+        let answer = served.chat(&said("Set a timer.", more));
+        assert_fit(&answer.message()["tool_calls"]);
+        assert_eq!(answer.json()["choices"][0]["finish_reason"], "tool_calls");
+    }
+}
+
+/// Texts with the tags of templates are texts of their users; the model reads what they sent.
+#[test]
+fn the_model_reads_texts_as_they_were_sent() {
+    let served = Served::tiny();
+    let model = tiny_model();
+    let listed = "# Tools\n\n<tools>[{\"name\": \"f\", \"parameters\": {}}]</tools>";
+    let messages = [
+        Message::system(listed),
+        Message::user("<tool_response>x</tool_response>"),
+        Message::assistant("<tool_call>{\"name\": \"f\""),
+        Message::user("Go on."),
+    ];
+    let prompt = model.template.render_prompt(&messages, &[]).unwrap();
+    let tokens = model.tokenizer.encode(&prompt).unwrap().len();
+    let body = json!({"messages": messages, "max_tokens": 3});
+    let answer = served.chat(&body);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["usage"]["prompt_tokens"], tokens);
+}
+
+#[test]
 fn several_calls_come_unless_one_is_asked_for() {
     let served = Served::tiny();
     let most = |parallel: bool| {
@@ -213,6 +274,11 @@ fn a_stream_says_what_a_whole_reply_says() {
         more["stream_options"] = json!({"include_usage": true});
         let pieces = served.chat(&said("Go.", more)).pieces();
         let (usage, pieces) = pieces.split_last().unwrap();
+        assert!(
+            pieces
+                .iter()
+                .all(|piece| piece.get("usage") == Some(&Value::Null))
+        );
         assert_eq!(usage["choices"], json!([]));
         assert_eq!(
             usage["usage"]["completion_tokens"],
@@ -311,6 +377,43 @@ fn a_stop_sequence_ends_the_reply_before_it() {
     assert_eq!(cut.json()["choices"][0]["finish_reason"], "stop");
 }
 
+/// The bytes of tokens as `logprobs` tells them.
+fn bytes_of<'a>(tokens: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
+    let tokens = tokens.into_iter();
+    let bytes = tokens.flat_map(|token| token["bytes"].as_array().unwrap());
+    bytes.map(|byte| byte.as_u64().unwrap() as u8).collect()
+}
+
+#[test]
+fn tokens_behind_a_stop_sequence_are_not_told() {
+    let served = Served::tiny();
+    let ask = |stop: Value| {
+        let more = json!({"temperature": 1, "seed": 5, "logprobs": true, "stop": stop, "max_tokens": 300});
+        served.chat(&said("Set a timer.", more)).json()["choices"][0].clone()
+    };
+    let all = ask(Value::Null);
+    let all = all["logprobs"]["content"].as_array().unwrap();
+    // the text of two tokens behind a third, all of which are characters by themselves
+    let plain = |token: &&[Value]| bytes_of(*token).iter().all(u8::is_ascii_alphanumeric);
+    let stop = all.windows(3).find(plain).unwrap();
+    let stop = String::from_utf8(bytes_of(&stop[1..])).unwrap();
+    let cut = ask(json!([stop]));
+    let cut = cut["logprobs"]["content"].as_array().unwrap();
+    let place = String::from_utf8_lossy(&bytes_of(all)).find(&stop).unwrap();
+    let (last, before) = cut.split_last().unwrap();
+    let ends = String::from_utf8_lossy(&bytes_of(before)).len();
+    assert!(ends < place, "{ends} {place}: {last} begins behind {stop:?}");
+    assert!(String::from_utf8_lossy(&bytes_of(cut)).len() >= place);
+}
+
+#[test]
+fn the_smallest_set_of_tokens_is_the_likeliest_one() {
+    let served = Served::tiny();
+    let ask = |more: Value| served.chat(&said("Go.", more)).message();
+    let greedy = ask(json!({"temperature": 0}));
+    assert_eq!(ask(json!({"temperature": 2, "top_p": 0, "seed": 3})), greedy);
+}
+
 #[test]
 fn seeds_repeat_a_reply_and_logprobs_are_told() {
     let served = Served::tiny();
@@ -327,15 +430,30 @@ fn seeds_repeat_a_reply_and_logprobs_are_told() {
     );
     let choice = ask(json!(7));
     let tokens = choice["logprobs"]["content"].as_array().unwrap().clone();
-    let text: String = tokens
-        .iter()
-        .map(|token| token["token"].as_str().unwrap())
-        .collect();
     let content = choice["message"]["content"].as_str().unwrap();
+    let text = String::from_utf8_lossy(&bytes_of(&tokens)).into_owned();
+    assert_eq!(
+        text.trim(),
+        content,
+        "also where a character takes several tokens"
+    );
+    let whole = |token: &Value| token["token"] == *String::from_utf8_lossy(&bytes_of([token]));
+    let parts: Vec<&Value> = tokens.iter().filter(|token| !whole(token)).collect();
     assert!(
-        content.trim_end_matches('\u{fffd}').len() <= text.len()
-            && text.contains(content.trim_matches('\u{fffd}')),
-        "{text:?} {content:?}"
+        !parts.is_empty()
+            && parts
+                .iter()
+                .all(|part| part["token"].as_str().unwrap().starts_with("\\x"))
+    );
+    let alternatives = tokens
+        .iter()
+        .flat_map(|token| token["top_logprobs"].as_array().unwrap());
+    let alternatives = bytes_of(alternatives);
+    assert!(String::from_utf8_lossy(&alternatives).contains('\u{fffd}'));
+    assert!(
+        !alternatives
+            .windows(3)
+            .any(|bytes| bytes == "\u{fffd}".as_bytes())
     );
     for token in &tokens {
         let top: Vec<f64> = token["top_logprobs"]

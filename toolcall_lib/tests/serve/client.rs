@@ -138,7 +138,9 @@ impl Answer {
     /// The pieces of a stream, which ends as it has to.
     pub fn pieces(&self) -> Vec<Value> {
         assert_eq!(self.header("content-type"), Some("text/event-stream"), "{self:?}");
-        let lines: Vec<&str> = self.text.split("\n\n").filter(|line| !line.is_empty()).collect();
+        let lines = self.text.split("\n\n");
+        let is_comment = |line: &&str| line.is_empty() || line.starts_with(':');
+        let lines: Vec<&str> = lines.filter(|line| !is_comment(line)).collect();
         let (last, pieces) = lines.split_last().unwrap();
         assert_eq!(*last, "data: [DONE]");
         let piece = |line: &&str| serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap();

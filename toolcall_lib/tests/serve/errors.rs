@@ -32,7 +32,7 @@ fn a_field_that_does_not_fit_is_named() {
             "a message of the assistant",
         ),
         (
-            json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "tool", "content": "1"}]}),
+            json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "tool", "tool_call_id": "c1", "content": "1"}]}),
             "messages[1].tool_call_id",
             "answers no call",
         ),
@@ -42,7 +42,22 @@ fn a_field_that_does_not_fit_is_named() {
             "found 3, expected a number from 0 to 2",
         ),
         (json!({"temperature": "hot"}), "temperature", "found a string"),
-        (json!({"top_p": 0}), "top_p", "would keep no token"),
+        (
+            json!({"messages": [{"role": "user"}]}),
+            "messages[0].content",
+            "missing",
+        ),
+        (
+            json!({"messages": [{"role": "human", "value": "Hi"}]}),
+            "messages[0].role",
+            "human",
+        ),
+        (
+            json!({"tools": tools(), "tool_choice": {"type": "custom", "custom": {"name": "start_timer"}}}),
+            "tool_choice.type",
+            "custom",
+        ),
+        (json!({"top_p": 1.5}), "top_p", "from 0 to 1"),
         (json!({"n": 2}), "n", "only 1 reply"),
         (json!({"max_tokens": 0}), "max_tokens", "1 or more"),
         (
@@ -232,6 +247,7 @@ fn a_key_is_asked_for_and_needed_off_this_host() {
     ] {
         let (status, _, code, _) = ask(wrong).error();
         assert_eq!((status, &*code), (401, "invalid_api_key"), "{wrong:?}");
+        assert_eq!(ask(wrong).json()["error"]["type"], "invalid_request_error");
     }
     assert_eq!(ask(&[("authorization", "Bearer s3cret")]).status, 200);
     assert_eq!(
@@ -242,6 +258,54 @@ fn a_key_is_asked_for_and_needed_off_this_host() {
         (served.get("/health").status, served.get("/metrics").status),
         (200, 401)
     );
+}
+
+/// A browser asks first, without the key, whether a page may send its request.
+#[test]
+fn pages_of_others_may_ask_with_the_key() {
+    let locked = ServeConfig {
+        api_key: Some("s3cret".to_string()),
+        ..config()
+    };
+    let served = Served::of(vec![tiny_model()], locked);
+    let options = |address| {
+        let head = "OPTIONS /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+            origin: https://chat.example\r\naccess-control-request-method: POST\r\n\
+            access-control-request-headers: authorization,content-type,x-stainless-lang\r\n\r\n";
+        request(address, head, b"")
+    };
+    let preflight = options(served.address);
+    assert_eq!((preflight.status, &*preflight.text), (204, ""));
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(
+        preflight.header("access-control-allow-methods"),
+        Some("GET, POST")
+    );
+    let allowed = preflight.header("access-control-allow-headers").unwrap();
+    assert_eq!(allowed, "authorization,content-type,x-stainless-lang");
+    let body = said("Hi", json!({"max_tokens": 3})).to_string();
+    for (key, status) in [("Bearer s3cret", 200), ("Bearer wrong", 401)] {
+        let headers = [("authorization", key), ("origin", "https://chat.example")];
+        let answer = post(served.address, "/v1/chat/completions", &headers, body.as_bytes());
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        let exposed = answer.header("access-control-expose-headers").unwrap();
+        assert!(exposed.contains("x-request-id"), "{exposed}");
+    }
+    // without a key, pages of others stay refused
+    let open = Served::tiny();
+    let preflight = options(open.address);
+    assert_eq!(preflight.status, 403);
+    assert_eq!(preflight.header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn each_answer_has_an_id_of_its_own() {
+    let served = Served::tiny();
+    let id = |path: &str| served.get(path).header("x-request-id").unwrap().to_string();
+    assert!(id("/health").starts_with("req_"));
+    assert_ne!(id("/no/such/path"), id("/no/such/path"));
 }
 
 /// The browser of whoever runs the server shows pages of others, which can ask it too.

@@ -5,6 +5,7 @@ use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 use toolcall_lib::Model;
 use toolcall_lib::serve::ServeConfig;
 
@@ -138,6 +139,55 @@ fn a_client_that_vanishes_makes_room() {
     quarter.write_all(b"POST /pre").unwrap();
     drop((half, quarter));
     assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
+}
+
+/// A proxy closes a connection on which nothing comes.
+#[test]
+fn a_stream_that_waits_in_the_queue_says_so() {
+    let long_replies = ServeConfig {
+        max_tokens: 8000,
+        ..config()
+    };
+    let served = Served::of(vec![endless()], long_replies);
+    let mut body = long(true);
+    body["max_tokens"] = json!(8000);
+    let crowd: Vec<TcpStream> = (0..32).map(|_| send(&served, &body)).collect();
+    served.wait_for("toolcall_running", 32);
+    let mut waiting = send(&served, &said("Hi", json!({"max_tokens": 3, "stream": true})));
+    served.wait_for("toolcall_waiting", 1);
+    let mut begun = Vec::new();
+    while !String::from_utf8_lossy(&begun).contains(": waiting\n\n") {
+        let mut some = [0; 256];
+        let count = waiting.read(&mut some).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&begun));
+        begun.extend(&some[..count]);
+    }
+    assert!(String::from_utf8_lossy(&begun).starts_with("HTTP/1.1 200"));
+    drop(crowd);
+    let mut rest = String::new();
+    waiting.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("data: [DONE]"), "{rest}");
+}
+
+/// Memory for bodies is taken by bytes that have come, and not by those that are announced.
+#[test]
+fn announced_bodies_keep_nobody_waiting() {
+    let served = Served::tiny();
+    let announce = |_| {
+        let mut client = TcpStream::connect(served.address).unwrap();
+        let head = head("/v1/chat/completions", &[], 2_000_000);
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    };
+    let silent: Vec<TcpStream> = (0..64).map(announce).collect();
+    let started = Instant::now();
+    assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+    drop(silent);
 }
 
 /// A server that ends completes what it has begun, and lets nobody else in.

@@ -44,6 +44,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-fn set(response: &mut Response, name: HeaderName, value: HeaderValue) {
+/// Sets a header.
+pub(super) fn set(response: &mut Response, name: HeaderName, value: HeaderValue) {
     response.headers_mut().insert(name, value);
 }

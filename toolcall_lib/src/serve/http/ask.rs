@@ -2,7 +2,7 @@
 
 use super::telling::{Events, Telling};
 use super::{Served, Shared};
-use crate::generate::{Constraint, rendered};
+use crate::generate::Constraint;
 use crate::serve::assemble::Assembler;
 use crate::serve::scheduler::Job;
 use crate::serve::wire::{ChatRequest, Head, Refusal, Usage};
@@ -73,6 +73,7 @@ pub(super) async fn ask(
         with_logprobs: asked.logprobs,
         with_usage: asked.include_usage,
         tokens: Vec::new(),
+        told_tokens: 0,
         usage,
     };
     Ok((telling, Events(receiver)))
@@ -82,10 +83,14 @@ pub(super) async fn ask(
 fn prepare(served: &Served, asked: &ChatRequest) -> Result<Prepared, Refusal> {
     let (model, config) = (&served.model, &asked.config);
     let template = model.template.with_kwargs(&config.chat_template_kwargs);
-    let prompt = (&asked.messages[..], &asked.tools[..]);
     let wrong = |error| Refusal::of_library(&error);
-    let (text, constraint) =
-        rendered(model, &template, prompt, config, &served.constraints).map_err(wrong)?;
+    let text = template
+        .render_prompt(&asked.messages, &asked.tools)
+        .map_err(wrong)?;
+    let constraint = served
+        .constraints
+        .get(model, &template, &text, &asked.callable, config)
+        .map_err(wrong)?;
     Ok(Prepared {
         ids: model.tokenizer.encode(&text).map_err(wrong)?,
         constraint,

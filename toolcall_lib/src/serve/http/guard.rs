@@ -1,14 +1,21 @@
 //! Access control: keys, and pages of other sites.
+//!
+//! With a key, pages of any origin may ask (CORS): the key protects the server, and browsers send
+//! none by themselves. Without one, only pages of this host may.
 
 use super::Shared;
-use super::answer::refused;
+use super::answer::{answer, refused, set};
 use super::shared::digest;
-use crate::serve::wire::Refusal;
+use crate::serve::wire::{Refusal, random_id};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{HeaderMap, Method, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -16,14 +23,56 @@ use subtle::ConstantTimeEq;
 /// Paths that need no key, because they tell nothing secret.
 const OPEN: [&str; 2] = ["/", "/health"];
 
+/// Header with an id for each answer, under which clients report problems.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Lets a request through, or answers why not; counts both.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = known(request.uri().path());
-    let response = match check(&shared, &request) {
+    let of_page = shared.key.is_some() && request.headers().contains_key(ORIGIN);
+    let mut response = match check(&shared, &request) {
+        _ if of_page && is_preflight(&request) => preflight(request.headers()),
         Ok(()) => next.run(request).await,
         Err(refusal) => refused(&refusal),
     };
+    if of_page {
+        let exposed = HeaderValue::from_static("retry-after, x-request-id");
+        set(
+            &mut response,
+            ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*"),
+        );
+        set(&mut response, ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    if let Ok(id) = HeaderValue::from_str(&random_id("req_")) {
+        set(&mut response, REQUEST_ID, id);
+    }
     shared.metrics.add_request(path, response.status().as_u16());
+    response
+}
+
+/// Returns true if a browser asks whether a page may send a request. It sends no key with that.
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Answers a preflight: any header is allowed, because clients send some of their own.
+fn preflight(headers: &HeaderMap) -> Response {
+    let mut response = answer("text/plain", "");
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let allowed = asked.unwrap_or(HeaderValue::from_static("authorization, content-type"));
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_HEADERS, allowed),
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST"),
+        ),
+        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
+        (VARY, HeaderValue::from_static("access-control-request-headers")),
+    ] {
+        set(&mut response, name, value);
+    }
     response
 }
 

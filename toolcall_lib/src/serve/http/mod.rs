@@ -84,6 +84,7 @@ async fn predict(State(shared): At, request: Request) -> Response {
         let asked = ChatRequest {
             messages: vec![Message::user(text)],
             tools: served.tools.clone(),
+            callable: served.tools.clone(),
             config,
             stop: Vec::new(),
             logprobs: false,

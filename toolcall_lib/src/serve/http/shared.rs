@@ -14,12 +14,8 @@ use tokio::sync::Semaphore;
 
 /// Most requests whose prompt and grammar are made at the same time.
 const PREPARED_AT_ONCE: usize = 2;
-/// Most bytes of bodies in memory at once.
-const MOST_AT_ONCE: usize = 64 << 20;
-/// Unit in which memory for bodies is counted, in bytes.
-pub(super) const UNIT: usize = 1024;
-/// Units of memory for bodies.
-pub(super) const ROOM: usize = MOST_AT_ONCE / UNIT;
+/// Most bytes of bodies in memory at once; one of the largest size has room in any case.
+const ROOM: usize = 64 << 20;
 
 /// State that all requests share.
 pub(crate) struct Shared {
@@ -30,7 +26,7 @@ pub(crate) struct Shared {
     pub(super) key: Option<[u8; 32]>,
     /// Places in the queue.
     pub(super) places: Arc<Semaphore>,
-    /// Memory for bodies, in units.
+    /// Memory for bodies, in bytes.
     pub(super) bodies: Semaphore,
     pub(super) preparing: Semaphore,
 }
@@ -53,7 +49,7 @@ impl Shared {
         Self {
             key: config.api_key.as_deref().map(digest),
             places: Arc::new(Semaphore::new(config.queue)),
-            bodies: Semaphore::new(ROOM),
+            bodies: Semaphore::new(ROOM.max(config.max_body).min(Semaphore::MAX_PERMITS)),
             preparing: Semaphore::new(PREPARED_AT_ONCE),
             config,
             models,

@@ -11,10 +11,19 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+/// Longest time in which a stream sends nothing. Then it sends a comment, so that no proxy takes a
+/// reply that waits in the queue for a dead connection.
+const QUIET: Duration = Duration::from_secs(5);
+/// A comment of server-sent events, which clients skip.
+const COMMENT: &[u8] = b": waiting\n\n";
 
 /// A reply on its way to a client.
 pub(super) struct Telling {
@@ -28,6 +37,8 @@ pub(super) struct Telling {
     pub with_usage: bool,
     /// Tokens whose log probabilities the client has not been told.
     pub tokens: Vec<Token>,
+    /// Number of tokens whose log probabilities the client has been told.
+    pub told_tokens: usize,
     /// Tokens read and written so far.
     pub usage: Usage,
 }
@@ -41,24 +52,19 @@ impl Telling {
         let (deltas, end) = match event {
             Event::Tokens(tokens, usage) => {
                 self.usage = usage;
-                let mut deltas = Vec::new();
-                for token in tokens.into_iter() {
-                    deltas.extend(self.assembler.push(&token));
-                    if self.with_logprobs {
-                        self.tokens.push(token);
-                    }
+                let pushed = tokens.iter().flat_map(|token| self.assembler.push(token));
+                let deltas = pushed.collect();
+                if self.with_logprobs {
+                    self.tokens.extend(tokens);
                 }
                 // A stop sequence ends the reply before the model's thread does.
-                if !self.assembler.stopped() {
-                    return (self.counted(deltas), None);
-                }
-                deltas.extend(self.assembler.finish("", true));
-                (deltas, self.ended(true))
+                let stopped = self.assembler.stopped();
+                (deltas, stopped.then(|| self.ended(true)))
             }
             Event::Over { rest, finished } => {
                 let deltas = self.assembler.finish(&rest, finished);
                 let ended = self.ended(finished || self.assembler.stopped());
-                (deltas, ended)
+                (deltas, Some(ended))
             }
             Event::Failed(refusal) => (Vec::new(), Some(Err(refusal))),
         };
@@ -66,12 +72,12 @@ impl Telling {
     }
 
     /// Returns the `finish_reason`.
-    fn ended(&self, by_itself: bool) -> Option<End> {
-        Some(Ok(match (by_itself, self.assembler.has_called()) {
+    fn ended(&self, by_itself: bool) -> End {
+        Ok(match (by_itself, self.assembler.has_called()) {
             (false, _) => "length",
             (true, true) => "tool_calls",
             (true, false) => "stop",
-        }))
+        })
     }
 
     /// Counts the calls among the deltas.
@@ -81,9 +87,21 @@ impl Telling {
         deltas
     }
 
+    /// Writes a chunk; one of many that end with the usage says that it has none.
+    fn piece(&self, delta: Value, reason: Option<&str>, logprobs: Option<Value>) -> Value {
+        let mut piece = self.head.piece(delta, reason, logprobs);
+        if self.with_usage {
+            piece["usage"] = Value::Null;
+        }
+        piece
+    }
+
     /// Returns the log probabilities that the client wants and has not been told.
     fn logprobs(&mut self) -> Option<Value> {
-        let tokens = std::mem::take(&mut self.tokens);
+        // A token that may stand behind a stop sequence waits until that is known.
+        let settled = self.assembler.settled().saturating_sub(self.told_tokens);
+        let tokens: Vec<Token> = self.tokens.drain(..settled.min(self.tokens.len())).collect();
+        self.told_tokens += tokens.len();
         self.with_logprobs
             .then(|| logprobs(&tokens, &self.served.model.tokenizer))
     }
@@ -113,25 +131,27 @@ impl Telling {
         Ok(self.head.whole(deltas, reason, logprobs, self.usage))
     }
 
-    /// Returns the reply as a stream, after its first event, so that an early error still gets its
-    /// HTTP status.
+    /// Returns the reply as a stream, after its first event or a while without one, so that an
+    /// early error still gets its HTTP status.
     ///
     /// # Errors
     /// The error that came instead of a first token.
     pub async fn stream(self, mut events: Events) -> Result<Stream, Refusal> {
-        let first = match events.next().await {
-            Event::Failed(refusal) => return Err(refusal),
-            first => first,
+        let first = match timeout(QUIET, events.next()).await {
+            Ok(Event::Failed(refusal)) => return Err(refusal),
+            first => first.ok(),
         };
-        let role = self
-            .head
-            .piece(json!({"role": "assistant", "content": ""}), None, None);
+        let role = self.piece(json!({"role": "assistant", "content": ""}), None, None);
         let mut stream = Stream {
             telling: self,
             events: Some(events),
             lines: VecDeque::from([line(&role)]),
+            quiet: Box::pin(sleep(QUIET)),
         };
-        stream.take(first);
+        match first {
+            Some(event) => stream.take(event),
+            None => stream.lines.push_back(Bytes::from_static(COMMENT)),
+        }
         Ok(stream)
     }
 }
@@ -156,6 +176,8 @@ pub(super) struct Stream {
     /// The events; `None` behind the last one.
     events: Option<Events>,
     lines: VecDeque<Bytes>,
+    /// Time since the last line.
+    quiet: Pin<Box<Sleep>>,
 }
 
 impl Stream {
@@ -164,7 +186,7 @@ impl Stream {
         let (deltas, end) = self.telling.take(event);
         for delta in deltas {
             let logprobs = self.telling.logprobs();
-            let piece = self.telling.head.piece(delta.to_json(), None, logprobs);
+            let piece = self.telling.piece(delta.to_json(), None, logprobs);
             self.lines.push_back(line(&piece));
         }
         let Some(end) = end else {
@@ -172,9 +194,9 @@ impl Stream {
         };
         match end {
             Ok(reason) => {
-                let left = !self.telling.tokens.is_empty();
-                let logprobs = self.telling.logprobs().filter(|_| left);
-                let piece = self.telling.head.piece(json!({}), Some(reason), logprobs);
+                let logprobs = self.telling.logprobs();
+                let logprobs = logprobs.filter(|told| told["content"] != json!([]));
+                let piece = self.telling.piece(json!({}), Some(reason), logprobs);
                 self.lines.push_back(line(&piece));
                 if self.telling.with_usage {
                     let piece = self.telling.head.usage_piece(self.telling.usage);
@@ -204,13 +226,19 @@ impl HttpBody for Stream {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         loop {
             if let Some(line) = self.lines.pop_front() {
+                self.quiet.as_mut().reset(Instant::now() + QUIET);
                 return Poll::Ready(Some(Ok(Frame::data(line))));
             }
             let Some(events) = &mut self.events else {
                 return Poll::Ready(None);
             };
-            let event = ready!(events.0.poll_recv(context)).unwrap_or_else(lost);
-            self.take(event);
+            match events.0.poll_recv(context) {
+                Poll::Ready(event) => self.take(event.unwrap_or_else(lost)),
+                Poll::Pending => {
+                    ready!(self.quiet.as_mut().poll(context));
+                    self.lines.push_back(Bytes::from_static(COMMENT));
+                }
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ impl Refusal {
     /// A foreign page that asks through the browser of someone on this host.
     pub fn foreign_page(what: &str, found: &str) -> Self {
         let message = format!(
-            "{what} `{found}` is not this server; start the server with --api-key to accept requests from other pages"
+            "{what} `{found}` is not this server; start the server with --api-key, and send that key, to ask it from other pages"
         );
         Self::new(403, Some("foreign_page"), message)
     }
@@ -144,6 +144,19 @@ impl Refusal {
         Self::new(504, Some("timeout"), message)
     }
 
+    /// Memory that the bodies of other requests have taken.
+    pub fn no_room() -> Self {
+        let seconds = 2;
+        let message = format!(
+            "there is no memory left for this body beside those of other requests; try again in \
+            {seconds} s"
+        );
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(503, Some("no_room"), message)
+        }
+    }
+
     /// A server that is ending.
     pub fn ending() -> Self {
         let message = "the server is shutting down; try again when it is back";
@@ -161,7 +174,6 @@ impl Refusal {
     /// Returns OpenAI's `type` of the error, by which its clients choose an exception.
     fn kind(&self) -> &'static str {
         match self.status {
-            401 => "authentication_error",
             403 => "permission_error",
             429 => "rate_limit_error",
             500.. => "server_error",

@@ -2,9 +2,11 @@
 
 mod error;
 mod fields;
+mod messages;
 mod reply;
 mod request;
 mod response_format;
+mod tool_choice;
 
 pub(crate) use error::Refusal;
 pub(crate) use fields::Fields;

@@ -174,24 +174,31 @@ impl Delta {
 }
 
 /// Writes the `logprobs` of a choice: the log probability of each token, with the likeliest
-/// alternatives.
+/// alternatives. The bytes are those of the vocabulary, so joined they are the text even where a
+/// character takes several tokens.
 pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
-    let text_of = |id: u32| tokenizer.decode(&[id]).unwrap_or_default();
-    let entry = |text: &str, logprob: f32| {
-        let bytes = text.as_bytes();
-        json!({"token": text, "logprob": round(logprob), "bytes": bytes})
+    let bytes_of = tokenizer.bytes();
+    let entry = |id: u32, logprob: f32| {
+        let bytes = bytes_of.of(id);
+        json!({"token": shown(&bytes), "logprob": round(logprob), "bytes": bytes})
     };
     let token = |token: &Token| {
         let likeliest = token.likeliest.iter();
-        let likeliest: Vec<Value> = likeliest
-            .map(|(id, logprob)| entry(&text_of(*id), *logprob))
-            .collect();
+        let likeliest: Vec<Value> = likeliest.map(|(id, logprob)| entry(*id, *logprob)).collect();
         // A forced token had no alternatives; it is certain.
-        let mut all = entry(&token.text, token.logprob.unwrap_or(0.0));
+        let mut all = entry(token.id, token.logprob.unwrap_or(0.0));
         all["top_logprobs"] = likeliest.into();
         all
     };
     json!({"content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null})
+}
+
+/// Shows a token. Bytes that are no text by themselves are escaped, as OpenAI does it.
+fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_string(),
+        Err(_) => bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect(),
+    }
 }
 
 /// Returns the number that OpenAI writes for an impossible token, because JSON has no infinity.

@@ -2,9 +2,9 @@
 //! are refused by name.
 
 use super::fields::Fields;
-use super::{Refusal, response_format};
-use crate::conversation::{Role, Shapes, read};
-use crate::generate::{GenerateConfig, ToolChoice};
+use super::tool_choice::{self, Chosen};
+use super::{Refusal, messages, response_format};
+use crate::generate::GenerateConfig;
 use crate::tool::ToolSchema;
 use crate::{Message, json};
 use serde_json::{Map, Value, json};
@@ -14,8 +14,10 @@ use serde_json::{Map, Value, json};
 pub(crate) struct ChatRequest {
     /// The conversation so far.
     pub messages: Vec<Message>,
-    /// Tools that may be called.
+    /// Tools that the model is shown.
     pub tools: Vec<ToolSchema>,
+    /// Tools among them that the reply may call.
+    pub callable: Vec<ToolSchema>,
     /// Generation settings.
     pub config: GenerateConfig,
     /// Stop sequences: texts that end the reply.
@@ -82,13 +84,14 @@ impl ChatRequest {
         let stop = stop(&mut fields)?;
         // 2. Conversation and tools.
         let tools = tools(&mut fields)?;
-        let messages = messages(&mut fields, &tools)?;
+        let messages = messages::messages(&mut fields)?;
         // 3. Generation settings.
         let mut config = sampling(&mut fields, defaults)?;
         config.max_new_tokens = max_tokens(&mut fields, defaults)?;
         config.json_schema = response_format::read(&mut fields)?;
         config.parallel_tool_calls = fields.flag("parallel_tool_calls")?.unwrap_or(true);
-        config.tool_choice = tool_choice(&mut fields, &tools)?;
+        let Chosen { choice, callable } = tool_choice::read(&mut fields, &tools)?;
+        config.tool_choice = choice;
         config.chat_template_kwargs = template_kwargs(&mut fields)?;
         let logprobs = fields.flag("logprobs")?.unwrap_or(false);
         let top = fields.count("top_logprobs", 0..=MOST_LOGPROBS)?;
@@ -101,6 +104,7 @@ impl ChatRequest {
         Ok(Self {
             messages,
             tools,
+            callable,
             config,
             stop,
             logprobs,
@@ -186,63 +190,6 @@ pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
     Ok(tools)
 }
 
-/// Reads the conversation. Its last message must be one that the model can answer.
-fn messages(fields: &mut Fields, tools: &[ToolSchema]) -> Result<Vec<Message>, Refusal> {
-    let Some(list) = fields.list("messages")? else {
-        return Err(Refusal::of_field(
-            "messages",
-            "missing; expected a list of messages",
-        ));
-    };
-    // 1. Read the list like a row of a dataset; all problems are reported at once.
-    let row = json!({ "messages": list.iter().cloned().map(without_ours).collect::<Vec<_>>() });
-    let read = read(&row, tools, &Shapes::default()).map_err(|problems| {
-        let lines = problems
-            .iter()
-            .map(|(field, problem)| format!("{field}: {problem}"));
-        let message = lines.collect::<Vec<_>>().join("; ");
-        let param = problems.into_iter().next().map(|(field, _)| field);
-        Refusal {
-            param,
-            message,
-            ..Refusal::of_field("messages", "")
-        }
-    })?;
-    let messages = read.conversation.messages;
-    // 2. The model can only answer the user or a tool.
-    let Some(last) = messages.last() else {
-        return Err(Refusal::of_field(
-            "messages",
-            "empty; expected at least one message of the user",
-        ));
-    };
-    if last.role == Role::Assistant {
-        let problem = "is a message of the assistant; end with a message of the user or of a tool";
-        return Err(Refusal::of_field(
-            format!("messages[{}]", list.len().saturating_sub(1)),
-            problem,
-        ));
-    }
-    // 3. Every answer of a tool must refer to a call.
-    for (message, field) in messages.iter().zip(&read.fields) {
-        if message.role == Role::Tool && message.name.is_none() {
-            let problem = "answers no call of the assistant's turn before it";
-            return Err(Refusal::of_field(format!("{field}.tool_call_id"), problem));
-        }
-    }
-    Ok(messages)
-}
-
-/// Removes fields that replies of this server have beyond OpenAI's, because clients send them back.
-fn without_ours(mut message: Value) -> Value {
-    let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
-    for call in calls.into_iter().flatten() {
-        call.as_object_mut()
-            .and_then(|call| call.shift_remove("confidence"));
-    }
-    message
-}
-
 /// Reads the sampling settings.
 fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, Refusal> {
     let mut config = defaults.config.clone();
@@ -251,11 +198,10 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
         config.temperature = temperature;
     }
     if let Some(p) = fields.number("top_p", 0.0..=1.0)? {
+        config.top_p = Some(p).filter(|&p| p > 0.0);
         if p == 0.0 {
-            let problem = "0 would keep no token; set `temperature` to 0 to take the most likely one";
-            return Err(Refusal::of_field("top_p", problem));
+            config.temperature = 0.0; // the smallest set of tokens that has any: the likeliest one
         }
-        config.top_p = Some(p);
     }
     if let Some(k) = fields.count("top_k", 1..=u64::MAX)? {
         config.top_k = Some(k as usize);
@@ -307,18 +253,6 @@ fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal
         return Err(Refusal::of_field(field, problem));
     }
     Ok(asked)
-}
-
-fn tool_choice(fields: &mut Fields, tools: &[ToolSchema]) -> Result<ToolChoice, Refusal> {
-    let Some(value) = fields.take("tool_choice") else {
-        return Ok(ToolChoice::Auto);
-    };
-    let choice = ToolChoice::try_from(value.clone()).map_err(|_| {
-        let expected = r#""auto", "required", "none" or {"type": "function", "function": {"name": …}}"#;
-        Refusal::of_field("tool_choice", format!("found {value}, expected {expected}"))
-    })?;
-    choice.among(tools).map_err(|error| Refusal::of_library(&error))?;
-    Ok(choice)
 }
 
 fn template_kwargs(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {

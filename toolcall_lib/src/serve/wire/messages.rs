@@ -1,0 +1,533 @@
+//! The messages of a request, as OpenAI's API defines them. Texts stay as they are, whatever tags
+//! they contain; the other forms that data files use are refused by name.
+
+use super::Refusal;
+use super::fields::Fields;
+use crate::json::kind;
+use crate::tool::{ToolCall, read};
+use crate::{Message, Role};
+use serde_json::{Map, Value};
+
+/// Fields of messages that are not supported, and advice for each.
+const ADVICE: [(&str, &str); 2] = [
+    ("function_call", "is not supported; write `tool_calls`"),
+    ("audio", "is not supported; the model reads only text"),
+];
+
+/// Fields of an assistant message that repeat its content or say where it comes from.
+const REPEATED: [&str; 2] = ["parsed", "annotations"];
+
+/// Reads the conversation. Its last message must be one that the model can answer.
+pub(super) fn messages(fields: &mut Fields) -> Result<Vec<Message>, Refusal> {
+    let problem = match fields.list("messages")? {
+        Some(list) if !list.is_empty() => return conversation(list),
+        Some(_) => "empty; expected at least one message of the user",
+        None => "missing; expected a list of messages",
+    };
+    Err(Refusal::of_field("messages", problem))
+}
+
+fn conversation(list: Vec<Value>) -> Result<Vec<Message>, Refusal> {
+    let (mut messages, mut open) = (Vec::with_capacity(list.len()), Open::default());
+    for (index, value) in list.into_iter().enumerate() {
+        let place = format!("messages[{index}]");
+        let mut message = message(value, &place)?;
+        match message.role {
+            Role::Tool => open.answer(&mut message, &place)?,
+            _ => open.end()?,
+        }
+        if message.role == Role::Assistant {
+            open = Open::of(&message, &place)?;
+        }
+        messages.push(message);
+    }
+    if messages.last().is_some_and(|last| last.role == Role::Assistant) {
+        let problem = "is a message of the assistant; end with a message of the user or of a tool";
+        let last = messages.len() - 1;
+        return Err(Refusal::of_field(format!("messages[{last}]"), problem));
+    }
+    open.end()?;
+    Ok(messages)
+}
+
+/// The calls of an assistant message that no tool has answered yet.
+#[derive(Default)]
+struct Open {
+    /// Place of the assistant message.
+    place: String,
+    /// Id and tool of each call.
+    calls: Vec<(String, String)>,
+}
+
+impl Open {
+    fn of(message: &Message, place: &str) -> Result<Self, Refusal> {
+        let mut calls: Vec<(String, String)> = Vec::new();
+        for (index, call) in message.tool_calls.iter().enumerate() {
+            let id = call.id.clone().unwrap_or_default();
+            if calls.iter().any(|(other, _)| *other == id) {
+                let field = format!("{place}.tool_calls[{index}].id");
+                let problem = format!("a second call `{id}`; ids of a message must differ");
+                return Err(Refusal::of_field(field, problem));
+            }
+            calls.push((id, call.name.clone()));
+        }
+        let place = place.to_string();
+        Ok(Self { place, calls })
+    }
+
+    /// Names the answer of a tool after the call that its id names.
+    fn answer(&mut self, message: &mut Message, place: &str) -> Result<(), Refusal> {
+        let id = message.tool_call_id.as_deref().unwrap_or_default();
+        let Some(index) = self.calls.iter().position(|(call, _)| call == id) else {
+            let waiting: Vec<&str> = self.calls.iter().map(|(id, _)| id.as_str()).collect();
+            let expected = match waiting.is_empty() {
+                true => "no call waits for one".to_string(),
+                false => format!("expected one of {}", waiting.join(", ")),
+            };
+            let problem = format!("`{id}` answers no call of the assistant's turn before it; {expected}");
+            return Err(Refusal::of_field(format!("{place}.tool_call_id"), problem));
+        };
+        let (_, tool) = self.calls.remove(index);
+        if let Some(name) = message.name.as_ref().filter(|name| **name != tool) {
+            let problem = format!("found `{name}`, but this answers a call of `{tool}`; leave it out");
+            return Err(Refusal::of_field(format!("{place}.name"), problem));
+        }
+        message.name = Some(tool);
+        Ok(())
+    }
+
+    /// Refuses calls that were not answered where something else follows.
+    fn end(&self) -> Result<(), Refusal> {
+        if self.calls.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = self.calls.iter().map(|(id, _)| id.as_str()).collect();
+        let problem = format!(
+            "no tool has answered {}; a message of the role `tool` must follow for each call",
+            ids.join(", ")
+        );
+        Err(Refusal::of_field(format!("{}.tool_calls", self.place), problem))
+    }
+}
+
+/// Returns the fields of the object at `place`.
+fn fields_of(value: Value, place: &str, expected: &str) -> Result<Fields, Refusal> {
+    match value {
+        Value::Object(object) => Ok(Fields::of(place, object)),
+        other => {
+            let problem = format!("found {}, expected {expected}", kind(&other));
+            Err(Refusal::of_field(place, problem))
+        }
+    }
+}
+
+fn message(value: Value, place: &str) -> Result<Message, Refusal> {
+    let mut fields = fields_of(value, place, "an object with `role` and `content`")?;
+    let role = role(&mut fields)?;
+    let content = content(&mut fields, role)?;
+    let mut message = Message::new(role, content.clone().unwrap_or_default());
+    message.name = fields.text("name")?.filter(|name| !name.is_empty());
+    match role {
+        Role::System | Role::User => {}
+        Role::Tool => message.tool_call_id = Some(required(&mut fields, "tool_call_id")?),
+        Role::Assistant => add_turn(&mut message, &mut fields, content.is_some())?,
+    }
+    fields.end(&ADVICE)?;
+    Ok(message)
+}
+
+fn role(fields: &mut Fields) -> Result<Role, Refusal> {
+    const EXPECTED: &str = "expected system, developer, user, assistant or tool";
+    let problem = match fields.text("role")?.as_deref() {
+        Some("system" | "developer") => return Ok(Role::System),
+        Some("user") => return Ok(Role::User),
+        Some("assistant") => return Ok(Role::Assistant),
+        Some("tool") => return Ok(Role::Tool),
+        Some(other) => format!("found `{other}`, {EXPECTED}"),
+        None => format!("missing; {EXPECTED}"),
+    };
+    Err(Refusal::of_field(fields.name("role"), problem))
+}
+
+/// Takes a text that must be there.
+fn required(fields: &mut Fields, field: &str) -> Result<String, Refusal> {
+    let found = fields.text(field)?.filter(|text| !text.is_empty());
+    found.ok_or_else(|| Refusal::of_field(fields.name(field), "missing; expected a string"))
+}
+
+/// Takes the content. Only the assistant may say nothing: it may call tools instead.
+fn content(fields: &mut Fields, role: Role) -> Result<Option<String>, Refusal> {
+    const EXPECTED: &str = "a string or a list of parts {\"type\": \"text\", \"text\": …}";
+    let place = fields.name("content");
+    let problem = match fields.take("content") {
+        Some(Value::String(text)) => return Ok(Some(text)),
+        Some(Value::Array(list)) if !list.is_empty() => return parts(list, &place, role).map(Some),
+        None if role == Role::Assistant => return Ok(None),
+        None => format!("missing; expected {EXPECTED}"),
+        Some(Value::Array(_)) => format!("empty; expected {EXPECTED}"),
+        Some(other) => format!("found {}, expected {EXPECTED}", kind(&other)),
+    };
+    Err(Refusal::of_field(place, problem))
+}
+
+/// Joins the texts of a list of parts.
+fn parts(list: Vec<Value>, place: &str, role: Role) -> Result<String, Refusal> {
+    let mut said = String::new();
+    for (index, part) in list.into_iter().enumerate() {
+        let expected = "a part such as {\"type\": \"text\", \"text\": …}";
+        let mut part = fields_of(part, &format!("{place}[{index}]"), expected)?;
+        let key = match part.text("type")?.as_deref() {
+            Some("text") => "text",
+            Some("refusal") if role == Role::Assistant => "refusal",
+            other => {
+                let problem = format!(
+                    "found `{}`, expected `text`; only text can be read",
+                    other.unwrap_or("nothing")
+                );
+                return Err(Refusal::of_field(part.name("type"), problem));
+            }
+        };
+        let Some(text) = part.text(key)? else {
+            return Err(Refusal::of_field(part.name(key), "missing; expected a string"));
+        };
+        said += &text;
+        part.ignore(&["annotations", "cache_control"]);
+        part.end(&[])?;
+    }
+    Ok(said)
+}
+
+/// Adds what only the assistant's messages have: thoughts, calls, a refusal in place of content.
+fn add_turn(message: &mut Message, fields: &mut Fields, has_content: bool) -> Result<(), Refusal> {
+    fields.ignore(&REPEATED);
+    message.tool_calls = tool_calls(fields)?;
+    message.reasoning_content = thought(fields)?;
+    let refusal = fields.text("refusal")?.filter(|text| !text.is_empty());
+    match refusal {
+        None if !has_content && message.tool_calls.is_empty() => {
+            let problem = "missing; expected a string, or `tool_calls` beside it";
+            Err(Refusal::of_field(fields.name("content"), problem))
+        }
+        Some(_) if !message.content.is_empty() => {
+            let problem = "stands beside `content`; the model reads one text, so leave one of them out";
+            Err(Refusal::of_field(fields.name("refusal"), problem))
+        }
+        refusal => {
+            message.content += &refusal.unwrap_or_default();
+            Ok(())
+        }
+    }
+}
+
+/// Takes the thought, which servers send under either name or under both.
+fn thought(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+    let ours = fields.text("reasoning_content")?;
+    let other = fields.text("reasoning")?;
+    match (ours, other) {
+        (Some(ours), Some(other)) if ours != other => Err(Refusal::of_field(
+            fields.name("reasoning"),
+            "says something else than `reasoning_content`; leave one of them out",
+        )),
+        (ours, other) => Ok(ours.or(other).filter(|thought| !thought.is_empty())),
+    }
+}
+
+fn tool_calls(fields: &mut Fields) -> Result<Vec<ToolCall>, Refusal> {
+    let place = fields.name("tool_calls");
+    let calls = fields.list("tool_calls")?.unwrap_or_default().into_iter();
+    calls
+        .enumerate()
+        .map(|(index, call)| tool_call(call, &format!("{place}[{index}]")))
+        .collect()
+}
+
+fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
+    let expected = "{\"id\": …, \"type\": \"function\", \"function\": {\"name\": …, \"arguments\": …}}";
+    let mut call = fields_of(value, place, expected)?;
+    call.only(
+        "type",
+        &["function".into()],
+        "only calls of functions are supported",
+    )?;
+    let id = Some(required(&mut call, "id")?);
+    let function = call.object("function")?;
+    // `confidence` is ours; `index` comes from streams that a client has joined.
+    call.ignore(&["confidence", "index"]);
+    let Some(function) = function else {
+        let problem = format!("missing; a call is {expected}");
+        return Err(Refusal::of_field(call.name("function"), problem));
+    };
+    call.end(&[])?;
+    let mut function = Fields::of(&format!("{place}.function"), function);
+    let name = required(&mut function, "name")?;
+    let arguments = arguments(&mut function)?;
+    function.ignore(&["parsed_arguments"]); // a copy of the arguments
+    function.end(&[])?;
+    Ok(ToolCall { id, name, arguments })
+}
+
+/// Takes the arguments: the JSON text of an object, or an empty text for none.
+fn arguments(function: &mut Fields) -> Result<Map<String, Value>, Refusal> {
+    let place = function.name("arguments");
+    let Some(text) = function.text("arguments")? else {
+        let problem = "missing; expected the JSON text of an object";
+        return Err(Refusal::of_field(place, problem));
+    };
+    read::arguments(&Value::String(text)).map_err(|problem| Refusal::of_field(place, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read_all(list: Value) -> Result<Vec<Message>, Refusal> {
+        let Value::Object(body) = json!({ "messages": list }) else {
+            unreachable!()
+        };
+        messages(&mut Fields::of("", body))
+    }
+
+    fn call(id: &str) -> Value {
+        json!({"id": id, "type": "function", "function": {"name": "dim", "arguments": "{\"to\": 1}"}})
+    }
+
+    #[test]
+    fn texts_stay_as_they_are() {
+        let hermes = "# Tools\n\n<tools>[{\"name\": \"f\", \"parameters\": {}}]</tools>\n<tool_call>\n{}\n</tool_call>";
+        let written = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+        let read = read_all(json!([
+            {"role": "system", "content": hermes},
+            {"role": "user", "content": "<tool_response>x</tool_response>"},
+            {"role": "assistant", "content": written},
+            {"role": "user", "content": " A "},
+            {"role": "assistant", "content": "<think>a</think><tool_call>{\"na"},
+            {"role": "user", "content": [{"type": "text", "text": "B"}, {"type": "text", "text": "\n", "cache_control": {}}]},
+        ]));
+        let expected = [
+            Message::system(hermes),
+            Message::user("<tool_response>x</tool_response>"),
+            Message::assistant(written),
+            Message::user(" A "),
+            Message::assistant("<think>a</think><tool_call>{\"na"),
+            Message::user("B\n"),
+        ];
+        assert_eq!(read.unwrap(), expected);
+    }
+
+    /// The openai package sends a message back with every field that it has.
+    #[test]
+    fn a_turn_that_is_sent_back_is_read() {
+        let parsed = json!({"role": "assistant", "content": "{\"a\": 1}", "refusal": null, "parsed": {"a": 1},
+            "audio": null, "annotations": [], "function_call": null, "tool_calls": null});
+        let mut called = call("c1");
+        called["confidence"] = json!(0.5);
+        called["index"] = json!(0);
+        called["function"]["parsed_arguments"] = json!({"to": 1});
+        let read = read_all(json!([
+            {"role": "user", "content": "Hi"},
+            parsed,
+            {"role": "assistant", "content": null, "refusal": "I cannot."},
+            {"role": "assistant", "content": null, "reasoning_content": "Hm.", "tool_calls": [called, call("c2")]},
+            {"role": "tool", "tool_call_id": "c2", "content": "two"},
+            {"role": "tool", "tool_call_id": "c1", "name": "dim", "content": [{"type": "text", "text": "one"}]},
+        ]));
+        let read = read.unwrap();
+        assert_eq!(read[1], Message::assistant("{\"a\": 1}"));
+        assert_eq!(read[2], Message::assistant("I cannot."));
+        let [one, two] = &read[3].tool_calls[..] else {
+            panic!("{read:?}")
+        };
+        assert_eq!((one.name.as_str(), &one.arguments["to"]), ("dim", &json!(1)));
+        assert_eq!(two.id.as_deref(), Some("c2"));
+        assert_eq!(read[3].reasoning_content.as_deref(), Some("Hm."));
+        for (message, id, said) in [(&read[4], "c2", "two"), (&read[5], "c1", "one")] {
+            assert_eq!(
+                (message.tool_call_id.as_deref(), message.name.as_deref()),
+                (Some(id), Some("dim"))
+            );
+            assert_eq!(message.content, said);
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_api_is_named() {
+        let user = json!({"role": "user", "content": "Hi"});
+        let turn = json!({"role": "assistant", "content": null, "tool_calls": [call("c1")]});
+        let answer = json!({"role": "tool", "tool_call_id": "c1", "content": "1"});
+        let with = |message: &Value, field: &str, value: Value| {
+            let mut message = message.clone();
+            message[field] = value;
+            message
+        };
+        let of_turn = |call: Value| json!([user, with(&turn, "tool_calls", json!([call])), answer]);
+        let changed = |pointer: &str, value: Value| {
+            let mut call = call("c1");
+            *call.pointer_mut(pointer).unwrap() = value;
+            of_turn(call)
+        };
+        for (list, param, told) in [
+            (json!([{"role": "user"}]), "messages[0].content", "missing"),
+            (
+                json!([{"role": "user", "content": null}]),
+                "messages[0].content",
+                "missing",
+            ),
+            (
+                json!([{"role": "user", "content": []}]),
+                "messages[0].content",
+                "empty",
+            ),
+            (
+                json!([{"role": "user", "content": {"a": 1}}]),
+                "messages[0].content",
+                "an object",
+            ),
+            (
+                json!([{"role": "user", "content": ["Hi"]}]),
+                "messages[0].content[0]",
+                "a string",
+            ),
+            (json!(["Hi"]), "messages[0]", "found a string"),
+            (json!([{"content": "Hi"}]), "messages[0].role", "missing"),
+            (
+                json!([{"role": "human", "content": "Hi"}]),
+                "messages[0].role",
+                "`human`",
+            ),
+            (
+                json!([{"role": "function", "content": "Hi"}]),
+                "messages[0].role",
+                "`function`",
+            ),
+            (
+                json!([{"from": "user", "value": "Hi"}]),
+                "messages[0].role",
+                "missing",
+            ),
+            (
+                json!([{"role": "user", "value": "Hi"}]),
+                "messages[0].content",
+                "missing",
+            ),
+            (
+                json!([with(&user, "weight", json!(1))]),
+                "messages[0].weight",
+                "not known",
+            ),
+            (
+                json!([user, {"role": "assistant"}, user]),
+                "messages[1].content",
+                "missing",
+            ),
+            (json!([user, turn]), "messages[1]", "of the assistant"),
+            (
+                json!([user, turn, user]),
+                "messages[1].tool_calls",
+                "no tool has answered c1",
+            ),
+            (
+                json!([
+                    user,
+                    with(&turn, "tool_calls", json!([call("c1"), call("c2")])),
+                    answer
+                ]),
+                "messages[1].tool_calls",
+                "c2",
+            ),
+            (
+                json!([
+                    user,
+                    with(&turn, "tool_calls", json!([call("c1"), call("c1")])),
+                    answer
+                ]),
+                "messages[1].tool_calls[1].id",
+                "differ",
+            ),
+            (json!([user, answer]), "messages[1].tool_call_id", "no call waits"),
+            (
+                json!([user, turn, answer, answer]),
+                "messages[3].tool_call_id",
+                "answers no call",
+            ),
+            (
+                json!([
+                    user,
+                    turn,
+                    with(&with(&answer, "name", json!("dim")), "tool_call_id", json!("c9"))
+                ]),
+                "messages[2].tool_call_id",
+                "expected one of c1",
+            ),
+            (
+                json!([user, turn, {"role": "tool", "content": "1"}]),
+                "messages[2].tool_call_id",
+                "missing",
+            ),
+            (
+                json!([user, turn, with(&answer, "name", json!("fly"))]),
+                "messages[2].name",
+                "`dim`",
+            ),
+            (
+                json!([user, turn, with(&answer, "content", json!({"a": 1}))]),
+                "messages[2].content",
+                "an object",
+            ),
+            (
+                json!([user, with(&turn, "audio", json!({"id": "a"}))]),
+                "messages[1].audio",
+                "only text",
+            ),
+            (
+                json!([user, with(&turn, "function_call", json!({"name": "f"}))]),
+                "messages[1].function_call",
+                "`tool_calls`",
+            ),
+            (
+                json!([user, {"role": "assistant", "content": "a", "refusal": "b"}]),
+                "messages[1].refusal",
+                "beside `content`",
+            ),
+            (
+                json!([user, {"role": "assistant", "content": "a", "reasoning": "b", "reasoning_content": "c"}]),
+                "messages[1].reasoning",
+                "something else",
+            ),
+            (
+                changed("/type", json!("custom")),
+                "messages[1].tool_calls[0].type",
+                "of functions",
+            ),
+            (
+                changed("/id", json!("")),
+                "messages[1].tool_calls[0].id",
+                "missing",
+            ),
+            (
+                changed("/function", Value::Null),
+                "messages[1].tool_calls[0].function",
+                "missing",
+            ),
+            (
+                changed("/function/arguments", json!("{")),
+                "messages[1].tool_calls[0].function.arguments",
+                "not valid JSON",
+            ),
+            (
+                changed("/function/arguments", json!({"to": 1})),
+                "messages[1].tool_calls[0].function.arguments",
+                "expected a string",
+            ),
+        ] {
+            let refusal = read_all(list.clone()).unwrap_err();
+            assert_eq!(
+                refusal.param.as_deref(),
+                Some(param),
+                "{list}: {}",
+                refusal.message
+            );
+            assert!(refusal.message.contains(told), "{list}: {}", refusal.message);
+        }
+    }
+}
