@@ -4,13 +4,16 @@
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::ptr::null_mut;
 use std::time::Instant;
 use tempfile::TempDir;
+use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::train::train;
 use toolcall_lib::{Dtype, load, save, save_as};
 
@@ -56,8 +59,9 @@ impl Place {
     }
 }
 
-fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+fn program(model: &Path, arguments: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_toolcall"));
+    program
         .args([
             "chat",
             "--max-new-tokens",
@@ -71,12 +75,32 @@ fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
         ])
         .arg(model)
         .args(arguments)
-        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    program
+}
+
+fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = program(model, arguments).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    ended(child)
+}
+
+/// Chats on a terminal, where Ctrl-D ends one line and not the input.
+fn chat_on_terminal(model: &Path, arguments: &[&str], typed: &str) -> (bool, String) {
+    let (mut ours, mut theirs) = (0, 0);
+    // SAFETY: the places take two descriptors, which nobody else owns; the rest may be null.
+    let (made, mut ours, theirs) = unsafe {
+        let made = libc::openpty(&mut ours, &mut theirs, null_mut(), null_mut(), null_mut());
+        (made, File::from_raw_fd(ours), File::from_raw_fd(theirs))
+    };
+    assert_eq!(made, 0);
+    let child = program(model, arguments).stdin(theirs).spawn().unwrap();
+    ours.write_all(typed.as_bytes()).unwrap();
+    ended(child)
+}
+
+fn ended(child: Child) -> (bool, String) {
     let output = child.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (
@@ -208,6 +232,48 @@ fn a_talk_outlives_a_message_that_is_too_long() {
         well && text.contains("shorten the prompt") && text.matches("assistant > ").count() == 2,
         "{text}"
     );
+}
+
+/// Saves a model whose template tells the messages in an error when the last one is `show`.
+fn save_showing(place: &Place) {
+    let mut model = tiny_model();
+    let shows =
+        "{%- if messages[-1].content == 'show' -%}{{ raise_exception(messages | tojson) }}{%- endif -%}";
+    let source = format!("{shows}{}", model.template.source());
+    model.template = ChatTemplate::new(&source, &model.tokenizer.config).unwrap();
+    save(&model, place.path("model")).unwrap();
+}
+
+/// The history that the model was shown, without the message that asked for it.
+fn history(text: &str) -> Vec<Value> {
+    let (_, shown) = text
+        .split_once("[{\"")
+        .unwrap_or_else(|| panic!("no history in {text}"));
+    let shown = format!("[{{\"{shown}");
+    let mut shown = serde_json::Deserializer::from_str(&shown).into_iter::<Vec<Value>>();
+    let mut history = shown.next().unwrap().unwrap();
+    assert_eq!(history.pop().unwrap()["content"], "show");
+    history
+}
+
+fn roles(history: &[Value]) -> Vec<&str> {
+    let roles = history.iter().map(|message| message["role"].as_str().unwrap());
+    roles.collect()
+}
+
+/// Without the answer, neither the call nor the message that led to it is history.
+#[test]
+fn a_turn_whose_call_nobody_answers_is_dropped() {
+    let place = Place::new();
+    save_showing(&place);
+    let tools = place.path("tools.json").display().to_string();
+    let chosen = ["--interactive", "--tools", &tools, "--tool-choice", "get_weather"];
+    let typed = "One\nrain\nTwo\n\u{4}show\n\n";
+    let (well, text) = chat_on_terminal(&place.path("model"), &chosen, typed);
+    assert!(well, "{text}");
+    let seen = history(&text);
+    assert_eq!(roles(&seen), ["user", "assistant", "tool", "assistant"]);
+    assert_eq!(seen[0]["content"], "One");
 }
 
 #[test]

@@ -186,7 +186,6 @@ impl Chat {
             if !reply.content.is_empty() {
                 print(format!("assistant > {}", reply.content))?;
             }
-            let asked_at = self.messages.len();
             self.messages.push(reply.into_message());
             for (i, call) in calls.iter().enumerate() {
                 print(format!(
@@ -194,7 +193,7 @@ impl Chat {
                     asked(call, generation.confidences.get(i))
                 ))?;
                 let Some(answer) = self.answers.answer(call)? else {
-                    self.messages.truncate(asked_at); // calls without their answers are no history
+                    self.drop_turn();
                     return Ok(());
                 };
                 self.messages.push(Message {
@@ -207,6 +206,16 @@ impl Chat {
             }
         }
         print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
+    }
+
+    /// Takes out the last message of the user and what follows it. A turn in which nobody has
+    /// answered a call is no history: two messages of the user would stand in a row.
+    fn drop_turn(&mut self) {
+        let asked = self
+            .messages
+            .iter()
+            .rposition(|message| message.role == Role::User);
+        self.messages.truncate(asked.unwrap_or(self.messages.len()));
     }
 
     fn parse(&self, text: &str) -> Reply {
