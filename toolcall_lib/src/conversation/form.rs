@@ -47,6 +47,9 @@ impl Form {
         match lists[..] {
             ["messages"] => Ok(Self::Messages),
             ["conversations"] => Ok(Self::ShareGpt),
+            // a first message that stands there once more, as in ultrachat_200k
+            ["messages", "prompt"] if row["prompt"].is_string() => Ok(Self::Messages),
+            ["conversations", "prompt"] if row["prompt"].is_string() => Ok(Self::ShareGpt),
             ["prompt", "completion"] => Ok(Self::PromptCompletion),
             ["prompt"] => missing("completion", "prompt"),
             ["completion"] => missing("prompt", "completion"),

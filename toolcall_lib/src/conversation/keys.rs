@@ -95,20 +95,27 @@ pub(crate) fn is_column(key: &str) -> bool {
 
 /// Returns true if the row says something under `key`, and that is read.
 pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
-    let is_column = ROW.contains(&key) || Form::of(row).is_ok_and(|form| form.columns().contains(&key));
+    let is_column = is_row_key(row, key) || Form::of(row).is_ok_and(|form| form.columns().contains(&key));
     is_column && row.get(key).is_some_and(says_something)
+}
+
+/// Returns true for a key with content of this row. A `prompt` beside messages only says one of them
+/// once more.
+fn is_row_key(row: &Map<String, Value>, key: &str) -> bool {
+    let has_messages = || matches!(Form::of(row), Ok(Form::Messages | Form::ShareGpt));
+    ROW.contains(&key) && !(key == "prompt" && has_messages())
 }
 
 /// Returns the problems of the keys of a row, and the keys that are only noted.
 pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
     let columns = Form::of(row).map_or(&[][..], Form::columns);
-    let known = |key: &str| ROW.contains(&key) || columns.contains(&key);
+    let known = |key: &str| is_row_key(row, key) || columns.contains(&key);
     for (key, value) in row
         .iter()
         .filter(|(key, value)| !known(key) && says_something(value))
     {
-        match refusal(key, value) {
+        match refusal(key, value).filter(|_| !ROW.contains(&key.as_str())) {
             Some(problem) => problems.push((key.clone(), problem)),
             None => noted.push(key.clone()),
         }

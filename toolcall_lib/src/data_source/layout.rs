@@ -27,7 +27,7 @@ pub(super) struct Chosen {
 type Splits = IndexMap<String, Vec<String>>;
 
 /// The split that is taken where none is asked for.
-const USUAL: &str = "train";
+pub(super) const USUAL: &str = "train";
 
 /// Chooses files by their names and by the configs of the card.
 pub(super) fn choose(names: &[String], configs: &[Config], wish: Wish<'_>) -> Result<Chosen, String> {

@@ -13,7 +13,7 @@
 mod card;
 mod layout;
 
-use crate::dataset::{Dataset, Options, load};
+use crate::dataset::{Dataset, Options, Slice, is_same, load, split_parts};
 use crate::error::{Error, Result};
 use crate::tool::ToolSchema;
 use crate::weights::hub::{Hub, HubId};
@@ -40,7 +40,8 @@ pub struct DataSource {
     pub place: Place,
     /// The config, which the hub calls a subset too; `None` for the only one or the default.
     pub config: Option<String>,
-    /// The split. `None` stands for `train` on the hub and in a folder, and for all rows of a file.
+    /// The split, or a part of it such as `train[:20%]` or `train[100:200]`. `None` stands for
+    /// `train` on the hub and in a folder, and for all rows of a file.
     pub split: Option<String>,
     /// Tools of the rows that name none.
     pub tools: Vec<ToolSchema>,
@@ -72,8 +73,13 @@ impl DataSource {
                 Place::File(path)
             }));
         };
+        let slice = named.find('[').unwrap_or(named.len());
+        let (named, slice) = named.split_at(slice); // a slice has a colon of its own
         let parts: Vec<&str> = named.split(':').collect();
         let (config, split) = match parts[1..] {
+            [] if !slice.is_empty() => {
+                return Err(Error::invalid(spec, "expected hub:owner/name:split[from:to]"));
+            }
             [] => (None, None),
             [split] => (None, Some(split)),
             [config, split] => (Some(config), Some(split)),
@@ -84,7 +90,7 @@ impl DataSource {
         Ok(Self {
             place: Place::Hub(id),
             config: config.map(String::from),
-            split: split.map(String::from),
+            split: split.map(|split| format!("{split}{slice}")),
             tools: Vec::new(),
         })
     }
@@ -156,12 +162,24 @@ impl DataSource {
             let problem = format!("a file has no configs; leave out the config `{config}`");
             return Err(Error::invalid(file.display(), problem));
         }
+        let (split, slice) = self.part()?;
         let options = Options {
-            split: self.split.as_deref(),
-            by_rows: self.split.is_some(),
+            split,
+            by_rows: split.is_some(),
+            is_all: split.is_some_and(|split| is_same(split, layout::USUAL)), // as in `datasets`
+            slice,
             tools: &self.tools,
         };
         load(std::slice::from_ref(file), options)
+    }
+
+    /// The name of the split, and the part of it that is wanted.
+    fn part(&self) -> Result<(Option<&str>, Option<Slice>)> {
+        let Some(split) = &self.split else {
+            return Ok((None, None));
+        };
+        let (name, slice) = split_parts(split).map_err(|problem| Error::invalid(&self.place, problem))?;
+        Ok((Some(name), slice))
     }
 
     /// Loads the wanted part of the files with these names.
@@ -178,9 +196,10 @@ impl DataSource {
             Vec::new()
         };
         let configs: Vec<Config> = card.first().map_or(Ok(Vec::new()), |card| card::read(card))?;
+        let (wanted, slice) = self.part()?;
         let wish = Wish {
             config: self.config.as_deref(),
-            split: self.split.as_deref(),
+            split: wanted,
         };
         let Chosen {
             files,
@@ -190,6 +209,8 @@ impl DataSource {
         let options = Options {
             split: Some(&split),
             by_rows,
+            is_all: false,
+            slice,
             tools: &self.tools,
         };
         load(&fetch(&files)?, options)

@@ -2,7 +2,7 @@
 
 use super::rows;
 use super::table::{Container, Problem, Row, Table};
-use super::{Dataset, FileReport, Origin, marked};
+use super::{Dataset, FileReport, Origin, Slice, marked};
 use crate::conversation::{Read, Shapes, problems, read};
 use crate::error::{Error, Result, RowProblem, some_of};
 use crate::tool::ToolSchema;
@@ -19,6 +19,10 @@ pub(crate) struct Options<'a> {
     pub split: Option<&'a str>,
     /// The files are not those of the split: the rows have to name it.
     pub by_rows: bool,
+    /// Rows that name no split are those of the split.
+    pub is_all: bool,
+    /// The part of the split that is read.
+    pub slice: Option<Slice>,
 }
 
 /// Reads files as one data set. They have one schema: what Arrow left in one is known by the
@@ -32,6 +36,12 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         Error::invalid(some_of(&names), problem)
     })?;
+    if let Some(slice) = options.slice {
+        let left_out = slice.keep(&mut tables);
+        if left_out > 0 {
+            data.note([format!("outside of `{slice}`, left out")], left_out);
+        }
+    }
     // 2. Find the shapes of all files together.
     let is_parquet = tables.iter().any(|table| table.container == Container::Parquet);
     let mut shapes = if is_parquet {
@@ -71,7 +81,7 @@ fn choose(
     data: &mut Dataset,
 ) -> std::result::Result<Option<&'static str>, String> {
     let (Some(splits), split) = (marked::splits(tables), options.split) else {
-        return match options.split.filter(|_| options.by_rows) {
+        return match options.split.filter(|_| options.by_rows && !options.is_all) {
             None => Ok(None),
             Some(split) => Err(format!(
                 "there is no split `{split}`, and not all rows name one as `{}`",

@@ -19,6 +19,7 @@ mod parquet;
 mod report;
 mod rows;
 mod save;
+mod slice;
 mod split;
 mod table;
 mod tools;
@@ -27,6 +28,7 @@ pub use describe::{Description, Lengths};
 pub(crate) use load::{Options, load};
 pub(crate) use marked::{is_same, split_name};
 pub use report::FileReport;
+pub(crate) use slice::{Slice, parts as split_parts};
 
 use crate::conversation::Conversation;
 use crate::error::{Result, RowProblem};

@@ -15,7 +15,11 @@ impl Dataset {
     pub fn dedup(&self) -> Self {
         let mut seen = HashSet::new();
         let first = (0..self.rows.len()).filter(|&row| seen.insert(identity(&self.rows[row])));
-        self.select(&first.collect::<Vec<_>>())
+        Self {
+            notes: self.notes.clone(),
+            files: self.files.clone(),
+            ..self.select(&first.collect::<Vec<_>>())
+        }
     }
 
     /// Splits into a part to train on and a held-out part with about `fraction` of the *different*

@@ -15,7 +15,8 @@ pub use report_to::{ReportTo, TrackerName};
 pub use table::Table;
 pub use tensorboard::EventFile;
 pub use tracker::{Ending, Outcome, Point, Run};
-pub use wandb::{Mode, Settings as WandbSettings};
+pub(crate) use wandb::is_id as is_run_id;
+pub use wandb::{Mode as WandbMode, Said as WandbSaid, Settings as WandbSettings};
 
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,7 @@ impl Trackers {
     /// Starts the trackers that `report_to` names; none: Weights & Biases where `WANDB_API_KEY` is
     /// set. Returns notes, too: the reason why one could not be started.
     pub fn start(report_to: Option<&ReportTo>, run: &Run) -> (Self, Vec<String>) {
-        let wandb = WandbSettings::from_environment();
+        let wandb = WandbSettings::from_environment().with(&run.wandb);
         let names = match report_to {
             Some(report_to) => report_to.0.clone(),
             None => wandb.key.iter().map(|_| TrackerName::Wandb).collect(),

@@ -1,6 +1,7 @@
 //! A tracker, and the numbers of a run that it is given.
 
 use super::table::Table;
+use super::wandb::Said as WandbSaid;
 use crate::error::Result;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     /// Name of the run, as `run_name` says it.
     pub name: Option<String>,
+    /// Settings of Weights & Biases that the run has itself.
+    pub wandb: WandbSaid,
     /// Folder of its checkpoints.
     pub output_dir: Option<PathBuf>,
     /// Folder of the event files; none: a folder in `runs` of `output_dir`.

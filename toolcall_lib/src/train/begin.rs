@@ -132,7 +132,13 @@ fn first_state(
 
 /// Gives the model the adapter that `config` asks for; one that it has is trained on.
 fn adapt(model: &mut Model, config: &TrainConfig) -> Result<()> {
-    match (&config.lora, &model.decoder.adapter) {
+    let layers = model.decoder.config.num_hidden_layers;
+    let wanted = config
+        .lora
+        .clone()
+        .map(|lora| lora.of_layers(layers))
+        .transpose()?;
+    match (&wanted, &model.decoder.adapter) {
         (Some(lora), None) => model.add_adapter(lora.clone(), config.seed),
         (Some(lora), Some(adapter)) if *lora != adapter.config => {
             let advice = "call merge() first, or leave `lora` out to continue its training";

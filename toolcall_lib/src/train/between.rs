@@ -44,7 +44,9 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
     pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
-        let every = self.config.eval_every(self.order.steps_per_epoch());
+        let every = self
+            .config
+            .eval_every(self.order.steps_per_epoch(), self.order.total_steps);
         let last = latest.step == self.order.total_steps;
         if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
             return Ok(());
@@ -121,7 +123,9 @@ impl Run<'_> {
 
     /// Returns true if the settings want a checkpoint after step `step`, counted from 0.
     pub fn saves_after(&self, step: usize) -> bool {
-        let every = self.config.save_every(self.order.steps_per_epoch());
+        let every = self
+            .config
+            .save_every(self.order.steps_per_epoch(), self.order.total_steps);
         every.is_some_and(|every| (step + 1).is_multiple_of(every))
     }
 

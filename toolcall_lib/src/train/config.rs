@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
-use crate::track::ReportTo;
+use crate::track::{ReportTo, WandbMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -97,6 +97,8 @@ pub struct TrainConfig {
     /// Steps between evaluations on the validation set, if there is one; none: as `evals_per_epoch`
     /// says.
     pub eval_steps: Option<usize>,
+    /// Share of all steps between evaluations, instead of `eval_steps`.
+    pub eval_ratio: Option<f64>,
     /// Evaluations in an epoch, where `eval_steps` is none.
     pub evals_per_epoch: usize,
     /// At each evaluation, have the model answer the validation rows too, and count its right
@@ -120,6 +122,8 @@ pub struct TrainConfig {
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: as `saves_per_epoch` says.
     pub save_steps: Option<usize>,
+    /// Share of all steps between checkpoints, instead of `save_steps`.
+    pub save_ratio: Option<f64>,
     /// Checkpoints in an epoch, where `save_steps` is none. If both are none, only an interrupted
     /// run saves a checkpoint.
     pub saves_per_epoch: Option<usize>,
@@ -135,6 +139,14 @@ pub struct TrainConfig {
     /// Name of the run in the trackers; none: the time and the host for TensorBoard, one that
     /// Weights & Biases makes up.
     pub run_name: Option<String>,
+    /// Project of Weights & Biases; none: `WANDB_PROJECT`, or "huggingface".
+    pub wandb_project: Option<String>,
+    /// User or team of Weights & Biases; none: `WANDB_ENTITY`, or that of the key.
+    pub wandb_entity: Option<String>,
+    /// Mode of Weights & Biases; none: `WANDB_MODE`, or `online`.
+    pub wandb_mode: Option<WandbMode>,
+    /// Id of the run at Weights & Biases; none: `WANDB_RUN_ID`, or a new one.
+    pub wandb_run_id: Option<String>,
     /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in
     /// `output_dir`.
     pub logging_dir: Option<PathBuf>,
@@ -142,6 +154,8 @@ pub struct TrainConfig {
     /// `trainer_state.json`, and points of trackers. The loss is the mean of the steps since the
     /// last entry.
     pub logging_steps: usize,
+    /// Share of all steps between entries of the log, instead of `logging_steps`.
+    pub logging_ratio: Option<f64>,
     /// Log the first step, too. TRL: no.
     pub logging_first_step: bool,
 }
@@ -206,6 +220,7 @@ impl TrainConfig {
             zero_stage: 2,
             ddp_timeout: 1800,
             eval_steps: None,
+            eval_ratio: None,
             evals_per_epoch: 1,
             predict_with_generate: true,
             max_predict_samples: Some(100),
@@ -215,13 +230,19 @@ impl TrainConfig {
             early_stopping_patience: None,
             output_dir: None,
             save_steps: None,
+            save_ratio: None,
             saves_per_epoch: None,
             save_total_limit: None,
             resume_from_checkpoint: None,
             report_to: None,
             run_name: None,
+            wandb_project: None,
+            wandb_entity: None,
+            wandb_mode: None,
+            wandb_run_id: None,
             logging_dir: None,
             logging_steps: 10,
+            logging_ratio: None,
             logging_first_step: false,
         }
     }
@@ -309,16 +330,25 @@ impl TrainConfig {
         self.learning_rate * factor
     }
 
-    /// Returns the number of steps between evaluations, if an epoch has `steps_per_epoch`.
-    pub(super) fn eval_every(&self, steps_per_epoch: usize) -> usize {
+    /// Returns the number of steps between evaluations, if an epoch has `steps_per_epoch` of the
+    /// `total`.
+    pub(super) fn eval_every(&self, steps_per_epoch: usize, total: usize) -> usize {
         let per_epoch = steps_per_epoch.div_ceil(self.evals_per_epoch);
-        self.eval_steps.unwrap_or(per_epoch)
+        let steps = self.eval_ratio.map(|ratio| share_of(ratio, total));
+        steps.or(self.eval_steps).unwrap_or(per_epoch)
     }
 
     /// Returns the number of steps between checkpoints, if any are wanted.
-    pub(super) fn save_every(&self, steps_per_epoch: usize) -> Option<usize> {
+    pub(super) fn save_every(&self, steps_per_epoch: usize, total: usize) -> Option<usize> {
         let per_epoch = self.saves_per_epoch.map(|count| steps_per_epoch.div_ceil(count));
-        self.save_steps.or(per_epoch)
+        let steps = self.save_ratio.map(|ratio| share_of(ratio, total));
+        steps.or(self.save_steps).or(per_epoch)
+    }
+
+    /// Returns the number of steps between entries of the log, in a run of `total` steps.
+    pub fn log_every(&self, total: usize) -> usize {
+        let steps = self.logging_ratio.map(|ratio| share_of(ratio, total));
+        steps.unwrap_or(self.logging_steps)
     }
 
     /// Returns the steps of warmup in a run of `total` steps. A share of the steps is rounded up.
@@ -337,4 +367,9 @@ impl TrainConfig {
             overlong: self.overlong,
         }
     }
+}
+
+/// Returns the steps that are this share of all, rounded up as in transformers; at least one.
+fn share_of(ratio: f64, total: usize) -> usize {
+    ((ratio * total as f64).ceil() as usize).max(1)
 }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 /// checkpoint has the log of one that was never stopped.
 #[derive(Clone, Debug)]
 pub(super) struct History {
-    /// Number of steps from one entry to the next.
-    every: usize,
+    /// Settings that say how many steps there are from one entry to the next.
+    config: TrainConfig,
     /// True if the first step has an entry too.
     first: bool,
     /// Loss and accuracy of the steps since the last entry.
@@ -25,7 +25,7 @@ pub(super) struct History {
 impl History {
     pub fn new(config: &TrainConfig) -> Self {
         Self {
-            every: config.logging_steps,
+            config: config.clone(),
             first: config.logging_first_step,
             since: Vec::new(),
             tokens: 0,
@@ -44,7 +44,8 @@ impl History {
     pub fn push(&mut self, step: &StepReport) -> Option<Point> {
         self.tokens += step.tokens;
         self.since.push((step.loss, step.token_accuracy));
-        let is_logged = step.step.is_multiple_of(self.every) || (self.first && step.step == 1);
+        let is_logged = step.step.is_multiple_of(self.config.log_every(step.total_steps))
+            || (self.first && step.step == 1);
         let trained = is_logged.then(|| self.trained(step));
         let evaluated = evaluated(step);
         let mut values = Map::new();

@@ -30,17 +30,17 @@ impl HubState<'_> {
             "best_metric": best.and_then(|step| config.metric_for_best_model.of(step)),
             "best_model_checkpoint": best.and_then(|step| self.checkpoint(step.step)),
             "epoch": last.map_or(0.0, |step| step.epoch),
-            "eval_steps": config.eval_every(self.steps_per_epoch),
+            "eval_steps": config.eval_every(self.steps_per_epoch, self.total_steps),
             "global_step": last.map_or(0, |step| step.step),
             "is_hyper_param_search": false,
             "is_local_process_zero": true,
             "is_world_process_zero": true,
             "log_history": history.entries,
-            "logging_steps": config.logging_steps,
+            "logging_steps": config.log_every(self.total_steps),
             "max_steps": self.total_steps,
             "num_input_tokens_seen": steps.iter().map(|step| step.tokens).sum::<u64>(),
             "num_train_epochs": self.total_steps.div_ceil(self.steps_per_epoch.max(1)),
-            "save_steps": config.save_every(self.steps_per_epoch),
+            "save_steps": config.save_every(self.steps_per_epoch, self.total_steps),
             "stateful_callbacks": {},
             "total_flos": 0.0,
             "train_batch_size": config.per_device_train_batch_size,
@@ -56,7 +56,7 @@ impl HubState<'_> {
     /// The checkpoint of a step, if the folder has it or is about to have it.
     fn checkpoint(&self, step: usize) -> Option<String> {
         let place = self.config.output_dir.as_ref()?.join(checkpoints::name(step));
-        let every = self.config.save_every(self.steps_per_epoch)?;
+        let every = self.config.save_every(self.steps_per_epoch, self.total_steps)?;
         let is_there = step.is_multiple_of(every) && (step == self.steps.len() || place.is_dir());
         is_there.then(|| place.display().to_string())
     }

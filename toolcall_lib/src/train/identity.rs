@@ -11,7 +11,7 @@ use std::fmt::Display;
 
 /// Settings that may change without a note: they say where files are, how often something is saved
 /// or measured, and how the work is divided. `lora` has a check of its own.
-const MAY_CHANGE: [&str; 22] = [
+const MAY_CHANGE: [&str; 29] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "max_tokens_per_tree",
@@ -22,17 +22,24 @@ const MAY_CHANGE: [&str; 22] = [
     "zero_stage",
     "ddp_timeout",
     "eval_steps",
+    "eval_ratio",
     "evals_per_epoch",
     "early_stopping_patience",
     "output_dir",
     "save_steps",
+    "save_ratio",
     "saves_per_epoch",
     "save_total_limit",
     "resume_from_checkpoint",
     "report_to",
     "run_name",
+    "wandb_project",
+    "wandb_entity",
+    "wandb_mode",
+    "wandb_run_id",
     "logging_dir",
     "logging_steps",
+    "logging_ratio",
     "logging_first_step",
 ];
 

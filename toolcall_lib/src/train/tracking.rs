@@ -5,7 +5,7 @@ use super::config::TrainConfig;
 use super::history::History;
 use super::report::TrainReport;
 use super::step::StepReport;
-use crate::track::{Ending, Outcome, Run as Subject, Tracked, Trackers};
+use crate::track::{Ending, Outcome, Run as Subject, Tracked, Trackers, WandbSaid};
 use serde_json::{Map, Value};
 
 /// The trackers of a run, and the log that they get.
@@ -72,6 +72,10 @@ fn summary(report: &TrainReport, steps_before: usize) -> Map<String, Value> {
 
 fn subject(run: &Run<'_>) -> Subject {
     let TrainConfig {
+        wandb_project,
+        wandb_entity,
+        wandb_mode,
+        wandb_run_id,
         run_name,
         output_dir,
         logging_dir,
@@ -79,6 +83,12 @@ fn subject(run: &Run<'_>) -> Subject {
     } = run.config;
     Subject {
         name: run_name.clone(),
+        wandb: WandbSaid {
+            project: wandb_project.clone(),
+            entity: wandb_entity.clone(),
+            mode: *wandb_mode,
+            run_id: wandb_run_id.clone(),
+        },
         output_dir: output_dir.clone(),
         logging_dir: logging_dir.clone(),
         steps_before: run.state.steps.len(),

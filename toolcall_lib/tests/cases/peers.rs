@@ -8,7 +8,7 @@ use toolcall_lib::device::Device;
 use toolcall_lib::model::{LoraConfig, Recompute, TargetModule, TargetModules};
 use toolcall_lib::optimizer::Schedule;
 use toolcall_lib::tokens::{LossMode, Overlong};
-use toolcall_lib::track::ReportTo;
+use toolcall_lib::track::{ReportTo, WandbMode};
 use toolcall_lib::train::settings::{Given, Inputs, Push, markdown, take_flags};
 use toolcall_lib::train::{Metric, Settings};
 use toolcall_lib::{Dtype, PushConfig, Result, TrainConfig};
@@ -334,7 +334,8 @@ fn a_file_of_mlx() {
     };
     assert_eq!(read.config, expected);
     assert_eq!(read.inputs, inputs("models/small", &["data/timers.jsonl"]));
-    assert!(noted(&read, "val_batches") && noted(&read, "steps_per_report"));
+    assert!(noted(&read, "val_batches"));
+    assert!(!noted(&read, "bias_correction"), "{:?}", read.notes);
 }
 
 #[test]
@@ -366,16 +367,19 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             json!({"fine_tune_type": "dora"}),
             "fine_tune_type: found \"dora\", expected lora or full",
         ),
-        (json!({"num_layers": 16}), "num_layers: found 16, expected -1"),
+        (
+            json!({"num_layers": 0}),
+            "num_layers: found 0, expected a number of layers",
+        ),
+        (
+            json!({"num_layers": 16, "fine_tune_type": "full"}),
+            "num_layers: without an adapter all layers are trained; expected -1",
+        ),
         (json!({"stage": "dpo"}), "stage: found \"dpo\", expected sft"),
         (json!({"rl": "dpo"}), "rl: only supervised fine-tuning"),
         (
             json!({"neftune_noise_alpha": 5}),
             "neftune_noise_alpha: changes the loss",
-        ),
-        (
-            json!({"eval_strategy": "steps"}),
-            "eval_strategy: `steps` needs `eval_steps`",
         ),
         (
             json!({"save_strategy": "best"}),
@@ -409,13 +413,63 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             json!({"lora": {"rank": 8}}),
             "lora: unknown field `rank`; expected some of r, lora_alpha",
         ),
+        (json!({"deepspeed": "nowhere.json"}), "deepspeed: nowhere.json: "),
         (
-            json!({"resume_from_checkpoint": true}),
-            "resume_from_checkpoint: true names no checkpoint",
+            json!({"deepspeed": "tests/cases/peers/sft_config.json"}),
+            "sft_config.json is no configuration of DeepSpeed",
         ),
         (
-            json!({"deepspeed": "zero2.json"}),
-            "deepspeed: give that file as another --config",
+            json!({"iters": 1000, "grad_accumulation_steps": 3}),
+            "iters: 1000 batches, as mlx-lm counts them, are not a whole number of steps",
+        ),
+        (
+            json!({"eval_steps": 10, "eval_ratio": 0.1}),
+            "eval_ratio: stands beside `eval_steps`",
+        ),
+        (
+            json!({"plugins": ["axolotl.integrations.liger.LigerPlugin", "axolotl.integrations.kd.KDPlugin"]}),
+            "plugins: `axolotl.integrations.kd.KDPlugin` is not supported",
+        ),
+        (
+            json!({"model_init_kwargs": {"rope_scaling": {"factor": 2}}}),
+            "model_init_kwargs: rope_scaling: is not read",
+        ),
+        (
+            json!({"model_revision": "v2"}),
+            "model_revision: `v2` is that of a model that is not named",
+        ),
+        (
+            json!({"model_revision": "v2", "model_name_or_path": "me/small@v1"}),
+            "model_revision: `v2` is not that of me/small@v1",
+        ),
+        (
+            json!({"datasets": [{"path": "a.json", "roles_to_train": []}]}),
+            "datasets: [0]: roles_to_train: found [], expected [\"assistant\"]",
+        ),
+        (
+            json!({"dataset_train_split": "train[all]"}),
+            "dataset_train_split: `train[all]` cannot be read; expected a split such as train, train[:20%]",
+        ),
+        (
+            json!({"datasets": [{"path": "a.json", "split": "train+test"}]}),
+            "datasets: [0]: split: the splits `train+test` are not put together",
+        ),
+        (
+            json!({"hf_dataset": {"path": "me/x", "prompt_feature": "question"}}),
+            "hf_dataset: [0]: prompt_feature: found \"question\", expected prompt",
+        ),
+        (
+            json!({"hf_dataset": {"train_split": "train"}}),
+            "hf_dataset: [0]: has no `path`",
+        ),
+        (json!({"past_index": 2}), "past_index: found 2, expected -1"),
+        (
+            json!({"mp_parameters": "x"}),
+            "mp_parameters: a model is not divided",
+        ),
+        (
+            json!({"wandb_mode": "sometimes"}),
+            "wandb_mode: found \"sometimes\", expected one of online",
         ),
         (
             json!({"dataset": "pairs", "dataset_dir": "tests/cases/peers"}),
@@ -476,7 +530,7 @@ fn words_of_yaml_1_1_mean_what_the_setting_has() {
 fn data_sets_of_the_hub_and_their_splits() {
     let hub = DataSource::named("me/tools").unwrap();
     let trl = of(json!({
-        "dataset_name": "me/tools", "dataset_config": "small", "dataset_train_split": "train[all]", "dataset_test_split": "test",
+        "dataset_name": "me/tools", "dataset_config": "small", "dataset_train_split": "train[:20%]", "dataset_test_split": "test",
     }));
     let inputs = trl.unwrap().inputs;
     assert_eq!(inputs.data, std::slice::from_ref(&hub));
@@ -487,7 +541,7 @@ fn data_sets_of_the_hub_and_their_splits() {
     ];
     assert_eq!(
         said.map(|text| text.as_deref().unwrap()),
-        ["small", "train[all]", "test"]
+        ["small", "train[:20%]", "test"]
     );
 
     let axolotl = of(json!({
@@ -514,6 +568,336 @@ fn data_sets_of_the_hub_and_their_splits() {
             .to_string()
             .contains("[0]: revision: files have none")
     );
+}
+
+#[test]
+fn an_iteration_of_mlx_is_a_batch() {
+    let read = of(json!({
+        "iters": 1000, "grad_accumulation_steps": 4, "steps_per_eval": 200, "save_every": 100, "steps_per_report": 10,
+        "num_layers": 16, "optimizer": "adam",
+    }));
+    let read = read.unwrap();
+    let TrainConfig {
+        max_steps,
+        eval_steps,
+        save_steps,
+        logging_steps,
+        ..
+    } = read.config;
+    assert_eq!(
+        (max_steps, eval_steps, save_steps),
+        (Some(250), Some(50), Some(25))
+    );
+    assert_eq!(
+        (logging_steps, read.config.lora.clone().unwrap().last_layers),
+        (3, Some(16))
+    );
+    let told = read
+        .notes
+        .iter()
+        .filter(|note| note.contains("does not correct its moments"));
+    assert_eq!(told.count(), 1, "{:?}", read.notes);
+    assert!(noted(&read, "iters: 1000 batches"), "{:?}", read.notes);
+    let all = of(json!({"num_layers": -1, "fine_tune_type": "full"})).unwrap();
+    assert_eq!(all.config.lora, None);
+}
+
+#[test]
+fn data_sets_of_mlx_are_on_the_hub_where_nothing_is_here() {
+    let part = |name: &str, split: &str| DataSource {
+        split: Some(split.to_string()),
+        ..DataSource::named(name).unwrap()
+    };
+    let inputs = of(json!({"data": "me/tools"})).unwrap().inputs;
+    assert_eq!(inputs.data, [DataSource::named("me/tools").unwrap()]);
+    assert_eq!(inputs.validation, [part("me/tools", "valid")]);
+
+    let hf = json!({"hf_dataset": [
+        {"path": "me/tools"},
+        {"path": "me/more", "train_split": "train[:1000]", "valid_split": "test", "config": {"name": "small"},
+            "prompt_feature": "prompt", "chat_feature": "messages"},
+    ]});
+    let inputs = of(hf).unwrap().inputs;
+    let small = |split| DataSource {
+        config: Some("small".into()),
+        ..part("me/more", split)
+    };
+    assert_eq!(
+        inputs.data,
+        [part("me/tools", "train[:80%]"), small("train[:1000]")]
+    );
+    assert_eq!(
+        inputs.validation,
+        [part("me/tools", "train[-10%:]"), small("test")]
+    );
+}
+
+#[test]
+fn names_of_llama_factory_may_be_on_the_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = json!({
+        "ours": {"hf_hub_url": "me/tools", "subset": "small", "split": "test", "ranking": false},
+        "some": {"file_name": "rows.json", "num_samples": 5, "formatting": "sharegpt"},
+    });
+    std::fs::write(folder.path().join("dataset_info.json"), names.to_string()).unwrap();
+    let read = of(json!({"dataset": "ours,some", "dataset_dir": folder.path()})).unwrap();
+    let ours = DataSource {
+        config: Some("small".into()),
+        split: Some("test".into()),
+        ..DataSource::named("me/tools").unwrap()
+    };
+    let some = DataSource {
+        split: Some("train[:5]".into()),
+        ..DataSource::file(folder.path().join("rows.json"))
+    };
+    assert_eq!(read.inputs.data, [ours, some]);
+    assert!(noted(&read, "num_samples: the first 5 rows"), "{:?}", read.notes);
+}
+
+#[test]
+fn a_split_that_is_measured_is_left_out_where_nothing_is_evaluated() {
+    let test = |eval: &str| {
+        let settings =
+            json!({"dataset_name": "me/tools", "dataset_test_split": "test", "eval_strategy": eval});
+        of(settings).unwrap().inputs.dataset_test_split
+    };
+    assert_eq!((test("no"), test("epoch").as_deref()), (None, Some("test")));
+    let later = Settings::from(TrainConfig::default());
+    let layers = [
+        json!({"dataset_test_split": "test"}),
+        json!({"eval_strategy": "no"}),
+    ];
+    let later = layers.iter().fold(later, |settings, layer| {
+        let values: Map<String, Value> = layer.as_object().unwrap().clone();
+        settings.with(&Given::from(values), 1).unwrap()
+    });
+    assert_eq!(later.inputs.dataset_test_split, None);
+}
+
+#[test]
+fn weights_and_biases_gets_what_a_file_says_of_it() {
+    let track = |value: Value| of(value).unwrap().config;
+    let wandb = serde_json::from_value::<ReportTo>(json!("wandb")).unwrap();
+    let axolotl = track(json!({
+        "wandb_project": "timers", "wandb_entity": "me", "wandb_name": "first", "wandb_mode": "offline", "wandb_run_id": "",
+        "use_tensorboard": false,
+    }));
+    assert_eq!(axolotl.report_to, Some(wandb.clone()));
+    assert_eq!(axolotl.wandb_project.as_deref(), Some("timers"));
+    assert_eq!(
+        (axolotl.wandb_entity.as_deref(), axolotl.wandb_run_id),
+        (Some("me"), None)
+    );
+    assert_eq!(
+        (axolotl.run_name.as_deref(), axolotl.wandb_mode),
+        (Some("first"), Some(WandbMode::Offline))
+    );
+    let both = track(json!({"use_wandb": true, "use_tensorboard": true})).report_to;
+    assert_eq!(
+        both,
+        serde_json::from_value(json!(["wandb", "tensorboard"])).unwrap()
+    );
+    assert_eq!(
+        track(json!({"use_wandb": false})).report_to,
+        Some(ReportTo::default())
+    );
+    let mlx = track(json!({"wandb": "timers"}));
+    assert_eq!(
+        (mlx.report_to, mlx.wandb_project.as_deref()),
+        (Some(wandb), Some("timers"))
+    );
+    let named = track(json!({"project_name": "timers"}));
+    assert_eq!(
+        (named.report_to, named.wandb_project.as_deref()),
+        (None, Some("timers"))
+    );
+    let off = of(json!({"report_to": "none", "wandb_project": "timers"})).unwrap();
+    assert_eq!(off.config.report_to, Some(ReportTo::default()));
+    assert!(noted(&off, "`report_to` counts"), "{:?}", off.notes);
+    let error = track(json!({"wandb_run_id": "../x"}))
+        .check()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("wandb_run_id: `../x` is not an id"), "{error}");
+}
+
+#[test]
+fn plugins_of_kernels_are_noted() {
+    let plugins = [
+        "axolotl.integrations.liger.LigerPlugin",
+        "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",
+    ];
+    let read = of(json!({"plugins": plugins, "liger_rms_norm": true, "cut_cross_entropy": true})).unwrap();
+    for name in ["plugins", "liger_rms_norm", "cut_cross_entropy"] {
+        assert!(noted(&read, name), "{name}: {:?}", read.notes);
+    }
+}
+
+#[test]
+fn dumps_of_all_training_arguments_are_read() {
+    let read = read("training_arguments.json");
+    assert_eq!(read.config.warmup_ratio, Some(0.1));
+    assert_eq!(
+        (read.config.save_steps, read.config.logging_steps),
+        (Some(500), 500)
+    );
+    assert_eq!(
+        (read.inputs.eos_token.as_deref(), read.inputs.push.wanted),
+        (None, Some(false))
+    );
+    for name in [
+        "half_precision_backend",
+        "ray_scope",
+        "hub_token",
+        "eos_token",
+        "do_train",
+    ] {
+        assert!(noted(&read, name), "{name}: {:?}", read.notes);
+    }
+}
+
+#[test]
+fn a_share_of_all_steps_is_resolved_when_they_are_known() {
+    let read =
+        of(json!({"eval_steps": 0.1, "save_steps": "0.25", "logging_steps": 0.05, "eval_strategy": "steps"}));
+    let config = read.unwrap().config;
+    assert_eq!((config.eval_ratio, config.save_ratio), (Some(0.1), Some(0.25)));
+    assert_eq!((config.eval_steps, config.save_steps), (None, None));
+    assert_eq!((config.log_every(101), config.log_every(3)), (6, 1));
+    let later = config.with_file(json!({"eval_steps": 20}).as_object().unwrap().clone(), 1);
+    let later = later.unwrap().config;
+    assert_eq!((later.eval_steps, later.eval_ratio), (Some(20), None));
+    let error = of(json!({"eval_ratio": 1.5}))
+        .unwrap()
+        .config
+        .check()
+        .unwrap_err();
+    assert!(
+        error.to_string().starts_with("eval_ratio: 1.5 is not between"),
+        "{error}"
+    );
+}
+
+#[test]
+fn steps_without_a_number_are_those_of_transformers() {
+    let times = |value: Value| {
+        let read = of(value).unwrap();
+        (read.config.eval_steps, read.config.save_steps, read.notes.len())
+    };
+    let both = json!({"eval_strategy": "steps", "save_strategy": "steps"});
+    assert_eq!(times(both), (Some(500), Some(500), 2));
+    let logged = json!({"eval_strategy": "steps", "logging_steps": 20, "eval_steps": null});
+    assert_eq!(times(logged), (Some(20), None, 1));
+}
+
+#[test]
+fn a_run_may_go_on_from_its_latest_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = |value: Value| of(value).unwrap().config.resume_from_checkpoint;
+    let latest = json!({"resume_from_checkpoint": true, "output_dir": folder.path()});
+    assert_eq!(from(latest), Some(folder.path().into()));
+    let if_any = json!({"auto_resume_from_checkpoints": true, "output_dir": folder.path()});
+    assert_eq!(from(if_any), None, "there is none");
+    let named =
+        json!({"auto_resume_from_checkpoints": true, "resume_from_checkpoint": "x", "output_dir": "y"});
+    assert_eq!(from(named), Some("x".into()));
+    let mut moved = of(json!({"resume_from_checkpoint": true})).unwrap();
+    assert_eq!(moved.config.resume_from_checkpoint, None);
+    moved.config.output_dir = Some("elsewhere".into());
+    let moved = moved.with_latest_checkpoint().config;
+    assert_eq!(moved.resume_from_checkpoint, Some("elsewhere".into()));
+}
+
+#[test]
+fn the_file_of_deepspeed_is_the_layer_below() {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let deepspeed = json!({"zero_optimization": {"stage": 1}, "gradient_clipping": 0.5, "gradient_accumulation_steps": 2});
+    std::fs::write(file.path(), deepspeed.to_string()).unwrap();
+    for given in [json!(file.path()), deepspeed] {
+        let config = of(json!({"max_grad_norm": 0.7, "deepspeed": given}))
+            .unwrap()
+            .config;
+        assert_eq!((config.zero_stage, config.gradient_accumulation_steps), (1, 2));
+        assert_eq!(config.max_grad_norm, 0.7);
+    }
+    assert!(of(json!({"deepspeed": null, "seed": 1})).is_ok());
+}
+
+#[test]
+fn tokens_and_revisions_are_those_of_the_model() {
+    let model = crate::common::tiny_model::tiny_model();
+    let end = model.tokenizer.eos_tokens()[0].clone();
+    let said = |value: Value| of(value).unwrap().inputs;
+    for same in [
+        json!({"eos_token": end}),
+        json!({"special_tokens": {"eos_token": end}}),
+        json!({}),
+    ] {
+        said(same).check_model(&model).unwrap();
+    }
+    let other = said(json!({"eos_token": "<other>"}))
+        .check_model(&model)
+        .unwrap_err();
+    assert!(
+        other
+            .to_string()
+            .starts_with("eos_token: is `<other>`, and the model's replies end with"),
+        "{other}"
+    );
+    let revised = json!({"model_name_or_path": "me/small", "model_revision": "v2"});
+    assert_eq!(said(revised).model.as_deref(), Some("me/small@v2"));
+    let within = json!({"model_name_or_path": "me/small", "model_init_kwargs": {"revision": "v2", "use_cache": false}});
+    assert_eq!(said(within).model.as_deref(), Some("me/small@v2"));
+    let main = json!({"model_name_or_path": "me/small", "model_revision": "main"});
+    assert_eq!(said(main).model.as_deref(), Some("me/small"));
+    assert_eq!(
+        said(json!({"dataset_exact_deduplication": true})).dedup,
+        Some(true)
+    );
+    let packed =
+        of(json!({"packing": true, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}));
+    assert!(noted(&packed.unwrap(), "a step has 8 (4 · 2)"));
+}
+
+#[test]
+fn a_file_without_splits_is_train_and_may_be_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.json");
+    crate::train::timers(10).save(&path).unwrap();
+    let load = |split: &str| {
+        let source = DataSource {
+            split: Some(split.to_string()),
+            ..DataSource::file(&path)
+        };
+        source.load()
+    };
+    let all = load("train").unwrap().rows;
+    assert_eq!(all.len(), 10);
+    assert_eq!(load("train[:20%]").unwrap().rows, all[..2]);
+    assert_eq!(load("train[-3:]").unwrap().rows, all[7..]);
+    let error = load("test").unwrap_err().to_string();
+    assert!(error.contains("there is no split `test`"), "{error}");
+    let error = load("train[5]").unwrap_err().to_string();
+    assert!(error.contains("rows.json: `train[5]` cannot be read"), "{error}");
+    let named = DataSource::of_path("hub:me/tools:small:train[1:2]").unwrap();
+    assert_eq!(
+        (named.config.as_deref(), named.split.as_deref()),
+        (Some("small"), Some("train[1:2]"))
+    );
+    assert!(DataSource::of_path("hub:me/tools[1:2]").is_err());
+}
+
+#[test]
+fn a_prompt_beside_messages_is_noted() {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let row = json!([{"prompt": "Hello", "prompt_id": "a1", "messages": [
+        {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."},
+    ]}]);
+    std::fs::write(file.path(), row.to_string()).unwrap();
+    let data = toolcall_lib::Dataset::load(file.path()).unwrap();
+    assert_eq!(data.rows[0].messages.len(), 2);
+    let notes = data.notes().join("\n");
+    assert!(notes.contains("the key `prompt` of rows is not read"), "{notes}");
 }
 
 #[test]

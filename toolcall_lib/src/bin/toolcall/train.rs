@@ -138,7 +138,12 @@ fn train_and_save(
     let target = push_target(inputs, first)?;
     let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
     let (data, validation) = data(arguments, inputs)?;
+    let (data, validation) = match inputs.dedup {
+        Some(true) => (without_repeated(data, first), without_repeated(validation, first)),
+        _ => (data, validation),
+    };
     let mut model = arguments.model.load_named(inputs, first)?;
+    inputs.check_model(&model)?;
     if first {
         show_notes(&data, &model);
         show_notes(&validation, &model);
@@ -254,6 +259,18 @@ fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     Ok((made.data, validation))
 }
 
+/// Leaves out rows that are there already.
+fn without_repeated(data: Dataset, show: bool) -> Dataset {
+    let different = data.dedup();
+    let left_out = data.rows.len() - different.rows.len();
+    if show && left_out > 0 {
+        note(format!(
+            "note: {left_out} rows that are there already are left out"
+        ));
+    }
+    different
+}
+
 /// Holds a part of the data out for validation, if one is wanted and no file was given.
 fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> Result<(Dataset, Dataset)> {
     let Some(share) = inputs.validation_share.filter(|_| validation.rows.is_empty()) else {
@@ -297,6 +314,8 @@ impl Layers {
         }
         let config = &mut settings.config;
         config.output_dir = arguments.out.clone().or(config.output_dir.take());
+        let mut settings = settings.with_latest_checkpoint();
+        let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
         Ok(Settings { notes, ..settings })
     }
@@ -336,7 +355,8 @@ impl<'a> Progress<'a> {
     }
 
     fn has_line(&self, step: &StepReport) -> bool {
-        let is_logged = step.step.is_multiple_of(self.config.logging_steps) || step.eval_loss.is_some();
+        let every = self.config.log_every(step.total_steps);
+        let is_logged = step.step.is_multiple_of(every) || step.eval_loss.is_some();
         let is_end = step.step == 1 || step.step == step.total_steps;
         is_logged || is_end || self.latest_line.elapsed() >= LONGEST_SILENCE
     }

@@ -53,9 +53,8 @@ impl Adapter {
     /// Target modules that the model does not have, or a regular expression that does not compile.
     pub fn layout(config: &LoraConfig, base: &Layout) -> Result<Arc<Layout>> {
         let slot = |layer, target: TargetModule| base.slot(&weight_name(layer, target));
-        let layers = (0..)
-            .take_while(|&layer| slot(layer, TargetModule::QProj).is_some())
-            .count();
+        let layers = layers_of(base);
+        let config = &config.clone().of_layers(layers)?;
         config.target_modules.check(layers)?;
         let selector = config.target_modules.selector()?;
         let mut layout = Layout::with_buckets(layers);
@@ -83,6 +82,7 @@ impl Adapter {
     /// # Errors
     /// See [`LoraConfig::check`] and [`Adapter::layout`].
     pub fn new(config: LoraConfig, base: &Layout, base_name: &str, seed: u64) -> Result<Self> {
+        let config = config.of_layers(layers_of(base))?;
         let mut parameters = Parameters::zeros(Self::layout(&config, base)?);
         let layout = parameters.layout.clone();
         for (index, slot) in layout.slots().iter().enumerate() {
@@ -159,6 +159,12 @@ impl Adapter {
             }
         }
     }
+}
+
+/// Returns the number of layers of a model with this layout.
+fn layers_of(base: &Layout) -> usize {
+    let has = |layer: &usize| base.slot(&weight_name(*layer, TargetModule::QProj)).is_some();
+    (0..).take_while(has).count()
 }
 
 /// Returns the Hugging Face name of a targeted weight.

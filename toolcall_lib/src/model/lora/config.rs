@@ -27,6 +27,9 @@ pub struct LoraConfig {
     pub target_modules: TargetModules,
     /// Uses the scale `lora_alpha / √r` instead of `lora_alpha / r` (rsLoRA; Kalajdzievski, 2023).
     pub use_rslora: bool,
+    /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers` says it;
+    /// none: all.
+    pub last_layers: Option<usize>,
 }
 
 impl Default for LoraConfig {
@@ -37,6 +40,7 @@ impl Default for LoraConfig {
             lora_dropout: 0.0,
             target_modules: TargetModules::all(),
             use_rslora: false,
+            last_layers: None,
         }
     }
 }
@@ -46,6 +50,36 @@ impl LoraConfig {
     pub fn scale(&self) -> f32 {
         let r = self.r as f64;
         (self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }) as f32
+    }
+
+    /// Returns these settings for a model with so many layers: the names of the last of them, if
+    /// only some are to be adapted, as PEFT reads them.
+    ///
+    /// # Errors
+    /// The model has fewer layers, or nothing in the last ones is selected.
+    pub(crate) fn of_layers(self, layers: usize) -> Result<Self> {
+        let wrong = |problem: String| Error::invalid("lora.last_layers", problem);
+        let target_modules = match self.last_layers {
+            None => return Ok(self),
+            Some(last) if last == layers => self.target_modules,
+            Some(last) if last == 0 || last > layers => {
+                let problem =
+                    format!("{last} is not a number of layers that the model has; expected 1 to {layers}");
+                return Err(wrong(problem));
+            }
+            Some(last) => match self.target_modules.names(layers - last..layers)? {
+                names if names.is_empty() => {
+                    let problem = format!("`lora.target_modules` selects nothing in the last {last} layers");
+                    return Err(wrong(problem));
+                }
+                names => TargetModules::Names(names),
+            },
+        };
+        Ok(Self {
+            target_modules,
+            last_layers: None,
+            ..self
+        })
     }
 
     /// Checks that the settings make an adapter.

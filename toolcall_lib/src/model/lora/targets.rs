@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Selection of the linear layers to adapt: modules of every block, or names in the model such as
 /// `model.layers.0.self_attn.q_proj`.
@@ -50,6 +51,18 @@ impl TargetModules {
             _ => None,
         };
         Ok(Selector { targets: self, regex })
+    }
+
+    /// Returns the names of the selected layers of these blocks.
+    ///
+    /// # Errors
+    /// A regular expression that does not compile.
+    pub(super) fn names(&self, blocks: Range<usize>) -> Result<Vec<String>> {
+        let selector = self.selector()?;
+        let of_block = |block| TargetModule::ALL.map(|module| (block, module));
+        let all = blocks.flat_map(of_block);
+        let chosen = all.filter(|(block, module)| selector.selects(*block, *module));
+        Ok(chosen.map(|(block, module)| full_name(block, module)).collect())
     }
 
     /// Checks that every listed name selects a layer of a model with `blocks` blocks, and that
@@ -114,6 +127,10 @@ impl TargetModules {
     }
 }
 
+fn full_name(block: usize, module: TargetModule) -> String {
+    format!("model.layers.{block}.{}", module.path())
+}
+
 const EXAMPLE: &str = "`model.layers.0.self_attn.q_proj`";
 
 /// [`TargetModules`] with its regular expression compiled.
@@ -128,7 +145,7 @@ impl Selector<'_> {
     pub fn selects(&self, block: usize, module: TargetModule) -> bool {
         match self.targets {
             TargetModules::Modules(modules) => modules.contains(&module),
-            _ => self.matches(&format!("model.layers.{block}.{}", module.path())),
+            _ => self.matches(&full_name(block, module)),
         }
     }
 
@@ -250,6 +267,37 @@ mod tests {
                 .contains("`model.layers.7.self_attn.q_proj` names no")
         );
         assert!(refused(json!(["lm_head"])).contains("`lm_head` is not known"));
+    }
+
+    #[test]
+    fn the_last_layers_are_named_one_by_one() {
+        let of = |target: Value, last: usize| {
+            let settings = json!({"target_modules": target, "last_layers": last});
+            let config: crate::LoraConfig = serde_json::from_value(settings).unwrap();
+            config.of_layers(4)
+        };
+        let last = of(json!(["q_proj"]), 2).unwrap();
+        let names = json!([
+            "model.layers.2.self_attn.q_proj",
+            "model.layers.3.self_attn.q_proj"
+        ]);
+        assert_eq!((json!(last.target_modules), last.last_layers), (names, None));
+        assert_eq!(of(json!("all-linear"), 4).unwrap(), crate::LoraConfig::default());
+        for (target, last, says) in [
+            (
+                json!("all-linear"),
+                5,
+                "5 is not a number of layers that the model has; expected 1 to 4",
+            ),
+            (
+                json!(["model.layers.0.self_attn.q_proj"]),
+                1,
+                "selects nothing in the last 1 layers",
+            ),
+        ] {
+            let error = of(target, last).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

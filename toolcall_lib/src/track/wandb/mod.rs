@@ -8,7 +8,8 @@ mod run_file;
 mod sender;
 mod settings;
 
-pub use settings::{Mode, Settings};
+pub(crate) use settings::is_id;
+pub use settings::{Mode, Said, Settings};
 
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};

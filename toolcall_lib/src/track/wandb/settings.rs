@@ -1,13 +1,16 @@
 //! Settings of the official client, read from its environment variables.
 
 use crate::track::folder_of;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Mode of sending a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Sends a run while it goes on, and writes a file.
     #[default]
@@ -43,6 +46,19 @@ pub struct Settings {
     pub patience: Duration,
 }
 
+/// Settings that a run has itself, which count more than the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The project.
+    pub project: Option<String>,
+    /// A user or a team.
+    pub entity: Option<String>,
+    /// The mode.
+    pub mode: Option<Mode>,
+    /// The id of the run.
+    pub run_id: Option<String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -66,6 +82,17 @@ impl Settings {
         Self {
             folder: folder_of("WANDB_DIR").unwrap_or_default(),
             ..Self::read(|name| env::var(name).ok())
+        }
+    }
+
+    /// Returns these settings with what a run says itself.
+    pub(in crate::track) fn with(self, said: &Said) -> Self {
+        Self {
+            mode: said.mode.unwrap_or(self.mode),
+            project: said.project.clone().unwrap_or(self.project),
+            entity: said.entity.clone().or(self.entity),
+            run_id: said.run_id.clone().or(self.run_id),
+            ..self
         }
     }
 
@@ -105,8 +132,8 @@ fn is_true(word: &str) -> bool {
 }
 
 /// Returns true for an id that can be the name of a file and a part of addresses.
-fn is_id(id: &str) -> bool {
-    id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }
 
 impl fmt::Debug for Settings {
@@ -134,6 +161,22 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.to_string())
         })
+    }
+
+    #[test]
+    fn a_run_says_more_than_the_environment() {
+        let environment = read(&[("WANDB_PROJECT", "calls"), ("WANDB_ENTITY", "me")]);
+        let said = Said {
+            project: Some("timers".into()),
+            mode: Some(Mode::Offline),
+            ..Said::default()
+        };
+        let both = environment.with(&said);
+        assert_eq!(
+            (both.project.as_str(), both.entity.as_deref()),
+            ("timers", Some("me"))
+        );
+        assert_eq!((both.mode, both.run_id), (Mode::Offline, None));
     }
 
     #[test]

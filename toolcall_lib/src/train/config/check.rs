@@ -3,6 +3,7 @@
 use super::{LONGEST_TIMEOUT, TrainConfig};
 use crate::error::{Error, Result, short};
 use crate::model::LoraConfig;
+use crate::track::is_run_id;
 use crate::train::Metric;
 
 impl TrainConfig {
@@ -61,6 +62,10 @@ impl TrainConfig {
             );
             return Err(Error::invalid("ddp_timeout", problem));
         }
+        if let Some(id) = self.wandb_run_id.as_ref().filter(|id| !is_run_id(id)) {
+            let problem = format!("`{id}` is not an id; expected at most 64 letters, digits, - and _");
+            return Err(Error::invalid("wandb_run_id", problem));
+        }
         if self.zero_stage > 2 {
             let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
             return Err(Error::invalid("zero_stage", problem));
@@ -74,6 +79,24 @@ impl TrainConfig {
             ),
             ("learning_rate", self.learning_rate, 0.0, 1.0),
             ("warmup_ratio", self.warmup_ratio.unwrap_or(0.0), 0.0, 1.0),
+            (
+                "eval_ratio",
+                self.eval_ratio.unwrap_or(1.0),
+                f64::MIN_POSITIVE,
+                1.0,
+            ),
+            (
+                "save_ratio",
+                self.save_ratio.unwrap_or(1.0),
+                f64::MIN_POSITIVE,
+                1.0,
+            ),
+            (
+                "logging_ratio",
+                self.logging_ratio.unwrap_or(1.0),
+                f64::MIN_POSITIVE,
+                1.0,
+            ),
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
             ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),

@@ -2,7 +2,20 @@
 
 use super::push::Push;
 use crate::data_source::DataSource;
+use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::weights::Dtype;
+
+/// A checkpoint of `output_dir` to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// The latest; there has to be one.
+    Latest,
+    /// The latest, if there is one.
+    LatestIfAny,
+    /// The one that `resume_from_checkpoint` names, if it names one.
+    Named,
+}
 
 /// The model and the data of a run and where its result goes, as far as they were named.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +39,15 @@ pub struct Inputs {
     /// Without any: the share of the data that is held out for it; from 1 on, the number of
     /// rows.
     pub validation_share: Option<f64>,
+    /// True if only the first of equal rows is trained and measured.
+    pub dedup: Option<bool>,
+    /// The text of the token that ends a reply, which has to be the model's
+    /// ([`Inputs::check_model`]).
+    pub eos_token: Option<String>,
+    /// The checkpoint of `output_dir` to go on from ([`Settings::with_latest_checkpoint`]).
+    ///
+    /// [`Settings::with_latest_checkpoint`]: super::Settings::with_latest_checkpoint
+    pub resume: Option<Resume>,
     /// Repository to which the saved model is pushed.
     pub push: Push,
 }
@@ -44,7 +66,27 @@ impl Inputs {
             max_samples: later.max_samples.or(self.max_samples),
             validation: or(later.validation, self.validation),
             validation_share: later.validation_share.or(self.validation_share),
+            dedup: later.dedup.or(self.dedup),
+            eos_token: later.eos_token.or(self.eos_token),
+            resume: later.resume.or(self.resume),
             push: self.push.with(later.push),
+        }
+    }
+
+    /// Refuses a model whose replies end with other tokens than the settings say.
+    ///
+    /// # Errors
+    /// `eos_token` is none of the model's.
+    pub fn check_model(&self, model: &Model) -> Result<()> {
+        let ends = model.tokenizer.eos_tokens();
+        match self.eos_token.as_ref().filter(|token| !ends.contains(token)) {
+            None => Ok(()),
+            Some(token) => {
+                let ends = ends.join(", ");
+                let advice = "leave it out, or put it into the folder of the model";
+                let problem = format!("is `{token}`, and the model's replies end with {ends}; {advice}");
+                Err(Error::invalid("eos_token", problem))
+            }
         }
     }
 }

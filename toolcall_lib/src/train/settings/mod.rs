@@ -21,15 +21,16 @@ pub use docs::markdown;
 pub use fields::{Field, Kind, fields};
 pub use flags::{help, take_flags};
 pub use given::Given;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, Resume};
 pub use push::Push;
 
-use super::TrainConfig;
 use super::deepspeed::is_deepspeed;
+use super::{TrainConfig, checkpoints};
 use crate::error::{Error, Result};
-use read::{Read, is_off};
-use said::Said;
+use read::{Read, is_off, text};
+use said::{Said, Strategy};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use table::Becomes;
 
 /// Settings of a run, and what else its files and flags have said.
@@ -78,7 +79,12 @@ impl Settings {
             let (config, notes) = read.map_err(|error| refused(vec![error.to_string()]))?;
             return Ok(self.followed_by(config, Inputs::default(), notes));
         }
+        let mut this = self;
+        if let Some(file) = given.values.get("deepspeed").filter(|file| !is_off(file)) {
+            this = this.with(&below(file).map_err(|problem| refused(vec![problem]))?, ranks)?;
+        }
         let mut said = Said::default();
+        said.model_before.clone_from(&this.inputs.model);
         let mut problems = Vec::new();
         for (name, value) in &given.values {
             said.key = given.shown(name);
@@ -86,26 +92,67 @@ impl Settings {
                 problems.push(format!("{}: {problem}", given.placed(name)));
             }
         }
-        match said.over(&self.config) {
-            Ok((config, inputs, notes)) if problems.is_empty() => Ok(self.followed_by(config, inputs, notes)),
+        if said.eval == Some(Strategy::No) {
+            // as in TRL
+            this.inputs.dataset_test_split = None;
+            said.inputs.dataset_test_split = None;
+        }
+        match said.over(&this.config) {
+            Ok((config, inputs, notes)) if problems.is_empty() => Ok(this.followed_by(config, inputs, notes)),
             Ok(_) => Err(refused(problems)),
             Err(more) => Err(refused([problems, more].concat())),
         }
     }
 
     fn followed_by(self, config: TrainConfig, inputs: Inputs, notes: Vec<String>) -> Self {
-        Self {
+        let settings = Self {
             config,
             inputs: self.inputs.with(inputs),
             notes: [self.notes, notes].concat(),
+        };
+        settings.with_latest_checkpoint()
+    }
+
+    /// These settings, which resume from the latest checkpoint of `output_dir`, where they ask for it.
+    /// To be called again where `output_dir` has changed.
+    pub fn with_latest_checkpoint(mut self) -> Self {
+        let folder = self.config.output_dir.clone();
+        match self.inputs.resume {
+            Some(Resume::Latest) => self.config.resume_from_checkpoint = folder,
+            Some(Resume::LatestIfAny) => {
+                let has_some =
+                    |folder: &PathBuf| checkpoints::begins_anew(folder).is_ok_and(|note| note.is_some());
+                self.config.resume_from_checkpoint = folder.filter(has_some);
+            }
+            Some(Resume::Named) => self.inputs.resume = None,
+            None => {}
         }
+        self
+    }
+}
+
+/// The settings of DeepSpeed that another file names, or has in it.
+fn below(value: &Value) -> Read<Given> {
+    let given = match value {
+        Value::Object(values) => Given::from(values.clone()),
+        path => Given::read(text(path)?).map_err(|error| format!("deepspeed: {error}"))?,
+    };
+    match is_deepspeed(&given.values) {
+        true => Ok(given),
+        false => Err(format!(
+            "deepspeed: {} is no configuration of DeepSpeed; expected one with a group such as zero_optimization",
+            given.place
+        )),
     }
 }
 
 /// Reads one setting, by the table if it stands there.
 fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
     match table::find(name).map(|row| row.becomes) {
-        Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => Ok(()), // not said
+        Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => match fields::field(name) {
+            Some(_) => said.set(name, value), // none
+            None => Ok(()),                   // not said
+        },
         Some(Becomes::Same) => said.set(name, value),
         Some(Becomes::Renamed(ours)) => said.set(ours, value),
         Some(Becomes::Value(_, read)) => read(said, value),

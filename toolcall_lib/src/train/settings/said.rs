@@ -63,6 +63,19 @@ pub(super) struct Said {
     pub named_data_in: Option<PathBuf>,
     /// Type in which TRL loads the weights.
     pub loaded_as: Option<Dtype>,
+    /// The model that earlier settings name, and the revision that these want.
+    pub model_before: Option<String>,
+    pub revision: Option<String>,
+    /// Settings in mlx-lm's iterations: ours, the key, the number.
+    pub iterations: Vec<(&'static str, String, u64)>,
+    /// True if mlx-lm's Adam is said to correct its moments, as here.
+    pub bias_correction: bool,
+    /// True if keys stand there that only mlx-lm has.
+    pub is_of_mlx: bool,
+    /// Trackers that keys of their own switch on; false for one that is switched off.
+    pub trackers: Vec<(&'static str, bool)>,
+    /// The key by which a batch is packed there, and holds more than its number of conversations.
+    pub packed: Option<String>,
 }
 
 impl Said {
@@ -80,11 +93,12 @@ impl Said {
     pub fn put(&mut self, setting: &str, value: impl Into<Value>) -> Read<()> {
         let value = value.into();
         match self.changes.get(setting) {
-            Some((other, before)) if *before != value => Err(format!(
+            Some((_, before)) if value.is_null() && !before.is_null() => Ok(()), // null says nothing
+            Some((other, before)) if *before != value && !before.is_null() => Err(format!(
                 "says {value} of `{setting}`, and `{other}` says {before}; leave one of them out"
             )),
-            Some(_) => Ok(()),
-            None => {
+            Some((_, before)) if *before == value => Ok(()),
+            _ => {
                 let said = (self.key.clone(), value);
                 self.changes.insert(setting.to_string(), said);
                 Ok(())
@@ -142,10 +156,14 @@ impl Said {
     ) -> std::result::Result<(TrainConfig, Inputs, Vec<String>), Vec<String>> {
         let problems: Vec<String> = [
             self.decide_loss(),
+            self.decide_iterations(config),
+            self.decide_shares(),
             self.decide_times(config),
             self.decide_warmup(),
             self.decide_direction(config),
             self.decide_data(),
+            self.decide_trackers(),
+            self.decide_revision(),
             self.decide_end(config),
         ]
         .into_iter()
@@ -166,6 +184,7 @@ impl Said {
             ..config.with(changes).map_err(|error| vec![error.to_string()])?
         };
         self.decide_dtype(&changed);
+        self.tell_differences(&changed);
         for (why, keys) in &self.ignored {
             self.notes
                 .push(format!("nothing changes here by {} ({why})", keys.join(", ")));

@@ -1,13 +1,17 @@
 //! Settings that several keys decide together.
 
-use super::super::named_data::file_of;
+use super::super::named_data::source_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
-use crate::data_source::DataSource;
 use crate::model::LoraConfig;
 use crate::train::TrainConfig;
 use crate::weights::Dtype;
+use crate::weights::hub::HubId;
 use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Steps between evaluations and between checkpoints in transformers, where nothing is said.
+const USUAL_STEPS: u64 = 500;
 
 impl Said {
     pub(super) fn decide_loss(&mut self) -> Read<()> {
@@ -33,36 +37,182 @@ impl Said {
 
     /// When it is evaluated and saved.
     pub(super) fn decide_times(&mut self, config: &TrainConfig) -> Read<()> {
+        let has_eval = config.eval_steps.is_some() || config.eval_ratio.is_some();
+        let has_save = config.save_steps.is_some() || config.save_ratio.is_some();
         let places = [
-            (self.eval, "eval", "evals_per_epoch", config.eval_steps.is_some()),
-            (self.save, "save", "saves_per_epoch", config.save_steps.is_some()),
+            (self.eval, "eval", "evals_per_epoch", has_eval),
+            (self.save, "save", "saves_per_epoch", has_save),
         ];
         for (strategy, what, per_epoch, has_steps) in places {
-            let steps = format!("{what}_steps");
-            let said_steps = self.value(&steps).is_some_and(|value| !value.is_null());
+            let (steps, share) = (format!("{what}_steps"), format!("{what}_ratio"));
+            let said_steps = self.says(&steps) || self.says(&share);
             match strategy {
-                Some(Strategy::Steps) if !said_steps && !has_steps => {
-                    return Err(format!(
-                        "{what}_strategy: `steps` needs `{steps}`, the number of steps"
-                    ));
-                }
+                Some(Strategy::Steps) if !said_steps && !has_steps => self.usual_steps(what, config),
                 Some(Strategy::Epoch) => {
                     self.overwrite(&steps, Value::Null);
+                    self.overwrite(&share, Value::Null);
                     self.overwrite(per_epoch, json!(1));
                 }
                 Some(Strategy::No) => {
                     self.overwrite(&steps, Value::Null);
+                    self.overwrite(&share, Value::Null);
                     if what == "save" {
                         self.overwrite(per_epoch, Value::Null);
                     }
                 }
-                _ if self.value(per_epoch).is_some_and(|value| !value.is_null()) && !said_steps => {
+                _ if self.says(per_epoch) && !said_steps => {
                     self.overwrite(&steps, Value::Null);
+                    self.overwrite(&share, Value::Null);
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Steps where the strategy is `steps` and no number is said: transformers evaluates with each
+    /// entry of the log, and saves every 500 steps.
+    fn usual_steps(&mut self, what: &str, config: &TrainConfig) {
+        let is_eval = what == "eval";
+        if let Some(share) = self
+            .value("logging_ratio")
+            .filter(|share| is_eval && !share.is_null())
+        {
+            let share = share.clone();
+            self.overwrite("eval_ratio", share);
+            return;
+        }
+        let of_recipe = TrainConfig::default().logging_steps;
+        let before = Some(config.logging_steps).filter(|steps| *steps != of_recipe);
+        let logged = self.value("logging_steps").and_then(Value::as_u64);
+        let logged = logged.or(before.map(|steps| steps as u64)).filter(|_| is_eval);
+        let steps = logged.unwrap_or(USUAL_STEPS);
+        self.overwrite(&format!("{what}_steps"), json!(steps));
+        self.notes.push(format!(
+            "{what}_strategy: `steps` without `{what}_steps` is every {steps} steps, as in transformers"
+        ));
+    }
+
+    /// A share of all steps stands in place of a number of steps, and the other way round.
+    pub(super) fn decide_shares(&mut self) -> Read<()> {
+        for what in ["eval", "save", "logging"] {
+            let (steps, share) = (format!("{what}_steps"), format!("{what}_ratio"));
+            match (self.says(&steps), self.says(&share)) {
+                (true, true) => {
+                    return Err(format!("{share}: stands beside `{steps}`; leave one of them out"));
+                }
+                (false, true) if what != "logging" => self.overwrite(&steps, Value::Null),
+                (true, false) => self.overwrite(&share, Value::Null),
+                (false, false) if self.value(&steps).is_some() => self.overwrite(&share, Value::Null),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An iteration of mlx-lm is a batch, of which `gradient_accumulation_steps` make a step.
+    pub(super) fn decide_iterations(&mut self, config: &TrainConfig) -> Read<()> {
+        let said = self.value("gradient_accumulation_steps").and_then(Value::as_u64);
+        let of_step = said.unwrap_or(config.gradient_accumulation_steps as u64).max(1);
+        for (setting, key, batches) in std::mem::take(&mut self.iterations) {
+            if batches % of_step != 0 && setting != "logging_steps" {
+                return Err(format!(
+                    "{key}: {batches} batches, as mlx-lm counts them, are not a whole number of steps with \
+                     `gradient_accumulation_steps` {of_step}; expected a multiple of {of_step}"
+                ));
+            }
+            let steps = batches.div_ceil(of_step);
+            if of_step > 1 {
+                self.notes.push(format!(
+                    "{key}: {batches} batches, as mlx-lm counts them, are {steps} steps of {of_step}"
+                ));
+            }
+            self.key.clone_from(&key);
+            self.put(setting, steps)
+                .map_err(|problem| format!("{key}: {problem}"))?;
+        }
+        Ok(())
+    }
+
+    /// Keys that switch a tracker on or off are `report_to`, where that is not said itself.
+    pub(super) fn decide_trackers(&mut self) -> Read<()> {
+        let mut on: Vec<&str> = Vec::new();
+        for (tracker, wanted) in &self.trackers {
+            if *wanted && !on.contains(tracker) {
+                on.push(tracker);
+            }
+        }
+        let text = self.value("report_to").map(Value::to_string);
+        match text.filter(|text| text != "null") {
+            None if self.trackers.is_empty() => {}
+            None => self.overwrite("report_to", json!(on)),
+            Some(said) => {
+                let other = on
+                    .iter()
+                    .filter(|tracker| !said.contains(**tracker) && !said.contains("all"));
+                let others: Vec<String> = other
+                    .map(|tracker| format!("`report_to` counts, and does not name {tracker}"))
+                    .collect();
+                self.notes.extend(others);
+            }
+        }
+        Ok(())
+    }
+
+    /// The revision of the model stands in its name here: `owner/name@revision`.
+    pub(super) fn decide_revision(&mut self) -> Read<()> {
+        let Some(revision) = self.revision.take() else {
+            return Ok(());
+        };
+        let model = self.inputs.model.clone().or(self.model_before.take());
+        let problem = |why: String| format!("model_revision: `{revision}` {why}");
+        let Some(model) = model else {
+            let why = "is that of a model that is not named; write --model owner/name@revision";
+            return Err(problem(why.to_string()));
+        };
+        if Path::new(&model).exists() {
+            self.notes
+                .push(problem(format!("is left out, since {model} is here")));
+            return Ok(());
+        }
+        let (repo, other) = model
+            .split_once('@')
+            .unwrap_or((model.as_str(), revision.as_str()));
+        let joined = format!("{repo}@{revision}");
+        match HubId::parse(&joined) {
+            Some(_) if other == revision => self.inputs.model = Some(joined),
+            Some(_) => return Err(problem(format!("is not that of {model}; leave one of them out"))),
+            None => {
+                return Err(problem(format!(
+                    "does not fit {model}, which is no name on the hub"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what means another thing there.
+    pub(super) fn tell_differences(&mut self, config: &TrainConfig) {
+        if let Some(key) = self.packed.take() {
+            let (batch, trees) = (
+                config.per_device_train_batch_size,
+                config.gradient_accumulation_steps,
+            );
+            self.notes.push(format!(
+                "{key}: a batch there counts packed sequences; here it counts conversations, and a step has {} \
+                 ({batch} · {trees}) on each rank",
+                batch * trees
+            ));
+        }
+        if self.is_of_mlx && !self.bias_correction {
+            let text = "mlx-lm's Adam does not correct its moments where `bias_correction` is not true; here they \
+                        are corrected, so the first steps are smaller";
+            self.notes.push(text.to_string());
+        }
+    }
+
+    fn says(&self, setting: &str) -> bool {
+        self.value(setting).is_some_and(|value| !value.is_null())
     }
 
     /// Steps of warmup count more than their share, where both are given: as in transformers.
@@ -106,7 +256,9 @@ impl Said {
             (validation, &mut self.inputs.validation),
         ] {
             for name in names {
-                sources.push(DataSource::file(file_of(&name, folder.as_deref())?));
+                let (source, note) = source_of(&name, folder.as_deref())?;
+                sources.push(source);
+                self.notes.extend(note);
             }
         }
         Ok(())
@@ -137,6 +289,13 @@ impl Said {
         let has = |name: &str| said.iter().any(|(setting, _)| setting == name);
         let wanted = self.adapter.unwrap_or(!said.is_empty() || self.lora_group);
         if !wanted {
+            if said
+                .iter()
+                .any(|(name, value)| name == "last_layers" && !value.is_null())
+            {
+                let problem = "num_layers: without an adapter all layers are trained; expected -1";
+                return Err(problem.to_string());
+            }
             if !said.is_empty() {
                 let text = "no adapter is trained, so settings of LoRA change nothing";
                 self.notes.push(text.to_string());

@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["special_tokens"],
         Value(
-            "`pad_token` is noted; other tokens are refused",
+            "`pad_token` is noted, `eos_token` must be one that ends the model's replies; others are refused",
             inputs::special_tokens,
         ),
     ),
@@ -117,7 +117,6 @@ pub(super) const ROWS: &[Row] = &[
             "added_tokens_overrides",
             "tokenizer_config",
             "base_model_config",
-            "revision_of_model",
             "eot_tokens",
             "default_system_message",
         ],
@@ -136,8 +135,70 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         OWN,
-        &["lora_model_dir", "auto_resume_from_checkpoints"],
+        &["lora_model_dir"],
         Refused("name the adapter's folder with --model to train it on, or a checkpoint with --resume"),
+    ),
+    row(
+        OWN,
+        &["auto_resume_from_checkpoints"],
+        Value(
+            "the latest checkpoint of `output_dir`, if there is one, as `resume_from_checkpoint`",
+            read::auto_resume,
+        ),
+    ),
+    row(
+        OWN,
+        &["plugins"],
+        Value(
+            "those of Liger and cut cross-entropy are noted, others refused",
+            read::plugins,
+        ),
+    ),
+    row(
+        OWN,
+        &["dataset_exact_deduplication"],
+        Value(
+            "only the first of equal rows is trained, and measured",
+            inputs::dedup,
+        ),
+    ),
+    row(
+        OWN,
+        &["wandb_project"],
+        Value(
+            "`wandb_project`, and `report_to` names wandb",
+            read::wandb_project,
+        ),
+    ),
+    row(
+        OWN,
+        &["wandb_entity"],
+        Value("`wandb_entity`", read::wandb_entity),
+    ),
+    row(OWN, &["wandb_name"], Value("`run_name`", read::wandb_name)),
+    row(
+        OWN,
+        &["wandb_run_id"],
+        Value("`wandb_run_id`", read::wandb_run_id),
+    ),
+    row(OWN, &["wandb_mode"], Value("`wandb_mode`", read::wandb_mode)),
+    row(
+        OWN,
+        &["use_wandb"],
+        Value("`report_to`: wandb if true, none if false", read::use_wandb),
+    ),
+    row(
+        OWN,
+        &["use_tensorboard"],
+        Value(
+            "`report_to`: tensorboard if true, none if false",
+            read::use_tensorboard,
+        ),
+    ),
+    row(
+        OWN,
+        &["liger_use_token_scaling"],
+        Refused("changes the loss, and is not supported; leave it out"),
     ),
     row(
         &[Peer::Axolotl, Peer::LlamaFactory],
@@ -160,7 +221,6 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &[
-            "plugins",
             "lora_fan_in_fan_out",
             "gptq",
             "overrides_of_model_config",
@@ -195,26 +255,18 @@ pub(super) const ROWS: &[Row] = &[
             "dataset_keep_in_memory",
             "sample_packing_group_size",
             "sample_packing_bin_size",
-            "dataset_exact_deduplication",
         ],
         Note("rows are read into memory once, and every row of an epoch is trained"),
     ),
     row(
         OWN,
         &[
-            "wandb_project",
-            "wandb_entity",
             "wandb_watch",
-            "wandb_name",
-            "wandb_run_id",
             "wandb_log_model",
-            "wandb_mode",
             "use_mlflow",
             "mlflow_experiment_name",
             "mlflow_tracking_uri",
             "comet_project_name",
-            "use_wandb",
-            "use_tensorboard",
             "use_comet",
             "profiler_steps",
             "eval_table_size",
@@ -229,6 +281,15 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &[
+            "liger_rope",
+            "liger_rms_norm",
+            "liger_rms_norm_gated",
+            "liger_layer_norm",
+            "liger_swiglu",
+            "liger_glu_activation",
+            "liger_cross_entropy",
+            "liger_fused_linear_cross_entropy",
+            "cut_cross_entropy",
             "lora_mlp_kernel",
             "lora_qkv_kernel",
             "lora_o_kernel",

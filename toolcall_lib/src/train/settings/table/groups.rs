@@ -2,7 +2,7 @@
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
-use super::inputs::{named_source, source};
+use super::inputs::{named_source, source, split};
 use super::values::is_small;
 use crate::data_source::DataSource;
 use serde_json::{Map, Value};
@@ -34,6 +34,7 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     for (name, value) in entry.iter().filter(|(_, value)| !value.is_null()) {
         let expected = match name.as_str() {
             "path" | "data_files" | "name" | "split" | "revision" => continue,
+            "roles_to_train" if list(value)?.is_empty() => "[\"assistant\"]; with none, nothing is trained",
             "type" if is_one_of(value, &CONVERSATIONS) => continue,
             "type" => "chat_template: rows are conversations (`messages`)",
             "ds_type" if is_one_of(value, &["json", "jsonl", "parquet", "csv"]) => continue,
@@ -79,13 +80,102 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
         (None, Some(path), Some(revision)) => vec![named_source(&format!("{path}@{revision}"))?],
         (None, None, _) => return Err("has no `path`".to_string()),
     };
-    let (config, split) = (said("name")?, said("split")?);
+    let config = said("name")?;
+    let split = given("split").map(split).transpose();
+    let split = split.map_err(|problem| format!("split: {problem}"))?;
     let part = |source| DataSource {
         config: config.clone(),
         split: split.clone(),
         ..source
     };
     Ok(sources.into_iter().map(part).collect())
+}
+
+/// Parts of a split that mlx-lm takes of a data set on the hub, where nothing is said.
+const MLX_SPLITS: [&str; 2] = ["train[:80%]", "train[-10%:]"];
+
+/// `{path: owner/name, train_split: train, valid_split: test, config: {name: CONFIG}}`, or a list of
+/// them.
+pub(super) fn hf_dataset(said: &mut Said, value: &Value) -> Read<()> {
+    for (index, entry) in list(value)?.iter().enumerate() {
+        let read = object(entry).and_then(|entry| hf_entry(said, &entry));
+        read.map_err(|problem| format!("[{index}]: {problem}"))?;
+    }
+    Ok(())
+}
+
+fn hf_entry(said: &mut Said, entry: &Map<String, Value>) -> Read<()> {
+    let (mut config, mut path) = (None, None);
+    let mut splits = MLX_SPLITS.map(String::from);
+    for (name, value) in entry.iter().filter(|(_, value)| !value.is_null()) {
+        let read = match name.as_str() {
+            // older files say `name` for the path
+            "path" | "name" => text(value).map(|text| path = Some(text)),
+            "train_split" => split(value).map(|split| splits[0] = split),
+            "valid_split" => split(value).map(|split| splits[1] = split),
+            "test_split" => Ok(()), // `test` is refused where it is asked for
+            "config" => config_of(value).map(|name| config = name),
+            _ => feature(name, value),
+        };
+        read.map_err(|problem| format!("{name}: {problem}"))?;
+    }
+    let path = path.ok_or("has no `path`; expected the name of a data set on the hub, owner/name")?;
+    let source = named_source(&path)?;
+    let part = |split: &String| DataSource {
+        config: config.clone(),
+        split: Some(split.clone()),
+        ..source.clone()
+    };
+    let [train, valid] = &splits;
+    said.inputs.data.push(part(train));
+    said.inputs.validation.push(part(valid));
+    Ok(())
+}
+
+/// Keywords of `load_dataset`, of which the name of the config is read.
+fn config_of(value: &Value) -> Read<Option<String>> {
+    let keywords = object(value)?;
+    match keywords
+        .keys()
+        .find(|name| !["name", "trust_remote_code"].contains(&name.as_str()))
+    {
+        Some(other) => Err(format!("`{other}` is not read; expected `name`, the config")),
+        None => keywords.get("name").map(text).transpose(),
+    }
+}
+
+/// The column with the conversation, or a part of it; the reader knows their names.
+fn feature(name: &str, value: &Value) -> Read<()> {
+    let columns: &[&str] = match name {
+        "prompt_feature" => &["prompt"],
+        "completion_feature" => &["completion"],
+        "chat_feature" => &["messages", "conversations"],
+        "text_feature" => return Err("rows of plain text are not read; expected conversations".to_string()),
+        _ => {
+            return Err(
+                "is not known; expected path, train_split, valid_split, config or a feature".to_string(),
+            );
+        }
+    };
+    match is_one_of(value, columns) {
+        true => Ok(()),
+        false => Err(wrong(
+            value,
+            format!("{}; rename the column", columns.join(" or ")),
+        )),
+    }
+}
+
+pub(super) fn prompt_feature(_: &mut Said, value: &Value) -> Read<()> {
+    feature("prompt_feature", value)
+}
+
+pub(super) fn completion_feature(_: &mut Said, value: &Value) -> Read<()> {
+    feature("completion_feature", value)
+}
+
+pub(super) fn chat_feature(_: &mut Said, value: &Value) -> Read<()> {
+    feature("chat_feature", value)
 }
 
 fn is_one_of(value: &Value, words: &[&str]) -> bool {
@@ -121,7 +211,10 @@ pub(super) fn optimizer_config(said: &mut Said, value: &Value) -> Read<()> {
                 "betas" => betas(said, value),
                 "eps" => said.set("adam_epsilon", value),
                 "weight_decay" => said.set("weight_decay", value),
-                "bias_correction" if boolean(value)? => Ok(()),
+                "bias_correction" if boolean(value)? => {
+                    said.bias_correction = true;
+                    Ok(())
+                }
                 "bias_correction" => Err("false is not supported; moments are corrected".to_string()),
                 _ => Err("is not known; expected betas, eps, weight_decay or bias_correction".to_string()),
             };

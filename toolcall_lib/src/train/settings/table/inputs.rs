@@ -2,7 +2,9 @@
 
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
-use crate::data_source::DataSource;
+use super::values::{is_hidden, revision};
+use crate::data_source::{DataSource, Place};
+use crate::dataset::split_parts;
 use crate::weights::Dtype;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -106,8 +108,15 @@ pub(super) fn named_source(name: &str) -> Read<DataSource> {
 }
 
 pub(super) fn data(said: &mut Said, value: &Value) -> Read<()> {
-    for file in list(value)? {
-        said.inputs.data.push(source(&text(&file)?)?);
+    for name in list(value)? {
+        let source = named_source(&text(&name)?)?;
+        if matches!(source.place, Place::Hub(_)) {
+            said.inputs.validation.push(DataSource {
+                split: Some("valid".to_string()),
+                ..source.clone()
+            });
+        }
+        said.inputs.data.push(source);
     }
     Ok(())
 }
@@ -123,13 +132,20 @@ pub(super) fn dataset_config(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
+/// Reads the name of a split, or of a part of it such as `train[:20%]`.
+pub(super) fn split(value: &Value) -> Read<String> {
+    let split = text(value)?;
+    split_parts(&split)?;
+    Ok(split)
+}
+
 pub(super) fn dataset_train_split(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dataset_split = Some(text(value)?);
+    said.inputs.dataset_split = Some(split(value)?);
     Ok(())
 }
 
 pub(super) fn dataset_test_split(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dataset_test_split = Some(text(value)?);
+    said.inputs.dataset_test_split = Some(split(value)?);
     Ok(())
 }
 
@@ -140,7 +156,8 @@ pub(super) fn validation(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// mlx-lm names a folder with files of fixed names.
+/// mlx-lm names a folder with files of fixed names, or a data set on the hub that has the splits
+/// `train` and `valid`.
 pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
     let Some(folder) = value.as_str().map(Path::new).filter(|path| path.is_dir()) else {
         return data(said, value);
@@ -207,16 +224,56 @@ pub(super) fn chat_template(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn special_tokens(said: &mut Said, value: &Value) -> Read<()> {
-    let tokens = object(value)?;
-    match tokens.keys().find(|name| *name != "pad_token") {
-        Some(name) => Err(format!(
-            "`{name}` would be another token than the model's; put it into the folder of the model"
-        )),
-        None => {
-            said.note("nothing is padded");
-            Ok(())
+    for (name, token) in object(value)?.iter().filter(|(_, token)| !token.is_null()) {
+        match name.as_str() {
+            "pad_token" => said.note("nothing is padded"),
+            "eos_token" => eos_token(said, token)?,
+            _ => {
+                return Err(format!(
+                    "`{name}` would be another token than the model's; put it into the folder of the model"
+                ));
+            }
         }
     }
+    Ok(())
+}
+
+/// The token that ends a reply, which is compared with the model's when that is loaded.
+pub(super) fn eos_token(said: &mut Said, value: &Value) -> Read<()> {
+    match text(value)?.as_str() {
+        "" => {}
+        hidden if is_hidden(hidden) => said.note("the dump does not say it; the model's own counts"),
+        token => said.inputs.eos_token = Some(token.to_string()),
+    }
+    Ok(())
+}
+
+pub(super) fn model_init_kwargs(said: &mut Said, value: &Value) -> Read<()> {
+    for (name, value) in object(value)?.iter().filter(|(_, value)| !value.is_null()) {
+        let read = match name.as_str() {
+            "revision" => revision(said, value),
+            "dtype" | "torch_dtype" => dtype(said, value),
+            "attn_implementation"
+            | "use_cache"
+            | "device_map"
+            | "low_cpu_mem_usage"
+            | "trust_remote_code"
+            | "use_kernels"
+            | "token"
+            | "cache_dir" => {
+                said.ignore("is about the kernels of the other engine");
+                Ok(())
+            }
+            _ => Err("is not read; leave it out, or put it into the folder of the model".to_string()),
+        };
+        read.map_err(|problem| format!("{name}: {problem}"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn dedup(said: &mut Said, value: &Value) -> Read<()> {
+    said.inputs.dedup = Some(boolean(value)?);
+    Ok(())
 }
 
 pub(super) fn push_to_hub(said: &mut Said, value: &Value) -> Read<()> {

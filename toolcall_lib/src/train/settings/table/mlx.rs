@@ -14,7 +14,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["data"],
         Value(
-            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation",
+            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation. Another name is one on \
+             the hub, with the splits `train` and `valid`",
             inputs::data_folder,
         ),
     ),
@@ -53,14 +54,34 @@ pub(super) const ROWS: &[Row] = &[
         &["grad_accumulation_steps"],
         Renamed("gradient_accumulation_steps"),
     ),
-    row(OWN, &["iters"], Renamed("max_steps")),
-    row(OWN, &["steps_per_eval"], Renamed("eval_steps")),
-    row(OWN, &["save_every"], Renamed("save_steps")),
+    row(
+        OWN,
+        &["iters"],
+        Value(
+            "`max_steps`, which is `iters` / `grad_accumulation_steps`",
+            read::iters,
+        ),
+    ),
+    row(
+        OWN,
+        &["steps_per_eval"],
+        Value("`eval_steps`, divided as `iters`", read::steps_per_eval),
+    ),
+    row(
+        OWN,
+        &["save_every"],
+        Value("`save_steps`, divided as `iters`", read::save_every),
+    ),
+    row(
+        OWN,
+        &["steps_per_report"],
+        Value("`logging_steps`, divided as `iters`", read::steps_per_report),
+    ),
     row(OWN, &["adapter_path"], Renamed("output_dir")),
     row(
         OWN,
         &["num_layers", "lora_layers"],
-        Value("must be -1, all layers", read::num_layers),
+        Value("`lora.last_layers`; -1 is all", read::num_layers),
     ),
     row(
         OWN,
@@ -98,24 +119,48 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         OWN,
-        &[
-            "hf_dataset",
-            "prompt_feature",
-            "completion_feature",
-            "text_feature",
-            "chat_feature",
-        ],
-        Refused("is not read; give files with --data, or --dataset_name"),
+        &["hf_dataset"],
+        Value(
+            "the data and the validation set, on the hub: `path`, `train_split`, `valid_split`, `config` of each",
+            groups::hf_dataset,
+        ),
     ),
     row(
         OWN,
-        &[
-            "val_batches",
-            "test_batches",
-            "steps_per_report",
-            "wandb",
-            "project_name",
-        ],
-        Note("every step is reported as it is"),
+        &["prompt_feature"],
+        Value("must be `prompt`", groups::prompt_feature),
+    ),
+    row(
+        OWN,
+        &["completion_feature"],
+        Value("must be `completion`", groups::completion_feature),
+    ),
+    row(
+        OWN,
+        &["chat_feature"],
+        Value("must be `messages` or `conversations`", groups::chat_feature),
+    ),
+    row(
+        OWN,
+        &["text_feature"],
+        Refused("rows of plain text are not read; give conversations"),
+    ),
+    row(
+        OWN,
+        &["wandb"],
+        Value(
+            "`wandb_project`, and `report_to` names wandb",
+            read::wandb_project,
+        ),
+    ),
+    row(
+        OWN,
+        &["project_name"],
+        Value("`wandb_project`", read::project_name),
+    ),
+    row(
+        OWN,
+        &["val_batches", "test_batches"],
+        Note("the whole validation set is measured, and no other"),
     ),
 ];

@@ -22,8 +22,6 @@ pub(super) const ROWS: &[Row] = &[
             "max_grad_norm",
             "num_train_epochs",
             "seed",
-            "eval_steps",
-            "save_steps",
             "save_total_limit",
             "load_best_model_at_end",
             "early_stopping_patience",
@@ -31,6 +29,24 @@ pub(super) const ROWS: &[Row] = &[
             "predict_with_generate",
         ],
         Same,
+    ),
+    row(
+        ALL,
+        &["eval_steps"],
+        Value("`eval_steps`; a number below 1 is `eval_ratio`", read::eval_steps),
+    ),
+    row(
+        ALL,
+        &["save_steps"],
+        Value("`save_steps`; a number below 1 is `save_ratio`", read::save_steps),
+    ),
+    row(
+        ALL,
+        &["logging_steps"],
+        Value(
+            "`logging_steps`; a number below 1 is `logging_ratio`",
+            read::logging_steps,
+        ),
     ),
     row(
         ALL,
@@ -78,8 +94,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["eval_strategy", "evaluation_strategy"],
         Value(
-            "`steps`: every `eval_steps`; `epoch`: `evals_per_epoch` is 1. `no` is noted: a validation set that is given is \
-             measured at the end of an epoch",
+            "`steps`: every `eval_steps`, or as `logging_steps` says, or 500; `epoch`: `evals_per_epoch` is 1. `no`: \
+             `dataset_test_split` is not measured; a validation set that is given is, at the end of an epoch, which is noted",
             read::eval_strategy,
         ),
     ),
@@ -87,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["save_strategy"],
         Value(
-            "`steps`: every `save_steps`; `epoch`: `saves_per_epoch` is 1; `no`: neither",
+            "`steps`: every `save_steps`, or 500; `epoch`: `saves_per_epoch` is 1; `no`: neither",
             read::save_strategy,
         ),
     ),
@@ -108,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["resume_from_checkpoint"],
         Value(
-            "`resume_from_checkpoint`; true is refused: name the folder",
+            "`resume_from_checkpoint`; true is the latest checkpoint of `output_dir`",
             read::resume,
         ),
     ),
@@ -128,7 +144,11 @@ pub(super) const ROWS: &[Row] = &[
         &["generation_max_length"],
         Refused("set `generation_max_new_tokens`: tokens of the answer alone"),
     ),
-    row(OWN, &["do_train"], Value("must be true", read::must_be_true)),
+    row(
+        OWN,
+        &["do_train"],
+        Value("noted if false: this command trains", read::do_train),
+    ),
     row(
         OWN,
         &["do_predict", "generation_num_beams"],
@@ -137,7 +157,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["deepspeed"],
-        Refused("give that file as another --config; it is read too"),
+        Value(
+            "DeepSpeed's file, or its content: settings that count less than those of this file",
+            read::deepspeed,
+        ),
     ),
     row(
         ALL,
@@ -167,8 +190,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         ALL,
-        &["hub_token"],
-        Refused("a token does not belong among settings; set HF_TOKEN, or run `hf auth login`"),
+        &["hub_token", "push_to_hub_token"],
+        Value(
+            "refused, unless it is hidden as in a dump: a token does not belong among settings; set HF_TOKEN",
+            read::token,
+        ),
     ),
     row(
         ALL,
@@ -190,6 +216,22 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["lr_scheduler_kwargs", "eval_delay", "eval_on_start"],
         Refused("is not supported; leave it out"),
+    ),
+    row(OWN, &["past_index"], Value("must be below 0", read::past_index)),
+    row(
+        OWN,
+        &["push_to_hub_model_id", "push_to_hub_organization"],
+        Refused("set `hub_model_id`, owner/name"),
+    ),
+    row(
+        OWN,
+        &["per_gpu_train_batch_size"],
+        Refused("set `per_device_train_batch_size`"),
+    ),
+    row(
+        OWN,
+        &["mp_parameters", "sharded_ddp"],
+        Refused("a model is not divided among ranks so; leave it out, or set `zero_stage`"),
     ),
     row(
         ALL,
@@ -218,6 +260,8 @@ pub(super) const ROWS: &[Row] = &[
             "skip_memory_metrics",
             "do_eval",
             "eval_do_concat_batches",
+            "ray_scope",
+            "tpu_metrics_debug",
         ],
         Note("every step is reported as it is"),
     ),
@@ -237,6 +281,8 @@ pub(super) const ROWS: &[Row] = &[
             "dataloader_multiprocessing_context",
             "dataloader_in_order",
             "sortish_sampler",
+            "split_batches",
+            "dispatch_batches",
             "ignore_data_skip",
         ],
         Note("rows are read into memory once, and every row of an epoch is trained"),
@@ -246,6 +292,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "per_device_eval_batch_size",
             "eval_batch_size",
+            "per_gpu_eval_batch_size",
             "eval_accumulation_steps",
             "eval_use_gather_object",
             "auto_find_batch_size",
@@ -267,7 +314,13 @@ pub(super) const ROWS: &[Row] = &[
             "torch_compile_mode",
             "use_liger_kernel",
             "liger_kernel_config",
+            "use_liger",
             "fp16_opt_level",
+            "fp16_backend",
+            "half_precision_backend",
+            "use_ipex",
+            "use_mps_device",
+            "torchdynamo",
             "fp16_full_eval",
             "bf16_full_eval",
             "attn_implementation",
@@ -283,6 +336,9 @@ pub(super) const ROWS: &[Row] = &[
             "fsdp",
             "fsdp_config",
             "fsdp_version",
+            "fsdp_min_num_params",
+            "fsdp_transformer_layer_cls_to_wrap",
+            "tpu_num_cores",
             "ddp_static_graph",
             "parallelism_config",
             "ddp_backend",

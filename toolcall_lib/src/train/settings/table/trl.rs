@@ -50,16 +50,23 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        &["packing", "sample_packing", "neat_packing"],
+        Value(
+            "noted with the conversations of a step: they are packed into a tree in any case, where none sees another, and a \
+             batch counts conversations",
+            read::packing,
+        ),
+    ),
+    row(
+        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
         &[
-            "packing",
             "packing_strategy",
             "eval_packing",
             "padding_free",
             "pad_to_multiple_of",
-            "sample_packing",
             "eval_sample_packing",
             "pad_to_sequence_len",
-            "neat_packing",
+            "num_of_sequences",
         ],
         Note(
             "conversations are packed into a tree in any case, where none sees another; a batch counts conversations",
@@ -171,12 +178,17 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset_streaming"],
         Refused("a data set is read as a whole; leave it out"),
     ),
-    row(OWN, &["model_revision"], Value("must be `main`", read::revision)),
+    row(
+        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        &["model_revision", "revision_of_model"],
+        Value("the revision of the model: owner/name@revision", read::revision),
+    ),
     row(
         OWN,
         &[
             "dataset_text_field",
             "dataset_num_proc",
+            "dataset_batch_size",
             "dataset_kwargs",
             "ignore_bias_buffers",
         ],
@@ -184,8 +196,24 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         OWN,
-        &["pad_token", "eos_token", "model_init_kwargs", "trust_remote_code"],
+        &["pad_token", "trust_remote_code"],
         Note("the model's own tokenizer, template and configuration count"),
+    ),
+    row(
+        OWN,
+        &["eos_token"],
+        Value(
+            "must be a token that ends the model's replies; hidden as in a dump, it is noted",
+            inputs::eos_token,
+        ),
+    ),
+    row(
+        OWN,
+        &["model_init_kwargs"],
+        Value(
+            "`revision` as `model_revision`, `dtype` as `dtype`; those about kernels are noted, others refused",
+            inputs::model_init_kwargs,
+        ),
     ),
     row(
         OWN,

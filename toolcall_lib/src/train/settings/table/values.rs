@@ -1,6 +1,7 @@
 //! Reads values that other tools write in their own way, as our settings.
 
-use super::super::read::{Read, boolean, number, whole, word, wrong};
+use super::super::inputs::Resume;
+use super::super::read::{Read, boolean, is_off, list, number, text, whole, word, wrong};
 use super::super::said::{Said, Strategy};
 use serde_json::{Value, json};
 
@@ -35,6 +36,162 @@ pub(super) fn max_steps(said: &mut Said, value: &Value) -> Read<()> {
         Ok(-1.0) => said.put("max_steps", Value::Null),
         _ => said.set("max_steps", value),
     }
+}
+
+/// Reads a number of steps, or a share of all steps below 1.
+fn steps_or_share(said: &mut Said, value: &Value, [steps, share]: [&str; 2]) -> Read<()> {
+    match number(value) {
+        Ok(part) if part > 0.0 && part < 1.0 => said.put(share, part),
+        _ => said.set(steps, value),
+    }
+}
+
+pub(super) fn eval_steps(said: &mut Said, value: &Value) -> Read<()> {
+    steps_or_share(said, value, ["eval_steps", "eval_ratio"])
+}
+
+pub(super) fn save_steps(said: &mut Said, value: &Value) -> Read<()> {
+    steps_or_share(said, value, ["save_steps", "save_ratio"])
+}
+
+pub(super) fn logging_steps(said: &mut Said, value: &Value) -> Read<()> {
+    steps_or_share(said, value, ["logging_steps", "logging_ratio"])
+}
+
+/// Reads a number of mlx-lm's iterations, which are batches.
+fn iterations(said: &mut Said, value: &Value, setting: &'static str) -> Read<()> {
+    let key = said.key.clone();
+    said.is_of_mlx = true;
+    said.iterations.push((setting, key, whole(value)?));
+    Ok(())
+}
+
+pub(super) fn iters(said: &mut Said, value: &Value) -> Read<()> {
+    iterations(said, value, "max_steps")
+}
+
+pub(super) fn steps_per_eval(said: &mut Said, value: &Value) -> Read<()> {
+    iterations(said, value, "eval_steps")
+}
+
+pub(super) fn save_every(said: &mut Said, value: &Value) -> Read<()> {
+    iterations(said, value, "save_steps")
+}
+
+pub(super) fn steps_per_report(said: &mut Said, value: &Value) -> Read<()> {
+    iterations(said, value, "logging_steps")
+}
+
+/// Reads a key that switches a tracker on or off.
+fn tracker(said: &mut Said, value: &Value, name: &'static str) -> Read<()> {
+    said.trackers.push((name, boolean(value)?));
+    Ok(())
+}
+
+pub(super) fn use_wandb(said: &mut Said, value: &Value) -> Read<()> {
+    tracker(said, value, "wandb")
+}
+
+pub(super) fn use_tensorboard(said: &mut Said, value: &Value) -> Read<()> {
+    tracker(said, value, "tensorboard")
+}
+
+/// A project of Weights & Biases, which switches it on.
+pub(super) fn wandb_project(said: &mut Said, value: &Value) -> Read<()> {
+    if is_off(value) {
+        return Ok(());
+    }
+    said.trackers.push(("wandb", true));
+    said.set("wandb_project", value)
+}
+
+/// A text of Weights & Biases; an empty one says nothing.
+fn wandb_text(said: &mut Said, value: &Value, setting: &str) -> Read<()> {
+    if is_off(value) {
+        return Ok(());
+    }
+    said.set(setting, value)
+}
+
+pub(super) fn wandb_entity(said: &mut Said, value: &Value) -> Read<()> {
+    wandb_text(said, value, "wandb_entity")
+}
+
+pub(super) fn wandb_name(said: &mut Said, value: &Value) -> Read<()> {
+    wandb_text(said, value, "run_name")
+}
+
+pub(super) fn wandb_run_id(said: &mut Said, value: &Value) -> Read<()> {
+    wandb_text(said, value, "wandb_run_id")
+}
+
+pub(super) fn wandb_mode(said: &mut Said, value: &Value) -> Read<()> {
+    wandb_text(said, value, "wandb_mode")
+}
+
+/// mlx-lm's name of a project, which does not switch Weights & Biases on.
+pub(super) fn project_name(said: &mut Said, value: &Value) -> Read<()> {
+    wandb_text(said, value, "wandb_project")
+}
+
+pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
+    if boolean(value)? {
+        said.packed = Some(said.key.clone());
+    }
+    Ok(())
+}
+
+/// Reads nothing: the file is read before all others of these settings.
+pub(super) fn deepspeed(_: &mut Said, _: &Value) -> Read<()> {
+    Ok(())
+}
+
+pub(super) fn past_index(_: &mut Said, value: &Value) -> Read<()> {
+    match number(value)? {
+        below if below < 0.0 => Ok(()),
+        _ => Err(wrong(value, "-1: no state goes from one batch to the next")),
+    }
+}
+
+/// transformers does not read it; its scripts do.
+pub(super) fn do_train(said: &mut Said, value: &Value) -> Read<()> {
+    if !boolean(value)? {
+        said.note("this command trains");
+    }
+    Ok(())
+}
+
+/// A dump of settings has `<HUB_TOKEN>` in place of a token.
+pub(super) fn token(said: &mut Said, value: &Value) -> Read<()> {
+    match text(value)?.as_str() {
+        hidden if is_hidden(hidden) => {
+            said.note("a token does not belong among settings");
+            Ok(())
+        }
+        "" => Ok(()),
+        _ => Err("a token does not belong among settings; set HF_TOKEN, or run `hf auth login`".to_string()),
+    }
+}
+
+/// Returns true for what transformers writes in place of a text whose key ends with `_token`.
+pub(super) fn is_hidden(text: &str) -> bool {
+    text.starts_with('<') && text.ends_with("_TOKEN>")
+}
+
+/// Plugins of Axolotl that only change kernels.
+const KERNELS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
+const PLUGINS: &str = "axolotl.integrations.";
+
+pub(super) fn plugins(said: &mut Said, value: &Value) -> Read<()> {
+    for plugin in list(value)? {
+        let name = text(&plugin)?;
+        let of_kernels = |name: &str| KERNELS.iter().any(|kernels| name.starts_with(kernels));
+        if !name.strip_prefix(PLUGINS).is_some_and(of_kernels) {
+            return Err(format!("`{name}` is not supported; leave it out"));
+        }
+    }
+    said.ignore("is about the kernels of the other engine");
+    Ok(())
 }
 
 pub(super) fn warmup_steps(said: &mut Said, value: &Value) -> Read<()> {
@@ -99,7 +256,9 @@ pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
     let strategy = strategy(value)?;
     said.eval = Some(strategy);
     if strategy == Strategy::No {
-        said.note("a validation set that is given is measured all the same, at the end of an epoch");
+        said.note(
+            "a validation set that is given is measured all the same, at the end of an epoch; `dataset_test_split` is not",
+        );
     }
     Ok(())
 }
@@ -126,11 +285,20 @@ pub(super) fn greater_is_better(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
-    match boolean(value) {
-        Ok(true) => Err("true names no checkpoint; give its folder, or that of the run".to_string()),
-        Ok(false) => said.put("resume_from_checkpoint", Value::Null),
-        Err(_) => said.set("resume_from_checkpoint", value),
+    let (resume, named) = match boolean(value) {
+        Ok(true) => (Resume::Latest, &Value::Null),
+        Ok(false) => (Resume::Named, &Value::Null),
+        Err(_) => (Resume::Named, value),
+    };
+    said.inputs.resume = Some(resume);
+    said.set("resume_from_checkpoint", named)
+}
+
+pub(super) fn auto_resume(said: &mut Said, value: &Value) -> Read<()> {
+    if boolean(value)? && said.inputs.resume.is_none() {
+        said.inputs.resume = Some(Resume::LatestIfAny);
     }
+    Ok(())
 }
 
 pub(super) fn ddp_timeout(said: &mut Said, value: &Value) -> Read<()> {
@@ -180,8 +348,12 @@ pub(super) fn loss_type(_: &mut Said, value: &Value) -> Read<()> {
     only(value, &["nll", "chunked_nll"])
 }
 
-pub(super) fn revision(_: &mut Said, value: &Value) -> Read<()> {
-    only(value, &["main"])
+pub(super) fn revision(said: &mut Said, value: &Value) -> Read<()> {
+    match text(value)?.as_str() {
+        "main" | "" => {}
+        other => said.revision = Some(other.to_string()),
+    }
+    Ok(())
 }
 
 pub(super) fn stage(_: &mut Said, value: &Value) -> Read<()> {
@@ -192,13 +364,16 @@ pub(super) fn training_mode(_: &mut Said, value: &Value) -> Read<()> {
     only(value, &["normal"])
 }
 
-pub(super) fn num_layers(_: &mut Said, value: &Value) -> Read<()> {
+pub(super) fn num_layers(said: &mut Said, value: &Value) -> Read<()> {
     match number(value)? {
-        -1.0 => Ok(()),
-        _ => Err(wrong(
-            value,
-            "-1, all layers; name those of some with `lora.target_modules`, such as `model.layers.29.self_attn.q_proj`",
-        )),
+        -1.0 => Ok(()), // all
+        _ => match whole(value) {
+            Ok(layers) if layers > 0 => said.put("lora.last_layers", layers),
+            _ => Err(wrong(
+                value,
+                "a number of layers at the end of the model, or -1 for all",
+            )),
+        },
     }
 }
 
