@@ -52,11 +52,11 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads the JSON value that `text` begins with; returns it with what follows. Of two equal keys
-/// the last counts, as in Python.
+/// Reads the JSON value that `text` begins with; returns it with what follows. `None` if there is
+/// none, or if an object has a key twice: of its two values one would be lost.
 pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    let value = values.next()?.ok()?;
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Kept>();
+    let Kept(value) = values.next()?.ok()?;
     Some((value, text.get(values.byte_offset()..)?))
 }
 
@@ -247,6 +247,7 @@ mod tests {
             Some((json!({"a": "}"}), " rest"))
         );
         assert_eq!(read_first("{\"a\""), None);
+        assert_eq!(read_first("{\"a\": 1, \"a\": 1} rest"), None);
     }
 
     #[test]

@@ -6,11 +6,11 @@
 //! half of the calls that a model asked for is not what it asked for.
 
 use crate::conversation::{Message, Role};
+use crate::json;
 use crate::syntax::tags::{CALL, CALL_END};
 use crate::syntax::{CallSyntax, split_thought};
 use crate::template::ChatTemplate;
 use crate::tool::{ToolCall, ToolSchema};
-use serde::de::IgnoredAny;
 use std::fmt;
 use std::ops::Range;
 
@@ -91,10 +91,9 @@ pub fn call_spans(text: &str) -> Vec<Range<usize>> {
     let (mut spans, mut rest) = (Vec::new(), answer);
     while let Some((_, after)) = rest.split_once(CALL) {
         let start = answer.len() - after.len() - CALL.len();
-        let mut objects = serde_json::Deserializer::from_str(after).into_iter::<IgnoredAny>();
-        let read = objects.next().is_some_and(|object| object.is_ok());
-        let behind = after.get(objects.byte_offset()..).unwrap_or_default();
-        let Some(behind) = behind.trim_start().strip_prefix(CALL_END).filter(|_| read) else {
+        let behind =
+            json::read_first(after).and_then(|(_, behind)| behind.trim_start().strip_prefix(CALL_END));
+        let Some(behind) = behind else {
             return Vec::new();
         };
         spans.push(before + start..before + answer.len() - behind.len());

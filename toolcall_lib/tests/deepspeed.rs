@@ -141,6 +141,22 @@ fn what_cannot_be_done_is_refused_by_name_all_at_once() {
 }
 
 #[test]
+fn an_empty_group_says_nothing_and_an_empty_value_is_refused() {
+    let groups = json!({"optimizer": {}, "zero_optimization": {"offload_param": {}}, "aio": {}, "bf16": {"enabled": "auto"}});
+    assert_eq!(read(groups, 1).0, TrainConfig::default());
+    let said = refusal(
+        json!({"gradient_clipping": {}, "zero_optimization": {"stage": {}}}),
+        1,
+    );
+    for problem in [
+        "gradient_clipping: {} is not a number",
+        "zero_optimization.stage: {} is not a whole number",
+    ] {
+        assert!(said.contains(problem), "{said}");
+    }
+}
+
+#[test]
 fn our_own_settings_are_told_apart() {
     let own = json!({"bf16": false, "gradient_accumulation_steps": 3, "max_steps": 7});
     let (config, notes) = read(own, 4);

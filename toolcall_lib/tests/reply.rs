@@ -171,6 +171,18 @@ fn a_malformed_call_makes_the_whole_reply_text() {
 }
 
 #[test]
+fn a_key_that_stands_twice_makes_a_call_malformed() {
+    for twice in [
+        r#"{"name": "water", "arguments": {"minutes": 5}, "arguments": {}}"#,
+        r#"{"name": "water", "arguments": {"minutes": 5, "minutes": 6}}"#,
+    ] {
+        let text = format!("<tool_call>\n{twice}\n</tool_call>");
+        assert_eq!(parse(&text), malformed(&text));
+        assert_eq!(call_spans(&text), []);
+    }
+}
+
+#[test]
 fn tags_inside_a_string_argument_do_not_end_the_call() {
     for note in ["</tool_call>", "<tool_call>", "</think>", "<|im_end|>", "\\\"}"] {
         let reply = calls(vec![call("note", json!({"text": note}))]);

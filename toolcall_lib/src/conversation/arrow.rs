@@ -8,15 +8,19 @@
 //! objects at the same place of a file have the same keys, and so have the objects around them and
 //! inside of them. Objects in Parquet have always gone this way.
 
-use crate::tool::ToolSchema;
+use crate::syntax::tags;
+use crate::tool::{Failures, ToolSchema};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Keys of the objects that stand at the same place in all rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     /// True if nulls were put here for absent keys, whatever the siblings have.
     padded: bool,
+    /// True if some of the objects were written as JSON text. A column of Arrow has one type, so
+    /// none of them went through it.
+    texts: bool,
     objects: usize,
     keys: BTreeMap<String, Key>,
     items: Option<Box<Shape>>,
@@ -58,13 +62,26 @@ impl Shapes {
         for tools in ["tools", "functions"] {
             list(&row[tools]).iter().for_each(|tool| self.tools.add(tool));
         }
-        list(&row["answers"]).iter().for_each(|call| self.add_call(call));
+        self.add_calls(&row["answers"]);
         for messages in ["messages", "conversations", "prompt", "completion"] {
             for message in list(&row[messages]) {
-                let calls = list(&message["tool_calls"]);
-                let calls = calls.iter().chain(message.get("function_call"));
-                calls.for_each(|call| self.add_call(call));
+                self.add_calls(&message["tool_calls"]);
+                message
+                    .get("function_call")
+                    .into_iter()
+                    .for_each(|call| self.add_call(call));
+                let said = ["content", "value"]
+                    .iter()
+                    .filter_map(|key| message[*key].as_str());
+                self.arguments.texts |= said.into_iter().any(|text| text.contains(tags::CALL));
             }
+        }
+    }
+
+    fn add_calls(&mut self, calls: &Value) {
+        match calls {
+            Value::Array(calls) => calls.iter().for_each(|call| self.add_call(call)),
+            calls => self.arguments.texts |= calls.is_string(),
         }
     }
 
@@ -73,9 +90,10 @@ impl Shapes {
         let arguments = ["arguments", "parameters", "args", "input"]
             .iter()
             .find_map(|key| function.unwrap_or(call).get(*key));
-        arguments
-            .into_iter()
-            .for_each(|arguments| self.arguments.add(arguments));
+        if let Some(arguments) = arguments {
+            self.arguments.texts |= arguments.as_str().is_some_and(|text| !text.trim().is_empty());
+            self.arguments.add(arguments);
+        }
     }
 }
 
@@ -102,7 +120,7 @@ impl Shape {
 
     /// Returns true if there are several objects here and all have the same keys.
     fn is_uniform(&self) -> bool {
-        self.objects > 1 && self.keys.values().all(|key| key.present == self.objects)
+        self.objects > 1 && !self.texts && self.keys.values().all(|key| key.present == self.objects)
     }
 
     /// Returns the places of nulls in `value` that Arrow may have put there, each with a flag that
@@ -117,7 +135,7 @@ impl Shape {
         match value {
             Value::Object(object) if padded || self.is_uniform() => {
                 for (name, value) in object {
-                    let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+                    let place = format!("{place}/{}", escaped(name));
                     match (value, self.keys.get(name)) {
                         (Value::Null, Some(key)) => found.push((place, padded || key.filled > 0)),
                         (value, Some(key)) => key.shape.add_nulls(value, &place, padded, found),
@@ -137,92 +155,181 @@ impl Shape {
 
     /// Takes the nulls that Arrow put there out of the schema of a tool.
     pub fn clean_tool(&self, tool: &mut Value) {
-        for (place, _) in self.nulls(tool).iter().filter(|(_, certain)| *certain) {
-            remove(tool, place);
-        }
+        let nulls = self.nulls(tool).into_iter();
+        let certain = nulls.filter(|(_, certain)| *certain).map(|(place, _)| place);
+        drop_all(tool, "", &certain.collect());
     }
 
     /// Takes the nulls that Arrow put there out of the arguments of a call. It takes only nulls
-    /// that no schema requires, and that another row has or the tool does not know.
-    pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) {
-        let mut value = Value::Object(std::mem::take(arguments));
-        let mut problems = count(tool, &value);
-        for (place, certain) in self.nulls(&value) {
-            let mut without = value.clone();
-            remove(&mut without, &place);
-            let left = count(tool, &without);
-            if left < problems || (left == problems && certain) {
-                (value, problems) = (without, left);
-            }
+    /// that no schema requires, and that another row has or the tool does not know. Returns how
+    /// many of them the schema would have taken.
+    pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) -> usize {
+        let nulls = self.nulls_of(arguments);
+        if nulls.is_empty() {
+            return 0;
         }
-        if let Value::Object(cleaned) = value {
+        let before = Value::Object(std::mem::take(arguments));
+        let fails = failures(tool, &before);
+        let refused = |place: &String| fails.at.contains_key(place);
+        let taken = nulls.iter().filter(|(place, certain)| *certain || refused(place));
+        let taken = taken.map(|(place, _)| place.clone()).collect();
+        let (after, dropped) = dropped(before, &fails, taken, |value| failures(tool, value));
+        if let Value::Object(cleaned) = after {
             *arguments = cleaned;
         }
+        dropped
+            .iter()
+            .filter(|place| tool.is_some() && !refused(place))
+            .count()
     }
+
+    fn nulls_of(&self, arguments: &mut Map<String, Value>) -> Vec<(String, bool)> {
+        let value = Value::Object(std::mem::take(arguments));
+        let nulls = self.nulls(&value);
+        if let Value::Object(same) = value {
+            *arguments = same;
+        }
+        nulls
+    }
+}
+
+/// Most changes that are tried one by one.
+const MOST_TRIED: usize = 16;
+
+/// Drops the nulls at these places of `before`, but those that the schema requires; returns what is
+/// left, and the places of what went. `failures` tells where a value does not fit.
+fn dropped(
+    before: Value,
+    fails: &Failures,
+    mut places: HashSet<String>,
+    failures: impl Fn(&Value) -> Failures,
+) -> (Value, HashSet<String>) {
+    if places.is_empty() {
+        return (before, places);
+    }
+    // 1. All of them at once, then again without those that are missed.
+    for _ in 0..2 {
+        let mut after = before.clone();
+        drop_all(&mut after, "", &places);
+        let left = failures(&after);
+        let missed = |place: &String| left.missing.contains(place);
+        if left.count <= fails.count && !places.iter().any(missed) {
+            return (after, places);
+        }
+        places.retain(|place| !missed(place));
+    }
+    // 2. One by one: what they break depends on each other.
+    let (mut value, mut count, mut gone) = (before, fails.count, HashSet::new());
+    let mut tried: Vec<String> = places.into_iter().collect();
+    tried.sort_unstable();
+    for place in tried.into_iter().take(MOST_TRIED) {
+        let mut without = value.clone();
+        drop_all(&mut without, "", &HashSet::from([place.clone()]));
+        let left = failures(&without).count;
+        if left <= count {
+            (value, count) = (without, left);
+            gone.insert(place);
+        }
+    }
+    (value, gone)
 }
 
 /// Makes fractions such as `5.0` whole where the schema takes nothing else; returns how many.
 pub(super) fn make_whole(arguments: &mut Map<String, Value>, tool: &ToolSchema) -> usize {
     let mut value = Value::Object(std::mem::take(arguments));
-    let (mut problems, mut made) = (count(Some(tool), &value), 0);
-    if problems > 0 {
-        let mut places = Vec::new();
-        fractions(&value, "", &mut places);
-        for (place, number) in places {
-            let mut whole = value.clone();
-            if let Some(found) = whole.pointer_mut(&place) {
-                *found = number.into();
-            }
-            let left = count(Some(tool), &whole);
-            if left < problems {
-                (value, problems, made) = (whole, left, made + 1);
-            }
-        }
-    }
+    let made = whole(&mut value, |value| failures(Some(tool), value));
     if let Value::Object(whole) = value {
         *arguments = whole;
     }
     made
 }
 
-/// Drops nulls for arguments that may be left out and take no null; returns how many.
-pub(super) fn drop_refused_nulls(arguments: &mut Map<String, Value>, tool: &ToolSchema) -> usize {
-    let nulls: Vec<String> = arguments
-        .iter()
-        .filter(|(_, value)| value.is_null())
-        .map(|(name, _)| name.clone())
-        .collect();
-    let mut dropped = 0;
-    for name in nulls {
-        let mut without = arguments.clone();
-        without.shift_remove(&name);
-        if tool.check(&without).len() < tool.check(arguments).len() {
-            (*arguments, dropped) = (without, dropped + 1);
+fn whole(value: &mut Value, failures: impl Fn(&Value) -> Failures) -> usize {
+    let before = failures(value);
+    if before.count == 0 {
+        return 0;
+    }
+    let mut places = Vec::new();
+    fractions(value, "", &mut places);
+    // 1. Those that do not fit, all at once. A fraction that fits no better as a whole number is
+    //    put back.
+    let (failing, others): (Vec<_>, Vec<_>) = places
+        .into_iter()
+        .partition(|(place, _)| before.at.contains_key(place));
+    for (place, number) in &failing {
+        put(value, place, (*number as i64).into());
+    }
+    let left = failures(value);
+    let at = |failures: &Failures, place: &str| failures.at.get(place).copied().unwrap_or(0);
+    let (mut made, mut count) = (0, left.count);
+    for (place, number) in &failing {
+        match at(&left, place) < at(&before, place) {
+            true => made += 1,
+            false => put(value, place, (*number).into()),
         }
     }
-    dropped
+    // 2. Others one by one: what does not fit may be a list or an object around them.
+    if count > 0 {
+        for (place, number) in others.into_iter().take(MOST_TRIED) {
+            put(value, &place, (number as i64).into());
+            let left = failures(value).count;
+            match left < count {
+                true => (made, count) = (made + 1, left),
+                false => put(value, &place, number.into()),
+            }
+        }
+    }
+    made
 }
 
-fn count(tool: Option<&ToolSchema>, arguments: &Value) -> usize {
-    let problems = tool
-        .zip(arguments.as_object())
-        .map(|(tool, arguments)| tool.check(arguments));
-    problems.map_or(0, |problems| problems.len())
+fn put(value: &mut Value, place: &str, number: Value) {
+    if let Some(found) = value.pointer_mut(place) {
+        *found = number;
+    }
+}
+
+/// Drops nulls for arguments that may be left out and take no null; returns how many.
+pub(super) fn drop_refused_nulls(arguments: &mut Map<String, Value>, tool: &ToolSchema) -> usize {
+    if !arguments.values().any(Value::is_null) {
+        return 0;
+    }
+    let before = Value::Object(std::mem::take(arguments));
+    let fails = failures(Some(tool), &before);
+    let fields = before.as_object().into_iter().flatten();
+    let nulls = fields.filter(|(_, value)| value.is_null());
+    let refused = nulls
+        .map(|(name, _)| format!("/{}", escaped(name)))
+        .filter(|place| fails.at.contains_key(place))
+        .collect();
+    let (after, gone) = dropped(before, &fails, refused, |value| failures(Some(tool), value));
+    if let Value::Object(cleaned) = after {
+        *arguments = cleaned;
+    }
+    gone.len()
+}
+
+/// Returns where arguments do not fit; nowhere if there is no tool, or if it cannot be told.
+fn failures(tool: Option<&ToolSchema>, arguments: &Value) -> Failures {
+    tool.and_then(|tool| tool.failures(arguments)).unwrap_or_default()
+}
+
+/// Escapes a name for a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Finds the places of whole numbers that are written as fractions.
-fn fractions(value: &Value, place: &str, found: &mut Vec<(String, i64)>) {
+fn fractions(value: &Value, place: &str, found: &mut Vec<(String, f64)>) {
     const EXACT: f64 = 9_007_199_254_740_992.0; // whole numbers up to here are different fractions
     match value {
         Value::Number(number) => {
             let whole = number
                 .as_f64()
                 .filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() <= EXACT);
-            found.extend(whole.map(|n| (place.to_string(), n as i64)));
+            found.extend(whole.map(|n| (place.to_string(), n)));
         }
         Value::Object(object) => object.iter().for_each(|(name, value)| {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            fractions(value, &format!("{place}/{name}"), found);
+            fractions(value, &format!("{place}/{}", escaped(name)), found);
         }),
         Value::Array(items) => {
             let items = items.iter().enumerate();
@@ -232,12 +339,19 @@ fn fractions(value: &Value, place: &str, found: &mut Vec<(String, i64)>) {
     }
 }
 
-fn remove(value: &mut Value, place: &str) {
-    let Some((parent, name)) = place.rsplit_once('/') else {
-        return;
-    };
-    if let Some(Value::Object(object)) = value.pointer_mut(parent) {
-        object.shift_remove(&name.replace("~1", "/").replace("~0", "~"));
+/// Removes the fields at these places; `place` is that of `value`.
+fn drop_all(value: &mut Value, place: &str, places: &HashSet<String>) {
+    match value {
+        Value::Object(object) if !places.is_empty() => object.retain(|name, value| {
+            let place = format!("{place}/{}", escaped(name));
+            drop_all(value, &place, places);
+            !places.contains(&place)
+        }),
+        Value::Array(items) if !places.is_empty() => {
+            let items = items.iter_mut().enumerate();
+            items.for_each(|(i, item)| drop_all(item, &format!("{place}/{i}"), places));
+        }
+        _ => {}
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Cleaned {
     pub whole: usize,
     /// Nulls that were dropped because the schema refuses them.
     pub nulls: usize,
+    /// Nulls that the schema takes and that were dropped because Arrow may have put them there.
+    pub padding: usize,
 }
 
 /// Takes what Arrow left out of the arguments, and what no schema takes.
@@ -55,7 +57,7 @@ pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], sh
     let mut cleaned = Cleaned::default();
     for call in messages.iter_mut().flat_map(|message| &mut message.tool_calls) {
         let tool = tools.iter().find(|tool| tool.name() == call.name);
-        shape.clean_arguments(&mut call.arguments, tool);
+        cleaned.padding += shape.clean_arguments(&mut call.arguments, tool);
         if let Some(tool) = tool {
             cleaned.nulls += drop_refused_nulls(&mut call.arguments, tool);
             cleaned.whole += make_whole(&mut call.arguments, tool);
@@ -87,6 +89,16 @@ pub(super) fn name_answers(messages: &mut [Message]) {
                 message.tool_call_id = id.or(message.tool_call_id.take());
             }
         }
+    }
+}
+
+/// Returns the id of a call: a text, or a number. Null is none.
+pub(super) fn id_of(id: &Value) -> Result<Option<String>, String> {
+    match id {
+        Value::Null => Ok(None),
+        Value::String(id) => Ok(Some(id.clone())),
+        Value::Number(id) => Ok(Some(id.to_string())),
+        other => Err(format!("found {}, expected a text", kind(other))),
     }
 }
 

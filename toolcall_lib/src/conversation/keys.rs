@@ -54,7 +54,7 @@ const ABOUT_MESSAGES: [&str; 14] = [
 ];
 
 /// Keys of rows that would change what is learnt, each with the reason why it cannot be followed.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 22] = [
     ("chosen", "preferences are not trained; write `messages`"),
     ("rejected", "preferences are not trained; write `messages`"),
     ("image", "only text can be read"),
@@ -68,6 +68,24 @@ const REFUSED: [(&str, &str); 16] = [
         "rows have no weights; set `weight` to 0 in the messages that are not trained",
     ),
     ("train", "leave the row out, or set `train` in its messages"),
+    (
+        "sample_weight",
+        "rows have no weights; leave the row out, or repeat it",
+    ),
+    (
+        "loss_weight",
+        "rows have no weights; leave the row out, or repeat it",
+    ),
+    (
+        "loss_mask",
+        "set `weight` to 0 in the messages that are not trained",
+    ),
+    ("enable_thinking", "write it in `chat_template_kwargs`"),
+    ("reasoning_effort", "write it in `chat_template_kwargs`"),
+    (
+        "tool_choice",
+        "which tools may be called is what `tools` says; leave out those that may not",
+    ),
     ("system_prompt", "write it as `system`"),
     ("system_message", "write it as `system`"),
     ("instruction", "write it as `system`, or as the first message"),
@@ -77,7 +95,7 @@ const REFUSED: [(&str, &str); 16] = [
 ];
 
 /// Returns false for null, and for an empty text, list or object: they say nothing.
-fn says_something(value: &Value) -> bool {
+pub(super) fn says_something(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
@@ -124,6 +142,9 @@ pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
 }
 
 fn refusal(key: &str, value: &Value) -> Option<String> {
+    if key == "tool_choice" && value == "auto" {
+        return None; // says nothing else than the rows
+    }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
         return Some(format!("is not read: {why}"));
     }

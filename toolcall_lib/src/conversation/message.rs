@@ -59,8 +59,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             answers,
         } = parts(role, text, &text_field)?;
         if !answers.is_empty() {
-            let said = (!text.is_empty()).then(|| Message::user(text));
-            return Ok(answers.into_iter().chain(said).collect());
+            return beside_answers(answers, text, object, field);
         }
         Message {
             reasoning_content: reasoning,
@@ -75,6 +74,25 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
         Role::User | Role::Tool => Ok(answers_in_text(message)),
         Role::System => Ok(vec![message]),
     }
+}
+
+/// Returns the answers of a message, and what the user says beside them.
+fn beside_answers(
+    mut answers: Vec<Message>,
+    text: String,
+    object: &Map<String, Value>,
+    field: &str,
+) -> Result<Vec<Message>, Vec<Problem>> {
+    let mut said = Message::user(text);
+    add_fields(&mut said, object, field)?;
+    let of_one = ["tool_calls", "function_call", "name", "tool_name", "tool_call_id"];
+    let given = |key: &&str| object.get(*key).is_some_and(keys::says_something);
+    if let Some(key) = of_one.into_iter().find(given) {
+        let problem = "is not read beside the answers of tools in `content`; leave it out";
+        return Err(vec![(format!("{field}.{key}"), problem.into())]);
+    }
+    answers.extend((!said.content.is_empty()).then_some(said));
+    Ok(answers)
 }
 
 /// Reads everything that a message has beside its role and its text.
@@ -98,6 +116,10 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     }
     for key in ["reasoning_content", "reasoning", "thinking"] {
         let thought = text_of(object, key).map_err(|problem| wrong(key, problem))?;
+        if thought.is_some() && message.role != Role::Assistant {
+            let problem = "only the turns of the assistant have thoughts; leave it out here";
+            return Err(wrong(key, problem.into()));
+        }
         match (&message.reasoning_content, thought) {
             (Some(other), Some(thought)) if *other != thought => {
                 return Err(wrong(
@@ -111,13 +133,14 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     }
     for key in ["name", "tool_name"] {
         let name = text_of(object, key).map_err(|problem| wrong(key, problem))?;
+        if name.is_some() && message.name.is_some() && name != message.name {
+            return Err(wrong(key, "says something else than `name`".into()));
+        }
         message.name = name.or(message.name.take());
     }
-    message.tool_call_id = match object.get("tool_call_id") {
-        None | Some(Value::Null) => message.tool_call_id.take(),
-        Some(Value::String(id)) => Some(id.clone()),
-        Some(id) => Some(id.to_string()),
-    };
+    let id = object.get("tool_call_id").unwrap_or(&Value::Null);
+    let id = calls::id_of(id).map_err(|problem| wrong("tool_call_id", problem))?;
+    message.tool_call_id = id.or(message.tool_call_id.take());
     message.train = is_trained(object, message.role).map_err(|(key, problem)| wrong(key, problem))?;
     Ok(())
 }

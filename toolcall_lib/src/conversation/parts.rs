@@ -1,6 +1,6 @@
 //! Reads the content of a message: a text, or a list of parts.
 
-use super::calls::tool_call;
+use super::calls::{id_of, tool_call};
 use super::form::Problem;
 use super::{Message, Role};
 use crate::json::kind;
@@ -114,9 +114,19 @@ fn answer(part: &Map<String, Value>, field: &str) -> Result<Message, Vec<Problem
     only(part, &["type", "tool_use_id", "content", "is_error"], field)?;
     let content = part.get("content").unwrap_or(&Value::Null);
     let content = parts(Role::Tool, content, &format!("{field}.content"))?.text;
-    let failed = part.get("is_error") == Some(&Value::Bool(true)) && !content.starts_with("error");
+    let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
+    let is_error = match part.get("is_error").unwrap_or(&Value::Null) {
+        Value::Null => false,
+        Value::Bool(is_error) => *is_error,
+        other => {
+            let problem = format!("found {}, expected true or false", kind(other));
+            return Err(wrong("is_error", problem));
+        }
+    };
+    let failed = is_error && !content.starts_with("error");
+    let id = part.get("tool_use_id").unwrap_or(&Value::Null);
     Ok(Message {
-        tool_call_id: part.get("tool_use_id").and_then(Value::as_str).map(String::from),
+        tool_call_id: id_of(id).map_err(|problem| wrong("tool_use_id", problem))?,
         ..Message::new(
             Role::Tool,
             if failed {

@@ -200,7 +200,8 @@ impl Read {
     }
 
     /// Takes the tools out of a system text in which a chat template has listed them. A row that
-    /// lists other tools beside them keeps its text.
+    /// lists other tools beside them keeps its text, and so does one with sentences of its own
+    /// around the list.
     fn take_announced(&mut self, tools: &mut Vec<ToolSchema>) -> Result<(), Problem> {
         let messages = &mut self.conversation.messages;
         let Some(system) = messages.first_mut().filter(|first| first.role == Role::System) else {
@@ -232,8 +233,12 @@ impl Read {
         {
             return Ok(());
         }
-        // 3. Take the list out of the text. A message without other text goes.
-        system.content = found.text;
+        // 3. Take the list out of the text, if all around it is a template's. A message without
+        //    other text goes.
+        let Some(text) = found.text else {
+            return Ok(());
+        };
+        system.content = text;
         if system.content.is_empty() {
             messages.remove(0);
             self.fields.remove(0);
@@ -261,6 +266,11 @@ impl Read {
             (
                 cleaned.nulls > 0,
                 "null is read as absent for arguments that take no null and may be left out",
+            ),
+            (
+                cleaned.padding > 0,
+                "null is read as absent for arguments that other rows have, as Arrow writes absent keys; to keep it, \
+                    write arguments as JSON text",
             ),
             (
                 called && tools.is_empty(),

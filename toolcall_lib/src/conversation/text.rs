@@ -1,6 +1,6 @@
 //! Reads calls and answers that a data file has as text.
 
-use super::calls::{decoded, tool_calls};
+use super::calls::{decoded, id_of, tool_calls};
 use super::form::Problem;
 use super::{Message, Role};
 use crate::syntax::{CallSyntax, split_thought, tags};
@@ -97,8 +97,8 @@ fn answer(text: &str, message: &Message) -> Message {
     {
         answer.name = Some(name.clone());
         answer.content = content.as_str().map_or_else(|| content.to_string(), String::from);
-        let id = object.get("tool_call_id").and_then(Value::as_str);
-        answer.tool_call_id = id.map(String::from).or(answer.tool_call_id);
+        let id = object.get("tool_call_id").and_then(|id| id_of(id).ok().flatten());
+        answer.tool_call_id = id.or(answer.tool_call_id);
     }
     answer
 }

@@ -88,7 +88,7 @@ pub(crate) struct CallObject {
     pub list: bool,
     /// Key of the tool's name.
     pub name: String,
-    /// A key that occurs twice is an error.
+    /// A whole number that would be changed is an error, and calls may be as Python writes them.
     pub strict: bool,
 }
 
@@ -114,8 +114,8 @@ impl CallSyntax {
         }
     }
 
-    /// Returns the syntax for training data, in which a key that occurs twice makes a call
-    /// unreadable.
+    /// Returns the syntax for training data, in which a whole number of more than 64 bits makes a
+    /// call unreadable.
     pub(crate) fn strict(mut self) -> Self {
         self.object.iter_mut().for_each(|object| object.strict = true);
         self

@@ -1,18 +1,21 @@
 //! Tools in a file.
 
-use super::ToolSchema;
+use super::{ToolSchema, flat};
 use crate::error::{Error, Result};
-use serde_json::Value;
+use crate::json;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool a
-/// line.
+/// line. A tool may have its arguments in a flat map, as in the data of xLAM.
 ///
 /// # Errors
-/// Names the file, and the tool that does not fit.
+/// Names the file, the tool that does not fit, a key that stands twice or that is not read, and a
+/// whole number of more than 64 bits.
 pub fn load_tools(path: impl AsRef<Path>) -> Result<Vec<ToolSchema>> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+<<<<<<< HEAD
     read_tools(&text).map_err(|problem| Error::invalid(path.display(), problem))
 }
 
@@ -34,6 +37,145 @@ pub(crate) fn read_tools(text: &str) -> Result<Vec<ToolSchema>, String> {
     };
     let read = |(index, value): (usize, Value)| {
         ToolSchema::new(value).map_err(|problem| format!("tool {index}: {problem}"))
+=======
+    let wrong = |problem: String| Error::invalid(path.display(), problem);
+    let read = |(index, value): (usize, Value)| {
+        tool(value).map_err(|problem| wrong(format!("tool {index}: {problem}")))
+>>>>>>> 5420ea9 (tool, conversation, weights: schemas that multiply, repairs that take quadratic time and values that vanish without a word are bounded, noted or refused by name, because nothing that carries meaning is lost and no file can hurt)
     };
-    values.into_iter().enumerate().map(read).collect()
+    values(&text)
+        .map_err(wrong)?
+        .into_iter()
+        .enumerate()
+        .map(read)
+        .collect()
+}
+
+/// Returns the tools of a text, one by one.
+fn values(text: &str) -> std::result::Result<Vec<Value>, String> {
+    match json::read(text) {
+        Ok(Value::Array(tools)) => Ok(tools),
+        Ok(Value::Object(object)) if object.contains_key("tools") => listed(object),
+        Ok(Value::Object(tool)) => Ok(vec![tool.into()]),
+        Ok(other) => Err(format!("found {}, expected a list of tools", json::kind(&other))),
+        Err(problem) => lines(text).unwrap_or_else(|| Err(problem.to_string())),
+    }
+}
+
+/// Returns the list `tools` of an object, which has nothing else in it.
+fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
+    let tools = object.shift_remove("tools");
+    if let Some((key, _)) = object.iter().find(|(_, value)| !value.is_null()) {
+        return Err(format!(
+            "`{key}` stands beside `tools` and is not read; leave it out"
+        ));
+    }
+    match tools {
+        Some(Value::Array(tools)) => Ok(tools),
+        other => {
+            let found = json::kind(&other.unwrap_or_default());
+            Err(format!("`tools`: found {found}, expected a list of tools"))
+        }
+    }
+}
+
+/// Returns the values of a text with one a line; `None` if the first line is none.
+fn lines(text: &str) -> Option<std::result::Result<Vec<Value>, String>> {
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    let first = json::read(lines.next()?.1).ok()?;
+    let rest = lines.map(|(number, line)| {
+        json::read(line).map_err(|problem| format!("line {}: {}", number + 1, problem.reason))
+    });
+    Some(std::iter::once(Ok(first)).chain(rest).collect())
+}
+
+/// Reads a tool: its schema, or the JSON text of one.
+fn tool(value: Value) -> Result<ToolSchema> {
+    let mut schema = match value {
+        Value::String(text) => json::read(&text).map_err(|problem| Error::invalid("tool schema", problem))?,
+        value => value,
+    };
+    match flat::unfold(&mut schema).first() {
+        None => ToolSchema::new(schema),
+        Some(unknown) => {
+            let problem = format!(
+                "the type `{unknown}` of an argument has no values in JSON; write `any` for any value"
+            );
+            Err(Error::invalid("tool schema", problem))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> std::result::Result<Vec<ToolSchema>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        load_tools(file.path()).map_err(|error| {
+            error
+                .to_string()
+                .replace(&file.path().display().to_string(), "FILE")
+        })
+    }
+
+    #[test]
+    fn every_form_of_a_file_is_read() {
+        let dim = r#"{"name": "dim"}"#;
+        for text in [
+            format!("[{dim}]"),
+            dim.to_string(),
+            format!("{{\"tools\": [{dim}], \"nextCursor\": null}}"),
+            format!("\n{dim}\n\n"),
+        ] {
+            assert_eq!(load(&text).unwrap()[0].name(), "dim", "{text}");
+        }
+        assert_eq!(load(&format!("{dim}\n{dim}\n")).unwrap().len(), 2);
+        let flat = load(
+            r#"[{"name": "dim", "parameters": {"room": {"type": "str"}, "level": {"type": "int, optional"}}}]"#,
+        );
+        let parameters = flat.unwrap()[0].parameters().to_string();
+        assert_eq!(
+            parameters,
+            r#"{"type":"object","properties":{"room":{"type":"string"},"level":{"type":"integer"}},"required":["room"]}"#
+        );
+    }
+
+    #[test]
+    fn what_would_be_lost_is_named() {
+        for (text, says) in [
+            (
+                r#"[{"name": "dim", "name": "water"}]"#,
+                "FILE: the key `name` stands here twice",
+            ),
+            (
+                r#"[{"name": "dim", "parameters": {"properties": {"n": {"maximum": 123456789012345678901}}}}]"#,
+                "FILE: the whole number 123456789012345678901 has more than 64 bits",
+            ),
+            (
+                r#"{"tools": [{"name": "dim"}], "tool_choice": "none"}"#,
+                "FILE: `tool_choice` stands beside `tools` and is not read",
+            ),
+            (
+                r#"{"tools": {"name": "dim"}}"#,
+                "FILE: `tools`: found an object, expected a list",
+            ),
+            ("7", "FILE: found a number, expected a list of tools"),
+            (
+                "{\"name\": \"dim\"}\n{\"name\": }",
+                "FILE: line 2: expected value",
+            ),
+            (
+                r#"[{"name": "dim", "parameters": {"by": {"type": "Callable"}}}]"#,
+                "FILE: tool 0: tool schema: the type `Callable` of an argument has no values in JSON",
+            ),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+    }
 }

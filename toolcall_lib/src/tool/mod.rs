@@ -53,7 +53,7 @@ mod schema;
 mod shape;
 
 pub use call::{Tool, ToolCall, answer};
-pub(crate) use check::{Checker, validator};
+pub(crate) use check::{Checker, Failures, validator};
 pub use file::load_tools;
 pub(crate) use file::read_tools;
 pub use schema::ToolSchema;

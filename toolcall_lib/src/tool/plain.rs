@@ -9,9 +9,17 @@
 
 use crate::json::kind;
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 /// Keyword that tells whole numbers from fractions such as `5.0`.
 pub(crate) const WHOLE: &str = "$whole";
+
+/// Most places that the references of a schema lead to: more than any tool has.
+const MOST_TARGETS: usize = 1_000;
+
+/// Most schemas that are translated, with those that references lead to.
+const MOST_SCHEMAS: usize = 100_000;
 
 /// A place in a schema, as in `properties.stop`, and the problem there.
 pub(super) type Problem = (String, String);
@@ -124,12 +132,9 @@ pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
         root.entry("properties").or_insert_with(|| json!({}));
     }
     let root = Value::Object(root);
-    let mut translator = Translator {
-        root: &root,
-        targets: Vec::new(),
-        definitions: Map::new(),
-    };
+    let mut translator = Translator::new(&root);
     let mut schema = translator.schema(&root, Place::Whole, "")?;
+    translator.translate_targets()?;
     if says_more {
         schema["unevaluatedProperties"] = schema
             .get("unevaluatedProperties")
@@ -144,14 +149,51 @@ pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
 
 struct Translator<'a> {
     root: &'a Value,
-    /// Targets of the references that were met. The target with index `i` becomes the definition
-    /// `i`.
-    targets: Vec<String>,
+    /// Targets of the references that were met, each with the place of its first reference. The
+    /// target with index `i` becomes the definition `i`.
+    targets: Vec<(&'a Value, String)>,
+    /// Index of the target of each reference, and of each place.
+    by_text: HashMap<String, usize>,
+    by_place: HashMap<*const Value, usize>,
     definitions: Map<String, Value>,
+    /// Number of schemas that were translated.
+    schemas: usize,
+    /// Answers of [`Self::names_properties`], by the addresses of the schemas.
+    named: RefCell<HashMap<*const Map<String, Value>, bool>>,
 }
 
-impl Translator<'_> {
+impl<'a> Translator<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self {
+            root,
+            targets: Vec::new(),
+            by_text: HashMap::new(),
+            by_place: HashMap::new(),
+            definitions: Map::new(),
+            schemas: 0,
+            named: RefCell::default(),
+        }
+    }
+
+    /// Translates what references lead to, one after the other: a chain of them may be long.
+    fn translate_targets(&mut self) -> Result<(), Problem> {
+        let mut next = 0;
+        while let Some((target, path)) = self.targets.get(next).cloned() {
+            let schema = self.schema(target, Place::Part, &path)?;
+            self.definitions.insert(next.to_string(), schema);
+            next += 1;
+        }
+        Ok(())
+    }
+
     fn schema(&mut self, schema: &Value, place: Place, path: &str) -> Result<Value, Problem> {
+        self.schemas += 1;
+        if self.schemas > MOST_SCHEMAS {
+            return wrong(
+                path,
+                format!("there are more than {MOST_SCHEMAS} schemas; the schema is too large"),
+            );
+        }
         let object = match schema {
             Value::Bool(_) => return Ok(schema.clone()),
             Value::Object(object) => object,
@@ -283,27 +325,36 @@ impl Translator<'_> {
                 ),
             );
         };
-        let found = match target.strip_prefix('#') {
-            Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
-                self.root.pointer(&percent_decoded(pointer))
+        let number = match self.by_text.get(target) {
+            Some(number) => *number,
+            None => {
+                let number = self.target(target, path)?;
+                self.by_text.insert(target.to_string(), number);
+                number
             }
-            Some(anchor) => anchored(self.root, anchor),
-            None => None,
         };
-        let Some(found) = found else {
+        Ok(format!("#/$defs/{number}").into())
+    }
+
+    /// Returns the index of the place that a reference leads to.
+    fn target(&mut self, target: &str, path: &str) -> Result<usize, Problem> {
+        let Some(found) = place_of(self.root, target) else {
             return wrong(
                 path,
                 format!("\"{target}\" is not a place in this schema; others are not fetched"),
             );
         };
-        let met = self.targets.iter().position(|met| met == target);
-        let number = met.unwrap_or(self.targets.len());
-        if met.is_none() {
-            self.targets.push(target.to_string()); // before what it refers to, which may refer to itself
-            let schema = self.schema(found, Place::Part, target)?;
-            self.definitions.insert(number.to_string(), schema);
+        if let Some(number) = self.by_place.get(&std::ptr::from_ref(found)) {
+            return Ok(*number);
         }
-        Ok(format!("#/$defs/{number}").into())
+        let number = self.targets.len();
+        if number >= MOST_TARGETS {
+            let problem = format!("the references lead to more than {MOST_TARGETS} places; use fewer");
+            return wrong(path, problem);
+        }
+        self.targets.push((found, target.to_string()));
+        self.by_place.insert(found, number);
+        Ok(number)
     }
 
     /// Adds the rules for calls that go beyond JSON schema.
@@ -335,43 +386,77 @@ impl Translator<'_> {
         let alone = !IN_PLACE.iter().any(|keyword| schema.contains_key(*keyword));
         if alone && schema.contains_key("properties") {
             plain.insert("additionalProperties".into(), false.into());
-        } else if !alone && self.names_properties(schema, &mut Vec::new()) {
+        } else if !alone && self.names_properties(schema) {
             plain.insert("unevaluatedProperties".into(), false.into());
         }
     }
 
     /// Returns true if a schema, or another one for the same value, has `properties`.
-    fn names_properties<'b>(&'b self, schema: &'b Map<String, Value>, seen: &mut Vec<&'b str>) -> bool {
-        if schema.contains_key("properties") {
-            return true;
+    fn names_properties(&self, schema: &Map<String, Value>) -> bool {
+        let mut named = self.named.borrow_mut();
+        // 1. Schemas for the same value, each with the one that led to it, until one is known.
+        let mut met: Vec<(&Map<String, Value>, usize)> = vec![(schema, 0)];
+        let mut seen = HashSet::from([std::ptr::from_ref(schema)]);
+        let (mut next, mut found) = (0, None);
+        while let Some((schema, _)) = met.get(next).copied() {
+            match named.get(&std::ptr::from_ref(schema)) {
+                Some(false) => {}
+                Some(true) => found = Some(next),
+                None if schema.contains_key("properties") => found = Some(next),
+                None => {
+                    let parts = self.parts(schema).filter_map(Value::as_object);
+                    met.extend(parts.filter(|part| seen.insert(*part)).map(|part| (part, next)));
+                }
+            }
+            if found.is_some() {
+                break;
+            }
+            next += 1;
         }
+        // 2. Remember it for those on the way, or for all if there is none.
+        match found {
+            None => named.extend(met.iter().map(|(schema, _)| (std::ptr::from_ref(*schema), false))),
+            Some(mut on_the_way) => {
+                while on_the_way > 0 {
+                    named.insert(met[on_the_way].0, true);
+                    on_the_way = met[on_the_way].1;
+                }
+                named.insert(schema, true);
+            }
+        }
+        found.is_some()
+    }
+
+    /// Returns the schemas for the same value that may name its properties.
+    fn parts<'b>(&self, schema: &'b Map<String, Value>) -> impl Iterator<Item = &'b Value>
+    where
+        'a: 'b,
+    {
         let lists = ["allOf", "anyOf", "oneOf"]
-            .iter()
-            .filter_map(|keyword| schema.get(*keyword)?.as_array());
-        let ones = ["then", "else"].iter().filter_map(|keyword| schema.get(*keyword));
+            .into_iter()
+            .filter_map(|keyword| schema.get(keyword)?.as_array());
+        let ones = ["then", "else"]
+            .into_iter()
+            .filter_map(|keyword| schema.get(keyword));
         let maps = ["dependentSchemas", "dependencies"]
-            .iter()
-            .filter_map(|keyword| schema.get(*keyword)?.as_object());
-        let mut parts: Vec<&Value> = lists
+            .into_iter()
+            .filter_map(|keyword| schema.get(keyword)?.as_object());
+        let target = schema.get("$ref").and_then(Value::as_str);
+        let target = target.and_then(|target| place_of(self.root, target));
+        lists
             .flatten()
             .chain(ones)
             .chain(maps.flat_map(Map::values))
-            .collect();
-        if let Some(target) = schema
-            .get("$ref")
-            .and_then(Value::as_str)
-            .filter(|target| !seen.contains(target))
-        {
-            seen.push(target);
-            parts.extend(
-                self.root
-                    .pointer(&percent_decoded(target.trim_start_matches('#'))),
-            );
-        }
-        parts
-            .into_iter()
-            .filter_map(Value::as_object)
-            .any(|part| self.names_properties(part, seen))
+            .chain(target)
+    }
+}
+
+/// Returns the place in `root` that a reference leads to: a pointer or an anchor.
+fn place_of<'a>(root: &'a Value, target: &str) -> Option<&'a Value> {
+    let fragment = target.strip_prefix('#')?;
+    match fragment.is_empty() || fragment.starts_with('/') {
+        true => root.pointer(&percent_decoded(fragment)),
+        false => anchored(root, fragment),
     }
 }
 

@@ -12,12 +12,15 @@ pub(crate) type Problem = (String, String);
 /// Names under which a call may have its arguments.
 const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 
-/// Keys that identify the call and change nothing.
-const IDS: [&str; 2] = ["id", "call_id"];
+/// Keys that identify the call. Where both stand, in the Responses API, answers name the first.
+const IDS: [&str; 2] = ["call_id", "id"];
 
 /// Keys that change nothing: the place in a stream, the state of a request, and a copy of the
-/// arguments.
-const HARMLESS: [&str; 3] = ["index", "status", "parsed_arguments"];
+/// arguments, which is compared with them.
+const HARMLESS: [&str; 3] = ["index", "status", COPY];
+
+/// Key of a copy of the arguments.
+const COPY: &str = "parsed_arguments";
 
 /// Values of `type` for a call.
 const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
@@ -67,9 +70,21 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
         problems.push(problem);
         Map::new()
     });
+    if problems.is_empty() {
+        let copies = [(outer, ""), (function, place)].into_iter();
+        problems.extend(
+            copies
+                .filter_map(|(object, place)| other_copy(object, place, &arguments))
+                .take(1),
+        );
+    }
+    let id = id_of(outer).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     match (name, problems.is_empty()) {
         (Some(name), true) => Ok(ToolCall {
-            id: id_of(outer),
+            id,
             name: name.into(),
             arguments,
         }),
@@ -119,11 +134,29 @@ fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> 
         .collect()
 }
 
-fn id_of(call: &Map<String, Value>) -> Option<String> {
-    let id = IDS
-        .iter()
-        .find_map(|key| call.get(*key).filter(|id| !id.is_null()))?;
-    Some(id.as_str().map_or_else(|| id.to_string(), str::to_string))
+/// Returns the id of a call: a text, or a number.
+fn id_of(call: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    let given = IDS
+        .into_iter()
+        .find_map(|key| Some((key, call.get(key).filter(|id| !id.is_null())?)));
+    match given {
+        None => Ok(None),
+        Some((_, Value::String(id))) => Ok(Some(id.clone())),
+        Some((_, Value::Number(id))) => Ok(Some(id.to_string())),
+        Some((key, other)) => Err((
+            format!(".{key}"),
+            format!("found {}, expected a text", kind(other)),
+        )),
+    }
+}
+
+/// Returns the problem of a copy of the arguments that says something else than they do.
+fn other_copy(object: &Map<String, Value>, place: &str, arguments: &Map<String, Value>) -> Option<Problem> {
+    let copy = object.get(COPY).filter(|copy| !copy.is_null())?;
+    (copy.as_object() != Some(arguments)).then(|| {
+        let problem = "says something else than `arguments`; write the arguments once";
+        (format!("{place}.{COPY}"), problem.to_string())
+    })
 }
 
 fn arguments_of(function: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {

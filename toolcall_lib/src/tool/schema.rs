@@ -113,6 +113,11 @@ impl ToolSchema {
     pub fn check(&self, arguments: &Map<String, Value>) -> Vec<(String, String)> {
         check::arguments(self.parameters(), arguments)
     }
+
+    /// Returns where arguments do not fit; `None` if that cannot be told.
+    pub(crate) fn failures(&self, arguments: &Value) -> Option<check::Failures> {
+        check::Checker::of(self.parameters()).ok()?.failures(arguments)
+    }
 }
 
 /// Brings all forms to `{"type": "function", "function": {…, "parameters": …}}`.
@@ -201,7 +206,7 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
         .into_iter()
         .find(|key| within.is_empty() && object.contains_key(*key));
     match found.or(outside) {
-        None => Ok(()),
+        None => refuse_misspelt(object, place, within),
         Some(key) => {
             let advice =
                 "the arguments of a tool stand in `function.parameters`, with `properties` and `required`";
@@ -211,6 +216,30 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
             ))
         }
     }
+}
+
+/// Refuses a key that is almost one that is read.
+fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
+    const READ: [(&str, usize); 6] = [
+        ("parameters", 2),
+        ("input_schema", 2),
+        ("inputSchema", 2),
+        ("description", 2),
+        ("function", 2),
+        ("name", 1),
+    ];
+    let is_read = |key: &str| READ.iter().any(|(known, _)| *known == key);
+    for key in object.keys().filter(|key| !is_read(key)) {
+        let near = READ
+            .iter()
+            .find(|(known, most)| strsim::osa_distance(known, key) <= *most);
+        if let Some((near, _)) = near {
+            let problem =
+                format!("`{within}{key}`: is not a key of a tool that is known; did you mean `{near}`?");
+            return Err(Error::invalid(place, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Returns true for a schema of arguments: it says so, or has what only objects have, or says

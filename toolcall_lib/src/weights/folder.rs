@@ -79,10 +79,10 @@ impl TextFiles {
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("tokenizer.json");
         let tokenizer = read_tokenizer(&file)?;
-        let mut tokenizer_config = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        let mut tokenizer_config = special_tokens(folder, "tokenizer_config.json")?;
         // Like transformers: the map dates from before the special tokens were part of the config.
         if !tokenizer_config.contains_key("added_tokens_decoder") {
-            tokenizer_config.extend(optional_json(folder, "special_tokens_map.json")?.unwrap_or_default());
+            tokenizer_config.extend(special_tokens(folder, "special_tokens_map.json")?);
         }
         let (chat_template, additional_chat_templates) = chat_templates(folder, &tokenizer_config)?;
         Ok(Self {
@@ -102,11 +102,17 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     let config = ModelConfig::from_json(&config_json, &config_file)?;
     let text = TextFiles::read(folder)?;
     let generation_config = optional_json(folder, "generation_config.json")?;
+    let generation_file = folder.join("generation_config.json");
     let eos_token_ids = eos_token_ids(
         &text.tokenizer,
         &text.tokenizer_config,
-        [generation_config.as_ref(), Some(&config_json)],
-    );
+        [
+            generation_config
+                .as_ref()
+                .map(|config| (config, &*generation_file)),
+            Some((&config_json, &*config_file)),
+        ],
+    )?;
     Ok(RawModel {
         weights: safetensors::read(folder, &config, dtype)?,
         origin: folder.display().to_string(),
@@ -165,6 +171,27 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
     }
 }
 
+/// Reads a file in which the tokens with a meaning stand; empty if there is none.
+fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
+    let tokens = optional_json(folder, name)?.unwrap_or_default();
+    for key in ["bos_token", "eos_token"] {
+        let token = tokens.get(key).unwrap_or(&Value::Null);
+        if !token.is_null() && token_text(token).is_none() {
+            let problem = format!(
+                "{key}: found {}, expected a text, or an object with the text as `content`",
+                json::kind(token)
+            );
+            return Err(Error::invalid(folder.join(name).display(), problem));
+        }
+    }
+    Ok(tokens)
+}
+
+/// Returns the text of a token of a tokenizer's config.
+fn token_text(token: &Value) -> Option<&str> {
+    token["content"].as_str().or(token.as_str())
+}
+
 /// Returns the default template and the others by name, like transformers: the files
 /// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
 /// templates in `tokenizer_config.json`.
@@ -180,16 +207,29 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
         return Ok((default, additional));
     }
     // 2. Templates in the config: one, or a list in which one is called `default`.
-    let named = |entry: &Value| {
-        Some((
-            entry["name"].as_str()?.to_string(),
-            entry["template"].as_str()?.to_string(),
-        ))
+    let wrong = |place: String, found: &Value, expected: &str| {
+        let problem = format!("{place}: found {}, expected {expected}", json::kind(found));
+        Error::invalid(folder.join("tokenizer_config.json").display(), problem)
+    };
+    let named = |(i, entry): (usize, &Value)| {
+        let text = |key: &str| {
+            let place = || format!("chat_template[{i}].{key}");
+            let text = entry[key].as_str().map(String::from);
+            text.ok_or_else(|| wrong(place(), &entry[key], "a text"))
+        };
+        Ok((text("name")?, text("template")?))
     };
     let mut entries: Templates = match tokenizer_config.get("chat_template") {
         Some(Value::String(template)) => (Some(template.clone()), Vec::new()),
-        Some(Value::Array(templates)) => (None, templates.iter().filter_map(named).collect()),
-        _ => (None, Vec::new()),
+        Some(Value::Array(templates)) => {
+            let templates = templates.iter().enumerate().map(named);
+            (None, templates.collect::<Result<_>>()?)
+        }
+        None | Some(Value::Null) => (None, Vec::new()),
+        Some(other) => {
+            let expected = "a text, or a list of {\"name\": …, \"template\": …}";
+            return Err(wrong("chat_template".into(), other, expected));
+        }
     };
     if let Some(place) = entries.1.iter().position(|(name, _)| name == "default") {
         entries.0 = Some(entries.1.remove(place).1);
@@ -221,34 +261,31 @@ fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
 fn eos_token_ids(
     tokenizer: &Tokenizer,
     tokenizer_config: &Map<String, Value>,
-    configs: [Option<&Map<String, Value>>; 2],
-) -> Vec<u32> {
-    let token = tokenizer_config
-        .get("eos_token")
-        .and_then(|token| token["content"].as_str().or(token.as_str()));
+    configs: [Option<(&Map<String, Value>, &Path)>; 2],
+) -> Result<Vec<u32>> {
+    let token = tokenizer_config.get("eos_token").and_then(token_text);
     // 1. The tokenizer's own end token.
     let mut ids: Vec<u32> = token
         .and_then(|token| tokenizer.token_to_id(token))
         .into_iter()
         .collect();
     // 2. Those of the configs: a number or a list.
-    for value in configs
-        .into_iter()
-        .flatten()
-        .filter_map(|config| config.get("eos_token_id"))
-    {
-        let several = value
-            .as_array()
-            .map_or(std::slice::from_ref(value), Vec::as_slice);
-        ids.extend(
-            several
-                .iter()
-                .filter_map(Value::as_u64)
-                .filter_map(|id| u32::try_from(id).ok()),
-        );
+    for (config, file) in configs.into_iter().flatten() {
+        let value = config.get("eos_token_id").unwrap_or(&Value::Null);
+        let several = match value {
+            Value::Null => &[],
+            Value::Array(several) => several.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for id in several {
+            let whole = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            let wrong =
+                || format!("eos_token_id: found {id}, expected the number of a token, or a list of them");
+            ids.push(whole.ok_or_else(|| Error::invalid(file.display(), wrong()))?);
+        }
     }
     // 3. Each once, in this order.
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|&id| seen.insert(id));
-    ids
+    Ok(ids)
 }

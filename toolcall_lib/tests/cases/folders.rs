@@ -112,3 +112,74 @@ fn a_key_that_stands_twice_in_a_side_file_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_value_of_a_side_file_that_is_of_another_type_is_named() {
+    let template =
+        "chat_template: found a number, expected a text, or a list of {\"name\": …, \"template\": …}";
+    let ids = "expected the number of a token, or a list of them";
+    for (file, key, value, says) in [
+        (
+            "generation_config.json",
+            "eos_token_id",
+            json!("two"),
+            format!("eos_token_id: found \"two\", {ids}"),
+        ),
+        (
+            "generation_config.json",
+            "eos_token_id",
+            json!([1, -1]),
+            format!("eos_token_id: found -1, {ids}"),
+        ),
+        (
+            "generation_config.json",
+            "eos_token_id",
+            json!(1.5),
+            format!("eos_token_id: found 1.5, {ids}"),
+        ),
+        (
+            "config.json",
+            "eos_token_id",
+            json!({}),
+            format!("eos_token_id: found {{}}, {ids}"),
+        ),
+        (
+            "tokenizer_config.json",
+            "chat_template",
+            json!(5),
+            template.into(),
+        ),
+        (
+            "tokenizer_config.json",
+            "chat_template",
+            json!([{"name": "default"}]),
+            "chat_template[0].template: found null, expected a text".into(),
+        ),
+        (
+            "tokenizer_config.json",
+            "eos_token",
+            json!(7),
+            "eos_token: found a number, expected a text, or an object with the text as `content`".into(),
+        ),
+        (
+            "special_tokens_map.json",
+            "bos_token",
+            json!({"content": 1}),
+            "bos_token: found an object".into(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        save(&tiny_model(), folder.path()).unwrap();
+        std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+        let path = folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or("{}".into());
+        let mut content: Value = serde_json::from_str(&text).unwrap();
+        content[key] = value;
+        write(folder.path(), file, &content.to_string());
+        if file == "special_tokens_map.json" {
+            write(folder.path(), "tokenizer_config.json", "{}");
+        }
+        let error = load(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{file}: {says}")), "{error}");
+    }
+}

@@ -602,6 +602,163 @@ fn schemas_that_take_long() {
     schema("names", json!({"enum": ["\u{1b}[2J\u{202e}"]}), &[]);
 }
 
+/// Returns a tool whose argument `x` is the first of some definitions. Each is made by `link` of a
+/// reference to the next one, the last is a string.
+fn chain(links: usize, link: impl Fn(&Value) -> Value) -> Value {
+    let next = |i: usize| json!({"$ref": format!("#/$defs/d{i}")});
+    let mut definitions: Map<String, Value> = (0..links)
+        .map(|i| (format!("d{i}"), link(&next(i + 1))))
+        .collect();
+    definitions.insert(format!("d{links}"), json!({"type": "string"}));
+    let parameters = json!({"type": "object", "properties": {"x": next(0)}, "$defs": definitions});
+    json!({"name": "f", "description": "", "parameters": parameters})
+}
+
+#[test]
+fn schemas_whose_references_multiply_or_go_deep() {
+    let x = "schema of tool `f`: `function.parameters.properties.x`: ";
+    let many = "more than 10000 schemas for one value";
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        let twice = chain(31, |next| json!({keyword: [next, next]}));
+        assert_answer("schema", keyword, twice.to_string().as_bytes(), &[x, many]);
+    }
+    let beside = chain(
+        31,
+        |next| json!({"not": next, "if": next, "then": next, "dependentSchemas": {"a": next}}),
+    );
+    assert_answer("schema", "beside", beside.to_string().as_bytes(), &[x, many]);
+    for (what, links, says) in [
+        (
+            "a long chain",
+            50_000,
+            "the references lead to more than 1000 places",
+        ),
+        ("a chain", 900, "more than 100 schemas for one value"),
+    ] {
+        let chain = chain(links, Value::clone);
+        assert_answer(
+            "schema",
+            what,
+            chain.to_string().as_bytes(),
+            &["schema of tool `f`", says],
+        );
+    }
+    let circle = chain(
+        1,
+        |_| json!({"anyOf": [{"$ref": "#/$defs/d0"}, {"type": "null"}]}),
+    );
+    let says = [x, "a `$ref` leads back to itself"];
+    assert_answer("schema", "a circle", circle.to_string().as_bytes(), &says);
+}
+
+#[test]
+fn schemas_whose_values_go_deep() {
+    let object = |next: &Value| json!({"type": "object", "properties": {"a": next}});
+    let deep = chain(900, object);
+    let says = [
+        "schema of tool `f`: argument `x.a.a",
+        "is more than 100 values deep",
+    ];
+    assert_answer("schema", "deep", deep.to_string().as_bytes(), &says);
+    assert_answer(
+        "schema",
+        "less deep",
+        chain(60, object).to_string().as_bytes(),
+        &[],
+    );
+    // A union whose branches are compared looks at them anew at each step.
+    let node = json!({"$ref": "#/$defs/node"});
+    let branch =
+        |more: Value| json!({"type": "object", "properties": {"a": node, "b": more}, "required": ["a"]});
+    let union = json!({"oneOf": [branch(json!({})), branch(json!({"type": "string"}))]});
+    let parameters = json!({"type": "object", "properties": {"x": node}, "$defs": {"node": union}});
+    let tool = json!({"name": "f", "description": "", "parameters": parameters});
+    assert_bounded("schema", "unions of unions", tool.to_string().as_bytes());
+}
+
+#[test]
+fn calls_that_their_schema_looks_at_without_end() {
+    let node = json!({"$ref": "#/$defs/node"});
+    let tool = |definition: Value| {
+        let parameters = json!({"type": "object", "properties": {"x": node}, "$defs": {"node": definition}});
+        ToolSchema::new(json!({"name": "f", "parameters": parameters})).unwrap()
+    };
+    let nested = |depth: usize, leaf: Value, around: fn(Value) -> Value| {
+        let value = (0..depth).fold(leaf, |value, _| around(value));
+        json!({"x": value}).as_object().cloned().unwrap()
+    };
+    let (started, list): (Instant, fn(Value) -> Value) = (Instant::now(), |value| json!([value]));
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        let twice = tool(json!({keyword: [{"items": node}, {"items": node, "minItems": 1}]}));
+        let problems = twice.check(&nested(40, json!(5), list));
+        assert_eq!((problems.len(), &*problems[0].0), (1, "x"), "{keyword}");
+        assert!(
+            problems[0].1.starts_with("cannot be checked: "),
+            "{}",
+            problems[0].1
+        );
+        if keyword != "oneOf" {
+            assert_eq!(twice.check(&nested(8, json!(5), list)), [], "{keyword}");
+        }
+    }
+    // A tree of conditions, as real tools have it, may be as deep as JSON may.
+    let tree = tool(json!({"anyOf": [
+        {"type": "object", "properties": {"and": {"type": "array", "items": node}}, "required": ["and"]},
+        {"type": "object", "properties": {"field": {"type": "string"}}, "required": ["field"]}
+    ]}));
+    let and = |value| json!({"and": [value, {"field": "b"}]});
+    assert_eq!(tree.check(&nested(55, json!({"field": "a"}), and)), []);
+    assert_eq!(tree.check(&nested(55, json!({"field": 1}), and)).len(), 1);
+    assert!(
+        started.elapsed() < Duration::from_secs(120),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn arguments_that_are_many_are_repaired_in_one_go() {
+    const MANY: usize = 30_000;
+    let parameters =
+        json!({"type": "object", "properties": {"l": {"type": "array", "items": {"type": "integer"}}}});
+    let load = |rows: Value| {
+        let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+        std::fs::write(file.path(), rows.to_string()).unwrap();
+        toolcall_lib::Dataset::load(file.path())
+    };
+    let row = |arguments: Value| {
+        let call = json!([{"type": "function", "function": {"name": "f", "arguments": arguments}}]);
+        json!({"messages": [{"role": "user", "content": "Go."}, {"role": "assistant", "tool_calls": call}],
+            "tools": [{"name": "f", "parameters": parameters}]})
+    };
+    let started = Instant::now();
+    // 1. Fractions that are whole numbers.
+    let data = load(json!([row(json!({"l": vec![1.0; MANY]}))])).unwrap();
+    assert_eq!(
+        data.rows[0].messages[1].tool_calls[0].arguments["l"],
+        json!(vec![1; MANY])
+    );
+    // 2. Nulls that no schema takes.
+    let nulls =
+        |count: usize| -> Map<String, Value> { (0..count).map(|i| (format!("k{i}"), json!(null))).collect() };
+    let data = load(json!([row(nulls(MANY).into())])).unwrap();
+    assert!(data.rows[0].messages[1].tool_calls[0].arguments.is_empty());
+    // 3. Nulls that Arrow left, and problems that are told in short.
+    let mut full = nulls(MANY);
+    full.values_mut().for_each(|value| *value = json!("x"));
+    let error = load(json!([row(nulls(MANY).into()), row(full.into())])).unwrap_err();
+    assert!(
+        error.to_string().len() < 100_000,
+        "{} bytes",
+        error.to_string().len()
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(120),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 #[test]
 fn configs_that_ask_for_too_much() {
     let target = TARGETS.iter().find(|known| known.name == "configs").unwrap();

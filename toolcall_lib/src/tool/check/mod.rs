@@ -1,17 +1,20 @@
 //! Do the arguments of a call fit the schema? JSON schema (draft 2020-12) as the crate `jsonschema`
 //! checks it, in our words.
 
+mod work;
 mod words;
 
 pub(super) use words::found;
 
 use super::plain;
+use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use words::describe;
 use words::{Problems, path_of};
+use work::Work;
 
 /// A schema of arguments that is ready to check calls.
 #[derive(Debug)]
@@ -19,7 +22,11 @@ pub(crate) struct Checker {
     /// The schema in plain JSON schema.
     pub plain: Value,
     validator: Validator,
+    work: Work,
 }
+
+/// Most problems of a call that are told.
+const MOST_TOLD: usize = 1000;
 
 impl Checker {
     /// The checker of a schema of arguments; the last ones are kept.
@@ -50,8 +57,13 @@ impl Checker {
             false => format!("`function.parameters.{path}`: {problem}"),
         };
         let plain = plain::arguments(parameters).map_err(wrong)?;
+        let work = Work::of(&plain).map_err(wrong)?; // before the validator, whose size it bounds
         let validator = validator(&plain).map_err(wrong)?;
-        Ok(Self { plain, validator })
+        Ok(Self {
+            plain,
+            validator,
+            work,
+        })
     }
 
     /// The types that an argument may have; none if it may have any.
@@ -62,11 +74,76 @@ impl Checker {
     /// All problems of the arguments of a call.
     pub fn problems(&self, arguments: &Map<String, Value>) -> Problems {
         let arguments = Value::Object(arguments.clone());
-        if self.validator.is_valid(&arguments) {
-            return Vec::new();
+        let mut errors = match self.errors(&arguments) {
+            Ok(errors) => errors,
+            Err(problem) => return vec![problem],
+        };
+        let more = errors.len().saturating_sub(MOST_TOLD);
+        errors.truncate(MOST_TOLD);
+        let mut problems = describe(&self.plain, &arguments, &errors);
+        if more > 0 {
+            problems.push((String::new(), format!("there are {more} more problems")));
         }
-        let errors: Vec<ValidationError<'_>> = self.validator.iter_errors(&arguments).collect();
-        describe(&self.plain, &arguments, &errors)
+        problems
+    }
+
+    /// Returns where arguments do not fit; `None` if that cannot be told in bounded time.
+    pub fn failures(&self, arguments: &Value) -> Option<Failures> {
+        let mut failures = Failures::default();
+        for error in self.errors(arguments).ok()? {
+            failures.count += failures.add(&error);
+        }
+        Some(failures)
+    }
+
+    /// All errors of arguments; or the reason why they cannot be checked.
+    fn errors<'v>(&'v self, arguments: &'v Value) -> Result<Vec<ValidationError<'v>>, (String, String)> {
+        self.work.bound(&self.plain, arguments)?;
+        if self.validator.is_valid(arguments) {
+            return Ok(Vec::new());
+        }
+        Ok(self.validator.iter_errors(arguments).collect())
+    }
+}
+
+/// Places where arguments do not fit, as JSON pointers. Those of all branches of a union are among
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// Number of problems, without those of branches.
+    pub count: usize,
+    /// Number of problems of each value.
+    pub at: HashMap<String, usize>,
+    /// Fields that are required and absent.
+    pub missing: HashSet<String>,
+}
+
+impl Failures {
+    /// Adds an error; returns the number of fields that it is about.
+    fn add(&mut self, error: &ValidationError<'_>) -> usize {
+        let place = error.instance_path().as_str();
+        let field = |name: &str| format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        match error.kind() {
+            Kind::Required { property } => {
+                self.missing.insert(field(property.as_str().unwrap_or_default()));
+                1
+            }
+            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                for name in unexpected {
+                    *self.at.entry(field(name)).or_default() += 1;
+                }
+                unexpected.len()
+            }
+            kind => {
+                *self.at.entry(place.to_string()).or_default() += 1;
+                if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = kind {
+                    for error in context.iter().flatten() {
+                        self.add(error);
+                    }
+                }
+                1
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::paths::LocationSegment;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Longest value or list of choices that a message shows, in characters.
 const LONGEST: usize = 60;
@@ -156,21 +157,23 @@ fn mismatch(root: &Value, schema: &Value, value: &Value) -> String {
 /// Returns the names of the fields that a schema knows, and those of the schemas that speak of the
 /// same value.
 fn names<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
-    let mut names: Vec<&str> = Vec::new();
-    for part in parts(root, schema) {
-        let known = part["properties"].as_object().into_iter().flat_map(Map::keys);
-        for name in known {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-    }
+    let parts = parts(root, schema);
+    let names = parts
+        .iter()
+        .filter_map(|part| part["properties"].as_object())
+        .flat_map(Map::keys);
+    let mut seen = HashSet::new();
     names
+        .map(String::as_str)
+        .filter(|name| seen.insert(*name))
+        .take(LONGEST) // more of them are not shown
+        .collect()
 }
 
 /// Returns a schema and those that speak of the same value.
 fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     let mut found = vec![schema];
+    let mut seen = HashSet::from([std::ptr::from_ref(schema)]);
     let mut next = 0;
     while let Some(&schema) = found.get(next) {
         next += 1;
@@ -180,7 +183,7 @@ fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
         let ones = ["then", "else"].iter().filter_map(|keyword| schema.get(*keyword));
         let inner = lists.flatten().chain(ones).chain(referred(root, schema));
         for part in inner.collect::<Vec<_>>() {
-            if !found.iter().any(|known| std::ptr::eq(*known, part)) {
+            if seen.insert(std::ptr::from_ref(part)) {
                 found.push(part);
             }
         }
@@ -221,12 +224,8 @@ pub(super) fn types_of<'a>(root: &'a Value, argument: &str) -> Vec<&'a str> {
 fn expected(root: &Value, schema: &Value) -> String {
     let mut words = Vec::new();
     collect_expected(root, schema, &mut words, 0);
-    let mut seen: Vec<String> = Vec::new();
-    words.retain(|word| {
-        let new = !seen.contains(word);
-        seen.push(word.clone());
-        new
-    });
+    let mut seen = HashSet::new();
+    words.retain(|word| seen.insert(word.clone()));
     match words.is_empty() {
         true => "a value".to_string(),
         false => words.join(" or "),
@@ -239,7 +238,8 @@ fn collect_expected(root: &Value, schema: &Value, words: &mut Vec<String>, depth
         return;
     }
     let choices = |choices: &[Value]| {
-        let choices: Vec<String> = choices.iter().map(Value::to_string).collect();
+        let shown = choices.iter().take(LONGEST); // more of them are cut off
+        let choices: Vec<String> = shown.map(Value::to_string).collect();
         shortened(&choices.join(", "))
     };
     if let Some(list) = schema["enum"].as_array() {

@@ -6,7 +6,7 @@ mod values;
 use super::TrainConfig;
 use crate::error::{Error, Result};
 use crate::optimizer::{Schedule, Warmup};
-use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_known, is_without_meaning};
+use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_group, is_known, is_without_meaning};
 use serde_json::{Map, Value};
 use values::{Read, count, is_off, known, leaves, number, pair, whole};
 
@@ -70,7 +70,8 @@ impl Reader {
         let config = &mut self.config;
         match path {
             _ if !is_known(path) => return Err("is not a key that is known".to_string()),
-            _ if value == "auto" || value.as_object().is_some_and(Map::is_empty) => {}
+            _ if value == "auto" => {}
+            _ if value.as_object().is_some_and(Map::is_empty) && is_group(path) => {}
             "train_batch_size" => self.batch = Some(count(value)?),
             "train_micro_batch_size_per_gpu" => self.micro = Some(count(value)?),
             "gradient_accumulation_steps" => self.accumulation = Some(count(value)?),

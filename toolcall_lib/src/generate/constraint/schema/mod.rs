@@ -18,7 +18,9 @@ mod types;
 use crate::tool::validator;
 use serde_json::{Map, Value, json};
 use shape::merged;
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use types::{array, check_number, number, object, string};
 
 pub(super) use shape::Shape;
@@ -33,12 +35,22 @@ type All<'a> = Vec<&'a Value>;
 /// Most places of a schema that are written: more than any tool has, and few enough to be quick.
 const MOST_PLACES: usize = 10_000;
 
+/// Most schemas that are taken apart, each time that a place speaks of them.
+const MOST_EXPANDED: usize = 200_000;
+
+/// Deepest place of a schema.
+const DEEPEST: usize = 100;
+
 /// Takes a schema apart and writes it for the grammar.
 pub(super) struct Writer<'a> {
     root: &'a Value,
     /// Result for each place, by the addresses of the schemas that speak of it.
     written: HashMap<Vec<*const Value>, Written>,
     definitions: Map<String, Value>,
+    /// Number of schemas that were taken apart, by this writer and those that it was made by.
+    expanded: Rc<Cell<usize>>,
+    /// Number of places around the one that is being written.
+    depth: usize,
 }
 
 /// Result for a place.
@@ -73,6 +85,29 @@ impl<'a> Writer<'a> {
             root,
             written: HashMap::new(),
             definitions: Map::new(),
+            expanded: Rc::default(),
+            depth: 0,
+        }
+    }
+
+    /// Returns a writer that knows no place yet and has what is left of this one's effort.
+    fn anew(&self) -> Self {
+        Self {
+            expanded: self.expanded.clone(),
+            depth: self.depth + 1,
+            ..Self::new(self.root)
+        }
+    }
+
+    /// Counts a schema that is taken apart.
+    fn spend(&self, path: &str) -> Result<(), Unsupported> {
+        self.expanded.set(self.expanded.get() + 1);
+        match self.expanded.get() > MOST_EXPANDED {
+            true => refuse(
+                path,
+                "the schema is too large: its references and unions multiply",
+            ),
+            false => Ok(()),
         }
     }
 
@@ -99,9 +134,14 @@ impl<'a> Writer<'a> {
             return refuse(path, "the schema is too large");
         }
         // 2. Write it. Recursion inside of it adds its name to the definitions.
+        if self.depth > DEEPEST {
+            return refuse(path, format!("the schema is more than {DEEPEST} values deep"));
+        }
         let name = self.written.len().to_string();
         self.written.insert(key.clone(), Written::Begun(name.clone()));
+        self.depth += 1;
         let mut written = self.write(&all, path)?;
+        self.depth -= 1;
         let shared = self.definitions.contains_key(&name);
         let nested = |schema: &Value| {
             ["properties", "items", "anyOf"]

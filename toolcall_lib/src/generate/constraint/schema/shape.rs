@@ -165,6 +165,7 @@ impl<'a> Writer<'a> {
             Value::Bool(false) => return Ok(Vec::new()),
             _ => return Ok(vec![Shape::any()]),
         };
+        self.spend(path)?;
         // 1. Its own keywords, then everything beside them narrows the shapes: the target of a
         //    reference, ...
         let mut shapes = vec![own(object)];
@@ -221,7 +222,7 @@ impl<'a> Writer<'a> {
                 .filter(|other| !(listed(branch) && listed(other)))
             {
                 for shape in merged(branch, other, path)? {
-                    let written = Writer::new(self.root).shape(&shape.as_far_as_known(), path)?;
+                    let written = self.anew().shape(&shape.as_far_as_known(), path)?;
                     if !written.is_empty() {
                         let problem = "some values fit more than one schema of `oneOf`, which it forbids; use \
                             `anyOf`, which allows it";
