@@ -1,31 +1,74 @@
 //! Conversations to a file of columns.
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Message};
 use crate::error::{Error, Result};
+use crate::tool::ToolSchema;
+use serde_json::Value;
 
 pub(super) fn to_json(rows: &[Conversation]) -> Result<String> {
     let mut text = format!(
         "{{\n\"messages\": [\n{}\n]",
-        lines(rows.iter().map(|row| &row.messages))?
+        lines(rows.iter().map(|row| messages(&row.messages)))?
     );
     if rows.iter().any(|row| !row.tools.is_empty()) {
         text += &format!(
             ",\n\"tools\": [\n{}\n]",
-            lines(rows.iter().map(|row| &row.tools))?
+            lines(rows.iter().map(|row| tools(&row.tools)))?
         );
     }
     if rows.iter().any(|row| !row.chat_template_kwargs.is_empty()) {
         text += &format!(
             ",\n\"chat_template_kwargs\": [\n{}\n]",
-            lines(rows.iter().map(|row| &row.chat_template_kwargs))?
+            lines(
+                rows.iter()
+                    .map(|row| serde_json::to_value(&row.chat_template_kwargs))
+            )?
         );
     }
     Ok(text + "\n}\n")
 }
 
+type Written = serde_json::Result<Value>;
+
+/// Writes messages. Arguments with a null become JSON text: objects that all have the same keys
+/// could not be told from what Arrow makes of absent ones.
+fn messages(messages: &[Message]) -> Written {
+    let mut written = serde_json::to_value(messages)?;
+    for message in written.as_array_mut().into_iter().flatten() {
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+        for call in calls.into_iter().flatten() {
+            with_nulls_as_text(&mut call["function"]["arguments"]);
+        }
+    }
+    Ok(written)
+}
+
+/// Writes tools; one with a null becomes JSON text, as arguments do.
+fn tools(tools: &[ToolSchema]) -> Written {
+    let mut written = serde_json::to_value(tools)?;
+    let tools = written.as_array_mut().into_iter().flatten();
+    tools.for_each(with_nulls_as_text);
+    Ok(written)
+}
+
+fn with_nulls_as_text(value: &mut Value) {
+    if has_null(value) {
+        *value = value.to_string().into();
+    }
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        _ => false,
+    }
+}
+
 /// One JSON value a line: the file can be read by eye, and a changed row is one changed line.
-fn lines<T: serde::Serialize>(values: impl Iterator<Item = T>) -> Result<String> {
-    let lines: std::result::Result<Vec<String>, _> =
-        values.map(|value| serde_json::to_string(&value)).collect();
+fn lines(values: impl Iterator<Item = Written>) -> Result<String> {
+    let lines = values.map(|value| value.map(|value| value.to_string()));
+    let lines: serde_json::Result<Vec<String>> = lines.collect();
     Ok(lines.map_err(Error::library("writing JSON"))?.join(",\n"))
 }

@@ -140,14 +140,14 @@ pub(super) fn is_known(path: &str) -> bool {
 
 /// Returns true for the name of a group, which may be empty. All other keys have a value.
 pub(super) fn is_group(path: &str) -> bool {
-    let all = READ.iter().chain(&HAS_TO_BE_OFF).chain(&WITHOUT_MEANING);
-    let within = |known: &&str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let mut all = READ.iter().chain(&HAS_TO_BE_OFF).chain(&WITHOUT_MEANING);
+    let within = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     let others = [
         "activation_checkpointing",
         "zero_optimization.offload_optimizer",
         "zero_optimization.offload_param",
     ];
-    others.contains(&path) || is_without_meaning(path) || { all }.any(|known| within(&known))
+    others.contains(&path) || is_without_meaning(path) || all.any(|known| within(known))
 }
 
 pub(super) fn has_to_be_off(path: &str) -> bool {
