@@ -117,8 +117,8 @@ pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
     is_column && row.get(key).is_some_and(says_something)
 }
 
-/// Returns true for a key with content of this row. A `prompt` beside messages only says one of them
-/// once more.
+/// Returns true for a key with content of this row. A `prompt` beside messages only says one of
+/// them once more.
 fn is_row_key(row: &Map<String, Value>, key: &str) -> bool {
     let has_messages = || matches!(Form::of(row), Ok(Form::Messages | Form::ShareGpt));
     ROW.contains(&key) && !(key == "prompt" && has_messages())

@@ -15,40 +15,14 @@ use std::path::Path;
 pub fn load_tools(path: impl AsRef<Path>) -> Result<Vec<ToolSchema>> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-<<<<<<< HEAD
     read_tools(&text).map_err(|problem| Error::invalid(path.display(), problem))
 }
 
 /// Reads the schemas of a text with one of the forms of [`load_tools`].
-pub(crate) fn read_tools(text: &str) -> Result<Vec<ToolSchema>, String> {
-    let values = match serde_json::from_str::<Value>(text) {
-        Ok(Value::Array(tools)) => tools,
-        Ok(Value::Object(mut object)) => match object.remove("tools") {
-            Some(Value::Array(tools)) => tools,
-            Some(_) => return Err("expected a list of tools in `tools`".to_string()),
-            None => vec![Value::Object(object)],
-        },
-        Ok(_) => return Err("expected a list of tools".to_string()),
-        Err(problem) => {
-            let lines = text.lines().filter(|line| !line.trim().is_empty());
-            let values: Result<Vec<Value>, _> = lines.map(serde_json::from_str).collect();
-            values.map_err(|_| problem.to_string())?
-        }
-    };
-    let read = |(index, value): (usize, Value)| {
-        ToolSchema::new(value).map_err(|problem| format!("tool {index}: {problem}"))
-=======
-    let wrong = |problem: String| Error::invalid(path.display(), problem);
-    let read = |(index, value): (usize, Value)| {
-        tool(value).map_err(|problem| wrong(format!("tool {index}: {problem}")))
->>>>>>> 5420ea9 (tool, conversation, weights: schemas that multiply, repairs that take quadratic time and values that vanish without a word are bounded, noted or refused by name, because nothing that carries meaning is lost and no file can hurt)
-    };
-    values(&text)
-        .map_err(wrong)?
-        .into_iter()
-        .enumerate()
-        .map(read)
-        .collect()
+pub(crate) fn read_tools(text: &str) -> std::result::Result<Vec<ToolSchema>, String> {
+    let read =
+        |(index, value): (usize, Value)| tool(value).map_err(|problem| format!("tool {index}: {problem}"));
+    values(text)?.into_iter().enumerate().map(read).collect()
 }
 
 /// Returns the tools of a text, one by one.

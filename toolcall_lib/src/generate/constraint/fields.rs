@@ -175,8 +175,8 @@ impl Typed<'_> {
                 }
             }
         }
-        // 3. A word and the tail are one terminal: the lexer may still take `null` for the beginning
-        //    of a text and cannot go back.
+        // 3. A word and the tail are one terminal: the lexer may still take `null` for the start of
+        //    a text and cannot go back.
         let mut ways: Vec<String> = words
             .iter()
             .map(|word| literal(&format!("{word}{tail}")))

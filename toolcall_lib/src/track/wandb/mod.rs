@@ -8,9 +8,10 @@ mod run_file;
 mod sender;
 mod settings;
 
+pub use settings::Settings;
 pub(crate) use settings::is_id;
-pub use settings::{Mode, Said, Settings};
 
+use super::said::WandbMode;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
 use crate::files::host;
@@ -31,8 +32,8 @@ const INTERRUPTED: i32 = 255;
 pub(super) fn start(settings: &Settings, run: &Run) -> Result<Started> {
     let mut notes = Vec::new();
     match (settings.mode, &settings.key) {
-        (Mode::Disabled, _) => return Ok((None, notes)),
-        (Mode::Online, None) => {
+        (WandbMode::Disabled, _) => return Ok((None, notes)),
+        (WandbMode::Online, None) => {
             notes.push("wandb: WANDB_API_KEY is not set, so the run is written to a file only".to_string());
         }
         _ => {}
@@ -163,7 +164,7 @@ impl Wandb {
                 "; `wandb sync {}` sends all of it",
                 self.folder.display()
             ));
-            self.settings.mode = Mode::Offline; // what comes later stands in the file
+            self.settings.mode = WandbMode::Offline; // what comes later stands in the file
         }
         Ok(notes)
     }
@@ -207,7 +208,7 @@ impl Tracker for Wandb {
     }
 
     fn add_table(&mut self, name: &str, table: &Table) -> Result<Vec<String>> {
-        if self.settings.mode == Mode::Online {
+        if self.settings.mode == WandbMode::Online {
             self.sender = connect(&self.settings, &self.description)?;
         }
         self.file.reopen()?;
@@ -221,7 +222,9 @@ impl Tracker for Wandb {
 /// Connects with the server, if the run is to be sent.
 fn connect(settings: &Settings, run: &Description) -> Result<Option<Sender>> {
     match (settings.mode, &settings.key) {
-        (Mode::Online, Some(key)) => Sender::start(Api::new(settings, key)?, run.clone(), settings).map(Some),
+        (WandbMode::Online, Some(key)) => {
+            Sender::start(Api::new(settings, key)?, run.clone(), settings).map(Some)
+        }
         _ => Ok(None),
     }
 }

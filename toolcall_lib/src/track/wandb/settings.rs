@@ -1,31 +1,17 @@
 //! Settings of the official client, read from its environment variables.
 
 use crate::track::folder_of;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::track::said::{WandbMode, WandbSaid};
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Mode of sending a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Sends a run while it goes on, and writes a file.
-    #[default]
-    Online,
-    /// Writes a file only.
-    Offline,
-    /// Nothing is written and nothing is sent.
-    Disabled,
-}
-
 /// Destination of runs, and the settings for sending them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `WANDB_MODE`.
-    pub mode: Mode,
+    pub mode: WandbMode,
     /// `WANDB_API_KEY`.
     pub key: Option<String>,
     /// `WANDB_BASE_URL`.
@@ -46,23 +32,10 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-/// Settings that a run has itself, which count more than the environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// The project.
-    pub project: Option<String>,
-    /// A user or a team.
-    pub entity: Option<String>,
-    /// The mode.
-    pub mode: Option<Mode>,
-    /// The id of the run.
-    pub run_id: Option<String>,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            mode: Mode::Online,
+            mode: WandbMode::Online,
             key: None,
             base_url: "https://api.wandb.ai".to_string(),
             project: "huggingface".to_string(),
@@ -86,7 +59,7 @@ impl Settings {
     }
 
     /// Returns these settings with what a run says itself.
-    pub(in crate::track) fn with(self, said: &Said) -> Self {
+    pub(in crate::track) fn with(self, said: &WandbSaid) -> Self {
         Self {
             mode: said.mode.unwrap_or(self.mode),
             project: said.project.clone().unwrap_or(self.project),
@@ -103,10 +76,10 @@ impl Settings {
         };
         let is_off = text("WANDB_DISABLED").is_some_and(|word| is_true(&word));
         let mode = match text("WANDB_MODE").as_deref() {
-            _ if is_off => Mode::Disabled,
-            Some("disabled") => Mode::Disabled,
-            Some("offline" | "dryrun") => Mode::Offline,
-            _ => Mode::Online,
+            _ if is_off => WandbMode::Disabled,
+            Some("disabled") => WandbMode::Disabled,
+            Some("offline" | "dryrun") => WandbMode::Offline,
+            _ => WandbMode::Online,
         };
         let seconds = text("WANDB_HTTP_TIMEOUT").and_then(|text| text.parse().ok());
         let default = Self::default();
@@ -166,17 +139,17 @@ mod tests {
     #[test]
     fn a_run_says_more_than_the_environment() {
         let environment = read(&[("WANDB_PROJECT", "calls"), ("WANDB_ENTITY", "me")]);
-        let said = Said {
+        let said = WandbSaid {
             project: Some("timers".into()),
-            mode: Some(Mode::Offline),
-            ..Said::default()
+            mode: Some(WandbMode::Offline),
+            ..WandbSaid::default()
         };
         let both = environment.with(&said);
         assert_eq!(
             (both.project.as_str(), both.entity.as_deref()),
             ("timers", Some("me"))
         );
-        assert_eq!((both.mode, both.run_id), (Mode::Offline, None));
+        assert_eq!((both.mode, both.run_id), (WandbMode::Offline, None));
     }
 
     #[test]
@@ -196,10 +169,13 @@ mod tests {
             (all.project.as_str(), all.entity.as_deref()),
             ("calls", Some("me"))
         );
-        assert_eq!((all.mode, all.timeout), (Mode::Offline, Duration::from_secs(3)));
+        assert_eq!(
+            (all.mode, all.timeout),
+            (WandbMode::Offline, Duration::from_secs(3))
+        );
         assert_eq!((all.name.as_deref(), all.run_id.as_deref()), (None, None));
-        assert_eq!(read(&[("WANDB_DISABLED", "True")]).mode, Mode::Disabled);
-        assert_eq!(read(&[("WANDB_MODE", "disabled")]).mode, Mode::Disabled);
+        assert_eq!(read(&[("WANDB_DISABLED", "True")]).mode, WandbMode::Disabled);
+        assert_eq!(read(&[("WANDB_MODE", "disabled")]).mode, WandbMode::Disabled);
         assert!(!format!("{all:?}").contains("secret"));
     }
 }

@@ -213,7 +213,7 @@ fn without_a_key_or_offline_nothing_is_sent() {
     let server = Server::honest();
     let folder = tempfile::tempdir().unwrap();
     let offline = Settings {
-        mode: Mode::Offline,
+        mode: WandbMode::Offline,
         ..settings(&server, folder.path())
     };
     let keyless = Settings {
@@ -236,7 +236,7 @@ fn without_a_key_or_offline_nothing_is_sent() {
         );
     }
     let disabled = Settings {
-        mode: Mode::Disabled,
+        mode: WandbMode::Disabled,
         ..Settings::default()
     };
     assert!(start(&disabled, &Run::default()).unwrap().0.is_none());

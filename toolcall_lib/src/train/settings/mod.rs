@@ -113,8 +113,8 @@ impl Settings {
         settings.with_latest_checkpoint()
     }
 
-    /// These settings, which resume from the latest checkpoint of `output_dir`, where they ask for it.
-    /// To be called again where `output_dir` has changed.
+    /// These settings, which resume from the latest checkpoint of `output_dir` where they ask for
+    /// it. Call it again where `output_dir` has changed.
     pub fn with_latest_checkpoint(mut self) -> Self {
         let folder = self.config.output_dir.clone();
         match self.inputs.resume {

@@ -94,8 +94,8 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
 /// Parts of a split that mlx-lm takes of a data set on the hub, where nothing is said.
 const MLX_SPLITS: [&str; 2] = ["train[:80%]", "train[-10%:]"];
 
-/// `{path: owner/name, train_split: train, valid_split: test, config: {name: CONFIG}}`, or a list of
-/// them.
+/// Reads `{path: owner/name, train_split: train, valid_split: test, config: {name: CONFIG}}`, or a
+/// list of them.
 pub(super) fn hf_dataset(said: &mut Said, value: &Value) -> Read<()> {
     for (index, entry) in list(value)?.iter().enumerate() {
         let read = object(entry).and_then(|entry| hf_entry(said, &entry));
