@@ -29,6 +29,7 @@ pub struct LoraConfig {
     pub use_rslora: bool,
     /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers` says it;
     /// none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_layers: Option<usize>,
 }
 
