@@ -1,7 +1,8 @@
 """Sets up what the notebooks need, part by part; setup.sh says how it is used.
 
-Parts that compile and parts that only fetch are made side by side, each kind in the order in which they are named. A part is made again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is
-used: this runs before anything else is there.
+Parts that compile and parts that only fetch are made side by side, each kind in the order in which they are named. A part is made
+again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is used: this
+runs before anything else is there.
 """
 
 import hashlib
@@ -64,6 +65,8 @@ class Commands:
             raise
         finally:
             self.running.discard(process)
+        if status == -signal.SIGINT:  # a terminal interrupts the commands as well
+            raise KeyboardInterrupt
         if status:
             raise subprocess.CalledProcessError(status, words)
 
@@ -366,8 +369,8 @@ def set_up_all(names: list[str]) -> None:
         except Ended:
             fetching.result()
         except KeyboardInterrupt:
-            if COMMANDS.end():  # what is compiled is done, and has not said it
-                say("error: setup was interrupted. Run the same command again: what is done stays done.")
+            COMMANDS.end()
+            say("error: setup was interrupted. Run the same command again: what is done stays done.")
             raise
 
 
@@ -382,8 +385,6 @@ def set_up(name: str) -> None:
         say(f"setup: {part.what}")
         part.make()
     except KeyboardInterrupt:
-        if COMMANDS.end():
-            explain(part)
         raise
     except BaseException as error:
         if not COMMANDS.end():
