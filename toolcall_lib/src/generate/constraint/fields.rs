@@ -155,17 +155,9 @@ impl Typed<'_> {
                 let only = shape.of_type(kind);
                 match kind {
                     "string" if !quoted => {
-                        // A rule with a suffix ends at the first place where the suffix stands.
-                        // Without it the terminal takes all it can, and the tail as well.
-                        let suffix = match tail {
-                            "" => String::new(),
-                            tail => format!("[suffix={}]", literal(tail)),
-                        };
                         for (j, way) in writer.shape(&only, field)?.iter().enumerate() {
                             let rule = format!("{name}_text_{i}_{j}");
-                            let terminal = rule.to_uppercase();
-                            rules.push(format!("{terminal}: {}", self.text(way, mixed, field)?));
-                            rules.push(format!("{rule}{suffix}: {terminal}"));
+                            rules.extend(self.text_rules(&rule, way, mixed, field)?);
                             texts.push(rule);
                         }
                     }
@@ -227,6 +219,28 @@ impl Typed<'_> {
             Value::Null if self.fields.python => Some("None".into()),
             other => Some(spaced(other)),
         }
+    }
+
+    /// Returns the rule `rule` for a string without quotation marks that fits `schema` and the tail
+    /// behind it, and its terminal.
+    fn text_rules(
+        &self,
+        rule: &str,
+        schema: &Value,
+        mixed: bool,
+        field: &str,
+    ) -> Result<[String; 2], Unsupported> {
+        // A rule with a suffix ends at the first place where the suffix stands. Without it the
+        // terminal takes all it can, and the tail as well.
+        let suffix = match self.tail() {
+            "" => String::new(),
+            tail => format!("[suffix={}]", literal(tail)),
+        };
+        let terminal = rule.to_uppercase();
+        Ok([
+            format!("{terminal}: {}", self.text(schema, mixed, field)?),
+            format!("{rule}{suffix}: {terminal}"),
+        ])
     }
 
     /// Returns a terminal for strings without quotation marks that fit `schema`.
