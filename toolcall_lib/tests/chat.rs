@@ -89,12 +89,11 @@ fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
 /// Chats on a terminal, where Ctrl-D ends one line and not the input.
 fn chat_on_terminal(model: &Path, arguments: &[&str], typed: &str) -> (bool, String) {
     let (mut ours, mut theirs) = (0, 0);
-    // SAFETY: the places take two descriptors, which nobody else owns; the rest may be null.
-    let (made, mut ours, theirs) = unsafe {
-        let made = libc::openpty(&mut ours, &mut theirs, null_mut(), null_mut(), null_mut());
-        (made, File::from_raw_fd(ours), File::from_raw_fd(theirs))
-    };
+    // SAFETY: the places take two descriptors; the rest may be null.
+    let made = unsafe { libc::openpty(&mut ours, &mut theirs, null_mut(), null_mut(), null_mut()) };
     assert_eq!(made, 0);
+    // SAFETY: both descriptors are open, and nobody else owns them.
+    let [mut ours, theirs] = [ours, theirs].map(|end| unsafe { File::from_raw_fd(end) });
     let child = program(model, arguments).stdin(theirs).spawn().unwrap();
     ours.write_all(typed.as_bytes()).unwrap();
     ended(child)

@@ -8,24 +8,37 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[3] / "toolcall_lib/src/serve/page.html"
 
-# The parts of a browser that the page asks for. `kept` is what the browser remembers from one visit to the next.
+# The parts of a browser that the page asks for. `kept` is what the browser remembers from one visit to
+# the next.
 BROWSER = """
-const element = () => new Proxy({ value: "", listeners: {}, style: {}, classList: { add() {}, remove() {}, toggle() {} }, rows: [] }, {
-  get: (of, name) => name in of ? of[name] : name === "addEventListener" ? (kind, does) => { of.listeners[kind] = does; } : () => undefined,
-});
+const element = () => {
+  const listeners = {};
+  const known = {
+    value: "", listeners, style: {}, rows: [], classList: { add() {}, remove() {}, toggle() {} },
+    addEventListener(kind, does) { listeners[kind] = does; },
+  };
+  return new Proxy(known, { get: (of, name) => name in of ? of[name] : () => undefined });
+};
 const elements = {};
 const kept = new Map();
-const stored = { getItem: (name) => kept.get(name) ?? null, setItem: (name, text) => kept.set(name, text), removeItem: (name) => kept.delete(name) };
+const stored = {
+  getItem: (name) => kept.get(name) ?? null,
+  setItem: (name, text) => kept.set(name, text),
+  removeItem: (name) => kept.delete(name),
+};
 const at = (id) => elements[id] ??= element();
-const document = { getElementById: at, createElement: element, addEventListener() {}, documentElement: { style: {} } };
+const document = {
+  getElementById: at, createElement: element, addEventListener() {}, documentElement: { style: {} },
+};
 const run = new Function("document", "localStorage", "fetch", "matchMedia", script);
 async function visit(tools) {
   for (const id of Object.keys(elements)) delete elements[id];
   const answers = { "/v1/models": { data: [{ id: "one" }] }, "/tools": { one: tools } };
-  run(document, stored, async (path) => ({ ok: true, json: async () => answers[path] }), () => ({ matches: false }));
+  const fetched = async (path) => ({ ok: true, json: async () => answers[path] });
+  run(document, stored, fetched, () => ({ matches: false }));
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
-const shown = () => [at("tools").value === "" ? null : JSON.parse(at("tools").value).map((tool) => tool.name), at("reset").disabled];
+const shown = () => [JSON.parse(at("tools").value).map((tool) => tool.name), at("reset").disabled];
 const edit = (tools) => { at("tools").value = JSON.stringify(tools); at("tools").listeners.input(); };
 """
 

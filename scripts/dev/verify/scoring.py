@@ -44,21 +44,21 @@ def truths(messages: list[dict]) -> list[int]:
 
 
 def wire(messages: list[dict]) -> list[dict]:
-    """The messages of a row as OpenAI's API takes them: calls have ids and arguments of text, and each answer names its call."""
+    """The messages of a row as OpenAI's API takes them: calls have ids and arguments of text, and each
+    answer names its call.
+    """
     sent, waiting = [], []
     for message in messages:
-        kept = {key: message[key] for key in ("role", "content", "name", "reasoning_content") if message.get(key) is not None}
-        calls = [call.get("function", call) for call in message.get("tool_calls") or []]
+        keys = ("role", "content", "name", "reasoning_content")
+        kept = {key: message[key] for key in keys if message.get(key) is not None}
+        calls = calls_of(message)
         if message["role"] == "assistant":
-            waiting = [{"id": f"call_{len(sent)}_{i}", "name": call["name"]} for i, call in enumerate(calls)]
+            waiting = [{"id": f"call_{len(sent)}_{i}", "name": name} for i, (name, _) in enumerate(calls)]
         if calls:
+            texts = (json.dumps(arguments, ensure_ascii=False) for _, arguments in calls)
             kept["tool_calls"] = [
-                {
-                    "id": named["id"],
-                    "type": "function",
-                    "function": {"name": call["name"], "arguments": json.dumps(call.get("arguments") or {}, ensure_ascii=False)},
-                }
-                for named, call in zip(waiting, calls, strict=True)
+                {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": text}}
+                for call, text in zip(waiting, texts, strict=True)
             ]
         if message["role"] == "tool":
             answered = next((call for call in waiting if call["name"] == message.get("name")), waiting[0])

@@ -117,7 +117,8 @@ def history(client, model):
     answers = [{"role": "tool", "tool_call_id": call.id, "content": "done"} for call in message.tool_calls]
     reply = client.chat.completions.create(model=model, messages=[*ASK, message, *answers], tools=TOOLS, max_tokens=60)
     assert reply.choices[0].message.content is not None or reply.choices[0].message.tool_calls
-    parsed = client.chat.completions.parse(model=model, messages=ASK, response_format=Trip, max_tokens=300).choices[0].message
+    reply = client.chat.completions.parse(model=model, messages=ASK, response_format=Trip, max_tokens=300)
+    parsed = reply.choices[0].message
     client.chat.completions.create(model=model, messages=[*ASK, parsed, ASK[0]], max_tokens=5)
 
 

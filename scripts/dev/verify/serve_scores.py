@@ -53,7 +53,8 @@ def ask(client: OpenAI, model: str, row: dict, messages: list[dict]) -> Turn:
     extra = {"repetition_penalty": 1.0, "chat_template_kwargs": row.get("chat_template_kwargs") or {}}
     tools = {"tools": row["tools"]} if row.get("tools") else {}
     settings = {"temperature": 0, "max_tokens": MOST_TOKENS, "extra_body": extra}
-    choice = client.chat.completions.create(model=model, messages=wire(messages), **tools, **settings).choices[0]
+    reply = client.chat.completions.create(model=model, messages=wire(messages), **tools, **settings)
+    choice = reply.choices[0]
     called = choice.message.tool_calls or []
     calls = [(call.function.name, json.loads(call.function.arguments)) for call in called]
     return Turn(choice.message.content or "", calls, choice.finish_reason != "length")

@@ -37,7 +37,7 @@ pub(crate) fn generate_rows(
 }
 
 /// Renders the prompt of a conversation and makes the constraint of its reply.
-pub(crate) fn rendered(
+pub(super) fn rendered(
     model: &Model,
     template: &ChatTemplate,
     (messages, tools): Prompt<'_>,

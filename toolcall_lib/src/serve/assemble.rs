@@ -108,21 +108,14 @@ impl Assembler {
         if self.stopped {
             return deltas;
         }
-        // 1. Nothing follows, so what may have been the beginning of a tag or a stop is text.
+        // Nothing follows, so what may have been the beginning of a tag or a stop is text.
         self.text.push_str(rest);
         self.advance(true, &mut deltas);
         if !self.stopped {
             self.settled = usize::MAX;
         }
-        // 2. Tell what the state has held back.
-        match self.state {
-            State::Thought => {
-                let thought = self.text[self.told..].trim().to_string();
-                let told = Some(thought).filter(|text| !text.is_empty());
-                deltas.extend(told.map(Delta::Reasoning));
-            }
-            State::Calls => self.finish_calls(finished, &mut deltas),
-            State::Start | State::Words => {}
+        if self.state == State::Calls {
+            self.finish_calls(finished, &mut deltas);
         }
         deltas
     }
@@ -133,7 +126,7 @@ impl Assembler {
             self.start(over);
         }
         if self.state == State::Thought {
-            self.think(deltas);
+            self.think(over, deltas);
         }
         if self.state == State::Words {
             self.say(over, deltas);
@@ -157,16 +150,19 @@ impl Assembler {
         }
     }
 
-    /// Ends the thought at its closing tag, and tells it as a whole.
-    fn think(&mut self, deltas: &mut Vec<Delta>) {
-        let Some(length) = self.text[self.told..].find(tags::THINK_END) else {
-            return;
+    /// Ends the thought at its closing tag or where the text is over, and tells it as a whole.
+    fn think(&mut self, over: bool, deltas: &mut Vec<Delta>) {
+        let text = &self.text[self.told..];
+        let (thought, rest) = match text.split_once(tags::THINK_END) {
+            Some(parts) => parts,
+            None if over => (text, ""),
+            None => return,
         };
-        let thought = self.text[self.told..self.told + length].trim();
+        let thought = thought.trim();
         if !thought.is_empty() {
             deltas.push(Delta::Reasoning(thought.to_string()));
         }
-        self.told += length + tags::THINK_END.len();
+        self.told = self.text.len() - rest.len();
         self.answer = self.told;
         self.settled = self.told;
         self.state = State::Words;
@@ -185,7 +181,7 @@ impl Assembler {
             self.text[..end].trim_end().len()
         };
         self.look_for_stops(seen, over || calls);
-        self.tell_words(self.settled, deltas);
+        self.tell_words(deltas);
         if calls && !self.stopped {
             self.state = State::Calls;
         }
@@ -233,18 +229,17 @@ impl Assembler {
         self.settled = seen - held.filter(|_| !over).unwrap_or(0);
     }
 
-    /// Tells the text up to `end`, without white space around the whole of it.
-    fn tell_words(&mut self, end: usize, deltas: &mut Vec<Delta>) {
+    /// Tells the words that are settled, without white space around all of them.
+    fn tell_words(&mut self, deltas: &mut Vec<Delta>) {
         let nothing_told = self.told == self.answer;
-        let text = &self.text[self.told..end];
+        let text = &self.text[self.told..self.settled];
         let text = if nothing_told { text.trim_start() } else { text };
         let words = text.trim_end();
         if words.is_empty() {
             return;
         }
-        self.told = end - (text.len() - words.len());
+        self.told = self.settled - (text.len() - words.len());
         deltas.push(Delta::Content(words.to_string()));
-        self.state = State::Words;
     }
 
     /// Tells the calls that are complete: those whose closing tag was written.
@@ -338,8 +333,7 @@ mod tests {
 
     #[test]
     fn stops_end_a_reply_in_its_words_alone() {
-        let call = r#"call f {"x":"a\nb"}"#.replace("\\\\", "\\");
-        let call = call.as_str();
+        let call = r#"call f {"x":"a\nb"}"#;
         let halves = [&CALL[..14], &CALL[14..]];
         // tags, arguments, and white space around a call are no words
         for stop in ["\n", "name", "{", "<", "call"] {
@@ -365,6 +359,14 @@ mod tests {
         }
         let (said, _, stopped) = told(&["One STOP ", CALL], &["STOP"], true);
         assert_eq!((said.join("|"), stopped), ("One".to_string(), true));
+    }
+
+    #[test]
+    fn a_thought_that_is_cut_off_is_told() {
+        for with_tools in [false, true] {
+            let (said, tokens, _) = told(&["<think>", " a", " b </th"], &["a"], with_tools);
+            assert_eq!((said.join("|"), tokens), ("thought a b </th".to_string(), 3));
+        }
     }
 
     #[test]

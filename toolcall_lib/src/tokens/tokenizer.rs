@@ -1,9 +1,7 @@
 //! A model's tokenizer, with the settings that are stored beside it in a model folder.
 
 use super::reader::tried;
-use super::vocabulary::Grammars;
-#[cfg(feature = "serve")]
-use super::vocabulary::TokenBytes;
+use super::vocabulary::{Grammars, Spelling, spelling};
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 use serde_json::{Map, Value, json};
@@ -18,6 +16,8 @@ pub struct Tokenizer {
     pub eos_token_ids: Vec<u32>,
     /// The content of `tokenizer_config.json`, without the chat template.
     pub config: Map<String, Value>,
+    /// The decoder of the vocabulary's spelling; `None` if that is not known.
+    spelling: Option<Spelling>,
     /// Grammars made so far, by the texts of their call syntax.
     grammars: Arc<Mutex<Vec<Made>>>,
 }
@@ -37,6 +37,7 @@ impl Tokenizer {
         let eos = eos_token_ids.first().and_then(|&id| inner.id_to_token(id));
         config.extend(eos.map(|token| ("eos_token".to_string(), json!(token))));
         Self {
+            spelling: spelling(&inner),
             inner: Arc::new(inner),
             eos_token_ids,
             config,
@@ -51,15 +52,21 @@ impl Tokenizer {
         if let Some((_, grammars)) = made.iter().find(|(known, _)| known == texts) {
             return Ok(grammars.clone());
         }
-        let grammars = Arc::new(Grammars::new(&self.inner, texts)?);
+        let grammars = Arc::new(Grammars::new(&self.inner, self.spelling, texts)?);
         made.push((texts.to_string(), grammars.clone()));
         Ok(grammars)
     }
 
-    /// Returns what tells the bytes of single tokens.
+    /// Returns the bytes of a token, which may be a part of a character. Where the spelling of the
+    /// vocabulary is not known, they are those of the text that the token decodes to.
     #[cfg(feature = "serve")]
-    pub(crate) fn bytes(&self) -> TokenBytes<'_> {
-        TokenBytes::new(&self.inner)
+    pub(crate) fn bytes_of(&self, id: u32) -> Vec<u8> {
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        match (added.get(&id), self.spelling, self.inner.id_to_token(id)) {
+            (Some(added), ..) => added.content.clone().into_bytes(),
+            (None, Some(decode), Some(token)) => decode(&token),
+            _ => self.inner.decode(&[id], false).unwrap_or_default().into_bytes(),
+        }
     }
 
     /// Adds the content of `tokenizer_config.json`. A chat template in it is left out, because a

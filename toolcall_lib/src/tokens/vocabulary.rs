@@ -28,8 +28,12 @@ impl fmt::Debug for Grammars {
 
 impl Grammars {
     /// Builds the trie of the vocabulary. Takes about a tenth of a second for a large vocabulary.
-    pub(super) fn new(tokenizer: &Arc<tokenizers::Tokenizer>, texts: &str) -> Result<Self> {
-        let mut words = token_bytes(tokenizer, texts)?;
+    pub(super) fn new(
+        tokenizer: &Arc<tokenizers::Tokenizer>,
+        spelling: Option<Spelling>,
+        texts: &str,
+    ) -> Result<Self> {
+        let mut words = token_bytes(tokenizer, spelling, texts)?;
         let end = words.len() as TokenId;
         words.push(control("<end of the reply>"));
         let trie = TokTrie::from(&TokRxInfo::new(end + 1, end), &words);
@@ -84,8 +88,12 @@ impl TokenizerEnv for Vocabulary {
 /// Returns the bytes of every token by its id. Control tokens are marked, so that no text matches
 /// them. Special tokens that occur in `texts`, and those around thoughts, count as text because a
 /// reply contains them.
-fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec<u8>>> {
-    let Some(decode) = spelling(tokenizer) else {
+fn token_bytes(
+    tokenizer: &tokenizers::Tokenizer,
+    spelling: Option<Spelling>,
+    texts: &str,
+) -> Result<Vec<Vec<u8>>> {
+    let Some(decode) = spelling else {
         let problem = "constrained decoding needs the bytes of each token, but this tokenizer is neither \
             byte-level nor has byte fallback; set `constrained` to false";
         return Err(Error::invalid("tokenizer", problem));
@@ -113,8 +121,11 @@ fn token_bytes(tokenizer: &tokenizers::Tokenizer, texts: &str) -> Result<Vec<Vec
     Ok(bytes)
 }
 
+/// Turns a token, as the vocabulary spells it, into its bytes.
+pub(super) type Spelling = fn(&str) -> Vec<u8>;
+
 /// Returns the decoder of the tokenizer's spelling, if that tells the bytes of each token.
-fn spelling(tokenizer: &tokenizers::Tokenizer) -> Option<fn(&str) -> Vec<u8>> {
+pub(super) fn spelling(tokenizer: &tokenizers::Tokenizer) -> Option<Spelling> {
     let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
     if decoder.contains("\"ByteLevel\"") {
         Some(byte_level)
@@ -122,39 +133,6 @@ fn spelling(tokenizer: &tokenizers::Tokenizer) -> Option<fn(&str) -> Vec<u8>> {
         Some(byte_fallback)
     } else {
         None
-    }
-}
-
-/// Tells the bytes of single tokens.
-#[cfg(feature = "serve")]
-pub(crate) struct TokenBytes<'a> {
-    tokenizer: &'a tokenizers::Tokenizer,
-    spelling: Option<fn(&str) -> Vec<u8>>,
-}
-
-#[cfg(feature = "serve")]
-impl<'a> TokenBytes<'a> {
-    pub(super) fn new(tokenizer: &'a tokenizers::Tokenizer) -> Self {
-        Self {
-            tokenizer,
-            spelling: spelling(tokenizer),
-        }
-    }
-
-    /// Returns the bytes of a token, which may be a part of a character. A tokenizer whose spelling
-    /// is not known tells them by the text that it decodes.
-    pub fn of(&self, id: u32) -> Vec<u8> {
-        let added = self.tokenizer.get_added_vocabulary();
-        let added = added.get_added_tokens_decoder().get(&id);
-        match (added, self.spelling, self.tokenizer.id_to_token(id)) {
-            (Some(added), ..) => added.content.clone().into_bytes(),
-            (None, Some(decode), Some(token)) => decode(&token),
-            _ => self
-                .tokenizer
-                .decode(&[id], false)
-                .unwrap_or_default()
-                .into_bytes(),
-        }
     }
 }
 

@@ -92,7 +92,8 @@ fn only_allowed_tools_are_called() {
             {"type": "function", "function": {"name": "play_music"}}]}})
     };
     let ask = |choice: Value, seed: usize| {
-        let more = json!({"tools": tools(), "tool_choice": choice, "temperature": 1, "seed": seed, "max_tokens": 400});
+        let more = json!({"tools": tools(), "tool_choice": choice, "temperature": 1, "seed": seed,
+            "max_tokens": 400});
         served.chat(&said("Set a timer.", more))
     };
     for seed in 0..6 {

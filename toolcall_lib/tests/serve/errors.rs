@@ -32,7 +32,8 @@ fn a_field_that_does_not_fit_is_named() {
             "a message of the assistant",
         ),
         (
-            json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "tool", "tool_call_id": "c1", "content": "1"}]}),
+            json!({"messages": [{"role": "user", "content": "Hi"},
+                {"role": "tool", "tool_call_id": "c1", "content": "1"}]}),
             "messages[1].tool_call_id",
             "answers no call",
         ),

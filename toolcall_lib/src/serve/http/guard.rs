@@ -30,18 +30,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = known(request.uri().path());
     let of_page = shared.key.is_some() && request.headers().contains_key(ORIGIN);
-    let mut response = match check(&shared, &request) {
-        _ if of_page && is_preflight(&request) => preflight(request.headers()),
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refused(&refusal),
+    let mut response = if of_page && is_preflight(&request) {
+        preflight(request.headers())
+    } else {
+        match check(&shared, &request) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refused(&refusal),
+        }
     };
     if of_page {
-        let exposed = HeaderValue::from_static("retry-after, x-request-id");
-        set(
-            &mut response,
-            ACCESS_CONTROL_ALLOW_ORIGIN,
-            HeaderValue::from_static("*"),
-        );
+        let [origin, exposed] = ["*", "retry-after, x-request-id"].map(HeaderValue::from_static);
+        set(&mut response, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         set(&mut response, ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     if let Ok(id) = HeaderValue::from_str(&random_id("req_")) {

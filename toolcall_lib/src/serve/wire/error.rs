@@ -94,7 +94,8 @@ impl Refusal {
     /// A foreign page that asks through the browser of someone on this host.
     pub fn foreign_page(what: &str, found: &str) -> Self {
         let message = format!(
-            "{what} `{found}` is not this server; start the server with --api-key, and send that key, to ask it from other pages"
+            "{what} `{found}` is not this server; start the server with --api-key, and send that key, \
+            to ask it from other pages"
         );
         Self::new(403, Some("foreign_page"), message)
     }

@@ -22,6 +22,20 @@ impl Fields {
         }
     }
 
+    /// Returns the fields of what stands at `place`.
+    ///
+    /// # Errors
+    /// It is no object.
+    pub fn of_value(place: &str, value: Value, expected: &str) -> Result<Self, Refusal> {
+        match value {
+            Value::Object(object) => Ok(Self::of(place, object)),
+            other => {
+                let problem = format!("found {}, expected {expected}", kind(&other));
+                Err(Refusal::of_field(place, problem))
+            }
+        }
+    }
+
     /// Returns the full name of a field.
     pub fn name(&self, field: &str) -> String {
         match self.place.is_empty() {
@@ -59,6 +73,12 @@ impl Fields {
             Value::String(text) => Ok(text),
             other => Err(other),
         })
+    }
+
+    /// Takes a string that must be there and not be empty.
+    pub fn required(&mut self, field: &str) -> Result<String, Refusal> {
+        let found = self.text(field)?.filter(|text| !text.is_empty());
+        found.ok_or_else(|| Refusal::of_field(self.name(field), "missing; expected a string"))
     }
 
     /// Takes a boolean.

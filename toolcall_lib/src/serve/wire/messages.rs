@@ -79,10 +79,9 @@ impl Open {
     fn answer(&mut self, message: &mut Message, place: &str) -> Result<(), Refusal> {
         let id = message.tool_call_id.as_deref().unwrap_or_default();
         let Some(index) = self.calls.iter().position(|(call, _)| call == id) else {
-            let waiting: Vec<&str> = self.calls.iter().map(|(id, _)| id.as_str()).collect();
-            let expected = match waiting.is_empty() {
+            let expected = match self.calls.is_empty() {
                 true => "no call waits for one".to_string(),
-                false => format!("expected one of {}", waiting.join(", ")),
+                false => format!("expected one of {}", self.ids()),
             };
             let problem = format!("`{id}` answers no call of the assistant's turn before it; {expected}");
             return Err(Refusal::of_field(format!("{place}.tool_call_id"), problem));
@@ -101,36 +100,30 @@ impl Open {
         if self.calls.is_empty() {
             return Ok(());
         }
-        let ids: Vec<&str> = self.calls.iter().map(|(id, _)| id.as_str()).collect();
         let problem = format!(
             "no tool has answered {}; a message of the role `tool` must follow for each call",
-            ids.join(", ")
+            self.ids()
         );
         Err(Refusal::of_field(format!("{}.tool_calls", self.place), problem))
     }
-}
 
-/// Returns the fields of the object at `place`.
-fn fields_of(value: Value, place: &str, expected: &str) -> Result<Fields, Refusal> {
-    match value {
-        Value::Object(object) => Ok(Fields::of(place, object)),
-        other => {
-            let problem = format!("found {}, expected {expected}", kind(&other));
-            Err(Refusal::of_field(place, problem))
-        }
+    fn ids(&self) -> String {
+        let ids: Vec<&str> = self.calls.iter().map(|(id, _)| id.as_str()).collect();
+        ids.join(", ")
     }
 }
 
 fn message(value: Value, place: &str) -> Result<Message, Refusal> {
-    let mut fields = fields_of(value, place, "an object with `role` and `content`")?;
+    let mut fields = Fields::of_value(place, value, "an object with `role` and `content`")?;
     let role = role(&mut fields)?;
     let content = content(&mut fields, role)?;
-    let mut message = Message::new(role, content.clone().unwrap_or_default());
+    let has_content = content.is_some();
+    let mut message = Message::new(role, content.unwrap_or_default());
     message.name = fields.text("name")?.filter(|name| !name.is_empty());
     match role {
         Role::System | Role::User => {}
-        Role::Tool => message.tool_call_id = Some(required(&mut fields, "tool_call_id")?),
-        Role::Assistant => add_turn(&mut message, &mut fields, content.is_some())?,
+        Role::Tool => message.tool_call_id = Some(fields.required("tool_call_id")?),
+        Role::Assistant => add_turn(&mut message, &mut fields, has_content)?,
     }
     fields.end(&ADVICE)?;
     Ok(message)
@@ -147,12 +140,6 @@ fn role(fields: &mut Fields) -> Result<Role, Refusal> {
         None => format!("missing; {EXPECTED}"),
     };
     Err(Refusal::of_field(fields.name("role"), problem))
-}
-
-/// Takes a text that must be there.
-fn required(fields: &mut Fields, field: &str) -> Result<String, Refusal> {
-    let found = fields.text(field)?.filter(|text| !text.is_empty());
-    found.ok_or_else(|| Refusal::of_field(fields.name(field), "missing; expected a string"))
 }
 
 /// Takes the content. Only the assistant may say nothing: it may call tools instead.
@@ -175,7 +162,7 @@ fn parts(list: Vec<Value>, place: &str, role: Role) -> Result<String, Refusal> {
     let mut said = String::new();
     for (index, part) in list.into_iter().enumerate() {
         let expected = "a part such as {\"type\": \"text\", \"text\": …}";
-        let mut part = fields_of(part, &format!("{place}[{index}]"), expected)?;
+        let mut part = Fields::of_value(&format!("{place}[{index}]"), part, expected)?;
         let key = match part.text("type")?.as_deref() {
             Some("text") => "text",
             Some("refusal") if role == Role::Assistant => "refusal",
@@ -243,13 +230,13 @@ fn tool_calls(fields: &mut Fields) -> Result<Vec<ToolCall>, Refusal> {
 
 fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
     let expected = "{\"id\": …, \"type\": \"function\", \"function\": {\"name\": …, \"arguments\": …}}";
-    let mut call = fields_of(value, place, expected)?;
+    let mut call = Fields::of_value(place, value, expected)?;
     call.only(
         "type",
         &["function".into()],
         "only calls of functions are supported",
     )?;
-    let id = Some(required(&mut call, "id")?);
+    let id = Some(call.required("id")?);
     let function = call.object("function")?;
     // `confidence` is ours; `index` comes from streams that a client has joined.
     call.ignore(&["confidence", "index"]);
@@ -259,7 +246,7 @@ fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
     };
     call.end(&[])?;
     let mut function = Fields::of(&format!("{place}.function"), function);
-    let name = required(&mut function, "name")?;
+    let name = function.required("name")?;
     let arguments = arguments(&mut function)?;
     function.ignore(&["parsed_arguments"]); // a copy of the arguments
     function.end(&[])?;
@@ -294,7 +281,8 @@ mod tests {
 
     #[test]
     fn texts_stay_as_they_are() {
-        let hermes = "# Tools\n\n<tools>[{\"name\": \"f\", \"parameters\": {}}]</tools>\n<tool_call>\n{}\n</tool_call>";
+        let hermes = "# Tools\n\n<tools>[{\"name\": \"f\", \"parameters\": {}}]</tools>\n\
+            <tool_call>\n{}\n</tool_call>";
         let written = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
         let read = read_all(json!([
             {"role": "system", "content": hermes},
@@ -302,7 +290,8 @@ mod tests {
             {"role": "assistant", "content": written},
             {"role": "user", "content": " A "},
             {"role": "assistant", "content": "<think>a</think><tool_call>{\"na"},
-            {"role": "user", "content": [{"type": "text", "text": "B"}, {"type": "text", "text": "\n", "cache_control": {}}]},
+            {"role": "user", "content": [
+                {"type": "text", "text": "B"}, {"type": "text", "text": "\n", "cache_control": {}}]},
         ]));
         let expected = [
             Message::system(hermes),
@@ -328,9 +317,11 @@ mod tests {
             {"role": "user", "content": "Hi"},
             parsed,
             {"role": "assistant", "content": null, "refusal": "I cannot."},
-            {"role": "assistant", "content": null, "reasoning_content": "Hm.", "tool_calls": [called, call("c2")]},
+            {"role": "assistant", "content": null, "reasoning_content": "Hm.",
+                "tool_calls": [called, call("c2")]},
             {"role": "tool", "tool_call_id": "c2", "content": "two"},
-            {"role": "tool", "tool_call_id": "c1", "name": "dim", "content": [{"type": "text", "text": "one"}]},
+            {"role": "tool", "tool_call_id": "c1", "name": "dim",
+                "content": [{"type": "text", "text": "one"}]},
         ]));
         let read = read.unwrap();
         assert_eq!(read[1], Message::assistant("{\"a\": 1}"));
@@ -490,7 +481,8 @@ mod tests {
                 "beside `content`",
             ),
             (
-                json!([user, {"role": "assistant", "content": "a", "reasoning": "b", "reasoning_content": "c"}]),
+                json!([user, {"role": "assistant", "content": "a",
+                    "reasoning": "b", "reasoning_content": "c"}]),
                 "messages[1].reasoning",
                 "something else",
             ),

@@ -177,9 +177,8 @@ impl Delta {
 /// alternatives. The bytes are those of the vocabulary, so joined they are the text even where a
 /// character takes several tokens.
 pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
-    let bytes_of = tokenizer.bytes();
     let entry = |id: u32, logprob: f32| {
-        let bytes = bytes_of.of(id);
+        let bytes = tokenizer.bytes_of(id);
         json!({"token": shown(&bytes), "logprob": round(logprob), "bytes": bytes})
     };
     let token = |token: &Token| {

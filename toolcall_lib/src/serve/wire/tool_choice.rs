@@ -7,7 +7,9 @@ use crate::tool::ToolSchema;
 use serde_json::Value;
 
 const PLACE: &str = "tool_choice";
-const EXPECTED: &str = r#"expected "auto", "required", "none", {"type": "function", "function": {"name": …}} or {"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}"#;
+const EXPECTED: &str = "expected \"auto\", \"required\", \"none\", \
+    {\"type\": \"function\", \"function\": {\"name\": …}} or \
+    {\"type\": \"allowed_tools\", \"allowed_tools\": {\"mode\": …, \"tools\": […]}}";
 
 /// A choice, and the tools that the reply may call.
 pub(super) struct Chosen {
@@ -55,34 +57,28 @@ fn of_object(mut object: Fields, tools: &[ToolSchema]) -> Result<Chosen, Refusal
     }
 }
 
-/// Takes the name of a function: nested, as in Chat Completions, or flat, as in Responses.
-fn name(mut object: Fields) -> Result<String, Refusal> {
-    let place = object.name("function");
-    let mut named = match object.object("function")? {
-        Some(function) => {
-            object.end(&[])?;
-            Fields::of(&place, function)
-        }
-        None => object,
+/// Returns the fields that belong to `field`: nested in it, as in Chat Completions, or in its
+/// place, as in Responses.
+fn nested_or_flat(mut object: Fields, field: &str) -> Result<Fields, Refusal> {
+    let place = object.name(field);
+    let Some(nested) = object.object(field)? else {
+        return Ok(object);
     };
-    let Some(name) = named.text("name")? else {
-        let problem = "missing; expected the name of a tool";
-        return Err(Refusal::of_field(named.name("name"), problem));
-    };
+    object.end(&[])?;
+    Ok(Fields::of(&place, nested))
+}
+
+/// Takes the name of a function.
+fn name(object: Fields) -> Result<String, Refusal> {
+    let mut named = nested_or_flat(object, "function")?;
+    let name = named.required("name")?;
     named.end(&[])?;
     Ok(name)
 }
 
-/// Reads `allowed_tools`, nested or flat: only some of the tools may be called.
-fn allowed(mut object: Fields, tools: &[ToolSchema]) -> Result<Chosen, Refusal> {
-    let place = object.name("allowed_tools");
-    let mut allowed = match object.object("allowed_tools")? {
-        Some(allowed) => {
-            object.end(&[])?;
-            Fields::of(&place, allowed)
-        }
-        None => object,
-    };
+/// Reads `allowed_tools`: only some of the tools may be called.
+fn allowed(object: Fields, tools: &[ToolSchema]) -> Result<Chosen, Refusal> {
+    let mut allowed = nested_or_flat(object, "allowed_tools")?;
     let mode = allowed.text("mode")?.unwrap_or_default();
     let Some(choice) = word(&mode, &["auto", "required"]) else {
         let problem = format!("found `{mode}`, expected `auto` or `required`");
@@ -106,13 +102,10 @@ fn allowed(mut object: Fields, tools: &[ToolSchema]) -> Result<Chosen, Refusal> 
 }
 
 fn one_allowed(value: Value, place: &str, tools: &[ToolSchema]) -> Result<ToolSchema, Refusal> {
-    const EXPECTED: &str = r#"expected {"type": "function", "function": {"name": …}}"#;
-    let Value::Object(object) = value else {
-        return Err(Refusal::of_field(place, format!("found {value}, {EXPECTED}")));
-    };
-    let mut object = Fields::of(place, object);
+    let expected = r#"{"type": "function", "function": {"name": …}}"#;
+    let mut object = Fields::of_value(place, value, expected)?;
     if object.text("type")?.as_deref() != Some("function") {
-        return Err(Refusal::of_field(object.name("type"), EXPECTED));
+        return Err(Refusal::of_field(object.name("type"), "expected `function`"));
     }
     let name = name(object)?;
     let found = tools.iter().find(|tool| tool.name() == name);
@@ -159,7 +152,8 @@ mod tests {
             ),
             (
                 json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [
-                    {"type": "function", "function": {"name": "g"}}, {"type": "function", "function": {"name": "g"}}]}}),
+                    {"type": "function", "function": {"name": "g"}},
+                    {"type": "function", "function": {"name": "g"}}]}}),
                 ToolChoice::Auto,
                 &all[1..2],
             ),

@@ -33,8 +33,9 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// In f32 every bit is kept, and so is every reply. Rounding to 8 bits and more only changes a
-    /// reply where two tokens are almost equally likely; 4 bits change the model itself.
+    /// Returns the number in our decoder. In f32 every bit is kept, and so is every reply. Rounding
+    /// to 8 bits and more only changes a reply where two tokens are almost equally likely; 4 bits
+    /// change the model itself.
     fn here(self, rows: usize) -> usize {
         self.given.unwrap_or(match self.dtype {
             Dtype::F32 => 0,
@@ -43,7 +44,8 @@ impl Tolerance {
         })
     }
 
-    /// llama.cpp sums in another order and keeps keys and values in f16, so f32 is rounded too.
+    /// Returns the number in llama.cpp, which sums in another order and keeps keys and values in
+    /// f16, so f32 is rounded too.
     fn in_llama(self, rows: usize) -> usize {
         self.given.unwrap_or(self.here(rows).max(rows.div_ceil(100)))
     }
@@ -129,7 +131,7 @@ impl Check {
     }
 }
 
-/// The row calls a tool in its first turn that counts.
+/// Returns true if the row calls a tool in its first turn that counts.
 fn begins_with_call(row: &Conversation) -> bool {
     let mut turns = row.messages.iter().filter(|message| message.train);
     let first = turns.find(|message| message.role == Role::Assistant);
@@ -143,7 +145,7 @@ fn first_mistake(scores: &Evaluation, row: usize) -> Option<MistakeKind> {
     found.map(|mistake| mistake.kind)
 }
 
-/// The call was right and is not, or had at least the right tools and has not.
+/// Returns true if a turn that was right is not, or one that had at least the right tools has not.
 fn is_worse(before: Option<MistakeKind>, after: MistakeKind) -> bool {
     match before {
         None => true,
