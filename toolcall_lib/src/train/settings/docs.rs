@@ -25,7 +25,7 @@ $ toolcall train --config tune.yaml --data rows.json --out out/tuned --learning-
 
 A flag is the name of a setting with dashes or underscores. Without a value it is true, `--no-NAME` is false,
 several values are a list. Plain words are read as YAML 1.2 has them, `1e-4` is a number; where a setting is
-true or false, `yes`, `no`, `on` and `off` are understood too. Where it may be none, an empty text is none.
+true or false, `yes`, `no`, `on` and `off` are understood too.
 
 A name that is not known is an error that tells the nearest one. This page is made from the code.
 
