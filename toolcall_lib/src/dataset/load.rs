@@ -36,12 +36,6 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         Error::invalid(some_of(&names), problem)
     })?;
-    if let Some(slice) = options.slice {
-        let left_out = slice.keep(&mut tables);
-        if left_out > 0 {
-            data.note([format!("outside of `{slice}`, left out")], left_out);
-        }
-    }
     // 2. Find the shapes of all files together.
     let is_parquet = tables.iter().any(|table| table.container == Container::Parquet);
     let mut shapes = if is_parquet {
@@ -51,7 +45,13 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     };
     let all = tables.iter().flat_map(|table| &table.rows);
     all.flat_map(|row| &row.value).for_each(|row| shapes.add_row(row));
-    // 3. Read the rows.
+    // 3. Read the rows of the slice.
+    if let Some(slice) = options.slice {
+        let left_out = slice.keep(&mut tables);
+        if left_out > 0 {
+            data.note([format!("outside of `{slice}`, left out")], left_out);
+        }
+    }
     let mut found = Vec::new();
     for (file, table) in files.iter().zip(tables) {
         data.files.push(FileReport::of(file, &table, used));

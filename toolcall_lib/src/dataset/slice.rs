@@ -1,6 +1,6 @@
 //! Parts of a split, as the library `datasets` writes them: `train[:20%]`, `train[100:200]`.
 
-use super::table::Table;
+use super::table::{Row, Table};
 use std::fmt;
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl Slice {
             [Some(one), Some(other)] if one != other => return None,
             [one, other] => one.or(other).unwrap_or(false),
         };
-        let number = |bound: &str| match bound.trim_end_matches('%') {
+        let number = |bound: &str| match bound.strip_suffix('%').unwrap_or(bound) {
             "" => bound.is_empty().then_some(None),
             digits => digits.replace('_', "").parse::<i64>().ok().map(Some),
         };
@@ -67,14 +67,12 @@ impl Slice {
     /// Keeps the rows of the slice; returns how many are left out.
     pub(super) fn keep(&self, tables: &mut [Table]) -> usize {
         let rows: usize = tables.iter().map(|table| table.rows.len()).sum();
-        let (range, mut row) = (self.range(rows), 0);
-        for table in &mut *tables {
-            table.rows.retain(|_| {
-                row += 1;
-                range.contains(&(row - 1))
-            });
+        let (range, mut places) = (self.range(rows), 0..rows);
+        for table in tables {
+            let is_kept = |_: &Row| places.next().is_some_and(|place| range.contains(&place));
+            table.rows.retain(is_kept);
         }
-        rows - tables.iter().map(|table| table.rows.len()).sum::<usize>()
+        rows - range.len()
     }
 }
 
@@ -115,6 +113,7 @@ mod tests {
             "train[:120%]",
             "[1:2]",
             "train[:%]",
+            "train[:20%%]",
         ] {
             assert!(
                 parts(wrong).unwrap_err().contains("expected a split such as"),

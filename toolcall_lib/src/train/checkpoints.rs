@@ -39,6 +39,11 @@ pub(super) fn begins_anew(folder: &Path) -> Result<Option<String>> {
     }))
 }
 
+/// Returns true if a folder has a checkpoint.
+pub(super) fn has_any(folder: &Path) -> bool {
+    saved(folder).is_ok_and(|saved| !saved.is_empty())
+}
+
 /// The checkpoint that `path` means: itself, or the one in it that was saved last.
 ///
 /// # Errors

@@ -39,6 +39,16 @@ fn of_flags(arguments: &[&str]) -> Result<Settings> {
     Settings::from(TrainConfig::default()).with(&given, 1)
 }
 
+fn layer(settings: Settings, value: Value) -> Settings {
+    let values: Map<String, Value> = value.as_object().unwrap().clone();
+    settings.with(&Given::from(values), 1).unwrap()
+}
+
+/// The problem of settings that can be read, and are not those of a run.
+fn unsound(value: Value) -> String {
+    of(value).unwrap().config.check().unwrap_err().to_string()
+}
+
 fn inputs(model: &str, data: &[&str]) -> Inputs {
     Inputs {
         model: Some(model.to_string()),
@@ -427,7 +437,10 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             "eval_ratio: stands beside `eval_steps`",
         ),
         (
-            json!({"plugins": ["axolotl.integrations.liger.LigerPlugin", "axolotl.integrations.kd.KDPlugin"]}),
+            json!({"plugins": [
+                "axolotl.integrations.liger.LigerPlugin",
+                "axolotl.integrations.kd.KDPlugin",
+            ]}),
             "plugins: `axolotl.integrations.kd.KDPlugin` is not supported",
         ),
         (
@@ -463,6 +476,18 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             "hf_dataset: [0]: has no `path`",
         ),
         (json!({"past_index": 2}), "past_index: found 2, expected -1"),
+        (
+            json!({"split_batches": true}),
+            "split_batches: changes the rows of a step",
+        ),
+        (
+            json!({"accelerator_config": {"split_batches": true, "even_batches": true}}),
+            "accelerator_config: `split_batches` changes the rows of a step",
+        ),
+        (
+            json!({"model_init_kwargs": {"token": "hf_x"}}),
+            "model_init_kwargs: token: a token does not belong among settings",
+        ),
         (
             json!({"mp_parameters": "x"}),
             "mp_parameters: a model is not divided",
@@ -530,7 +555,8 @@ fn words_of_yaml_1_1_mean_what_the_setting_has() {
 fn data_sets_of_the_hub_and_their_splits() {
     let hub = DataSource::named("me/tools").unwrap();
     let trl = of(json!({
-        "dataset_name": "me/tools", "dataset_config": "small", "dataset_train_split": "train[:20%]", "dataset_test_split": "test",
+        "dataset_name": "me/tools", "dataset_config": "small",
+        "dataset_train_split": "train[:20%]", "dataset_test_split": "test",
     }));
     let inputs = trl.unwrap().inputs;
     assert_eq!(inputs.data, std::slice::from_ref(&hub));
@@ -545,7 +571,10 @@ fn data_sets_of_the_hub_and_their_splits() {
     );
 
     let axolotl = of(json!({
-        "datasets": [{"path": "me/tools", "name": "small", "split": "train", "type": "chat_template"}, {"path": "x.csv", "ds_type": "csv"}],
+        "datasets": [
+            {"path": "me/tools", "name": "small", "split": "train", "type": "chat_template"},
+            {"path": "x.csv", "ds_type": "csv"},
+        ],
         "test_datasets": [{"path": "me/tools", "revision": "v2", "split": "validation"}],
     }));
     let inputs = axolotl.unwrap().inputs;
@@ -573,8 +602,8 @@ fn data_sets_of_the_hub_and_their_splits() {
 #[test]
 fn an_iteration_of_mlx_is_a_batch() {
     let read = of(json!({
-        "iters": 1000, "grad_accumulation_steps": 4, "steps_per_eval": 200, "save_every": 100, "steps_per_report": 10,
-        "num_layers": 16, "optimizer": "adam",
+        "iters": 1000, "grad_accumulation_steps": 4, "steps_per_eval": 200, "save_every": 100,
+        "steps_per_report": 10, "num_layers": 16, "optimizer": "adam",
     }));
     let read = read.unwrap();
     let TrainConfig {
@@ -662,15 +691,8 @@ fn a_split_that_is_measured_is_left_out_where_nothing_is_evaluated() {
         of(settings).unwrap().inputs.dataset_test_split
     };
     assert_eq!((test("no"), test("epoch").as_deref()), (None, Some("test")));
-    let later = Settings::from(TrainConfig::default());
-    let layers = [
-        json!({"dataset_test_split": "test"}),
-        json!({"eval_strategy": "no"}),
-    ];
-    let later = layers.iter().fold(later, |settings, layer| {
-        let values: Map<String, Value> = layer.as_object().unwrap().clone();
-        settings.with(&Given::from(values), 1).unwrap()
-    });
+    let before = of(json!({"dataset_test_split": "test"})).unwrap();
+    let later = layer(before, json!({"eval_strategy": "no"}));
     assert_eq!(later.inputs.dataset_test_split, None);
 }
 
@@ -679,8 +701,8 @@ fn weights_and_biases_gets_what_a_file_says_of_it() {
     let track = |value: Value| of(value).unwrap().config;
     let wandb = serde_json::from_value::<ReportTo>(json!("wandb")).unwrap();
     let axolotl = track(json!({
-        "wandb_project": "timers", "wandb_entity": "me", "wandb_name": "first", "wandb_mode": "offline", "wandb_run_id": "",
-        "use_tensorboard": false,
+        "wandb_project": "timers", "wandb_entity": "me", "wandb_name": "first", "wandb_mode": "offline",
+        "wandb_run_id": "", "use_tensorboard": false,
     }));
     assert_eq!(axolotl.report_to, Some(wandb.clone()));
     assert_eq!(axolotl.wandb_project.as_deref(), Some("timers"));
@@ -714,10 +736,7 @@ fn weights_and_biases_gets_what_a_file_says_of_it() {
     let off = of(json!({"report_to": "none", "wandb_project": "timers"})).unwrap();
     assert_eq!(off.config.report_to, Some(ReportTo::default()));
     assert!(noted(&off, "`report_to` counts"), "{:?}", off.notes);
-    let error = track(json!({"wandb_run_id": "../x"}))
-        .check()
-        .unwrap_err()
-        .to_string();
+    let error = unsound(json!({"wandb_run_id": "../x"}));
     assert!(error.contains("wandb_run_id: `../x` is not an id"), "{error}");
 }
 
@@ -764,18 +783,10 @@ fn a_share_of_all_steps_is_resolved_when_they_are_known() {
     assert_eq!((config.eval_ratio, config.save_ratio), (Some(0.1), Some(0.25)));
     assert_eq!((config.eval_steps, config.save_steps), (None, None));
     assert_eq!((config.log_every(101), config.log_every(3)), (6, 1));
-    let later = config.with_file(json!({"eval_steps": 20}).as_object().unwrap().clone(), 1);
-    let later = later.unwrap().config;
+    let later = layer(config.into(), json!({"eval_steps": 20})).config;
     assert_eq!((later.eval_steps, later.eval_ratio), (Some(20), None));
-    let error = of(json!({"eval_ratio": 1.5}))
-        .unwrap()
-        .config
-        .check()
-        .unwrap_err();
-    assert!(
-        error.to_string().starts_with("eval_ratio: 1.5 is not between"),
-        "{error}"
-    );
+    let error = unsound(json!({"eval_ratio": 1.5}));
+    assert!(error.starts_with("eval_ratio: 1.5 is not between"), "{error}");
 }
 
 #[test]
@@ -788,6 +799,9 @@ fn steps_without_a_number_are_those_of_transformers() {
     assert_eq!(times(both), (Some(500), Some(500), 2));
     let logged = json!({"eval_strategy": "steps", "logging_steps": 20, "eval_steps": null});
     assert_eq!(times(logged), (Some(20), None, 1));
+    let before = of(json!({"logging_steps": 0.1})).unwrap();
+    let later = layer(before, json!({"eval_strategy": "steps"})).config;
+    assert_eq!((later.eval_steps, later.eval_ratio), (None, Some(0.1)));
 }
 
 #[test]
@@ -811,7 +825,9 @@ fn a_run_may_go_on_from_its_latest_checkpoint() {
 #[test]
 fn the_file_of_deepspeed_is_the_layer_below() {
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
-    let deepspeed = json!({"zero_optimization": {"stage": 1}, "gradient_clipping": 0.5, "gradient_accumulation_steps": 2});
+    let deepspeed = json!({
+        "zero_optimization": {"stage": 1}, "gradient_clipping": 0.5, "gradient_accumulation_steps": 2,
+    });
     std::fs::write(file.path(), deepspeed.to_string()).unwrap();
     for given in [json!(file.path()), deepspeed] {
         let config = of(json!({"max_grad_norm": 0.7, "deepspeed": given}))
@@ -846,7 +862,9 @@ fn tokens_and_revisions_are_those_of_the_model() {
     );
     let revised = json!({"model_name_or_path": "me/small", "model_revision": "v2"});
     assert_eq!(said(revised).model.as_deref(), Some("me/small@v2"));
-    let within = json!({"model_name_or_path": "me/small", "model_init_kwargs": {"revision": "v2", "use_cache": false}});
+    let within = json!({
+        "model_name_or_path": "me/small", "model_init_kwargs": {"revision": "v2", "use_cache": false},
+    });
     assert_eq!(said(within).model.as_deref(), Some("me/small@v2"));
     let main = json!({"model_name_or_path": "me/small", "model_revision": "main"});
     assert_eq!(said(main).model.as_deref(), Some("me/small"));
@@ -888,6 +906,28 @@ fn a_file_without_splits_is_train_and_may_be_cut() {
 }
 
 #[test]
+fn nulls_that_arrow_left_are_known_by_rows_outside_of_the_slice() {
+    let row = |arguments: Value| {
+        let call = json!({"function": {"name": "add", "arguments": arguments}});
+        let messages = json!([
+            {"role": "user", "content": "Add."}, {"role": "assistant", "tool_calls": [call]},
+        ]);
+        let parameters = json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}});
+        json!({"messages": messages, "tools": [{"name": "add", "parameters": parameters}]})
+    };
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let rows = json!([row(json!({"a": 1, "b": null})), row(json!({"a": 1, "b": 2}))]);
+    std::fs::write(file.path(), rows.to_string()).unwrap();
+    let first = DataSource {
+        split: Some("train[:1]".into()),
+        ..DataSource::file(file.path())
+    };
+    let all = DataSource::file(file.path()).load().unwrap().rows;
+    assert_eq!(first.load().unwrap().rows, all[..1]);
+    assert_eq!(json!(all[0].messages[1].tool_calls[0].arguments), json!({"a": 1}));
+}
+
+#[test]
 fn a_prompt_beside_messages_is_noted() {
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
     let row = json!([{"prompt": "Hello", "prompt_id": "a1", "messages": [
@@ -902,13 +942,12 @@ fn a_prompt_beside_messages_is_noted() {
 
 #[test]
 fn a_later_layer_counts_more_and_leaves_the_rest() {
-    let layer = |settings: Settings, value: Value| {
-        let values: Map<String, Value> = value.as_object().unwrap().clone();
-        settings.with(&Given::from(values), 1).unwrap()
-    };
     let first = layer(
         TrainConfig::default().into(),
-        json!({"adapter": "lora", "lora_r": 8, "warmup_ratio": 0.1, "eval_steps": 10, "base_model": "a", "datasets": [{"path": "x.json"}]}),
+        json!({
+            "adapter": "lora", "lora_r": 8, "warmup_ratio": 0.1, "eval_steps": 10, "base_model": "a",
+            "datasets": [{"path": "x.json"}],
+        }),
     );
     assert_eq!(
         (
@@ -946,15 +985,8 @@ fn warmup_may_be_a_share_of_all_steps() {
     assert_eq!(config.warmup_steps_of(10), 3);
     let rates: Vec<f64> = (0..4).map(|step| config.learning_rate_at(step, 10)).collect();
     assert_eq!(rates, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
-    let error = of(json!({"warmup_ratio": 1.5}))
-        .unwrap()
-        .config
-        .check()
-        .unwrap_err();
-    assert!(
-        error.to_string().starts_with("warmup_ratio: 1.5 is not between"),
-        "{error}"
-    );
+    let error = unsound(json!({"warmup_ratio": 1.5}));
+    assert!(error.starts_with("warmup_ratio: 1.5 is not between"), "{error}");
 }
 
 #[test]

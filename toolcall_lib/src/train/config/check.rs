@@ -70,40 +70,22 @@ impl TrainConfig {
             let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
             return Err(Error::invalid("zero_stage", problem));
         }
+        let least = f64::MIN_POSITIVE; // more than 0
         let ranges = [
-            (
-                "num_train_epochs",
-                self.num_train_epochs,
-                f64::MIN_POSITIVE,
-                f64::MAX,
-            ),
+            ("num_train_epochs", self.num_train_epochs, least, f64::MAX),
             ("learning_rate", self.learning_rate, 0.0, 1.0),
             ("warmup_ratio", self.warmup_ratio.unwrap_or(0.0), 0.0, 1.0),
-            (
-                "eval_ratio",
-                self.eval_ratio.unwrap_or(1.0),
-                f64::MIN_POSITIVE,
-                1.0,
-            ),
-            (
-                "save_ratio",
-                self.save_ratio.unwrap_or(1.0),
-                f64::MIN_POSITIVE,
-                1.0,
-            ),
-            (
-                "logging_ratio",
-                self.logging_ratio.unwrap_or(1.0),
-                f64::MIN_POSITIVE,
-                1.0,
-            ),
+            ("eval_ratio", self.eval_ratio.unwrap_or(1.0), least, 1.0),
+            ("save_ratio", self.save_ratio.unwrap_or(1.0), least, 1.0),
+            ("logging_ratio", self.logging_ratio.unwrap_or(1.0), least, 1.0),
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
             ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
             (
+                // Not 0 as f32, because unused weights would be divided by it.
                 "adam_epsilon",
                 self.adam_epsilon,
-                f64::from(f32::MIN_POSITIVE), // as f32 it must not be 0, by which unused weights would be divided
+                f64::from(f32::MIN_POSITIVE),
                 f64::MAX,
             ),
             ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),

@@ -98,8 +98,8 @@ fn is_known(name: &str) -> bool {
 
 /// Returns the settings with their values, defaults and meanings, for the help of a command line.
 pub fn help() -> String {
-    let mut text = "Settings, which count more than those of files (names of TRL, transformers, Axolotl, LLaMA-Factory and mlx-lm \
-                    work too; docs/settings.md has them all):\n"
+    let mut text = "Settings, which count more than those of files (names of TRL, transformers, Axolotl, \
+                    LLaMA-Factory and mlx-lm work too; docs/settings.md has them all):\n"
         .to_string();
     for field in fields().iter().filter(|field| field.name != "lora") {
         text += &format!(

@@ -30,7 +30,6 @@ use crate::error::{Error, Result};
 use read::{Read, is_off, text};
 use said::{Said, Strategy};
 use serde_json::{Map, Value};
-use std::path::PathBuf;
 use table::Becomes;
 
 /// Settings of a run, and what else its files and flags have said.
@@ -93,8 +92,7 @@ impl Settings {
             }
         }
         if said.eval == Some(Strategy::No) {
-            // as in TRL
-            this.inputs.dataset_test_split = None;
+            this.inputs.dataset_test_split = None; // as in TRL
             said.inputs.dataset_test_split = None;
         }
         match said.over(&this.config) {
@@ -113,16 +111,14 @@ impl Settings {
         settings.with_latest_checkpoint()
     }
 
-    /// These settings, which resume from the latest checkpoint of `output_dir` where they ask for
-    /// it. Call it again where `output_dir` has changed.
+    /// Resumes from the latest checkpoint of `output_dir`, if the settings ask for it. Call this
+    /// again when `output_dir` has changed.
     pub fn with_latest_checkpoint(mut self) -> Self {
         let folder = self.config.output_dir.clone();
         match self.inputs.resume {
             Some(Resume::Latest) => self.config.resume_from_checkpoint = folder,
             Some(Resume::LatestIfAny) => {
-                let has_some =
-                    |folder: &PathBuf| checkpoints::begins_anew(folder).is_ok_and(|note| note.is_some());
-                self.config.resume_from_checkpoint = folder.filter(has_some);
+                self.config.resume_from_checkpoint = folder.filter(|folder| checkpoints::has_any(folder));
             }
             Some(Resume::Named) => self.inputs.resume = None,
             None => {}
@@ -131,7 +127,7 @@ impl Settings {
     }
 }
 
-/// The settings of DeepSpeed that another file names, or has in it.
+/// Reads the settings of DeepSpeed that another file names, or has in it.
 fn below(value: &Value) -> Read<Given> {
     let given = match value {
         Value::Object(values) => Given::from(values.clone()),
@@ -140,7 +136,7 @@ fn below(value: &Value) -> Read<Given> {
     match is_deepspeed(&given.values) {
         true => Ok(given),
         false => Err(format!(
-            "deepspeed: {} is no configuration of DeepSpeed; expected one with a group such as zero_optimization",
+            "deepspeed: {} is no configuration of DeepSpeed; expected a group such as zero_optimization",
             given.place
         )),
     }

@@ -15,14 +15,14 @@ pub(super) fn wrong(value: &Value, expected: impl Display) -> String {
 
 /// Returns true if a value says that there is none.
 pub(super) fn said_none(value: &Value) -> bool {
-    let none = |text: &str| ["none", "null", "~"].contains(&text.to_lowercase().as_str());
+    let none = |text: &str| ["", "none", "null", "~"].contains(&text.to_lowercase().as_str());
     value.is_null() || value.as_str().is_some_and(none)
 }
 
 /// Returns true if a value asks for nothing: null, false, 0, or empty.
 pub(super) fn is_off(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.is_empty() || said_none(value) || boolean(value) == Ok(false),
+        Value::String(_) => said_none(value) || boolean(value) == Ok(false),
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
         other => *other == false || other.is_null() || other.as_f64() == Some(0.0),

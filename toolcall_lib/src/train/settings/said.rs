@@ -5,6 +5,7 @@ mod decide;
 use super::fields::field;
 use super::inputs::Inputs;
 use super::read::Read;
+use crate::track::TrackerName;
 use crate::train::TrainConfig;
 use crate::weights::Dtype;
 use indexmap::IndexMap;
@@ -70,10 +71,8 @@ pub(super) struct Said {
     pub iterations: Vec<(&'static str, String, u64)>,
     /// True if mlx-lm's Adam is said to correct its moments, as here.
     pub bias_correction: bool,
-    /// True if keys stand there that only mlx-lm has.
-    pub is_of_mlx: bool,
     /// Trackers that keys of their own switch on; false for one that is switched off.
-    pub trackers: Vec<(&'static str, bool)>,
+    trackers: Vec<(TrackerName, bool)>,
     /// The key by which a batch is packed there, and holds more than its number of conversations.
     pub packed: Option<String>,
 }
@@ -93,11 +92,11 @@ impl Said {
     pub fn put(&mut self, setting: &str, value: impl Into<Value>) -> Read<()> {
         let value = value.into();
         match self.changes.get(setting) {
-            Some((_, before)) if value.is_null() && !before.is_null() => Ok(()), // null says nothing
-            Some((other, before)) if *before != value && !before.is_null() => Err(format!(
+            Some(_) if value.is_null() => Ok(()), // null says nothing
+            Some((_, before)) if *before == value => Ok(()),
+            Some((other, before)) if !before.is_null() => Err(format!(
                 "says {value} of `{setting}`, and `{other}` says {before}; leave one of them out"
             )),
-            Some((_, before)) if *before == value => Ok(()),
             _ => {
                 let said = (self.key.clone(), value);
                 self.changes.insert(setting.to_string(), said);
@@ -113,6 +112,13 @@ impl Said {
 
     pub fn note(&mut self, text: &str) {
         self.notes.push(format!("{}: {text}", self.key));
+    }
+
+    /// Switches a tracker on or off.
+    pub fn track(&mut self, tracker: TrackerName, wanted: bool) {
+        if !self.trackers.contains(&(tracker, wanted)) {
+            self.trackers.push((tracker, wanted));
+        }
     }
 
     /// Sets every member of the group `lora`. Null trains no adapter.

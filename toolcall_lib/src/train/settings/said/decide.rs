@@ -4,6 +4,7 @@ use super::super::named_data::source_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
 use crate::model::LoraConfig;
+use crate::track::{ReportTo, TrackerName};
 use crate::train::TrainConfig;
 use crate::weights::Dtype;
 use crate::weights::hub::HubId;
@@ -47,25 +48,18 @@ impl Said {
             let (steps, share) = (format!("{what}_steps"), format!("{what}_ratio"));
             let said_steps = self.says(&steps) || self.says(&share);
             match strategy {
-                Some(Strategy::Steps) if !said_steps && !has_steps => self.usual_steps(what, config),
-                Some(Strategy::Epoch) => {
-                    self.overwrite(&steps, Value::Null);
-                    self.overwrite(&share, Value::Null);
-                    self.overwrite(per_epoch, json!(1));
+                Some(Strategy::Steps) if !said_steps && !has_steps => {
+                    self.usual_steps(what, config);
+                    continue;
                 }
-                Some(Strategy::No) => {
-                    self.overwrite(&steps, Value::Null);
-                    self.overwrite(&share, Value::Null);
-                    if what == "save" {
-                        self.overwrite(per_epoch, Value::Null);
-                    }
-                }
-                _ if self.says(per_epoch) && !said_steps => {
-                    self.overwrite(&steps, Value::Null);
-                    self.overwrite(&share, Value::Null);
-                }
-                _ => {}
+                Some(Strategy::Epoch) => self.overwrite(per_epoch, json!(1)),
+                Some(Strategy::No) if what == "save" => self.overwrite(per_epoch, Value::Null),
+                Some(Strategy::No) => {}
+                _ if self.says(per_epoch) && !said_steps => {}
+                _ => continue,
             }
+            self.overwrite(&steps, Value::Null);
+            self.overwrite(&share, Value::Null);
         }
         Ok(())
     }
@@ -74,11 +68,11 @@ impl Said {
     /// entry of the log, and saves every 500 steps.
     fn usual_steps(&mut self, what: &str, config: &TrainConfig) {
         let is_eval = what == "eval";
-        if let Some(share) = self
-            .value("logging_ratio")
-            .filter(|share| is_eval && !share.is_null())
-        {
-            let share = share.clone();
+        let share = match self.value("logging_ratio") {
+            Some(share) => share.clone(),
+            None => json!(config.logging_ratio),
+        };
+        if is_eval && !share.is_null() {
             self.overwrite("eval_ratio", share);
             return;
         }
@@ -114,7 +108,7 @@ impl Said {
     pub(super) fn decide_iterations(&mut self, config: &TrainConfig) -> Read<()> {
         let said = self.value("gradient_accumulation_steps").and_then(Value::as_u64);
         let of_step = said.unwrap_or(config.gradient_accumulation_steps as u64).max(1);
-        for (setting, key, batches) in std::mem::take(&mut self.iterations) {
+        for (setting, key, batches) in self.iterations.clone() {
             if batches % of_step != 0 && setting != "logging_steps" {
                 return Err(format!(
                     "{key}: {batches} batches, as mlx-lm counts them, are not a whole number of steps with \
@@ -136,24 +130,17 @@ impl Said {
 
     /// Keys that switch a tracker on or off are `report_to`, where that is not said itself.
     pub(super) fn decide_trackers(&mut self) -> Read<()> {
-        let mut on: Vec<&str> = Vec::new();
-        for (tracker, wanted) in &self.trackers {
-            if *wanted && !on.contains(tracker) {
-                on.push(tracker);
-            }
-        }
-        let text = self.value("report_to").map(Value::to_string);
-        match text.filter(|text| text != "null") {
+        let on = self.trackers.iter().filter(|(_, wanted)| *wanted);
+        let on: Vec<TrackerName> = on.map(|(tracker, _)| *tracker).collect();
+        match self.value("report_to").filter(|value| !value.is_null()) {
             None if self.trackers.is_empty() => {}
-            None => self.overwrite("report_to", json!(on)),
-            Some(said) => {
-                let other = on
-                    .iter()
-                    .filter(|tracker| !said.contains(**tracker) && !said.contains("all"));
-                let others: Vec<String> = other
-                    .map(|tracker| format!("`report_to` counts, and does not name {tracker}"))
-                    .collect();
-                self.notes.extend(others);
+            None => self.overwrite("report_to", json!(ReportTo(on))),
+            Some(value) => {
+                let read = serde_json::from_value(value.clone());
+                let ReportTo(named) = read.map_err(|error| error.to_string())?;
+                let unnamed = on.iter().filter(|tracker| !named.contains(tracker));
+                let note = |tracker| format!("`report_to` counts, and does not name {tracker}");
+                self.notes.extend(unnamed.map(note));
             }
         }
         Ok(())
@@ -179,34 +166,31 @@ impl Said {
             .split_once('@')
             .unwrap_or((model.as_str(), revision.as_str()));
         let joined = format!("{repo}@{revision}");
-        match HubId::parse(&joined) {
-            Some(_) if other == revision => self.inputs.model = Some(joined),
-            Some(_) => return Err(problem(format!("is not that of {model}; leave one of them out"))),
-            None => {
-                return Err(problem(format!(
-                    "does not fit {model}, which is no name on the hub"
-                )));
-            }
+        if HubId::parse(&joined).is_none() {
+            let why = format!("does not fit {model}, which is no name on the hub");
+            return Err(problem(why));
         }
+        if other != revision {
+            return Err(problem(format!("is not that of {model}; leave one of them out")));
+        }
+        self.inputs.model = Some(joined);
         Ok(())
     }
 
     /// Notes what means another thing there.
     pub(super) fn tell_differences(&mut self, config: &TrainConfig) {
         if let Some(key) = self.packed.take() {
-            let (batch, trees) = (
-                config.per_device_train_batch_size,
-                config.gradient_accumulation_steps,
-            );
+            let batch = config.per_device_train_batch_size;
+            let batches = config.gradient_accumulation_steps;
             self.notes.push(format!(
-                "{key}: a batch there counts packed sequences; here it counts conversations, and a step has {} \
-                 ({batch} · {trees}) on each rank",
-                batch * trees
+                "{key}: a batch there counts packed sequences; here it counts conversations, and a step has \
+                 {} ({batch} · {batches}) on each rank",
+                batch * batches
             ));
         }
-        if self.is_of_mlx && !self.bias_correction {
-            let text = "mlx-lm's Adam does not correct its moments where `bias_correction` is not true; here they \
-                        are corrected, so the first steps are smaller";
+        if !self.iterations.is_empty() && !self.bias_correction {
+            let text = "mlx-lm's Adam does not correct its moments where `bias_correction` is not true; here \
+                        they are corrected, so the first steps are smaller";
             self.notes.push(text.to_string());
         }
     }
@@ -289,12 +273,9 @@ impl Said {
         let has = |name: &str| said.iter().any(|(setting, _)| setting == name);
         let wanted = self.adapter.unwrap_or(!said.is_empty() || self.lora_group);
         if !wanted {
-            if said
-                .iter()
-                .any(|(name, value)| name == "last_layers" && !value.is_null())
-            {
-                let problem = "num_layers: without an adapter all layers are trained; expected -1";
-                return Err(problem.to_string());
+            if let Some((key, Value::Number(_))) = self.changes.get("lora.last_layers") {
+                let problem = "without an adapter all layers are trained; expected -1";
+                return Err(format!("{key}: {problem}"));
             }
             if !said.is_empty() {
                 let text = "no adapter is trained, so settings of LoRA change nothing";

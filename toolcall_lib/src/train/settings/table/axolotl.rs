@@ -2,7 +2,7 @@
 
 use super::groups;
 use super::inputs;
-use super::row::Becomes::{Note, Refused, Renamed, Value};
+use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
 
@@ -31,7 +31,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["val_set_size"],
         Value(
-            "the share of the data, or the rows, that is held out as the validation set, where no file is given",
+            "the share of the data, or the rows, that is held out as the validation set, where no file is \
+             given",
             inputs::validation_share,
         ),
     ),
@@ -58,7 +59,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["adapter"],
         Value(
-            "`lora`: that of the recipe `lora` for `lora`; `qlora` has weights in 4 bits too (--dtype q4_k_m)",
+            "`lora`: that of the recipe `lora` for `lora`; `qlora` has weights in 4 bits too (--dtype \
+             q4_k_m)",
             inputs::adapter,
         ),
     ),
@@ -170,18 +172,8 @@ pub(super) const ROWS: &[Row] = &[
             read::wandb_project,
         ),
     ),
-    row(
-        OWN,
-        &["wandb_entity"],
-        Value("`wandb_entity`", read::wandb_entity),
-    ),
-    row(OWN, &["wandb_name"], Value("`run_name`", read::wandb_name)),
-    row(
-        OWN,
-        &["wandb_run_id"],
-        Value("`wandb_run_id`", read::wandb_run_id),
-    ),
-    row(OWN, &["wandb_mode"], Value("`wandb_mode`", read::wandb_mode)),
+    row(OWN, &["wandb_entity", "wandb_run_id", "wandb_mode"], Same),
+    row(OWN, &["wandb_name"], Renamed("run_name")),
     row(
         OWN,
         &["use_wandb"],

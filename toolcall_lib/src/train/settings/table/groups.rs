@@ -34,18 +34,11 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     for (name, value) in entry.iter().filter(|(_, value)| !value.is_null()) {
         let expected = match name.as_str() {
             "path" | "data_files" | "name" | "split" | "revision" => continue,
-            "roles_to_train" if list(value)?.is_empty() => "[\"assistant\"]; with none, nothing is trained",
             "type" if is_one_of(value, &CONVERSATIONS) => continue,
             "type" => "chat_template: rows are conversations (`messages`)",
             "ds_type" if is_one_of(value, &["json", "jsonl", "parquet", "csv"]) => continue,
             "ds_type" => "json, parquet or csv",
-            "roles_to_train"
-                if list(value)?
-                    .iter()
-                    .all(|role| is_one_of(role, &["assistant", "gpt"])) =>
-            {
-                continue;
-            }
+            "roles_to_train" if is_assistant(&list(value)?) => continue,
             "roles_to_train" => "[\"assistant\"]; a message may have `train`",
             "train_on_eos" if is_one_of(value, &["turn", "all"]) => continue,
             "train_on_eos" => "turn: the end of each turn that is trained",
@@ -89,6 +82,11 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
         ..source
     };
     Ok(sources.into_iter().map(part).collect())
+}
+
+/// Returns true if the assistant is trained, and nobody else.
+fn is_assistant(roles: &[Value]) -> bool {
+    !roles.is_empty() && roles.iter().all(|role| is_one_of(role, &["assistant", "gpt"]))
 }
 
 /// Parts of a split that mlx-lm takes of a data set on the hub, where nothing is said.
@@ -135,10 +133,8 @@ fn hf_entry(said: &mut Said, entry: &Map<String, Value>) -> Read<()> {
 /// Keywords of `load_dataset`, of which the name of the config is read.
 fn config_of(value: &Value) -> Read<Option<String>> {
     let keywords = object(value)?;
-    match keywords
-        .keys()
-        .find(|name| !["name", "trust_remote_code"].contains(&name.as_str()))
-    {
+    let is_other = |name: &&String| !["name", "trust_remote_code"].contains(&name.as_str());
+    match keywords.keys().find(is_other) {
         Some(other) => Err(format!("`{other}` is not read; expected `name`, the config")),
         None => keywords.get("name").map(text).transpose(),
     }
@@ -152,17 +148,16 @@ fn feature(name: &str, value: &Value) -> Read<()> {
         "chat_feature" => &["messages", "conversations"],
         "text_feature" => return Err("rows of plain text are not read; expected conversations".to_string()),
         _ => {
-            return Err(
-                "is not known; expected path, train_split, valid_split, config or a feature".to_string(),
-            );
+            let expected = "path, train_split, valid_split, config or a feature";
+            return Err(format!("is not known; expected {expected}"));
         }
     };
     match is_one_of(value, columns) {
         true => Ok(()),
-        false => Err(wrong(
-            value,
-            format!("{}; rename the column", columns.join(" or ")),
-        )),
+        false => {
+            let expected = format!("{}; rename the column", columns.join(" or "));
+            Err(wrong(value, expected))
+        }
     }
 }
 

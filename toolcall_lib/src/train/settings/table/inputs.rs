@@ -2,7 +2,7 @@
 
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
-use super::values::{is_hidden, revision};
+use super::values::{is_hidden, revision, token};
 use crate::data_source::{DataSource, Place};
 use crate::dataset::split_parts;
 use crate::weights::Dtype;
@@ -107,7 +107,8 @@ pub(super) fn named_source(name: &str) -> Read<DataSource> {
     DataSource::named(name).map_err(|error| error.to_string())
 }
 
-pub(super) fn data(said: &mut Said, value: &Value) -> Read<()> {
+/// Reads names of files, or of data sets on the hub, which have the splits `train` and `valid`.
+fn data(said: &mut Said, value: &Value) -> Read<()> {
     for name in list(value)? {
         let source = named_source(&text(&name)?)?;
         if matches!(source.place, Place::Hub(_)) {
@@ -156,8 +157,7 @@ pub(super) fn validation(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// mlx-lm names a folder with files of fixed names, or a data set on the hub that has the splits
-/// `train` and `valid`.
+/// Reads mlx-lm's folder with files of fixed names, or other names of data.
 pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
     let Some(folder) = value.as_str().map(Path::new).filter(|path| path.is_dir()) else {
         return data(said, value);
@@ -253,13 +253,13 @@ pub(super) fn model_init_kwargs(said: &mut Said, value: &Value) -> Read<()> {
         let read = match name.as_str() {
             "revision" => revision(said, value),
             "dtype" | "torch_dtype" => dtype(said, value),
+            "token" => token(said, value),
             "attn_implementation"
             | "use_cache"
             | "device_map"
             | "low_cpu_mem_usage"
             | "trust_remote_code"
             | "use_kernels"
-            | "token"
             | "cache_dir" => {
                 said.ignore("is about the kernels of the other engine");
                 Ok(())

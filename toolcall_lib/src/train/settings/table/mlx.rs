@@ -14,8 +14,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["data"],
         Value(
-            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation. Another name is one on \
-             the hub, with the splits `train` and `valid`",
+            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation. \
+             Another name is one on the hub, with the splits `train` and `valid`",
             inputs::data_folder,
         ),
     ),
@@ -108,7 +108,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["lr_schedule"],
         Value(
-            "`lr_scheduler_type`, `learning_rate`, `warmup_steps`: `cosine_decay` or `linear_schedule` that ends at 0",
+            "`lr_scheduler_type`, `learning_rate`, `warmup_steps`: `cosine_decay` or `linear_schedule` that \
+             ends at 0",
             groups::lr_schedule,
         ),
     ),
@@ -121,7 +122,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["hf_dataset"],
         Value(
-            "the data and the validation set, on the hub: `path`, `train_split`, `valid_split`, `config` of each",
+            "the data and the validation set, on the hub: `path`, `train_split`, `valid_split`, `config` of \
+             each",
             groups::hf_dataset,
         ),
     ),
@@ -153,11 +155,7 @@ pub(super) const ROWS: &[Row] = &[
             read::wandb_project,
         ),
     ),
-    row(
-        OWN,
-        &["project_name"],
-        Value("`wandb_project`", read::project_name),
-    ),
+    row(OWN, &["project_name"], Renamed("wandb_project")),
     row(
         OWN,
         &["val_batches", "test_batches"],

@@ -74,8 +74,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["optim"],
         Value(
-            "AdamW, whatever computes it: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those with a state in \
-             8 bits or in paged memory are noted: the state is f32. Other optimizers are refused",
+            "AdamW, whatever computes it: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those \
+             with a state in 8 bits or in paged memory are noted: the state is f32. Other optimizers are refused",
             read::optimizer,
         ),
     ),
@@ -94,8 +94,9 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["eval_strategy", "evaluation_strategy"],
         Value(
-            "`steps`: every `eval_steps`, or as `logging_steps` says, or 500; `epoch`: `evals_per_epoch` is 1. `no`: \
-             `dataset_test_split` is not measured; a validation set that is given is, at the end of an epoch, which is noted",
+            "`steps`: every `eval_steps`, or as `logging_steps` says, or 500; `epoch`: `evals_per_epoch` is 1. \
+             `no`: `dataset_test_split` is not measured; a validation set that is given is, at the end of an \
+             epoch, which is noted",
             read::eval_strategy,
         ),
     ),
@@ -231,7 +232,20 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["mp_parameters", "sharded_ddp"],
-        Refused("a model is not divided among ranks so; leave it out, or set `zero_stage`"),
+        Refused("a model is not divided among ranks in this way; leave it out, or set `zero_stage`"),
+    ),
+    row(
+        OWN,
+        &["split_batches"],
+        Refused("changes the rows of a step; set `per_device_train_batch_size`"),
+    ),
+    row(
+        ALL,
+        &["accelerator_config"],
+        Value(
+            "noted; `split_batches` and `gradient_accumulation_kwargs` in it are refused",
+            read::accelerator_config,
+        ),
     ),
     row(
         ALL,
@@ -277,11 +291,9 @@ pub(super) const ROWS: &[Row] = &[
             "length_column_name",
             "remove_unused_columns",
             "label_names",
-            "accelerator_config",
             "dataloader_multiprocessing_context",
             "dataloader_in_order",
             "sortish_sampler",
-            "split_batches",
             "dispatch_batches",
             "ignore_data_skip",
         ],

@@ -52,8 +52,8 @@ pub(super) const ROWS: &[Row] = &[
         &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
         &["packing", "sample_packing", "neat_packing"],
         Value(
-            "noted with the conversations of a step: they are packed into a tree in any case, where none sees another, and a \
-             batch counts conversations",
+            "noted with the conversations of a step: they are packed into a tree in any case, where none sees \
+             another, and a batch counts conversations",
             read::packing,
         ),
     ),
@@ -69,7 +69,8 @@ pub(super) const ROWS: &[Row] = &[
             "num_of_sequences",
         ],
         Note(
-            "conversations are packed into a tree in any case, where none sees another; a batch counts conversations",
+            "conversations are packed into a tree in any case, where none sees another; a batch counts \
+             conversations",
         ),
     ),
     row(
@@ -211,7 +212,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["model_init_kwargs"],
         Value(
-            "`revision` as `model_revision`, `dtype` as `dtype`; those about kernels are noted, others refused",
+            "`revision` as `model_revision`, `dtype` as `dtype`; those about kernels and places are noted, \
+             others refused",
             inputs::model_init_kwargs,
         ),
     ),

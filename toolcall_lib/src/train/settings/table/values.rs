@@ -1,8 +1,9 @@
 //! Reads values that other tools write in their own way, as our settings.
 
 use super::super::inputs::Resume;
-use super::super::read::{Read, boolean, is_off, list, number, text, whole, word, wrong};
+use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::{Said, Strategy};
+use crate::track::TrackerName;
 use serde_json::{Value, json};
 
 /// Share of the highest learning rate below which a rate counts as 0.
@@ -61,7 +62,6 @@ pub(super) fn logging_steps(said: &mut Said, value: &Value) -> Read<()> {
 /// Reads a number of mlx-lm's iterations, which are batches.
 fn iterations(said: &mut Said, value: &Value, setting: &'static str) -> Read<()> {
     let key = said.key.clone();
-    said.is_of_mlx = true;
     said.iterations.push((setting, key, whole(value)?));
     Ok(())
 }
@@ -83,17 +83,17 @@ pub(super) fn steps_per_report(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 /// Reads a key that switches a tracker on or off.
-fn tracker(said: &mut Said, value: &Value, name: &'static str) -> Read<()> {
-    said.trackers.push((name, boolean(value)?));
+fn tracker(said: &mut Said, value: &Value, tracker: TrackerName) -> Read<()> {
+    said.track(tracker, boolean(value)?);
     Ok(())
 }
 
 pub(super) fn use_wandb(said: &mut Said, value: &Value) -> Read<()> {
-    tracker(said, value, "wandb")
+    tracker(said, value, TrackerName::Wandb)
 }
 
 pub(super) fn use_tensorboard(said: &mut Said, value: &Value) -> Read<()> {
-    tracker(said, value, "tensorboard")
+    tracker(said, value, TrackerName::Tensorboard)
 }
 
 /// A project of Weights & Biases, which switches it on.
@@ -101,37 +101,8 @@ pub(super) fn wandb_project(said: &mut Said, value: &Value) -> Read<()> {
     if is_off(value) {
         return Ok(());
     }
-    said.trackers.push(("wandb", true));
+    said.track(TrackerName::Wandb, true);
     said.set("wandb_project", value)
-}
-
-/// A text of Weights & Biases; an empty one says nothing.
-fn wandb_text(said: &mut Said, value: &Value, setting: &str) -> Read<()> {
-    if is_off(value) {
-        return Ok(());
-    }
-    said.set(setting, value)
-}
-
-pub(super) fn wandb_entity(said: &mut Said, value: &Value) -> Read<()> {
-    wandb_text(said, value, "wandb_entity")
-}
-
-pub(super) fn wandb_name(said: &mut Said, value: &Value) -> Read<()> {
-    wandb_text(said, value, "run_name")
-}
-
-pub(super) fn wandb_run_id(said: &mut Said, value: &Value) -> Read<()> {
-    wandb_text(said, value, "wandb_run_id")
-}
-
-pub(super) fn wandb_mode(said: &mut Said, value: &Value) -> Read<()> {
-    wandb_text(said, value, "wandb_mode")
-}
-
-/// mlx-lm's name of a project, which does not switch Weights & Biases on.
-pub(super) fn project_name(said: &mut Said, value: &Value) -> Read<()> {
-    wandb_text(said, value, "wandb_project")
 }
 
 pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
@@ -141,7 +112,7 @@ pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// Reads nothing: the file is read before all others of these settings.
+/// Reads nothing: the file was read before the settings that count more.
 pub(super) fn deepspeed(_: &mut Said, _: &Value) -> Read<()> {
     Ok(())
 }
@@ -178,6 +149,19 @@ pub(super) fn is_hidden(text: &str) -> bool {
     text.starts_with('<') && text.ends_with("_TOKEN>")
 }
 
+/// Settings of accelerate. Most say how rows are loaded, which changes nothing here.
+pub(super) fn accelerator_config(said: &mut Said, value: &Value) -> Read<()> {
+    let settings = object(value)?;
+    let is_wanted = |name: &&str| settings.get(*name).is_some_and(|value| !is_off(value));
+    let of_a_step = ["split_batches", "gradient_accumulation_kwargs"];
+    if let Some(name) = of_a_step.into_iter().find(is_wanted) {
+        let advice = "set `per_device_train_batch_size` and `gradient_accumulation_steps`";
+        return Err(format!("`{name}` changes the rows of a step; {advice}"));
+    }
+    said.ignore("rows are read into memory once, and every row of an epoch is trained");
+    Ok(())
+}
+
 /// Plugins of Axolotl that only change kernels.
 const KERNELS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
 const PLUGINS: &str = "axolotl.integrations.";
@@ -195,10 +179,7 @@ pub(super) fn plugins(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn warmup_steps(said: &mut Said, value: &Value) -> Read<()> {
-    match number(value)? {
-        share if share > 0.0 && share < 1.0 => said.put("warmup_ratio", share),
-        _ => said.set("warmup_steps", value),
-    }
+    steps_or_share(said, value, ["warmup_steps", "warmup_ratio"])
 }
 
 pub(super) fn schedule(said: &mut Said, value: &Value) -> Read<()> {
@@ -256,9 +237,9 @@ pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
     let strategy = strategy(value)?;
     said.eval = Some(strategy);
     if strategy == Strategy::No {
-        said.note(
-            "a validation set that is given is measured all the same, at the end of an epoch; `dataset_test_split` is not",
-        );
+        let text = "a validation set that is given is measured all the same, at the end of an epoch; \
+                    `dataset_test_split` is not";
+        said.note(text);
     }
     Ok(())
 }
