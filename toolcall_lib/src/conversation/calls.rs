@@ -92,16 +92,6 @@ pub(super) fn name_answers(messages: &mut [Message]) {
     }
 }
 
-/// Returns the id of a call: a text, or a number. Null is none.
-pub(super) fn id_of(id: &Value) -> Result<Option<String>, String> {
-    match id {
-        Value::Null => Ok(None),
-        Value::String(id) => Ok(Some(id.clone())),
-        Value::Number(id) => Ok(Some(id.to_string())),
-        other => Err(format!("found {}, expected a text", kind(other))),
-    }
-}
-
 /// The value in a text of JSON, or of Python where pandas wrote it; or the value itself if it is no
 /// text.
 pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
