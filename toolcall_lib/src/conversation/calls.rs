@@ -1,7 +1,8 @@
 //! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
-use super::arrow::{Shape, drop_refused_nulls, make_whole};
+use super::arrow::Shape;
 use super::form::Problem;
+use super::repair::{drop_refused_nulls, make_whole};
 use super::{Message, Role};
 use crate::json::{self, kind};
 use crate::python;

@@ -7,6 +7,7 @@ mod words;
 pub(super) use words::found;
 
 use super::plain;
+use crate::json::escaped;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
@@ -122,7 +123,7 @@ impl Failures {
     /// Adds an error; returns the number of fields that it is about.
     fn add(&mut self, error: &ValidationError<'_>) -> usize {
         let place = error.instance_path().as_str();
-        let field = |name: &str| format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let field = |name: &str| format!("{place}/{}", escaped(name));
         match error.kind() {
             Kind::Required { property } => {
                 self.missing.insert(field(property.as_str().unwrap_or_default()));
