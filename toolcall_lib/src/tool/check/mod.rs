@@ -79,9 +79,11 @@ impl Checker {
             Ok(errors) => errors,
             Err(problem) => return vec![problem],
         };
-        let more = errors.len().saturating_sub(MOST_TOLD);
+        let mut more = errors.len().saturating_sub(MOST_TOLD);
         errors.truncate(MOST_TOLD);
         let mut problems = describe(&self.plain, &arguments, &errors);
+        more += problems.len().saturating_sub(MOST_TOLD); // an error may be about many fields
+        problems.truncate(MOST_TOLD);
         if more > 0 {
             problems.push((String::new(), format!("there are {more} more problems")));
         }
@@ -361,6 +363,20 @@ mod tests {
         assert_eq!(problems(json!({"type": "object"}), json!({"a": 1})), "");
         let open = json!({"type": "object", "properties": {}, "additionalProperties": true});
         assert_eq!(problems(open, json!({"a": 1})), "");
+    }
+
+    #[test]
+    fn problems_beyond_a_thousand_are_counted() {
+        let list = json!({"type": "array", "items": {"type": "integer"}});
+        let unknown: Map<String, Value> = (0..1500).map(|i| (format!("k{i}"), json!(1))).collect();
+        for (x, value) in [
+            (list, json!(vec!["a"; 1500])),
+            (json!({"properties": {}}), unknown.into()),
+        ] {
+            let text = problems(x, value);
+            assert_eq!(text.lines().count(), 1001);
+            assert!(text.ends_with("there are 500 more problems"), "{text}");
+        }
     }
 
     #[test]
