@@ -60,6 +60,11 @@ pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
     Some((value, text.get(values.byte_offset()..)?))
 }
 
+/// Escapes a name for a JSON pointer.
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// Names the kind of a JSON value.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {

@@ -100,9 +100,9 @@ fn behind<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     let mut rest = text;
     for word in words.split(' ') {
         rest = rest.trim_start();
-        let start = rest.get(..word.len())?;
-        let quoted = start.replace('\'', "\"");
-        if !start.eq_ignore_ascii_case(word) && !quoted.eq_ignore_ascii_case(word) {
+        let mut letters = rest.get(..word.len())?.bytes().zip(word.bytes());
+        let same = |(is, b): (u8, u8)| is.eq_ignore_ascii_case(&b) || (is, b) == (b'\'', b'"');
+        if !letters.all(same) {
             return None;
         }
         rest = &rest[word.len()..];

@@ -1,7 +1,8 @@
 //! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
-use super::arrow::{Shape, drop_refused_nulls, make_whole};
+use super::arrow::Shape;
 use super::form::Problem;
+use super::repair::{drop_refused_nulls, make_whole};
 use super::{Message, Role};
 use crate::json::{self, kind};
 use crate::python;
@@ -89,16 +90,6 @@ pub(super) fn name_answers(messages: &mut [Message]) {
                 message.tool_call_id = id.or(message.tool_call_id.take());
             }
         }
-    }
-}
-
-/// Returns the id of a call: a text, or a number. Null is none.
-pub(super) fn id_of(id: &Value) -> Result<Option<String>, String> {
-    match id {
-        Value::Null => Ok(None),
-        Value::String(id) => Ok(Some(id.clone())),
-        Value::Number(id) => Ok(Some(id.to_string())),
-        other => Err(format!("found {}, expected a text", kind(other))),
     }
 }
 

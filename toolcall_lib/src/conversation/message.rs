@@ -6,6 +6,7 @@ use super::parts::{Parts, parts};
 use super::text::{answers_in_text, calls_in_text, take_from_text};
 use super::{Message, Role, calls, keys};
 use crate::json::kind;
+use crate::tool::read::id_of;
 use serde_json::{Map, Value};
 
 /// Reads one message that stands at `field`; adds keys that are only noted to `noted`.
@@ -139,7 +140,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
         message.name = name.or(message.name.take());
     }
     let id = object.get("tool_call_id").unwrap_or(&Value::Null);
-    let id = calls::id_of(id).map_err(|problem| wrong("tool_call_id", problem))?;
+    let id = id_of(id).map_err(|problem| wrong("tool_call_id", problem))?;
     message.tool_call_id = id.or(message.tool_call_id.take());
     message.train = is_trained(object, message.role).map_err(|(key, problem)| wrong(key, problem))?;
     Ok(())

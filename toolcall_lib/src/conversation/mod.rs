@@ -9,6 +9,7 @@ mod keys;
 mod message;
 mod parts;
 mod read;
+mod repair;
 mod text;
 mod tools;
 mod types;

@@ -1,10 +1,11 @@
 //! Reads the content of a message: a text, or a list of parts.
 
-use super::calls::{id_of, tool_call};
+use super::calls::tool_call;
 use super::form::Problem;
 use super::{Message, Role};
 use crate::json::kind;
 use crate::tool::ToolCall;
+use crate::tool::read::id_of;
 use serde_json::{Map, Value};
 
 /// Content of a message, by kind.

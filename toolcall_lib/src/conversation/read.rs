@@ -69,7 +69,8 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
 
 const TEXTS: &str = "the texts of `prompt` and `completion` are read as a user's and an assistant's message";
 
-const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that part is left to the template";
+const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that \
+    part is left to the template";
 
 fn is_message(value: &Value) -> bool {
     value.get("role").or(value.get("from")).is_some()

@@ -1,9 +1,10 @@
 //! Reads calls and answers that a data file has as text.
 
-use super::calls::{decoded, id_of, tool_calls};
+use super::calls::{decoded, tool_calls};
 use super::form::Problem;
 use super::{Message, Role};
 use crate::syntax::{CallSyntax, split_thought, tags};
+use crate::tool::read::id_of;
 use crate::{json, python};
 use serde_json::Value;
 

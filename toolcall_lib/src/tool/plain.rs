@@ -9,7 +9,6 @@
 
 use crate::json::kind;
 use serde_json::{Map, Value, json};
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 /// Keyword that tells whole numbers from fractions such as `5.0`.
@@ -159,7 +158,7 @@ struct Translator<'a> {
     /// Number of schemas that were translated.
     schemas: usize,
     /// Answers of [`Self::names_properties`], by the addresses of the schemas.
-    named: RefCell<HashMap<*const Map<String, Value>, bool>>,
+    named: HashMap<*const Map<String, Value>, bool>,
 }
 
 impl<'a> Translator<'a> {
@@ -171,7 +170,7 @@ impl<'a> Translator<'a> {
             by_place: HashMap::new(),
             definitions: Map::new(),
             schemas: 0,
-            named: RefCell::default(),
+            named: HashMap::new(),
         }
     }
 
@@ -235,7 +234,8 @@ impl<'a> Translator<'a> {
         };
         let (name, value) = match (keyword, value) {
             ("$schema" | "$id" | "id" | "nullable" | "$defs" | "definitions" | "$anchor", _) => return Ok(()),
-            (_, Value::Null) if !["const", "default"].contains(&keyword) => return Ok(()), // Arrow's way to leave a key out
+            // Arrow's way to leave a key out
+            (_, Value::Null) if !["const", "default"].contains(&keyword) => return Ok(()),
             ("type", value) => match types(value, &at)? {
                 Some(types) => (keyword, types),
                 None => return Ok(()),
@@ -358,7 +358,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Adds the rules for calls that go beyond JSON schema.
-    fn tighten(&self, schema: &Map<String, Value>, place: Place, plain: &mut Map<String, Value>) {
+    fn tighten(&mut self, schema: &Map<String, Value>, place: Place, plain: &mut Map<String, Value>) {
         let types: Vec<&str> = match plain.get("type") {
             Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
             Some(name) => name.as_str().into_iter().collect(),
@@ -392,19 +392,18 @@ impl<'a> Translator<'a> {
     }
 
     /// Returns true if a schema, or another one for the same value, has `properties`.
-    fn names_properties(&self, schema: &Map<String, Value>) -> bool {
-        let mut named = self.named.borrow_mut();
+    fn names_properties(&mut self, schema: &Map<String, Value>) -> bool {
         // 1. Schemas for the same value, each with the one that led to it, until one is known.
         let mut met: Vec<(&Map<String, Value>, usize)> = vec![(schema, 0)];
         let mut seen = HashSet::from([std::ptr::from_ref(schema)]);
         let (mut next, mut found) = (0, None);
         while let Some((schema, _)) = met.get(next).copied() {
-            match named.get(&std::ptr::from_ref(schema)) {
+            match self.named.get(&std::ptr::from_ref(schema)) {
                 Some(false) => {}
                 Some(true) => found = Some(next),
                 None if schema.contains_key("properties") => found = Some(next),
                 None => {
-                    let parts = self.parts(schema).filter_map(Value::as_object);
+                    let parts = parts(self.root, schema).filter_map(Value::as_object);
                     met.extend(parts.filter(|part| seen.insert(*part)).map(|part| (part, next)));
                 }
             }
@@ -415,40 +414,40 @@ impl<'a> Translator<'a> {
         }
         // 2. Remember it for those on the way, or for all if there is none.
         match found {
-            None => named.extend(met.iter().map(|(schema, _)| (std::ptr::from_ref(*schema), false))),
+            None => {
+                let none = met.iter().map(|(schema, _)| (std::ptr::from_ref(*schema), false));
+                self.named.extend(none);
+            }
             Some(mut on_the_way) => {
                 while on_the_way > 0 {
-                    named.insert(met[on_the_way].0, true);
+                    self.named.insert(met[on_the_way].0, true);
                     on_the_way = met[on_the_way].1;
                 }
-                named.insert(schema, true);
+                self.named.insert(schema, true);
             }
         }
         found.is_some()
     }
+}
 
-    /// Returns the schemas for the same value that may name its properties.
-    fn parts<'b>(&self, schema: &'b Map<String, Value>) -> impl Iterator<Item = &'b Value>
-    where
-        'a: 'b,
-    {
-        let lists = ["allOf", "anyOf", "oneOf"]
-            .into_iter()
-            .filter_map(|keyword| schema.get(keyword)?.as_array());
-        let ones = ["then", "else"]
-            .into_iter()
-            .filter_map(|keyword| schema.get(keyword));
-        let maps = ["dependentSchemas", "dependencies"]
-            .into_iter()
-            .filter_map(|keyword| schema.get(keyword)?.as_object());
-        let target = schema.get("$ref").and_then(Value::as_str);
-        let target = target.and_then(|target| place_of(self.root, target));
-        lists
-            .flatten()
-            .chain(ones)
-            .chain(maps.flat_map(Map::values))
-            .chain(target)
-    }
+/// Returns the schemas for the same value that may name its properties.
+fn parts<'a>(root: &'a Value, schema: &'a Map<String, Value>) -> impl Iterator<Item = &'a Value> {
+    let lists = ["allOf", "anyOf", "oneOf"]
+        .into_iter()
+        .filter_map(|keyword| schema.get(keyword)?.as_array());
+    let ones = ["then", "else"]
+        .into_iter()
+        .filter_map(|keyword| schema.get(keyword));
+    let maps = ["dependentSchemas", "dependencies"]
+        .into_iter()
+        .filter_map(|keyword| schema.get(keyword)?.as_object());
+    let target = schema.get("$ref").and_then(Value::as_str);
+    let target = target.and_then(|target| place_of(root, target));
+    lists
+        .flatten()
+        .chain(ones)
+        .chain(maps.flat_map(Map::values))
+        .chain(target)
 }
 
 /// Returns the place in `root` that a reference leads to: a pointer or an anchor.

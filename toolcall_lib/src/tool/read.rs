@@ -71,14 +71,10 @@ pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
         Map::new()
     });
     if problems.is_empty() {
-        let copies = [(outer, ""), (function, place)].into_iter();
-        problems.extend(
-            copies
-                .filter_map(|(object, place)| other_copy(object, place, &arguments))
-                .take(1),
-        );
+        let copy = other_copy(outer, "", &arguments);
+        problems.extend(copy.or_else(|| other_copy(function, place, &arguments)));
     }
-    let id = id_of(outer).unwrap_or_else(|problem| {
+    let id = id_of_call(outer).unwrap_or_else(|problem| {
         problems.push(problem);
         None
     });
@@ -134,19 +130,23 @@ fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> 
         .collect()
 }
 
-/// Returns the id of a call: a text, or a number.
-fn id_of(call: &Map<String, Value>) -> Result<Option<String>, Problem> {
-    let given = IDS
-        .into_iter()
-        .find_map(|key| Some((key, call.get(key).filter(|id| !id.is_null())?)));
-    match given {
-        None => Ok(None),
-        Some((_, Value::String(id))) => Ok(Some(id.clone())),
-        Some((_, Value::Number(id))) => Ok(Some(id.to_string())),
-        Some((key, other)) => Err((
-            format!(".{key}"),
-            format!("found {}, expected a text", kind(other)),
-        )),
+fn id_of_call(call: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    for key in IDS {
+        let id = call.get(key).unwrap_or(&Value::Null);
+        if let Some(id) = id_of(id).map_err(|problem| (format!(".{key}"), problem))? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the id of a call: a text, or a number. Null is none.
+pub(crate) fn id_of(id: &Value) -> Result<Option<String>, String> {
+    match id {
+        Value::Null => Ok(None),
+        Value::String(id) => Ok(Some(id.clone())),
+        Value::Number(id) => Ok(Some(id.to_string())),
+        other => Err(format!("found {}, expected a text", kind(other))),
     }
 }
 

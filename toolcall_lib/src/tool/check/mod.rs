@@ -7,6 +7,7 @@ mod words;
 pub(super) use words::found;
 
 use super::plain;
+use crate::json::escaped;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
@@ -78,9 +79,11 @@ impl Checker {
             Ok(errors) => errors,
             Err(problem) => return vec![problem],
         };
-        let more = errors.len().saturating_sub(MOST_TOLD);
+        let mut more = errors.len().saturating_sub(MOST_TOLD);
         errors.truncate(MOST_TOLD);
         let mut problems = describe(&self.plain, &arguments, &errors);
+        more += problems.len().saturating_sub(MOST_TOLD); // an error may be about many fields
+        problems.truncate(MOST_TOLD);
         if more > 0 {
             problems.push((String::new(), format!("there are {more} more problems")));
         }
@@ -122,7 +125,7 @@ impl Failures {
     /// Adds an error; returns the number of fields that it is about.
     fn add(&mut self, error: &ValidationError<'_>) -> usize {
         let place = error.instance_path().as_str();
-        let field = |name: &str| format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let field = |name: &str| format!("{place}/{}", escaped(name));
         match error.kind() {
             Kind::Required { property } => {
                 self.missing.insert(field(property.as_str().unwrap_or_default()));
@@ -360,6 +363,20 @@ mod tests {
         assert_eq!(problems(json!({"type": "object"}), json!({"a": 1})), "");
         let open = json!({"type": "object", "properties": {}, "additionalProperties": true});
         assert_eq!(problems(open, json!({"a": 1})), "");
+    }
+
+    #[test]
+    fn problems_beyond_a_thousand_are_counted() {
+        let list = json!({"type": "array", "items": {"type": "integer"}});
+        let unknown: Map<String, Value> = (0..1500).map(|i| (format!("k{i}"), json!(1))).collect();
+        for (x, value) in [
+            (list, json!(vec!["a"; 1500])),
+            (json!({"properties": {}}), unknown.into()),
+        ] {
+            let text = problems(x, value);
+            assert_eq!(text.lines().count(), 1001);
+            assert!(text.ends_with("there are 500 more problems"), "{text}");
+        }
     }
 
     #[test]

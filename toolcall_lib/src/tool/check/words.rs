@@ -191,7 +191,8 @@ fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     found
 }
 
-fn referred<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
+/// Returns the schema that `schema` refers to; `root` is in plain JSON schema.
+pub(super) fn referred<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)
 }
 

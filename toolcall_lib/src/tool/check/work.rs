@@ -6,6 +6,7 @@
 //! and each call before it is checked.
 
 use super::super::plain::Problem;
+use super::words::referred;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -211,7 +212,8 @@ impl<'a> Check<'a> {
         }
         if count.pairs.max(self.spent) > MOST_PAIRS || count.steps > MOST_STEPS {
             return Err(format!(
-                "cannot be checked: its schemas would look at it more than {MOST_PAIRS} times; use fewer references and unions, or a smaller value"
+                "cannot be checked: its schemas would look at it more than {MOST_PAIRS} times; use fewer references \
+                    and unions, or a smaller value"
             ));
         }
         if count.pairs > 1 {
@@ -243,10 +245,8 @@ fn in_place<'a>(root: &'a Value, schema: &'a Value) -> impl Iterator<Item = (&'a
         .into_iter()
         .filter_map(|keyword| schema.get(keyword));
     let dependent = map(schema, "dependentSchemas").map(|(_, part)| part);
-    let target = schema.get("$ref").and_then(Value::as_str);
-    let target = target.and_then(|target| root.pointer(target.strip_prefix('#')?));
     let parts = lists.chain(ones).chain(dependent).map(|part| (part, false));
-    parts.chain(target.map(|target| (target, true)))
+    parts.chain(referred(root, schema).map(|target| (target, true)))
 }
 
 /// Returns the schemas that `schema` has for values inside of its value.
