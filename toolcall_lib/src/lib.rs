@@ -87,6 +87,8 @@ pub mod template;
 pub mod tokens;
 pub mod batch;
 pub mod config;
+#[doc(hidden)]
+pub mod cpu;
 pub mod weights;
 pub mod data_source;
 #[doc(hidden)]

@@ -6,7 +6,7 @@
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::k_quants::{self, GgmlType};
 use half::{bf16, f16};
-use multiversion::multiversion;
+use toolcall_macros::vectorized;
 
 /// Returns the bytes of some elements, which must be whole blocks.
 pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
@@ -74,14 +74,14 @@ fn scale(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_f16(bytes: &[u8], values: &mut [f32]) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
         *value = f16::from_le_bytes(*bytes).to_f32();
     }
 }
 
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_bf16(bytes: &[u8], values: &mut [f32]) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
         *value = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
@@ -89,7 +89,7 @@ fn from_bf16(bytes: &[u8], values: &mut [f32]) {
 }
 
 /// Unpacks blocks of a scale and 32 signed bytes.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<34>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
@@ -102,7 +102,7 @@ fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
 
 /// Unpacks blocks of a scale and 32 half bytes, which stand for -8 to 7; the second 16 are the high
 /// halves.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<18>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
@@ -116,7 +116,7 @@ fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
 }
 
 /// Unpacks blocks of a scale, the least value, and 32 half bytes, which stand for 0 to 15.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<20>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {

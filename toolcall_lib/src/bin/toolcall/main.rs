@@ -19,6 +19,7 @@ mod train;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use toolcall_lib::cpu::{self, Isa};
 use toolcall_lib::train::settings::{self, Given};
 use toolcall_lib::{Error, Result};
 
@@ -35,6 +36,10 @@ const INTERRUPTED: u8 = 130;
 #[derive(Parser)]
 #[command(name = "toolcall", version, verbatim_doc_comment)]
 struct Cli {
+    /// Use no newer instructions of the processor than these: portable, avx2, avx512, avx512_bf16 or
+    /// amx [env: TOOLCALL_MAX_CPU_ISA]
+    #[arg(long, global = true, value_name = "ISA", hide_short_help = true)]
+    max_cpu_isa: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,7 +84,8 @@ fn parse() -> Result<(Command, Given)> {
         (arguments, flags) = settings::take_flags(arguments, &known)?;
     }
     let matches = cli.get_matches_from(arguments);
-    let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Cli { max_cpu_isa, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cpu::limit(max_cpu_isa.map(|name| Isa::named(&name)).transpose()?)?;
     Ok((command, flags))
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Qkv, Tile, softmax};
 use crate::ops::matmul::multiply_few;
-use multiversion::multiversion;
+use toolcall_macros::vectorized;
 
 /// Computes [`attend`](super::attend) of a tile with one query, in f32.
 pub(super) fn attend_one(
@@ -28,7 +28,7 @@ pub(super) fn attend_one(
 }
 
 /// Adds `weights · v` to `out`; `v` is `[weights, out]`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
     // Columns in parts of 64 lanes; two rows of `v` (even, odd) at a time.
     let (parts, rest) = out.as_chunks_mut::<64>();

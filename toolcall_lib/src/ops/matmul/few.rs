@@ -4,9 +4,10 @@
 //! product itself. Threads divide the outputs among each other; each computes its columns for all
 //! rows.
 
+use crate::cpu::arch;
 use crate::ops::with_scratch;
 use crate::weights::Tensor;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
@@ -21,7 +22,7 @@ const OUTPUTS_PER_TASK: usize = 64;
 /// `[rows, output]`. Packed weights are unpacked to f32, one task's outputs at a time.
 pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
-    let arch = Arch::new();
+    let arch = arch();
     for_each_task(y, w.rows(), |outputs, y| {
         let multiply = |w: &[f32]| arch.dispatch(Products { x, w, y, input });
         match w.as_f32() {
@@ -38,7 +39,7 @@ pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
 pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
     assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
     let y = Columns::new(y, y.len());
-    Arch::new().dispatch(Products {
+    arch().dispatch(Products {
         x,
         w,
         y,
