@@ -240,7 +240,7 @@ impl DeviceDecoder {
             };
             // The first bucket of a whole model is the embedding.
             let bucket = layer + usize::from(self.adapter.is_none());
-            let sums = gradients.bucket(device, bucket)?;
+            let sums = gradients.bucket(bucket)?;
             let kept = &mut workspace.blocks[keep.activations(layer)];
             // 1. Run the block forward again if only its input was kept.
             if keep == Keep::Streams {
@@ -258,17 +258,17 @@ impl DeviceDecoder {
             }
             // 3. Attention; then the bucket is complete and may travel to the other ranks.
             block.backward_attention(x, kept, &mut workspace.scratch, stream, sums)?;
-            gradients.complete(device, bucket)?;
+            gradients.complete(bucket)?;
         }
         // 4. Embedding: each token adds its gradient to its row of the table.
         if self.adapter.is_some() {
             return Ok(());
         }
         let dtable = gradients
-            .bucket(device, self.embedding.bucket)?
+            .bucket(self.embedding.bucket)?
             .slice(self.embedding.elements.clone());
         device.add_rows(stream.exact, &tree.embedded, dtable, shape.hidden)?;
-        gradients.complete(device, self.embedding.bucket)
+        gradients.complete(self.embedding.bucket)
     }
 }
 

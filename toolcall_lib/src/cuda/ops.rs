@@ -111,8 +111,7 @@ impl Device {
 
     /// Computes `y += x` in f32.
     pub fn add(&self, x: View, y: View) -> Result<()> {
-        let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
-        self.run("add", blocks, 0, [x.into(), y.into(), x.len.into()])
+        add(&*self.driver, x, y)
     }
 
     /// Sums the squares of each bucket into partial sums. Each bucket has [`SQUARES_OF_A_BUCKET`]
@@ -168,6 +167,18 @@ impl Device {
         ];
         self.run("adamw", w.len.div_ceil(THREADS).min(FLAT_BLOCKS), 0, args)
     }
+}
+
+/// Computes `y += x` in f32.
+pub(super) fn add(driver: &(dyn Driver + 'static), x: View, y: View) -> Result<()> {
+    let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+    driver.run(
+        "add",
+        [blocks, 1, 1],
+        THREADS,
+        0,
+        [x.into(), y.into(), x.len.into()],
+    )
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Gradients and AdamW's state on the device.
 
-use super::buffer::{DeviceBuffer, View};
+use super::buffer::DeviceBuffer;
 use super::decoder::DeviceDecoder;
 use super::driver::Element;
-use super::gradients::DeviceGradients;
+use super::gradients::{DeviceGradients, OnDevice};
 use super::ops::SQUARES_OF_A_BUCKET;
 use super::ranks::DeviceRanks;
 use crate::error::Result;
@@ -46,7 +46,11 @@ impl DeviceOptimizer {
             };
             buckets.iter().map(copy).collect()
         };
-        let gradients = DeviceGradients::new(device, ranks.clone(), zero_stage, layout)?;
+        let memory = OnDevice {
+            driver: device.driver.clone(),
+            ranks: ranks.clone(),
+        };
+        let gradients = DeviceGradients::new(memory, zero_stage, layout.clone())?;
         let squares = gradients.shard().size * layout.bucket_sizes().len() * SQUARES_OF_A_BUCKET;
         Ok(Self {
             gradients,
@@ -74,7 +78,7 @@ impl DeviceOptimizer {
         self.clip(decoder, tokens, most)?;
         optimizer.steps += 1;
         let shard = self.gradients.shard();
-        let mut under_way = Vec::new();
+        let (sums, mut under_way) = (self.gradients.own(), Vec::new());
         // 2. AdamW over the runs of this rank's shard of each bucket.
         for (bucket, &size) in weights.sizes.iter().enumerate() {
             let own = shard.range(size);
@@ -85,7 +89,7 @@ impl DeviceOptimizer {
                 }
                 let part = run.start - own.start..run.end - own.start;
                 let [first, second] = self.moments.each_ref().map(|all| all[bucket].all());
-                let state = [self.gradients.sums(bucket), first, second];
+                let state = [sums[bucket], first, second];
                 let [gradient, first, second] = state.map(|all| all.slice(part.clone()));
                 let (master, rounded) = weights.own(bucket, run);
                 let update = Update::of(&optimizer.config, optimizer.steps, learning_rate, *decays);
@@ -112,10 +116,7 @@ impl DeviceOptimizer {
     /// numbers in the same order, so all get the same factor.
     fn clip(&self, decoder: &DeviceDecoder, tokens: f64, most: f64) -> Result<()> {
         let (device, shard, squares) = (&decoder.device, self.gradients.shard(), self.squares.all());
-        let buckets: Vec<View> = (0..decoder.trained().sizes.len())
-            .map(|bucket| self.gradients.sums(bucket))
-            .collect();
-        device.sum_squares(&buckets, squares.slice(shard.range(squares.len)))?;
+        device.sum_squares(&self.gradients.own(), squares.slice(shard.range(squares.len)))?;
         if shard.size > 1 {
             self.ranks.join(self.ranks.start_all_gather(squares)?)?;
         }

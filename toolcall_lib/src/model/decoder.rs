@@ -125,7 +125,7 @@ impl Decoder {
             true => self.forward::<bf16>(&batch.ids, rows, None, workspace),
             false => self.forward::<f32>(&batch.ids, rows, None, workspace),
         }
-        Ok(self.head(rows, &targets, workspace, None))
+        self.head(rows, &targets, workspace, None)
     }
 
     /// Computes [`Decoder::loss`] with dropout, and adds the gradient of the sum (not of a mean) to
@@ -167,7 +167,7 @@ impl Decoder {
             wanted: Some(&wanted),
         };
         self.forward::<E>(&batch.ids, rows, Some(workspace.pass), workspace);
-        let sum = self.head(rows, &targets, workspace, Some(gradients));
+        let sum = self.head(rows, &targets, workspace, Some(gradients))?;
         self.backward::<E>(&batch.ids, rows, gradients, workspace)?;
         Ok(sum)
     }
@@ -212,7 +212,7 @@ impl Decoder {
         targets: &[RowTarget],
         workspace: &mut Workspace,
         gradients: Option<&mut dyn Gradients>,
-    ) -> LossSum {
+    ) -> Result<LossSum> {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
         // 1. Final norm: y [targets, hidden].
         let len = rows.outputs() * hidden;
@@ -224,17 +224,17 @@ impl Decoder {
         let projection = self.weights.matrix(&self.projection);
         // 2. Output projection and cross-entropy in one: the logits never exist as a whole.
         let Some(gradients) = gradients else {
-            return cross_entropy(
+            return Ok(cross_entropy(
                 y,
                 projection,
                 targets,
                 None,
                 &mut workspace.logits,
                 workspace.precision,
-            );
+            ));
         };
         let dy = dy.sized(len);
-        let dprojection = self.gradient(&self.projection, gradients);
+        let dprojection = self.gradient(&self.projection, gradients)?;
         let sum = cross_entropy(
             y,
             projection,
@@ -246,17 +246,17 @@ impl Decoder {
         // 3. Gradient through the norm: dx [targets, hidden].
         let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
-        let dnorm = self.gradient(&self.norm, gradients);
+        let dnorm = self.gradient(&self.norm, gradients)?;
         rms_norm_backward(x, norm, eps, dy, dx, dnorm);
-        sum
+        Ok(sum)
     }
 
     /// Returns the place of a weight's gradient, or `None` if an adapter is trained instead.
-    fn gradient<'g>(&self, span: &Span, gradients: &'g mut dyn Gradients) -> Option<&'g mut [f32]> {
-        match self.adapter {
-            None => Some(&mut gradients.bucket(span.bucket)[span.elements.clone()]),
+    fn gradient<'g>(&self, span: &Span, gradients: &'g mut dyn Gradients) -> Result<Option<&'g mut [f32]>> {
+        Ok(match self.adapter {
+            None => Some(&mut gradients.bucket(span.bucket)?[span.elements.clone()]),
             Some(_) => None,
-        }
+        })
     }
 
     /// Runs the backward pass of the blocks, last to first, and of the embedding. Completes each
@@ -290,11 +290,11 @@ impl Decoder {
             };
             // bucket 0 of a whole model is the embedding; an adapter has none
             let bucket = layer + usize::from(self.adapter.is_none());
-            block.backward::<E>(x, kept, scratch, dresidual, gradients.bucket(bucket));
+            block.backward::<E>(x, kept, scratch, dresidual, gradients.bucket(bucket)?);
             gradients.complete(bucket)?;
         }
         // a tied output projection has added to the same bucket, so it is complete only now
-        if let Some(dtable) = self.gradient(&self.embedding, gradients) {
+        if let Some(dtable) = self.gradient(&self.embedding, gradients)? {
             embedding_backward(ids, dresidual, dtable, hidden);
             gradients.complete(self.embedding.bucket)?;
         }

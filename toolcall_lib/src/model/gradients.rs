@@ -15,7 +15,10 @@ pub trait Gradients: Send {
     fn layout(&self) -> &Arc<Layout>;
 
     /// Returns the elements of a bucket. The backward pass adds to them.
-    fn bucket(&mut self, bucket: usize) -> &mut [f32];
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    fn bucket(&mut self, bucket: usize) -> Result<&mut [f32]>;
 
     /// Marks a bucket as complete for this pass: nothing more will be added to it. The last bucket
     /// is completed first.
@@ -31,8 +34,8 @@ impl Gradients for Parameters {
         &self.layout
     }
 
-    fn bucket(&mut self, bucket: usize) -> &mut [f32] {
-        &mut self.buckets[bucket]
+    fn bucket(&mut self, bucket: usize) -> Result<&mut [f32]> {
+        Ok(&mut self.buckets[bucket])
     }
 
     fn complete(&mut self, _: usize) -> Result<()> {

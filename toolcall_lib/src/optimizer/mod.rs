@@ -5,6 +5,7 @@
 //! bucket and updates only that shard.
 
 mod schedule;
+pub(crate) mod zero;
 
 pub use schedule::{Schedule, Warmup};
 
@@ -96,7 +97,7 @@ impl AdamW {
     pub fn step(
         &mut self,
         weights: &mut Parameters,
-        gradients: &mut [Vec<f32>],
+        gradients: &mut [impl AsMut<[f32]> + Send],
         scale: f64,
         learning_rate: f64,
     ) {
@@ -110,7 +111,7 @@ impl AdamW {
     fn update(
         &mut self,
         weights: &mut Parameters,
-        gradients: &mut [Vec<f32>],
+        gradients: &mut [impl AsMut<[f32]> + Send],
         scale: f64,
         learning_rate: f64,
     ) {
@@ -124,10 +125,13 @@ impl AdamW {
                 continue; // another rank's part
             }
             let w = bucket[range.clone()].par_chunks_mut(ELEMENTS_PER_TASK);
-            let [g, m, v] = [&mut *gradients, &mut self.first, &mut self.second].map(|part| {
-                part[slot.bucket][range.start - own.start..range.end - own.start]
-                    .par_chunks_mut(ELEMENTS_PER_TASK)
-            });
+            let part = range.start - own.start..range.end - own.start;
+            let [g, m, v] = [
+                gradients[slot.bucket].as_mut(),
+                &mut self.first[slot.bucket],
+                &mut self.second[slot.bucket],
+            ]
+            .map(|all| all[part.clone()].par_chunks_mut(ELEMENTS_PER_TASK));
             w.zip(g).zip(m.zip(v)).for_each(|((w, g), (m, v))| {
                 apply(update, scale as f32, w, g, m, v);
             });
@@ -200,9 +204,11 @@ pub fn norm(parameters: &Parameters) -> f64 {
 }
 
 /// Returns the square of the L2 norm of all elements, summed in f64 in a fixed order.
-pub fn sum_of_squares(buckets: &[Vec<f32>]) -> f64 {
-    let per_chunk =
-        |bucket: &Vec<f32>| -> Vec<f64> { bucket.par_chunks(ELEMENTS_PER_TASK).map(squares).collect() };
+pub fn sum_of_squares(buckets: &[impl AsRef<[f32]>]) -> f64 {
+    let per_chunk = |bucket: &_| -> Vec<f64> {
+        let bucket: &[f32] = AsRef::as_ref(bucket);
+        bucket.par_chunks(ELEMENTS_PER_TASK).map(squares).collect()
+    };
     buckets.iter().flat_map(per_chunk).sum()
 }
 

@@ -4,7 +4,6 @@ use super::between::Run;
 use super::checkpoints;
 use super::config::TrainConfig;
 use super::engine::Engines;
-use super::gradients;
 use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
@@ -16,6 +15,7 @@ use crate::collective::{Collective, Shard};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result, tell};
 use crate::model::Model;
+use crate::optimizer::zero;
 
 /// All that the ranks of a run have in common.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl Job<'_> {
         let order = Order::new(&beginnings, config, ranks.size())?;
         // 3. Weights and optimizer state, those of a checkpoint if it resumes one.
         adapt(model, config)?;
-        let shard = gradients::shard(ranks, config.zero_stage);
+        let shard = zero::shard(ranks.shard(), config.zero_stage);
         let identity = Identity::new(model, &rows, config, order.batch())?;
         let (state, notes) = first_state(ranks, model, config, &identity, shard)?;
         check_same_run(ranks, model, &rows, config)?;

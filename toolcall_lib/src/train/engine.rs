@@ -5,7 +5,7 @@
 //! so that the host can prepare the next batch. The GPU's engine is in `gpu`.
 
 use super::config::TrainConfig;
-use super::gradients::GradientSums;
+use super::gradients::{OnHost, norm, own};
 use super::predict::CACHE_BYTES;
 use super::ranks::{gather, tree_numbers};
 use super::rows::mean_loss;
@@ -18,6 +18,7 @@ use crate::model::lora::Pass;
 use crate::model::{Decoder, Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
+use crate::optimizer::zero::GradientSums;
 use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
@@ -74,7 +75,7 @@ pub(super) trait Engines: Sync {
 pub(super) struct OnCpu<'a> {
     ranks: &'a dyn Collective,
     config: &'a TrainConfig,
-    gradients: GradientSums<'a>,
+    gradients: GradientSums<OnHost<'a>>,
     workspace: Workspace,
     loss: LossSum,
     grad_norm: f64,
@@ -87,7 +88,7 @@ impl<'a> OnCpu<'a> {
         Ok(Self {
             ranks,
             config,
-            gradients: GradientSums::new(ranks, config.zero_stage, layout),
+            gradients: GradientSums::new(OnHost(ranks), config.zero_stage, layout)?,
             workspace: Workspace::new(config.recompute, precision(config, decoder)),
             loss: LossSum::default(),
             grad_norm: 0.0,
@@ -100,7 +101,7 @@ impl Engine for OnCpu<'_> {
         // Dropout masks depend on the number of a tree within the step, over all ranks.
         let (first, most) = tree_numbers(self.ranks, trees.len())?;
         for tree in 0..most {
-            self.gradients.begin_tree(tree + 1 == most);
+            self.gradients.begin_tree(tree + 1 == most)?;
             let Some(batch) = trees.get(tree) else {
                 self.gradients.no_tree()?;
                 continue;
@@ -125,13 +126,13 @@ impl Engine for OnCpu<'_> {
     ) -> Result<()> {
         // 1. The norm of the mean gradient. 2. Clip and update this rank's shard. 3. Gather the
         // shards.
-        self.grad_norm = self.gradients.norm()? / tokens;
+        self.grad_norm = norm(&self.gradients)? / tokens;
         if !self.grad_norm.is_finite() {
             return Ok(());
         }
         let scale = clip_coefficient(self.grad_norm, self.config.max_grad_norm) / tokens;
         let trained = decoder.trainable_mut()?;
-        optimizer.step(trained, &mut self.gradients.sums, scale, learning_rate);
+        optimizer.step(trained, &mut own(&mut self.gradients), scale, learning_rate);
         if self.config.zero_stage > 0 {
             gather(trained, self.ranks)?;
         }

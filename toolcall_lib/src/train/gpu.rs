@@ -58,9 +58,9 @@ impl Engine for OnGpu<'_> {
         let (first, most) = tree_numbers(self.ranks, trees.len())?;
         let gradients = &mut self.optimizer.gradients;
         for tree in 0..most {
-            gradients.begin_tree(&self.decoder.device, tree + 1 == most)?;
+            gradients.begin_tree(tree + 1 == most)?;
             let Some(batch) = trees.get(tree) else {
-                gradients.no_tree(&self.decoder.device)?;
+                gradients.no_tree()?;
                 continue;
             };
             let pass = Pass {
@@ -70,7 +70,7 @@ impl Engine for OnGpu<'_> {
             };
             self.decoder.add_gradients(batch, gradients, pass)?;
         }
-        gradients.finish(&self.decoder.device)
+        gradients.finish()
     }
 
     fn step(

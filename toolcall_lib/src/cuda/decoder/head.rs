@@ -74,14 +74,14 @@ impl DeviceDecoder {
         dx.zero(&*device.driver)?;
         let dnorm = match self.adapter {
             None => gradients
-                .bucket(device, self.norm.bucket)?
+                .bucket(self.norm.bucket)?
                 .slice(self.norm.elements.clone()),
             Some(_) => View::EMPTY,
         };
         let eps = self.config.rms_norm_eps as f32;
         device.rms_norm_backward(x, weight, eps, dy, dx, View::EMPTY, dnorm)?;
         if self.adapter.is_none() {
-            gradients.complete(device, self.norm.bucket)?;
+            gradients.complete(self.norm.bucket)?;
         }
         Ok(dx)
     }
@@ -125,7 +125,7 @@ impl DeviceDecoder {
         }
         // dW[vocabulary, hidden] += dlogitsᵀ · y
         let dprojection = gradients
-            .bucket(device, self.projection.bucket)?
+            .bucket(self.projection.bucket)?
             .slice(self.projection.elements.clone())
             .matrix(hidden);
         let sizes = [vocabulary, hidden, rows];

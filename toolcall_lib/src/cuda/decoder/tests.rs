@@ -171,7 +171,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
         assert_near_number(loss, want.loss, f64::from(exact) / 10.0, &format!("{what}: loss"));
         for slot in downloaded.layout.slots() {
             let mut got = vec![0.0f32; slot.len()];
-            let bucket = state.gradients.sums(slot.bucket);
+            let bucket = state.gradients.own()[slot.bucket];
             bucket
                 .slice(slot.range())
                 .download(&*device.device.driver, &mut got)
