@@ -1,7 +1,7 @@
 //! Grammar rules for arguments that a template writes one by one, as Qwen3-Coder does, and not as
 //! JSON.
 
-use super::lark::{around, literal, optional, separators, text_without};
+use super::lark::{around, common_prefix, literal, optional, separators, text_without};
 use super::schema::{Shape, Unsupported, Writer, fields};
 use crate::syntax::Fields;
 use serde_json::{Value, json};
@@ -63,13 +63,12 @@ impl Typed<'_> {
         {
             return Err((String::new(), format!("the keyword `{keyword}` is not supported")));
         }
-        let Fields {
-            open,
-            middle,
-            between,
-            close,
-            ..
-        } = self.fields;
+        let Fields { open, middle, .. } = self.fields;
+        let tail = self.tail();
+        let (between, close) = (
+            &self.fields.between[tail.len()..],
+            &self.fields.close[tail.len()..],
+        );
         let known = shape.names();
         let mut rules = Vec::new();
         let mut place = 0;
@@ -92,7 +91,7 @@ impl Typed<'_> {
             };
             rules.extend(value);
             let next = place + 1;
-            for (kind, before) in [("first", open), ("more", between)] {
+            for (kind, before) in [("first", open.as_str()), ("more", between)] {
                 let written = format!(
                     "{} {rule} {name}_more_{next}",
                     literal(&format!("{before}{field}{middle}"))
@@ -106,7 +105,7 @@ impl Typed<'_> {
             }
             place = next;
         }
-        // 3. The end of the chain: nothing was written, or the closing text follows.
+        // 3. The end of the chain: nothing was written, or the rest of the closing text follows.
         rules.push(format!("{name}_first_{place}: \"\""));
         rules.push(format!(
             "{name}_more_{place}: {}",
@@ -119,7 +118,8 @@ impl Typed<'_> {
         Ok(Some(rules))
     }
 
-    /// Returns the rule `name` for a value, with the rules that it needs; `None` if no value fits.
+    /// Returns the rule `name` for a value and the [`tail`](Self::tail) behind it, with the rules
+    /// that it needs; `None` if no value fits.
     fn value<'a>(
         &self,
         writer: &mut Writer<'a>,
@@ -138,6 +138,8 @@ impl Typed<'_> {
                     .is_none_or(|values| values.iter().any(|value| !value.is_string()))
         });
         let (mut ways, mut rules, mut json) = (Vec::new(), Vec::new(), Vec::new());
+        let mut texts = Vec::new();
+        let tail = self.tail();
         // 2. Each type is written as the template does: strings without quotation marks, Python's
         //    words for `true`, `false` and `null`, everything else as JSON.
         for (i, shape) in shapes.iter().enumerate() {
@@ -149,10 +151,18 @@ impl Typed<'_> {
                 let only = shape.of_type(kind);
                 match kind {
                     "string" if !self.fields.quoted => {
-                        let terminal = format!("{}_TEXT_{i}", name.to_uppercase());
-                        for way in writer.shape(&only, field)? {
-                            rules.push(format!("{terminal}: {}", self.text(&way, mixed, field)?));
-                            ways.push(terminal.clone());
+                        // A rule with a suffix ends at the first place where the suffix stands.
+                        // Without it the terminal takes all it can, and the tail as well.
+                        let suffix = match tail {
+                            "" => String::new(),
+                            tail => format!("[suffix={}]", literal(tail)),
+                        };
+                        for (j, way) in writer.shape(&only, field)?.iter().enumerate() {
+                            let rule = format!("{name}_text_{i}_{j}");
+                            let terminal = rule.to_uppercase();
+                            rules.push(format!("{terminal}: {}", self.text(way, mixed, field)?));
+                            rules.push(format!("{rule}{suffix}: {terminal}"));
+                            texts.push(rule);
                         }
                     }
                     "boolean" if self.fields.python => ways.extend([literal("True"), literal("False")]),
@@ -168,11 +178,28 @@ impl Typed<'_> {
             ways.push(format!("{name}_json"));
             rules.push(format!("{name}_json: %json {schema}"));
         }
+        let ways = ways.iter().map(|way| format!("{way} {}", optional(tail)));
+        let ways: Vec<String> = ways.chain(texts).collect();
         if ways.is_empty() {
             return Ok(None);
         }
         rules.push(format!("{name}: {}", ways.join(" | ")));
         Ok(Some(rules))
+    }
+
+    /// Returns the text behind every value, the last one or not. It is empty for values with
+    /// quotation marks, which show their end themselves.
+    fn tail(&self) -> &str {
+        let Fields {
+            between,
+            close,
+            quoted,
+            ..
+        } = self.fields;
+        match quoted {
+            true => "",
+            false => &between[..common_prefix(between, close)],
+        }
     }
 
     /// Returns the literal of a listed value. `None` for a string that would be read back as
