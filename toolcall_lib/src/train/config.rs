@@ -248,8 +248,9 @@ impl TrainConfig {
     }
 
     /// Adapts these settings to the number of rows. From [`MANY_ROWS`](Self::MANY_ROWS) on, each
-    /// row is read once, in steps of 16 of which 8 share their tools, at a learning rate of 3e-4
-    /// (3e-3 for an adapter). Fewer rows change nothing.
+    /// row is read once, in steps of 16 of which 8 share their tools, at a learning rate of 3e-4.
+    /// From 8,000 rows on there is time for smaller steps: of 12 of which 6 share their tools, at
+    /// 2e-4. An adapter has ten times these rates. Fewer rows change nothing.
     ///
     /// ```
     /// use toolcall_lib::TrainConfig;
@@ -264,11 +265,16 @@ impl TrainConfig {
         if rows < Self::MANY_ROWS {
             return self;
         }
+        let (batch, group, learning_rate) = match rows {
+            ..8000 => (16, 8, 3e-4),
+            _ => (12, 6, 2e-4),
+        };
+        let for_adapter = if self.lora.is_some() { 10.0 } else { 1.0 };
         Self {
             num_train_epochs: 1.0,
-            per_device_train_batch_size: 16,
-            group_by_prefix: 8,
-            learning_rate: if self.lora.is_some() { 3e-3 } else { 3e-4 },
+            per_device_train_batch_size: batch,
+            group_by_prefix: group,
+            learning_rate: learning_rate * for_adapter,
             warmup_steps: 15,
             ..self
         }
