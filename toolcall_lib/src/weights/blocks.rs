@@ -68,16 +68,33 @@ fn blocks<T: GgmlType>(bytes: &[u8]) -> &[T] {
     unsafe { std::slice::from_raw_parts(start, bytes.len() / size_of::<T>()) }
 }
 
+/// Converts the bits of an f16, in a form that vectorizes.
+#[inline(always)]
+fn from_half(bits: u16) -> f32 {
+    const EXPONENT: u32 = 0x7c00;
+    const TWO_TO_112: f32 = f32::from_bits((112 + 127) << 23);
+    let (sign, rest) = (u32::from(bits >> 15), u32::from(bits & 0x7fff));
+    // The exponent of an f16 is 112 less than that of an f32, also where the number is subnormal.
+    let finite = (f32::from_bits(rest << 13) * TWO_TO_112).to_bits();
+    let special = (rest << 13) | 0x7f80_0000; // infinity, or not a number
+    let magnitude = if rest & EXPONENT == EXPONENT {
+        special
+    } else {
+        finite
+    };
+    f32::from_bits(sign << 31 | magnitude)
+}
+
 /// Reads the f16 scale at byte `at` of a block.
 #[inline(always)]
 fn scale(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+    from_half(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
 #[vectorized]
 fn from_f16(bytes: &[u8], values: &mut [f32]) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
-        *value = f16::from_le_bytes(*bytes).to_f32();
+        *value = from_half(u16::from_le_bytes(*bytes));
     }
 }
 
@@ -133,6 +150,17 @@ fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
 mod tests {
     use super::*;
     use candle_core::CpuStorage;
+
+    #[test]
+    fn every_f16_has_its_value() {
+        for bits in 0..=u16::MAX {
+            let (got, want) = (from_half(bits), f16::from_bits(bits).to_f32());
+            assert!(
+                got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+                "{bits:#06x}: {got}, not {want}"
+            );
+        }
+    }
 
     /// Compares our own loops with candle's.
     #[test]

@@ -18,20 +18,28 @@ pub(super) const FEW: usize = 48;
 /// Number of outputs that one task computes for all rows.
 const OUTPUTS_PER_TASK: usize = 64;
 
+/// Number of outputs whose weights are unpacked at a time, so that they stay in the L1 cache.
+const UNPACKED: usize = 4;
+
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
-/// `[rows, output]`. Packed weights are unpacked to f32, one task's outputs at a time.
+/// `[rows, output]`. Packed weights are unpacked to f32, a few outputs at a time.
 pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
     let arch = arch();
     for_each_task(y, w.rows(), |outputs, y| {
-        let multiply = |w: &[f32]| arch.dispatch(Products { x, w, y, input });
-        match w.as_f32() {
-            Some(w) => multiply(&w[outputs.start * input..outputs.end * input]),
-            None => with_scratch(outputs.len() * input, |scratch| {
-                w.unpack(outputs, scratch);
-                multiply(scratch);
-            }),
+        if let Some(w) = w.as_f32() {
+            let w = &w[outputs.start * input..outputs.end * input];
+            return arch.dispatch(Products { x, w, y, input });
         }
+        with_scratch(UNPACKED * input, |scratch| {
+            for first in (0..outputs.len()).step_by(UNPACKED) {
+                let part = first..outputs.len().min(first + UNPACKED);
+                let scratch = &mut scratch[..part.len() * input];
+                w.unpack(outputs.start + part.start..outputs.start + part.end, scratch);
+                let (w, y) = (&*scratch, y.part(part));
+                arch.dispatch(Products { x, w, y, input });
+            }
+        });
     });
 }
 
