@@ -156,7 +156,7 @@ fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) 
     }
 }
 
-/// Lists a third and now and then a fourth value in one text of three that lists two, as in
+/// Adds a third value, and sometimes a fourth, to one in three of the texts that list two, such as
 /// `{city#1} and {city#2}`. Leaves texts alone in which a word counts the values, and those whose
 /// calls differ in something else, too.
 fn lengthen(parts: &mut Vec<Part>, draw: &mut Draw) {
