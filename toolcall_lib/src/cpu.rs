@@ -1,8 +1,9 @@
 //! The instruction set that the kernels of this processor use.
 //!
-//! Vector code exists once for each [`Isa`], and the best one that the processor has runs. The
-//! environment variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) names a
-//! lower one, to see on one machine what another one computes, and how fast.
+//! Vector code is compiled for AVX-512, for AVX2 and for any processor; products of bf16 also have
+//! kernels for AVX-512 BF16 and AMX. The best one that the processor has runs. The environment
+//! variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) names a lower one, to
+//! see on one machine what another one computes, and how fast.
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
@@ -35,6 +36,12 @@ const NAMES: [(&str, Isa); 5] = [
 ];
 
 impl Isa {
+    /// Returns the name, such as `avx2`.
+    fn name(self) -> &'static str {
+        let named = NAMES.iter().find(|(_, isa)| *isa == self);
+        named.map_or("", |(name, _)| name)
+    }
+
     /// Reads a name such as `avx2`.
     ///
     /// # Errors
@@ -42,8 +49,7 @@ impl Isa {
     pub fn named(name: &str) -> Result<Self> {
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.map(|(_, isa)| *isa).ok_or_else(|| {
-            let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            let known = known.join(", ");
+            let known = NAMES.map(|(name, _)| name).join(", ");
             Error::invalid(
                 "max_cpu_isa",
                 format!("{name:?} is no instruction set; choose one of {known}"),
@@ -72,22 +78,36 @@ pub fn arch() -> pulp::Arch {
     pulp::Arch::new()
 }
 
-/// Limits the instruction set to `most`, or to that of [`VARIABLE`] if there is none.
+/// Limits the instruction set to `most`.
 ///
 /// # Errors
-/// The variable holds no name of an instruction set, or kernels have run with another one.
-pub fn limit(most: Option<Isa>) -> Result<()> {
-    let Some(most) = most.map_or_else(limit_of_environment, |most| Ok(Some(most)))? else {
-        return Ok(());
-    };
+/// Another limit was set before, or a kernel has run.
+pub fn limit(most: Isa) -> Result<()> {
     let wanted = best().min(most);
     match *ISA.get_or_init(|| wanted) {
         used if used == wanted => Ok(()),
         used => Err(Error::invalid(
             "max_cpu_isa",
-            format!("kernels have run with {used:?}; limit the instruction set to {wanted:?} before"),
+            format!(
+                "is {} already; set {} before a model is loaded",
+                used.name(),
+                wanted.name()
+            ),
         )),
     }
+}
+
+/// Sets the limit of [`VARIABLE`], unless one was set before.
+///
+/// # Errors
+/// The variable holds no name of an instruction set.
+pub fn limit_by_environment() -> Result<()> {
+    if ISA.get().is_none()
+        && let Some(most) = limit_of_environment()?
+    {
+        ISA.get_or_init(|| best().min(most));
+    }
+    Ok(())
 }
 
 /// Reads [`VARIABLE`].
@@ -171,10 +191,14 @@ mod tests {
     #[test]
     fn kernels_that_have_run_keep_their_instruction_set() {
         let used = isa();
-        limit(Some(used)).unwrap();
+        limit(used).unwrap();
         if used > Isa::Portable {
-            let error = limit(Some(Isa::Portable)).unwrap_err().to_string();
-            assert!(error.contains("kernels have run with"), "{error}");
+            let error = limit(Isa::Portable).unwrap_err().to_string();
+            let want = format!(
+                "is {} already; set portable before a model is loaded",
+                used.name()
+            );
+            assert!(error.ends_with(&want), "{error}");
         }
     }
 }

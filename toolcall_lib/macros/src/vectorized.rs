@@ -15,7 +15,12 @@ pub fn vectorized(item: TokenStream) -> TokenStream {
 }
 
 fn expand(item: TokenStream) -> Result<TokenStream> {
-    let ItemFn { attrs, vis, sig, block } = syn::parse2(item)?;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+    } = syn::parse2(item)?;
     let arguments = sig.inputs.iter().map(name).collect::<Result<Vec<Ident>>>()?;
     let signature = |name: &str| Signature {
         ident: format_ident!("{name}"),

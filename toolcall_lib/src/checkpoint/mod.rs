@@ -41,7 +41,7 @@ pub fn load(spec: &str) -> Result<Model> {
 /// weights, the adapter, and the activations. Generation reads them packed, which is faster the
 /// smaller they are.
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
-    cpu::limit(None)?;
+    cpu::limit_by_environment()?;
     let folder = Path::new(spec);
     files::recover(folder)?;
     let mut model = match folder.join(adapter::CONFIG).is_file() {

@@ -72,8 +72,9 @@ impl<'a> Batch<'a> {
         self.engine.store.stored(reply.seen())
     }
 
-    /// Adds a reply to the batch, or hands it back if the KV cache has no room for all tokens that
-    /// this reply and the others may still write. An empty batch takes any reply.
+    /// Adds a reply, or hands it back while the batch is full, while the next step reads enough
+    /// prompt tokens, or while the KV cache has no room for all tokens that this reply and the
+    /// others may still write. An empty batch takes any reply.
     pub fn admit(&mut self, key: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
         if reply.is_over() {
             self.silent.push((key, reply));

@@ -54,8 +54,9 @@ impl PrefixCache {
         self.engine = Some(engine);
     }
 
-    /// Takes out the engine for this model, or makes one. It is gone if a pass over the model fails
-    /// half-way, so that nobody reads a KV cache that is half written.
+    /// Takes out the engine for this model, or makes one. The cache stays
+    /// without one if a pass over the model fails half-way, so that nobody reads a KV cache that is
+    /// half written.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {
             Some(engine) => Ok(engine),

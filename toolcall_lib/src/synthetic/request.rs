@@ -26,7 +26,7 @@ pub(super) struct Request {
     pub(super) reply: String,
 }
 
-/// Draws a value for every slot, numbered from 1 by call.
+/// Draws the values of each call. `{city#2}` belongs to call 2; `{city}` is the same in all calls.
 pub(super) fn draw_values(
     skill: &Skill,
     parts: &[Part],
@@ -66,13 +66,13 @@ pub(super) fn draw_values(
     values
 }
 
-/// A text of the tool or about it, with the values of a call.
+/// Fills the values of a call into the tool's result, or into the report.
 fn written(text: &Template, values: &Values, draw: &mut Draw) -> Sentence {
     let parts = text.choose_given(draw, &|slot| values.contains_key(&plain(slot)));
     Sentence::fill(&parts, std::slice::from_ref(values))
 }
 
-/// The answer of the tool: values as the call has them.
+/// Makes the answer of the tool, with the values as the call has them.
 fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     let as_called = |(name, drawn): (&String, &Drawn)| {
         let drawn = Drawn {
@@ -85,14 +85,14 @@ fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     written(result, &values, draw).text()
 }
 
-/// The steps to the values that have to be computed.
+/// Writes the steps to the values that have to be computed.
 pub(super) fn steps(values: &Values) -> Vec<String> {
     let steps = values.values().map(|drawn| drawn.worked.clone());
     steps.filter(|steps| !steps.is_empty()).collect()
 }
 
-/// The calls of one tool with these values, and the report, as the request has them or else the
-/// skill.
+/// Makes the calls of one tool with these values, and the sentence that reports them. Result and
+/// report are the request's own, or else the skill's.
 pub(super) fn answered(
     tool: &Listed<'_>,
     ask: Option<&Ask>,
@@ -117,13 +117,13 @@ pub(super) fn answered(
     (answered, replies.join(" "))
 }
 
-/// A request for one call of the tool.
+/// Makes a request for one call of the tool.
 pub(super) fn request(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> Request {
     let index = draw.index(tool.skill.asks.len());
     from_text(tool, &tool.skill.asks[index], draw, held_out)
 }
 
-/// A request for several calls of the tool, if it has a wording for that.
+/// Makes a request for several calls of the tool, if it has a wording for that.
 pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> Option<Request> {
     let texts = &tool.skill.several;
     let index = draw.index(texts.len());
@@ -137,6 +137,7 @@ pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) ->
     (request.calls.len() > 1 && distinct).then_some(request)
 }
 
+/// Makes the request of a text: draws its values, and the calls with them.
 fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) -> Request {
     let mut parts = ask.text.choose(draw);
     lengthen(&mut parts, draw);

@@ -31,9 +31,9 @@ pub struct TrainConfig {
     pub num_train_epochs: f64,
     /// Optimizer steps, instead of epochs.
     pub max_steps: Option<usize>,
-    /// Conversations that are packed into a tree.
+    /// Conversations of a batch; they become one tree, or several if it is too large.
     pub per_device_train_batch_size: usize,
-    /// Trees per optimizer step, on each rank.
+    /// Batches per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
     /// Most tokens of a tree. A shared prefix counts once, and the common beginning of all its
     /// sequences not at all. A batch with more becomes several trees, so that memory stays bounded.
@@ -71,7 +71,7 @@ pub struct TrainConfig {
     /// Treatment of sequences that are too long. TRL truncates without a word.
     pub overlong: Overlong,
     /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
-    /// twice as fast. Values that only go from one product to the next are stored as bf16 too.
+    /// at least twice as fast. Values that only go from one product to the next are stored as bf16 too.
     /// Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
     /// Round trained weights to one of the two nearest bf16 by chance, the nearer one more often,

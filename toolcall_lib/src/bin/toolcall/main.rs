@@ -30,7 +30,7 @@ const INTERRUPTED: u8 = 130;
 ///
 /// A first session:
 ///   toolcall data
-///   toolcall train --data data/tool_augmented_dataset.json --out out/tuned
+///   toolcall train --data out/data.json --out out/tuned
 ///   toolcall eval --model out/tuned --data data/tool_heldout.json
 ///   toolcall chat --model out/tuned
 #[derive(Parser)]
@@ -85,7 +85,10 @@ fn parse() -> Result<(Command, Given)> {
     }
     let matches = cli.get_matches_from(arguments);
     let Cli { max_cpu_isa, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    cpu::limit(max_cpu_isa.map(|name| Isa::named(&name)).transpose()?)?;
+    match max_cpu_isa {
+        Some(name) => cpu::limit(Isa::named(&name)?)?,
+        None => cpu::limit_by_environment()?,
+    }
     Ok((command, flags))
 }
 

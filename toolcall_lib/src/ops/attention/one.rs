@@ -2,7 +2,7 @@
 //! packing.
 
 use super::{Qkv, Tile, softmax};
-use crate::ops::matmul::multiply_few;
+use crate::ops::matmul::multiply_row;
 use toolcall_macros::vectorized;
 
 /// Computes [`attend`](super::attend) of a tile with one query, in f32.
@@ -17,7 +17,7 @@ pub(super) fn attend_one(
     let q = qkv.q(head, &tile.queries).data();
     for (column, keys) in tile.key_ranges() {
         let k = qkv.k(head, &keys).data();
-        multiply_few(q, k, &mut scores[column..][..keys.len()]);
+        multiply_row(q, k, &mut scores[column..][..keys.len()]);
     }
     softmax(scores, tile, qkv.scale(), lse, 1);
     out.fill(0.0);

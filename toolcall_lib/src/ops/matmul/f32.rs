@@ -19,8 +19,8 @@ pub(super) fn matmul(
         true => Parallelism::Rayon(0),
         false => Parallelism::None,
     };
-    // `gemm` takes the best kernel of the processor; a lower one must be called by its name. That
-    // one writes columns, so it computes outᵀ = bᵀ · aᵀ.
+    // `gemm` always takes the best kernel of the processor. A lower one is called by its name. It
+    // writes columns, so it computes outᵀ = bᵀ · aᵀ.
     #[cfg(target_arch = "x86_64")]
     macro_rules! multiply {
         ($kernels:ident, $lanes:literal, $simd:ident) => {{
@@ -55,13 +55,13 @@ pub(super) fn matmul(
                     a.column_stride as isize,
                     1.0,
                     scale,
-                    false,
+                    false, // no complex conjugates
                     false,
                     false,
                     |a, b, c| a * b + c,
                     &UKR,
                     &H_UKR,
-                    false,
+                    false, // b need not be packed
                     parallelism,
                 )
             };
@@ -91,7 +91,7 @@ pub(super) fn matmul(
             b.row_stride as isize,
             1.0,
             scale,
-            false,
+            false, // no complex conjugates
             false,
             false,
             parallelism,

@@ -1,7 +1,7 @@
 //! A weight matrix times few rows, as in generation.
 //!
-//! Each weight is read once and nothing is packed: for few rows, packing costs more than the
-//! product itself. Threads divide the outputs among each other; each computes its columns for all
+//! Each weight is read from memory once, and no panels are made: for few rows that would cost more
+//! than the product. Threads divide the outputs among each other; each computes its columns for all
 //! rows.
 
 use crate::cpu::arch;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
 
-/// Largest number of rows for which packing does not pay.
+/// Largest number of rows for which panels do not pay.
 pub(super) const FEW: usize = 48;
 
 /// Number of outputs that one task computes for all rows.
@@ -44,7 +44,7 @@ pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
 }
 
 /// Computes `y = x · wᵀ` on this thread for a single row `x`; `w` is `[y.len(), x.len()]`.
-pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
+pub fn multiply_row(x: &[f32], w: &[f32], y: &mut [f32]) {
     assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
     let y = Columns::new(y, y.len());
     arch().dispatch(Products {

@@ -11,7 +11,7 @@ mod f32;
 mod few;
 mod matrix;
 
-pub(super) use few::multiply_few;
+pub(super) use few::multiply_row;
 pub use matrix::{Matrix, Output};
 
 use super::element::{Element, Stochastic, as_f32, as_f32_mut};
@@ -159,7 +159,7 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     {
         // SAFETY: the processor has the instructions, and `y` has a place for each row and output.
         unsafe {
-            // 1. bf16 instructions: few rows without panels, others with panels.
+            // Few rows are multiplied without panels, others with panels.
             if rows <= bf16::FEW
                 && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
             {

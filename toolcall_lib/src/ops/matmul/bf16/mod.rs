@@ -33,8 +33,8 @@ pub(super) use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
-/// Number of pairs of left panels that meet one right panel before the next one's turn (256 KiB).
-/// With as many pairs of right panels beside them, they fill half of a small L2 cache.
+/// Pairs in a block of left panels (256 KiB). A block is multiplied with every right panel before
+/// the next block. Block and right panels together fill half of an L2 cache of 1 MiB.
 const BLOCK_PAIRS: usize = 1 << 16;
 
 /// The kernels, slowest first.
@@ -179,7 +179,8 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         } else {
             1
         };
-        // enough groups for none to exceed BLOCK_PAIRS, rounded up to a multiple of the threads
+        // Cut into groups of about BLOCK_PAIRS pairs; their number is a multiple of the threads
+        // where there are enough panels.
         let panels = size.div_ceil(width);
         let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
         let groups = groups.next_multiple_of(threads).min(panels);
