@@ -81,7 +81,7 @@ pub(super) fn write(
         }
         // A step: one pass, hand over the new text, collect the finished.
         batch.step()?;
-        for (_, reply) in batch.speaking() {
+        for (_, reply) in batch.active() {
             let text = reply.new_text();
             stopped |= !text.is_empty() && !on_text(text);
         }

@@ -11,7 +11,8 @@ use crate::tokens::TextStream;
 /// A reply that is being written: its tokens, its text, its sampler and its constraint.
 pub(crate) struct Writer<'a> {
     config: GenerateConfig,
-    end: &'a [u32],
+    /// Token ids that end the reply.
+    eos: &'a [u32],
     sampler: Sampler,
     constraint: Option<Constraint>,
     stream: TextStream,
@@ -19,7 +20,7 @@ pub(crate) struct Writer<'a> {
     seen: Vec<u32>,
     generation: Generation,
     /// Byte of the text at which each token of the reply ends.
-    ends: Vec<usize>,
+    token_ends: Vec<usize>,
     /// Bytes of the text that were handed over.
     handed_over: usize,
     /// Most tokens that the reply may have.
@@ -74,14 +75,14 @@ impl<'a> Writer<'a> {
         let room = config.max_new_tokens.min(longest - prompt.len());
         // 2. An empty reply, with the tokens that the constraint forces.
         let mut reply = Self {
-            end: &model.tokenizer.eos_token_ids,
+            eos: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(&config, index)?,
             config,
             constraint,
             stream: TextStream::new(&model.tokenizer),
             seen: prompt,
             generation: Generation::default(),
-            ends: Vec::new(),
+            token_ends: Vec::new(),
             handed_over: 0,
             room,
             over: room == 0,
@@ -120,10 +121,10 @@ impl<'a> Writer<'a> {
     #[cfg(feature = "serve")]
     pub fn tokens(&self, from: usize) -> impl Iterator<Item = Token> {
         let written = &self.generation;
-        let start = |i: usize| i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let start = |i: usize| i.checked_sub(1).map_or(0, |before| self.token_ends[before]);
         (from..written.ids.len()).map(move |i| Token {
             id: written.ids[i],
-            text: written.text[start(i)..self.ends[i]].to_string(),
+            text: written.text[start(i)..self.token_ends[i]].to_string(),
             logprob: written.model_logprobs[i],
             likeliest: written.top_logprobs[i].clone(),
         })
@@ -145,11 +146,11 @@ impl<'a> Writer<'a> {
         // 2. Penalty, constraint, choice.
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
-            constraint.mask(logits, self.end)?;
+            constraint.mask(logits, self.eos)?;
         }
         let (id, logprob) = self.sampler.choose(logits);
-        // 3. An end token ends the reply and is not part of it.
-        if self.end.contains(&id) {
+        // 3. An EOS token ends the reply and is not part of it.
+        if self.eos.contains(&id) {
             self.generation.finished = true;
             self.over = true;
             return Ok(Vec::new());
@@ -190,7 +191,7 @@ impl<'a> Writer<'a> {
         self.generation.model_logprobs.push(own);
         self.generation.top_logprobs.push(likeliest);
         self.generation.text.push_str(&piece);
-        self.ends.push(self.generation.text.len());
+        self.token_ends.push(self.generation.text.len());
         if let Some(constraint) = &mut self.constraint {
             constraint.push(id)?;
             self.generation.finished = constraint.is_over();
@@ -211,7 +212,7 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> Result<(Generation, String)> {
         let reply = &mut self.generation;
         reply.text.push_str(&self.stream.finish()?);
-        reply.confidences = confidences(&reply.text, &self.ends, &reply.model_logprobs);
+        reply.confidences = confidences(&reply.text, &self.token_ends, &reply.model_logprobs);
         if reply
             .confidences
             .iter()

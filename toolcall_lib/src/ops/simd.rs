@@ -2,8 +2,8 @@
 //! [`#[vectorized]`](toolcall_macros::vectorized).
 //!
 //! Such a function is compiled once for each instruction set, and the version of
-//! [`isa`](crate::cpu::isa) runs. Functions that it calls must be `#[inline(always)]` to be compiled
-//! with it.
+//! [`isa`](crate::cpu::isa) runs. Functions that it calls must be `#[inline(always)]` to be
+//! compiled with it.
 
 use super::element::Element;
 

@@ -195,7 +195,7 @@ fn lengthen(parts: &mut Vec<Part>, draw: &mut Draw) {
 /// Returns several requests as one.
 pub(super) fn joined(requests: Vec<Request>, draw: &mut Draw) -> Request {
     let last = requests.len() - 1;
-    // What stands before the first request, before those between, and before the last.
+    // Words before the first request, before those between, and before the last.
     let (first, next, end) = match draw.index(8) {
         0..3 => ("", " ", " "),
         3 => ("", " ", " Also, "),

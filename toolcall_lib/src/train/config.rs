@@ -71,8 +71,8 @@ pub struct TrainConfig {
     /// Treatment of sequences that are too long. TRL truncates without a word.
     pub overlong: Overlong,
     /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
-    /// at least twice as fast. Values that only go from one product to the next are stored as bf16 too.
-    /// Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
+    /// at least twice as fast. Values that only go from one product to the next are stored as bf16,
+    /// too. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
     /// Round trained weights to one of the two nearest bf16 by chance, the nearer one more often,
     /// as torchao's optimizers do. With rounding to the nearest, as in TRL, weights that are bf16

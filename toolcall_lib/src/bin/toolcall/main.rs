@@ -36,8 +36,8 @@ const INTERRUPTED: u8 = 130;
 #[derive(Parser)]
 #[command(name = "toolcall", version, verbatim_doc_comment)]
 struct Cli {
-    /// Use no newer instructions of the processor than these: portable, avx2, avx512, avx512_bf16 or
-    /// amx [env: TOOLCALL_MAX_CPU_ISA]
+    /// Use no newer instructions of the processor than portable, avx2, avx512, avx512_bf16 or amx
+    /// [env: TOOLCALL_MAX_CPU_ISA]
     #[arg(long, global = true, value_name = "ISA", hide_short_help = true)]
     max_cpu_isa: Option<String>,
     #[command(subcommand)]

@@ -52,8 +52,8 @@ impl<E: Element> LayerCache<E> {
         }
     }
 
-    /// Makes room for at least so many slots. Grows by a quarter at least, so that a long generation
-    /// copies little.
+    /// Makes room for at least this number of slots. Grows by a quarter at least, so that a long
+    /// generation copies little.
     fn reserve(&mut self, slots: usize, heads: Heads) {
         if slots <= self.capacity {
             return;
