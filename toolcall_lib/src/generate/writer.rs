@@ -106,15 +106,22 @@ impl<'a> Writer<'a> {
         self.room - self.generation.ids.len()
     }
 
-    /// Returns the text since the last call. Returns none before the end if `min_confidence` is
-    /// set, because a call may have to be withheld.
+    /// Returns the text that was written since. Returns none before the end if `min_confidence` is
+    /// set, because a call may have to be withheld; a second call is whole, because it may repeat
+    /// the first.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";
         }
-        let new = &self.generation.text[self.handed_over..];
-        self.handed_over = self.generation.text.len();
-        new
+        let text = &self.generation.text;
+        let calls = self
+            .constraint
+            .as_ref()
+            .map_or(0, |constraint| constraint.end_of_calls(text));
+        let certain = if calls > 0 { calls } else { text.len() };
+        let start = self.handed_over;
+        self.handed_over = certain.max(start);
+        &text[start..self.handed_over]
     }
 
     /// Returns the tokens from number `from` on, each with the text that it completes.
@@ -195,9 +202,26 @@ impl<'a> Writer<'a> {
         if let Some(constraint) = &mut self.constraint {
             constraint.push(id)?;
             self.generation.finished = constraint.is_over();
+            // A model that repeats a call is in a loop, and whoever runs it would do it twice.
+            if let Some(end) = constraint.repeats(&self.generation.text) {
+                self.cut(end);
+            }
         }
         self.over = self.generation.finished || self.generation.ids.len() >= self.room;
         Ok(())
+    }
+
+    /// Ends the reply behind byte `end` of its text.
+    fn cut(&mut self, end: usize) {
+        let tokens = self.token_ends.partition_point(|&token| token < end) + 1;
+        self.token_ends.truncate(tokens);
+        let reply = &mut self.generation;
+        reply.ids.truncate(tokens);
+        reply.logprobs.truncate(tokens);
+        reply.model_logprobs.truncate(tokens);
+        reply.top_logprobs.truncate(tokens);
+        reply.text.truncate(self.token_ends.last().copied().unwrap_or(0));
+        reply.finished = true;
     }
 
     /// Ends the reply. Returns true if it ended by itself, and the text behind its last token, in
