@@ -274,9 +274,18 @@ fn the_model_sees_every_turn_of_the_talk() {
     for (message, said) in [(&seen[0], "Be short."), (&seen[1], "One"), (&seen[3], "Two")] {
         assert_eq!(message["content"], said);
     }
+    // the terminal is shown control characters as escapes
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
+    };
     for answer in [&seen[2], &seen[4]] {
-        let said = format!("assistant > {}", answer["content"].as_str().unwrap());
-        assert!(text.contains(&said), "{said:?} in {text}");
+        let content = answer["content"].as_str().unwrap();
+        let said: String = content.chars().map(shown).collect();
+        assert!(text.contains(&format!("assistant > {said}")), "{said} in {text}");
     }
     // a call and its answer are part of it
     let chosen = ["--interactive", "--tool-choice", "get_weather"];

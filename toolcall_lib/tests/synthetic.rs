@@ -492,10 +492,8 @@ fn a_list_of_values_grows_to_four_unless_a_word_counts_them() {
     let mut listed = 0;
     for (row, calls) in rows.iter().zip(turns(&rows)) {
         let user = row.messages.iter().find(|message| message.role == Role::User);
-        let mut numbers: Vec<String> = calls
-            .iter()
-            .map(|call| call.arguments["number"].to_string())
-            .collect();
+        let numbers = calls.iter().flat_map(|call| call.arguments.values());
+        let mut numbers: Vec<String> = numbers.map(ToString::to_string).collect();
         let last = numbers.pop().unwrap();
         let list = format!("umbers {} and {last} at", numbers.join(", "));
         listed += usize::from(user.unwrap().content.contains(&list));

@@ -25,7 +25,7 @@ pub(crate) use turn::Turn;
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Result};
-use crate::generate::{GenerateConfig, PrefixCache, ROWS_AT_ONCE, RowPrompt};
+use crate::generate::{GenerateConfig, PrefixCache, RowPrompt};
 use crate::interrupt;
 use crate::model::Model;
 use rayon::prelude::*;
@@ -103,7 +103,10 @@ pub fn evaluate<'a>(
     refuse_rows_without_truth(rows)?;
     // 2. Ask the rows in groups, and add each row to the scores.
     let mut scores = Evaluation::default();
-    for rows in rows.chunks(ROWS_AT_ONCE) {
+    let mut left = rows;
+    while !left.is_empty() {
+        let (rows, later) = left.split_at(left.len().min(cache.prompts_at_once()));
+        left = later;
         let Some(said) = follow(rows, &mut by, config, cache)? else {
             break;
         };

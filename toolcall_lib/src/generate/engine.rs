@@ -9,16 +9,10 @@ use crate::error::Result;
 use crate::model::{Decoder, KvSequence, KvStore, Model, Workspace};
 
 /// Most replies that one batch writes at a time on the CPU.
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 /// Most replies that one batch writes at a time on a GPU, which a few replies do not fill.
+#[cfg(feature = "cuda")]
 const AT_ONCE_ON_GPU: usize = 128;
-/// Rows that an evaluation asks together: twice as many as one batch writes, so that a few long
-/// replies do not leave the batch slots of others empty.
-pub(crate) const ROWS_AT_ONCE: usize = 2 * if cfg!(feature = "cuda") {
-    AT_ONCE_ON_GPU
-} else {
-    AT_ONCE
-};
 
 /// The KV cache of one model and the device that computes it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! weights.
 
 use super::constraint::Constraints;
-use super::engine::Engine;
+use super::engine::{AT_ONCE, Engine};
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::Model;
@@ -52,6 +52,12 @@ impl PrefixCache {
     /// Puts an engine back.
     pub(crate) fn keep_engine(&mut self, engine: Engine) {
         self.engine = Some(engine);
+    }
+
+    /// Returns how many prompts to ask together: twice as many as one batch writes, so that a few
+    /// long replies do not leave the batch slots of others empty.
+    pub(crate) fn prompts_at_once(&self) -> usize {
+        2 * self.engine.as_ref().map_or(AT_ONCE, |engine| engine.at_once)
     }
 
     /// Takes out the engine for this model, or makes one. The cache stays
