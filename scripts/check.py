@@ -108,7 +108,8 @@ def check(gate: Gate, with_features: list[str]) -> None:
     else:
         gate.tests("tests of the library", "cargo", "test", "--quiet", "--workspace", *with_features)
     if platform.machine() in ("x86_64", "AMD64"):
-        kernels = ["--lib", *with_features, "--", "ops::", "model::", "optimizer::", "weights::"]
+        modules = ["ops::", "model::", "optimizer::", "weights::", "lora::", "train::"]
+        kernels = ["--lib", "--test", "tests", *with_features, "--", *modules]
         for isa in LOWER_ISAS:
             command = ["cargo", "test", "--quiet", "--package", "toolcall_lib", *kernels]
             gate.tests(f"kernels with the instructions of {isa}", *command, TOOLCALL_MAX_CPU_ISA=isa)
