@@ -15,6 +15,7 @@ from places import HOME, ROOT
 START = time.monotonic()
 PYTHON = sys.executable
 NOTEBOOKS = ["train", "base_inference", "customer_transfer", "own_tools"]  # the first saves the model that the third loads
+LOWER_ISAS = ["avx512", "avx2", "portable"]  # of x86-64: what other processors run
 
 
 class Failed(Exception):
@@ -32,11 +33,12 @@ class Gate:
         finished = subprocess.run([str(word) for word in command], env={**os.environ, **environment})
         ended(finished.returncode)
 
-    def tests(self, name: str, *command: object) -> None:
+    def tests(self, name: str, *command: object, **environment: str) -> None:
         """A step that runs tests, as cargo, nextest or unittest report them."""
         announce(name)
         words = [str(word) for word in command]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+        with subprocess.Popen(words, env={**os.environ, **environment}, **piped) as process:
             for line in process.stdout:
                 print(line, end="", flush=True)
                 passed, failed = count(line)
@@ -105,6 +107,12 @@ def check(gate: Gate, with_features: list[str]) -> None:
         gate.tests("examples in the documentation", "cargo", "test", "--quiet", "--workspace", "--doc", *with_features)
     else:
         gate.tests("tests of the library", "cargo", "test", "--quiet", "--workspace", *with_features)
+    if platform.machine() in ("x86_64", "AMD64"):
+        modules = ["ops::", "model::", "optimizer::", "weights::", "lora::", "train::"]
+        kernels = ["--lib", "--test", "tests", *with_features, "--", *modules]
+        for isa in LOWER_ISAS:
+            command = ["cargo", "test", "--quiet", "--package", "toolcall_lib", *kernels]
+            gate.tests(f"kernels with the instructions of {isa}", *command, TOOLCALL_MAX_CPU_ISA=isa)
     gate.tests("the notebook kernel", "scripts/dev/test_notebooks.sh")
     tiny = HOME / "models/tiny"
     gate.step("a tiny model", "cargo", "run", "--quiet", *with_features, "--example", "tiny_model", "--", tiny)

@@ -194,6 +194,12 @@ def make_llama_cpp() -> None:
     make_venv(HOME / "llama_cpp", "-r", VERIFY / "requirements_llama_cpp.txt")
 
 
+def make_llama_cpp_avx2() -> None:
+    """The same, compiled for AVX2 and nothing above; pip would take what it compiled for this processor."""
+    for_avx2 = ["--no-cache-dir", "--config-settings", "cmake.args=-DGGML_NATIVE=OFF"]
+    make_venv(HOME / "llama_cpp_avx2", *for_avx2, "-r", VERIFY / "requirements_llama_cpp.txt")
+
+
 def make_llama_cpp_server() -> None:
     """Packages that llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`."""
     pip = [HOME / "llama_cpp/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -334,6 +340,11 @@ PARTS = {
         lambda: f"{pin_of(VERIFY / 'requirements_llama_cpp.txt')} {HOME}",
         "llama.cpp, compiled (10 minutes on 2 cores)",
     ),
+    "llama_cpp_avx2": Part(
+        make_llama_cpp_avx2,
+        lambda: f"{pin_of(VERIFY / 'requirements_llama_cpp.txt')} {HOME}",
+        "llama.cpp, compiled for AVX2 (10 minutes on 2 cores)",
+    ),
     "llama_cpp_server": Part(
         make_llama_cpp_server,
         lambda: f"{pin_of(*sorted(VERIFY.glob('requirements_llama_cpp*.txt')))} {HOME}",
@@ -353,7 +364,7 @@ PARTS = {
 
 
 # The last one only fetches, but into the folder of the one before it.
-COMPILED = ["kernel", "seed", "llama_cpp", "llama_cpp_server"]
+COMPILED = ["kernel", "seed", "llama_cpp_avx2", "llama_cpp", "llama_cpp_server"]
 
 
 def set_up_all(names: list[str]) -> None:

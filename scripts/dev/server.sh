@@ -6,8 +6,9 @@ trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true' EXIT
 build_toolcall() {
     [ -n "${TOOLCALL_PROGRAM:-}" ] || cargo build --quiet --release --manifest-path "$root/Cargo.toml" --bin toolcall
 }
-start_server() { # LOG FLAG...; takes a free port, waits until it answers, and sets server and url
-    "$toolcall" serve --port 0 "${@:2}" >"$out/$1.log" 2>&1 &
+start_server() { # LOG FLAG...; takes a free port unless a flag names one, waits until it answers, and sets server and url
+    case " $* " in *" --port "*) ;; *) set -- "$@" --port 0 ;; esac
+    "$toolcall" serve "${@:2}" >"$out/$1.log" 2>&1 &
     server=$!
     for _ in $(seq 600); do
         url="$(sed -n 's/.* on \(http:[^ ]*\) (the page).*/\1/p' "$out/$1.log")"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks the server with the official `openai` Python package, then with 500 clients at once for a minute: slow readers, half-sent
 # bodies, clients that vanish, bad JSON, bodies of 10 MB. No reply may be lost or be that of another request, memory has to stay
-# bounded, and the next request has to be served. Ends with SIGTERM, which has to end the server in order. Not part of scripts/check.
+# bounded, and the next request has to be served. SIGTERM has to end the server in order. A client whose server is killed has to get an
+# error, and a server that takes its place has to answer. Not part of scripts/check.
 # usage: scripts/dev/verify_serve.sh [MODEL [SECONDS [CLIENTS]]]     default: the default model, 60 and 500
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
@@ -28,4 +29,13 @@ echo "== $clients clients for $seconds s"
 start_server load --model "$model"
 "$python" scripts/dev/verify/serve_load.py "$url" --pid "$server" --seconds "$seconds" --clients "$clients"
 end_server load
+echo "== a server that is killed, and started again"
+start_server killed --model "$model"
+"$python" scripts/dev/verify/serve_openai.py --kill "$server" "$url/v1" none
+wait "$server" || true
+port="${url##*:}"
+start_server again --model "$model" --port "$port"
+[ "$url" = "http://127.0.0.1:$port" ] || fail "the second server is at $url"
+"$python" scripts/dev/verify/serve_openai.py "$url/v1" none
+end_server again
 echo "verify: all is well"

@@ -7,7 +7,7 @@
 //! // 1. A model, and conversations in which it calls tools.
 //! let mut model = load("SmolLM2-135M-Instruct.gguf")?;
 //! let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
-//! // 2. Training. Every `eval_steps` steps it answers the held-out rows.
+//! // 2. Training. After each epoch the model answers up to 100 held-out rows.
 //! let config = TrainConfig::default().for_rows(data.rows.len());
 //! let report = train(&mut model, (&data, &held_out), &config, |step| println!("{step}"))?;
 //! println!("{report}");
@@ -24,13 +24,13 @@
 //! # }
 //! ```
 //!
-//! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the four helpers.
+//! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the main functions.
 //! Behind them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] brings a
 //! validation set and ranks to a run; [`augment`] makes rows from your own tools;
 //! [`tool`](macro@tool) turns a documented Rust function into one; the program `toolcall` has the
 //! same as commands.
 //!
-//! A module is a stage of the data and uses only modules above it:
+//! A module is a stage of the data and uses only modules above it, and `error`:
 //!
 //! | stage | module | in → out |
 //! |---|---|---|
@@ -42,7 +42,7 @@
 //! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
 //! | | [`data_source`] | file, folder or hub → conversations |
 //! | 7 | [`model`] | packed tree → hidden states, loss and gradients |
-//! | 8 | [`collective`] | sums and parts of many processes |
+//! | 8 | [`collective`] | ranks: reduce-scatter, all-gather, sums |
 //! | | [`device`] | the device that computes: the CPU, or a GPU |
 //! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
 //! | 10 | [`reply`] | text → tool calls or content |
@@ -63,7 +63,7 @@ struct Readme;
 pub mod _design {}
 
 // Modules with `doc(hidden)` are pub for the program `toolcall`, the tests (also those in the
-// documentation) and the benches of this repository; users meet their work behind the others.
+// documentation) and the benches of this repository; users need none of them.
 #[doc(hidden)]
 pub mod terminal;
 pub mod error;
@@ -87,6 +87,8 @@ pub mod template;
 pub mod tokens;
 pub mod batch;
 pub mod config;
+#[doc(hidden)]
+pub mod cpu;
 pub mod weights;
 pub mod data_source;
 #[doc(hidden)]
@@ -110,7 +112,7 @@ pub mod show;
 #[cfg(feature = "serve")]
 pub mod serve;
 
-// Tools for the tests of several modules, and for the tests outside the library.
+// Helpers for the tests of several modules, and for the tests outside the library.
 #[cfg(test)]
 #[path = "../tests/common/tiny_config.rs"]
 mod tiny_config;

@@ -260,6 +260,48 @@ fn roles(history: &[Value]) -> Vec<&str> {
     roles.collect()
 }
 
+#[test]
+fn the_model_sees_every_turn_of_the_talk() {
+    let place = Place::new();
+    save_showing(&place);
+    let (well, text) = place.chat(
+        &["--interactive", "--system", "Be short.", "--tool-choice", "none"],
+        "One\nTwo\nshow\n\n",
+    );
+    assert!(well, "{text}");
+    let seen = history(&text);
+    assert_eq!(roles(&seen), ["system", "user", "assistant", "user", "assistant"]);
+    for (message, said) in [(&seen[0], "Be short."), (&seen[1], "One"), (&seen[3], "Two")] {
+        assert_eq!(message["content"], said);
+    }
+    // the terminal is shown control characters as escapes
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    for answer in [&seen[2], &seen[4]] {
+        let content = answer["content"].as_str().unwrap();
+        let said: String = content.chars().map(shown).collect();
+        assert!(text.contains(&format!("assistant > {said}")), "{said} in {text}");
+    }
+    // a call and its answer are part of it
+    let chosen = ["--interactive", "--tool-choice", "get_weather"];
+    let (well, text) = place.chat(&chosen, "One\nrain\nshow\n\n");
+    assert!(well, "{text}");
+    let seen = history(&text);
+    assert_eq!(roles(&seen), ["user", "assistant", "tool", "assistant"]);
+    let call = &seen[1]["tool_calls"][0]["function"];
+    let called = format!("call      > get_weather {}", call["arguments"]);
+    assert!(text.contains(&called), "{called} in {text}");
+    assert_eq!(
+        (&seen[2]["name"], &seen[2]["content"]),
+        (&call["name"], &json!("rain"))
+    );
+}
+
 /// Without the answer, neither the call nor the message that led to it is history.
 #[test]
 fn a_turn_whose_call_nobody_answers_is_dropped() {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{Lists, SEED, make, make_part};
-use toolcall_lib::{Conversation, Role};
+use toolcall_lib::{Conversation, Role, ToolCall};
 
 const HELD_OUT: [&str; 3] = [
     "tool_heldout.json",
@@ -453,6 +453,72 @@ fn a_percentage_is_called_as_a_number_of_percent_or_as_a_fraction() {
             );
         }
     }
+}
+
+/// Makes rows with several calls of one skill, whose only wording for that is `several`.
+fn rows_of_several(several: &str) -> Vec<Conversation> {
+    let skill = format!(
+        "[[skill]]\nnames = [\"look_up\"]\nabout = [\"Look it up.\"]\nresult = \"ok\"\nreply = \"Done.\"\n\
+         args.number = {{ about = [\"The number.\"], int = [1, 900] }}\nasks = [\"Look up {{number}}.\"]\n\
+         several = [\"{several}\"]\n"
+    );
+    let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 80\nrows_per_list = 2\nsizes = [1.0]\n\
+                   reports = 0.0\nkinds = { several = 1.0 }\n";
+    let lists = lists_of(&skill, Some(mixture)).unwrap();
+    make(&lists, "only", None, 1).unwrap().data.rows
+}
+
+/// Returns the calls of every turn that has some.
+fn turns(rows: &[Conversation]) -> Vec<&[ToolCall]> {
+    let messages = rows.iter().flat_map(|row| &row.messages);
+    let calls = messages.map(|message| &message.tool_calls[..]);
+    calls.filter(|calls| !calls.is_empty()).collect()
+}
+
+/// Returns how many of these turns have so many calls, or tools; the last number is of four and
+/// more.
+fn counts(numbers: impl Iterator<Item = usize>) -> [usize; 5] {
+    let mut counts = [0; 5];
+    numbers.for_each(|number| counts[number.min(4)] += 1);
+    counts
+}
+
+#[test]
+fn a_list_of_values_grows_to_four_unless_a_word_counts_them() {
+    let rows = rows_of_several("Numbers {number#1} and {number#2} at once.");
+    let lengths = counts(turns(&rows).into_iter().map(<[ToolCall]>::len));
+    assert_eq!(lengths[..2], [0, 0]);
+    assert!(lengths[2..].iter().all(|&rows| rows > 3), "{lengths:?}");
+    let mut listed = 0;
+    for (row, calls) in rows.iter().zip(turns(&rows)) {
+        let user = row.messages.iter().find(|message| message.role == Role::User);
+        let numbers = calls.iter().flat_map(|call| call.arguments.values());
+        let mut numbers: Vec<String> = numbers.map(ToString::to_string).collect();
+        let last = numbers.pop().unwrap();
+        let list = format!("umbers {} and {last} at", numbers.join(", "));
+        listed += usize::from(user.unwrap().content.contains(&list));
+    }
+    assert!(listed > 30, "{listed} of {} rows", rows.len());
+
+    let rows = rows_of_several("Both {number#1} and {number#2} at once.");
+    let worded = rows.iter().zip(turns(&rows));
+    let worded = worded.filter(|(row, _)| row.messages.iter().any(|m| m.content.contains(" at once")));
+    let lengths: HashSet<usize> = worded.map(|(_, calls)| calls.len()).collect();
+    assert_eq!(lengths, HashSet::from([2]));
+}
+
+#[test]
+fn a_turn_asks_up_to_four_tools() {
+    let made = made();
+    let tools = |calls: &[ToolCall]| {
+        let names: HashSet<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+        names.len()
+    };
+    let tools = counts(turns(&made).into_iter().map(tools));
+    assert!(
+        tools[2] > tools[3] && tools[3] > tools[4] && tools[4] > 0,
+        "{tools:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ each once. The first two steps of a run, which find memory and compile kernels, 
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from contenders import CONTENDERS, Contender, Run, write_sequences
-from machine import describe, gemm_peaks
+from machine import LIMITS, describe, gemm_peaks
 from table import markdown
 from work import Shape, tree
 
@@ -27,6 +28,7 @@ COLUMNS = ("", "samples/s", "s/step", "peak RSS", "first loss", "last loss", "ti
 
 def main():
     arguments = parse()
+    os.environ |= LIMITS.get(arguments.isa, {})
     out = arguments.out
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -64,6 +66,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--rounds", type=int, help="how often each contender runs (default 3)")
     options.add_argument("--loss", choices=["all", "assistant"], help="only those who train on these tokens")
     options.add_argument("--precision", choices=list(TOLERANCE), default="bf16", help="of matrix products")
+    options.add_argument("--isa", choices=list(LIMITS), help="all run with these instructions of the processor")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
     arguments.steps = arguments.steps or (4 if arguments.quick else 75)

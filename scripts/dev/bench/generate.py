@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from machine import describe
+from machine import LIMITS, describe
 from table import markdown
 
 BENCH = Path(__file__).parent
@@ -46,7 +46,9 @@ class Contender:
             case "toolcall":
                 return [os.environ["DECODE_SPEED"], gguf, work]
             case "llama.cpp":
-                return [os.environ["LLAMA_CPP_PYTHON"], BENCH / "llama_cpp_run.py", gguf, work]
+                isa = os.environ.get("TOOLCALL_MAX_CPU_ISA")
+                python = Path(os.environ["LLAMA_CPP_HOME"]) / (f"llama_cpp_{isa}" if isa else "llama_cpp") / "bin/python"
+                return [python, BENCH / "llama_cpp_run.py", gguf, work]
             case _:
                 return [sys.executable, BENCH / "transformers_run.py", models / "f32", self.weights, work]
 
@@ -78,8 +80,10 @@ def main():
     options.add_argument("--models", type=Path, required=True, help=argparse.SUPPRESS)
     options.add_argument("--data", type=Path, required=True, help="JSON file of conversations: the prompts")
     options.add_argument("--quick", action="store_true", help="1 round of 16 tokens")
+    options.add_argument("--isa", choices=list(LIMITS), help="all run with these instructions of the processor")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
+    os.environ |= LIMITS.get(arguments.isa, {})
     work = {"new_tokens": 16 if arguments.quick else 48, "batches": [1, 8, 32], "most_call_tokens": 96}
     work |= prompts(arguments.models / "bf16.gguf", arguments.data)
     file = arguments.models / "work.json"

@@ -10,6 +10,15 @@ from pathlib import Path
 
 BENCH = Path(__file__).parent
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+# Makes every engine run as on a processor that has no newer instructions; MKL is what PyTorch multiplies f32 with.
+LIMITS = {
+    "avx2": {
+        "TOOLCALL_MAX_CPU_ISA": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+}
 
 
 def describe(packages: tuple[str, ...] = ("torch", "transformers", "trl")) -> str:
@@ -21,6 +30,8 @@ def describe(packages: tuple[str, ...] = ("torch", "transformers", "trl")) -> st
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     cores = len(os.sched_getaffinity(0))
     model = field.get("model name", "unknown processor")
+    if limit := os.environ.get("TOOLCALL_MAX_CPU_ISA"):
+        model += f" limited to {limit}"
     return f"{model} ({' '.join(known)}), {cores} cores, {memory:.0f} GiB; {versions}"
 
 

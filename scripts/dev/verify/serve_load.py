@@ -1,12 +1,16 @@
 """Many clients at once, of all kinds. Ends with an error if a reply is lost, is that of another request, or if memory grows.
 
 usage: serve_load.py URL --pid PID [--seconds 60] [--clients 500]
+
+A client that is told to come back (429, or 503 while other bodies fill the memory) waits as long as `Retry-After` says and asks again
+until it has its reply, also after the seconds are over. So a request that is never served fails the check.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import re
 import time
 import urllib.parse
 from collections import Counter
@@ -15,12 +19,22 @@ from pathlib import Path
 BODY = "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
 
 
+LONG = json.dumps({"messages": [{"role": "user", "content": "tick " * 400_000}]}).encode()  # more tokens than a model has room for
+PATIENCE = 300  # seconds that a client asks again
+
+
 def question(number):
-    """A request whose reply shows whose it is: the only value that its tool takes."""
+    """A request whose reply shows whose it is: the only value that its tool takes. Prompts have 20 to 1,500 tokens."""
     tool = {"type": "function", "function": {"name": "mark", "parameters": {
         "type": "object", "properties": {"who": {"enum": [f"client-{number}"]}}, "required": ["who"]}}}
-    return {"messages": [{"role": "user", "content": "Mark me. " + "Please. " * random.choice([0, 0, 5, 60])}], "tools": [tool],
+    return {"messages": [{"role": "user", "content": "Mark me. " + "Please. " * random.choice([0, 0, 5, 60, 700])}], "tools": [tool],
             "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 60}
+
+
+def talk(number):
+    """A request for 1 to 200 tokens of words."""
+    length = random.choice([1, 10, 50, 200])
+    return {"messages": [{"role": "user", "content": f"Tell me a story about the number {number}."}], "max_tokens": length}
 
 
 class Clients:
@@ -29,7 +43,7 @@ class Clients:
     def __init__(self, url):
         place = urllib.parse.urlparse(url)
         self.host, self.port = place.hostname, place.port
-        self.seen, self.wrong, self.number = Counter(), [], 0
+        self.seen, self.wrong, self.number, self.longest = Counter(), [], 0, 0.0
 
     async def connect(self):
         return await asyncio.open_connection(self.host, self.port)
@@ -42,7 +56,7 @@ class Clients:
         return reader, writer
 
     async def answer(self, reader, slowly=False):
-        """Status and text."""
+        """Status, text and head."""
         data = b""
         while part := await reader.read(16 if slowly else 65536):
             data += part
@@ -58,27 +72,56 @@ class Clients:
                 if not count:
                     break
             text = whole
-        return int(head.split(b" ")[1]) if head else 0, text.decode()
+        return int(head.split(b" ")[1]) if head else 0, text.decode(), head.decode()
 
     async def ask(self, slowly=False, streamed=False):
-        """A whole request, whose reply has to be its own."""
+        """A call, which has to be the client's own."""
         self.number += 1
         mine = f"client-{self.number}"
         body = question(self.number) | ({"stream": True} if streamed else {})
-        reader, writer = await self.send(json.dumps(body).encode())
-        status, text = await self.answer(reader, slowly)
-        writer.close()
-        if status == 429:
-            self.seen["come back later"] += 1
-            await asyncio.sleep(random.uniform(0.5, 2))
-        elif status != 200:
-            self.wrong.append(f"{mine}: status {status}: {text[:200]}")
-        elif mine not in text or text.count("client-") != 1:
+        text = await self.served(mine, body, slowly)
+        if text is None:
+            return
+        if mine not in text or text.count("client-") != 1:
             self.wrong.append(f"{mine}: got {text[:200]}")
         elif streamed and not text.rstrip().endswith("data: [DONE]"):
             self.wrong.append(f"{mine}: the stream does not end: {text[-200:]}")
         else:
-            self.seen["own reply"] += 1
+            self.seen["own call"] += 1
+
+    async def listen(self):
+        """Words, no more than were asked for."""
+        self.number += 1
+        body = talk(self.number)
+        text = await self.served(f"client-{self.number}", body)
+        if text is None:
+            return
+        reply = json.loads(text)
+        tokens, reason = reply["usage"]["completion_tokens"], reply["choices"][0]["finish_reason"]
+        if tokens > body["max_tokens"] or (reason == "length" and tokens < body["max_tokens"]):
+            self.wrong.append(f"client-{self.number}: {tokens} tokens of {body['max_tokens']}, {reason}")
+        self.seen["own words"] += 1
+
+    async def served(self, mine, body, slowly=False):
+        """The text of the reply, asked for until it comes."""
+        start = time.monotonic()
+        while True:
+            reader, writer = await self.send(json.dumps(body).encode())
+            status, text, head = await self.answer(reader, slowly)
+            writer.close()
+            waited = time.monotonic() - start
+            if status == 200:
+                self.longest = max(self.longest, waited)
+                return text
+            if status not in (429, 503) or waited > PATIENCE:
+                self.wrong.append(f"{mine}: status {status} after {waited:.0f} s: {text[:200]}")
+                return None
+            self.seen["told to come back"] += 1
+            again = re.search(r"(?i)retry-after: (\d+)", head)
+            if again is None:
+                self.wrong.append(f"{mine}: {status} without Retry-After")
+                return None
+            await asyncio.sleep(int(again[1]) + random.uniform(0, 1))
 
     async def vanish(self):
         reader, writer = await self.send(json.dumps(question(0) | {"stream": True}).encode())
@@ -93,9 +136,14 @@ class Clients:
         self.seen["half a body"] += 1
 
     async def refused(self, body, status, what):
-        reader, writer = await self.send(body)
-        got, text = await self.answer(reader)
-        writer.close()
+        while True:
+            reader, writer = await self.send(body)
+            got, text, _ = await self.answer(reader)
+            writer.close()
+            if got != 503:  # the bodies of others fill the memory
+                break
+            self.seen["told to come back"] += 1
+            await asyncio.sleep(random.uniform(1, 2))
         if got != status or "error" not in json.loads(text):
             self.wrong.append(f"{what}: status {got}, not {status}: {text[:200]}")
         self.seen[what] += 1
@@ -104,16 +152,20 @@ class Clients:
         while time.monotonic() < until:
             kind = random.random()
             try:
-                if kind < 0.55:
+                if kind < 0.45:
                     await self.ask(streamed=kind < 0.2)
+                elif kind < 0.55:
+                    await self.listen()
                 elif kind < 0.7:
                     await self.ask(slowly=True, streamed=True)
                 elif kind < 0.8:
                     await self.vanish()
                 elif kind < 0.88:
                     await self.half()
-                elif kind < 0.97:
+                elif kind < 0.95:
                     await self.refused(b'{"messages": [}', 400, "bad JSON")
+                elif kind < 0.97:
+                    await self.refused(LONG, 400, "2 MB of prompt")
                 else:
                     await self.refused(b" " * (10 << 20), 413, "10 MB")
             except (ConnectionError, asyncio.IncompleteReadError, ValueError) as error:
@@ -142,11 +194,16 @@ async def main():
         most = max(most, memory(arguments.pid))
         await asyncio.sleep(0.5)
     await crowd
+    over = time.monotonic() - until
     await clients.ask()  # the next request is served
     print(", ".join(f"{count} {what}" for what, count in sorted(clients.seen.items())))
+    print(f"the longest wait for a reply: {clients.longest:.0f} s; the last came {over:.0f} s after the end")
     print(f"memory: {before >> 20} MiB after one request, {most >> 20} MiB at most")
     assert not clients.wrong, f"{len(clients.wrong)} wrong:\n" + "\n".join(clients.wrong[:10])
     assert most < before + (3 << 30), "memory is not bounded"  # the cache has 2 GiB, bodies 64 MiB
+    missing = {"own call", "own words", "vanished", "half a body", "bad JSON", "2 MB of prompt", "10 MB"} - set(clients.seen)
+    assert not missing, f"no client of these kinds has come to its end: {missing}"
+    assert clients.seen["own call"] >= arguments.clients, "fewer calls than clients"
     print("ok    every reply has come, and is that of its request")
 
 

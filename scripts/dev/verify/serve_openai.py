@@ -1,11 +1,16 @@
 """Asks a running server with the official openai package, and checks each reply.
 
-usage: serve_openai.py [--gone] URL KEY     with --gone the server has ended, and the error has to say so
+usage: serve_openai.py [--gone | --kill PID] URL KEY
+With --gone the server has ended, and the error has to say so. With --kill a stream runs when the server is killed: the client must see
+that its reply was cut.
 """
 
+import argparse
 import json
-import sys
+import os
+import signal
 
+import httpx
 import openai
 from openai import OpenAI
 from pydantic import BaseModel
@@ -168,12 +173,34 @@ def gone(client):
         raise AssertionError("somebody answers")
 
 
+def killed(client, pid):
+    """SIGKILL in the middle of a stream."""
+    story = [{"role": "user", "content": "Tell me a very long story about a ship."}]
+    settings = dict(model=client.models.list().data[0].id, messages=story, max_tokens=1000, stream=True)
+    pieces = client.with_options(max_retries=0).chat.completions.create(**settings)
+    try:
+        for number, _ in enumerate(pieces):
+            if number == 3:
+                os.kill(pid, signal.SIGKILL)
+    except (openai.APIConnectionError, httpx.TransportError) as error:
+        print(f"ok    a stream that is cut is an error: {type(error).__name__}: {error}")
+    else:
+        raise AssertionError("the client takes a stream that was cut for a whole reply")
+
+
 def main():
-    arguments = [word for word in sys.argv[1:] if word != "--gone"]
-    url, key = arguments
-    client = OpenAI(base_url=url, api_key=key, timeout=300)
-    if "--gone" in sys.argv:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("key")
+    parser.add_argument("--gone", action="store_true")
+    parser.add_argument("--kill", type=int, metavar="PID")
+    arguments = parser.parse_args()
+    url = arguments.url
+    client = OpenAI(base_url=url, api_key=arguments.key, timeout=300)
+    if arguments.gone:
         return gone(client)
+    if arguments.kill:
+        return killed(client, arguments.kill)
     model = client.models.list().data[0].id
     assert client.models.retrieve(model).id == model
     for check in (plain, each_tool_choice, streams, structured, history, settings):

@@ -4,6 +4,7 @@ mod doc;
 mod expand;
 mod message;
 mod signature;
+mod vectorized;
 
 use proc_macro::TokenStream;
 
@@ -43,4 +44,13 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
     expand::tool(attributes.into(), item.into()).into()
+}
+
+/// Compiles a function of `toolcall_lib` once for each instruction set of the processor, and calls
+/// the version for the one that `toolcall_lib::cpu::isa` names. Functions that it calls must be
+/// `#[inline(always)]` to be compiled with it.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn vectorized(_: TokenStream, item: TokenStream) -> TokenStream {
+    vectorized::vectorized(item.into()).into()
 }

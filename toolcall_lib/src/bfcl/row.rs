@@ -31,15 +31,6 @@ pub(super) struct Answer {
     pub arguments: Map<String, Value>,
 }
 
-impl Row {
-    /// Returns the calls that are right, as the leaderboard writes them; empty where any call, or
-    /// none, is right.
-    pub fn answers_text(&self) -> String {
-        let call = |answer: &Answer| format!("{}: {}", answer.name, Value::from(answer.arguments.clone()));
-        self.answers.iter().map(call).collect::<Vec<_>>().join("\n")
-    }
-}
-
 /// Reads a row without its answers.
 pub(super) fn read(row: &Value, category: Category) -> Result<Row, Problem> {
     let id = text(row, "id")?;

@@ -3,14 +3,11 @@
 use super::{Category, Row, check};
 use crate::error::Result;
 use crate::evaluate::Score;
-use crate::generate::{AT_ONCE, GenerateConfig, Generation, Generator, Prompt};
+use crate::generate::{GenerateConfig, Generation, Generator, Prompt};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
 use crate::tool::ToolCall;
-
-/// Rows that are asked together, as in an evaluation.
-const ROWS: usize = 2 * AT_ONCE;
 
 /// A model's reply to a row, and the verdict on it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -116,7 +113,10 @@ pub fn run(
     let _run = interrupt::Guard::start()?;
     let mut generator = Generator::new(model, config.clone());
     let mut verdicts = Vec::with_capacity(rows.len());
-    for rows in rows.chunks(ROWS) {
+    let mut left = rows;
+    while !left.is_empty() {
+        let (rows, later) = left.split_at(left.len().min(generator.prompts_at_once()));
+        left = later;
         let prompts: Vec<Prompt<'_>> = rows
             .iter()
             .map(|row| (&row.messages[..], &row.tools[..]))

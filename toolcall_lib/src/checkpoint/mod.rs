@@ -15,6 +15,7 @@ pub use place::{reserve, reserve_folder};
 pub use push::{PushConfig, can_push, push_to, push_to_hub};
 pub use rescue::save_somewhere;
 
+use crate::cpu;
 use crate::error::{Error, Result, tell};
 use crate::files::{self, Draft, Output};
 use crate::interrupt;
@@ -40,6 +41,7 @@ pub fn load(spec: &str) -> Result<Model> {
 /// weights, the adapter, and the activations. Generation reads them packed, which is faster the
 /// smaller they are.
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
+    cpu::limit_by_environment()?;
     let folder = Path::new(spec);
     files::recover(folder)?;
     let mut model = match folder.join(adapter::CONFIG).is_file() {

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-/// A part of a flat buffer: `size` parts of one length, the last of which may be shorter.
+/// Rank `rank` of `size`, and its part of a flat buffer. All parts have the same length; those at
+/// the end may be shorter or empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Rank that owns the part.
+    /// The rank.
     pub rank: usize,
-    /// Number of parts.
+    /// The world size.
     pub size: usize,
 }
 

@@ -25,15 +25,11 @@ pub(crate) use turn::Turn;
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Result};
-use crate::generate::{AT_ONCE, GenerateConfig, PrefixCache, RowPrompt};
+use crate::generate::{GenerateConfig, PrefixCache, RowPrompt};
 use crate::interrupt;
 use crate::model::Model;
 use rayon::prelude::*;
 use turn::assistant_turns;
-
-/// Rows that are asked together: more than generate at once, so that a few long replies do not keep
-/// the batch slots of others empty.
-const ROWS: usize = 2 * AT_ONCE;
 
 /// Settings of an evaluation.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -107,7 +103,10 @@ pub fn evaluate<'a>(
     refuse_rows_without_truth(rows)?;
     // 2. Ask the rows in groups, and add each row to the scores.
     let mut scores = Evaluation::default();
-    for rows in rows.chunks(ROWS) {
+    let mut left = rows;
+    while !left.is_empty() {
+        let (rows, later) = left.split_at(left.len().min(cache.prompts_at_once()));
+        left = later;
         let Some(said) = follow(rows, &mut by, config, cache)? else {
             break;
         };

@@ -15,20 +15,20 @@ const READ_AT_ONCE: usize = 4096;
 pub(crate) struct Batch<'a> {
     model: &'a Model,
     engine: Engine,
-    speaking: Vec<Speaker<'a>>,
-    /// Replies that were over before their first step, with their keys.
-    silent: Vec<(usize, Writer<'a>)>,
+    active: Vec<Active<'a>>,
+    /// Replies that were over before their first step, with their ids.
+    done: Vec<(usize, Writer<'a>)>,
     /// Prompt tokens that the next step will read.
     to_read: usize,
 }
 
-/// A reply that has left the batch: its key, and the reply or the error that ended it.
+/// A reply that has left the batch: its id, and the reply or the error that ended it.
 pub(crate) type Finished<'a> = (usize, Result<Writer<'a>>);
 
 /// A reply that is being written.
-struct Speaker<'a> {
-    /// Name that the caller of [`Batch::admit`] gave the reply.
-    key: usize,
+struct Active<'a> {
+    /// Number that the caller of [`Batch::admit`] gave the reply.
+    id: usize,
     reply: Writer<'a>,
     sequence: KvSequence,
     /// Tokens of the reply that the model has not read yet.
@@ -37,7 +37,7 @@ struct Speaker<'a> {
     failed: Option<Error>,
 }
 
-impl Speaker<'_> {
+impl Active<'_> {
     fn is_over(&self) -> bool {
         self.failed.is_some() || self.reply.is_over()
     }
@@ -49,21 +49,21 @@ impl<'a> Batch<'a> {
         Self {
             model,
             engine,
-            speaking: Vec::new(),
-            silent: Vec::new(),
+            active: Vec::new(),
+            done: Vec::new(),
             to_read: 0,
         }
     }
 
     /// Returns true if no reply is being written and none waits to be taken out.
     pub fn is_empty(&self) -> bool {
-        self.speaking.is_empty() && self.silent.is_empty()
+        self.active.is_empty() && self.done.is_empty()
     }
 
     /// Counts the replies that are being written.
     #[cfg(feature = "serve")]
     pub fn len(&self) -> usize {
-        self.speaking.len()
+        self.active.len()
     }
 
     /// Counts the prompt tokens of a reply that are already in the KV cache.
@@ -72,29 +72,30 @@ impl<'a> Batch<'a> {
         self.engine.store.stored(reply.seen())
     }
 
-    /// Adds a reply to the batch, or hands it back if the KV cache has no room for all tokens that
-    /// this reply and the others may still write. An empty batch takes any reply.
-    pub fn admit(&mut self, key: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
+    /// Adds a reply, or hands it back while the batch is full, while the next step reads enough
+    /// prompt tokens, or while the KV cache has no room for all tokens that this reply and the
+    /// others may still write. An empty batch takes any reply.
+    pub fn admit(&mut self, id: usize, reply: Writer<'a>) -> Option<Writer<'a>> {
         if reply.is_over() {
-            self.silent.push((key, reply));
+            self.done.push((id, reply));
             return None;
         }
         let store = &mut self.engine.store;
         // 1. Only the tokens that the KV cache does not hold have to be read.
         let new = reply.seen().len() - store.stored(reply.seen());
-        if !self.speaking.is_empty() {
+        if !self.active.is_empty() {
             // 2. Admit only what fits in the worst case, so that no reply is ever evicted half-way.
-            let room: usize = self.speaking.iter().map(|other| other.reply.room_left()).sum();
+            let room: usize = self.active.iter().map(|other| other.reply.room_left()).sum();
             let needed = store.tokens_in_use() + room + new + reply.room_left();
             let fits = needed <= store.most_tokens() && self.to_read + new <= READ_AT_ONCE;
-            if !fits || self.speaking.len() >= self.engine.at_once {
+            if !fits || self.active.len() >= self.engine.at_once {
                 return Some(reply);
             }
         }
         // 3. `begin` shares the stored prefix; the first step reads the rest.
         self.to_read += new;
-        self.speaking.push(Speaker {
-            key,
+        self.active.push(Active {
+            id,
             sequence: store.begin(reply.seen()),
             reply,
             new: Vec::new(),
@@ -109,49 +110,48 @@ impl<'a> Batch<'a> {
     /// The pass over the model failed. No reply can go on, and the batch is unusable.
     pub fn step(&mut self) -> Result<()> {
         self.to_read = 0;
-        if self.speaking.is_empty() {
+        if self.active.is_empty() {
             return Ok(());
         }
         // 1. logits: [replies, vocabulary], one row after the last token of each reply.
-        let new: Vec<(&KvSequence, &[u32])> =
-            self.speaking.iter().map(|s| (&s.sequence, &s.new[..])).collect();
+        let new: Vec<(&KvSequence, &[u32])> = self.active.iter().map(|s| (&s.sequence, &s.new[..])).collect();
         let logits = self.engine.next_logits(&self.model.decoder, &new)?;
         // 2. All replies choose in parallel, because masking by the constraint takes time.
         let turns = self
-            .speaking
+            .active
             .par_iter_mut()
             .zip(logits.par_chunks_exact_mut(self.model.decoder.config.vocab_size));
-        turns.for_each(|(speaker, logits)| match speaker.reply.next(logits) {
-            Ok(new) => speaker.new = new,
-            Err(error) => speaker.failed = Some(error),
+        turns.for_each(|(active, logits)| match active.reply.next(logits) {
+            Ok(new) => active.new = new,
+            Err(error) => active.failed = Some(error),
         });
         Ok(())
     }
 
     /// Iterates over the replies that are being written, so that the caller reads their new text.
-    pub fn speaking(&mut self) -> impl Iterator<Item = (usize, &mut Writer<'a>)> {
-        self.speaking.iter_mut().map(|s| (s.key, &mut s.reply))
+    pub fn active(&mut self) -> impl Iterator<Item = (usize, &mut Writer<'a>)> {
+        self.active.iter_mut().map(|s| (s.id, &mut s.reply))
     }
 
     /// Takes out the replies that are over, each with its error if it failed.
     pub fn finished(&mut self) -> Vec<Finished<'a>> {
-        let silent = std::mem::take(&mut self.silent).into_iter();
-        let over = self.take_out(Speaker::is_over);
-        silent.map(|(key, reply)| (key, Ok(reply))).chain(over).collect()
+        let done = std::mem::take(&mut self.done).into_iter();
+        let over = self.take_out(Active::is_over);
+        done.map(|(id, reply)| (id, Ok(reply))).chain(over).collect()
     }
 
-    /// Takes out the replies whose keys are `unwanted`; their prompts stay in the KV cache.
+    /// Takes out the replies whose ids are `unwanted`; their prompts stay in the KV cache.
     #[cfg(feature = "serve")]
     pub fn cancel(&mut self, unwanted: impl Fn(usize) -> bool) -> Vec<Finished<'a>> {
-        self.take_out(|speaker| unwanted(speaker.key))
+        self.take_out(|active| unwanted(active.id))
     }
 
-    fn take_out(&mut self, leaves: impl Fn(&Speaker<'a>) -> bool) -> Vec<Finished<'a>> {
+    fn take_out(&mut self, leaves: impl Fn(&Active<'a>) -> bool) -> Vec<Finished<'a>> {
         let mut left = Vec::new();
-        for speaker in self.speaking.extract_if(.., |speaker| leaves(speaker)) {
-            self.engine.store.end(speaker.sequence);
-            let outcome = speaker.failed.map_or(Ok(speaker.reply), Err);
-            left.push((speaker.key, outcome));
+        for active in self.active.extract_if(.., |active| leaves(active)) {
+            self.engine.store.end(active.sequence);
+            let outcome = active.failed.map_or(Ok(active.reply), Err);
+            left.push((active.id, outcome));
         }
         left
     }

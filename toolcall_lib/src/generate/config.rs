@@ -37,7 +37,8 @@ pub struct GenerateConfig {
     /// Holds every call to the tools that are offered: its name is one of theirs, and its arguments
     /// fit the schema. This only removes calls that could not be run, so it is on; switch it off to
     /// see what a model writes by itself. A `tool_choice` other than `auto` is held to in any case.
-    /// Text outside of calls is free.
+    /// Text outside of calls is free. A reply ends before a call that it has made already: a model
+    /// that repeats one is in a loop, and whoever runs it would do the same twice.
     pub constrained: bool,
     /// JSON schema of an object that an answer in words must be, like `response_format` of OpenAI's
     /// API; without it, an answer is any text. Calls are not held to it.
@@ -244,7 +245,8 @@ impl GenerateConfig {
     }
 }
 
-/// The `tool_choice` of OpenAI's API, in JSON and on the command line: must the model call tools?
+/// The `tool_choice` of OpenAI's API, in JSON and on the command line: whether the
+/// model may, must or must not call tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum ToolChoice {

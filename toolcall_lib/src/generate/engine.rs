@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::model::{Decoder, KvSequence, KvStore, Model, Workspace};
 
 /// Most replies that one batch writes at a time on the CPU.
-pub(crate) const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 /// Most replies that one batch writes at a time on a GPU, which a few replies do not fill.
 #[cfg(feature = "cuda")]
 const AT_ONCE_ON_GPU: usize = 128;

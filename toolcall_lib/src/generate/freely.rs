@@ -1,4 +1,5 @@
-//! Training targets that the untuned model writes itself, so that tuning does not unlearn them.
+//! Replies that the untuned model writes itself, used as training targets so that tuning does not
+//! spoil them.
 
 use super::{GenerateConfig, Generator, Prompt};
 use crate::conversation::{Conversation, Message, Role};

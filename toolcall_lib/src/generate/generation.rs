@@ -8,8 +8,8 @@ pub struct Generation {
     /// The decoded text of `ids`.
     pub text: String,
     /// Natural logarithm of the probability with which each token was chosen: after the repetition
-    /// penalty and the constraint, and for sampled tokens after temperature and cuts. 0 for a token
-    /// that the constraint forced.
+    /// penalty and the constraint, and for sampled tokens after temperature, top_k, top_p and
+    /// min_p. 0 for a token that the constraint forced.
     pub logprobs: Vec<f32>,
     /// Natural logarithm of the probability that the model itself gave each token, before penalty,
     /// constraint and cuts. `None` for a forced token, for which the model was not asked.

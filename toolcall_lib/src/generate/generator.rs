@@ -92,6 +92,11 @@ impl<M: Borrow<Model>> Generator<M> {
         many::generate_rows(self.model.borrow(), &prompts, &self.config, &mut self.cache)
     }
 
+    /// Returns how many prompts [`Generator::replies`] is best given at a time.
+    pub(crate) fn prompts_at_once(&self) -> usize {
+        self.cache.prompts_at_once()
+    }
+
     /// Continues `text`, which may contain special tokens, and hands each piece to `on_text` as
     /// [`Generator::stream`] does. Applies no template and no constraint.
     ///

@@ -81,7 +81,7 @@ pub(super) fn write(
         }
         // A step: one pass, hand over the new text, collect the finished.
         batch.step()?;
-        for (_, reply) in batch.speaking() {
+        for (_, reply) in batch.active() {
             let text = reply.new_text();
             stopped |= !text.is_empty() && !on_text(text);
         }
@@ -90,9 +90,9 @@ pub(super) fn write(
         }
     }
     // 3. Replies that were stopped end where they are; the engine returns to the cache.
-    let (engine, stopped) = batch.end();
+    let (engine, unfinished) = batch.end();
     cache.keep_engine(engine);
-    for (index, reply) in stopped {
+    for (index, reply) in unfinished {
         replies.push((index, reply?));
     }
     replies.extend(waiting);

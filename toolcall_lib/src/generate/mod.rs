@@ -21,7 +21,6 @@ mod sampler;
 mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
-pub(crate) use engine::AT_ONCE;
 pub use freely::answer_freely;
 pub use generation::Generation;
 pub use generator::Generator;

@@ -2,7 +2,7 @@
 //! weights.
 
 use super::constraint::Constraints;
-use super::engine::Engine;
+use super::engine::{AT_ONCE, Engine};
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::Model;
@@ -54,8 +54,15 @@ impl PrefixCache {
         self.engine = Some(engine);
     }
 
-    /// Takes out the engine for this model, or makes one. It is gone if a pass over the model fails
-    /// half-way, so that nobody reads a KV cache that is half written.
+    /// Returns how many prompts to ask together: twice as many as one batch writes, so that a few
+    /// long replies do not leave the batch slots of others empty.
+    pub(crate) fn prompts_at_once(&self) -> usize {
+        2 * self.engine.as_ref().map_or(AT_ONCE, |engine| engine.at_once)
+    }
+
+    /// Takes out the engine for this model, or makes one. The cache stays
+    /// without one if a pass over the model fails half-way, so that nobody reads a KV cache that is
+    /// half written.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {
             Some(engine) => Ok(engine),

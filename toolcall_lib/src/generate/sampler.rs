@@ -6,9 +6,9 @@
 use super::GenerateConfig;
 use crate::error::Result;
 use crate::ops::simd::{exp, max, sum};
-use multiversion::multiversion;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use toolcall_macros::vectorized;
 
 /// Chooses the tokens of one reply.
 pub(super) struct Sampler {
@@ -126,7 +126,7 @@ pub(super) fn log_sum_exp(x: &[f32]) -> f32 {
 }
 
 /// Returns the largest element and the log-sum-exp, computed as `max + ln Σ e^(x - max)`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {
     let best = max(x);
     let (parts, rest) = x.as_chunks::<64>();

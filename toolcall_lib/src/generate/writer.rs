@@ -11,7 +11,8 @@ use crate::tokens::TextStream;
 /// A reply that is being written: its tokens, its text, its sampler and its constraint.
 pub(crate) struct Writer<'a> {
     config: GenerateConfig,
-    end: &'a [u32],
+    /// Token ids that end the reply.
+    eos: &'a [u32],
     sampler: Sampler,
     constraint: Option<Constraint>,
     stream: TextStream,
@@ -19,7 +20,7 @@ pub(crate) struct Writer<'a> {
     seen: Vec<u32>,
     generation: Generation,
     /// Byte of the text at which each token of the reply ends.
-    ends: Vec<usize>,
+    token_ends: Vec<usize>,
     /// Bytes of the text that were handed over.
     handed_over: usize,
     /// Most tokens that the reply may have.
@@ -74,14 +75,14 @@ impl<'a> Writer<'a> {
         let room = config.max_new_tokens.min(longest - prompt.len());
         // 2. An empty reply, with the tokens that the constraint forces.
         let mut reply = Self {
-            end: &model.tokenizer.eos_token_ids,
+            eos: &model.tokenizer.eos_token_ids,
             sampler: Sampler::new(&config, index)?,
             config,
             constraint,
             stream: TextStream::new(&model.tokenizer),
             seen: prompt,
             generation: Generation::default(),
-            ends: Vec::new(),
+            token_ends: Vec::new(),
             handed_over: 0,
             room,
             over: room == 0,
@@ -105,25 +106,32 @@ impl<'a> Writer<'a> {
         self.room - self.generation.ids.len()
     }
 
-    /// Returns the text since the last call. Returns none before the end if `min_confidence` is
-    /// set, because a call may have to be withheld.
+    /// Returns the text that was written since. Returns none before the end if `min_confidence` is
+    /// set, because a call may have to be withheld; a second call is whole, because it may repeat
+    /// the first.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";
         }
-        let new = &self.generation.text[self.handed_over..];
-        self.handed_over = self.generation.text.len();
-        new
+        let text = &self.generation.text;
+        let calls = self
+            .constraint
+            .as_ref()
+            .map_or(0, |constraint| constraint.end_of_calls(text));
+        let certain = if calls > 0 { calls } else { text.len() };
+        let start = self.handed_over;
+        self.handed_over = certain.max(start);
+        &text[start..self.handed_over]
     }
 
     /// Returns the tokens from number `from` on, each with the text that it completes.
     #[cfg(feature = "serve")]
     pub fn tokens(&self, from: usize) -> impl Iterator<Item = Token> {
         let written = &self.generation;
-        let start = |i: usize| i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let start = |i: usize| i.checked_sub(1).map_or(0, |before| self.token_ends[before]);
         (from..written.ids.len()).map(move |i| Token {
             id: written.ids[i],
-            text: written.text[start(i)..self.ends[i]].to_string(),
+            text: written.text[start(i)..self.token_ends[i]].to_string(),
             logprob: written.model_logprobs[i],
             likeliest: written.top_logprobs[i].clone(),
         })
@@ -145,11 +153,11 @@ impl<'a> Writer<'a> {
         // 2. Penalty, constraint, choice.
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
-            constraint.mask(logits, self.end)?;
+            constraint.mask(logits, self.eos)?;
         }
         let (id, logprob) = self.sampler.choose(logits);
-        // 3. An end token ends the reply and is not part of it.
-        if self.end.contains(&id) {
+        // 3. An EOS token ends the reply and is not part of it.
+        if self.eos.contains(&id) {
             self.generation.finished = true;
             self.over = true;
             return Ok(Vec::new());
@@ -190,13 +198,30 @@ impl<'a> Writer<'a> {
         self.generation.model_logprobs.push(own);
         self.generation.top_logprobs.push(likeliest);
         self.generation.text.push_str(&piece);
-        self.ends.push(self.generation.text.len());
+        self.token_ends.push(self.generation.text.len());
         if let Some(constraint) = &mut self.constraint {
             constraint.push(id)?;
             self.generation.finished = constraint.is_over();
+            // A model that repeats a call is in a loop, and whoever runs it would do it twice.
+            if let Some(end) = constraint.repeats(&self.generation.text) {
+                self.cut(end);
+            }
         }
         self.over = self.generation.finished || self.generation.ids.len() >= self.room;
         Ok(())
+    }
+
+    /// Ends the reply behind byte `end` of its text.
+    fn cut(&mut self, end: usize) {
+        let tokens = self.token_ends.partition_point(|&token| token < end) + 1;
+        self.token_ends.truncate(tokens);
+        let reply = &mut self.generation;
+        reply.ids.truncate(tokens);
+        reply.logprobs.truncate(tokens);
+        reply.model_logprobs.truncate(tokens);
+        reply.top_logprobs.truncate(tokens);
+        reply.text.truncate(self.token_ends.last().copied().unwrap_or(0));
+        reply.finished = true;
     }
 
     /// Ends the reply. Returns true if it ended by itself, and the text behind its last token, in
@@ -211,7 +236,7 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> Result<(Generation, String)> {
         let reply = &mut self.generation;
         reply.text.push_str(&self.stream.finish()?);
-        reply.confidences = confidences(&reply.text, &self.ends, &reply.model_logprobs);
+        reply.confidences = confidences(&reply.text, &self.token_ends, &reply.model_logprobs);
         if reply
             .confidences
             .iter()

@@ -146,7 +146,7 @@ impl Decoder {
             let problem = "their layout differs from the trained weights'; make new gradients for this model";
             return Err(Error::invalid("gradients", problem));
         }
-        // Run on a thread of the pool; `cached_logits` says why.
+        // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
         rayon::scope(|_| match workspace.stores_bf16() {
             true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
             false => self.forward_and_backward::<f32>(batch, gradients, workspace),
@@ -321,7 +321,8 @@ impl Decoder {
     /// Appends tokens to sequences of `cache` and returns the logits after the last token of each,
     /// `[sequences, vocabulary]`.
     ///
-    /// A sequence that has just begun may come without new tokens. Prefixes that sequences share
+    /// Pass no tokens for a sequence that [`KvStore::begin`] has just made: its prompt is pending.
+    /// Prefixes that sequences share
     /// are computed once, and all new tokens go through the model in one pass.
     ///
     /// # Errors
@@ -342,7 +343,8 @@ impl Decoder {
         Ok(self.cached_logits(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
     }
 
-    /// Returns the logits of the wanted rows of a pass. Its keys go to the cache slots `keys`.
+    /// Returns the logits of the wanted rows of a pass. Row `i` stores its key and value in the
+    /// cache slot `keys[i]`.
     fn cached_logits(
         &self,
         ids: &[u32],

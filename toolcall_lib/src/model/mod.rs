@@ -5,9 +5,9 @@
 //! `decoder` drives the layers, `block` holds one layer's attention and MLP, `cache` stores keys
 //! and values, `lora` adds low-rank updates, and `workspace` owns the buffers of a pass.
 //!
-//! The backward pass is written by hand, without autograd; `docs/design.md` says why. In this room
-//! a *row* of an activation matrix is one token of the pass, and a *slot* is one token's place in
-//! the KV cache.
+//! The backward pass is written by hand, without autograd; `docs/design.md` says why. In this
+//! module a *row* of an activation matrix is one token of the pass, and a *slot* is one token's
+//! place in the KV cache.
 
 mod attach;
 mod block;

@@ -37,19 +37,19 @@ pub(super) struct BlockActivations {
     pub lse: Buffer,
     /// Output of the attention projection, which is added to the residual stream, `[rows, hidden]`.
     pub added: Buffer,
-    /// Gate and up projections side by side, `[rows, 2 · intermediate]`.
+    /// Gate and up projections side by side, `[outputs, 2 · intermediate]`.
     pub gate_up: Buffer,
 }
 
 /// Buffers whose content is needed within one block only.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// Residual stream between attention and MLP, `[rows, hidden]`, f32.
+    /// Residual stream between attention and MLP, `[outputs, hidden]`, f32.
     pub middle: Buffer,
     /// Normalized residual stream and its gradient, `[rows, hidden]`.
     pub normed: Buffer,
     pub dnormed: Buffer,
-    /// MLP activation and its gradient, `[rows, intermediate]`.
+    /// MLP activation and its gradient, `[outputs, intermediate]`.
     pub activation: Buffer,
     pub dactivation: Buffer,
     /// Gradient of the attention output, `[rows, query heads · dim]`.
@@ -61,7 +61,7 @@ pub(super) struct Scratch {
     pub dvalues: Buffer,
     /// Joint Q, K, V projection (without a QK norm) or its gradient, `[rows, width]`.
     pub dqkv: Buffer,
-    /// Gradient of the gate and up projections, `[rows, 2 · intermediate]`.
+    /// Gradient of the gate and up projections, `[outputs, 2 · intermediate]`.
     pub dgate_up: Buffer,
     /// Buffers of the LoRA adapter for one projection.
     pub lora: LoraScratch,

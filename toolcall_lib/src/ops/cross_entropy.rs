@@ -9,8 +9,8 @@ use super::matmul::{Output, Precision, linear_backward_weight};
 use super::simd::{exp, max};
 use super::tiles::{linear_tiles, linear_tiles_backward_input};
 use crate::weights::Tensor;
-use multiversion::multiversion;
 use rayon::prelude::*;
+use toolcall_macros::vectorized;
 
 /// Number of logits that exist at a time (32 MiB): enough rows for efficient products, few enough
 /// to stay small.
@@ -117,7 +117,7 @@ fn loss_and_logit_gradient(
 
 /// Returns the loss of one row, `Σ w·(lse − logit)`, and replaces its logits by
 /// `Σ w · softmax − Σ w · onehot`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn row_loss(logits: &mut [f32], targets: &[RowTarget]) -> LossSum {
     // 1. Log-sum-exp of the row.
     let max = max(logits);

@@ -4,8 +4,8 @@
 use super::element::Element;
 use super::simd::dot;
 use super::{ELEMENTS_PER_TASK, ROWS_PER_TASK};
-use multiversion::multiversion;
 use rayon::prelude::*;
+use toolcall_macros::vectorized;
 
 /// Normalizes each row of `x` into `y`; both are `[rows, width]`, and `width` is the length of `w`.
 pub fn rms_norm<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
@@ -41,7 +41,7 @@ pub fn add_rms_norm<E: Element>(
 }
 
 /// Writes `x + added` of one row to `sum`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn add_row<E: Element>(x: &[f32], added: &[E], sum: &mut [f32]) {
     for ((sum, x), added) in sum.iter_mut().zip(x).zip(added) {
         *sum = x + added.value();
@@ -68,7 +68,7 @@ pub fn add(x: &[f32], sum: &mut [f32]) {
 }
 
 /// Computes [`rms_norm`] of some rows.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn rows<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [E]) {
     for (y, x) in y.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
         rms_norm_row(x, w, eps, y);
@@ -110,7 +110,7 @@ pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f
 }
 
 /// Computes [`rms_norm_backward`] of some rows.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn rows_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let rows = x.chunks_exact(w.len()).zip(dy.chunks_exact(w.len()));
     for (dx, (x, dy)) in dx.chunks_exact_mut(w.len()).zip(rows) {

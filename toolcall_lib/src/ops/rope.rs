@@ -9,10 +9,10 @@
 use super::ROWS_PER_TASK;
 use super::element::Element;
 use super::rms_norm::{rms_norm_row, rms_norm_row_backward};
-use multiversion::multiversion;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::OnceLock;
+use toolcall_macros::vectorized;
 
 /// Number of positions whose angles are computed together.
 const SEGMENT: usize = 1024;
@@ -136,7 +136,7 @@ pub fn split_heads<E: Element>(qkv: &[E], split: Split<'_>, out: &mut [E]) {
 }
 
 /// Computes [`split_heads`] of one head; `out` is `[rows, head_dim]`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E]) {
     let Split {
         positions,
@@ -232,7 +232,7 @@ pub fn split_heads_backward<E: Element>(
 }
 
 /// Computes the rows of `dqkv` from row `first` on.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn rows_backward<E: Element>(
     dheads: HeadGradients<'_>,
     qkv: &[E],

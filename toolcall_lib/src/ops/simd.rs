@@ -1,8 +1,9 @@
 //! Vector code without intrinsics: plain loops in functions marked
-//! `#[multiversion(targets = "simd")]`.
+//! [`#[vectorized]`](toolcall_macros::vectorized).
 //!
-//! Such a function is compiled once for each instruction set, and the fastest version is chosen at
-//! run time. Functions that it calls must be `#[inline(always)]` to be compiled with it.
+//! Such a function is compiled once for each instruction set, and the version of
+//! [`isa`](crate::cpu::isa) runs. Functions that it calls must be `#[inline(always)]` to be
+//! compiled with it.
 
 use super::element::Element;
 

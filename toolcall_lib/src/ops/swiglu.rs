@@ -3,8 +3,8 @@
 use super::ROWS_PER_TASK;
 use super::element::Element;
 use super::simd::exp;
-use multiversion::multiversion;
 use rayon::prelude::*;
+use toolcall_macros::vectorized;
 
 /// Computes `y = silu(gate) · up`. `gate_up` is `[rows, 2 · width]`, with the gate in the first
 /// half of each row; `y` is `[rows, width]`.
@@ -16,7 +16,7 @@ pub fn swiglu<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
 }
 
 /// Computes [`swiglu`] of some rows.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn rows<E: Element>(gate_up: &[E], y: &mut [E], width: usize) {
     for (y, gate_up) in y.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
         let (gate, up) = gate_up.split_at(width);
@@ -39,7 +39,7 @@ pub fn swiglu_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], 
 }
 
 /// Computes [`swiglu_backward`] of some rows.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn rows_backward<E: Element>(gate_up: &[E], dy: &[E], dgate_up: &mut [E], width: usize) {
     let inputs = gate_up.chunks_exact(2 * width).zip(dy.chunks_exact(width));
     for (dgate_up, (gate_up, dy)) in dgate_up.chunks_exact_mut(2 * width).zip(inputs) {

@@ -11,9 +11,9 @@ pub use schedule::{Schedule, Warmup};
 
 use crate::collective::Shard;
 use crate::weights::{Parameters, Slot, zero_buckets};
-use multiversion::multiversion;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use toolcall_macros::vectorized;
 
 /// Number of elements that one task updates.
 const ELEMENTS_PER_TASK: usize = 1 << 16;
@@ -176,7 +176,7 @@ impl Update {
 }
 
 /// Updates weights `w` and moments `m`, `v` with the gradients `g · scale`, and sets `g` to zero.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     let Update {
         beta1,
@@ -213,7 +213,7 @@ pub fn sum_of_squares(buckets: &[impl AsRef<[f32]>]) -> f64 {
 }
 
 /// Returns the sum of squares, in 8 partial sums so that it vectorizes.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn squares(chunk: &[f32]) -> f64 {
     let mut lanes = [0.0f64; 8];
     let (whole, rest) = chunk.as_chunks::<8>();

@@ -24,7 +24,7 @@ pub(crate) trait Memory {
     /// A buffer in exchange, which comes back from [`arrived`](Self::arrived).
     type Travelling: Send;
 
-    /// Returns this rank among those that exchange buffers.
+    /// Returns the rank and the world size.
     fn shard(&self) -> Shard;
 
     /// Returns the length of a buffer that can be exchanged and holds a bucket of `size` elements.
@@ -158,8 +158,8 @@ impl<M: Memory> GradientSums<M> {
         Ok(self.whole[bucket].insert(buffer))
     }
 
-    /// Marks a bucket as complete for this pass, and sends it if this tree travels. The last bucket
-    /// comes first.
+    /// Marks a bucket as complete and starts its exchange, if this pass exchanges buckets. Call it
+    /// from the last bucket to the first.
     pub fn complete(&mut self, bucket: usize) -> Result<()> {
         if !self.travels {
             return Ok(());

@@ -85,7 +85,7 @@ impl Scheduler {
 }
 
 /// A request whose reply is being written.
-struct Speaking {
+struct Active {
     job: Waiting,
     /// Tokens that the client has been told.
     usage: Usage,
@@ -128,8 +128,8 @@ struct Turns<'a> {
     cache: PrefixCache,
     metrics: &'a Metrics,
     waiting: VecDeque<(Waiting, Writer<'a>)>,
-    speaking: HashMap<usize, Speaking>,
-    next_key: usize,
+    active: HashMap<usize, Active>,
+    next_id: usize,
     counted: (usize, usize),
 }
 
@@ -141,8 +141,8 @@ impl<'a> Turns<'a> {
             cache,
             metrics,
             waiting: VecDeque::new(),
-            speaking: HashMap::new(),
-            next_key: 0,
+            active: HashMap::new(),
+            next_id: 0,
             counted: (0, 0),
         }
     }
@@ -155,7 +155,7 @@ impl<'a> Turns<'a> {
         let mut batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
         loop {
             // 1. Take new jobs; drop those whose client has gone or whose time is up.
-            if self.speaking.is_empty() && self.waiting.is_empty() {
+            if self.active.is_empty() && self.waiting.is_empty() {
                 match queue.recv() {
                     Ok(job) => self.take(job),
                     Err(_) => return Ok(()),
@@ -176,13 +176,13 @@ impl<'a> Turns<'a> {
                 continue;
             }
             // 3. Tell the clients their new tokens, and end the replies that are over.
-            for (key, reply) in batch.speaking() {
-                if let Some(speaking) = self.speaking.get_mut(&key) {
-                    tell_new(speaking, reply, self.metrics);
+            for (id, reply) in batch.active() {
+                if let Some(active) = self.active.get_mut(&id) {
+                    tell_new(active, reply, self.metrics);
                 }
             }
-            for (key, outcome) in batch.finished() {
-                self.finish(key, outcome);
+            for (id, outcome) in batch.finished() {
+                self.finish(id, outcome);
             }
             self.count(&batch);
         }
@@ -217,16 +217,16 @@ impl<'a> Turns<'a> {
         self.waiting
             .retain(|(waiting, _)| !waiting.has_gone() && !waiting.is_late(now));
         let mut gone: Vec<usize> = Vec::new();
-        self.speaking.retain(|key, speaking| {
-            let goes = speaking.job.has_gone() || speaking.job.is_late(now);
+        self.active.retain(|id, active| {
+            let goes = active.job.has_gone() || active.job.is_late(now);
             if goes {
-                gone.push(*key);
+                gone.push(*id);
             }
             !goes
         });
         if !gone.is_empty() {
             self.metrics.add_cancelled(gone.len());
-            batch.cancel(|key| gone.contains(&key));
+            batch.cancel(|id| gone.contains(&id));
         }
     }
 
@@ -235,7 +235,7 @@ impl<'a> Turns<'a> {
         while let Some((job, writer)) = self.waiting.pop_front() {
             // the writer may have written forced tokens already
             let cached = batch.known(&writer).min(job.prompt);
-            if let Some(writer) = batch.admit(self.next_key, writer) {
+            if let Some(writer) = batch.admit(self.next_id, writer) {
                 self.waiting.push_front((job, writer));
                 return;
             }
@@ -244,45 +244,45 @@ impl<'a> Turns<'a> {
                 cached,
                 completion: 0,
             };
-            let speaking = Speaking { job, usage };
-            self.speaking.insert(self.next_key, speaking);
-            self.next_key += 1;
+            let active = Active { job, usage };
+            self.active.insert(self.next_id, active);
+            self.next_id += 1;
         }
     }
 
     /// Tells a client that its reply is over, or why it failed.
-    fn finish(&mut self, key: usize, outcome: Result<Writer<'a>>) {
-        let Some(mut speaking) = self.speaking.remove(&key) else {
+    fn finish(&mut self, id: usize, outcome: Result<Writer<'a>>) {
+        let Some(mut active) = self.active.remove(&id) else {
             return;
         };
         let over = outcome.and_then(|reply| {
-            tell_new(&mut speaking, &reply, self.metrics);
+            tell_new(&mut active, &reply, self.metrics);
             let (finished, rest) = reply.end()?;
-            let time = speaking.job.arrived.elapsed();
-            self.metrics.add_reply(speaking.usage, time);
+            let time = active.job.arrived.elapsed();
+            self.metrics.add_reply(active.usage, time);
             Ok(Event::Over { rest, finished })
         });
         let event = over.unwrap_or_else(|error| Event::Failed(Refusal::internal(error)));
-        speaking.job.tell(event);
+        active.job.tell(event);
     }
 
     /// Tells all clients in the batch that the pass over the model failed.
     fn fail_all(&mut self, error: &Error) {
-        for (_, speaking) in self.speaking.drain() {
-            speaking.job.tell(Event::Failed(Refusal::internal(error)));
+        for (_, active) in self.active.drain() {
+            active.job.tell(Event::Failed(Refusal::internal(error)));
         }
     }
 }
 
 /// Tells the client the tokens since the last time.
-fn tell_new(speaking: &mut Speaking, reply: &Writer<'_>, metrics: &Metrics) {
-    let tokens: Vec<Token> = reply.tokens(speaking.usage.completion).collect();
+fn tell_new(active: &mut Active, reply: &Writer<'_>, metrics: &Metrics) {
+    let tokens: Vec<Token> = reply.tokens(active.usage.completion).collect();
     if tokens.is_empty() {
         return;
     }
-    if speaking.usage.completion == 0 {
-        metrics.add_first_token(speaking.job.arrived.elapsed());
+    if active.usage.completion == 0 {
+        metrics.add_first_token(active.job.arrived.elapsed());
     }
-    speaking.usage.completion += tokens.len();
-    speaking.job.tell(Event::Tokens(tokens, speaking.usage));
+    active.usage.completion += tokens.len();
+    active.job.tell(Event::Tokens(tokens, active.usage));
 }

@@ -39,7 +39,8 @@ impl HeldOut {
         false
     }
 
-    /// A number from `low` to `high` that is not held out: one that leaves 3 when divided by 7.
+    /// Draws a number from `low` to `high`. Numbers that leave 3 when divided by 7 are held out,
+    /// unless there is no other.
     pub(super) fn number(&self, draw: &mut Draw, low: i64, high: i64) -> i64 {
         let free = |number: i64| self.minutes.is_empty() || number.rem_euclid(7) != 3;
         let number = draw.number(low, high);

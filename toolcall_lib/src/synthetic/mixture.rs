@@ -49,8 +49,8 @@ pub(super) enum Kind {
     OneCall,
     /// Several calls of one tool in one turn.
     Several,
-    /// Calls of two tools in one turn.
-    TwoTools,
+    /// Calls of two, three or four tools in one turn.
+    SeveralTools,
     /// A request that lacks an argument, the question for it, the answer, the call.
     Question,
     /// A number beyond what the tool takes, the answer that says so, another number, the call.
@@ -76,7 +76,7 @@ impl Kind {
         match self {
             Self::OneCall => "one call",
             Self::Several => "several calls of one tool",
-            Self::TwoTools => "calls of two tools in one turn",
+            Self::SeveralTools => "calls of several tools in one turn",
             Self::Question => "question back",
             Self::Limit => "number beyond a limit",
             Self::Error => "error of a tool",

@@ -4,7 +4,7 @@ use super::draw::Draw;
 use super::maker::Maker;
 use super::request::draw_values;
 use super::row::Row;
-use super::sentence::Sentence;
+use super::sentence::{Sentence, spoken};
 use super::skill::{Skill, plain};
 use super::tools::Listed;
 
@@ -54,14 +54,17 @@ impl Maker<'_> {
     }
 }
 
-/// The place of the first word of an argument's names in a question, or behind it.
+/// The place in a question of the first word that stands in the names of an argument, too, or the
+/// end of the question.
 fn place_of(slot: &str, skill: &Skill, question: &str) -> usize {
-    let low = question.to_lowercase();
     let names = skill
         .argument(slot)
-        .map(|argument| argument.names.join("_"))
-        .unwrap_or_default();
-    let words = format!("{slot}_{names}").to_lowercase();
-    let words = words.split(['_', '.']).filter(|word| word.len() > 2);
-    words.filter_map(|word| low.find(word)).min().unwrap_or(low.len())
+        .map_or(&[][..], |argument| &argument.names[..]);
+    let names = names.iter().map(String::as_str).chain([slot]);
+    let names: Vec<String> = names.map(spoken).collect();
+    let names = names.iter().flat_map(|name| name.split(' '));
+    let question = question.to_lowercase();
+    let mut words = question.split(|c: char| !c.is_alphanumeric());
+    let place = words.position(|word| word.len() > 2 && names.clone().any(|name| name == word));
+    place.unwrap_or(usize::MAX)
 }

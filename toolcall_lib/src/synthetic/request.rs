@@ -5,7 +5,7 @@ use super::held_out::HeldOut;
 use super::said::{Drawn, Values};
 use super::sentence::{Sentence, as_text};
 use super::skill::{Ask, Skill, plain};
-use super::text::{Part, Template};
+use super::text::{Part, Slot, Template};
 use super::tools::Listed;
 use crate::tool::ToolCall;
 
@@ -26,7 +26,7 @@ pub(super) struct Request {
     pub(super) reply: String,
 }
 
-/// Draws a value for every slot, numbered from 1 by call.
+/// Draws the values of each call. `{city#2}` belongs to call 2; `{city}` is the same in all calls.
 pub(super) fn draw_values(
     skill: &Skill,
     parts: &[Part],
@@ -66,13 +66,13 @@ pub(super) fn draw_values(
     values
 }
 
-/// A text of the tool or about it, with the values of a call.
+/// Fills the values of a call into the tool's result, or into the report.
 fn written(text: &Template, values: &Values, draw: &mut Draw) -> Sentence {
     let parts = text.choose_given(draw, &|slot| values.contains_key(&plain(slot)));
     Sentence::fill(&parts, std::slice::from_ref(values))
 }
 
-/// The answer of the tool: values as the call has them.
+/// Makes the answer of the tool, with the values as the call has them.
 fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     let as_called = |(name, drawn): (&String, &Drawn)| {
         let drawn = Drawn {
@@ -85,14 +85,14 @@ fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     written(result, &values, draw).text()
 }
 
-/// The steps to the values that have to be computed.
+/// Writes the steps to the values that have to be computed.
 pub(super) fn steps(values: &Values) -> Vec<String> {
     let steps = values.values().map(|drawn| drawn.worked.clone());
     steps.filter(|steps| !steps.is_empty()).collect()
 }
 
-/// The calls of one tool with these values, and the report, as the request has them or else the
-/// skill.
+/// Makes the calls of one tool with these values, and the sentence that reports them. Result and
+/// report are the request's own, or else the skill's.
 pub(super) fn answered(
     tool: &Listed<'_>,
     ask: Option<&Ask>,
@@ -117,23 +117,31 @@ pub(super) fn answered(
     (answered, replies.join(" "))
 }
 
-/// A request for one call of the tool.
+/// Makes a request for one call of the tool.
 pub(super) fn request(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> Request {
     let index = draw.index(tool.skill.asks.len());
-    from_text(tool, &tool.skill.asks[index], 1, draw, held_out)
+    from_text(tool, &tool.skill.asks[index], draw, held_out)
 }
 
-/// A request for two or three calls of the tool, if it has a wording for that.
+/// Makes a request for several calls of the tool, if it has a wording for that.
 pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> Option<Request> {
     let texts = &tool.skill.several;
     let index = draw.index(texts.len());
-    let text = texts.get(index)?;
-    let calls = text.slots().iter().filter_map(|slot| slot.call).max()?;
-    Some(from_text(tool, &text.clone().into(), calls, draw, held_out))
+    let ask = texts.get(index)?.clone().into();
+    let request = from_text(tool, &ask, draw, held_out);
+    let known = |index: usize| {
+        let (earlier, rest) = request.calls.split_at(index);
+        earlier.iter().any(|one| one.call == rest[0].call)
+    };
+    let distinct = !(0..request.calls.len()).any(known);
+    (request.calls.len() > 1 && distinct).then_some(request)
 }
 
-fn from_text(tool: &Listed<'_>, ask: &Ask, calls: usize, draw: &mut Draw, held_out: &HeldOut) -> Request {
-    let parts = ask.text.choose(draw);
+/// Makes the request of a text: draws its values, and the calls with them.
+fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) -> Request {
+    let mut parts = ask.text.choose(draw);
+    lengthen(&mut parts, draw);
+    let calls = parts.iter().filter_map(Part::call).max().unwrap_or(1);
     let mut values = draw_values(tool.skill, &parts, calls, draw, held_out);
     for (name, value) in &ask.implied {
         let drawn = Drawn::new("", value.clone());
@@ -149,24 +157,76 @@ fn from_text(tool: &Listed<'_>, ask: &Ask, calls: usize, draw: &mut Draw, held_o
     }
 }
 
-/// Two requests as one.
-pub(super) fn both(first: Request, second: Request, draw: &mut Draw) -> Request {
-    let (a, b) = (first.ask, second.ask);
-    let ask = match draw.index(8) {
-        0..3 => a.join(" ", b),
-        3 => a.join(" Also, ", b.small()),
-        4 => a.open().join(", and ", b.small()),
-        5 => a.open().join(" and ", b.small()),
-        6 => Sentence::plain("First, ")
-            .join("", a.small())
-            .join(" Then ", b.small()),
-        _ => Sentence::plain("Two things: ")
-            .join("", a.small().open())
-            .join("; ", b.small()),
+/// Adds a third value, and sometimes a fourth, to one in three of the texts that list two, such as
+/// `{city#1} and {city#2}`. Leaves texts alone in which a word counts the values, and those whose
+/// calls differ in something else, too.
+fn lengthen(parts: &mut Vec<Part>, draw: &mut Draw) {
+    let counts = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_alphabetic());
+        words.any(|word| ["both", "two", "either", "pair"].contains(&word.to_lowercase().as_str()))
     };
-    Request {
-        ask,
-        calls: [first.calls, second.calls].concat(),
-        reply: format!("{} {}", first.reply, second.reply).trim().to_string(),
+    let counted = |part: &Part| matches!(part, Part::Text(text) if counts(text));
+    let numbered = parts.iter().filter(|part| part.call().is_some()).count();
+    if numbered != 2 || parts.iter().any(counted) || !draw.chance(3) {
+        return;
     }
+    let listed = |three: &[Part]| match three {
+        [Part::Slot(a), Part::Text(and), Part::Slot(b)] => {
+            and == " and " && a.name == b.name && (a.call, b.call) == (Some(1), Some(2))
+        }
+        _ => false,
+    };
+    let Some(first) = parts.windows(3).position(listed) else {
+        return;
+    };
+    let mut last = first + 2; // the last value of the list
+    for call in 3..=3 + usize::from(draw.chance(3)) {
+        let Part::Slot(slot) = &parts[first] else { return };
+        let next = Slot {
+            name: slot.name.clone(),
+            call: Some(call),
+        };
+        parts[last - 1] = Part::Text(", ".into());
+        parts.splice(last + 1..last + 1, [Part::Text(" and ".into()), Part::Slot(next)]);
+        last += 2;
+    }
+}
+
+/// Returns several requests as one.
+pub(super) fn joined(requests: Vec<Request>, draw: &mut Draw) -> Request {
+    let last = requests.len() - 1;
+    // Words before the first request, before those between, and before the last.
+    let (first, next, end) = match draw.index(8) {
+        0..3 => ("", " ", " "),
+        3 => ("", " ", " Also, "),
+        4 => ("", ", ", ", and "),
+        5 => ("", ", ", " and "),
+        6 => ("First, ", " Next, ", " Then "),
+        _ if last == 1 => ("Two things: ", "; ", "; "),
+        _ => ("Several things: ", "; ", "; "),
+    };
+    let before = |index: usize| match index {
+        0 => first,
+        index if index == last => end,
+        _ => next,
+    };
+    let mut whole = Request {
+        ask: Sentence::default(),
+        calls: Vec::new(),
+        reply: String::new(),
+    };
+    for (index, request) in requests.into_iter().enumerate() {
+        let mut ask = request.ask;
+        if !before(index).trim().is_empty() {
+            ask = ask.small();
+        }
+        let behind = if index < last { before(index + 1) } else { "" };
+        if behind == " and " || behind.starts_with([',', ';']) {
+            ask = ask.open();
+        }
+        whole.ask = whole.ask.join(before(index), ask);
+        whole.calls.extend(request.calls);
+        whole.reply = format!("{} {}", whole.reply, request.reply).trim().to_string();
+    }
+    whole
 }

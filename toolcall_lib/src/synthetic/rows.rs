@@ -3,7 +3,7 @@
 use super::draw::Draw;
 use super::maker::Maker;
 use super::mixture::Kind;
-use super::request::{Request, both, request, several};
+use super::request::{Request, joined, request, several};
 use super::row::Row;
 use super::sentence::{Sentence, chosen};
 use super::text::Template;
@@ -16,7 +16,7 @@ impl Maker<'_> {
         Ok(match kind {
             Kind::OneCall => self.any_request(draw).map(|request| self.asked(request, draw)),
             Kind::Several => self.several(draw).map(|request| self.asked(request, draw)),
-            Kind::TwoTools => self.two_tools(draw).map(|request| self.asked(request, draw)),
+            Kind::SeveralTools => self.several_tools(draw).map(|request| self.asked(request, draw)),
             Kind::Question => self.question(draw),
             Kind::Limit => self.limit(draw),
             Kind::Error => self.error(draw),
@@ -39,27 +39,32 @@ impl Maker<'_> {
         if worded.is_some() && !draw.chance(4) {
             return worded;
         }
-        let (first, second) = (
-            request(tool, draw, &self.lists.held_out),
-            request(tool, draw, &self.lists.held_out),
-        );
-        (first.calls[0].call != second.calls[0].call).then(|| both(first, second, draw))
+        let mut requests: Vec<Request> = Vec::new();
+        for _ in 0..how_many(draw) {
+            let one = request(tool, draw, &self.lists.held_out);
+            let known = |other: &Request| other.calls[0].call == one.calls[0].call;
+            if !requests.iter().any(known) {
+                requests.push(one);
+            }
+        }
+        (requests.len() > 1).then(|| joined(requests, draw))
     }
 
-    fn two_tools(&self, draw: &mut Draw) -> Option<Request> {
-        let first = draw.index(self.tools.len());
-        let second = (first + 1 + draw.index(self.tools.len() - 1)) % self.tools.len();
-        let make = |index: usize, draw: &mut Draw| {
-            let tool = &self.tools[index];
-            match draw.chance(6) {
-                true => several(tool, draw, &self.lists.held_out),
+    fn several_tools(&self, draw: &mut Draw) -> Option<Request> {
+        let mut tools: Vec<&Listed<'_>> = self.tools.iter().collect();
+        draw.shuffle(&mut tools);
+        tools.truncate(how_many(draw));
+        let held_out = &self.lists.held_out;
+        let make = |tool: &Listed<'_>, draw: &mut Draw| {
+            let worded = match draw.chance(6) {
+                true => several(tool, draw, held_out),
                 false => None,
-            }
-            .unwrap_or_else(|| request(tool, draw, &self.lists.held_out))
+            };
+            worded.unwrap_or_else(|| request(tool, draw, held_out))
         };
-        (first != second).then(|| {
-            let (first, second) = (make(first, draw), make(second, draw));
-            both(first, second, draw)
+        (tools.len() > 1).then(|| {
+            let requests = tools.into_iter().map(|tool| make(tool, draw)).collect();
+            joined(requests, draw)
         })
     }
 
@@ -113,4 +118,9 @@ impl Maker<'_> {
         let (said, answer) = (text(said, draw), text(answer, draw));
         Some(Row::default().user(said).says(answer))
     }
+}
+
+/// Draws how many requests stand in one turn. A model that has only seen two stops after two calls.
+fn how_many(draw: &mut Draw) -> usize {
+    2 + draw.weighted(&[60.0, 25.0, 15.0])
 }

@@ -47,6 +47,14 @@ impl Part {
             Self::Text(_) => None,
         }
     }
+
+    /// The call that the slot belongs to, from 1, if it is the slot of one call.
+    pub(super) fn call(&self) -> Option<usize> {
+        match self {
+            Self::Slot(slot) => slot.call,
+            Self::Text(_) => None,
+        }
+    }
 }
 
 impl Template {

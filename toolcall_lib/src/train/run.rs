@@ -62,7 +62,9 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
     }
 }
 
-/// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step.
+/// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step. Sets
+/// `model.tools` to the tools that the rows call, if there are few, and `model.training` to the
+/// record of the run.
 ///
 /// Ctrl-C (or the notebook's stop button) ends the run after the step; the model keeps what it has
 /// learned and the report says so. With [`output_dir`](TrainConfig::output_dir) the run can be

@@ -6,7 +6,7 @@
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::k_quants::{self, GgmlType};
 use half::{bf16, f16};
-use multiversion::multiversion;
+use toolcall_macros::vectorized;
 
 /// Returns the bytes of some elements, which must be whole blocks.
 pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
@@ -68,20 +68,37 @@ fn blocks<T: GgmlType>(bytes: &[u8]) -> &[T] {
     unsafe { std::slice::from_raw_parts(start, bytes.len() / size_of::<T>()) }
 }
 
+/// Converts the bits of an f16, in a form that vectorizes.
+#[inline(always)]
+fn from_half(bits: u16) -> f32 {
+    const EXPONENT: u32 = 0x7c00;
+    const TWO_TO_112: f32 = f32::from_bits((112 + 127) << 23);
+    let (sign, rest) = (u32::from(bits >> 15), u32::from(bits & 0x7fff));
+    // The exponent of an f16 is 112 less than that of an f32, also where the number is subnormal.
+    let finite = (f32::from_bits(rest << 13) * TWO_TO_112).to_bits();
+    let special = (rest << 13) | 0x7f80_0000; // infinity, or not a number
+    let magnitude = if rest & EXPONENT == EXPONENT {
+        special
+    } else {
+        finite
+    };
+    f32::from_bits(sign << 31 | magnitude)
+}
+
 /// Reads the f16 scale at byte `at` of a block.
 #[inline(always)]
 fn scale(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+    from_half(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_f16(bytes: &[u8], values: &mut [f32]) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
-        *value = f16::from_le_bytes(*bytes).to_f32();
+        *value = from_half(u16::from_le_bytes(*bytes));
     }
 }
 
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_bf16(bytes: &[u8], values: &mut [f32]) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
         *value = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
@@ -89,7 +106,7 @@ fn from_bf16(bytes: &[u8], values: &mut [f32]) {
 }
 
 /// Unpacks blocks of a scale and 32 signed bytes.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<34>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
@@ -102,7 +119,7 @@ fn from_q8_0(bytes: &[u8], values: &mut [f32]) {
 
 /// Unpacks blocks of a scale and 32 half bytes, which stand for -8 to 7; the second 16 are the high
 /// halves.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<18>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
@@ -116,7 +133,7 @@ fn from_q4_0(bytes: &[u8], values: &mut [f32]) {
 }
 
 /// Unpacks blocks of a scale, the least value, and 32 half bytes, which stand for 0 to 15.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.as_chunks::<20>().0;
     for (values, block) in values.as_chunks_mut::<32>().0.iter_mut().zip(blocks) {
@@ -133,6 +150,17 @@ fn from_q4_1(bytes: &[u8], values: &mut [f32]) {
 mod tests {
     use super::*;
     use candle_core::CpuStorage;
+
+    #[test]
+    fn every_f16_has_its_value() {
+        for bits in 0..=u16::MAX {
+            let (got, want) = (from_half(bits), f16::from_bits(bits).to_f32());
+            assert!(
+                got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+                "{bits:#06x}: {got}, not {want}"
+            );
+        }
+    }
 
     /// Compares our own loops with candle's.
     #[test]

@@ -1,8 +1,8 @@
 //! Search for weights that are infinite or NaN.
 
 use super::{Parameters, Slot, Weights};
-use multiversion::multiversion;
 use rayon::prelude::*;
+use toolcall_macros::vectorized;
 
 /// Elements that one thread checks at a time.
 const AT_A_TIME: usize = 1 << 16;
@@ -57,7 +57,7 @@ impl Slot {
     }
 }
 
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn are_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     // No early end, so that the loop vectorizes.

@@ -452,6 +452,10 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             "model_revision: `v2` is that of a model that is not named",
         ),
         (
+            json!({"model_revision": "v2", "model_init_kwargs": {"revision": "v1"}, "model_name_or_path": "me/small"}),
+            "is not the revision `v2` that another setting names",
+        ),
+        (
             json!({"model_revision": "v2", "model_name_or_path": "me/small@v1"}),
             "model_revision: `v2` is not that of me/small@v1",
         ),

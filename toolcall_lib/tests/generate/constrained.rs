@@ -3,6 +3,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::template::ChatTemplate;
@@ -108,6 +109,41 @@ fn one_call_is_the_most_unless_parallel_calls_are_allowed() {
     };
     assert_eq!(calls(false), [1; 20]);
     assert!(calls(true).into_iter().any(|n| n > 1));
+}
+
+/// With one value to choose, the second call is always the first again.
+#[test]
+fn a_call_is_made_once() {
+    let model = tiny_model();
+    let asked = [Message::user("Mark it.")];
+    let replies = |values: Value| -> Vec<usize> {
+        let tools = [tool("mark", json!({"who": {"enum": values}}), &["who"])];
+        let reply = |seed| {
+            let config = GenerateConfig {
+                seed,
+                ..settings(ToolChoice::Required)
+            };
+            let mut said = String::new();
+            let mut generator = Generator::new(&model, config);
+            let reply = generator.stream(&asked, &tools, |piece| {
+                said.push_str(piece);
+                true
+            });
+            let reply = reply.unwrap();
+            assert!(reply.finished);
+            assert_eq!(said, reply.text);
+            assert_eq!(model.tokenizer.decode(&reply.ids).unwrap(), reply.text);
+            let calls = valid_calls(&reply, &tools).tool_calls;
+            assert_eq!(calls.len(), reply.confidences.len());
+            let distinct: HashSet<String> = calls.iter().map(ToString::to_string).collect();
+            assert_eq!(distinct.len(), calls.len(), "{:?}", reply.text);
+            calls.len()
+        };
+        (0..20).map(reply).collect()
+    };
+    assert_eq!(replies(json!(["me"])), [1; 20]);
+    let two = replies(json!(["me", "you"]));
+    assert!(two.iter().all(|&calls| calls <= 2) && two.contains(&2), "{two:?}");
 }
 
 /// With a bias towards the tag, a model that writes noise begins calls in the middle of it.

@@ -19,6 +19,7 @@ mod train;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use toolcall_lib::cpu::{self, Isa};
 use toolcall_lib::train::settings::{self, Given};
 use toolcall_lib::{Error, Result};
 
@@ -29,12 +30,16 @@ const INTERRUPTED: u8 = 130;
 ///
 /// A first session:
 ///   toolcall data
-///   toolcall train --data data/tool_augmented_dataset.json --out out/tuned
+///   toolcall train --data out/data.json --out out/tuned
 ///   toolcall eval --model out/tuned --data data/tool_heldout.json
 ///   toolcall chat --model out/tuned
 #[derive(Parser)]
 #[command(name = "toolcall", version, verbatim_doc_comment)]
 struct Cli {
+    /// Use no newer instructions of the processor than portable, avx2, avx512, avx512_bf16 or amx
+    /// [env: TOOLCALL_MAX_CPU_ISA]
+    #[arg(long, global = true, value_name = "ISA", hide_short_help = true)]
+    max_cpu_isa: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,7 +84,11 @@ fn parse() -> Result<(Command, Given)> {
         (arguments, flags) = settings::take_flags(arguments, &known)?;
     }
     let matches = cli.get_matches_from(arguments);
-    let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Cli { max_cpu_isa, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match max_cpu_isa {
+        Some(name) => cpu::limit(Isa::named(&name)?)?,
+        None => cpu::limit_by_environment()?,
+    }
     Ok((command, flags))
 }
 

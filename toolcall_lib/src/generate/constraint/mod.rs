@@ -28,6 +28,8 @@ pub(crate) struct Constraint {
     matcher: Matcher,
     /// Token id that means the end of the reply to `matcher`.
     end: u32,
+    /// Tags around each call, if the syntax has some.
+    tags: Option<(Arc<str>, Arc<str>)>,
 }
 
 /// Compiled constraints, each made once for the same tools. Clones share them.
@@ -128,9 +130,11 @@ impl Constraint {
             syntax,
         };
         let matcher = compile(grammars, &grammar).map_err(|problem| culprit(grammars, &grammar, problem))?;
+        let tags = syntax.marker().zip(syntax.end_marker());
         Ok(Self {
             matcher,
             end: grammars.end,
+            tags: tags.map(|(open, close)| (open.into(), close.into())),
         })
     }
 
@@ -191,6 +195,29 @@ impl Constraint {
     /// Returns true if nothing may follow.
     pub fn is_over(&self) -> bool {
         self.matcher.is_stopped()
+    }
+
+    /// Returns the byte behind the last complete call of a reply, or 0.
+    pub fn end_of_calls(&self, text: &str) -> usize {
+        let close = self
+            .tags
+            .as_ref()
+            .and_then(|(_, close)| Some(text.rfind(&**close)? + close.len()));
+        close.unwrap_or(0)
+    }
+
+    /// Returns the byte behind the call before the last one, if the reply ends with a call that it
+    /// has made before. Calls in a syntax without tags of their own are not compared.
+    pub fn repeats(&self, text: &str) -> Option<usize> {
+        let (open, close) = self.tags.as_ref()?;
+        let calls = text.trim_end().strip_suffix(&**close)?;
+        let (before, last) = calls.rsplit_once(&**open)?;
+        let mut earlier = before
+            .split(&**close)
+            .filter_map(|call| Some(call.rsplit_once(&**open)?.1));
+        earlier
+            .any(|call| call == last)
+            .then(|| self.end_of_calls(before))
     }
 }
 

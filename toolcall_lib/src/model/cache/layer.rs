@@ -14,29 +14,29 @@ pub(in crate::model) struct LayerCache<E = f32> {
 }
 
 impl<E: Element> LayerCache<E> {
-    /// Stores the keys and values of new tokens in the slots `rows`, and returns the new queries
+    /// Stores the keys and values of new tokens in these slots, and returns the new queries
     /// with all keys and values. `split` holds the heads of the new tokens,
     /// `[heads, rows, head_dim]`.
     pub fn store<'a>(
         &'a mut self,
         split: &'a [E],
-        rows: &[usize],
+        slots: &[usize],
         heads: Heads,
         precision: Precision,
     ) -> Qkv<'a, E> {
-        let (n, dim) = (rows.len(), heads.dim);
+        let (n, dim) = (slots.len(), heads.dim);
         // 1. Split the heads: q, k and v of the new tokens, [heads, n, dim] each.
         let (q, kv) = split.split_at(n * heads.queries * dim);
         let (k, v) = kv.split_at(n * heads.keys * dim);
         // 2. Copy each key and value to its slot, head by head.
-        self.reserve(rows.iter().max().map_or(0, |last| last + 1), heads);
+        self.reserve(slots.iter().max().map_or(0, |last| last + 1), heads);
         for (store, new) in [(&mut self.keys, k), (&mut self.values, v)] {
             let per_head = store
                 .chunks_exact_mut(self.capacity * dim)
                 .zip(new.chunks_exact(n * dim));
             for (store, new) in per_head {
-                for (&row, new) in rows.iter().zip(new.chunks_exact(dim)) {
-                    store[row * dim..][..dim].copy_from_slice(new);
+                for (&slot, new) in slots.iter().zip(new.chunks_exact(dim)) {
+                    store[slot * dim..][..dim].copy_from_slice(new);
                 }
             }
         }
@@ -52,13 +52,13 @@ impl<E: Element> LayerCache<E> {
         }
     }
 
-    /// Makes room for `rows` slots. Grows by a quarter at least, so that a long generation copies
-    /// little.
-    fn reserve(&mut self, rows: usize, heads: Heads) {
-        if rows <= self.capacity {
+    /// Makes room for at least this number of slots. Grows by a quarter at least, so that a long
+    /// generation copies little.
+    fn reserve(&mut self, slots: usize, heads: Heads) {
+        if slots <= self.capacity {
             return;
         }
-        let capacity = rows.max(self.capacity + self.capacity / 4).next_multiple_of(64);
+        let capacity = slots.max(self.capacity + self.capacity / 4).next_multiple_of(64);
         for store in [&mut self.keys, &mut self.values] {
             let mut grown = vec![E::of(0.0); heads.keys * capacity * heads.dim];
             if self.capacity > 0 {

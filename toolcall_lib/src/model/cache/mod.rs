@@ -2,12 +2,12 @@
 //!
 //! [`KvStore`] keeps a tree of token sequences, so that shared prefixes are stored and computed
 //! once. A *slot* of the cache is a row of the key and value matrices. It holds one token of one
-//! node of the tree, and the slots of a node need not be neighbours. `rows` gives slots out and
+//! node of the tree, and the slots of a node need not be neighbours. `slots` gives slots out and
 //! takes them back, `tree` finds, splits and grows nodes, and `layer` holds the numbers of one
 //! layer.
 
 mod layer;
-mod rows;
+mod slots;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@
 //! pending nodes, the model computes them at once, and [`KvStore::end`] keeps what was computed.
 
 use super::layer::LayerCache;
-use super::rows::{Rows, split_rows};
+use super::slots::{Slots, split_slots};
 use crate::config::ModelConfig;
 use crate::ops::attention::{TILE, Tile, join};
 use std::cmp::Reverse;
@@ -21,9 +21,9 @@ pub struct KvStore {
     /// Keys and values on the CPU. Those on a GPU belong to its decoder.
     pub(in crate::model) layers: Vec<LayerCache>,
     /// Allocator of the slots.
-    pub(super) rows: Rows,
+    pub(super) slots: Slots,
     /// Number of slots that fit the memory limit.
-    pub(super) most_rows: usize,
+    pub(super) most_slots: usize,
     /// Nodes of the tree. The first is the root, an empty prefix; any other node without tokens is
     /// unused, unless a sequence is being written there.
     pub(super) nodes: Vec<Node>,
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub children: Vec<usize>,
     pub ids: Vec<u32>,
     /// Cache slots of the keys of `ids`, in the order of the tokens.
-    pub rows: Vec<Range<usize>>,
+    pub slots: Vec<Range<usize>>,
     /// Number of tokens of `ids` whose keys and values are computed.
     pub computed: usize,
     /// True while a sequence is being written here: the node may grow and must not be removed.
@@ -124,8 +124,8 @@ impl KvStore {
         let row = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element;
         Self {
             layers: vec![LayerCache::default(); config.num_hidden_layers],
-            rows: Rows::default(),
-            most_rows: bytes / row.max(1),
+            slots: Slots::default(),
+            most_slots: bytes / row.max(1),
             nodes: vec![Node::default()],
             pending: Vec::new(),
             clock: 0,
@@ -134,7 +134,7 @@ impl KvStore {
 
     /// Returns the number of tokens that the store has room for.
     pub fn most_tokens(&self) -> usize {
-        self.most_rows
+        self.most_slots
     }
 
     /// Returns the number of tokens of the sequences being written, counting shared tokens once.
@@ -171,8 +171,8 @@ impl KvStore {
             ..Node::default()
         });
         self.nodes[parent].children.push(leaf);
-        let rows = self.take(ids.len() - matched);
-        self.nodes[leaf].spare = rows;
+        let slots = self.take(ids.len() - matched);
+        self.nodes[leaf].spare = slots;
         self.append(leaf, &ids[matched..]);
         KvSequence(leaf)
     }
@@ -187,9 +187,9 @@ impl KvStore {
         let mut free = std::mem::take(&mut node.spare);
         let computed = node.computed;
         node.ids.truncate(computed);
-        free.extend(split_rows(&mut node.rows, computed));
+        free.extend(split_slots(&mut node.slots, computed));
         let parent = node.parent;
-        free.into_iter().for_each(|rows| self.rows.give(rows));
+        free.into_iter().for_each(|slots| self.slots.give(slots));
         self.pending.retain(|&node| node != leaf);
         // 2. Remove the leaf if it is empty, or if a sibling begins with the same tokens.
         let doubled =
@@ -225,12 +225,13 @@ impl KvStore {
         // slots of all ancestors, from the root down
         let mut above: Vec<usize> = self.path(node.parent).collect();
         above.reverse();
-        let mut visible: Vec<Range<usize>> = above.iter().flat_map(|&i| self.nodes[i].rows.clone()).collect();
+        let mut visible: Vec<Range<usize>> =
+            above.iter().flat_map(|&i| self.nodes[i].slots.clone()).collect();
         let before: usize = visible.iter().map(Range::len).sum();
         // the node's own slots: computed ones are visible, the others are written by this pass
-        let mut rows = node.rows.clone();
-        let new = split_rows(&mut rows, node.computed);
-        visible.extend(rows);
+        let mut slots = node.slots.clone();
+        let new = split_slots(&mut slots, node.computed);
+        visible.extend(slots);
         let start = pass.ids.len();
         pass.ids.extend(&node.ids[node.computed..]);
         pass.positions

@@ -1,17 +1,17 @@
 //! Tests of the store's bookkeeping, without a model.
 
-use super::rows::Rows;
+use super::slots::Slots;
 use super::store::{KvSequence, KvStore, Node};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 
-/// Creates a store of `rows` slots, for a model that has one layer with one head of width one.
-fn store(rows: usize) -> KvStore {
+/// Creates a store of `slots` slots, for a model that has one layer with one head of width one.
+fn store(slots: usize) -> KvStore {
     KvStore {
         layers: Vec::new(),
-        rows: Rows::default(),
-        most_rows: rows,
+        slots: Slots::default(),
+        most_slots: slots,
         nodes: vec![Node::default()],
         pending: Vec::new(),
         clock: 0,
@@ -37,12 +37,12 @@ fn run(store: &mut KvStore, memory: &mut Memory, new: &[(&KvSequence, &[u32])]) 
 fn text(store: &KvStore, memory: &Memory, sequence: &KvSequence) -> Vec<u32> {
     let mut path: Vec<usize> = store.path(sequence.0).collect();
     path.reverse();
-    let rows = path.iter().flat_map(|&node| store.nodes[node].rows.clone());
-    rows.flatten().map(|row| memory[row]).collect()
+    let slots = path.iter().flat_map(|&node| store.nodes[node].slots.clone());
+    slots.flatten().map(|slot| memory[slot]).collect()
 }
 
 #[test]
-fn what_is_over_is_found_again_until_its_rows_are_needed() {
+fn what_is_over_is_found_again_until_its_slots_are_needed() {
     let (mut store, mut memory) = (store(100), Memory::new());
     for first in 1..=3 {
         let ids: Vec<u32> = (0..30).map(|i| first * 100 + i).collect();
@@ -104,13 +104,13 @@ fn every_sequence_reads_its_own_tokens_whatever_comes_and_goes() {
         let held = store
             .nodes
             .iter()
-            .flat_map(|node| node.rows.iter().chain(&node.spare));
+            .flat_map(|node| node.slots.iter().chain(&node.spare));
         let held: usize = held.map(Range::len).sum();
         assert_eq!(
-            held + store.rows.available(0),
-            store.rows.given_out(),
-            "rows are lost or held twice"
+            held + store.slots.available(0),
+            store.slots.given_out(),
+            "slots are lost or held twice"
         );
-        assert!(store.rows.given_out() < 1000, "{}", store.rows.given_out());
+        assert!(store.slots.given_out() < 1000, "{}", store.slots.given_out());
     }
 }

@@ -1,6 +1,6 @@
 //! The tree of a [`KvStore`]: finding, splitting and growing its nodes, and finding slots for them.
 
-use super::rows::split_rows;
+use super::slots::split_slots;
 use super::store::{KvStore, Node};
 use crate::ops::attention::join;
 use std::ops::Range;
@@ -43,12 +43,12 @@ impl KvStore {
     pub(super) fn split(&mut self, index: usize, at: usize) -> usize {
         let node = &mut self.nodes[index];
         let below = node.ids.split_off(at);
-        let rows = split_rows(&mut node.rows, at);
+        let slots = split_slots(&mut node.slots, at);
         let above = Node {
             parent: node.parent,
             children: vec![index],
             ids: std::mem::replace(&mut node.ids, below),
-            rows: std::mem::replace(&mut node.rows, rows),
+            slots: std::mem::replace(&mut node.slots, slots),
             computed: node.computed.min(at),
             used: node.used,
             ..Node::default()
@@ -84,16 +84,16 @@ impl KvStore {
             self.nodes[index].spare.extend(more);
         }
         let node = &mut self.nodes[index];
-        let rest = split_rows(&mut node.spare, ids.len());
+        let rest = split_slots(&mut node.spare, ids.len());
         let new = std::mem::replace(&mut node.spare, rest);
-        node.rows = join(node.rows.drain(..).chain(new));
+        node.slots = join(node.slots.drain(..).chain(new));
         node.ids.extend_from_slice(ids);
     }
 
     /// Takes slots for `n` tokens. Removes the least recently used leaves until there is room,
     /// except those being written.
     pub(super) fn take(&mut self, n: usize) -> Vec<Range<usize>> {
-        while self.rows.available(self.most_rows) < n {
+        while self.slots.available(self.most_slots) < n {
             let unused = |&i: &usize| {
                 let node = &self.nodes[i];
                 node.children.is_empty() && !node.writing && !node.ids.is_empty()
@@ -106,16 +106,16 @@ impl KvStore {
                 None => break,
             }
         }
-        self.rows.take(n, self.most_rows)
+        self.slots.take(n, self.most_slots)
     }
 
     /// Removes a node from its parent and gives its slots back.
     pub(super) fn remove(&mut self, index: usize) {
         let node = std::mem::take(&mut self.nodes[index]);
-        node.rows
+        node.slots
             .into_iter()
             .chain(node.spare)
-            .for_each(|rows| self.rows.give(rows));
+            .for_each(|slots| self.slots.give(slots));
         self.nodes[node.parent].children.retain(|&child| child != index);
         self.pending.retain(|&pending| pending != index);
     }

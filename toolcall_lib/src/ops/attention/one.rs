@@ -2,8 +2,8 @@
 //! packing.
 
 use super::{Qkv, Tile, softmax};
-use crate::ops::matmul::multiply_few;
-use multiversion::multiversion;
+use crate::ops::matmul::multiply_row;
+use toolcall_macros::vectorized;
 
 /// Computes [`attend`](super::attend) of a tile with one query, in f32.
 pub(super) fn attend_one(
@@ -17,7 +17,7 @@ pub(super) fn attend_one(
     let q = qkv.q(head, &tile.queries).data();
     for (column, keys) in tile.key_ranges() {
         let k = qkv.k(head, &keys).data();
-        multiply_few(q, k, &mut scores[column..][..keys.len()]);
+        multiply_row(q, k, &mut scores[column..][..keys.len()]);
     }
     softmax(scores, tile, qkv.scale(), lse, 1);
     out.fill(0.0);
@@ -28,7 +28,7 @@ pub(super) fn attend_one(
 }
 
 /// Adds `weights · v` to `out`; `v` is `[weights, out]`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
     // Columns in parts of 64 lanes; two rows of `v` (even, odd) at a time.
     let (parts, rest) = out.as_chunks_mut::<64>();

@@ -4,11 +4,11 @@ use super::super::element::Element;
 use super::super::simd::{dot, exp, max, sum};
 use super::qkv::{AttentionOutput, Qkv};
 use super::tiles::Tile;
-use multiversion::multiversion;
+use toolcall_macros::vectorized;
 
 /// Replaces each row of scores by the softmax of `scale` times the columns that the row sees; the
 /// other columns become 0. Writes the log-sum-exp of each row to `lse`.
-#[multiversion(targets = "simd")]
+#[vectorized]
 pub(super) fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f32], heads: usize) {
     let seen_by_all = tile.context() - tile.queries.len();
     let rows = scores.chunks_exact_mut(tile.stride()).take(tile.queries.len());
@@ -26,7 +26,7 @@ pub(super) fn softmax(scores: &mut [f32], tile: &Tile, scale: f32, lse: &mut [f3
 /// Turns scores into softmax weights (with the saved `lse`), and the gradient of the weights into
 /// the gradient of the unscaled scores: `ds = scale · p · (dp − Σ dout·out)` (FlashAttention, Dao
 /// et al., 2022). `output` begins with the tile's first row of the head.
-#[multiversion(targets = "simd")]
+#[vectorized]
 pub(super) fn softmax_backward<E: Element>(
     weights: &mut [f32],
     dscores: &mut [f32],

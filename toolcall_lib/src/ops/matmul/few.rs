@@ -1,44 +1,53 @@
 //! A weight matrix times few rows, as in generation.
 //!
-//! Each weight is read once and nothing is packed: for few rows, packing costs more than the
-//! product itself. Threads divide the outputs among each other; each computes its columns for all
+//! Each weight is read from memory once, and no panels are made: for few rows that would cost more
+//! than the product. Threads divide the outputs among each other; each computes its columns for all
 //! rows.
 
+use crate::cpu::arch;
 use crate::ops::with_scratch;
 use crate::weights::Tensor;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::array::from_fn;
 use std::ops::Range;
 
-/// Largest number of rows for which packing does not pay.
+/// Largest number of rows for which panels do not pay.
 pub(super) const FEW: usize = 48;
 
 /// Number of outputs that one task computes for all rows.
 const OUTPUTS_PER_TASK: usize = 64;
 
+/// Number of outputs whose weights are unpacked at a time, so that they stay in the L1 cache.
+const UNPACKED: usize = 4;
+
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
-/// `[rows, output]`. Packed weights are unpacked to f32, one task's outputs at a time.
+/// `[rows, output]`. Packed weights are unpacked to f32, a few outputs at a time.
 pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
-    let arch = Arch::new();
+    let arch = arch();
     for_each_task(y, w.rows(), |outputs, y| {
-        let multiply = |w: &[f32]| arch.dispatch(Products { x, w, y, input });
-        match w.as_f32() {
-            Some(w) => multiply(&w[outputs.start * input..outputs.end * input]),
-            None => with_scratch(outputs.len() * input, |scratch| {
-                w.unpack(outputs, scratch);
-                multiply(scratch);
-            }),
+        if let Some(w) = w.as_f32() {
+            let w = &w[outputs.start * input..outputs.end * input];
+            return arch.dispatch(Products { x, w, y, input });
         }
+        with_scratch(UNPACKED * input, |scratch| {
+            for first in (0..outputs.len()).step_by(UNPACKED) {
+                let part = first..outputs.len().min(first + UNPACKED);
+                let scratch = &mut scratch[..part.len() * input];
+                w.unpack(outputs.start + part.start..outputs.start + part.end, scratch);
+                let (w, y) = (&*scratch, y.part(part));
+                arch.dispatch(Products { x, w, y, input });
+            }
+        });
     });
 }
 
 /// Computes `y = x · wᵀ` on this thread for a single row `x`; `w` is `[y.len(), x.len()]`.
-pub fn multiply_few(x: &[f32], w: &[f32], y: &mut [f32]) {
+pub fn multiply_row(x: &[f32], w: &[f32], y: &mut [f32]) {
     assert_eq!(w.len(), x.len() * y.len(), "a weight for each input and output");
     let y = Columns::new(y, y.len());
-    Arch::new().dispatch(Products {
+    arch().dispatch(Products {
         x,
         w,
         y,

@@ -7,16 +7,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod f32;
 mod few;
 mod matrix;
 
-pub(super) use few::multiply_few;
+pub(super) use few::multiply_row;
 pub use matrix::{Matrix, Output};
 
 use super::element::{Element, Stochastic, as_f32, as_f32_mut};
 use crate::weights::Tensor;
 use few::{FEW, linear_few};
-use gemm::Parallelism;
 use matrix::span;
 
 /// Precision of the factors of a product. Sums are f32 in any case.
@@ -88,59 +88,18 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
     }
     // 2. f32 product, if all three are f32.
     if let (Some(out), Some(a), Some(b)) = (as_f32_mut(out), a.as_f32(), b.as_f32()) {
-        return matmul_f32(out, stride, mode, scale, a, b, parallel);
+        return f32::matmul(out, stride, mode, scale, a, b, parallel);
     }
     // 3. f32 product of copies, if something is stored as bf16.
     let (a_values, b_values) = (a.values(), b.values());
     let (a, b) = (Matrix::new(&a_values, m, k), Matrix::new(&b_values, k, n));
     let mut product = vec![0.0; m * n];
-    matmul_f32(&mut product, n, Output::Set, scale, a, b, parallel);
+    f32::matmul(&mut product, n, Output::Set, scale, a, b, parallel);
     for (out, product) in out.chunks_mut(stride).zip(product.chunks_exact(n.max(1))) {
         for (out, product) in out.iter_mut().zip(product) {
             let before = if mode == Output::Add { out.value() } else { 0.0 };
             *out = O::of(before + product);
         }
-    }
-}
-
-/// Computes [`matmul_into`] in f32.
-fn matmul_f32(
-    out: &mut [f32],
-    stride: usize,
-    mode: Output,
-    scale: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    parallel: bool,
-) {
-    let parallelism = if parallel {
-        Parallelism::Rayon(0)
-    } else {
-        Parallelism::None
-    };
-    // SAFETY: `Matrix` and the caller's check keep every element that is touched within its slice.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            mode == Output::Add,
-            a.data.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
     }
 }
 
@@ -200,7 +159,7 @@ pub(super) fn linear_packed<X: Element, Y: Element>(
     {
         // SAFETY: the processor has the instructions, and `y` has a place for each row and output.
         unsafe {
-            // 1. bf16 instructions: few rows without panels, others with panels.
+            // Few rows are multiplied without panels, others with panels.
             if rows <= bf16::FEW
                 && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
             {

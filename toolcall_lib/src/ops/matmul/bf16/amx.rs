@@ -20,29 +20,6 @@ const PAIRS: usize = 16;
 /// The kernel for AMX with bf16.
 pub struct Amx;
 
-/// Returns true if the processor has AMX and the system grants this process the tile registers. On
-/// Linux a process must ask for them.
-pub fn is_available() -> bool {
-    const TILES: u32 = 1 << 24;
-    const BF16: u32 = 1 << 22;
-    let features = __cpuid_count(7, 0).edx;
-    features & (TILES | BF16) == (TILES | BF16) && allowed()
-}
-
-#[cfg(target_os = "linux")]
-// Asks Linux for the permission to use the tile registers.
-fn allowed() -> bool {
-    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: the call asks for a permission; no memory is involved.
-    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn allowed() -> bool {
-    false
-}
-
 /// The operand of `ldtilecfg`: the shapes of the tile registers.
 #[repr(C, align(64))]
 struct Shapes {

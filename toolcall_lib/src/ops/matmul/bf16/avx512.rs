@@ -10,13 +10,6 @@ use std::arch::x86_64::*;
 /// for.
 const ROWS: usize = 14;
 
-/// Returns true if the processor has the instructions.
-pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx512bf16")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-}
-
 /// The kernel for AVX-512 BF16.
 pub struct Avx512;
 

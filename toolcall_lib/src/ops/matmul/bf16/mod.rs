@@ -19,6 +19,7 @@ mod pack;
 mod unpack;
 
 use super::{Matrix, Output};
+use crate::cpu::{Isa, isa};
 use crate::ops::element::Element;
 use amx::Amx;
 use avx512::Avx512;
@@ -27,17 +28,16 @@ use pack::{Panels, Right};
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::LazyLock;
 
 pub(super) use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
-/// Number of pairs of left panels that meet one right panel before the next one's turn (256 KiB).
-/// With as many pairs of right panels beside them, they fill half of a small L2 cache.
+/// Pairs in a block of left panels (256 KiB). A block is multiplied with every right panel before
+/// the next block. Block and right panels together fill half of an L2 cache of 1 MiB.
 const BLOCK_PAIRS: usize = 1 << 16;
 
-/// The kernels, slowest first. The fastest one that the processor has is used.
+/// The kernels, slowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instructions {
     /// Dot products of pairs in vectors.
@@ -46,16 +46,13 @@ pub enum Instructions {
     Amx,
 }
 
-/// The fastest kernel of this processor, found once.
-static INSTRUCTIONS: LazyLock<Option<Instructions>> = LazyLock::new(|| match avx512::is_available() {
-    true if amx::is_available() => Some(Instructions::Amx),
-    true => Some(Instructions::Avx512),
-    false => None,
-});
-
 /// Returns the kernel that [`matmul`] runs on, or `None` if the processor does not multiply bf16.
 pub fn instructions() -> Option<Instructions> {
-    *INSTRUCTIONS
+    match isa() {
+        Isa::Amx => Some(Instructions::Amx),
+        Isa::Avx512Bf16 => Some(Instructions::Avx512),
+        Isa::Avx512 | Isa::Avx2 | Isa::Portable => None,
+    }
 }
 
 thread_local! {
@@ -182,7 +179,8 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
         } else {
             1
         };
-        // enough groups for none to exceed BLOCK_PAIRS, rounded up to a multiple of the threads
+        // Cut into groups of about BLOCK_PAIRS pairs; their number is a multiple of the threads
+        // where there are enough panels.
         let panels = size.div_ceil(width);
         let groups = (panels * width * pairs).div_ceil(BLOCK_PAIRS);
         let groups = groups.next_multiple_of(threads).min(panels);

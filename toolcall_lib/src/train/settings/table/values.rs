@@ -331,10 +331,14 @@ pub(super) fn loss_type(_: &mut Said, value: &Value) -> Read<()> {
 
 pub(super) fn revision(said: &mut Said, value: &Value) -> Read<()> {
     match text(value)?.as_str() {
-        "main" | "" => {}
-        other => said.revision = Some(other.to_string()),
+        "main" | "" => Ok(()),
+        other => match said.revision.replace(other.to_string()) {
+            Some(before) if before != other => Err(format!(
+                "`{other}` is not the revision `{before}` that another setting names; leave one of them out"
+            )),
+            _ => Ok(()),
+        },
     }
-    Ok(())
 }
 
 pub(super) fn stage(_: &mut Said, value: &Value) -> Read<()> {

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 /// Cache slots that are given out and taken back, as ranges.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct Slots {
     /// Free ranges in ascending order; no two of them touch.
     free: Vec<Range<usize>>,
     /// First slot that was never given out.
     end: usize,
 }
 
-impl Rows {
+impl Slots {
     /// Returns the number of slots that can be given out while the cache has at most `most` slots.
     pub fn available(&self, most: usize) -> usize {
         self.free.iter().map(Range::len).sum::<usize>() + most.saturating_sub(self.end)
@@ -56,12 +56,12 @@ impl Rows {
     }
 
     /// Takes slots back and joins them with free neighbours.
-    pub fn give(&mut self, rows: Range<usize>) {
-        if rows.is_empty() {
+    pub fn give(&mut self, slots: Range<usize>) {
+        if slots.is_empty() {
             return;
         }
-        let at = self.free.partition_point(|range| range.start < rows.start);
-        self.free.insert(at, rows);
+        let at = self.free.partition_point(|range| range.start < slots.start);
+        self.free.insert(at, slots);
         if self
             .free
             .get(at + 1)
@@ -76,22 +76,22 @@ impl Rows {
 }
 
 #[cfg(test)]
-impl Rows {
+impl Slots {
     pub fn given_out(&self) -> usize {
         self.end
     }
 }
 
-/// Keeps the first `n` slots in `rows` and returns the others.
-pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
+/// Keeps the first `n` slots in `slots` and returns the others.
+pub(super) fn split_slots(slots: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
     let (mut kept, mut others, mut left) = (Vec::new(), Vec::new(), n);
-    for range in rows.drain(..) {
+    for range in slots.drain(..) {
         let cut = range.start + left.min(range.len());
         left -= cut - range.start;
         kept.push(range.start..cut);
         others.push(cut..range.end);
     }
-    *rows = join(kept);
+    *slots = join(kept);
     join(others)
 }
 
@@ -99,37 +99,37 @@ pub(super) fn split_rows(rows: &mut Vec<Range<usize>>, n: usize) -> Vec<Range<us
 mod tests {
     use super::*;
 
-    fn take(rows: &mut Rows, n: usize, most: usize) -> Vec<(usize, usize)> {
-        let taken = rows.take(n, most).into_iter();
+    fn take(slots: &mut Slots, n: usize, most: usize) -> Vec<(usize, usize)> {
+        let taken = slots.take(n, most).into_iter();
         taken.map(|range| (range.start, range.end)).collect()
     }
 
     #[test]
-    fn rows_come_in_one_run_where_there_is_one() {
-        let mut rows = Rows::default();
-        assert_eq!(take(&mut rows, 10, 32), [(0, 10)]);
-        assert_eq!(take(&mut rows, 10, 32), [(10, 20)]);
-        assert_eq!(take(&mut rows, 4, 32), [(20, 24)]);
-        rows.give(0..10);
-        rows.give(20..24);
-        assert_eq!(rows.available(32), 22);
+    fn slots_come_in_one_run_where_there_is_one() {
+        let mut slots = Slots::default();
+        assert_eq!(take(&mut slots, 10, 32), [(0, 10)]);
+        assert_eq!(take(&mut slots, 10, 32), [(10, 20)]);
+        assert_eq!(take(&mut slots, 4, 32), [(20, 24)]);
+        slots.give(0..10);
+        slots.give(20..24);
+        assert_eq!(slots.available(32), 22);
         let smallest = "the smallest run that is long enough";
-        assert_eq!(take(&mut rows, 3, 32), [(20, 23)], "{smallest}");
+        assert_eq!(take(&mut slots, 3, 32), [(20, 23)], "{smallest}");
         let new = "what was never given out, rather than pieces";
-        assert_eq!(take(&mut rows, 12, 40), [(24, 36)], "{new}");
+        assert_eq!(take(&mut slots, 12, 40), [(24, 36)], "{new}");
         let pieces = "pieces, where there may be no more";
-        assert_eq!(take(&mut rows, 11, 36), [(0, 10), (23, 24)], "{pieces}");
-        assert_eq!(rows.available(36), 0);
-        assert_eq!(take(&mut rows, 2, 36), [(36, 38)]);
+        assert_eq!(take(&mut slots, 11, 36), [(0, 10), (23, 24)], "{pieces}");
+        assert_eq!(slots.available(36), 0);
+        assert_eq!(take(&mut slots, 2, 36), [(36, 38)]);
     }
 
     #[test]
-    fn rows_that_come_back_join_their_neighbours() {
-        let mut rows = Rows::default();
-        rows.take(30, 30);
+    fn slots_that_come_back_join_their_neighbours() {
+        let mut slots = Slots::default();
+        slots.take(30, 30);
         for part in [10..20, 0..5, 25..30, 5..10, 20..25] {
-            rows.give(part);
+            slots.give(part);
         }
-        assert_eq!(take(&mut rows, 30, 30), [(0, 30)]);
+        assert_eq!(take(&mut slots, 30, 30), [(0, 30)]);
     }
 }
