@@ -108,7 +108,7 @@ def check(gate: Gate, with_features: list[str]) -> None:
     else:
         gate.tests("tests of the library", "cargo", "test", "--quiet", "--workspace", *with_features)
     if platform.machine() in ("x86_64", "AMD64"):
-        modules = ["ops::", "model::", "optimizer::", "weights::", "lora::", "train::"]
+        modules = ["cpu::", "ops::", "model::", "optimizer::", "weights::", "lora::", "train::"]
         kernels = ["--lib", "--test", "tests", *with_features, "--", *modules]
         for isa in LOWER_ISAS:
             command = ["cargo", "test", "--quiet", "--package", "toolcall_lib", *kernels]

@@ -30,12 +30,12 @@ start_server load --model "$model"
 "$python" scripts/dev/verify/serve_load.py "$url" --pid "$server" --seconds "$seconds" --clients "$clients"
 end_server load
 echo "== a server that is killed, and started again"
-start_server killed --model "$model"
-"$python" scripts/dev/verify/serve_openai.py --kill "$server" "$url/v1" none
+start_server killed --model "$model" --api-key s3cret
+"$python" scripts/dev/verify/serve_openai.py --kill "$server" "$url/v1" s3cret
 wait "$server" || true
 port="${url##*:}"
-start_server again --model "$model" --port "$port"
+start_server again --model "$model" --api-key s3cret --port "$port"
 [ "$url" = "http://127.0.0.1:$port" ] || fail "the second server is at $url"
-"$python" scripts/dev/verify/serve_openai.py "$url/v1" none
+"$python" scripts/dev/verify/serve_openai.py "$url/v1" s3cret
 end_server again
 echo "verify: all is well"

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use std::sync::OnceLock;
 
 /// Name of the environment variable that limits the instruction set.
-pub const VARIABLE: &str = "TOOLCALL_MAX_CPU_ISA";
+const VARIABLE: &str = "TOOLCALL_MAX_CPU_ISA";
 
 /// An instruction set. Each contains those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,6 +186,13 @@ mod tests {
             error,
             "max_cpu_isa: \"avx3\" is no instruction set; choose one of portable, avx2, avx512, avx512_bf16, amx"
         );
+    }
+
+    /// In the gate the variable names one instruction set after the other.
+    #[test]
+    fn the_variable_is_the_limit() {
+        let most = limit_of_environment().unwrap().unwrap_or(Isa::Amx);
+        assert_eq!(isa(), best().min(most));
     }
 
     #[test]

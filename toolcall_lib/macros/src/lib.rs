@@ -1,4 +1,4 @@
-//! The `#[tool]` attribute of `toolcall_lib`.
+//! Attributes of `toolcall_lib`: `#[tool]` for its users, `#[vectorized]` for its kernels.
 
 mod doc;
 mod expand;

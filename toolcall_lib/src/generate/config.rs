@@ -245,8 +245,8 @@ impl GenerateConfig {
     }
 }
 
-/// The `tool_choice` of OpenAI's API, in JSON and on the command line: whether the
-/// model may, must or must not call tools.
+/// The `tool_choice` of OpenAI's API, in JSON and on the command line: whether the model may,
+/// must or must not call tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum ToolChoice {

@@ -106,9 +106,9 @@ impl<'a> Writer<'a> {
         self.room - self.generation.ids.len()
     }
 
-    /// Returns the text that was written since. Returns none before the end if `min_confidence` is
-    /// set, because a call may have to be withheld; a second call is whole, because it may repeat
-    /// the first.
+    /// Returns the text that was not handed over yet. If `min_confidence` is set, it comes at the
+    /// end, because a call may have to be withheld. A second call comes as a whole, because it may
+    /// repeat the first.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";

@@ -361,6 +361,14 @@ mod tests {
         assert_eq!((said.join("|"), stopped), ("One".to_string(), true));
     }
 
+    /// The writer takes the last token of a call away that was made before.
+    #[test]
+    fn a_call_whose_end_does_not_come_is_not_told() {
+        let begun = &CALL[..CALL.len() - "</tool_call>".len()];
+        let (said, ..) = told(&[CALL, "\n", begun], &[], true);
+        assert_eq!(said, [r#"call f {"x":"a\nb"}"#]);
+    }
+
     #[test]
     fn a_thought_that_is_cut_off_is_told() {
         for with_tools in [false, true] {

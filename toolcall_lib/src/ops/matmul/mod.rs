@@ -229,6 +229,7 @@ pub fn add_bias_backward<E: Element>(dy: &[E], dbias: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Isa;
     use crate::ops::element::round_stochastically;
     use crate::ops::simd::dot;
     use crate::ops::testing::{assert_gradient, random};
@@ -312,7 +313,7 @@ mod tests {
     fn bf16_products_are_those_of_rounded_factors() {
         let rounded =
             |x: &[f32]| -> Vec<f32> { x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect() };
-        let all = [bf16::Instructions::Avx512, bf16::Instructions::Amx];
+        let all = [Isa::Avx512Bf16, Isa::Amx];
         for instructions in all.into_iter().filter(|&i| Some(i) <= bf16::instructions()) {
             for_shapes(|before, a, b| {
                 let (ra, rb) = (rounded(a.data), rounded(b.data));

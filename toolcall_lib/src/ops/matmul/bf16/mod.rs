@@ -37,22 +37,9 @@ const COLUMNS: usize = 32;
 /// the next block. Block and right panels together fill half of an L2 cache of 1 MiB.
 const BLOCK_PAIRS: usize = 1 << 16;
 
-/// The kernels, slowest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Instructions {
-    /// Dot products of pairs in vectors.
-    Avx512,
-    /// Products of whole tiles.
-    Amx,
-}
-
-/// Returns the kernel that [`matmul`] runs on, or `None` if the processor does not multiply bf16.
-pub fn instructions() -> Option<Instructions> {
-    match isa() {
-        Isa::Amx => Some(Instructions::Amx),
-        Isa::Avx512Bf16 => Some(Instructions::Avx512),
-        Isa::Avx512 | Isa::Avx2 | Isa::Portable => None,
-    }
+/// Returns the instruction set that [`matmul`] uses, or `None` if it does not multiply bf16.
+pub fn instructions() -> Option<Isa> {
+    Some(isa()).filter(|&isa| isa >= Isa::Avx512Bf16)
 }
 
 thread_local! {
@@ -71,7 +58,7 @@ thread_local! {
 /// 0.
 #[allow(clippy::too_many_arguments)] // the arguments of every BLAS
 pub unsafe fn matmul<O: Element, A: Element>(
-    instructions: Instructions,
+    instructions: Isa,
     out: *mut O,
     stride: usize,
     mode: Output,
@@ -90,8 +77,8 @@ pub unsafe fn matmul<O: Element, A: Element>(
     // SAFETY: the caller upholds the contract of this function.
     unsafe {
         match instructions {
-            Instructions::Avx512 => multiply::<Avx512, _, _>(out, mode, a, b, parallel),
-            Instructions::Amx => multiply::<Amx, _, _>(out, mode, a, b, parallel),
+            Isa::Amx => multiply::<Amx, _, _>(out, mode, a, b, parallel),
+            _ => multiply::<Avx512, _, _>(out, mode, a, b, parallel),
         }
     }
 }
