@@ -60,8 +60,8 @@ impl PrefixCache {
         2 * self.engine.as_ref().map_or(AT_ONCE, |engine| engine.at_once)
     }
 
-    /// Takes out the engine for this model, or makes one. The cache stays without one if a pass over
-    /// the model fails half-way, so that nobody reads a KV cache that is half written.
+    /// Takes out the engine for this model, or makes one. The cache stays without one if a pass
+    /// over the model fails half-way, so that nobody reads a KV cache that is half written.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self.engine.take().filter(|engine| engine.serves(model, device)) {
             Some(engine) => Ok(engine),
