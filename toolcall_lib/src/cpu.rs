@@ -97,7 +97,7 @@ pub fn limit(most: Isa) -> Result<()> {
     }
 }
 
-/// Sets the limit of [`VARIABLE`], unless one was set before.
+/// Sets the limit of `TOOLCALL_MAX_CPU_ISA`, unless one was set before.
 ///
 /// # Errors
 /// The variable holds no name of an instruction set.
