@@ -455,6 +455,143 @@ fn a_percentage_is_called_as_a_number_of_percent_or_as_a_fraction() {
     }
 }
 
+#[test]
+fn an_article_is_said_and_not_called() {
+    let texts = r#"text = ["the old mill", "a kite", "an axe", "yen => JPY", "the shop is dark"]"#;
+    let rows = rows_of_argument(texts);
+    let pairs: HashSet<(&str, &str)> = rows
+        .iter()
+        .map(|row| said_and_called(row))
+        .filter(|(said, _)| said.starts_with("Note ") && said.ends_with('.'))
+        .map(|(said, value)| (&said[5..said.len() - 1], value.as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("the old mill", "old mill"),
+        ("a kite", "kite"),
+        ("an axe", "axe"),
+        ("yen", "JPY"),
+        ("the shop is dark", "the shop is dark"),
+    ];
+    assert_eq!(pairs, HashSet::from(expected));
+}
+
+#[test]
+fn words_that_mean_a_number_are_called_as_one() {
+    let rows = rows_of_argument(r#"means = { "12" = ["each month"], "-4" = ["a loss of four"] }"#);
+    for row in &rows {
+        let (said, value) = said_and_called(row);
+        let expected = if said.to_lowercase().contains("each month") {
+            12
+        } else {
+            -4
+        };
+        assert_eq!(*value, expected, "{said}");
+        let schema = &row.tools[0].parameters()["properties"];
+        let schema = schema.as_object().unwrap().values().next().unwrap();
+        assert_eq!(schema["type"], "integer");
+        assert!(schema.get("enum").is_none());
+    }
+}
+
+#[test]
+fn a_round_number_of_thousands_or_millions_is_called_in_full() {
+    let mut rounds = 0;
+    for kind in ["int", "money"] {
+        for row in rows_of_argument(&format!("{kind} = [1000, 90000000]")) {
+            let (said, value) = said_and_called(&row);
+            let said = said.to_lowercase();
+            let number = &said[said.find(|c: char| c.is_ascii_digit()).unwrap()..];
+            let behind = number.trim_start_matches(|c: char| c.is_ascii_digit() || ".,".contains(c));
+            let digits = number[..number.len() - behind.len()].replace(',', "");
+            let units = [(" million", 1e6), ("m", 1e6), (" thousand", 1e3), ("k", 1e3)];
+            let unit = units.iter().find(|(word, _)| behind.starts_with(word));
+            let unit = unit.map_or(1.0, |(_, unit)| *unit);
+            let count: f64 = digits.trim_end_matches('.').parse().unwrap();
+            assert_eq!(value.as_f64().unwrap(), (count * unit).round(), "{said}");
+            rounds += usize::from(unit > 1.0);
+        }
+    }
+    assert!(rounds > 20, "{rounds}");
+}
+
+#[test]
+fn several_values_are_a_call_each_paired_or_each_with_each() {
+    let skill = r#"
+        [[skill]]
+        names = ["results"]
+        about = ["Results."]
+        result = "ok"
+        reply = "Done."
+        args.team = { about = ["The team."], text = ["Foxes", "Owls", "Hares", "Wolves", "Crows"] }
+        args.day = { about = ["The day."], choice = ["Monday", "Tuesday", "Friday", "Sunday"] }
+        args.places = { about = ["A number."], int = [11, 99] }
+        asks = ["How did the {team} play on {day} before a crowd of {places}?"]
+    "#;
+    let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 150\nrows_per_list = 10\nsizes = [1.0]\n\
+                   reports = 0.0\nkinds = { several_values = 1.0 }\n";
+    let lists = lists_of(skill, Some(mixture)).unwrap();
+    let rows = make(&lists, "only", None, 1).unwrap().data.rows;
+    let (mut paired, mut each) = (0, 0);
+    for (row, calls) in rows.iter().zip(turns(&rows)) {
+        let user = row.messages.iter().find(|message| message.role == Role::User);
+        let user = user.unwrap().content.to_lowercase();
+        let argument = |call: &'_ ToolCall, i: usize| call.arguments.values().nth(i).unwrap().clone();
+        let text = |value: Value| value.as_str().map_or(value.to_string(), str::to_lowercase);
+        let place = |call: &ToolCall, i: usize| user.find(&text(argument(call, i))).expect("it is said");
+        // The different values of each argument.
+        let values: Vec<HashSet<String>> = (0..3)
+            .map(|i| calls.iter().map(|call| text(argument(call, i))).collect())
+            .collect();
+        let several: Vec<usize> = (0..3).filter(|&i| values[i].len() > 1).collect();
+        match several[..] {
+            [one] => assert_eq!(values[one].len(), calls.len(), "{user}"),
+            [a, b] if [values[a].len(), values[b].len()] == [calls.len(); 2] => {
+                paired += 1;
+                for two in calls.windows(2) {
+                    for i in [a, b] {
+                        assert!(place(&two[0], i) < place(&two[1], i), "{user}");
+                    }
+                }
+            }
+            [a, b] => {
+                each += 1;
+                assert_eq!([a, b], [0, 1], "a quantity goes with each of others: {user}");
+                assert_eq!(
+                    [values[a].len(), values[b].len(), calls.len()],
+                    [2, 2, 4],
+                    "{user}"
+                );
+            }
+            _ => panic!("{user}: {calls:?}"),
+        }
+    }
+    assert!(paired > 10 && each > 5 && paired + each < 100, "{paired} {each}");
+}
+
+#[test]
+fn a_rate_of_which_nothing_is_said_is_a_fraction() {
+    let descriptions = |argument: &str| -> Vec<String> {
+        let rows = rows_of_argument(argument);
+        let described = rows.iter().filter_map(|row| {
+            let properties = row.tools[0].parameters()["properties"].as_object()?;
+            properties.values().next()?["description"].as_str()
+        });
+        described.map(str::to_string).collect()
+    };
+    let fractions = descriptions("fraction = [1, 9]");
+    let plain = fractions.iter().filter(|about| *about == "The value.").count();
+    assert!(
+        plain > 5 && plain < fractions.len() / 2,
+        "{plain} of {}",
+        fractions.len()
+    );
+    assert!(
+        descriptions("percent = [1, 9]")
+            .iter()
+            .all(|about| about.contains("percent"))
+    );
+}
+
 /// Makes rows with several calls of one skill, whose only wording for that is `several`.
 fn rows_of_several(several: &str) -> Vec<Conversation> {
     let skill = format!(

@@ -17,7 +17,7 @@ use crate::batch::TreeBatch;
 use crate::collective::Shard;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::lora::Pass;
+use crate::model::lora::PassId;
 use crate::model::{BlockShape, BlockSpans, Decoder, Recompute};
 use crate::ops::matmul::Precision;
 use crate::weights::{Span, Weights};
@@ -126,7 +126,7 @@ impl DeviceDecoder {
         &mut self,
         batch: &TreeBatch,
         gradients: &mut DeviceGradients,
-        pass: Pass,
+        pass: PassId,
     ) -> Result<()> {
         let tree = DeviceTree::new(&self.device, &mut self.workspace.numbers, batch)?;
         let keep = match self.recompute {
@@ -159,7 +159,7 @@ impl DeviceDecoder {
         &mut self,
         rows: PassRows<'_>,
         keep: Keep,
-        pass: Option<Pass>,
+        pass: Option<PassId>,
     ) -> Result<[View; 2]> {
         let Self {
             device,
@@ -211,7 +211,7 @@ impl DeviceDecoder {
         dstream: View,
         gradients: &mut DeviceGradients,
         keep: Keep,
-        pass: Pass,
+        pass: PassId,
     ) -> Result<()> {
         let Self {
             device,

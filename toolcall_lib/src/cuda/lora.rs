@@ -7,7 +7,7 @@ use super::weights::DeviceWeights;
 use crate::collective::Shard;
 use crate::error::Result;
 use crate::model::Projection;
-use crate::model::lora::{Adapter, Mask, Pass, Place};
+use crate::model::lora::{Adapter, Mask, PassId, Place};
 
 /// An adapter with its matrices on the device.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl DeviceAdapter {
     }
 
     /// Returns the adapter of one block. With a `pass`, its inputs go through dropout.
-    pub fn of_block<'a>(&'a self, device: &'a Device, layer: usize, pass: Option<Pass>) -> BlockAdapter<'a> {
+    pub fn of_block<'a>(&'a self, device: &'a Device, layer: usize, pass: Option<PassId>) -> BlockAdapter<'a> {
         BlockAdapter {
             device,
             adapter: self,
@@ -61,7 +61,7 @@ pub(super) struct BlockAdapter<'a> {
     device: &'a Device,
     adapter: &'a DeviceAdapter,
     layer: usize,
-    pass: Option<Pass>,
+    pass: Option<PassId>,
 }
 
 impl<'a> BlockAdapter<'a> {

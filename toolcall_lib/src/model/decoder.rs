@@ -11,7 +11,7 @@
 use super::block::{Block, BlockShape, BlockSpans, Rows};
 use super::cache::{KvSequence, KvStore, LayerCache};
 use super::gradients::Gradients;
-use super::lora::{Adapter, BlockAdapter, Pass};
+use super::lora::{Adapter, BlockAdapter, PassId};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
@@ -85,7 +85,7 @@ impl Decoder {
         &'a self,
         layer: usize,
         rows: Rows<'a>,
-        pass: Option<Pass>,
+        pass: Option<PassId>,
         precision: Precision,
     ) -> Block<'a> {
         let adapter = |adapter| BlockAdapter {
@@ -177,7 +177,7 @@ impl Decoder {
         &self,
         ids: &[u32],
         rows: Rows<'_>,
-        pass: Option<Pass>,
+        pass: Option<PassId>,
         workspace: &mut Workspace,
     ) {
         let (layers, hidden) = (self.config.num_hidden_layers, self.config.hidden_size);

@@ -24,7 +24,7 @@ mod workspace;
 pub(crate) use block::{BlockShape, BlockSpans};
 pub use cache::{KvSequence, KvStore};
 #[cfg(feature = "cuda")]
-pub(crate) use cache::{Pass as CachePass, PassPart};
+pub(crate) use cache::{CachePass, PassPart};
 pub use decoder::Decoder;
 #[cfg(feature = "cuda")]
 pub(crate) use decoder::{check_rows, target_rows};

@@ -4,7 +4,7 @@
 //! never freed in between, so a training step allocates almost nothing. [`Recompute`] decides how
 //! many activations stay for the backward pass.
 
-use super::lora::{LoraScratch, Pass};
+use super::lora::{LoraScratch, PassId};
 use crate::ops::buffer::Buffer;
 use crate::ops::matmul::{Precision, multiplies_bf16};
 
@@ -73,7 +73,7 @@ pub struct Workspace {
     pub(super) recompute: Recompute,
     pub(super) precision: Precision,
     /// Identity of the next training pass, from which dropout masks are drawn.
-    pub(super) pass: Pass,
+    pub(super) pass: PassId,
     /// Input of each block, `[rows, hidden]`. The last entry is the input of the final norm and has
     /// only the wanted rows.
     pub(super) residual: Vec<Buffer>,
@@ -99,7 +99,7 @@ impl Workspace {
     }
 
     /// Sets the pass (seed, step and tree) that comes next. Each pass has its own dropout masks.
-    pub fn begin(&mut self, pass: Pass) {
+    pub fn begin(&mut self, pass: PassId) {
         self.pass = pass;
     }
 

@@ -2,6 +2,7 @@
 
 use super::held_out::HeldOut;
 use super::mixture::Mixture;
+use super::said;
 use super::subject::{self, Subject};
 use super::talk::Talk;
 use super::text::Template;
@@ -74,7 +75,8 @@ impl Lists {
         let written: IndexMap<String, Vec<Template>> = parse("values.toml", &file("values.toml")?)?;
         let free = |texts: Vec<Template>| -> Arc<[String]> {
             let all = texts.iter().flat_map(Template::variants);
-            all.filter(|text| !held_out.has(text)).collect()
+            let all = all.filter(|text| !held_out.has(said::said(text)));
+            all.map(said::without_article).collect()
         };
         let values: Texts = written
             .into_iter()

@@ -26,7 +26,7 @@ pub(super) struct Maker<'a> {
 impl Maker<'_> {
     /// Returns a tool of the list. Where others stand beside those of the subject, it is mostly one
     /// of the subject.
-    fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
+    pub(super) fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
         let own = |tool: &&Listed<'_>| {
             self.subject
                 .skills

@@ -49,6 +49,8 @@ pub(super) enum Kind {
     OneCall,
     /// Several calls of one tool in one turn.
     Several,
+    /// A request that lists several values where a call takes one.
+    SeveralValues,
     /// Calls of two, three or four tools in one turn.
     SeveralTools,
     /// A request that lacks an argument, the question for it, the answer, the call.
@@ -76,6 +78,7 @@ impl Kind {
         match self {
             Self::OneCall => "one call",
             Self::Several => "several calls of one tool",
+            Self::SeveralValues => "several values, a call for each",
             Self::SeveralTools => "calls of several tools in one turn",
             Self::Question => "question back",
             Self::Limit => "number beyond a limit",

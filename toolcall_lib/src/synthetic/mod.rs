@@ -20,6 +20,7 @@ mod fashion;
 mod bounds;
 mod tools;
 mod request;
+mod spread;
 mod row;
 mod dialogue;
 mod subject;

@@ -129,12 +129,16 @@ pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) ->
     let index = draw.index(texts.len());
     let ask = texts.get(index)?.clone().into();
     let request = from_text(tool, &ask, draw, held_out);
+    (request.calls.len() > 1 && all_differ(&request.calls)).then_some(request)
+}
+
+/// Returns true if no call stands twice.
+pub(super) fn all_differ(calls: &[Answered]) -> bool {
     let known = |index: usize| {
-        let (earlier, rest) = request.calls.split_at(index);
+        let (earlier, rest) = calls.split_at(index);
         earlier.iter().any(|one| one.call == rest[0].call)
     };
-    let distinct = !(0..request.calls.len()).any(known);
-    (request.calls.len() > 1 && distinct).then_some(request)
+    !(0..calls.len()).any(known)
 }
 
 /// Makes the request of a text: draws its values, and the calls with them.
@@ -142,16 +146,29 @@ fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) 
     let mut parts = ask.text.choose(draw);
     lengthen(&mut parts, draw);
     let calls = parts.iter().filter_map(Part::call).max().unwrap_or(1);
-    let mut values = draw_values(tool.skill, &parts, calls, draw, held_out);
+    let values = draw_values(tool.skill, &parts, calls, draw, held_out);
+    with_values(tool, ask, &parts, &values, values.clone(), draw)
+}
+
+/// Makes the request of a text that names the values `said`, with the calls for it and what the text
+/// implies in each of them.
+pub(super) fn with_values(
+    tool: &Listed<'_>,
+    ask: &Ask,
+    parts: &[Part],
+    said: &[Values],
+    mut calls: Vec<Values>,
+    draw: &mut Draw,
+) -> Request {
     for (name, value) in &ask.implied {
         let drawn = Drawn::new("", value.clone());
-        values
-            .iter_mut()
-            .for_each(|call| drop(call.insert(name.clone(), drawn.clone())));
+        for call in &mut calls {
+            call.insert(name.clone(), drawn.clone());
+        }
     }
-    let (calls, reply) = answered(tool, Some(ask), &values, draw);
+    let (calls, reply) = answered(tool, Some(ask), &calls, draw);
     Request {
-        ask: Sentence::fill(&parts, &values).capital(),
+        ask: Sentence::fill(parts, said).capital(),
         calls,
         reply,
     }
@@ -222,7 +239,7 @@ pub(super) fn joined(requests: Vec<Request>, draw: &mut Draw) -> Request {
         }
         let behind = if index < last { before(index + 1) } else { "" };
         if behind == " and " || behind.starts_with([',', ';']) {
-            ask = ask.open();
+            ask = ask.without_sign();
         }
         whole.ask = whole.ask.join(before(index), ask);
         whole.calls.extend(request.calls);

@@ -6,6 +6,7 @@ use super::mixture::Kind;
 use super::request::{Request, joined, request, several};
 use super::row::Row;
 use super::sentence::{Sentence, chosen};
+use super::spread::spread;
 use super::text::Template;
 use super::tools::Listed;
 use crate::error::Result;
@@ -16,6 +17,7 @@ impl Maker<'_> {
         Ok(match kind {
             Kind::OneCall => self.any_request(draw).map(|request| self.asked(request, draw)),
             Kind::Several => self.several(draw).map(|request| self.asked(request, draw)),
+            Kind::SeveralValues => self.several_values(draw).map(|request| self.asked(request, draw)),
             Kind::SeveralTools => self.several_tools(draw).map(|request| self.asked(request, draw)),
             Kind::Question => self.question(draw),
             Kind::Limit => self.limit(draw),
@@ -48,6 +50,11 @@ impl Maker<'_> {
             }
         }
         (requests.len() > 1).then(|| joined(requests, draw))
+    }
+
+    fn several_values(&self, draw: &mut Draw) -> Option<Request> {
+        let tool = self.any_tool(draw)?;
+        spread(tool, draw, &self.lists.held_out)
     }
 
     fn several_tools(&self, draw: &mut Draw) -> Option<Request> {

@@ -34,6 +34,66 @@ impl Drawn {
     }
 }
 
+/// Verbs of whole sentences, whose article belongs to the value.
+const VERBS: [&str; 25] = [
+    "is",
+    "are",
+    "was",
+    "were",
+    "has",
+    "have",
+    "had",
+    "can",
+    "will",
+    "must",
+    "does",
+    "needs",
+    "wants",
+    "shows",
+    "comes",
+    "takes",
+    "took",
+    "starts",
+    "leaves",
+    "loved",
+    "met",
+    "used",
+    "belongs",
+    "confirmed",
+    "stepped",
+];
+
+/// Between what is said and what is called, in a text of a list: `yen => JPY`.
+const CALLED: &str = " => ";
+
+/// Returns what users say for a text of a list.
+pub(super) fn said(text: &str) -> &str {
+    text.split_once(CALLED).map_or(text, |(said, _)| said)
+}
+
+/// Returns true if a text of a list says what is called for it.
+pub(super) fn is_renamed(text: &str) -> bool {
+    text.contains(CALLED)
+}
+
+/// Makes the value of a text of a list.
+pub(super) fn listed(text: &str) -> Drawn {
+    match text.split_once(CALLED) {
+        Some((said, called)) => Drawn::new(said, called),
+        None => Drawn::text(text),
+    }
+}
+
+/// Leaves the article out of the value: `the telephone => telephone`.
+pub(super) fn without_article(text: String) -> String {
+    let articles = ["the ", "a ", "an "];
+    let bare = articles.iter().find_map(|article| text.strip_prefix(article));
+    match bare.filter(|bare| !bare.split(' ').any(|word| VERBS.contains(&word))) {
+        Some(bare) if !is_renamed(&text) => format!("{text}{CALLED}{bare}"),
+        _ => text,
+    }
+}
+
 /// Values by slot.
 pub(super) type Values = IndexMap<String, Drawn>;
 
@@ -64,6 +124,25 @@ pub(super) fn grouped(number: i64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A round number of thousands or millions, if the bounds leave room for one: `2.5 million`, `40k`.
+pub(super) fn round(draw: &mut Draw, low: i64, high: i64) -> Option<Drawn> {
+    let (word, letter, unit, high) = match high {
+        2_000_000.. if draw.chance(2) || low > 900_000 => ("million", "M", 1_000_000, high),
+        20_000.. => ("thousand", "k", 1_000, high.min(999_000)),
+        _ => return None,
+    };
+    let step = if draw.chance(3) { unit / 10 } else { unit };
+    let number = draw.number((low.max(unit) + step - 1) / step, high / step) * step;
+    let count = number as f64 / unit as f64;
+    let said = match draw.index(10) {
+        0..4 => format!("{count} {word}"),
+        4..6 => format!("{count}{letter}"),
+        6..9 => grouped(number),
+        _ => number.to_string(),
+    };
+    Some(Drawn::new(said, number))
 }
 
 pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {

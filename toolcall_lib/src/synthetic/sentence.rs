@@ -115,7 +115,7 @@ impl Sentence {
     }
 
     /// Takes away the sign that ends it.
-    pub(super) fn open(mut self) -> Self {
+    pub(super) fn without_sign(mut self) -> Self {
         if let Some(last) = self.0.last_mut().filter(|last| !last.is_value) {
             last.text = last.text.trim_end_matches(['.', '?', '!']).to_string();
         }
@@ -127,8 +127,8 @@ impl Sentence {
     pub(super) fn typed(self, draw: &mut Draw, talk: &Talk) -> Self {
         match draw.weighted(&[64.0, 8.0, 6.0, 6.0, 5.0, 6.0, 5.0]) {
             0 => self,
-            1 => self.open().map_text(str::to_lowercase),
-            2 => self.open(),
+            1 => self.without_sign().map_text(str::to_lowercase),
+            2 => self.without_sign(),
             3 => self.slip(draw),
             4 => {
                 let greeting = draw.text(&["Hi, ", "Hey, ", "Hello, ", "OK, ", "So, ", "Hi! ", "Ok so "]);

@@ -154,7 +154,7 @@ fn description(argument: &Argument, fashion: &Fashion, draw: &mut Draw) -> Strin
     if let Some(meanings) = argument.kind.meanings().filter(|_| fashion.explained) {
         return format!("{}. {meanings}.", about.trim_end_matches('.'));
     }
-    match argument.kind.format() {
+    match argument.kind.format(draw) {
         Some((mark, format)) if !about.to_lowercase().contains(&mark.to_lowercase()) => {
             format!("{}, {format}.", about.trim_end_matches('.'))
         }

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Text(Arc<[String]>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
+    /// Values, each with what users say for it, where no enum lists them: `12` for `monthly`.
+    Means(Vec<(Value, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
@@ -61,6 +63,11 @@ impl Kind {
     pub(super) fn draw(&self, draw: &mut Draw, held_out: &HeldOut) -> Drawn {
         match self {
             Self::Int(low, high) => {
+                let names = *low >= 100 && low.checked_ilog10() == high.checked_ilog10();
+                let round = (!names && draw.chance(3)).then(|| said::round(draw, *low, *high));
+                if let Some(round) = round.flatten() {
+                    return round;
+                }
                 let number = held_out.number(draw, *low, *high);
                 Drawn::new(said::integer(draw, number, *low, *high), number)
             }
@@ -73,21 +80,34 @@ impl Kind {
                 }
             }
             Self::Money(low, high) => {
+                let round = draw.chance(2).then(|| said::round(draw, *low, *high)).flatten();
+                if let Some(round) = round {
+                    let said = if draw.chance(3) {
+                        format!("{} dollars", round.said)
+                    } else {
+                        format!("${}", round.said)
+                    };
+                    return Drawn { said, ..round };
+                }
                 let amount = held_out.number(draw, *low, *high);
                 said::money(draw, amount)
             }
             Self::Percent(low, high) => said::percent(draw, *low, *high, 1),
             Self::Fraction(low, high) => said::percent(draw, *low, *high, 100),
             Self::Text(texts) => loop {
-                let text = draw.text(texts);
-                if !held_out.has(&text) || texts.iter().all(|text| held_out.has(text)) {
-                    break Drawn::text(text);
+                let drawn = said::listed(&draw.text(texts));
+                if !held_out.has(&drawn.said) || texts.iter().all(|text| held_out.has(said::said(text))) {
+                    break drawn;
                 }
             },
             Self::Choice(choices) => draw
                 .one(choices)
                 .map(|(value, said)| Drawn::new(draw_said(draw, value, said), value.as_str()))
                 .unwrap_or_else(|| Drawn::text("")),
+            Self::Means(means) => match draw.one(means) {
+                Some((value, said)) => Drawn::new(draw.text(said), value.clone()),
+                None => Drawn::text(""),
+            },
             Self::Flag(yes, no) => {
                 let value = draw.chance(2);
                 Drawn::new(draw.text(if value { yes } else { no }), value)
@@ -115,6 +135,10 @@ impl Kind {
                 let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
                 json!({"type": "string", "enum": values})
             }
+            Self::Means(means) => match means.iter().all(|(value, _)| value.is_i64()) {
+                true => json!({"type": "integer"}),
+                false => json!({"type": "string"}),
+            },
             Self::Flag(..) => json!({"type": "boolean"}),
             Self::Date | Self::Past if draw.chance(4) => json!({"type": "string", "format": "date"}),
             Self::Text(_)
@@ -150,12 +174,21 @@ impl Kind {
         }
     }
 
-    /// Returns the notation of the values, for kinds whose description must name it.
-    pub(super) fn format(&self) -> Option<(&'static str, &'static str)> {
+    /// Returns the notation of the values, for kinds whose description must name it, and a mark of
+    /// descriptions that have it already. A fraction goes without one time in three: a rate of which
+    /// nothing is said is `0.05`, as most programs want it.
+    pub(super) fn format(&self, draw: &mut Draw) -> Option<(&'static str, &'static str)> {
+        let fractions = [
+            "as a fraction, such as 0.05",
+            "as a decimal, such as 0.05",
+            "in decimal form",
+            "0.05 for 5 percent",
+        ];
         match self {
             Self::Date | Self::Past => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
             Self::Percent(..) => Some(("percent", "in percent")),
-            Self::Fraction(..) => Some(("0.", "as a fraction, such as 0.05")),
+            Self::Fraction(..) if draw.chance(3) => None,
+            Self::Fraction(..) => Some(("0.", fractions[draw.index(fractions.len())])),
             Self::Time => Some(("HH:MM", "HH:MM, 24 hours")),
             Self::Duration(Unit::Seconds) => Some(("second", "in seconds")),
             Self::Duration(Unit::Minutes) => Some(("minute", "in minutes")),

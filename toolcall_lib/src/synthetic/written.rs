@@ -1,6 +1,7 @@
 //! Arguments as they stand in the files of `data/lists`.
 
 use super::duration::Unit;
+use super::said;
 use super::value::{Argument, Kind};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -26,6 +27,7 @@ pub(super) struct Written {
     text: Option<Vec<String>>,
     list: Option<String>,
     choice: Option<Choices>,
+    means: Option<IndexMap<String, Vec<String>>>,
     flag: Option<Flag>,
     #[serde(default)]
     date: bool,
@@ -94,7 +96,8 @@ impl Written {
         }
         kinds.extend(self.percent.map(|(low, high)| Kind::Percent(low, high)));
         kinds.extend(self.fraction.map(|(low, high)| Kind::Fraction(low, high)));
-        kinds.extend(self.text.map(|texts| Kind::Text(texts.into())));
+        let called = |texts: Vec<String>| texts.into_iter().map(said::without_article);
+        kinds.extend(self.text.map(|texts| Kind::Text(called(texts).collect())));
         if let Some(list) = &self.list {
             let texts = lists
                 .get(list)
@@ -109,6 +112,15 @@ impl Written {
                     .collect(),
                 Choices::Said(said) => said.into_iter().collect(),
             })
+        }));
+        kinds.extend(self.means.map(|means| {
+            let value = |text: String| text.parse::<i64>().map_or(Value::from(text), Value::from);
+            Kind::Means(
+                means
+                    .into_iter()
+                    .map(|(text, said)| (value(text), said))
+                    .collect(),
+            )
         }));
         kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));
         kinds.extend(self.date.then_some(Kind::Date));
@@ -132,7 +144,7 @@ impl Written {
             1 => Ok(kinds.remove(0)),
             count => Err(format!(
                 "has {count} kinds of values; give one of int, number, money, percent, fraction, text, list, choice, \
-                 flag, date, past, time, when, duration, pattern, many, fields"
+                 means, flag, date, past, time, when, duration, pattern, many, fields"
             )),
         }
     }

@@ -14,7 +14,7 @@ use crate::collective::Collective;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::PrefixCache;
-use crate::model::lora::Pass;
+use crate::model::lora::PassId;
 use crate::model::{Decoder, Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
@@ -106,7 +106,7 @@ impl Engine for OnCpu<'_> {
                 self.gradients.no_tree()?;
                 continue;
             };
-            self.workspace.begin(Pass {
+            self.workspace.begin(PassId {
                 seed: self.config.seed,
                 step: step as u32,
                 tree: (first + tree) as u16,

@@ -11,7 +11,7 @@ use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver};
 use crate::device::Device;
 use crate::error::Result;
 use crate::generate::PrefixCache;
-use crate::model::lora::Pass;
+use crate::model::lora::PassId;
 use crate::model::{Decoder, Model};
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::AdamW;
@@ -63,7 +63,7 @@ impl Engine for OnGpu<'_> {
                 gradients.no_tree()?;
                 continue;
             };
-            let pass = Pass {
+            let pass = PassId {
                 seed: self.config.seed,
                 step: step as u32,
                 tree: (first + tree) as u16,

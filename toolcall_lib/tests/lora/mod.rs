@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 use toolcall_lib::batch::TreeBatch;
-use toolcall_lib::model::lora::{LoraConfig, Pass};
+use toolcall_lib::model::lora::{LoraConfig, PassId};
 use toolcall_lib::model::{Decoder, Model, Recompute, Workspace};
 use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::tokens::Sequence;
@@ -68,7 +68,7 @@ fn with(mut decoder: Decoder, change: impl FnOnce(&mut LoraConfig)) -> Decoder {
 fn gradients(decoder: &Decoder, batches: &[TreeBatch], recompute: Recompute, step: u32) -> (f64, Parameters) {
     let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
     let mut workspace = Workspace::new(recompute, Precision::F32);
-    workspace.begin(Pass {
+    workspace.begin(PassId {
         seed: 5,
         step,
         tree: 0,

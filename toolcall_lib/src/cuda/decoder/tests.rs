@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::cuda::optimizer::DeviceOptimizer;
 use crate::cuda::ranks::Alone;
 use crate::cuda::testing::{assert_near, assert_near_number, driver, shapes};
-use crate::model::lora::{Adapter, LoraConfig, Pass, TargetModule};
+use crate::model::lora::{Adapter, LoraConfig, PassId, TargetModule};
 use crate::model::{Decoder, Recompute, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
@@ -155,7 +155,7 @@ fn check_steps(mut cpu: Decoder, case: &Case) {
         let mut gradients = Parameters::zeros(Arc::clone(&downloaded.layout));
         let mut want = LossSum::default();
         for (number, tree) in trees.iter().enumerate() {
-            let pass = Pass {
+            let pass = PassId {
                 seed: 5,
                 step: step as u32,
                 tree: number as u16,

@@ -62,7 +62,7 @@ mod tests {
     use crate::cuda::testing::shapes;
     use crate::cuda::tests::benches;
     use crate::model::Projection;
-    use crate::model::lora::Pass;
+    use crate::model::lora::PassId;
     use crate::ops::testing::random;
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         for bench in benches() {
             for (rows, width) in shapes([(1, 8), (100, 40), (3, 4096)], [(1400, 3072)]) {
                 let mask = Mask {
-                    pass: Pass {
+                    pass: PassId {
                         seed: 11,
                         step: 70_000,
                         tree: 3,

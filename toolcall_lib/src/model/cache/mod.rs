@@ -16,4 +16,4 @@ mod tree;
 pub(super) use layer::LayerCache;
 pub use store::{KvSequence, KvStore};
 #[cfg(feature = "cuda")]
-pub(crate) use store::{Pass, PassPart};
+pub(crate) use store::{CachePass, PassPart};

@@ -59,7 +59,7 @@ pub(super) struct Node {
 /// The tokens of one pass over the model, part by part, longest part first. A row is a token of the
 /// pass.
 #[derive(Debug, Default)]
-pub(crate) struct Pass {
+pub(crate) struct CachePass {
     pub ids: Vec<u32>,
     pub positions: Vec<u32>,
     /// Cache slot for the key of each row.
@@ -78,7 +78,7 @@ pub(crate) struct PassPart {
     pub visible: Vec<Range<usize>>,
 }
 
-impl Pass {
+impl CachePass {
     /// Returns the cache slots that row `row` of the pass sees, in order. The row belongs to
     /// `part`.
     #[cfg(feature = "cuda")]
@@ -201,11 +201,11 @@ impl KvStore {
 
     /// Appends tokens to sequences and plans the next pass, which also computes the pending tokens
     /// of other sequences.
-    pub(crate) fn pass(&mut self, new: &[(&KvSequence, &[u32])]) -> Pass {
+    pub(crate) fn pass(&mut self, new: &[(&KvSequence, &[u32])]) -> CachePass {
         for (sequence, ids) in new {
             self.append(sequence.0, ids);
         }
-        let mut pass = Pass::default();
+        let mut pass = CachePass::default();
         let mut last = vec![0; self.nodes.len()];
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_by_key(|&node| Reverse(self.nodes[node].ids.len() - self.nodes[node].computed));
@@ -220,7 +220,7 @@ impl KvStore {
     }
 
     /// Adds the tokens of a node that are not computed yet to `pass`.
-    fn add_to(&self, pass: &mut Pass, index: usize) {
+    fn add_to(&self, pass: &mut CachePass, index: usize) {
         let node = &self.nodes[index];
         // slots of all ancestors, from the root down
         let mut above: Vec<usize> = self.path(node.parent).collect();

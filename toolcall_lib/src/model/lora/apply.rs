@@ -5,7 +5,7 @@
 //! own columns of the output.
 
 use super::adapter::{Adapter, Place};
-use super::dropout::{Mask, Pass};
+use super::dropout::{Mask, PassId};
 use crate::model::projection::Projection;
 use crate::ops::buffer::Buffer;
 use crate::ops::element::Element;
@@ -17,7 +17,7 @@ pub(in crate::model) struct BlockAdapter<'a> {
     pub adapter: &'a Adapter,
     pub layer: usize,
     /// Identity of the training pass, which selects the dropout masks; `None` outside training.
-    pub pass: Option<Pass>,
+    pub pass: Option<PassId>,
     pub precision: Precision,
 }
 

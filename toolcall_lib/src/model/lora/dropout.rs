@@ -16,7 +16,7 @@ const ROWS_PER_TASK: usize = 32;
 /// Identity of a training pass, which selects its dropout masks. The same pass draws the same
 /// masks: in the backward pass, when a block is computed again, and when a run is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pass {
+pub struct PassId {
     /// Seed of the run.
     pub seed: u64,
     /// Optimizer step of the run.
@@ -28,7 +28,7 @@ pub struct Pass {
 /// The dropout mask of one projection's input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mask {
-    pub pass: Pass,
+    pub pass: PassId,
     pub layer: usize,
     pub projection: Projection,
     /// Probability of dropping an element.
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn mask(step: u32, tree: u16, layer: usize, projection: Projection) -> Vec<f32> {
-        let pass = Pass { seed: 3, step, tree };
+        let pass = PassId { seed: 3, step, tree };
         let mask = Mask {
             pass,
             layer,

@@ -20,5 +20,5 @@ pub(super) use apply::{BlockAdapter, LoraScratch};
 pub use config::LoraConfig;
 #[cfg(feature = "cuda")]
 pub(crate) use dropout::Mask;
-pub use dropout::Pass;
+pub use dropout::PassId;
 pub use targets::TargetModules;

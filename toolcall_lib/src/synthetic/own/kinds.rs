@@ -5,6 +5,7 @@ use super::found::Form;
 use super::words::words;
 use crate::synthetic::duration::Unit;
 use crate::synthetic::lists::{Lists, is_name};
+use crate::synthetic::said::is_renamed;
 use crate::synthetic::value::{Argument, Kind};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -171,6 +172,8 @@ fn text(
             let names = !texts.is_empty() && texts.iter().all(|text| is_name(text));
             lists.any_texts(length_of(&texts), names).into()
         });
+    // In the rows of the user a value is what is said.
+    let more: Vec<String> = more.iter().filter(|text| !is_renamed(text)).cloned().collect();
     let mut own: Vec<String> = own.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     if !own.is_empty() {
         own = own
@@ -208,6 +211,9 @@ fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) 
             return None;
         };
         let its: Vec<&str> = texts.iter().map(String::as_str).collect();
+        if its.iter().all(|text| is_renamed(text)) {
+            return None;
+        }
         let far = |(its, wanted): (f64, f64)| (its - wanted).abs() > 1.5;
         if length_of(&its).zip(wanted_length).is_some_and(far) {
             return None;
