@@ -461,7 +461,7 @@ fn an_article_is_said_and_not_called() {
     let rows = rows_of_argument(texts);
     let pairs: HashSet<(&str, &str)> = rows
         .iter()
-        .map(|row| said_and_called(row))
+        .map(said_and_called)
         .filter(|(said, _)| said.starts_with("Note ") && said.ends_with('.'))
         .map(|(said, value)| (&said[5..said.len() - 1], value.as_str().unwrap()))
         .collect();

@@ -27,7 +27,12 @@ impl DeviceAdapter {
     }
 
     /// Returns the adapter of one block. With a `pass`, its inputs go through dropout.
-    pub fn of_block<'a>(&'a self, device: &'a Device, layer: usize, pass: Option<PassId>) -> BlockAdapter<'a> {
+    pub fn of_block<'a>(
+        &'a self,
+        device: &'a Device,
+        layer: usize,
+        pass: Option<PassId>,
+    ) -> BlockAdapter<'a> {
         BlockAdapter {
             device,
             adapter: self,

@@ -22,9 +22,9 @@ mod workspace;
 
 #[cfg(feature = "cuda")]
 pub(crate) use block::{BlockShape, BlockSpans};
-pub use cache::{KvSequence, KvStore};
 #[cfg(feature = "cuda")]
 pub(crate) use cache::{CachePass, PassPart};
+pub use cache::{KvSequence, KvStore};
 pub use decoder::Decoder;
 #[cfg(feature = "cuda")]
 pub(crate) use decoder::{check_rows, target_rows};

@@ -150,8 +150,8 @@ fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) 
     with_values(tool, ask, &parts, &values, values.clone(), draw)
 }
 
-/// Makes the request of a text that names the values `said`, with the calls for it and what the text
-/// implies in each of them.
+/// Makes the request of a text that names the values `said`, with the calls for it and what the
+/// text implies in each of them.
 pub(super) fn with_values(
     tool: &Listed<'_>,
     ask: &Ask,

@@ -1,7 +1,7 @@
 //! Requests that list several values where a call takes one: `Weather in Oslo and Turin, please.`
 //!
-//! Any request of any skill becomes one, which teaches several calls with the wordings and the tools
-//! that are there.
+//! Any request of any skill becomes one, which teaches several calls with the wordings and the
+//! tools that are there.
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
@@ -12,7 +12,7 @@ use super::text::{Part, Slot};
 use super::tools::Listed;
 use super::value::Kind;
 
-/// How the values of two arguments belong together.
+/// Bond between the values of two arguments.
 enum Way {
     /// One argument has several values.
     One,
@@ -46,7 +46,7 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
     if places.len() < wanted {
         return None;
     }
-    // 2. The text with all of the values. Later places first, because those before stay where they are.
+    // 2. The text with all of the values. Later places first: those before stay where they are.
     places.sort_unstable();
     let names: Vec<String> = places
         .iter()
@@ -69,9 +69,9 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
     all_differ(&request.calls).then_some(request)
 }
 
-/// Returns true for a slot in whose place a list of values can stand: of a kind that has no comma or
-/// `and` in it, the only slot of its argument, and not behind `a`. Quantities do not go with each of
-/// others: 11 and 7 places on two days are two calls.
+/// Returns true for a slot in whose place a list of values can stand: of a kind that has no comma
+/// or `and` in it, the only slot of its argument, and not behind `a`. Quantities do not go with
+/// each of others: 11 and 7 places on two days are two calls.
 fn takes_a_list(skill: &Skill, parts: &[Part], place: usize, way: &Way) -> bool {
     let Part::Slot(slot) = &parts[place] else {
         return false;
@@ -163,7 +163,8 @@ fn respectively(parts: &mut Vec<Part>) {
     parts.push(Part::Text(format!(", respectively{sign}")));
 }
 
-/// Returns the values of all calls in which each value of the argument goes with each of the others.
+/// Returns the values of the calls in which each value of the argument goes with each of the
+/// others.
 fn each_with_each(said: &[Values], argument: &str) -> Vec<Values> {
     let with = |one: &Values, other: &Values| {
         let mut values = one.clone();

@@ -175,8 +175,8 @@ impl Kind {
     }
 
     /// Returns the notation of the values, for kinds whose description must name it, and a mark of
-    /// descriptions that have it already. A fraction goes without one time in three: a rate of which
-    /// nothing is said is `0.05`, as most programs want it.
+    /// descriptions that have it already. A fraction goes without one time in three: a rate of
+    /// which nothing is said is `0.05`, as most programs want it.
     pub(super) fn format(&self, draw: &mut Draw) -> Option<(&'static str, &'static str)> {
         let fractions = [
             "as a fraction, such as 0.05",

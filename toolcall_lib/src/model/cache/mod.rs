@@ -14,6 +14,6 @@ mod tests;
 mod tree;
 
 pub(super) use layer::LayerCache;
-pub use store::{KvSequence, KvStore};
 #[cfg(feature = "cuda")]
 pub(crate) use store::{CachePass, PassPart};
+pub use store::{KvSequence, KvStore};
