@@ -395,6 +395,7 @@ fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
             .collect();
         if let [date] = dates[..]
             && days.len() == 7
+            && !user.contains(date)
         {
             assert_eq!(date, days[named], "{user}");
             let step = format!("{named} = {date}");
@@ -462,8 +463,10 @@ fn an_article_is_said_and_not_called() {
     let pairs: HashSet<(&str, &str)> = rows
         .iter()
         .map(said_and_called)
-        .filter(|(said, _)| said.starts_with("Note ") && said.ends_with('.'))
-        .map(|(said, value)| (&said[5..said.len() - 1], value.as_str().unwrap()))
+        .filter_map(|(said, value)| {
+            let said = said.strip_prefix("Note ")?.split_once('.')?.0; // no words around it
+            Some((said, value.as_str().unwrap()))
+        })
         .collect();
     let expected = [
         ("the old mill", "old mill"),
@@ -581,7 +584,7 @@ fn a_rate_of_which_nothing_is_said_is_a_fraction() {
     let fractions = descriptions("fraction = [1, 9]");
     let plain = fractions.iter().filter(|about| *about == "The value.").count();
     assert!(
-        plain > 5 && plain < fractions.len() / 2,
+        plain > 5 && plain < fractions.len() * 3 / 4,
         "{plain} of {}",
         fractions.len()
     );

@@ -87,6 +87,15 @@ impl Dialogue {
         calls.flatten()
     }
 
+    /// Returns the texts of the user.
+    #[cfg(test)]
+    pub(super) fn user_texts(&self) -> impl Iterator<Item = &Template> {
+        self.turns.iter().filter_map(|turn| match turn {
+            Turn::User(text) => Some(text),
+            _ => None,
+        })
+    }
+
     fn check(&self, skills: &[Skill]) -> Result<(), String> {
         let known = |slot: &str| self.values.contains_key(slot);
         let texts = self.turns.iter().flat_map(|turn| match turn {

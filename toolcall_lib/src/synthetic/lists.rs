@@ -202,3 +202,50 @@ struct Synonyms {
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::invalid(name, e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sentence::upper;
+    use super::*;
+    use crate::conversation::Role;
+    use crate::dataset::Dataset;
+    use std::collections::HashSet;
+
+    /// Sentences of the user in these files.
+    fn sentences(files: &[&str], shortest: usize) -> HashSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
+        let load = |name: &&str| Dataset::load(folder.join(format!("{name}.json"))).unwrap().rows;
+        let messages = files.iter().flat_map(load).flat_map(|row| row.messages);
+        let said = messages.filter(|message| message.role == Role::User);
+        let said = said.map(|message| message.content);
+        said.filter(|text| text.split(' ').count() >= shortest).collect()
+    }
+
+    #[test]
+    fn no_variant_of_a_text_is_a_sentence_that_is_held_out() {
+        let mut held_out = sentences(&["tool_heldout", "varied_heldout", "customer_heldout"], 1);
+        let fresh = ["fresh/timers", "fresh/varied", "fresh/customers", "own/heldout"];
+        held_out.extend(sentences(&fresh, 4)); // not `Good morning`
+        let lists = Lists::embedded().unwrap();
+        for subject in &lists.subjects {
+            let of_skills = subject.skills.iter().flat_map(|skill| {
+                let asks = skill.asks.iter().map(|ask| &ask.text);
+                let vague = skill.vague.iter().map(|(ask, _)| ask);
+                asks.chain(&skill.several).chain(vague).chain(&skill.near)
+            });
+            let of_dialogues = subject
+                .dialogues
+                .iter()
+                .flat_map(|dialogue| dialogue.user_texts());
+            for text in of_skills.chain(of_dialogues) {
+                // A value is never held out, so a text with one is not.
+                let whole = text.variants().into_iter().filter(|text| !text.contains('{'));
+                let shared: Vec<String> = whole
+                    .map(|text| upper(&text))
+                    .filter(|text| held_out.contains(text))
+                    .collect();
+                assert!(shared.is_empty(), "{}: {shared:?}", subject.name);
+            }
+        }
+    }
+}

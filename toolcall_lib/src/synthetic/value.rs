@@ -175,8 +175,8 @@ impl Kind {
     }
 
     /// Returns the notation of the values, for kinds whose description must name it, and a mark of
-    /// descriptions that have it already. A fraction goes without one time in three: a rate of
-    /// which nothing is said is `0.05`, as most programs want it.
+    /// descriptions that have it already. A fraction goes without every other time: a rate of which
+    /// nothing is said is `0.05`, as most programs want it.
     pub(super) fn format(&self, draw: &mut Draw) -> Option<(&'static str, &'static str)> {
         let fractions = [
             "as a fraction, such as 0.05",
@@ -187,7 +187,7 @@ impl Kind {
         match self {
             Self::Date | Self::Past => Some(("YYYY-MM-DD", "YYYY-MM-DD")),
             Self::Percent(..) => Some(("percent", "in percent")),
-            Self::Fraction(..) if draw.chance(3) => None,
+            Self::Fraction(..) if draw.chance(2) => None,
             Self::Fraction(..) => Some(("0.", fractions[draw.index(fractions.len())])),
             Self::Time => Some(("HH:MM", "HH:MM, 24 hours")),
             Self::Duration(Unit::Seconds) => Some(("second", "in seconds")),

@@ -37,7 +37,7 @@ fn row(said: &str, name: &str, arguments: Value) -> Conversation {
 
 fn made(rows: Vec<Conversation>, teacher: Option<Teacher>) -> Augmented {
     let config = AugmentConfig {
-        rows: 400,
+        rows: 800,
         seed: 1,
         teacher,
     };
