@@ -1,8 +1,10 @@
 //! Values as people say them: numbers and money.
 
 use super::draw::Draw;
+use super::held_out::HeldOut;
 use indexmap::IndexMap;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A value, and how a user says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,35 +36,6 @@ impl Drawn {
     }
 }
 
-/// Verbs of whole sentences, whose article belongs to the value.
-const VERBS: [&str; 25] = [
-    "is",
-    "are",
-    "was",
-    "were",
-    "has",
-    "have",
-    "had",
-    "can",
-    "will",
-    "must",
-    "does",
-    "needs",
-    "wants",
-    "shows",
-    "comes",
-    "takes",
-    "took",
-    "starts",
-    "leaves",
-    "loved",
-    "met",
-    "used",
-    "belongs",
-    "confirmed",
-    "stepped",
-];
-
 /// Between what is said and what is called, in a text of a list: `yen => JPY`.
 const CALLED: &str = " => ";
 
@@ -76,21 +49,34 @@ pub(super) fn is_renamed(text: &str) -> bool {
     text.contains(CALLED)
 }
 
+/// Returns the number that is called for a text of a list, if it is one: `monthly => 12`.
+pub(super) fn called_number(text: &str) -> Option<i64> {
+    text.split_once(CALLED)?.1.parse().ok()
+}
+
 /// Makes the value of a text of a list.
 pub(super) fn listed(text: &str) -> Drawn {
-    match text.split_once(CALLED) {
-        Some((said, called)) => Drawn::new(said, called),
-        None => Drawn::text(text),
+    match (text.split_once(CALLED), called_number(text)) {
+        (Some((said, _)), Some(number)) => Drawn::new(said, number),
+        (Some((said, called)), None) => Drawn::new(said, called),
+        (None, _) => Drawn::text(text),
     }
 }
 
-/// Leaves the article out of the value: `the telephone => telephone`.
-pub(super) fn without_article(text: String) -> String {
-    let articles = ["the ", "a ", "an "];
-    let bare = articles.iter().find_map(|article| text.strip_prefix(article));
-    match bare.filter(|bare| !bare.split(' ').any(|word| VERBS.contains(&word))) {
-        Some(bare) if !is_renamed(&text) => format!("{text}{CALLED}{bare}"),
-        _ => text,
+/// Leaves articles out of the values: `the telephone => telephone`.
+pub(super) fn without_articles(texts: &Arc<[String]>) -> Arc<[String]> {
+    let bare = |text: &'_ String| {
+        let articles = ["the ", "a ", "an "];
+        let bare = articles.iter().find_map(|article| text.strip_prefix(article));
+        let bare = bare.filter(|_| !is_renamed(text));
+        bare.map(|bare| format!("{text}{CALLED}{bare}"))
+    };
+    match texts.iter().any(|text| bare(text).is_some()) {
+        true => texts
+            .iter()
+            .map(|text| bare(text).unwrap_or_else(|| text.clone()))
+            .collect(),
+        false => Arc::clone(texts), // a list of thousands that many skills share
     }
 }
 
@@ -101,16 +87,25 @@ pub(super) const SMALL: [&str; 13] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 ];
 
-/// An integer between two bounds: digits, now and then a word or with a comma. A year has no comma,
-/// nor has a number that names something: the bounds of such have as many digits.
-pub(super) fn integer(draw: &mut Draw, number: i64, low: i64, high: i64) -> String {
-    let digits = |number: i64| number.checked_ilog10();
-    match number {
-        _ if low >= 100 && digits(low) == digits(high) => number.to_string(),
+/// An integer between two bounds: digits, now and then a word, with a comma, or a round number. A
+/// year is written plainly, and so is a number that names something: the bounds of such have as
+/// many digits.
+pub(super) fn integer(draw: &mut Draw, held_out: &HeldOut, low: i64, high: i64) -> Drawn {
+    let names = low >= 100 && low.checked_ilog10() == high.checked_ilog10();
+    if !names
+        && draw.chance(3)
+        && let Some(round) = round(draw, low, high)
+    {
+        return round;
+    }
+    let number = held_out.number(draw, low, high);
+    let said = match number {
+        _ if names => number.to_string(),
         0..=12 if draw.percent(15.0) => SMALL[number as usize].to_string(),
         1000..1500 | 2101.. if draw.chance(5) => grouped(number),
         _ => number.to_string(),
-    }
+    };
+    Drawn::new(said, number)
 }
 
 /// `12,500`.
@@ -127,7 +122,7 @@ pub(super) fn grouped(number: i64) -> String {
 }
 
 /// A round number of thousands or millions, if the bounds leave room for one: `2.5 million`, `40k`.
-pub(super) fn round(draw: &mut Draw, low: i64, high: i64) -> Option<Drawn> {
+fn round(draw: &mut Draw, low: i64, high: i64) -> Option<Drawn> {
     let (word, letter, unit, high) = match high {
         2_000_000.. if draw.chance(2) || low > 900_000 => ("million", "M", 1_000_000, high),
         20_000.. => ("thousand", "k", 1_000, high.min(999_000)),
@@ -143,6 +138,20 @@ pub(super) fn round(draw: &mut Draw, low: i64, high: i64) -> Option<Drawn> {
         _ => number.to_string(),
     };
     Some(Drawn::new(said, number))
+}
+
+/// A sum of dollars between two bounds, every other time a round one.
+pub(super) fn sum(draw: &mut Draw, held_out: &HeldOut, low: i64, high: i64) -> Drawn {
+    let round = draw.chance(2).then(|| round(draw, low, high)).flatten();
+    let Some(round) = round else {
+        let amount = held_out.number(draw, low, high);
+        return money(draw, amount);
+    };
+    let said = match draw.chance(3) {
+        true => format!("{} dollars", round.said),
+        false => format!("${}", round.said),
+    };
+    Drawn { said, ..round }
 }
 
 pub(super) fn money(draw: &mut Draw, amount: i64) -> Drawn {

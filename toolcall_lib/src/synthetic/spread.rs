@@ -1,4 +1,4 @@
-//! Requests that list several values where a call takes one: `Weather in Oslo and Turin, please.`
+//! Requests that list several values where a call takes one: `Weather in Rome and Turin, please.`
 //!
 //! Any request of any skill becomes one, which teaches several calls with the wordings and the
 //! tools that are there.
@@ -6,13 +6,13 @@
 use super::draw::Draw;
 use super::held_out::HeldOut;
 use super::request::{Request, all_differ, draw_values, with_values};
-use super::said::Values;
+use super::said::{Values, said};
 use super::skill::{Skill, plain};
 use super::text::{Part, Slot};
 use super::tools::Listed;
 use super::value::Kind;
 
-/// Bond between the values of two arguments.
+/// Relation between the values of two arguments.
 enum Way {
     /// One argument has several values.
     One,
@@ -113,15 +113,15 @@ fn is_listable(kind: &Kind) -> bool {
         | Kind::Past
         | Kind::Pattern(_) => true,
         Kind::Text(texts) => texts.iter().all(|text| {
-            let words = text.split(' ').count();
-            words <= 4 && !text.contains([',', '.']) && !text.contains(" and ")
+            let said = said(text);
+            let words = said.split(' ').count();
+            words <= 4 && !said.contains([',', '.']) && !said.contains(" and ")
         }),
         Kind::Choice(choices) => choices.iter().flat_map(|(_, said)| said).all(|said| {
             let words = said.split(' ').count();
             words <= 3 && !said.contains(',') && !said.contains(" and ")
         }),
-        Kind::Means(_)
-        | Kind::Flag(..)
+        Kind::Flag(..)
         | Kind::When
         | Kind::Hour
         | Kind::Calendar

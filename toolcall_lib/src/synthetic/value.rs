@@ -34,11 +34,10 @@ pub(super) enum Kind {
     Percent(i64, i64),
     /// A percentage as a fraction, bounds in percent: `0.05` for `5%`.
     Fraction(i64, i64),
+    /// Texts; `yen => JPY` is said as the first and called as the second.
     Text(Arc<[String]>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
-    /// Values, each with what users say for it, where no enum lists them: `12` for `monthly`.
-    Means(Vec<(Value, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
@@ -62,15 +61,7 @@ impl Kind {
     /// Draws a value. An object has none of its own: its fields are drawn one by one.
     pub(super) fn draw(&self, draw: &mut Draw, held_out: &HeldOut) -> Drawn {
         match self {
-            Self::Int(low, high) => {
-                let names = *low >= 100 && low.checked_ilog10() == high.checked_ilog10();
-                let round = (!names && draw.chance(3)).then(|| said::round(draw, *low, *high));
-                if let Some(round) = round.flatten() {
-                    return round;
-                }
-                let number = held_out.number(draw, *low, *high);
-                Drawn::new(said::integer(draw, number, *low, *high), number)
-            }
+            Self::Int(low, high) => said::integer(draw, held_out, *low, *high),
             Self::Number(low, high, decimals) => {
                 let said = format!("{:.*}", decimals, draw.fraction(*low, *high));
                 let number: f64 = said.parse().unwrap_or_default();
@@ -79,19 +70,7 @@ impl Kind {
                     false => Drawn::new(said, number),
                 }
             }
-            Self::Money(low, high) => {
-                let round = draw.chance(2).then(|| said::round(draw, *low, *high)).flatten();
-                if let Some(round) = round {
-                    let said = if draw.chance(3) {
-                        format!("{} dollars", round.said)
-                    } else {
-                        format!("${}", round.said)
-                    };
-                    return Drawn { said, ..round };
-                }
-                let amount = held_out.number(draw, *low, *high);
-                said::money(draw, amount)
-            }
+            Self::Money(low, high) => said::sum(draw, held_out, *low, *high),
             Self::Percent(low, high) => said::percent(draw, *low, *high, 1),
             Self::Fraction(low, high) => said::percent(draw, *low, *high, 100),
             Self::Text(texts) => loop {
@@ -104,10 +83,6 @@ impl Kind {
                 .one(choices)
                 .map(|(value, said)| Drawn::new(draw_said(draw, value, said), value.as_str()))
                 .unwrap_or_else(|| Drawn::text("")),
-            Self::Means(means) => match draw.one(means) {
-                Some((value, said)) => Drawn::new(draw.text(said), value.clone()),
-                None => Drawn::text(""),
-            },
             Self::Flag(yes, no) => {
                 let value = draw.chance(2);
                 Drawn::new(draw.text(if value { yes } else { no }), value)
@@ -135,12 +110,11 @@ impl Kind {
                 let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
                 json!({"type": "string", "enum": values})
             }
-            Self::Means(means) => match means.iter().all(|(value, _)| value.is_i64()) {
-                true => json!({"type": "integer"}),
-                false => json!({"type": "string"}),
-            },
             Self::Flag(..) => json!({"type": "boolean"}),
             Self::Date | Self::Past if draw.chance(4) => json!({"type": "string", "format": "date"}),
+            Self::Text(texts) if texts.iter().all(|text| said::called_number(text).is_some()) => {
+                json!({"type": "integer"})
+            }
             Self::Text(_)
             | Self::Date
             | Self::Past

@@ -26,8 +26,10 @@ pub(super) struct Written {
     fraction: Option<(i64, i64)>,
     text: Option<Vec<String>>,
     list: Option<String>,
+    /// True if texts are called word for word, with their article.
+    #[serde(default)]
+    verbatim: bool,
     choice: Option<Choices>,
-    means: Option<IndexMap<String, Vec<String>>>,
     flag: Option<Flag>,
     #[serde(default)]
     date: bool,
@@ -96,13 +98,16 @@ impl Written {
         }
         kinds.extend(self.percent.map(|(low, high)| Kind::Percent(low, high)));
         kinds.extend(self.fraction.map(|(low, high)| Kind::Fraction(low, high)));
-        let called = |texts: Vec<String>| texts.into_iter().map(said::without_article);
-        kinds.extend(self.text.map(|texts| Kind::Text(called(texts).collect())));
+        let called = |texts: &Arc<[String]>| match self.verbatim {
+            true => Arc::clone(texts),
+            false => said::without_articles(texts),
+        };
+        kinds.extend(self.text.map(|texts| Kind::Text(called(&texts.into()))));
         if let Some(list) = &self.list {
             let texts = lists
                 .get(list)
                 .ok_or_else(|| format!("there is no list `{list}` in values.toml"))?;
-            kinds.push(Kind::Text(texts.clone()));
+            kinds.push(Kind::Text(called(texts)));
         }
         kinds.extend(self.choice.map(|choices| {
             Kind::Choice(match choices {
@@ -112,15 +117,6 @@ impl Written {
                     .collect(),
                 Choices::Said(said) => said.into_iter().collect(),
             })
-        }));
-        kinds.extend(self.means.map(|means| {
-            let value = |text: String| text.parse::<i64>().map_or(Value::from(text), Value::from);
-            Kind::Means(
-                means
-                    .into_iter()
-                    .map(|(text, said)| (value(text), said))
-                    .collect(),
-            )
         }));
         kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));
         kinds.extend(self.date.then_some(Kind::Date));
@@ -144,7 +140,7 @@ impl Written {
             1 => Ok(kinds.remove(0)),
             count => Err(format!(
                 "has {count} kinds of values; give one of int, number, money, percent, fraction, text, list, choice, \
-                 means, flag, date, past, time, when, duration, pattern, many, fields"
+                 flag, date, past, time, when, duration, pattern, many, fields"
             )),
         }
     }
