@@ -7,11 +7,11 @@
 //! // 1. A model, and conversations in which it calls tools.
 //! let mut model = load("SmolLM2-135M-Instruct.gguf")?;
 //! let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
-//! // 2. Training. After each epoch the model answers up to 100 held-out rows.
+//! // 2. Training, with settings for that many rows.
 //! let config = TrainConfig::default().for_rows(data.rows.len());
-//! let report = train(&mut model, (&data, &held_out), &config, |step| println!("{step}"))?;
+//! let report = train(&mut model, &data, &config, |step| println!("{step}"))?;
 //! println!("{report}");
-//! // 3. How many calls are right, row by row.
+//! // 3. How many calls are right on rows that were not trained on.
 //! let scores = evaluate(&model, &held_out.rows, &EvaluateConfig::default())?;
 //! println!("{scores}");
 //! // 4. A folder that transformers, vLLM and llama.cpp's converter read.
@@ -27,32 +27,33 @@
 //! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the main functions.
 //! Behind them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] brings a
 //! validation set and ranks to a run; [`augment`] makes rows from your own tools;
-//! [`tool`](macro@tool) turns a documented Rust function into one; the program `toolcall` has the
+//! [`tool`](macro@tool) turns a documented Rust function into a tool; the program `toolcall` has the
 //! same as commands.
 //!
-//! A module is a stage of the data and uses only modules above it, and `error`:
+//! The modules, in order; each uses only modules above it:
 //!
-//! | stage | module | in → out |
-//! |---|---|---|
-//! | 1 | [`tool`](mod@tool) | a documented function → JSON schema of a tool |
-//! | 2 | [`conversation`], [`dataset`], [`synthetic`] | JSON file → checked conversations |
-//! | 3 | [`template`] | conversation + tools → the text, by the model's own chat template |
-//! | 4 | [`tokens`] | text → token ids, marked where they are trained on |
-//! | 5 | [`batch`] | token sequences → one packed tree with shared prefixes |
-//! | 6 | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
-//! | | [`data_source`] | file, folder or hub → conversations |
-//! | 7 | [`model`] | packed tree → hidden states, loss and gradients |
-//! | 8 | [`collective`] | ranks: reduce-scatter, all-gather, sums |
-//! | | [`device`] | the device that computes: the CPU, or a GPU |
-//! | 9 | [`checkpoint`] | a model ⇄ a Hugging Face folder |
-//! | 10 | [`reply`] | text → tool calls or content |
-//! | 11 | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
-//! | 12 | [`evaluate`](mod@evaluate), [`bfcl`] | calls against truth → scores |
-//! | | [`track`] | numbers of a run → TensorBoard, Weights & Biases |
-//! | 13 | [`train`](mod@train) | the loop over 5–9, scored by 12 |
-//! | 14 | [`show`] | what a notebook displays |
-//! | 15 | `serve` | a server that clients of OpenAI's API use (feature `serve`) |
-//! | | [`error`] | the one error type of all of them |
+//! | module | in → out |
+//! |---|---|
+//! | [`error`] | the one error type |
+//! | [`tool`](mod@tool) | a documented function → JSON schema of a tool |
+//! | [`conversation`], [`dataset`] | JSON → checked conversations |
+//! | [`synthetic`] | lists of requests, values and tools → made conversations |
+//! | [`template`] | conversation + tools → text, by the model's own chat template |
+//! | [`tokens`] | text → token ids, marked where they are trained on |
+//! | [`batch`] | token sequences → one packed tree with shared prefixes |
+//! | [`config`], [`weights`] | config + safetensors / GGUF / hub → named parameters |
+//! | [`data_source`] | file, folder or hub → conversations |
+//! | [`model`] | packed tree → hidden states, loss and gradients; on the kernels in `ops` |
+//! | [`collective`] | ranks: reduce-scatter, all-gather, sums |
+//! | [`device`], `cuda` | the device that computes: the CPU, or a GPU |
+//! | [`checkpoint`] | a model ⇄ a Hugging Face folder |
+//! | [`reply`] | text → tool calls or content |
+//! | [`generate`](mod@generate) | prompt → tokens; calls that fit the tools |
+//! | [`evaluate`](mod@evaluate), [`bfcl`] | calls against truth → scores |
+//! | [`track`] | numbers of a run → TensorBoard, Weights & Biases |
+//! | [`train`](mod@train) | the training loop over trees, model and `optimizer` (AdamW, ZeRO) |
+//! | [`show`] | what a notebook displays |
+//! | `serve` | a server that clients of OpenAI's API use (feature `serve`) |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

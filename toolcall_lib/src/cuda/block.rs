@@ -203,7 +203,12 @@ impl Block<'_> {
 
     /// Runs the block from its input `x`, whose norm is in `scratch`, to the MLP's gate and up
     /// projection.
-    pub fn forward(&self, x: View, kept: &mut BlockActivations, scratch: &mut BlockScratch) -> Result<()> {
+    pub fn forward_to_gate_up(
+        &self,
+        x: View,
+        kept: &mut BlockActivations,
+        scratch: &mut BlockScratch,
+    ) -> Result<()> {
         let BlockShape {
             hidden,
             intermediate,
@@ -252,9 +257,13 @@ impl Block<'_> {
         self.project(Projection::GateUp, normed, gate_up, &mut scratch.lora)
     }
 
-    /// Runs the MLP's second half after [`Block::forward`]. Returns the residual stream between
-    /// attention and MLP, and the sum that the MLP adds to it.
-    pub fn output(&self, kept: &BlockActivations, scratch: &mut BlockScratch) -> Result<(View, View)> {
+    /// Runs the MLP's second half after [`Block::forward_to_gate_up`]. Returns the residual stream
+    /// between attention and MLP, and the sum that the MLP adds to it.
+    pub fn forward_from_gate_up(
+        &self,
+        kept: &BlockActivations,
+        scratch: &mut BlockScratch,
+    ) -> Result<(View, View)> {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;

@@ -195,8 +195,8 @@ impl DeviceDecoder {
                 wanted: (layer + 1 == self.blocks.len()).then_some(rows.wanted),
             };
             let kept = &mut workspace.blocks[keep.activations(layer)];
-            block.forward(x, kept, &mut workspace.scratch)?;
-            let (middle, added) = block.output(kept, &mut workspace.scratch)?;
+            block.forward_to_gate_up(x, kept, &mut workspace.scratch)?;
+            let (middle, added) = block.forward_from_gate_up(kept, &mut workspace.scratch)?;
             x = workspace.residual[keep.stream(layer + 1)].sized(driver, middle.len)?;
             device.add_rms_norm(middle, added, x, norm_of(layer + 1))?;
         }
@@ -245,7 +245,7 @@ impl DeviceDecoder {
             // 1. Run the block forward again if only its input was kept.
             if keep == Keep::Streams {
                 block.norm_input(x, &mut workspace.scratch)?;
-                block.forward(x, kept, &mut workspace.scratch)?;
+                block.forward_to_gate_up(x, kept, &mut workspace.scratch)?;
             }
             // 2. MLP. In the last block, only the wanted rows went through it: scatter their
             //    gradient.

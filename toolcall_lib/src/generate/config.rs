@@ -34,11 +34,11 @@ pub struct GenerateConfig {
     pub tool_choice: ToolChoice,
     /// Allows more than one call in a reply that is held to the tools.
     pub parallel_tool_calls: bool,
-    /// Holds every call to the tools that are offered: its name is one of theirs, and its arguments
-    /// fit the schema. This only removes calls that could not be run, so it is on; switch it off to
-    /// see what a model writes by itself. A `tool_choice` other than `auto` is held to in any case.
-    /// Text outside of calls is free. A reply ends before a call that it has made already: a model
-    /// that repeats one is in a loop, and whoever runs it would do the same twice.
+    /// Constrains every call to the tools that are offered: its name is one of theirs, and its
+    /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
+    /// that it has made already: a model that repeats one is in a loop, and whoever runs it would
+    /// do the same twice. Switch it off to see what a model writes by itself; a `tool_choice` other
+    /// than `auto` constrains the reply all the same.
     pub constrained: bool,
     /// JSON schema of an object that an answer in words must be, like `response_format` of OpenAI's
     /// API; without it, an answer is any text. Calls are not held to it.

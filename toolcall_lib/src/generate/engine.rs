@@ -1,8 +1,7 @@
 //! The engine computes logits on the CPU or a GPU and owns the KV cache of one model.
 //!
 //! [`PrefixCache`](super::PrefixCache) keeps an engine from call to call. An engine remembers the
-//! stamp of the weights that it has read, so that a model that was trained meanwhile gets a new
-//! one.
+//! stamp of the weights that it has read. A model whose weights have changed gets a new engine.
 
 use crate::device::Device;
 use crate::error::Result;
@@ -79,7 +78,7 @@ impl Engine {
 
     /// Returns true if this engine has the current weights of `model` and runs on a device that
     /// `device` allows.
-    pub fn serves(&self, model: &Model, device: Device) -> bool {
+    pub fn is_valid_for(&self, model: &Model, device: Device) -> bool {
         let allowed = match self.runs_on {
             RunsOn::Cpu(..) => device != Device::Cuda,
             #[cfg(feature = "cuda")]
@@ -88,8 +87,8 @@ impl Engine {
         allowed && self.stamp == model.decoder.stamp()
     }
 
-    /// Returns the logits after the new tokens of each sequence, `[sequences, vocabulary]`; see
-    /// [`Decoder::next_logits`].
+    /// Returns the logits after each sequence, `[sequences, vocabulary]`, once the rest of its
+    /// prompt and the given tokens are computed; see [`Decoder::next_logits`].
     pub fn next_logits(&mut self, decoder: &Decoder, new: &[(&KvSequence, &[u32])]) -> Result<&mut [f32]> {
         match &mut self.runs_on {
             RunsOn::Cpu(workspace, logits) => {

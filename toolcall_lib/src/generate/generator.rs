@@ -1,6 +1,6 @@
 //! A model that writes one reply after the other and keeps what their prompts share.
 
-use super::many::{self, Prompt, RowPrompt, rendered};
+use super::replies::{self, Prompt, RowPrompt, rendered};
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use serde_json::Map;
 use std::borrow::Borrow;
 
 /// Writes replies of a model with the same settings. System text and tools that prompts share are
-/// read once, and stay read from call to call.
+/// computed once and stay in the KV cache from call to call.
 ///
 /// `M` is a [`Model`], a reference to one, or an `Arc` of one.
 ///
@@ -72,7 +72,7 @@ impl<M: Borrow<Model>> Generator<M> {
         let template = model.template.with_kwargs(&self.config.chat_template_kwargs);
         let prompt = (messages, tools);
         let prompt = rendered(model, &template, prompt, &self.config, &self.cache.constraints)?;
-        let written = many::write(model, vec![prompt], &self.config, &mut self.cache, on_text)?;
+        let written = replies::write(model, vec![prompt], &self.config, &mut self.cache, on_text)?;
         Ok(only(written))
     }
 
@@ -89,7 +89,7 @@ impl<M: Borrow<Model>> Generator<M> {
     pub fn replies(&mut self, prompts: &[Prompt<'_>]) -> Result<Vec<Generation>> {
         let nothing = Map::new();
         let prompts: Vec<RowPrompt<'_>> = prompts.iter().map(|prompt| (*prompt, &nothing)).collect();
-        many::generate_rows(self.model.borrow(), &prompts, &self.config, &mut self.cache)
+        replies::generate_rows(self.model.borrow(), &prompts, &self.config, &mut self.cache)
     }
 
     /// Returns how many prompts [`Generator::replies`] is best given at a time.
@@ -104,7 +104,7 @@ impl<M: Borrow<Model>> Generator<M> {
     /// Invalid settings, and a text that is empty or fills the context.
     pub fn complete(&mut self, text: &str, on_text: impl FnMut(&str) -> bool) -> Result<Generation> {
         let prompt = vec![(text.to_string(), None)];
-        let written = many::write(
+        let written = replies::write(
             self.model.borrow(),
             prompt,
             &self.config,

@@ -12,21 +12,21 @@ mod confidence;
 mod config;
 mod constraint;
 mod engine;
-mod freely;
 mod generation;
 mod generator;
-mod many;
-mod prefix;
+mod prefix_cache;
+mod replies;
 mod sampler;
+mod without_tools;
 mod writer;
 
 pub use config::{GenerateConfig, ToolChoice};
-pub use freely::answer_freely;
 pub use generation::Generation;
 pub use generator::Generator;
-pub use many::Prompt;
-pub(crate) use many::{RowPrompt, generate_rows};
-pub use prefix::PrefixCache;
+pub use prefix_cache::PrefixCache;
+pub use replies::Prompt;
+pub(crate) use replies::{RowPrompt, generate_rows};
+pub use without_tools::answer_without_tools;
 
 // The server drives the steps of a batch itself.
 #[cfg(feature = "serve")]

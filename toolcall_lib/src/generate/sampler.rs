@@ -1,7 +1,8 @@
 //! The sampler chooses a token from logits.
 //!
-//! The order is that of transformers' logits processors: repetition penalty, constraint,
-//! temperature, `top_k`, `top_p`, `min_p`. `tests/golden/sampling.json` holds transformers' scores.
+//! The order is that of transformers' logits processors: repetition penalty, the constraint (which
+//! the writer applies), temperature, `top_k`, `top_p`, `min_p`. `tests/golden/sampling.json` holds
+//! the logits that transformers' processors give.
 
 use super::GenerateConfig;
 use crate::error::Result;
@@ -64,25 +65,25 @@ impl Sampler {
     /// Greedy decoding takes the most likely token, and the first of equals.
     pub fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
         if self.temperature == 0.0 {
-            let (best, normalizer) = best_and_log_sum_exp(logits);
+            let (best, lse) = best_and_log_sum_exp(logits);
             let id = logits.iter().position(|&logit| logit == best).unwrap_or(0);
-            return (id as u32, best - normalizer);
+            return (id as u32, best - lse);
         }
         // Draw from the softmax over the candidates: walk the weights until they exceed the random
         // number.
         let candidates = self.candidates(logits);
         let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1 - candidates[0].1)).collect();
         let total: f32 = weights.iter().sum();
-        let mut left = self.random.random::<f32>() * total;
+        let mut rest = self.random.random::<f32>() * total;
         let chosen = weights.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
+            rest -= weight;
+            rest < 0.0
         });
-        let chosen = chosen.unwrap_or(0); // rounding can leave a rest above 0
+        let chosen = chosen.unwrap_or(0); // rounding can leave the rest at 0 or above
         (candidates[chosen].0, (weights[chosen] / total).ln())
     }
 
-    /// Returns the tokens that the cuts leave, the most likely first.
+    /// Returns the tokens that the sampling filters leave, the most likely first.
     fn candidates(&self, logits: &[f32]) -> Vec<Candidate> {
         // 1. Temperature; tokens that the constraint has masked drop out.
         let scaled = logits.iter().map(|logit| logit / self.temperature);

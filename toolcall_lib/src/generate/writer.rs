@@ -107,8 +107,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Returns the text that was not handed over yet. If `min_confidence` is set, it comes at the
-    /// end, because a call may have to be withheld. A second call comes as a whole, because it may
-    /// repeat the first.
+    /// end, because a call may have to be withheld. Behind a first call, text is held back until
+    /// the next call is complete or the reply ends, because a call that repeats an earlier one is
+    /// cut.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";
@@ -147,9 +148,9 @@ impl<'a> Writer<'a> {
             return Ok(Vec::new());
         }
         // 1. The model's own distribution, before penalty and constraint.
-        let total = log_sum_exp(logits);
-        let likeliest = likeliest(logits, self.config.top_logprobs, total);
-        let own = (self.config.repetition_penalty != 1.0).then(|| logits.to_vec());
+        let lse = log_sum_exp(logits);
+        let likeliest = likeliest(logits, self.config.top_logprobs, lse);
+        let raw = (self.config.repetition_penalty != 1.0).then(|| logits.to_vec());
         // 2. Penalty, constraint, choice.
         self.sampler.penalize(&self.seen, logits);
         if let Some(constraint) = &mut self.constraint {
@@ -164,8 +165,8 @@ impl<'a> Writer<'a> {
         }
         // 4. Without a penalty, `logits` still holds the model's own logit of an allowed token: the
         //    constraint only masks the others.
-        let own = own.as_deref().unwrap_or(logits)[id as usize] - total;
-        self.write(id, logprob, Some(own), likeliest)?;
+        let model_logprob = raw.as_deref().unwrap_or(logits)[id as usize] - lse;
+        self.append(id, logprob, Some(model_logprob), likeliest)?;
         let mut new = vec![id];
         new.extend(self.forced()?);
         Ok(new)
@@ -183,19 +184,25 @@ impl<'a> Writer<'a> {
             if self.over {
                 break;
             }
-            self.write(id, 0.0, None, Vec::new())?;
+            self.append(id, 0.0, None, Vec::new())?;
             written.push(id);
         }
         Ok(written)
     }
 
     /// Appends a token to the reply, and lets the constraint and the text stream follow.
-    fn write(&mut self, id: u32, logprob: f32, own: Option<f32>, likeliest: Vec<(u32, f32)>) -> Result<()> {
+    fn append(
+        &mut self,
+        id: u32,
+        logprob: f32,
+        model_logprob: Option<f32>,
+        likeliest: Vec<(u32, f32)>,
+    ) -> Result<()> {
         let piece = self.stream.push(id)?;
         self.seen.push(id);
         self.generation.ids.push(id);
         self.generation.logprobs.push(logprob);
-        self.generation.model_logprobs.push(own);
+        self.generation.model_logprobs.push(model_logprob);
         self.generation.top_logprobs.push(likeliest);
         self.generation.text.push_str(&piece);
         self.token_ends.push(self.generation.text.len());
@@ -211,9 +218,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Ends the reply behind byte `end` of its text.
+    /// Ends the reply after byte `end` of its text, with the token that holds the byte before it.
     fn cut(&mut self, end: usize) {
-        let tokens = self.token_ends.partition_point(|&token| token < end) + 1;
+        let tokens = self.token_ends.partition_point(|&token_end| token_end < end) + 1;
         self.token_ends.truncate(tokens);
         let reply = &mut self.generation;
         reply.ids.truncate(tokens);
@@ -251,14 +258,14 @@ impl<'a> Writer<'a> {
 }
 
 /// Returns the `most` likeliest tokens with the logarithms of their probabilities, sorted by logit,
-/// then by id. `total` is the log-sum-exp of `logits`.
-fn likeliest(logits: &[f32], most: usize, total: f32) -> Vec<(u32, f32)> {
+/// then by id. `lse` is the log-sum-exp of `logits`.
+fn likeliest(logits: &[f32], most: usize, lse: f32) -> Vec<(u32, f32)> {
     let most = most.min(logits.len());
     if most == 0 {
         return Vec::new();
     }
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut all: Vec<(u32, f32)> = (0..).zip(logits.iter().map(|logit| logit - total)).collect();
+    let mut all: Vec<(u32, f32)> = (0..).zip(logits.iter().map(|logit| logit - lse)).collect();
     all.select_nth_unstable_by(most - 1, order);
     all.truncate(most);
     all.sort_unstable_by(order);

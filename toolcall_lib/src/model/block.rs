@@ -3,16 +3,20 @@
 //! Forward, for the residual stream `x` (`[rows, hidden]`, one row per token of the pass):
 //! `middle = x + attention(norm(x))`, then `output = middle + mlp(norm(middle))`.
 //!
-//! [`Block::forward`] stops before the activation of the MLP and [`Block::output`] does the rest.
-//! With `Recompute::Block` the backward pass runs `forward` again, and needs no output. It always
+//! The forward pass has two parts. [`Block::forward_to_gate_up`] ends with the gate and up
+//! projections, [`Block::forward_from_gate_up`] does the rest. With `Recompute::Block` the backward
+//! pass repeats the first part alone, since it does not read the block's output. It always
 //! recomputes the norms and the activation. In the last block only the rows whose output is wanted
 //! go through the MLP.
 //!
 //! Shapes: `n` or `rows` counts the tokens of the pass, `outputs` the rows whose output is wanted.
-//! `heads` are all query heads, then the key heads, then the value heads, each `dim` wide, and
-//! `width` is `heads · dim`. Types: inputs and outputs of matrix products and their gradients are
-//! `E` (f32, or bf16 where the processor multiplies bf16). The residual stream, `lse`, and the
-//! gradients `dy`, `dnormed`, `dq`, `dk` and `dv` are f32.
+//! `heads` are all query heads, then the key heads, then the value heads, each `dim` wide; `width`
+//! is `heads · dim`, `query_width` is `query heads · dim`. A weight is `[out, in]`.
+//!
+//! Types: inputs and outputs of matrix products and their gradients are `E` (f32, or bf16 where the
+//! processor multiplies bf16). The residual stream (`x`, `middle`, `y`), its gradient `dy`, the
+//! log-sum-exp `lse` of each softmax, and `dnormed`, `dq`, `dk` and `dv` are f32. `workspace` holds
+//! the buffers.
 //!
 //! A new kind of block changes `config` (fields, and `model_type` in `json.rs`), the tensors in
 //! `weights::Layout::new`, this file, the same steps in `cuda::block`, and, if it is to be read
@@ -128,10 +132,11 @@ pub(super) struct Block<'a> {
 pub(super) struct Rows<'a> {
     /// Position of each row in its sequence.
     pub positions: &'a [u32],
-    /// Query tiles with the keys that they attend to.
+    /// Tiles of queries, each with the ranges of keys that they attend to.
     pub tiles: &'a [Tile],
     /// Rows whose output is wanted, in the order of the output rows; `None` means all. Only wanted
-    /// rows go through the MLP. They must ascend in a backward pass.
+    /// rows go through the MLP. They must ascend in a backward pass, which moves the gradients of
+    /// the outputs to their rows in place.
     pub wanted: Option<&'a [usize]>,
 }
 
@@ -141,14 +146,15 @@ impl Rows<'_> {
         self.positions.len()
     }
 
-    /// Returns the number of rows of the output.
+    /// Returns the number of rows whose output is wanted.
     pub fn outputs(&self) -> usize {
         self.wanted.map_or(self.len(), <[usize]>::len)
     }
 }
 
 impl Block<'_> {
-    /// Computes `y = x · Wᵀ` and adds the adapter's update. `x` is `[n, in]`, `y` is `[n, out]`.
+    /// Computes `y = x · Wᵀ` and adds the adapter's update. `x` is `[n, in]`, `W` is `[out, in]`,
+    /// `y` is `[n, out]`.
     fn project<X: Element, Y: Element>(
         &self,
         projection: Projection,
@@ -182,11 +188,11 @@ impl Block<'_> {
 
     /// Computes everything up to and including the gate and up projections, from the block's input
     /// `x` (`[rows, hidden]`). Writes what the backward pass reads to `kept`, and the residual sum
-    /// to `scratch.middle`, where [`Block::output`] reads it.
+    /// to `scratch.middle`, where [`Block::forward_from_gate_up`] reads it.
     ///
     /// With a `cache`, the keys and values of row `i` go to the `i`-th of the given cache slots,
     /// and the key ranges of the tiles are cache slots. The backward pass never has a cache.
-    pub fn forward<E: Element>(
+    pub fn forward_to_gate_up<E: Element>(
         &self,
         x: &[f32],
         kept: &mut BlockActivations,
@@ -204,8 +210,8 @@ impl Block<'_> {
         // 1. Input norm: normed [n, hidden].
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
-        // 2. Joint Q, K, V projection: [n, width]. Only a QK norm reads it again in the backward
-        // pass; without one, it goes to scratch memory.
+        // 2. Joint Q, K, V projection: [n, width]. Only the backward pass of a QK norm reads it
+        // again; without one it borrows `dqkv`, which is free until the backward pass.
         let projected = match self.spans.qk_norm {
             Some(_) => &mut kept.qkv,
             None => &mut scratch.dqkv,
@@ -244,9 +250,14 @@ impl Block<'_> {
     }
 
     /// Computes the block's output `y` (`[outputs, hidden]`). Must directly follow
-    /// [`Block::forward`] with the same `E`, `kept` and `scratch`: it reads `kept.gate_up` and
-    /// `scratch.middle`.
-    pub fn output<E: Element>(&self, kept: &BlockActivations, scratch: &mut Scratch, y: &mut [f32]) {
+    /// [`Block::forward_to_gate_up`] with the same `E`, `kept` and `scratch`: it reads
+    /// `kept.gate_up` and `scratch.middle`.
+    pub fn forward_from_gate_up<E: Element>(
+        &self,
+        kept: &BlockActivations,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+    ) {
         let BlockShape {
             hidden, intermediate, ..
         } = self.shape;
@@ -276,6 +287,8 @@ impl Block<'_> {
         let hidden = self.shape.hidden;
         let dy_of_outputs = &mut dy[..self.rows.outputs() * hidden];
         self.backward_mlp::<E>(x, kept, scratch, dy_of_outputs, gradients);
+        // `dy` has been [outputs, hidden] so far: move its rows to the wanted ones of [rows,
+        // hidden], and zero the others.
         if let Some(wanted) = self.rows.wanted {
             spread_rows(dy, wanted, hidden);
         }
@@ -314,7 +327,7 @@ impl Block<'_> {
         }
         linear_tiles_backward_input(dy, self.weights.matrix(span), dx, self.precision);
         if let Some(adapter) = &self.adapter {
-            // adds to the product above; needs what `backward_weights` left in `scratch`
+            // adds to the product above, and reads what `backward_weights` left in `scratch`
             adapter.backward_input(projection, dx, n, scratch);
         }
     }
@@ -341,7 +354,7 @@ impl Block<'_> {
         // 1. Recompute the activation, then the gradient through the down projection.
         let activation = scratch.activation.sized(outputs * intermediate);
         swiglu(gate_up, activation, intermediate);
-        let dactivation = scratch.dactivation.sized(outputs * intermediate);
+        let dactivation: &mut [E] = scratch.dactivation.sized(outputs * intermediate);
         let lora = &mut scratch.lora;
         self.backward_project(
             Projection::Down,
@@ -353,7 +366,7 @@ impl Block<'_> {
             gradients,
         );
         // 2. Gradient through SwiGLU: dgate_up [outputs, 2 · intermediate].
-        let dgate_up = scratch.dgate_up.sized(outputs * 2 * intermediate);
+        let dgate_up: &mut [E] = scratch.dgate_up.sized(outputs * 2 * intermediate);
         swiglu_backward(gate_up, dactivation, dgate_up, intermediate);
 
         // 3. Recompute middle and its norm, then the gradient through the gate and up projections.
@@ -396,7 +409,7 @@ impl Block<'_> {
         let attended: &[E] = kept.attended.get(n * query_width);
 
         // 1. Output projection: dattended [n, query_width].
-        let dattended = scratch.dattended.sized(n * query_width);
+        let dattended: &mut [E] = scratch.dattended.sized(n * query_width);
         let lora = &mut scratch.lora;
         self.backward_project(Projection::Output, dy, attended, dattended, n, lora, gradients);
 
@@ -421,8 +434,9 @@ impl Block<'_> {
         let dheads = HeadGradients { dq, dk, dv };
         let dnorms = split_heads_backward(dheads, projected, self.head_split(), dqkv);
         for (span, dnorm) in spans.qk_norm.iter().flatten().zip(dnorms) {
-            let sums = self.gradient(span, gradients).into_iter().flatten();
-            sums.zip(dnorm).for_each(|(sum, part)| *sum += part);
+            if let Some(sums) = self.gradient(span, gradients) {
+                add(&dnorm, sums);
+            }
         }
         // 4. Bias of the joint projection.
         let bias = spans.qkv_bias.as_ref();

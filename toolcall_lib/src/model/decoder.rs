@@ -198,9 +198,9 @@ impl Decoder {
             };
             let kept = &mut workspace.blocks[slot];
             let block = self.block(layer, rows, pass, workspace.precision);
-            block.forward::<E>(x, kept, &mut workspace.scratch, None);
+            block.forward_to_gate_up::<E>(x, kept, &mut workspace.scratch, None);
             let y = above[0].sized(block.rows.outputs() * hidden);
-            block.output::<E>(kept, &mut workspace.scratch, y);
+            block.forward_from_gate_up::<E>(kept, &mut workspace.scratch, y);
         }
     }
 
@@ -284,7 +284,7 @@ impl Decoder {
             let kept = match workspace.recompute {
                 Recompute::Norms => &workspace.blocks[layer],
                 Recompute::Block => {
-                    block.forward::<E>(x, &mut workspace.blocks[0], scratch, None);
+                    block.forward_to_gate_up::<E>(x, &mut workspace.blocks[0], scratch, None);
                     &workspace.blocks[0]
                 }
             };
@@ -322,8 +322,8 @@ impl Decoder {
     /// `[sequences, vocabulary]`.
     ///
     /// Pass no tokens for a sequence that [`KvStore::begin`] has just made: its prompt is pending.
-    /// Prefixes that sequences share
-    /// are computed once, and all new tokens go through the model in one pass.
+    /// Prefixes that sequences share are computed once, and all tokens go through the model in one
+    /// pass.
     ///
     /// # Errors
     /// See [`Decoder::loss`].
@@ -382,9 +382,9 @@ impl Decoder {
         for (layer, cache) in cache.iter_mut().enumerate() {
             let kept = &mut workspace.blocks[0];
             let block = self.block(layer, rows, None, precision);
-            block.forward(x, kept, &mut workspace.scratch, Some((cache, keys)));
+            block.forward_to_gate_up(x, kept, &mut workspace.scratch, Some((cache, keys)));
             x = &mut x[..block.rows.outputs() * hidden];
-            block.output::<f32>(kept, &mut workspace.scratch, x);
+            block.forward_from_gate_up::<f32>(kept, &mut workspace.scratch, x);
         }
         // 3. Final norm and output projection: logits [outputs, vocabulary].
         let mut normed = vec![0.0; x.len()];

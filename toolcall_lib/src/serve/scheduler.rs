@@ -181,7 +181,7 @@ impl<'a> Turns<'a> {
                     tell_new(active, reply, self.metrics);
                 }
             }
-            for (id, outcome) in batch.finished() {
+            for (id, outcome) in batch.take_finished() {
                 self.finish(id, outcome);
             }
             self.count(&batch);
@@ -234,7 +234,7 @@ impl<'a> Turns<'a> {
     fn admit(&mut self, batch: &mut Batch<'a>) {
         while let Some((job, writer)) = self.waiting.pop_front() {
             // the writer may have written forced tokens already
-            let cached = batch.known(&writer).min(job.prompt);
+            let cached = batch.cached_tokens(&writer).min(job.prompt);
             if let Some(writer) = batch.admit(self.next_id, writer) {
                 self.waiting.push_front((job, writer));
                 return;

@@ -54,7 +54,7 @@ pub struct Made {
     /// The kinds of rows, with their numbers.
     pub kinds: Vec<(&'static str, usize)>,
     /// Indices of the rows that ask for what no tool of any list does (a poem, a joke), which a
-    /// model may answer by itself: [`answer_freely`](crate::generate::answer_freely).
+    /// model may answer by itself: [`answer_without_tools`](crate::generate::answer_without_tools).
     pub open: Vec<usize>,
 }
 

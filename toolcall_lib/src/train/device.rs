@@ -1,15 +1,15 @@
 //! The engines of a run: a GPU's where there is one, else the CPU's.
 
 use super::config::TrainConfig;
-use super::engine::{Engine, Engines, OnCpu};
+use super::engine::{Engine, EngineFactory, OnCpu};
 use crate::collective::Collective;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optimizer::AdamW;
 
-impl Engines for Device {
-    fn of_rank<'a>(
+impl EngineFactory for Device {
+    fn make<'a>(
         &self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,
@@ -25,7 +25,7 @@ impl Engines for Device {
 
 /// Returns the number of ranks that this process runs as threads, one for each GPU: 1 on a CPU, and
 /// 1 where other processes take part.
-pub(super) fn ranks_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
+pub(super) fn threads_of_process(ranks: &dyn Collective, config: &TrainConfig) -> Result<usize> {
     if ranks.size() > 1 || config.devices == 1 || config.device == Device::Cpu {
         return Ok(1);
     }

@@ -58,10 +58,10 @@ pub(super) trait Engine {
 }
 
 /// Makes the engines of a run, one for each rank.
-pub(super) trait Engines: Sync {
+pub(super) trait EngineFactory: Sync {
     /// Returns the engine of a rank, with the weights of `decoder` and the state of `optimizer`;
     /// and why it is not a GPU's, where this build could have used one.
-    fn of_rank<'a>(
+    fn make<'a>(
         &self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,

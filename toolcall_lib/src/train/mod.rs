@@ -1,11 +1,10 @@
 //! The training loop.
 //!
-//! [`train`] prepares a run (`begin`), steps through it (`run`) and does what is due between two
-//! steps (`between`). An `engine` computes the steps, on the CPU or on a GPU; `ranks` and
+//! [`train`] prepares a run (`prepare`), steps through it (`run`) and does what is due between two
+//! steps (`between_steps`). An `engine` computes the steps, on the CPU or on a GPU; `ranks` and
 //! `gradients` divide them among processes.
 
-mod begin;
-mod between;
+mod between_steps;
 mod checkpoints;
 mod config;
 mod deepspeed;
@@ -15,11 +14,11 @@ mod engine;
 mod gpu;
 mod gradients;
 mod history;
-mod hub_state;
-mod metric;
 mod identity;
+mod metric;
 mod order;
 mod predict;
+mod prepare;
 mod ranks;
 mod record;
 mod report;
@@ -31,6 +30,7 @@ mod state_file;
 mod step;
 mod threads;
 mod tracking;
+mod trainer_state_json;
 
 pub use crate::device::Device;
 #[doc(inline)]

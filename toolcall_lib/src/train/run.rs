@@ -2,13 +2,14 @@
 //!
 //! A tree ([`TreeBatch`]) holds several token sequences, and computes a shared prefix once.
 //! [`train`] is the call, [`Job::run`] the loop, and [`Run::step`] one step of it. Every rank runs
-//! this code with its own trees. [`Job`] is declared in `begin`, [`Run`] in `between`.
+//! this code with its own trees. A [`Job`], declared in `prepare`, is the same for all ranks; a
+//! [`Run`], declared in `between_steps`, is that of one rank.
 
-use super::begin::{Job, note};
-use super::between::Run;
+use super::between_steps::Run;
 use super::config::TrainConfig;
-use super::device::ranks_of_process;
+use super::device::threads_of_process;
 use super::engine::check_norm;
+use super::prepare::{Job, note};
 use super::record;
 use super::report::TrainReport;
 use super::rows::trees;
@@ -23,10 +24,9 @@ use crate::model::{Model, Training};
 use std::mem::take;
 use std::time::Instant;
 
-/// The rows of a run, and the ranks that share them.
+/// The rows (conversations) of a run, and the ranks that share them.
 ///
-/// A [`Dataset`] becomes one without a validation set, a pair of them one with it:
-/// `train(&mut model, &data, …)`, `train(&mut model, (&data, &held_out), …)`.
+/// Converts from `&Dataset`, without a validation set, and from `(&rows, &validation)`.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainData<'a> {
     /// Conversations to train on.
@@ -63,8 +63,8 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 }
 
 /// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step. Sets
-/// `model.tools` to the tools that the rows call, if there are few, and `model.training` to the
-/// record of the run.
+/// `model.tools` to the tools that one row in 50 calls (to none if they are more than 32), and
+/// `model.training` to the record of the run.
 ///
 /// Ctrl-C (or the notebook's stop button) ends the run after the step; the model keeps what it has
 /// learned and the report says so. With [`output_dir`](TrainConfig::output_dir) the run can be
@@ -72,8 +72,8 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 ///
 /// # Errors
 /// Rows or settings that cannot be trained, a gradient that is not finite, an output folder that
-/// cannot be used. An error on one rank leaves the others waiting: print it, then call
-/// [`Collective::abort`].
+/// cannot be used. An error on one rank leaves the others waiting for it in their next exchange:
+/// print it, then call [`Collective::abort`].
 ///
 /// # Examples
 /// ```no_run
@@ -81,9 +81,9 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 /// use toolcall_lib::{Dataset, TrainConfig, load, save, train};
 ///
 /// let mut model = load("SmolLM2-135M-Instruct.gguf")?;
-/// let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
+/// let (data, validation) = (Dataset::load("rows.json")?, Dataset::load("validation.json")?);
 /// let config = TrainConfig::default().for_rows(data.rows.len());
-/// let report = train(&mut model, (&data, &held_out), &config, |step| println!("{step}"))?;
+/// let report = train(&mut model, (&data, &validation), &config, |step| println!("{step}"))?;
 /// println!("{report}");
 /// save(&model, "tuned")?;
 /// # Ok(())
@@ -100,15 +100,15 @@ pub fn train<'a>(
         data: data.rows,
         validation: data.validation.unwrap_or(&none),
         config,
-        engines: &config.device,
+        engine_factory: &config.device,
     };
     // Record data and settings now, since checkpoints are saved with them; scores follow below.
     model.tools = data.rows.tools_called();
     let training = record::training(model, data.rows, config)?;
     model.training = Some(training.clone());
-    let report = match ranks_of_process(data.ranks, config)? {
+    let report = match threads_of_process(data.ranks, config)? {
         1 => job.run(data.ranks, model, on_step)?,
-        ranks => job.run_on_threads(ranks, model, on_step)?,
+        threads => job.run_on_threads(threads, model, on_step)?,
     };
     let scores = record::scores(&report);
     model.training = Some(Training { scores, ..training });
@@ -126,7 +126,7 @@ impl Job<'_> {
         // A signal asks to stop instead of ending the process while `_interrupts` lives.
         let (started, _interrupts) = (Instant::now(), interrupt::Guard::start()?);
         // 1. Prepare tokens, weights and engine.
-        let (mut run, mut report) = self.begin(ranks, model)?;
+        let (mut run, mut report) = self.prepare(ranks, model)?;
         let (mut tracking, notes) = Tracking::start(&run);
         note(ranks, &mut report, notes);
         // Remove what a crash left between saving a checkpoint and removing the oldest. A run that
@@ -139,8 +139,9 @@ impl Job<'_> {
         for step in first..run.order.total_steps {
             // 2. Forward and backward, sums over the ranks, clipping, AdamW.
             let mut latest = run.step(step, &mut batch)?;
-            // 3. Evaluate and report. Push before `keep_best`, `is_stalled` and `save_checkpoint`:
-            // all three read the steps so far, and a checkpoint holds the best weights.
+            // 3. Evaluate, report, and record the step, which `keep_best`, `is_stalled` and
+            // `save_checkpoint` read. Keep the best weights before a checkpoint is saved: it holds
+            // them.
             run.evaluate(&mut latest)?;
             on_step(&latest);
             note(ranks, &mut report, tracking.log(&latest));
@@ -157,13 +158,13 @@ impl Job<'_> {
                 break;
             }
         }
-        // 5. Weights back to the host, and the report.
+        // 5. Copy the weights to the host, refuse any that is not finite, fill in the report.
         run.bring_back()?;
         report.model_of_step = run.load_best()?;
-        let (sums, buffers) = run.engine.bytes();
-        report.state_bytes = sums + run.state.optimizer.bytes();
-        report.buffer_bytes = buffers;
-        report.trainer_state = run.hub_state();
+        let (gradient_bytes, buffer_bytes) = run.engine.bytes();
+        report.state_bytes = gradient_bytes + run.state.optimizer.bytes();
+        report.buffer_bytes = buffer_bytes;
+        report.trainer_state = run.trainer_state_json();
         report.steps = run.state.steps;
         report.seconds = started.elapsed().as_secs_f64();
         let notes = tracking.finish(&mut report);
@@ -203,8 +204,9 @@ impl Run<'_> {
     fn step(&mut self, step: usize, batch: &mut Batch) -> Result<StepReport> {
         let (started, total_steps) = (Instant::now(), self.order.total_steps);
         let Batch { conversations, trees } = take(batch);
-        // 1. Add up the gradients over all ranks, and count tokens of all ranks: with a loss, after
-        // sharing prefixes, and before sharing them.
+        // 1. Add up the gradients over all ranks (`step` seeds the dropout masks). Over all ranks,
+        // `trained` counts the tokens with a loss, `computed` the tokens of the trees, and
+        // `unshared` those of the conversations, before prefixes were shared.
         self.engine.add_trees(&self.model.decoder, &trees, step)?;
         let count = |of: fn(&TreeBatch) -> f64| trees.iter().map(of).sum::<f64>();
         let [trained, computed, unshared] = self.ranks.sum([
@@ -220,9 +222,9 @@ impl Run<'_> {
         *batch = self.batch(step + 1);
         // 3. Wait for the step, and sum the loss over ranks. The norm is that of all ranks, so all
         // pass this check or none does.
-        let (grad_norm, sum) = self.engine.finish_step()?;
+        let (grad_norm, own) = self.engine.finish_step()?;
         check_norm(grad_norm, step)?;
-        let [loss, correct] = self.ranks.sum([sum.loss, sum.correct])?;
+        let [loss, correct] = self.ranks.sum([own.loss, own.correct])?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(StepReport {
             step: step + 1,

@@ -1,6 +1,6 @@
 //! A run whose ranks are threads of this process, one for each GPU.
 
-use super::begin::Job;
+use super::prepare::Job;
 use super::report::TrainReport;
 use super::step::StepReport;
 use crate::collective::threads;

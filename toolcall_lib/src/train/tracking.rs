@@ -1,6 +1,6 @@
 //! Tells trackers how a run goes; the first rank does.
 
-use super::between::Run;
+use super::between_steps::Run;
 use super::config::TrainConfig;
 use super::history::History;
 use super::report::TrainReport;

@@ -2,7 +2,7 @@
 
 mod confidence;
 mod constrained;
-mod freely;
+mod without_tools;
 mod random_schemas;
 mod settings;
 mod shared;

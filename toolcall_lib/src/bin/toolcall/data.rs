@@ -4,7 +4,7 @@ use super::model::ModelArgument;
 use super::output::{print, save_rows};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toolcall_lib::generate::answer_freely;
+use toolcall_lib::generate::answer_without_tools;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::{Error, GenerateConfig, Result};
 
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             max_new_tokens: arguments.max_new_tokens,
             ..GenerateConfig::default()
         };
-        let answered = answer_freely(&model, &mut data, &made.open, &config)?;
+        let answered = answer_without_tools(&model, &mut data, &made.open, &config)?;
         let open = made.open.len();
         print(format!(
             "the model answers {answered} of {open} requests that no tool serves"

@@ -62,7 +62,8 @@ pub struct Arguments {
 enum Recipe {
     /// Loss on the assistant's tokens, learning rate 2e-4, warmup
     Default,
-    /// The default on more rows, for tools of all kinds: the mixture `general`
+    /// The default on more rows, for tools of all kinds: the mixture `general`. It runs for an hour
+    /// and more, so it keeps a checkpoint, a new one every 200 steps
     General,
     /// The default for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
     Lora,
@@ -73,7 +74,12 @@ enum Recipe {
 impl Recipe {
     fn settings(self) -> TrainConfig {
         match self {
-            Self::Default | Self::General => TrainConfig::default(),
+            Self::Default => TrainConfig::default(),
+            Self::General => TrainConfig {
+                save_steps: Some(200),
+                save_total_limit: Some(1),
+                ..TrainConfig::default()
+            },
             Self::Lora => TrainConfig::lora(),
             Self::Seed => TrainConfig::trl(),
         }

@@ -57,7 +57,6 @@ impl Constraints {
     /// allowed.
     ///
     /// # Errors
-    /// # Errors
     /// A tool choice that the tools do not allow, a schema that calls cannot be held to, and a
     /// template whose call syntax is unknown.
     pub fn get(

@@ -99,7 +99,7 @@ fn a_cache_begins_anew_when_the_weights_or_the_device_change() {
     let mut cache = on_device(&model);
     let serves = |cache: &PrefixCache, model: &Model| {
         let engine = cache.engine.as_ref().unwrap();
-        [Device::Auto, Device::Cpu, Device::Cuda].map(|device| engine.serves(model, device))
+        [Device::Auto, Device::Cpu, Device::Cuda].map(|device| engine.is_valid_for(model, device))
     };
     assert_eq!(serves(&cache, &model), [true, false, true]);
     let weights = model.decoder.trainable_mut().unwrap();

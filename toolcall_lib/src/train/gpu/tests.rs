@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::model::{LoraConfig, Model, Recompute};
 use crate::optimizer::Schedule;
 use crate::tiny_model::tiny_model;
-use crate::train::begin::Job;
-use crate::train::engine::Engines;
+use crate::train::engine::EngineFactory;
+use crate::train::prepare::Job;
 use crate::train::ranks::agree;
 use crate::train::{TrainReport, train};
 use crate::weights::Parameters;
@@ -101,8 +101,8 @@ struct OnDevices {
     broken: Option<usize>,
 }
 
-impl Engines for OnDevices {
-    fn of_rank<'a>(
+impl EngineFactory for OnDevices {
+    fn make<'a>(
         &self,
         ranks: &'a dyn Collective,
         decoder: &Decoder,
@@ -125,8 +125,8 @@ struct Meeting {
     broken: usize,
 }
 
-impl Engines for Meeting {
-    fn of_rank<'a>(&self, ranks: &'a dyn Collective, _: &Decoder, _: &AdamW, _: &'a TrainConfig) -> Made<'a> {
+impl EngineFactory for Meeting {
+    fn make<'a>(&self, ranks: &'a dyn Collective, _: &Decoder, _: &AdamW, _: &'a TrainConfig) -> Made<'a> {
         let (rank, broken) = (ranks.rank(), self.broken);
         let connected = meet(ranks, Duration::from_secs(60), move || {
             if rank == broken {
@@ -151,7 +151,7 @@ fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
         data: &data(10),
         validation: &validation(),
         config,
-        engines: &OnDevices {
+        engine_factory: &OnDevices {
             devices,
             broken: None,
         },
@@ -337,7 +337,7 @@ fn a_rank_that_fails_ends_the_run_and_is_named() {
         data: &data,
         validation: &data,
         config: &config,
-        engines: &OnDevices {
+        engine_factory: &OnDevices {
             devices: emulated_ranks(2, true),
             broken: Some(1),
         },
@@ -354,7 +354,7 @@ fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
             data: &data,
             validation: &data,
             config: &config,
-            engines: &Meeting { broken },
+            engine_factory: &Meeting { broken },
         };
         let error = job.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
         assert_eq!(error.to_string(), problem);

@@ -17,7 +17,7 @@ use crate::model::Model;
 /// # Errors
 /// A row that is missing or does not end with words of the assistant, and the errors of
 /// [`Generator::replies`].
-pub fn answer_freely(
+pub fn answer_without_tools(
     model: &Model,
     data: &mut Dataset,
     rows: &[usize],

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::model::Model;
 use std::fmt;
 
-/// A KV cache that replies of one model share.
+/// The keys and values, and all else that replies of one model share.
 ///
 /// A new prompt does not compute again what it shares with earlier ones (system text, tools, the
 /// conversation so far). The cache also keeps the compiled constraints and, on a GPU, a copy of the
-/// weights. It makes keys, values and copy anew when the model was trained meanwhile.
+/// weights. When the weights of the model have changed, keys, values and copy are made anew.
 pub struct PrefixCache {
     bytes: usize,
     pub(super) engine: Option<Engine>,
@@ -63,7 +63,11 @@ impl PrefixCache {
     /// Takes out the engine for this model, or makes one. The cache stays without one if a pass
     /// over the model fails half-way, so that nobody reads a KV cache that is half written.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
-        match self.engine.take().filter(|engine| engine.serves(model, device)) {
+        match self
+            .engine
+            .take()
+            .filter(|engine| engine.is_valid_for(model, device))
+        {
             Some(engine) => Ok(engine),
             None => Engine::new(model, self.bytes, device),
         }

@@ -7,13 +7,13 @@
 use super::checkpoints;
 use super::config::TrainConfig;
 use super::engine::Engine;
-use super::hub_state::HubState;
 use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
 use super::ranks::first_text;
 use super::state::{Best, TrainerState};
 use super::step::StepReport;
+use super::trainer_state_json::TrainerStateJson;
 use crate::collective::Collective;
 use crate::error::{Error, Result};
 use crate::files::Output;
@@ -140,7 +140,7 @@ impl Run<'_> {
         let steps = self.state.steps.len();
         let name = checkpoints::name(steps);
         let place = (self.output.as_ref(), name.as_str());
-        let identities = (self.hub_state(), &self.identity);
+        let identities = (self.trainer_state_json(), &self.identity);
         let failed = self.state.save(self.model, identities, place, self.ranks)?;
         if let Some(error) = failed {
             return Ok(Some(format!(
@@ -151,8 +151,8 @@ impl Run<'_> {
     }
 
     /// Returns the state of the run so far, as transformers keeps it.
-    pub fn hub_state(&self) -> Map<String, Value> {
-        let state = HubState {
+    pub fn trainer_state_json(&self) -> Map<String, Value> {
+        let state = TrainerStateJson {
             config: self.config,
             steps: &self.state.steps,
             steps_per_epoch: self.order.steps_per_epoch(),

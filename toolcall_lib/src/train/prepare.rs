@@ -1,9 +1,9 @@
 //! The preparation of a run: all that happens before its first step.
 
-use super::between::Run;
+use super::between_steps::Run;
 use super::checkpoints;
 use super::config::TrainConfig;
-use super::engine::Engines;
+use super::engine::EngineFactory;
 use super::identity::Identity;
 use super::order::Order;
 use super::predict::Predictor;
@@ -23,7 +23,7 @@ pub(super) struct Job<'a> {
     pub data: &'a Dataset,
     pub validation: &'a Dataset,
     pub config: &'a TrainConfig,
-    pub engines: &'a dyn Engines,
+    pub engine_factory: &'a dyn EngineFactory,
 }
 
 impl Job<'_> {
@@ -31,7 +31,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Settings, rows, checkpoints and folders that the run cannot begin with.
-    pub fn begin<'a>(
+    pub fn prepare<'a>(
         &'a self,
         ranks: &'a dyn Collective,
         model: &'a mut Model,
@@ -66,8 +66,8 @@ impl Job<'_> {
         note(ranks, &mut report, notes);
         // 4. The engine, on a GPU where it can be.
         let (engine, refusal) = self
-            .engines
-            .of_rank(ranks, &model.decoder, &state.optimizer, config)?;
+            .engine_factory
+            .make(ranks, &model.decoder, &state.optimizer, config)?;
         report.no_gpu = refusal.map(|error| error.to_string());
         let run = Run {
             ranks,

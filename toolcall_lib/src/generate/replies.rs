@@ -49,8 +49,8 @@ pub(super) fn rendered(
     Ok((prompt, constraint))
 }
 
-/// Continues each prompt. `on_text` is handed the pieces of text of all replies as they come, so it
-/// is of use for a single prompt; it returns false to stop.
+/// Continues each prompt. Hands the text of all replies to `on_text` as it comes, interleaved, so a
+/// caller that reads it has one prompt; `on_text` returns false to stop.
 pub(super) fn write(
     model: &Model,
     prompts: Vec<(String, Option<Constraint>)>,
@@ -79,13 +79,13 @@ pub(super) fn write(
         if batch.is_empty() {
             break;
         }
-        // A step: one pass, hand over the new text, collect the finished.
+        // A step: one pass, hand over the new text, collect the replies that are over.
         batch.step()?;
         for (_, reply) in batch.active() {
             let text = reply.new_text();
             stopped |= !text.is_empty() && !on_text(text);
         }
-        for (index, reply) in batch.finished() {
+        for (index, reply) in batch.take_finished() {
             replies.push((index, reply?));
         }
     }

@@ -9,7 +9,7 @@ use crate::track::Table;
 use serde_json::{Map, Value, json};
 
 /// Makes the state that transformers keeps of a run, from its settings and steps.
-pub(super) struct HubState<'a> {
+pub(super) struct TrainerStateJson<'a> {
     pub config: &'a TrainConfig,
     pub steps: &'a [StepReport],
     /// Optimizer steps of one pass over the data.
@@ -18,7 +18,7 @@ pub(super) struct HubState<'a> {
     pub total_steps: usize,
 }
 
-impl HubState<'_> {
+impl TrainerStateJson<'_> {
     /// All fields but `stateful_callbacks`, in the order of their names.
     pub fn to_json(&self) -> Map<String, Value> {
         let Self { config, steps, .. } = self;

@@ -2,7 +2,7 @@
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Map, json};
-use toolcall_lib::generate::{Generator, Prompt, answer_freely};
+use toolcall_lib::generate::{Generator, Prompt, answer_without_tools};
 use toolcall_lib::{Conversation, Dataset, GenerateConfig, Message, ToolCall, ToolSchema};
 
 fn row(asked: &str, answer: Message) -> Conversation {
@@ -29,7 +29,7 @@ fn replies_that_end_become_the_targets() {
     let chosen: Vec<usize> = (0..30).filter(|row| row % 3 > 0).collect();
 
     let mut data = before.clone();
-    let replaced = answer_freely(&model, &mut data, &chosen, &config).unwrap();
+    let replaced = answer_without_tools(&model, &mut data, &chosen, &config).unwrap();
 
     let prompts: Vec<Prompt<'_>> = chosen
         .iter()
@@ -61,7 +61,7 @@ fn a_row_that_ends_with_a_call_or_is_not_there_is_refused() {
     };
     let mut data = Dataset::from(vec![row("Play.", Message::assistant_calls(vec![call]))]);
     for wrong in [0, 1] {
-        let error = answer_freely(&tiny_model(), &mut data, &[wrong], &GenerateConfig::default());
+        let error = answer_without_tools(&tiny_model(), &mut data, &[wrong], &GenerateConfig::default());
         let text = error.unwrap_err().to_string();
         assert_eq!(
             text,
