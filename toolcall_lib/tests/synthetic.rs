@@ -532,6 +532,11 @@ fn several_values_are_a_call_each_paired_or_each_with_each() {
         args.day = { about = ["The day."], choice = ["Monday", "Tuesday", "Friday", "Sunday"] }
         args.places = { about = ["A number."], int = [11, 99] }
         asks = ["How did the {team} play on {day} before a crowd of {places}?"]
+        several = [
+          "How did the {team#1} and the {team#2} play on {day} before {places}?",
+          "How did the {team} play on {day#1} and {day#2} before {places}?",
+          "How did the {team#1} play on {day#1} and the {team#2} on {day#2} before {places}?",
+        ]
     "#;
     let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 150\nrows_per_list = 10\nsizes = [1.0]\n\
                    reports = 0.0\nkinds = { several_values = 1.0 }\n";
@@ -548,6 +553,11 @@ fn several_values_are_a_call_each_paired_or_each_with_each() {
         let values: Vec<HashSet<String>> = (0..3)
             .map(|i| calls.iter().map(|call| text(argument(call, i))).collect())
             .collect();
+        assert_eq!(
+            values[2].len(),
+            1,
+            "no text for several calls has several crowds: {user}"
+        );
         let several: Vec<usize> = (0..3).filter(|&i| values[i].len() > 1).collect();
         match several[..] {
             [one] => assert_eq!(values[one].len(), calls.len(), "{user}"),
@@ -561,7 +571,6 @@ fn several_values_are_a_call_each_paired_or_each_with_each() {
             }
             [a, b] => {
                 each += 1;
-                assert_eq!([a, b], [0, 1], "a quantity goes with each of others: {user}");
                 assert_eq!(
                     [values[a].len(), values[b].len(), calls.len()],
                     [2, 2, 4],
@@ -572,6 +581,82 @@ fn several_values_are_a_call_each_paired_or_each_with_each() {
         }
     }
     assert!(paired > 10 && each > 5 && paired + each < 100, "{paired} {each}");
+}
+
+#[test]
+fn a_weekday_is_looked_up_only_in_a_calendar_that_is_there() {
+    let lists = Lists::embedded().unwrap();
+    let days = [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ];
+    let mut looked_up = 0;
+    for row in make(&lists, "general", Some(3000), 9).unwrap().data.rows {
+        let steps = row.messages.iter().flat_map(|message| message.content.lines());
+        for (day, date) in steps.filter_map(|line| line.split_once(" = ")) {
+            if days.contains(&day) {
+                let said = format!("{day} {date}");
+                assert!(
+                    row.messages.iter().any(|message| message.content.contains(&said)),
+                    "{row:?}"
+                );
+                looked_up += 1;
+            }
+        }
+    }
+    assert!(looked_up > 20, "{looked_up}");
+}
+
+#[test]
+fn a_default_is_a_value_that_the_schema_allows() {
+    let lists = Lists::embedded().unwrap();
+    let mut both = 0;
+    for row in make(&lists, "general", Some(3000), 9).unwrap().data.rows {
+        for tool in &row.tools {
+            for (name, schema) in tool.parameters()["properties"].as_object().into_iter().flatten() {
+                let number = |key: &str| schema[key].as_f64();
+                let Some(default) = number("default") else {
+                    continue;
+                };
+                let low = number("minimum").unwrap_or(f64::NEG_INFINITY);
+                let high = number("maximum").unwrap_or(f64::INFINITY);
+                assert!(
+                    (low..=high).contains(&default),
+                    "{}: {name}: {schema}",
+                    tool.name()
+                );
+                both += usize::from(high.is_finite());
+            }
+        }
+    }
+    assert!(both > 20, "{both}");
+}
+
+#[test]
+fn what_begins_and_ends_does_so_in_that_order() {
+    let skill = r#"
+        [[skill]]
+        names = ["leave"]
+        about = ["Leave."]
+        result = "ok"
+        reply = "Done."
+        args.first_day = { about = ["The first day."], date = true }
+        args.last_day = { about = ["The last day."], date = true }
+        asks = ["I am away from {first_day} to {last_day}.", "Until {last_day} I am away, since {first_day}."]
+    "#;
+    let mixture = "[only.one]\nsubjects = [\"own\"]\nrows = 40\nrows_per_list = 10\nsizes = [1.0]\n\
+                   canonical = true\nreports = 0.0\nkinds = { one_call = 1.0 }\n";
+    let lists = lists_of(skill, Some(mixture)).unwrap();
+    let rows = make(&lists, "only", None, 1).unwrap().data.rows;
+    for call in turns(&rows).into_iter().flatten() {
+        let day = |name: &str| call.arguments[name].as_str().unwrap().to_string();
+        assert!(day("first_day") <= day("last_day"), "{call:?}");
+    }
 }
 
 #[test]

@@ -1,23 +1,35 @@
 //! The limits of numbers in a schema.
 
 use super::draw::Draw;
-use super::value::Kind;
+use super::value::{Argument, Kind};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 /// The lowest and the highest number that a schema allows.
 pub(super) type Bounds = (Option<i64>, Option<i64>);
 
-/// Writes the limits of a kind into its schema. Leaves out a minimum that says no more than
-/// `1 or more`.
-pub(super) fn limit(kind: &Kind, schema: &mut Value) {
-    let (Kind::Int(low, high) | Kind::Money(low, high)) = kind else {
+/// Writes the limits of a kind into its schema. Leaves out a minimum of 2 or less: values begin at
+/// 2 only to avoid `1 days`, and a tool would take 1. Leaves out both where the default or a range
+/// in the description says otherwise.
+pub(super) fn limit(argument: &Argument, schema: &mut Value) {
+    let (Kind::Int(low, high) | Kind::Money(low, high)) = &argument.kind else {
         return;
     };
-    if *low > 1 {
+    let default = argument.default.as_ref().and_then(Value::as_i64);
+    let contradicted = default.is_some_and(|default| !(*low..=*high).contains(&default));
+    if contradicted || argument.about.iter().any(|about| names_a_range(about)) {
+        return;
+    }
+    if *low > 2 {
         schema["minimum"] = (*low).into();
     }
     schema["maximum"] = (*high).into();
+}
+
+/// Returns true if the text has two numbers, such as `from 1 to 5`.
+fn names_a_range(text: &str) -> bool {
+    let numbers = text.split(|sign: char| !sign.is_ascii_digit());
+    numbers.filter(|digits| !digits.is_empty()).count() >= 2
 }
 
 /// The limits that a schema gives to its numbers.

@@ -29,7 +29,8 @@ pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
         let day = draw.week[ahead];
         let said = match ahead {
             0 => "today".to_string(),
-            1 if draw.chance(2) => "tomorrow".to_string(),
+            // Without a calendar of the week, a name of a day cannot be looked up.
+            1 if draw.week.len() == 2 || draw.chance(2) => "tomorrow".to_string(),
             _ => day.strftime("%A").to_string(),
         };
         return looked_up(said, day);

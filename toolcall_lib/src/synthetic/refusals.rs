@@ -27,8 +27,13 @@ impl Maker<'_> {
         Ok(if open { row.open() } else { row })
     }
 
+    /// Says that no tool serves the request: in the subject's own words, which name what its tools
+    /// do, where the list has all of them and no others.
     fn refusal(&self) -> &str {
-        let own = self.subject.no_tool.as_deref();
+        let skills = &self.subject.skills;
+        let of_subject = |tool: &Listed<'_>| skills.iter().any(|skill| skill.id() == tool.skill.id());
+        let whole = self.tools.len() == skills.len() && self.tools.iter().all(of_subject);
+        let own = self.subject.no_tool.as_deref().filter(|_| whole);
         own.unwrap_or(&self.lists.talk.no_tool)
     }
 
@@ -95,11 +100,15 @@ impl Maker<'_> {
             let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
             return Ok(Some(row.says(self.refusal())));
         }
-        // 2. Or a sentence that asks for nothing.
+        // 2. Or a sentence that asks for nothing, and a question that no tool answers.
         let text = draw.one(&near);
         Ok(filled(text, draw).map(|said| {
+            let answer = match said.is_question() {
+                true => self.refusal(),
+                false => "All right. Tell me if I can do something for you.",
+            };
             let row = Row::default().user(said.typed(draw, &self.lists.talk).text());
-            row.says("All right. Tell me if I can do something for you.")
+            row.says(answer)
         }))
     }
 }

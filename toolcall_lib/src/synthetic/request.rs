@@ -7,6 +7,7 @@ use super::sentence::{Sentence, as_text};
 use super::skill::{Ask, Skill, plain};
 use super::text::{Part, Slot, Template};
 use super::tools::Listed;
+use super::value::Kind;
 use crate::tool::ToolCall;
 
 /// A call and the answer of the tool.
@@ -27,6 +28,8 @@ pub(super) struct Request {
 }
 
 /// Draws the values of each call. `{city#2}` belongs to call 2; `{city}` is the same in all calls.
+/// Tries not to repeat a value in another call, nor in another argument of the same list of words:
+/// nobody changes euros to euros. Days that begin and end something are in order.
 pub(super) fn draw_values(
     skill: &Skill,
     parts: &[Part],
@@ -41,29 +44,60 @@ pub(super) fn draw_values(
         let Some(argument) = skill.argument(&name) else {
             continue;
         };
+        if slot.call.is_none() && values[0].contains_key(&name) {
+            continue;
+        }
+        let call = slot.call.map_or(0, |call| call - 1);
+        let same_list = |other: &str| {
+            let other = skill.argument(other).map(|other| &other.kind);
+            matches!((other, &argument.kind), (Some(Kind::Text(a)), Kind::Text(b)) if a == b)
+        };
+        let taken = |drawn: &Drawn| {
+            let elsewhere = |(index, other): (usize, &Values)| {
+                let mut equal = other.iter().filter(|(_, other)| other.value == drawn.value);
+                equal.any(|(key, _)| *key == name || index == call && same_list(key))
+            };
+            values.iter().enumerate().any(elsewhere)
+        };
+        let mut drawn = argument.kind.draw(draw, held_out);
+        for _ in 0..10 {
+            if taken(&drawn) {
+                drawn = argument.kind.draw(draw, held_out);
+            }
+        }
         match slot.call {
-            Some(call) => {
-                let mut drawn = argument.kind.draw(draw, held_out);
-                for _ in 0..10 {
-                    let taken = |other: &Values| other.get(&name).is_some_and(|o| o.value == drawn.value);
-                    if values.iter().any(taken) {
-                        drawn = argument.kind.draw(draw, held_out);
-                    }
-                }
-                if let Some(values) = values.get_mut(call - 1) {
+            Some(_) => {
+                if let Some(values) = values.get_mut(call) {
                     values.entry(name).or_insert(drawn);
                 }
             }
-            None if !values[0].contains_key(&name) => {
-                let drawn = argument.kind.draw(draw, held_out);
+            None => {
                 for values in &mut values {
                     values.insert(name.clone(), drawn.clone());
                 }
             }
-            None => {}
         }
     }
+    values.iter_mut().for_each(|values| in_order(skill, values));
     values
+}
+
+/// Exchanges the days of two arguments that say when something begins and ends, if it would end
+/// before it begins.
+fn in_order(skill: &Skill, values: &mut Values) {
+    let day = |name: &str| {
+        let argument = skill.argument(name)?;
+        matches!(argument.kind, Kind::Date | Kind::Past).then(|| values.get(name).cloned())?
+    };
+    let first = ["start", "first_day", "first", "after", "depart"];
+    let last = ["end", "last_day", "last", "before", "back"];
+    let found = |names: [&'static str; 5]| names.into_iter().find_map(|name| Some((name, day(name)?)));
+    if let (Some((first, begins)), Some((last, ends))) = (found(first), found(last))
+        && as_text(&ends.value) < as_text(&begins.value)
+    {
+        values.insert(first.to_string(), ends);
+        values.insert(last.to_string(), begins);
+    }
 }
 
 /// Fills the values of a call into the tool's result, or into the report.

@@ -3,13 +3,14 @@
 use super::draw::Draw;
 use super::maker::Maker;
 use super::mixture::Kind;
-use super::request::{Request, joined, request, several};
+use super::request::{Answered, Request, joined, request, several};
 use super::row::Row;
 use super::sentence::{Sentence, chosen};
 use super::spread::spread;
 use super::text::Template;
 use super::tools::Listed;
 use crate::error::Result;
+use serde_json::{Map, Value};
 
 impl Maker<'_> {
     /// Makes a row of this kind, unless the list has no tool for it.
@@ -44,8 +45,8 @@ impl Maker<'_> {
         let mut requests: Vec<Request> = Vec::new();
         for _ in 0..how_many(draw) {
             let one = request(tool, draw, &self.lists.held_out);
-            let known = |other: &Request| other.calls[0].call == one.calls[0].call;
-            if !requests.iter().any(known) {
+            let restated = |other: &Request| is_restated(&other.calls[0], &one.calls[0]);
+            if !requests.iter().any(restated) {
                 requests.push(one);
             }
         }
@@ -95,7 +96,12 @@ impl Maker<'_> {
     /// Makes a row with a second request, for the same tool or another, after the first was served.
     fn follow_up(&self, draw: &mut Draw) -> Option<Row> {
         let (first, second) = (self.any_request(draw)?, self.any_request(draw)?);
-        if first.reply.is_empty() {
+        let same = |a: &Answered, b: &Answered| a.call == b.call;
+        let repeats = second
+            .calls
+            .iter()
+            .any(|b| first.calls.iter().any(|a| same(a, b)));
+        if first.reply.is_empty() || repeats {
             return None;
         }
         let row = Row::default().user(first.ask.typed(draw, &self.lists.talk).text());
@@ -125,6 +131,19 @@ impl Maker<'_> {
         let (said, answer) = (text(said, draw), text(answer, draw));
         Some(Row::default().user(said).says(answer))
     }
+}
+
+/// Returns true if two calls of a skill could be one wish: one has all arguments of the other, or
+/// they differ in nothing but flags (`louder`, and then `not louder`).
+fn is_restated(a: &Answered, b: &Answered) -> bool {
+    let (a, b) = (&a.call.arguments, &b.call.arguments);
+    let within = |a: &Map<String, Value>, b: &Map<String, Value>| {
+        a.iter().all(|(name, value)| b.get(name) == Some(value))
+    };
+    let differ = a
+        .iter()
+        .any(|(name, value)| !value.is_boolean() && b.get(name).is_some_and(|other| other != value));
+    within(a, b) || within(b, a) || !differ
 }
 
 /// Draws how many requests stand in one turn. A model that has only seen two stops after two calls.

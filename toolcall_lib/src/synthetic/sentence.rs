@@ -94,6 +94,10 @@ impl Sentence {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
+    pub(super) fn is_question(&self) -> bool {
+        self.0.last().is_some_and(|piece| piece.text.ends_with('?'))
+    }
+
     /// Writes a capital at its start, unless a value stands there.
     pub(super) fn capital(mut self) -> Self {
         if let Some(first) = self.0.first_mut().filter(|first| !first.is_value) {
@@ -102,12 +106,13 @@ impl Sentence {
         self
     }
 
-    /// Writes a small letter at its start, unless that may be a name or `I`.
+    /// Writes a small letter at its start, unless that may be a name, an acronym or `I`.
     pub(super) fn small(mut self) -> Self {
         let first = self.0.first_mut().filter(|first| !first.is_value);
         if let Some(first) = first {
             let word = first.text.split([' ', ',', '\'']).next().unwrap_or_default();
-            if word.len() > 1 && !["I", "TV"].contains(&word) {
+            let is_acronym = word.chars().nth(1).is_none_or(char::is_uppercase); // `TV`, and `I`
+            if !is_acronym {
                 first.text = lower(&first.text);
             }
         }
@@ -136,7 +141,8 @@ impl Sentence {
             }
             5 => {
                 let before = chosen(draw, &talk.before);
-                Self::plain(before).join(" ", self)
+                let said = if before.ends_with(',') { self.small() } else { self };
+                Self::plain(before).join(" ", said)
             }
             _ => {
                 let behind = chosen(draw, &talk.behind);

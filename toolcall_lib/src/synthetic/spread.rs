@@ -1,16 +1,17 @@
 //! Requests that list several values where a call takes one: `Weather in Rome and Turin, please.`
 //!
-//! Any request of any skill becomes one, which teaches several calls with the wordings and the
-//! tools that are there.
+//! A request becomes one where a text for several calls of the skill shows that several values make
+//! sense: two cities have two forecasts, but a hole has one depth.
 
 use super::draw::Draw;
 use super::held_out::HeldOut;
 use super::request::{Request, all_differ, draw_values, with_values};
 use super::said::{Values, said};
 use super::skill::{Skill, plain};
-use super::text::{Part, Slot};
+use super::text::{Part, Slot, Template};
 use super::tools::Listed;
 use super::value::Kind;
+use std::collections::BTreeSet;
 
 /// Relation between the values of two arguments.
 enum Way {
@@ -33,19 +34,12 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
         6..8 => Way::Pairs,
         _ => Way::Each,
     };
-    let mut places: Vec<usize> = (0..parts.len())
-        .filter(|&place| takes_a_list(skill, &parts, place, &way))
-        .collect();
-    draw.shuffle(&mut places);
-    let (wanted, count) = match way {
-        Way::One => (1, 2 + draw.weighted(&[55.0, 30.0, 15.0])),
-        Way::Pairs => (2, 2 + draw.weighted(&[75.0, 25.0])),
-        Way::Each => (2, 2),
+    let mut places = draw.one(&places_of_lists(skill, &parts, &way))?.clone();
+    let count = match way {
+        Way::One => 2 + draw.weighted(&[55.0, 30.0, 15.0]),
+        Way::Pairs => 2 + draw.weighted(&[75.0, 25.0]),
+        Way::Each => 2,
     };
-    places.truncate(wanted);
-    if places.len() < wanted {
-        return None;
-    }
     // 2. The text with all of the values. Later places first: those before stay where they are.
     places.sort_unstable();
     let names: Vec<String> = places
@@ -69,9 +63,47 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
     all_differ(&request.calls).then_some(request)
 }
 
+/// Returns the places, one or two at a time, whose slots can have several values: those whose
+/// arguments differ from call to call in one of the skill's texts for several calls. For `Each`,
+/// each of the two differs in a text of its own.
+fn places_of_lists(skill: &Skill, parts: &[Part], way: &Way) -> Vec<Vec<usize>> {
+    let numbered: Vec<BTreeSet<String>> = skill.several.iter().map(numbered).collect();
+    let able: Vec<(usize, String)> = (0..parts.len())
+        .filter(|&place| takes_a_list(skill, parts, place, way))
+        .filter_map(|place| Some((place, parts[place].slot()?.to_string())))
+        .collect();
+    let differ = |names: &[&String]| {
+        let names: BTreeSet<String> = names.iter().map(|name| (*name).clone()).collect();
+        numbered.contains(&names)
+    };
+    if matches!(way, Way::One) {
+        let alone = able.iter().filter(|(_, name)| differ(&[name]));
+        return alone.map(|(place, _)| vec![*place]).collect();
+    }
+    let mut pairs = Vec::new();
+    for (index, (place, name)) in able.iter().enumerate() {
+        for (other_place, other) in &able[index + 1..] {
+            let fits = match way {
+                Way::Each => differ(&[name]) && differ(&[other]),
+                _ => differ(&[name, other]),
+            };
+            if fits {
+                pairs.push(vec![*place, *other_place]);
+            }
+        }
+    }
+    pairs
+}
+
+/// Returns the arguments that differ from call to call in a text for several calls.
+fn numbered(text: &Template) -> BTreeSet<String> {
+    let slots = text.slots().into_iter();
+    slots.filter(|slot| slot.call.is_some()).map(plain).collect()
+}
+
 /// Returns true for a slot in whose place a list of values can stand: of a kind that has no comma
-/// or `and` in it, the only slot of its argument, and not behind `a`. Quantities do not go with
-/// each of others: 11 and 7 places on two days are two calls.
+/// or `and` in it, the only slot of its argument, not behind `a`, and with no verb in the singular
+/// beside it. Quantities do not go with each of others: 11 and 7 places on two days are two calls.
 fn takes_a_list(skill: &Skill, parts: &[Part], place: usize, way: &Way) -> bool {
     let Part::Slot(slot) = &parts[place] else {
         return false;
@@ -81,12 +113,16 @@ fn takes_a_list(skill: &Skill, parts: &[Part], place: usize, way: &Way) -> bool 
         _ => "",
     };
     let before = text(place.checked_sub(1)).to_lowercase();
-    let single = ["a ", "an ", "another ", "this ", "that ", "one "];
+    let single = [
+        "a ", "an ", "another ", "this ", "that ", "one ", "is ", "was ", "has ", "does ",
+    ];
     let counted = single.iter().any(|word| {
         let rest = before.strip_suffix(word);
         rest.is_some_and(|rest| !rest.ends_with(char::is_alphanumeric))
     });
-    let joined = text(Some(place + 1)).starts_with(['-', '\'', '/']);
+    let after = text(Some(place + 1));
+    let verbs = [" is ", " was ", " has ", " does ", " costs ", " lies "];
+    let joined = after.starts_with(['-', '\'', '/']) || verbs.iter().any(|verb| after.starts_with(verb));
     let others = parts.iter().filter(|part| match part {
         Part::Slot(other) => plain(other) == slot.name,
         Part::Text(_) => false,

@@ -124,11 +124,13 @@ fn parameters(
             let inner = parameters(fields, &format!("{slot}."), fashion, draw, names);
             schema = inner;
         }
-        if fashion.described && !argument.about.is_empty() {
+        // A schema has to say whether 5 % is 5: rates of which it says nothing are fractions.
+        let described = fashion.described || matches!(argument.kind, Kind::Percent(..));
+        if described && !argument.about.is_empty() {
             schema["description"] = description(argument, fashion, draw).into();
         }
         if fashion.limited {
-            limit(&argument.kind, &mut schema);
+            limit(argument, &mut schema);
         }
         if let Some(default) = &argument.default {
             schema["default"] = default.clone();
