@@ -1,5 +1,6 @@
 //! Names of transformers' `TrainingArguments`.
 
+use super::super::read::boolean;
 use super::inputs;
 use super::row::Becomes::{Note, Refused, Same, Value};
 use super::row::{Peer, Row, row};
@@ -33,19 +34,23 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["eval_steps"],
-        Value("`eval_steps`; a number below 1 is `eval_ratio`", read::eval_steps),
+        Value("`eval_steps`; a number below 1 is `eval_ratio`", |said, value| {
+            read::steps_or_share(said, value, ["eval_steps", "eval_ratio"])
+        }),
     ),
     row(
         ALL,
         &["save_steps"],
-        Value("`save_steps`; a number below 1 is `save_ratio`", read::save_steps),
+        Value("`save_steps`; a number below 1 is `save_ratio`", |said, value| {
+            read::steps_or_share(said, value, ["save_steps", "save_ratio"])
+        }),
     ),
     row(
         ALL,
         &["logging_steps"],
         Value(
             "`logging_steps`; a number below 1 is `logging_ratio`",
-            read::logging_steps,
+            |said, value| read::steps_or_share(said, value, ["logging_steps", "logging_ratio"]),
         ),
     ),
     row(
@@ -58,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         &["warmup_steps"],
         Value(
             "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it counts more than `warmup_ratio`",
-            read::warmup_steps,
+            |said, value| read::steps_or_share(said, value, ["warmup_steps", "warmup_ratio"]),
         ),
     ),
     row(ALL, &["warmup_ratio"], Same),
@@ -116,10 +121,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["greater_is_better"],
-        Value(
-            "must be the direction that the metric has",
-            read::greater_is_better,
-        ),
+        Value("must be the direction that the metric has", |said, value| {
+            boolean(value).map(|greater| said.greater_is_better = Some(greater))
+        }),
     ),
     row(
         ALL,
@@ -160,7 +164,7 @@ pub(super) const ROWS: &[Row] = &[
         &["deepspeed"],
         Value(
             "DeepSpeed's file, or its content: settings that count less than those of this file",
-            read::deepspeed,
+            |_, _| Ok(()), // it was read before the settings that count more
         ),
     ),
     row(
@@ -168,26 +172,30 @@ pub(super) const ROWS: &[Row] = &[
         &["push_to_hub"],
         Value(
             "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
-            inputs::push_to_hub,
+            |said, value| boolean(value).map(|wanted| said.inputs.push.wanted = Some(wanted)),
         ),
     ),
     row(
         ALL,
         &["hub_model_id"],
-        Value("owner/name on the hub, for `push_to_hub`", inputs::hub_model_id),
+        Value("owner/name on the hub, for `push_to_hub`", |said, value| {
+            inputs::named(value).map(|repo| said.inputs.push.repo = repo)
+        }),
     ),
     row(
         ALL,
         &["hub_private_repo"],
         Value(
             "a repository that is made is private, also where nothing is said",
-            inputs::hub_private_repo,
+            |said, value| boolean(value).map(|private| said.inputs.push.private = Some(private)),
         ),
     ),
     row(
         ALL,
         &["hub_revision"],
-        Value("the branch that is pushed to", inputs::hub_revision),
+        Value("the branch that is pushed to", |said, value| {
+            inputs::named(value).map(|branch| said.inputs.push.revision = branch)
+        }),
     ),
     row(
         ALL,
@@ -250,7 +258,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["data_seed"],
-        Value("`seed`; must be the same", read::data_seed),
+        Value("`seed`; must be the same", |said, value| said.set("seed", value)),
     ),
     row(
         ALL,

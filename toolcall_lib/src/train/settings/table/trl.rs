@@ -1,9 +1,11 @@
 //! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
 
+use super::super::read::{boolean, text};
 use super::inputs;
 use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
+use crate::weights::Dtype;
 
 const OWN: &[Peer] = &[Peer::Trl];
 const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];
@@ -15,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
         &["assistant_only_loss"],
         Value(
             "`loss`: `assistant` if true; `all` if false and `completion_only_loss` is not true",
-            read::assistant_only,
+            |said, value| boolean(value).map(|only| said.trained.assistant = Some(only)),
         ),
     ),
     row(
@@ -23,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         &["completion_only_loss"],
         Value(
             "`loss`: `completion` if true and `assistant_only_loss` is not; `all` if both are false",
-            read::completion_only,
+            |said, value| boolean(value).map(|only| said.trained.completion = Some(only)),
         ),
     ),
     row(OWN, &["max_length"], Same),
@@ -83,29 +85,29 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset_name"],
         Value(
             "the data: a file, a folder or a name on the hub",
-            inputs::dataset_name,
+            |said, value| inputs::named_source(&text(value)?).map(|source| said.inputs.data.push(source)),
         ),
     ),
     row(
         OWN,
         &["dataset_config"],
-        Value("the config of the data set", inputs::dataset_config),
+        Value("the config of the data set", |said, value| {
+            text(value).map(|name| said.inputs.dataset_config = Some(name))
+        }),
     ),
     row(
         OWN,
         &["dataset_train_split"],
-        Value(
-            "the split of the data set that is trained on",
-            inputs::dataset_train_split,
-        ),
+        Value("the split of the data set that is trained on", |said, value| {
+            inputs::split(value).map(|split| said.inputs.dataset_split = Some(split))
+        }),
     ),
     row(
         OWN,
         &["dataset_test_split"],
-        Value(
-            "the split of the data set that is measured on",
-            inputs::dataset_test_split,
-        ),
+        Value("the split of the data set that is measured on", |said, value| {
+            inputs::split(value).map(|split| said.inputs.dataset_test_split = Some(split))
+        }),
     ),
     row(
         OWN,
@@ -120,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
         &["use_peft"],
         Value(
             "`lora`: that of the recipe `lora` if true, none if false",
-            inputs::use_peft,
+            |said, value| boolean(value).map(|wanted| said.adapter = Some(wanted)),
         ),
     ),
     row(PEFT, &["lora_r"], Renamed("lora.r")),
@@ -137,13 +139,15 @@ pub(super) const ROWS: &[Row] = &[
         &["load_in_4bit"],
         Value(
             "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
-            inputs::load_in_4bit,
+            |said, value| inputs::packed(said, boolean(value)?, Dtype::Q4KM),
         ),
     ),
     row(
         PEFT,
         &["load_in_8bit"],
-        Value("--dtype q8_0 if true", inputs::load_in_8bit),
+        Value("--dtype q8_0 if true", |said, value| {
+            inputs::packed(said, boolean(value)?, Dtype::Q8_0)
+        }),
     ),
     row(
         PEFT,
@@ -159,10 +163,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["loss_type"],
-        Value(
-            "must be `nll` or `chunked_nll`, which is the same",
-            read::loss_type,
-        ),
+        Value("must be `nll` or `chunked_nll`, which is the same", |_, value| {
+            read::only(value, &["nll", "chunked_nll"])
+        }),
     ),
     row(
         OWN,
