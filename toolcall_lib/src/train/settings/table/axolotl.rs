@@ -3,6 +3,7 @@
 use super::super::read::{boolean, whole};
 use super::groups;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -131,7 +132,7 @@ pub(super) const ROWS: &[Row] = &[
             "eot_tokens",
             "default_system_message",
         ],
-        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+        Refused(reasons::IN_MODEL_FOLDER),
     ),
     row(
         OWN,
@@ -219,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
             "embedding_lr",
             "embedding_lr_scale",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -232,7 +233,7 @@ pub(super) const ROWS: &[Row] = &[
             "use_pose",
             "min_sample_len",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -245,7 +246,7 @@ pub(super) const ROWS: &[Row] = &[
             "tokenizer_use_fast",
             "tokenizer_legacy",
         ],
-        Note("the model's own tokenizer, template and configuration count"),
+        Note(reasons::OWN_TOKENIZER),
     ),
     row(
         OWN,
@@ -259,7 +260,7 @@ pub(super) const ROWS: &[Row] = &[
             "sample_packing_group_size",
             "sample_packing_bin_size",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         OWN,
@@ -279,7 +280,7 @@ pub(super) const ROWS: &[Row] = &[
             "loss_watchdog_patience",
             "save_first_step",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         OWN,
@@ -308,6 +309,6 @@ pub(super) const ROWS: &[Row] = &[
             "low_cpu_mem_usage",
             "lora_on_cpu",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
 ];

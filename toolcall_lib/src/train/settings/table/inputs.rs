@@ -2,6 +2,7 @@
 
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
+use super::reasons;
 use super::values::{is_hidden, revision, token};
 use crate::data_source::{DataSource, Place};
 use crate::dataset::split_parts;
@@ -200,7 +201,7 @@ pub(super) fn model_init_kwargs(said: &mut Said, value: &Value) -> Read<()> {
             | "trust_remote_code"
             | "use_kernels"
             | "cache_dir" => {
-                said.ignore("is about the kernels of the other engine");
+                said.ignore(reasons::KERNELS);
                 Ok(())
             }
             _ => Err("is not read; leave it out, or put it into the folder of the model".to_string()),

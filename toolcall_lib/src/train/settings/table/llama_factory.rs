@@ -2,6 +2,7 @@
 
 use super::super::read::{boolean, text, whole};
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -138,7 +139,7 @@ pub(super) const ROWS: &[Row] = &[
             "mixture_of_depths",
             "train_from_scratch",
         ],
-        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+        Refused(reasons::IN_MODEL_FOLDER),
     ),
     row(
         OWN,
@@ -161,7 +162,7 @@ pub(super) const ROWS: &[Row] = &[
             "interleave_probs",
             "streaming",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -175,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
             "data_shared_file_system",
             "ignore_pad_token_for_loss",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         OWN,
@@ -186,7 +187,7 @@ pub(super) const ROWS: &[Row] = &[
             "use_swanlab",
             "swanlab_project",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         OWN,
@@ -209,7 +210,7 @@ pub(super) const ROWS: &[Row] = &[
             "print_param_status",
             "use_fast_tokenizer",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
     row(
         OWN,

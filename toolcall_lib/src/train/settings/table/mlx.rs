@@ -2,6 +2,7 @@
 
 use super::groups;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -35,11 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         &["grad_checkpoint"],
         Value("`recompute`: `block` if true, `norms` if false", read::recompute),
     ),
-    row(
-        OWN,
-        &["test"],
-        Refused("`toolcall eval` measures a model that is trained"),
-    ),
+    row(OWN, &["test"], Refused(reasons::MEASURED_LATER)),
     row(
         OWN,
         &["fine_tune_type"],

@@ -2,6 +2,7 @@
 
 use super::super::read::boolean;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -157,7 +158,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["do_predict", "generation_num_beams"],
-        Refused("`toolcall eval` measures a model that is trained"),
+        Refused(reasons::MEASURED_LATER),
     ),
     row(
         ALL,
@@ -224,7 +225,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["lr_scheduler_kwargs", "eval_delay", "eval_on_start"],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(OWN, &["past_index"], Value("must be below 0", read::past_index)),
     row(
@@ -285,7 +286,7 @@ pub(super) const ROWS: &[Row] = &[
             "ray_scope",
             "tpu_metrics_debug",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         ALL,
@@ -305,7 +306,7 @@ pub(super) const ROWS: &[Row] = &[
             "dispatch_batches",
             "ignore_data_skip",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         ALL,
@@ -348,7 +349,7 @@ pub(super) const ROWS: &[Row] = &[
             "debug",
             "full_determinism",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
     row(
         ALL,

@@ -2,6 +2,7 @@
 
 use super::super::read::{boolean, text};
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -9,7 +10,8 @@ use crate::weights::Dtype;
 
 const OWN: &[Peer] = &[Peer::Trl];
 const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];
-const PEFT: &[Peer] = &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory];
+/// Tools of names that TRL and those that build on it share.
+const SHARED: &[Peer] = &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory];
 
 pub(super) const ROWS: &[Row] = &[
     row(
@@ -51,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &["packing", "sample_packing", "neat_packing"],
         Value(
             "noted with the conversations of a step: they are packed into a tree in any case, where none sees \
@@ -60,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &[
             "packing_strategy",
             "eval_packing",
@@ -125,17 +127,17 @@ pub(super) const ROWS: &[Row] = &[
             |said, value| boolean(value).map(|wanted| said.adapter = Some(wanted)),
         ),
     ),
-    row(PEFT, &["lora_r"], Renamed("lora.r")),
-    row(PEFT, &["lora_alpha"], Renamed("lora.lora_alpha")),
-    row(PEFT, &["lora_dropout"], Renamed("lora.lora_dropout")),
-    row(PEFT, &["lora_target_modules"], Renamed("lora.target_modules")),
+    row(SHARED, &["lora_r"], Renamed("lora.r")),
+    row(SHARED, &["lora_alpha"], Renamed("lora.lora_alpha")),
+    row(SHARED, &["lora_dropout"], Renamed("lora.lora_dropout")),
+    row(SHARED, &["lora_target_modules"], Renamed("lora.target_modules")),
     row(
-        PEFT,
+        SHARED,
         &["use_rslora", "peft_use_rslora"],
         Renamed("lora.use_rslora"),
     ),
     row(
-        PEFT,
+        SHARED,
         &["load_in_4bit"],
         Value(
             "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
@@ -143,14 +145,14 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(
-        PEFT,
+        SHARED,
         &["load_in_8bit"],
         Value("--dtype q8_0 if true", |said, value| {
             inputs::packed(said, boolean(value)?, Dtype::Q8_0)
         }),
     ),
     row(
-        PEFT,
+        SHARED,
         &[
             "use_dora",
             "peft_use_dora",
@@ -183,7 +185,7 @@ pub(super) const ROWS: &[Row] = &[
         Refused("a data set is read as a whole; leave it out"),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &["model_revision", "revision_of_model"],
         Value("the revision of the model: owner/name@revision", read::revision),
     ),
@@ -201,7 +203,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["pad_token", "trust_remote_code"],
-        Note("the model's own tokenizer, template and configuration count"),
+        Note(reasons::OWN_TOKENIZER),
     ),
     row(
         OWN,
@@ -228,6 +230,6 @@ pub(super) const ROWS: &[Row] = &[
             "bnb_4bit_quant_storage",
             "use_bnb_nested_quant",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
 ];

@@ -3,6 +3,7 @@
 use super::super::inputs::Resume;
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::{Said, Strategy};
+use super::reasons;
 use crate::track::TrackerName;
 use serde_json::Value;
 
@@ -108,23 +109,23 @@ pub(super) fn accelerator_config(said: &mut Said, value: &Value) -> Read<()> {
         let advice = "set `per_device_train_batch_size` and `gradient_accumulation_steps`";
         return Err(format!("`{name}` changes the rows of a step; {advice}"));
     }
-    said.ignore("rows are read into memory once, and every row of an epoch is trained");
+    said.ignore(reasons::ROWS_IN_MEMORY);
     Ok(())
 }
 
 /// Plugins of Axolotl that only change kernels.
-const KERNELS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
+const KERNEL_PLUGINS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
 const PLUGINS: &str = "axolotl.integrations.";
 
 pub(super) fn plugins(said: &mut Said, value: &Value) -> Read<()> {
     for plugin in list(value)? {
         let name = text(&plugin)?;
-        let of_kernels = |name: &str| KERNELS.iter().any(|kernels| name.starts_with(kernels));
+        let of_kernels = |name: &str| KERNEL_PLUGINS.iter().any(|kernels| name.starts_with(kernels));
         if !name.strip_prefix(PLUGINS).is_some_and(of_kernels) {
             return Err(format!("`{name}` is not supported; leave it out"));
         }
     }
-    said.ignore("is about the kernels of the other engine");
+    said.ignore(reasons::KERNELS);
     Ok(())
 }
 
