@@ -4,12 +4,11 @@ use super::INTERRUPTED;
 use super::dataset::{self, DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
 use super::output::{note, print_in_run};
-use super::progress::progress_bar;
-use indicatif::ProgressBar;
+use super::progress::Progress;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use toolcall_lib::checkpoint::{PushConfig, can_push, reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::data_source::DataSource;
@@ -19,8 +18,6 @@ use toolcall_lib::train::settings::{Given, Inputs};
 use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
-/// Longest time between two lines where lines stand for a bar, if a step has been made.
-const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 /// Time for which the other ranks let the first rank speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
@@ -181,7 +178,7 @@ fn train_and_save(
         ..TrainData::from((&data, &validation))
     };
     let report = train(&mut model, shared, config, on_step)?;
-    progress.bar.finish();
+    progress.finish();
     if first {
         save_somewhere(out, |folder| report.save(&model, folder))?;
         print_in_run(&report);
@@ -324,46 +321,5 @@ impl Layers {
         let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
         Ok(Settings { notes, ..settings })
-    }
-}
-
-/// Shows progress: a bar in a terminal, lines elsewhere. A line comes for each entry of the log.
-/// Where steps take long, lines also come often enough to show that the run goes on.
-struct Progress<'a> {
-    bar: ProgressBar,
-    config: &'a TrainConfig,
-    latest_line: Instant,
-}
-
-impl<'a> Progress<'a> {
-    fn new(config: &'a TrainConfig) -> Self {
-        Self {
-            bar: progress_bar(0),
-            config,
-            latest_line: Instant::now(),
-        }
-    }
-
-    fn show(&mut self, step: &StepReport) {
-        let bar = &self.bar;
-        bar.set_length(step.total_steps as u64);
-        bar.set_position(step.step as u64);
-        bar.set_message(format!("loss {:.4}", step.loss));
-        if bar.is_hidden() && self.has_line(step) {
-            print_in_run(step);
-            self.latest_line = Instant::now();
-        } else if let Some(loss) = step.eval_loss {
-            let scores = step
-                .eval_scores
-                .map_or_else(String::new, |scores| format!("  {scores}"));
-            bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
-        }
-    }
-
-    fn has_line(&self, step: &StepReport) -> bool {
-        let every = self.config.log_every(step.total_steps);
-        let is_logged = step.step.is_multiple_of(every) || step.eval_loss.is_some();
-        let is_end = step.step == 1 || step.step == step.total_steps;
-        is_logged || is_end || self.latest_line.elapsed() >= LONGEST_SILENCE
     }
 }
