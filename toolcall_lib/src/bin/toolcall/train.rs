@@ -3,7 +3,7 @@
 use super::INTERRUPTED;
 use super::dataset::{self, DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
-use super::output::{note, print_in_run};
+use super::output::{note, print_in_run, tell};
 use super::progress::Progress;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
             if ranks.rank() > 0 {
                 sleep(FIRST_WORD); // most errors are those of all ranks; the first says it and ends the others
             }
-            note(format!("error: rank {}: {error}", ranks.rank()));
+            tell(format!("error: rank {}: {error}", ranks.rank()));
             ranks.abort()
         }
         outcome => outcome,
@@ -205,7 +205,7 @@ fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfi
         can_push(repo, config)?; // before the work
     } else if let (true, None, Some(repo)) = (first, inputs.push.wanted, &inputs.push.repo) {
         note(format!(
-            "note: hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
+            "hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
         ));
     }
     Ok(target)
@@ -233,7 +233,7 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
     let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
     let (group, rate) = (config.group_by_prefix, config.learning_rate);
     format!(
-        "note: {rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
+        "{rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
          group_by_prefix {group}, learning_rate {rate:e}"
     )
 }
@@ -267,9 +267,7 @@ fn without_repeated(data: Dataset, show: bool) -> Dataset {
     let different = data.dedup();
     let left_out = data.rows.len() - different.rows.len();
     if show && left_out > 0 {
-        note(format!(
-            "note: {left_out} rows that are there already are left out"
-        ));
+        note(format!("{left_out} rows that are there already are left out"));
     }
     different
 }
@@ -313,7 +311,7 @@ impl Layers {
         for given in &self.given {
             settings = settings.with(given, self.ranks)?;
             let told = settings.notes.drain(..);
-            notes.extend(told.map(|text| format!("note: {}: {text}", given.place)));
+            notes.extend(told.map(|text| format!("{}: {text}", given.place)));
         }
         let config = &mut settings.config;
         config.output_dir = arguments.out.clone().or(config.output_dir.take());
