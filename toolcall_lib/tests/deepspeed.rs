@@ -149,8 +149,8 @@ fn an_empty_group_says_nothing_and_an_empty_value_is_refused() {
         1,
     );
     for problem in [
-        "gradient_clipping: {} is not a number",
-        "zero_optimization.stage: {} is not a whole number",
+        "gradient_clipping: found {}, expected a number",
+        "zero_optimization.stage: found {}, expected a whole number",
     ] {
         assert!(said.contains(problem), "{said}");
     }

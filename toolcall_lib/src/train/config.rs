@@ -1,10 +1,10 @@
 //! Settings of a training run. Names are those of TRL's `SFTConfig`.
 
+mod by_name;
 mod check;
 
 use super::metric::Metric;
 use crate::device::Device;
-use crate::error::{Error, Result};
 use crate::model::{LoraConfig, Recompute};
 use crate::optimizer::{AdamWConfig, Schedule, Warmup};
 use crate::tokens::{LossMode, Overlong, TokenizeConfig};
@@ -297,22 +297,6 @@ impl TrainConfig {
             }),
             ..Self::default()
         }
-    }
-
-    /// Returns these settings with some of them changed, by name. In `lora`, too, only the named
-    /// ones change.
-    pub fn with(&self, changes: Map<String, Value>) -> Result<Self> {
-        let unreadable = |e: serde_json::Error| Error::invalid("training settings", e);
-        let mut all: Map<String, Value> = serde_json::to_value(self)
-            .and_then(serde_json::from_value)
-            .map_err(unreadable)?;
-        for (name, value) in changes {
-            match (all.get_mut(&name), value) {
-                (Some(Value::Object(group)), Value::Object(changes)) => group.extend(changes),
-                (_, value) => drop(all.insert(name, value)),
-            }
-        }
-        serde_json::from_value(Value::Object(all)).map_err(unreadable)
     }
 
     /// Returns AdamW's part of the settings.

@@ -18,7 +18,7 @@ use crate::model::lora::PassId;
 use crate::model::{Decoder, Model, Workspace};
 use crate::ops::cross_entropy::LossSum;
 use crate::ops::matmul::Precision;
-use crate::optimizer::zero::GradientSums;
+use crate::optimizer::zero::{GradientSums, Memory};
 use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
@@ -98,23 +98,14 @@ impl<'a> OnCpu<'a> {
 
 impl Engine for OnCpu<'_> {
     fn add_trees(&mut self, decoder: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
-        // Dropout masks depend on the number of a tree within the step, over all ranks.
-        let (first, most) = tree_numbers(self.ranks, trees.len())?;
-        for tree in 0..most {
-            self.gradients.begin_tree(tree + 1 == most)?;
-            let Some(batch) = trees.get(tree) else {
-                self.gradients.no_tree()?;
-                continue;
-            };
-            self.workspace.begin(PassId {
-                seed: self.config.seed,
-                step: step as u32,
-                tree: (first + tree) as u16,
-            });
-            let (gradients, workspace) = (&mut self.gradients, &mut self.workspace);
-            self.loss += decoder.loss_and_gradients(batch, gradients, workspace)?;
-        }
-        self.gradients.finish()
+        let (workspace, loss) = (&mut self.workspace, &mut self.loss);
+        let pass = |tree: &TreeBatch, gradients: &mut GradientSums<OnHost<'_>>, id| {
+            workspace.begin(id);
+            *loss += decoder.loss_and_gradients(tree, gradients, workspace)?;
+            Ok(())
+        };
+        let run = (self.config.seed, step);
+        add_trees(self.ranks, trees, &mut self.gradients, run, pass)
     }
 
     fn step(
@@ -162,6 +153,33 @@ impl Engine for OnCpu<'_> {
     fn bytes(&self) -> (usize, usize) {
         self.gradients.bytes()
     }
+}
+
+/// Makes a pass for each of this rank's trees, which adds to the gradients. A rank takes part in as
+/// many exchanges as the rank with the most trees, because each tree may need all ranks.
+pub(super) fn add_trees<M: Memory>(
+    ranks: &dyn Collective,
+    trees: &[TreeBatch],
+    gradients: &mut GradientSums<M>,
+    (seed, step): (u64, usize),
+    mut pass: impl FnMut(&TreeBatch, &mut GradientSums<M>, PassId) -> Result<()>,
+) -> Result<()> {
+    // Dropout masks depend on the number of a tree within the step, over all ranks.
+    let (first, most) = tree_numbers(ranks, trees.len())?;
+    for number in 0..most {
+        gradients.begin_tree(number + 1 == most)?;
+        let Some(tree) = trees.get(number) else {
+            gradients.no_tree()?;
+            continue;
+        };
+        let id = PassId {
+            seed,
+            step: step as u32,
+            tree: (first + number) as u16,
+        };
+        pass(tree, gradients, id)?;
+    }
+    gradients.finish()
 }
 
 /// Returns the precision of the products with the weights of `decoder`. Only trained weights are

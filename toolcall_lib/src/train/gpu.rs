@@ -1,9 +1,9 @@
 //! The engine of a training run on GPUs, one GPU a rank.
 
 use super::config::TrainConfig;
-use super::engine::{Engine, precision};
+use super::engine::{Engine, add_trees, precision};
 use super::predict::CACHE_BYTES;
-use super::ranks::{gather, tree_numbers};
+use super::ranks::gather;
 use super::rows::mean_loss;
 use crate::batch::TreeBatch;
 use crate::collective::Collective;
@@ -11,7 +11,6 @@ use crate::cuda::{DeviceDecoder, DeviceOptimizer, DeviceRanks, Driver};
 use crate::device::Device;
 use crate::error::Result;
 use crate::generate::PrefixCache;
-use crate::model::lora::PassId;
 use crate::model::{Decoder, Model};
 use crate::ops::cross_entropy::LossSum;
 use crate::optimizer::AdamW;
@@ -53,24 +52,11 @@ impl<'a> OnGpu<'a> {
 
 impl Engine for OnGpu<'_> {
     fn add_trees(&mut self, _: &Decoder, trees: &[TreeBatch], step: usize) -> Result<()> {
-        // Every rank runs the largest number of trees of any rank, because each tree may need all
-        // of them.
-        let (first, most) = tree_numbers(self.ranks, trees.len())?;
-        let gradients = &mut self.optimizer.gradients;
-        for tree in 0..most {
-            gradients.begin_tree(tree + 1 == most)?;
-            let Some(batch) = trees.get(tree) else {
-                gradients.no_tree()?;
-                continue;
-            };
-            let pass = PassId {
-                seed: self.config.seed,
-                step: step as u32,
-                tree: (first + tree) as u16,
-            };
-            self.decoder.add_gradients(batch, gradients, pass)?;
-        }
-        gradients.finish()
+        let (decoder, gradients) = (&mut self.decoder, &mut self.optimizer.gradients);
+        let run = (self.config.seed, step);
+        add_trees(self.ranks, trees, gradients, run, |tree, gradients, id| {
+            decoder.add_gradients(tree, gradients, id)
+        })
     }
 
     fn step(

@@ -1,7 +1,7 @@
 //! Identifies the run of a checkpoint by its settings and data, to be compared when it goes on.
 
 use super::config::TrainConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::tokens::Sequence;
 use serde::{Deserialize, Serialize};
@@ -9,38 +9,13 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
 
-/// Settings that may change without a note: they say where files are, how often something is saved
-/// or measured, and how the work is divided. `lora` has a check of its own.
-const MAY_CHANGE: [&str; 29] = [
+/// Settings that change what is learnt and may change without a note: the batch is compared as a
+/// whole, `lora` has a check of its own, and patience only says when the run stops.
+const MAY_CHANGE: [&str; 4] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
-    "max_tokens_per_tree",
-    "device",
-    "devices",
     "lora",
-    "recompute",
-    "zero_stage",
-    "ddp_timeout",
-    "eval_steps",
-    "eval_ratio",
-    "evals_per_epoch",
     "early_stopping_patience",
-    "output_dir",
-    "save_steps",
-    "save_ratio",
-    "saves_per_epoch",
-    "save_total_limit",
-    "resume_from_checkpoint",
-    "report_to",
-    "run_name",
-    "wandb_project",
-    "wandb_entity",
-    "wandb_mode",
-    "wandb_run_id",
-    "logging_dir",
-    "logging_steps",
-    "logging_ratio",
-    "logging_first_step",
 ];
 
 /// Settings and data of a run.
@@ -58,11 +33,7 @@ pub(super) struct Identity {
 
 impl Identity {
     pub fn new(model: &Model, rows: &[Vec<Sequence>], config: &TrainConfig, batch: usize) -> Result<Self> {
-        let unreadable = Error::library("comparing the settings");
-        let text = serde_json::to_string(config);
-        let mut settings: Map<String, Value> = text
-            .and_then(|text| serde_json::from_str(&text))
-            .map_err(unreadable)?; // numbers as a file has them
+        let mut settings = config.learnt()?;
         settings.retain(|name, _| !MAY_CHANGE.contains(&name.as_str()));
         Ok(Self {
             settings,

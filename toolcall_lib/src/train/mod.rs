@@ -7,7 +7,6 @@
 mod between_steps;
 mod checkpoints;
 mod config;
-mod deepspeed;
 mod device;
 mod engine;
 #[cfg(feature = "cuda")]

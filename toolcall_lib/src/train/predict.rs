@@ -92,17 +92,11 @@ fn sum(own: &Evaluation, complete: bool, ranks: &dyn Collective) -> Result<Optio
         .map(|of| ranks.sum(scores.map(|score| of(score) as f64)));
     let (counts, totals) = (counts?, totals?);
     let [interrupted] = ranks.sum([f64::from(!complete)])?;
-    let score = |i: usize| Score {
+    let scores = std::array::from_fn(|i| Score {
         count: counts[i] as usize,
         total: totals[i] as usize,
-    };
-    Ok((interrupted == 0.0).then(|| EvalScores {
-        exact: score(0),
-        arguments_exact: score(1),
-        tool_selection: score(2),
-        over_calls: score(3),
-        unfinished: score(4),
-    }))
+    });
+    Ok((interrupted == 0.0).then(|| EvalScores::of(scores)))
 }
 
 /// Returns true if the first assistant turn of a row calls a tool; `None` if there is no such turn.

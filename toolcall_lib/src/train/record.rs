@@ -5,25 +5,9 @@ use super::config::TrainConfig;
 use super::report::TrainReport;
 use super::step::StepReport;
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Counted, DataFile, Model, Training};
 use serde_json::{Map, Value};
-
-/// Settings that say where and how the work is done, not what is learnt. A run that goes on
-/// elsewhere tells the same.
-const ASIDE: [&str; 11] = [
-    "device",
-    "devices",
-    "recompute",
-    "max_tokens_per_tree",
-    "zero_stage",
-    "ddp_timeout",
-    "eval_steps",
-    "output_dir",
-    "save_steps",
-    "save_total_limit",
-    "resume_from_checkpoint",
-];
 
 /// Facts that are known before the first step.
 pub(super) fn training(model: &Model, data: &Dataset, config: &TrainConfig) -> Result<Training> {
@@ -76,14 +60,11 @@ fn files(data: &Dataset) -> Vec<DataFile> {
     files
 }
 
+/// The settings that change what is learnt, and differ from the default.
 fn settings(config: &TrainConfig) -> Result<Map<String, Value>> {
-    let unreadable = Error::library("telling the settings");
-    let map = |config: &TrainConfig| -> serde_json::Result<Map<String, Value>> {
-        serde_json::from_str(&serde_json::to_string(config)?) // numbers as a file has them
-    };
-    let all = map(config).and_then(|own| Ok((own, map(&TrainConfig::default())?)));
-    let (mut own, default) = all.map_err(unreadable)?;
-    own.retain(|name, value| !ASIDE.contains(&name.as_str()) && default.get(name) != Some(value));
+    let default = TrainConfig::default().learnt()?;
+    let mut own = config.learnt()?;
+    own.retain(|name, value| default.get(name) != Some(value));
     Ok(own)
 }
 
@@ -95,11 +76,21 @@ mod tests {
     fn only_settings_that_matter_and_differ_are_told() {
         let config = TrainConfig {
             learning_rate: 1e-3,
+            early_stopping_patience: Some(2),
+            eval_ratio: Some(0.1),
             save_steps: Some(3),
             output_dir: Some("/somewhere".into()),
+            resume_from_checkpoint: Some("/somewhere".into()),
+            run_name: Some("mine".into()),
+            wandb_project: Some("mine".into()),
+            wandb_entity: Some("me".into()),
+            wandb_run_id: Some("mine".into()),
+            logging_dir: Some("/somewhere".into()),
+            logging_steps: 1,
             ..TrainConfig::default()
         };
         let told = settings(&config).unwrap();
-        assert_eq!(Value::Object(told), serde_json::json!({"learning_rate": 1e-3}));
+        let expected = serde_json::json!({"learning_rate": 1e-3, "early_stopping_patience": 2});
+        assert_eq!(Value::Object(told), expected);
     }
 }

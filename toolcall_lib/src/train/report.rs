@@ -2,7 +2,7 @@
 
 use super::checkpoints;
 use super::metric::Metric;
-use super::step::StepReport;
+use super::step::{EvalScores, StepReport};
 use crate::checkpoint::{self, save_with};
 use crate::error::Result;
 use crate::interrupt;
@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::track::{Table, Tracked};
 use crate::weights::Dtype;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// Report of a training run.
@@ -90,6 +90,57 @@ impl TrainReport {
     /// Returns the path of the checkpoint that an interrupted run left in its `output_dir`.
     pub fn checkpoint(&self, output_dir: &Path) -> PathBuf {
         output_dir.join(checkpoints::name(self.steps.len()))
+    }
+
+    /// The numbers of the whole run under the names of transformers.
+    pub(super) fn summary(&self, steps_before: usize) -> Map<String, Value> {
+        let own = self.steps.get(steps_before..).unwrap_or_default();
+        let samples: f64 = own
+            .iter()
+            .map(|step| step.samples_per_second * step.seconds)
+            .sum();
+        let loss: f64 = self.steps.iter().map(|step| step.loss).sum();
+        let seconds = self.seconds.max(f64::MIN_POSITIVE);
+        let mut all = Map::new();
+        let mut add = |name: &str, value: f64| drop(all.insert(name.to_string(), value.into()));
+        add("train_loss", loss / self.steps.len().max(1) as f64);
+        add("train_runtime", self.seconds);
+        add("train_samples_per_second", samples / seconds);
+        add("train_steps_per_second", own.len() as f64 / seconds);
+        all
+    }
+
+    /// The last entry of `log_history`.
+    pub(super) fn last_entry(&self, steps_before: usize) -> Value {
+        let mut entry = self.summary(steps_before);
+        let last = self.steps.last();
+        entry.insert("epoch".to_string(), last.map_or(0.0, |step| step.epoch).into());
+        entry.insert("step".to_string(), self.steps.len().into());
+        entry.sort_keys();
+        Value::Object(entry)
+    }
+
+    /// Compares the evaluations of the run; nothing if there were none.
+    pub(super) fn comparison(&self) -> Option<Table> {
+        let best = self.best_step()?.step;
+        let names = EvalScores::default().rates().map(|(name, _)| name);
+        let mut columns = vec!["step", "epoch", "eval_loss"];
+        columns.extend(names);
+        columns.push("best");
+        let evaluated = self.steps.iter().filter(|step| step.eval_loss.is_some());
+        let row = |step: &StepReport| {
+            let mut row = vec![json!(step.step), json!(step.epoch), json!(step.eval_loss)];
+            let rates = step
+                .eval_scores
+                .map(|scores| scores.rates().map(|(_, rate)| json!(rate)));
+            row.extend(rates.unwrap_or_else(|| names.map(|_| Value::Null)));
+            row.push(json!(step.step == best));
+            row
+        };
+        Some(Table {
+            columns: columns.into_iter().map(str::to_string).collect(),
+            rows: evaluated.map(row).collect(),
+        })
     }
 }
 

@@ -57,30 +57,39 @@ pub struct EvalScores {
 }
 
 impl EvalScores {
+    /// Takes the scores in the order of the fields.
+    pub(super) fn of([exact, arguments_exact, tool_selection, over_calls, unfinished]: [Score; 5]) -> Self {
+        Self {
+            exact,
+            arguments_exact,
+            tool_selection,
+            over_calls,
+            unfinished,
+        }
+    }
+
+    /// Returns every score after two names: that in `metric_for_best_model`, and the one that is
+    /// shown.
+    fn all(&self) -> [(&'static str, &'static str, Score); 5] {
+        [
+            ("eval_exact", "right", self.exact),
+            ("eval_arguments_exact", "exact calls", self.arguments_exact),
+            ("eval_tool_selection", "right tools", self.tool_selection),
+            ("eval_over_calls", "over-calls", self.over_calls),
+            ("eval_unfinished", "unfinished", self.unfinished),
+        ]
+    }
+
     /// Returns their shares, by their names in `metric_for_best_model`; `None` where no row was
     /// counted.
     pub(super) fn rates(&self) -> [(&'static str, Option<f64>); 5] {
-        let all = [
-            ("eval_exact", self.exact),
-            ("eval_arguments_exact", self.arguments_exact),
-            ("eval_tool_selection", self.tool_selection),
-            ("eval_over_calls", self.over_calls),
-            ("eval_unfinished", self.unfinished),
-        ];
-        all.map(|(name, score)| (name, (score.total > 0).then(|| score.rate())))
+        self.all()
+            .map(|(name, _, score)| (name, (score.total > 0).then(|| score.rate())))
     }
-}
 
-impl EvalScores {
     /// Returns every score with its name, in the order in which they are shown.
-    pub(super) fn named(&self) -> [(&'static str, Score); 5] {
-        [
-            ("right", self.exact),
-            ("exact calls", self.arguments_exact),
-            ("right tools", self.tool_selection),
-            ("over-calls", self.over_calls),
-            ("unfinished", self.unfinished),
-        ]
+    pub(crate) fn named(&self) -> [(&'static str, Score); 5] {
+        self.all().map(|(_, name, score)| (name, score))
     }
 }
 

@@ -92,18 +92,11 @@ fn subject(run: &Run<'_>) -> Subject {
         output_dir: output_dir.clone(),
         logging_dir: logging_dir.clone(),
         steps_before: run.state.steps.len(),
-        settings: settings(run.config),
+        settings: run.config.to_map().unwrap_or_default(),
         model: run
             .model
             .decoder
             .config
             .to_json(&run.model.tokenizer.eos_token_ids),
-    }
-}
-
-fn settings(config: &TrainConfig) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(settings)) => settings,
-        _ => Map::new(), // settings are an object
     }
 }

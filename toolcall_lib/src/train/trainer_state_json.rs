@@ -2,10 +2,8 @@
 
 use super::config::TrainConfig;
 use super::history::History;
-use super::report::TrainReport;
-use super::step::{EvalScores, StepReport};
+use super::step::StepReport;
 use super::{checkpoints, report};
-use crate::track::Table;
 use serde_json::{Map, Value, json};
 
 /// Makes the state that transformers keeps of a run, from its settings and steps.
@@ -59,58 +57,5 @@ impl TrainerStateJson<'_> {
         let every = self.config.save_every(self.steps_per_epoch, self.total_steps)?;
         let is_there = step.is_multiple_of(every) && (step == self.steps.len() || place.is_dir());
         is_there.then(|| place.display().to_string())
-    }
-}
-
-impl TrainReport {
-    /// The numbers of the whole run under the names of transformers.
-    pub(super) fn summary(&self, steps_before: usize) -> Map<String, Value> {
-        let own = self.steps.get(steps_before..).unwrap_or_default();
-        let samples: f64 = own
-            .iter()
-            .map(|step| step.samples_per_second * step.seconds)
-            .sum();
-        let loss: f64 = self.steps.iter().map(|step| step.loss).sum();
-        let seconds = self.seconds.max(f64::MIN_POSITIVE);
-        let mut all = Map::new();
-        let mut add = |name: &str, value: f64| drop(all.insert(name.to_string(), value.into()));
-        add("train_loss", loss / self.steps.len().max(1) as f64);
-        add("train_runtime", self.seconds);
-        add("train_samples_per_second", samples / seconds);
-        add("train_steps_per_second", own.len() as f64 / seconds);
-        all
-    }
-
-    /// The last entry of `log_history`.
-    pub(super) fn last_entry(&self, steps_before: usize) -> Value {
-        let mut entry = self.summary(steps_before);
-        let last = self.steps.last();
-        entry.insert("epoch".to_string(), last.map_or(0.0, |step| step.epoch).into());
-        entry.insert("step".to_string(), self.steps.len().into());
-        entry.sort_keys();
-        Value::Object(entry)
-    }
-
-    /// Compares the evaluations of the run; nothing if there were none.
-    pub(super) fn comparison(&self) -> Option<Table> {
-        let best = self.best_step()?.step;
-        let names = EvalScores::default().rates().map(|(name, _)| name);
-        let mut columns = vec!["step", "epoch", "eval_loss"];
-        columns.extend(names);
-        columns.push("best");
-        let evaluated = self.steps.iter().filter(|step| step.eval_loss.is_some());
-        let row = |step: &StepReport| {
-            let mut row = vec![json!(step.step), json!(step.epoch), json!(step.eval_loss)];
-            let rates = step
-                .eval_scores
-                .map(|scores| scores.rates().map(|(_, rate)| json!(rate)));
-            row.extend(rates.unwrap_or_else(|| names.map(|_| Value::Null)));
-            row.push(json!(step.step == best));
-            row
-        };
-        Some(Table {
-            columns: columns.into_iter().map(str::to_string).collect(),
-            rows: evaluated.map(row).collect(),
-        })
     }
 }

@@ -63,6 +63,26 @@ fn a_trained_model_tells_how_it_was_trained() {
 }
 
 #[test]
+fn nothing_tells_where_it_was_trained_and_by_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, own) = (folder.path().join("out"), folder.path().join("own-place"));
+    let said = serde_json::json!({
+        "report_to": "none",
+        "logging_dir": own,
+        "output_dir": own,
+        "run_name": "own-name",
+        "wandb_project": "own-project",
+        "wandb_entity": "own-team",
+    });
+    let settings = config(1).with(said.as_object().unwrap().clone()).unwrap();
+    save(&trained(settings), &out).unwrap();
+    for file in ["README.md", "toolcall_training.json"] {
+        let text = fs::read_to_string(out.join(file)).unwrap();
+        assert!(text.contains("learning_rate") && !text.contains("own-"), "{text}");
+    }
+}
+
+#[test]
 fn an_adapter_has_a_page_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let settings = TrainConfig {

@@ -2,7 +2,7 @@
 
 use super::dataset::DatasetArguments;
 use super::model::{ModelArgument, show_notes};
-use super::output::{note, print, print_json};
+use super::output::{print, print_json, tell};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let data = arguments.dataset.load(&arguments.data)?;
     for file in data.files() {
         match arguments.json {
-            true => note(file), // standard output has an object per row
+            true => tell(file), // standard output has an object per row
             false => print(file)?,
         }
     }

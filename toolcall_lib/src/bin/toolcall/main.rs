@@ -100,7 +100,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: Error) -> ExitCode {
-    output::note(format!("error: {error}"));
+    output::tell(format!("error: {error}"));
     ExitCode::FAILURE
 }
 

@@ -44,7 +44,7 @@ impl ModelArgument {
             model.template = model.template.with_kwargs(&kwargs);
         }
         let notes = model.notes.iter().filter(|_| show);
-        notes.for_each(|text| note(format!("note: {text}")));
+        notes.for_each(note);
         Ok(model)
     }
 }
@@ -56,5 +56,5 @@ pub(super) fn show_notes(data: &Dataset, model: &Model) {
         .notes()
         .into_iter()
         .chain(not_shown(&data.rows, &model.template));
-    notes.for_each(|text| note(format!("note: {text}")));
+    notes.for_each(note);
 }

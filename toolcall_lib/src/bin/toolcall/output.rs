@@ -36,8 +36,13 @@ pub fn print_in_run(line: impl Display) {
     }
 }
 
+/// Prints a note to standard error.
+pub fn note(text: impl Display) {
+    tell(format!("note: {text}"));
+}
+
 /// Prints a line to standard error, and loses it where that cannot be written.
-pub fn note(line: impl Display) {
+pub fn tell(line: impl Display) {
     writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 

@@ -1,7 +1,7 @@
 //! `toolcall push`.
 
 use super::INTERRUPTED;
-use super::output::{note, print};
+use super::output::{print, tell};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::{Dtype, PushConfig, Result, interrupt, push_to_hub};
@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     match push_to_hub(&arguments.folder, &arguments.repo, &config) {
         Err(error) if interrupt::requested() => {
-            note(error);
+            tell(error);
             Ok(ExitCode::from(INTERRUPTED))
         }
         pushed => {

@@ -3,13 +3,12 @@
 use super::INTERRUPTED;
 use super::dataset::{self, DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
-use super::output::{note, print_in_run};
-use super::progress::progress_bar;
-use indicatif::ProgressBar;
+use super::output::{note, print_in_run, tell};
+use super::progress::Progress;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use toolcall_lib::checkpoint::{PushConfig, can_push, reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::data_source::DataSource;
@@ -19,8 +18,6 @@ use toolcall_lib::train::settings::{Given, Inputs};
 use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
-/// Longest time between two lines where lines stand for a bar, if a step has been made.
-const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 /// Time for which the other ranks let the first rank speak.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
@@ -126,7 +123,7 @@ pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
             if ranks.rank() > 0 {
                 sleep(FIRST_WORD); // most errors are those of all ranks; the first says it and ends the others
             }
-            note(format!("error: rank {}: {error}", ranks.rank()));
+            tell(format!("error: rank {}: {error}", ranks.rank()));
             ranks.abort()
         }
         outcome => outcome,
@@ -181,7 +178,7 @@ fn train_and_save(
         ..TrainData::from((&data, &validation))
     };
     let report = train(&mut model, shared, config, on_step)?;
-    progress.bar.finish();
+    progress.finish();
     if first {
         save_somewhere(out, |folder| report.save(&model, folder))?;
         print_in_run(&report);
@@ -208,7 +205,7 @@ fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfi
         can_push(repo, config)?; // before the work
     } else if let (true, None, Some(repo)) = (first, inputs.push.wanted, &inputs.push.repo) {
         note(format!(
-            "note: hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
+            "hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
         ));
     }
     Ok(target)
@@ -236,7 +233,7 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
     let (epochs, batch) = (config.num_train_epochs, config.per_device_train_batch_size);
     let (group, rate) = (config.group_by_prefix, config.learning_rate);
     format!(
-        "note: {rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
+        "{rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
          group_by_prefix {group}, learning_rate {rate:e}"
     )
 }
@@ -270,9 +267,7 @@ fn without_repeated(data: Dataset, show: bool) -> Dataset {
     let different = data.dedup();
     let left_out = data.rows.len() - different.rows.len();
     if show && left_out > 0 {
-        note(format!(
-            "note: {left_out} rows that are there already are left out"
-        ));
+        note(format!("{left_out} rows that are there already are left out"));
     }
     different
 }
@@ -316,7 +311,7 @@ impl Layers {
         for given in &self.given {
             settings = settings.with(given, self.ranks)?;
             let told = settings.notes.drain(..);
-            notes.extend(told.map(|text| format!("note: {}: {text}", given.place)));
+            notes.extend(told.map(|text| format!("{}: {text}", given.place)));
         }
         let config = &mut settings.config;
         config.output_dir = arguments.out.clone().or(config.output_dir.take());
@@ -324,46 +319,5 @@ impl Layers {
         let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
         Ok(Settings { notes, ..settings })
-    }
-}
-
-/// Shows progress: a bar in a terminal, lines elsewhere. A line comes for each entry of the log.
-/// Where steps take long, lines also come often enough to show that the run goes on.
-struct Progress<'a> {
-    bar: ProgressBar,
-    config: &'a TrainConfig,
-    latest_line: Instant,
-}
-
-impl<'a> Progress<'a> {
-    fn new(config: &'a TrainConfig) -> Self {
-        Self {
-            bar: progress_bar(0),
-            config,
-            latest_line: Instant::now(),
-        }
-    }
-
-    fn show(&mut self, step: &StepReport) {
-        let bar = &self.bar;
-        bar.set_length(step.total_steps as u64);
-        bar.set_position(step.step as u64);
-        bar.set_message(format!("loss {:.4}", step.loss));
-        if bar.is_hidden() && self.has_line(step) {
-            print_in_run(step);
-            self.latest_line = Instant::now();
-        } else if let Some(loss) = step.eval_loss {
-            let scores = step
-                .eval_scores
-                .map_or_else(String::new, |scores| format!("  {scores}"));
-            bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
-        }
-    }
-
-    fn has_line(&self, step: &StepReport) -> bool {
-        let every = self.config.log_every(step.total_steps);
-        let is_logged = step.step.is_multiple_of(every) || step.eval_loss.is_some();
-        let is_end = step.step == 1 || step.step == step.total_steps;
-        is_logged || is_end || self.latest_line.elapsed() >= LONGEST_SILENCE
     }
 }

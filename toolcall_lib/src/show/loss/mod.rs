@@ -95,14 +95,16 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
             validation.unwrap_or_default(),
         ];
         if scored {
-            cells.extend(score_cells(step.eval_scores.as_ref()));
+            let [shown @ .., _unfinished] = step.eval_scores.unwrap_or_default().named();
+            cells.extend(shown.map(|(_, score)| score_cell(score)));
         }
         cells.push(short(step.learning_rate));
         cells
     };
     let mut header = vec!["step", "loss", "validation"];
     if scored {
-        header.extend(["right", "exact calls", "right tools", "over-calls"]);
+        let [shown @ .., _unfinished] = EvalScores::default().named();
+        header.extend(shown.map(|(name, _)| name));
     }
     header.push("learning rate");
     let header: Vec<String> = header.into_iter().map(String::from).collect();
@@ -113,20 +115,12 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
     )
 }
 
-/// Returns scores as `80/93`; empty texts if nothing was counted.
-fn score_cells(scores: Option<&EvalScores>) -> [String; 4] {
-    let scores = scores.copied().unwrap_or_default();
-    let text = |score: Score| match score.total {
+/// Returns a score as `80/93`; an empty text if nothing was counted.
+fn score_cell(score: Score) -> String {
+    match score.total {
         0 => String::new(),
         total => format!("{}/{total}", score.count),
-    };
-    [
-        scores.exact,
-        scores.arguments_exact,
-        scores.tool_selection,
-        scores.over_calls,
-    ]
-    .map(text)
+    }
 }
 
 /// Draws the moving average as at most 60 bars of 8 heights.

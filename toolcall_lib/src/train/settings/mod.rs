@@ -5,6 +5,7 @@
 //! transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table. `docs/settings.md` is made
 //! of it ([`markdown`]).
 
+mod deepspeed;
 mod docs;
 mod fields;
 mod flags;
@@ -24,9 +25,9 @@ pub use given::Given;
 pub use inputs::{Inputs, Resume};
 pub use push::Push;
 
-use super::deepspeed::is_deepspeed;
 use super::{TrainConfig, checkpoints};
 use crate::error::{Error, Result};
+use deepspeed::is_deepspeed;
 use read::{Read, is_off, text};
 use said::{Said, Strategy};
 use serde_json::{Map, Value};

@@ -115,7 +115,7 @@ fn why_samples(model: &Model) -> String {
         None => "it names none",
     };
     format!(
-        "note: the model's own tools are not known ({reason}), so it gets two samples; give yours \
+        "the model's own tools are not known ({reason}), so it gets two samples; give yours \
         with --tools"
     )
 }

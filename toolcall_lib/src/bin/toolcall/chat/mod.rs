@@ -6,7 +6,7 @@ mod samples;
 mod settings;
 
 use super::model::ModelArgument;
-use super::output::{note, print};
+use super::output::{note, print, tell};
 use answers::{Answers, ToolsArguments};
 use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
@@ -109,7 +109,7 @@ impl Chat {
         model.template = model.template.with_kwargs(&begun.chat_template_kwargs);
         for setting in GenerateConfig::not_read(&model) {
             note(format!(
-                "note: generation_config.json: {setting} is not supported, and left out"
+                "generation_config.json: {setting} is not supported, and left out"
             ));
         }
         Ok(Self {
@@ -154,7 +154,7 @@ impl Chat {
             let before = self.messages.len();
             if let Err(error) = self.turn(said) {
                 // A conversation that has become too long for the model ends a turn, not the talk.
-                note(format!("error: {error}"));
+                tell(format!("error: {error}"));
                 self.messages.truncate(before);
             }
         }

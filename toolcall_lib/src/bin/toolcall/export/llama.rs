@@ -30,7 +30,7 @@ pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
         None if Path::new(USUAL).is_file() => Ok(Some(USUAL.into())),
         None => {
             note(format!(
-                "note: the check leaves out llama.cpp: there is no {USUAL}; {advice}"
+                "the check leaves out llama.cpp: there is no {USUAL}; {advice}"
             ));
             Ok(None)
         }

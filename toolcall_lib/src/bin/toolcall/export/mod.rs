@@ -4,7 +4,7 @@ mod check;
 mod llama;
 
 use super::INTERRUPTED;
-use super::output::{note, print};
+use super::output::{note, print, tell};
 use check::{Check, Tolerance};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,13 +47,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let check = arguments.check.as_deref().map(Check::read).transpose()?;
     let mut model = load(&arguments.model)?;
-    model.notes.iter().for_each(|text| note(format!("note: {text}")));
+    model.notes.iter().for_each(note);
     model.merge();
     let before = check.as_ref().map(|check| check.score(&model)).transpose()?;
     if let (Some(check), Some(before)) = (&check, &before)
         && !check.is_complete(before)
     {
-        note("stopped by the user; nothing is exported");
+        tell("stopped by the user; nothing is exported");
         return Ok(ExitCode::from(INTERRUPTED));
     }
     save_as(&model, &arguments.out, arguments.dtype)?;

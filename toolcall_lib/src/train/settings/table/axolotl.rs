@@ -1,10 +1,13 @@
 //! Names of Axolotl's YAML.
 
+use super::super::read::{boolean, whole};
 use super::groups;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
+use crate::track::TrackerName;
 
 const OWN: &[Peer] = &[Peer::Axolotl];
 
@@ -19,13 +22,15 @@ pub(super) const ROWS: &[Row] = &[
         &["datasets"],
         Value(
             "the data, as --data: `path` (or `data_files`) of each; `type` must be `chat_template`",
-            groups::datasets,
+            |said, value| groups::sources_of(value).map(|sources| said.inputs.data.extend(sources)),
         ),
     ),
     row(
         OWN,
         &["test_datasets"],
-        Value("the validation set, as --validation", groups::test_datasets),
+        Value("the validation set, as --validation", |said, value| {
+            groups::sources_of(value).map(|sources| said.inputs.validation.extend(sources))
+        }),
     ),
     row(
         OWN,
@@ -75,25 +80,30 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["evals_per_epoch"],
-        Value("`evals_per_epoch`; 0 is 1", read::evals_per_epoch),
+        Value("`evals_per_epoch`; 0 is 1", |said, value| {
+            said.put("evals_per_epoch", whole(value)?.max(1))
+        }),
     ),
     row(
         OWN,
         &["saves_per_epoch"],
-        Value("`saves_per_epoch`; 0 is none", read::saves_per_epoch),
+        Value("`saves_per_epoch`; 0 is none", |said, value| {
+            said.put("saves_per_epoch", Some(whole(value)?).filter(|count| *count > 0))
+        }),
     ),
     row(
         OWN,
         &["train_on_inputs"],
-        Value(
-            "`loss`: `all` if true, `assistant` if false",
-            read::train_on_inputs,
-        ),
+        Value("`loss`: `all` if true, `assistant` if false", |said, value| {
+            boolean(value).map(|all| said.trained.all = Some(all))
+        }),
     ),
     row(
         OWN,
         &["curriculum_sampling"],
-        Value("`shuffle`: off if true", read::no_shuffle),
+        Value("`shuffle`: off if true", |said, value| {
+            said.put("shuffle", !boolean(value)?)
+        }),
     ),
     row(
         OWN,
@@ -122,7 +132,7 @@ pub(super) const ROWS: &[Row] = &[
             "eot_tokens",
             "default_system_message",
         ],
-        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+        Refused(reasons::IN_MODEL_FOLDER),
     ),
     row(
         OWN,
@@ -161,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset_exact_deduplication"],
         Value(
             "only the first of equal rows is trained, and measured",
-            inputs::dedup,
+            |said, value| boolean(value).map(|wanted| said.inputs.dedup = Some(wanted)),
         ),
     ),
     row(
@@ -177,14 +187,16 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["use_wandb"],
-        Value("`report_to`: wandb if true, none if false", read::use_wandb),
+        Value("`report_to`: wandb if true, none if false", |said, value| {
+            boolean(value).map(|wanted| said.track(TrackerName::Wandb, wanted))
+        }),
     ),
     row(
         OWN,
         &["use_tensorboard"],
         Value(
             "`report_to`: tensorboard if true, none if false",
-            read::use_tensorboard,
+            |said, value| boolean(value).map(|wanted| said.track(TrackerName::Tensorboard, wanted)),
         ),
     ),
     row(
@@ -208,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
             "embedding_lr",
             "embedding_lr_scale",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -221,7 +233,7 @@ pub(super) const ROWS: &[Row] = &[
             "use_pose",
             "min_sample_len",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -234,7 +246,7 @@ pub(super) const ROWS: &[Row] = &[
             "tokenizer_use_fast",
             "tokenizer_legacy",
         ],
-        Note("the model's own tokenizer, template and configuration count"),
+        Note(reasons::OWN_TOKENIZER),
     ),
     row(
         OWN,
@@ -248,7 +260,7 @@ pub(super) const ROWS: &[Row] = &[
             "sample_packing_group_size",
             "sample_packing_bin_size",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         OWN,
@@ -268,7 +280,7 @@ pub(super) const ROWS: &[Row] = &[
             "loss_watchdog_patience",
             "save_first_step",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         OWN,
@@ -297,6 +309,6 @@ pub(super) const ROWS: &[Row] = &[
             "low_cpu_mem_usage",
             "lora_on_cpu",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
 ];

@@ -3,24 +3,13 @@
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
 use super::inputs::{named_source, source, split};
-use super::values::is_small;
 use crate::data_source::DataSource;
 use serde_json::{Map, Value};
 
 /// Types of rows that are conversations.
 const CONVERSATIONS: [&str; 3] = ["chat_template", "chat_template.default", "sharegpt"];
 
-pub(super) fn datasets(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.data.extend(sources_of(value)?);
-    Ok(())
-}
-
-pub(super) fn test_datasets(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.validation.extend(sources_of(value)?);
-    Ok(())
-}
-
-fn sources_of(value: &Value) -> Read<Vec<DataSource>> {
+pub(super) fn sources_of(value: &Value) -> Read<Vec<DataSource>> {
     let mut sources = Vec::new();
     for (index, entry) in list(value)?.iter().enumerate() {
         let in_entry = |problem| format!("[{index}]: {problem}");
@@ -141,7 +130,7 @@ fn config_of(value: &Value) -> Read<Option<String>> {
 }
 
 /// The column with the conversation, or a part of it; the reader knows their names.
-fn feature(name: &str, value: &Value) -> Read<()> {
+pub(super) fn feature(name: &str, value: &Value) -> Read<()> {
     let columns: &[&str] = match name {
         "prompt_feature" => &["prompt"],
         "completion_feature" => &["completion"],
@@ -159,18 +148,6 @@ fn feature(name: &str, value: &Value) -> Read<()> {
             Err(wrong(value, expected))
         }
     }
-}
-
-pub(super) fn prompt_feature(_: &mut Said, value: &Value) -> Read<()> {
-    feature("prompt_feature", value)
-}
-
-pub(super) fn completion_feature(_: &mut Said, value: &Value) -> Read<()> {
-    feature("completion_feature", value)
-}
-
-pub(super) fn chat_feature(_: &mut Said, value: &Value) -> Read<()> {
-    feature("chat_feature", value)
 }
 
 fn is_one_of(value: &Value, words: &[&str]) -> bool {
@@ -229,6 +206,9 @@ fn betas(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
+/// Share of the highest learning rate below which a rate counts as 0.
+const SMALL: f64 = 0.01;
+
 /// `{name: cosine_decay, arguments: [PEAK, STEPS, END], warmup: STEPS, warmup_init: RATE}`.
 pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
     let schedule = object(value)?;
@@ -260,4 +240,9 @@ pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
     said.put("warmup_steps", warmup)?;
     said.falls_over = Some([steps as u64, steps as u64 + warmup]);
     Ok(())
+}
+
+/// Returns true if a rate is as good as 0 beside the highest.
+fn is_small(rate: f64, highest: f64) -> bool {
+    rate <= SMALL * highest
 }

@@ -2,17 +2,13 @@
 
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
+use super::reasons;
 use super::values::{is_hidden, revision, token};
 use crate::data_source::{DataSource, Place};
 use crate::dataset::split_parts;
 use crate::weights::Dtype;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
-
-pub(super) fn use_peft(said: &mut Said, value: &Value) -> Read<()> {
-    said.adapter = Some(boolean(value)?);
-    Ok(())
-}
 
 pub(super) fn adapter(said: &mut Said, value: &Value) -> Read<()> {
     match word(value)?.as_str() {
@@ -53,14 +49,6 @@ pub(super) fn target_linear(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-pub(super) fn load_in_4bit(said: &mut Said, value: &Value) -> Read<()> {
-    packed(said, boolean(value)?, Dtype::Q4KM)
-}
-
-pub(super) fn load_in_8bit(said: &mut Said, value: &Value) -> Read<()> {
-    packed(said, boolean(value)?, Dtype::Q8_0)
-}
-
 pub(super) fn quantization_bit(said: &mut Said, value: &Value) -> Read<()> {
     match whole(value)? {
         4 => packed(said, true, Dtype::Q4KM),
@@ -69,7 +57,7 @@ pub(super) fn quantization_bit(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-fn packed(said: &mut Said, wanted: bool, dtype: Dtype) -> Read<()> {
+pub(super) fn packed(said: &mut Said, wanted: bool, dtype: Dtype) -> Read<()> {
     if wanted {
         said.inputs.dtype = Some(dtype);
         said.note("weights are packed in blocks of llama.cpp, not in those of bitsandbytes");
@@ -122,32 +110,11 @@ fn data(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// TRL names a data set on the hub, a folder or a file.
-pub(super) fn dataset_name(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.data.push(named_source(&text(value)?)?);
-    Ok(())
-}
-
-pub(super) fn dataset_config(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dataset_config = Some(text(value)?);
-    Ok(())
-}
-
 /// Reads the name of a split, or of a part of it such as `train[:20%]`.
 pub(super) fn split(value: &Value) -> Read<String> {
     let split = text(value)?;
     split_parts(&split)?;
     Ok(split)
-}
-
-pub(super) fn dataset_train_split(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dataset_split = Some(split(value)?);
-    Ok(())
-}
-
-pub(super) fn dataset_test_split(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dataset_test_split = Some(split(value)?);
-    Ok(())
 }
 
 pub(super) fn validation(said: &mut Said, value: &Value) -> Read<()> {
@@ -172,23 +139,8 @@ pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-fn names(value: &Value) -> Read<Vec<String>> {
+pub(super) fn names(value: &Value) -> Read<Vec<String>> {
     list(value)?.iter().map(text).collect()
-}
-
-pub(super) fn named_data(said: &mut Said, value: &Value) -> Read<()> {
-    said.named_data[0] = names(value)?;
-    Ok(())
-}
-
-pub(super) fn named_validation(said: &mut Said, value: &Value) -> Read<()> {
-    said.named_data[1] = names(value)?;
-    Ok(())
-}
-
-pub(super) fn dataset_dir(said: &mut Said, value: &Value) -> Read<()> {
-    said.named_data_in = Some(text(value)?.into());
-    Ok(())
 }
 
 pub(super) fn validation_share(said: &mut Said, value: &Value) -> Read<()> {
@@ -198,18 +150,6 @@ pub(super) fn validation_share(said: &mut Said, value: &Value) -> Read<()> {
     }
     said.inputs.validation_share = Some(share).filter(|share| *share > 0.0);
     Ok(())
-}
-
-pub(super) fn max_samples(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.max_samples = Some(whole(value)? as usize);
-    Ok(())
-}
-
-pub(super) fn enable_thinking(said: &mut Said, value: &Value) -> Read<()> {
-    said.put(
-        "chat_template_kwargs",
-        json!({"enable_thinking": boolean(value)?}),
-    )
 }
 
 pub(super) fn chat_template(said: &mut Said, value: &Value) -> Read<()> {
@@ -261,7 +201,7 @@ pub(super) fn model_init_kwargs(said: &mut Said, value: &Value) -> Read<()> {
             | "trust_remote_code"
             | "use_kernels"
             | "cache_dir" => {
-                said.ignore("is about the kernels of the other engine");
+                said.ignore(reasons::KERNELS);
                 Ok(())
             }
             _ => Err("is not read; leave it out, or put it into the folder of the model".to_string()),
@@ -271,32 +211,7 @@ pub(super) fn model_init_kwargs(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-pub(super) fn dedup(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.dedup = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn push_to_hub(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.wanted = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn hub_model_id(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.repo = named(value)?;
-    Ok(())
-}
-
-pub(super) fn hub_private_repo(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.private = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn hub_revision(said: &mut Said, value: &Value) -> Read<()> {
-    said.inputs.push.revision = named(value)?;
-    Ok(())
-}
-
-fn named(value: &Value) -> Read<Option<String>> {
+pub(super) fn named(value: &Value) -> Read<Option<String>> {
     match is_off(value) {
         true => Ok(None),
         false => text(value).map(Some),

@@ -1,14 +1,21 @@
 //! Names of LLaMA-Factory's YAML, beside those of transformers.
 
+use super::super::read::{boolean, text, whole};
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
+use serde_json::json;
 
 const OWN: &[Peer] = &[Peer::LlamaFactory];
 
 pub(super) const ROWS: &[Row] = &[
-    row(OWN, &["stage"], Value("must be `sft`", read::stage)),
+    row(
+        OWN,
+        &["stage"],
+        Value("must be `sft`", |_, value| read::only(value, &["sft"])),
+    ),
     row(
         OWN,
         &["finetuning_type"],
@@ -39,20 +46,22 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset"],
         Value(
             "the data, as --data: files, or names in `dataset_info.json` of `dataset_dir`",
-            inputs::named_data,
+            |said, value| inputs::names(value).map(|names| said.named_data[0] = names),
         ),
     ),
     row(
         OWN,
         &["eval_dataset"],
-        Value("the validation set, as `dataset`", inputs::named_validation),
+        Value("the validation set, as `dataset`", |said, value| {
+            inputs::names(value).map(|names| said.named_data[1] = names)
+        }),
     ),
     row(
         OWN,
         &["dataset_dir"],
         Value(
             "where `dataset_info.json` stands; default: `data`",
-            inputs::dataset_dir,
+            |said, value| text(value).map(|folder| said.named_data_in = Some(folder.into())),
         ),
     ),
     row(
@@ -65,33 +74,41 @@ pub(super) const ROWS: &[Row] = &[
         &["max_samples"],
         Value(
             "rows of each data file that are trained; the others are left out",
-            inputs::max_samples,
+            |said, value| whole(value).map(|rows| said.inputs.max_samples = Some(rows as usize)),
         ),
     ),
     row(OWN, &["cutoff_len"], Renamed("max_length")),
     row(
         OWN,
         &["train_on_prompt"],
-        Value(
-            "`loss`: `all` if true, `assistant` if false",
-            read::train_on_inputs,
-        ),
+        Value("`loss`: `all` if true, `assistant` if false", |said, value| {
+            boolean(value).map(|all| said.trained.all = Some(all))
+        }),
     ),
     row(
         OWN,
         &["mask_history"],
-        Value("`loss`: `last` if true", read::mask_history),
+        Value("`loss`: `last` if true", |said, value| {
+            boolean(value).map(|last| said.trained.last = Some(last))
+        }),
     ),
     row(
         OWN,
         &["disable_shuffling"],
-        Value("`shuffle`: off if true", read::no_shuffle),
+        Value("`shuffle`: off if true", |said, value| {
+            said.put("shuffle", !boolean(value)?)
+        }),
     ),
     row(OWN, &["template"], Note("the template is the model's own")),
     row(
         OWN,
         &["enable_thinking"],
-        Value("`chat_template_kwargs.enable_thinking`", inputs::enable_thinking),
+        Value("`chat_template_kwargs.enable_thinking`", |said, value| {
+            said.put(
+                "chat_template_kwargs",
+                json!({"enable_thinking": boolean(value)?}),
+            )
+        }),
     ),
     row(
         OWN,
@@ -122,7 +139,7 @@ pub(super) const ROWS: &[Row] = &[
             "mixture_of_depths",
             "train_from_scratch",
         ],
-        Refused("tokenizer, template and configuration are those of the model; put them into its folder"),
+        Refused(reasons::IN_MODEL_FOLDER),
     ),
     row(
         OWN,
@@ -145,7 +162,7 @@ pub(super) const ROWS: &[Row] = &[
             "interleave_probs",
             "streaming",
         ],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(
         OWN,
@@ -159,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
             "data_shared_file_system",
             "ignore_pad_token_for_loss",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         OWN,
@@ -170,7 +187,7 @@ pub(super) const ROWS: &[Row] = &[
             "use_swanlab",
             "swanlab_project",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         OWN,
@@ -193,14 +210,13 @@ pub(super) const ROWS: &[Row] = &[
             "print_param_status",
             "use_fast_tokenizer",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
     row(
         OWN,
         &["disable_gradient_checkpointing"],
-        Value(
-            "`recompute`: `norms` if true, `block` if false",
-            read::no_recompute,
-        ),
+        Value("`recompute`: `norms` if true, `block` if false", |said, value| {
+            said.put("recompute", if boolean(value)? { "norms" } else { "block" })
+        }),
     ),
 ];

@@ -2,6 +2,7 @@
 
 use super::groups;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -28,18 +29,14 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["training_mode"],
-        Value("must be `normal`", read::training_mode),
+        Value("must be `normal`", |_, value| read::only(value, &["normal"])),
     ),
     row(
         OWN,
         &["grad_checkpoint"],
         Value("`recompute`: `block` if true, `norms` if false", read::recompute),
     ),
-    row(
-        OWN,
-        &["test"],
-        Refused("`toolcall eval` measures a model that is trained"),
-    ),
+    row(OWN, &["test"], Refused(reasons::MEASURED_LATER)),
     row(
         OWN,
         &["fine_tune_type"],
@@ -59,23 +56,29 @@ pub(super) const ROWS: &[Row] = &[
         &["iters"],
         Value(
             "`max_steps`, which is `iters` / `grad_accumulation_steps`",
-            read::iters,
+            |said, value| read::iterations(said, value, "max_steps"),
         ),
     ),
     row(
         OWN,
         &["steps_per_eval"],
-        Value("`eval_steps`, divided as `iters`", read::steps_per_eval),
+        Value("`eval_steps`, divided as `iters`", |said, value| {
+            read::iterations(said, value, "eval_steps")
+        }),
     ),
     row(
         OWN,
         &["save_every"],
-        Value("`save_steps`, divided as `iters`", read::save_every),
+        Value("`save_steps`, divided as `iters`", |said, value| {
+            read::iterations(said, value, "save_steps")
+        }),
     ),
     row(
         OWN,
         &["steps_per_report"],
-        Value("`logging_steps`, divided as `iters`", read::steps_per_report),
+        Value("`logging_steps`, divided as `iters`", |said, value| {
+            read::iterations(said, value, "logging_steps")
+        }),
     ),
     row(OWN, &["adapter_path"], Renamed("output_dir")),
     row(
@@ -130,17 +133,23 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["prompt_feature"],
-        Value("must be `prompt`", groups::prompt_feature),
+        Value("must be `prompt`", |_, value| {
+            groups::feature("prompt_feature", value)
+        }),
     ),
     row(
         OWN,
         &["completion_feature"],
-        Value("must be `completion`", groups::completion_feature),
+        Value("must be `completion`", |_, value| {
+            groups::feature("completion_feature", value)
+        }),
     ),
     row(
         OWN,
         &["chat_feature"],
-        Value("must be `messages` or `conversations`", groups::chat_feature),
+        Value("must be `messages` or `conversations`", |_, value| {
+            groups::feature("chat_feature", value)
+        }),
     ),
     row(
         OWN,

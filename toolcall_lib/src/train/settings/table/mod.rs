@@ -8,6 +8,7 @@ mod groups;
 mod inputs;
 mod llama_factory;
 mod mlx;
+mod reasons;
 mod row;
 mod transformers;
 mod trl;

@@ -1,6 +1,8 @@
 //! Names of transformers' `TrainingArguments`.
 
+use super::super::read::boolean;
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
@@ -33,19 +35,23 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["eval_steps"],
-        Value("`eval_steps`; a number below 1 is `eval_ratio`", read::eval_steps),
+        Value("`eval_steps`; a number below 1 is `eval_ratio`", |said, value| {
+            read::steps_or_share(said, value, ["eval_steps", "eval_ratio"])
+        }),
     ),
     row(
         ALL,
         &["save_steps"],
-        Value("`save_steps`; a number below 1 is `save_ratio`", read::save_steps),
+        Value("`save_steps`; a number below 1 is `save_ratio`", |said, value| {
+            read::steps_or_share(said, value, ["save_steps", "save_ratio"])
+        }),
     ),
     row(
         ALL,
         &["logging_steps"],
         Value(
             "`logging_steps`; a number below 1 is `logging_ratio`",
-            read::logging_steps,
+            |said, value| read::steps_or_share(said, value, ["logging_steps", "logging_ratio"]),
         ),
     ),
     row(
@@ -58,7 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         &["warmup_steps"],
         Value(
             "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it counts more than `warmup_ratio`",
-            read::warmup_steps,
+            |said, value| read::steps_or_share(said, value, ["warmup_steps", "warmup_ratio"]),
         ),
     ),
     row(ALL, &["warmup_ratio"], Same),
@@ -116,10 +122,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["greater_is_better"],
-        Value(
-            "must be the direction that the metric has",
-            read::greater_is_better,
-        ),
+        Value("must be the direction that the metric has", |said, value| {
+            boolean(value).map(|greater| said.greater_is_better = Some(greater))
+        }),
     ),
     row(
         ALL,
@@ -153,14 +158,14 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["do_predict", "generation_num_beams"],
-        Refused("`toolcall eval` measures a model that is trained"),
+        Refused(reasons::MEASURED_LATER),
     ),
     row(
         ALL,
         &["deepspeed"],
         Value(
             "DeepSpeed's file, or its content: settings that count less than those of this file",
-            read::deepspeed,
+            |_, _| Ok(()), // it was read before the settings that count more
         ),
     ),
     row(
@@ -168,26 +173,30 @@ pub(super) const ROWS: &[Row] = &[
         &["push_to_hub"],
         Value(
             "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
-            inputs::push_to_hub,
+            |said, value| boolean(value).map(|wanted| said.inputs.push.wanted = Some(wanted)),
         ),
     ),
     row(
         ALL,
         &["hub_model_id"],
-        Value("owner/name on the hub, for `push_to_hub`", inputs::hub_model_id),
+        Value("owner/name on the hub, for `push_to_hub`", |said, value| {
+            inputs::named(value).map(|repo| said.inputs.push.repo = repo)
+        }),
     ),
     row(
         ALL,
         &["hub_private_repo"],
         Value(
             "a repository that is made is private, also where nothing is said",
-            inputs::hub_private_repo,
+            |said, value| boolean(value).map(|private| said.inputs.push.private = Some(private)),
         ),
     ),
     row(
         ALL,
         &["hub_revision"],
-        Value("the branch that is pushed to", inputs::hub_revision),
+        Value("the branch that is pushed to", |said, value| {
+            inputs::named(value).map(|branch| said.inputs.push.revision = branch)
+        }),
     ),
     row(
         ALL,
@@ -216,7 +225,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["lr_scheduler_kwargs", "eval_delay", "eval_on_start"],
-        Refused("is not supported; leave it out"),
+        Refused(reasons::NOT_SUPPORTED),
     ),
     row(OWN, &["past_index"], Value("must be below 0", read::past_index)),
     row(
@@ -250,7 +259,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["data_seed"],
-        Value("`seed`; must be the same", read::data_seed),
+        Value("`seed`; must be the same", |said, value| said.set("seed", value)),
     ),
     row(
         ALL,
@@ -277,7 +286,7 @@ pub(super) const ROWS: &[Row] = &[
             "ray_scope",
             "tpu_metrics_debug",
         ],
-        Note("every step is reported as it is"),
+        Note(reasons::EVERY_STEP),
     ),
     row(
         ALL,
@@ -297,7 +306,7 @@ pub(super) const ROWS: &[Row] = &[
             "dispatch_batches",
             "ignore_data_skip",
         ],
-        Note("rows are read into memory once, and every row of an epoch is trained"),
+        Note(reasons::ROWS_IN_MEMORY),
     ),
     row(
         ALL,
@@ -340,7 +349,7 @@ pub(super) const ROWS: &[Row] = &[
             "debug",
             "full_determinism",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
     row(
         ALL,

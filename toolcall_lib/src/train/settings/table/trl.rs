@@ -1,13 +1,17 @@
 //! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
 
+use super::super::read::{boolean, text};
 use super::inputs;
+use super::reasons;
 use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
+use crate::weights::Dtype;
 
 const OWN: &[Peer] = &[Peer::Trl];
 const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];
-const PEFT: &[Peer] = &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory];
+/// Tools of names that TRL and those that build on it share.
+const SHARED: &[Peer] = &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory];
 
 pub(super) const ROWS: &[Row] = &[
     row(
@@ -15,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         &["assistant_only_loss"],
         Value(
             "`loss`: `assistant` if true; `all` if false and `completion_only_loss` is not true",
-            read::assistant_only,
+            |said, value| boolean(value).map(|only| said.trained.assistant = Some(only)),
         ),
     ),
     row(
@@ -23,7 +27,7 @@ pub(super) const ROWS: &[Row] = &[
         &["completion_only_loss"],
         Value(
             "`loss`: `completion` if true and `assistant_only_loss` is not; `all` if both are false",
-            read::completion_only,
+            |said, value| boolean(value).map(|only| said.trained.completion = Some(only)),
         ),
     ),
     row(OWN, &["max_length"], Same),
@@ -49,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &["packing", "sample_packing", "neat_packing"],
         Value(
             "noted with the conversations of a step: they are packed into a tree in any case, where none sees \
@@ -58,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &[
             "packing_strategy",
             "eval_packing",
@@ -83,29 +87,29 @@ pub(super) const ROWS: &[Row] = &[
         &["dataset_name"],
         Value(
             "the data: a file, a folder or a name on the hub",
-            inputs::dataset_name,
+            |said, value| inputs::named_source(&text(value)?).map(|source| said.inputs.data.push(source)),
         ),
     ),
     row(
         OWN,
         &["dataset_config"],
-        Value("the config of the data set", inputs::dataset_config),
+        Value("the config of the data set", |said, value| {
+            text(value).map(|name| said.inputs.dataset_config = Some(name))
+        }),
     ),
     row(
         OWN,
         &["dataset_train_split"],
-        Value(
-            "the split of the data set that is trained on",
-            inputs::dataset_train_split,
-        ),
+        Value("the split of the data set that is trained on", |said, value| {
+            inputs::split(value).map(|split| said.inputs.dataset_split = Some(split))
+        }),
     ),
     row(
         OWN,
         &["dataset_test_split"],
-        Value(
-            "the split of the data set that is measured on",
-            inputs::dataset_test_split,
-        ),
+        Value("the split of the data set that is measured on", |said, value| {
+            inputs::split(value).map(|split| said.inputs.dataset_test_split = Some(split))
+        }),
     ),
     row(
         OWN,
@@ -120,33 +124,35 @@ pub(super) const ROWS: &[Row] = &[
         &["use_peft"],
         Value(
             "`lora`: that of the recipe `lora` if true, none if false",
-            inputs::use_peft,
+            |said, value| boolean(value).map(|wanted| said.adapter = Some(wanted)),
         ),
     ),
-    row(PEFT, &["lora_r"], Renamed("lora.r")),
-    row(PEFT, &["lora_alpha"], Renamed("lora.lora_alpha")),
-    row(PEFT, &["lora_dropout"], Renamed("lora.lora_dropout")),
-    row(PEFT, &["lora_target_modules"], Renamed("lora.target_modules")),
+    row(SHARED, &["lora_r"], Renamed("lora.r")),
+    row(SHARED, &["lora_alpha"], Renamed("lora.lora_alpha")),
+    row(SHARED, &["lora_dropout"], Renamed("lora.lora_dropout")),
+    row(SHARED, &["lora_target_modules"], Renamed("lora.target_modules")),
     row(
-        PEFT,
+        SHARED,
         &["use_rslora", "peft_use_rslora"],
         Renamed("lora.use_rslora"),
     ),
     row(
-        PEFT,
+        SHARED,
         &["load_in_4bit"],
         Value(
             "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
-            inputs::load_in_4bit,
+            |said, value| inputs::packed(said, boolean(value)?, Dtype::Q4KM),
         ),
     ),
     row(
-        PEFT,
+        SHARED,
         &["load_in_8bit"],
-        Value("--dtype q8_0 if true", inputs::load_in_8bit),
+        Value("--dtype q8_0 if true", |said, value| {
+            inputs::packed(said, boolean(value)?, Dtype::Q8_0)
+        }),
     ),
     row(
-        PEFT,
+        SHARED,
         &[
             "use_dora",
             "peft_use_dora",
@@ -159,10 +165,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["loss_type"],
-        Value(
-            "must be `nll` or `chunked_nll`, which is the same",
-            read::loss_type,
-        ),
+        Value("must be `nll` or `chunked_nll`, which is the same", |_, value| {
+            read::only(value, &["nll", "chunked_nll"])
+        }),
     ),
     row(
         OWN,
@@ -180,7 +185,7 @@ pub(super) const ROWS: &[Row] = &[
         Refused("a data set is read as a whole; leave it out"),
     ),
     row(
-        &[Peer::Trl, Peer::Axolotl, Peer::LlamaFactory],
+        SHARED,
         &["model_revision", "revision_of_model"],
         Value("the revision of the model: owner/name@revision", read::revision),
     ),
@@ -198,7 +203,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["pad_token", "trust_remote_code"],
-        Note("the model's own tokenizer, template and configuration count"),
+        Note(reasons::OWN_TOKENIZER),
     ),
     row(
         OWN,
@@ -225,6 +230,6 @@ pub(super) const ROWS: &[Row] = &[
             "bnb_4bit_quant_storage",
             "use_bnb_nested_quant",
         ],
-        Note("is about the kernels of the other engine"),
+        Note(reasons::KERNELS),
     ),
 ];

@@ -3,11 +3,9 @@
 use super::super::inputs::Resume;
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::{Said, Strategy};
+use super::reasons;
 use crate::track::TrackerName;
-use serde_json::{Value, json};
-
-/// Share of the highest learning rate below which a rate counts as 0.
-const SMALL: f64 = 0.01;
+use serde_json::Value;
 
 /// Optimizers that are AdamW, and those that differ from it only in the way that they hold their
 /// state.
@@ -40,60 +38,18 @@ pub(super) fn max_steps(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 /// Reads a number of steps, or a share of all steps below 1.
-fn steps_or_share(said: &mut Said, value: &Value, [steps, share]: [&str; 2]) -> Read<()> {
+pub(super) fn steps_or_share(said: &mut Said, value: &Value, [steps, share]: [&str; 2]) -> Read<()> {
     match number(value) {
         Ok(part) if part > 0.0 && part < 1.0 => said.put(share, part),
         _ => said.set(steps, value),
     }
 }
 
-pub(super) fn eval_steps(said: &mut Said, value: &Value) -> Read<()> {
-    steps_or_share(said, value, ["eval_steps", "eval_ratio"])
-}
-
-pub(super) fn save_steps(said: &mut Said, value: &Value) -> Read<()> {
-    steps_or_share(said, value, ["save_steps", "save_ratio"])
-}
-
-pub(super) fn logging_steps(said: &mut Said, value: &Value) -> Read<()> {
-    steps_or_share(said, value, ["logging_steps", "logging_ratio"])
-}
-
 /// Reads a number of mlx-lm's iterations, which are batches.
-fn iterations(said: &mut Said, value: &Value, setting: &'static str) -> Read<()> {
+pub(super) fn iterations(said: &mut Said, value: &Value, setting: &'static str) -> Read<()> {
     let key = said.key.clone();
     said.iterations.push((setting, key, whole(value)?));
     Ok(())
-}
-
-pub(super) fn iters(said: &mut Said, value: &Value) -> Read<()> {
-    iterations(said, value, "max_steps")
-}
-
-pub(super) fn steps_per_eval(said: &mut Said, value: &Value) -> Read<()> {
-    iterations(said, value, "eval_steps")
-}
-
-pub(super) fn save_every(said: &mut Said, value: &Value) -> Read<()> {
-    iterations(said, value, "save_steps")
-}
-
-pub(super) fn steps_per_report(said: &mut Said, value: &Value) -> Read<()> {
-    iterations(said, value, "logging_steps")
-}
-
-/// Reads a key that switches a tracker on or off.
-fn tracker(said: &mut Said, value: &Value, tracker: TrackerName) -> Read<()> {
-    said.track(tracker, boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn use_wandb(said: &mut Said, value: &Value) -> Read<()> {
-    tracker(said, value, TrackerName::Wandb)
-}
-
-pub(super) fn use_tensorboard(said: &mut Said, value: &Value) -> Read<()> {
-    tracker(said, value, TrackerName::Tensorboard)
 }
 
 /// A project of Weights & Biases, which switches it on.
@@ -109,11 +65,6 @@ pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
     if boolean(value)? {
         said.packed = Some(said.key.clone());
     }
-    Ok(())
-}
-
-/// Reads nothing: the file was read before the settings that count more.
-pub(super) fn deepspeed(_: &mut Said, _: &Value) -> Read<()> {
     Ok(())
 }
 
@@ -158,28 +109,24 @@ pub(super) fn accelerator_config(said: &mut Said, value: &Value) -> Read<()> {
         let advice = "set `per_device_train_batch_size` and `gradient_accumulation_steps`";
         return Err(format!("`{name}` changes the rows of a step; {advice}"));
     }
-    said.ignore("rows are read into memory once, and every row of an epoch is trained");
+    said.ignore(reasons::ROWS_IN_MEMORY);
     Ok(())
 }
 
 /// Plugins of Axolotl that only change kernels.
-const KERNELS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
+const KERNEL_PLUGINS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
 const PLUGINS: &str = "axolotl.integrations.";
 
 pub(super) fn plugins(said: &mut Said, value: &Value) -> Read<()> {
     for plugin in list(value)? {
         let name = text(&plugin)?;
-        let of_kernels = |name: &str| KERNELS.iter().any(|kernels| name.starts_with(kernels));
+        let of_kernels = |name: &str| KERNEL_PLUGINS.iter().any(|kernels| name.starts_with(kernels));
         if !name.strip_prefix(PLUGINS).is_some_and(of_kernels) {
             return Err(format!("`{name}` is not supported; leave it out"));
         }
     }
-    said.ignore("is about the kernels of the other engine");
+    said.ignore(reasons::KERNELS);
     Ok(())
-}
-
-pub(super) fn warmup_steps(said: &mut Said, value: &Value) -> Read<()> {
-    steps_or_share(said, value, ["warmup_steps", "warmup_ratio"])
 }
 
 pub(super) fn schedule(said: &mut Said, value: &Value) -> Read<()> {
@@ -220,10 +167,6 @@ pub(super) fn recompute(said: &mut Said, value: &Value) -> Read<()> {
     said.put("recompute", if wanted { "block" } else { "norms" })
 }
 
-pub(super) fn no_recompute(said: &mut Said, value: &Value) -> Read<()> {
-    recompute(said, &json!(!boolean(value)?))
-}
-
 fn strategy(value: &Value) -> Read<Strategy> {
     match word(value)?.as_str() {
         "no" => Ok(Strategy::No),
@@ -258,11 +201,6 @@ pub(super) fn metric(said: &mut Said, value: &Value) -> Read<()> {
         "loss" => said.put("metric_for_best_model", "eval_loss"),
         _ => said.set("metric_for_best_model", value),
     }
-}
-
-pub(super) fn greater_is_better(said: &mut Said, value: &Value) -> Read<()> {
-    said.greater_is_better = Some(boolean(value)?);
-    Ok(())
 }
 
 pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
@@ -306,12 +244,8 @@ pub(super) fn sampling(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-pub(super) fn data_seed(said: &mut Said, value: &Value) -> Read<()> {
-    said.set("seed", value)
-}
-
 /// Refuses a value that is none of these.
-fn only(value: &Value, words: &[&str]) -> Read<()> {
+pub(super) fn only(value: &Value, words: &[&str]) -> Read<()> {
     match words.contains(&word(value)?.as_str()) {
         true => Ok(()),
         false => Err(wrong(value, words.join(" or "))),
@@ -323,10 +257,6 @@ pub(super) fn must_be_true(_: &mut Said, value: &Value) -> Read<()> {
         true => Ok(()),
         false => Err("found false, expected true: this command trains".to_string()),
     }
-}
-
-pub(super) fn loss_type(_: &mut Said, value: &Value) -> Read<()> {
-    only(value, &["nll", "chunked_nll"])
 }
 
 pub(super) fn revision(said: &mut Said, value: &Value) -> Read<()> {
@@ -341,14 +271,6 @@ pub(super) fn revision(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-pub(super) fn stage(_: &mut Said, value: &Value) -> Read<()> {
-    only(value, &["sft"])
-}
-
-pub(super) fn training_mode(_: &mut Said, value: &Value) -> Read<()> {
-    only(value, &["normal"])
-}
-
 pub(super) fn num_layers(said: &mut Said, value: &Value) -> Read<()> {
     match number(value)? {
         -1.0 => Ok(()), // all
@@ -360,26 +282,6 @@ pub(super) fn num_layers(said: &mut Said, value: &Value) -> Read<()> {
             )),
         },
     }
-}
-
-pub(super) fn assistant_only(said: &mut Said, value: &Value) -> Read<()> {
-    said.trained.assistant = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn completion_only(said: &mut Said, value: &Value) -> Read<()> {
-    said.trained.completion = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn train_on_inputs(said: &mut Said, value: &Value) -> Read<()> {
-    said.trained.all = Some(boolean(value)?);
-    Ok(())
-}
-
-pub(super) fn mask_history(said: &mut Said, value: &Value) -> Read<()> {
-    said.trained.last = Some(boolean(value)?);
-    Ok(())
 }
 
 pub(super) fn mask_prompt(said: &mut Said, value: &Value) -> Read<()> {
@@ -414,24 +316,4 @@ pub(super) fn shuffle_dataset(said: &mut Said, value: &Value) -> Read<()> {
             Ok(())
         }
     }
-}
-
-pub(super) fn no_shuffle(said: &mut Said, value: &Value) -> Read<()> {
-    said.put("shuffle", !boolean(value)?)
-}
-
-pub(super) fn evals_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
-    said.put("evals_per_epoch", whole(value)?.max(1))
-}
-
-pub(super) fn saves_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
-    match whole(value)? {
-        0 => said.put("saves_per_epoch", Value::Null),
-        count => said.put("saves_per_epoch", count),
-    }
-}
-
-/// Returns true if a rate is as good as 0 beside the highest.
-pub(super) fn is_small(rate: f64, highest: f64) -> bool {
-    rate <= SMALL * highest
 }

@@ -3,12 +3,13 @@
 mod keys;
 mod values;
 
-use super::TrainConfig;
+use super::read::{Read, boolean, is_off, number, whole};
 use crate::error::{Error, Result};
 use crate::optimizer::{Schedule, Warmup};
+use crate::train::TrainConfig;
 use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_group, is_known, is_without_meaning};
 use serde_json::{Map, Value};
-use values::{Read, count, is_off, known, leaves, number, pair, whole};
+use values::{count, known, leaves, pair};
 
 /// Returns true if this is DeepSpeed's file, and not one of ours.
 pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
@@ -88,7 +89,7 @@ impl Reader {
             "scheduler.type" => self.schedule(value)?,
             "scheduler.params.warmup_max_lr" => self.peaks[1] = Some(number(value)?),
             "scheduler.params.warmup_num_steps" => {
-                (config.warmup_steps, config.warmup_ratio) = (whole(value)?, None);
+                (config.warmup_steps, config.warmup_ratio) = (whole(value)? as usize, None);
             }
             "scheduler.params.warmup_type" => {
                 let linear = known(value, &["log", "linear"])? == "linear";
@@ -108,7 +109,7 @@ impl Reader {
                 return Err("is not supported; enable bf16 instead, which needs no loss scale".to_string());
             }
             "fp16.enabled" => {}
-            "bf16.enabled" => config.bf16 = value.as_bool().ok_or("expected true or false")?,
+            "bf16.enabled" => config.bf16 = boolean(value)?,
             "zero_optimization.stage" => match whole(value)? {
                 stage @ 0..=2 => config.zero_stage = stage as u8,
                 other => return Err(format!("{other} is not supported; expected 0, 1 or 2")),

@@ -118,36 +118,31 @@ const RECOMPUTED: [&str; 6] = [
     "profile",
 ];
 
+/// Groups whose keys stand in lists of their own.
+const OFFLOADED: [&str; 2] = [
+    "zero_optimization.offload_optimizer",
+    "zero_optimization.offload_param",
+];
+const CHECKPOINTED: &str = "activation_checkpointing";
+
 /// A key of DeepSpeed, or a group of them.
 pub(super) fn is_known(path: &str) -> bool {
-    let group = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-    let all = || READ.iter().chain(&HAS_TO_BE_OFF).chain(&WITHOUT_MEANING);
-    let of_group = |prefix: &str, names: &[&str]| {
-        path.strip_prefix(prefix)
-            .is_some_and(|name| names.contains(&name))
-    };
-    let offload = ["optimizer", "param"].map(|of| format!("zero_optimization.offload_{of}"));
-    READ.contains(&path)
+    let (group, name) = path.rsplit_once('.').unwrap_or_default();
+    is_group(path)
+        || READ.contains(&path)
         || has_to_be_off(path)
-        || is_without_meaning(path)
-        || all().any(|known| group(known))
-        || offload
-            .iter()
-            .any(|prefix| path == prefix || of_group(&format!("{prefix}."), &OFFLOAD))
-        || path == "activation_checkpointing"
-        || of_group("activation_checkpointing.", &RECOMPUTED)
+        || (OFFLOADED.contains(&group) && OFFLOAD.contains(&name))
+        || (group == CHECKPOINTED && RECOMPUTED.contains(&name))
 }
 
 /// Returns true for the name of a group, which may be empty. All other keys have a value.
 pub(super) fn is_group(path: &str) -> bool {
     let mut all = READ.iter().chain(&HAS_TO_BE_OFF).chain(&WITHOUT_MEANING);
     let within = |known: &str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-    let others = [
-        "activation_checkpointing",
-        "zero_optimization.offload_optimizer",
-        "zero_optimization.offload_param",
-    ];
-    others.contains(&path) || is_without_meaning(path) || all.any(|known| within(known))
+    path == CHECKPOINTED
+        || OFFLOADED.contains(&path)
+        || is_without_meaning(path)
+        || all.any(|known| within(known))
 }
 
 pub(super) fn has_to_be_off(path: &str) -> bool {
