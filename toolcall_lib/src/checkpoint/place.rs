@@ -38,7 +38,7 @@ pub(super) const RESERVED: [&str; 18] = [
 /// `path` is something else, cannot be written to, or holds files of a model that we did not write
 /// or that were changed since; or another process is writing there.
 pub fn reserve(path: &Path) -> Result<Option<Output>> {
-    if !is_gguf(path) {
+    if !gguf::is_named(path) {
         return reserve_folder(path).map(Some);
     }
     if path.is_file() && !gguf::is_ours(path)? {
@@ -51,7 +51,7 @@ pub fn reserve(path: &Path) -> Result<Option<Output>> {
 
 /// [`reserve`] for a folder, which is what training saves.
 pub fn reserve_folder(path: &Path) -> Result<Output> {
-    if is_gguf(path) {
+    if gguf::is_named(path) {
         let problem =
             "names a GGUF file; choose a folder here, and make the file of it with `toolcall export`";
         return Err(Error::invalid(path.display(), problem));
@@ -59,10 +59,6 @@ pub fn reserve_folder(path: &Path) -> Result<Output> {
     let folder = Output::open(path)?;
     folder.refuse_foreign(&RESERVED)?;
     Ok(folder)
-}
-
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gguf")
 }
 
 /// Refuses to put an adapter in the place of the model that it is for.

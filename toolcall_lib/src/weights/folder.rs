@@ -1,6 +1,7 @@
 //! Reading a Hugging Face model folder.
 
-use super::{Dtype, RawModel, safetensors};
+use super::raw::{RawModel, license_name};
+use super::{Dtype, gguf, safetensors};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result, some_of};
 use crate::json;
@@ -45,10 +46,7 @@ fn describe(folder: &Path, missing: &[String]) -> String {
         .flatten()
         .flatten()
         .map(|entry| entry.path());
-    let gguf = files
-        .into_iter()
-        .find(|file| file.extension().is_some_and(|extension| extension == "gguf"));
-    let advice = match gguf {
+    let advice = match files.into_iter().find(|file| gguf::is_named(file)) {
         Some(file) => format!("; to load its GGUF file, give {}", file.display()),
         None => String::new(),
     };
@@ -149,13 +147,6 @@ fn license(folder: &Path) -> Option<String> {
     let front = page.strip_prefix("---\n")?.split_once("\n---")?.0;
     let name = front.lines().find_map(|line| line.strip_prefix("license:"))?;
     license_name(name.trim().trim_matches(['"', '\'']))
-}
-
-/// A name of a licence, such as `apache-2.0`.
-pub(super) fn license_name(name: &str) -> Option<String> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', '+'].contains(&c);
-    let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_name);
-    fits.then(|| name.to_string())
 }
 
 fn read_json(file: &Path) -> Result<Map<String, Value>> {
