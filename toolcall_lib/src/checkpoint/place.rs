@@ -1,8 +1,7 @@
 //! The place that a model is saved to.
 
-use super::{MODEL, MODEL_CONFIG, TOOLS, TRAINING, adapter};
 use crate::error::{Error, Result};
-use crate::files::{self, Output};
+use crate::files::{self, Output, names};
 use crate::model::Model;
 use crate::weights::gguf;
 use std::path::Path;
@@ -10,24 +9,24 @@ use std::path::Path;
 /// Names of the files of a model. A file of somebody else with such a name would be replaced, or
 /// would change the model.
 pub(super) const RESERVED: [&str; 18] = [
-    MODEL_CONFIG,
-    MODEL,
-    "model.safetensors.index.json",
+    names::CONFIG,
+    names::WEIGHTS,
+    names::WEIGHTS_INDEX,
     "pytorch_model.bin",
-    adapter::CONFIG,
-    adapter::WEIGHTS,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    names::ADAPTER_CONFIG,
+    names::ADAPTER_WEIGHTS,
+    names::GENERATION_CONFIG,
+    names::TOKENIZER,
+    names::TOKENIZER_CONFIG,
+    names::SPECIAL_TOKENS_MAP,
     "added_tokens.json",
-    "chat_template.jinja",
+    names::CHAT_TEMPLATE,
     "chat_template.json",
-    "additional_chat_templates",
-    "train_report.json",
-    "trainer_state.json",
-    TOOLS,
-    TRAINING,
+    names::ADDITIONAL_CHAT_TEMPLATES,
+    names::TRAIN_REPORT,
+    names::TRAINER_STATE,
+    names::TOOLS,
+    names::TRAINING,
 ];
 
 /// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,

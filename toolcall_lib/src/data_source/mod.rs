@@ -15,6 +15,7 @@ mod layout;
 
 use crate::dataset::{Dataset, Options, Slice, is_same, load, split_parts};
 use crate::error::{Error, Result};
+use crate::files::names::CARD;
 use crate::tool::ToolSchema;
 use crate::weights::hub::{Hub, HubId};
 use card::Config;
@@ -24,8 +25,6 @@ use std::path::{Path, PathBuf};
 
 /// Prefix of a data set's name on the hub where files are expected.
 const ON_THE_HUB: &str = "hub:";
-/// The page of a repository, whose head may say which files are which split.
-const CARD: &str = "README.md";
 /// Most files of a folder and of the folders in it.
 const MOST_FILES: usize = 100_000;
 /// Most levels of folders in folders.
@@ -186,6 +185,7 @@ impl DataSource {
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<Dataset> {
         let wrong = |problem: String| Error::invalid(&self.place, problem);
+        // The head of the page of a repository may say which files are which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?

@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 
 /// The file that gives way: where somebody else's has its name, or ours has been changed, that one
 /// stays and is theirs from then on. People write and edit the page of a model.
-pub const YIELDING: &str = "README.md";
+pub(super) const YIELDING: &str = super::names::CARD;
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 

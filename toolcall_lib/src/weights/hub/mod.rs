@@ -22,8 +22,9 @@ pub use upload::Pushed;
 pub(crate) use upload::{LocalFile, Upload};
 
 use super::folder::{self, OPTIONAL, REQUIRED};
-use super::safetensors::{INDEX, SINGLE, shards};
+use super::safetensors::shards;
 use crate::error::{Error, Result};
+use crate::files::names::{WEIGHTS, WEIGHTS_INDEX};
 use cache::{RepoCache, is_commit};
 use client::{Client, Failure};
 use kind::Kind;
@@ -65,7 +66,7 @@ impl Hub {
         let info = self.info(Kind::Model, id, &client)?;
         let folder = cache.snapshot(&info.sha); // all files come from one commit, also if the branch moves on meanwhile
         let there = |file: &str| info.siblings.iter().any(|sibling| sibling.rfilename == file);
-        let weights = if there(SINGLE) { SINGLE } else { INDEX };
+        let weights = if there(WEIGHTS) { WEIGHTS } else { WEIGHTS_INDEX };
         let missing: Vec<&str> = REQUIRED
             .into_iter()
             .chain([weights])
@@ -86,8 +87,8 @@ impl Hub {
         };
         let small = REQUIRED.into_iter().chain(OPTIONAL).filter(|file| there(file));
         small.chain([weights]).try_for_each(fetch)?;
-        if weights == INDEX {
-            shards(&folder.join(INDEX))?
+        if weights == WEIGHTS_INDEX {
+            shards(&folder.join(WEIGHTS_INDEX))?
                 .iter()
                 .try_for_each(|shard| fetch(shard))?;
         }

@@ -16,6 +16,7 @@ pub(crate) use file::LocalFile;
 use super::client::{Client, Failure};
 use super::{Hub, HubId, Info, Kind};
 use crate::error::{Result, tell};
+use crate::files::names;
 use crate::interrupt;
 use file::unread;
 use repository::Plan;
@@ -90,7 +91,7 @@ impl Hub {
             _ => {}
         }
         push.check_page(files)
-            .map_err(|failure| explained("README.md", failure))?;
+            .map_err(|failure| explained(names::CARD, failure))?;
         push.push(files, how.message)
             .map_err(|failure| explained("the files", failure))
     }

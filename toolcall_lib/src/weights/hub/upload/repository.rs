@@ -3,6 +3,7 @@
 use super::request::{JSON, LINES};
 use super::retry::retried;
 use super::{LocalFile, Push, unusable};
+use crate::files::names;
 use crate::weights::hub::client::Failure;
 use crate::weights::hub::{Info, is_commit};
 use base64::Engine;
@@ -96,7 +97,7 @@ impl Push<'_> {
 
     /// Asks the hub to check the head of the page, which it would refuse after everything was sent.
     pub fn check_page(&self, files: &[LocalFile]) -> Result<(), Failure> {
-        let Some(page) = files.iter().find(|file| file.name == "README.md") else {
+        let Some(page) = files.iter().find(|file| file.name == names::CARD) else {
             return Ok(());
         };
         let content = String::from_utf8_lossy(&page.content()?).into_owned();
