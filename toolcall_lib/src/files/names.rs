@@ -1,9 +1,10 @@
 //! Names of the files of a saved model or checkpoint.
 //!
-//! What survives a crash rests on them. Putting a draft in place takes `CONFIG` or `ADAPTER_CONFIG`
-//! away first and brings it last, because no program takes a folder without one for a model; it
-//! does not do so for `TRAIN_REPORT`, `TRAINER_STATE`, `TRAINING` and `CARD`, which no program reads
-//! when it loads a model. A file that is added here belongs among those if that holds for it.
+//! The order in which a draft is put in place rests on them (`finish`): `CONFIG` or
+//! `ADAPTER_CONFIG` goes first and comes last, because no program takes a folder without one for a
+//! model. Changes of `TRAIN_REPORT`, `TRAINER_STATE`, `TRAINING` and `CARD` do not count there,
+//! because no program reads them when it loads a model; another file of which that is true belongs
+//! among them.
 
 /// Shape of a whole model.
 pub const CONFIG: &str = "config.json";

@@ -13,6 +13,7 @@ mod dataset;
 mod download;
 mod id;
 mod kind;
+mod retry;
 mod upload;
 
 pub use address::Hub;

@@ -8,12 +8,12 @@ mod explain;
 mod file;
 mod repository;
 mod request;
-mod retry;
 mod storage;
 
 pub(crate) use file::LocalFile;
 
 use super::client::{Client, Failure};
+use super::retry::Patience;
 use super::{Hub, HubId, Info, Kind};
 use crate::error::{Result, tell};
 use crate::files::names;
@@ -21,7 +21,6 @@ use crate::interrupt;
 use file::unread;
 use repository::Plan;
 use request::{Push, unusable};
-use retry::Patience;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -176,7 +175,7 @@ impl Push<'_> {
 
     /// Asks the hub about the repository at its revision.
     fn info(&self) -> std::result::Result<Info, Failure> {
-        retry::retried(|| self.hub.ask(Kind::Model, self.id, &self.client))
+        Patience::default().retry(|| self.hub.ask(Kind::Model, self.id, &self.client))
     }
 }
 
