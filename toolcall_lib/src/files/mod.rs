@@ -12,6 +12,7 @@
 //! and that nobody has changed since, are replaced: `toolcall.json` lists them with their checksums
 //! ([`Manifest`]).
 
+mod checksum;
 mod draft;
 mod finish;
 mod lock;
@@ -21,12 +22,12 @@ mod output;
 mod replace;
 mod sync;
 
+pub(crate) use checksum::{hex, sha256_of, sha256_of_all, sha256_of_file};
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
 pub(crate) use lock::host;
 use manifest::YIELDING;
 pub use manifest::{Entry, Manifest};
-pub(crate) use manifest::{sha256_of, sha256_of_file};
 pub use output::Output;
 pub use replace::{check, replace, write};
 

@@ -14,13 +14,12 @@ pub(crate) use settings::is_id;
 use super::said::WandbMode;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
-use crate::files::host;
+use crate::files::{host, sha256_of};
 use api::{AXIS, Api, Description};
 use rand::Rng;
 use run_file::RunFile;
 use sender::Sender;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -121,10 +120,7 @@ impl Wandb {
     /// Writes a table to the folder, from which it is sent, and refers to it in the summary.
     fn keep_table(&mut self, name: &str, table: &Table) -> Result<()> {
         let bytes = serde_json::to_vec(table).map_err(Error::library("writing a table"))?;
-        let sha256: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = sha256_of(&bytes);
         let path = format!(
             "media/table/{name}_{}_{}.table.json",
             self.last_step.unwrap_or(0),

@@ -4,8 +4,7 @@
 use super::cache::{RepoCache, blob_name};
 use super::client::{Client, Failure};
 use super::retry::Patience;
-use crate::interrupt;
-use sha2::{Digest, Sha256};
+use crate::{files, interrupt};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -168,7 +167,7 @@ fn copy(body: &mut impl Read, file: &mut File, missing: u64, part: &Path) -> Res
 
 /// Returns how a file differs from the hub's description; `None` if it does not.
 fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
-    let mut file = File::open(part)?;
+    let file = File::open(part)?;
     let size = file.metadata()?.len();
     if size != announced.size {
         return Ok(Some(format!(
@@ -179,14 +178,7 @@ fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
     let Some(expected) = &announced.sha256 else {
         return Ok(None);
     };
-    let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
-    loop {
-        match file.read(&mut block)? {
-            0 => break,
-            read => hash.update(&block[..read]),
-        }
-    }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = files::sha256_of_all(file)?;
     let problem = || {
         format!("its SHA-256 is {found}, and the hub says {expected}: it was changed or damaged on the way")
     };
