@@ -70,6 +70,7 @@ pub mod terminal;
 pub mod error;
 #[doc(hidden)]
 pub mod interrupt;
+mod machine;
 #[doc(hidden)]
 pub mod files;
 #[doc(hidden)]

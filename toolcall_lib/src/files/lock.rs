@@ -2,6 +2,7 @@
 
 use super::{OLD, PARTIAL, READY, TRASH, sync, work};
 use crate::error::{Error, Result};
+use crate::machine::host;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -166,16 +167,4 @@ fn describe_holder(mut file: &File) -> std::io::Result<()> {
     let (process, host) = (std::process::id(), host());
     file.set_len(0)?;
     writeln!(file, "process {process} on {host}, since {since},")
-}
-
-/// The name of this machine.
-pub(crate) fn host() -> String {
-    let mut name = [0u8; 256];
-    // SAFETY: the buffer has the length that is given.
-    let outcome = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };
-    let len = name.iter().position(|&byte| byte == 0).unwrap_or(0);
-    match outcome {
-        0 if len > 0 => String::from_utf8_lossy(&name[..len]).into_owned(),
-        _ => "this host".to_string(),
-    }
 }

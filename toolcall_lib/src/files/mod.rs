@@ -25,7 +25,6 @@ mod sync;
 pub(crate) use checksum::{hex, sha256_of, sha256_of_all, sha256_of_file};
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
-pub(crate) use lock::host;
 use manifest::YIELDING;
 pub use manifest::{Entry, Manifest};
 pub use output::Output;

@@ -2,13 +2,14 @@
 
 use super::config::TrainConfig;
 use super::identity::Identity;
-use super::state_file::{OwnState, now, read};
+use super::state_file::{OwnState, read};
 use super::step::StepReport;
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
 use crate::files::names::MOMENTS;
 use crate::files::{Draft, Output};
+use crate::machine::now;
 use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};

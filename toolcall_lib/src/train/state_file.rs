@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// The part of the file that is read; the rest follows from it.
 #[derive(Deserialize)]
@@ -43,14 +43,6 @@ impl OwnState {
         known.insert("stateful_callbacks".to_string(), json!({ "toolcall": own }));
         draft.write_json(TRAINER_STATE, &known)
     }
-}
-
-/// Returns the seconds since 1970.
-pub(super) fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 pub(super) fn read(folder: &Path) -> Result<OwnState> {

@@ -14,7 +14,8 @@ pub(crate) use settings::is_id;
 use super::said::WandbMode;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
-use crate::files::{host, sha256_of};
+use crate::files::sha256_of;
+use crate::machine::{host, now};
 use api::{AXIS, Api, Description};
 use rand::Rng;
 use run_file::RunFile;
@@ -22,7 +23,7 @@ use sender::Sender;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// The exit code of a run that the user stopped, as the official client has it.
 const INTERRUPTED: i32 = 255;
@@ -223,14 +224,6 @@ fn connect(settings: &Settings, run: &Description) -> Result<Option<Sender>> {
         }
         _ => Ok(None),
     }
-}
-
-/// Seconds since 1970.
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 #[cfg(test)]
