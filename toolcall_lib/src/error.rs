@@ -135,8 +135,7 @@ pub(crate) fn tell(line: impl fmt::Display) {
 }
 
 /// Returns a text without what follows its first `most` characters; an ellipsis stands for it.
-#[doc(hidden)]
-pub fn shortened(text: &str, most: usize) -> String {
+pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_string(),
