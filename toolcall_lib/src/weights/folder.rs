@@ -6,6 +6,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result, some_of};
 use crate::files::names;
 use crate::json;
+use crate::template::token_text;
 use crate::tokens::read_tokenizer;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -177,11 +178,6 @@ fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
         }
     }
     Ok(tokens)
-}
-
-/// Returns the text of a token of a tokenizer's config.
-fn token_text(token: &Value) -> Option<&str> {
-    token["content"].as_str().or(token.as_str())
 }
 
 /// Returns the default template and the others by name, like transformers: the files

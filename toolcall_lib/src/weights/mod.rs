@@ -21,7 +21,6 @@ mod folder;
 mod held;
 pub mod hub;
 mod parameters;
-mod candle;
 mod raw;
 mod source;
 mod stored;

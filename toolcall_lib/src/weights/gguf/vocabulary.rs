@@ -3,6 +3,7 @@
 use super::splitting::{names, steps};
 use super::tokenizer::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
 use crate::error::{Error, Result};
+use crate::template::token_text;
 use crate::tokens::Tokenizer;
 use candle_core::quantized::gguf_file::Value as Metadata;
 use serde_json::{Value, from_str};
@@ -41,8 +42,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
     ];
     // 3. Special tokens.
     let named = |name: &str| {
-        let token = tokenizer.config.get(name)?;
-        tokenizer.token_id(token["content"].as_str().or(token.as_str())?)
+        tokenizer.token_id(token_text(tokenizer.config.get(name)?)?)
     };
     // The end token that the template prints, and another one.
     let ends = &tokenizer.eos_token_ids;
