@@ -6,19 +6,19 @@
 
 mod protobuf;
 mod report_to;
-mod said;
 mod table;
 mod tensorboard;
 mod tracker;
 mod wandb;
+mod wandb_said;
 
 pub use report_to::{ReportTo, TrackerName};
-pub use said::{WandbMode, WandbSaid};
 pub use table::Table;
 pub use tensorboard::EventFile;
 pub use tracker::{Ending, Outcome, Point, Run};
 pub use wandb::Settings as WandbSettings;
 pub(crate) use wandb::is_id as is_run_id;
+pub use wandb_said::{WandbMode, WandbSaid};
 
 use crate::error::Result;
 use std::sync::{Arc, Mutex, PoisonError};

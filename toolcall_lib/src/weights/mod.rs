@@ -11,7 +11,6 @@ mod finite;
 mod fit;
 mod frozen;
 mod layout;
-mod map;
 mod pieces;
 mod random;
 mod tensor;

@@ -11,7 +11,7 @@ mod settings;
 pub use settings::Settings;
 pub(crate) use settings::is_id;
 
-use super::said::WandbMode;
+use super::wandb_said::WandbMode;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
 use crate::files::sha256_of;

@@ -41,9 +41,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
         ("add_bos_token", Metadata::Bool(begins(tokenizer)?)),
     ];
     // 3. Special tokens.
-    let named = |name: &str| {
-        tokenizer.token_id(token_text(tokenizer.config.get(name)?)?)
-    };
+    let named = |name: &str| tokenizer.token_id(token_text(tokenizer.config.get(name)?)?);
     // The end token that the template prints, and another one.
     let ends = &tokenizer.eos_token_ids;
     let eos = named("eos_token").or(ends.first().copied());

@@ -12,7 +12,6 @@ mod client;
 mod dataset;
 mod download;
 mod id;
-mod kind;
 mod retry;
 mod upload;
 
@@ -28,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::files::names::{WEIGHTS, WEIGHTS_INDEX};
 use cache::{RepoCache, is_commit};
 use client::{Client, Failure};
-use kind::Kind;
+use id::Kind;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
