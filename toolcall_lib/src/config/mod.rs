@@ -54,8 +54,9 @@ pub struct Llama3RopeScaling {
 }
 
 impl ModelConfig {
-    /// Returns radians per position for each pair of elements of a head, `[head_dim / 2]`:
-    /// `theta^(-2i / head_dim)`, slowed down if the model has a scaling.
+    /// Returns radians per position of the rotary embedding (Su et al., 2021) for each pair of
+    /// elements of a head, `[head_dim / 2]`: `theta^(-2i / head_dim)`, slowed down if the model has
+    /// a scaling.
     pub fn inverse_frequencies(&self) -> Vec<f32> {
         (0..self.head_dim / 2)
             .map(|i| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64))

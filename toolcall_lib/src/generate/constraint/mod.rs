@@ -12,6 +12,7 @@ mod schema;
 use super::{GenerateConfig, ToolChoice};
 use crate::error::{Error, Result, shortened};
 use crate::model::Model;
+use crate::mutex::locked;
 use crate::syntax::{CallSyntax, tags};
 use crate::template::ChatTemplate;
 use crate::tokens::Grammars;
@@ -20,7 +21,7 @@ use grammar::{Answer, Grammar, Thought, unsupported, unsupported_json};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The grammar of one reply, and how far the reply has come in it.
 #[derive(Clone)]
@@ -95,7 +96,7 @@ impl Constraints {
         };
         // 2. An equal form was compiled before.
         refuse_doubled(&form.tools)?;
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = || locked(&self.recent);
         if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }

@@ -5,7 +5,7 @@ use super::file::shown;
 use super::repository::{Plan, Planned};
 use super::request::LFS;
 use super::{LocalFile, Push, stop_if_asked, unread, unusable};
-use crate::error::tell;
+use crate::error::{shortened, tell};
 use crate::interrupt;
 use crate::weights::hub::client::{Failure, named};
 use crate::weights::hub::retry::Patience;
@@ -106,7 +106,7 @@ impl Push<'_> {
         let mut actions: BTreeMap<String, Option<Actions>> = BTreeMap::new();
         for object in batch.objects {
             if let Some(Refusal { code, message }) = object.error {
-                return Err(Failure::Refused(code, message.chars().take(300).collect()));
+                return Err(Failure::Refused(code, shortened(&message, 300)));
             }
             actions.insert(object.oid, object.actions);
         }
