@@ -134,6 +134,14 @@ pub(crate) fn tell(line: impl fmt::Display) {
     writeln!(std::io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 
+/// Returns a text without what follows its first `most` characters; an ellipsis stands for it.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 /// Returns a message without its middle, if it has more characters than these: it may quote a
 /// megabyte.
 fn clipped(text: String, longest: usize) -> String {
@@ -181,6 +189,13 @@ mod tests {
         let text = Error::invalid("config.json", problem).to_string();
         assert!(text.starts_with("config.json: ä") && text.ends_with("ä; expected a number"));
         assert!(text.chars().count() < 4_100, "{}", text.len());
+    }
+
+    #[test]
+    fn the_start_of_a_text_has_whole_characters() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöü", 2), "äö…");
+        assert_eq!(shortened("ä", 0), "…");
     }
 
     #[test]

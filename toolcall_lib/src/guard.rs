@@ -2,7 +2,7 @@
 //!
 //! A panic becomes an error, recursion has a large stack, and work that does not end is given up.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Display;
@@ -76,17 +76,9 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = text
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
-    let line: String = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(200)
-        .collect();
-    if line.is_empty() {
-        "a panic".to_string()
-    } else {
-        line
+    match text.lines().next() {
+        None | Some("") => "a panic".to_string(),
+        Some(line) => shortened(line, 200),
     }
 }
 

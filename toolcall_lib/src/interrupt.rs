@@ -55,6 +55,12 @@ pub fn requested() -> bool {
     PRESSES.load(SeqCst) > 0
 }
 
+/// Returns true if work of a guard that is held is to stop. In contrast to [`requested`], it passes
+/// over what a run that has ended left behind, for work that also goes on without a guard.
+pub fn is_stopping() -> bool {
+    RUNS.load(SeqCst) > 0 && requested()
+}
+
 /// Asks the run to stop after its current step, as Ctrl-C does.
 pub fn request() {
     PRESSES.fetch_add(1, SeqCst);
@@ -180,8 +186,10 @@ mod tests {
                 assert!(requested());
                 let inner = Guard::start().unwrap();
                 assert!(requested(), "an inner run hides the request from the outer one");
+                assert!(is_stopping());
                 drop((inner, run));
                 assert!(requested(), "the request cannot be seen after the run");
+                assert!(!is_stopping(), "work without a guard is stopped, too");
                 let _next = Guard::start().unwrap();
                 assert!(!requested(), "the next run ends at once");
             }

@@ -4,6 +4,7 @@
 //! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into
 //! a fraction that is near it. Both change what a file says without a word.
 
+use crate::error::shortened;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
@@ -117,13 +118,12 @@ fn refuse_wide_integers(text: &str) -> Result<(), Problem> {
 }
 
 fn wide_integer(before: &str, number: &str) -> Problem {
-    let shown: String = number.chars().take(40).collect();
-    let dots = if shown.len() < number.len() { "…" } else { "" };
+    let shown = shortened(number, 40);
     Problem {
         line: before.matches('\n').count() + 1,
         column: before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1,
         reason: format!(
-            "the whole number {shown}{dots} has more than 64 bits and would be changed; write it as a string"
+            "the whole number {shown} has more than 64 bits and would be changed; write it as a string"
         ),
     }
 }

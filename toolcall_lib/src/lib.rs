@@ -70,6 +70,8 @@ pub mod terminal;
 pub mod error;
 #[doc(hidden)]
 pub mod interrupt;
+mod machine;
+mod mutex;
 #[doc(hidden)]
 pub mod files;
 #[doc(hidden)]
@@ -112,6 +114,9 @@ pub mod train;
 pub mod show;
 #[cfg(feature = "serve")]
 pub mod serve;
+
+/// The name that we give ourselves in requests over HTTP.
+pub(crate) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
 
 // Helpers for the tests of several modules, and for the tests outside the library.
 #[cfg(test)]

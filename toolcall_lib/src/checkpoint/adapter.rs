@@ -4,15 +4,13 @@
 use super::{draft_weights, model};
 use crate::error::{Error, Result};
 use crate::files::Draft;
+use crate::files::names::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER};
 use crate::json;
 use crate::model::Model;
 use crate::model::lora::{Adapter, LoraConfig};
 use crate::weights::{self, Dtype, ModelSource, TextFiles, safetensors};
 use serde_json::{Map, Value, json};
 use std::path::Path;
-
-pub(super) const CONFIG: &str = "adapter_config.json";
-pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
 
 /// The fields of `adapter_config.json` that [`LoraConfig`] has.
 const OURS: [&str; 5] = ["r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora"];
@@ -35,10 +33,15 @@ const HARMLESS: [&str; 11] = [
 /// Loads an adapter and the model that it was made for, whose weights are held as `dtype`.
 pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
     let (settings, base) = read_config(folder)?;
-    let place = || format!("{}: base_model_name_or_path", folder.join(CONFIG).display());
+    let place = || {
+        format!(
+            "{}: base_model_name_or_path",
+            folder.join(ADAPTER_CONFIG).display()
+        )
+    };
     let source = ModelSource::find(&base).map_err(|e| Error::invalid(place(), e))?;
     let mut raw = weights::read_as(&source, dtype)?;
-    if folder.join("tokenizer.json").is_file() {
+    if folder.join(TOKENIZER).is_file() {
         let text = TextFiles::read(folder)?;
         raw.tokenizer = text.tokenizer;
         raw.tokenizer_config = text.tokenizer_config;
@@ -50,9 +53,9 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
     raw.tools = None; // the base's: training beside it has set others
     let mut model = model(raw)?;
     let layout = model.decoder.weights.layout();
-    let targets =
-        Adapter::layout(&settings, layout).map_err(|e| Error::invalid(folder.join(CONFIG).display(), e))?;
-    let parameters = safetensors::read_file(&folder.join(WEIGHTS), targets)?;
+    let targets = Adapter::layout(&settings, layout)
+        .map_err(|e| Error::invalid(folder.join(ADAPTER_CONFIG).display(), e))?;
+    let parameters = safetensors::read_file(&folder.join(ADAPTER_WEIGHTS), targets)?;
     let adapter = Adapter::from_parameters(settings, layout, &base, parameters)?;
     model.decoder.adapter = Some(adapter);
     model.origin = folder.display().to_string();
@@ -78,8 +81,8 @@ pub(super) fn write(adapter: &Adapter, draft: &mut Draft) -> Result<()> {
         "use_dora": false,
         "use_rslora": config.use_rslora,
     });
-    draft.write_json(CONFIG, &settings)?;
-    draft_weights(WEIGHTS, &adapter.parameters, draft, Dtype::F32)
+    draft.write_json(ADAPTER_CONFIG, &settings)?;
+    draft_weights(ADAPTER_WEIGHTS, &adapter.parameters, draft, Dtype::F32)
 }
 
 /// The settings of the adapter in `folder`.
@@ -92,7 +95,7 @@ pub(crate) fn read_settings(folder: &Path) -> Result<LoraConfig> {
 /// # Errors
 /// A field with a value that changes what is computed in a way that we do not have.
 fn read_config(folder: &Path) -> Result<(LoraConfig, String)> {
-    let file = folder.join(CONFIG);
+    let file = folder.join(ADAPTER_CONFIG);
     let wrong =
         |field: &str, problem: String| Error::invalid(format!("{}: {field}", file.display()), problem);
     let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;

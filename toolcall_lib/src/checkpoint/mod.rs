@@ -17,7 +17,7 @@ pub use rescue::save_somewhere;
 
 use crate::cpu;
 use crate::error::{Error, Result, tell};
-use crate::files::{self, Draft, Output};
+use crate::files::{self, Draft, Output, names};
 use crate::interrupt;
 use crate::model::{Decoder, Model, Training};
 use crate::tool::load_tools;
@@ -44,11 +44,11 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     cpu::limit_by_environment()?;
     let folder = Path::new(spec);
     files::recover(folder)?;
-    let mut model = match folder.join(adapter::CONFIG).is_file() {
+    let mut model = match folder.join(names::ADAPTER_CONFIG).is_file() {
         true => adapter::load(folder, dtype)?,
         false => model(weights::read_as(&ModelSource::find(spec)?, dtype)?)?,
     };
-    let remembered = folder.join(TOOLS);
+    let remembered = folder.join(names::TOOLS);
     if remembered.is_file() {
         remember(&mut model, load_tools(&remembered));
     }
@@ -76,7 +76,7 @@ pub fn default_model() -> Result<String> {
 }
 
 fn read_training(folder: &Path) -> Result<Option<Training>> {
-    let file = folder.join(TRAINING);
+    let file = folder.join(names::TRAINING);
     if !file.is_file() {
         return Ok(None);
     }
@@ -163,19 +163,20 @@ pub(crate) fn save_with(
 
 /// Adds all files of a model.
 pub(crate) fn draft_model(model: &Model, draft: &mut Draft, dtype: Dtype) -> Result<()> {
-    draft.write_json("tokenizer_config.json", &model.tokenizer.config)?;
-    draft.write("tokenizer.json", model.tokenizer.to_json()?)?;
-    draft.write("chat_template.jinja", model.template.source())?;
+    draft.write_json(names::TOKENIZER_CONFIG, &model.tokenizer.config)?;
+    draft.write(names::TOKENIZER, model.tokenizer.to_json()?)?;
+    draft.write(names::CHAT_TEMPLATE, model.template.source())?;
     for (name, source) in model.template.additional() {
-        draft.write(&format!("additional_chat_templates/{name}.jinja"), source)?;
+        let file = format!("{}/{name}.jinja", names::ADDITIONAL_CHAT_TEMPLATES);
+        draft.write(&file, source)?;
     }
     if !model.tools.is_empty() {
-        draft.write_json(TOOLS, &model.tools)?;
+        draft.write_json(names::TOOLS, &model.tools)?;
     }
     if let Some(training) = &model.training {
-        draft.write_json(TRAINING, training)?;
+        draft.write_json(names::TRAINING, training)?;
     }
-    draft.write(CARD, card::card(model))?;
+    draft.write(names::CARD, card::card(model))?;
     match &model.decoder.adapter {
         Some(adapter) => adapter::write(adapter, draft),
         None => draft_whole(model, draft, dtype),
@@ -190,24 +191,15 @@ fn draft_whole(model: &Model, draft: &mut Draft, dtype: Dtype) -> Result<()> {
     if dtype == Dtype::Bf16 {
         config.insert("dtype".to_string(), Value::from("bfloat16"));
     }
-    draft.write_json(MODEL_CONFIG, &config)?;
-    draft.write_json("generation_config.json", &generation)?;
-    draft_weights(MODEL, &model.decoder.weights.to_f32(), draft, dtype)
+    draft.write_json(names::CONFIG, &config)?;
+    draft.write_json(names::GENERATION_CONFIG, &generation)?;
+    draft_weights(names::WEIGHTS, &model.decoder.weights.to_f32(), draft, dtype)
 }
-
-/// File with the tools that a model was trained to call.
-const TOOLS: &str = "tools.json";
-/// File that tells how a model was trained.
-const TRAINING: &str = "toolcall_training.json";
-/// The page of a model: one that somebody else wrote or changed stays.
-const CARD: &str = files::YIELDING;
-const MODEL_CONFIG: &str = "config.json";
-const MODEL: &str = "model.safetensors";
 
 /// The file of a saved folder that holds what is trained.
 pub(crate) fn trained_file(decoder: &Decoder) -> &'static str {
     match decoder.adapter {
-        Some(_) => adapter::WEIGHTS,
-        None => MODEL,
+        Some(_) => names::ADAPTER_WEIGHTS,
+        None => names::WEIGHTS,
     }
 }

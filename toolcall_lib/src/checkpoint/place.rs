@@ -1,8 +1,7 @@
 //! The place that a model is saved to.
 
-use super::{MODEL, MODEL_CONFIG, TOOLS, TRAINING, adapter};
 use crate::error::{Error, Result};
-use crate::files::{self, Output};
+use crate::files::{self, Output, names};
 use crate::model::Model;
 use crate::weights::gguf;
 use std::path::Path;
@@ -10,24 +9,24 @@ use std::path::Path;
 /// Names of the files of a model. A file of somebody else with such a name would be replaced, or
 /// would change the model.
 pub(super) const RESERVED: [&str; 18] = [
-    MODEL_CONFIG,
-    MODEL,
-    "model.safetensors.index.json",
+    names::CONFIG,
+    names::WEIGHTS,
+    names::WEIGHTS_INDEX,
     "pytorch_model.bin",
-    adapter::CONFIG,
-    adapter::WEIGHTS,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    names::ADAPTER_CONFIG,
+    names::ADAPTER_WEIGHTS,
+    names::GENERATION_CONFIG,
+    names::TOKENIZER,
+    names::TOKENIZER_CONFIG,
+    names::SPECIAL_TOKENS_MAP,
     "added_tokens.json",
-    "chat_template.jinja",
+    names::CHAT_TEMPLATE,
     "chat_template.json",
-    "additional_chat_templates",
-    "train_report.json",
-    "trainer_state.json",
-    TOOLS,
-    TRAINING,
+    names::ADDITIONAL_CHAT_TEMPLATES,
+    names::TRAIN_REPORT,
+    names::TRAINER_STATE,
+    names::TOOLS,
+    names::TRAINING,
 ];
 
 /// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,
@@ -38,7 +37,7 @@ pub(super) const RESERVED: [&str; 18] = [
 /// `path` is something else, cannot be written to, or holds files of a model that we did not write
 /// or that were changed since; or another process is writing there.
 pub fn reserve(path: &Path) -> Result<Option<Output>> {
-    if !is_gguf(path) {
+    if !gguf::is_named(path) {
         return reserve_folder(path).map(Some);
     }
     if path.is_file() && !gguf::is_ours(path)? {
@@ -51,7 +50,7 @@ pub fn reserve(path: &Path) -> Result<Option<Output>> {
 
 /// [`reserve`] for a folder, which is what training saves.
 pub fn reserve_folder(path: &Path) -> Result<Output> {
-    if is_gguf(path) {
+    if gguf::is_named(path) {
         let problem =
             "names a GGUF file; choose a folder here, and make the file of it with `toolcall export`";
         return Err(Error::invalid(path.display(), problem));
@@ -59,10 +58,6 @@ pub fn reserve_folder(path: &Path) -> Result<Output> {
     let folder = Output::open(path)?;
     folder.refuse_foreign(&RESERVED)?;
     Ok(folder)
-}
-
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gguf")
 }
 
 /// Refuses to put an adapter in the place of the model that it is for.

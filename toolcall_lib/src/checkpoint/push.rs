@@ -1,8 +1,8 @@
 //! A saved model on the Hugging Face hub.
 
-use super::{CARD, MODEL_CONFIG, adapter, load, save_as};
+use super::{load, save_as};
 use crate::error::{Error, Result, tell};
-use crate::files::{self, Manifest};
+use crate::files::{self, Manifest, names};
 use crate::interrupt;
 use crate::weights::Dtype;
 use crate::weights::hub::{Hub, HubId, LocalFile, Pushed, Upload};
@@ -11,9 +11,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Logs of a run. They tell how long it took, and their notes can name places on this machine.
-const LOGS: [&str; 2] = ["train_report.json", "trainer_state.json"];
-/// Folder of a checkpoint with the state of the optimizer, which nobody needs to ask the model.
-const OPTIMIZER: &str = "optimizer/";
+const LOGS: [&str; 2] = [names::TRAIN_REPORT, names::TRAINER_STATE];
 
 /// Settings of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,20 +129,21 @@ fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
         )
     })?;
     let has = |name: &str| list.files.contains_key(name);
-    if !has(MODEL_CONFIG) && !has(adapter::CONFIG) {
+    if !has(names::CONFIG) && !has(names::ADAPTER_CONFIG) {
         return Err(wrong("holds no model: its toolcall.json lists no config.json"));
     }
-    if list.files.keys().any(|name| name.starts_with(OPTIMIZER)) {
+    let is_of_optimizer = |name: &String| name.starts_with(names::OPTIMIZER);
+    if list.files.keys().any(is_of_optimizer) {
         return Err(wrong(
             "is a checkpoint, with the state of the optimizer; push the folder of the run, or make a model \
              of it with `toolcall export`",
         ));
     }
     list.verify(folder)?;
-    if has(adapter::CONFIG) {
+    if has(names::ADAPTER_CONFIG) {
         tell_base(folder)?;
     }
-    let theirs = |name: &&String| !LOGS.contains(&name.as_str()) && *name != CARD;
+    let theirs = |name: &&String| !LOGS.contains(&name.as_str()) && *name != names::CARD;
     let mut files: Vec<LocalFile> = list
         .files
         .iter()
@@ -156,16 +155,16 @@ fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
             sha256: entry.sha256.clone(),
         })
         .collect();
-    let page = folder.join(CARD);
+    let page = folder.join(names::CARD);
     if page.symlink_metadata().is_ok_and(|page| page.is_file()) {
-        files.push(LocalFile::read(CARD, page)?);
+        files.push(LocalFile::read(names::CARD, page)?);
     }
     Ok(files)
 }
 
 /// Tells when others cannot find the model that an adapter is for.
 fn tell_base(folder: &Path) -> Result<()> {
-    let file = folder.join(adapter::CONFIG);
+    let file = folder.join(names::ADAPTER_CONFIG);
     let text = std::fs::read(&file).map_err(Error::io(&file))?;
     let config: Value = serde_json::from_slice(&text).map_err(|e| Error::invalid(file.display(), e))?;
     let base = config["base_model_name_or_path"].as_str().unwrap_or_default();

@@ -19,7 +19,7 @@ const ELEMENTS_UNDER_WAY: usize = 1 << 22;
 /// Longest pause between two checks for messages; nothing moves in a pause.
 const LONGEST_PAUSE: Duration = Duration::from_micros(100);
 /// A wait of this length is reported, once.
-const LONG_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONG_WAIT: Duration = Duration::from_secs(60);
 
 /// Carries messages between this rank and every other.
 pub(super) trait Pairs {

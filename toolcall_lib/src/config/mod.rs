@@ -1,9 +1,9 @@
 //! The configuration of a model of the Llama family, from `config.json`.
 
 mod json;
-mod rope;
 
 use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
 
 /// Shape of a decoder. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,4 +51,32 @@ pub struct Llama3RopeScaling {
     pub high_freq_factor: f64,
     /// Context length before scaling, in tokens.
     pub original_max_position_embeddings: usize,
+}
+
+impl ModelConfig {
+    /// Returns radians per position of the rotary embedding (Su et al., 2021) for each pair of
+    /// elements of a head, `[head_dim / 2]`: `theta^(-2i / head_dim)`, slowed down if the model has
+    /// a scaling.
+    pub fn inverse_frequencies(&self) -> Vec<f32> {
+        (0..self.head_dim / 2)
+            .map(|i| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64))
+            .map(|frequency| {
+                self.rope_scaling
+                    .as_ref()
+                    .map_or(frequency, |scaling| scaling.apply(frequency))
+            })
+            .map(|frequency| frequency as f32)
+            .collect()
+    }
+}
+
+impl Llama3RopeScaling {
+    /// Scales a frequency like `_compute_llama3_parameters` of transformers: divides slow ones by
+    /// `factor`, keeps fast ones, and blends those between.
+    fn apply(&self, frequency: f64) -> f64 {
+        let turns = self.original_max_position_embeddings as f64 * frequency / TAU;
+        let kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor);
+        let kept = kept.clamp(0.0, 1.0);
+        frequency * (kept + (1.0 - kept) / self.factor)
+    }
 }

@@ -179,7 +179,7 @@ const STORED: [&[&str]; 3] = [&[".json", ".jsonl", ".ndjson"], &[".parquet"], &[
 const READABLE: &str = ".json, .jsonl, .parquet or .csv";
 
 /// Returns the storage form of a file by its name, or `None` if no reader knows it.
-fn stored_as(name: &str) -> Option<usize> {
+pub(super) fn stored_as(name: &str) -> Option<usize> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     STORED.iter().position(|endings| ends(endings))
 }

@@ -15,6 +15,7 @@ mod layout;
 
 use crate::dataset::{Dataset, Options, Slice, is_same, load, split_parts};
 use crate::error::{Error, Result};
+use crate::files::names::CARD;
 use crate::tool::ToolSchema;
 use crate::weights::hub::{Hub, HubId};
 use card::Config;
@@ -24,14 +25,10 @@ use std::path::{Path, PathBuf};
 
 /// Prefix of a data set's name on the hub where files are expected.
 const ON_THE_HUB: &str = "hub:";
-/// The page of a repository, whose head may say which files are which split.
-const CARD: &str = "README.md";
 /// Most files of a folder and of the folders in it.
 const MOST_FILES: usize = 100_000;
 /// Most levels of folders in folders.
 const DEEPEST: usize = 32;
-/// Ends of the names of data files.
-const DATA_FILES: [&str; 4] = [".json", ".jsonl", ".parquet", ".csv"];
 
 /// A data set that a user names, and the part of it that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +99,7 @@ impl DataSource {
     /// # Errors
     /// Nothing of this name is here, and it is no hub id.
     pub fn named(name: &str) -> Result<Self> {
-        let is_file = DATA_FILES.iter().any(|end| name.ends_with(end));
-        if is_file || name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
+        if layout::stored_as(name).is_some() || name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
             return Self::of_path(name);
         }
         let id = HubId::parse(name).ok_or_else(|| {
@@ -189,6 +185,7 @@ impl DataSource {
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<Dataset> {
         let wrong = |problem: String| Error::invalid(&self.place, problem);
+        // The head of the page of a repository may say which files are which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?
@@ -246,4 +243,18 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_ends_like_a_data_file_is_one_even_if_it_is_not_there() {
+        for name in ["a.json", "my/a.jsonl", "my/a.ndjson", "my/a.parquet", "my/a.csv"] {
+            assert_eq!(DataSource::named(name).unwrap(), DataSource::file(name), "{name}");
+        }
+        let source = DataSource::named("my/tools").unwrap();
+        assert!(matches!(source.place, Place::Hub(_)), "{source:?}");
+    }
 }

@@ -22,23 +22,8 @@ pub struct Description {
     pub calls: BTreeMap<String, usize>,
     /// Rows by their number of assistant turns.
     pub turns: BTreeMap<usize, usize>,
-    /// Token counts of the rows, if they were given.
-    pub tokens: Option<Lengths>,
     /// Remarks about the files for the user, as [`Dataset::notes`] has them.
     pub notes: Vec<String>,
-}
-
-/// Token counts of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lengths {
-    /// Tokens of the shortest row.
-    pub shortest: usize,
-    /// Tokens of the middle row: half of the rows are no longer.
-    pub median: usize,
-    /// Tokens of the longest row.
-    pub longest: usize,
-    /// Tokens of all rows.
-    pub total: usize,
 }
 
 impl Dataset {
@@ -66,27 +51,8 @@ impl Dataset {
             rows_without_call: self.rows.iter().filter(|row| calls_of(row).is_empty()).count(),
             calls: counts(self.rows.iter().flat_map(calls_of)),
             turns: counts(self.rows.iter().map(turns_of)),
-            tokens: None,
             notes: self.notes(),
         }
-    }
-}
-
-impl Description {
-    /// Adds token counts: `lengths` holds the number of tokens of each row.
-    pub fn with_tokens(mut self, lengths: &[usize]) -> Self {
-        let mut lengths = lengths.to_vec();
-        lengths.sort_unstable();
-        self.tokens = match lengths[..] {
-            [shortest, ..] => Some(Lengths {
-                shortest,
-                median: lengths[(lengths.len() - 1) / 2],
-                longest: lengths[lengths.len() - 1],
-                total: lengths.iter().sum(),
-            }),
-            [] => None,
-        };
-        self
     }
 }
 
@@ -121,18 +87,6 @@ impl fmt::Display for Description {
         writeln!(f, "rows without a call: {}", self.rows_without_call)?;
         writeln!(f, "calls: {}", listed(self.most_called()))?;
         write!(f, "rows by assistant turns: {}", listed(self.turns.iter()))?;
-        if let Some(Lengths {
-            shortest,
-            median,
-            longest,
-            total,
-        }) = self.tokens
-        {
-            write!(
-                f,
-                "\ntokens a row: {shortest} to {longest}, median {median}; {total} in all"
-            )?;
-        }
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }

@@ -24,7 +24,7 @@ mod split;
 mod table;
 mod tools;
 
-pub use describe::{Description, Lengths};
+pub use describe::Description;
 pub(crate) use load::{Options, load};
 pub(crate) use marked::{is_same, split_name};
 pub use report::FileReport;

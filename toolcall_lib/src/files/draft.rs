@@ -1,6 +1,7 @@
 //! Files that are being written, before they appear.
 
-use super::manifest::{State, YIELDING, hex, state};
+use super::checksum::hex;
+use super::manifest::{State, YIELDING, state};
 use super::{Entry, Manifest, sync};
 use crate::error::{Error, Result, tell};
 use serde::Serialize;
@@ -139,7 +140,7 @@ impl NewFile {
         file.sync_all()?;
         Ok(Entry {
             bytes,
-            sha256: hex(hash),
+            sha256: hex(&hash.finalize()),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
-use super::{Entry, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, sync, work};
+use super::{Entry, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, names, sync, work};
 use crate::error::{Error, Result};
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Head files: without one of them no program takes a folder for a model.
-const HEADS: [&str; 2] = ["config.json", "adapter_config.json"];
+const HEADS: [&str; 2] = [names::CONFIG, names::ADAPTER_CONFIG];
 /// Files that no program reads when it loads a model.
 const BESIDE: [&str; 4] = [
-    "train_report.json",
-    "trainer_state.json",
-    "toolcall_training.json",
+    names::TRAIN_REPORT,
+    names::TRAINER_STATE,
+    names::TRAINING,
     YIELDING,
 ];
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
@@ -34,11 +34,11 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
         return sync::remove(&ready); // everything was moved
     };
     let old = Manifest::read(folder)?.unwrap_or_default();
-    let names = old
+    let all = old
         .files
         .keys()
         .chain(new.files.keys().filter(|name| !old.files.contains_key(*name)));
-    let others = names.filter(|name| {
+    let others = all.filter(|name| {
         let is_read = !BESIDE.contains(&name.as_str());
         is_read && old.files.get(*name) != new.files.get(*name)
     });
@@ -113,8 +113,8 @@ fn refuse_changed(folder: &Path, shown: &Path) -> Result<()> {
         Manifest::read(folder)?.unwrap_or_default(),
         Manifest::read(&ready)?.unwrap_or_default(),
     );
-    let names = old.files.keys().chain(new.files.keys());
-    for name in names.filter(|name| *name != YIELDING || new.files.contains_key(*name)) {
+    let all = old.files.keys().chain(new.files.keys());
+    for name in all.filter(|name| *name != YIELDING || new.files.contains_key(*name)) {
         let is = |entry: Option<&Entry>| {
             let found = state(folder, name, entry)?;
             Ok::<bool, Error>(matches!(found, State::Absent | State::Ours | State::Protected))

@@ -2,11 +2,13 @@
 
 use super::{OLD, PARTIAL, READY, TRASH, sync, work};
 use crate::error::{Error, Result};
+use crate::machine::host;
+use crate::mutex::locked;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -39,7 +41,7 @@ impl Lock {
     pub fn acquire(folder: &Path, shown: &Path) -> std::result::Result<Arc<Self>, Refusal> {
         let mut tries = 0;
         loop {
-            let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = locked(&HELD);
             held.retain(|lock| lock.strong_count() > 0);
             let own = held.iter().filter_map(Weak::upgrade);
             if let Some(lock) = own.into_iter().find(|lock| lock.folder == folder) {
@@ -70,7 +72,7 @@ impl Lock {
     /// # Errors
     /// The folder is not the one that was locked: it was removed, or another has its name.
     pub fn begin(&self, shown: &Path) -> Result<MutexGuard<'_, ()>> {
-        let guard = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = locked(&self.writing);
         match is_still(&self.file, &work(&self.folder).join(LOCK)) {
             true => Ok(guard),
             false => {
@@ -83,7 +85,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let _held = locked(&HELD);
         let work = work(&self.folder);
         if is_still(&self.file, &work.join(LOCK)) {
             fs::remove_file(work.join(LOCK)).ok();
@@ -166,16 +168,4 @@ fn describe_holder(mut file: &File) -> std::io::Result<()> {
     let (process, host) = (std::process::id(), host());
     file.set_len(0)?;
     writeln!(file, "process {process} on {host}, since {since},")
-}
-
-/// The name of this machine.
-pub(crate) fn host() -> String {
-    let mut name = [0u8; 256];
-    // SAFETY: the buffer has the length that is given.
-    let outcome = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };
-    let len = name.iter().position(|&byte| byte == 0).unwrap_or(0);
-    match outcome {
-        0 if len > 0 => String::from_utf8_lossy(&name[..len]).into_owned(),
-        _ => "this host".to_string(),
-    }
 }

@@ -1,20 +1,18 @@
 //! Lists the files of a folder that we wrote, with their checksums.
 
 use super::WORK;
+use super::checksum::sha256_of_file;
 use super::sync::names;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path};
 
 /// The file that gives way: where somebody else's has its name, or ours has been changed, that one
 /// stays and is theirs from then on. People write and edit the page of a model.
-pub const YIELDING: &str = "README.md";
-/// Bytes that are read at a time.
-const CHUNK: usize = 1 << 20;
+pub(super) const YIELDING: &str = super::names::CARD;
 
 /// The files of a folder that we wrote, by their name in it: the content of `toolcall.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,26 +163,4 @@ fn is_below_link(folder: &Path, name: &str) -> bool {
         .map(|part| folder.join(part))
         .take_while(|part| part != folder)
         .any(|part| part.is_symlink())
-}
-
-/// SHA-256 of the content of a file, in hexadecimal digits.
-pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-    loop {
-        match file.read(&mut chunk).map_err(Error::io(path))? {
-            0 => return Ok(hex(hash)),
-            read => hash.update(&chunk[..read]),
-        }
-    }
-}
-
-/// SHA-256 of a text, in hexadecimal digits.
-pub(crate) fn sha256_of(text: &str) -> String {
-    hex(Sha256::new_with_prefix(text))
-}
-
-/// The digits of a finished checksum.
-pub(super) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,19 +12,21 @@
 //! and that nobody has changed since, are replaced: `toolcall.json` lists them with their checksums
 //! ([`Manifest`]).
 
+mod checksum;
 mod draft;
 mod finish;
 mod lock;
 mod manifest;
+pub mod names;
 mod output;
 mod replace;
 mod sync;
 
+pub(crate) use checksum::{hex, sha256_of, sha256_of_all, sha256_of_file};
 pub use draft::{Draft, NewFile};
 pub use finish::recover;
-pub(crate) use lock::host;
-pub use manifest::{Entry, Manifest, YIELDING};
-pub(crate) use manifest::{sha256_of, sha256_of_file};
+use manifest::YIELDING;
+pub use manifest::{Entry, Manifest};
 pub use output::Output;
 pub use replace::{check, replace, write};
 

@@ -37,10 +37,7 @@ impl Decoder {
         let Some(adapter) = self.adapter.take() else {
             return;
         };
-        let mut weights = match std::mem::take(&mut self.weights) {
-            Weights::Full(parameters) => parameters,
-            Weights::Frozen(frozen) => frozen.to_f32(),
-        };
+        let mut weights = std::mem::take(&mut self.weights).into_f32();
         adapter.merge_into(&mut weights);
         self.weights = Weights::Full(weights);
     }
@@ -60,12 +57,8 @@ impl Decoder {
     /// [`Layout::new`]: crate::weights::Layout::new
     pub fn into_candle(mut self) -> Result<HashMap<String, candle_core::Tensor>> {
         self.merge();
-        let parameters = match self.weights {
-            Weights::Full(parameters) => parameters,
-            Weights::Frozen(frozen) => frozen.to_f32(),
-        };
-        let failed = Error::library("making tensors of candle");
-        parameters.into_candle().map_err(failed)
+        let tensors = self.weights.into_f32().into_candle();
+        tensors.map_err(Error::library("making tensors of candle"))
     }
 }
 

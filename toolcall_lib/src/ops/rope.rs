@@ -36,11 +36,6 @@ impl RopeTable {
         }
     }
 
-    /// Returns the number of positions.
-    pub fn positions(&self) -> usize {
-        self.positions
-    }
-
     /// Computes cosine and sine of every position and pair, `[positions, pairs, 2]`.
     #[cfg(feature = "cuda")]
     pub(crate) fn cos_sin(&self) -> Vec<[f32; 2]> {

@@ -1,10 +1,11 @@
 //! Counters of the server, in the text format of Prometheus.
 
 use super::wire::Usage;
+use crate::mutex::locked;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Upper bounds of the histograms' buckets, in seconds.
@@ -70,7 +71,7 @@ impl Histogram {
 impl Metrics {
     /// Counts a request to this path.
     pub fn add_request(&self, path: &str, status: u16) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = locked(&self.requests);
         *requests.entry((path.to_string(), status)).or_default() += 1;
     }
 
@@ -120,11 +121,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // 1. A counter with labels: requests by path and status.
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let requests = locked(&self.requests).clone();
         text += "# HELP toolcall_requests_total Requests by path and status.\n# TYPE toolcall_requests_total counter\n";
         for ((path, status), count) in requests {
             writeln!(

@@ -1,4 +1,4 @@
-//! Display of a data set: its counts and lengths.
+//! Display of a data set: its counts.
 
 use super::Html;
 use super::style::{Cell, NEUTRAL, cell, figures_table, grouped, table};
@@ -21,7 +21,7 @@ fn counts<K: fmt::Display>(counts: &[(K, usize)]) -> Markup {
 impl Html for Description {
     fn html(&self) -> Markup {
         let turns: Vec<(usize, usize)> = self.turns.iter().map(|(turns, rows)| (*turns, *rows)).collect();
-        let mut figures = vec![
+        figures_table(vec![
             (
                 "rows",
                 html! { (grouped(self.rows)) " (" (grouped(self.different_rows)) " different)" },
@@ -30,16 +30,7 @@ impl Html for Description {
             ("rows without a call", html! { (grouped(self.rows_without_call)) }),
             ("calls", counts(&self.most_called())),
             ("rows by assistant turns", counts(&turns)),
-        ];
-        if let Some(lengths) = self.tokens {
-            let [shortest, median, longest, total] =
-                [lengths.shortest, lengths.median, lengths.longest, lengths.total].map(grouped);
-            figures.push((
-                "tokens a row",
-                html! { (shortest) " to " (longest) ", median " (median) "; " (total) " in all" },
-            ));
-        }
-        figures_table(figures)
+        ])
     }
 }
 

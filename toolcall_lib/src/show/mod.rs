@@ -6,12 +6,10 @@
 //!
 //! No display sets a text colour or an opaque background, so that light and dark themes both fit.
 
-mod bfcl;
 mod comparison;
 mod confidence;
 mod conversation;
 mod data;
-mod html;
 mod loss;
 mod model;
 mod scores;
@@ -20,14 +18,13 @@ mod tokens;
 mod tools;
 mod training;
 
-pub use bfcl::BfclTable;
 pub use comparison::{ComparedAnswer, Comparison, ComparisonRow};
 pub use loss::{LossPlot, loss_plot};
-pub use scores::{ScoreTable, compare};
+pub use scores::{BfclTable, ScoreTable, compare};
 pub use tokens::{Token, TokenView};
 
 use crate::terminal::printable;
-use html::Html;
+use style::Html;
 
 /// Returns the blocks that the notebook kernel reads from standard output, one for each form.
 ///

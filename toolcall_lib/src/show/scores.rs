@@ -1,10 +1,12 @@
-//! Display of scores, of one model or of several side by side, and of the mistakes behind them.
+//! Display of scores, of one model or of several side by side, and of the mistakes behind them;
+//! and of those on the leaderboard.
 
 use super::Html;
 use super::confidence;
 use super::style::{
     BAD, Cell, GOOD, MUTED, cell, clipped, counted, rate, said, score_cell, table, text_table,
 };
+use crate::bfcl::BfclScores;
 use crate::evaluate::{Evaluation, Mistake, Score};
 use crate::track::Table;
 use maud::{Markup, html};
@@ -201,5 +203,26 @@ impl fmt::Display for Evaluation {
             mistakes_title(&self.mistakes),
             text_table(&header, &rows)
         )
+    }
+}
+
+/// A table of the Berkeley Function Calling Leaderboard, with a line for each category.
+#[derive(Clone, Debug)]
+pub struct BfclTable<'a>(pub &'a [BfclScores]);
+
+impl fmt::Display for BfclTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["category", "right", "", "right and ended", "did not end"].map(String::from);
+        let row = |scores: &BfclScores| {
+            let (right, ended) = (scores.right(), scores.right_and_finished());
+            vec![
+                scores.category.to_string(),
+                rate(&right),
+                format!("{}/{}", right.count, right.total),
+                format!("{} {}/{}", rate(&ended), ended.count, ended.total),
+                scores.unfinished().count.to_string(),
+            ]
+        };
+        f.write_str(&text_table(&header, &self.0.iter().map(row).collect::<Vec<_>>()))
     }
 }

@@ -1,8 +1,14 @@
-//! The style that all displays share: colours, tables, numbers.
+//! The form and the style that all displays share: HTML, colours, tables, numbers.
 
 use crate::evaluate::Score;
 use comfy_table::{ContentArrangement, Table, presets};
 use maud::{Markup, Render, html};
+use std::fmt::Display;
+
+/// A value with an HTML form. `maud` escapes all text in it.
+pub(super) trait Html: Display {
+    fn html(&self) -> Markup;
+}
 
 /// Width in columns that plain text is fitted to.
 pub(super) const TEXT_WIDTH: u16 = 110;

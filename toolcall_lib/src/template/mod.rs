@@ -188,21 +188,21 @@ pub fn legacy_prompt(user: &str) -> String {
     format!("<|user|>\n{user}\n<|assistant|>\n")
 }
 
-/// Returns the special tokens of a `tokenizer_config.json`: every `…_token` that is a string or an
-/// object with a `content`, and those that `extra_special_tokens` names.
+/// Returns the text of a token in a `tokenizer_config.json`: a string, or the `content` of an
+/// object.
+pub(crate) fn token_text(token: &Value) -> Option<&str> {
+    token.as_str().or_else(|| token.get("content")?.as_str())
+}
+
+/// Returns the special tokens of a `tokenizer_config.json`: every `…_token` that has a text, and
+/// those that `extra_special_tokens` names.
 fn special_tokens(tokenizer_config: &Map<String, Value>) -> Map<String, Value> {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .or_else(|| value.get("content")?.as_str())
-            .map(Value::from)
-    };
     let tokens = tokenizer_config.iter().filter(|(key, _)| key.ends_with("_token"));
     let extra = tokenizer_config
         .get("extra_special_tokens")
         .and_then(Value::as_object);
     tokens
         .chain(extra.into_iter().flatten())
-        .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+        .filter_map(|(key, value)| Some((key.clone(), token_text(value)?.into())))
         .collect()
 }

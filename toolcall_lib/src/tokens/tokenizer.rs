@@ -3,10 +3,11 @@
 use super::reader::tried;
 use super::vocabulary::{Grammars, Spelling, spelling};
 use crate::error::{Error, Result};
+use crate::mutex::locked;
 use crate::template::ChatTemplate;
 use serde_json::{Map, Value, json};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A model's tokenizer with the special tokens that generation and training need.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Tokenizer {
     /// Returns grammars over the tokens, for replies in which calls are written with these texts.
     /// They are made at the first request.
     pub(crate) fn grammars(&self, texts: &str) -> Result<Arc<Grammars>> {
-        let mut made = self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = locked(&self.grammars);
         if let Some((_, grammars)) = made.iter().find(|(known, _)| known == texts) {
             return Ok(grammars.clone());
         }

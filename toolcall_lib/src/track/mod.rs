@@ -6,22 +6,23 @@
 
 mod protobuf;
 mod report_to;
-mod said;
 mod table;
 mod tensorboard;
 mod tracker;
 mod wandb;
+mod wandb_said;
 
 pub use report_to::{ReportTo, TrackerName};
-pub use said::{WandbMode, WandbSaid};
 pub use table::Table;
 pub use tensorboard::EventFile;
 pub use tracker::{Ending, Outcome, Point, Run};
 pub use wandb::Settings as WandbSettings;
 pub(crate) use wandb::is_id as is_run_id;
+pub use wandb_said::{WandbMode, WandbSaid};
 
 use crate::error::Result;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::mutex::locked;
+use std::sync::{Arc, Mutex};
 use tracker::{Started, Tracker, folder_of, grouped};
 
 /// The trackers of a run. Dropped without [`Trackers::finish`], they take the run as failed.
@@ -118,7 +119,7 @@ impl Tracked {
     /// Tells all of them a table. Returns notes.
     pub fn add_table(&self, name: &str, table: &Table) -> Vec<String> {
         let trackers = self.0.as_ref();
-        let trackers = trackers.map(|trackers| trackers.lock().unwrap_or_else(PoisonError::into_inner));
+        let trackers = trackers.map(|trackers| locked(trackers));
         trackers.map_or_else(Vec::new, |mut trackers| trackers.add_table(name, table))
     }
 }

@@ -3,13 +3,12 @@
 use super::protobuf::Message;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, folder_of, grouped};
 use crate::error::{Error, Result};
-use crate::files::host;
+use crate::machine::{host, now};
 use crc::{CRC_32_ISCSI, Crc};
 use serde_json::{Map, Value};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -209,14 +208,6 @@ fn new_file(folder: &Path) -> Result<(PathBuf, File)> {
             }
         }
     }
-}
-
-/// Returns the seconds since 1970.
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 /// Returns a TFRecord: the length and its checksum, the data and its checksum.

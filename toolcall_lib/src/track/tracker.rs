@@ -1,7 +1,7 @@
 //! A tracker, and the numbers of a run that it is given.
 
-use super::said::WandbSaid;
 use super::table::Table;
+use super::wandb_said::WandbSaid;
 use crate::error::Result;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};

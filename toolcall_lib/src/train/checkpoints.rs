@@ -1,10 +1,10 @@
 //! The checkpoints of an output folder.
 
 use super::config::TrainConfig;
-use super::state::MOMENTS;
-use super::state_file::{STATE, saved_at};
+use super::state_file::saved_at;
 use crate::checkpoint;
 use crate::error::{Error, Result};
+use crate::files::names::{MOMENTS, TRAINER_STATE};
 use crate::files::{self, Manifest, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ fn saved(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (steps, name) in named(folder)? {
         let list = Manifest::read(&folder.join(&name)).ok().flatten();
-        if list.is_some_and(|list| list.files.contains_key(STATE)) {
+        if list.is_some_and(|list| list.files.contains_key(TRAINER_STATE)) {
             found.push((saved_at(&folder.join(&name)), steps, name));
         }
     }

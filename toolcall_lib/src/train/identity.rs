@@ -2,6 +2,7 @@
 
 use super::config::TrainConfig;
 use crate::error::Result;
+use crate::files::hex;
 use crate::model::Model;
 use crate::tokens::Sequence;
 use serde::{Deserialize, Serialize};
@@ -86,5 +87,5 @@ fn checksum(rows: &[Vec<Sequence>]) -> String {
                 .for_each(|&trained| hash.update([u8::from(trained)]));
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }

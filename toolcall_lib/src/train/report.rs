@@ -5,6 +5,7 @@ use super::metric::Metric;
 use super::step::{EvalScores, StepReport};
 use crate::checkpoint::{self, save_with};
 use crate::error::Result;
+use crate::files::names;
 use crate::interrupt;
 use crate::model::Model;
 use crate::track::{Table, Tracked};
@@ -62,9 +63,9 @@ impl TrainReport {
         let folder = checkpoint::reserve_folder(folder.as_ref())?;
         save_with(model, &folder, Dtype::F32, |draft| {
             if !self.trainer_state.is_empty() {
-                draft.write_json("trainer_state.json", &self.trainer_state)?;
+                draft.write_json(names::TRAINER_STATE, &self.trainer_state)?;
             }
-            draft.write_json("train_report.json", self)
+            draft.write_json(names::TRAIN_REPORT, self)
         })
     }
 

@@ -2,12 +2,14 @@
 
 use super::config::TrainConfig;
 use super::identity::Identity;
-use super::state_file::{OwnState, now, read};
+use super::state_file::{OwnState, read};
 use super::step::StepReport;
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
+use crate::files::names::MOMENTS;
 use crate::files::{Draft, Output};
+use crate::machine::now;
 use crate::model::{Decoder, Model};
 use crate::optimizer::AdamW;
 use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
@@ -16,10 +18,6 @@ use std::borrow::Cow;
 use std::path::Path;
 
 const BEST: &str = "best/model.safetensors";
-pub(super) const MOMENTS: [&str; 2] = [
-    "optimizer/exp_avg/model.safetensors",
-    "optimizer/exp_avg_sq/model.safetensors",
-];
 
 /// State of a training run.
 #[derive(Clone, Debug)]

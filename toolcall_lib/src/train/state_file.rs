@@ -5,13 +5,12 @@ use super::identity::Identity;
 use super::step::StepReport;
 use crate::error::{Error, Result};
 use crate::files::Draft;
+use crate::files::names::TRAINER_STATE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-pub(super) const STATE: &str = "trainer_state.json";
+use std::time::UNIX_EPOCH;
 
 /// The part of the file that is read; the rest follows from it.
 #[derive(Deserialize)]
@@ -42,20 +41,12 @@ impl OwnState {
     pub fn draft(&self, mut known: Map<String, Value>, draft: &mut Draft) -> Result<()> {
         let own = serde_json::to_value(self).map_err(Error::library("writing a checkpoint"))?;
         known.insert("stateful_callbacks".to_string(), json!({ "toolcall": own }));
-        draft.write_json(STATE, &known)
+        draft.write_json(TRAINER_STATE, &known)
     }
 }
 
-/// Returns the seconds since 1970.
-pub(super) fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
 pub(super) fn read(folder: &Path) -> Result<OwnState> {
-    let path = folder.join(STATE);
+    let path = folder.join(TRAINER_STATE);
     let text = fs::read(&path).map_err(Error::io(&path))?;
     let wrong = |problem: String| Error::invalid(path.display(), problem);
     let file: StateFile = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
@@ -74,7 +65,7 @@ pub(super) fn read(folder: &Path) -> Result<OwnState> {
 /// read, it returns the time at which the file was written.
 pub(super) fn saved_at(folder: &Path) -> u128 {
     let written = || {
-        fs::metadata(folder.join(STATE))
+        fs::metadata(folder.join(TRAINER_STATE))
             .and_then(|file| file.modified())
             .ok()
     };

@@ -1,22 +1,25 @@
 //! Reading a Hugging Face model folder.
 
-use super::{Dtype, RawModel, safetensors};
+use super::raw::{RawModel, license_name};
+use super::{Dtype, gguf, safetensors};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result, some_of};
+use crate::files::names;
 use crate::json;
+use crate::template::token_text;
 use crate::tokens::read_tokenizer;
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
 
 /// Files that every model needs, beside its weights.
-pub(super) const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
+pub(super) const REQUIRED: [&str; 2] = [names::CONFIG, names::TOKENIZER];
 /// Files that are read if they exist.
 pub(super) const OPTIONAL: [&str; 5] = [
-    "generation_config.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
+    names::GENERATION_CONFIG,
+    names::TOKENIZER_CONFIG,
+    names::SPECIAL_TOKENS_MAP,
+    names::CHAT_TEMPLATE,
     "additional_chat_templates/tool_use.jinja",
 ];
 
@@ -45,10 +48,7 @@ fn describe(folder: &Path, missing: &[String]) -> String {
         .flatten()
         .flatten()
         .map(|entry| entry.path());
-    let gguf = files
-        .into_iter()
-        .find(|file| file.extension().is_some_and(|extension| extension == "gguf"));
-    let advice = match gguf {
+    let advice = match files.into_iter().find(|file| gguf::is_named(file)) {
         Some(file) => format!("; to load its GGUF file, give {}", file.display()),
         None => String::new(),
     };
@@ -77,12 +77,12 @@ impl TextFiles {
     /// # Errors
     /// A file is missing, damaged or longer than such files are.
     pub fn read(folder: &Path) -> Result<Self> {
-        let file = folder.join("tokenizer.json");
+        let file = folder.join(names::TOKENIZER);
         let tokenizer = read_tokenizer(&file)?;
-        let mut tokenizer_config = special_tokens(folder, "tokenizer_config.json")?;
+        let mut tokenizer_config = special_tokens(folder, names::TOKENIZER_CONFIG)?;
         // Like transformers: the map dates from before the special tokens were part of the config.
         if !tokenizer_config.contains_key("added_tokens_decoder") {
-            tokenizer_config.extend(special_tokens(folder, "special_tokens_map.json")?);
+            tokenizer_config.extend(special_tokens(folder, names::SPECIAL_TOKENS_MAP)?);
         }
         let (chat_template, additional_chat_templates) = chat_templates(folder, &tokenizer_config)?;
         Ok(Self {
@@ -97,12 +97,12 @@ impl TextFiles {
 /// Reads a folder, with the weights packed as `dtype`.
 pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     check(folder)?;
-    let config_file = folder.join("config.json");
+    let config_file = folder.join(names::CONFIG);
     let config_json = read_json(&config_file)?;
     let config = ModelConfig::from_json(&config_json, &config_file)?;
     let text = TextFiles::read(folder)?;
-    let generation_config = optional_json(folder, "generation_config.json")?;
-    let generation_file = folder.join("generation_config.json");
+    let generation_config = optional_json(folder, names::GENERATION_CONFIG)?;
+    let generation_file = folder.join(names::GENERATION_CONFIG);
     let eos_token_ids = eos_token_ids(
         &text.tokenizer,
         &text.tokenizer_config,
@@ -145,17 +145,10 @@ fn text(file: &Path) -> Result<String> {
 /// The licence that the page of a model names at its beginning; none where it says something that
 /// is no name, or there is no such page.
 fn license(folder: &Path) -> Option<String> {
-    let page = text(&folder.join("README.md")).ok()?;
+    let page = text(&folder.join(names::CARD)).ok()?;
     let front = page.strip_prefix("---\n")?.split_once("\n---")?.0;
     let name = front.lines().find_map(|line| line.strip_prefix("license:"))?;
     license_name(name.trim().trim_matches(['"', '\'']))
-}
-
-/// A name of a licence, such as `apache-2.0`.
-pub(super) fn license_name(name: &str) -> Option<String> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', '+'].contains(&c);
-    let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_name);
-    fits.then(|| name.to_string())
 }
 
 fn read_json(file: &Path) -> Result<Map<String, Value>> {
@@ -187,29 +180,24 @@ fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
     Ok(tokens)
 }
 
-/// Returns the text of a token of a tokenizer's config.
-fn token_text(token: &Value) -> Option<&str> {
-    token["content"].as_str().or(token.as_str())
-}
-
 /// Returns the default template and the others by name, like transformers: the files
 /// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
 /// templates in `tokenizer_config.json`.
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
     // 1. Files of their own.
-    let file = folder.join("chat_template.jinja");
+    let file = folder.join(names::CHAT_TEMPLATE);
     let default = match file.is_file() {
         true => Some(text(&file)?),
         false => None,
     };
-    let additional = additional_templates(&folder.join("additional_chat_templates"))?;
+    let additional = additional_templates(&folder.join(names::ADDITIONAL_CHAT_TEMPLATES))?;
     if default.is_some() || !additional.is_empty() {
         return Ok((default, additional));
     }
     // 2. Templates in the config: one, or a list in which one is called `default`.
     let wrong = |place: String, found: &Value, expected: &str| {
         let problem = format!("{place}: found {}, expected {expected}", json::kind(found));
-        Error::invalid(folder.join("tokenizer_config.json").display(), problem)
+        Error::invalid(folder.join(names::TOKENIZER_CONFIG).display(), problem)
     };
     let named = |(i, entry): (usize, &Value)| {
         let text = |key: &str| {

@@ -100,6 +100,14 @@ impl Weights {
         }
     }
 
+    /// Turns the weights into f32; unpacks them if they are packed.
+    pub fn into_f32(self) -> Parameters {
+        match self {
+            Self::Full(parameters) => parameters,
+            Self::Frozen(frozen) => frozen.to_f32(),
+        }
+    }
+
     /// Returns all weights as f32, unpacked if they are packed.
     pub fn to_f32(&self) -> Cow<'_, Parameters> {
         match self {

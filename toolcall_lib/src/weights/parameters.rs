@@ -1,9 +1,11 @@
 //! Weights as f32: one flat buffer per bucket, which can be trained.
 
-use super::layout::Layout;
+use super::layout::{Layout, Slot};
 use super::stored::Stored;
 use crate::error::Result;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// All weights of a model or of an adapter (or their gradients, or moments): one flat f32 buffer
@@ -71,6 +73,22 @@ impl Parameters {
     /// Returns true for a model without parameters, which does not exist.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Makes a tensor of candle of each bucket, whose memory it takes over, and returns views of
+    /// them by the names of the layout.
+    pub(crate) fn into_candle(self) -> candle_core::Result<HashMap<String, Tensor>> {
+        let owner = |bucket: Vec<f32>| {
+            let len = bucket.len();
+            Tensor::from_vec(bucket, len, &Device::Cpu)
+        };
+        let buckets = self.buckets.into_iter().map(owner);
+        let buckets: Vec<Tensor> = buckets.collect::<candle_core::Result<_>>()?;
+        let view = |slot: &Slot| {
+            let elements = buckets[slot.bucket].narrow(0, slot.offset, slot.len())?;
+            Ok((slot.name.clone(), elements.reshape(slot.shape.as_slice())?))
+        };
+        self.layout.slots().iter().map(view).collect()
     }
 }
 

@@ -35,6 +35,13 @@ pub struct RawModel {
     pub origin: String,
 }
 
+/// Returns the name of a licence, such as `apache-2.0`; `None` if it is something else.
+pub(super) fn license_name(name: &str) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', '+'].contains(&c);
+    let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_name);
+    fits.then(|| name.to_string())
+}
+
 /// Checks what neither the reader of folders nor that of GGUF files ensures.
 pub(super) fn check(model: &RawModel) -> Result<()> {
     // 1. Every token has an embedding.

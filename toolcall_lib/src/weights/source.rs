@@ -27,9 +27,7 @@ impl ModelSource {
     /// Nothing of this name exists and it is not a hub id, or a folder lacks files.
     pub fn find(spec: &str) -> Result<Self> {
         let path = Path::new(spec);
-        let is_gguf = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let is_gguf = gguf::is_named(path);
         // A crash may have left a save half done; `recover` completes it.
         if path.is_dir() {
             files::recover(path)?;

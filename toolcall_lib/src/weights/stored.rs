@@ -1,10 +1,13 @@
-//! Tensors in a file, as the readers of the formats hand them over.
+//! Files of weights in memory, and their tensors as the readers of the formats hand them over.
 
 use super::Slot;
 use super::blocks::pack;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
+use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 
 /// Tensors in a file.
 pub(super) trait Stored: Sync {
@@ -21,4 +24,12 @@ pub(super) trait Stored: Sync {
         pack(&values, dtype, bytes);
         Ok(())
     }
+}
+
+/// Maps a file into memory; the system reads its bytes when they are used.
+pub(super) fn map(file: &Path) -> Result<Mmap> {
+    let open = File::open(file).map_err(Error::io(file))?;
+    // SAFETY: as with every memory map, the file must not shrink while it is read. Everyone who
+    // writes weights (this crate, safetensors, the hub's cache) writes a new file and renames it.
+    unsafe { Mmap::map(&open) }.map_err(Error::io(file))
 }

@@ -125,6 +125,15 @@ fn tools_that_are_too_long_are_a_note() {
     );
 }
 
+#[test]
+fn a_gguf_file_is_known_by_its_ending_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.GGUF");
+    save_as(&tiny_model(), &file, Dtype::F16).unwrap();
+    assert!(file.is_file());
+    load(file.to_str().unwrap()).unwrap();
+}
+
 /// An adapter has tools of its own, or none.
 #[test]
 fn an_adapter_does_not_take_the_tools_of_its_base() {

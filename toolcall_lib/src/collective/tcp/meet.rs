@@ -8,7 +8,7 @@
 use super::greeting::{Guest, Progress, Refusal, greet, read_until};
 use super::place::Place;
 use crate::collective::Shard;
-use crate::collective::ranks::names;
+use crate::collective::ranks::{LONG_WAIT, names};
 use crate::error::{Error, Result, tell};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -16,8 +16,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(20);
-/// A wait of this length is reported, once.
-const LONG_WAIT: Duration = Duration::from_secs(60);
 /// Most connections that may still prove that they are ranks; the oldest are dropped if there are
 /// more.
 const MOST_GUESTS: usize = 256;

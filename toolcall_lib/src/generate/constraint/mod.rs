@@ -10,8 +10,9 @@ mod lark;
 mod schema;
 
 use super::{GenerateConfig, ToolChoice};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::model::Model;
+use crate::mutex::locked;
 use crate::syntax::{CallSyntax, tags};
 use crate::template::ChatTemplate;
 use crate::tokens::Grammars;
@@ -20,7 +21,7 @@ use grammar::{Answer, Grammar, Thought, unsupported, unsupported_json};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The grammar of one reply, and how far the reply has come in it.
 #[derive(Clone)]
@@ -95,7 +96,7 @@ impl Constraints {
         };
         // 2. An equal form was compiled before.
         refuse_doubled(&form.tools)?;
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = || locked(&self.recent);
         if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
@@ -287,8 +288,7 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
     }
 }
 
-/// Shortens an error of llguidance: leaves out the grammar that it repeats, and names a pattern
-/// that is no regular language.
+/// Shortens an error of llguidance, or names the pattern that is no regular language.
 fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     const LONGEST: usize = 160;
     const NO_REGULAR_LANGUAGE: [(&str, &str); 5] = [
@@ -298,26 +298,15 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ("(?<!", "look-behind"),
         (r"\b", "a word boundary"),
     ];
-    // 1. A pattern that is no regular language is named itself.
+    // A pattern that is no regular language is named itself.
     let patterns = schema.map(patterns).unwrap_or_default();
     for (sign, name) in NO_REGULAR_LANGUAGE {
         if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {
-            let shown: String = pattern.chars().take(LONGEST).collect();
+            let shown = shortened(pattern, LONGEST);
             return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
         }
     }
-    // 2. Otherwise: the first two lines that do not quote the grammar.
-    let text = problem.to_string();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told = lines
-        .filter(|line| !line.contains("%json") && !line.starts_with("start:"))
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ");
-    match told.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &told[..end]),
-        None => told,
-    }
+    shortened(&problem.to_string(), LONGEST)
 }
 
 /// Returns all values of `pattern` in a schema.
@@ -361,8 +350,7 @@ fn failed(problem: impl std::fmt::Display) -> Error {
     };
     let lines = problem.lines().take_while(|line| !is_quoted(line));
     let said: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
-    let said: String = said.join(" ").chars().take(LONGEST).collect();
-    Error::library("constrained decoding")(said)
+    Error::library("constrained decoding")(shortened(&said.join(" "), LONGEST))
 }
 
 fn unknown_syntax() -> Error {

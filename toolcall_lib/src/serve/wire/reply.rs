@@ -1,9 +1,9 @@
 //! The JSON of replies, whole or in chunks.
 
 use crate::generate::Token;
+use crate::machine::now;
 use crate::tokens::Tokenizer;
 use serde_json::{Map, Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A piece of a reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,10 +76,9 @@ impl Usage {
 impl Head {
     /// Begins a new reply by the model of this name.
     pub fn new(model: &str) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             id: random_id("chatcmpl-"),
-            created: since.map_or(0, |since| since.as_secs()),
+            created: now() as u64,
             model: model.to_string(),
         }
     }

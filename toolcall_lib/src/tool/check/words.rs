@@ -1,5 +1,6 @@
 //! Words of the checker: the kind of value that a field should have, and the value that came.
 
+use crate::error;
 use crate::json::kind;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -20,10 +21,7 @@ pub(in crate::tool) fn found(value: &Value) -> String {
 
 /// Returns a text with `…` in place of what is too long.
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
+    error::shortened(text, LONGEST)
 }
 
 /// Returns the errors of `arguments` as problems of fields; `root` is the schema.

@@ -1,6 +1,7 @@
 //! The HTTP API of Weights & Biases, as far as a run needs it.
 
 use super::Settings;
+use crate::AGENT;
 use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -181,7 +182,7 @@ impl Api {
         let request = self
             .agent
             .post(format!("{}{path}", self.base))
-            .header(USER_AGENT, concat!("toolcall/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, AGENT)
             .header(AUTHORIZATION, &self.authorization)
             .header(CONTENT_TYPE, "application/json");
         let text = self.checked(request.send(body.to_string()))?;

@@ -11,19 +11,19 @@ mod settings;
 pub use settings::Settings;
 pub(crate) use settings::is_id;
 
-use super::said::WandbMode;
+use super::wandb_said::WandbMode;
 use super::{Ending, Outcome, Point, Run, Started, Table, Tracker, grouped};
 use crate::error::{Error, Result};
-use crate::files::host;
+use crate::files::sha256_of;
+use crate::machine::{host, now};
 use api::{AXIS, Api, Description};
 use rand::Rng;
 use run_file::RunFile;
 use sender::Sender;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// The exit code of a run that the user stopped, as the official client has it.
 const INTERRUPTED: i32 = 255;
@@ -121,10 +121,7 @@ impl Wandb {
     /// Writes a table to the folder, from which it is sent, and refers to it in the summary.
     fn keep_table(&mut self, name: &str, table: &Table) -> Result<()> {
         let bytes = serde_json::to_vec(table).map_err(Error::library("writing a table"))?;
-        let sha256: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = sha256_of(&bytes);
         let path = format!(
             "media/table/{name}_{}_{}.table.json",
             self.last_step.unwrap_or(0),
@@ -227,14 +224,6 @@ fn connect(settings: &Settings, run: &Description) -> Result<Option<Sender>> {
         }
         _ => Ok(None),
     }
-}
-
-/// Seconds since 1970.
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use super::Settings;
 use super::api::{Api, Description, Failure, Place};
 use crate::error::Error;
+use crate::mutex::locked;
 use serde_json::{Map, Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,7 @@ impl Sender {
 
     /// Returns the notes for the user that were not returned before.
     pub fn notes(&mut self) -> Vec<String> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = locked(&self.told);
         let mut notes = std::mem::take(&mut told.notes);
         if let (Some(problem), false) = (&told.failed, self.failure_is_known) {
             self.failure_is_known = true;
@@ -139,7 +140,7 @@ impl Sender {
 
     /// Returns the number of rows that were not sent, and the reason.
     fn loss(&self, is_late: bool) -> Option<String> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = locked(&self.told);
         if !is_late && told.failed.is_none() && self.dropped == 0 {
             return None;
         }
@@ -182,7 +183,7 @@ impl Worker {
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.told)
     }
 
     fn send_all(&mut self, run: &Description, incoming: &Receiver<Parcel>) -> Result<(), String> {

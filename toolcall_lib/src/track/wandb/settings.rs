@@ -1,7 +1,7 @@
 //! Settings of the official client, read from its environment variables.
 
 use crate::track::folder_of;
-use crate::track::said::{WandbMode, WandbSaid};
+use crate::track::wandb_said::{WandbMode, WandbSaid};
 use std::env;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! An open GGUF file: its metadata, and its memory-mapped tensors.
 
-use super::super::map::map;
+use super::super::stored::map;
 use super::header;
 use crate::error::{Error, Result};
 use candle_core::quantized::gguf_file::{Content, Value};

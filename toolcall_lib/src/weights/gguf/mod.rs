@@ -16,11 +16,16 @@ mod write;
 pub use write::{Export, is_ours, save};
 
 use super::Dtype;
-use super::folder::license_name;
-use super::raw::RawModel;
+use super::raw::{RawModel, license_name};
 use crate::error::Result;
 use file::Gguf;
 use std::path::Path;
+
+/// Says whether a path is one of a GGUF file by its name: it ends in `.gguf`, in any case.
+pub fn is_named(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
 
 /// Reads a GGUF file of the `llama`, `qwen2` or `qwen3` architecture, with the weights packed as
 /// `dtype`.

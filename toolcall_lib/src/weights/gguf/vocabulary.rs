@@ -3,6 +3,7 @@
 use super::splitting::{names, steps};
 use super::tokenizer::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
 use crate::error::{Error, Result};
+use crate::template::token_text;
 use crate::tokens::Tokenizer;
 use candle_core::quantized::gguf_file::Value as Metadata;
 use serde_json::{Value, from_str};
@@ -40,10 +41,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, vocab_size: usize) -> Result<Vec<(
         ("add_bos_token", Metadata::Bool(begins(tokenizer)?)),
     ];
     // 3. Special tokens.
-    let named = |name: &str| {
-        let token = tokenizer.config.get(name)?;
-        tokenizer.token_id(token["content"].as_str().or(token.as_str())?)
-    };
+    let named = |name: &str| tokenizer.token_id(token_text(tokenizer.config.get(name)?)?);
     // The end token that the template prints, and another one.
     let ends = &tokenizer.eos_token_ids;
     let eos = named("eos_token").or(ends.first().copied());

@@ -1,6 +1,7 @@
 //! Sends requests to the hub, and limits their targets, their content and their time.
 
 use super::address::{Hub, split_credentials};
+use crate::AGENT;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
@@ -15,9 +16,6 @@ const MOST_REDIRECTS: usize = 5;
 const SLOWEST: u64 = 10_000;
 /// No request takes longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Name that we give ourselves in requests.
-pub(super) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
 
 /// Reason why a request failed.
 #[derive(Debug)]

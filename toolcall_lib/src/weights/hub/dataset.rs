@@ -2,23 +2,14 @@
 
 use super::cache::RepoCache;
 use super::client::Client;
-use super::download::download;
 use super::{Hub, HubId, Kind};
 use crate::error::{Error, Result};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::{Component, Path, PathBuf};
 
 /// Bytes of the name of a file.
 const LONGEST_NAME: usize = 1_000;
 /// Files that one call downloads.
 const MOST_FILES: usize = 1_000;
-/// Signs of a name that do not stand for themselves in a URL.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// A data set on the hub, at one commit.
 #[derive(Clone, Debug)]
@@ -73,14 +64,6 @@ impl Hub {
             names,
         }
     }
-
-    fn not_cached(&self, id: &HubId, what: &str) -> Error {
-        let cache = self.cache.display();
-        self.wrong(
-            id,
-            format!("{what} is not in {cache}; unset HF_HUB_OFFLINE, or give files that are here"),
-        )
-    }
 }
 
 impl HubDataset {
@@ -104,28 +87,11 @@ impl HubDataset {
             );
             return Err(hub.wrong(id, problem));
         }
-        let cache = RepoCache::new(&hub.cache, Kind::Dataset, id);
-        let folder = cache.snapshot(commit);
         let client = Client::new(hub).map_err(|problem| hub.wrong(id, problem))?;
-        let fetch = |name: &String| {
-            let file = folder.join(name);
-            if file.exists() {
-                return Ok(file);
-            }
-            if hub.offline {
-                return Err(hub.not_cached(id, &format!("its file {name}")));
-            }
-            let encoded = utf8_percent_encode(name, ENCODED);
-            let path = format!(
-                "/{}{}/resolve/{commit}/{encoded}",
-                Kind::Dataset.prefix(),
-                id.repo
-            );
-            download(&client, &cache, &path, commit, name)
-                .map_err(|failure| hub.explain(Kind::Dataset, id, Some(name), failure))?;
-            Ok(file)
-        };
-        names.iter().map(fetch).collect()
+        names
+            .iter()
+            .map(|name| hub.fetch(Kind::Dataset, id, &client, commit, name))
+            .collect()
     }
 }
 

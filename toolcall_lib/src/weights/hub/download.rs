@@ -3,17 +3,19 @@
 
 use super::cache::{RepoCache, blob_name};
 use super::client::{Client, Failure};
-use sha2::{Digest, Sha256};
+use super::retry::Patience;
+use crate::{files, interrupt};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::thread::sleep;
 use std::time::Duration;
 use ureq::http::HeaderMap;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 
 /// Number of times that a download that broke off is continued.
 const CONTINUATIONS: u32 = 3;
+/// Pause before the first of them.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Number of bytes that are read at a time.
 const BLOCK: usize = 1 << 18;
 /// Most bytes of a file that does not hold weights.
@@ -38,7 +40,7 @@ pub(super) fn download(
     commit: &str,
     file: &str,
 ) -> Result<(), Failure> {
-    let announced = announced(&retried(|| client.head(path))?, commit)?;
+    let announced = announced(&patience().retry(|| client.head(path))?, commit)?;
     if announced.size > LARGEST_TEXT && !file.ends_with(".safetensors") {
         return Err(Failure::Answer(format!(
             "it has {} bytes, and no such file has more than {LARGEST_TEXT}",
@@ -83,7 +85,7 @@ fn announced(headers: &HeaderMap, commit: &str) -> Result<Announced, Failure> {
 /// Downloads the bytes next to `blob`. They take its place when they are whole and right.
 fn fill(client: &Client, path: &str, announced: &Announced, blob: &Path) -> Result<(), Failure> {
     let part = blob.with_file_name(format!("{}.incomplete", announced.blob));
-    retried(|| go_on(client, path, announced, &part))?;
+    patience().retry(|| go_on(client, path, announced, &part))?;
     if let Some(problem) = damage(announced, &part).map_err(written(&part))? {
         fs::remove_file(&part).map_err(written(&part))?;
         return Err(Failure::Answer(problem));
@@ -91,18 +93,8 @@ fn fill(client: &Client, path: &str, announced: &Announced, blob: &Path) -> Resu
     fs::rename(&part, blob).map_err(written(blob))
 }
 
-/// Does `work` again when a connection fails, a few times.
-fn retried<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    let mut continuation = 0;
-    loop {
-        match work() {
-            Err(Failure::Connection(_) | Failure::Storage(..)) if continuation < CONTINUATIONS => {
-                sleep(Duration::from_millis(200 << continuation));
-                continuation += 1;
-            }
-            outcome => return outcome,
-        }
-    }
+fn patience() -> Patience {
+    Patience::of(CONTINUATIONS, PAUSE)
 }
 
 /// Appends the missing bytes to `part`.
@@ -149,6 +141,9 @@ fn copy(body: &mut impl Read, file: &mut File, missing: u64, part: &Path) -> Res
     let mut block = vec![0; BLOCK];
     let mut left = missing;
     loop {
+        if interrupt::is_stopping() {
+            return Err(Failure::Connection("stopped by the user".to_string()));
+        }
         let read = match body.read(&mut block) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -172,7 +167,7 @@ fn copy(body: &mut impl Read, file: &mut File, missing: u64, part: &Path) -> Res
 
 /// Returns how a file differs from the hub's description; `None` if it does not.
 fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
-    let mut file = File::open(part)?;
+    let file = File::open(part)?;
     let size = file.metadata()?.len();
     if size != announced.size {
         return Ok(Some(format!(
@@ -183,14 +178,7 @@ fn damage(announced: &Announced, part: &Path) -> io::Result<Option<String>> {
     let Some(expected) = &announced.sha256 else {
         return Ok(None);
     };
-    let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
-    loop {
-        match file.read(&mut block)? {
-            0 => break,
-            read => hash.update(&block[..read]),
-        }
-    }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = files::sha256_of_all(file)?;
     let problem = || {
         format!("its SHA-256 is {found}, and the hub says {expected}: it was changed or damaged on the way")
     };

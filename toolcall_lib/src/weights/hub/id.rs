@@ -1,4 +1,4 @@
-//! A model or a data set on the hub, by its name.
+//! A model or a data set on the hub: its kind and its name.
 
 use std::fmt;
 
@@ -36,6 +36,39 @@ impl fmt::Display for HubId {
         match self.revision.as_str() {
             "main" => write!(f, "{}", self.repo),
             revision => write!(f, "{}@{revision}", self.repo),
+        }
+    }
+}
+
+/// A kind of repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Model,
+    Dataset,
+}
+
+impl Kind {
+    /// The word in addresses of the API, and in the names of the cache's folders.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+
+    /// The path in front of `owner/name` in the addresses of pages and files.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Dataset => "datasets/",
+        }
+    }
+
+    /// The word for people.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Dataset => "data set",
         }
     }
 }

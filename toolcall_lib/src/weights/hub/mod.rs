@@ -12,7 +12,7 @@ mod client;
 mod dataset;
 mod download;
 mod id;
-mod kind;
+mod retry;
 mod upload;
 
 pub use address::Hub;
@@ -22,17 +22,27 @@ pub use upload::Pushed;
 pub(crate) use upload::{LocalFile, Upload};
 
 use super::folder::{self, OPTIONAL, REQUIRED};
-use super::safetensors::{INDEX, SINGLE, shards};
+use super::safetensors::shards;
 use crate::error::{Error, Result};
+use crate::files::names::{WEIGHTS, WEIGHTS_INDEX};
 use cache::{RepoCache, is_commit};
 use client::{Client, Failure};
-use kind::Kind;
+use id::Kind;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Longest answer about a repository, in bytes: a name for each of its files.
 const LONGEST_INFO: u64 = 1 << 24;
+
+/// Signs of a name that do not stand for themselves in a URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 impl Hub {
     /// Returns the folder of a model. If the cache has all of it, it asks nothing of the network;
@@ -65,7 +75,7 @@ impl Hub {
         let info = self.info(Kind::Model, id, &client)?;
         let folder = cache.snapshot(&info.sha); // all files come from one commit, also if the branch moves on meanwhile
         let there = |file: &str| info.siblings.iter().any(|sibling| sibling.rfilename == file);
-        let weights = if there(SINGLE) { SINGLE } else { INDEX };
+        let weights = if there(WEIGHTS) { WEIGHTS } else { WEIGHTS_INDEX };
         let missing: Vec<&str> = REQUIRED
             .into_iter()
             .chain([weights])
@@ -76,18 +86,11 @@ impl Hub {
             let problem = format!("this model has no {missing}, so it cannot be loaded from the hub");
             return Err(self.wrong(id, problem));
         }
-        let fetch = |file: &str| -> Result<()> {
-            if folder.join(file).exists() {
-                return Ok(());
-            }
-            let path = format!("/{}/resolve/{}/{file}", id.repo, info.sha);
-            download::download(&client, cache, &path, &info.sha, file)
-                .map_err(|failure| self.explain(Kind::Model, id, Some(file), failure))
-        };
+        let fetch = |file: &str| self.fetch(Kind::Model, id, &client, &info.sha, file).map(drop);
         let small = REQUIRED.into_iter().chain(OPTIONAL).filter(|file| there(file));
         small.chain([weights]).try_for_each(fetch)?;
-        if weights == INDEX {
-            shards(&folder.join(INDEX))?
+        if weights == WEIGHTS_INDEX {
+            shards(&folder.join(WEIGHTS_INDEX))?
                 .iter()
                 .try_for_each(|shard| fetch(shard))?;
         }
@@ -95,6 +98,29 @@ impl Hub {
             .set_commit(&id.revision, &info.sha)
             .map_err(Error::io(&self.cache))?;
         Ok(folder)
+    }
+
+    /// Returns a file of a commit, from the cache or downloaded.
+    fn fetch(&self, kind: Kind, id: &HubId, client: &Client, commit: &str, file: &str) -> Result<PathBuf> {
+        let cache = RepoCache::new(&self.cache, kind, id);
+        let place = cache.snapshot(commit).join(file);
+        if place.exists() {
+            return Ok(place);
+        }
+        if self.offline {
+            return Err(self.not_cached(id, &format!("its file {file}")));
+        }
+        let encoded = utf8_percent_encode(file, ENCODED);
+        let path = format!("/{}{}/resolve/{commit}/{encoded}", kind.prefix(), id.repo);
+        download::download(client, &cache, &path, commit, file)
+            .map_err(|failure| self.explain(kind, id, Some(file), failure))?;
+        Ok(place)
+    }
+
+    fn not_cached(&self, id: &HubId, what: &str) -> Error {
+        let cache = self.cache.display();
+        let problem = format!("{what} is not in {cache}; unset HF_HUB_OFFLINE, or give files that are here");
+        self.wrong(id, problem)
     }
 
     /// Refuses an id of another form: it becomes a path of the hub and of the cache.

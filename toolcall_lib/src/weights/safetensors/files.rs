@@ -1,14 +1,10 @@
 //! The files that hold the weights of a folder.
 
 use crate::error::{Error, Result, some_of};
+use crate::files::names::{WEIGHTS, WEIGHTS_INDEX};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// File name of weights that are not sharded.
-pub(in crate::weights) const SINGLE: &str = "model.safetensors";
-/// File name of the index from tensors to shards.
-pub(in crate::weights) const INDEX: &str = "model.safetensors.index.json";
 
 /// Returns the files that hold the weights of `folder`; all of them exist.
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -19,23 +15,23 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
             format!("these files are missing: {}", some_of(&missing)),
         ));
     }
-    let names = if folder.join(SINGLE).is_file() {
-        [SINGLE.into()].into()
+    let names = if folder.join(WEIGHTS).is_file() {
+        [WEIGHTS.into()].into()
     } else {
-        shards(&folder.join(INDEX))?
+        shards(&folder.join(WEIGHTS_INDEX))?
     };
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
 /// Lists the files of weights that a folder lacks.
 pub(in crate::weights) fn missing_weights(folder: &Path) -> Result<Vec<String>> {
-    if folder.join(SINGLE).is_file() {
+    if folder.join(WEIGHTS).is_file() {
         return Ok(Vec::new());
     }
-    if !folder.join(INDEX).is_file() {
-        return Ok(vec![format!("{SINGLE} (or {INDEX} with its shards)")]);
+    if !folder.join(WEIGHTS_INDEX).is_file() {
+        return Ok(vec![format!("{WEIGHTS} (or {WEIGHTS_INDEX} with its shards)")]);
     }
-    let shards = shards(&folder.join(INDEX))?;
+    let shards = shards(&folder.join(WEIGHTS_INDEX))?;
     Ok(shards
         .into_iter()
         .filter(|shard| !folder.join(shard).is_file())

@@ -5,7 +5,7 @@ mod files;
 mod read;
 mod write;
 
-pub(super) use files::{INDEX, SINGLE, missing_weights, shards};
+pub(super) use files::{missing_weights, shards};
 pub use read::{read, read_file};
 pub use write::save;
 pub(crate) use write::{write, write_buckets};

@@ -1,9 +1,9 @@
 //! Explains what went wrong with a push, and what to do.
 
-use super::retry::RETRIES;
 use crate::error::Error;
 use crate::interrupt;
 use crate::weights::hub::client::Failure;
+use crate::weights::hub::retry::RETRIES;
 use crate::weights::hub::{Hub, HubId};
 
 /// A repository that everybody sees, where a private one is wanted.

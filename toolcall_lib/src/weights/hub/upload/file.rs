@@ -71,7 +71,7 @@ impl LocalFile {
         let content = self.content()?;
         let mut hash = Sha1::new_with_prefix(format!("blob {}\0", content.len()));
         hash.update(&content);
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(files::hex(&hash.finalize()))
     }
 }
 

@@ -8,19 +8,19 @@ mod explain;
 mod file;
 mod repository;
 mod request;
-mod retry;
 mod storage;
 
 pub(crate) use file::LocalFile;
 
 use super::client::{Client, Failure};
+use super::retry::Patience;
 use super::{Hub, HubId, Info, Kind};
 use crate::error::{Result, tell};
+use crate::files::names;
 use crate::interrupt;
 use file::unread;
 use repository::Plan;
 use request::{Push, unusable};
-use retry::Patience;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -90,7 +90,7 @@ impl Hub {
             _ => {}
         }
         push.check_page(files)
-            .map_err(|failure| explained("README.md", failure))?;
+            .map_err(|failure| explained(names::CARD, failure))?;
         push.push(files, how.message)
             .map_err(|failure| explained("the files", failure))
     }
@@ -175,7 +175,7 @@ impl Push<'_> {
 
     /// Asks the hub about the repository at its revision.
     fn info(&self) -> std::result::Result<Info, Failure> {
-        retry::retried(|| self.hub.ask(Kind::Model, self.id, &self.client))
+        Patience::default().retry(|| self.hub.ask(Kind::Model, self.id, &self.client))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The repository: it is made, asked what it has, and given a commit.
 
 use super::request::{JSON, LINES};
-use super::retry::retried;
 use super::{LocalFile, Push, unusable};
+use crate::files::names;
 use crate::weights::hub::client::Failure;
+use crate::weights::hub::retry::Patience;
 use crate::weights::hub::{Info, is_commit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -96,7 +97,7 @@ impl Push<'_> {
 
     /// Asks the hub to check the head of the page, which it would refuse after everything was sent.
     pub fn check_page(&self, files: &[LocalFile]) -> Result<(), Failure> {
-        let Some(page) = files.iter().find(|file| file.name == "README.md") else {
+        let Some(page) = files.iter().find(|file| file.name == names::CARD) else {
             return Ok(());
         };
         let content = String::from_utf8_lossy(&page.content()?).into_owned();
@@ -145,7 +146,7 @@ impl Push<'_> {
     /// Sends JSON, again where that may help: the hub may get these twice.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
         let body = body.to_string();
-        retried(|| self.client.post(path, JSON, body.as_bytes()))
+        Patience::default().retry(|| self.client.post(path, JSON, body.as_bytes()))
     }
 
     /// The path of the API for something that is done at the revision.

@@ -3,7 +3,9 @@
 //! The hub itself gets the token. A storage gets none: what may be written there, its address says.
 
 use super::super::{Hub, HubId};
-use crate::weights::hub::client::{AGENT, Answer, Client, Failure, failed};
+use crate::AGENT;
+use crate::error::shortened;
+use crate::weights::hub::client::{Answer, Client, Failure, failed};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
@@ -136,7 +138,7 @@ impl Client {
         let secret = self.authorization.as_ref().and_then(|value| value.to_str().ok());
         let secret = secret.and_then(|value| value.split(' ').nth(1));
         let text = secret.map_or(text.clone(), |secret| text.replace(secret, "…"));
-        text.chars().take(LONGEST_WORDS.1).collect()
+        shortened(&text, LONGEST_WORDS.1)
     }
 }
 

@@ -4,11 +4,11 @@
 use super::file::shown;
 use super::repository::{Plan, Planned};
 use super::request::LFS;
-use super::retry::{Patience, retried};
 use super::{LocalFile, Push, stop_if_asked, unread, unusable};
-use crate::error::tell;
+use crate::error::{shortened, tell};
 use crate::interrupt;
 use crate::weights::hub::client::{Failure, named};
+use crate::weights::hub::retry::Patience;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
@@ -102,11 +102,11 @@ impl Push<'_> {
             format!("/{}.git/info/lfs/objects/batch", self.id.repo),
             body.to_string(),
         );
-        let batch: Batch = retried(|| self.client.post(&path, LFS, body.as_bytes()))?;
+        let batch: Batch = Patience::default().retry(|| self.client.post(&path, LFS, body.as_bytes()))?;
         let mut actions: BTreeMap<String, Option<Actions>> = BTreeMap::new();
         for object in batch.objects {
             if let Some(Refusal { code, message }) = object.error {
-                return Err(Failure::Refused(code, message.chars().take(300).collect()));
+                return Err(Failure::Refused(code, shortened(&message, 300)));
             }
             actions.insert(object.oid, object.actions);
         }
@@ -165,7 +165,7 @@ impl Push<'_> {
         };
         let uri = self.named(&verify.href)?;
         let body = json!({"oid": file.sha256, "size": file.bytes}).to_string();
-        retried(|| self.client.notify(&uri, body.as_bytes()))
+        Patience::default().retry(|| self.client.notify(&uri, body.as_bytes()))
     }
 
     /// Sends the parts in turn, each again where it breaks off, and has them put together.
@@ -180,7 +180,7 @@ impl Push<'_> {
         for (index, address) in parts.addresses.iter().enumerate() {
             let start = index as u64 * parts.length;
             let bytes = parts.length.min(file.bytes - start);
-            let headers = retried(|| {
+            let headers = Patience::default().retry(|| {
                 let mut body = Outgoing::open(file, start, bytes, progress)?;
                 self.client.put(address, &mut body, bytes)
             })?;
@@ -189,7 +189,7 @@ impl Push<'_> {
             done.push(json!({"partNumber": index + 1, "etag": etag}));
         }
         let body = json!({"oid": file.sha256, "parts": done}).to_string();
-        retried(|| self.client.complete(complete, body.as_bytes()))
+        Patience::default().retry(|| self.client.complete(complete, body.as_bytes()))
     }
 
     /// The parts in which a file is sent, if it is.

@@ -1,14 +1,14 @@
 //! Tries that follow one that failed.
 
+use super::client::Failure;
 use crate::error::tell;
 use crate::interrupt;
-use crate::weights::hub::client::Failure;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Tries that follow the first.
+/// Tries of an upload that follow the first.
 pub(super) const RETRIES: u32 = 5;
-/// The pause before the first of them; each pause is twice as long as the one before.
+/// Pause of an upload before the first of them; each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks, in a pause, whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -21,41 +21,42 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            left: RETRIES,
-            pause: PAUSE,
-        }
+        Self::of(RETRIES, PAUSE)
     }
 }
 
 impl Patience {
+    /// Allows so many tries after the first, the first of them after this pause.
+    pub fn of(retries: u32, pause: Duration) -> Self {
+        Self { left: retries, pause }
+    }
+
+    /// Does `work`, and does it again as long as that may help.
+    pub fn retry<T>(mut self, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+        loop {
+            match work() {
+                Err(failure) if self.allows(&failure) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Waits and returns true if another try may do better, and the user has not asked to stop.
     pub fn allows(&mut self, failure: &Failure) -> bool {
         let Some(problem) = passing(failure) else {
             return false;
         };
-        if self.left == 0 || interrupt::requested() {
+        if self.left == 0 || interrupt::is_stopping() {
             return false;
         }
         tell(format!("{problem}; trying again"));
         let end = Instant::now() + self.pause;
-        while Instant::now() < end && !interrupt::requested() {
+        while Instant::now() < end && !interrupt::is_stopping() {
             sleep(TICK.min(self.pause));
         }
         self.left -= 1;
         self.pause *= 2;
-        !interrupt::requested()
-    }
-}
-
-/// Does `work` again as long as that may help.
-pub(super) fn retried<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    let mut patience = Patience::default();
-    loop {
-        match work() {
-            Err(failure) if patience.allows(&failure) => {}
-            outcome => return outcome,
-        }
+        !interrupt::is_stopping()
     }
 }
 
@@ -85,10 +86,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_a_few_times_and_nothing_else_is() {
         let broken = || Failure::Connection("it broke off".to_string());
-        let mut patience = Patience {
-            left: 2,
-            pause: Duration::from_millis(1),
-        };
+        let mut patience = Patience::of(2, Duration::from_millis(1));
         let tries: Vec<bool> = (0..3).map(|_| patience.allows(&broken())).collect();
         assert_eq!(tries, [true, true, false]);
         for failure in [

@@ -1,0 +1,47 @@
+//! Names of the files of a saved model or checkpoint.
+//!
+//! The order in which a draft is put in place rests on them (`finish`): `CONFIG` or
+//! `ADAPTER_CONFIG` goes first and comes last, because no program takes a folder without one for a
+//! model. Changes of `TRAIN_REPORT`, `TRAINER_STATE`, `TRAINING` and `CARD` do not count there,
+//! because no program reads them when it loads a model; another file of which that is true belongs
+//! among them.
+
+/// Shape of a whole model.
+pub const CONFIG: &str = "config.json";
+/// Weights of a whole model in one file.
+pub const WEIGHTS: &str = "model.safetensors";
+/// Index from tensors to the files of weights that are sharded.
+pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+/// Settings of an adapter, as PEFT has them.
+pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// Weights of an adapter.
+pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+/// Tokens that end a reply, and how tokens are chosen.
+pub const GENERATION_CONFIG: &str = "generation_config.json";
+/// Vocabulary and rules of the tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// Tokens with a meaning, and in older models the chat template.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Tokens with a meaning, in models of old.
+pub const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
+/// The chat template.
+pub const CHAT_TEMPLATE: &str = "chat_template.jinja";
+/// Folder of the other chat templates, `NAME.jinja` each.
+pub const ADDITIONAL_CHAT_TEMPLATES: &str = "additional_chat_templates";
+/// Tools that a model was trained to call.
+pub const TOOLS: &str = "tools.json";
+/// Data, settings and scores of a model, for the page of what is made of it.
+pub const TRAINING: &str = "toolcall_training.json";
+/// The page of a model.
+pub const CARD: &str = "README.md";
+/// Report of the run that trained a model.
+pub const TRAIN_REPORT: &str = "train_report.json";
+/// Log of a run as transformers writes it; in a checkpoint also what the run needs to go on.
+pub const TRAINER_STATE: &str = "trainer_state.json";
+/// Folder of a checkpoint with the state of the optimizer.
+pub const OPTIMIZER: &str = "optimizer/";
+/// First and second moments of the optimizer, in that folder.
+pub const MOMENTS: [&str; 2] = [
+    "optimizer/exp_avg/model.safetensors",
+    "optimizer/exp_avg_sq/model.safetensors",
+];
