@@ -7,6 +7,7 @@
 //! `properties` is closed unless something opens it, a tuple has its exact length, and `5.0` is no
 //! integer.
 
+use crate::error::nearest_within;
 use crate::json::kind;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -511,13 +512,11 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
 /// Refuses a key that is one letter away from a keyword: it says nothing to JSON schema, but was
 /// meant to.
 fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
-    const SHORTEST: usize = 4;
-    let known = || IN_PLACE.iter().chain(&INSIDE).chain(&OTHERS);
-    if keyword.len() < SHORTEST || known().any(|known| *known == keyword) {
+    let known = || IN_PLACE.into_iter().chain(INSIDE).chain(OTHERS);
+    if known().any(|known| known == keyword) {
         return Ok(());
     }
-    let near = known().find(|known| strsim::osa_distance(known, keyword) == 1);
-    match near {
+    match nearest_within(keyword, known(), 1) {
         Some(near) => wrong(
             path,
             format!("is not a keyword of JSON schema; did you mean `{near}`?"),

@@ -1,7 +1,7 @@
 //! The JSON schema of a tool, as chat templates take it.
 
 use super::check;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -220,20 +220,10 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
 
 /// Refuses a key that is almost one that is read.
 fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
-    const READ: [(&str, usize); 6] = [
-        ("parameters", 2),
-        ("input_schema", 2),
-        ("inputSchema", 2),
-        ("description", 2),
-        ("function", 2),
-        ("name", 1),
-    ];
-    let is_read = |key: &str| READ.iter().any(|(known, _)| *known == key);
-    for key in object.keys().filter(|key| !is_read(key)) {
-        let near = READ
-            .iter()
-            .find(|(known, most)| strsim::osa_distance(known, key) <= *most);
-        if let Some((near, _)) = near {
+    let read = || PARAMETERS.into_iter().chain(["description", "function", "name"]);
+    for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
+        // Two letters at most: three away from `input_schema` is `output_schema`, which is no mistake.
+        if let Some(near) = nearest_within(key, read(), 2) {
             let problem =
                 format!("`{within}{key}`: is not a key of a tool that is known; did you mean `{near}`?");
             return Err(Error::invalid(place, problem));
