@@ -157,6 +157,26 @@ fn list(problems: &[RowProblem]) -> String {
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
 }
 
+/// A place in what is read, such as a field of a row, and what is wrong there. Whoever knows the
+/// file makes an [`Error`] of it.
+pub(crate) type Problem = (String, String);
+
+/// Returns problems in one line: `place: problem; place: problem`.
+pub(crate) fn joined(problems: &[Problem]) -> String {
+    let each = problems
+        .iter()
+        .map(|(place, problem)| format!("{place}: {problem}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// Returns the place of `name` within `path`, as in `stops.minutes`. An empty path is the whole.
+pub(crate) fn place_in(path: &str, name: &str) -> String {
+    match path.is_empty() {
+        true => name.to_string(),
+        false => format!("{path}.{name}"),
+    }
+}
+
 /// Returns a list of names for a message, cut short.
 pub(crate) fn some_of(names: &[String]) -> String {
     let shown = names

@@ -2,7 +2,7 @@
 
 use super::Category;
 use super::row::{self, Row};
-use crate::error::{Error, Result, RowProblem};
+use crate::error::{Error, Problem, Result, RowProblem};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -28,7 +28,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
         false => None,
     };
     let mut problems = Vec::new();
-    let mut found = |file: &Path, index: usize, (field, problem): row::Problem| {
+    let mut found = |file: &Path, index: usize, (field, problem): Problem| {
         problems.push(RowProblem {
             file: file.to_path_buf(),
             row: index,

@@ -1,8 +1,8 @@
 //! Checks that a conversation can be trained on: roles in order, calls answered, calls that fit the
 //! tools.
 
-use super::form::Problem;
 use super::{Conversation, Message, Role};
+use crate::error::Problem;
 use crate::tool::{ToolCall, ToolSchema};
 
 /// Returns all problems of a conversation; `fields[i]` is the place of message `i` in its row.

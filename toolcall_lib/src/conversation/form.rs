@@ -3,9 +3,6 @@
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// A field of a row and what is wrong with it.
-pub(crate) type Problem = (String, String);
-
 /// Words for a row in messages about one.
 pub(super) const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
 

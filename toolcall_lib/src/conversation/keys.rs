@@ -2,8 +2,7 @@
 //! refused by name. If it only tells where a row comes from, it is noted.
 
 use super::form::Form;
-use super::form::Problem;
-use crate::error::{nearest, nearest_within};
+use crate::error::{Problem, nearest, nearest_within};
 use serde_json::{Map, Value};
 
 /// Keys with the content of a row.

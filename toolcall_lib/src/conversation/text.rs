@@ -1,8 +1,8 @@
 //! Reads calls and answers that a data file has as text.
 
 use super::calls::{decoded, tool_calls};
-use super::form::Problem;
 use super::{Message, Role};
+use crate::error::Problem;
 use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::tool::read::id_of;
 use crate::{json, python};

@@ -1,7 +1,7 @@
 //! JSON to rows: an object of columns, a list of rows, one row, or a row a line.
 
-use super::table::{Container, Problem, Table};
-use crate::error::{Error, Result};
+use super::table::{Container, Table};
+use crate::error::{Error, Problem, Result};
 use crate::json;
 use serde_json::{Map, Value};
 use std::path::Path;

@@ -7,7 +7,7 @@
 //! `properties` is closed unless something opens it, a tuple has its exact length, and `5.0` is no
 //! integer.
 
-use crate::error::nearest_within;
+use crate::error::{Problem, nearest_within, place_in};
 use crate::json::kind;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -20,9 +20,6 @@ const MOST_TARGETS: usize = 1_000;
 
 /// Most schemas that are translated, with those that references lead to.
 const MOST_SCHEMAS: usize = 100_000;
-
-/// A place in a schema, as in `properties.stop`, and the problem there.
-pub(super) type Problem = (String, String);
 
 /// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those
 /// of JSON schema. `any` has no type.
@@ -222,7 +219,7 @@ impl<'a> Translator<'a> {
         path: &str,
         plain: &mut Map<String, Value>,
     ) -> Result<(), Problem> {
-        let at = join(path, keyword);
+        let at = place_in(path, keyword);
         let inner = if place == Place::Condition {
             place
         } else {
@@ -291,7 +288,7 @@ impl<'a> Translator<'a> {
 
     fn map(&mut self, schemas: &Map<String, Value>, place: Place, path: &str) -> Result<Value, Problem> {
         let translated = schemas.iter().map(|(name, schema)| {
-            let schema = self.schema(schema, place, &join(path, name))?;
+            let schema = self.schema(schema, place, &place_in(path, name))?;
             Ok((name.clone(), schema))
         });
         translated.collect::<Result<Map<_, _>, _>>().map(Value::Object)
@@ -308,7 +305,10 @@ impl<'a> Translator<'a> {
         for (name, value) in map {
             let (keyword, value) = match value {
                 Value::Array(_) => ("dependentRequired", value.clone()),
-                schema => ("dependentSchemas", self.schema(schema, place, &join(path, name))?),
+                schema => (
+                    "dependentSchemas",
+                    self.schema(schema, place, &place_in(path, name))?,
+                ),
             };
             plain.entry(keyword).or_insert_with(|| json!({}))[name] = value;
         }
@@ -554,14 +554,6 @@ fn percent_decoded(text: &str) -> String {
     }
     bytes.extend(rest.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_string()
-    } else {
-        format!("{path}.{name}")
-    }
 }
 
 fn wrong<T>(path: &str, problem: String) -> Result<T, Problem> {

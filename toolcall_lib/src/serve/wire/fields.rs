@@ -2,7 +2,7 @@
 //! refused.
 
 use super::Refusal;
-use crate::error::nearest;
+use crate::error::{nearest, place_in};
 use crate::json::kind;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
@@ -42,10 +42,7 @@ impl Fields {
 
     /// Returns the full name of a field.
     pub fn name(&self, field: &str) -> String {
-        match self.place.is_empty() {
-            true => field.to_string(),
-            false => format!("{}.{field}", self.place),
-        }
+        place_in(&self.place, field)
     }
 
     /// Takes a field of any type.
