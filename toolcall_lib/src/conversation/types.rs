@@ -54,8 +54,8 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Iterates over the places of the assistant turns that are learnt, which are also those that a
-    /// model's answers are compared with. A turn whose [`train`](Message::train) is false is neither.
+    /// Iterates over the places of the assistant turns that are learnt, and that the answers of a
+    /// model are compared with: those whose [`train`](Message::train) is true.
     pub fn trained_turns(&self) -> impl Iterator<Item = usize> {
         let messages = self.messages.iter().enumerate();
         let trained = messages.filter(|(_, message)| message.role == Role::Assistant && message.train);

@@ -28,8 +28,8 @@ const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
 /// and with an `id`. Null counts as absent.
 ///
 /// # Errors
-/// Lists, by fields such as `.name`, all keys that are not known, a missing name, and arguments that are neither an object nor
-/// the JSON text of one.
+/// Lists, with fields such as `.name`, all keys that are not known, a missing name, and arguments
+/// that are neither an object nor the JSON text of one.
 pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     let Value::Object(outer) = value else {
         return Err(vec![(

@@ -222,7 +222,7 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
 fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
     let read = || PARAMETERS.into_iter().chain(["description", "function", "name"]);
     for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
-        // Two letters at most: three away from `input_schema` is `output_schema`, which is no mistake.
+        // Two letters at most: `output_schema`, which is no mistake, is three from `input_schema`.
         if let Some(near) = nearest_within(key, read(), 2) {
             let problem =
                 format!("`{within}{key}`: is not a key of a tool that is known; did you mean `{near}`?");

@@ -139,8 +139,8 @@ impl Fields {
         fields.iter().for_each(|field| drop(self.take(field)));
     }
 
-    /// Refuses any field that is left, with advice if there is some, or with the field that may have
-    /// been meant.
+    /// Refuses any field that is left, with advice if there is some, or else with the field that
+    /// may have been meant.
     pub fn end(self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
         let Some(field) = self.left.keys().next() else {
             return Ok(());
