@@ -18,6 +18,7 @@ mod turn;
 
 pub use answers::{Answerer, Answers, Replies};
 pub use confidence::{CallScore, MostConfident};
+pub(crate) use matching::standardized;
 pub use mistake::{Mistake, MistakeKind};
 pub use score::Score;
 pub use scores::Evaluation;
