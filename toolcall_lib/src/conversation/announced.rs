@@ -2,6 +2,7 @@
 //! and Qwen write them, and the sentences that such a template puts around them.
 
 use crate::syntax::tags::{CALL, CALL_END};
+use crate::tool::is_tool;
 use crate::{json, python};
 use serde_json::Value;
 
@@ -163,7 +164,6 @@ fn tools(text: &str) -> Option<Vec<Value>> {
             lines.map(value).collect::<Option<_>>()?
         }
     };
-    let is_tool = |tool: &Value| tool.get("function").or(tool.get("name")).is_some();
     (!found.is_empty() && found.iter().all(is_tool)).then_some(found)
 }
 

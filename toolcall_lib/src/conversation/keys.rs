@@ -3,6 +3,7 @@
 
 use super::form::Form;
 use crate::error::{Problem, nearest, nearest_within};
+use crate::tool::PARAMETERS;
 use serde_json::{Map, Value};
 
 /// Keys with the content of a row.
@@ -158,7 +159,7 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
             .any(|item| keys.iter().any(|key| !item[key].is_null()))
     };
     let meant = nearest_within(key, ROW, 2).or_else(|| {
-        let tools = looks_like(&["parameters", "input_schema", "inputSchema"]).then_some("tools");
+        let tools = looks_like(&PARAMETERS).then_some("tools");
         tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
     });
     meant.map(|meant| format!("is not a key of a row that is known; did you mean `{meant}`?"))

@@ -3,6 +3,7 @@
 use super::table::{Container, Table};
 use crate::error::{Error, Problem, Result};
 use crate::json;
+use crate::tool::is_tool;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -47,21 +48,16 @@ fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
 }
 
 /// One value per row: the column's own, or the same for all where it is no column but one list of
-/// schemas.
+/// tools. No row has a tool as the value of a column.
 fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
     match column {
-        Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),
+        Value::Array(values) if values.len() == rows && !values.iter().all(is_tool) => Ok(values.clone()),
         Value::Array(values) if !values.is_empty() && !values.iter().any(Value::is_object) => Err(format!(
             "{} entries for {rows} rows; expected one per row, or one for all",
             values.len()
         )),
         one => Ok(vec![one.clone(); rows]),
     }
-}
-
-/// A tool, which no row has as the value of a column.
-fn is_schema(value: &Value) -> bool {
-    value.get("function").or(value.get("name")).is_some()
 }
 
 /// JSONL: by the file's name, or because the first line alone is an object.

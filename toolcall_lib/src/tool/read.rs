@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// Names under which a call may have its arguments.
-const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
+pub(crate) const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 
 /// Keys that identify the call. Where both stand, in the Responses API, answers name the first.
 const IDS: [&str; 2] = ["call_id", "id"];

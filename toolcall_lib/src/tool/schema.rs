@@ -15,7 +15,7 @@ pub struct ToolSchema(pub Value);
 
 /// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic
 /// and MCP.
-const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
+pub(crate) const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
 /// Keys that stand in a function by mistake: they look like a part of its arguments, and nobody
 /// reads them.
@@ -230,6 +230,11 @@ fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Re
         }
     }
     Ok(())
+}
+
+/// Returns true for a value that is meant as the schema of a tool.
+pub(crate) fn is_tool(value: &Value) -> bool {
+    value.get("function").or(value.get("name")).is_some()
 }
 
 /// Returns true for a schema of arguments: it says so, or has what only objects have, or says
