@@ -58,4 +58,4 @@ pub use file::load_tools;
 pub(crate) use file::read_tools;
 pub(crate) use plain::json_type;
 pub use schema::ToolSchema;
-pub(crate) use schema::{PARAMETERS, is_tool};
+pub(crate) use schema::{PARAMETERS, doubled, is_tool};

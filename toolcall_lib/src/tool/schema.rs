@@ -4,6 +4,7 @@ use super::check;
 use crate::error::{Error, Result, nearest_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The JSON schema of one tool as chat templates take it: `{"type": "function", "function": {…}}`.
 ///
@@ -230,6 +231,12 @@ fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Re
         }
     }
     Ok(())
+}
+
+/// Iterates over the places of the tools that have the name of one before them.
+pub(crate) fn doubled(tools: &[ToolSchema]) -> impl Iterator<Item = usize> {
+    let mut seen = HashSet::new();
+    (0..tools.len()).filter(move |&place| !seen.insert(tools[place].name()))
 }
 
 /// Returns true for a value that is meant as the schema of a tool.
