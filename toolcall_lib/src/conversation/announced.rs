@@ -155,13 +155,12 @@ fn block(text: &str) -> Option<(Vec<Value>, usize, &str)> {
 
 /// A list of tools as JSON or as Python writes it, or a tool a line.
 fn tools(text: &str) -> Option<Vec<Value>> {
-    let value = |text: &str| json::read(text).ok().or_else(|| python::read(text));
-    let found = match value(text) {
+    let found = match python::read_with_json(text) {
         Some(Value::Array(tools)) => tools,
         Some(tool) => vec![tool],
         None => {
             let lines = text.lines().filter(|line| !line.trim().is_empty());
-            lines.map(value).collect::<Option<_>>()?
+            lines.map(python::read_with_json).collect::<Option<_>>()?
         }
     };
     (!found.is_empty() && found.iter().all(is_tool)).then_some(found)

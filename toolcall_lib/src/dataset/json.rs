@@ -65,21 +65,14 @@ fn is_lines(path: &Path, text: &str) -> bool {
     let named = path
         .extension()
         .is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
-    let first = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    named || json::read_object(first).is_ok()
+    let first = json::lines(text).next();
+    named || first.is_some_and(|first| first.is_ok_and(|row| row.is_object()))
 }
 
 fn lines(text: &str) -> impl Iterator<Item = std::result::Result<Value, Problem>> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(index, line)| {
-        json::read(line).map_err(|error| {
-            let place = format!("line {}, column {}", index + 1, error.column);
+    json::lines(text).map(|value| {
+        value.map_err(|error| {
+            let place = format!("line {}, column {}", error.line, error.column);
             (place, format!("not valid JSON: {}", error.reason))
         })
     })
