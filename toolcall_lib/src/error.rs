@@ -165,6 +165,26 @@ fn list(problems: &[RowProblem]) -> String {
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
 }
 
+/// A place in what is read, such as a field of a row, and what is wrong there. Whoever knows the
+/// file makes an [`Error`] of it.
+pub(crate) type Problem = (String, String);
+
+/// Returns problems in one line: `place: problem; place: problem`.
+pub(crate) fn joined(problems: &[Problem]) -> String {
+    let each = problems
+        .iter()
+        .map(|(place, problem)| format!("{place}: {problem}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// Returns the place of `name` within `path`, as in `stops.minutes`. An empty path is the whole.
+pub(crate) fn place_in(path: &str, name: &str) -> String {
+    match path.is_empty() {
+        true => name.to_string(),
+        false => format!("{path}.{name}"),
+    }
+}
+
 /// Returns a list of names for a message, cut short.
 pub(crate) fn some_of(names: &[String]) -> String {
     let shown = names
@@ -179,9 +199,63 @@ pub(crate) fn some_of(names: &[String]) -> String {
     }
 }
 
+/// Returns the known name that somebody most likely meant: the one with the fewest letters that
+/// differ. `None` if they are too many for its length; names of three letters are like everything.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(name, known, usize::MAX)
+}
+
+/// Returns the [`nearest`] known name, if at most `most` letters differ: where names of one's own
+/// may stand, only what is surely a mistake is to be refused.
+pub(crate) fn nearest_within<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    most: usize,
+) -> Option<&'a str> {
+    let few = |known: &str| match name.len().min(known.len()) {
+        0..=3 => 0,
+        4..=6 => 1,
+        7..=11 => 2,
+        _ => 3,
+    };
+    let near = known.into_iter().filter_map(|known| {
+        let distance = strsim::osa_distance(known, name);
+        (distance <= few(known).min(most)).then_some((distance, known))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_with_the_fewest_letters_that_differ() {
+        let known = [
+            "not",
+            "type",
+            "tools",
+            "messages",
+            "conversations",
+            "learning_rate",
+        ];
+        for (name, meant) in [
+            ("tool", Some("tools")),
+            ("mesages", Some("messages")),
+            ("masseges", Some("messages")),
+            ("learnig_rat", Some("learning_rate")),
+            ("convresation_", Some("conversations")),
+            ("goals", None),
+            ("typ", None),
+            ("note", None),
+            ("nott", None),
+            ("x-message", None),
+        ] {
+            assert_eq!(nearest(name, known), meant, "{name}");
+        }
+        assert_eq!(nearest_within("mesages", known, 1), Some("messages"));
+        assert_eq!(nearest_within("masseges", known, 1), None);
+    }
 
     #[test]
     fn what_a_message_quotes_is_cut_short() {

@@ -53,6 +53,20 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     }
 }
 
+/// Reads a text with one JSON value a line; empty lines are skipped. A problem has the line of the
+/// text.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = Result<Value, Problem>> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(before, line)| {
+            read(line).map_err(|problem| Problem {
+                line: before + 1,
+                ..problem
+            })
+        })
+}
+
 /// Reads the JSON value that `text` begins with; returns it with what follows. `None` if there is
 /// none, or if an object has a key twice: of its two values one would be lost.
 pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
@@ -216,6 +230,13 @@ mod tests {
         assert_eq!(read(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         assert_eq!(read("1e30").unwrap(), json!(1e30));
         assert_eq!(read(" [5.0] ").unwrap().to_string(), "[5.0]");
+    }
+
+    #[test]
+    fn a_value_a_line_is_read_and_a_problem_has_its_line() {
+        let read: Vec<_> = lines("{}\n\n 7\n{\n").collect();
+        assert_eq!(read[..2], [Ok(json!({})), Ok(json!(7))]);
+        assert!(matches!(&read[2], Err(problem) if problem.line == 4));
     }
 
     #[test]

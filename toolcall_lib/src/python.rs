@@ -4,6 +4,7 @@
 //! `str(value)` and a table that pandas writes hold them where JSON was meant. JSON is read too:
 //! some texts mix both.
 
+use crate::json;
 use serde_json::{Map, Number, Value};
 use std::str::CharIndices;
 
@@ -14,6 +15,11 @@ const DEEPEST: usize = 100;
 pub(crate) fn read(text: &str) -> Option<Value> {
     let (value, rest) = read_first(text)?;
     rest.trim().is_empty().then_some(value)
+}
+
+/// Reads a text that is one value, of JSON or else as Python writes it.
+pub(crate) fn read_with_json(text: &str) -> Option<Value> {
+    json::read(text).ok().or_else(|| read(text))
 }
 
 /// Reads the value that `text` begins with; returns it with what follows.

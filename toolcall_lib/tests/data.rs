@@ -646,9 +646,4 @@ proptest! {
         }
         let _ = serde_json::from_value::<Conversation>(value);
     }
-
-    #[test]
-    fn no_text_makes_the_loader_panic(text in "\\PC{0,200}") {
-        let _ = (load_text("data.json", &text).2.is_ok(), load_text("data.jsonl", &text).2.is_ok());
-    }
 }

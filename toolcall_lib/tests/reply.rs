@@ -289,12 +289,6 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 proptest! {
     #[test]
-    fn any_text_is_read(text in any::<String>()) {
-        let reply = parse(&text);
-        prop_assert!(!reply.malformed || reply.tool_calls.is_empty());
-    }
-
-    #[test]
     fn any_text_of_tags_and_json_is_read(
         pieces in vec(
             prop_oneof![

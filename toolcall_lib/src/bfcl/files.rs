@@ -2,7 +2,8 @@
 
 use super::Category;
 use super::row::{self, Row};
-use crate::error::{Error, Result, RowProblem};
+use crate::error::{Error, Problem, Result, RowProblem};
+use crate::json;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -28,7 +29,7 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
         false => None,
     };
     let mut problems = Vec::new();
-    let mut found = |file: &Path, index: usize, (field, problem): row::Problem| {
+    let mut found = |file: &Path, index: usize, (field, problem): Problem| {
         problems.push(RowProblem {
             file: file.to_path_buf(),
             row: index,
@@ -82,14 +83,11 @@ struct Lines {
 impl Lines {
     fn read(data: &Path, name: &str) -> Result<Self> {
         let (file, text) = text(data, name)?;
-        let lines = text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
-        let rows = lines.map(|(number, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| Error::invalid(format!("{}: line {}", file.display(), number + 1), e))
-        });
+        let wrong = |problem: json::Problem| {
+            let place = format!("{}: line {}", file.display(), problem.line);
+            Error::invalid(place, format!("{} at column {}", problem.reason, problem.column))
+        };
+        let rows = json::lines(&text).map(|row| row.map_err(wrong));
         Ok(Self {
             rows: rows.collect::<Result<_>>()?,
             file,

@@ -2,11 +2,9 @@
 
 use super::{Category, tools};
 use crate::conversation::Message;
+use crate::error::Problem;
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
-
-/// A field of a row and what is wrong with it.
-pub(super) type Problem = (String, String);
 
 /// A row of a category.
 #[derive(Clone, Debug, PartialEq)]

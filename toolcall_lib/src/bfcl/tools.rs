@@ -1,7 +1,7 @@
 //! The tools of a row as a model is offered them.
 
 use crate::error::Result;
-use crate::tool::ToolSchema;
+use crate::tool::{ToolSchema, json_type};
 use serde_json::{Map, Value};
 
 /// The schema of a tool whose types are Python's. Its name stays as it is, dots included.
@@ -18,9 +18,9 @@ fn translate(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
     };
-    match schema.get("type").and_then(Value::as_str).map(json_type) {
-        Some(Some(name)) => drop(schema.insert("type".into(), name.into())),
-        Some(None) => drop(schema.shift_remove("type")),
+    match schema.get("type").and_then(Value::as_str).and_then(json_type) {
+        Some("") => drop(schema.shift_remove("type")), // any type
+        Some(name) => drop(schema.insert("type".into(), name.into())),
         None => {}
     }
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -29,17 +29,6 @@ fn translate(schema: &mut Value) {
         .flat_map(Map::values_mut)
         .for_each(translate);
     schema.get_mut("items").into_iter().for_each(translate);
-}
-
-/// Python's name of a type in JSON schema; none for one that takes any value.
-fn json_type(name: &str) -> Option<&str> {
-    match name {
-        "dict" => Some("object"),
-        "float" => Some("number"),
-        "tuple" => Some("array"),
-        "any" => None,
-        same => Some(same),
-    }
 }
 
 #[cfg(test)]

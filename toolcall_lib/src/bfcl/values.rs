@@ -1,7 +1,8 @@
 //! Decides if the value of an argument is one of the right values: the second half of the checker.
 
 use super::fault::{Fault, Outcome, crash, wrong};
-use super::python::{Type, contains, equal, standardized, standardized_value};
+use super::python::{Type, contains, equal, standardized_value};
+use crate::evaluate::standardized;
 use serde_json::{Map, Value};
 
 /// Returns true if an argument may be left out: `""` is one of its right values.

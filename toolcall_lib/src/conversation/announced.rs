@@ -2,6 +2,7 @@
 //! and Qwen write them, and the sentences that such a template puts around them.
 
 use crate::syntax::tags::{CALL, CALL_END};
+use crate::tool::is_tool;
 use crate::{json, python};
 use serde_json::Value;
 
@@ -154,16 +155,14 @@ fn block(text: &str) -> Option<(Vec<Value>, usize, &str)> {
 
 /// A list of tools as JSON or as Python writes it, or a tool a line.
 fn tools(text: &str) -> Option<Vec<Value>> {
-    let value = |text: &str| json::read(text).ok().or_else(|| python::read(text));
-    let found = match value(text) {
+    let found = match python::read_with_json(text) {
         Some(Value::Array(tools)) => tools,
         Some(tool) => vec![tool],
         None => {
             let lines = text.lines().filter(|line| !line.trim().is_empty());
-            lines.map(value).collect::<Option<_>>()?
+            lines.map(python::read_with_json).collect::<Option<_>>()?
         }
     };
-    let is_tool = |tool: &Value| tool.get("function").or(tool.get("name")).is_some();
     (!found.is_empty() && found.iter().all(is_tool)).then_some(found)
 }
 

@@ -6,10 +6,12 @@
 //! the two apart: out of Arrow, all objects at the same place of a file have the same keys, and so
 //! have the objects around them and inside of them. Objects in Parquet have always gone this way.
 
+use super::form::LISTS;
 use super::repair;
 use crate::json::escaped;
 use crate::syntax::tags;
 use crate::tool::ToolSchema;
+use crate::tool::read::ARGUMENTS;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -62,7 +64,7 @@ impl Shapes {
             list(&row[tools]).iter().for_each(|tool| self.tools.add(tool));
         }
         self.add_calls(&row["answers"]);
-        for messages in ["messages", "conversations", "prompt", "completion"] {
+        for messages in LISTS {
             for message in list(&row[messages]) {
                 self.add_calls(&message["tool_calls"]);
                 self.add_call(&message["function_call"]);
@@ -83,9 +85,8 @@ impl Shapes {
 
     fn add_call(&mut self, call: &Value) {
         let function = Some(&call["function"]).filter(|function| function.is_object());
-        let arguments = ["arguments", "parameters", "args", "input"]
-            .iter()
-            .find_map(|key| function.unwrap_or(call).get(*key));
+        let function = function.unwrap_or(call);
+        let arguments = ARGUMENTS.iter().find_map(|key| function.get(*key));
         if let Some(arguments) = arguments {
             self.arguments.texts |= arguments.as_str().is_some_and(|text| !text.trim().is_empty());
             self.arguments.add(arguments);

@@ -1,9 +1,9 @@
 //! The calls of a message from their JSON or its text, and which answer belongs to which call.
 
 use super::arrow::Shape;
-use super::form::Problem;
 use super::repair::{drop_refused_nulls, make_whole};
 use super::{Message, Role};
+use crate::error::Problem;
 use crate::json::{self, kind};
 use crate::python;
 use crate::tool::{ToolCall, ToolSchema, read};

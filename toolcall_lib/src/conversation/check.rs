@@ -1,14 +1,19 @@
 //! Checks that a conversation can be trained on: roles in order, calls answered, calls that fit the
 //! tools.
 
-use super::form::Problem;
 use super::{Conversation, Message, Role};
-use crate::tool::{ToolCall, ToolSchema};
+use crate::error::Problem;
+use crate::tool::{ToolCall, ToolSchema, doubled};
 
 /// Returns all problems of a conversation; `fields[i]` is the place of message `i` in its row.
 pub(crate) fn problems(conversation: &Conversation, fields: &[String]) -> Vec<Problem> {
     let Conversation { messages, tools, .. } = conversation;
-    let mut problems = duplicate_tools(tools);
+    let mut problems: Vec<Problem> = doubled(tools)
+        .map(|index| {
+            let problem = format!("a second tool `{}`; names must differ", tools[index].name());
+            (format!("tools[{index}]"), problem)
+        })
+        .collect();
     problems.extend(ends(messages, fields));
     problems.extend(answers(messages, fields));
     for (index, (message, field)) in messages.iter().zip(fields).enumerate() {
@@ -26,19 +31,6 @@ pub(crate) fn problems(conversation: &Conversation, fields: &[String]) -> Vec<Pr
         }
     }
     problems
-}
-
-fn duplicate_tools(tools: &[ToolSchema]) -> Vec<Problem> {
-    let duplicate = |index: &usize| {
-        tools[..*index]
-            .iter()
-            .any(|tool| tool.name() == tools[*index].name())
-    };
-    let problem = |index: usize| format!("a second tool `{}`; names must differ", tools[index].name());
-    (0..tools.len())
-        .filter(duplicate)
-        .map(|index| (format!("tools[{index}]"), problem(index)))
-        .collect()
 }
 
 fn ends(messages: &[Message], fields: &[String]) -> Option<Problem> {

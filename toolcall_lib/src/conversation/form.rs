@@ -3,11 +3,8 @@
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// A field of a row and what is wrong with it.
-pub(crate) type Problem = (String, String);
-
 /// Words for a row in messages about one.
-pub(super) const ROW: &str = r#"an object such as {"messages": […], "tools": […]}"#;
+pub(super) const SHAPE: &str = r#"an object such as {"messages": […], "tools": […]}"#;
 
 /// The columns that a row has its conversation in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +20,7 @@ pub(crate) enum Form {
 }
 
 /// Columns that hold messages, each of which makes a row a conversation.
-const LISTS: [&str; 4] = ["messages", "conversations", "prompt", "completion"];
+pub(super) const LISTS: [&str; 4] = ["messages", "conversations", "prompt", "completion"];
 
 impl Form {
     /// The columns of this form.
@@ -67,7 +64,7 @@ impl Form {
                 [true, true] => Ok(Self::Query),
                 [true, false] => missing("answers", "query"),
                 [false, true] => missing("query", "answers"),
-                [false, false] => Err(("messages", format!("missing; a row is {ROW}"))),
+                [false, false] => Err(("messages", format!("missing; a row is {SHAPE}"))),
             },
         }
     }

@@ -2,7 +2,8 @@
 //! refused by name. If it only tells where a row comes from, it is noted.
 
 use super::form::Form;
-use super::form::Problem;
+use crate::error::{Problem, nearest, nearest_within};
+use crate::tool::PARAMETERS;
 use serde_json::{Map, Value};
 
 /// Keys with the content of a row.
@@ -151,17 +152,14 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
     if key == "label" && value.is_boolean() {
         return Some("is not read: preferences are not trained; write `messages`".into());
     }
-    let near = ROW
-        .iter()
-        .find(|known| strsim::osa_distance(known, key) <= if known.len() > 6 { 2 } else { 1 });
     let looks_like = |keys: &[&str]| {
         let items = value.as_array().map_or(&[][..], Vec::as_slice);
         items
             .iter()
             .any(|item| keys.iter().any(|key| !item[key].is_null()))
     };
-    let meant = near.copied().or_else(|| {
-        let tools = looks_like(&["parameters", "input_schema", "inputSchema"]).then_some("tools");
+    let meant = nearest_within(key, ROW, 2).or_else(|| {
+        let tools = looks_like(&PARAMETERS).then_some("tools");
         tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
     });
     meant.map(|meant| format!("is not a key of a row that is known; did you mean `{meant}`?"))
@@ -178,10 +176,8 @@ pub(super) fn of_message(message: &Map<String, Value>, field: &str) -> (Vec<Prob
         if ABOUT_MESSAGES.contains(&key.as_str()) {
             noted.push(key.clone());
         } else {
-            let near = MESSAGE
-                .iter()
-                .find(|known| known.len() > 3 && strsim::osa_distance(known, key) <= 1);
-            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let hint =
+                nearest(key, MESSAGE).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             let problem = format!("is not a key of a message that is known{hint}");
             problems.push((format!("{field}.{key}"), problem));
         }

@@ -1,10 +1,10 @@
 //! Reads the JSON of one message to a [`Message`], or to several: some forms put the answers of
 //! many tools into one message.
 
-use super::form::Problem;
 use super::parts::{Parts, parts};
 use super::text::{answers_in_text, calls_in_text, take_from_text};
 use super::{Message, Role, calls, keys};
+use crate::error::Problem;
 use crate::json::kind;
 use crate::tool::read::id_of;
 use serde_json::{Map, Value};

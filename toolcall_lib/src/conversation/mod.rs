@@ -25,7 +25,7 @@ pub(crate) use read::template_kwargs;
 pub(crate) use read::{Read, read};
 pub use types::{Conversation, Message, Role};
 
-use form::Problem;
+use crate::error::joined;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -55,14 +55,6 @@ impl<'de> Deserialize<'de> for Conversation {
             read(&value, &[], &Shapes::default()).map_err(|problems| D::Error::custom(joined(&problems)))?;
         Ok(read.conversation)
     }
-}
-
-fn joined(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|(field, problem)| format!("{field}: {problem}"))
-        .collect();
-    lines.join("; ")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Reads the content of a message: a text, or a list of parts.
 
 use super::calls::tool_call;
-use super::form::Problem;
 use super::{Message, Role};
+use crate::error::Problem;
 use crate::json::kind;
 use crate::tool::ToolCall;
 use crate::tool::read::id_of;

@@ -4,10 +4,11 @@
 use super::announced::announced;
 use super::arrow::Shapes;
 use super::calls::{clean_arguments, decoded, name_answers, tool_calls};
-use super::form::{Form, Problem, ROW};
+use super::form::{Form, SHAPE};
 use super::message::{is_call_turn, messages};
 use super::tools::{tool, tools};
 use super::{Conversation, Message, Role, keys};
+use crate::error::Problem;
 use crate::json::{self, kind};
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value, json};
@@ -30,7 +31,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
     let Value::Object(row) = row else {
         return Err(vec![(
             "row".into(),
-            format!("found {}, expected {ROW}", kind(row)),
+            format!("found {}, expected {SHAPE}", kind(row)),
         )]);
     };
     // 1. Keys, messages, tools and template variables. All problems are collected.

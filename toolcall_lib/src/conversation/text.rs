@@ -1,11 +1,11 @@
 //! Reads calls and answers that a data file has as text.
 
 use super::calls::{decoded, tool_calls};
-use super::form::Problem;
 use super::{Message, Role};
+use crate::error::Problem;
+use crate::python;
 use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::tool::read::id_of;
-use crate::{json, python};
 use serde_json::Value;
 
 /// Reads ShareGPT's calls: the value of a `function_call` message is the JSON text of one call or
@@ -88,8 +88,7 @@ fn answer(text: &str, message: &Message) -> Message {
         content: text.to_string(),
         ..message.clone()
     };
-    let read = json::read(text).ok().or_else(|| python::read(text));
-    let Some(Value::Object(object)) = read else {
+    let Some(Value::Object(object)) = python::read_with_json(text) else {
         return answer;
     };
     let known = ["name", "content", "tool_call_id"];

@@ -2,8 +2,7 @@
 
 use super::arrow::Shapes;
 use super::calls::{all, decoded};
-use super::form::Problem;
-use crate::error::Result as Checked;
+use crate::error::{Problem, Result as Checked};
 use crate::json::kind;
 use crate::tool::{ToolSchema, flat};
 use serde_json::{Map, Value};

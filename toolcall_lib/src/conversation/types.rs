@@ -53,6 +53,16 @@ pub struct Conversation {
     pub chat_template_kwargs: Map<String, Value>,
 }
 
+impl Conversation {
+    /// Iterates over the places of the assistant turns that are learnt, and that the answers of a
+    /// model are compared with: those whose [`train`](Message::train) is true.
+    pub fn trained_turns(&self) -> impl Iterator<Item = usize> {
+        let messages = self.messages.iter().enumerate();
+        let trained = messages.filter(|(_, message)| message.role == Role::Assistant && message.train);
+        trained.map(|(place, _)| place)
+    }
+}
+
 impl Message {
     /// Returns a message that only says `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {

@@ -1,8 +1,9 @@
 //! JSON to rows: an object of columns, a list of rows, one row, or a row a line.
 
-use super::table::{Container, Problem, Table};
-use crate::error::{Error, Result};
+use super::table::{Container, Table};
+use crate::error::{Error, Problem, Result};
 use crate::json;
+use crate::tool::is_tool;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -47,10 +48,10 @@ fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
 }
 
 /// One value per row: the column's own, or the same for all where it is no column but one list of
-/// schemas.
+/// tools. No row has a tool as the value of a column.
 fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
     match column {
-        Value::Array(values) if values.len() == rows && !values.iter().all(is_schema) => Ok(values.clone()),
+        Value::Array(values) if values.len() == rows && !values.iter().all(is_tool) => Ok(values.clone()),
         Value::Array(values) if !values.is_empty() && !values.iter().any(Value::is_object) => Err(format!(
             "{} entries for {rows} rows; expected one per row, or one for all",
             values.len()
@@ -59,31 +60,19 @@ fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String>
     }
 }
 
-/// A tool, which no row has as the value of a column.
-fn is_schema(value: &Value) -> bool {
-    value.get("function").or(value.get("name")).is_some()
-}
-
 /// JSONL: by the file's name, or because the first line alone is an object.
 fn is_lines(path: &Path, text: &str) -> bool {
     let named = path
         .extension()
         .is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
-    let first = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    named || json::read_object(first).is_ok()
+    let first = json::lines(text).next();
+    named || first.is_some_and(|first| first.is_ok_and(|row| row.is_object()))
 }
 
 fn lines(text: &str) -> impl Iterator<Item = std::result::Result<Value, Problem>> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(index, line)| {
-        json::read(line).map_err(|error| {
-            let place = format!("line {}, column {}", index + 1, error.column);
+    json::lines(text).map(|value| {
+        value.map_err(|error| {
+            let place = format!("line {}, column {}", error.line, error.column);
             (place, format!("not valid JSON: {}", error.reason))
         })
     })

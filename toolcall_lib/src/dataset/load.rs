@@ -1,10 +1,10 @@
 //! Files to rows of JSON, and rows of JSON to checked conversations.
 
 use super::rows;
-use super::table::{Container, Problem, Row, Table};
+use super::table::{Container, Row, Table};
 use super::{Dataset, FileReport, Origin, Slice, marked};
 use crate::conversation::{Read, Shapes, problems, read};
-use crate::error::{Error, Result, RowProblem, some_of};
+use crate::error::{Error, Problem, Result, RowProblem, some_of};
 use crate::tool::ToolSchema;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -186,11 +186,7 @@ fn placed(problems: Vec<Problem>, place: Option<String>) -> Vec<Problem> {
         .collect()
 }
 
-fn checked(
-    row: &Value,
-    tools: &[ToolSchema],
-    shapes: &Shapes,
-) -> std::result::Result<Read, Vec<(String, String)>> {
+fn checked(row: &Value, tools: &[ToolSchema], shapes: &Shapes) -> std::result::Result<Read, Vec<Problem>> {
     let read = read(row, tools, shapes)?;
     let problems = problems(&read.conversation, &read.fields);
     if problems.is_empty() {

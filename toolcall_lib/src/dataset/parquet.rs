@@ -3,9 +3,8 @@
 //! The crate's records are enough for that, without Arrow. A file says how much it holds, and may
 //! lie; rows and bytes are counted while they are read.
 
-use super::table::Problem;
 use crate::conversation::is_column;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::guard::{bounded, caught};
 use parquet::basic::Compression;
 use parquet::file::reader::{FileReader, SerializedFileReader};

@@ -1,10 +1,8 @@
 //! The rows of a file before they are checked.
 
+use crate::error::Problem;
 use serde_json::{Map, Value};
 use std::fmt;
-
-/// A place in a row, or in a file, and what is wrong there.
-pub(super) type Problem = (String, String);
 
 /// A row of a file.
 pub(super) struct Row {

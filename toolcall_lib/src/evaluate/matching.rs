@@ -23,7 +23,7 @@ pub(super) fn same_calls(expected: &[ToolCall], got: &[ToolCall]) -> bool {
 /// Compares as [`same_calls`] does, but strings match when they differ only in case, spaces and the
 /// signs `,./-_*^`, and `'` equals `"`.
 pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> bool {
-    pair_up(expected, got, |a, b| normalised(a) == normalised(b))
+    pair_up(expected, got, |a, b| standardized(a) == standardized(b))
 }
 
 /// Tells for each call whether it is an expected one. Each expected call counts for one call only.
@@ -41,13 +41,11 @@ fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> b
     expected.name == got.name && same_fields(&expected.arguments, &got.arguments, same_text)
 }
 
-/// Removes spaces and the ignored signs, and lowercases.
-fn normalised(text: &str) -> String {
-    let kept = text
-        .chars()
-        .filter(|c| !" ,./-_*^".contains(*c))
-        .map(|c| if c == '\'' { '"' } else { c });
-    kept.flat_map(char::to_lowercase).collect()
+/// Returns a string as the leaderboard's checker compares it: without spaces and the signs
+/// `,./-_*^`, in lower case, with `"` for `'`.
+pub(crate) fn standardized(text: &str) -> String {
+    let kept: String = text.chars().filter(|c| !" ,./-_*^".contains(*c)).collect();
+    kept.to_lowercase().replace('\'', "\"")
 }
 
 /// Pairs each expected call with an equal call that is not taken yet.
@@ -94,6 +92,16 @@ fn same_value(expected: &Value, got: &Value, same_text: fn(&str, &str) -> bool) 
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn strings_are_standardized_as_by_the_checker() {
+        assert_eq!(standardized(" St. John's_(*^A-B/C, É) "), "stjohn\"s(abcé)");
+        assert_eq!(
+            standardized("ΟΔΟΣ"),
+            "οδος",
+            "a sigma at the end, as Python has it"
+        );
+    }
 
     fn calls(list: Value) -> Vec<ToolCall> {
         serde_json::from_value(list).unwrap()

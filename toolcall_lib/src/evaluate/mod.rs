@@ -18,6 +18,7 @@ mod turn;
 
 pub use answers::{Answerer, Answers, Replies};
 pub use confidence::{CallScore, MostConfident};
+pub(crate) use matching::standardized;
 pub use mistake::{Mistake, MistakeKind};
 pub use score::Score;
 pub use scores::Evaluation;
@@ -29,7 +30,6 @@ use crate::generate::{GenerateConfig, PrefixCache, RowPrompt};
 use crate::interrupt;
 use crate::model::Model;
 use rayon::prelude::*;
-use turn::assistant_turns;
 
 /// Settings of an evaluation.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -122,7 +122,7 @@ pub fn evaluate<'a>(
 
 /// Refuses rows without an assistant turn to compare replies with.
 fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
-    match rows.iter().position(|row| assistant_turns(row).next().is_none()) {
+    match rows.iter().position(|row| row.trained_turns().next().is_none()) {
         None => Ok(()),
         Some(row) => Err(Error::invalid(
             format!("row {row}"),
@@ -135,7 +135,9 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
 fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -> Result<()> {
     let longest = model.decoder.config.max_position_embeddings;
     let refusal = |(index, row): (usize, &Conversation)| -> Result<()> {
-        let turns = assistant_turns(row).take(if whole_dialogue { usize::MAX } else { 1 });
+        let turns = row
+            .trained_turns()
+            .take(if whole_dialogue { usize::MAX } else { 1 });
         for turn in turns {
             let prompt = model.template.render_prompt(&row.messages[..turn], &row.tools)?;
             let tokens = model.tokenizer.encode(&prompt)?.len();
@@ -167,7 +169,7 @@ fn follow(
     let last = if config.whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
         .iter()
-        .map(|row| assistant_turns(row).take(last).collect())
+        .map(|row| row.trained_turns().take(last).collect())
         .collect();
     let mut said: Vec<Vec<Turn>> = vec![Vec::new(); rows.len()];
     let mut open: Vec<usize> = (0..rows.len()).collect();

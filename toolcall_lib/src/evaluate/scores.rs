@@ -4,7 +4,7 @@ use super::confidence::{self, CallScore, MostConfident};
 use super::matching;
 use super::mistake::Mistake;
 use super::score::Score;
-use super::turn::{Turn, assistant_turns};
+use super::turn::Turn;
 use crate::conversation::{Conversation, Role};
 use crate::reply::turn_text;
 use crate::tool::{ToolCall, ToolSchema};
@@ -85,7 +85,7 @@ impl Evaluation {
     /// Counts a row with the model's turns for its prompts. Only the last turn may be wrong.
     pub(super) fn add(&mut self, row: &Conversation, said: &[Turn], whole_dialogue: bool) {
         let mut mistake = None;
-        for (turn, (i, got)) in assistant_turns(row).zip(said).enumerate() {
+        for (turn, (i, got)) in row.trained_turns().zip(said).enumerate() {
             let expected = &row.messages[i];
             let kind = got.mistake(&expected.tool_calls);
             // 1. Scores of the first turn.

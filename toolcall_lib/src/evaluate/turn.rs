@@ -1,9 +1,8 @@
-//! Assistant turns: those that count as truth, and a model's with its mistake.
+//! An assistant turn of a model, and its mistake.
 
 use super::confidence::CallScore;
 use super::matching;
 use super::mistake::MistakeKind;
-use crate::conversation::{Conversation, Role};
 use crate::generate::Generation;
 use crate::reply::Reply;
 use crate::tool::ToolCall;
@@ -58,10 +57,4 @@ impl Turn {
             })
             .collect()
     }
-}
-
-/// Iterates over the assistant turns that count as truth. A turn marked as not trained does not.
-pub(super) fn assistant_turns(row: &Conversation) -> impl Iterator<Item = usize> {
-    let is_truth = |i: &usize| row.messages[*i].role == Role::Assistant && row.messages[*i].train;
-    (0..row.messages.len()).filter(is_truth)
 }

@@ -69,8 +69,7 @@ impl Comparison {
     /// assistant turn are asked but not judged.
     pub fn new(rows: &[Conversation]) -> Self {
         let row = |row: &Conversation| {
-            let is_truth = |message: &Message| message.role == Role::Assistant && message.train;
-            let end = row.messages.iter().position(is_truth);
+            let end = row.trained_turns().next();
             let messages = row.messages[..end.unwrap_or(row.messages.len())].to_vec();
             ComparisonRow {
                 prompt: Conversation {

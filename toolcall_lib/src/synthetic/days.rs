@@ -123,13 +123,7 @@ pub(super) fn when(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
         "tomorrow morning",
         "this evening",
     ];
-    let (full, hour) = loop {
-        let number = draw.number(1, 12);
-        let full = format!("{number} {}", draw.text(&["AM", "PM"]));
-        if !held_out.hours.contains(&full) {
-            break (full, number);
-        }
-    };
+    let (full, hour) = full_hour(draw, held_out);
     let minutes = draw.number(0, 11) * 5;
     let exact = full.replace(' ', &format!(":{minutes:02} "));
     let said = match draw.index(12) {
@@ -151,14 +145,20 @@ pub(super) fn when(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
 
 /// A full hour; its context is the number alone.
 pub(super) fn hour(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
+    let (full, number) = full_hour(draw, held_out);
+    Drawn {
+        context: number.to_string(),
+        ..Drawn::text(full)
+    }
+}
+
+/// A full hour that is not held out, such as `5 PM`, and its number.
+fn full_hour(draw: &mut Draw, held_out: &HeldOut) -> (String, i64) {
     loop {
         let number = draw.number(1, 12);
         let full = format!("{number} {}", draw.text(&["AM", "PM"]));
         if !held_out.hours.contains(&full) {
-            return Drawn {
-                context: number.to_string(),
-                ..Drawn::text(full)
-            };
+            return (full, number);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Unit {
 
 impl Unit {
     /// Its length in seconds.
-    fn seconds(self) -> i64 {
+    pub(super) fn seconds(self) -> i64 {
         match self {
             Self::Seconds => 1,
             Self::Minutes => 60,

@@ -63,12 +63,22 @@ pub(super) fn listed(text: &str) -> Drawn {
     }
 }
 
+/// Returns what stands behind the article of a text: `telephone` for `the telephone`. `None` if it
+/// has no article.
+pub(super) fn behind_article(text: &str) -> Option<&str> {
+    let mut articles = ["the ", "a ", "an "].into_iter();
+    articles.find_map(|article| text.strip_prefix(article))
+}
+
+/// Returns the words of a code: `flat tire` for `FLAT_TIRE`.
+pub(super) fn words_of_code(code: &str) -> String {
+    code.replace(['_', '-'], " ").to_lowercase()
+}
+
 /// Leaves articles out of the values: `the telephone => telephone`.
 pub(super) fn without_articles(texts: &Arc<[String]>) -> Arc<[String]> {
     let bare = |text: &'_ String| {
-        let articles = ["the ", "a ", "an "];
-        let bare = articles.iter().find_map(|article| text.strip_prefix(article));
-        let bare = bare.filter(|_| !is_renamed(text));
+        let bare = behind_article(text).filter(|_| !is_renamed(text));
         bare.map(|bare| format!("{text}{CALLED}{bare}"))
     };
     match texts.iter().any(|text| bare(text).is_some()) {

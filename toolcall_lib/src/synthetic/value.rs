@@ -174,10 +174,9 @@ impl Kind {
 
 /// Returns `ready means done, can be collected` for the values that users say in other words.
 fn meanings(choices: &[(String, Vec<String>)]) -> Option<String> {
-    let spoken = |value: &str| value.replace(['_', '-'], " ").to_lowercase();
     let other = |(value, said): &&(String, Vec<String>)| {
         said.first()
-            .is_some_and(|said| said.to_lowercase() != spoken(value))
+            .is_some_and(|said| said.to_lowercase() != said::words_of_code(value))
     };
     let texts: Vec<String> = choices
         .iter()

@@ -140,7 +140,7 @@ impl Written {
             1 => Ok(kinds.remove(0)),
             count => Err(format!(
                 "has {count} kinds of values; give one of int, number, money, percent, fraction, text, list, choice, \
-                 flag, date, past, time, when, duration, pattern, many, fields"
+                 flag, date, past, time, when, hour, calendar, duration, pattern, many, fields"
             )),
         }
     }

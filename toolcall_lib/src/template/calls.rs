@@ -1,6 +1,6 @@
 //! The call syntax of a template, found out by rendering some calls.
 
-use super::ChatTemplate;
+use super::{ChatTemplate, REPLY};
 use crate::conversation::Message;
 use crate::json;
 use crate::syntax::{CallObject, CallSyntax, Fields, Part, split_thought};
@@ -14,16 +14,14 @@ const IDS: [&str; 2] = ["firstid01", "secondid2"];
 const KEYS: [&str; 2] = ["some_key", "other_key"];
 const VALUES: [[&str; 2]; 2] = [["some_value", "more_value"], ["last_value", "next_value"]];
 
-/// Content of a reply without calls; the text behind it ends the turn.
-const REPLY: &str = "some_reply";
-
 impl ChatTemplate {
     /// Returns the syntax in which the template writes calls; `None` if calls could not be read
     /// back from its text.
     pub fn call_syntax(&self) -> Option<&CallSyntax> {
         let found = self.call_syntax.get_or_init(|| {
-            let syntax = Probe::of(self)?.syntax()?;
-            is_read_back(self, &syntax).then_some(syntax)
+            let probe = Probe::of(self)?;
+            let syntax = probe.syntax()?;
+            is_read_back(&probe, &syntax).then_some(syntax)
         });
         found.as_ref()
     }
@@ -292,10 +290,7 @@ fn object(one: &str, between: Option<&str>) -> Option<CallObject> {
 }
 
 /// Returns true if calls with values of all types are read back from the template's text.
-fn is_read_back(template: &ChatTemplate, syntax: &CallSyntax) -> bool {
-    let Some(probe) = Probe::of(template) else {
-        return false;
-    };
+fn is_read_back(probe: &Probe, syntax: &CallSyntax) -> bool {
     // 1. A call with an argument of every type, and texts that look like other types.
     let properties = json!({
         "text": {"type": "string"}, "lines": {"type": "string"}, "digits": {"type": "string"}, "whole": {"type": "integer"},

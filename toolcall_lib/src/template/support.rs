@@ -1,6 +1,6 @@
 //! Support for models whose own template cannot show tools, and questions about templates that can.
 
-use super::{ChatTemplate, TOOL_USE};
+use super::{ChatTemplate, REPLY, TOOL_USE};
 use crate::conversation::Message;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -65,10 +65,9 @@ impl ChatTemplate {
     /// # Errors
     /// The template refuses a question and an answer.
     pub fn end_of_turn(&self) -> Result<String> {
-        let reply = "some_reply";
-        let text = self.render(&[Message::user("hi"), Message::assistant(reply)], &[])?;
+        let text = self.render(&[Message::user("hi"), Message::assistant(REPLY)], &[])?;
         let (_, end) = text
-            .rsplit_once(reply)
+            .rsplit_once(REPLY)
             .ok_or_else(|| Error::invalid("chat template", "it does not show what the assistant says"))?;
         Ok(end.trim().to_string())
     }

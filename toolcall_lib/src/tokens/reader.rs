@@ -4,7 +4,7 @@
 //! So the file is checked before it is loaded (size, growth of its steps, length of patterns),
 //! loaded under a guard, and tried on a few texts.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::guard::{bounded, caught};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -108,9 +108,6 @@ fn probes(pre_tokenizer: &Value) -> Vec<String> {
         "It's 12:30, isn't it?\n\n  \t<tool_call>{\"a\": [1.5e3, \"ä\"]}</tool_call> 漢字 👍🏽".to_string();
     letters.iter().map(repeated).chain([mixed]).collect()
 }
-
-/// A field of the file, and the problem with it.
-type Problem = (String, String);
 
 /// Checks all steps for growth and for patterns that are too long.
 fn check(steps: &Steps) -> std::result::Result<(), Problem> {

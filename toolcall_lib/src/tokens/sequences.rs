@@ -69,11 +69,7 @@ pub fn sequences(
     let turns: Vec<usize> = (0..messages.len())
         .filter(|&i| messages[i].role == Role::Assistant)
         .collect();
-    let learnt: Vec<usize> = turns
-        .iter()
-        .copied()
-        .filter(|&turn| messages[turn].train)
-        .collect();
+    let learnt: Vec<usize> = conversation.trained_turns().collect();
     if !turns.is_empty() && learnt.is_empty() {
         return Ok(Vec::new());
     }

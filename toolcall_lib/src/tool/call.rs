@@ -1,7 +1,7 @@
 //! A tool that can be called, and the call.
 
 use super::{ToolSchema, check, shape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, joined};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,25 @@ impl ToolCall {
                     check::found(&other)
                 ),
             )),
+        }
+    }
+
+    /// Checks that this is a call of the tool with this schema, and that its arguments fit.
+    ///
+    /// # Errors
+    /// The name of another tool, or all arguments that do not fit.
+    pub fn check(&self, schema: &ToolSchema) -> Result<()> {
+        let place = format!("call of `{}`", self.name);
+        if self.name != schema.name() {
+            return Err(Error::invalid(place, format!("this is tool `{}`", schema.name())));
+        }
+        let mut problems = schema.check(&self.arguments);
+        for (field, _) in &mut problems {
+            *field = format!("argument `{field}`");
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(place, joined(&problems))),
         }
     }
 }
@@ -129,17 +148,7 @@ impl Tool {
     /// [`Error::Invalid`] if the call names another tool, or with all arguments that do not fit;
     /// [`Error::Library`] with the error of the function if it failed.
     pub fn call(&self, call: &ToolCall) -> Result<Value> {
-        let place = format!("call of `{}`", call.name);
-        if call.name != self.name() {
-            return Err(Error::invalid(place, format!("this is tool `{}`", self.name())));
-        }
-        let problems = self.schema.check(&call.arguments);
-        if !problems.is_empty() {
-            let lines = problems
-                .iter()
-                .map(|(field, problem)| format!("argument `{field}`: {problem}"));
-            return Err(Error::invalid(place, lines.collect::<Vec<_>>().join("; ")));
-        }
+        call.check(&self.schema)?;
         (self.function)(call.arguments.clone())
     }
 }

@@ -55,14 +55,10 @@ fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, Str
 
 /// Returns the values of a text with one a line; `None` if the first line is none.
 fn lines(text: &str) -> Option<std::result::Result<Vec<Value>, String>> {
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    let first = json::read(lines.next()?.1).ok()?;
-    let rest = lines.map(|(number, line)| {
-        json::read(line).map_err(|problem| format!("line {}: {}", number + 1, problem.reason))
-    });
+    let mut lines = json::lines(text);
+    let first = lines.next()?.ok()?;
+    let rest =
+        lines.map(|value| value.map_err(|problem| format!("line {}: {}", problem.line, problem.reason)));
     Some(std::iter::once(Ok(first)).chain(rest).collect())
 }
 

@@ -1,16 +1,14 @@
 //! Reads a call from its JSON, in every form that APIs and models write it.
 
 use super::ToolCall;
+use crate::error::{Problem, joined};
 use crate::json::{self, kind};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A field of the call, such as `.name`, and what is wrong with it.
-pub(crate) type Problem = (String, String);
-
 /// Names under which a call may have its arguments.
-const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
+pub(crate) const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 
 /// Keys that identify the call. Where both stand, in the Responses API, answers name the first.
 const IDS: [&str; 2] = ["call_id", "id"];
@@ -30,8 +28,8 @@ const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
 /// and with an `id`. Null counts as absent.
 ///
 /// # Errors
-/// Lists all keys that are not known, a missing name, and arguments that are neither an object nor
-/// the JSON text of one.
+/// Lists, with fields such as `.name`, all keys that are not known, a missing name, and arguments
+/// that are neither an object nor the JSON text of one.
 pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     let Value::Object(outer) = value else {
         return Err(vec![(
@@ -92,11 +90,11 @@ impl<'de> Deserialize<'de> for ToolCall {
     /// Accepts every form in which a data file may hold a call.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        call(&value).map_err(|problems| {
-            let lines = problems
-                .iter()
-                .map(|(field, problem)| format!("call{field}: {problem}"));
-            D::Error::custom(lines.collect::<Vec<_>>().join("; "))
+        call(&value).map_err(|mut problems| {
+            for (field, _) in &mut problems {
+                field.insert_str(0, "call");
+            }
+            D::Error::custom(joined(&problems))
         })
     }
 }

@@ -1,9 +1,10 @@
 //! The JSON schema of a tool, as chat templates take it.
 
 use super::check;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The JSON schema of one tool as chat templates take it: `{"type": "function", "function": {…}}`.
 ///
@@ -15,7 +16,7 @@ pub struct ToolSchema(pub Value);
 
 /// Names under which a function may have the schema of its arguments: those of OpenAI, Anthropic
 /// and MCP.
-const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
+pub(crate) const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
 /// Keys that stand in a function by mistake: they look like a part of its arguments, and nobody
 /// reads them.
@@ -220,26 +221,27 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
 
 /// Refuses a key that is almost one that is read.
 fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
-    const READ: [(&str, usize); 6] = [
-        ("parameters", 2),
-        ("input_schema", 2),
-        ("inputSchema", 2),
-        ("description", 2),
-        ("function", 2),
-        ("name", 1),
-    ];
-    let is_read = |key: &str| READ.iter().any(|(known, _)| *known == key);
-    for key in object.keys().filter(|key| !is_read(key)) {
-        let near = READ
-            .iter()
-            .find(|(known, most)| strsim::osa_distance(known, key) <= *most);
-        if let Some((near, _)) = near {
+    let read = || PARAMETERS.into_iter().chain(["description", "function", "name"]);
+    for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
+        // Two letters at most: `output_schema`, which is no mistake, is three from `input_schema`.
+        if let Some(near) = nearest_within(key, read(), 2) {
             let problem =
                 format!("`{within}{key}`: is not a key of a tool that is known; did you mean `{near}`?");
             return Err(Error::invalid(place, problem));
         }
     }
     Ok(())
+}
+
+/// Iterates over the places of the tools that have the name of one before them.
+pub(crate) fn doubled(tools: &[ToolSchema]) -> impl Iterator<Item = usize> {
+    let mut seen = HashSet::new();
+    (0..tools.len()).filter(move |&place| !seen.insert(tools[place].name()))
+}
+
+/// Returns true for a value that is meant as the schema of a tool.
+pub(crate) fn is_tool(value: &Value) -> bool {
+    value.get("function").or(value.get("name")).is_some()
 }
 
 /// Returns true for a schema of arguments: it says so, or has what only objects have, or says

@@ -3,7 +3,7 @@
 use super::config::TrainConfig;
 use super::step::EvalScores;
 use crate::collective::Collective;
-use crate::conversation::{Conversation, Role};
+use crate::conversation::Conversation;
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) struct Predictor<'a> {
 
 impl<'a> Predictor<'a> {
     /// Chooses the rows that `config` wants answered. Returns `None` if it wants none, or if no row
-    /// has an assistant turn.
+    /// has an assistant turn that counts.
     ///
     /// # Errors
     /// No row has what [`TrainConfig::metric_for_best_model`] counts.
@@ -99,17 +99,61 @@ fn sum(own: &Evaluation, complete: bool, ranks: &dyn Collective) -> Result<Optio
     Ok((interrupted == 0.0).then(|| EvalScores::of(scores)))
 }
 
-/// Returns true if the first assistant turn of a row calls a tool; `None` if there is no such turn.
+/// Returns true if the first turn of a row that counts calls a tool; `None` if none counts.
 fn first_turn(row: &Conversation) -> Option<bool> {
-    let turn = row
-        .messages
-        .iter()
-        .find(|message| message.role == Role::Assistant)?;
-    Some(!turn.tool_calls.is_empty())
+    let turn = row.trained_turns().next()?;
+    Some(!row.messages[turn].tool_calls.is_empty())
 }
 
 /// Returns at most so many of the rows, from all over them: files are often sorted.
 fn spread<'a>(rows: &[&'a Conversation], most: usize) -> Vec<&'a Conversation> {
     let count = rows.len().min(most);
     (0..count).map(|i| rows[i * rows.len() / count]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metric::Metric;
+    use super::*;
+    use crate::conversation::Message;
+    use crate::tool::ToolCall;
+    use serde_json::json;
+
+    fn turn(calls: bool, train: bool) -> Message {
+        let turn = match calls {
+            true => Message::assistant_calls(vec![ToolCall::new("timer", json!({})).unwrap()]),
+            false => Message::assistant("Hi."),
+        };
+        Message { train, ..turn }
+    }
+
+    fn row(turns: &[Message]) -> Conversation {
+        let asked = turns
+            .iter()
+            .flat_map(|turn| [Message::user("Go on."), turn.clone()]);
+        Conversation {
+            messages: asked.collect(),
+            ..Conversation::default()
+        }
+    }
+
+    #[test]
+    fn only_turns_that_are_trained_count() {
+        let config = TrainConfig {
+            metric_for_best_model: Metric::EvalToolSelection,
+            ..TrainConfig::default()
+        };
+        let untrained = row(&[turn(true, false)]);
+        let calls_later = row(&[turn(false, false), turn(true, true)]);
+        // 1. A row of which nothing counts is not asked: `evaluate` would refuse it during the run.
+        let data = Dataset::from(vec![untrained.clone(), calls_later.clone()]);
+        let chosen = Predictor::new(&data, &config).unwrap().unwrap();
+        assert_eq!(chosen.rows, [&calls_later]);
+        let data = Dataset::from(vec![untrained]);
+        assert!(Predictor::new(&data, &config).unwrap().is_none());
+        // 2. The call of a turn that is not trained is none that a metric counts.
+        let data = Dataset::from(vec![row(&[turn(true, false), turn(false, true)])]);
+        let problem = Predictor::new(&data, &config).unwrap_err().to_string();
+        assert!(problem.contains("counts only rows with a call"), "{problem}");
+    }
 }

@@ -97,7 +97,11 @@ fn a_field_that_does_not_fit_is_named() {
             "reasoning_effort",
             "enable_thinking",
         ),
-        (json!({"temprature": 1}), "temprature", "not known"),
+        (
+            json!({"temprature": 1}),
+            "temprature",
+            "is not known; did you mean `temperature`?",
+        ),
         (json!({"tools": {}}), "tools", "expected a list"),
         (json!({"tools": [{"type": "function"}]}), "tools[0]", "function"),
         (

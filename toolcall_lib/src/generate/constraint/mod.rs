@@ -16,7 +16,7 @@ use crate::mutex::locked;
 use crate::syntax::{CallSyntax, tags};
 use crate::template::ChatTemplate;
 use crate::tokens::Grammars;
-use crate::tool::ToolSchema;
+use crate::tool::{ToolSchema, doubled};
 use grammar::{Answer, Grammar, Thought, unsupported, unsupported_json};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
@@ -325,14 +325,12 @@ fn patterns(schema: &Value) -> Vec<&str> {
 
 /// Refuses two tools with the same name.
 fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
-    let mut names: Vec<&str> = tools.iter().map(ToolSchema::name).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+    match doubled(tools).next() {
         None => Ok(()),
-        Some(pair) => {
+        Some(index) => {
             let problem = format!(
                 "two tools are called `{}`, so a call could mean either; rename one",
-                pair[0]
+                tools[index].name()
             );
             Err(Error::invalid("tools", problem))
         }

@@ -2,6 +2,7 @@
 //! refused.
 
 use super::Refusal;
+use crate::error::{nearest, place_in};
 use crate::json::kind;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
@@ -10,6 +11,8 @@ use std::ops::RangeInclusive;
 pub(crate) struct Fields {
     place: String,
     left: Map<String, Value>,
+    /// Names of the fields that were asked for.
+    known: Vec<String>,
 }
 
 impl Fields {
@@ -19,6 +22,7 @@ impl Fields {
         Self {
             place: place.to_string(),
             left: left.collect(),
+            known: Vec::new(),
         }
     }
 
@@ -38,14 +42,12 @@ impl Fields {
 
     /// Returns the full name of a field.
     pub fn name(&self, field: &str) -> String {
-        match self.place.is_empty() {
-            true => field.to_string(),
-            false => format!("{}.{field}", self.place),
-        }
+        place_in(&self.place, field)
     }
 
     /// Takes a field of any type.
     pub fn take(&mut self, field: &str) -> Option<Value> {
+        self.known.push(field.to_string());
         self.left.shift_remove(field)
     }
 
@@ -137,13 +139,20 @@ impl Fields {
         fields.iter().for_each(|field| drop(self.take(field)));
     }
 
-    /// Refuses any field that is left, with advice if there is some.
+    /// Refuses any field that is left, with advice if there is some, or else with the field that
+    /// may have been meant.
     pub fn end(self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
         let Some(field) = self.left.keys().next() else {
             return Ok(());
         };
-        let known = advice.iter().find(|(name, _)| name == field);
-        let problem = known.map_or("is not known; leave it out", |(_, problem)| problem);
+        let advised = advice.iter().find(|(name, _)| name == field);
+        let near = || nearest(field, self.known.iter().map(String::as_str));
+        let problem = match advised {
+            Some((_, problem)) => (*problem).to_string(),
+            None => near().map_or("is not known; leave it out".to_string(), |near| {
+                format!("is not known; did you mean `{near}`?")
+            }),
+        };
         Err(Refusal::unknown(self.name(field), problem))
     }
 }

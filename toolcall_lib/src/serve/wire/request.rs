@@ -5,7 +5,7 @@ use super::fields::Fields;
 use super::tool_choice::{self, Chosen};
 use super::{Refusal, messages, response_format};
 use crate::generate::GenerateConfig;
-use crate::tool::ToolSchema;
+use crate::tool::{ToolSchema, doubled};
 use crate::{Message, json};
 use serde_json::{Map, Value, json};
 
@@ -180,14 +180,19 @@ pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
                 }
             }
         }
-        let tool = ToolSchema::new(value).map_err(|error| Refusal::of_field(&place, error))?;
-        if tools.iter().any(|other| other.name() == tool.name()) {
-            let problem = format!("a second tool `{}`; names must differ", tool.name());
-            return Err(Refusal::of_field(format!("{place}.function.name"), problem));
-        }
-        tools.push(tool);
+        tools.push(ToolSchema::new(value).map_err(|error| Refusal::of_field(&place, error))?);
     }
-    Ok(tools)
+    let second = doubled(&tools).next();
+    match second {
+        None => Ok(tools),
+        Some(index) => {
+            let problem = format!("a second tool `{}`; names must differ", tools[index].name());
+            Err(Refusal::of_field(
+                format!("tools[{index}].function.name"),
+                problem,
+            ))
+        }
+    }
 }
 
 /// Reads the sampling settings.

@@ -178,7 +178,10 @@ fn duration(text: &str, number: i64) -> Option<Found> {
     let mut index = 0;
     while index + 1 < words.len() {
         let (place, seconds) = match (count(&words[index].1), unit(&words[index + 1].1)) {
-            (Some(count), Some(unit)) => (words[index].0.start..words[index + 1].0.end, count * unit),
+            (Some(count), Some(unit)) => {
+                let place = words[index].0.start..words[index + 1].0.end;
+                (place, count * unit.seconds())
+            }
             _ => {
                 index += 1;
                 continue;
@@ -198,13 +201,14 @@ fn duration(text: &str, number: i64) -> Option<Found> {
         }
     }
     // 3. The first length that is the number in some unit.
-    let units = [(Unit::Seconds, 1), (Unit::Minutes, 60), (Unit::Hours, 3600)];
+    let units = [Unit::Seconds, Unit::Minutes, Unit::Hours];
     spans.into_iter().find_map(|(place, seconds)| {
-        let (unit, _) = units.iter().find(|(_, size)| seconds == number * size)?;
-        Some(Found {
-            place,
-            form: Form::Duration(*unit),
-        })
+        let is_number = |unit: &Unit| {
+            let size = unit.seconds();
+            seconds % size == 0 && seconds / size == number
+        };
+        let form = Form::Duration(units.into_iter().find(is_number)?);
+        Some(Found { place, form })
     })
 }
 
@@ -212,15 +216,15 @@ fn count(word: &str) -> Option<i64> {
     let small = SMALL.iter().position(|small| *small == word);
     let small = small.map(|number| number as i64);
     small
-        .or_else(|| word.parse().ok())
+        .or_else(|| word.parse::<u32>().ok().map(i64::from))
         .or_else(|| matches!(word, "a" | "an").then_some(1))
 }
 
-fn unit(word: &str) -> Option<i64> {
+fn unit(word: &str) -> Option<Unit> {
     match word {
-        "second" | "seconds" | "sec" | "secs" => Some(1),
-        "minute" | "minutes" | "min" | "mins" => Some(60),
-        "hour" | "hours" => Some(3600),
+        "second" | "seconds" | "sec" | "secs" => Some(Unit::Seconds),
+        "minute" | "minutes" | "min" | "mins" => Some(Unit::Minutes),
+        "hour" | "hours" => Some(Unit::Hours),
         _ => None,
     }
 }
@@ -287,5 +291,7 @@ mod tests {
         assert_eq!(at("3.25 meters", json!(3)), None);
         assert_eq!(at("room 123", json!(12)), None);
         assert_eq!(at("yes", json!(true)), None);
+        assert_eq!(at("9000000000000000000 hours", json!(i64::MAX)), None);
+        assert_eq!(at("2 hours", json!(i64::MAX)), None);
     }
 }

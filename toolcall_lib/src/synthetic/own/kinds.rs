@@ -5,7 +5,7 @@ use super::found::Form;
 use super::words::words;
 use crate::synthetic::duration::Unit;
 use crate::synthetic::lists::{Lists, is_name};
-use crate::synthetic::said::is_renamed;
+use crate::synthetic::said::{behind_article, is_renamed, words_of_code};
 use crate::synthetic::value::{Argument, Kind};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -54,9 +54,11 @@ fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -
 /// Ways to say a value of an enum: its words, and what the description says of it, as in `MTB29 is
 /// the mountain bike` or `flat_fix for a flat tire`.
 fn sayings(value: &str, about: &str) -> Vec<String> {
-    let spoken = value.replace(['_', '-'], " ").to_lowercase();
-    let is_code = value.chars().any(|c| c.is_ascii_digit());
-    let mut sayings = if is_code { Vec::new() } else { vec![spoken] };
+    let has_digits = value.chars().any(|c| c.is_ascii_digit());
+    let mut sayings = match has_digits {
+        true => Vec::new(),
+        false => vec![words_of_code(value)],
+    };
     let mentions = about
         .match_indices(value)
         .map(|(at, _)| &about[at + value.len()..]);
@@ -68,11 +70,7 @@ fn sayings(value: &str, about: &str) -> Vec<String> {
             .iter()
             .find_map(|link| phrase.strip_prefix(link))
             .unwrap_or(phrase);
-        let articles = ["the ", "a ", "an "];
-        let bare = articles
-            .iter()
-            .find_map(|article| plain.strip_prefix(article))
-            .unwrap_or(plain);
+        let bare = behind_article(plain).unwrap_or(plain);
         if bare.len() > 2 && bare.split(' ').count() <= 8 {
             sayings.push(bare.trim().to_string());
         }

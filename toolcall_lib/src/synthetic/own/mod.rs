@@ -28,13 +28,12 @@ use super::text::Template;
 use crate::conversation::Conversation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::tool::{ToolCall, ToolSchema};
+use crate::tool::{ToolCall, ToolSchema, doubled};
 use found::find;
 use indexmap::IndexMap;
 use kinds::{Seen, argument};
 use requests::{OwnRequest, ask, requests_of};
 use serde_json::Map;
-use std::collections::HashSet;
 use teacher::Lesson;
 
 /// Subject that the user's tools become, by its name in `mixtures.toml`.
@@ -116,14 +115,13 @@ pub fn augment(
 }
 
 fn check(tools: &[ToolSchema]) -> Result<()> {
-    let mut names = HashSet::new();
     if tools.is_empty() {
         return Err(Error::invalid("tools", "there is none; give at least one schema"));
     }
-    match tools.iter().find(|tool| !names.insert(tool.name())) {
-        Some(tool) => Err(Error::invalid(
+    match doubled(tools).next() {
+        Some(index) => Err(Error::invalid(
             "tools",
-            format!("two have the name `{}`; rename one", tool.name()),
+            format!("two have the name `{}`; rename one", tools[index].name()),
         )),
         None => Ok(()),
     }

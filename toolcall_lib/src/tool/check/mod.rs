@@ -7,14 +7,14 @@ mod words;
 pub(super) use words::found;
 
 use super::plain;
+use crate::error::Problem;
 use crate::json::escaped;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use words::describe;
-use words::{Problems, path_of};
+use words::{describe, path_of};
 use work::Work;
 
 /// A schema of arguments that is ready to check calls.
@@ -53,7 +53,7 @@ impl Checker {
     }
 
     fn new(parameters: &Value) -> Result<Self, String> {
-        let wrong = |(path, problem): (String, String)| match path.is_empty() {
+        let wrong = |(path, problem): Problem| match path.is_empty() {
             true => format!("`function.parameters`: {problem}"),
             false => format!("`function.parameters.{path}`: {problem}"),
         };
@@ -73,7 +73,7 @@ impl Checker {
     }
 
     /// All problems of the arguments of a call.
-    pub fn problems(&self, arguments: &Map<String, Value>) -> Problems {
+    pub fn problems(&self, arguments: &Map<String, Value>) -> Vec<Problem> {
         let arguments = Value::Object(arguments.clone());
         let mut errors = match self.errors(&arguments) {
             Ok(errors) => errors,
@@ -100,7 +100,7 @@ impl Checker {
     }
 
     /// All errors of arguments; or the reason why they cannot be checked.
-    fn errors<'v>(&'v self, arguments: &'v Value) -> Result<Vec<ValidationError<'v>>, (String, String)> {
+    fn errors<'v>(&'v self, arguments: &'v Value) -> Result<Vec<ValidationError<'v>>, Problem> {
         self.work.bound(&self.plain, arguments)?;
         if self.validator.is_valid(arguments) {
             return Ok(Vec::new());
@@ -151,7 +151,7 @@ impl Failures {
 }
 
 /// All problems of the arguments of a call.
-pub(super) fn arguments(parameters: &Value, arguments: &Map<String, Value>) -> Problems {
+pub(super) fn arguments(parameters: &Value, arguments: &Map<String, Value>) -> Vec<Problem> {
     match Checker::of(parameters) {
         Ok(checker) => checker.problems(arguments),
         Err(problem) => vec![(String::new(), format!("cannot be checked: {problem}"))],
@@ -167,7 +167,7 @@ pub(super) fn refuse_bad_schema(parameters: &Value) -> Result<(), String> {
 ///
 /// # Errors
 /// The value is no schema. The texts are the place, and the reason.
-pub(crate) fn validator(plain: &Value) -> Result<Validator, (String, String)> {
+pub(crate) fn validator(plain: &Value) -> Result<Validator, Problem> {
     let options = jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .should_validate_formats(false) // `format` describes, as the draft has it

@@ -1,6 +1,6 @@
 //! Words of the checker: the kind of value that a field should have, and the value that came.
 
-use crate::error;
+use crate::error::{self, Problem, place_in};
 use crate::json::kind;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -25,7 +25,7 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// Returns the errors of `arguments` as problems of fields; `root` is the schema.
-pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationError<'_>]) -> Problems {
+pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationError<'_>]) -> Vec<Problem> {
     let is_evaluated =
         |error: &&ValidationError<'_>| !matches!(error.kind(), Kind::UnevaluatedProperties { .. });
     let explained = |closed: &ValidationError<'_>| {
@@ -55,7 +55,7 @@ pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationErro
     problems
 }
 
-fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, problems: &mut Problems) {
+fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, problems: &mut Vec<Problem>) {
     let path = path_of(error);
     let (keyword, schema) = schema_of(root, error);
     let value = error.instance();
@@ -63,14 +63,14 @@ fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, pr
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let expected = expected(root, &schema["properties"][name]);
-            problems.push((joined(&path, name), format!("is missing; expected {expected}")));
+            problems.push((place_in(&path, name), format!("is missing; expected {expected}")));
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             let known = names(root, schema);
             problems.extend(
                 unexpected
                     .iter()
-                    .map(|name| (joined(&path, name), unknown(&known))),
+                    .map(|name| (place_in(&path, name), unknown(&known))),
             );
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match of_this_type(error, context) {
@@ -268,24 +268,14 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// A field of the arguments, as in `stops[1].minutes`, and what is wrong with it.
-pub(super) type Problems = Vec<(String, String)>;
-
-/// The field that an error is about.
+/// The field that an error is about, as in `stops[1].minutes`.
 pub(super) fn path_of(error: &ValidationError<'_>) -> String {
     let mut path = String::new();
     for segment in error.instance_path().segments() {
         match segment {
             LocationSegment::Index(index) => path += &format!("[{index}]"),
-            LocationSegment::Property(name) => path = joined(&path, &name),
+            LocationSegment::Property(name) => path = place_in(&path, &name),
         }
     }
     path
-}
-
-fn joined(path: &str, name: &str) -> String {
-    match path.is_empty() {
-        true => name.to_string(),
-        false => format!("{path}.{name}"),
-    }
 }

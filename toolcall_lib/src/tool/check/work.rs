@@ -5,8 +5,8 @@
 //! makes as many of a value that is nested thirty deep. A schema is measured when it is prepared,
 //! and each call before it is checked.
 
-use super::super::plain::Problem;
 use super::words::referred;
+use crate::error::Problem;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 

@@ -12,7 +12,6 @@ mod flags;
 mod given;
 mod inputs;
 mod named_data;
-mod nearest;
 mod push;
 mod read;
 mod said;
@@ -26,7 +25,7 @@ pub use inputs::{Inputs, Resume};
 pub use push::Push;
 
 use super::{TrainConfig, checkpoints};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use deepspeed::is_deepspeed;
 use read::{Read, is_off, text};
 use said::{Said, Strategy};
@@ -162,7 +161,17 @@ fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<(
         }
         None if name == "lora" => read_lora(said, value),
         None if fields::field(name).is_some() => said.set(name, value),
-        None => Err(nearest::unknown(name, given)),
+        None => Err(unknown(name, given)),
+    }
+}
+
+/// Says that a name is not known, and the nearest one that is.
+fn unknown(name: &str, given: &Given) -> String {
+    let ours = fields().iter().map(|field| field.name.as_str());
+    let theirs = table::rows().flat_map(|row| row.names.iter().copied());
+    match nearest(&name.to_lowercase(), ours.chain(theirs)) {
+        Some(known) => format!("is not a setting; did you mean `{}`?", given.shown(known)),
+        None => "is not a setting; docs/settings.md lists those that are".to_string(),
     }
 }
 

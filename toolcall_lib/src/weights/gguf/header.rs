@@ -1,6 +1,8 @@
 //! Checks of a header before candle reads it: candle divides by the alignment, keeps the last of
 //! two values with one name, and takes 32 bytes of memory for each byte of a list.
 
+use crate::error::Problem;
+
 /// Most elements of all lists together; the largest vocabularies have a million tokens, kinds and
 /// merges.
 const MOST_ELEMENTS: u64 = 1 << 24;
@@ -9,9 +11,6 @@ const MOST_ENTRIES: u64 = 1 << 16;
 /// Longest name, in bytes.
 const LONGEST_NAME: u64 = 1 << 10;
 const LARGEST_ALIGNMENT: u64 = 1 << 16;
-
-/// A problem: its place and its description.
-type Problem = (String, String);
 
 /// Checks the metadata of a file, and the names and shapes of its tensors.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Problem> {

@@ -99,12 +99,8 @@ impl Answers {
     /// The error for a call whose arguments do not fit its tool.
     fn misfit(&self, call: &ToolCall) -> Option<String> {
         let schema = self.schemas.iter().find(|schema| schema.name() == call.name)?;
-        let problems = schema.check(&call.arguments);
-        let lines = problems
-            .iter()
-            .map(|(field, problem)| format!("argument `{field}`: {problem}"));
-        let lines: Vec<String> = lines.collect();
-        (!lines.is_empty()).then(|| format!("error: {}", lines.join("; ")))
+        let misfit = call.check(schema).err()?;
+        Some(format!("error: {misfit}"))
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use toolcall_lib::evaluate::{EvaluateConfig, Evaluation, MistakeKind};
 use toolcall_lib::show::compare;
-use toolcall_lib::{Conversation, Dataset, Dtype, Error, Model, Result, Role, load};
+use toolcall_lib::{Conversation, Dataset, Dtype, Error, Model, Result, load};
 
 /// The rows of a check.
 pub struct Check {
@@ -133,9 +133,8 @@ impl Check {
 
 /// Returns true if the row calls a tool in its first turn that counts.
 fn begins_with_call(row: &Conversation) -> bool {
-    let mut turns = row.messages.iter().filter(|message| message.train);
-    let first = turns.find(|message| message.role == Role::Assistant);
-    first.is_some_and(|message| !message.tool_calls.is_empty())
+    let first = row.trained_turns().next();
+    first.is_some_and(|turn| !row.messages[turn].tool_calls.is_empty())
 }
 
 /// The mistake in the first turn of a row.

@@ -7,103 +7,23 @@
 //! `properties` is closed unless something opens it, a tuple has its exact length, and `5.0` is no
 //! integer.
 
+mod keywords;
+mod references;
+
+pub(crate) use keywords::json_type;
+
+use crate::error::{Problem, place_in};
 use crate::json::kind;
+use keywords::{IN_PLACE, INSIDE, refuse_misspelt, types};
+use references::{Targets, parts};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
 /// Keyword that tells whole numbers from fractions such as `5.0`.
 pub(crate) const WHOLE: &str = "$whole";
 
-/// Most places that the references of a schema lead to: more than any tool has.
-const MOST_TARGETS: usize = 1_000;
-
 /// Most schemas that are translated, with those that references lead to.
 const MOST_SCHEMAS: usize = 100_000;
-
-/// A place in a schema, as in `properties.stop`, and the problem there.
-pub(super) type Problem = (String, String);
-
-/// Type names of Python, which function-calling benchmarks write, those of Gemma's data, and those
-/// of JSON schema. `any` has no type.
-const TYPES: [(&str, &str); 15] = [
-    ("dict", "object"),
-    ("float", "number"),
-    ("tuple", "array"),
-    ("list", "array"),
-    ("any", ""),
-    ("str", "string"),
-    ("int", "integer"),
-    ("bool", "boolean"),
-    ("OBJECT", "object"),
-    ("ARRAY", "array"),
-    ("STRING", "string"),
-    ("NUMBER", "number"),
-    ("INTEGER", "integer"),
-    ("BOOLEAN", "boolean"),
-    ("NULL", "null"),
-];
-
-/// The types of JSON schema.
-const KNOWN_TYPES: [&str; 7] = [
-    "null", "boolean", "integer", "number", "string", "array", "object",
-];
-
-/// Keywords that hold a schema for a value inside of the value, or several.
-const INSIDE: [&str; 6] = [
-    "items",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "unevaluatedItems",
-    "prefixItems",
-    "contains",
-];
-
-/// Keywords that hold schemas for the same value.
-const IN_PLACE: [&str; 9] = [
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "if",
-    "then",
-    "else",
-    "$ref",
-    "dependentSchemas",
-    "dependencies",
-];
-
-/// All other keywords whose meaning we know. A key that is almost one of all these is a mistake.
-const OTHERS: [&str; 30] = [
-    "type",
-    "enum",
-    "const",
-    "properties",
-    "required",
-    "patternProperties",
-    "propertyNames",
-    "minProperties",
-    "maxProperties",
-    "dependentRequired",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "minContains",
-    "maxContains",
-    "minLength",
-    "maxLength",
-    "pattern",
-    "format",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "not",
-    "nullable",
-    "definitions",
-    "description",
-    "default",
-    "title",
-];
 
 /// Place of a schema, which decides the rules that are added to it.
 #[derive(Clone, Copy, PartialEq)]
@@ -148,12 +68,8 @@ pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
 
 struct Translator<'a> {
     root: &'a Value,
-    /// Targets of the references that were met, each with the place of its first reference. The
-    /// target with index `i` becomes the definition `i`.
-    targets: Vec<(&'a Value, String)>,
-    /// Index of the target of each reference, and of each place.
-    by_text: HashMap<String, usize>,
-    by_place: HashMap<*const Value, usize>,
+    /// Targets of the references that were met; number `i` becomes the definition `i`.
+    targets: Targets<'a>,
     definitions: Map<String, Value>,
     /// Number of schemas that were translated.
     schemas: usize,
@@ -165,9 +81,7 @@ impl<'a> Translator<'a> {
     fn new(root: &'a Value) -> Self {
         Self {
             root,
-            targets: Vec::new(),
-            by_text: HashMap::new(),
-            by_place: HashMap::new(),
+            targets: Targets::new(root),
             definitions: Map::new(),
             schemas: 0,
             named: HashMap::new(),
@@ -177,7 +91,7 @@ impl<'a> Translator<'a> {
     /// Translates what references lead to, one after the other: a chain of them may be long.
     fn translate_targets(&mut self) -> Result<(), Problem> {
         let mut next = 0;
-        while let Some((target, path)) = self.targets.get(next).cloned() {
+        while let Some((target, path)) = self.targets.get(next) {
             let schema = self.schema(target, Place::Part, &path)?;
             self.definitions.insert(next.to_string(), schema);
             next += 1;
@@ -221,7 +135,7 @@ impl<'a> Translator<'a> {
         path: &str,
         plain: &mut Map<String, Value>,
     ) -> Result<(), Problem> {
-        let at = join(path, keyword);
+        let at = place_in(path, keyword);
         let inner = if place == Place::Condition {
             place
         } else {
@@ -240,7 +154,7 @@ impl<'a> Translator<'a> {
                 Some(types) => (keyword, types),
                 None => return Ok(()),
             },
-            ("$ref", value) => (keyword, self.reference(value, &at)?),
+            ("$ref", value) => (keyword, self.targets.reference(value, &at)?),
             ("$dynamicRef" | "$recursiveRef" | "$dynamicAnchor", _) => {
                 return wrong(
                     &at,
@@ -290,7 +204,7 @@ impl<'a> Translator<'a> {
 
     fn map(&mut self, schemas: &Map<String, Value>, place: Place, path: &str) -> Result<Value, Problem> {
         let translated = schemas.iter().map(|(name, schema)| {
-            let schema = self.schema(schema, place, &join(path, name))?;
+            let schema = self.schema(schema, place, &place_in(path, name))?;
             Ok((name.clone(), schema))
         });
         translated.collect::<Result<Map<_, _>, _>>().map(Value::Object)
@@ -307,54 +221,14 @@ impl<'a> Translator<'a> {
         for (name, value) in map {
             let (keyword, value) = match value {
                 Value::Array(_) => ("dependentRequired", value.clone()),
-                schema => ("dependentSchemas", self.schema(schema, place, &join(path, name))?),
+                schema => (
+                    "dependentSchemas",
+                    self.schema(schema, place, &place_in(path, name))?,
+                ),
             };
             plain.entry(keyword).or_insert_with(|| json!({}))[name] = value;
         }
         Ok(())
-    }
-
-    /// Translates a reference to the same place among our definitions. Adds that place to them.
-    fn reference(&mut self, target: &Value, path: &str) -> Result<Value, Problem> {
-        let Some(target) = target.as_str() else {
-            return wrong(
-                path,
-                format!(
-                    "found {}, expected a reference such as \"#/$defs/Stop\"",
-                    kind(target)
-                ),
-            );
-        };
-        let number = match self.by_text.get(target) {
-            Some(number) => *number,
-            None => {
-                let number = self.target(target, path)?;
-                self.by_text.insert(target.to_string(), number);
-                number
-            }
-        };
-        Ok(format!("#/$defs/{number}").into())
-    }
-
-    /// Returns the index of the place that a reference leads to.
-    fn target(&mut self, target: &str, path: &str) -> Result<usize, Problem> {
-        let Some(found) = place_of(self.root, target) else {
-            return wrong(
-                path,
-                format!("\"{target}\" is not a place in this schema; others are not fetched"),
-            );
-        };
-        if let Some(number) = self.by_place.get(&std::ptr::from_ref(found)) {
-            return Ok(*number);
-        }
-        let number = self.targets.len();
-        if number >= MOST_TARGETS {
-            let problem = format!("the references lead to more than {MOST_TARGETS} places; use fewer");
-            return wrong(path, problem);
-        }
-        self.targets.push((found, target.to_string()));
-        self.by_place.insert(found, number);
-        Ok(number)
     }
 
     /// Adds the rules for calls that go beyond JSON schema.
@@ -430,63 +304,6 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// Returns the schemas for the same value that may name its properties.
-fn parts<'a>(root: &'a Value, schema: &'a Map<String, Value>) -> impl Iterator<Item = &'a Value> {
-    let lists = ["allOf", "anyOf", "oneOf"]
-        .into_iter()
-        .filter_map(|keyword| schema.get(keyword)?.as_array());
-    let ones = ["then", "else"]
-        .into_iter()
-        .filter_map(|keyword| schema.get(keyword));
-    let maps = ["dependentSchemas", "dependencies"]
-        .into_iter()
-        .filter_map(|keyword| schema.get(keyword)?.as_object());
-    let target = schema.get("$ref").and_then(Value::as_str);
-    let target = target.and_then(|target| place_of(root, target));
-    lists
-        .flatten()
-        .chain(ones)
-        .chain(maps.flat_map(Map::values))
-        .chain(target)
-}
-
-/// Returns the place in `root` that a reference leads to: a pointer or an anchor.
-fn place_of<'a>(root: &'a Value, target: &str) -> Option<&'a Value> {
-    let fragment = target.strip_prefix('#')?;
-    match fragment.is_empty() || fragment.starts_with('/') {
-        true => root.pointer(&percent_decoded(fragment)),
-        false => anchored(root, fragment),
-    }
-}
-
-/// Returns the types in the words of JSON schema; `None` if any type will do.
-fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem> {
-    let one = |name: &Value| -> Result<&str, Problem> {
-        let name = name.as_str().unwrap_or_default();
-        let python = TYPES
-            .iter()
-            .find(|(python, _)| *python == name)
-            .map(|(_, plain)| *plain);
-        match python.or(KNOWN_TYPES.into_iter().find(|known| *known == name)) {
-            Some(name) => Ok(name),
-            None => wrong(
-                path,
-                format!(
-                    "{value} is unknown to JSON schema; expected one of {}",
-                    KNOWN_TYPES.join(", ")
-                ),
-            ),
-        }
-    };
-    let Value::Array(names) = value else {
-        let name = one(value)?;
-        return Ok((!name.is_empty()).then(|| name.into()));
-    };
-    let mut types = names.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    types.dedup();
-    Ok((!types.contains(&"")).then(|| json!(types)))
-}
-
 /// Returns a schema that takes null too.
 fn or_null(mut schema: Map<String, Value>) -> Value {
     let listed = ["enum", "const", "anyOf", "oneOf", "allOf", "$ref", "not", "if"];
@@ -505,63 +322,6 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
         }
         None if plain => schema.into(),
         _ => json!({"anyOf": [schema, {"type": "null"}]}),
-    }
-}
-
-/// Refuses a key that is one letter away from a keyword: it says nothing to JSON schema, but was
-/// meant to.
-fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
-    const SHORTEST: usize = 4;
-    let known = || IN_PLACE.iter().chain(&INSIDE).chain(&OTHERS);
-    if keyword.len() < SHORTEST || known().any(|known| *known == keyword) {
-        return Ok(());
-    }
-    let near = known().find(|known| strsim::osa_distance(known, keyword) == 1);
-    match near {
-        Some(near) => wrong(
-            path,
-            format!("is not a keyword of JSON schema; did you mean `{near}`?"),
-        ),
-        None => Ok(()),
-    }
-}
-
-/// Returns the schema with `$anchor`, anywhere in `schema`.
-fn anchored<'a>(schema: &'a Value, anchor: &str) -> Option<&'a Value> {
-    match schema {
-        Value::Object(object) if object.get("$anchor").is_some_and(|name| name == anchor) => Some(schema),
-        Value::Object(object) => object.values().find_map(|value| anchored(value, anchor)),
-        Value::Array(items) => items.iter().find_map(|item| anchored(item, anchor)),
-        _ => None,
-    }
-}
-
-/// Decodes `%20` and the like in a reference, which is a part of a URI.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend(before.as_bytes());
-        match after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
-    }
-    bytes.extend(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_string()
-    } else {
-        format!("{path}.{name}")
     }
 }
 
