@@ -597,8 +597,11 @@ fn a_weekday_is_looked_up_only_in_a_calendar_that_is_there() {
     ];
     let mut looked_up = 0;
     for row in make(&lists, "general", Some(3000), 9).unwrap().data.rows {
-        let steps = row.messages.iter().flat_map(|message| message.content.lines());
-        for (day, date) in steps.filter_map(|line| line.split_once(" = ")) {
+        let steps = row
+            .messages
+            .iter()
+            .flat_map(|message| message.content.split("; "));
+        for (day, date) in steps.filter_map(|step| step.split_once(" = ")) {
             if days.contains(&day) {
                 let said = format!("{day} {date}");
                 assert!(
