@@ -30,11 +30,13 @@ use super::workspace::{BlockActivations, Scratch};
 use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
 use crate::ops::element::Element;
-use crate::ops::matmul::{Output, Precision, add_bias, add_bias_backward, linear_backward_weight};
+use crate::ops::linear::{
+    add_bias, add_bias_backward, linear_backward_weight, linear_tiles, linear_tiles_backward_input,
+};
+use crate::ops::matmul::{Output, Precision};
 use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward, spread_rows};
 use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
-use crate::ops::tiles::{linear_tiles, linear_tiles_backward_input};
 use crate::weights::{Layout, Span, Weights};
 
 /// Location of one block's tensors in the weights.

@@ -20,10 +20,10 @@ use crate::ops::attention::{tiles, tiles_after};
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
 use crate::ops::element::Element;
 use crate::ops::embedding::{embedding, embedding_backward};
+use crate::ops::linear::linear_tiles;
 use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
-use crate::ops::tiles::linear_tiles;
 use crate::weights::{Span, Weights};
 use half::bf16;
 

@@ -9,7 +9,8 @@ use super::dropout::{Mask, PassId};
 use crate::model::projection::Projection;
 use crate::ops::buffer::Buffer;
 use crate::ops::element::Element;
-use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
+use crate::ops::linear::linear;
+use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 
 /// The adapter of one block.
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 
-pub(super) use few::{FEW, linear_few};
+pub use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
