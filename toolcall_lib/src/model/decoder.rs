@@ -13,10 +13,10 @@ use super::cache::{KvSequence, KvStore, LayerCache};
 use super::gradients::Gradients;
 use super::lora::{Adapter, BlockAdapter, PassId};
 use super::workspace::{Recompute, Workspace};
-use crate::batch::TreeBatch;
+use crate::batch::{Segment, TreeBatch};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::ops::attention::{tiles, tiles_after};
+use crate::ops::attention::tiles;
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
 use crate::ops::element::Element;
 use crate::ops::embedding::{embedding, embedding_backward};
@@ -114,18 +114,7 @@ impl Decoder {
     /// # Errors
     /// Token ids outside the vocabulary, no tokens, or a sequence longer than the model allows.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
-        check_rows(&self.config, &batch.ids, &batch.positions)?;
-        let (wanted, targets) = target_rows(batch);
-        let rows = Rows {
-            positions: &batch.positions,
-            tiles: &tiles(&batch.segments),
-            wanted: Some(&wanted),
-        };
-        match workspace.stores_bf16() {
-            true => self.forward::<bf16>(&batch.ids, rows, None, workspace),
-            false => self.forward::<f32>(&batch.ids, rows, None, workspace),
-        }
-        self.head(rows, &targets, workspace, None)
+        self.tree_pass(batch, None, workspace)
     }
 
     /// Computes [`Decoder::loss`] with dropout, and adds the gradient of the sum (not of a mean) to
@@ -141,23 +130,34 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
-        check_rows(&self.config, &batch.ids, &batch.positions)?;
         if self.trainable()?.layout != *gradients.layout() {
             let problem = "their layout differs from the trained weights'; make new gradients for this model";
             return Err(Error::invalid("gradients", problem));
         }
+        self.tree_pass(batch, Some(gradients), workspace)
+    }
+
+    /// Runs forward pass and loss over a packed tree, and the backward pass if there are gradients
+    /// to add to.
+    fn tree_pass(
+        &self,
+        batch: &TreeBatch,
+        gradients: Option<&mut dyn Gradients>,
+        workspace: &mut Workspace,
+    ) -> Result<LossSum> {
+        check_rows(&self.config, &batch.ids, &batch.positions)?;
         // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
         rayon::scope(|_| match workspace.stores_bf16() {
-            true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
-            false => self.forward_and_backward::<f32>(batch, gradients, workspace),
+            true => self.tree_pass_of::<bf16>(batch, gradients, workspace),
+            false => self.tree_pass_of::<f32>(batch, gradients, workspace),
         })
     }
 
-    /// Runs forward pass, loss and backward pass with activations stored as `E`.
-    fn forward_and_backward<E: Element>(
+    /// Runs [`Decoder::tree_pass`] with activations stored as `E`.
+    fn tree_pass_of<E: Element>(
         &self,
         batch: &TreeBatch,
-        gradients: &mut dyn Gradients,
+        gradients: Option<&mut dyn Gradients>,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
         let (wanted, targets) = target_rows(batch);
@@ -166,6 +166,11 @@ impl Decoder {
             tiles: &tiles(&batch.segments),
             wanted: Some(&wanted),
         };
+        let Some(gradients) = gradients else {
+            self.forward::<E>(&batch.ids, rows, None, workspace);
+            return self.head(rows, &targets, workspace, None);
+        };
+        // Only training drops out, and its pass selects the masks.
         self.forward::<E>(&batch.ids, rows, Some(workspace.pass), workspace);
         let sum = self.head(rows, &targets, workspace, Some(gradients))?;
         self.backward::<E>(&batch.ids, rows, gradients, workspace)?;
@@ -306,16 +311,21 @@ impl Decoder {
     /// # Errors
     /// See [`Decoder::loss`].
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let (positions, rows): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
+        let (positions, keys): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
         check_rows(&self.config, ids, &positions)?;
         let mut cache = vec![LayerCache::default(); self.config.num_hidden_layers];
-        let tiles = tiles_after(0, ids.len());
-        let at = Rows {
+        let sequence = Segment {
+            start: 0,
+            len: ids.len(),
+            parent: None,
+            position: 0,
+        };
+        let rows = Rows {
             positions: &positions,
-            tiles: &tiles,
+            tiles: &tiles(&[sequence]),
             wanted: None,
         };
-        Ok(self.cached_logits(ids, at, &rows, &mut cache, &mut Workspace::default()))
+        Ok(self.logits_of_rows(ids, rows, &keys, &mut cache, &mut Workspace::default()))
     }
 
     /// Appends tokens to sequences of `cache` and returns the logits after the last token of each,
@@ -340,25 +350,12 @@ impl Decoder {
             tiles: &pass.tiles(),
             wanted: Some(&pass.last),
         };
-        Ok(self.cached_logits(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
+        Ok(self.logits_of_rows(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
     }
 
-    /// Returns the logits of the wanted rows of a pass. Row `i` stores its key and value in the
+    /// Runs embedding, blocks, final norm and output projection over new tokens and returns the
+    /// logits of the wanted rows, `[outputs, vocabulary]`. Row `i` stores its key and value in the
     /// cache slot `keys[i]`.
-    fn cached_logits(
-        &self,
-        ids: &[u32],
-        rows: Rows<'_>,
-        keys: &[usize],
-        cache: &mut [LayerCache],
-        workspace: &mut Workspace,
-    ) -> Vec<f32> {
-        // Run the whole pass on one thread of the pool: sending each of its hundreds of short tasks
-        // there would take longer.
-        rayon::scope(|_| self.logits_of_rows(ids, rows, keys, cache, workspace))
-    }
-
-    /// Runs the blocks with the cache, then the final norm and the output projection.
     fn logits_of_rows(
         &self,
         ids: &[u32],
@@ -367,37 +364,40 @@ impl Decoder {
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
-        let hidden = self.config.hidden_size;
-        let n = ids.len();
-        let precision = match self.weights.is_rounded() {
-            true => Precision::Bf16, // packed weights are bf16 or less
-            false => workspace.precision,
-        };
-        workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
-        workspace.prepare(cache.len());
-        let mut x = workspace.residual[0].sized(n * hidden);
-        // 1. Embedding: x [n, hidden].
-        embedding(ids, self.weights.matrix(&self.embedding), x);
-        // 2. Blocks. The last one leaves the wanted rows only: x [outputs, hidden].
-        for (layer, cache) in cache.iter_mut().enumerate() {
-            let kept = &mut workspace.blocks[0];
-            let block = self.block(layer, rows, None, precision);
-            block.forward_to_gate_up(x, kept, &mut workspace.scratch, Some((cache, keys)));
-            x = &mut x[..block.rows.outputs() * hidden];
-            block.forward_from_gate_up::<f32>(kept, &mut workspace.scratch, x);
-        }
-        // 3. Final norm and output projection: logits [outputs, vocabulary].
-        let mut normed = vec![0.0; x.len()];
-        rms_norm(
-            x,
-            self.weights.vector(&self.norm),
-            self.config.rms_norm_eps as f32,
-            &mut normed,
-        );
-        let mut logits = vec![0.0; rows.outputs() * self.config.vocab_size];
-        let projection = self.weights.matrix(&self.projection);
-        linear_tiles(&normed, projection, &mut logits, precision);
-        logits
+        // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
+        rayon::scope(|_| {
+            let hidden = self.config.hidden_size;
+            let n = ids.len();
+            let precision = match self.weights.is_rounded() {
+                true => Precision::Bf16, // packed weights are bf16 or less
+                false => workspace.precision,
+            };
+            workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
+            workspace.prepare(cache.len());
+            let mut x = workspace.residual[0].sized(n * hidden);
+            // 1. Embedding: x [n, hidden].
+            embedding(ids, self.weights.matrix(&self.embedding), x);
+            // 2. Blocks. The last one leaves the wanted rows only: x [outputs, hidden].
+            for (layer, cache) in cache.iter_mut().enumerate() {
+                let kept = &mut workspace.blocks[0];
+                let block = self.block(layer, rows, None, precision);
+                block.forward_to_gate_up(x, kept, &mut workspace.scratch, Some((cache, keys)));
+                x = &mut x[..block.rows.outputs() * hidden];
+                block.forward_from_gate_up::<f32>(kept, &mut workspace.scratch, x);
+            }
+            // 3. Final norm and output projection: logits [outputs, vocabulary].
+            let mut normed = vec![0.0; x.len()];
+            rms_norm(
+                x,
+                self.weights.vector(&self.norm),
+                self.config.rms_norm_eps as f32,
+                &mut normed,
+            );
+            let mut logits = vec![0.0; rows.outputs() * self.config.vocab_size];
+            let projection = self.weights.matrix(&self.projection);
+            linear_tiles(&normed, projection, &mut logits, precision);
+            logits
+        })
     }
 }
 

@@ -82,6 +82,15 @@ fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
 }
 
 /// Checks forward and backward pass over a tree.
+fn one_sequence(len: usize) -> [Segment; 1] {
+    [Segment {
+        start: 0,
+        len,
+        parent: None,
+        position: 0,
+    }]
+}
+
 fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     let rows = segments.last().map_or(0, |last| last.start + last.len);
     let width = heads.queries * heads.dim;
@@ -170,14 +179,8 @@ fn one_long_sequence_is_that_of_the_cpu() {
         keys: 1,
         dim: 128,
     };
-    let segment = Segment {
-        start: 0,
-        len: 64 * 4 + 1,
-        parent: None,
-        position: 0,
-    };
     for bench in benches() {
-        check(&bench, heads, std::slice::from_ref(&segment));
+        check(&bench, heads, &one_sequence(64 * 4 + 1));
     }
 }
 
@@ -225,7 +228,7 @@ fn check_cache(bench: &Bench, heads: Heads, rows: usize, new: usize) {
         precision: Precision::F32,
     };
     let (mut out, mut lse) = (vec![0.0; rows * width], vec![0.0; rows * heads.queries]);
-    cpu::attention(cpu_qkv, &cpu::tiles_after(0, rows), &mut out, &mut lse);
+    cpu::attention(cpu_qkv, &cpu::tiles(&one_sequence(rows)), &mut out, &mut lse);
 
     // The rows of the sequence lie scattered in the cache, and one cache slot is free.
     let (in_cache, free) = (rows + 1, rows - 6);
