@@ -1,6 +1,6 @@
 //! The sizes of a block and the places of its tensors, the same for the CPU and the GPU.
 
-use super::projection::{Projection, TargetModule};
+use super::projection::{Projection, TargetModule, in_block};
 use crate::config::ModelConfig;
 use crate::ops::rope::Heads;
 use crate::weights::{Layout, Span};
@@ -24,12 +24,14 @@ impl BlockSpans {
     /// Looks up the spans of `layer`. Returns `None` if a tensor that every block has is missing.
     /// Where the layout has none for bias or QK norm, the block runs without them.
     pub fn new(layout: &Layout, layer: usize) -> Option<Self> {
-        let name = |name: &str| format!("model.layers.{layer}.{name}");
-        let one = |tensor: &str| layout.span(&name(tensor), &name(tensor));
+        let one = |tensor: &str| {
+            let name = in_block(layer, tensor);
+            layout.span(&name, &name)
+        };
         // spans everything from the first to the last module: `Layout::new` must push the modules
         // of a projection side by side, in this order
         let join = |modules: &[TargetModule], kind: &str| {
-            let name = |module: &TargetModule| name(&format!("{}.{kind}", module.path()));
+            let name = |module: &TargetModule| format!("{}.{kind}", module.full_name(layer));
             layout.span(&name(modules.first()?), &name(modules.last()?))
         };
         let weight = |projection: Projection| join(projection.modules(), "weight");
