@@ -118,8 +118,8 @@ pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], 
 
 /// Reinterprets a vector as 16 pairs.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn as_pairs(x: __m512i) -> __m512bh {
+#[target_feature(enable = "avx512f")]
+pub fn as_pairs(x: __m512i) -> __m512bh {
     // SAFETY: both types have 512 bits.
     unsafe { std::mem::transmute(x) }
 }

@@ -24,8 +24,7 @@ use crate::ops::element::Element;
 use amx::Amx;
 use avx512::Avx512;
 use kernel::{Kernel, Out};
-use pack::{Panels, Right};
-use rayon::prelude::*;
+use pack::{Panels, Right, for_each};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -178,11 +177,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
             work(first, end - first, &mut group);
             GROUP.set(group);
         };
-        if self.parallel {
-            (0..groups).into_par_iter().for_each(work);
-        } else {
-            (0..groups).for_each(work);
-        }
+        for_each(groups, self.parallel, work);
     }
 }
 

@@ -110,7 +110,8 @@ impl Right for Tensor<'_> {
         let stride = (inner.start / 2 + pairs.next_multiple_of(LINE))
             .max(self.columns().div_ceil(2))
             .next_multiple_of(LINE);
-        let packed = panels.room(columns.len().div_ceil(COLUMNS), pairs, COLUMNS);
+        let count = columns.len().div_ceil(COLUMNS);
+        let packed = panels.room(count, pairs, COLUMNS);
         let work = |panel: usize| {
             let first = columns.start + panel * COLUMNS;
             let rows = first..columns.end.min(first + COLUMNS);
@@ -124,12 +125,7 @@ impl Right for Tensor<'_> {
             }
             ROWS.set(unpacked);
         };
-        let all = 0..columns.len().div_ceil(COLUMNS);
-        if parallel {
-            all.into_par_iter().for_each(work);
-        } else {
-            all.for_each(work);
-        }
+        for_each(count, parallel, work);
     }
 }
 
@@ -183,11 +179,17 @@ impl Panels {
             }
         };
         let tasks = if along { panels } else { pairs.div_ceil(LINE) };
-        if parallel {
-            (0..tasks).into_par_iter().for_each(work);
-        } else {
-            (0..tasks).for_each(work);
-        }
+        for_each(tasks, parallel, work);
+    }
+}
+
+/// Calls `work` for each task, on all threads if `parallel`.
+#[inline]
+pub fn for_each(tasks: usize, parallel: bool, work: impl Fn(usize) + Send + Sync) {
+    if parallel {
+        (0..tasks).into_par_iter().for_each(work);
+    } else {
+        (0..tasks).for_each(work);
     }
 }
 
