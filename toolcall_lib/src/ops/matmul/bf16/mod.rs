@@ -15,6 +15,7 @@ mod amx;
 mod avx512;
 mod few;
 mod kernel;
+mod load;
 mod pack;
 mod unpack;
 
