@@ -76,7 +76,7 @@ impl DecodeScratch {
             "attention_decode_f32_128",
             "attention_decode_bf16_64",
             "attention_decode_bf16_128",
-        ])?;
+        ]);
         let join = match qkv.q.element {
             Element::Bf16 => "attention_join_bf16",
             _ => "attention_join_f32",

@@ -13,7 +13,7 @@ pub(crate) use tiles::Tiles;
 
 use super::buffer::{Scratch, View};
 use super::driver::{Driver, Element};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::rope::Heads;
 use std::sync::Arc;
 
@@ -71,18 +71,11 @@ impl Qkv {
         1.0 / (self.heads.dim as f32).sqrt()
     }
 
-    /// Chooses among the kernels for f32 with heads of 64 and 128, then for bf16.
-    fn kernel(&self, names: [&'static str; 4]) -> Result<&'static str> {
+    /// Chooses among the kernels for f32 with heads of 64 and 128, then for bf16. `DeviceDecoder`
+    /// refuses other heads.
+    fn kernel(&self, names: [&'static str; 4]) -> &'static str {
         let first = if self.q.element == Element::Bf16 { 2 } else { 0 };
-        match self.heads.dim {
-            64 => Ok(names[first]),
-            128 => Ok(names[first + 1]),
-            other => {
-                let problem =
-                    format!("{other}, but attention on a GPU takes heads of 64 or 128; train on the CPU");
-                Err(Error::invalid("config.json: head_dim", problem))
-            }
-        }
+        names[first + usize::from(self.heads.dim > 64)]
     }
 }
 
@@ -129,7 +122,7 @@ pub(crate) fn attention(
         "attention_forward_f32_128",
         "attention_forward_bf16_64",
         "attention_forward_bf16_128",
-    ])?;
+    ]);
     let dim = qkv.heads.dim;
     // Shared memory: two key and two value tiles in bf16; queries, keys, values and weights in f32.
     let (threads, shared) = match qkv.q.element {
@@ -180,13 +173,13 @@ pub(crate) fn attention_backward(
         "attention_backward_queries_f32_128",
         "attention_backward_queries_bf16_64",
         "attention_backward_queries_bf16_128",
-    ])?;
+    ]);
     let of_keys = qkv.kernel([
         "attention_backward_keys_f32_64",
         "attention_backward_keys_f32_128",
         "attention_backward_keys_bf16_64",
         "attention_backward_keys_bf16_128",
-    ])?;
+    ]);
     // 2. Shared memory of the two kernels.
     let (threads, shared_queries, shared_keys) = match projected.element {
         Element::Bf16 => {
