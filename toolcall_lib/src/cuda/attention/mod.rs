@@ -194,96 +194,56 @@ pub(crate) fn attention_backward(
         }
     };
     let count = tiles.rows.div_ceil(TILE);
-    let inputs = [qkv.q.into(), qkv.k.into(), qkv.v.into(), qkv.q_stride.into()];
-    let outputs = [output.dout.into(), output.lse.into(), output.delta.into()];
-    let [q, k, v, stride] = inputs;
-    let [dout, lse, delta] = outputs;
-    let (ends, rows) = (tiles.ends.into(), (tiles.rows as u32).into());
-    let (group, scale) = (qkv.group().into(), qkv.scale().into());
+    // Arguments that the kernels of steps 3 to 5 begin and end with.
+    let inputs = [
+        qkv.q.into(),
+        qkv.k.into(),
+        qkv.v.into(),
+        qkv.q_stride.into(),
+        output.dout.into(),
+        output.lse.into(),
+        output.delta.into(),
+    ];
+    let rows = (tiles.rows as u32).into();
+    let sizes = [rows, qkv.group().into(), qkv.scale().into()];
+    let (ends, dk, dv) = (tiles.ends.into(), dk.into(), dv.into());
     // 3. dq, by query tiles.
     let list = &tiles.of_queries;
-    let (first, seen) = (list.first.into(), list.tiles.into());
-    let args = [
-        q,
-        k,
-        v,
-        stride,
-        dout,
-        lse,
-        delta,
-        dq.into(),
-        ends,
-        first,
-        seen,
-        rows,
-        group,
-        scale,
-    ];
-    driver.run(
+    let own = [dq.into(), ends, list.first.into(), list.tiles.into()];
+    let grid = [heads.queries, count, 1];
+    driver.run_joined(
         of_queries,
-        [heads.queries, count, 1],
+        grid,
         threads,
         shared_queries,
-        args,
+        &[&inputs, &own, &sizes],
     )?;
     // 4. dk and dv, by key tiles in f32.
     let list = &tiles.of_keys;
-    let (first, seeing) = (list.first.into(), list.tiles.into());
     if projected.element != Element::Bf16 {
-        let args = [
-            q,
-            k,
-            v,
-            stride,
-            dout,
-            lse,
-            delta,
-            dk.into(),
-            dv.into(),
-            ends,
-            first,
-            seeing,
-            rows,
-            group,
-            scale,
-        ];
-        return driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args);
+        let own = [dk, dv, ends, list.first.into(), list.tiles.into()];
+        let grid = [heads.keys, count, 1];
+        return driver.run_joined(of_keys, grid, threads, shared_keys, &[&inputs, &own, &sizes]);
     }
     // 5. In bf16 by runs of query tiles; then the runs of each key tile that has several.
     let runs = &tiles.runs;
     let partial = partial.sized(driver, runs.slots * heads.keys * 2 * TILE * heads.dim)?;
-    let args = [
-        q,
-        k,
-        v,
-        stride,
-        dout,
-        lse,
-        delta,
-        dk.into(),
-        dv.into(),
-        partial.into(),
-        ends,
-        runs.all.into(),
-        seeing,
-        rows,
-        group,
-        scale,
-    ];
+    let partial = partial.into();
+    let own = [dk, dv, partial, ends, runs.all.into(), list.tiles.into()];
     let grid = [heads.keys, runs.all.len / 4, 1];
-    driver.run(of_keys, grid, threads, shared_keys, args)?;
+    driver.run_joined(of_keys, grid, threads, shared_keys, &[&inputs, &own, &sizes])?;
     let join = match heads.dim {
         64 => "attention_join_runs_bf16_64",
         _ => "attention_join_runs_bf16_128",
     };
     let args = [
-        partial.into(),
+        partial,
         runs.several.into(),
-        dk.into(),
-        dv.into(),
-        stride,
+        dk,
+        dv,
+        qkv.q_stride.into(),
         rows,
-        scale,
+        qkv.scale().into(),
     ];
     let grid = [heads.keys, runs.several.len / 3, TILE / JOINED];
     driver.run(join, grid, threads, 0, args)
