@@ -26,9 +26,9 @@ pub enum Precision {
     /// Factors rounded to bf16 if the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to
     /// 10 times as fast; on other processors, factors as they are stored.
     Bf16,
-    /// Same as [`Precision::Bf16`], but f32 weights are rounded by
-    /// [`round_stochastically`](super::element::round_stochastically), so that they follow updates
-    /// that are too small to reach the next bf16.
+    /// Same as [`Precision::Bf16`], but f32 weights are rounded like
+    /// [`Stochastic`](super::element::Stochastic), so that they follow updates that are too small
+    /// to reach the next bf16.
     Bf16Stochastic,
 }
 
@@ -123,8 +123,7 @@ pub(super) fn multiply_weights<X: Element, Y: Element>(
 mod tests {
     use super::*;
     use crate::cpu::Isa;
-    use crate::ops::element::round_stochastically;
-    use crate::ops::testing::random;
+    use crate::ops::testing::{random, round_stochastically};
 
     /// Calls `check` for every layout that training uses, with sizes that fill tiles, blocks and
     /// cuts and sizes that do not.

@@ -90,8 +90,8 @@ unsafe fn load_halves<E: Element>(at: *const E, lanes: __mmask16) -> __m512i {
     _mm512_cvtepu16_epi32(halves)
 }
 
-/// Adds the hash to each lane, so that the upper halves are the result of
-/// [`round_stochastically`](crate::ops::element::round_stochastically).
+/// Adds the hash to each lane, so that the upper halves are rounded as
+/// [`Stochastic`](crate::ops::element::Stochastic) says.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn add_hash(exact: __m512) -> __m512i {
