@@ -211,7 +211,7 @@ impl Decoder {
         rows: Rows<'_>,
         targets: &[RowTarget],
         workspace: &mut Workspace,
-        gradients: Option<&mut dyn Gradients>,
+        mut gradients: Option<&mut dyn Gradients>,
     ) -> Result<LossSum> {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
         // 1. Final norm: y [targets, hidden].
@@ -223,31 +223,20 @@ impl Decoder {
         rms_norm(x, norm, eps, y);
         let projection = self.weights.matrix(&self.projection);
         // 2. Output projection and cross-entropy in one: the logits never exist as a whole.
-        let Some(gradients) = gradients else {
-            return Ok(cross_entropy(
-                y,
-                projection,
-                targets,
-                None,
-                &mut workspace.logits,
-                workspace.precision,
-            ));
+        let places = match &mut gradients {
+            Some(gradients) => Some((dy.sized(len), self.gradient(&self.projection, &mut **gradients)?)),
+            None => None,
         };
-        let dy = dy.sized(len);
-        let dprojection = self.gradient(&self.projection, gradients)?;
-        let sum = cross_entropy(
-            y,
-            projection,
-            targets,
-            Some((dy, dprojection)),
-            &mut workspace.logits,
-            workspace.precision,
-        );
+        let (logits, precision) = (&mut workspace.logits, workspace.precision);
+        let sum = cross_entropy(y, projection, targets, places, logits, precision);
+        let Some(gradients) = gradients else {
+            return Ok(sum);
+        };
         // 3. Gradient through the norm: dx [targets, hidden].
         let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients)?;
-        rms_norm_backward(x, norm, eps, dy, dx, dnorm);
+        rms_norm_backward(x, norm, eps, dy.get(len), dx, dnorm);
         Ok(sum)
     }
 
