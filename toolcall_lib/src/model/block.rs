@@ -46,6 +46,7 @@ pub(super) struct Block<'a> {
     pub weights: &'a Weights,
     pub spans: &'a BlockSpans,
     pub rope: &'a RopeTable,
+    /// Precision of the matrix products, those of the attention too.
     pub precision: Precision,
     /// With an adapter, the adapter is trained and the weights are not.
     pub adapter: Option<BlockAdapter<'a>>,
@@ -197,10 +198,11 @@ impl Block<'_> {
         add(scratch.middle.get(outputs * hidden), y);
     }
 
-    /// Replaces the gradient of the block's output by that of its input `x` (`[rows, hidden]`).
-    /// `dy` is `[rows, hidden]`: at first only its leading `outputs` rows are read, and in the end
-    /// all rows are written. Adds the gradients of the trained parameters to `gradients`, the
-    /// bucket of this block: that of its weights, or of its adapter if there is one.
+    /// Replaces the gradient `dy` of the block's output by that of its input `x`
+    /// (`[rows, hidden]`), given what the forward pass has kept. `dy` is `[rows, hidden]`: at first
+    /// only its leading `outputs` rows are read, and in the end all rows are written. Adds the
+    /// gradients of the trained parameters to `gradients`, the bucket of this block: that of its
+    /// weights, or of its adapter if there is one.
     pub fn backward<E: Element>(
         &self,
         x: &[f32],

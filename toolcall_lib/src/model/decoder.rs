@@ -32,10 +32,13 @@ pub struct Decoder {
     /// The LoRA adapter that acts beside the weights, if any.
     pub adapter: Option<Adapter>,
     pub(crate) blocks: Vec<BlockSpans>,
+    /// Table of the tokens' embeddings, `[vocabulary, hidden]`.
     pub(crate) embedding: Span,
+    /// Weight of the final norm, `[hidden]`.
     pub(crate) norm: Span,
-    /// The output projection. It is the embedding if the two are tied.
+    /// Output projection, `[vocabulary, hidden]`. It is the embedding if the two are tied.
     pub(crate) projection: Span,
+    /// Angles of the rotary embedding, by position.
     pub(crate) rope: RopeTable,
 }
 
@@ -75,7 +78,7 @@ impl Decoder {
     }
 
     /// Returns a block for the rows of a pass. Only the last block is restricted to the wanted
-    /// rows.
+    /// rows: after any other, the next block attends to all of them.
     pub(super) fn block<'a>(
         &'a self,
         layer: usize,
@@ -172,7 +175,8 @@ impl Decoder {
         Ok(sum)
     }
 
-    /// Runs the embedding and the blocks. Fills `workspace.residual` and the activations.
+    /// Runs the embedding and the blocks. Fills `workspace.residual`, whose last entry has the
+    /// wanted rows only, and the activations.
     fn forward<E: Element>(
         &self,
         ids: &[u32],
@@ -204,8 +208,9 @@ impl Decoder {
         }
     }
 
-    /// Computes the final norm, the output projection and the loss of the rows that have a target.
-    /// With `gradients`, `workspace.dresidual` then begins with the gradient of these rows.
+    /// Computes the final norm, the output projection and the loss of the rows that have a target:
+    /// the `outputs` of the last block. With `gradients`, `workspace.dresidual` then begins with
+    /// the gradient of these rows, `[outputs, hidden]`, which the last block spreads.
     fn head(
         &self,
         rows: Rows<'_>,
@@ -214,7 +219,7 @@ impl Decoder {
         mut gradients: Option<&mut dyn Gradients>,
     ) -> Result<LossSum> {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
-        // 1. Final norm: y [targets, hidden].
+        // 1. Final norm: y [outputs, hidden].
         let len = rows.outputs() * hidden;
         let x = workspace.residual[self.config.num_hidden_layers].get(len);
         let [y, dy] = &mut workspace.target_rows;
@@ -232,7 +237,7 @@ impl Decoder {
         let Some(gradients) = gradients else {
             return Ok(sum);
         };
-        // 3. Gradient through the norm: dx [targets, hidden].
+        // 3. Gradient through the norm, which is added to zeros: dx [outputs, hidden].
         let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients)?;
@@ -249,7 +254,7 @@ impl Decoder {
     }
 
     /// Runs the backward pass of the blocks, last to first, and of the embedding. Completes each
-    /// bucket when nothing more will be added to it.
+    /// bucket when nothing more will be added to it, so that its exchange runs beside the rest.
     fn backward<E: Element>(
         &self,
         ids: &[u32],

@@ -8,15 +8,17 @@ use crate::weights::{Layout, Span};
 /// Location of one block's tensors in the weights.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockSpans {
-    /// Weights of the linear layers, indexed by [`Projection`].
+    /// Weights of the linear layers, `[out, in]`, indexed by [`Projection`].
     projections: [Span; 4],
-    /// Weight of the norm before the attention.
+    /// Weight of the norm before the attention, `[hidden]`.
     pub input_norm: Span,
-    /// Weight of the norm before the MLP, which Hugging Face names `post_attention_layernorm`.
+    /// Weight of the norm before the MLP, `[hidden]`. Hugging Face names it
+    /// `post_attention_layernorm`.
     pub post_norm: Span,
+    /// Bias of the joint Q, K, V projection, `[width]`; Qwen2 has one.
     pub qkv_bias: Option<Span>,
-    /// Norm weights of the query heads and of the key heads. They lie side by side in the layout,
-    /// because the CUDA block reads both as one vector.
+    /// Norm weights of the query heads and of the key heads, `[dim]` each; Qwen3 has them. They lie
+    /// side by side in the layout, because the CUDA block reads both as one vector.
     pub qk_norm: Option<[Span; 2]>,
 }
 
