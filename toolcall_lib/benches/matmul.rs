@@ -4,7 +4,8 @@ use crate::{HIDDEN, INTERMEDIATE, ROWS, VOCABULARY, random};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::fmt;
-use toolcall_lib::ops::matmul::{Output, Precision, linear, linear_backward_input, linear_backward_weight};
+use toolcall_lib::ops::linear::{linear, linear_backward_input, linear_backward_weight};
+use toolcall_lib::ops::matmul::{Output, Precision};
 
 /// A weight `[output, input]` and the rows that it is applied to.
 struct Layer {

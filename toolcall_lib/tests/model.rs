@@ -5,7 +5,7 @@ use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
 use toolcall_lib::model::{Decoder, KvSequence, KvStore, Recompute, Workspace};
 use toolcall_lib::ops::matmul::Precision;
-use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
+use toolcall_lib::optimizer::norm;
 use toolcall_lib::tokens::Sequence;
 use toolcall_lib::weights::Parameters;
 
@@ -170,46 +170,7 @@ fn recomputed_blocks_give_bit_identical_gradients() {
 fn ten_adamw_steps_match_pytorch() {
     for name in MODELS {
         let golden = Golden::model(name);
-        let mut decoder = golden.decoder();
-        let batch = pack(&golden.sequences());
-        let (tokens, mut workspace) = (batch.trained_tokens(), Workspace::default());
-        let settings = AdamWConfig {
-            weight_decay: 0.1,
-            ..AdamWConfig::default()
-        };
-        let mut optimizer = AdamW::new(settings, decoder.trainable().unwrap());
-        let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
-        let peak = golden.training("learning_rates").into_iter().fold(0.0, f64::max);
-        for step in 0..10 {
-            let sum = decoder
-                .loss_and_gradients(&batch, &mut gradients, &mut workspace)
-                .unwrap();
-            let grad_norm = norm(&gradients) / tokens;
-            let learning_rate = peak * Schedule::Linear.factor(step, 2, 10);
-            let near = |what: &str, got: f64, tolerance: f64| {
-                let want = golden.training(what)[step];
-                assert!(
-                    (got - want).abs() <= tolerance * want.abs().max(1e-3),
-                    "{name} step {step} {what}: {got}, not {want}"
-                );
-            };
-            near("losses", sum.loss / tokens, 2e-5);
-            near("correct", sum.correct, 0.0);
-            near("grad_norms", grad_norm, 1e-4);
-            near("learning_rates", learning_rate, 1e-9);
-            let scale = clip_coefficient(grad_norm, 1.0) / tokens;
-            let weights = decoder.trainable_mut().unwrap();
-            optimizer.step(weights, &mut gradients.buckets, scale, learning_rate);
-        }
-        for slot in decoder.trainable().unwrap().layout.slots() {
-            let got = decoder.trainable().unwrap().get(&slot.name).unwrap();
-            assert_close(
-                &format!("{name} {}", slot.name),
-                got,
-                &golden.tensor(&format!("final.{}", slot.name)),
-                1e-3,
-            );
-        }
+        golden.check_ten_steps(name, golden.decoder(), &pack(&golden.sequences()));
     }
 }
 

@@ -4,7 +4,8 @@
 //! Takes the best of many products of 2048 × 2048 matrices, `x · wᵀ` as in a forward pass.
 
 use std::time::{Duration, Instant};
-use toolcall_lib::ops::matmul::{Precision, linear};
+use toolcall_lib::ops::linear::linear;
+use toolcall_lib::ops::matmul::Precision;
 use toolcall_lib::serde_json::json;
 
 const SIZE: usize = 2048;

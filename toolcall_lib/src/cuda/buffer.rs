@@ -258,12 +258,26 @@ impl dyn Driver {
         grid: [usize; 3],
         threads: usize,
         shared: usize,
-        mut args: [Argument; N],
+        args: [Argument; N],
+    ) -> Result<()> {
+        self.run_joined(kernel, grid, threads, shared, &[&args])
+    }
+
+    /// Starts a kernel like [`Driver::run`], with the arguments of several lists.
+    pub fn run_joined(
+        &self,
+        kernel: &'static str,
+        grid: [usize; 3],
+        threads: usize,
+        shared: usize,
+        args: &[&[Argument]],
     ) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }
-        let mut args: [*mut c_void; N] = args.each_mut().map(|arg| (&raw mut arg.0).cast());
+        // the driver reads through these pointers and does not write
+        let pointer = |arg: &Argument| (&raw const arg.0).cast_mut().cast();
+        let mut args: Vec<*mut c_void> = args.iter().copied().flatten().map(pointer).collect();
         let grid = grid.map(|blocks| blocks as u32);
         self.launch(kernel, grid, [threads as u32, 1, 1], shared as u32, &mut args)
     }

@@ -70,7 +70,7 @@ pub(crate) enum Rounding {
     /// Rounds to the nearest bf16; of two equally near, to the even one.
     Nearest,
     /// Rounds up or down by a hash of the value, like
-    /// [`round_stochastically`](crate::ops::element::round_stochastically).
+    /// [`Stochastic`](crate::ops::element::Stochastic).
     Stochastic,
 }
 

@@ -7,7 +7,7 @@ use super::weights::DeviceWeights;
 use crate::collective::Shard;
 use crate::error::Result;
 use crate::model::Projection;
-use crate::model::lora::{Adapter, Mask, PassId, Place};
+use crate::model::lora::{Adapter, PassId, Place};
 
 /// An adapter with its matrices on the device.
 #[derive(Debug)]
@@ -93,14 +93,8 @@ impl<'a> BlockAdapter<'a> {
     }
 
     fn mask(&self, projection: Projection) -> Option<Dropout> {
-        let p = self.adapter.host.config.lora_dropout;
-        let mask = |pass| Mask {
-            pass,
-            layer: self.layer,
-            projection,
-            p,
-        };
-        self.pass.filter(|_| p > 0.0).map(|pass| Dropout::of(&mask(pass)))
+        let mask = self.adapter.host.mask(self.layer, projection, self.pass);
+        mask.as_ref().map(Dropout::of)
     }
 
     /// Computes the adapter's input `dropout(x)`, and `dropout(x) · Aᵀ`, `[rows, targets · r]`.

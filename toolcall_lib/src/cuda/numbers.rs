@@ -3,6 +3,7 @@
 use super::buffer::{Scratch, View};
 use super::driver::Driver;
 use crate::error::Result;
+use std::iter::once;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,6 +20,16 @@ impl Numbers {
         let start = self.0.len();
         self.0.extend(numbers);
         start..self.0.len()
+    }
+
+    /// Appends the starts of lists of these lengths that lie one behind the other, and the end of
+    /// the last: list `i` is `starts[i]..starts[i + 1]`.
+    pub fn push_starts(&mut self, lens: impl IntoIterator<Item = usize>) -> Part {
+        let ends = lens.into_iter().scan(0, |end, len| {
+            *end += len as u32;
+            Some(*end)
+        });
+        self.push(once(0).chain(ends))
     }
 
     /// Returns the numbers of a part.

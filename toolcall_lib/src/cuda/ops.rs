@@ -104,7 +104,7 @@ impl Device {
 
     /// Copies f32 elements to bf16.
     pub fn round(&self, x: View, y: View, rounding: Rounding) -> Result<()> {
-        let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+        let blocks = flat_blocks(x.len);
         let args = [x.into(), y.into(), x.len.into(), rounding.into()];
         self.run("round_to_bf16", blocks, 0, args)
     }
@@ -120,7 +120,7 @@ impl Device {
         for (i, bucket) in buckets.iter().enumerate() {
             let place = squares.slice(SQUARES_OF_A_BUCKET * i..SQUARES_OF_A_BUCKET * (i + 1));
             let args = [(*bucket).into(), bucket.len.into(), place.into()];
-            let blocks = bucket.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+            let blocks = flat_blocks(bucket.len);
             self.run("sum_of_squares", blocks, 0, args)?;
         }
         Ok(())
@@ -165,13 +165,18 @@ impl Device {
             update.keep.into(),
             scale.into(),
         ];
-        self.run("adamw", w.len.div_ceil(THREADS).min(FLAT_BLOCKS), 0, args)
+        self.run("adamw", flat_blocks(w.len), 0, args)
     }
+}
+
+/// Returns the number of blocks of an element-wise kernel.
+fn flat_blocks(len: usize) -> usize {
+    len.div_ceil(THREADS).min(FLAT_BLOCKS)
 }
 
 /// Computes `y += x` in f32.
 pub(super) fn add(driver: &(dyn Driver + 'static), x: View, y: View) -> Result<()> {
-    let blocks = x.len.div_ceil(THREADS).min(FLAT_BLOCKS);
+    let blocks = flat_blocks(x.len);
     driver.run(
         "add",
         [blocks, 1, 1],

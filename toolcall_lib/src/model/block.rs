@@ -21,98 +21,23 @@
 //! A new kind of block changes `config` (fields, and `model_type` in `json.rs`), the tensors in
 //! `weights::Layout::new`, this file, the same steps in `cuda::block`, and, if it is to be read
 //! from GGUF, `weights::gguf`. A new linear layer also needs a [`Projection`] and a
-//! [`TargetModule`].
+//! [`TargetModule`](super::lora::TargetModule), a new tensor a span in `spans`.
 
 use super::cache::LayerCache;
-use super::lora::{BlockAdapter, LoraScratch, TargetModule};
+use super::lora::{BlockAdapter, LoraScratch};
 use super::projection::Projection;
+use super::spans::{BlockShape, BlockSpans};
 use super::workspace::{BlockActivations, Scratch};
-use crate::config::ModelConfig;
 use crate::ops::attention::{AttentionOutput, Qkv, Tile, attention, attention_backward};
 use crate::ops::element::Element;
-use crate::ops::matmul::{Output, Precision, add_bias, add_bias_backward, linear_backward_weight};
+use crate::ops::linear::{
+    add_bias, add_bias_backward, linear_backward_weight, linear_tiles, linear_tiles_backward_input,
+};
+use crate::ops::matmul::{Output, Precision};
 use crate::ops::rms_norm::{add, add_rms_norm, rms_norm, rms_norm_backward, spread_rows};
 use crate::ops::rope::{HeadGradients, Heads, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
 use crate::ops::swiglu::{swiglu, swiglu_backward};
-use crate::ops::tiles::{linear_tiles, linear_tiles_backward_input};
-use crate::weights::{Layout, Span, Weights};
-
-/// Location of one block's tensors in the weights.
-#[derive(Clone, Debug)]
-pub(crate) struct BlockSpans {
-    /// Weights of the linear layers, indexed by [`Projection`].
-    projections: [Span; 4],
-    /// Weight of the norm before the attention.
-    pub input_norm: Span,
-    /// Weight of the norm before the MLP, which Hugging Face names `post_attention_layernorm`.
-    pub post_norm: Span,
-    pub qkv_bias: Option<Span>,
-    /// Norm weights of the query heads and of the key heads. They lie side by side in the layout,
-    /// because the CUDA block reads both as one vector.
-    pub qk_norm: Option<[Span; 2]>,
-}
-
-impl BlockSpans {
-    /// Looks up the spans of `layer`. Returns `None` if a tensor that every block has is missing.
-    /// Where the layout has none for bias or QK norm, the block runs without them.
-    pub fn new(layout: &Layout, layer: usize) -> Option<Self> {
-        let name = |name: &str| format!("model.layers.{layer}.{name}");
-        let one = |tensor: &str| layout.span(&name(tensor), &name(tensor));
-        // spans everything from the first to the last module: `Layout::new` must push the modules
-        // of a projection side by side, in this order
-        let join = |modules: &[TargetModule], kind: &str| {
-            let name = |module: &TargetModule| name(&format!("{}.{kind}", module.path()));
-            layout.span(&name(modules.first()?), &name(modules.last()?))
-        };
-        let weight = |projection: Projection| join(projection.modules(), "weight");
-        Some(Self {
-            projections: [
-                weight(Projection::Qkv)?,
-                weight(Projection::Output)?,
-                weight(Projection::GateUp)?,
-                weight(Projection::Down)?,
-            ],
-            input_norm: one("input_layernorm.weight")?,
-            post_norm: one("post_attention_layernorm.weight")?,
-            qkv_bias: join(Projection::Qkv.modules(), "bias"),
-            qk_norm: one("self_attn.q_norm.weight")
-                .zip(one("self_attn.k_norm.weight"))
-                .map(Into::into),
-        })
-    }
-
-    /// Returns the weight of a projection.
-    pub fn projection(&self, projection: Projection) -> &Span {
-        &self.projections[projection as usize]
-    }
-}
-
-/// Sizes that all blocks of a model share.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BlockShape {
-    pub hidden: usize,
-    pub intermediate: usize,
-    /// Added to the mean square in each RMS norm.
-    pub eps: f32,
-    /// Number and width of the attention heads.
-    pub heads: Heads,
-}
-
-impl BlockShape {
-    /// Reads the sizes from the config.
-    pub fn new(config: &ModelConfig) -> Self {
-        Self {
-            hidden: config.hidden_size,
-            intermediate: config.intermediate_size,
-            eps: config.rms_norm_eps as f32,
-            heads: Heads {
-                queries: config.num_attention_heads,
-                keys: config.num_key_value_heads,
-                dim: config.head_dim,
-            },
-        }
-    }
-}
+use crate::weights::{Span, Weights};
 
 /// One block with its weights, and the rows of a pass.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +46,7 @@ pub(super) struct Block<'a> {
     pub weights: &'a Weights,
     pub spans: &'a BlockSpans,
     pub rope: &'a RopeTable,
+    /// Precision of the matrix products, those of the attention too.
     pub precision: Precision,
     /// With an adapter, the adapter is trained and the weights are not.
     pub adapter: Option<BlockAdapter<'a>>,
@@ -272,10 +198,11 @@ impl Block<'_> {
         add(scratch.middle.get(outputs * hidden), y);
     }
 
-    /// Replaces the gradient of the block's output by that of its input `x` (`[rows, hidden]`).
-    /// `dy` is `[rows, hidden]`: at first only its leading `outputs` rows are read, and in the end
-    /// all rows are written. Adds the gradients of the trained parameters to `gradients`, the
-    /// bucket of this block: that of its weights, or of its adapter if there is one.
+    /// Replaces the gradient `dy` of the block's output by that of its input `x`
+    /// (`[rows, hidden]`), given what the forward pass has kept. `dy` is `[rows, hidden]`: at first
+    /// only its leading `outputs` rows are read, and in the end all rows are written. Adds the
+    /// gradients of the trained parameters to `gradients`, the bucket of this block: that of its
+    /// weights, or of its adapter if there is one.
     pub fn backward<E: Element>(
         &self,
         x: &[f32],

@@ -1,29 +1,24 @@
-//! The decoder of the Llama family: loss and gradients over a packed tree, and logits with a KV
-//! cache.
-//!
-//! Three ways lead through the blocks. [`Decoder::loss`] and [`Decoder::loss_and_gradients`] take a
-//! [`TreeBatch`] of training sequences; [`Decoder::logits`] takes one sequence and returns the
-//! logits of every token; [`Decoder::next_logits`] continues sequences of a [`KvStore`].
+//! The decoder of the Llama family: loss and gradients over a packed tree. `logits` has its way
+//! with a KV cache.
 //!
 //! Loss, gradients and counts are sums over the targets, never means: the caller divides once,
 //! after trees, accumulation steps and ranks are added up.
 
-use super::block::{Block, BlockShape, BlockSpans, Rows};
-use super::cache::{KvSequence, KvStore, LayerCache};
+use super::block::{Block, Rows};
 use super::gradients::Gradients;
 use super::lora::{Adapter, BlockAdapter, PassId};
+use super::spans::{BlockShape, BlockSpans};
 use super::workspace::{Recompute, Workspace};
 use crate::batch::TreeBatch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::ops::attention::{tiles, tiles_after};
+use crate::ops::attention::tiles;
 use crate::ops::cross_entropy::{LossSum, RowTarget, cross_entropy};
 use crate::ops::element::Element;
 use crate::ops::embedding::{embedding, embedding_backward};
 use crate::ops::matmul::Precision;
 use crate::ops::rms_norm::{rms_norm, rms_norm_backward};
 use crate::ops::rope::RopeTable;
-use crate::ops::tiles::linear_tiles;
 use crate::weights::{Span, Weights};
 use half::bf16;
 
@@ -37,10 +32,13 @@ pub struct Decoder {
     /// The LoRA adapter that acts beside the weights, if any.
     pub adapter: Option<Adapter>,
     pub(crate) blocks: Vec<BlockSpans>,
+    /// Table of the tokens' embeddings, `[vocabulary, hidden]`.
     pub(crate) embedding: Span,
+    /// Weight of the final norm, `[hidden]`.
     pub(crate) norm: Span,
-    /// The output projection. It is the embedding if the two are tied.
+    /// Output projection, `[vocabulary, hidden]`. It is the embedding if the two are tied.
     pub(crate) projection: Span,
+    /// Angles of the rotary embedding, by position.
     pub(crate) rope: RopeTable,
 }
 
@@ -80,8 +78,8 @@ impl Decoder {
     }
 
     /// Returns a block for the rows of a pass. Only the last block is restricted to the wanted
-    /// rows.
-    fn block<'a>(
+    /// rows: after any other, the next block attends to all of them.
+    pub(super) fn block<'a>(
         &'a self,
         layer: usize,
         rows: Rows<'a>,
@@ -114,18 +112,7 @@ impl Decoder {
     /// # Errors
     /// Token ids outside the vocabulary, no tokens, or a sequence longer than the model allows.
     pub fn loss(&self, batch: &TreeBatch, workspace: &mut Workspace) -> Result<LossSum> {
-        check_rows(&self.config, &batch.ids, &batch.positions)?;
-        let (wanted, targets) = target_rows(batch);
-        let rows = Rows {
-            positions: &batch.positions,
-            tiles: &tiles(&batch.segments),
-            wanted: Some(&wanted),
-        };
-        match workspace.stores_bf16() {
-            true => self.forward::<bf16>(&batch.ids, rows, None, workspace),
-            false => self.forward::<f32>(&batch.ids, rows, None, workspace),
-        }
-        self.head(rows, &targets, workspace, None)
+        self.tree_pass(batch, None, workspace)
     }
 
     /// Computes [`Decoder::loss`] with dropout, and adds the gradient of the sum (not of a mean) to
@@ -141,23 +128,34 @@ impl Decoder {
         gradients: &mut dyn Gradients,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
-        check_rows(&self.config, &batch.ids, &batch.positions)?;
         if self.trainable()?.layout != *gradients.layout() {
             let problem = "their layout differs from the trained weights'; make new gradients for this model";
             return Err(Error::invalid("gradients", problem));
         }
+        self.tree_pass(batch, Some(gradients), workspace)
+    }
+
+    /// Runs forward pass and loss over a packed tree, and the backward pass if there are gradients
+    /// to add to.
+    fn tree_pass(
+        &self,
+        batch: &TreeBatch,
+        gradients: Option<&mut dyn Gradients>,
+        workspace: &mut Workspace,
+    ) -> Result<LossSum> {
+        check_rows(&self.config, &batch.ids, &batch.positions)?;
         // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
         rayon::scope(|_| match workspace.stores_bf16() {
-            true => self.forward_and_backward::<bf16>(batch, gradients, workspace),
-            false => self.forward_and_backward::<f32>(batch, gradients, workspace),
+            true => self.tree_pass_of::<bf16>(batch, gradients, workspace),
+            false => self.tree_pass_of::<f32>(batch, gradients, workspace),
         })
     }
 
-    /// Runs forward pass, loss and backward pass with activations stored as `E`.
-    fn forward_and_backward<E: Element>(
+    /// Runs [`Decoder::tree_pass`] with activations stored as `E`.
+    fn tree_pass_of<E: Element>(
         &self,
         batch: &TreeBatch,
-        gradients: &mut dyn Gradients,
+        gradients: Option<&mut dyn Gradients>,
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
         let (wanted, targets) = target_rows(batch);
@@ -166,13 +164,19 @@ impl Decoder {
             tiles: &tiles(&batch.segments),
             wanted: Some(&wanted),
         };
+        let Some(gradients) = gradients else {
+            self.forward::<E>(&batch.ids, rows, None, workspace);
+            return self.head(rows, &targets, workspace, None);
+        };
+        // Only training drops out, and its pass selects the masks.
         self.forward::<E>(&batch.ids, rows, Some(workspace.pass), workspace);
         let sum = self.head(rows, &targets, workspace, Some(gradients))?;
         self.backward::<E>(&batch.ids, rows, gradients, workspace)?;
         Ok(sum)
     }
 
-    /// Runs the embedding and the blocks. Fills `workspace.residual` and the activations.
+    /// Runs the embedding and the blocks. Fills `workspace.residual`, whose last entry has the
+    /// wanted rows only, and the activations.
     fn forward<E: Element>(
         &self,
         ids: &[u32],
@@ -204,17 +208,18 @@ impl Decoder {
         }
     }
 
-    /// Computes the final norm, the output projection and the loss of the rows that have a target.
-    /// With `gradients`, `workspace.dresidual` then begins with the gradient of these rows.
+    /// Computes the final norm, the output projection and the loss of the rows that have a target:
+    /// the `outputs` of the last block. With `gradients`, `workspace.dresidual` then begins with
+    /// the gradient of these rows, `[outputs, hidden]`, which the last block spreads.
     fn head(
         &self,
         rows: Rows<'_>,
         targets: &[RowTarget],
         workspace: &mut Workspace,
-        gradients: Option<&mut dyn Gradients>,
+        mut gradients: Option<&mut dyn Gradients>,
     ) -> Result<LossSum> {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps as f32);
-        // 1. Final norm: y [targets, hidden].
+        // 1. Final norm: y [outputs, hidden].
         let len = rows.outputs() * hidden;
         let x = workspace.residual[self.config.num_hidden_layers].get(len);
         let [y, dy] = &mut workspace.target_rows;
@@ -223,31 +228,20 @@ impl Decoder {
         rms_norm(x, norm, eps, y);
         let projection = self.weights.matrix(&self.projection);
         // 2. Output projection and cross-entropy in one: the logits never exist as a whole.
-        let Some(gradients) = gradients else {
-            return Ok(cross_entropy(
-                y,
-                projection,
-                targets,
-                None,
-                &mut workspace.logits,
-                workspace.precision,
-            ));
+        let places = match &mut gradients {
+            Some(gradients) => Some((dy.sized(len), self.gradient(&self.projection, &mut **gradients)?)),
+            None => None,
         };
-        let dy = dy.sized(len);
-        let dprojection = self.gradient(&self.projection, gradients)?;
-        let sum = cross_entropy(
-            y,
-            projection,
-            targets,
-            Some((dy, dprojection)),
-            &mut workspace.logits,
-            workspace.precision,
-        );
-        // 3. Gradient through the norm: dx [targets, hidden].
+        let (logits, precision) = (&mut workspace.logits, workspace.precision);
+        let sum = cross_entropy(y, projection, targets, places, logits, precision);
+        let Some(gradients) = gradients else {
+            return Ok(sum);
+        };
+        // 3. Gradient through the norm, which is added to zeros: dx [outputs, hidden].
         let dx = &mut workspace.dresidual.sized(rows.len() * hidden)[..len];
         dx.fill(0.0);
         let dnorm = self.gradient(&self.norm, gradients)?;
-        rms_norm_backward(x, norm, eps, dy, dx, dnorm);
+        rms_norm_backward(x, norm, eps, dy.get(len), dx, dnorm);
         Ok(sum)
     }
 
@@ -260,7 +254,7 @@ impl Decoder {
     }
 
     /// Runs the backward pass of the blocks, last to first, and of the embedding. Completes each
-    /// bucket when nothing more will be added to it.
+    /// bucket when nothing more will be added to it, so that its exchange runs beside the rest.
     fn backward<E: Element>(
         &self,
         ids: &[u32],
@@ -299,105 +293,6 @@ impl Decoder {
             gradients.complete(self.embedding.bucket)?;
         }
         Ok(())
-    }
-
-    /// Returns the logits of every token of one sequence, `[ids, vocabulary]`.
-    ///
-    /// # Errors
-    /// See [`Decoder::loss`].
-    pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let (positions, rows): (Vec<u32>, Vec<usize>) = (0..ids.len()).map(|p| (p as u32, p)).unzip();
-        check_rows(&self.config, ids, &positions)?;
-        let mut cache = vec![LayerCache::default(); self.config.num_hidden_layers];
-        let tiles = tiles_after(0, ids.len());
-        let at = Rows {
-            positions: &positions,
-            tiles: &tiles,
-            wanted: None,
-        };
-        Ok(self.cached_logits(ids, at, &rows, &mut cache, &mut Workspace::default()))
-    }
-
-    /// Appends tokens to sequences of `cache` and returns the logits after the last token of each,
-    /// `[sequences, vocabulary]`.
-    ///
-    /// Pass no tokens for a sequence that [`KvStore::begin`] has just made: its prompt is pending.
-    /// Prefixes that sequences share are computed once, and all tokens go through the model in one
-    /// pass.
-    ///
-    /// # Errors
-    /// See [`Decoder::loss`].
-    pub fn next_logits(
-        &self,
-        new: &[(&KvSequence, &[u32])],
-        cache: &mut KvStore,
-        workspace: &mut Workspace,
-    ) -> Result<Vec<f32>> {
-        let pass = cache.pass(new);
-        check_rows(&self.config, &pass.ids, &pass.positions)?;
-        let rows = Rows {
-            positions: &pass.positions,
-            tiles: &pass.tiles(),
-            wanted: Some(&pass.last),
-        };
-        Ok(self.cached_logits(&pass.ids, rows, &pass.keys, &mut cache.layers, workspace))
-    }
-
-    /// Returns the logits of the wanted rows of a pass. Row `i` stores its key and value in the
-    /// cache slot `keys[i]`.
-    fn cached_logits(
-        &self,
-        ids: &[u32],
-        rows: Rows<'_>,
-        keys: &[usize],
-        cache: &mut [LayerCache],
-        workspace: &mut Workspace,
-    ) -> Vec<f32> {
-        // Run the whole pass on one thread of the pool: sending each of its hundreds of short tasks
-        // there would take longer.
-        rayon::scope(|_| self.logits_of_rows(ids, rows, keys, cache, workspace))
-    }
-
-    /// Runs the blocks with the cache, then the final norm and the output projection.
-    fn logits_of_rows(
-        &self,
-        ids: &[u32],
-        rows: Rows<'_>,
-        keys: &[usize],
-        cache: &mut [LayerCache],
-        workspace: &mut Workspace,
-    ) -> Vec<f32> {
-        let hidden = self.config.hidden_size;
-        let n = ids.len();
-        let precision = match self.weights.is_rounded() {
-            true => Precision::Bf16, // packed weights are bf16 or less
-            false => workspace.precision,
-        };
-        workspace.recompute = Recompute::Block; // nothing is kept for a backward pass
-        workspace.prepare(cache.len());
-        let mut x = workspace.residual[0].sized(n * hidden);
-        // 1. Embedding: x [n, hidden].
-        embedding(ids, self.weights.matrix(&self.embedding), x);
-        // 2. Blocks. The last one leaves the wanted rows only: x [outputs, hidden].
-        for (layer, cache) in cache.iter_mut().enumerate() {
-            let kept = &mut workspace.blocks[0];
-            let block = self.block(layer, rows, None, precision);
-            block.forward_to_gate_up(x, kept, &mut workspace.scratch, Some((cache, keys)));
-            x = &mut x[..block.rows.outputs() * hidden];
-            block.forward_from_gate_up::<f32>(kept, &mut workspace.scratch, x);
-        }
-        // 3. Final norm and output projection: logits [outputs, vocabulary].
-        let mut normed = vec![0.0; x.len()];
-        rms_norm(
-            x,
-            self.weights.vector(&self.norm),
-            self.config.rms_norm_eps as f32,
-            &mut normed,
-        );
-        let mut logits = vec![0.0; rows.outputs() * self.config.vocab_size];
-        let projection = self.weights.matrix(&self.projection);
-        linear_tiles(&normed, projection, &mut logits, precision);
-        logits
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Training calls [`Decoder::loss_and_gradients`] with a [`TreeBatch`](crate::batch::TreeBatch);
 //! generation calls [`Decoder::next_logits`] with a [`KvStore`]. Both run the same blocks:
-//! `decoder` drives the layers, `block` holds one layer's attention and MLP, `cache` stores keys
-//! and values, `lora` adds low-rank updates, and `workspace` owns the buffers of a pass.
+//! `decoder` drives the layers in training and `logits` in inference, `block` holds one layer's
+//! attention and MLP, `spans` says where its tensors are, `cache` stores keys and values, `lora`
+//! adds low-rank updates, and `workspace` owns the buffers of a pass.
 //!
 //! The backward pass is written by hand, without autograd; `docs/design.md` says why. In this
 //! module a *row* of an activation matrix is one token of the pass, and a *slot* is one token's
@@ -14,14 +15,14 @@ mod block;
 mod cache;
 mod decoder;
 mod gradients;
+mod logits;
 pub mod lora;
 mod projection;
+mod spans;
 mod stamp;
 mod training;
 mod workspace;
 
-#[cfg(feature = "cuda")]
-pub(crate) use block::{BlockShape, BlockSpans};
 #[cfg(feature = "cuda")]
 pub(crate) use cache::{CachePass, PassPart};
 pub use cache::{KvSequence, KvStore};
@@ -32,6 +33,8 @@ pub use gradients::Gradients;
 pub use lora::{LoraConfig, TargetModule, TargetModules};
 #[cfg(feature = "cuda")]
 pub(crate) use projection::Projection;
+#[cfg(feature = "cuda")]
+pub(crate) use spans::{BlockShape, BlockSpans};
 pub use training::{Counted, DataFile, Training};
 pub use workspace::{Recompute, Workspace};
 

@@ -69,12 +69,17 @@ impl TargetModule {
         }
     }
 
-    /// Returns the layer's path within a block, such as `self_attn.q_proj`.
-    pub(in crate::model) fn path(self) -> String {
+    /// Returns the layer's name in a model, such as `model.layers.0.self_attn.q_proj`.
+    pub(in crate::model) fn full_name(self, layer: usize) -> String {
         let part = match self {
             Self::QProj | Self::KProj | Self::VProj | Self::OProj => "self_attn",
             Self::GateProj | Self::UpProj | Self::DownProj => "mlp",
         };
-        format!("{part}.{}", self.name())
+        in_block(layer, &format!("{part}.{}", self.name()))
     }
+}
+
+/// Returns the Hugging Face name of a part of a block, such as `model.layers.0.mlp.up_proj`.
+pub(super) fn in_block(layer: usize, part: &str) -> String {
+    format!("model.layers.{layer}.{part}")
 }

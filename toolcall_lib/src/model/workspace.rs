@@ -3,6 +3,10 @@
 //! A [`Workspace`] is created once per run. Its buffers grow when a larger batch comes and are
 //! never freed in between, so a training step allocates almost nothing. [`Recompute`] decides how
 //! many activations stay for the backward pass.
+//!
+//! Shapes have the names of `block`: `rows` are the tokens of the pass, `outputs` the rows whose
+//! output is wanted, `width` is `heads · dim` over the query, key and value heads. A buffer has the
+//! type that [`Workspace::stores_bf16`] selects where its comment does not say f32.
 
 use super::lora::{LoraScratch, PassId};
 use crate::ops::buffer::Buffer;
@@ -23,8 +27,7 @@ pub enum Recompute {
     Block,
 }
 
-/// Activations that one block keeps for its backward pass. The residual stream and `lse` are f32;
-/// inputs and outputs of matrix products have the type that [`Workspace::stores_bf16`] selects.
+/// Activations that one block keeps for its backward pass.
 #[derive(Debug, Default)]
 pub(super) struct BlockActivations {
     /// Joint Q, K, V projection before norm and rotation, `[rows, width]`; only with a QK norm.
@@ -33,7 +36,7 @@ pub(super) struct BlockActivations {
     pub heads: Buffer,
     /// Attention output, `[rows, query heads · dim]`.
     pub attended: Buffer,
-    /// Log-sum-exp of each softmax, `[rows, query heads]`.
+    /// Log-sum-exp of each softmax, `[rows, query heads]`, f32.
     pub lse: Buffer,
     /// Output of the attention projection, which is added to the residual stream, `[rows, hidden]`.
     pub added: Buffer,
@@ -46,8 +49,10 @@ pub(super) struct BlockActivations {
 pub(super) struct Scratch {
     /// Residual stream between attention and MLP, `[outputs, hidden]`, f32.
     pub middle: Buffer,
-    /// Normalized residual stream and its gradient, `[rows, hidden]`.
+    /// Normalized residual stream, `[rows, hidden]` before the attention and `[outputs, hidden]`
+    /// before the MLP.
     pub normed: Buffer,
+    /// Gradient of `normed`, f32.
     pub dnormed: Buffer,
     /// MLP activation and its gradient, `[outputs, intermediate]`.
     pub activation: Buffer,
@@ -59,7 +64,8 @@ pub(super) struct Scratch {
     pub dqueries: Buffer,
     pub dkeys: Buffer,
     pub dvalues: Buffer,
-    /// Joint Q, K, V projection (without a QK norm) or its gradient, `[rows, width]`.
+    /// Gradient of the joint Q, K, V projection, `[rows, width]`. In the forward pass, the
+    /// projection itself if there is no QK norm, whose backward pass needs it.
     pub dqkv: Buffer,
     /// Gradient of the gate and up projections, `[outputs, 2 · intermediate]`.
     pub dgate_up: Buffer,
@@ -74,17 +80,19 @@ pub struct Workspace {
     pub(super) precision: Precision,
     /// Identity of the next training pass, from which dropout masks are drawn.
     pub(super) pass: PassId,
-    /// Input of each block, `[rows, hidden]`. The last entry is the input of the final norm and has
-    /// only the wanted rows.
+    /// Input of each block, `[rows, hidden]`, f32. The last entry is the input of the final norm,
+    /// `[outputs, hidden]`.
     pub(super) residual: Vec<Buffer>,
     /// Activations of each block, or of one block with [`Recompute::Block`].
     pub(super) blocks: Vec<BlockActivations>,
     pub(super) scratch: Scratch,
-    /// Gradient of the residual stream, `[rows, hidden]`.
+    /// Gradient of the residual stream, `[rows, hidden]`, f32: from block to block in place.
     pub(super) dresidual: Buffer,
-    /// Normalized residual stream of the rows that have a target, and its gradient,
-    /// `[targets, hidden]`.
+    /// Output of the final norm and its gradient, `[outputs, hidden]`, f32. The outputs are the
+    /// rows that have a target.
     pub(super) target_rows: [Buffer; 2],
+    /// Logits of some of these rows at a time, then their gradient, `[some outputs, vocabulary]`,
+    /// f32.
     pub(super) logits: Buffer,
 }
 

@@ -17,7 +17,7 @@ mod tiles;
 
 pub use qkv::{AttentionOutput, Qkv};
 pub(crate) use tiles::{TILE, join};
-pub use tiles::{Tile, tiles, tiles_after};
+pub use tiles::{Tile, tiles};
 
 use super::element::Element;
 use super::matmul::{Matrix, Output, matmul_into};
@@ -180,14 +180,17 @@ mod tests {
         dim: 3,
     };
 
-    /// Builds a root of 70 rows (two tiles), two children, a grandchild, and a second root.
-    fn tree() -> Vec<Segment> {
-        let segment = |start, len, parent, position| Segment {
+    fn segment(start: usize, len: usize, parent: Option<usize>, position: usize) -> Segment {
+        Segment {
             start,
             len,
             parent,
             position,
-        };
+        }
+    }
+
+    /// Builds a root of 70 rows (two tiles), two children, a grandchild, and a second root.
+    fn tree() -> Vec<Segment> {
         vec![
             segment(0, 70, None, 0),
             segment(70, 2, Some(0), 70),
@@ -270,12 +273,6 @@ mod tests {
 
     #[test]
     fn gradients_match_finite_differences() {
-        let segment = |start, len, parent, position| Segment {
-            start,
-            len,
-            parent,
-            position,
-        };
         let tiles = tiles(&[
             segment(0, 3, None, 0),
             segment(3, 2, Some(0), 3),
@@ -313,7 +310,7 @@ mod tests {
     fn rows_after_a_cache_equal_the_same_rows_at_once() {
         let rows = 70;
         let (q, k, v) = (random(rows * 12, 1), random(rows * 6, 2), random(rows * 6, 3));
-        let (all, _) = forward(&q, &k, &v, rows, &tiles_after(0, rows));
+        let (all, _) = forward(&q, &k, &v, rows, &tiles(&[segment(0, rows, None, 0)]));
         let last: Vec<f32> = (0..4)
             .flat_map(|h| q[(h * rows + 67) * 3..(h + 1) * rows * 3].to_vec())
             .collect();
@@ -327,7 +324,12 @@ mod tests {
             heads: HEADS,
             precision: Precision::F32,
         };
-        attention(cached, &tiles_after(67, 3), &mut out, &mut lse);
+        let tile = Tile {
+            queries: 0..3,
+            visible: std::iter::once(0..67).collect(),
+            causal: 67,
+        };
+        attention(cached, &[tile], &mut out, &mut lse);
         assert!(out.iter().zip(&all[67 * 12..]).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }

@@ -5,9 +5,9 @@
 //! predicted; it may have several targets, because the sequences of a packed tree part there.
 
 use super::buffer::Buffer;
-use super::matmul::{Output, Precision, linear_backward_weight};
+use super::linear::{linear_backward_weight, linear_tiles, linear_tiles_backward_input};
+use super::matmul::{Output, Precision};
 use super::simd::{exp, max};
-use super::tiles::{linear_tiles, linear_tiles_backward_input};
 use crate::weights::Tensor;
 use rayon::prelude::*;
 use toolcall_macros::vectorized;

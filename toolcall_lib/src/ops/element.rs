@@ -10,8 +10,7 @@ pub trait Element: Pod + Send + Sync + Debug {
     /// True for bf16.
     const IS_BF16: bool;
 
-    /// True if products that take bf16 round this type by [`round_stochastically`], not to the
-    /// nearest.
+    /// True if products that take bf16 round this type like [`Stochastic`], not to the nearest.
     const IS_STOCHASTIC: bool = false;
 
     /// Rounds to the nearest number of this type; a tie goes to the even one.
@@ -53,7 +52,13 @@ impl Element for bf16 {
     }
 }
 
-/// A trained f32 weight whose bf16 copies follow it even when an update is too small for bf16.
+/// A trained f32 weight whose bf16 copies follow it even when an update is too small for bf16:
+/// they are rounded stochastically.
+///
+/// A copy is one of the two bf16 around the weight, each the more often the nearer it is, so that
+/// the mean is preserved. Chance is a hash of the weight's bits: it is rounded the same way in
+/// every product, on every rank, and in a resumed run. A value that bf16 can hold stays as it is.
+/// With `bits` and `hash = bits · HASH mod 2³²`, the copy is `(bits + (hash >> 16)) >> 16`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Stochastic(f32);
@@ -71,17 +76,6 @@ impl Element for Stochastic {
     fn value(self) -> f32 {
         self.0
     }
-}
-
-/// Rounds `x` to one of the two bf16 around it, each the more often the nearer it is, so that the
-/// mean is preserved (stochastic rounding).
-///
-/// Chance is a hash of `x`: a weight is rounded the same way in every product, on every rank, and
-/// in a resumed run. A value that bf16 can hold stays as it is.
-#[inline(always)]
-pub fn round_stochastically(x: f32) -> bf16 {
-    let bits = x.to_bits();
-    bf16::from_bits((bits.wrapping_add(bits.wrapping_mul(HASH) >> 16) >> 16) as u16)
 }
 
 /// Multiplier of the hash: 2³² divided by the golden ratio (Knuth, The Art of Computer Programming,
@@ -107,6 +101,7 @@ pub(super) fn as_f32_mut<E: Element>(elements: &mut [E]) -> Option<&mut [f32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::testing::round_stochastically;
 
     #[test]
     fn bf16_is_rounded_as_half_rounds_it() {

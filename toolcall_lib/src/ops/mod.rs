@@ -11,7 +11,7 @@ pub mod element;
 pub mod buffer;
 pub mod simd;
 pub mod matmul;
-pub mod tiles;
+pub mod linear;
 pub mod rms_norm;
 pub mod rope;
 pub mod attention;

@@ -1,5 +1,7 @@
-//! Random inputs and finite differences for the tests of this room.
+//! Random inputs, finite differences and a reference for stochastic rounding, for tests.
 
+use super::element::HASH;
+use half::bf16;
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -7,6 +9,12 @@ use rand_distr::{Distribution, StandardNormal};
 pub fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     (0..n).map(|_| StandardNormal.sample(&mut rng)).collect()
+}
+
+/// Rounds to bf16 as [`Stochastic`](super::element::Stochastic) says.
+pub fn round_stochastically(x: f32) -> bf16 {
+    let bits = x.to_bits();
+    bf16::from_bits((bits.wrapping_add(bits.wrapping_mul(HASH) >> 16) >> 16) as u16)
 }
 
 /// Asserts that `gradient` equals the central differences of `loss` at `x`.

@@ -5,10 +5,12 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use toolcall_lib::Dtype;
+use toolcall_lib::batch::TreeBatch;
 use toolcall_lib::config::ModelConfig;
-use toolcall_lib::model::Decoder;
+use toolcall_lib::model::{Decoder, Workspace};
+use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
 use toolcall_lib::tokens::Sequence;
-use toolcall_lib::weights;
+use toolcall_lib::weights::{self, Parameters};
 
 /// The tensors of a reference file, as f32.
 pub fn tensors(path: &Path) -> HashMap<String, Vec<f32>> {
@@ -118,6 +120,44 @@ impl Golden {
             .iter()
             .map(|v| v.as_f64().unwrap())
             .collect()
+    }
+
+    /// Trains the decoder ten steps with AdamW, and fails if the numbers of a step or the trained
+    /// tensors are not PyTorch's.
+    pub fn check_ten_steps(&self, name: &str, mut decoder: Decoder, batch: &TreeBatch) {
+        let (tokens, mut workspace) = (batch.trained_tokens(), Workspace::default());
+        let settings = AdamWConfig {
+            weight_decay: 0.1,
+            ..AdamWConfig::default()
+        };
+        let mut optimizer = AdamW::new(settings, decoder.trainable().unwrap());
+        let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
+        let peak = self.training("learning_rates").into_iter().fold(0.0, f64::max);
+        for step in 0..10 {
+            let sum = decoder
+                .loss_and_gradients(batch, &mut gradients, &mut workspace)
+                .unwrap();
+            let grad_norm = norm(&gradients) / tokens;
+            let learning_rate = peak * Schedule::Linear.factor(step, 2, 10);
+            let near = |what: &str, got: f64, tolerance: f64| {
+                let want = self.training(what)[step];
+                let close = (got - want).abs() <= tolerance * want.abs().max(1e-3);
+                assert!(close, "{name} step {step} {what}: {got}, not {want}");
+            };
+            near("losses", sum.loss / tokens, 2e-5);
+            near("correct", sum.correct, 0.0);
+            near("grad_norms", grad_norm, 1e-4);
+            near("learning_rates", learning_rate, 1e-9);
+            let scale = clip_coefficient(grad_norm, 1.0) / tokens;
+            let trained = decoder.trainable_mut().unwrap();
+            optimizer.step(trained, &mut gradients.buckets, scale, learning_rate);
+        }
+        let trained = decoder.trainable().unwrap();
+        for slot in trained.layout.slots() {
+            let want = self.tensor(&format!("final.{}", slot.name));
+            let got = trained.get(&slot.name).unwrap();
+            assert_close(&format!("{name} {}", slot.name), got, &want, 1e-3);
+        }
     }
 
     pub fn generations(&self) -> Vec<(Vec<u32>, Vec<u32>)> {

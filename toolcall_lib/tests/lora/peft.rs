@@ -3,9 +3,8 @@
 use super::{MODELS, gradients, load_adapter, pack, peft_decoder, peft_folder};
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::Dtype;
-use toolcall_lib::model::{Recompute, Workspace};
-use toolcall_lib::optimizer::{AdamW, AdamWConfig, Schedule, clip_coefficient, norm};
-use toolcall_lib::weights::Parameters;
+use toolcall_lib::model::Recompute;
+use toolcall_lib::optimizer::norm;
 
 #[test]
 fn logits_match() {
@@ -49,40 +48,8 @@ fn loss_and_gradients_of_a_and_b_match() {
 #[test]
 fn ten_adamw_steps_match() {
     for name in MODELS {
-        let (golden, mut decoder) = (Golden::adapter(name), peft_decoder(name));
         let batch = pack(&Golden::model(name).sequences());
-        let (tokens, mut workspace) = (batch.trained_tokens(), Workspace::default());
-        let settings = AdamWConfig {
-            weight_decay: 0.1,
-            ..AdamWConfig::default()
-        };
-        let mut optimizer = AdamW::new(settings, decoder.trainable().unwrap());
-        let mut gradients = Parameters::zeros(decoder.trainable().unwrap().layout.clone());
-        let peak = golden.training("learning_rates").into_iter().fold(0.0, f64::max);
-        for step in 0..10 {
-            let sum = decoder
-                .loss_and_gradients(&batch, &mut gradients, &mut workspace)
-                .unwrap();
-            let grad_norm = norm(&gradients) / tokens;
-            let near = |what: &str, got: f64, tolerance: f64| {
-                let want = golden.training(what)[step];
-                let close = (got - want).abs() <= tolerance * want.abs().max(1e-3);
-                assert!(close, "{name} step {step} {what}: {got}, not {want}");
-            };
-            near("losses", sum.loss / tokens, 2e-5);
-            near("correct", sum.correct, 0.0);
-            near("grad_norms", grad_norm, 1e-4);
-            let scale = clip_coefficient(grad_norm, 1.0) / tokens;
-            let learning_rate = peak * Schedule::Linear.factor(step, 2, 10);
-            let trained = decoder.trainable_mut().unwrap();
-            optimizer.step(trained, &mut gradients.buckets, scale, learning_rate);
-        }
-        let trained = decoder.trainable().unwrap();
-        for slot in trained.layout.slots() {
-            let want = golden.tensor(&format!("final.{}", slot.name));
-            let got = trained.get(&slot.name).unwrap();
-            assert_close(&slot.name, got, &want, 1e-3);
-        }
+        Golden::adapter(name).check_ten_steps(name, peft_decoder(name), &batch);
     }
 }
 

@@ -25,11 +25,7 @@ pub(crate) struct VisibleRanges<T> {
 impl VisibleRanges<Part> {
     /// Gathers the ranges of each query; every query must see a slot.
     pub fn new(numbers: &mut Numbers, queries: &[Vec<Range<usize>>]) -> Self {
-        let firsts = queries.iter().scan(0, |first, ranges| {
-            *first += ranges.len() as u32;
-            Some(*first)
-        });
-        let first = numbers.push(std::iter::once(0).chain(firsts));
+        let first = numbers.push_starts(queries.iter().map(Vec::len));
         let all = queries.iter().flatten();
         let ranges = numbers.push(all.flat_map(|range| [range.start as u32, range.end as u32]));
         let seen = |ranges: &Vec<Range<usize>>| ranges.iter().map(Range::len).sum::<usize>();
@@ -76,7 +72,7 @@ impl DecodeScratch {
             "attention_decode_f32_128",
             "attention_decode_bf16_64",
             "attention_decode_bf16_128",
-        ])?;
+        ]);
         let join = match qkv.q.element {
             Element::Bf16 => "attention_join_bf16",
             _ => "attention_join_f32",

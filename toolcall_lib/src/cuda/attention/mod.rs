@@ -13,7 +13,7 @@ pub(crate) use tiles::Tiles;
 
 use super::buffer::{Scratch, View};
 use super::driver::{Driver, Element};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::rope::Heads;
 use std::sync::Arc;
 
@@ -71,18 +71,11 @@ impl Qkv {
         1.0 / (self.heads.dim as f32).sqrt()
     }
 
-    /// Chooses among the kernels for f32 with heads of 64 and 128, then for bf16.
-    fn kernel(&self, names: [&'static str; 4]) -> Result<&'static str> {
+    /// Chooses among the kernels for f32 with heads of 64 and 128, then for bf16. `DeviceDecoder`
+    /// refuses other heads.
+    fn kernel(&self, names: [&'static str; 4]) -> &'static str {
         let first = if self.q.element == Element::Bf16 { 2 } else { 0 };
-        match self.heads.dim {
-            64 => Ok(names[first]),
-            128 => Ok(names[first + 1]),
-            other => {
-                let problem =
-                    format!("{other}, but attention on a GPU takes heads of 64 or 128; train on the CPU");
-                Err(Error::invalid("config.json: head_dim", problem))
-            }
-        }
+        names[first + usize::from(self.heads.dim > 64)]
     }
 }
 
@@ -129,7 +122,7 @@ pub(crate) fn attention(
         "attention_forward_f32_128",
         "attention_forward_bf16_64",
         "attention_forward_bf16_128",
-    ])?;
+    ]);
     let dim = qkv.heads.dim;
     // Shared memory: two key and two value tiles in bf16; queries, keys, values and weights in f32.
     let (threads, shared) = match qkv.q.element {
@@ -180,13 +173,13 @@ pub(crate) fn attention_backward(
         "attention_backward_queries_f32_128",
         "attention_backward_queries_bf16_64",
         "attention_backward_queries_bf16_128",
-    ])?;
+    ]);
     let of_keys = qkv.kernel([
         "attention_backward_keys_f32_64",
         "attention_backward_keys_f32_128",
         "attention_backward_keys_bf16_64",
         "attention_backward_keys_bf16_128",
-    ])?;
+    ]);
     // 2. Shared memory of the two kernels.
     let (threads, shared_queries, shared_keys) = match projected.element {
         Element::Bf16 => {
@@ -201,96 +194,56 @@ pub(crate) fn attention_backward(
         }
     };
     let count = tiles.rows.div_ceil(TILE);
-    let inputs = [qkv.q.into(), qkv.k.into(), qkv.v.into(), qkv.q_stride.into()];
-    let outputs = [output.dout.into(), output.lse.into(), output.delta.into()];
-    let [q, k, v, stride] = inputs;
-    let [dout, lse, delta] = outputs;
-    let (ends, rows) = (tiles.ends.into(), (tiles.rows as u32).into());
-    let (group, scale) = (qkv.group().into(), qkv.scale().into());
+    // Arguments that the kernels of steps 3 to 5 begin and end with.
+    let inputs = [
+        qkv.q.into(),
+        qkv.k.into(),
+        qkv.v.into(),
+        qkv.q_stride.into(),
+        output.dout.into(),
+        output.lse.into(),
+        output.delta.into(),
+    ];
+    let rows = (tiles.rows as u32).into();
+    let sizes = [rows, qkv.group().into(), qkv.scale().into()];
+    let (ends, dk, dv) = (tiles.ends.into(), dk.into(), dv.into());
     // 3. dq, by query tiles.
     let list = &tiles.of_queries;
-    let (first, seen) = (list.first.into(), list.tiles.into());
-    let args = [
-        q,
-        k,
-        v,
-        stride,
-        dout,
-        lse,
-        delta,
-        dq.into(),
-        ends,
-        first,
-        seen,
-        rows,
-        group,
-        scale,
-    ];
-    driver.run(
+    let own = [dq.into(), ends, list.first.into(), list.tiles.into()];
+    let grid = [heads.queries, count, 1];
+    driver.run_joined(
         of_queries,
-        [heads.queries, count, 1],
+        grid,
         threads,
         shared_queries,
-        args,
+        &[&inputs, &own, &sizes],
     )?;
     // 4. dk and dv, by key tiles in f32.
     let list = &tiles.of_keys;
-    let (first, seeing) = (list.first.into(), list.tiles.into());
     if projected.element != Element::Bf16 {
-        let args = [
-            q,
-            k,
-            v,
-            stride,
-            dout,
-            lse,
-            delta,
-            dk.into(),
-            dv.into(),
-            ends,
-            first,
-            seeing,
-            rows,
-            group,
-            scale,
-        ];
-        return driver.run(of_keys, [heads.keys, count, 1], threads, shared_keys, args);
+        let own = [dk, dv, ends, list.first.into(), list.tiles.into()];
+        let grid = [heads.keys, count, 1];
+        return driver.run_joined(of_keys, grid, threads, shared_keys, &[&inputs, &own, &sizes]);
     }
     // 5. In bf16 by runs of query tiles; then the runs of each key tile that has several.
     let runs = &tiles.runs;
     let partial = partial.sized(driver, runs.slots * heads.keys * 2 * TILE * heads.dim)?;
-    let args = [
-        q,
-        k,
-        v,
-        stride,
-        dout,
-        lse,
-        delta,
-        dk.into(),
-        dv.into(),
-        partial.into(),
-        ends,
-        runs.all.into(),
-        seeing,
-        rows,
-        group,
-        scale,
-    ];
+    let partial = partial.into();
+    let own = [dk, dv, partial, ends, runs.all.into(), list.tiles.into()];
     let grid = [heads.keys, runs.all.len / 4, 1];
-    driver.run(of_keys, grid, threads, shared_keys, args)?;
+    driver.run_joined(of_keys, grid, threads, shared_keys, &[&inputs, &own, &sizes])?;
     let join = match heads.dim {
         64 => "attention_join_runs_bf16_64",
         _ => "attention_join_runs_bf16_128",
     };
     let args = [
-        partial.into(),
+        partial,
         runs.several.into(),
-        dk.into(),
-        dv.into(),
-        stride,
+        dk,
+        dv,
+        qkv.q_stride.into(),
         rows,
-        scale,
+        qkv.scale().into(),
     ];
     let grid = [heads.keys, runs.several.len / 3, TILE / JOINED];
     driver.run(join, grid, threads, 0, args)

@@ -77,15 +77,9 @@ impl Tiles<Part> {
         let mut padded: Vec<u32> = ends.iter().map(|&end| end as u32).collect();
         padded.resize(ends.len().next_multiple_of(TILE), 0);
         // 3. Lists in one array, with the first entry of each tile.
-        let mut list = |tiles: &[Vec<u32>]| {
-            let firsts = tiles.iter().scan(0, |first, tiles| {
-                *first += tiles.len() as u32;
-                Some(*first)
-            });
-            List {
-                first: numbers.push(std::iter::once(0).chain(firsts)),
-                tiles: numbers.push(tiles.iter().flatten().copied()),
-            }
+        let mut list = |tiles: &[Vec<u32>]| List {
+            first: numbers.push_starts(tiles.iter().map(Vec::len)),
+            tiles: numbers.push(tiles.iter().flatten().copied()),
         };
         Self {
             rows: queries.len(),

@@ -34,10 +34,9 @@ modules!(
 );
 
 impl Module {
-    /// Returns the whole source. `#line` makes compiler messages name the line in the module's own
-    /// file.
+    /// Returns the whole source.
     pub fn source(&self) -> String {
-        format!("{COMMON}\n#line 1 \"{}.cu\"\n{}", self.name, self.code)
+        source(self.name, self.code)
     }
 
     /// Returns the names of the module's kernels: the source ends with a line `KERNEL(name)` for
@@ -46,4 +45,10 @@ impl Module {
         let registered = |line: &'static str| line.strip_prefix("KERNEL(")?.strip_suffix(")");
         self.code.lines().filter_map(registered)
     }
+}
+
+/// Returns the whole source of a module. `#line` makes compiler messages name the line in the
+/// module's own file.
+pub(crate) fn source(name: &str, code: &str) -> String {
+    format!("{COMMON}\n#line 1 \"{name}.cu\"\n{code}")
 }

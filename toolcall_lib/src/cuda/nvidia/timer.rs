@@ -43,9 +43,11 @@ impl Timer {
         if self.lock().is_none() {
             return work();
         }
-        let start = record(stream)?;
+        // SAFETY: the driver's stream is alive.
+        let event = || unsafe { record(stream, CUevent_flags::CU_EVENT_DEFAULT) };
+        let start = event()?;
         work()?;
-        let end = record(stream)?;
+        let end = event()?;
         if let Some(times) = &mut *self.lock() {
             times.push(Timed { name, start, end });
         }
@@ -53,10 +55,13 @@ impl Timer {
     }
 }
 
-/// Records a new event on a stream.
-pub(super) fn record(stream: CUstream) -> Result<CUevent> {
-    let made = event::create(CUevent_flags::CU_EVENT_DEFAULT).map_err(cuda("making an event"))?;
-    // SAFETY: both are alive.
+/// Records a new event behind everything asked of a stream so far.
+///
+/// # Safety
+/// The stream is alive.
+pub(super) unsafe fn record(stream: CUstream, flags: CUevent_flags) -> Result<CUevent> {
+    let made = event::create(flags).map_err(cuda("making an event"))?;
+    // SAFETY: the caller keeps the contract.
     unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
     Ok(made)
 }

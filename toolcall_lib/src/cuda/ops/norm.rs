@@ -118,7 +118,7 @@ impl Device {
 mod tests {
     use crate::cuda::testing::{assert_near, shapes};
     use crate::cuda::tests::benches;
-    use crate::ops::matmul::add_bias_backward;
+    use crate::ops::linear::add_bias_backward;
     use crate::ops::rms_norm::{add_rms_norm, rms_norm_backward};
     use crate::ops::testing::random;
 

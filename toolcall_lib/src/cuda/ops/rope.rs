@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::cuda::testing::{assert_near, shapes};
     use crate::cuda::tests::{benches, exchange};
-    use crate::ops::matmul::add_bias;
+    use crate::ops::linear::add_bias;
     use crate::ops::rope::{HeadGradients, QkNorm, RopeTable, Split, split_heads, split_heads_backward};
     use crate::ops::testing::random;
 

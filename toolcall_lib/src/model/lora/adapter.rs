@@ -1,9 +1,9 @@
 //! An adapter: the low-rank matrices of every targeted layer, and their places in the buckets.
 
 use super::config::LoraConfig;
+use super::dropout::{Mask, PassId};
 use crate::error::{Error, Result};
-use crate::model::projection::Projection;
-use crate::model::projection::TargetModule;
+use crate::model::projection::{Projection, TargetModule};
 use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 use crate::weights::{Layout, Parameters, Slot};
 use rand::SeedableRng;
@@ -131,6 +131,18 @@ impl Adapter {
         self.places[layer][projection as usize].as_ref()
     }
 
+    /// Returns the dropout mask of a projection's input, if the pass drops anything; `pass` is
+    /// `None` outside training.
+    pub(crate) fn mask(&self, layer: usize, projection: Projection, pass: Option<PassId>) -> Option<Mask> {
+        let p = self.config.lora_dropout;
+        pass.filter(|_| p > 0.0).map(|pass| Mask {
+            pass,
+            layer,
+            projection,
+            p,
+        })
+    }
+
     /// Copies the settings and places without the matrices.
     #[cfg(feature = "cuda")]
     pub(crate) fn without_weights(&self) -> Self {
@@ -169,13 +181,15 @@ fn layers_of(base: &Layout) -> usize {
 
 /// Returns the Hugging Face name of a targeted weight.
 fn weight_name(layer: usize, target: TargetModule) -> String {
-    format!("model.layers.{layer}.{}.weight", target.path())
+    format!("{}.weight", target.full_name(layer))
 }
 
 /// Returns PEFT's name of `A` or `B`.
 fn name(layer: usize, target: TargetModule, matrix: char) -> String {
-    let path = target.path();
-    format!("base_model.model.model.layers.{layer}.{path}.lora_{matrix}.weight")
+    format!(
+        "base_model.model.{}.lora_{matrix}.weight",
+        target.full_name(layer)
+    )
 }
 
 /// Finds the matrices of a block, by [`Projection`].

@@ -9,7 +9,8 @@ use super::dropout::{Mask, PassId};
 use crate::model::projection::Projection;
 use crate::ops::buffer::Buffer;
 use crate::ops::element::Element;
-use crate::ops::matmul::{Matrix, Output, Precision, linear, matmul_into};
+use crate::ops::linear::linear;
+use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 
 /// The adapter of one block.
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +48,7 @@ impl BlockAdapter<'_> {
 
     /// Returns the dropout mask of a projection's input, if the pass drops anything.
     fn mask(&self, projection: Projection) -> Option<Mask> {
-        let p = self.adapter.config.lora_dropout;
-        let mask = |pass| Mask {
-            pass,
-            layer: self.layer,
-            projection,
-            p,
-        };
-        self.pass.filter(|_| p > 0.0).map(mask)
+        self.adapter.mask(self.layer, projection, self.pass)
     }
 
     /// Computes the adapter's input `dropout(x)` and `low = dropout(x) · Aᵀ`.

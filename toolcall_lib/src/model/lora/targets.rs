@@ -62,7 +62,7 @@ impl TargetModules {
         let of_block = |block| TargetModule::ALL.map(|module| (block, module));
         let all = blocks.flat_map(of_block);
         let chosen = all.filter(|(block, module)| selector.selects(*block, *module));
-        Ok(chosen.map(|(block, module)| full_name(block, module)).collect())
+        Ok(chosen.map(|(block, module)| module.full_name(block)).collect())
     }
 
     /// Checks that every listed name selects a layer of a model with `blocks` blocks, and that
@@ -79,20 +79,12 @@ impl TargetModules {
         // 1. Every listed name must select a layer by itself.
         let missed: Vec<String> = match self {
             Self::Names(names) => {
-                let alone = |name: &String| Self::Names(vec![name.clone()]);
-                let misses = |name: &&String| {
-                    let one = alone(name);
-                    let matches = |(block, module): &(usize, TargetModule)| {
-                        one.selector()
-                            .is_ok_and(|selector| selector.selects(*block, *module))
-                    };
-                    !all.iter().any(matches)
+                let names_a_layer = |name: &str| {
+                    all.iter()
+                        .any(|(block, module)| is_named(name, &module.full_name(*block)))
                 };
-                names
-                    .iter()
-                    .filter(misses)
-                    .map(|name| format!("`{name}`"))
-                    .collect()
+                let missed = names.iter().filter(|name| !names_a_layer(name));
+                missed.map(|name| format!("`{name}`")).collect()
             }
             _ => Vec::new(),
         };
@@ -127,8 +119,10 @@ impl TargetModules {
     }
 }
 
-fn full_name(block: usize, module: TargetModule) -> String {
-    format!("model.layers.{block}.{}", module.path())
+/// Returns true if a listed name is the full name, or its end behind a dot.
+fn is_named(listed: &str, full: &str) -> bool {
+    full.strip_suffix(listed)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 const EXAMPLE: &str = "`model.layers.0.self_attn.q_proj`";
@@ -145,19 +139,14 @@ impl Selector<'_> {
     pub fn selects(&self, block: usize, module: TargetModule) -> bool {
         match self.targets {
             TargetModules::Modules(modules) => modules.contains(&module),
-            _ => self.matches(&full_name(block, module)),
+            _ => self.matches(&module.full_name(block)),
         }
     }
 
     /// Matches a full name such as `model.layers.0.self_attn.q_proj`.
     fn matches(&self, name: &str) -> bool {
         match (self.targets, &self.regex) {
-            (TargetModules::Names(names), _) => names.iter().any(|target| {
-                name == target
-                    || name
-                        .strip_suffix(target.as_str())
-                        .is_some_and(|rest| rest.ends_with('.'))
-            }),
+            (TargetModules::Names(names), _) => names.iter().any(|listed| is_named(listed, name)),
             (_, Some(regex)) => regex.is_match(name).unwrap_or(false),
             _ => false,
         }

@@ -68,19 +68,6 @@ pub fn tiles(segments: &[Segment]) -> Vec<Tile> {
     tiles
 }
 
-/// Cuts `new` rows that follow `past` rows of one sequence into tiles. The keys of the sequence are
-/// rows `0..past + new`.
-pub fn tiles_after(past: usize, new: usize) -> Vec<Tile> {
-    (0..new)
-        .step_by(TILE)
-        .map(|start| Tile {
-            queries: start..new.min(start + TILE),
-            visible: join(once(0..past + start)),
-            causal: past + start,
-        })
-        .collect()
-}
-
 /// Merges ranges that touch and drops empty ones. The order stays as it is.
 pub(crate) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();

@@ -13,7 +13,7 @@ use std::array::from_fn;
 use std::ops::Range;
 
 /// Largest number of rows for which panels do not pay.
-pub(super) const FEW: usize = 48;
+pub const FEW: usize = 48;
 
 /// Number of outputs that one task computes for all rows.
 const OUTPUTS_PER_TASK: usize = 64;
@@ -23,7 +23,7 @@ const UNPACKED: usize = 4;
 
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
 /// `[rows, output]`. Packed weights are unpacked to f32, a few outputs at a time.
-pub(super) fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
+pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let input = w.columns();
     let arch = arch();
     for_each_task(y, w.rows(), |outputs, y| {

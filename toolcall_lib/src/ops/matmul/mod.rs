@@ -1,22 +1,20 @@
 //! Matrix products: f32 with the `gemm` crate, bf16 with kernels of our own.
 //!
 //! A [`Matrix`] has strides, so a transpose costs no copy. [`matmul_into`] is the general product;
-//! [`linear`] and its gradients are the three products of a linear layer. `few` serves generation,
-//! where a weight meets few rows and reading it is most of the work. [`Precision`] selects f32,
-//! bf16, or bf16 with stochastically rounded weights; sums are f32 in any case.
+//! [`linear`](super::linear) chooses among it and `few`, which serves generation, where a weight
+//! meets few rows and reading it is most of the work. [`Precision`] selects f32, bf16, or bf16 with
+//! stochastically rounded weights; sums are f32 in any case.
 
 #[cfg(target_arch = "x86_64")]
-mod bf16;
+pub(super) mod bf16;
 mod f32;
 mod few;
 mod matrix;
 
-pub(super) use few::multiply_row;
+pub(super) use few::{FEW, linear_few, multiply_row};
 pub use matrix::{Matrix, Output};
 
-use super::element::{Element, Stochastic, as_f32, as_f32_mut};
-use crate::weights::Tensor;
-use few::{FEW, linear_few};
+use super::element::{Element, Stochastic, as_f32_mut};
 use matrix::span;
 
 /// Precision of the factors of a product. Sums are f32 in any case.
@@ -28,9 +26,9 @@ pub enum Precision {
     /// Factors rounded to bf16 if the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to
     /// 10 times as fast; on other processors, factors as they are stored.
     Bf16,
-    /// Same as [`Precision::Bf16`], but f32 weights are rounded by
-    /// [`round_stochastically`](super::element::round_stochastically), so that they follow updates
-    /// that are too small to reach the next bf16.
+    /// Same as [`Precision::Bf16`], but f32 weights are rounded like
+    /// [`Stochastic`](super::element::Stochastic), so that they follow updates that are too small
+    /// to reach the next bf16.
     Bf16Stochastic,
 }
 
@@ -103,30 +101,9 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
     }
 }
 
-/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
-/// `[rows, output]`. Few rows of f32 are multiplied in f32 whatever the precision, because reading
-/// `w` is then most of the work.
-pub fn linear<X: Element, Y: Element>(
-    x: &[X],
-    w: &[f32],
-    y: &mut [Y],
-    rows: usize,
-    input: usize,
-    precision: Precision,
-) {
-    let output = w.len() / input;
-    if rows <= FEW
-        && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
-    {
-        return linear_few(x, Tensor::new(w, input), y);
-    }
-    let (x, w) = (Matrix::new(x, rows, input), Matrix::new(w, output, input));
-    multiply_weights(x, w.t(), y, precision);
-}
-
 /// Computes `y = x · w`, where `w` are weights: they are the factor that
 /// [`Precision::Bf16Stochastic`] rounds by chance.
-fn multiply_weights<X: Element, Y: Element>(
+pub(super) fn multiply_weights<X: Element, Y: Element>(
     x: Matrix<'_, X>,
     w: Matrix<'_>,
     y: &mut [Y],
@@ -142,144 +119,11 @@ fn multiply_weights<X: Element, Y: Element>(
     }
 }
 
-/// Computes [`linear`] with a packed weight, which is read as it is stored: only the part being
-/// multiplied is unpacked. Returns false, and does nothing, if the processor has no instructions
-/// for that many rows in that precision.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))] // the precision
-pub(super) fn linear_packed<X: Element, Y: Element>(
-    x: &[X],
-    w: Tensor<'_>,
-    y: &mut [Y],
-    precision: Precision,
-) -> bool {
-    let rows = x.len() / w.columns();
-    #[cfg(target_arch = "x86_64")]
-    if precision != Precision::F32
-        && let Some(instructions) = bf16::instructions()
-    {
-        // SAFETY: the processor has the instructions, and `y` has a place for each row and output.
-        unsafe {
-            // Few rows are multiplied without panels, others with panels.
-            if rows <= bf16::FEW
-                && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
-            {
-                bf16::linear_few(x, w, y);
-            } else {
-                let (x, stride) = (Matrix::new(x, rows, w.columns()), w.rows());
-                bf16::matmul(instructions, y.as_mut_ptr(), stride, Output::Set, 1.0, x, w, true);
-            }
-        }
-        return true;
-    }
-    if rows <= FEW
-        && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
-    {
-        linear_few(x, w, y);
-        return true;
-    }
-    false
-}
-
-/// Writes the gradient of [`linear`] with respect to `x`: `dx = dy · w`.
-pub fn linear_backward_input<Y: Element, X: Element>(
-    dy: &[Y],
-    w: &[f32],
-    dx: &mut [X],
-    rows: usize,
-    input: usize,
-    precision: Precision,
-) {
-    let output = w.len() / input;
-    let (dy, w) = (Matrix::new(dy, rows, output), Matrix::new(w, output, input));
-    multiply_weights(dy, w, dx, precision);
-}
-
-/// Writes or adds the gradient of [`linear`] with respect to `w`: `dw = dyᵀ · x` or
-/// `dw += dyᵀ · x`.
-pub fn linear_backward_weight<Y: Element, X: Element>(
-    dy: &[Y],
-    x: &[X],
-    dw: &mut [f32],
-    mode: Output,
-    rows: usize,
-    input: usize,
-    precision: Precision,
-) {
-    let output = dw.len() / input;
-    let (dy, x) = (Matrix::new(dy, rows, output), Matrix::new(x, rows, input));
-    matmul_into(dw, input, mode, 1.0, dy.t(), x, precision, true);
-}
-
-/// Adds `bias` to each row of `y`.
-pub fn add_bias<E: Element>(y: &mut [E], bias: &[f32]) {
-    for row in y.chunks_exact_mut(bias.len()) {
-        row.iter_mut()
-            .zip(bias)
-            .for_each(|(y, b)| *y = E::of(y.value() + b));
-    }
-}
-
-/// Adds the gradient of [`add_bias`]: `dbias += Σ_rows dy`.
-pub fn add_bias_backward<E: Element>(dy: &[E], dbias: &mut [f32]) {
-    for row in dy.chunks_exact(dbias.len()) {
-        dbias.iter_mut().zip(row).for_each(|(b, y)| *b += y.value());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cpu::Isa;
-    use crate::ops::element::round_stochastically;
-    use crate::ops::simd::dot;
-    use crate::ops::testing::{assert_gradient, random};
-
-    #[test]
-    fn linear_is_a_product_with_the_transposed_weight() {
-        let (x, w) = (random(3 * 5, 1), random(4 * 5, 2));
-        let mut y = vec![1.0; 12];
-        linear(&x, &w, &mut y, 3, 5, Precision::F32);
-        for row in 0..3 {
-            for out in 0..4 {
-                let want = (0..5).map(|i| x[row * 5 + i] * w[out * 5 + i]).sum::<f32>();
-                assert!((y[row * 4 + out] - want).abs() < 1e-5);
-            }
-        }
-    }
-
-    #[test]
-    fn few_rows_equal_the_same_rows_among_many() {
-        let (x, w) = (random((FEW + 1) * 70, 1), random(131 * 70, 2));
-        let mut many = vec![0.5; (FEW + 1) * 131];
-        linear(&x, &w, &mut many, FEW + 1, 70, Precision::F32);
-        for rows in [1, 2, 4, 7, FEW] {
-            let mut few = vec![0.5; rows * 131];
-            linear(&x[..rows * 70], &w, &mut few, rows, 70, Precision::F32);
-            assert!(many.iter().zip(&few).all(|(a, b)| (a - b).abs() < 1e-4), "{rows}");
-        }
-    }
-
-    #[test]
-    fn linear_gradients_match_finite_differences() {
-        let (x, w, dy) = (random(3 * 5, 1), random(4 * 5, 2), random(12, 3));
-        let loss = |x: &[f32], w: &[f32]| {
-            let mut y = vec![0.0; 12];
-            linear(x, w, &mut y, 3, 5, Precision::F32);
-            dot(&y, &dy)
-        };
-        let (mut dx, mut dw) = (vec![0.0; 15], vec![0.0; 20]);
-        linear_backward_input(&dy, &w, &mut dx, 3, 5, Precision::F32);
-        linear_backward_weight(&dy, &x, &mut dw, Output::Add, 3, 5, Precision::F32);
-        assert_gradient(&x, &dx, |x| loss(x, &w));
-        assert_gradient(&w, &dw, |w| loss(&x, w));
-    }
-
-    #[test]
-    fn bias_gradient_is_the_sum_over_rows() {
-        let (dy, mut db) = (vec![1.0, 2.0, 3.0, 4.0], vec![0.5, 0.5]);
-        add_bias_backward(&dy, &mut db);
-        assert_eq!(db, [4.5, 6.5]);
-    }
+    use crate::ops::testing::{random, round_stochastically};
 
     /// Calls `check` for every layout that training uses, with sizes that fill tiles, blocks and
     /// cuts and sizes that do not.

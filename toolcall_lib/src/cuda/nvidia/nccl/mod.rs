@@ -7,6 +7,7 @@ mod watch;
 
 pub use library::nccl_version;
 
+use super::timer::record;
 use super::{Nvidia, cuda};
 use crate::collective::{Collective, Shard};
 use crate::cuda::buffer::View;
@@ -15,7 +16,8 @@ use crate::cuda::ranks::{DeviceRanks, Ticket, meet};
 use crate::error::{Error, Result};
 use communicator::Communicator;
 use cudarc::driver::result::{event, stream};
-use cudarc::driver::sys::{self, CUevent_flags, CUevent_wait_flags};
+use cudarc::driver::sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
+use cudarc::driver::sys::{self, CUevent_wait_flags};
 use library::{BFLOAT16, FLOAT32, Library, SUM, UniqueId, library};
 use std::ffi::c_void;
 use std::fmt;
@@ -95,7 +97,7 @@ impl Nccl {
         // for it.
         unsafe {
             // 1. NCCL's stream waits for everything asked of the driver so far.
-            let ready = record(self.driver.stream)?;
+            let ready = record(self.driver.stream, CU_EVENT_DISABLE_TIMING)?;
             let waits = wait(self.stream, ready);
             event::destroy(ready).map_err(cuda("freeing an event"))?;
             waits?;
@@ -103,8 +105,8 @@ impl Nccl {
             let status = work(buffer.address as *mut c_void, own as *mut c_void, count);
             self.communicator.library.check(status, doing)?;
             // 3. One event for the watch, one for the ticket.
-            self.watch.add(record(self.stream)?);
-            record(self.stream).map(|done| Ticket(done as u64))
+            self.watch.add(record(self.stream, CU_EVENT_DISABLE_TIMING)?);
+            record(self.stream, CU_EVENT_DISABLE_TIMING).map(|done| Ticket(done as u64))
         }
     }
 }
@@ -123,17 +125,6 @@ fn exchange_id(library: &Library, ranks: &dyn Collective) -> Result<UniqueId> {
     let all = ranks.exchange(&numbers)?;
     made?;
     Ok(UniqueId(std::array::from_fn(|i| all[0][i] as u8)))
-}
-
-/// Records an event behind everything asked of a stream so far.
-///
-/// # Safety
-/// The stream is alive.
-unsafe fn record(stream: sys::CUstream) -> Result<sys::CUevent> {
-    let made = event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(cuda("making an event"))?;
-    // SAFETY: the caller keeps the contract.
-    unsafe { event::record(made, stream) }.map_err(cuda("recording an event"))?;
-    Ok(made)
 }
 
 /// Makes everything asked of the stream from now on wait for the event.

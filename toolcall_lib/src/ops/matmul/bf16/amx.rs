@@ -6,7 +6,8 @@
 use super::COLUMNS;
 use super::avx512::store_row;
 use super::kernel::{Kernel, Out};
-use super::pack::{Along, Pair};
+use super::load::Pair;
+use super::pack::Along;
 use crate::ops::element::Element;
 use std::arch::asm;
 use std::arch::x86_64::*;

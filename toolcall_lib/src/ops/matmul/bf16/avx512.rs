@@ -2,7 +2,8 @@
 
 use super::COLUMNS;
 use super::kernel::{Kernel, Out};
-use super::pack::{Across, Pair, mask, mask_of_32};
+use super::load::{Pair, as_pairs, mask, mask_of_32};
+use super::pack::Across;
 use crate::ops::element::Element;
 use std::arch::x86_64::*;
 
@@ -114,12 +115,4 @@ pub unsafe fn store_row<O: Element>(out: Out<O>, row: usize, sums: [__m512; 2], 
             _mm512_mask_storeu_ps(at, lanes, _mm512_fmadd_ps(sum, scale, before));
         }
     }
-}
-
-/// Reinterprets a vector as 16 pairs.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn as_pairs(x: __m512i) -> __m512bh {
-    // SAFETY: both types have 512 bits.
-    unsafe { std::mem::transmute(x) }
 }

@@ -4,6 +4,7 @@
 //! dot products of pairs. Types without an in-register conversion are unpacked to memory first.
 
 use super::super::few::{Columns, for_each_task};
+use super::load::as_pairs;
 use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, prefetch, unpack_rows};
 use crate::weights::{Part, Tensor};
 use candle_core::quantized::GgmlDType;
@@ -192,9 +193,9 @@ impl Products<'_> {
         for i in 0..vectors {
             // SAFETY: all rows are `vectors` vectors long.
             unsafe {
-                let w: [__m512bh; O] = from_fn(|o| pairs(T::load(w.add((o * vectors + i) * T::BYTES))));
+                let w: [__m512bh; O] = from_fn(|o| as_pairs(T::load(w.add((o * vectors + i) * T::BYTES))));
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = pairs(_mm512_loadu_si512(x.add(r * self.stride + i * LANES).cast()));
+                    let x = as_pairs(_mm512_loadu_si512(x.add(r * self.stride + i * LANES).cast()));
                     for (sum, w) in sums.iter_mut().zip(w) {
                         *sum = _mm512_dpbf16_ps(*sum, x, w);
                     }
@@ -208,12 +209,4 @@ impl Products<'_> {
             }
         }
     }
-}
-
-/// Reinterprets a vector as 16 pairs.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn pairs(x: __m512i) -> __m512bh {
-    // SAFETY: both types have 512 bits.
-    unsafe { std::mem::transmute(x) }
 }

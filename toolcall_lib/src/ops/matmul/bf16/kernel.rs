@@ -1,6 +1,7 @@
 //! The innermost loop of a product, and the tile of the output that it writes.
 
-use super::pack::{Layout, Pair};
+use super::load::Pair;
+use super::pack::Layout;
 use crate::ops::element::Element;
 
 /// A kernel that multiplies two panels.

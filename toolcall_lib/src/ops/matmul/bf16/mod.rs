@@ -15,6 +15,7 @@ mod amx;
 mod avx512;
 mod few;
 mod kernel;
+mod load;
 mod pack;
 mod unpack;
 
@@ -24,12 +25,11 @@ use crate::ops::element::Element;
 use amx::Amx;
 use avx512::Avx512;
 use kernel::{Kernel, Out};
-use pack::{Panels, Right};
-use rayon::prelude::*;
+use pack::{Panels, Right, for_each};
 use std::cell::Cell;
 use std::ops::Range;
 
-pub(super) use few::{FEW, linear_few};
+pub use few::{FEW, linear_few};
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
@@ -178,11 +178,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
             work(first, end - first, &mut group);
             GROUP.set(group);
         };
-        if self.parallel {
-            (0..groups).into_par_iter().for_each(work);
-        } else {
-            (0..groups).for_each(work);
-        }
+        for_each(groups, self.parallel, work);
     }
 }
 
