@@ -357,7 +357,7 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     assert!(
         twice
             .to_string()
-            .starts_with("tools: two tools are called `play_music`"),
+            .starts_with("tools: two tools are called `start_timer`"),
         "{twice}"
     );
 }
