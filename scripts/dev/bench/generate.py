@@ -5,7 +5,7 @@ A time is the median over the rounds: of reading the first prompt, and of the me
 sequence of a batch. Tokens are the most likely ones. Memory is the peak of the process. The bandwidth limit is the bytes
 of the weights over the speed at which both cores read memory: no token can be faster.
 
-A call answers a prompt, from its text to its last tag, held to the same schemas: cold with nothing known, warm with the system text
+A call answers a prompt, from its text to its last tag, constrained to the same schemas: cold with nothing known, warm with the system text
 and the tools read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp repacks
 weights where that is faster, except on processors with AMX, where llama-cpp-python 0.3.36 crashes when it does.
 """

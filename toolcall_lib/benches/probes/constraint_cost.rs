@@ -3,9 +3,9 @@
 //!
 //! Uses the models' own tokenizers and templates, but a decoder of one narrow layer in place of
 //! theirs. Most of the time then goes into finding out which tokens may come next. The decoder
-//! answers the same prompts held to the tools and free. The difference is divided by the tokens
-//! that were chosen, because tokens that must come cost a model nothing. Beside it stands the time
-//! in which the real decoder writes a token.
+//! answers the same prompts constrained to the tools and free. The difference is divided by the
+//! tokens that were chosen, because tokens that must come cost a model nothing. Beside it stands
+//! the time in which the real decoder writes a token.
 
 use std::time::Instant;
 use toolcall_lib::config::ModelConfig;

@@ -1,5 +1,5 @@
 //! Replies to the prompts of held-out rows: one after the other, with what their prompts share
-//! kept, and together; free and held to the tools.
+//! kept, and together; free and constrained to the tools.
 //!
 //! ```text
 //! cargo run --release --example evaluation_speed -- MODEL PROMPTS MAX_NEW_TOKENS DATA…
@@ -34,7 +34,11 @@ fn main() -> Result<()> {
             constrained,
             ..config.clone()
         };
-        let held = if constrained { "held to the tools" } else { "free" };
+        let held = if constrained {
+            "constrained to the tools"
+        } else {
+            "free"
+        };
         show(&format!("one by one, {held}"), || {
             prompts
                 .iter()

@@ -32,7 +32,7 @@ pub struct GenerateConfig {
     pub seed: u64,
     /// Lets the model decide about calls, demands one, forbids them, or names the tool.
     pub tool_choice: ToolChoice,
-    /// Allows more than one call in a reply that is held to the tools.
+    /// Allows more than one call in a reply that is constrained to the tools.
     pub parallel_tool_calls: bool,
     /// Constrains every call to the tools that are offered: its name is one of theirs, and its
     /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
@@ -41,7 +41,7 @@ pub struct GenerateConfig {
     /// than `auto` constrains the reply all the same.
     pub constrained: bool,
     /// JSON schema of an object that an answer in words must be, like `response_format` of OpenAI's
-    /// API; without it, an answer is any text. Calls are not held to it.
+    /// API; without it, an answer is any text. It does not constrain calls.
     pub json_schema: Option<Value>,
     /// Least confidence of a call (see
     /// [`Generation::confidences`](super::Generation::confidences)). A reply with a less confident

@@ -52,7 +52,7 @@ impl<M: Borrow<Model>> Generator<M> {
     ///
     /// # Errors
     /// Invalid settings, a prompt that the template or the tokenizer refuses or that fills the
-    /// context, and tools that calls cannot be held to.
+    /// context, and tools that calls cannot be constrained to.
     pub fn reply(&mut self, messages: &[Message], tools: &[ToolSchema]) -> Result<Generation> {
         self.stream(messages, tools, |_| true)
     }

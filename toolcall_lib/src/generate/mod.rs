@@ -45,7 +45,7 @@ use crate::tool::ToolSchema;
 ///
 /// # Errors
 /// Invalid settings, a prompt that the template or the tokenizer refuses or that fills the context,
-/// and tools that calls cannot be held to.
+/// and tools that calls cannot be constrained to.
 pub fn generate(
     model: &Model,
     messages: &[Message],

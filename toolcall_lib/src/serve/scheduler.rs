@@ -22,7 +22,7 @@ pub(crate) struct Job {
     pub ids: Vec<u32>,
     /// Generation settings.
     pub config: GenerateConfig,
-    /// The constraint, if the reply is held to one.
+    /// The constraint, if the reply has one.
     pub constraint: Option<Constraint>,
     /// Channel to the client. The reply ends when nobody listens any more.
     pub events: UnboundedSender<Event>,

@@ -16,7 +16,7 @@ fn problems(tool: &ToolSchema, arguments: Value) -> Vec<(String, String)> {
     tool.check(&arguments.as_object().cloned().unwrap())
 }
 
-/// Calls that a model with random weights makes when it is held to the tool.
+/// Calls that a model with random weights makes when it is constrained to the tool.
 fn written(model: &Model, tool: &ToolSchema, seeds: u64) -> Vec<Map<String, Value>> {
     let mut calls = Vec::new();
     for seed in 0..seeds {
@@ -224,7 +224,7 @@ fn values_that_are_listed_may_have_any_keyword_beside_them() {
     }
 }
 
-/// Every way to write calls is held to the tools, and read back.
+/// Every way to write calls is constrained to the tools, and read back.
 #[test]
 fn calls_of_every_style_are_held_to_the_tools() {
     let tool = tool(json!({

@@ -480,7 +480,7 @@ fn model() -> Model {
     MODEL.clone()
 }
 
-/// Uses a schema in both ways: arguments are checked against it, and replies are held to it.
+/// Uses a schema in both ways: arguments are checked against it, and replies are constrained to it.
 fn schema(_: &Path, input: &[u8]) -> Result<(), Error> {
     static MODEL: LazyLock<Model> = LazyLock::new(tiny_model);
     let schema: Value = from_slice(input).map_err(|e| Error::invalid("schema", e))?;

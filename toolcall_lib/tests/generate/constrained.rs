@@ -1,5 +1,5 @@
-//! Calls that are held to the tools. The model has random weights: by itself it never writes a
-//! call.
+//! Calls that are constrained to the tools. The model has random weights: by itself it never writes
+//! a call.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! The server, asked by a client over a socket. Its model has random weights: what it says is
-//! noise, its calls are held to the tools.
+//! noise, its calls are constrained to the tools.
 
 mod chat;
 mod client;

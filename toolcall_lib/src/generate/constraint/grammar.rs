@@ -51,7 +51,7 @@ impl Grammar<'_> {
     /// Writes the grammar.
     ///
     /// # Errors
-    /// A schema that calls cannot be held to; the error names the tool and the argument.
+    /// A schema that calls cannot be constrained to; the error names the tool and the argument.
     pub fn lark(&self) -> Result<String> {
         // A thought before calls or JSON ends with an empty line; before text, the text contains
         // it.
@@ -268,7 +268,7 @@ fn size(value: &Value) -> usize {
     1 + inner
 }
 
-/// Makes the error for a schema that calls cannot be held to.
+/// Makes the error for a schema that calls cannot be constrained to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
     let advice =
         "constrained decoding does not support this; change the schema or set `constrained` to false";
@@ -278,7 +278,7 @@ pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) ->
     )
 }
 
-/// Makes the error for a schema that an answer cannot be held to.
+/// Makes the error for a schema that an answer cannot be constrained to.
 pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
     let advice = "constrained decoding does not support this; change the schema";
     Error::invalid("json_schema", format!("{problem}; {advice}"))

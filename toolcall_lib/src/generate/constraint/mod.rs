@@ -58,8 +58,8 @@ impl Constraints {
     /// allowed.
     ///
     /// # Errors
-    /// A tool choice that the tools do not allow, a schema that calls cannot be held to, and a
-    /// template whose call syntax is unknown.
+    /// A tool choice that the tools do not allow, a schema that calls cannot be constrained to, and
+    /// a template whose call syntax is unknown.
     pub fn get(
         &self,
         model: &Model,

@@ -369,7 +369,7 @@ fn what_is_checked_is_what_may_be_written() {
     });
     outcome.unwrap();
     let (held, refused, fitting, unfit) = (held.get(), refused.get(), fitting.get(), unfit.get());
-    println!("{held} schemas held to, {refused} refused; {fitting} values fit and {unfit} do not");
+    println!("{held} schemas constrained to, {refused} refused; {fitting} values fit and {unfit} do not");
     assert!(
         held > cases / 2 && fitting > cases / 2 && unfit > cases,
         "{held} {refused} {fitting} {unfit}"

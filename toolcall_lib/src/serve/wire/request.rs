@@ -162,7 +162,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     }
 }
 
-/// Reads the tools, without `strict`, which says nothing to the model: calls are held to all
+/// Reads the tools, without `strict`, which says nothing to the model: calls are constrained to all
 /// schemas, strict or not.
 pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
     let mut tools: Vec<ToolSchema> = Vec::new();

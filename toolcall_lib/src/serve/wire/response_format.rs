@@ -5,7 +5,7 @@ use super::fields::Fields;
 use crate::tool::ToolSchema;
 use serde_json::{Value, json};
 
-/// Returns the schema that the answer is held to; `None` if any text will do.
+/// Returns the schema that the answer is constrained to; `None` if any text will do.
 pub(super) fn read(fields: &mut Fields) -> Result<Option<Value>, Refusal> {
     const PLACE: &str = "response_format";
     let Some(format) = fields.object(PLACE)? else {
@@ -36,7 +36,7 @@ fn schema(format: &mut Fields) -> Result<Value, Refusal> {
     let mut named = Fields::of(PLACE, named);
     named.text("name")?;
     named.text("description")?;
-    named.flag("strict")?; // answers are held to the schema in any case
+    named.flag("strict")?; // answers are constrained to the schema in any case
     let Some(schema) = named.object("schema")?.map(Value::Object) else {
         return Err(Refusal::of_field(
             format!("{PLACE}.schema"),

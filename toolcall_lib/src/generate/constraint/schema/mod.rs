@@ -26,7 +26,8 @@ use types::{array, check_number, number, object, string};
 pub(super) use shape::Shape;
 pub(super) use types::fields;
 
-/// A demand of a schema that calls cannot be held to: the path in the arguments, and the problem.
+/// A demand of a schema that calls cannot be constrained to: the path in the arguments, and the
+/// problem.
 pub(super) type Unsupported = (String, String);
 
 /// Schemas that all speak of the same value.
