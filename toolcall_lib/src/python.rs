@@ -53,7 +53,7 @@ impl Reader<'_> {
         behind.is_some()
     }
 
-    /// Takes the comma behind an item; the last item may go without.
+    /// Takes the comma after an item; the last item may go without.
     fn takes_comma(&mut self, close: char) -> Option<()> {
         (self.takes(',') || self.rest.trim_start().starts_with(close)).then_some(())
     }

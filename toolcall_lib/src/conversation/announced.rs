@@ -74,7 +74,7 @@ pub(super) fn announced(text: &str) -> Option<Announced> {
     })
 }
 
-/// Goes over the words that a template writes. Returns the text behind them, and the text behind
+/// Goes over the words that a template writes. Returns the text after them, and the text after
 /// the last example of a call among them.
 fn behind_known(text: &str) -> (&str, &str) {
     const MARKS: [char; 7] = ['.', ',', ':', '{', '}', '\'', '"'];
@@ -96,7 +96,7 @@ fn behind_known(text: &str) -> (&str, &str) {
     }
 }
 
-/// Returns the text behind these words, if `text` begins with them.
+/// Returns the text after these words, if `text` begins with them.
 fn behind<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     let mut rest = text;
     for word in words.split(' ') {
@@ -111,7 +111,7 @@ fn behind<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     Some(rest)
 }
 
-/// Returns the text behind the JSON schema of a call, with which Hermes' templates say how one is
+/// Returns the text after the JSON schema of a call, with which Hermes' templates say how one is
 /// written.
 fn schema_of_a_call(text: &str) -> Option<&str> {
     const WORDS: [&str; 12] = [
@@ -144,7 +144,7 @@ fn schema_of_a_call(text: &str) -> Option<&str> {
     (value["title"] == "FunctionCall" && is_known(&value)).then_some(rest)
 }
 
-/// The first list of tools between tags, where it starts, and the text behind it. Hermes names the
+/// The first list of tools between tags, where it starts, and the text after it. Hermes names the
 /// tags in a sentence first.
 fn block(text: &str) -> Option<(Vec<Value>, usize, &str)> {
     text.match_indices(OPEN).find_map(|(start, _)| {

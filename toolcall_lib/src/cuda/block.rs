@@ -33,7 +33,7 @@ pub(super) struct CacheRows<'a> {
     pub layers: &'a [DeviceBuffer],
     /// Cache slot for the keys and values of each row of the pass.
     pub places: View,
-    /// Cache slots that the rows behind those of the tiles see, one query at a time.
+    /// Cache slots that the rows after those of the tiles see, one query at a time.
     pub single: VisibleRanges<View>,
 }
 
@@ -146,7 +146,7 @@ impl Block<'_> {
         }
     }
 
-    /// Returns the span of the norm of the query heads and, behind it, that of the key heads.
+    /// Returns the span of the norm of the query heads and, after it, that of the key heads.
     fn head_norms(&self) -> Option<Span> {
         let [q, k] = self.spans.qk_norm.clone()?;
         Some(Span {

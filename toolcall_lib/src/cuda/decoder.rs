@@ -153,7 +153,7 @@ impl DeviceDecoder {
         Ok(total)
     }
 
-    /// Runs embedding, blocks and final norm. Returns the residual stream behind the last block and
+    /// Runs embedding, blocks and final norm. Returns the residual stream after the last block and
     /// its norm, `[wanted rows, hidden]` each.
     pub(super) fn forward(
         &mut self,

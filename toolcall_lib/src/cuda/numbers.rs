@@ -22,7 +22,7 @@ impl Numbers {
         start..self.0.len()
     }
 
-    /// Appends the starts of lists of these lengths that lie one behind the other, and the end of
+    /// Appends the starts of lists of these lengths that lie one after the other, and the end of
     /// the last: list `i` is `starts[i]..starts[i + 1]`.
     pub fn push_starts(&mut self, lens: impl IntoIterator<Item = usize>) -> Part {
         let ends = lens.into_iter().scan(0, |end, len| {

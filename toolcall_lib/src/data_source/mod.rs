@@ -60,7 +60,7 @@ impl DataSource {
     /// with `@revision`, and then with `:split` or `:config:split`.
     ///
     /// # Errors
-    /// Something else stands behind `hub:`.
+    /// Something else stands after `hub:`.
     pub fn of_path(spec: &str) -> Result<Self> {
         let Some(named) = spec.strip_prefix(ON_THE_HUB) else {
             let path = PathBuf::from(spec);

@@ -15,7 +15,7 @@ pub(crate) struct Slice {
 
 const EXPECTED: &str = "expected a split such as train, train[:20%] or train[100:200]";
 
-/// Takes a split apart into its name and the slice behind it.
+/// Takes a split apart into its name and the slice after it.
 pub(crate) fn parts(split: &str) -> Result<(&str, Option<Slice>), String> {
     if split.contains('+') {
         let advice = "name each of them in a data set of its own";

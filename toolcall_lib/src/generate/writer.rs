@@ -231,7 +231,7 @@ impl<'a> Writer<'a> {
         reply.finished = true;
     }
 
-    /// Ends the reply. Returns true if it ended by itself, and the text behind its last token, in
+    /// Ends the reply. Returns true if it ended by itself, and the text after its last token, in
     /// which an incomplete character is shown as `�`.
     #[cfg(feature = "serve")]
     pub fn end(self) -> Result<(bool, String)> {

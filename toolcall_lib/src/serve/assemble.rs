@@ -22,7 +22,7 @@ pub(crate) struct Assembler {
     stops: Vec<String>,
     /// All text so far.
     text: String,
-    /// Byte offset behind each token.
+    /// Byte offset after each token.
     ends: Vec<usize>,
     /// Log probability of each token; `None` if the constraint forced it.
     logprobs: Vec<Option<f32>>,
@@ -33,7 +33,7 @@ pub(crate) struct Assembler {
     state: State,
     /// Offset of the first byte that the client has not been told.
     told: usize,
-    /// Offset of the answer, behind the thought.
+    /// Offset of the answer, after the thought.
     answer: usize,
     /// Number of calls that the client has been told.
     calls: usize,
@@ -71,7 +71,7 @@ impl Assembler {
         }
     }
 
-    /// Returns true if a stop sequence was written; nothing behind it counts.
+    /// Returns true if a stop sequence was written; nothing after it counts.
     pub fn stopped(&self) -> bool {
         self.stopped
     }
@@ -261,7 +261,7 @@ impl Assembler {
         }
     }
 
-    /// Tells the calls behind those that were told; they are in the text up to `end`.
+    /// Tells the calls after those that were told; they are in the text up to `end`.
     fn tell_calls(&mut self, calls: Vec<ToolCall>, end: usize, deltas: &mut Vec<Delta>) {
         let sure = confidences(&self.text[..end], &self.ends, &self.logprobs);
         for (index, call) in calls.into_iter().enumerate().skip(self.calls) {

@@ -2,7 +2,7 @@
 //!
 //! Each family of models writes calls in its own way. All ways have in common: a text before the
 //! first call; for each call its name, its arguments and perhaps an id, with texts between them;
-//! and a text behind the last call.
+//! and a text after the last call.
 //!
 //! - Hermes, Qwen: `<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>`
 //! - Llama 3: `{"name": "f", "parameters": {"x": 1}}`
@@ -36,7 +36,7 @@ pub struct CallSyntax {
     pub(crate) call: Vec<Part>,
     /// Text between two calls; `None` if a turn has room for one call only.
     pub(crate) between: Option<String>,
-    /// Text behind the last call.
+    /// Text after the last call.
     pub(crate) end: String,
     /// The JSON object that a call is, if it is one as a whole.
     pub(crate) object: Option<CallObject>,
@@ -51,7 +51,7 @@ pub(crate) enum Part {
     Name,
     /// The id of the call.
     Id,
-    /// The arguments as a JSON object, with these separators between items and behind keys.
+    /// The arguments as a JSON object, with these separators between items and after keys.
     Json {
         item_separator: String,
         key_separator: String,
@@ -69,7 +69,7 @@ pub(crate) struct Fields {
     pub middle: String,
     /// Text between a value and the next name.
     pub between: String,
-    /// Text behind the last value.
+    /// Text after the last value.
     pub close: String,
     /// Strings have quotation marks, as in JSON.
     pub quoted: bool,
@@ -82,7 +82,7 @@ pub(crate) struct Fields {
 pub(crate) struct CallObject {
     /// Text before the object, or before the list of all objects.
     pub open: String,
-    /// Text behind the object or list.
+    /// Text after the object or list.
     pub close: String,
     /// All calls are in one list.
     pub list: bool,
@@ -179,7 +179,7 @@ impl CallSyntax {
     }
 }
 
-/// Splits a turn into the thought that it begins with, and the answer behind it.
+/// Splits a turn into the thought that it begins with, and the answer after it.
 pub(crate) fn split_thought(text: &str) -> (Option<String>, &str) {
     let opened = text.trim_start().strip_prefix(tags::THINK);
     let Some((thought, answer)) = opened.unwrap_or(text).split_once(tags::THINK_END) else {
@@ -204,7 +204,7 @@ fn said(pieces: &[&str]) -> String {
     pieces.join("\n")
 }
 
-/// Returns the rest of `text` behind `literal`. White space in the literal matches any amount of
+/// Returns the rest of `text` after `literal`. White space in the literal matches any amount of
 /// it.
 fn after<'a>(text: &'a str, literal: &str) -> Option<&'a str> {
     if let Some(rest) = text.strip_prefix(literal) {

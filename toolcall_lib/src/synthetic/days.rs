@@ -180,7 +180,7 @@ pub(super) fn calendar(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     }
 }
 
-/// A day and the seven behind it, none of them in a month that is held out.
+/// A day and the seven after it, none of them in a month that is held out.
 pub(super) fn week(draw: &mut Draw, held_out: &HeldOut) -> Vec<Date> {
     loop {
         let (year, month, day) = (draw.number(2024, 2027), draw.number(1, 12), draw.number(1, 28));
@@ -197,7 +197,7 @@ pub(super) fn week(draw: &mut Draw, held_out: &HeldOut) -> Vec<Date> {
     }
 }
 
-/// Today, and the days behind it, each with its weekday: `Friday 2025-03-14`.
+/// Today, and the days after it, each with its weekday: `Friday 2025-03-14`.
 pub(super) fn calendar_texts(days: &[Date]) -> (String, String) {
     let listed: Vec<String> = days
         .iter()

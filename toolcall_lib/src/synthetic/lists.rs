@@ -168,7 +168,7 @@ pub(super) struct Own {
     /// Lists of values, each with phrases of descriptions that it serves.
     lists: IndexMap<String, Vec<String>>,
     synonyms: Synonyms,
-    /// Sentences behind a statement that ask to act on it.
+    /// Sentences after a statement that ask to act on it.
     pub(super) closers: Vec<String>,
     pub(super) beyond: Beyond,
 }

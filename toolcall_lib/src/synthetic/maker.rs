@@ -17,7 +17,7 @@ pub(super) struct Maker<'a> {
     pub(super) tools: &'a [Listed<'a>],
     /// Subjects whose requests no tool of the list serves, unless tools of theirs are in it.
     pub(super) others: &'a [usize],
-    /// Percentage of the rows with calls that go on behind the calls.
+    /// Percentage of the rows with calls that go on after the calls.
     pub(super) reports: f64,
     /// Percentage of the requests that must be for a tool of the subject.
     pub(super) own: f64,
@@ -53,7 +53,7 @@ impl Maker<'_> {
         Some(request(tool, draw, &self.lists.held_out))
     }
 
-    /// Makes a row of the request and its calls, and now and then the turns behind them.
+    /// Makes a row of the request and its calls, and now and then the turns after them.
     pub(super) fn asked(&self, request: Request, draw: &mut Draw) -> Row {
         let said = request.ask.typed(draw, &self.lists.talk).text();
         self.reported(Row::default().user(said), request.calls, request.reply, draw)

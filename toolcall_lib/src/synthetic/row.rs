@@ -45,7 +45,7 @@ impl Row {
         self
     }
 
-    /// An assistant turn with these calls, behind the steps to their values, and the tool messages
+    /// An assistant turn with these calls, after the steps to their values, and the tool messages
     /// that answer it.
     pub(super) fn calls(mut self, answered: Vec<Answered>) -> Self {
         let calls = answered.iter().map(|one| one.call.clone()).collect();

@@ -63,7 +63,7 @@ pub(super) fn listed(text: &str) -> Drawn {
     }
 }
 
-/// Returns what stands behind the article of a text: `telephone` for `the telephone`. `None` if it
+/// Returns what stands after the article of a text: `telephone` for `the telephone`. `None` if it
 /// has no article.
 pub(super) fn behind_article(text: &str) -> Option<&str> {
     let mut articles = ["the ", "a ", "an "].into_iter();

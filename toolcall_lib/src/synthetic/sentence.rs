@@ -42,7 +42,7 @@ impl Sentence {
         sentence
     }
 
-    /// Turns an `a` at the end into `an`, or back, as the value behind it needs. Drops `on` before
+    /// Turns an `a` at the end into `an`, or back, as the value after it needs. Drops `on` before
     /// `tomorrow`.
     fn fit_article(&mut self, value: &str) {
         let Some(last) = self.0.last_mut().filter(|last| !last.is_value) else {
@@ -81,7 +81,7 @@ impl Sentence {
         }
     }
 
-    /// Adds another sentence behind `between`.
+    /// Adds another sentence after `between`.
     pub(super) fn join(mut self, between: &str, other: Self) -> Self {
         self.push(between, false);
         for piece in other.0 {

@@ -102,7 +102,7 @@ fn numbered(text: &Template) -> BTreeSet<String> {
 }
 
 /// Returns true for a slot in whose place a list of values can stand: of a kind that has no comma
-/// or `and` in it, the only slot of its argument, not behind `a`, and with no verb in the singular
+/// or `and` in it, the only slot of its argument, not after `a`, and with no verb in the singular
 /// beside it. Quantities do not go with each of others: 11 and 7 places on two days are two calls.
 fn takes_a_list(skill: &Skill, parts: &[Part], place: usize, way: &Way) -> bool {
     let Part::Slot(slot) = &parts[place] else {

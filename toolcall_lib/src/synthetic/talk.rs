@@ -11,7 +11,7 @@ pub(super) struct Talk {
     pub(super) beyond: Vec<Template>,
     /// Small talk with its answer.
     pub(super) small: Vec<(Template, Template)>,
-    /// Sentences before and behind a request.
+    /// Sentences before and after a request.
     pub(super) before: Vec<Template>,
     pub(super) behind: Vec<Template>,
     /// Reasons why a tool failed.

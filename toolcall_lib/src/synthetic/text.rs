@@ -2,7 +2,7 @@
 //!
 //! `{name}` is the value of an argument (`{name#2}` that of a second call), `(a|b)` one of several
 //! pieces, `[piece]` a piece that may be left out. A backslash takes the meaning from the sign
-//! behind it; parentheses without `|` and braces around anything but a name are plain text.
+//! after it; parentheses without `|` and braces around anything but a name are plain text.
 
 use super::draw::Draw;
 use serde::Deserialize;

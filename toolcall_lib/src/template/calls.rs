@@ -31,7 +31,7 @@ impl ChatTemplate {
 struct Probe {
     /// The template without its settings.
     template: ChatTemplate,
-    /// Texts before and behind a reply.
+    /// Texts before and after a reply.
     start_of_turn: String,
     end_of_turn: String,
 }
@@ -50,7 +50,7 @@ enum Kind {
 }
 
 impl Probe {
-    /// Renders a reply without calls, to learn the text before and behind a reply.
+    /// Renders a reply without calls, to learn the text before and after a reply.
     fn of(template: &ChatTemplate) -> Option<Self> {
         let mut template = template.clone();
         (template.thinking, template.kwargs) = (false, Map::new());
@@ -97,7 +97,7 @@ impl Probe {
 
     /// Derives the syntax from three replies: one call, the same without arguments, and two calls.
     fn syntax(&self) -> Option<CallSyntax> {
-        // 1. One call with two arguments: text before the name, parts, text behind the arguments.
+        // 1. One call with two arguments: text before the name, parts, text after the arguments.
         let one = self.reply(vec![call(0, 2)])?;
         let found = Found::new(&one, 0, 0)?;
         let first = found.spans.first()?.0.start;
@@ -188,7 +188,7 @@ impl Probe {
 }
 
 impl Found {
-    /// Finds call number `which` behind byte `from`: its name, its id if it is written, and its
+    /// Finds call number `which` after byte `from`: its name, its id if it is written, and its
     /// arguments.
     fn new(text: &str, which: usize, from: usize) -> Option<Self> {
         let find = |word: &str| {

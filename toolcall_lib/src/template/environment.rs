@@ -100,7 +100,7 @@ fn without_generation_tags(source: &str) -> String {
     text + rest
 }
 
-/// Splits the source at the next tag: text before it, tag, text behind it.
+/// Splits the source at the next tag: text before it, tag, text after it.
 fn next_tag(source: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = source.split_once("{%")?;
     let (tag, after) = rest.split_once("%}")?;

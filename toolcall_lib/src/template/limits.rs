@@ -211,7 +211,7 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
         // A comparison takes as many steps as there are values on one side.
         marks.push((at(&compared["inner"][1], "end_offset"), "|weighed"));
     }
-    // 5. Close the filter, or add it behind a filter that makes lists.
+    // 5. Close the filter, or add it after a filter that makes lists.
     match kind {
         Some("Set") if within_this => marks.push((end, ")|stored)")),
         _ if within_this && !within => marks.push((end, ")|weighed)")),

@@ -54,7 +54,7 @@ pub struct ChatTemplate {
 const NAME: &str = "chat template";
 /// Name of the template that is used if tools are offered.
 const TOOL_USE: &str = "tool_use";
-/// Content of a reply without calls; the text that a template writes behind it ends the turn.
+/// Content of a reply without calls; the text that a template writes after it ends the turn.
 const REPLY: &str = "some_reply";
 
 impl ChatTemplate {

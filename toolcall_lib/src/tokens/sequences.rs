@@ -161,7 +161,7 @@ fn branch(
     prompt_and_reply(&prompt, through_end_of_turn(rest, tokenizer)?, tokenizer)
 }
 
-/// Renders the conversation once and trains on everything behind the prompt for the turn `first`.
+/// Renders the conversation once and trains on everything after the prompt for the turn `first`.
 ///
 /// TRL's prompt leaves the empty think block out, as a template like Qwen3's does for a turn that
 /// is not the last. So the prompt with thinking enabled is tried too.

@@ -17,7 +17,7 @@ pub struct Frozen {
     pub layout: Arc<Layout>,
     /// Matrices in the order of the layout; empty for a vector.
     matrices: Arc<[Packed]>,
-    /// Vectors, one behind the other in the order of the layout.
+    /// Vectors, one after the other in the order of the layout.
     vectors: Arc<[f32]>,
     /// First element of each vector in `vectors`, by the index of its slot.
     starts: Arc<[usize]>,

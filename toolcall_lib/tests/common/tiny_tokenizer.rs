@@ -28,7 +28,7 @@ const TEXT: [&str; 3] = [
     "system user assistant tools",
 ];
 
-/// 256 bytes, 64 merges, and the specials behind them: always the same 329 ids.
+/// 256 bytes, 64 merges, and the specials after them: always the same 329 ids.
 pub fn tiny_tokenizer() -> Tokenizer {
     static TINY: LazyLock<Tokenizer> = LazyLock::new(make);
     TINY.clone()

@@ -459,7 +459,7 @@ fn gguf_headers_that_lie() {
 fn tensors_of_a_gguf_file_that_share_bytes_are_refused() {
     let target = TARGETS.iter().find(|known| known.name == "gguf").unwrap();
     let mut file = (target.seeds)().remove(0);
-    // the offset of one tensor becomes that of another: both stand behind their names, shapes and
+    // the offset of one tensor becomes that of another: both stand after their names, shapes and
     // types
     let place = |file: &[u8], name: &str| {
         let at = file

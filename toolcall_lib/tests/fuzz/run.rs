@@ -1,5 +1,5 @@
 //! Feeds a target in processes of their own. A process that dies, hangs or grows is counted, and
-//! the next goes on behind the input that did it.
+//! the next goes on after the input that did it.
 
 use super::mutate::input;
 use super::targets::{TARGETS, Target, check_message};
@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Environment variable that tells a process its task: the target, the seed, the first input, the
-/// one behind the last, and the file for its progress.
+/// one after the last, and the file for its progress.
 pub const TASK: &str = "TOOLCALL_FUZZ_TASK";
 /// Longest time for an input. The library's own limit for what others wrote is 60 s.
 const HANG: Duration = Duration::from_secs(120);

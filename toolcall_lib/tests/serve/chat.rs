@@ -394,7 +394,7 @@ fn tokens_behind_a_stop_sequence_are_not_told() {
     };
     let all = ask(Value::Null);
     let all = all["logprobs"]["content"].as_array().unwrap();
-    // the text of two tokens behind a third, all of which are characters by themselves
+    // the text of two tokens after a third, all of which are characters by themselves
     let plain = |token: &&[Value]| bytes_of(*token).iter().all(u8::is_ascii_alphanumeric);
     let stop = all.windows(3).find(plain).unwrap();
     let stop = String::from_utf8(bytes_of(&stop[1..])).unwrap();

@@ -71,7 +71,7 @@ fn head(layout: &Layout) -> String {
     format!("{find}{{{{ if .Tools }}}}{first}{list}{tools_end}{without}")
 }
 
-/// The turns. Ollama takes the text that a call begins with from the first text behind `if
+/// The turns. Ollama takes the text that a call begins with from the first text after `if
 /// .ToolCalls`.
 fn turns(layout: &Layout) -> String {
     let Layout {

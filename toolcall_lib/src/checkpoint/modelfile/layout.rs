@@ -40,7 +40,7 @@ pub(super) struct Layout {
     pub prompt: String,
     /// From words to the first call of the same turn.
     pub content_to_calls: String,
-    /// Before the name of a call, from there to its arguments, and behind them.
+    /// Before the name of a call, from there to its arguments, and after them.
     pub call: [String; 3],
     /// From a call to the next.
     pub between_calls: String,
@@ -252,7 +252,7 @@ fn called(count: usize) -> Vec<ToolCall> {
     (0..count).map(call).collect()
 }
 
-/// Returns a question, a turn with `calls` calls behind `words`, and the answers of the tools.
+/// Returns a question, a turn with `calls` calls after `words`, and the answers of the tools.
 fn answered(words: &str, calls: usize) -> Vec<Message> {
     let turn = Message {
         content: words.to_string(),

@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// The name under which Ollama looks for it.
 const NAME: &str = "Modelfile";
-/// The beginning of a file of ours; the checksum of all that follows the line is behind it.
+/// The beginning of a file of ours; the checksum of all that follows the line is after it.
 const OURS: &str = "# Written by toolcall. SHA-256 of the lines below: ";
 
 /// The content of a `Modelfile` for the GGUF file of this name; nothing if the chat template of the

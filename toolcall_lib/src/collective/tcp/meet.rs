@@ -48,7 +48,7 @@ pub(super) fn meet(
                 .map_err(lost(0))?;
         }
     } else {
-        // 2. Other ranks connect to rank 0, then to those before them, and accept those behind
+        // 2. Other ranks connect to rank 0, then to those before them, and accept those after
         //    them.
         let (mut first, listener) = meeting.come(&place.addresses()?)?;
         let address = first.peer_addr().map_err(lost(0))?;
@@ -84,7 +84,7 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    /// Accepts the ranks behind this one; `peers` has a place for each. Returns their listening
+    /// Accepts the ranks after this one; `peers` has a place for each. Returns their listening
     /// addresses in the form that [`place_from`] reads.
     fn accept(&self, listener: &TcpListener, peers: &mut [Option<TcpStream>]) -> Result<Vec<u8>> {
         let Shard { rank, size } = self.shard;
@@ -137,7 +137,7 @@ impl Meeting<'_> {
         }
     }
 
-    /// Connects to rank 0. Also returns the listener for the ranks behind this one.
+    /// Connects to rank 0. Also returns the listener for the ranks after this one.
     fn come(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, TcpListener)> {
         let mut listener = None;
         let stream = self.connect(0, addresses, |stream| {

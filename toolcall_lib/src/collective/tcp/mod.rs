@@ -84,7 +84,7 @@ impl Peer {
         Ok(Some(known))
     }
 
-    /// Stores everything that has arrived. The end of a connection shows only behind everything
+    /// Stores everything that has arrived. The end of a connection shows only after everything
     /// sent before.
     fn read_ahead(&mut self) -> std::result::Result<(), Problem> {
         let mut block = [0; 1 << 16];

@@ -111,7 +111,7 @@ impl Place {
         })
     }
 
-    /// Makes another rank listen for those behind it at `ip`, its address on the network over which
+    /// Makes another rank listen for those after it at `ip`, its address on the network over which
     /// it has reached rank 0.
     pub fn listen_at(&self, ip: IpAddr, all_here: bool) -> Result<TcpListener> {
         let address = SocketAddr::new(ip, 0);

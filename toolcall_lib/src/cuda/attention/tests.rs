@@ -184,7 +184,7 @@ fn one_long_sequence_is_that_of_the_cpu() {
     }
 }
 
-/// Checks that rows behind a cache get the output that they have in one sequence, wherever the
+/// Checks that rows after a cache get the output that they have in one sequence, wherever the
 /// cached rows lie.
 #[test]
 fn rows_after_a_cache_are_those_of_the_whole() {

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 const RUNTIME: &str = include_str!("emulate.hpp");
 const PROBE: &str = include_str!("probe.cu");
-/// Bytes behind every allocation, checked when it is freed.
+/// Bytes after every allocation, checked when it is freed.
 const CANARY: [u8; 256] = [0xc5; 256];
 
 type Launch = unsafe extern "C" fn(

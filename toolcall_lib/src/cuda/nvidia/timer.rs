@@ -55,7 +55,7 @@ impl Timer {
     }
 }
 
-/// Records a new event behind everything asked of a stream so far.
+/// Records a new event after everything asked of a stream so far.
 ///
 /// # Safety
 /// The stream is alive.

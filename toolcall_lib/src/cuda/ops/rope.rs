@@ -5,7 +5,7 @@ use crate::cuda::buffer::View;
 use crate::error::Result;
 use crate::ops::rope::Heads;
 
-/// RMSNorm of the heads of Q and K: the weights of Q, and behind them those of K.
+/// RMSNorm of the heads of Q and K: the weights of Q, and after them those of K.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadNorms {
     pub weights: View,

@@ -118,7 +118,7 @@ impl Typed<'_> {
         Ok(Some(rules))
     }
 
-    /// Returns the rule `name` for a value and the [`tail`](Self::tail) behind it, with the rules
+    /// Returns the rule `name` for a value and the [`tail`](Self::tail) after it, with the rules
     /// that it needs; `None` if no value fits.
     fn value<'a>(
         &self,
@@ -188,7 +188,7 @@ impl Typed<'_> {
         Ok(Some(rules))
     }
 
-    /// Returns the text behind every value, the last one or not. It is empty for values with
+    /// Returns the text after every value, the last one or not. It is empty for values with
     /// quotation marks, which show their end themselves.
     fn tail(&self) -> &str {
         let Fields {
@@ -222,7 +222,7 @@ impl Typed<'_> {
     }
 
     /// Returns the rule `rule` for a string without quotation marks that fits `schema` and the tail
-    /// behind it, and its terminal.
+    /// after it, and its terminal.
     fn text_rules(
         &self,
         rule: &str,
@@ -315,7 +315,7 @@ fn searched(pattern: &str) -> String {
     format!("/{start}({}){end}/", inner.replace('/', r"\/"))
 }
 
-/// Writes JSON with spaces behind commas and colons, like the templates.
+/// Writes JSON with spaces after commas and colons, like the templates.
 fn spaced(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),

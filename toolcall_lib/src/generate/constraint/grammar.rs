@@ -113,7 +113,7 @@ impl Grammar<'_> {
         }
     }
 
-    /// Splits the begin of the syntax at the mark of the first call: the texts before and behind
+    /// Splits the begin of the syntax at the mark of the first call: the texts before and after
     /// it.
     fn begin(&self) -> (&str, &str) {
         let mark = self.syntax.marker();
@@ -127,11 +127,11 @@ impl Grammar<'_> {
         escaped(&first)
     }
 
-    /// Returns the rule `calls`: everything behind the mark that begins the first call.
+    /// Returns the rule `calls`: everything after the mark that begins the first call.
     fn calls(&self) -> Result<Vec<String>> {
         let syntax = self.syntax;
         let (_, begin) = self.begin();
-        // The text behind a call is common to "another call follows" and "this was the last", so it
+        // The text after a call is common to "another call follows" and "this was the last", so it
         // is written once and the grammar decides after it.
         let between = syntax.between.as_deref().filter(|_| self.parallel);
         let common = between.map_or(0, |between| common_prefix(between, &syntax.end));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Returns llguidance's options for writing JSON: these separators between items and behind keys,
+/// Returns llguidance's options for writing JSON: these separators between items and after keys,
 /// and no other white space, except where the template breaks lines.
 pub(super) fn separators(item: &str, key: &str) -> Value {
     let spaced =

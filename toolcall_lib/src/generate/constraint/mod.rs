@@ -197,7 +197,7 @@ impl Constraint {
         self.matcher.is_stopped()
     }
 
-    /// Returns the byte behind the last complete call of a reply, or 0.
+    /// Returns the byte after the last complete call of a reply, or 0.
     pub fn end_of_calls(&self, text: &str) -> usize {
         let close = self
             .tags
@@ -206,7 +206,7 @@ impl Constraint {
         close.unwrap_or(0)
     }
 
-    /// Returns the byte behind the call before the last one, if the reply ends with a call that it
+    /// Returns the byte after the call before the last one, if the reply ends with a call that it
     /// has made before. Calls in a syntax without tags of their own are not compared.
     pub fn repeats(&self, text: &str) -> Option<usize> {
         let (open, close) = self.tags.as_ref()?;
@@ -337,7 +337,7 @@ fn refuse_doubled(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
-/// Makes an error from one of llguidance, without the lines of the grammar that it quotes behind
+/// Makes an error from one of llguidance, without the lines of the grammar that it quotes after
 /// their number and a bar.
 fn failed(problem: impl std::fmt::Display) -> Error {
     const LONGEST: usize = 300;

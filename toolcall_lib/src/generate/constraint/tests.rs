@@ -36,7 +36,7 @@ fn takes(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> bool {
     refused_behind(constraint, tokenizer, text).is_none()
 }
 
-/// Returns the part of a reply behind which the constraint does not allow what comes next.
+/// Returns the part of a reply after which the constraint does not allow what comes next.
 fn refused_behind(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> Option<String> {
     let mut constraint = constraint.clone();
     let ids = tokenizer.encode(text).unwrap();

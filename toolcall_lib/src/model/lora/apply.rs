@@ -34,7 +34,7 @@ pub(in crate::model) struct LoraScratch {
 }
 
 impl BlockAdapter<'_> {
-    /// Returns the matrices of the block, one behind the other.
+    /// Returns the matrices of the block, one after the other.
     fn weights(&self) -> &[f32] {
         &self.adapter.parameters.buckets[self.layer]
     }

@@ -1,7 +1,7 @@
 //! Selection of the linear layers to adapt, by PEFT's rules.
 //!
 //! A list of the seven known names selects those layers in every block. Other lists match full
-//! names or their ends behind a dot; a text is a regular expression for the full name. `check`
+//! names or their ends after a dot; a text is a regular expression for the full name. `check`
 //! refuses a selection that names nothing, or anything but a linear layer of a block.
 
 use crate::error::{Error, Result, some_of};
@@ -119,7 +119,7 @@ impl TargetModules {
     }
 }
 
-/// Returns true if a listed name is the full name, or its end behind a dot.
+/// Returns true if a listed name is the full name, or its end after a dot.
 fn is_named(listed: &str, full: &str) -> bool {
     full.strip_suffix(listed)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

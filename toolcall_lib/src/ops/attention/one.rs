@@ -54,7 +54,7 @@ fn add_values(weights: &[f32], v: &[f32], out: &mut [f32]) {
             *out = even + odd;
         }
     }
-    // the columns behind the last whole part
+    // the columns after the last whole part
     let done = width - rest.len();
     for (weight, v) in weights.iter().zip(v.chunks_exact(width)) {
         for (sum, v) in rest.iter_mut().zip(&v[done..]) {

@@ -166,7 +166,7 @@ impl Products<'_> {
                 }
             }
         }
-        // elements behind the last whole vector, and the sum over lanes
+        // elements after the last whole vector, and the sum over lanes
         for r in 0..R {
             for o in 0..O {
                 let tail: f32 = x[r].1.iter().zip(w[o].1).map(|(x, w)| x * w).sum();

@@ -98,7 +98,7 @@ impl Telling {
 
     /// Returns the log probabilities that the client wants and has not been told.
     fn logprobs(&mut self) -> Option<Value> {
-        // A token that may stand behind a stop sequence waits until that is known.
+        // A token that may stand after a stop sequence waits until that is known.
         let settled = self.assembler.settled().saturating_sub(self.told_tokens);
         let tokens: Vec<Token> = self.tokens.drain(..settled.min(self.tokens.len())).collect();
         self.told_tokens += tokens.len();
@@ -173,7 +173,7 @@ fn lost() -> Event {
 /// A reply as server-sent events.
 pub(super) struct Stream {
     telling: Telling,
-    /// The events; `None` behind the last one.
+    /// The events; `None` after the last one.
     events: Option<Events>,
     lines: VecDeque<Bytes>,
     /// Time since the last line.

@@ -130,7 +130,7 @@ impl Head {
         self.object("chat.completion.chunk", json!([choice])).into()
     }
 
-    /// Writes the chunk behind the last one, with the usage, for clients that ask for it.
+    /// Writes the chunk after the last one, with the usage, for clients that ask for it.
     pub fn usage_piece(&self, usage: Usage) -> Value {
         let mut piece = self.object("chat.completion.chunk", json!([]));
         piece.insert("usage".to_string(), usage.to_json());

@@ -68,7 +68,7 @@ pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
         .filter(|name| !matches!(skill.arguments[*name].kind, Kind::Flag(..) | Kind::Fields(_)))
         .map(|name| format!("[, {} {{{name}}}]", spoken(name)))
         .collect();
-    // 2. The values in both orders, behind or before the object.
+    // 2. The values in both orders, after or before the object.
     let mut turned = required.clone();
     turned.reverse();
     let texts = match required.len() {
@@ -170,7 +170,7 @@ fn verb_of(lists: &Lists, name: &str) -> Option<String> {
     lists.is_order(first).then(|| first.to_string())
 }
 
-/// The words of a tool's name behind its verb: `repair` for `bookRepair`.
+/// The words of a tool's name after its verb: `repair` for `bookRepair`.
 fn object_of(lists: &Lists, name: &str) -> String {
     let spoken = spoken(name);
     match verb_of(lists, name) {

@@ -62,8 +62,8 @@ fn plain(text: &str, word: &str) -> Option<Found> {
     None
 }
 
-/// Returns true if no letter or digit stands before or behind the place, and no digit goes on
-/// behind a point.
+/// Returns true if no letter or digit stands before or after the place, and no digit goes on
+/// after a point.
 fn bounded(text: &str, place: &Range<usize>) -> bool {
     let before = text[..place.start].chars().next_back();
     let mut behind = text[place.end..].chars();

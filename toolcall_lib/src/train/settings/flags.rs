@@ -61,7 +61,7 @@ pub fn take_flags(
     Ok((rest, Given::flags(values)))
 }
 
-/// Returns the name of a flag, and its value if it stands behind a `=`.
+/// Returns the name of a flag, and its value if it stands after a `=`.
 fn flag(argument: &str) -> Option<(String, Option<String>)> {
     let name = argument.strip_prefix("--").filter(|name| !name.is_empty())?;
     Some(match name.split_once('=') {

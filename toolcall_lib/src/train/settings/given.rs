@@ -64,7 +64,7 @@ impl Given {
         }
     }
 
-    /// [`Given::shown`], behind its line.
+    /// [`Given::shown`], after its line.
     pub(super) fn placed(&self, name: &str) -> String {
         let shown = self.shown(name);
         match self.lines.get(name) {

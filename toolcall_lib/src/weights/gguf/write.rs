@@ -77,7 +77,7 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
 /// # Errors
 /// It cannot be read.
 pub fn is_ours(file: &Path) -> Result<bool> {
-    const KEY_AT: usize = 4 + 4 + 8 + 8; // behind the magic, the version and two counts
+    const KEY_AT: usize = 4 + 4 + 8 + 8; // after the magic, the version and two counts
     let mut begin = Vec::new();
     let open = File::open(file).map_err(Error::io(file))?;
     let longest = (KEY_AT + 8 + OURS.len()) as u64;

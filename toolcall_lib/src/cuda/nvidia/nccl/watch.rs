@@ -39,7 +39,7 @@ pub(super) enum Ended {
     Aborted,
 }
 
-/// A started operation, and the event behind it.
+/// A started operation, and the event after it.
 struct Operation {
     started: Instant,
     done: CUevent,
@@ -64,7 +64,7 @@ impl Watch {
         })
     }
 
-    /// Adds an operation, with an event behind it that nobody else uses.
+    /// Adds an operation, with an event after it that nobody else uses.
     pub fn add(&self, done: CUevent) {
         lock(&self.operations).push_back(Operation {
             started: Instant::now(),

@@ -244,7 +244,7 @@ fn any_of<'a>(branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>,
         return Ok(shapes);
     }
     for (i, branch) in branches.iter().enumerate() {
-        // Branches that hold together: each pair, and each branch with all those behind it.
+        // Branches that hold together: each pair, and each branch with all those after it.
         let mut together = branch.clone();
         for other in &branches[i + 1..] {
             for both in [merged(branch, other, path)?, merged(&together, other, path)?] {

@@ -207,7 +207,7 @@ pub(super) fn array<'a>(
             }
         }
     }
-    // 3. Places behind them.
+    // 3. Places after them.
     let rest = match most {
         Some(most) if most <= first.len() as u64 => None,
         _ => writer.value(item(usize::MAX), &format!("{path}[]"))?,

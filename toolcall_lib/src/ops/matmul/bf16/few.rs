@@ -72,7 +72,7 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
 
 /// Products of all rows with one part of the weights.
 struct Products<'a> {
-    /// Input rows, `[rows, stride]`, with zeros behind the input.
+    /// Input rows, `[rows, stride]`, with zeros after the input.
     x: &'a [bf16],
     part: Part<'a>,
     input: usize,

@@ -52,7 +52,7 @@ pub unsafe fn read_across<E: Element>(m: Matrix<'_, E>, column: usize, row: usiz
     block
 }
 
-/// Loads 16 pairs. Elements behind the first `count` are 0.
+/// Loads 16 pairs. Elements after the first `count` are 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn load_pairs<E: Element>(at: *const E, count: usize) -> __m512i {

@@ -21,7 +21,7 @@ use std::ops::Range;
 #[repr(C, align(64))]
 struct Line([Pair; LINE]);
 
-/// Packed panels, one behind the other. Their memory is aligned to cache lines and is reused.
+/// Packed panels, one after the other. Their memory is aligned to cache lines and is reused.
 #[derive(Debug, Default)]
 pub struct Panels(Vec<Line>);
 
