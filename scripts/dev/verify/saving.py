@@ -147,7 +147,9 @@ def cut(runs, want, seconds, count):
         try:
             out = mounted / "out"
             said_saved = "saved " in said
-            if said_saved and contents(out) != want:
+            # that the draft is gone may not have reached the disk; whoever opens the folder removes it
+            found = {name: content for name, content in contents(out).items() if name.split("/")[0] != ".saving"}
+            if said_saved and found != want:
                 wrong.append("it was saved, and is not there after the cut")
             if any((out / name).read_bytes() != content for name, content in FOREIGN.items()):
                 wrong.append("a file of the user was changed")
