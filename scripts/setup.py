@@ -196,8 +196,16 @@ def make_llama_cpp() -> None:
 
 def make_llama_cpp_avx2() -> None:
     """The same, compiled for AVX2 and nothing above; pip would take what it compiled for this processor."""
-    for_avx2 = ["--no-cache-dir", "--config-settings", "cmake.args=-DGGML_NATIVE=OFF"]
-    make_venv(HOME / "llama_cpp_avx2", *for_avx2, "-r", VERIFY / "requirements_llama_cpp.txt")
+    os.environ["CMAKE_ARGS"] = "-DGGML_NATIVE=OFF"  # pip ignores --config-settings for the packages of a file
+    try:
+        make_venv(HOME / "llama_cpp_avx2", "--no-cache-dir", "-r", VERIFY / "requirements_llama_cpp.txt")
+    finally:
+        del os.environ["CMAKE_ARGS"]
+    program = "import llama_cpp; print(llama_cpp.llama_print_system_info().decode())"
+    python = HOME / "llama_cpp_avx2/bin/python"
+    said = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout
+    if "AVX512 = 1" in said or "AVX2 = 1" not in said:
+        raise Wrong(f"llama.cpp was not compiled for AVX2 alone: {said.strip()}")
 
 
 def make_llama_cpp_server() -> None:
