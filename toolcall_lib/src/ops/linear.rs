@@ -13,7 +13,8 @@
 //! |---|---|---|---|
 //! | f32 | up to 48 | `matmul::few` | `matmul::few`, in f32: reading `w` is most of the work |
 //! | f32 | more | `matmul::f32` | `matmul::bf16`, which rounds `w` as it packs panels |
-//! | packed | up to 16 | `matmul::few`, 4 outputs unpacked at a time | `matmul::bf16::few` |
+//! | packed | up to 4 | `matmul::few`, or on AVX2 `matmul::avx2`, in registers | `matmul::bf16::few` |
+//! | packed | 5 to 16 | `matmul::few`, 4 outputs unpacked at a time | `matmul::bf16::few` |
 //! | packed | 17 to 48 | `matmul::few` | `matmul::bf16`, which unpacks `w` into panels |
 //! | packed | more | `matmul::f32`, a tile of outputs unpacked at a time | `matmul::bf16`, too |
 //!

@@ -3,6 +3,8 @@
 //! Loops that vectorize unpack the types that our programs make and the most common ones; candle
 //! knows the others.
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{Isa, isa};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::k_quants::{self, GgmlType};
 use half::{bf16, f16};
@@ -40,6 +42,11 @@ fn each(bytes: &mut [u8], values: &[f32], bytes_of: impl Fn(f32) -> [u8; 2]) {
 /// Unpacks whole blocks. Their bytes are aligned to the parts of a block: 4 for f32, 2 for all
 /// others.
 pub(crate) fn unpack(dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the processor has AVX2, FMA and F16C.
+    if isa() == Isa::Avx2 && unsafe { super::avx2::unpack(dtype, bytes, values) } {
+        return;
+    }
     match dtype {
         GgmlDType::F32 => values.copy_from_slice(blocks(bytes)),
         GgmlDType::F16 => from_f16(bytes, values),

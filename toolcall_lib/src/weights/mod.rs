@@ -5,6 +5,8 @@
 //! only read. A [`Layout`] says which tensor lies where; every reader and writer, the optimizer and
 //! the collective operations go by it.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
 mod blocks;
 mod dtype;
 mod finite;

@@ -31,6 +31,10 @@ pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
             let w = &w[outputs.start * input..outputs.end * input];
             return arch.dispatch(Products { x, w, y, input });
         }
+        #[cfg(target_arch = "x86_64")]
+        if super::avx2::multiply(x, w, outputs.clone(), y) {
+            return;
+        }
         with_scratch(UNPACKED * input, |scratch| {
             for first in (0..outputs.len()).step_by(UNPACKED) {
                 let part = first..outputs.len().min(first + UNPACKED);
@@ -125,23 +129,24 @@ impl WithSimd for Products<'_> {
     type Output = ();
 
     /// Covers the output with tiles of 4 rows by 4 outputs, so that each loaded number is used 4
-    /// times.
+    /// times, or of 4 by 2 where 16 sums and their factors do not fit into the registers.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (rows, outputs) = (self.y.rows, self.w.len() / self.input);
+        let widest = if S::REGISTER_COUNT < 32 { 2 } else { 4 };
         let mut row = 0;
         while row < rows {
             let tall = rows - row >= 4;
             let mut output = 0;
             while output < outputs {
-                let wide = outputs - output >= 4;
-                match (tall, wide) {
-                    (true, true) => self.tile::<S, 4, 4>(simd, row, output),
-                    (true, false) => self.tile::<S, 4, 1>(simd, row, output),
-                    (false, true) => self.tile::<S, 1, 4>(simd, row, output),
-                    (false, false) => self.tile::<S, 1, 1>(simd, row, output),
-                }
-                output += if wide { 4 } else { 1 };
+                let left = outputs - output;
+                output += match tall {
+                    true if left >= 4 && widest == 4 => self.tile::<S, 4, 4>(simd, row, output),
+                    true if left >= 2 => self.tile::<S, 4, 2>(simd, row, output),
+                    true => self.tile::<S, 4, 1>(simd, row, output),
+                    false if left >= 4 => self.tile::<S, 1, 4>(simd, row, output),
+                    false => self.tile::<S, 1, 1>(simd, row, output),
+                };
             }
             row += if tall { 4 } else { 1 };
         }
@@ -149,9 +154,9 @@ impl WithSimd for Products<'_> {
 }
 
 impl Products<'_> {
-    /// Computes `R` rows by `O` outputs. Sums stay in registers.
+    /// Computes `R` rows by `O` outputs, and returns `O`. Sums stay in registers.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const O: usize>(&self, simd: S, row: usize, output: usize) {
+    fn tile<S: Simd, const R: usize, const O: usize>(&self, simd: S, row: usize, output: usize) -> usize {
         let x: [_; R] = from_fn(|r| S::as_simd_f32s(&self.x[(row + r) * self.input..][..self.input]));
         let w: [_; O] = from_fn(|o| S::as_simd_f32s(&self.w[(output + o) * self.input..][..self.input]));
         let mut sums = [[simd.splat_f32s(0.0); O]; R];
@@ -172,6 +177,50 @@ impl Products<'_> {
                 let tail: f32 = x[r].1.iter().zip(w[o].1).map(|(x, w)| x * w).sum();
                 let sum = simd.reduce_sum_f32s(sums[r][o]) + tail;
                 self.y.put(row + r, output + o, sum);
+            }
+        }
+        O
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use super::*;
+    use crate::ops::testing::random;
+    use crate::weights::packed_for_test;
+    use candle_core::quantized::GgmlDType;
+    use pulp::x86::V3;
+
+    /// Compares products of weights that become f32 in registers with those of weights that are
+    /// unpacked to memory, to the last bit: a reply must not depend on the number of rows.
+    #[test]
+    fn sums_of_avx2_do_not_depend_on_where_weights_are_unpacked() {
+        let Some(simd) = V3::try_new() else {
+            return; // an x86-64 without AVX2
+        };
+        for (dtype, input) in [
+            (GgmlDType::BF16, 96),
+            (GgmlDType::F16, 64),
+            (GgmlDType::Q8_0, 160),
+            (GgmlDType::Q4_0, 32),
+            (GgmlDType::Q4_1, 96),
+        ] {
+            let packed = packed_for_test(&random(11 * input, 1), dtype, input);
+            let (w, mut unpacked) = (packed.tensor(), vec![0.0; 11 * input]);
+            w.unpack(0..11, &mut unpacked);
+            for rows in 1..=4 {
+                let x = random(rows * input, 2);
+                let (mut got, mut want) = (vec![0.0; rows * 11], vec![0.0; rows * 11]);
+                let y = Columns::new(&mut got, 11);
+                assert!(super::super::avx2::multiply_with(simd, &x, w, 0..11, y));
+                pulp::Arch::V3(simd).dispatch(Products {
+                    x: &x,
+                    w: &unpacked,
+                    y: Columns::new(&mut want, 11),
+                    input,
+                });
+                assert_eq!(got, want, "{dtype:?}, {rows} rows");
             }
         }
     }

@@ -1,0 +1,163 @@
+//! Packed weights times few rows on a processor with AVX2 and nothing above it.
+//!
+//! The weights are read once, become f32 in registers and are multiplied there. Each sum is formed
+//! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
+//! the replies beside it.
+
+use super::few::Columns;
+use crate::cpu::{Isa, isa};
+use crate::weights::avx2::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored};
+use crate::weights::{Part, Tensor};
+use candle_core::quantized::GgmlDType;
+use pulp::Simd;
+use pulp::x86::V3;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// Most rows for which this pays: each unpacks the weights again.
+const FEW: usize = 4;
+
+/// Number of outputs whose weights are prefetched at a time.
+const OUTPUTS: usize = 4;
+
+/// Distance in bytes between the weights being multiplied and those being prefetched.
+const AHEAD: usize = 4096;
+
+/// Computes the columns `outputs` of `x · wᵀ`. Returns false, and does nothing, if `few` has to:
+/// with other instructions, more rows, or types that have no conversion here.
+pub(super) fn multiply(x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) -> bool {
+    let simd = V3::try_new().filter(|_| isa() == Isa::Avx2);
+    simd.is_some_and(|simd| multiply_with(simd, x, w, outputs, y))
+}
+
+/// Computes [`multiply`] whatever the limit of the instructions.
+pub(super) fn multiply_with(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) -> bool {
+    let input = w.columns();
+    let takes = |part: Part<'_>| {
+        matches!(
+            part.dtype,
+            GgmlDType::BF16 | GgmlDType::F16 | GgmlDType::Q8_0 | GgmlDType::Q4_0 | GgmlDType::Q4_1
+        )
+    };
+    if y.rows > FEW || !input.is_multiple_of(LANES) || !w.parts(outputs.clone()).all(takes) {
+        return false;
+    }
+    let mut first = 0;
+    for part in w.parts(outputs) {
+        let products = Products {
+            simd,
+            x,
+            part,
+            input,
+            y,
+            first,
+        };
+        first += part.rows;
+        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says.
+        unsafe {
+            match part.dtype {
+                GgmlDType::BF16 => products.compute::<Bf16>(),
+                GgmlDType::F16 => products.compute::<F16>(),
+                GgmlDType::Q8_0 => products.compute::<Q8_0>(),
+                GgmlDType::Q4_0 => products.compute::<Q4_0>(),
+                _ => products.compute::<Q4_1>(),
+            }
+        }
+    }
+    true
+}
+
+/// Products of all rows with one part of the weights.
+struct Products<'a> {
+    simd: V3,
+    /// Input rows, `[rows, input]`.
+    x: &'a [f32],
+    part: Part<'a>,
+    input: usize,
+    y: Columns,
+    /// Column of `y` that belongs to the part's first weight row.
+    first: usize,
+}
+
+impl Products<'_> {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn compute<T: Stored>(&self) {
+        let bytes = self.input / LANES * T::BYTES;
+        for first in (0..self.part.rows).step_by(OUTPUTS) {
+            let outputs = OUTPUTS.min(self.part.rows - first);
+            let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
+            prefetch(w);
+            // SAFETY: the caller upholds the contract; `w` holds the weights of the outputs.
+            unsafe {
+                match self.y.rows {
+                    1 => self.outputs::<T, 1, 4>(w, first, outputs),
+                    2 => self.outputs::<T, 2, 4>(w, first, outputs),
+                    3 => self.outputs::<T, 3, 2>(w, first, outputs),
+                    _ => self.outputs::<T, 4, 2>(w, first, outputs),
+                }
+            }
+        }
+    }
+
+    /// Multiplies `R` rows with `outputs` outputs, `O` at a time.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn outputs<T: Stored, const R: usize, const O: usize>(
+        &self,
+        w: &[u8],
+        output: usize,
+        outputs: usize,
+    ) {
+        let bytes = self.input / LANES * T::BYTES;
+        let wide = outputs / O * O;
+        // SAFETY: the caller upholds the contract.
+        unsafe {
+            for o in (0..wide).step_by(O) {
+                self.tile::<T, R, O>(w[o * bytes..].as_ptr(), output + o);
+            }
+            for o in wide..outputs {
+                self.tile::<T, R, 1>(w[o * bytes..].as_ptr(), output + o);
+            }
+        }
+    }
+
+    /// Multiplies `R` rows with `O` outputs, whose weights are at `w`. Sums stay in registers.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn tile<T: Stored, const R: usize, const O: usize>(&self, w: *const u8, output: usize) {
+        let mut sums = [[_mm256_setzero_ps(); O]; R];
+        let x = self.x[..R * self.input].as_ptr();
+        let blocks = self.input / LANES;
+        for block in 0..blocks {
+            for o in 0..O {
+                // SAFETY: all rows of weights and of `x` are `blocks` blocks long.
+                unsafe {
+                    let w = T::load(w.add((o * blocks + block) * T::BYTES));
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = x.add(r * self.input + block * LANES);
+                        for (i, w) in w.into_iter().enumerate() {
+                            sums[o] = _mm256_fmadd_ps(_mm256_loadu_ps(x.add(8 * i)), w, sums[o]);
+                        }
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (o, sum) in sums.into_iter().enumerate() {
+                let sum = self.simd.reduce_sum_f32s(pulp::cast(sum));
+                self.y.put(r, self.first + output + o, sum);
+            }
+        }
+    }
+}
+
+/// Prefetches as many bytes as `w` has, `AHEAD` of it: the next weights are needed sooner than the
+/// processor's own prefetcher fetches them.
+#[inline]
+fn prefetch(w: &[u8]) {
+    for line in w.chunks(64) {
+        let at = line.as_ptr().wrapping_add(AHEAD);
+        // SAFETY: prefetching an address without memory does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+}
