@@ -22,9 +22,9 @@
 //! unpacked a tile at a time.
 
 use super::element::{Element, as_f32, as_f32_mut};
-#[cfg(target_arch = "x86_64")]
-use super::matmul::bf16;
 use super::matmul::{FEW, Matrix, Output, Precision, linear_few, matmul_into, multiply_weights};
+#[cfg(target_arch = "x86_64")]
+use super::matmul::{avx2, bf16};
 use crate::weights::Tensor;
 
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
@@ -116,6 +116,10 @@ fn linear_packed<X: Element, Y: Element>(x: &[X], w: Tensor<'_>, y: &mut [Y], pr
     if rows <= FEW
         && let (Some(x), Some(y)) = (as_f32(x), as_f32_mut(y))
     {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::linear_few(x, w, y) {
+            return true;
+        }
         linear_few(x, w, y);
         return true;
     }

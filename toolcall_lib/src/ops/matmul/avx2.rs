@@ -4,7 +4,7 @@
 //! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
 //! the replies beside it.
 
-use super::few::Columns;
+use super::few::{Columns, for_each_task};
 use crate::cpu::{Isa, isa};
 use crate::weights::avx2::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored};
 use crate::weights::{Part, Tensor};
@@ -23,32 +23,39 @@ const OUTPUTS: usize = 4;
 /// Distance in bytes between the weights being multiplied and those being prefetched.
 const AHEAD: usize = 4096;
 
-/// Computes the columns `outputs` of `x · wᵀ`. Returns false, and does nothing, if `few` has to:
-/// with other instructions, more rows, or types that have no conversion here.
-pub(super) fn multiply(x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) -> bool {
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
+/// `[rows, output]`. Returns false, and does nothing, where `few` has to: with other instructions,
+/// more rows, or types that have no conversion here.
+pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
     let simd = V3::try_new().filter(|_| isa() == Isa::Avx2);
-    simd.is_some_and(|simd| multiply_with(simd, x, w, outputs, y))
+    simd.is_some_and(|simd| linear_few_with(simd, x, w, y))
 }
 
-/// Computes [`multiply`] whatever the limit of the instructions.
-pub(super) fn multiply_with(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) -> bool {
-    let input = w.columns();
+/// Computes [`linear_few`] whatever the limit of the instructions.
+fn linear_few_with(simd: V3, x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
+    let (input, output) = (w.columns(), w.rows());
     let takes = |part: Part<'_>| {
         matches!(
             part.dtype,
             GgmlDType::BF16 | GgmlDType::F16 | GgmlDType::Q8_0 | GgmlDType::Q4_0 | GgmlDType::Q4_1
         )
     };
-    if y.rows > FEW || !input.is_multiple_of(LANES) || !w.parts(outputs.clone()).all(takes) {
+    if x.len() > FEW * input || !input.is_multiple_of(LANES) || !w.parts(0..output).all(takes) {
         return false;
     }
+    for_each_task(y, output, |outputs, y| multiply(simd, x, w, outputs, y));
+    true
+}
+
+/// Computes some outputs of all rows.
+fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) {
     let mut first = 0;
     for part in w.parts(outputs) {
         let products = Products {
             simd,
             x,
             part,
-            input,
+            input: w.columns(),
             y,
             first,
         };
@@ -64,7 +71,6 @@ pub(super) fn multiply_with(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<u
             }
         }
     }
-    true
 }
 
 /// Products of all rows with one part of the weights.
@@ -159,5 +165,43 @@ fn prefetch(w: &[u8]) {
         let at = line.as_ptr().wrapping_add(AHEAD);
         // SAFETY: prefetching an address without memory does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::few::multiply_on;
+    use super::*;
+    use crate::ops::testing::random;
+    use crate::weights::packed_for_test;
+
+    /// Compares products of weights that become f32 in registers with those of weights that are
+    /// unpacked to memory, to the last bit: a reply must not depend on the number of rows.
+    #[test]
+    fn sums_do_not_depend_on_where_weights_are_unpacked() {
+        let Some(simd) = V3::try_new() else {
+            return; // an x86-64 without AVX2
+        };
+        for (dtype, input) in [
+            (GgmlDType::BF16, 96),
+            (GgmlDType::F16, 64),
+            (GgmlDType::Q8_0, 160),
+            (GgmlDType::Q4_0, 32),
+            (GgmlDType::Q4_1, 96),
+        ] {
+            let packed = packed_for_test(&random(11 * input, 1), dtype, input);
+            let (w, mut unpacked) = (packed.tensor(), vec![0.0; 11 * input]);
+            w.unpack(0..11, &mut unpacked);
+            for rows in 1..=4 {
+                let x = random(rows * input, 2);
+                let (mut got, mut want) = (vec![0.0; rows * 11], vec![0.0; rows * 11]);
+                assert!(linear_few_with(simd, &x, w, &mut got));
+                multiply_on(pulp::Arch::V3(simd), &x, &unpacked, &mut want, input);
+                assert_eq!(got, want, "{dtype:?}, {rows} rows");
+            }
+        }
+        let packed = packed_for_test(&random(64, 1), GgmlDType::BF16, 32);
+        let more = random(5 * 32, 2);
+        assert!(!linear_few_with(simd, &more, packed.tensor(), &mut [0.0; 10]));
     }
 }

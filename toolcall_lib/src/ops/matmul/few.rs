@@ -31,10 +31,6 @@ pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
             let w = &w[outputs.start * input..outputs.end * input];
             return arch.dispatch(Products { x, w, y, input });
         }
-        #[cfg(target_arch = "x86_64")]
-        if super::avx2::multiply(x, w, outputs.clone(), y) {
-            return;
-        }
         with_scratch(UNPACKED * input, |scratch| {
             for first in (0..outputs.len()).step_by(UNPACKED) {
                 let part = first..outputs.len().min(first + UNPACKED);
@@ -57,6 +53,13 @@ pub fn multiply_row(x: &[f32], w: &[f32], y: &mut [f32]) {
         y,
         input: x.len(),
     });
+}
+
+/// Computes `y = x · wᵀ` on this thread with the vectors of `arch`: `w` is `[output, input]`.
+#[cfg(test)]
+pub(super) fn multiply_on(arch: pulp::Arch, x: &[f32], w: &[f32], y: &mut [f32], input: usize) {
+    let y = Columns::new(y, w.len() / input);
+    arch.dispatch(Products { x, w, y, input });
 }
 
 /// Divides the columns of `y` (`[rows, output]`) among all threads. Calls `task` with a range of
@@ -180,48 +183,5 @@ impl Products<'_> {
             }
         }
         O
-    }
-}
-
-#[cfg(test)]
-#[cfg(target_arch = "x86_64")]
-mod tests {
-    use super::*;
-    use crate::ops::testing::random;
-    use crate::weights::packed_for_test;
-    use candle_core::quantized::GgmlDType;
-    use pulp::x86::V3;
-
-    /// Compares products of weights that become f32 in registers with those of weights that are
-    /// unpacked to memory, to the last bit: a reply must not depend on the number of rows.
-    #[test]
-    fn sums_of_avx2_do_not_depend_on_where_weights_are_unpacked() {
-        let Some(simd) = V3::try_new() else {
-            return; // an x86-64 without AVX2
-        };
-        for (dtype, input) in [
-            (GgmlDType::BF16, 96),
-            (GgmlDType::F16, 64),
-            (GgmlDType::Q8_0, 160),
-            (GgmlDType::Q4_0, 32),
-            (GgmlDType::Q4_1, 96),
-        ] {
-            let packed = packed_for_test(&random(11 * input, 1), dtype, input);
-            let (w, mut unpacked) = (packed.tensor(), vec![0.0; 11 * input]);
-            w.unpack(0..11, &mut unpacked);
-            for rows in 1..=4 {
-                let x = random(rows * input, 2);
-                let (mut got, mut want) = (vec![0.0; rows * 11], vec![0.0; rows * 11]);
-                let y = Columns::new(&mut got, 11);
-                assert!(super::super::avx2::multiply_with(simd, &x, w, 0..11, y));
-                pulp::Arch::V3(simd).dispatch(Products {
-                    x: &x,
-                    w: &unpacked,
-                    y: Columns::new(&mut want, 11),
-                    input,
-                });
-                assert_eq!(got, want, "{dtype:?}, {rows} rows");
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@
 pub(super) mod bf16;
 mod f32;
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub mod avx2;
 mod few;
 mod matrix;
 
