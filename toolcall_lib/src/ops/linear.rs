@@ -6,8 +6,9 @@
 //! is stored, f32 or packed (bf16, f16 or quantized); [`linear`] and [`linear_backward_input`] are
 //! the same for f32 alone. A packed weight never exists as f32 as a whole.
 //!
-//! What computes `y`, where "bf16" is a bf16 [`Precision`] on a processor that multiplies bf16, and
-//! "f32" is anything else. Few rows count as such only if `x` and `y` are f32, as in generation:
+//! Kernels that compute `y`, where "bf16" is a bf16 [`Precision`] on a processor that multiplies
+//! bf16, and "f32" is anything else. Few rows count as such only if `x` and `y` are f32, as in
+//! generation:
 //!
 //! | weight | rows | f32 | bf16 |
 //! |---|---|---|---|

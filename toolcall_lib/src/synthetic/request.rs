@@ -61,9 +61,10 @@ pub(super) fn draw_values(
         };
         let mut drawn = argument.kind.draw(draw, held_out);
         for _ in 0..10 {
-            if taken(&drawn) {
-                drawn = argument.kind.draw(draw, held_out);
+            if !taken(&drawn) {
+                break;
             }
+            drawn = argument.kind.draw(draw, held_out);
         }
         match slot.call {
             Some(_) => {

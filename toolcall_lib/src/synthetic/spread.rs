@@ -34,14 +34,13 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
         6..8 => Way::Pairs,
         _ => Way::Each,
     };
-    let mut places = draw.one(&places_of_lists(skill, &parts, &way))?.clone();
+    let places = draw.one(&places_of_lists(skill, &parts, &way))?.clone();
     let count = match way {
         Way::One => 2 + draw.weighted(&[55.0, 30.0, 15.0]),
         Way::Pairs => 2 + draw.weighted(&[75.0, 25.0]),
         Way::Each => 2,
     };
     // 2. The text with all of the values. Later places first: those before stay where they are.
-    places.sort_unstable();
     let names: Vec<String> = places
         .iter()
         .filter_map(|&place| parts[place].slot())

@@ -4,6 +4,7 @@
 //! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
 //! the replies beside it.
 
+use super::bf16::prefetch;
 use super::few::{Columns, for_each_task};
 use crate::cpu::{Isa, isa};
 use crate::weights::avx2::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored};
@@ -19,9 +20,6 @@ const FEW: usize = 4;
 
 /// Number of outputs whose weights are prefetched at a time.
 const OUTPUTS: usize = 4;
-
-/// Distance in bytes between the weights being multiplied and those being prefetched.
-const AHEAD: usize = 4096;
 
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
 /// `[rows, output]`. Returns false, and does nothing, where `few` has to: with other instructions,
@@ -154,17 +152,6 @@ impl Products<'_> {
                 self.y.put(r, self.first + output + o, sum);
             }
         }
-    }
-}
-
-/// Prefetches as many bytes as `w` has, `AHEAD` of it: the next weights are needed sooner than the
-/// processor's own prefetcher fetches them.
-#[inline]
-fn prefetch(w: &[u8]) {
-    for line in w.chunks(64) {
-        let at = line.as_ptr().wrapping_add(AHEAD);
-        // SAFETY: prefetching an address without memory does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
 }
 
