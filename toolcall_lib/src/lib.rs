@@ -1,11 +1,13 @@
 //! Fine-tune small open language models for function calling, and use them.
 //!
-//! ```no_run
+//! ```
 //! use toolcall_lib::*;
 //!
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
 //! # fn main() -> Result<()> {
+//! # let _folder = example_folder();
 //! // 1. A model, and conversations in which it calls tools.
-//! let mut model = load("SmolLM2-135M-Instruct.gguf")?;
+//! let mut model = load("HuggingFaceTB/SmolLM2-135M-Instruct")?;
 //! let (data, held_out) = (Dataset::load("rows.json")?, Dataset::load("heldout.json")?);
 //! // 2. Training, with settings for that many rows.
 //! let config = TrainConfig::default().for_rows(data.rows.len());

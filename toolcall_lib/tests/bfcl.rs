@@ -305,11 +305,18 @@ fn what_is_no_data_of_the_leaderboard_is_refused_with_its_place() {
     let other = answer("kite_7", json!([{"kite.fly": {"x": [1]}}]));
     let bare = answer("kite_0", json!([{"kite.fly": {"x": 1}}]));
     let nameless = question("kite_0", json!([{"description": "A tool."}]));
-    assert!(refused(from_ref(&fine), &[other]).contains("row 0: id: `kite_7` is no row's"));
+    let mixed_up = refused(from_ref(&fine), from_ref(&other));
+    assert!(
+        mixed_up.contains("row 0: id: found `kite_7`, expected `kite_0`"),
+        "{mixed_up}"
+    );
     assert!(
         refused(from_ref(&fine), &[bare]).contains("ground_truth[0].kite.fly.x: expected a list of values")
     );
-    assert!(refused(&[nameless], from_ref(&right)).contains("row 0: function[0]: tool schema"));
+    assert!(refused(from_ref(&nameless), from_ref(&right)).contains("row 0: function[0]: tool schema"));
+    let seventh = question("kite_7", json!([function(json!({}), &[])]));
+    let only_the_first = refused(&[nameless, seventh], &[right.clone(), other]);
+    assert!(only_the_first.starts_with("1 problem(s)"), "{only_the_first}");
     let missing = refused(&[fine.clone(), fine.clone()], from_ref(&right));
     assert!(missing.contains("1 answers for 2 rows"), "{missing}");
     let nothing = load("no/such/folder", Category::SimplePython)

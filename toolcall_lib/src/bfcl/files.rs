@@ -37,39 +37,33 @@ pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
             problem,
         });
     };
-    // 2. Read the rows.
+    // 2. Read the rows. A row that cannot be read keeps its place, so that answers find theirs.
     let mut rows = Vec::new();
     for (index, question) in questions.rows.iter().enumerate() {
-        match row::read(question, category) {
-            Ok(row) => rows.push(row),
-            Err(problem) => found(&questions.file, index, problem),
-        }
+        let row = row::read(question, category);
+        rows.push(row.map_err(|problem| found(&questions.file, index, problem)).ok());
     }
     // 3. Give each row its answers.
     if let Some(answers) = &answers {
-        let same = answers.rows.len() == questions.rows.len();
-        for (index, answer) in answers.rows.iter().enumerate().filter(|_| same) {
-            match (row::answers(answer), rows.get_mut(index)) {
-                (Ok((id, answers)), Some(row)) if id == row.id => row.answers = answers,
-                (Ok((id, _)), _) => found(
-                    &answers.file,
-                    index,
-                    (
-                        "id".into(),
-                        format!("`{id}` is no row's; the files do not belong together"),
-                    ),
-                ),
-                (Err(problem), _) => found(&answers.file, index, problem),
-            }
-        }
-        if !same {
-            let (rows, answers) = (questions.rows.len(), answers.rows.len());
+        if answers.rows.len() != rows.len() {
+            let (rows, answers) = (rows.len(), answers.rows.len());
             let problem = format!("{answers} answers for {rows} rows; the files do not belong together");
             return Err(Error::invalid(data.display(), problem));
         }
+        for (index, (answer, row)) in answers.rows.iter().zip(&mut rows).enumerate() {
+            match (row::answers(answer), row) {
+                (Ok((id, answers)), Some(row)) if id == row.id => row.answers = answers,
+                (Ok((id, _)), Some(row)) => {
+                    let problem = format!("found `{id}`, expected `{}`, the row's", row.id);
+                    found(&answers.file, index, ("id".into(), problem));
+                }
+                (Ok(_), None) => {}
+                (Err(problem), _) => found(&answers.file, index, problem),
+            }
+        }
     }
     match problems.is_empty() {
-        true => Ok(rows),
+        true => Ok(rows.into_iter().flatten().collect()),
         false => Err(Error::Rows(problems)),
     }
 }

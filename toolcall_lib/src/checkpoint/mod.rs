@@ -32,6 +32,19 @@ use std::path::Path;
 ///
 /// A chat template that cannot show tools is replaced by ours; `notes` of the model says so, and
 /// [`save`] writes the new one.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::load;
+///
+/// let model = load("HuggingFaceTB/SmolLM2-135M-Instruct")?;
+/// println!("{model}");
+/// # Ok(())
+/// # }
+/// ```
 pub fn load(spec: &str) -> Result<Model> {
     load_as(spec, Dtype::F32)
 }
@@ -40,6 +53,18 @@ pub fn load(spec: &str) -> Result<Model> {
 /// [`lora`](crate::TrainConfig::lora), and unpacks one matrix at a time, so memory holds the packed
 /// weights, the adapter, and the activations. Generation reads them packed, which is faster the
 /// smaller they are.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Dtype, load_as};
+///
+/// let model = load_as("out/tuned", Dtype::Q8_0)?; // replies from a quarter of the memory
+/// # Ok(())
+/// # }
+/// ```
 pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
     cpu::limit_by_environment()?;
     let folder = Path::new(spec);
@@ -64,6 +89,18 @@ pub fn load_as(spec: &str, dtype: Dtype) -> Result<Model> {
 /// Returns the name of the model that the environment variable `TOOLCALL_MODEL` holds, for
 /// [`load`]. `scripts/run_notebook.sh` and `scripts/lab.sh` set it to the default model, or to that
 /// of `--model`.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{default_model, load};
+///
+/// let model = load(&default_model()?)?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The variable is not set, or empty.
@@ -92,6 +129,19 @@ fn read_training(folder: &Path) -> Result<Option<Training>> {
 /// before. All other files in the folder stay as they are. Whatever ends the process while it
 /// saves, the folder has the old model or the new one.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{load, save};
+///
+/// let model = load("out/tuned")?;
+/// save(&model, "out/copy")?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `folder` is a file, cannot be written to, or has a model file that we did not write or that was
 /// changed since; another process is writing there; or a weight is not finite. Then nothing is
@@ -106,6 +156,19 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 /// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
 /// any [`Dtype`] but `Auto`. Beside it stands a `Modelfile` for Ollama ([`modelfile()`]), unless
 /// there is one of somebody else.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Dtype, load, save_as};
+///
+/// let model = load("out/tuned")?;
+/// save_as(&model, "out/bf16", Dtype::Bf16)?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The errors of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp

@@ -1,12 +1,16 @@
 //! Reads data files to validated conversations.
 //!
-//! ```no_run
-//! use toolcall_lib::dataset::Dataset;
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+//! # fn main() -> toolcall_lib::Result<()> {
+//! # let _folder = example_folder();
+//! use toolcall_lib::Dataset;
 //!
-//! let data: Dataset = Dataset::load("data/tool_augmented_dataset.json")?;
+//! let data = Dataset::load("rows.json")?;
 //! println!("{}", data.describe());
-//! let (train, held_out): (Dataset, Dataset) = data.split(0.1, 42)?;
-//! # Ok::<(), toolcall_lib::Error>(())
+//! let (train, held_out) = data.split(0.2, 42)?;
+//! # Ok(())
+//! # }
 //! ```
 
 mod csv;

@@ -17,23 +17,55 @@ pub(super) fn same_names(expected: &[ToolCall], got: &[ToolCall]) -> bool {
 /// Compares tools and arguments of two lists of calls, in any order. Types are strict, except that
 /// a whole number passes where a fraction is expected. A `null` argument counts as left out.
 pub(super) fn same_calls(expected: &[ToolCall], got: &[ToolCall]) -> bool {
-    pair_up(expected, got, |a, b| a == b)
+    are_equal(expected, got, |a, b| a == b)
 }
 
 /// Compares as [`same_calls`] does, but strings match when they differ only in case, spaces and the
 /// signs `,./-_*^`, and `'` equals `"`.
 pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> bool {
-    pair_up(expected, got, |a, b| standardized(a) == standardized(b))
+    are_equal(expected, got, |a, b| standardized(a) == standardized(b))
 }
 
 /// Tells for each call whether it is an expected one. Each expected call counts for one call only.
 pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
-    let mut left: Vec<&ToolCall> = expected.iter().collect();
-    let take = |call: &ToolCall| {
-        let same = |other: &&ToolCall| same_call(other, call, |a, b| a == b);
-        left.iter().position(same).map(|i| left.swap_remove(i)).is_some()
-    };
-    got.iter().map(take).collect()
+    let taken_by = pair_up(expected, got, |a, b| a == b);
+    taken_by.iter().map(Option::is_some).collect()
+}
+
+fn are_equal(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> bool {
+    expected.len() == got.len() && pair_up(expected, got, same_text).iter().all(Option::is_some)
+}
+
+/// Pairs as many calls as possible with equal expected ones, by augmenting paths (Kuhn's algorithm).
+/// Returns for each call of `got` the index of its expected call. The first fit would not do: an
+/// expected 5.0 may take the 5 that an expected 5 needs.
+fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> Vec<Option<usize>> {
+    /// Finds a call for the expected call `index`, and moves others to another call where that
+    /// makes room.
+    fn place(
+        index: usize,
+        fits: &dyn Fn(usize, usize) -> bool,
+        taken_by: &mut [Option<usize>],
+        tried: &mut [bool],
+    ) -> bool {
+        for call in 0..taken_by.len() {
+            if tried[call] || !fits(index, call) {
+                continue;
+            }
+            tried[call] = true;
+            if taken_by[call].is_none_or(|other| place(other, fits, taken_by, tried)) {
+                taken_by[call] = Some(index);
+                return true;
+            }
+        }
+        false
+    }
+    let fits = |index: usize, call: usize| same_call(&expected[index], &got[call], same_text);
+    let mut taken_by = vec![None; got.len()];
+    for index in 0..expected.len() {
+        place(index, &fits, &mut taken_by, &mut vec![false; got.len()]);
+    }
+    taken_by
 }
 
 /// Compares name and arguments of two calls.
@@ -46,16 +78,6 @@ fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> b
 pub(crate) fn standardized(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !" ,./-_*^".contains(*c)).collect();
     kept.to_lowercase().replace('\'', "\"")
-}
-
-/// Pairs each expected call with an equal call that is not taken yet.
-fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> bool {
-    let mut left: Vec<&ToolCall> = got.iter().collect();
-    let mut take = |call: &ToolCall| {
-        let same = |other: &&ToolCall| same_call(call, other, same_text);
-        left.iter().position(same).map(|i| left.swap_remove(i))
-    };
-    expected.len() == got.len() && expected.iter().all(|call| take(call).is_some())
 }
 
 /// Compares fields by name, without those that are `null`.
@@ -143,6 +165,13 @@ mod tests {
         assert!(!same_calls(&calls(json!([f])), &calls(json!([f, f]))));
         let of_each = exact(&calls(json!([f, g])), &calls(json!([g, f, f])));
         assert_eq!(of_each, [true, true, false]);
+        let x = |x: Value| json!({"name": "f", "arguments": {"x": x}});
+        let (expected, got) = (
+            calls(json!([x(json!(5.0)), x(json!(5))])),
+            calls(json!([x(json!(5)), x(json!(5.0))])),
+        );
+        assert!(same_calls(&expected, &got), "5.0 must leave the 5 to the 5");
+        assert_eq!(exact(&expected, &got), [true, true]);
         assert!(same_names(
             &calls(json!([f, g])),
             &calls(json!([g, {"name": "f", "arguments": {}}]))

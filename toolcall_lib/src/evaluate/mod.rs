@@ -65,8 +65,10 @@ impl Default for EvaluateConfig {
 /// template refuses, and failures of generation or of the function that answers.
 ///
 /// # Examples
-/// ```no_run
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
 /// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
 /// use toolcall_lib::evaluate::Answers;
 /// use toolcall_lib::{Dataset, EvaluateConfig, Evaluation, evaluate, load};
 ///

@@ -15,8 +15,10 @@ use std::borrow::Borrow;
 /// `M` is a [`Model`], a reference to one, or an `Arc` of one.
 ///
 /// # Examples
-/// ```no_run
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
 /// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
 /// use toolcall_lib::{GenerateConfig, Generator, Message, load};
 ///
 /// let model = load("out/tuned")?;

@@ -43,6 +43,21 @@ use crate::tool::ToolSchema;
 /// Writes the model's next turn in a conversation. For more than one reply, a [`Generator`] keeps
 /// what the prompts share.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{GenerateConfig, Message, generate, load};
+///
+/// let model = load("out/tuned")?;
+/// let asked = [Message::user("Set a timer for 5 minutes.")];
+/// let reply = generate(&model, &asked, &model.tools, &GenerateConfig::default())?;
+/// println!("{}", reply.text); // <tool_call>…</tool_call>
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Invalid settings, a prompt that the template or the tokenizer refuses or that fills the context,
 /// and tools that calls cannot be constrained to.

@@ -21,14 +21,18 @@ const UNFINISHED: &str = "(did not end)";
 ///
 /// Models are asked one after the other, so the base model may be asked before it is tuned:
 ///
-/// ```no_run
-/// # use toolcall_lib::{Conversation, Result, generate::GenerateConfig, model::Model};
-/// # use toolcall_lib::show::Comparison;
-/// # fn compare(mut model: Model, rows: Vec<Conversation>, tune: fn(&mut Model)) -> Result<()> {
-/// let mut comparison: Comparison = Comparison::new(&rows);
-/// comparison.ask("base", &model, &GenerateConfig::default())?;
-/// tune(&mut model);
-/// comparison.ask("tuned", &model, &GenerateConfig::default())?;
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Comparison, Dataset, GenerateConfig, TrainConfig, load, train};
+///
+/// let mut model = load("HuggingFaceTB/SmolLM2-135M-Instruct")?;
+/// let (data, config) = (Dataset::load("rows.json")?, GenerateConfig::default());
+/// let mut comparison = Comparison::new(&Dataset::load("heldout.json")?.rows);
+/// comparison.ask("base", &model, &config)?;
+/// train(&mut model, &data, &TrainConfig::default().for_rows(data.rows.len()), |_| {})?;
+/// comparison.ask("tuned", &model, &config)?;
 /// println!("{comparison}");
 /// # Ok(())
 /// # }

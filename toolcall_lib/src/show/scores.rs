@@ -51,7 +51,22 @@ pub struct ScoreTable {
     scores: Vec<Vec<Score>>,
 }
 
-/// Puts evaluations side by side: `compare(&[("base", &base), ("tuned", &tuned)])`.
+/// Puts evaluations side by side.
+///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Dataset, EvaluateConfig, compare, evaluate, load};
+///
+/// let (base, tuned) = (load("HuggingFaceTB/SmolLM2-135M-Instruct")?, load("out/tuned")?);
+/// let (rows, config) = (Dataset::load("heldout.json")?.rows, EvaluateConfig::default());
+/// let (base, tuned) = (evaluate(&base, &rows, &config)?, evaluate(&tuned, &rows, &config)?);
+/// println!("{}", compare(&[("base", &base), ("tuned", &tuned)]));
+/// # Ok(())
+/// # }
+/// ```
 pub fn compare(evaluations: &[(&str, &Evaluation)]) -> ScoreTable {
     let scores_of = |i: usize| {
         evaluations

@@ -186,6 +186,12 @@ impl fmt::Debug for ChatTemplate {
 ///
 /// A model that was tuned with its chat template and is then asked like this answers with garbage.
 /// This function exists to show that; ask with [`ChatTemplate::render_prompt`].
+///
+/// # Examples
+/// ```
+/// # use toolcall_lib::legacy_prompt;
+/// assert_eq!(legacy_prompt("Hi!"), "<|user|>\nHi!\n<|assistant|>\n");
+/// ```
 pub fn legacy_prompt(user: &str) -> String {
     format!("<|user|>\n{user}\n<|assistant|>\n")
 }

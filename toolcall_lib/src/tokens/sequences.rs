@@ -55,6 +55,20 @@ impl Sequence {
 /// Returns the sequences that a conversation trains: one per trained assistant turn, or one for the
 /// whole conversation. Empty if all assistant turns are marked as not trained.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Dataset, LossMode, TokenView, load, sequences};
+///
+/// let (model, data) = (load("out/tuned")?, Dataset::load("rows.json")?);
+/// let of_row = sequences(&data.rows[0], &model.template, &model.tokenizer, LossMode::Assistant)?;
+/// println!("{}", TokenView::new(&of_row[0], &model.tokenizer)?);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// No assistant turn (in every mode but [`LossMode::All`]); messages that the template refuses; or
 /// a template that writes an assistant turn in another way than its prompt for that turn begins.

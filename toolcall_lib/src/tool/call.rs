@@ -155,6 +155,27 @@ impl Tool {
 
 /// Runs `call` and returns its answer for the model. A text stays as it is, any other output is
 /// JSON. If there is no output, the answer is `error: …` with the reason.
+///
+/// # Examples
+/// ```
+/// use serde_json::json;
+/// use toolcall_lib::{ToolCall, answer, tool};
+///
+/// /// Doubles a number.
+/// ///
+/// /// Args:
+/// ///     number: Number to double.
+/// #[tool]
+/// fn double(number: i64) -> i64 {
+///     2 * number
+/// }
+///
+/// let call = ToolCall::new("double", json!({"number": 21}))?;
+/// assert_eq!(answer(&[double_tool()], &call), "42");
+/// let call = ToolCall::new("double", json!({"number": "many"}))?;
+/// assert!(answer(&[double_tool()], &call).starts_with("error: "));
+/// # Ok::<(), toolcall_lib::Error>(())
+/// ```
 pub fn answer(tools: &[Tool], call: &ToolCall) -> String {
     let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
         return format!("error: there is no tool `{}`", call.name);

@@ -9,6 +9,19 @@ use std::path::Path;
 /// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool a
 /// line. A tool may have its arguments in a flat map, as in the data of xLAM.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::load_tools;
+///
+/// let tools = load_tools("tools.json")?;
+/// assert_eq!(tools[0].name(), "start_timer");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Names the file, the tool that does not fit, a key that stands twice or that is not read, and a
 /// whole number of more than 64 bits.

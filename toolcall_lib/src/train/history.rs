@@ -12,8 +12,6 @@ use serde_json::{Map, Value, json};
 pub(super) struct History {
     /// Settings that say how many steps there are from one entry to the next.
     config: TrainConfig,
-    /// True if the first step has an entry too.
-    first: bool,
     /// Loss and accuracy of the steps since the last entry.
     since: Vec<(f64, f64)>,
     /// Tokens so far.
@@ -26,7 +24,6 @@ impl History {
     pub fn new(config: &TrainConfig) -> Self {
         Self {
             config: config.clone(),
-            first: config.logging_first_step,
             since: Vec::new(),
             tokens: 0,
             entries: Vec::new(),
@@ -45,7 +42,7 @@ impl History {
         self.tokens += step.tokens;
         self.since.push((step.loss, step.token_accuracy));
         let is_logged = step.step.is_multiple_of(self.config.log_every(step.total_steps))
-            || (self.first && step.step == 1);
+            || (self.config.logging_first_step && step.step == 1);
         let trained = is_logged.then(|| self.trained(step));
         let evaluated = evaluated(step);
         let mut values = Map::new();

@@ -65,13 +65,14 @@ pub(super) fn trees(
     ranks: &dyn Collective,
 ) -> Vec<TreeBatch> {
     let batches: Vec<&[usize]> = rows.chunks(config.per_device_train_batch_size).collect();
-    batches[ranks.shard().range(batches.len())]
-        .iter()
-        .flat_map(|batch| {
-            let sequences: Vec<&Sequence> = batch.iter().flat_map(|&row| &data[row]).collect();
-            TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
-        })
-        .collect()
+    let own = &batches[ranks.shard().range(batches.len())];
+    let trees_of = |batch: &&[usize]| trees_within(batch.iter().flat_map(|&row| &data[row]), config);
+    own.iter().flat_map(trees_of).collect()
+}
+
+/// Packs sequences into trees of at most `max_tokens_per_tree` tokens.
+fn trees_within<'a>(sequences: impl Iterator<Item = &'a Sequence>, config: &TrainConfig) -> Vec<TreeBatch> {
+    TreeBatch::pack_within(&sequences.collect::<Vec<_>>(), config.max_tokens_per_tree)
 }
 
 /// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is
@@ -83,10 +84,7 @@ pub(super) fn mean_loss(
     loss: impl FnOnce(&[TreeBatch]) -> Result<f64>,
 ) -> Result<f64> {
     let batches = data.chunks(config.per_device_train_batch_size);
-    let trees_of = |batch: &[Vec<Sequence>]| {
-        let sequences: Vec<&Sequence> = batch.iter().flatten().collect();
-        TreeBatch::pack_within(&sequences, config.max_tokens_per_tree)
-    };
+    let trees_of = |batch: &[Vec<Sequence>]| trees_within(batch.iter().flatten(), config);
     let own = batches.skip(ranks.rank()).step_by(ranks.size());
     let trees: Vec<TreeBatch> = own.flat_map(trees_of).collect();
     let tokens: f64 = trees.iter().map(TreeBatch::trained_tokens).sum();

@@ -76,11 +76,13 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 /// print it, then call [`Collective::abort`].
 ///
 /// # Examples
-/// ```no_run
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
 /// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
 /// use toolcall_lib::{Dataset, TrainConfig, load, save, train};
 ///
-/// let mut model = load("SmolLM2-135M-Instruct.gguf")?;
+/// let mut model = load("HuggingFaceTB/SmolLM2-135M-Instruct")?;
 /// let (data, validation) = (Dataset::load("rows.json")?, Dataset::load("validation.json")?);
 /// let config = TrainConfig::default().for_rows(data.rows.len());
 /// let report = train(&mut model, (&data, &validation), &config, |step| println!("{step}"))?;

@@ -1,20 +1,44 @@
-//! Packed elements become f32 in the registers of AVX2, 32 at a time.
+//! Packed elements become f32 in the registers of AVX2, a block of 32 at a time.
 
 use candle_core::quantized::GgmlDType;
 use std::arch::x86_64::*;
 
-/// Elements that become f32 at a time: a block of the quantized types.
-pub(crate) const LANES: usize = 32;
+/// Elements of a block, as the quantized types have them.
+pub(crate) const BLOCK: usize = 32;
+
+/// Evaluates an expression with `$T` as the [`Stored`] type of a `GgmlDType`. Returns `None` for
+/// types that are not read here.
+macro_rules! with_stored {
+    ($dtype:expr, $T:ident => $does:expr) => {{
+        use candle_core::quantized::GgmlDType;
+        use $crate::weights::avx2;
+        macro_rules! does {
+            ($stored:ident) => {{
+                type $T = avx2::$stored;
+                Some($does)
+            }};
+        }
+        match $dtype {
+            GgmlDType::BF16 => does!(Bf16),
+            GgmlDType::F16 => does!(F16),
+            GgmlDType::Q8_0 => does!(Q8_0),
+            GgmlDType::Q4_0 => does!(Q4_0),
+            GgmlDType::Q4_1 => does!(Q4_1),
+            _ => None,
+        }
+    }};
+}
+pub(crate) use with_stored;
 
 /// A type of packed elements.
 pub(crate) trait Stored {
-    /// Bytes of 32 elements.
+    /// Bytes of a block.
     const BYTES: usize;
 
-    /// Returns 32 elements in order.
+    /// Returns the elements of a block in order.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C, and `BYTES` bytes can be read.
+    /// The processor has AVX2, FMA and F16C, and `BYTES` bytes can be read.
     unsafe fn load(at: *const u8) -> [__m256; 4];
 }
 
@@ -134,28 +158,18 @@ unsafe fn half_bytes(at: *const u8) -> [__m256; 4] {
 /// The processor has AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn unpack(dtype: GgmlDType, bytes: &[u8], values: &mut [f32]) -> bool {
-    if !values.len().is_multiple_of(LANES) {
+    if !values.len().is_multiple_of(BLOCK) {
         return false;
     }
     // SAFETY: the processor has the instructions.
-    unsafe {
-        match dtype {
-            GgmlDType::BF16 => unpack_blocks::<Bf16>(bytes, values),
-            GgmlDType::F16 => unpack_blocks::<F16>(bytes, values),
-            GgmlDType::Q8_0 => unpack_blocks::<Q8_0>(bytes, values),
-            GgmlDType::Q4_0 => unpack_blocks::<Q4_0>(bytes, values),
-            GgmlDType::Q4_1 => unpack_blocks::<Q4_1>(bytes, values),
-            _ => return false,
-        }
-    }
-    true
+    with_stored!(dtype, T => unsafe { unpack_blocks::<T>(bytes, values) }).is_some()
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn unpack_blocks<T: Stored>(bytes: &[u8], values: &mut [f32]) {
     let blocks = bytes.chunks_exact(T::BYTES);
-    for (block, values) in blocks.zip(values.as_chunks_mut::<LANES>().0) {
+    for (block, values) in blocks.zip(values.as_chunks_mut::<BLOCK>().0) {
         // SAFETY: the block has the bytes, and there is room for 32 values.
         unsafe {
             for (i, eight) in T::load(block.as_ptr()).into_iter().enumerate() {

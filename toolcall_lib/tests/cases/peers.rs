@@ -790,7 +790,10 @@ fn a_share_of_all_steps_is_resolved_when_they_are_known() {
     let later = layer(config.into(), json!({"eval_steps": 20})).config;
     assert_eq!((later.eval_steps, later.eval_ratio), (Some(20), None));
     let error = unsound(json!({"eval_ratio": 1.5}));
-    assert!(error.starts_with("eval_ratio: 1.5 is not between"), "{error}");
+    assert!(
+        error.starts_with("eval_ratio: found 1.5, expected a number above 0 and at most 1"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A shape for models of tests.
+// A shape for models of tests.
 
 use toolcall_lib::config::ModelConfig;
 

@@ -1,5 +1,5 @@
-//! A whole model, small enough to train in a test: random weights, a byte-level tokenizer, our own
-//! template.
+// A whole model, small enough to train in a test: random weights, a byte-level tokenizer, our own
+// template.
 
 use super::tiny_config::tiny_config;
 use super::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};

@@ -1,5 +1,5 @@
-//! A byte-level BPE tokenizer with ChatML specials, made on the spot: every text can be encoded,
-//! and the vocabulary stays small.
+// A byte-level BPE tokenizer with ChatML specials, made on the spot: every text can be encoded,
+// and the vocabulary stays small.
 
 use std::sync::LazyLock;
 use tokenizers::AddedToken;

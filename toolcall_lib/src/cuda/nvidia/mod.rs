@@ -19,6 +19,7 @@ pub(crate) use shared::{first_gpu, gpu_of_rank};
 use super::driver::{Driver, Element, Gemm};
 use super::kernels;
 use crate::error::{Error, Result};
+use crate::mutex::locked;
 use blas::Blas;
 use cudarc::driver::result::{
     self, DriverError, ctx, device, free_async, launch_kernel, malloc_async, mem_pool, memcpy_dtoh_async,
@@ -30,7 +31,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use timer::Timer;
 
 /// A GPU with one stream; everything happens in the order of the stream.
@@ -157,7 +158,7 @@ impl Nvidia {
     }
 
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.trouble)
     }
 
     /// Returns an error if the GPU has waited for other ranks in vain.

@@ -3,7 +3,8 @@
 use super::{Nvidia, found, gpus};
 use crate::collective::Shard;
 use crate::error::Result;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::mutex::locked;
+use std::sync::{Arc, Mutex};
 
 /// Returns the first GPU. All runs and replies of a process share it, because opening it and
 /// loading the kernels takes longer than a reply.
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The same as [`Nvidia::open`].
 pub(crate) fn first_gpu() -> Result<Arc<Nvidia>> {
     static OPEN: Mutex<Option<Arc<Nvidia>>> = Mutex::new(None);
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut open = locked(&OPEN);
     let gpu = match open.take() {
         Some(gpu) => gpu,
         None => Arc::new(Nvidia::open(0)?),

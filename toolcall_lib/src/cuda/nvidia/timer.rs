@@ -2,9 +2,10 @@
 
 use super::cuda;
 use crate::error::Result;
+use crate::mutex::locked;
 use cudarc::driver::result::event;
 use cudarc::driver::sys::{CUevent, CUevent_flags, CUstream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Events before and after one run of a kernel.
 pub(super) struct Timed {
@@ -22,7 +23,7 @@ pub(super) struct Timer(Mutex<Option<Vec<Timed>>>);
 
 impl Timer {
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Vec<Timed>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     pub(super) fn begin(&self) {

@@ -4,12 +4,11 @@
 //! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
 //! the replies beside it.
 
-use super::bf16::prefetch;
 use super::few::{Columns, for_each_task};
+use super::prefetch::prefetch;
 use crate::cpu::{Isa, isa};
-use crate::weights::avx2::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored};
+use crate::weights::avx2::{BLOCK, Stored, with_stored};
 use crate::weights::{Part, Tensor};
-use candle_core::quantized::GgmlDType;
 use pulp::Simd;
 use pulp::x86::V3;
 use std::arch::x86_64::*;
@@ -32,13 +31,8 @@ pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
 /// Computes [`linear_few`] whatever the limit of the instructions.
 fn linear_few_with(simd: V3, x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
     let (input, output) = (w.columns(), w.rows());
-    let takes = |part: Part<'_>| {
-        matches!(
-            part.dtype,
-            GgmlDType::BF16 | GgmlDType::F16 | GgmlDType::Q8_0 | GgmlDType::Q4_0 | GgmlDType::Q4_1
-        )
-    };
-    if x.len() > FEW * input || !input.is_multiple_of(LANES) || !w.parts(0..output).all(takes) {
+    let takes = |part: Part<'_>| with_stored!(part.dtype, T => T::BYTES).is_some();
+    if x.len() > FEW * input || !input.is_multiple_of(BLOCK) || !w.parts(0..output).all(takes) {
         return false;
     }
     for_each_task(y, output, |outputs, y| multiply(simd, x, w, outputs, y));
@@ -58,16 +52,8 @@ fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Column
             first,
         };
         first += part.rows;
-        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says.
-        unsafe {
-            match part.dtype {
-                GgmlDType::BF16 => products.compute::<Bf16>(),
-                GgmlDType::F16 => products.compute::<F16>(),
-                GgmlDType::Q8_0 => products.compute::<Q8_0>(),
-                GgmlDType::Q4_0 => products.compute::<Q4_0>(),
-                _ => products.compute::<Q4_1>(),
-            }
-        }
+        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says. All parts have one of the types.
+        with_stored!(part.dtype, T => unsafe { products.compute::<T>() });
     }
 }
 
@@ -86,7 +72,7 @@ struct Products<'a> {
 impl Products<'_> {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn compute<T: Stored>(&self) {
-        let bytes = self.input / LANES * T::BYTES;
+        let bytes = self.input / BLOCK * T::BYTES;
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let outputs = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
@@ -112,7 +98,7 @@ impl Products<'_> {
         output: usize,
         outputs: usize,
     ) {
-        let bytes = self.input / LANES * T::BYTES;
+        let bytes = self.input / BLOCK * T::BYTES;
         let wide = outputs / O * O;
         // SAFETY: the caller upholds the contract.
         unsafe {
@@ -131,14 +117,14 @@ impl Products<'_> {
     unsafe fn tile<T: Stored, const R: usize, const O: usize>(&self, w: *const u8, output: usize) {
         let mut sums = [[_mm256_setzero_ps(); O]; R];
         let x = self.x[..R * self.input].as_ptr();
-        let blocks = self.input / LANES;
+        let blocks = self.input / BLOCK;
         for block in 0..blocks {
             for o in 0..O {
                 // SAFETY: all rows of weights and of `x` are `blocks` blocks long.
                 unsafe {
                     let w = T::load(w.add((o * blocks + block) * T::BYTES));
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let x = x.add(r * self.input + block * LANES);
+                        let x = x.add(r * self.input + block * BLOCK);
                         for (i, w) in w.into_iter().enumerate() {
                             sums[o] = _mm256_fmadd_ps(_mm256_loadu_ps(x.add(8 * i)), w, sums[o]);
                         }
@@ -161,6 +147,7 @@ mod tests {
     use super::*;
     use crate::ops::testing::random;
     use crate::weights::packed_for_test;
+    use candle_core::quantized::GgmlDType;
 
     /// Compares products of weights that become f32 in registers with those of weights that are
     /// unpacked to memory, to the last bit: a reply must not depend on the number of rows.

@@ -12,6 +12,8 @@ mod f32;
 pub mod avx2;
 mod few;
 mod matrix;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 
 pub(super) use few::{FEW, linear_few, multiply_row};
 pub use matrix::{Matrix, Output};

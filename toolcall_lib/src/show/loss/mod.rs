@@ -31,6 +31,20 @@ pub struct LossPlot {
 /// The axis is logarithmic if the loss falls far. If the model answered validation rows with calls,
 /// the share of exact calls is drawn too, with an axis of its own on the right.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{Dataset, TrainConfig, load, loss_plot, train};
+///
+/// let (mut model, data) = (load("out/tuned")?, Dataset::load("rows.json")?);
+/// let report = train(&mut model, &data, &TrainConfig::default().for_rows(6), |_| {})?;
+/// loss_plot(&report)?.save("out/loss.svg")?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// A report without a step whose loss is finite.
 pub fn loss_plot(report: &TrainReport) -> Result<LossPlot> {

@@ -62,6 +62,22 @@ impl Default for AugmentConfig {
 
 /// Makes rows for a user's tools, from none or a few dozen rows of theirs, which stand among them.
 ///
+/// # Examples
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/in_docs.rs"));
+/// # fn main() -> toolcall_lib::Result<()> {
+/// # let _folder = example_folder();
+/// use toolcall_lib::{AugmentConfig, Dataset, Lists, augment, load_tools};
+///
+/// let (tools, own_rows) = (load_tools("tools.json")?, Dataset::load("rows.json")?);
+/// let config = AugmentConfig { rows: 100, ..AugmentConfig::default() };
+/// let made = augment(&Lists::embedded()?, &tools, &own_rows, &config)?;
+/// println!("{made}");
+/// assert_eq!(made.data.rows.len(), 100);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// No tools; two tools of one name; a row that calls a tool that is not there.
 pub fn augment(

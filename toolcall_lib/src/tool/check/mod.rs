@@ -9,11 +9,12 @@ pub(super) use words::found;
 use super::plain;
 use crate::error::Problem;
 use crate::json::escaped;
+use crate::mutex::locked;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use words::{describe, path_of};
 use work::Work;
 
@@ -39,12 +40,11 @@ impl Checker {
         type Kept = HashMap<String, Result<Arc<Checker>, String>>;
         static CHECKERS: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
         let key = parameters.to_string();
-        let lock = || CHECKERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = lock().get(&key) {
+        if let Some(kept) = locked(&CHECKERS).get(&key) {
             return kept.clone();
         }
         let made = Self::new(parameters).map(Arc::new);
-        let mut checkers = lock();
+        let mut checkers = locked(&CHECKERS);
         if checkers.len() >= MOST {
             checkers.clear();
         }

@@ -5,6 +5,8 @@ use crate::error::{Error, Result, short};
 use crate::model::LoraConfig;
 use crate::track::is_run_id;
 use crate::train::Metric;
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+use std::ops::RangeBounds;
 
 impl TrainConfig {
     /// Refuses settings that need a validation set.
@@ -42,11 +44,15 @@ impl TrainConfig {
                 "early_stopping_patience",
                 self.early_stopping_patience.unwrap_or(1),
             ),
-            ("max_length", self.max_length.unwrap_or(2).saturating_sub(1)),
             ("ddp_timeout", usize::from(self.ddp_timeout > 0)),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
+        }
+        if let Some(length @ ..2) = self.max_length {
+            let problem =
+                format!("{length} is too small; expected at least 2 tokens, one of which is trained on");
+            return Err(Error::invalid("max_length", problem));
         }
         if self.metric_for_best_model != Metric::EvalLoss && !self.predict_with_generate {
             let problem = format!(
@@ -70,35 +76,57 @@ impl TrainConfig {
             let problem = format!("{} is not supported; expected 0, 1 or 2", self.zero_stage);
             return Err(Error::invalid("zero_stage", problem));
         }
-        let least = f64::MIN_POSITIVE; // more than 0
+        let (positive, share) = ((Excluded(0.0), Unbounded), (Excluded(0.0), Included(1.0)));
+        let (at_least_0, below_1) = ((Included(0.0), Unbounded), (Included(0.0), Excluded(1.0)));
+        // Not 0 as f32, because unused weights would be divided by it.
+        let epsilon = (Included(f64::from(f32::MIN_POSITIVE)), Unbounded);
         let ranges = [
-            ("num_train_epochs", self.num_train_epochs, least, f64::MAX),
-            ("learning_rate", self.learning_rate, 0.0, 1.0),
-            ("warmup_ratio", self.warmup_ratio.unwrap_or(0.0), 0.0, 1.0),
-            ("eval_ratio", self.eval_ratio.unwrap_or(1.0), least, 1.0),
-            ("save_ratio", self.save_ratio.unwrap_or(1.0), least, 1.0),
-            ("logging_ratio", self.logging_ratio.unwrap_or(1.0), least, 1.0),
-            ("weight_decay", self.weight_decay, 0.0, f64::MAX),
-            ("adam_beta1", self.adam_beta1, 0.0, 1.0 - f64::EPSILON),
-            ("adam_beta2", self.adam_beta2, 0.0, 1.0 - f64::EPSILON),
+            ("num_train_epochs", self.num_train_epochs, positive),
             (
-                // Not 0 as f32, because unused weights would be divided by it.
-                "adam_epsilon",
-                self.adam_epsilon,
-                f64::from(f32::MIN_POSITIVE),
-                f64::MAX,
+                "learning_rate",
+                self.learning_rate,
+                (Included(0.0), Included(1.0)),
             ),
-            ("max_grad_norm", self.max_grad_norm, 0.0, f64::MAX),
+            (
+                "warmup_ratio",
+                self.warmup_ratio.unwrap_or(0.0),
+                (Included(0.0), Included(1.0)),
+            ),
+            ("eval_ratio", self.eval_ratio.unwrap_or(1.0), share),
+            ("save_ratio", self.save_ratio.unwrap_or(1.0), share),
+            ("logging_ratio", self.logging_ratio.unwrap_or(1.0), share),
+            ("weight_decay", self.weight_decay, at_least_0),
+            ("adam_beta1", self.adam_beta1, below_1),
+            ("adam_beta2", self.adam_beta2, below_1),
+            ("adam_epsilon", self.adam_epsilon, epsilon),
+            ("max_grad_norm", self.max_grad_norm, at_least_0),
         ];
-        match ranges
-            .iter()
-            .find(|(_, value, low, high)| !(low..=high).contains(&value))
-        {
-            Some((field, value, low, high)) => Err(Error::invalid(
-                field,
-                format!("{} is not between {low:e} and {high:e}", short(*value)),
-            )),
+        let fits = |value: f64, range: Range| value.is_finite() && range.contains(&value);
+        match ranges.into_iter().find(|&(_, value, range)| !fits(value, range)) {
+            Some((field, value, range)) => {
+                let problem = format!("found {}, expected a number {}", short(value), in_words(range));
+                Err(Error::invalid(field, problem))
+            }
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
         }
     }
+}
+
+/// Smallest and largest value of a setting.
+type Range = (Bound<f64>, Bound<f64>);
+
+/// Returns a range for a message, such as "above 0 and at most 1".
+fn in_words((low, high): Range) -> String {
+    let low = match low {
+        Included(low) => Some(format!("of at least {}", short(low))),
+        Excluded(low) => Some(format!("above {}", short(low))),
+        Unbounded => None,
+    };
+    let high = match high {
+        Included(high) => Some(format!("at most {}", short(high))),
+        Excluded(high) => Some(format!("below {}", short(high))),
+        Unbounded => None,
+    };
+    let both: Vec<String> = [low, high].into_iter().flatten().collect();
+    both.join(" and ")
 }

@@ -4,8 +4,9 @@
 //! dot products of pairs. Types without an in-register conversion are unpacked to memory first.
 
 use super::super::few::{Columns, for_each_task};
+use super::super::prefetch::prefetch;
 use super::load::as_pairs;
-use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, prefetch, unpack_rows};
+use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, unpack_rows};
 use crate::weights::{Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use half::bf16;

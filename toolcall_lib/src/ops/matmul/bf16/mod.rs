@@ -30,7 +30,6 @@ use std::cell::Cell;
 use std::ops::Range;
 
 pub use few::{FEW, linear_few};
-pub(super) use unpack::prefetch;
 
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;

@@ -3,6 +3,7 @@
 //! A type implements [`Stored`] to say how 32 of its elements become a vector of bf16. Types
 //! without an implementation are unpacked by way of f32.
 
+use super::super::prefetch::prefetch;
 use crate::weights::{Part, Tensor, unpack as unpack_f32};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -11,9 +12,6 @@ use std::ops::Range;
 
 /// Number of elements of a vector.
 pub const LANES: usize = 32;
-
-/// Distance in bytes between the data being unpacked and the data being prefetched.
-const AHEAD: usize = 4096;
 
 /// Unpacks `rows` of `w` to `to`, where rows begin `stride` elements apart. Fills the gaps between
 /// rows with zeros.
@@ -56,17 +54,6 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
             }
             to.add(columns).write_bytes(0, stride - columns);
         }
-    }
-}
-
-/// Prefetches bytes some rows ahead, because the next block is needed sooner than the processor's
-/// own prefetcher fetches it.
-#[inline]
-pub fn prefetch(row: &[u8]) {
-    for line in row.chunks(64) {
-        let at = line.as_ptr().wrapping_add(AHEAD);
-        // SAFETY: prefetching an address without memory does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
 }
 
