@@ -22,7 +22,7 @@ pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Tokens that are trained on. TRL: all.
+    /// Tokens to train on. TRL: all.
     pub loss: LossMode,
     /// Variables for the chat template beside messages and tools, such as
     /// `{"enable_thinking": true}`; a row may have its own.
@@ -31,12 +31,13 @@ pub struct TrainConfig {
     pub num_train_epochs: f64,
     /// Optimizer steps, instead of epochs.
     pub max_steps: Option<usize>,
-    /// Conversations of a batch; they become one tree, or several if it is too large.
+    /// Conversations per batch. They become one tree, or several if it is too large.
     pub per_device_train_batch_size: usize,
     /// Batches per optimizer step, on each rank.
     pub gradient_accumulation_steps: usize,
-    /// Most tokens of a tree. A shared prefix counts once, and the common beginning of all its
-    /// sequences not at all. A batch with more becomes several trees, so that memory stays bounded.
+    /// Maximum number of tokens of a tree. A shared prefix counts once, and the prefix that all its
+    /// sequences share does not count. A larger batch becomes several trees, which bounds the
+    /// memory.
     pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
@@ -56,41 +57,40 @@ pub struct TrainConfig {
     pub adam_beta2: f64,
     /// Number that is added to the root of AdamW's second moment.
     pub adam_epsilon: f64,
-    /// Largest norm of the gradients; larger ones are scaled down to it. 0 is no limit.
+    /// Maximum norm of the gradients; larger ones are scaled down to it. 0: no limit.
     pub max_grad_norm: f64,
-    /// Seed of the order of the data.
+    /// Seed for the order of the data.
     pub seed: u64,
-    /// New order of the rows every epoch; if false, the rows come as they stand in the file.
+    /// Shuffle the rows before every epoch; if false, they keep the order of the file.
     pub shuffle: bool,
-    /// Number of rows with the same system text and tools that stand together, with `shuffle`. A
-    /// batch with fewer different beginnings is a smaller tree. 1 mixes all rows, as TRL does; with
-    /// a whole batch in one run a model learns less.
+    /// Number of rows with the same system text and tools that `shuffle` keeps together. A batch
+    /// with fewer different prefixes is a smaller tree. 1 shuffles all rows one by one, as TRL
+    /// does. If a whole batch has the same prefix, the model learns less.
     pub group_by_prefix: usize,
-    /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
+    /// Maximum length of a sequence in tokens; none: the limit of the model. TRL: 1024.
     pub max_length: Option<usize>,
-    /// Treatment of sequences that are too long. TRL truncates without a word.
+    /// Treatment of sequences that are too long. TRL truncates them silently.
     pub overlong: Overlong,
-    /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
-    /// at least twice as fast. Values that only go from one product to the next are stored as bf16,
-    /// too. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
+    /// Round the factors of matrix products to bf16 if the processor can multiply bf16, which is at
+    /// least twice as fast. Activations between two products are stored as bf16 too. Weights, the
+    /// residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
-    /// Round trained weights to one of the two nearest bf16 by chance, the nearer one more often,
-    /// as torchao's optimizers do. With rounding to the nearest, as in TRL, weights that are bf16
-    /// from the start do not follow the first small updates at all, and the loss stays above that
-    /// of f32. An adapter is always rounded to the nearest.
+    /// Round trained weights to bf16 stochastically, as torchao's optimizers do. With rounding to
+    /// nearest, as in TRL, weights from a bf16 file ignore the first small updates, and the loss
+    /// stays above that of f32. An adapter is always rounded to nearest.
     pub bf16_stochastic_round: bool,
     /// Device that computes the run.
     pub device: Device,
-    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of
-    /// its own; 0: all GPUs. Ranks that `mpirun`, `srun` or `torchrun` started take one each.
+    /// Number of GPUs that a single process trains on, with a thread and a rank for each; 0: all
+    /// GPUs. Ranks that `mpirun`, `srun` or `torchrun` started use one GPU each.
     pub devices: usize,
     /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the
     /// model has.
     pub lora: Option<LoraConfig>,
     /// Activations that are kept for the backward pass.
     pub recompute: Recompute,
-    /// Data that ranks divide among themselves: 0 nothing, 1 the optimizer's state, 2 gradients too
-    /// (DeepSpeed's ZeRO stages).
+    /// State that the ranks shard: 0 nothing, 1 the optimizer state, 2 gradients too (DeepSpeed's
+    /// ZeRO stages).
     pub zero_stage: u8,
     /// Seconds that a rank waits for another before it ends the job.
     pub ddp_timeout: u64,
@@ -101,24 +101,24 @@ pub struct TrainConfig {
     pub eval_ratio: Option<f64>,
     /// Evaluations in an epoch, where `eval_steps` is none.
     pub evals_per_epoch: usize,
-    /// At each evaluation, have the model answer the validation rows too, and count its right
-    /// calls. TRL measures the loss only, which says little about that.
+    /// Have the model answer validation rows at each evaluation, and count its right calls. TRL
+    /// measures only the loss, which says little about calls.
     pub predict_with_generate: bool,
-    /// Rows that are answered, spread over the validation set; none: all.
+    /// Number of rows to answer, spread over the validation set; none: all.
     pub max_predict_samples: Option<usize>,
-    /// Longest answer to a validation row, in tokens. A longer one counts as unfinished, and not as
-    /// right.
+    /// Maximum length of an answer to a validation row in tokens. A longer answer counts as
+    /// unfinished and wrong.
     pub generation_max_new_tokens: usize,
-    /// Metric that decides which model is the best; its direction is the metric's own. All metrics
-    /// but `eval_loss` need `predict_with_generate`.
+    /// Metric that decides which model is the best. Lower is better for `eval_loss` and
+    /// `eval_over_calls`, higher for the others. All but `eval_loss` need `predict_with_generate`.
     pub metric_for_best_model: Metric,
-    /// End with the best model that was evaluated instead of the last: the first with the best
-    /// `metric_for_best_model`. Its weights are kept in memory and in every checkpoint.
+    /// End with the best evaluated model, by `metric_for_best_model`, instead of the last. On a tie
+    /// the earlier model wins. Its weights are kept in memory and in every checkpoint.
     pub load_best_model_at_end: bool,
     /// Number of evaluations in a row without a better `metric_for_best_model` after which the run
     /// stops.
     pub early_stopping_patience: Option<usize>,
-    /// Folder for checkpoints that a run can resume from.
+    /// Folder for checkpoints from which a run can resume.
     pub output_dir: Option<PathBuf>,
     /// Steps between checkpoints; none: as `saves_per_epoch` says.
     pub save_steps: Option<usize>,
@@ -127,17 +127,17 @@ pub struct TrainConfig {
     /// Checkpoints in an epoch, where `save_steps` is none. If both are none, only an interrupted
     /// run saves a checkpoint.
     pub saves_per_epoch: Option<usize>,
-    /// Most checkpoints in the folder; the one that was saved first is removed first. None: all.
+    /// Maximum number of checkpoints in the folder; the oldest is removed first. None: all.
     pub save_total_limit: Option<usize>,
-    /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
-    /// Settings and data are those of this run, not of the checkpoint; differences are told.
+    /// Checkpoint to resume from, or a folder of checkpoints, of which the latest is used. Settings
+    /// and data are those of this run, not of the checkpoint; notes list the differences.
     pub resume_from_checkpoint: Option<PathBuf>,
-    /// Trackers that get the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them,
-    /// `"all"` or `"none"`. Not set: Weights & Biases where `WANDB_API_KEY` is set, else none, as
-    /// in transformers 5.
+    /// Trackers for the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them, `"all"` or
+    /// `"none"`. Not set: Weights & Biases if `WANDB_API_KEY` is set, else none, as in transformers
+    /// 5.
     pub report_to: Option<ReportTo>,
-    /// Name of the run in the trackers; none: the time and the host for TensorBoard, one that
-    /// Weights & Biases makes up.
+    /// Name of the run in the trackers; none: time and host in TensorBoard, a generated name in
+    /// Weights & Biases.
     pub run_name: Option<String>,
     /// Project of Weights & Biases; none: `WANDB_PROJECT`, or "huggingface".
     pub wandb_project: Option<String>,
@@ -150,13 +150,13 @@ pub struct TrainConfig {
     /// Folder of TensorBoard's event files; none: `TENSORBOARD_LOGGING_DIR`, or `runs/NAME` in
     /// `output_dir`.
     pub logging_dir: Option<PathBuf>,
-    /// Steps between entries of the log: lines where there is no terminal, `log_history` of
-    /// `trainer_state.json`, and points of trackers. The loss is the mean of the steps since the
+    /// Steps between log entries: lines if there is no terminal, `log_history` of
+    /// `trainer_state.json`, and points of trackers. The loss is the mean over the steps since the
     /// last entry.
     pub logging_steps: usize,
-    /// Share of all steps between entries of the log, instead of `logging_steps`.
+    /// Share of all steps between log entries, instead of `logging_steps`.
     pub logging_ratio: Option<f64>,
-    /// Log the first step, too. TRL: no.
+    /// Log the first step too. TRL: no.
     pub logging_first_step: bool,
 }
 

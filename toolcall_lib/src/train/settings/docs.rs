@@ -8,9 +8,10 @@ use std::fmt::Write;
 const BEGINNING: &str = "\
 # Settings
 
-`toolcall train` takes its settings from a recipe (`--recipe`), from files (`--config FILE`, YAML or JSON),
-and from flags. A file counts more than the recipe, a later file more than an earlier one, a flag more than
-all files. What none of them says is the recipe's, also where another tool has another default.
+`toolcall train` takes its settings from a recipe (`--recipe`), from files (`--config FILE`, YAML or
+JSON), and from flags. Files override the recipe, later files override earlier ones, and flags
+override all files. A setting that none of them names has the recipe's value, even if the file was
+written for a tool with another default.
 
 ```yaml
 # tune.yaml
@@ -23,11 +24,12 @@ lora: {r: 16, lora_alpha: 32}
 $ toolcall train --config tune.yaml --data rows.json --out out/tuned --learning-rate 3e-4 --lora.r 8
 ```
 
-A flag is the name of a setting with dashes or underscores. Without a value it is true, `--no-NAME` is false,
-several values are a list. Plain words are read as YAML 1.2 has them, `1e-4` is a number; where a setting is
-true or false, `yes`, `no`, `on` and `off` are understood too.
+A flag is the name of a setting, with dashes or underscores. Without a value it is true, `--no-NAME`
+is false, and several values are a list. Values are read as in YAML 1.2, and `1e-4` is a number. For
+a setting that is true or false, `yes`, `no`, `on` and `off` work too.
 
-A name that is not known is an error that tells the nearest one. This page is made from the code.
+An unknown name is an error that suggests the nearest known one. This page is generated from the
+code.
 
 ## Our settings
 ";
@@ -35,13 +37,13 @@ A name that is not known is an error that tells the nearest one. This page is ma
 const OTHERS: &str = "
 ## Names of other tools
 
-Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed are
-read as they are, and their names are flags. They mean here what they mean there. *Noted* names only tune the
-other engine: a run says that nothing changes by them. *Refused* names would change the result: the run does
-not begin, unless the value asks for nothing (null, false, 0, empty). The model and the data that a file names
-are taken where the command line does not name others.
+Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm and
+DeepSpeed are read unchanged, and their names work as flags. Every name keeps its meaning. *Noted*
+names only tune the other engine: the run starts, and says that they change nothing. *Refused* names
+would change the result: the run does not start, unless the value asks for nothing (null, false, 0,
+empty). The model and the data that a file names are used unless the command line names others.
 
-| name | of | here |
+| name | used by | meaning in toolcall |
 |---|---|---|
 ";
 

@@ -28,15 +28,15 @@ pub struct Field {
 pub enum Kind {
     /// True or false.
     Boolean,
-    /// A whole number, not negative.
+    /// An integer, not negative.
     Whole,
     /// A number.
     Number,
     /// One of these words.
     Word(Vec<String>),
-    /// Any text, such as a path.
+    /// Any string, such as a path.
     Text,
-    /// A list of names, or a text.
+    /// A list of names, or a string.
     Names,
     /// Names with values.
     Object,
@@ -46,11 +46,11 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Boolean => f.write_str("true or false"),
-            Self::Whole => f.write_str("a whole number"),
+            Self::Whole => f.write_str("an integer"),
             Self::Number => f.write_str("a number"),
             Self::Word(words) => f.write_str(&words.join(", ")),
-            Self::Text => f.write_str("a text"),
-            Self::Names => f.write_str("a list of names, or a text"),
+            Self::Text => f.write_str("a string"),
+            Self::Names => f.write_str("a list of names, or a string"),
             Self::Object => f.write_str("names with values"),
         }
     }
@@ -259,11 +259,7 @@ mod tests {
                 json!("fast"),
                 "found \"fast\", expected a number",
             ),
-            (
-                "max_steps",
-                json!(-5),
-                "found -5, expected a whole number, or null",
-            ),
+            ("max_steps", json!(-5), "found -5, expected an integer, or null"),
             ("bf16", json!("maybe"), "found \"maybe\", expected true or false"),
             (
                 "lr_scheduler_type",

@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["val_set_size"],
         Value(
-            "the share of the data, or the rows, that is held out as the validation set, where no file is \
+            "the share of the data, or the number of rows, to hold out as the validation set if no file is \
              given",
             inputs::validation_share,
         ),
@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["optimizer"],
         Value(
-            "AdamW, as `optim`; mlx-lm's `adam` is AdamW without weight decay, which it does not have either",
+            "as `optim`; mlx-lm's `adam` becomes AdamW without weight decay, which is the same",
             read::optimizer,
         ),
     ),
@@ -64,8 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["adapter"],
         Value(
-            "`lora`: that of the recipe `lora` for `lora`; `qlora` has weights in 4 bits too (--dtype \
-             q4_k_m)",
+            "for `lora`, `lora` as in the recipe `lora`; for `qlora`, 4-bit weights too (--dtype q4_k_m)",
             inputs::adapter,
         ),
     ),
@@ -109,7 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["chat_template"],
         Value(
-            "noted: the template is the model's own, which `tokenizer_default` means; `jinja` is refused",
+            "noted: the model's own template is used, as `tokenizer_default` asks; `jinja` is refused",
             inputs::chat_template,
         ),
     ),
@@ -117,7 +116,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["special_tokens"],
         Value(
-            "`pad_token` is noted, `eos_token` must be one that ends the model's replies; others are refused",
+            "`pad_token` is noted, `eos_token` must be a token that ends the model's replies; others are \
+             refused",
             inputs::special_tokens,
         ),
     ),
@@ -143,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
             "kto_desirable_weight",
             "pretraining_dataset",
         ],
-        Refused("only supervised fine-tuning is done here"),
+        Refused("only supervised fine-tuning is supported"),
     ),
     row(
         OWN,
@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["auto_resume_from_checkpoints"],
         Value(
-            "the latest checkpoint of `output_dir`, if there is one, as `resume_from_checkpoint`",
+            "`resume_from_checkpoint`: the latest checkpoint of `output_dir`, if there is one",
             read::auto_resume,
         ),
     ),
@@ -170,7 +170,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["dataset_exact_deduplication"],
         Value(
-            "only the first of equal rows is trained, and measured",
+            "of equal rows, only the first is trained and evaluated",
             |said, value| boolean(value).map(|wanted| said.inputs.dedup = Some(wanted)),
         ),
     ),

@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["finetuning_type"],
         Value(
-            "`lora`: that of the recipe `lora` for `lora`, none for `full`",
+            "for `lora`, `lora` as in the recipe `lora`; for `full`, none",
             inputs::finetuning_type,
         ),
     ),
@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["dataset_dir"],
         Value(
-            "where `dataset_info.json` stands; default: `data`",
+            "the folder of `dataset_info.json`; default: `data`",
             |said, value| text(value).map(|folder| said.named_data_in = Some(folder.into())),
         ),
     ),
@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["max_samples"],
         Value(
-            "rows of each data file that are trained; the others are left out",
+            "the number of rows that are used from each data file",
             |said, value| whole(value).map(|rows| said.inputs.max_samples = Some(rows as usize)),
         ),
     ),
@@ -99,7 +99,7 @@ pub(super) const ROWS: &[Row] = &[
             said.put("shuffle", !boolean(value)?)
         }),
     ),
-    row(OWN, &["template"], Note("the template is the model's own")),
+    row(OWN, &["template"], Note("the model's own template is used")),
     row(
         OWN,
         &["enable_thinking"],
@@ -123,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["pure_bf16"],
-        Refused("weights that are trained are f32; set `bf16` for products, and `bf16_stochastic_round`"),
+        Refused("trained weights are f32; set `bf16` for products, and `bf16_stochastic_round`"),
     ),
     row(
         OWN,

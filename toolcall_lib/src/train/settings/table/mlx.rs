@@ -15,8 +15,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["data"],
         Value(
-            "the data, as --data; a folder is its `train.jsonl`, and its `valid.jsonl` as --validation. \
-             Another name is one on the hub, with the splits `train` and `valid`",
+            "the data, as --data. A folder has `train.jsonl`, and `valid.jsonl` for --validation. Any other \
+             name is a data set on the hub with the splits `train` and `valid`",
             inputs::data_folder,
         ),
     ),
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["fine_tune_type"],
         Value(
-            "`lora`: that of the recipe `lora` for `lora`, none for `full`",
+            "for `lora`, `lora` as in the recipe `lora`; for `full`, none",
             inputs::finetuning_type,
         ),
     ),
@@ -62,21 +62,21 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["steps_per_eval"],
-        Value("`eval_steps`, divided as `iters`", |said, value| {
+        Value("`eval_steps`, divided like `iters`", |said, value| {
             read::iterations(said, value, "eval_steps")
         }),
     ),
     row(
         OWN,
         &["save_every"],
-        Value("`save_steps`, divided as `iters`", |said, value| {
+        Value("`save_steps`, divided like `iters`", |said, value| {
             read::iterations(said, value, "save_steps")
         }),
     ),
     row(
         OWN,
         &["steps_per_report"],
-        Value("`logging_steps`, divided as `iters`", |said, value| {
+        Value("`logging_steps`, divided like `iters`", |said, value| {
             read::iterations(said, value, "logging_steps")
         }),
     ),
@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["optimizer_config"],
         Value(
-            "`adam_beta1`, `adam_beta2`, `adam_epsilon`, `weight_decay`, by the group `adam` or `adamw`",
+            "`adam_beta1`, `adam_beta2`, `adam_epsilon`, `weight_decay`, from its group `adam` or `adamw`",
             groups::optimizer_config,
         ),
     ),
@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["text_feature"],
-        Refused("rows of plain text are not read; give conversations"),
+        Refused("rows of plain text are not supported; give conversations"),
     ),
     row(
         OWN,
@@ -168,6 +168,6 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["val_batches", "test_batches"],
-        Note("the whole validation set is measured, and no other"),
+        Note("the whole validation set is evaluated, and no other"),
     ),
 ];

@@ -2,18 +2,17 @@
 //! text.
 
 /// Names of kernels, compilers and loaders.
-pub(super) const KERNELS: &str = "is about the kernels of the other engine";
+pub(super) const KERNELS: &str = "only affects the kernels of the other engine";
 /// Names of how rows are loaded and kept.
-pub(super) const ROWS_IN_MEMORY: &str =
-    "rows are read into memory once, and every row of an epoch is trained";
+pub(super) const ROWS_IN_MEMORY: &str = "rows are read into memory once, and an epoch trains on every row";
 /// Names of what is logged.
-pub(super) const EVERY_STEP: &str = "every step is reported as it is";
+pub(super) const EVERY_STEP: &str = "every step is reported anyway";
 /// Names of a tokenizer or a template, where they can only be the model's.
-pub(super) const OWN_TOKENIZER: &str = "the model's own tokenizer, template and configuration count";
+pub(super) const OWN_TOKENIZER: &str = "the model's own tokenizer, template and configuration are used";
 /// Names of another tokenizer, template or configuration.
 pub(super) const IN_MODEL_FOLDER: &str =
-    "tokenizer, template and configuration are those of the model; put them into its folder";
+    "the model's own tokenizer, template and configuration are used; change them in its folder";
 /// Names of methods that are not here.
 pub(super) const NOT_SUPPORTED: &str = "is not supported; leave it out";
 /// Names of a measurement after the training.
-pub(super) const MEASURED_LATER: &str = "`toolcall eval` measures a model that is trained";
+pub(super) const MEASURED_LATER: &str = "`toolcall eval` scores a trained model";

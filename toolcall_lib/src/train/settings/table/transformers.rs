@@ -63,7 +63,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["warmup_steps"],
         Value(
-            "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it counts more than `warmup_ratio`",
+            "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it overrides a separate \
+             `warmup_ratio`",
             |said, value| read::steps_or_share(said, value, ["warmup_steps", "warmup_ratio"]),
         ),
     ),
@@ -80,8 +81,9 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["optim"],
         Value(
-            "AdamW, whatever computes it: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those \
-             with a state in 8 bits or in paged memory are noted: the state is f32. Other optimizers are refused",
+            "any implementation of AdamW: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. \
+             Variants with 8-bit or paged state are noted, because the state is f32. Other optimizers are \
+             refused",
             read::optimizer,
         ),
     ),
@@ -89,7 +91,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["fp16", "float16", "fp8"],
-        Refused("products are in bf16 or f32, which need no loss scale; set `bf16`"),
+        Refused("matrix products are in bf16 or f32, which need no loss scaling; set `bf16`"),
     ),
     row(
         ALL,
@@ -100,9 +102,9 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["eval_strategy", "evaluation_strategy"],
         Value(
-            "`steps`: every `eval_steps`, or as `logging_steps` says, or 500; `epoch`: `evals_per_epoch` is 1. \
-             `no`: `dataset_test_split` is not measured; a validation set that is given is, at the end of an \
-             epoch, which is noted",
+            "`steps`: every `eval_steps` steps (default: `logging_steps`, else 500); `epoch`: \
+             `evals_per_epoch` is 1. `no`: `dataset_test_split` is not evaluated; a validation set is, at \
+             the end of each epoch, with a note",
             read::eval_strategy,
         ),
     ),
@@ -110,7 +112,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["save_strategy"],
         Value(
-            "`steps`: every `save_steps`, or 500; `epoch`: `saves_per_epoch` is 1; `no`: neither",
+            "`steps`: every `save_steps` steps (default: 500); `epoch`: `saves_per_epoch` is 1; `no`: no \
+             checkpoints",
             read::save_strategy,
         ),
     ),
@@ -122,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["greater_is_better"],
-        Value("must be the direction that the metric has", |said, value| {
+        Value("must fit `metric_for_best_model`", |said, value| {
             boolean(value).map(|greater| said.greater_is_better = Some(greater))
         }),
     ),
@@ -130,14 +133,14 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["resume_from_checkpoint"],
         Value(
-            "`resume_from_checkpoint`; true is the latest checkpoint of `output_dir`",
+            "`resume_from_checkpoint`; true stands for the latest checkpoint of `output_dir`",
             read::resume,
         ),
     ),
     row(
         ALL,
         &["ddp_timeout"],
-        Value("`ddp_timeout`, a year at most", read::ddp_timeout),
+        Value("`ddp_timeout`, at most a year", read::ddp_timeout),
     ),
     row(OWN, &["use_cpu", "no_cuda"], Value("`device`", read::use_cpu)),
     row(
@@ -148,7 +151,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["generation_max_length"],
-        Refused("set `generation_max_new_tokens`: tokens of the answer alone"),
+        Refused("set `generation_max_new_tokens`, which counts only the tokens of the answer"),
     ),
     row(
         OWN,
@@ -164,7 +167,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["deepspeed"],
         Value(
-            "DeepSpeed's file, or its content: settings that count less than those of this file",
+            "DeepSpeed's file, or its content; the settings in this file override it",
             |_, _| Ok(()), // it was read before the settings that count more
         ),
     ),
@@ -172,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["push_to_hub"],
         Value(
-            "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
+            "push the saved model to `hub_model_id` at the end, as `toolcall push` does; not after Ctrl-C",
             |said, value| boolean(value).map(|wanted| said.inputs.push.wanted = Some(wanted)),
         ),
     ),
@@ -187,14 +190,14 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["hub_private_repo"],
         Value(
-            "a repository that is made is private, also where nothing is said",
+            "whether a new repository is private; the default is true",
             |said, value| boolean(value).map(|private| said.inputs.push.private = Some(private)),
         ),
     ),
     row(
         ALL,
         &["hub_revision"],
-        Value("the branch that is pushed to", |said, value| {
+        Value("the branch to push to", |said, value| {
             inputs::named(value).map(|branch| said.inputs.push.revision = branch)
         }),
     ),
@@ -202,7 +205,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["hub_token", "push_to_hub_token"],
         Value(
-            "refused, unless it is hidden as in a dump: a token does not belong among settings; set HF_TOKEN",
+            "refused, because a token does not belong among settings: set HF_TOKEN. A masked token, as in a \
+             dump of settings, is noted",
             read::token,
         ),
     ),
@@ -259,7 +263,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["data_seed"],
-        Value("`seed`; must be the same", |said, value| said.set("seed", value)),
+        Value("`seed`; must equal it", |said, value| said.set("seed", value)),
     ),
     row(
         ALL,
@@ -369,7 +373,7 @@ pub(super) const ROWS: &[Row] = &[
             "local_rank",
             "average_tokens_across_devices",
         ],
-        Note("`zero_stage` says what ranks divide, and how they were started how many they are"),
+        Note("`zero_stage` sets what ranks shard; the launcher sets the number of ranks"),
     ),
     row(
         ALL,
@@ -383,6 +387,6 @@ pub(super) const ROWS: &[Row] = &[
             "hub_strategy",
             "hub_always_push",
         ],
-        Note("a checkpoint is a whole folder of safetensors that a run goes on from"),
+        Note("a checkpoint is a complete folder of safetensors from which a run can resume"),
     ),
 ];

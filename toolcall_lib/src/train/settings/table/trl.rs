@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["shuffle_dataset"],
         Value(
-            "`shuffle` if true; false is noted, since TRL mixes the rows of every epoch in any case",
+            "`shuffle` if true; false is noted, because TRL shuffles the rows of every epoch anyway",
             read::shuffle_dataset,
         ),
     ),
@@ -56,8 +56,8 @@ pub(super) const ROWS: &[Row] = &[
         SHARED,
         &["packing", "sample_packing", "neat_packing"],
         Value(
-            "noted with the conversations of a step: they are packed into a tree in any case, where none sees \
-             another, and a batch counts conversations",
+            "noted with the conversations per step: they are always packed into a tree, where none attends \
+             to another, and the batch size counts conversations",
             read::packing,
         ),
     ),
@@ -73,8 +73,8 @@ pub(super) const ROWS: &[Row] = &[
             "num_of_sequences",
         ],
         Note(
-            "conversations are packed into a tree in any case, where none sees another; a batch counts \
-             conversations",
+            "conversations are always packed into a tree, where none attends to another; the batch size \
+             counts conversations",
         ),
     ),
     row(
@@ -100,14 +100,14 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["dataset_train_split"],
-        Value("the split of the data set that is trained on", |said, value| {
+        Value("the split of the data set to train on", |said, value| {
             inputs::split(value).map(|split| said.inputs.dataset_split = Some(split))
         }),
     ),
     row(
         OWN,
         &["dataset_test_split"],
-        Value("the split of the data set that is measured on", |said, value| {
+        Value("the split of the data set to evaluate on", |said, value| {
             inputs::split(value).map(|split| said.inputs.dataset_test_split = Some(split))
         }),
     ),
@@ -115,7 +115,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["dtype", "torch_dtype"],
         Value(
-            "--dtype of a model that takes an adapter; weights that are trained are f32",
+            "--dtype of the frozen weights under an adapter; trained weights are f32",
             inputs::dtype,
         ),
     ),
@@ -123,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["use_peft"],
         Value(
-            "`lora`: that of the recipe `lora` if true, none if false",
+            "`lora` as in the recipe `lora` if true, none if false",
             |said, value| boolean(value).map(|wanted| said.adapter = Some(wanted)),
         ),
     ),
@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         SHARED,
         &["load_in_4bit"],
         Value(
-            "--dtype q4_k_m if true, which are blocks of llama.cpp, not NF4",
+            "--dtype q4_k_m if true (blocks of llama.cpp, not NF4)",
             |said, value| inputs::packed(said, boolean(value)?, Dtype::Q4KM),
         ),
     ),
@@ -172,17 +172,17 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["router_aux_loss_coef"],
-        Refused("models have no experts here; leave it out"),
+        Refused("models with experts are not supported; leave it out"),
     ),
     row(
         OWN,
         &["chat_template_path"],
-        Refused("the template is the model's own; put it into the folder of the model"),
+        Refused("the model's own template is used; put yours into the folder of the model"),
     ),
     row(
         OWN,
         &["dataset_streaming"],
-        Refused("a data set is read as a whole; leave it out"),
+        Refused("a data set is read into memory; leave it out"),
     ),
     row(
         SHARED,
@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
             "dataset_kwargs",
             "ignore_bias_buffers",
         ],
-        Note("rows are conversations, whose keys are known"),
+        Note("rows are conversations with known keys"),
     ),
     row(
         OWN,
@@ -209,7 +209,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["eos_token"],
         Value(
-            "must be a token that ends the model's replies; hidden as in a dump, it is noted",
+            "must be a token that ends the model's replies; a masked one, as in a dump of settings, is noted",
             inputs::eos_token,
         ),
     ),
@@ -217,8 +217,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["model_init_kwargs"],
         Value(
-            "`revision` as `model_revision`, `dtype` as `dtype`; those about kernels and places are noted, \
-             others refused",
+            "`revision` as `model_revision`, `dtype` as `dtype`; keys about kernels and devices are noted, \
+             others are refused",
             inputs::model_init_kwargs,
         ),
     ),
