@@ -1,4 +1,4 @@
-//! A rank that exchanges messages in a thread of its own, so that numbers travel while the rank
+//! Runs the message exchange of a rank on its own thread, so that numbers travel while the rank
 //! computes.
 
 use super::ranks::{Pairs, Ranks};
@@ -134,7 +134,7 @@ impl Drop for Messenger {
     }
 }
 
-/// Runs tasks until nobody can hand over another one.
+/// Runs tasks until every sender is gone.
 fn serve(ranks: &mut Ranks, tasks: &Receiver<Task>) {
     loop {
         match tasks.recv_timeout(LOOK_EVERY) {

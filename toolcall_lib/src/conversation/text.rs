@@ -8,8 +8,8 @@ use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::tool::read::id_of;
 use serde_json::Value;
 
-/// Reads ShareGPT's calls: the value of a `function_call` message is the JSON text of one call or
-/// of a list of calls, perhaps after a thought or between tags.
+/// Reads ShareGPT's calls: the value of a `function_call` message is the JSON of one call or of a
+/// list of calls, perhaps after a thought or between tags.
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {

@@ -27,8 +27,8 @@ pub struct LoraConfig {
     pub target_modules: TargetModules,
     /// Uses the scale `lora_alpha / √r` instead of `lora_alpha / r` (rsLoRA; Kalajdzievski, 2023).
     pub use_rslora: bool,
-    /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers` says it;
-    /// none: all.
+    /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers`; `None`:
+    /// all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_layers: Option<usize>,
 }
@@ -53,7 +53,7 @@ impl LoraConfig {
         (self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }) as f32
     }
 
-    /// Returns these settings for a model with so many layers: the names of the last of them, if
+    /// Returns these settings for a model with this many layers: the names of the last of them, if
     /// only some are to be adapted, as PEFT reads them.
     ///
     /// # Errors
