@@ -2,8 +2,8 @@
 //! panics.
 //!
 //! A reply is an optional `<think>…</think>`, then text, then any number of calls in the syntax of
-//! the model's chat template ([`CallSyntax`]). One malformed call turns the whole reply into text, because
-//! half of the calls is not what the model asked for.
+//! the model's chat template ([`CallSyntax`]). One malformed call turns the whole reply into text,
+//! because half of the calls is not what the model asked for.
 
 use crate::conversation::{Message, Role};
 use crate::json;

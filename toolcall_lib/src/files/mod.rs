@@ -8,9 +8,9 @@
 //! - A folder in an output folder ([`Output::save_folder`]) is drafted in `.saving` too, then
 //!   renamed, or exchanged for the one that has its name.
 //!
-//! Bytes and names are on the disk (`fsync`) before anything old is removed. Only files that we wrote,
-//! and that nobody has changed since, are replaced: `toolcall.json` lists them with their checksums
-//! ([`Manifest`]).
+//! Bytes and names are on the disk (`fsync`) before anything old is removed. Only files that we
+//! wrote, and that nobody has changed since, are replaced: `toolcall.json` lists them with their
+//! checksums ([`Manifest`]).
 
 mod checksum;
 mod draft;

@@ -54,8 +54,8 @@ impl RopeTable {
         &angles[row * pairs..][..pairs]
     }
 
-    /// Computes cosine and sine of every pair at some positions, `[positions, pairs, 2]`. The angle is
-    /// rounded to f32 as in PyTorch; its cosine is computed in f64.
+    /// Computes cosine and sine of every pair at some positions, `[positions, pairs, 2]`. The angle
+    /// is rounded to f32 as in PyTorch; its cosine is computed in f64.
     fn angles(&self, positions: Range<usize>) -> impl Iterator<Item = [f32; 2]> {
         let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
         positions

@@ -24,8 +24,8 @@ pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 pub struct TrainConfig {
     /// Tokens that are trained on. TRL: all.
     pub loss: LossMode,
-    /// Variables for the chat template beside messages and tools, such as
-    /// `{"enable_thinking": true}`; a row may have its own.
+    /// Variables for the chat template besides messages and tools, such as `{"enable_thinking":
+    /// true}`; a row may have its own.
     pub chat_template_kwargs: Map<String, Value>,
     /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,
@@ -60,29 +60,29 @@ pub struct TrainConfig {
     pub max_grad_norm: f64,
     /// Seed of the order of the data.
     pub seed: u64,
-    /// New order of the rows every epoch; if false, the rows come as they stand in the file.
+    /// New order of the rows every epoch; if false, the rows keep the order of the file.
     pub shuffle: bool,
-    /// Number of rows with the same system text and tools that stand together, with `shuffle`. A
-    /// batch with fewer different beginnings is a smaller tree. 1 mixes all rows, as TRL does; with
-    /// a whole batch in one run a model learns less.
+    /// Number of rows with the same system text and tools that are kept together, with `shuffle`. A
+    /// batch with fewer different beginnings is a smaller tree. 1 mixes all rows, as TRL does; if
+    /// all rows of a batch begin alike, a model learns less.
     pub group_by_prefix: usize,
     /// Longest sequence, in tokens; none: as long as the model allows. TRL: 1024.
     pub max_length: Option<usize>,
-    /// Treatment of sequences that are too long. TRL truncates without a word.
+    /// Treatment of sequences that are too long. TRL truncates silently.
     pub overlong: Overlong,
     /// Round the factors of matrix products to bf16 where the processor can multiply it, which is
     /// at least twice as fast. Values that only go from one product to the next are stored as bf16,
     /// too. Weights, the residual stream, sums, norms, softmax, loss and optimizer stay f32.
     pub bf16: bool,
-    /// Round trained weights to one of the two nearest bf16 by chance, the nearer one more often,
-    /// as torchao's optimizers do. With rounding to the nearest, as in TRL, weights that are bf16
-    /// from the start do not follow the first small updates at all, and the loss stays above that
-    /// of f32. An adapter is always rounded to the nearest.
+    /// Round trained weights stochastically to one of the two nearest bf16, the nearer one more
+    /// often, as torchao's optimizers do. With rounding to the nearest, as in TRL, weights that are
+    /// bf16 from the start do not follow the first small updates at all, and the loss stays above
+    /// that of f32. An adapter is always rounded to the nearest.
     pub bf16_stochastic_round: bool,
     /// Device that computes the run.
     pub device: Device,
-    /// GPUs that a process trains on together when it is the only one, each a rank in a thread of
-    /// its own; 0: all GPUs. Ranks that `mpirun`, `srun` or `torchrun` started take one each.
+    /// GPUs that a process trains on together when it is the only one, each a rank in its own
+    /// thread; 0: all GPUs. Ranks that `mpirun`, `srun` or `torchrun` started take one each.
     pub devices: usize,
     /// Train a LoRA adapter instead of the weights; none: the weights, or the adapter that the
     /// model has.
@@ -112,8 +112,8 @@ pub struct TrainConfig {
     /// Metric that decides which model is the best; its direction is the metric's own. All metrics
     /// but `eval_loss` need `predict_with_generate`.
     pub metric_for_best_model: Metric,
-    /// End with the best model that was evaluated instead of the last: the first with the best
-    /// `metric_for_best_model`. Its weights are kept in memory and in every checkpoint.
+    /// End with the best evaluated model instead of the last, by `metric_for_best_model`; on a tie
+    /// the earlier one. Its weights are kept in memory and in every checkpoint.
     pub load_best_model_at_end: bool,
     /// Number of evaluations in a row without a better `metric_for_best_model` after which the run
     /// stops.
@@ -130,14 +130,14 @@ pub struct TrainConfig {
     /// Most checkpoints in the folder; the one that was saved first is removed first. None: all.
     pub save_total_limit: Option<usize>,
     /// Checkpoint to go on from, or a folder with checkpoints, of which the latest is taken.
-    /// Settings and data are those of this run, not of the checkpoint; differences are told.
+    /// Settings and data are those of this run, not of the checkpoint; differences are reported.
     pub resume_from_checkpoint: Option<PathBuf>,
     /// Trackers that get the numbers of the run: `"tensorboard"`, `"wandb"`, a list of them,
     /// `"all"` or `"none"`. Not set: Weights & Biases where `WANDB_API_KEY` is set, else none, as
     /// in transformers 5.
     pub report_to: Option<ReportTo>,
-    /// Name of the run in the trackers; none: the time and the host for TensorBoard, one that
-    /// Weights & Biases makes up.
+    /// Name of the run in the trackers; none: the time and the host for TensorBoard, a generated
+    /// name for Weights & Biases.
     pub run_name: Option<String>,
     /// Project of Weights & Biases; none: `WANDB_PROJECT`, or "huggingface".
     pub wandb_project: Option<String>,

@@ -27,7 +27,7 @@ pub struct LoraConfig {
     pub target_modules: TargetModules,
     /// Uses the scale `lora_alpha / √r` instead of `lora_alpha / r` (rsLoRA; Kalajdzievski, 2023).
     pub use_rslora: bool,
-    /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers`; `None`:
+    /// Number of layers at the end of the model that are adapted, as mlx-lm's `num_layers`; none:
     /// all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_layers: Option<usize>,

@@ -107,7 +107,7 @@ fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refu
     let Some(text) = fields.text("text")?.filter(|text| !text.trim().is_empty()) else {
         return Err(Refusal::of_field(
             "text",
-            "missing; expected the text of the user",
+            "missing; expected the user's message",
         ));
     };
     fields.end(&[(

@@ -16,7 +16,7 @@ impl TrainConfig {
         match wanted.iter().find(|(_, wanted)| *wanted) {
             Some((field, _)) => Err(Error::invalid(
                 field,
-                "needs a validation set, and there is none; give one or leave it out",
+                "needs a validation set, which is missing; give one, or leave the setting out",
             )),
             None => Ok(()),
         }
@@ -46,7 +46,9 @@ impl TrainConfig {
             ("ddp_timeout", usize::from(self.ddp_timeout > 0)),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::invalid(field, "too small; expected a positive number"));
+            let least = if *field == "max_length" { 2 } else { 1 };
+            let problem = format!("is too small; expected {least} or more");
+            return Err(Error::invalid(field, problem));
         }
         if self.metric_for_best_model != Metric::EvalLoss && !self.predict_with_generate {
             let problem = format!(
@@ -57,7 +59,7 @@ impl TrainConfig {
         }
         if self.ddp_timeout > LONGEST_TIMEOUT {
             let problem = format!(
-                "{} is too long; expected seconds, at most {LONGEST_TIMEOUT}",
+                "{} s is too long; expected at most {LONGEST_TIMEOUT} s",
                 self.ddp_timeout
             );
             return Err(Error::invalid("ddp_timeout", problem));
@@ -96,9 +98,26 @@ impl TrainConfig {
         {
             Some((field, value, low, high)) => Err(Error::invalid(
                 field,
-                format!("{} is not between {low:e} and {high:e}", short(*value)),
+                format!(
+                    "{} is out of range; expected {}",
+                    short(*value),
+                    range(*low, *high)
+                ),
             )),
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
         }
+    }
+}
+
+/// Describes the numbers from `low` to `high`.
+fn range(low: f64, high: f64) -> String {
+    let from = match low > 0.0 && low <= f64::MIN_POSITIVE {
+        true => "a number above 0".to_string(),
+        false => format!("{} or more", short(low)),
+    };
+    match high {
+        _ if high >= f64::MAX => from,
+        _ if high >= 1.0 => format!("{from}, at most 1"),
+        _ => format!("{from}, below 1"),
     }
 }

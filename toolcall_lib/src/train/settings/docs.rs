@@ -9,8 +9,8 @@ const BEGINNING: &str = "\
 # Settings
 
 `toolcall train` takes its settings from a recipe (`--recipe`), from files (`--config FILE`, YAML or JSON),
-and from flags. A file counts more than the recipe, a later file more than an earlier one, a flag more than
-all files. What none of them says is the recipe's, also where another tool has another default.
+and from flags. Files override the recipe, later files override earlier ones, and flags override all files.
+All other settings are those of the recipe, even where another tool has another default.
 
 ```yaml
 # tune.yaml
@@ -24,10 +24,10 @@ $ toolcall train --config tune.yaml --data rows.json --out out/tuned --learning-
 ```
 
 A flag is the name of a setting with dashes or underscores. Without a value it is true, `--no-NAME` is false,
-several values are a list. Plain words are read as YAML 1.2 has them, `1e-4` is a number; where a setting is
-true or false, `yes`, `no`, `on` and `off` are understood too.
+several values are a list. Plain words are read by YAML 1.2: `1e-4` is a number. Where a setting is true or
+false, `yes`, `no`, `on` and `off` work too.
 
-A name that is not known is an error that tells the nearest one. This page is made from the code.
+An unknown name is an error that suggests the nearest one. This page is generated from the code.
 
 ## Our settings
 ";
@@ -36,10 +36,10 @@ const OTHERS: &str = "
 ## Names of other tools
 
 Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed are
-read as they are, and their names are flags. They mean here what they mean there. *Noted* names only tune the
-other engine: a run says that nothing changes by them. *Refused* names would change the result: the run does
-not begin, unless the value asks for nothing (null, false, 0, empty). The model and the data that a file names
-are taken where the command line does not name others.
+read as they are, and their names are flags, with the same meaning. *Noted* names only tune the other engine:
+a run notes that they have no effect. *Refused* names would change the result: the run does not begin, unless
+the value asks for nothing (null, false, 0, empty). The command line overrides the model and the data that a
+file names.
 
 | name | of | here |
 |---|---|---|

@@ -28,15 +28,15 @@ pub struct Field {
 pub enum Kind {
     /// True or false.
     Boolean,
-    /// A whole number, not negative.
+    /// An integer, not negative.
     Whole,
     /// A number.
     Number,
     /// One of these words.
     Word(Vec<String>),
-    /// Any text, such as a path.
+    /// Any string, such as a path.
     Text,
-    /// A list of names, or a text.
+    /// A list of names, or a string.
     Names,
     /// Names with values.
     Object,
@@ -46,19 +46,19 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Boolean => f.write_str("true or false"),
-            Self::Whole => f.write_str("a whole number"),
+            Self::Whole => f.write_str("an integer"),
             Self::Number => f.write_str("a number"),
             Self::Word(words) => f.write_str(&words.join(", ")),
-            Self::Text => f.write_str("a text"),
-            Self::Names => f.write_str("a list of names, or a text"),
+            Self::Text => f.write_str("a string"),
+            Self::Names => f.write_str("a list of names, or a string"),
             Self::Object => f.write_str("names with values"),
         }
     }
 }
 
 impl Field {
-    /// Reads a value as this setting has it. A text may say a number or a truth value, as on a
-    /// command line.
+    /// Reads a value as this setting has it. A string may be a number or a boolean, as on a command
+    /// line.
     pub(super) fn read(&self, value: &Value) -> Read<Value> {
         let is_none = match self.kind {
             Kind::Names => value.is_null(), // "none" is a name: that of no tracker
@@ -183,7 +183,7 @@ fn kind(schema: &Value) -> Kind {
     }
 }
 
-/// Returns the words of an enumeration. They stand together, or one by one with their meanings.
+/// Returns the words of an enumeration, which are in one list, or one by one with their meanings.
 fn words(schema: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let choices = list(&schema["oneOf"]);
@@ -262,7 +262,7 @@ mod tests {
             (
                 "max_steps",
                 json!(-5),
-                "found -5, expected a whole number, or null",
+                "found -5, expected an integer, or null",
             ),
             ("bf16", json!("maybe"), "found \"maybe\", expected true or false"),
             (

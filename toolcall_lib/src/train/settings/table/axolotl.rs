@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["val_set_size"],
         Value(
-            "the share of the data, or the rows, that is held out as the validation set, where no file is \
+            "the share of the data, or the number of rows, to hold out as the validation set, if no file is \
              given",
             inputs::validation_share,
         ),

@@ -1,4 +1,4 @@
-//! Names of LLaMA-Factory's YAML, beside those of transformers.
+//! Names of LLaMA-Factory's YAML, besides those of transformers.
 
 use super::super::read::{boolean, text, whole};
 use super::inputs;
@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["dataset_dir"],
         Value(
-            "where `dataset_info.json` stands; default: `data`",
+            "the folder of `dataset_info.json`; default: `data`",
             |said, value| text(value).map(|folder| said.named_data_in = Some(folder.into())),
         ),
     ),

@@ -1,7 +1,7 @@
 //! The one table of settings under other names, and the treatment of each name here.
 //!
-//! Reading uses this table, and `docs/settings.md` is made from it. A name means the same for every
-//! user, so nobody has to tell whose file it is.
+//! Reading uses this table, and `docs/settings.md` is generated from it. A name has one meaning in
+//! all tools, so the user does not have to say which tool a file is for.
 
 mod axolotl;
 mod groups;

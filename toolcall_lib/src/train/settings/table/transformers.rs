@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["warmup_steps"],
         Value(
-            "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it counts more than `warmup_ratio`",
+            "`warmup_steps`; a number below 1 is `warmup_ratio`. Above 0 it overrides `warmup_ratio`",
             |said, value| read::steps_or_share(said, value, ["warmup_steps", "warmup_ratio"]),
         ),
     ),
@@ -80,7 +80,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["optim"],
         Value(
-            "AdamW, whatever computes it: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those \
+            "AdamW in any implementation: `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and the like. Those \
              with a state in 8 bits or in paged memory are noted: the state is f32. Other optimizers are refused",
             read::optimizer,
         ),
@@ -164,8 +164,8 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["deepspeed"],
         Value(
-            "DeepSpeed's file, or its content: settings that count less than those of this file",
-            |_, _| Ok(()), // it was read before the settings that count more
+            "DeepSpeed's file, or its content; settings of this file override it",
+            |_, _| Ok(()), // it was read before the settings that override it
         ),
     ),
     row(
@@ -187,7 +187,7 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["hub_private_repo"],
         Value(
-            "a repository that is made is private, also where nothing is said",
+            "true to create a private repository, which is the default",
             |said, value| boolean(value).map(|private| said.inputs.push.private = Some(private)),
         ),
     ),
@@ -369,7 +369,7 @@ pub(super) const ROWS: &[Row] = &[
             "local_rank",
             "average_tokens_across_devices",
         ],
-        Note("`zero_stage` says what ranks divide, and how they were started how many they are"),
+        Note("`zero_stage` says what ranks divide; their number is that of the launcher"),
     ),
     row(
         ALL,
