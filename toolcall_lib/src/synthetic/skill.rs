@@ -151,7 +151,10 @@ impl Skill {
             .flat_map(Template::slots)
         {
             if self.argument(&plain(slot)).is_none() {
-                return Err(format!("a text has `{{{}}}`, which is not an argument", slot.name));
+                return Err(format!(
+                    "a text has `{{{}}}`, which is not an argument",
+                    slot.name
+                ));
             }
         }
         let required = self.required();

@@ -190,8 +190,9 @@ fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<(
             Ok(())
         }
         [first, second, ..] => {
-            let problem =
-                format!("`function.{second}`: is there besides `{first}`; a tool has one schema of arguments");
+            let problem = format!(
+                "`function.{second}`: is there besides `{first}`; a tool has one schema of arguments"
+            );
             Err(Error::invalid(place, problem))
         }
     }
@@ -225,8 +226,7 @@ fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Re
     for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
         // Two letters at most: `output_schema`, which is no mistake, is three from `input_schema`.
         if let Some(near) = nearest_within(key, read(), 2) {
-            let problem =
-                format!("`{within}{key}`: is not a known key of a tool; did you mean `{near}`?");
+            let problem = format!("`{within}{key}`: is not a known key of a tool; did you mean `{near}`?");
             return Err(Error::invalid(place, problem));
         }
     }

@@ -14,7 +14,7 @@ pub(crate) trait Stored {
     /// Returns 32 elements in order.
     ///
     /// # Safety
-    /// The processor has AVX2 and F16C, and `BYTES` bytes can be read.
+    /// The processor has AVX2, FMA and F16C, and `BYTES` bytes can be read.
     unsafe fn load(at: *const u8) -> [__m256; 4];
 }
 

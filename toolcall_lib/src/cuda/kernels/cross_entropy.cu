@@ -1,6 +1,6 @@
 // Cross-entropy of rows of logits, and its gradient.
 
-// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`. sums[2r]
+// One block per row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`. sums[2r]
 // becomes Σ w · (lse − logit), and sums[2r + 1] the weight of the target that argmax would choose:
 // the first of the largest logits. `dlogits`, unless it is null, becomes the gradient, Σ w ·
 // (softmax − onehot). Rows are `stride` apart in both, a multiple of four.

@@ -134,9 +134,7 @@ impl<'a> Ways<'a> {
 }
 
 fn too_deep() -> String {
-    format!(
-        "more than {DEEPEST} schemas for one value are nested, or refer to each other; use fewer"
-    )
+    format!("more than {DEEPEST} schemas for one value are nested, or refer to each other; use fewer")
 }
 
 /// Counts for a schema and a value, with all that is looked at from there.

@@ -127,7 +127,8 @@ impl Api {
         let bucket = &answer["upsertBucket"]["bucket"];
         let text = |value: &Value| value.as_str().map(str::to_string);
         let entity = text(&bucket["project"]["entity"]["name"]).or_else(|| run.entity.clone());
-        let entity = entity.ok_or_else(|| Failure::Final("it does not name the owner of the run".to_string()))?;
+        let entity =
+            entity.ok_or_else(|| Failure::Final("it does not name the owner of the run".to_string()))?;
         Ok(Place {
             entity,
             project: text(&bucket["project"]["name"]).unwrap_or_else(|| run.project.clone()),

@@ -259,11 +259,7 @@ mod tests {
                 json!("fast"),
                 "found \"fast\", expected a number",
             ),
-            (
-                "max_steps",
-                json!(-5),
-                "found -5, expected an integer, or null",
-            ),
+            ("max_steps", json!(-5), "found -5, expected an integer, or null"),
             ("bf16", json!("maybe"), "found \"maybe\", expected true or false"),
             (
                 "lr_scheduler_type",

@@ -73,8 +73,9 @@ fn of_entry(entry: &Map<String, Value>, folder: &Path, place: &str) -> Read<(Dat
         Some(most) => Some(format!("{}[:{most}]", split.as_deref().unwrap_or("train"))),
         None => split,
     };
-    let note =
-        most.map(|most| format!("num_samples: the first {most} rows are read; LLaMA-Factory draws them at random"));
+    let note = most.map(|most| {
+        format!("num_samples: the first {most} rows are read; LLaMA-Factory draws them at random")
+    });
     let source = DataSource {
         config: said("subset")?,
         split,

@@ -56,9 +56,7 @@ pub(super) fn whole(value: &Value) -> Read<u64> {
     let exactly = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let round = |number: &f64| number.fract() == 0.0 && (0.0..LARGEST).contains(number);
     let rounded = || number(value).ok().filter(round).map(|number| number as u64);
-    exactly
-        .or_else(rounded)
-        .ok_or_else(|| wrong(value, "an integer"))
+    exactly.or_else(rounded).ok_or_else(|| wrong(value, "an integer"))
 }
 
 /// Reads a string. A number may be a name.

@@ -93,7 +93,9 @@ impl Said {
             let (steps, share) = (format!("{what}_steps"), format!("{what}_ratio"));
             match (self.says(&steps), self.says(&share)) {
                 (true, true) => {
-                    return Err(format!("{share}: is given besides `{steps}`; leave one of them out"));
+                    return Err(format!(
+                        "{share}: is given besides `{steps}`; leave one of them out"
+                    ));
                 }
                 (false, true) if what != "logging" => self.overwrite(&steps, Value::Null),
                 (true, false) => self.overwrite(&share, Value::Null),
