@@ -103,7 +103,7 @@ impl TreeBatch {
 
     /// Packs sequences into as many trees as the limit needs.
     ///
-    /// No tree has more than `most_rows` rows beside the prefix that all its sequences share. So
+    /// No tree has more than `most_rows` rows besides the prefix that all its sequences share. So
     /// memory stays bounded by `most_rows` and one sequence, and a long list of tools is computed
     /// once per tree. Sequences that share much go into the same tree.
     pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {

@@ -27,7 +27,7 @@ const END_OF_TURN: [&str; 6] = [
 /// One assistant turn, split into its parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
-    /// Text beside the calls, trimmed; the whole text if a call is malformed.
+    /// Text besides the calls, trimmed; the whole text if a call is malformed.
     pub content: String,
     /// Thoughts at the beginning of the turn, if there are any.
     pub reasoning_content: Option<String>,

@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for ReadRoot {
     }
 
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Err("a text"))
+        Ok(Err("a string"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -179,7 +179,7 @@ mod tests {
             ("a: 1\n---\nb: 2\n", 0, "document"),
             ("- a\n- b\n", 1, "found a list, expected names with values"),
             ("", 1, "found nothing, expected names"),
-            ("just words\n", 1, "found a text"),
+            ("just words\n", 1, "found a string"),
         ] {
             let problem = read_object(text).unwrap_err();
             assert!(problem.reason.contains(says), "{text:?}: {problem}");

@@ -19,7 +19,7 @@ pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
         Ok(function) => expand(&function),
         Err(error) => Err(Error::new(
             error.span(),
-            format!("#[tool] stands on a function: {error}"),
+            format!("#[tool] belongs on a function: {error}"),
         )),
     };
     let added = added.unwrap_or_else(Error::into_compile_error);
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn only_a_function_is_a_tool() {
         let expanded = tool(TokenStream::new(), quote! { struct S; }).to_string();
-        assert!(expanded.starts_with("struct S ;") && expanded.contains("#[tool] stands on a function"));
+        assert!(expanded.starts_with("struct S ;") && expanded.contains("#[tool] belongs on a function"));
         let function: ItemFn = parse_quote! {
             /// Does it.
             fn f() {}

@@ -36,7 +36,7 @@ use proc_macro::TokenStream;
 /// `schemars::JsonSchema`; an `Option` may be left out of a call. The function returns what
 /// implements `serde::Serialize`, or a `Result` of it with an error that implements `Display`. A
 /// description that is missing, or that describes no argument, is a compile error. In a notebook
-/// cell the attribute stands before the doc comment, as above: a doc comment that opens a cell is
+/// cell the attribute is before the doc comment, as above: a doc comment that opens a cell is
 /// lost.
 ///
 /// # Panics

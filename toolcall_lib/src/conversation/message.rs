@@ -179,7 +179,7 @@ fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static
     }
 }
 
-/// Returns the text under a key. An empty one counts as absent.
+/// Returns the string under a key. An empty one counts as absent.
 fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),

@@ -81,7 +81,7 @@ pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
     }
 }
 
-/// Reads an answer: a text, or an object with the name of the tool and its content.
+/// Reads an answer: plain text, or an object with the name of the tool and its content.
 fn answer(text: &str, message: &Message) -> Message {
     let mut answer = Message {
         role: Role::Tool,

@@ -100,7 +100,7 @@ impl Evaluation {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
                 self.format_compliance.add(valid && *finished);
             }
-            // 3. The mistake of the last turn, with the texts that a reader needs to judge it.
+            // 3. The mistake of the last turn, with the text that a reader needs to judge it.
             mistake = kind.map(|kind| Mistake {
                 row: self.rows,
                 turn,

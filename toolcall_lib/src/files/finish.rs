@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// any point.
 ///
 /// 1. If more than one file that programs read changes, the head of the old model is removed first.
-///    Until step 3 the folder is no model, rather than a mixture of two.
+///    Until step 3 the folder is not a model, rather than a mixture of two.
 /// 2. The other files are moved, and what is left of the old model is removed.
 /// 3. The new head is moved, then the list of the files.
 pub(super) fn finish(folder: &Path) -> Result<()> {

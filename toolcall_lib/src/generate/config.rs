@@ -34,7 +34,7 @@ pub struct GenerateConfig {
     pub tool_choice: ToolChoice,
     /// Allows more than one call in a reply that is constrained to the tools.
     pub parallel_tool_calls: bool,
-    /// Constrains every call to the tools that are offered: its name is one of theirs, and its
+    /// Constrains every call to the tools that are offered: its name is one of their names, and its
     /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
     /// that it has made already: a model that repeats one is in a loop, and the caller would run it
     /// twice. Set it to false to see what a model writes by itself; a `tool_choice` other than

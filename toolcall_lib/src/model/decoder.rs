@@ -29,7 +29,7 @@ pub struct Decoder {
     pub config: ModelConfig,
     /// The weights.
     pub weights: Weights,
-    /// The LoRA adapter that acts beside the weights, if any.
+    /// The LoRA adapter that acts in addition to the weights, if any.
     pub adapter: Option<Adapter>,
     pub(crate) blocks: Vec<BlockSpans>,
     /// Table of the tokens' embeddings, `[vocabulary, hidden]`.

@@ -79,8 +79,8 @@ impl Server {
     /// A request that names no model asks the first one.
     ///
     /// # Errors
-    /// Settings with which no request, or any host, would be served, an address that is taken, two models with one name,
-    /// and a model that cannot run on the device.
+    /// Settings with which no request, or any host, would be served, an address that is taken, two
+    /// models with one name, and a model that cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
         // 1. Everything that can be refused before a model is loaded.
         config.check()?;

@@ -58,7 +58,7 @@ impl ToolSchema {
         };
         let description = &function["description"];
         let fits = description.is_string() || description.is_null();
-        wrong("description", description, fits, "a text (string)")?;
+        wrong("description", description, fits, "a string")?;
         let Some(parameters) = function
             .get("parameters")
             .filter(|parameters| !parameters.is_null())
@@ -224,7 +224,7 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
 fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
     let read = || PARAMETERS.into_iter().chain(["description", "function", "name"]);
     for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
-        // Two letters at most: `output_schema`, which is no mistake, is three from `input_schema`.
+        // Two letters at most: `output_schema`, no mistake, is three letters from `input_schema`.
         if let Some(near) = nearest_within(key, read(), 2) {
             let problem = format!("`{within}{key}`: is not a known key of a tool; did you mean `{near}`?");
             return Err(Error::invalid(place, problem));
@@ -327,7 +327,7 @@ mod tests {
         );
         let number = error(json!({"name": "f", "description": 7}));
         assert!(
-            number.starts_with("schema of tool `f`: `function.description`: expected a text"),
+            number.starts_with("schema of tool `f`: `function.description`: expected a string"),
             "{number}"
         );
         let list = json!({"name": "f", "description": "", "parameters": []});

@@ -203,7 +203,7 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
         let text = |key: &str| {
             let place = || format!("chat_template[{i}].{key}");
             let text = entry[key].as_str().map(String::from);
-            text.ok_or_else(|| wrong(place(), &entry[key], "a text"))
+            text.ok_or_else(|| wrong(place(), &entry[key], "a string"))
         };
         Ok((text("name")?, text("template")?))
     };

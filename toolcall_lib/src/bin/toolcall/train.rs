@@ -97,7 +97,7 @@ impl Recipe {
             Self::General => Ok("general"),
             Self::Seed => Err(Error::invalid(
                 "--data",
-                "is missing: the recipe `seed` has no rows of its own",
+                "is missing: the recipe `seed` has no rows",
             )),
         }
     }

@@ -1,9 +1,9 @@
 //! Tile lists on the device: the key tiles that each query tile sees, and the reverse.
 //!
 //! In depth-first order, the rows that see a key are a range: a query at row `r` sees key `c` if
-//! `c <= r < ends[c]`. One number per key replaces a mask, and tiles need not end where segments do.
-//! A pass over a KV cache is a forest of such trees: each part of the pass brings the keys that it
-//! sees, in order, and the last of them are its own.
+//! `c <= r < ends[c]`. One number per key replaces a mask, and tiles need not end where segments
+//! do. A pass over a KV cache is a forest of such trees: each part of the pass brings the keys that
+//! it sees, in order, and the last of them are its own.
 
 use super::TILE;
 use crate::batch::Segment;

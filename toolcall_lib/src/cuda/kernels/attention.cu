@@ -178,8 +178,8 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
     if (at_keys)
         for (int half = 0; half < 2; half++) stands[half] = at_keys[min(stands[half], rows - 1)];
 
-    // 1. Load the queries, [16, DIM] per warp, through a buffer that is not in use yet, and the first
-    //    tile.
+    // 1. Load the queries, [16, DIM] per warp, through a buffer that is not in use yet, and the
+    //    first tile.
     copy_tile<DIM>(keys + SIZE, q, q_stride, tile * TILE, rows);
     copy_commit();
     copy_tile<DIM>(keys, k, kv_stride, tiles[at] / 2 * TILE, key_rows, places);

@@ -52,12 +52,12 @@ pub(super) fn escaped(text: &str) -> String {
     pattern
 }
 
-/// Returns a pattern for all texts that contain `tag`.
+/// Returns a pattern for all strings that contain `tag`.
 pub(super) fn around(tag: &str) -> String {
     format!("(?s:.*{}.*)", escaped(tag))
 }
 
-/// Returns a terminal for any text that matches none of these patterns as a whole.
+/// Returns a terminal for any string that matches none of these patterns as a whole.
 pub(super) fn text_without(patterns: &[String]) -> String {
     let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
     format!("/(?s:.*)/{}", but.collect::<String>())

@@ -55,7 +55,7 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Answers a preflight: any header is allowed, because clients send some of their own.
+/// Answers a preflight: any header is allowed, because clients send their own ones.
 fn preflight(headers: &HeaderMap) -> Response {
     let mut response = answer("text/plain", "");
     *response.status_mut() = StatusCode::NO_CONTENT;

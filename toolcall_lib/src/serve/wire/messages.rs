@@ -192,7 +192,7 @@ fn add_turn(message: &mut Message, fields: &mut Fields, has_content: bool) -> Re
     let refusal = fields.text("refusal")?.filter(|text| !text.is_empty());
     match refusal {
         None if !has_content && message.tool_calls.is_empty() => {
-            let problem = "missing; expected a string, or `tool_calls` beside it";
+            let problem = "missing; expected a string, or `tool_calls` instead";
             Err(Refusal::of_field(fields.name("content"), problem))
         }
         Some(_) if !message.content.is_empty() => {

@@ -1,5 +1,5 @@
-//! The schema of a tool's arguments in the form that the grammar takes: whatever it accepts,
-//! [`ToolSchema::check`] accepts too.
+//! The schema of a tool's arguments in the form that the grammar takes: [`ToolSchema::check`]
+//! accepts everything that it accepts.
 //!
 //! A schema may describe one value in many places: next to a reference, in `allOf`, in the branches
 //! of `anyOf`. All of it applies at once, so [`Writer`] takes it apart into [`Shape`]s, each of

@@ -242,7 +242,7 @@ pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// Returns true if a rate is as good as 0 beside the highest.
+/// Returns true if a rate is practically 0 compared with the highest.
 fn is_small(rate: f64, highest: f64) -> bool {
     rate <= SMALL * highest
 }
