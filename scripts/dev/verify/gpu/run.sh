@@ -2,7 +2,7 @@
 # Verifies and measures the CUDA engine on the first GPU of this machine, stage by stage, those that matter most first. Linux only.
 # usage: run.sh [STAGE ...]      default: all, in at most 8 minutes
 #
-#   a  the devices; every kernel compiles; what the card can do      e  replies beside transformers
+#   a  the devices; every kernel compiles; the card's peaks          e  replies beside transformers
 #   b  every kernel against the CPU                                  f  NCCL: one rank, then two on one GPU
 #   c  steps, adapters and replies against the CPU                   g  compute-sanitizer
 #   d  training beside TRL, and the time of each kernel              h  what limits the slowest kernels
@@ -157,7 +157,7 @@ stage_h() {
         return
     fi
     if [ ! -s "$details/profile.json" ]; then
-        add ncu problem="stage d has not told which kernels are the slowest"
+        add ncu problem="stage d has not reported the slowest kernels"
         return
     fi
     local kernel
