@@ -206,7 +206,7 @@ fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
     }
 }
 
-/// Rows in the oddest forms that the leaderboard has.
+/// Rows in the oddest forms of the leaderboard.
 #[test]
 fn odd_rows_are_read() {
     let properties = json!({

@@ -18,7 +18,7 @@ fn refusal(file: Value, ranks: usize) -> String {
     refused.unwrap_err().to_string()
 }
 
-/// Returns the configuration with which the workflow ran that this project replaces.
+/// Returns the configuration of the workflow that this project replaces.
 fn usual() -> Value {
     json!({
         "train_batch_size": 16,

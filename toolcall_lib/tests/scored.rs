@@ -1,4 +1,4 @@
-//! Validation rows that the model answers while it trains: what is counted, which model is kept,
+//! Validation rows that the model answers while it trains: the counts, the model that is kept, and
 //! when the run stops.
 
 use crate::common::tiny_model::tiny_model;
@@ -33,7 +33,7 @@ fn weights(model: &Model) -> &[Vec<f32>] {
     &model.decoder.trainable().unwrap().buckets
 }
 
-/// Steps without the times that they took and the length of the run.
+/// Steps without their times and the length of the run.
 fn timeless(report: &TrainReport) -> Vec<StepReport> {
     let steps = report.steps.iter().cloned();
     steps

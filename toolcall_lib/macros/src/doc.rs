@@ -15,7 +15,7 @@ pub struct Doc {
     pub returns: Option<String>,
 }
 
-/// Headings of rustdoc that say nothing to a model.
+/// Headings of rustdoc that are not for a model.
 const SKIPPED: [&str; 4] = ["# Errors", "# Panics", "# Examples", "# Safety"];
 
 impl Doc {

@@ -79,7 +79,7 @@ fn layers_are_chosen_as_peft_does() {
             serde_json::from_slice(&std::fs::read(out.join("adapter_config.json")).unwrap()).unwrap();
         assert_eq!(written["target_modules"], targets);
 
-        // It is used where it is, and merged it computes the same.
+        // The merged model computes the same.
         let text = |model: &toolcall_lib::Model| {
             let config = toolcall_lib::GenerateConfig {
                 max_new_tokens: 12,

@@ -1,4 +1,4 @@
-//! Files beside the weights of a model.
+//! Other files in a model folder.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(file, text).unwrap();
 }
 
-/// The folder of a tiny model, in which `change` is made before it is loaded.
+/// Makes the folder of a tiny model, applies `change` to it and loads it.
 fn loaded(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     save(&tiny_model(), folder.path()).unwrap();
@@ -91,7 +91,7 @@ fn special_tokens_of_older_folders_are_read() {
         model.template.render(&[Message::user("Hi.")], &[]).unwrap()
     };
     assert!(with(json!({"tokenizer_class": "PreTrainedTokenizerFast"})).starts_with("<|endoftext|>"));
-    // A config with the tokens in it is newer, and says all.
+    // A config that has the tokens is newer, and complete.
     assert!(
         !with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>")
     );

@@ -1,5 +1,5 @@
-//! Settings that were written for other tools: each file of the folder `peers` becomes what a table
-//! here says, and runs.
+//! Settings that were written for other tools: each file of the folder `peers` becomes the
+//! configuration in a table here, and runs.
 
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn layer(settings: Settings, value: Value) -> Settings {
     settings.with(&Given::from(values), 1).unwrap()
 }
 
-/// The problem of settings that can be read, and are not those of a run.
+/// Returns the problem of settings that can be read, but do not fit a run.
 fn unsound(value: Value) -> String {
     of(value).unwrap().config.check().unwrap_err().to_string()
 }
@@ -1053,7 +1053,7 @@ fn a_run_pushes_where_transformers_says() {
     );
 }
 
-/// `TOOLCALL_WRITE_DOCS=1` writes the page anew.
+/// `TOOLCALL_WRITE_DOCS=1` rewrites the page.
 #[test]
 fn the_page_of_settings_is_what_the_table_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");

@@ -1,4 +1,4 @@
-//! Settings that nobody knows are named, and so are values of the wrong type.
+//! Errors name unknown settings, and values of the wrong type.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};

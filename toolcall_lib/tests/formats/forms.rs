@@ -1,4 +1,4 @@
-//! JSON, JSONL, CSV and folders; splits that rows name.
+//! JSON, JSONL, CSV and folders; splits named by rows.
 
 use super::made::{csv, expected, file, jsonl, load, messages, refused, rows, tokens, tools};
 use serde_json::{Value, json};

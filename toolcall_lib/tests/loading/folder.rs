@@ -1,4 +1,4 @@
-//! The names of a model, and the files beside the weights.
+//! The names of a model, and the other files of its folder.
 
 use super::{assert_says, tiny, write_json, write_model};
 use serde_json::{Value, json};
