@@ -267,12 +267,12 @@ mod tests {
         assert_eq!(
             ids(6),
             [vec![1, 2, 3, 4, 5, 6], vec![7, 8], vec![9; 7]],
-            "the last is longer than 6 by itself"
+            "the last is longer than 6 alone"
         );
         assert_eq!(
             ids(2),
             [vec![1, 2, 3, 4, 5], vec![1, 2, 6], vec![7, 8], vec![9; 7]],
-            "what a tree's sequences begin with does not count"
+            "the prefix of a tree's sequences does not count"
         );
     }
 

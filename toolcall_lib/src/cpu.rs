@@ -184,7 +184,7 @@ mod tests {
         let error = Isa::named("avx3").unwrap_err().to_string();
         assert_eq!(
             error,
-            "max_cpu_isa: \"avx3\" is no instruction set; choose one of portable, avx2, avx512, avx512_bf16, amx"
+            "max_cpu_isa: \"avx3\" is not an instruction set; choose one of portable, avx2, avx512, avx512_bf16, amx"
         );
     }
 

@@ -91,7 +91,7 @@ fn strings_match_loosely_and_other_values_by_type() {
     );
     assert!(
         right("integer", json!(["all"]), json!("all")),
-        "a right value of another type, as it stands"
+        "a right value of another type, unchanged"
     );
     assert!(!right("integer", json!(["all"]), json!("ALL")) && !right("integer", json!([""]), json!("")));
 }
@@ -289,7 +289,7 @@ fn a_wheel_and_the_folder_that_it_unpacks_to_have_the_same_rows() {
     let wheel = wheel(unpacked.path(), &files);
     assert_eq!(load(&wheel, Category::Multiple).unwrap(), expected);
     let missing = load(&wheel, Category::Parallel).unwrap_err().to_string();
-    assert!(missing.contains("BFCL_v4_parallel.json out of it"), "{missing}");
+    assert!(missing.contains("BFCL_v4_parallel.json from it"), "{missing}");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn what_is_no_data_of_the_leaderboard_is_refused_with_its_place() {
     let other = answer("kite_7", json!([{"kite.fly": {"x": [1]}}]));
     let bare = answer("kite_0", json!([{"kite.fly": {"x": 1}}]));
     let nameless = question("kite_0", json!([{"description": "A tool."}]));
-    assert!(refused(from_ref(&fine), &[other]).contains("row 0: id: `kite_7` is no row's"));
+    assert!(refused(from_ref(&fine), &[other]).contains("row 0: id: no row has the id `kite_7`"));
     assert!(
         refused(from_ref(&fine), &[bare]).contains("ground_truth[0].kite.fly.x: expected a list of values")
     );

@@ -169,7 +169,7 @@ fn what_is_not_run_is_typed() {
     );
     assert!(text.contains("assistant > "), "{text}");
     let (well, text) = place.chat(&ASKED, "");
-    assert!(well && !text.contains("assistant > "), "nobody answers: {text}");
+    assert!(well && !text.contains("assistant > "), "no answer: {text}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn what_cannot_be_run_is_told() {
     for (arguments, told) in [
         (
             &["--run", "fly=true"][..],
-            "error: --run fly: there is no such tool; there are: get_weather",
+            "error: --run fly: there is no such tool; the tools are: get_weather",
         ),
         (&["--run", "get_weather"], "expected NAME=COMMAND"),
         (&["--run", "get_weather='a"], "not closed"),

@@ -126,7 +126,7 @@ fn a_dialogue_that_goes_as_the_row_does_is_right() {
     let expected: Vec<_> = [1, 3, 5].map(|end| (row.messages[..end].to_vec(), 2)).to_vec();
     assert_eq!(
         prompts, expected,
-        "the row's own messages, tool answer included, stand before each turn"
+        "the row's own messages, tool answer included, are before each turn"
     );
 }
 
@@ -234,7 +234,7 @@ fn a_reply_that_does_not_end_is_right_in_no_score() {
     assert_eq!(
         evaluation.over_calls,
         score(1, 2),
-        "rambling is no call, but a call that rambles is one"
+        "rambling is not a call, but a call that rambles is one"
     );
 }
 

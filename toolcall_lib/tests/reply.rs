@@ -81,12 +81,12 @@ fn thoughts_are_kept_apart() {
     assert_eq!(
         parse("\nHmm.\n</think>\n\n12"),
         thought,
-        "the opening tag stands in the prompt"
+        "the opening tag is in the prompt"
     );
     assert_eq!(
         parse("<think>\n\n</think>\n\n12"),
         content("12"),
-        "an empty block is no thought"
+        "an empty block is not a thought"
     );
     assert_eq!(
         parse("<think>\nHmm."),

@@ -124,7 +124,7 @@ fn no_more_rows_are_answered_than_wanted_and_they_come_from_all_over() {
     let (_, report) = run(&validation, &config);
     let scores = report.steps[0].eval_scores.unwrap();
     assert_eq!((scores.exact.total, scores.arguments_exact.total), (3, 2));
-    assert_eq!(scores.unfinished, score(3, 3), "five tokens are no answer");
+    assert_eq!(scores.unfinished, score(3, 3), "five tokens are not an answer");
 }
 
 /// The validation loss of rows that are not trained on falls and rises again.

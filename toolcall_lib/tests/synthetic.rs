@@ -292,7 +292,7 @@ fn a_skill_that_does_not_fit_is_refused_by_name() {
     let cases = [
         (
             "Ring {time} times.",
-            "skill `ring`: a text has `{time}`, which is no argument",
+            "skill `ring`: a text has `{time}`, which is not an argument",
         ),
         (
             "Ring[ {times} times].",

@@ -288,14 +288,14 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     };
     assert_eq!(
         refusal(zero),
-        "per_device_train_batch_size: too small; expected a positive number"
+        "per_device_train_batch_size: is too small; expected 1 or more"
     );
     assert!(
         refusal(TrainConfig {
             adam_beta2: 1.5,
             ..config(1)
         })
-        .starts_with("adam_beta2: 1.5 is not between")
+        .starts_with("adam_beta2: 1.5 is out of range")
     );
     let short = TrainConfig {
         max_length: Some(10),

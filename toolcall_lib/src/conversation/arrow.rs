@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(
             Value::Object(of_text),
             row,
-            "a column of JSON text says what it says"
+            "a column of JSON strings is read as it is"
         );
     }
 

@@ -120,6 +120,6 @@ mod tests {
                 "{wrong}"
             );
         }
-        assert!(parts("train+test").unwrap_err().contains("not put together"));
+        assert!(parts("train+test").unwrap_err().contains("cannot be combined"));
     }
 }

@@ -120,15 +120,15 @@ mod tests {
         for (text, says) in [
             (
                 r#"[{"name": "dim", "name": "water"}]"#,
-                "FILE: the key `name` stands here twice",
+                "FILE: duplicate key `name`",
             ),
             (
                 r#"[{"name": "dim", "parameters": {"properties": {"n": {"maximum": 123456789012345678901}}}}]"#,
-                "FILE: the whole number 123456789012345678901 has more than 64 bits",
+                "FILE: the integer 123456789012345678901 has more than 64 bits",
             ),
             (
                 r#"{"tools": [{"name": "dim"}], "tool_choice": "none"}"#,
-                "FILE: `tool_choice` stands beside `tools` and is not read",
+                "FILE: `tool_choice` is there besides `tools` and is not read",
             ),
             (
                 r#"{"tools": {"name": "dim"}}"#,

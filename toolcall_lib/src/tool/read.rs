@@ -254,15 +254,15 @@ mod tests {
     fn a_key_that_is_not_known_is_named() {
         assert_eq!(
             refused(json!({"name": "water", "argument": {"minutes": 5}})),
-            ".argument: is not a key of a call that is known; expected name and arguments"
+            ".argument: is not a known key of a call; expected name and arguments"
         );
         assert_eq!(
             refused(json!({"function": {"name": "water", "kwargs": {}}})),
-            ".function.kwargs: is not a key of a call that is known; expected name and arguments"
+            ".function.kwargs: is not a known key of a call; expected name and arguments"
         );
         assert_eq!(
             refused(json!({"function": {"name": "water"}, "arguments": {"minutes": 5}})),
-            ".arguments: is not a key of a call that is known; expected id, type and function"
+            ".arguments: is not a known key of a call; expected id, type and function"
         );
         assert!(refused(json!({"type": "custom", "name": "water"})).starts_with(".type: found \"custom\""));
         assert!(refused(json!({"function": "water"})).starts_with(".function: found a string"));
@@ -273,13 +273,13 @@ mod tests {
     fn arguments_stand_once_and_are_an_object() {
         assert_eq!(
             refused(json!({"name": "water", "arguments": {"minutes": 5}, "parameters": {"minutes": 6}})),
-            ".parameters: stands beside `arguments`; a call has its arguments once"
+            ".parameters: is there besides `arguments`; a call has its arguments once"
         );
         let wrong = |value: Value| arguments(&value).unwrap_err();
         assert!(wrong(json!("\"{\\\"duration\\\": 60}\"")).contains("encoded twice"));
         assert!(wrong(json!("[60]")).contains("holds an array, expected a JSON object"));
         assert!(wrong(json!("{duration")).contains("not valid JSON"));
-        assert!(wrong(json!("{\"a\": 1, \"a\": 2}")).contains("the key `a` stands here twice"));
+        assert!(wrong(json!("{\"a\": 1, \"a\": 2}")).contains("duplicate key `a`"));
         assert!(wrong(json!(60)).contains("found a number"));
     }
 }

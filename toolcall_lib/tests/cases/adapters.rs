@@ -100,7 +100,7 @@ fn what_no_layer_has_is_refused_by_name() {
     for (targets, says) in [
         (
             json!(["q_proj", "model.layers.9.self_attn.q_proj"]),
-            "`model.layers.9.self_attn.q_proj` names no linear layer",
+            "`model.layers.9.self_attn.q_proj` is not the name of a linear layer",
         ),
         (
             json!("q_proj"),

@@ -156,7 +156,7 @@ fn another_encoding_is_named() {
     }
     let error = load(b"[{\"messages\":\n\"K\xf6ln\"}]");
     assert!(
-        error.contains("line 2: holds bytes that are no UTF-8, perhaps Latin-1"),
+        error.contains("line 2: holds bytes that are not UTF-8, perhaps Latin-1"),
         "{error}"
     );
 }

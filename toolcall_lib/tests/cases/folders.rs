@@ -108,7 +108,7 @@ fn a_key_that_stands_twice_in_a_side_file_is_named() {
     );
     let error = load(folder.path().to_str().unwrap()).unwrap_err().to_string();
     assert!(
-        error.contains("tokenizer_config.json: the key `eos_token` stands here twice"),
+        error.contains("tokenizer_config.json: duplicate key `eos_token`"),
         "{error}"
     );
 }
@@ -116,7 +116,7 @@ fn a_key_that_stands_twice_in_a_side_file_is_named() {
 #[test]
 fn a_value_of_a_side_file_that_is_of_another_type_is_named() {
     let template =
-        "chat_template: found a number, expected a text, or a list of {\"name\": …, \"template\": …}";
+        "chat_template: found a number, expected a string, or a list of {\"name\": …, \"template\": …}";
     let ids = "expected the number of a token, or a list of them";
     for (file, key, value, says) in [
         (
@@ -153,13 +153,13 @@ fn a_value_of_a_side_file_that_is_of_another_type_is_named() {
             "tokenizer_config.json",
             "chat_template",
             json!([{"name": "default"}]),
-            "chat_template[0].template: found null, expected a text".into(),
+            "chat_template[0].template: found null, expected a string".into(),
         ),
         (
             "tokenizer_config.json",
             "eos_token",
             json!(7),
-            "eos_token: found a number, expected a text, or an object with the text as `content`".into(),
+            "eos_token: found a number, expected a string, or an object with the string as `content`".into(),
         ),
         (
             "special_tokens_map.json",

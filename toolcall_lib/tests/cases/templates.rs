@@ -292,7 +292,7 @@ fn arguments_are_offered_as_the_template_needs_them() {
     assert_eq!(
         call("{{ c.function.arguments }}"),
         json,
-        "as Python writes an object it is no JSON"
+        "as Python writes an object it is not JSON"
     );
     assert_eq!(
         call(
@@ -458,7 +458,7 @@ fn what_a_template_does_not_show_is_told() {
     assert_eq!(
         notes,
         [
-            "1 turn: the chat template does not show the text beside calls",
+            "1 turn: the chat template does not show the text besides calls",
             "1 turn: the chat template does not show `reasoning_content`"
         ]
     );

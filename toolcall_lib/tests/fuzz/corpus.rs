@@ -369,7 +369,7 @@ fn gguf_headers_that_lie() {
         (
             "no GGUF",
             b"GGML\x03\0\0\0".to_vec(),
-            ["model.gguf: header", "this is no GGUF file"],
+            ["model.gguf: header", "this is not a GGUF file"],
         ),
         (
             "a version",
@@ -399,7 +399,7 @@ fn gguf_headers_that_lie() {
         (
             "alignment as text",
             gguf(0, 1, &entry("general.alignment", 8, &text("32"))),
-            ["general.alignment", "is not a whole number"],
+            ["general.alignment", "is not an integer"],
         ),
         (
             "a long name",

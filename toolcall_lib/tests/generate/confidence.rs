@@ -61,7 +61,7 @@ fn a_call_is_as_sure_as_its_tokens_that_could_have_been_others() {
         for (own, chosen) in reply.model_logprobs.iter().zip(&reply.logprobs) {
             assert!(
                 own.is_some() || *chosen == 0.0,
-                "only what is forced is not asked for"
+                "only forced tokens are not sampled"
             );
             assert!(own.unwrap_or(-1.0) <= 0.0);
         }

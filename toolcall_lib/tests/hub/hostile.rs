@@ -123,7 +123,7 @@ fn what_the_hub_calls_a_file_or_a_commit_stays_in_the_cache() {
         server.play(move |_, stream| write(stream, 200, &[], body.as_bytes(), body.len()).is_ok());
         assert_says(
             hub.snapshot(&id()).unwrap_err(),
-            &[REPO, "the commit that it names is no hash"],
+            &[REPO, "the commit that it names is not a hash"],
         );
         assert!(all_in(cache.path()).is_empty());
     }
@@ -219,7 +219,7 @@ fn answers_that_no_hub_gives_are_errors() {
     assert_says(blob(vec![hash()]), &["redirects without saying where to"]);
     assert_says(
         blob(vec![hash(), to("file:///etc/passwd")]),
-        &["to something that is no"],
+        &["to something that is not a"],
     );
     assert_says(blob(vec![hash(), to("http://")]), &["redirects to something"]);
     assert_says(

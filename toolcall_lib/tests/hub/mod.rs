@@ -184,7 +184,7 @@ fn a_download_that_failed_is_continued_by_the_next_call() {
         requests
             .iter()
             .all(|request| !request.path.ends_with("config.json")),
-        "what is complete is not asked for"
+        "complete files are not requested"
     );
 }
 

@@ -342,7 +342,7 @@ fn only_a_model_that_was_saved_and_not_changed_since_is_pushed() {
     };
     let parent = scene.model.parent().unwrap();
     refused(parent, &["holds no model that toolcall saved"]);
-    refused(&parent.join("none"), &["is no folder"]);
+    refused(&parent.join("none"), &["is not a folder"]);
     let checkpoint = parent.join("checkpoint-5");
     let list = json!({"config.json": {"bytes": 0, "sha256": ""}, "optimizer/a": {"bytes": 0, "sha256": ""}});
     fs::create_dir(&checkpoint).unwrap();

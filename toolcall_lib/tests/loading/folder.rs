@@ -130,7 +130,7 @@ fn the_chat_template_is_found_in_each_place_where_it_may_stand() {
     assert_eq!(
         template(json!([default, tools])),
         Some("plain".into()),
-        "the other is kept beside it"
+        "the other is kept too"
     );
     assert_eq!(template(json!([default])), Some("plain".into()));
     let folder = tempfile::tempdir().unwrap();

@@ -26,7 +26,7 @@ fn assert_golden(name: &str, text: &str) {
         fs::write(golden(name), text).unwrap();
     }
     let want = fs::read_to_string(golden(name)).unwrap_or_default();
-    assert!(text == want, "{name} is another text: {text}");
+    assert!(text == want, "{name} differs: {text}");
 }
 
 fn with(template: ChatTemplate) -> Model {

@@ -106,7 +106,7 @@ fn no_more_checkpoints_are_kept_than_wanted() {
         "mine"
     );
     let none = run(area.path(), 1, limit(0)).unwrap_err().to_string();
-    assert!(none.contains("save_total_limit: too small"), "{none}");
+    assert!(none.contains("save_total_limit: is too small"), "{none}");
 }
 
 #[test]

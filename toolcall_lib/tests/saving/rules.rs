@@ -82,7 +82,7 @@ fn other_files_are_left_alone_and_a_saved_model_is_replaced() {
     assert_eq!(
         tree(area.path()).len(),
         tree(&out).len() + 1,
-        "nothing stands beside the folder"
+        "nothing is next to the folder"
     );
 }
 

@@ -159,7 +159,7 @@ fn several_calls_come_unless_one_is_asked_for() {
             let mut ids: Vec<&str> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
             ids.sort_unstable();
             ids.dedup();
-            assert_eq!(ids.len(), calls.len(), "calls have ids of their own");
+            assert_eq!(ids.len(), calls.len(), "each call has its own id");
             calls.len()
         };
         (0..12).map(of_seed).max().unwrap()
@@ -403,7 +403,7 @@ fn tokens_behind_a_stop_sequence_are_not_told() {
     let place = String::from_utf8_lossy(&bytes_of(all)).find(&stop).unwrap();
     let (last, before) = cut.split_last().unwrap();
     let ends = String::from_utf8_lossy(&bytes_of(before)).len();
-    assert!(ends < place, "{ends} {place}: {last} begins behind {stop:?}");
+    assert!(ends < place, "{ends} {place}: {last} begins after {stop:?}");
     assert!(String::from_utf8_lossy(&bytes_of(cut)).len() >= place);
 }
 

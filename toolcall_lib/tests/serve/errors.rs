@@ -71,7 +71,7 @@ fn a_field_that_does_not_fit_is_named() {
             "max_completion_tokens",
             "4096",
         ),
-        (json!({"seed": 1.5}), "seed", "whole number"),
+        (json!({"seed": 1.5}), "seed", "integer"),
         (json!({"stop": ["", "a"]}), "stop", "not empty"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop", "1 to 4"),
         (json!({"top_logprobs": 3}), "top_logprobs", "needs `logprobs`"),
@@ -169,7 +169,7 @@ fn what_is_no_request_is_told_so() {
         (b"[]", "expected an object"),
         (b"\xff\xfe", "UTF-8"),
         (b"", "not a JSON object"),
-        (b"{\"n\": 1, \"n\": 1}", "stands here twice"),
+        (b"{\"n\": 1, \"n\": 1}", "duplicate key `n`"),
     ] {
         let (status, _, code, message) = post(served.address, path, &[], body).error();
         assert_eq!((status, &*code), (400, "invalid_json"), "{message}");

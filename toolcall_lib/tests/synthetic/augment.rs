@@ -267,7 +267,7 @@ fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
         .iter()
         .map(|(_, reason)| reason.as_str())
         .collect();
-    for expected in ["the same words", "does not say", "one of", "another way"] {
+    for expected in ["repeats the words", "does not say", "one of", "differently"] {
         assert!(
             reasons.iter().any(|reason| reason.contains(expected)),
             "{expected}: {reasons:?}"

@@ -146,7 +146,7 @@ fn settings_that_do_not_exist_are_refused_by_name() {
             json!({"report_to": "mlflow"}),
             "\"mlflow\" is not supported; expected \"tensorboard\"",
         ),
-        (json!({"logging_steps": 0}), "logging_steps: too small"),
+        (json!({"logging_steps": 0}), "logging_steps: is too small"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let output = train(&folder, settings).output().unwrap();

@@ -37,7 +37,7 @@ fn series(events: &[Event], tag: &str) -> BTreeMap<u64, f32> {
         if let Some(value) = event.scalars.get(tag) {
             assert!(
                 points.insert(event.step, *value).is_none(),
-                "{tag} twice at {}",
+                "duplicate {tag} at {}",
                 event.step
             );
         }

@@ -250,7 +250,7 @@ mod tests {
             selected(json!(["model.layers.1.mlp.up_proj", "v_proj"]), 2),
             ["0.v_proj", "1.v_proj", "1.up_proj"]
         );
-        assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` names no linear layer"));
+        assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` is not the name of a linear layer"));
         assert!(
             refused(json!(["q_proj", "model.layers.7.self_attn.q_proj"]))
                 .contains("`model.layers.7.self_attn.q_proj` names no")

@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(
             of(negated.clone()),
             negated,
-            "what is closed under `not` would allow more"
+            "schemas closed under `not` would allow more"
         );
         assert_eq!(arguments(&json!(null)).unwrap()["additionalProperties"], false);
     }
@@ -418,7 +418,7 @@ mod tests {
             "$defs": {"a/b%": {"$anchor": "here", "type": "array", "items": {"$ref": "#here"}}}
         });
         let plain = arguments(&parameters).unwrap();
-        assert_eq!(plain["$defs"]["0"], stop, "without what closes it");
+        assert_eq!(plain["$defs"]["0"], stop, "without its closing");
         assert_eq!(plain["properties"]["to"]["unevaluatedProperties"], false);
         assert!(jsonschema::options().offline().build(&plain).is_ok(), "{plain}");
     }

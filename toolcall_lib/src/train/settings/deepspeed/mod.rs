@@ -46,7 +46,7 @@ impl TrainConfig {
             let keys = reader.ignored.join(", ");
             reader
                 .notes
-                .push(format!("these keys of DeepSpeed change nothing here: {keys}"));
+                .push(format!("these keys of DeepSpeed have no effect here: {keys}"));
         }
         Ok((reader.config, reader.notes))
     }

@@ -46,7 +46,7 @@ mod tests {
         for row in rows() {
             assert!(!row.peers.is_empty() && !row.names.is_empty());
             for name in row.names {
-                assert!(seen.insert(name), "{name} stands twice");
+                assert!(seen.insert(name), "duplicate {name}");
                 assert!(!name.contains('-'), "{name}");
                 match row.becomes {
                     Becomes::Same => assert!(field(name).is_some(), "{name}"),
