@@ -83,7 +83,7 @@ def copy_seed(work: Path) -> None:
 def environment(work: Path) -> dict[str, str]:
     """The environment of the kernel and its cells."""
     model = os.environ.get("TOOLCALL_MODEL") or str(DEFAULT_MODEL)
-    if os.path.exists(model):  # as a path from where the notebooks stand, which is the same for everyone
+    if os.path.exists(model):  # relative to the notebooks, which is the same for every user
         model = os.path.relpath(os.path.realpath(model), os.path.realpath("."))
     return {
         "TOOLCALL_MODEL": model,

@@ -169,7 +169,7 @@ def gone(client):
     except openai.APIConnectionError:
         print("ok    a server that has ended is a connection error")
     else:
-        raise AssertionError("somebody answers")
+        raise AssertionError("a server answers")
 
 
 def killed(client, pid):

@@ -83,6 +83,6 @@ def handler(server):
             if self.path.endswith("/graphql"):
                 sent = json.loads(body)
                 return self.answer({"data": server.graphql(sent["query"], sent.get("variables") or {})})
-            self.answer({})  # what the client tells about itself
+            self.answer({})  # the client's description of itself
 
     return Handler

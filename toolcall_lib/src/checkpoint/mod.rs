@@ -105,7 +105,7 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 ///
 /// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
 /// any [`Dtype`] but `Auto`. A `Modelfile` for Ollama ([`modelfile()`]) is written beside it,
-/// unless somebody else's is there.
+/// unless a foreign one is there.
 ///
 /// # Errors
 /// The errors of [`save`]; a GGUF file of a model with an adapter, or of a tokenizer that llama.cpp

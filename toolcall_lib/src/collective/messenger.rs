@@ -62,7 +62,7 @@ impl Messenger {
         work: impl FnOnce(&mut Ranks) -> T + Send + 'static,
     ) -> Result<Receiver<T>> {
         let (reply, result) = channel();
-        // If the result cannot be sent, nobody waits for it any more.
+        // If the result cannot be sent, no thread waits for it any more.
         let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks))));
         let tasks = self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok());
         tasks.ok_or_else(|| {

@@ -2,7 +2,7 @@
 //!
 //! A column of Arrow has one type. Arrow writes an object with the keys that it has in any row, and
 //! with null for each key that the row itself does not have. A null of Arrow means nothing, while a
-//! null that somebody wrote has a meaning (`{"due": null}` clears a date). The other rows tell the
+//! null that an author wrote has a meaning (`{"due": null}` clears a date). The other rows tell the
 //! two apart: after Arrow, all objects at the same place of a file have the same keys, and so do
 //! the objects around and inside them. Objects in Parquet always went through Arrow's types.
 

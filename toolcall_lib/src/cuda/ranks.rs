@@ -80,12 +80,12 @@ pub(crate) fn meet<T: Send + 'static>(
     }
 }
 
-/// An operation whose buffer nobody may touch before it has been joined.
+/// An operation whose buffer must not be touched before it has been joined.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Ticket(pub u64);
 
-/// A single device, which has nobody to wait for.
+/// A single device, which waits for no other.
 #[derive(Debug)]
 pub(crate) struct Alone;
 

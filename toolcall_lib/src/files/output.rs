@@ -147,10 +147,11 @@ impl Output {
         finish(&self.folder)
     }
 
-    /// Saves the files that `fill` drafts as the folder `name`, in place of one of ours.
+    /// Saves the files that `fill` drafts as the folder `name`, in place of an earlier one that we
+    /// saved.
     ///
     /// # Errors
-    /// Something has the name that is not a folder of ours, or a file cannot be written; then
+    /// Something has the name that is not our folder, or a file cannot be written; then
     /// everything is as it was.
     pub fn save_folder(&self, name: &str, fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;

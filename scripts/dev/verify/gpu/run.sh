@@ -26,7 +26,7 @@ else
     export torch_device=cuda steps=75 batch=8 batches=1,8,32,128 new=64 shapes=real jobs=6 test_limit=80 log_every=10 slower=1 profiled=30
 fi
 
-# Python programs of ours, and with the pretended GPU in sight only where it is wanted.
+# Our Python programs; they see the pretended GPU only where it is wanted.
 py() { "$PYTHON" "$here/python/$1.py" "${@:2}"; }
 on_gpu() { LD_LIBRARY_PATH="$(cat "$work/libraries")" "$@"; }
 collect() { py collect "$1" --results "$results" --stage "$stage" "${@:2}"; }

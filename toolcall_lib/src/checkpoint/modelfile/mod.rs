@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// The name under which Ollama looks for it.
 const NAME: &str = "Modelfile";
-/// Begins a file of ours; the checksum of all that follows the line comes next.
+/// Begins a file that we write; the checksum of all that follows the line comes next.
 const OURS: &str = "# Written by toolcall. SHA-256 of the lines below: ";
 
 /// The content of a `Modelfile` for the GGUF file of this name; `None` if the chat template of the

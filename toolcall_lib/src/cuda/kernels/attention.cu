@@ -196,7 +196,7 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
     clear<DIM / 8>(sums);
     for (int stage = 0; at < end; at++, stage ^= 1) {
         copy_wait<0>();
-        __syncthreads(); // this tile has arrived, and nobody reads the one before it
+        __syncthreads(); // this tile has arrived, and no thread reads the one before it
         if (at + 1 < end) {
             copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
             copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
@@ -418,7 +418,7 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
             multiply_weights<DIM, PART / 8>(dk_sums, gradients, queries + stage * SIZE, part);
         }
         if (STAGES == 1 && i + 1 < count * group) {
-            __syncthreads(); // nobody reads the only buffer any more
+            __syncthreads(); // no thread reads the only buffer any more
             copy(i + 1);
         }
     }

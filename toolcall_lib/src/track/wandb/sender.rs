@@ -76,7 +76,7 @@ impl Sender {
             .name("wandb".to_string())
             .spawn(move || {
                 worker.work(&run, &incoming);
-                end.send(()).ok(); // nobody may be waiting any more
+                end.send(()).ok(); // the receiver may be gone
             })
             .map_err(Error::library(
                 "starting the thread that sends to Weights & Biases",

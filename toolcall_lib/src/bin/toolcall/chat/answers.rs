@@ -74,7 +74,7 @@ impl Answers {
         })
     }
 
-    /// The answer to a call, which is printed; `None` if nobody can type it.
+    /// The answer to a call, which is printed; `None` if there is no user to type it.
     ///
     /// # Errors
     /// A program that cannot be started.

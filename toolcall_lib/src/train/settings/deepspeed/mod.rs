@@ -11,7 +11,7 @@ use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_group, is_known, is_without_mea
 use serde_json::{Map, Value};
 use values::{count, known, leaves, pair};
 
-/// Returns true if this is DeepSpeed's file, and not one of ours.
+/// Returns true if this is DeepSpeed's file rather than a file of our settings.
 pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
     let is_group = |key: &&str| file.get(*key).is_some_and(Value::is_object);
     GROUPS.iter().any(is_group) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
