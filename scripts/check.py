@@ -1,4 +1,4 @@
-"""Checks all that must hold before a change goes in, cheapest first; scripts/check starts it. The last line is the count of the tests."""
+"""Runs every check that must pass before a merge, cheapest first; scripts/check starts it. The last line has the number of tests."""
 
 import os
 import platform
@@ -19,11 +19,11 @@ LOWER_ISAS = ["avx512", "avx2", "portable"]  # of x86-64: what other processors 
 
 
 class Failed(Exception):
-    """A step did not end well; its argument is the status."""
+    """A step failed; the argument is its exit status."""
 
 
 class Gate:
-    """Runs the steps, and counts the tests."""
+    """Runs the steps and counts the tests."""
 
     def __init__(self) -> None:
         self.passed = self.failed = 0
@@ -57,7 +57,7 @@ def ended(status: int) -> None:
 
 
 def count(line: str) -> tuple[int, int]:
-    """How many tests passed and failed, as far as the line says so."""
+    """Number of passed and of failed tests, as far as the line says so."""
     if ran := re.match(r"Ran (\d+) tests?", line):
         return int(ran[1]), 0
     if failed := re.match(r"FAILED \((.*)\)", line):
@@ -68,20 +68,20 @@ def count(line: str) -> tuple[int, int]:
 
 
 def features() -> tuple[list[str], list[str]]:
-    """Everything is built once, with all features whose tests can run here; what is left out is said."""
+    """Builds everything once, with all features whose tests can run here, and prints what is skipped."""
     found, skipped = [], []
     if missing := os.environ.get("MPI_MISSING", "").strip():
         skipped.append(f"SKIPPED: the tests of training under mpirun; they run after apt-get install {missing}")
     else:
         found.append("toolcall_lib/mpi")
     if platform.system() != "Linux":
-        skipped.append("SKIPPED: the tests of the CUDA kernels on the CPU; what emulates a GPU needs Linux")
+        skipped.append("SKIPPED: the tests of the CUDA kernels on the CPU; the emulation of a GPU needs Linux")
     elif shutil.which(os.environ.get("CXX") or "c++"):
         found.append("toolcall_lib/cuda")
     else:
         skipped.append("SKIPPED: the tests of the CUDA kernels on the CPU; they run after apt-get install g++")
     if not has_cuda_compiler():
-        skipped.append("SKIPPED: compiling the CUDA kernels; the compiler that is fetched is for Linux on x86-64")
+        skipped.append("SKIPPED: compiling the CUDA kernels; the pinned compiler is for Linux on x86-64")
     return ["--features", ",".join(found)], skipped
 
 
@@ -124,7 +124,7 @@ def check(gate: Gate, with_features: list[str]) -> None:
 
 def main() -> int:
     os.chdir(ROOT)
-    os.environ.pop("WANDB_API_KEY", None)  # no test is a run to be sent
+    os.environ.pop("WANDB_API_KEY", None)  # so that no test sends a run
     gate, status = Gate(), 1
     try:
         with_features, skipped = features()

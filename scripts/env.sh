@@ -1,4 +1,4 @@
-# Where things are, for the shell scripts that read it; nothing is written outside of these places. places.py says it in Python.
+# Paths of the project for the shell scripts, which source it; nothing is written outside of them. places.py has them for Python.
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 home="${TOOLCALL_HOME:-$root/.toolcall}" # all that setup.sh fetches and builds
 case "$home" in /*) ;; *) home="$PWD/$home" ;; esac
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# Goes on as a Python program of this folder. macOS has a Python of its own, which is too old.
+# Continues as a Python program of this folder. The Python of macOS is too old.
 run_python() { # FILE ARGUMENT...
     python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         fail "Python 3.11 or later with venv is missing (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python)"

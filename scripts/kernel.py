@@ -1,4 +1,4 @@
-"""A running notebook kernel whose cells are executed one after the other."""
+"""Runs the cells of a notebook in a kernel, one after the other."""
 
 import copy
 import os
@@ -10,11 +10,11 @@ import nbformat
 from jupyter_client import KernelManager
 
 SPEC = {"name": "rust-toolcall", "display_name": "Rust (toolcall)", "language": "rust"}
-LATE = 0.3  # seconds; what a process wrote to stderr before it ended may come after the reply
+LATE = 0.3  # seconds; stderr of a process that ended may come after the reply
 
 
 class Kernel:
-    """Started in `folder`, as Jupyter does it. `env` goes to the cells."""
+    """A kernel, started in `folder` as Jupyter does it. The cells get `env`."""
 
     def __init__(self, folder, **env):
         self.manager = KernelManager(kernel_name=SPEC["name"])
@@ -25,7 +25,7 @@ class Kernel:
             self.client.wait_for_ready(timeout=300)
         except RuntimeError as error:
             self.manager.shutdown_kernel(now=True)
-            raise SystemExit(f"error: the kernel did not start ({error}); does scripts/setup.sh end well?")
+            raise SystemExit(f"error: the kernel did not start ({error}); does scripts/setup.sh succeed?")
 
     def __enter__(self):
         return self
@@ -42,7 +42,7 @@ class Kernel:
         os.killpg(self.manager.provisioner.pgid, signal.SIGKILL)
 
     def execute(self, source, on_output=lambda output: None):
-        """Runs a cell. Its outputs go to `on_output` as they come, and are returned as a notebook stores them."""
+        """Runs a cell. `on_output` gets its outputs as they come; they are returned as a notebook stores them."""
         outputs = []
         for message in self._messages(self.client.execute(source, allow_stdin=False)):
             if message["msg_type"] in ("stream", "execute_result", "display_data", "error"):
@@ -52,7 +52,7 @@ class Kernel:
         return outputs
 
     def _messages(self, request):
-        """What the kernel says until the cell has ended."""
+        """The messages of the kernel until the cell has ended."""
         failed = ended = False
         while True:
             try:
@@ -75,7 +75,7 @@ class Kernel:
 
 
 def append(outputs, output):
-    """Lines of one stream become one output."""
+    """Joins the lines of a stream into one output."""
     last = outputs[-1] if outputs else None
     if last and output.output_type == last.output_type == "stream" and output.name == last.name:
         last.text += output.text
@@ -84,12 +84,12 @@ def append(outputs, output):
 
 
 def stream(outputs, name):
-    """All that was written to `stdout` or `stderr`."""
+    """Everything that was written to `stdout` or `stderr`."""
     return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == name)
 
 
 def failure(outputs):
-    """Why a cell failed, or None. A `Result` at the end of a cell is shown, not raised, so an `Err` is looked for."""
+    """The reason why a cell failed, or None. A `Result` at the end of a cell is shown, not raised, so this looks for an `Err`."""
     for output in outputs:
         if output.output_type == "error":
             reason = stream(outputs, "stderr") + "\n".join(output.traceback)

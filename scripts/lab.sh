@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Opens JupyterLab in the browser, ready for the notebooks. The first use sets up all that is missing.
+# Opens JupyterLab in the browser, ready for the notebooks. The first use sets up everything that is missing.
 # usage: scripts/lab.sh [NOTEBOOK] [options of `jupyter lab`, such as --no-browser --port 9000]
-# TOOLCALL_MODEL chooses another model than the default: a folder, a GGUF file or a hub id such as Qwen/Qwen3-0.6B.
+# TOOLCALL_MODEL replaces the default model: a folder, a GGUF file or a hub id such as Qwen/Qwen3-0.6B.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 

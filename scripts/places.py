@@ -1,4 +1,4 @@
-"""Where things are, and the locks on them. env.sh says it to the shell scripts."""
+"""Paths of the project, and the locks on them. env.sh has the same paths for the shell scripts."""
 
 import fcntl
 import os
@@ -17,8 +17,8 @@ def fail(reason: str) -> NoReturn:
 
 
 def lock(file: Path, busy: Callable[[], None] = lambda: None) -> IO:
-    """Waits until nobody else holds the file, after a call of `busy` if somebody does. It is held until what is returned is closed,
-    by this process and by all that have inherited it."""
+    """Waits until no other process holds the file, and calls `busy` first if one does. The lock lasts until the returned file is closed in
+    this process and in all that have inherited it."""
     opened = open(file, "a")
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Runs a notebook without a browser; run_notebook.sh says how it is used.
+"""Runs a notebook without a browser; run_notebook.sh describes its usage.
 
-evcxr calls a cell well done when it panicked or when `?` met an `Err`. So TOOLCALL_HEADLESS gives it a configuration
-(kernel/headless) in which both end the process of the cells, and its reply says "error".
+evcxr reports success even if a cell panicked or `?` met an `Err`. So TOOLCALL_HEADLESS gives it a configuration
+(kernel/headless) in which both end the process of the cells, and the reply says "error".
 """
 
 import argparse
@@ -55,7 +55,7 @@ def parse_arguments():
 
 
 def model_environment(model, folder):
-    """TOOLCALL_MODEL for cells that run in `folder`. Without one, kernel.sh knows where the default model lies."""
+    """TOOLCALL_MODEL for cells that run in `folder`. Without a model, kernel.sh uses the default model."""
     if not model:
         subprocess.run([ROOT / "scripts" / "setup.sh", "model"], check=True)
         return {}
@@ -108,7 +108,7 @@ def run_cells(kernel, notebook, path, presses):
 
 
 def show(output):
-    """Prints an output as far as a terminal can."""
+    """Prints an output as far as a terminal can show it."""
     text = output.get("text") or output.get("data", {}).get("text/plain")
     if text is None and output.output_type != "error":
         text = "".join(f"<{kind}, {len(content)} characters>" for kind, content in output.data.items())
@@ -117,7 +117,7 @@ def show(output):
 
 
 def normalize(notebook):
-    """What does not depend on the machine or the run: cells are counted from 1, and nothing else is noted."""
+    """Removes everything that depends on the machine or the run: cells are counted from 1, other metadata is dropped."""
     notebook.nbformat_minor = 5
     notebook.metadata = {"kernelspec": SPEC, "language_info": LANGUAGE}
     for number, cell in enumerate(notebook.cells, start=1):

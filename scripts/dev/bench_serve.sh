@@ -2,7 +2,7 @@
 # Compares how fast our server and llama.cpp's answer with tool calls on this machine: the same weights, prompts and schemas, in
 # turns. Not part of scripts/check.
 # usage: scripts/dev/bench_serve.sh [MODEL] [--quick] [--dtype q8_0] [--json FILE]
-# Default: the default model. --help tells about the options, and about what is measured.
+# Default: the default model. --help lists the options and describes the measurement.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 . "$root/scripts/dev/server.sh"

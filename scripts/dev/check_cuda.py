@@ -1,4 +1,4 @@
-"""Compiles every CUDA kernel as the library does at run time, and prints what each takes of a multiprocessor. Needs no GPU.
+"""Compiles every CUDA kernel as the library does at run time, and prints the resources that each takes. Needs no GPU.
 
 usage: scripts/dev/check_cuda.sh [ARCH ...]     default: sm_80 sm_90
 A kernel that does not compile, or whose registers spill to memory, is an error.
@@ -14,7 +14,7 @@ COMMON = ("common.cuh", "rows.cuh")  # what every module begins with: kernels/mo
 
 
 def compile_source(nvrtc, name, source, arch):
-    """(whether it compiled, the compiler's log) of CUDA C."""
+    """Compiles CUDA C; returns whether it compiled, and the compiler's log."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
     options = [f"--gpu-architecture={arch}".encode(), b"--std=c++17", b"--ptxas-options=-v"]
@@ -37,7 +37,7 @@ def resources(log):
 
 
 def check(nvrtc, path, arch):
-    """What is wrong with a module, after printing its kernels."""
+    """Prints the kernels of a module and returns its problems."""
     source = "\n".join((KERNELS / name).read_text() for name in COMMON) + f'\n#line 1 "{path.name}"\n' + path.read_text()
     compiled, log = compile_source(nvrtc, path.name, source, arch)
     if not compiled:

@@ -1,8 +1,8 @@
 """Finds circles among the files of each folder of Rust modules; lint_modules.py reports them.
 
-A file stands for its module and for all modules below it; `mod` is the folder's own file (`mod.rs`, or `NAME.rs` beside
-the folder). An arrow goes from the file that imports or writes a path to the one that defines the name, through all
-re-exports. A constant of `mod` may be used by all of its folder. Calls of methods are not seen.
+A file stands for its module and for all modules below it; `mod` is the folder's own file (`mod.rs`, or `NAME.rs` next
+to the folder). An arrow goes from the file that imports or writes a path to the one that defines the name, through all
+re-exports. All files of the folder may use a constant of `mod`. Method calls are not detected.
 """
 
 import re
@@ -15,7 +15,7 @@ NOISE = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"|' + r"r(#*)\".*?\"\1|'(?:[^'\\\n
 
 
 def product_code(text):
-    """The code without comments and texts, and without the tests at its end; lines stay where they are."""
+    """The code without comments, strings and the tests at its end; line numbers stay the same."""
     text = re.split(r"^#\[cfg\(test\)\]\s*mod tests ", text, flags=re.M)[0]
     return NOISE.sub(lambda found: "\n" * found[0].count("\n"), text)
 
@@ -75,7 +75,7 @@ class Crate:
                 self.modules[path] = Module(file, product_code(file.read_text()))
 
     def absolute(self, module, path):
-        """The path from the root of the crate, or None where it leads out of the crate."""
+        """The path from the root of the crate, or None if it leads out of the crate."""
         first, *rest = path
         if first in ("crate", "$crate"):
             return tuple(rest)
@@ -89,7 +89,7 @@ class Crate:
         return self.absolute(module, imported[0] + tuple(rest)) if rest and imported else None
 
     def definition(self, path, seen=()):
-        """(module, names) of what stands at `path`: the module that defines it, and its name there. None outside."""
+        """(module, names) of the item at `path`: the module that defines it, and its name there. None outside."""
         module = ()
         for index, name in enumerate(path):
             if module + (name,) in self.modules:
@@ -104,7 +104,7 @@ class Crate:
         return module, ()
 
     def arrows(self):
-        """(user, owner, line, names) of each path to another module; `names` is what is taken, or empty."""
+        """(user, owner, line, names) of each path to another module; `names` are the used names, if any."""
         for path, module in self.modules.items():
             named = [(line, used) for line, _, used, name in module.uses if not _ or name in module.words]
             for line, used in named + [(line, used) for line, used in module.paths if len(used) > 1]:
@@ -126,7 +126,7 @@ class Crate:
 
 
 def circles(arrows):
-    """The groups of files that reach each other, by arrows {(from, to): …}."""
+    """The groups of files that reach each other along arrows {(from, to): …}."""
     after = {}
     for a, b in arrows:
         after.setdefault(a, set()).add(b)

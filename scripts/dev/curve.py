@@ -3,8 +3,8 @@
 
     scripts/dev/curve.py toolcall_lib/docs/curve.svg
 
-Drawn are the trials with `"curve": true`: the default mixture, with one to eight times its rows of other tools. Held-out and fresh rows
-count together; a point is the mean of the trials with as many rows, a bar their range.
+It draws the trials with `"curve": true`: the default mixture, with one to eight times its rows of other tools. Held-out and fresh rows
+count together; a point is the mean of the trials with the same number of rows, a bar their range.
 """
 
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Opens a notebook in a real JupyterLab in headless Chromium, runs all its cells, counts plots and errors, and takes a
-# picture. Needs Chromium and npm (Debian: apt-get install chromium npm). Not a part of the gate.
+# picture. Needs Chromium and npm (Debian: apt-get install chromium npm). Not part of scripts/check.
 # usage: scripts/dev/lab_screenshot.sh NOTEBOOK PICTURE.png
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"

@@ -2,7 +2,7 @@
 
 usage: python3 scripts/dev/lint_comments.py [FOLDER]     default: toolcall_lib
 
-The rules and their reasons stand in RULES. Needs nothing but Python.
+The rules and their reasons are in RULES. Needs nothing but Python.
 """
 
 import re
@@ -17,7 +17,7 @@ RULES = {
     "opening": "open with what it is or does: a verb (`Returns …`, `Checks …`) or a noun (`Number of …`, `True if …`)",
 }
 COMMENT = re.compile(r"\s*//[/!]?(?: (?P<text>.*))?$")
-HEADING = re.compile(r"\s*//[/!] # ")  # the line behind it is the first of a text
+HEADING = re.compile(r"\s*//[/!] # ")  # the next line begins a paragraph
 INDIRECT = re.compile(r"(?:What|Which|Has|Those|Of|Whether|So many|Who|How|As|Where|That|To)\b")
 OF_TOOLS = {"Where.", "How long,"}  # descriptions of arguments that tests compare with schemas
 
@@ -28,7 +28,7 @@ def problems(text):
     for number, line in enumerate(text.split("\n"), 1):
         found = COMMENT.match(line)
         is_first, comment = found and not comment, found and not HEADING.match(line)
-        if not found or line.endswith("\\"):  # a line of a text literal is no comment
+        if not found or line.endswith("\\"):  # a line of a string literal is not a comment
             fence = fence and comment
             continue
         fence = fence and not is_first

@@ -54,7 +54,7 @@ def problems(folder):
         for line, name in used(product_code(path.read_text())):
             target = owner.get(name, module)
             if target not in FREE and order.index(target) > order.index(module):
-                yield f"{path}:{line}: `{module}` stands above `{target}` in lib.rs and must not use it"
+                yield f"{path}:{line}: `{module}` is above `{target}` in lib.rs and must not use it"
 
 
 def roots(folder):

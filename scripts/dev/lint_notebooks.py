@@ -1,8 +1,8 @@
-"""Checks notebooks for what makes them work on every machine and stay readable.
+"""Checks that notebooks work on every machine and stay readable.
 
 usage: python3 scripts/dev/lint_notebooks.py NOTEBOOK...
 
-The rules and their reasons stand in RULES. Needs nothing but Python.
+The rules and their reasons are in RULES. Needs nothing but Python.
 """
 
 import json
@@ -13,10 +13,10 @@ from pathlib import Path
 KERNEL = "rust-toolcall"
 LONGEST_CELL = 20
 RULES = {
-    "let": "a variable that outlives its cell needs `let name: Type = …`: evcxr finds types by itself only where rust-src is installed",
+    "let": "a variable that outlives its cell needs `let name: Type = …`: evcxr infers types only where rust-src is installed",
     "doc": "put the attribute above the `///` lines: evcxr drops comments at the start of a cell",
     "impl": "put the type and its impls into one cell: a cell with an impl alone cannot be run twice",
-    "long": f"a cell has at most {LONGEST_CELL} lines: what is longer belongs into toolcall_lib",
+    "long": f"a cell has at most {LONGEST_CELL} lines: longer code belongs in toolcall_lib",
     "unit": "end the cell with `;`: it shows `()`",
     "error": "the cell failed in the run that is committed",
     "stderr": "the cell wrote to stderr in the run that is committed",
@@ -38,7 +38,7 @@ def code_only(source):
 
 
 def top_level(code):
-    """The code with everything inside brackets blanked: only what stands in the cell itself."""
+    """The code with everything inside brackets blanked: only the top level of the cell."""
     depth, kept = 0, []
     for character in code:
         depth -= character in ")]}"
@@ -78,7 +78,7 @@ def lonely_impls(source):
 
 
 def texts(output):
-    """All that an output shows."""
+    """Everything that an output shows."""
     for content in [output.get("text", ""), *output.get("data", {}).values(), *output.get("traceback", [])]:
         yield "".join(content) if isinstance(content, list) else str(content)
 

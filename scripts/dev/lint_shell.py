@@ -1,8 +1,8 @@
-"""Checks that the shell scripts use nothing that only bash 4 or GNU's programs have: macOS has neither.
+"""Checks that the shell scripts use nothing that needs bash 4 or GNU's programs: macOS has neither.
 
 usage: python3 scripts/dev/lint_shell.py [FILE ...]     default: every script that git knows
 
-A script that says `Linux only` in a comment at its head may use anything. Every script must be one that `bash -n` reads.
+A script that says `Linux only` in a comment at its head may use anything. `bash -n` must accept every script.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is looked for in code without comments, and what is said of it.
+# Patterns that the code without its comments must not have, and the message for each.
 PROGRAMS = "flock setsid nproc sha256sum md5sum timeout tac shuf numfmt"
 WITH_OPTIONS = "cp mv rm ln mkdir ls cat sort head tail tee cut wc du sed xargs mktemp touch chmod date stat basename dirname"
 GNU = [
@@ -52,7 +52,7 @@ def is_linux_only(text: str) -> bool:
 
 
 def problems(text: str) -> Iterator[tuple[int, str]]:
-    """(line, what is wrong there) of a script."""
+    """(line, problem) for everything that is wrong with a script."""
     if is_linux_only(text):
         return
     lines = [code_of(line) for line in text.splitlines()]
@@ -69,7 +69,7 @@ def problems(text: str) -> Iterator[tuple[int, str]]:
 
 
 def scripts() -> list[Path]:
-    """What git knows, and what is new, that is shell by its name or its first line."""
+    """Tracked and new files that are shell by their name or their first line."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
     return [ROOT / name for name in sorted(names) if name and is_shell(ROOT / name)]

@@ -37,7 +37,7 @@ async function main() {
 
 const focused = page => page.evaluate(() => document.activeElement.id || document.activeElement.tagName);
 
-// Everything that a person needs is there, and has a name.
+// Checks that everything that a user needs is there and has a name.
 async function checkParts(page) {
   for (const part of ['#models input', '#fresh', '#theme', '#help', '#system', '#tools', '#add', '#say', '#choice', '#temperature', '#most', '#parallel', '#stop', '#form .primary']) {
     check(await page.locator(part).first().isVisible(), `${part} is missing`);
@@ -49,7 +49,7 @@ async function checkParts(page) {
   check(await focused(page) === 'say', 'the message has no focus when the page opens');
 }
 
-// Alt A adds a tool and selects its name; what is typed takes its place.
+// Alt A adds a tool and selects its name; typing replaces it.
 async function addTool(page) {
   await page.keyboard.press('Alt+a');
   check(await focused(page) === 'tools', 'Alt A does not lead to the tools');
@@ -122,7 +122,7 @@ async function answerTool(page) {
   check(last.includes(ANSWER), 'the answer of the tool is not in the next request');
 }
 
-// ? shows the keys, Esc closes them; Alt N begins anew.
+// ? shows the keys, Esc closes them; Alt N starts a new chat.
 async function checkKeys(page) {
   await page.locator('#help').focus();
   await page.keyboard.press('?');

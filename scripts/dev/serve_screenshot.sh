@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Uses the page of the server in headless Chromium as a person does who has no mouse: adds a tool, asks, sees the call with its
+# Uses the page of the server in headless Chromium with the keyboard alone: adds a tool, asks, reads the call with its
 # confidence, opens the raw reply and the request, answers for the tool. Takes a picture of it in light and in dark. Ends with an
 # error if an element is missing or the browser reports one. Needs Chromium and npm (Debian: apt-get install chromium npm). Not part
 # of scripts/check.

@@ -1,4 +1,4 @@
-# Starts and ends `toolcall serve` for the scripts that ask it; they read it behind env.sh, and set `out`, the folder of its logs.
+# Starts and ends `toolcall serve` for the scripts that ask it; they source it after env.sh, and set `out`, the folder of its logs.
 toolcall="${TOOLCALL_PROGRAM:-$root/target/release/toolcall}" # a program that is built already
 server= url=
 trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true' EXIT

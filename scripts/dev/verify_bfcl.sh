@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks our verdicts on the rows of the Berkeley Function Calling Leaderboard against those of its
-# own AST checker: on tens of thousands of calls that are made here, right ones and spoilt ones, and
-# on a model's replies. Ends with an error if one verdict is another, or if something of the
-# leaderboard stands in our data. Not part of scripts/check.
+# own AST checker: on tens of thousands of generated calls, right ones and spoilt ones, and
+# on a model's replies. Ends with an error if one verdict differs, or if something of the
+# leaderboard is in our data. Not part of scripts/check.
 # usage: scripts/dev/verify_bfcl.sh [MODEL [ROWS [CATEGORY...]]]
 # default: the default model, the first 25 rows of each category
 set -euo pipefail
@@ -28,12 +28,12 @@ fi
 cargo build --quiet --release --bin toolcall --example bfcl_check
 mkdir -p "$out"
 
-echo "== nothing of the leaderboard in our data, nor in 40,000 rows that are made from the lists"
+echo "== nothing of the leaderboard in our data, nor in 40,000 rows made from the lists"
 rm -f "$out/made.json"
 target/release/toolcall data --mixture general --rows 40000 --seed 5 --out "$out/made.json"
 python3 scripts/dev/verify/bfcl_data.py "$wheel" data/*.json "$out/made.json"
 
-echo "== calls that are made here"
+echo "== generated calls"
 "$python" scripts/dev/verify/bfcl.py made target/release/examples/bfcl_check "$wheel"
 
 echo "== replies of $model"

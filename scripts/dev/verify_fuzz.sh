@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Feeds everything that reads what others wrote with inputs that nobody would write: changed data
-# sets, settings, configs, templates, tokenizers, weights, schemas and replies. Prints for each
-# reader how many were taken and refused, and how many were no answer: panics, crashes, hangs (over
-# two minutes) and memory over the limit. Not part of scripts/check, which feeds some thousands.
+# Feeds everything that reads outside data with broken inputs: changed data sets, settings, configs,
+# templates, tokenizers, weights, schemas and replies. Prints for each reader how many were accepted
+# and refused, and how many got no answer: panics, crashes, hangs (over two minutes) and memory over
+# the limit. Not part of scripts/check, which feeds some thousands.
 # usage: scripts/dev/verify_fuzz.sh [INPUTS [SEED]]     default: 1000000 1
-# An input is known by its reader, its number and the seed, which stand in the line that reports it.
+# An input is identified by its reader, its number and the seed, which the report of a failure names.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
 cd "$root"

@@ -22,7 +22,7 @@ pack() { # DIR [--data FILE]
     local made="$root/out/verify_gpu"
     rm -rf "$made" && mkdir -p "$made/bin" "$out"/{data,python,wheels}
 
-    # 1. programs, without what only a debugger reads
+    # 1. programs, without debug information
     cargo build --quiet --release --features cuda --bin toolcall --example gpu_speed --example random_model
     local parity
     parity="$(cargo test --quiet --release --features cuda --package toolcall_lib --lib --no-run --message-format json |
@@ -87,7 +87,7 @@ report() { # RESULTS
 
 case "${1:-}" in
     pack | rehearse | report)
-        [ $# -ge 2 ] || fail "$1 needs a folder; $0 says more at its beginning"
+        [ $# -ge 2 ] || fail "$1 needs a folder; see the head of $0"
         "$@"
         ;;
     driver) "$@" ;;

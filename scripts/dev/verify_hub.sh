@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks `toolcall push` against the hub's own client, `huggingface_hub`, and a server on this machine that speaks the hub's API: the
-# requests of both have to be the same, what toolcall has pushed is downloaded by the client and compared byte for byte, and connections
-# break off, pushes are stopped and killed, tokens are wrong. No output may show a token. Not part of scripts/check.
+# Checks `toolcall push` against the hub's own client, `huggingface_hub`, and a local server that speaks the hub's API: the requests
+# of both must be the same, the client downloads what toolcall has pushed, compared byte for byte, connections break off, pushes are
+# stopped and killed, tokens are wrong. No output may show a token. Not part of scripts/check.
 # usage: scripts/dev/verify_hub.sh [MODEL [CHUNK]]     default: a tiny model with random weights, whole files; CHUNK: bytes of a part
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"

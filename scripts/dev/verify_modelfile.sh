@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that Ollama asks a model as it was trained: the templates of our Modelfiles, rendered in Go with the fields that
+# Checks that Ollama prompts a model as it was trained: the templates of our Modelfiles, rendered in Go with the fields that
 # Ollama gives them, write the prompts of the chat templates that they translate. Needs Go. Not part of scripts/check.
 # usage: scripts/dev/verify_modelfile.sh
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks that nothing is lost. A training run is killed at random moments and goes on, and the power is
-# cut under one at random moments. Each time the model has to be, byte for byte, that of a run which
-# nothing has disturbed. Not part of scripts/check.
+# Checks that nothing is lost: a training run is killed at random moments and resumes, and the power
+# is cut under one at random moments. Each time the model must be, byte for byte, that of an
+# undisturbed run. Not part of scripts/check.
 # usage: scripts/dev/verify_saving.sh [--kills N] [--cuts N]     default: 200 and 40
 # The power cuts need root, losetup and mkfs.ext4 (Debian: mount, e2fsprogs); without them they are
 # left out, and the script says so.

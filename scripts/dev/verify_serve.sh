@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks the server with the official `openai` Python package, then with 500 clients at once for a minute: slow readers, half-sent
-# bodies, clients that vanish, bad JSON, bodies of 10 MB. No reply may be lost or be that of another request, memory has to stay
-# bounded, and the next request has to be served. SIGTERM has to end the server in order. A client whose server is killed has to get an
-# error, and a server that takes its place has to answer. Not part of scripts/check.
+# bodies, clients that vanish, bad JSON, bodies of 10 MB. No reply may be lost or belong to another request, memory must stay
+# bounded, and the next request must be served. SIGTERM must end the server in order. A client whose server is killed must get an
+# error, and a server that takes its place must answer. Not part of scripts/check.
 # usage: scripts/dev/verify_serve.sh [MODEL [SECONDS [CLIENTS]]]     default: the default model, 60 and 500
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a client that nobody here wrote against the server: the program of the Berkeley Function Calling Leaderboard, through to its score.
-# `toolcall eval` answers the same rows, in the words in which the program sends them, with the same settings: ends with an error if
-# one call or one verdict is another. Prints the score on the leaderboard's own rows too. Not part of scripts/check.
+# Runs a third-party client against the server: the program of the Berkeley Function Calling Leaderboard, through to its score.
+# `toolcall eval` answers the same rows, as the program sends them, with the same settings; the check ends with an error if
+# one call or one verdict differs. Prints the score on the leaderboard's own rows too. Not part of scripts/check.
 # usage: scripts/dev/verify_serve_bfcl.sh [MODEL [ROWS [CATEGORY]]]
 # default: the default model, all rows, simple_python; another category must be one of Python that has answers, such as multiple
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that a model scores over the server what it scores in `toolcall eval --constrained`: the official `openai` Python package
-# asks for every assistant turn of some rows, with the row's own messages before it. Ends with an error if one count is another, or
+# asks for every assistant turn of some rows, with the row's own messages before it. Ends with an error if one count differs, or
 # if other turns are wrong. Not part of scripts/check.
 # usage: scripts/dev/verify_serve_scores.sh [MODEL [DATA [ROWS]]]
 # default: the default model, data/tool_heldout.json, all of its rows

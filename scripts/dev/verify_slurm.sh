@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks scripts/train_slurm.sbatch on a real Slurm: a cluster of this one machine, which lives as long as this script. A job of two
-# ranks gives the losses of one rank; a job that is asked to stop saves, goes back into the queue and goes on where it was.
+# Checks scripts/train_slurm.sbatch on a real Slurm: a cluster of this machine alone, which lives as long as this script. A job of two
+# ranks gives the losses of one rank; a job that is asked to stop saves, goes back into the queue and resumes.
 # Not part of scripts/check. Linux only. Needs root, and of Debian: apt-get install slurm-wlm munge openmpi-bin libopenmpi-dev libclang-dev
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
@@ -56,7 +56,7 @@ stop_cluster() {
     local daemon
     if [ -f "$cluster/slurmctld.pid" ]; then
         scancel --partition=main || true
-        for _ in $(seq 60); do # what watches over a job outlives the daemons
+        for _ in $(seq 60); do # the processes that watch a job outlive the daemons
             [ -n "$(squeue --noheader)" ] || break
             sleep 1
         done
@@ -90,7 +90,7 @@ common=(--model "$work/tiny" --data "$root/data/tool_augmented_dataset.json")
 start_cluster
 export TOOLCALL="$root/target/release/toolcall"
 
-echo "== data that is not there is refused before the job is queued"
+echo "== missing data is refused before the job is queued"
 ! said="$(submit --data "$work/nothing.json" --out "$work/none" 2>&1)" || fail "it was queued: $said"
 echo "$said"
 
@@ -109,7 +109,7 @@ print(f"largest difference of the losses of {len(one)} steps: {off:.1e}")
 sys.exit(off > 1e-5)
 PYTHON
 
-echo "== a job that is asked to stop goes back into the queue and goes on"
+echo "== a job that is asked to stop goes back into the queue and resumes"
 job="$(submit "${common[@]}" --config "$work/long.json" --out "$work/long")"
 wait_for "$job" "step  150/3000"
 scancel --signal=USR1 "$job"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks what trackers are told with the packages of the trackers themselves: `tensorboard` reads the event files, `wandb sync` sends
-# an offline run to a server on this machine, to which an online run goes, too, and `transformers` reads trainer_state.json. All have
-# to hold the numbers of train_report.json. Draws the loss of each as an image. Not part of scripts/check.
+# Checks with the trackers' own packages what they receive: `tensorboard` reads the event files, `wandb sync` sends an offline run
+# to a local server, which also gets an online run, and `transformers` reads trainer_state.json. All must have the numbers of
+# train_report.json. Draws the loss of each as an image. Not part of scripts/check.
 # usage: scripts/dev/verify_trackers.sh [MODEL]     default: a tiny model with random weights
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../env.sh"

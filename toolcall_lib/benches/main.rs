@@ -1,9 +1,9 @@
 //! Speed of the kernels and of a training step, to see what a change costs: `cargo bench`, or
 //! `cargo bench -- NAME`.
 //!
-//! Shapes are those of SmolLM2-135M and a batch of eight conversations. What is counted in the
-//! throughput is floating-point operations for products, elements or rows elsewhere, so that
-//! figures compare across shapes.
+//! Shapes are those of SmolLM2-135M and a batch of eight conversations. Throughput counts
+//! floating-point operations for products, and elements or rows elsewhere, so that figures compare
+//! across shapes.
 
 mod matmul;
 mod ops;
@@ -24,7 +24,7 @@ fn main() {
     divan::main();
 }
 
-/// Normal numbers, the same every time.
+/// Normal numbers, the same each time.
 fn random(len: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(len as u64);
     (0..len).map(|_| StandardNormal.sample(&mut rng)).collect()

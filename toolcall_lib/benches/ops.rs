@@ -141,7 +141,7 @@ fn swiglu_gradient(bencher: Bencher<'_, '_>) {
         .bench_local(|| swiglu_backward(&gate_up, &dy, &mut dgate_up, INTERMEDIATE));
 }
 
-/// Angles of as many positions as a tree of [`ROWS`] rows has at most.
+/// Angles of the most positions that a tree of [`ROWS`] rows can have.
 fn rope() -> RopeTable {
     let frequency = |pair: usize| 1e5f32.powf(-2.0 * pair as f32 / HEADS.dim as f32);
     RopeTable::new(&(0..HEADS.dim / 2).map(frequency).collect::<Vec<_>>(), ROWS)

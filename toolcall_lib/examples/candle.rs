@@ -22,7 +22,10 @@ fn main() -> Result<()> {
     };
     let (mut model, data) = (load(name)?, Dataset::load(rows)?);
     if model.decoder.config.model_type != "llama" {
-        return Err(Error::invalid(name, "is no model of the Llama family; give one"));
+        return Err(Error::invalid(
+            name,
+            "is not a model of the Llama family; give one",
+        ));
     }
     // 1. Two steps here, and a prompt.
     let config = TrainConfig {

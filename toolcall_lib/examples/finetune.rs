@@ -1,11 +1,11 @@
-//! Fine-tunes a model on your conversations and shows what it has learned.
+//! Fine-tunes a model on your conversations and shows its scores before and after.
 //!
 //! ```console
 //! $ cargo run --release --example finetune -- MODEL rows.json heldout.json out/tuned
 //! ```
 //!
 //! MODEL is a Hugging Face folder, a GGUF file or a hub id; the rows are conversations with tools,
-//! as `toolcall_lib/docs/data_formats.md` lists them.
+//! as `toolcall_lib/docs/data_formats.md` describes them.
 
 use toolcall_lib::*;
 
@@ -27,9 +27,9 @@ fn main() -> Result<()> {
         }
     })?;
     println!("{report}");
-    // 3. What it calls now, beside what it called before.
+    // 3. The scores after the training next to those before it.
     let after: Evaluation = evaluate(&model, &held_out.rows, &EvaluateConfig::default())?;
     println!("{}", compare(&[("base", &before), ("tuned", &after)]));
-    // 4. A folder that other programs read.
+    // 4. A folder that other programs can load.
     report.save(&model, out)
 }

@@ -103,7 +103,7 @@ impl TreeBatch {
 
     /// Packs sequences into as many trees as the limit needs.
     ///
-    /// No tree has more than `most_rows` rows beside the prefix that all its sequences share. So
+    /// No tree has more than `most_rows` rows besides the prefix that all its sequences share. So
     /// memory stays bounded by `most_rows` and one sequence, and a long list of tools is computed
     /// once per tree. Sequences that share much go into the same tree.
     pub fn pack_within(sequences: &[&Sequence], most_rows: usize) -> Vec<Self> {
@@ -267,12 +267,12 @@ mod tests {
         assert_eq!(
             ids(6),
             [vec![1, 2, 3, 4, 5, 6], vec![7, 8], vec![9; 7]],
-            "the last is longer than 6 by itself"
+            "the last is longer than 6 alone"
         );
         assert_eq!(
             ids(2),
             [vec![1, 2, 3, 4, 5], vec![1, 2, 6], vec![7, 8], vec![9; 7]],
-            "what a tree's sequences begin with does not count"
+            "the prefix of a tree's sequences does not count"
         );
     }
 

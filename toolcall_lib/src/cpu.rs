@@ -2,8 +2,8 @@
 //!
 //! Vector code is compiled for AVX-512, for AVX2 and for any processor; products of bf16 also have
 //! kernels for AVX-512 BF16 and AMX. The best one that the processor has runs. The environment
-//! variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) names a lower one, to
-//! see on one machine what another one computes, and how fast.
+//! variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) sets a lower limit, to
+//! reproduce the results and the speed of other processors.
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
@@ -52,7 +52,7 @@ impl Isa {
             let known = NAMES.map(|(name, _)| name).join(", ");
             Error::invalid(
                 "max_cpu_isa",
-                format!("{name:?} is no instruction set; choose one of {known}"),
+                format!("{name:?} is not an instruction set; choose one of {known}"),
             )
         })
     }
@@ -67,7 +67,7 @@ pub fn isa() -> Isa {
     *ISA.get_or_init(|| best().min(limit_of_environment().ok().flatten().unwrap_or(Isa::Amx)))
 }
 
-/// Returns the vectors of [`isa`], for code that is written over them.
+/// Returns pulp's vector instructions for [`isa`].
 pub fn arch() -> pulp::Arch {
     #[cfg(target_arch = "x86_64")]
     match isa() {
@@ -100,7 +100,7 @@ pub fn limit(most: Isa) -> Result<()> {
 /// Sets the limit of `TOOLCALL_MAX_CPU_ISA`, unless one was set before.
 ///
 /// # Errors
-/// The variable holds no name of an instruction set.
+/// The variable does not name an instruction set.
 pub fn limit_by_environment() -> Result<()> {
     if ISA.get().is_none()
         && let Some(most) = limit_of_environment()?
@@ -184,11 +184,12 @@ mod tests {
         let error = Isa::named("avx3").unwrap_err().to_string();
         assert_eq!(
             error,
-            "max_cpu_isa: \"avx3\" is no instruction set; choose one of portable, avx2, avx512, avx512_bf16, amx"
+            "max_cpu_isa: \"avx3\" is not an instruction set; choose one of portable, avx2, avx512, avx512_bf16, amx"
         );
     }
 
-    /// In the gate the variable names one instruction set after the other.
+    /// Checks that the variable is the limit. `scripts/check` sets it to one instruction set after
+    /// the other.
     #[test]
     fn the_variable_is_the_limit() {
         let most = limit_of_environment().unwrap().unwrap_or(Isa::Amx);

@@ -8,8 +8,8 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The result of everything in this crate that can fail. With two types it is the one of Rust, so
-/// that `use toolcall_lib::*` takes nothing away.
+/// The result of everything in this crate that can fail. With two type arguments it is Rust's own,
+/// so that `use toolcall_lib::*` hides nothing.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error. `Debug` prints what `Display` prints, because a notebook shows `{:?}`.
@@ -128,13 +128,13 @@ pub(crate) fn short(number: f64) -> String {
     }
 }
 
-/// Tells the user something on standard error. The line gets lost if standard error cannot be
+/// Prints a line for the user on standard error. The line is lost if standard error cannot be
 /// written to.
 pub(crate) fn tell(line: impl fmt::Display) {
     writeln!(std::io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 
-/// Returns a text without what follows its first `most` characters; an ellipsis stands for it.
+/// Returns the first `most` characters of a text, with an ellipsis in place of the rest.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -142,7 +142,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Returns a message without its middle, if it has more characters than these: it may quote a
+/// Replaces the middle of a message that is longer than `longest` characters: it may quote a
 /// megabyte.
 fn clipped(text: String, longest: usize) -> String {
     if text.len() <= longest || text.chars().count() <= longest {
@@ -165,8 +165,8 @@ fn list(problems: &[RowProblem]) -> String {
     format!("{} problem(s) in the data:\n{}", problems.len(), lines.join("\n"))
 }
 
-/// A place in what is read, such as a field of a row, and what is wrong there. Whoever knows the
-/// file makes an [`Error`] of it.
+/// A place in the input, such as a field of a row, and the problem there. The caller, who knows the
+/// file, makes an [`Error`] of it.
 pub(crate) type Problem = (String, String);
 
 /// Returns problems in one line: `place: problem; place: problem`.
@@ -177,7 +177,7 @@ pub(crate) fn joined(problems: &[Problem]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// Returns the place of `name` within `path`, as in `stops.minutes`. An empty path is the whole.
+/// Returns the place of `name` within `path`, as in `stops.minutes`. An empty path is the root.
 pub(crate) fn place_in(path: &str, name: &str) -> String {
     match path.is_empty() {
         true => name.to_string(),
@@ -199,14 +199,15 @@ pub(crate) fn some_of(names: &[String]) -> String {
     }
 }
 
-/// Returns the known name that somebody most likely meant: the one with the fewest letters that
-/// differ. `None` if they are too many for its length; names of three letters are like everything.
+/// Returns the known name that the user most likely meant: the one with the smallest edit distance.
+/// `None` if it is too large for the name's length; names of up to three letters must match
+/// exactly.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest_within(name, known, usize::MAX)
 }
 
-/// Returns the [`nearest`] known name, if at most `most` letters differ: where names of one's own
-/// may stand, only what is surely a mistake is to be refused.
+/// Returns the [`nearest`] known name within an edit distance of `most`, for places where users may
+/// add their own names and only a likely typo is an error.
 pub(crate) fn nearest_within<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -1,6 +1,6 @@
 //! Guards for code of other crates that works on files from unknown sources.
 //!
-//! A panic becomes an error, recursion has a large stack, and work that does not end is given up.
+//! A panic becomes an error, recursion gets a large stack, and work that does not end is given up.
 
 use crate::error::{Error, Result, shortened};
 use std::any::Any;

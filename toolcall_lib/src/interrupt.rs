@@ -55,8 +55,8 @@ pub fn requested() -> bool {
     PRESSES.load(SeqCst) > 0
 }
 
-/// Returns true if work of a guard that is held is to stop. In contrast to [`requested`], it passes
-/// over what a run that has ended left behind, for work that also goes on without a guard.
+/// Returns true if work under a guard is to stop. Unlike [`requested`], it ignores the requests to
+/// a run that has ended, for work that may also run without a guard.
 pub fn is_stopping() -> bool {
     RUNS.load(SeqCst) > 0 && requested()
 }
@@ -73,7 +73,7 @@ fn in_notebook() -> bool {
 
 /// Installs the handlers of the signals that end a run and, in a notebook, shortens panic messages.
 /// Does so once, at the first call. The library's own functions must call it, because the process
-/// behind a notebook is started anew after a crash.
+/// of a notebook is restarted after a crash.
 ///
 /// # Errors
 /// The operating system refuses a signal handler.
@@ -162,7 +162,7 @@ mod tests {
     /// Exit code of a process that SIGINT ended.
     const INTERRUPTED: i32 = QUIT + SIGINT;
 
-    /// Runs a scene in a process of its own, because signals and panic hooks belong to the whole
+    /// Runs a scene in its own process, because signals and panic hooks belong to the whole
     /// process.
     fn play(scene: &str, notebook: bool) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());

@@ -1,15 +1,14 @@
-//! Reads JSON without losing any of it: a key that stands twice and a number that does not fit are
-//! errors.
+//! Reads JSON without losing any of it: a duplicate key and a number that does not fit are errors.
 //!
-//! `serde_json` keeps the last of two equal keys and turns a whole number of more than 64 bits into
-//! a fraction that is near it. Both change what a file says without a word.
+//! `serde_json` keeps the last of two equal keys and turns an integer of more than 64 bits into a
+//! float near it. Both silently change the data.
 
 use crate::error::shortened;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Reason why a text is not JSON that can be kept, and its place.
+/// Reason why a text cannot be read as JSON without loss, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Line, from 1.
@@ -32,7 +31,7 @@ impl std::error::Error for Problem {}
 /// Reads one JSON value.
 ///
 /// # Errors
-/// The text is no JSON, an object has a key twice, or a whole number needs more than 64 bits.
+/// The text is not JSON, an object has a duplicate key, or an integer needs more than 64 bits.
 pub fn read(text: &str) -> Result<Value, Problem> {
     let Kept(value) = serde_json::from_str(text).map_err(problem)?;
     refuse_wide_integers(text).map(|()| value)
@@ -53,8 +52,8 @@ pub fn read_object(text: &str) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads a text with one JSON value a line; empty lines are skipped. A problem has the line of the
-/// text.
+/// Reads a text with one JSON value per line; empty lines are skipped. A problem has its line in
+/// the text.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = Result<Value, Problem>> {
     let lines = text.lines().enumerate();
     lines
@@ -68,7 +67,7 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = Result<Value, Problem>> 
 }
 
 /// Reads the JSON value that `text` begins with; returns it with what follows. `None` if there is
-/// none, or if an object has a key twice: of its two values one would be lost.
+/// none, or if an object has a duplicate key, of which one value would be lost.
 pub(crate) fn read_first(text: &str) -> Option<(Value, &str)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Kept>();
     let Kept(value) = values.next()?.ok()?;
@@ -101,7 +100,7 @@ fn problem(error: serde_json::Error) -> Problem {
     }
 }
 
-/// Finds a whole number that neither an `i64` nor a `u64` holds.
+/// Finds an integer that fits neither an `i64` nor a `u64`.
 fn refuse_wide_integers(text: &str) -> Result<(), Problem> {
     const SHORTEST: usize = 19;
     let bytes = text.as_bytes();
@@ -137,12 +136,12 @@ fn wide_integer(before: &str, number: &str) -> Problem {
         line: before.matches('\n').count() + 1,
         column: before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1,
         reason: format!(
-            "the whole number {shown} has more than 64 bits and would be changed; write it as a string"
+            "the integer {shown} has more than 64 bits and would be changed; write it as a string"
         ),
     }
 }
 
-/// A value whose objects have no key twice.
+/// A value whose objects have no duplicate keys.
 struct Kept(Value);
 
 impl<'de> Deserialize<'de> for Kept {
@@ -151,7 +150,7 @@ impl<'de> Deserialize<'de> for Kept {
     }
 }
 
-/// Builds a [`Value`] out of what a deserializer finds; of two equal keys none is lost.
+/// Builds a [`Value`] from a deserializer; a duplicate key is an error.
 pub(crate) struct Keep;
 
 impl<'de> DeserializeSeed<'de> for Keep {
@@ -210,7 +209,7 @@ impl<'de> Visitor<'de> for Keep {
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(Keep)?;
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` stands here twice")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             object.insert(key, value);
         }
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_named() {
         let problem = read("{\"a\": 1,\n \"b\": {\"c\": 1, \"c\": 2}}").unwrap_err();
-        assert_eq!(problem.reason, "the key `c` stands here twice");
+        assert_eq!(problem.reason, "duplicate key `c`");
         assert_eq!(problem.line, 2);
     }
 
@@ -252,7 +251,7 @@ mod tests {
         assert!(
             problem
                 .reason
-                .starts_with("the whole number 123456789012345678901234 has more than 64 bits")
+                .starts_with("the integer 123456789012345678901234 has more than 64 bits")
         );
         assert_eq!((problem.line, problem.column), (2, 3));
         for fits in [

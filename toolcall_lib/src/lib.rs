@@ -27,10 +27,10 @@
 //! ```
 //!
 //! [`load`], [`train`](fn@train), [`save`] and [`generate`](fn@generate) are the main functions.
-//! Behind them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] brings a
+//! Beyond them: a [`Generator`] keeps what prompts share and streams text; [`TrainData`] adds a
 //! validation set and ranks to a run; [`augment`] makes rows from your own tools;
-//! [`tool`](macro@tool) turns a documented Rust function into a tool; the program `toolcall` has the
-//! same as commands.
+//! [`tool`](macro@tool) turns a documented Rust function into a tool; the program `toolcall` has
+//! the same as commands.
 //!
 //! The modules, in order; each uses only modules above it:
 //!
@@ -117,7 +117,7 @@ pub mod show;
 #[cfg(feature = "serve")]
 pub mod serve;
 
-/// The name that we give ourselves in requests over HTTP.
+/// Name of this client in HTTP requests.
 pub(crate) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
 
 // Helpers for the tests of several modules, and for the tests outside the library.

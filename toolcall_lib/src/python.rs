@@ -1,23 +1,23 @@
 //! Values as Python writes them, such as `{'name': 'dim', 'arguments': {'on': True, 'room':
 //! None}}`.
 //!
-//! `str(value)` and a table that pandas writes hold them where JSON was meant. JSON is read too:
-//! some texts mix both.
+//! `str(value)` and tables that pandas writes hold them in place of JSON. JSON is read too: some
+//! strings mix both.
 
 use crate::json;
 use serde_json::{Map, Number, Value};
 use std::str::CharIndices;
 
-/// Lists in lists that are read, and objects in objects.
+/// Deepest nesting of lists and objects that is read.
 const DEEPEST: usize = 100;
 
-/// Reads a text that is one value. `None` if it is not, or if an object has a key twice.
+/// Reads a text as one value. `None` if it is not one, or if an object has a duplicate key.
 pub(crate) fn read(text: &str) -> Option<Value> {
     let (value, rest) = read_first(text)?;
     rest.trim().is_empty().then_some(value)
 }
 
-/// Reads a text that is one value, of JSON or else as Python writes it.
+/// Reads a text as one value: as JSON, or else as Python writes it.
 pub(crate) fn read_with_json(text: &str) -> Option<Value> {
     json::read(text).ok().or_else(|| read(text))
 }
@@ -46,7 +46,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes a sign, and the white space before it, if it comes next.
+    /// Takes a character, and the white space before it, if it comes next.
     fn takes(&mut self, sign: char) -> bool {
         let behind = self.rest.trim_start().strip_prefix(sign);
         self.rest = behind.unwrap_or(self.rest);
@@ -129,7 +129,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads what follows a backslash: a sign, or nothing for a line that goes on.
+/// Reads what follows a backslash: a character, or nothing for a line that goes on.
 fn escaped(signs: &mut CharIndices<'_>) -> Option<Option<char>> {
     let (_, sign) = signs.next()?;
     let mut of_code = |digits: usize| {

@@ -2,8 +2,8 @@
 //! panics.
 //!
 //! A reply is an optional `<think>…</think>`, then text, then any number of calls in the syntax of
-//! the model's chat template ([`CallSyntax`]). One bad call makes the whole reply text, because
-//! half of the calls that a model asked for is not what it asked for.
+//! the model's chat template ([`CallSyntax`]). One malformed call turns the whole reply into text,
+//! because half of the calls is not what the model asked for.
 
 use crate::conversation::{Message, Role};
 use crate::json;
@@ -27,7 +27,7 @@ const END_OF_TURN: [&str; 6] = [
 /// One assistant turn, split into its parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
-    /// Text beside the calls, trimmed; the whole text if a call is malformed.
+    /// Text besides the calls, trimmed; the whole text if a call is malformed.
     pub content: String,
     /// Thoughts at the beginning of the turn, if there are any.
     pub reasoning_content: Option<String>,

@@ -17,8 +17,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |escaped, c| write!(escaped, "\\u{{{:x}}}", u32::from(c)))
 }
 
-/// Does the same for a text of JSON, which stays the same JSON: such characters can stand only in
-/// its strings.
+/// Does the same for JSON, which keeps its meaning: such characters can be only in its strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, |escaped, c| {
         let mut units = [0; 2];

@@ -1,8 +1,8 @@
 //! Reading YAML as JSON, with the lines of its keys.
 //!
-//! Plain words are read by YAML 1.2: `1e-4` is a number, and `no`, `off`, `yes` and `on` are texts.
-//! Readers of YAML 1.1, such as Python's, take them the other way round; who knows what a key means
-//! decides what its text means.
+//! Plain words are read by YAML 1.2: `1e-4` is a number, and `no`, `off`, `yes` and `on` are
+//! strings. Readers of YAML 1.1, such as Python's, read them the other way round: `1e-4` as a
+//! string, and the words as booleans. The caller, who knows the key, decides.
 
 use crate::json::{Keep, Problem, kind};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -12,13 +12,13 @@ use serde_saphyr::{Options, Spanned};
 use std::collections::HashMap;
 use std::fmt;
 
-/// Events that aliases may stand for, all together: more is a bomb.
+/// Most events that all aliases together may expand to: more is a bomb.
 const MOST_REPLAYED: usize = 10_000;
 
 /// Longest text that is read, in bytes.
 const LONGEST: usize = 16 << 20;
 
-/// A mapping, and in which line each of its own keys stands.
+/// A mapping, and the line of each of its own keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mapping {
     /// Its content.
@@ -30,8 +30,8 @@ pub struct Mapping {
 /// Reads a document that is one mapping.
 ///
 /// # Errors
-/// The text is no YAML, has several documents, is no mapping, has a key twice, is nested deeper
-/// than 64 levels, or has aliases that stand for too much.
+/// The text is not YAML, has several documents, is not a mapping, has a duplicate key, is nested
+/// deeper than 64 levels, or has aliases that expand to too much.
 ///
 /// ```
 /// let read = toolcall_lib::yaml::read_object("learning_rate: 1e-4\npacking: no\n").unwrap();
@@ -76,7 +76,7 @@ fn problem(error: serde_saphyr::Error) -> Problem {
     }
 }
 
-/// The mapping, or what stands there instead.
+/// The mapping, or the kind of another value.
 struct Root(Result<Mapping, &'static str>);
 
 impl<'de> Deserialize<'de> for Root {
@@ -100,7 +100,7 @@ impl<'de> Visitor<'de> for ReadRoot {
             let value = entries.next_value_seed(Keep)?;
             let (line, key) = (key.defined.line(), key.value);
             if read.values.insert(key.clone(), value).is_some() {
-                return Err(A::Error::custom(format!("the key `{key}` stands here twice")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             read.lines.insert(key, line);
         }
@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for ReadRoot {
     }
 
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Err("a text"))
+        Ok(Err("a string"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -179,7 +179,7 @@ mod tests {
             ("a: 1\n---\nb: 2\n", 0, "document"),
             ("- a\n- b\n", 1, "found a list, expected names with values"),
             ("", 1, "found nothing, expected names"),
-            ("just words\n", 1, "found a text"),
+            ("just words\n", 1, "found a string"),
         ] {
             let problem = read_object(text).unwrap_err();
             assert!(problem.reason.contains(says), "{text:?}: {problem}");

@@ -91,7 +91,7 @@ fn strings_match_loosely_and_other_values_by_type() {
     );
     assert!(
         right("integer", json!(["all"]), json!("all")),
-        "a right value of another type, as it stands"
+        "a right value of another type, unchanged"
     );
     assert!(!right("integer", json!(["all"]), json!("ALL")) && !right("integer", json!([""]), json!("")));
 }
@@ -206,7 +206,7 @@ fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
     }
 }
 
-/// Rows in the oddest forms that the leaderboard has.
+/// Rows in the oddest forms of the leaderboard.
 #[test]
 fn odd_rows_are_read() {
     let properties = json!({
@@ -289,7 +289,7 @@ fn a_wheel_and_the_folder_that_it_unpacks_to_have_the_same_rows() {
     let wheel = wheel(unpacked.path(), &files);
     assert_eq!(load(&wheel, Category::Multiple).unwrap(), expected);
     let missing = load(&wheel, Category::Parallel).unwrap_err().to_string();
-    assert!(missing.contains("BFCL_v4_parallel.json out of it"), "{missing}");
+    assert!(missing.contains("BFCL_v4_parallel.json from it"), "{missing}");
 }
 
 #[test]

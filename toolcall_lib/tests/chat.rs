@@ -1,5 +1,5 @@
-//! `toolcall chat` with tools of the user's. The model has random weights: it calls what it is told
-//! to call, with any arguments that fit.
+//! Tests of `toolcall chat` with the user's tools. The model has random weights: it calls the tool
+//! that it must call, with any arguments that fit.
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
@@ -41,14 +41,14 @@ impl Place {
         self.path(name).display().to_string()
     }
 
-    /// A program of these lines.
+    /// Writes a program of these lines.
     fn program(&self, lines: &str) -> String {
         let path = self.write("program", &format!("#!/bin/sh\n{lines}\n"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
-    /// `toolcall chat` with the tools; what it prints, and whether it ends well.
+    /// Runs `toolcall chat` with the tools; returns its output, and whether it succeeded.
     fn chat(&self, arguments: &[&str], input: &str) -> (bool, String) {
         let tools = self.path("tools.json").display().to_string();
         chat(
@@ -86,13 +86,13 @@ fn chat(model: &Path, arguments: &[&str], input: &str) -> (bool, String) {
     ended(child)
 }
 
-/// Chats on a terminal, where Ctrl-D ends one line and not the input.
+/// Chats on a terminal, where Ctrl-D ends one line, not the input.
 fn chat_on_terminal(model: &Path, arguments: &[&str], typed: &str) -> (bool, String) {
     let (mut ours, mut theirs) = (0, 0);
     // SAFETY: the places take two descriptors; the rest may be null.
     let made = unsafe { libc::openpty(&mut ours, &mut theirs, null_mut(), null_mut(), null_mut()) };
     assert_eq!(made, 0);
-    // SAFETY: both descriptors are open, and nobody else owns them.
+    // SAFETY: both descriptors are open, and nothing else owns them.
     let [mut ours, theirs] = [ours, theirs].map(|end| unsafe { File::from_raw_fd(end) });
     let child = program(model, arguments).stdin(theirs).spawn().unwrap();
     ours.write_all(typed.as_bytes()).unwrap();
@@ -108,7 +108,7 @@ fn ended(child: Child) -> (bool, String) {
     )
 }
 
-/// The line that tells what a tool has answered.
+/// Returns the line with the answer of a tool.
 fn answered(text: &str) -> &str {
     let line = text.lines().find(|line| line.starts_with("tool      > "));
     line.unwrap_or_else(|| panic!("no answer in {text}"))
@@ -169,7 +169,7 @@ fn what_is_not_run_is_typed() {
     );
     assert!(text.contains("assistant > "), "{text}");
     let (well, text) = place.chat(&ASKED, "");
-    assert!(well && !text.contains("assistant > "), "nobody answers: {text}");
+    assert!(well && !text.contains("assistant > "), "no answer: {text}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn what_cannot_be_run_is_told() {
     for (arguments, told) in [
         (
             &["--run", "fly=true"][..],
-            "error: --run fly: there is no such tool; there are: get_weather",
+            "error: --run fly: there is no such tool; the tools are: get_weather",
         ),
         (&["--run", "get_weather"], "expected NAME=COMMAND"),
         (&["--run", "get_weather='a"], "not closed"),
@@ -233,7 +233,7 @@ fn a_talk_outlives_a_message_that_is_too_long() {
     );
 }
 
-/// Saves a model whose template tells the messages in an error when the last one is `show`.
+/// Saves a model whose template reports the messages in an error when the last one is `show`.
 fn save_showing(place: &Place) {
     let mut model = tiny_model();
     let shows =
@@ -243,7 +243,7 @@ fn save_showing(place: &Place) {
     save(&model, place.path("model")).unwrap();
 }
 
-/// The history that the model was shown, without the message that asked for it.
+/// Returns the history that the model was shown, without the message that asked for it.
 fn history(text: &str) -> Vec<Value> {
     let (_, shown) = text
         .split_once("[{\"")
@@ -274,7 +274,7 @@ fn the_model_sees_every_turn_of_the_talk() {
     for (message, said) in [(&seen[0], "Be short."), (&seen[1], "One"), (&seen[3], "Two")] {
         assert_eq!(message["content"], said);
     }
-    // the terminal is shown control characters as escapes
+    // the terminal gets control characters as escapes
     let shown = |c: char| {
         if c.is_control() {
             c.escape_unicode().to_string()
@@ -302,7 +302,7 @@ fn the_model_sees_every_turn_of_the_talk() {
     );
 }
 
-/// Without the answer, neither the call nor the message that led to it is history.
+/// Checks that without the answer, neither the call nor its message is in the history.
 #[test]
 fn a_turn_whose_call_nobody_answers_is_dropped() {
     let place = Place::new();
@@ -339,12 +339,12 @@ fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
     }
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "60\n");
     assert!(well && text.contains("call      > start_timer "), "{text}");
-    // a model without tools of its own has the samples, and says why
+    // a model without tools uses the samples, and says why
     model.tools.clear();
     save(&model, &out).unwrap();
     assert!(!out.join("tools.json").exists());
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "");
-    let answer = answered(&text); // of a function: a number of seconds, or why it is none
+    let answer = answered(&text); // from a function: a number of seconds, or the reason why there is none
     assert!(
         well && (answer.parse::<i64>().is_ok() || answer.starts_with("error: ")),
         "{text}"

@@ -1,5 +1,5 @@
-//! Data files: every format that is read, every problem that is reported, and what the splits
-//! promise.
+//! Data files: every format that is read, every problem that is reported, and the guarantees of the
+//! splits.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn messages(seconds: u32) -> Value {
     ])
 }
 
-/// Writes `text` to a file of that name in a fresh folder, and loads it.
+/// Writes `text` to a file of that name in a new folder, and loads it.
 fn load_text(name: &str, text: &str) -> (tempfile::TempDir, PathBuf, Result<Dataset, Error>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -585,7 +585,7 @@ fn a_description_counts_rows_calls_and_turns() {
     );
 }
 
-/// Any JSON, with the keys and words that the reader looks for.
+/// Arbitrary JSON with the keys and words that the reader looks for.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "messages",

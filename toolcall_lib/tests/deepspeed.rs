@@ -18,7 +18,7 @@ fn refusal(file: Value, ranks: usize) -> String {
     refused.unwrap_err().to_string()
 }
 
-/// Returns the configuration with which the workflow ran that this project replaces.
+/// Returns the configuration of the workflow that this project replaces.
 fn usual() -> Value {
     json!({
         "train_batch_size": 16,
@@ -67,7 +67,7 @@ fn every_setting_has_its_place() {
     let keys = "zero_optimization.allgather_bucket_size, zero_optimization.overlap_comm, steps_per_print";
     assert_eq!(
         notes,
-        [format!("these keys of DeepSpeed change nothing here: {keys}")]
+        [format!("these keys of DeepSpeed have no effect here: {keys}")]
     );
 }
 
@@ -133,8 +133,8 @@ fn what_cannot_be_done_is_refused_by_name_all_at_once() {
         "zero_optimization.stage: 3 is not supported; expected 0, 1 or 2",
         "zero_optimization.offload_param.device: nvme is not supported",
         "fp16.enabled: is not supported; enable bf16 instead",
-        "wandb.enabled: is DeepSpeed's own log; say it in a file of settings: `report_to`",
-        "gradient_cliping: is not a key that is known",
+        "wandb.enabled: is DeepSpeed's own log; set `report_to` in a file of settings",
+        "gradient_cliping: is not a known key",
     ] {
         assert!(said.contains(problem), "{problem}\nis not in\n{said}");
     }
@@ -150,7 +150,7 @@ fn an_empty_group_says_nothing_and_an_empty_value_is_refused() {
     );
     for problem in [
         "gradient_clipping: found {}, expected a number",
-        "zero_optimization.stage: found {}, expected a whole number",
+        "zero_optimization.stage: found {}, expected an integer",
     ] {
         assert!(said.contains(problem), "{said}");
     }

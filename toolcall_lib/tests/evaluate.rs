@@ -56,7 +56,7 @@ fn call(name: &str, arguments: Value) -> String {
     format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>")
 }
 
-/// A reply; `…` at its end says that it did not end.
+/// A reply; `…` at its end marks it as unfinished.
 fn said(text: &str) -> Generation {
     Generation {
         finished: !text.ends_with('…'),
@@ -126,7 +126,7 @@ fn a_dialogue_that_goes_as_the_row_does_is_right() {
     let expected: Vec<_> = [1, 3, 5].map(|end| (row.messages[..end].to_vec(), 2)).to_vec();
     assert_eq!(
         prompts, expected,
-        "the row's own messages, tool answer included, stand before each turn"
+        "the row's own messages, tool answer included, are before each turn"
     );
 }
 
@@ -184,8 +184,8 @@ fn each_kind_of_mistake_is_named_and_counted() {
     assert_eq!(evaluation.over_calls, score(2, 4));
     assert_eq!(evaluation.exact, score(2, 12));
     assert_eq!(evaluation.conversation_flow, score(2, 12));
-    // Attempts are all but rows 5, 8 and 11; of those, 2 has a wrong type, 4 an unknown tool, 6 and
-    // 10 cannot be read.
+    // Attempts are all rows but 5, 8 and 11. Among them, 2 has a wrong type, 4 an unknown tool, and
+    // 6 and 10 cannot be read.
     assert_eq!(evaluation.format_compliance, score(5, 9));
 }
 
@@ -234,7 +234,7 @@ fn a_reply_that_does_not_end_is_right_in_no_score() {
     assert_eq!(
         evaluation.over_calls,
         score(1, 2),
-        "rambling is no call, but a call that rambles is one"
+        "rambling is not a call, but a call that rambles is one"
     );
 }
 
@@ -283,9 +283,9 @@ fn a_dialogue_ends_at_its_first_mistake() {
     let evaluation = evaluate(
         &rows,
         &[
-            &timer(60), // wrong at once: nothing more is asked
+            &timer(60), // wrong at once: there are no more requests
             &timer(300),
-            &timer(300), // calls again instead of saying so
+            &timer(300), // calls again instead of replying
             &timer(300),
             "Set.",
             &call("create_reminder", json!({"note": "coffee"})),

@@ -1,6 +1,6 @@
 //! All integration tests, in one binary.
 
-// Helpers of tests may fail as tests do. Clippy allows it only in functions that are tests
+// Helpers of tests may panic as tests do. Clippy allows it only in functions that are tests
 // themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

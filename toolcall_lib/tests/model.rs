@@ -1,5 +1,5 @@
 //! The decoder, its gradients and AdamW against PyTorch (`scripts/dev/golden/models.py`), and the
-//! ops against theirs.
+//! ops against PyTorch's ops.
 
 use crate::common::golden::{Golden, assert_close};
 use toolcall_lib::batch::TreeBatch;
@@ -223,9 +223,9 @@ fn ids_outside_the_vocabulary_and_too_long_sequences_are_refused() {
     );
 }
 
-/// Sequences that share prompts, one of which ends where another goes on, grow by more than a page
-/// and by several tokens at once; some end early, others come later and find what was computed; and
-/// there is less room than all of them take.
+/// Sequences share prompts, and one of them ends where another continues. They grow by more than a
+/// page and by several tokens at once. Some end early, others come later and find cached results,
+/// and there is less room than all of them need.
 #[test]
 fn sequences_that_grow_together_are_as_each_alone() {
     for name in MODELS {

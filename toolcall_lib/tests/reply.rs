@@ -1,4 +1,4 @@
-//! The parser of replies: what it reads, what it refuses, and that no text makes it panic.
+//! The parser of replies: what it reads and refuses, and that it never panics.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -81,12 +81,12 @@ fn thoughts_are_kept_apart() {
     assert_eq!(
         parse("\nHmm.\n</think>\n\n12"),
         thought,
-        "the opening tag stands in the prompt"
+        "the opening tag is in the prompt"
     );
     assert_eq!(
         parse("<think>\n\n</think>\n\n12"),
         content("12"),
-        "an empty block is no thought"
+        "an empty block is not a thought"
     );
     assert_eq!(
         parse("<think>\nHmm."),
@@ -207,7 +207,7 @@ fn every_truncation_of_a_reply_with_two_calls_is_read() {
     assert_eq!(parse(&text), reply);
 }
 
-/// Each of these takes hours when the parser looks back: a megabyte must not.
+/// Each of these would take hours if the parser looked back; a megabyte must not.
 #[test]
 fn hostile_text_takes_linear_time() {
     let n = 200_000;

@@ -1,4 +1,4 @@
-//! Validation rows that the model answers while it trains: what is counted, which model is kept,
+//! Validation rows that the model answers while it trains: the counts, the model that is kept, and
 //! when the run stops.
 
 use crate::common::tiny_model::tiny_model;
@@ -33,7 +33,7 @@ fn weights(model: &Model) -> &[Vec<f32>] {
     &model.decoder.trainable().unwrap().buckets
 }
 
-/// Steps without the times that they took and the length of the run.
+/// Steps without their times and the length of the run.
 fn timeless(report: &TrainReport) -> Vec<StepReport> {
     let steps = report.steps.iter().cloned();
     steps
@@ -124,7 +124,7 @@ fn no_more_rows_are_answered_than_wanted_and_they_come_from_all_over() {
     let (_, report) = run(&validation, &config);
     let scores = report.steps[0].eval_scores.unwrap();
     assert_eq!((scores.exact.total, scores.arguments_exact.total), (3, 2));
-    assert_eq!(scores.unfinished, score(3, 3), "five tokens are no answer");
+    assert_eq!(scores.unfinished, score(3, 3), "five tokens are not an answer");
 }
 
 /// The validation loss of rows that are not trained on falls and rises again.

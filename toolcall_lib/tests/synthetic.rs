@@ -1,4 +1,4 @@
-//! The data engine: its lists, the rows it makes, and that nothing held out is in them.
+//! The data engine: its lists, the rows it makes, and that they contain nothing that is held out.
 
 mod augment;
 
@@ -28,7 +28,7 @@ fn held_out() -> Vec<Conversation> {
     HELD_OUT.into_iter().flat_map(load).collect()
 }
 
-/// Rows that somebody wrote who did not know the lists, and those of the example of `augment`.
+/// Rows by an author who did not know the lists, and those of the example of `augment`.
 fn fresh() -> Vec<Conversation> {
     let files = ["fresh/timers", "fresh/varied", "fresh/customers", "own/heldout"];
     let load = |name: &str| Dataset::load(folder().join(format!("{name}.json"))).unwrap().rows;
@@ -136,7 +136,7 @@ fn wording(text: &str, taken: &[String]) -> String {
 
 const UNITS: [&str; 5] = ["second", "sec", "minute", "min", "hour"];
 
-/// The wordings of three words and more, each with a text that has it.
+/// The wordings of three words and more, each with a text that contains it.
 fn wordings(rows: &[Conversation]) -> HashMap<String, &str> {
     let of_row = |row: &Conversation| {
         let calls = row.messages.iter().flat_map(|message| &message.tool_calls);
@@ -260,12 +260,12 @@ fn an_unknown_mixture_or_folder_is_named() {
     assert!(error.contains("skills"), "{error}");
 }
 
-/// Copies the lists, with one skill file instead of those of the library.
+/// Copies the lists, with one skill file that replaces the library's.
 fn lists_with(skill: &str) -> toolcall_lib::Result<Lists> {
     lists_of(skill, None)
 }
 
-/// The same, with a mixture of its own.
+/// Copies the lists, with a skill file and a mixture.
 fn lists_of(skill: &str, mixture: Option<&str>) -> toolcall_lib::Result<Lists> {
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("skills")).unwrap();
@@ -292,7 +292,7 @@ fn a_skill_that_does_not_fit_is_refused_by_name() {
     let cases = [
         (
             "Ring {time} times.",
-            "skill `ring`: a text has `{time}`, which is no argument",
+            "skill `ring`: a text has `{time}`, which is not an argument",
         ),
         (
             "Ring[ {times} times].",
@@ -383,7 +383,7 @@ fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
         .windows(2)
         .filter(|pair| pair[0].ends_with("day") && pair[1].starts_with("20"))
         .map(|pair| (pair[0], pair[1]))
-        .collect(); // the day a week from now has the last word
+        .collect(); // the day in a week has the last word
         let user = &row.messages[1].content;
         let named: Vec<&str> = days.keys().filter(|day| user.contains(**day)).copied().collect();
         let [named] = named[..] else { continue };
@@ -406,7 +406,7 @@ fn a_weekday_is_looked_up_in_the_days_of_the_system_prompt() {
     assert!(found > 5, "{found}");
 }
 
-/// Makes rows of one skill with this argument, which is called `value` and said in `{value}.`
+/// Makes rows of one skill with this argument, which is called `value` and appears in `{value}.`
 fn rows_of_argument(argument: &str) -> Vec<Conversation> {
     let skill = format!(
         "[[skill]]\nnames = [\"note\"]\nabout = [\"Note.\"]\nresult = \"ok\"\nreply = \"Done.\"\n\
@@ -699,15 +699,14 @@ fn rows_of_several(several: &str) -> Vec<Conversation> {
     make(&lists, "only", None, 1).unwrap().data.rows
 }
 
-/// Returns the calls of every turn that has some.
+/// Returns the calls of every turn that has any.
 fn turns(rows: &[Conversation]) -> Vec<&[ToolCall]> {
     let messages = rows.iter().flat_map(|row| &row.messages);
     let calls = messages.map(|message| &message.tool_calls[..]);
     calls.filter(|calls| !calls.is_empty()).collect()
 }
 
-/// Returns how many of these turns have so many calls, or tools; the last number is of four and
-/// more.
+/// Returns how many of these turns have 1, 2, 3, or at least 4 calls (or tools).
 fn counts(numbers: impl Iterator<Item = usize>) -> [usize; 5] {
     let mut counts = [0; 5];
     numbers.for_each(|number| counts[number.min(4)] += 1);

@@ -1,5 +1,5 @@
-//! Chat templates against transformers (`scripts/dev/golden/templates.py`), and what a template
-//! refuses.
+//! Chat templates against transformers (`scripts/dev/golden/templates.py`), and the conversations
+//! that a template refuses.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
 }
 
-/// The conversations that `scripts/dev/golden/templates.py` renders, by name. They are read as they
-/// stand: the loader of data files would take out nulls.
+/// The conversations that `scripts/dev/golden/templates.py` renders, by name. They are read
+/// unchanged: the loader of data files would remove nulls.
 pub fn conversations() -> BTreeMap<String, Conversation> {
     let list = |value: &Value| value.as_array().unwrap().clone();
     let conversation = |row: &Value| Conversation {

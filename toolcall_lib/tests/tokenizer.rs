@@ -1,4 +1,4 @@
-//! The settings that the tokenizer keeps from its files, and text that comes token by token.
+//! The settings that the tokenizer keeps from its files, and text that is decoded token by token.
 
 use crate::common::tiny_tokenizer::tiny_tokenizer;
 use proptest::prelude::*;

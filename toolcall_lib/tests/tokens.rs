@@ -1,5 +1,5 @@
-//! The tokens that are trained on: prompts are equal to those of inference, and masks cover exactly
-//! the replies.
+//! The trained tokens: prompts are equal to those of inference, and masks cover exactly the
+//! replies.
 
 use crate::common::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
 use crate::template::{conversations, template};
@@ -30,7 +30,7 @@ fn assistant_turns(conversation: &Conversation) -> Vec<usize> {
         .collect()
 }
 
-/// Returns the text of the tokens that are not trained, and the text of those that are.
+/// Returns the text of the untrained tokens and of the trained tokens.
 fn prompt_and_reply(sequence: &Sequence, tokenizer: &Tokenizer) -> (String, String) {
     let start = sequence.trained.iter().position(|&trained| trained).unwrap();
     assert!(

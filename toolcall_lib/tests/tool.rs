@@ -1,5 +1,5 @@
 //! Tools of documented functions and structs: their schemas against transformers
-//! (`scripts/dev/golden/tools.py`), and calls of them.
+//! (`scripts/dev/golden/tools.py`), and calls of these tools.
 
 mod same_functions;
 
@@ -33,8 +33,8 @@ fn schemas_equal_those_of_transformers() {
     assert!(golden.is_empty(), "no function for {:?}", golden.keys());
 }
 
-/// Returns the text of a JSON value. Two JSON values are equal in any order of their keys, but
-/// their texts are not.
+/// Returns the text of a JSON value. Unlike two JSON values, two texts differ if the order of their
+/// keys does.
 fn to_string(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The whole road with a tiny model: train, save, load, generate.
+//! The whole workflow with a tiny model: train, save, load, generate.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
@@ -156,8 +156,8 @@ fn accumulated_batches_and_small_trees_equal_one_large_batch() {
     }
 }
 
-/// From weights that bf16 holds exactly, as most models have them, and with updates that are
-/// smaller than its steps. Where the processor has no bf16 the three runs are the same.
+/// Starts from weights that bf16 holds exactly, as in most models, and makes updates smaller than
+/// its steps. Without bf16 in the processor the three runs are the same.
 #[test]
 fn in_bf16_the_loss_falls_as_in_f32() {
     let run = |bf16, bf16_stochastic_round| {
@@ -241,7 +241,7 @@ fn validation_is_measured_and_stops_a_run_that_gets_no_better() {
 
 #[test]
 fn an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint() {
-    // in a process of its own: a signal would end the training of other tests too
+    // in its own process: a signal would end the training of other tests too
     const ALONE: &str = "TOOLCALL_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let name = "train::an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint";
@@ -288,14 +288,14 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     };
     assert_eq!(
         refusal(zero),
-        "per_device_train_batch_size: too small; expected a positive number"
+        "per_device_train_batch_size: is too small; expected 1 or more"
     );
     assert!(
         refusal(TrainConfig {
             adam_beta2: 1.5,
             ..config(1)
         })
-        .starts_with("adam_beta2: 1.5 is not between")
+        .starts_with("adam_beta2: 1.5 is out of range")
     );
     let short = TrainConfig {
         max_length: Some(10),

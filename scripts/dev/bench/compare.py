@@ -1,7 +1,7 @@
-"""Trains the same model on the same rows with TRL and with us, in turns, and compares speed, memory and losses.
+"""Trains the same model on the same rows with TRL and with toolcall, in turns, and compares speed, memory and losses.
 
-`scripts/dev/bench_vs_trl.sh` sets up what it needs and calls it. A contender runs in a process of its own; a round runs
-each once. The first two steps of a run, which find memory and compile kernels, count for the losses only.
+`scripts/dev/bench_vs_trl.sh` sets up what it needs and calls it. Each contender runs in its own process; a round runs
+each once. The first two steps of a run, which allocate memory and compile kernels, count for the losses only.
 """
 
 import argparse
@@ -64,20 +64,20 @@ def parse() -> argparse.Namespace:
     options.add_argument("--quick", action="store_true", help="2 rounds of 4 steps")
     options.add_argument("--steps", type=int, help=f"optimizer steps of a run, more than {WARMUP} (default 75)")
     options.add_argument("--rounds", type=int, help="how often each contender runs (default 3)")
-    options.add_argument("--loss", choices=["all", "assistant"], help="only those who train on these tokens")
+    options.add_argument("--loss", choices=["all", "assistant"], help="only contenders that train on these tokens")
     options.add_argument("--precision", choices=list(TOLERANCE), default="bf16", help="of matrix products")
-    options.add_argument("--isa", choices=list(LIMITS), help="all run with these instructions of the processor")
+    options.add_argument("--isa", choices=list(LIMITS), help="limit all contenders to these CPU instructions")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
     arguments.steps = arguments.steps or (4 if arguments.quick else 75)
     arguments.rounds = arguments.rounds or (2 if arguments.quick else 3)
     if arguments.steps <= WARMUP or arguments.rounds < 1:
-        options.error(f"--steps must be more than {WARMUP}, which warm up, and --rounds at least 1")
+        options.error(f"--steps must be more than {WARMUP} (the warmup), and --rounds at least 1")
     return arguments
 
 
 def write_rows(data: Path, steps: int, out: Path):
-    """The first rows, as many as all steps need and whole batches of them, so that every pass is the same."""
+    """The first rows, in whole batches and as many as all steps need, so that every pass is the same."""
     content = json.loads(data.read_text())
     if isinstance(content, dict):
         content = [dict(zip(content, row, strict=True)) for row in zip(*content.values(), strict=True)]
@@ -107,7 +107,7 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """Median of a step."""
+        """Median seconds of a step."""
         return median(s for run in self.done for s in run.seconds[WARMUP:])
 
     @property
@@ -118,7 +118,7 @@ class Result:
 
 @dataclass
 class Report:
-    """What came out."""
+    """The results of all contenders."""
 
     arguments: argparse.Namespace
     contenders: list[Contender]
@@ -164,13 +164,13 @@ class Report:
         )
 
     def pairs(self) -> list[tuple[Contender, Contender]]:
-        """Ours and whom it is compared with, where both ran."""
+        """Pairs of our contender and its opponent, where both ran."""
         by_name = {contender.name: contender for contender in self.contenders}
         pairs = [(c, by_name[c.against]) for c in self.contenders if c.ours]
         return [pair for pair in pairs if all(self.results[c.name].done for c in pair)]
 
     def difference(self, ours: Contender, theirs: Contender) -> float | None:
-        """Largest difference of the first losses; none where other tokens are trained."""
+        """Largest difference of the first losses; None where the trained tokens differ."""
         a, b = (self.results[contender.name].done[0] for contender in (ours, theirs))
         if not b.same_tokens:
             return None
@@ -181,7 +181,7 @@ class Report:
         names = f"{ours.name} and {theirs.name}"
         if largest is None:
             return (
-                f"{names}: losses are not comparable; the model's template writes a turn in another way when it is "
+                f"{names}: losses are not comparable; the model's template writes a turn differently when it is "
                 "not the last, so TRL trains one rendering of its own training template"
             )
         verdict = "losses agree" if largest <= allowed else "LOSSES DIFFER"
@@ -193,7 +193,7 @@ class Report:
         return all(d is None or d <= TOLERANCE[self.arguments.precision] for d in differences)
 
     def gflops(self, contender: Contender) -> float:
-        """Median over the steps of what our products reach."""
+        """Median over the steps of the rate that our products reach."""
         rows, shape = contender.rows(self.arguments.out), Shape.of(self.arguments.model)
         batches = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
         flop = [shape.flop(tree([s for row in batch for s in row])) for batch in batches]
@@ -206,7 +206,7 @@ class Report:
         return median(steps) / 1e9
 
     def share(self, contender: Contender) -> float:
-        """Of the best that either engine reaches in a large product."""
+        """Share of the best rate that either engine reaches in a large product."""
         precision = self.arguments.precision
         return self.gflops(contender) / max(of[precision] for of in self.peaks.values())
 

@@ -1,4 +1,4 @@
-"""Who is compared: how each is started, and what a run tells."""
+"""The contenders of the comparison: how each is started, and what a run reports."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 LEARNING_RATE = 2e-5  # TRL's default
 BENCH = Path(__file__).parent
 
-# Fresh memory is dear in virtual machines: glibc then keeps what it has, which speeds PyTorch up.
+# Fresh memory is expensive in virtual machines. With these settings glibc keeps its memory, which speeds PyTorch up.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
@@ -26,7 +26,7 @@ class Run:
     seconds: list[float] = field(default_factory=list)  # of each step
     losses: list[float] = field(default_factory=list)  # of each step, in nats
     peak_rss: int = 0  # bytes
-    same_tokens: bool = True  # the trained tokens are those of `toolcall inspect`
+    same_tokens: bool = True  # trains the same tokens as `toolcall inspect` shows
     problem: str | None = None
 
 
@@ -112,7 +112,7 @@ def toolcall() -> str:
 
 
 def measure(command: list, environment: dict, log: Path) -> Run:
-    """Runs a program to its end, its output in `log`, and asks the kernel for its peak memory."""
+    """Runs a program to its end with its output in `log`, and asks the kernel for its peak memory."""
     with log.open("w") as file:
         process = subprocess.Popen(
             [str(word) for word in command], stdout=file, stderr=file, env=os.environ | environment
@@ -121,7 +121,7 @@ def measure(command: list, environment: dict, log: Path) -> Run:
     process.returncode = code = os.waitstatus_to_exitcode(status)
     run = Run(peak_rss=usage.ru_maxrss * 1024)
     if code == -9:
-        run.problem = "was killed; probably for want of memory"
+        run.problem = "was killed; it probably ran out of memory"
     elif code != 0:
         run.problem = f"failed ({code}): " + (log.read_text().strip().splitlines() or ["no output"])[-1]
     return run

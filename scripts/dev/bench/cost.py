@@ -1,8 +1,8 @@
-"""How the cost of training grows with the work: rows, rows a batch, tokens a row, tools a row.
+"""Measures how the cost of training grows with the work: rows, rows per batch, tokens per row, tools per row.
 
 `scripts/dev/bench_cost.sh` builds what it needs and calls it. A small random model trains one pass over made-up
 conversations; one size is changed at a time. Cost is the time of the whole run, from conversations to the last step,
-the best of a few runs. Work is that of the matrix products (work.py). Where a larger size costs noticeably more per
+the best of a few runs. Work counts the matrix products (work.py). Where a larger size costs noticeably more per
 work than a smaller one, the row is marked.
 """
 
@@ -49,7 +49,7 @@ def main():
 def measure_axis(axis: str, model: Path, out: Path) -> int:
     """Prints a table and returns how many of its rows are marked."""
     cases = [Case(model, out / str(size), {**BASE, axis: size}) for size in AXES[axis]]
-    for _ in range(RUNS):  # in turns, so that other work on the machine meets all sizes
+    for _ in range(RUNS):  # in turns, so that other load on the machine affects all sizes
         for case in cases:
             case.train()
     print(f"\n| {axis:>6} | tokens | computed |   GFLOP | seconds | s/TFLOP |\n|" + "|".join(["---:"] * 6) + "|")
@@ -66,7 +66,7 @@ def measure_axis(axis: str, model: Path, out: Path) -> int:
 
 
 class Case:
-    """A pass over conversations of one size: its tokens, those that are computed, its operations, its best seconds."""
+    """A pass over conversations of one size: its tokens, its computed tokens, its operations, its best seconds."""
 
     def __init__(self, model: Path, folder: Path, size: dict[str, int]):
         folder.mkdir(parents=True, exist_ok=True)

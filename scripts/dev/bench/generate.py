@@ -1,12 +1,12 @@
-"""Reads prompts, writes tokens and calls tools with the same weights here, in llama.cpp and in transformers, in turns, and compares.
+"""Reads prompts, writes tokens and calls tools with the same weights in toolcall, llama.cpp and transformers, in turns, and compares.
 
-`scripts/dev/bench_generate.sh` sets up what it needs and calls it. A contender runs in a process of its own; a round runs each once.
-A time is the median over the rounds: of reading the first prompt, and of the median step that writes a token for every
-sequence of a batch. Tokens are the most likely ones. Memory is the peak of the process. The bandwidth limit is the bytes
+`scripts/dev/bench_generate.sh` sets up what it needs and calls it. Each contender runs in its own process; a round runs each once.
+Times are medians over the rounds: the time to read the first prompt, and the median step that writes a token for every
+sequence of a batch. Decoding is greedy. Memory is the peak of the process. The bandwidth limit is the bytes
 of the weights over the speed at which both cores read memory: no token can be faster.
 
-A call answers a prompt, from its text to its last tag, constrained to the same schemas: cold with nothing known, warm with the system text
-and the tools read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp repacks
+A call answers a prompt, from its text to its last tag, constrained to the same schemas. Cold: nothing is cached. Warm: the system text
+and the tools have been read before. transformers has no grammar: it writes as many tokens as our calls have, freely. llama.cpp repacks
 weights where that is faster, except on processors with AMX, where llama-cpp-python 0.3.36 crashes when it does.
 """
 
@@ -53,7 +53,7 @@ class Contender:
                 return [sys.executable, BENCH / "transformers_run.py", models / "f32", self.weights, work]
 
     def run(self, models: Path, work: Path) -> dict:
-        """What the program prints, and its peak memory in bytes."""
+        """The output of the program, and its peak memory in bytes."""
         command = [str(word) for word in self.command(models, work)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         output = process.stdout.read()
@@ -80,7 +80,7 @@ def main():
     options.add_argument("--models", type=Path, required=True, help=argparse.SUPPRESS)
     options.add_argument("--data", type=Path, required=True, help="JSON file of conversations: the prompts")
     options.add_argument("--quick", action="store_true", help="1 round of 16 tokens")
-    options.add_argument("--isa", choices=list(LIMITS), help="all run with these instructions of the processor")
+    options.add_argument("--isa", choices=list(LIMITS), help="limit all contenders to these CPU instructions")
     options.add_argument("--json", type=Path, help="also write everything to this file")
     arguments = options.parse_args()
     os.environ |= LIMITS.get(arguments.isa, {})
@@ -110,7 +110,7 @@ def main():
 
 
 def prompts(model: Path, data: Path) -> dict:
-    """What stands before the first reply of each row; the tools of the first one, and different prompts that offer the same."""
+    """The prompt before the first reply of each row; the tools of the first one, and different prompts that offer the same tools."""
     command = [os.environ["TOOLCALL"], "inspect", "--json", "--model", model, "--data", data]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     rows = [json.loads(line) for line in output.splitlines()]
@@ -128,7 +128,7 @@ def prompts(model: Path, data: Path) -> dict:
 
 
 def bandwidth() -> float:
-    """Bytes a second that all cores read together; in torch, whose sum of a large array does nothing but read."""
+    """Bytes per second that all cores read together, measured with torch, whose sum of a large array does nothing but read."""
     code = (
         "import torch, time; x = torch.ones(1 << 28); best = 1e9\n"
         "for _ in range(5):\n t = time.perf_counter(); x.sum(); best = min(best, time.perf_counter() - t)\n"

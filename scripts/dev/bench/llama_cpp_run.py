@@ -26,7 +26,7 @@ def main():
 
     def for_sequences():
         parameters = defaults()
-        parameters.n_seq_max, parameters.kv_unified = most, False  # a cache for each is faster
+        parameters.n_seq_max, parameters.kv_unified = most, False  # separate caches are faster
         return parameters
 
     llama_cpp.llama_cpp.llama_context_default_params = for_sequences
@@ -49,7 +49,7 @@ def common(prompts: list[list[int]]) -> int:
 
 
 def write(sequences: "Sequences", prompts: list[list[int]], new_tokens: int) -> float:
-    """Median of the seconds that a token after each prompt takes."""
+    """Median seconds of a token after each prompt."""
     sequences.clear()
     tokens = [sequences.add([(i, 0, prompt)])[0] for i, prompt in enumerate(prompts)]
     seconds = []
@@ -61,8 +61,8 @@ def write(sequences: "Sequences", prompts: list[list[int]], new_tokens: int) -> 
 
 
 def calls(model: llama_cpp.Llama, sequences: "Sequences", work: dict) -> dict:
-    """Medians over calls that answer prompts: with nothing known, and with what a prompt shares with the one before it
-    kept; the first is not timed."""
+    """Median seconds of calls that answer prompts: cold, with nothing cached, and warm, with the prefix that a prompt shares
+    with the one before it kept; the first call is not timed."""
     seconds, tokens, known = {"cold": [], "warm": []}, [], []
     grammar = gbnf(work["tools"])
     kept = Grammar(model, grammar)
@@ -84,7 +84,7 @@ def calls(model: llama_cpp.Llama, sequences: "Sequences", work: dict) -> dict:
 
 
 def write_call(model, sequences: "Sequences", prompt: list[int], shared: int, grammar: "Grammar", most: int) -> list[int]:
-    """At most so many tokens of a call, up to its closing tag."""
+    """The tokens of a call up to its closing tag, at most `most`."""
     call, text, new = [], b"", prompt[shared:]
     while not text.endswith(b"</tool_call>") and len(call) < most:
         best = sequences.add([(0, len(prompt) + len(call) - len(new), new)])[0]
@@ -113,7 +113,7 @@ def gbnf(tools: list[dict]) -> str:
 
 
 class Grammar:
-    """Which token may come next. Used as llama.cpp's own programs do: the best token is tried first, the others only if need be."""
+    """Chooses the next token as llama.cpp's own programs do: it tries the best token first, the others only if necessary."""
 
     def __init__(self, model: llama_cpp.Llama, rules: str):
         self.sampler = llama_cpp.llama_sampler_init_grammar(model._model.vocab, rules.encode(), b"root")
@@ -152,7 +152,7 @@ class Sequences:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def forget(self, position: int):
-        """Keeps what stands before this position of the first sequence."""
+        """Keeps the tokens before this position of the first sequence."""
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self.context), 0, position, -1)
 
     def add(self, parts: list[tuple[int, int, list[int]]]) -> list[int]:

@@ -1,4 +1,4 @@
-"""llama_cpp.server with weights repacked where that works: python scripts/dev/bench/llama_cpp_server.py FLAG…"""
+"""llama_cpp.server with repacked weights where that works: python scripts/dev/bench/llama_cpp_server.py FLAG…"""
 
 import sys
 from pathlib import Path

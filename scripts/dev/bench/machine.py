@@ -1,4 +1,4 @@
-"""The machine, and how fast it multiplies matrices."""
+"""Describes the machine, and measures how fast it multiplies matrices."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).parent
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-# Makes every engine run as on a processor that has no newer instructions; MKL is what PyTorch multiplies f32 with.
+# Limits every engine to these instructions, as on an older processor; PyTorch multiplies f32 with MKL.
 LIMITS = {
     "avx2": {
         "TOOLCALL_MAX_CPU_ISA": "avx2",

@@ -1,15 +1,15 @@
-"""Asks our server and llama.cpp's for tool calls, the same weights, prompts and schemas, in turns, and compares.
+"""Asks our server and llama.cpp's for tool calls with the same weights, prompts and schemas, in turns, and compares.
 
 `scripts/dev/bench_serve.sh` sets up what it needs and calls it. A round starts each server once, never both at the same time, and asks it
 with 1, 8 and 32 clients; each client sends its next request when the last one is answered. All requests have the same system text
-and five tools, and different questions of 10 to 200 tokens. A reply is one call: ours with `tool_choice` "required", theirs with a
-grammar that llama.cpp's own converter makes of the same schemas. Every call is checked against its schema; one that does not fit,
-or was cut off, is no call. Tokens are the most likely ones.
+and five tools, and different questions of 10 to 200 tokens. A reply is one call: ours uses `tool_choice` "required", theirs a
+grammar that llama.cpp's own converter makes from the same schemas. Every call is checked against its schema; a call that does not fit, or
+was cut off, does not count. Decoding is greedy.
 
-The first token is known by the first piece of the stream: both servers send it when the model has written a token. Calls a second are
-the median of the rounds, times are those of all requests. The server of llama-cpp-python answers one request after the other; it keeps
-the prompt of the last one, and reads what is new. It gets all cores, batches of 2,048 tokens, and no logits but the last: its defaults
-are half of the cores, 512 tokens, and the logits of the whole prompt.
+The time to the first token ends with the first piece of the stream: both servers send it when the model has written a token. Calls per
+second are the median of the rounds, times cover all requests. The server of llama-cpp-python answers one request after the other; it keeps
+the prompt of the last one, and reads only what is new. It gets all cores, batches of 2,048 tokens, and computes only the last logits: its
+defaults are half of the cores, 512 tokens, and the logits of the whole prompt.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from serve_work import MESSAGES, TOOLS, problem, questions
 from table import markdown
 
 BENCH = Path(__file__).parent
-CLIENTS = {1: 16, 8: 48, 32: 96}  # how many at once, and their requests together
+CLIENTS = {1: 16, 8: 48, 32: 96}  # number of clients: their requests together
 QUICK = {1: 3, 8: 8, 32: 32}
 MOST_TOKENS = 128
 LONGEST_START = 120  # seconds
-SAME_PROMPT = 1.01  # tokens of the two prompts: one may begin with a token of its own
+SAME_PROMPT = 1.01  # ratio of the two prompts' tokens: one may begin with an extra token
 HEAD = ("clients", "server", "calls/s", "", "first token", "95 %", "whole call", "95 %", "invalid", "peak RSS")
 
 
@@ -47,7 +47,7 @@ class Asked:
 
     first: float  # seconds until the first token
     all: float  # seconds until the end
-    problem: str | None  # why the reply is no valid call
+    problem: str | None  # why the reply is not a valid call
 
 
 class Ours:
@@ -62,7 +62,7 @@ class Ours:
         return request(question) | {"tool_choice": "required", "parallel_tool_calls": False}
 
     def calls(self, pieces: list[dict]) -> list[tuple[str, str]]:
-        """The calls of a stream: name, and arguments as text."""
+        """The calls of a stream: name, and arguments as a string."""
         deltas = (piece["choices"][0]["delta"] for piece in pieces)
         called = (call["function"] for delta in deltas for call in delta.get("tool_calls", []))
         return [(function["name"], function["arguments"]) for function in called]
@@ -154,7 +154,7 @@ class Running:
         return problem(calls)
 
     def crowd(self, clients: int, asked: list[str]) -> dict:
-        """Asks with so many clients at once."""
+        """Asks with several clients at once."""
         waiting, replies = SimpleQueue(), SimpleQueue()
         for question in asked:
             waiting.put(question)
@@ -225,7 +225,7 @@ def main():
 
 
 def round_of(server: Ours | Theirs, model: Path, log: Path, levels: dict[int, int], seed: int) -> dict:
-    """Starts a server, asks it with each number of clients, and ends it. Other rounds have other questions."""
+    """Starts a server, asks it with each number of clients, and ends it. Each round has its own questions."""
     running = Running(server, model, log)
     try:
         first, *asked = questions(1 + sum(levels.values()), seed)
@@ -259,7 +259,7 @@ def rows(clients: int, runs: dict[str, list[dict]]) -> list[tuple[str, ...]]:
 
 
 def speed(level: dict) -> float:
-    """Valid calls a second."""
+    """Valid calls per second."""
     return sum(reply["problem"] is None for reply in level["asked"]) / level["seconds"]
 
 
@@ -277,7 +277,7 @@ def show_problems(runs: dict[str, list[dict]]):
     for name, of in runs.items():
         replies = [reply for run in of for level in run["levels"].values() for reply in level["asked"]]
         problems = [reply["problem"] for reply in replies if reply["problem"]]
-        print(f"{name}: {len(problems)} of {len(replies)} replies hold no valid call{''.join(f'{chr(10)}  {p}' for p in problems[:5])}")
+        print(f"{name}: {len(problems)} of {len(replies)} replies contain no valid call{''.join(f'{chr(10)}  {p}' for p in problems[:5])}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `serve.py` asks: five tools, and questions of mixed lengths."""
+"""The requests of `serve.py`: five tools, and questions of mixed lengths."""
 
 import json
 import random
@@ -15,7 +15,7 @@ ROOMS = ["kitchen", "bedroom", "bathroom", "office", "hall"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
 ROOM = {"type": "string", "enum": ROOMS, "description": "The room."}
 
-# No bounds of numbers: llama.cpp's converter cannot hold to them.
+# No bounds on numbers: llama.cpp's converter cannot enforce them.
 TOOLS = [
     tool(
         "set_heating",
@@ -85,7 +85,7 @@ WORDS = {
 
 
 def questions(count: int, seed: int) -> list[str]:
-    """So many different questions; a third of them behind a few sentences of talk, a third behind many."""
+    """Different questions; a third of them follow a few sentences of talk, a third many."""
     chance = random.Random(seed)
     asked: list[str] = []
     while len(asked) < count:
@@ -104,7 +104,7 @@ CHECKS = {of["function"]["name"]: Draft202012Validator(of["function"]["parameter
 
 
 def problem(calls: list[tuple[str, str]]) -> str | None:
-    """What is wrong with the calls of a reply; nothing if it is one call of a tool with valid arguments."""
+    """The problem with the calls of a reply; None if it is one call of a tool with valid arguments."""
     if len(calls) != 1:
         return f"{len(calls)} calls"
     ((name, text),) = calls

@@ -1,6 +1,6 @@
-"""How fast PyTorch multiplies large matrices on all cores, in GFLOP/s, as one line of JSON.
+"""Measures how fast PyTorch multiplies large matrices on all cores, in GFLOP/s; prints one line of JSON.
 
-The best of many products of 2048 x 2048 matrices, `x @ w.T` as in a forward pass: what our `gemm_peak` does.
+The best of many products of 2048 x 2048 matrices, `x @ w.T` as in a forward pass, like our `gemm_peak`.
 """
 
 import json

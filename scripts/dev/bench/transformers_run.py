@@ -27,7 +27,7 @@ def main():
 
 
 def write(model, prompts: list[list[int]], new_tokens: int) -> float:
-    """Median of the seconds that a token after each prompt takes; prompts are cut to one length instead of padded."""
+    """Median seconds of a token after each prompt; prompts are cut to one length instead of padded."""
     ids = torch.tensor([prompt[-min(map(len, prompts)) :] for prompt in prompts])
     cache, seconds = DynamicCache(config=model.config), []
     for _ in range(new_tokens + 2):
@@ -39,7 +39,7 @@ def write(model, prompts: list[list[int]], new_tokens: int) -> float:
 
 
 def calls(model, folder: str, work: dict) -> dict:
-    """Medians over as many tokens as a call has, freely written: there is no grammar. What the prompts share is read before or not."""
+    """Medians over as many tokens as a call has, without a grammar; warm, the prefix that the prompts share has been read before."""
     tokenizer, seconds = AutoTokenizer.from_pretrained(folder), {"cold": [], "warm": []}
     prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in work["call_prompts"]]
     shared = next(i for i, ids in enumerate(zip(*prompts, strict=False)) if len(set(ids)) > 1)

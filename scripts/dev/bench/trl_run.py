@@ -1,11 +1,11 @@
-"""Fine-tunes a model with TRL's SFTTrainer and writes what each step lost and took.
+"""Fine-tunes a model with TRL's SFTTrainer and writes the loss and the time of each step.
 
     python scripts/dev/bench/trl_run.py --model FOLDER --rows rows.json --data data.json --steps 4 \
         --settings '{"bf16": true}' --out trl.json [--device cuda]
 
-`rows.json` is what `toolcall inspect --json` prints: the sequences of each row as token ids. Where one sequence of a
-row holds all others, as in templates that write a turn the same way whatever follows, TRL gets that sequence with the
-same tokens trained, and the losses are comparable. Else it gets the row of `data.json` as TRL itself would train it:
+`rows.json` is the output of `toolcall inspect --json`: the sequences of each row as token ids. Where one sequence of a
+row contains all others, as in templates that always write a turn the same way, TRL gets that sequence with the same
+trained tokens, and the losses are comparable. Otherwise it gets the row of `data.json` as TRL itself would train it:
 one rendering of its training template, which marks what the assistant writes.
 """
 
@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
-    options.add_argument("--rows", type=Path, required=True, help="token ids, a row a line")
+    options.add_argument("--rows", type=Path, required=True, help="token ids, one row per line")
     options.add_argument("--data", type=Path, required=True, help="the same rows as conversations")
     options.add_argument("--steps", type=int, required=True)
     options.add_argument("--settings", default="{}", help="of SFTConfig, as JSON")
@@ -87,7 +87,7 @@ def merge(sequences: list[dict]) -> dict | None:
 
 
 def render(row: dict, tokenizer) -> dict:
-    """What TRL makes of a conversation with `assistant_only_loss`."""
+    """A conversation as TRL renders it with `assistant_only_loss`."""
     encoded = tokenizer.apply_chat_template(
         row["messages"],
         tools=row["tools"],
@@ -100,7 +100,7 @@ def render(row: dict, tokenizer) -> dict:
 
 
 class Clock(TrainerCallback):
-    """Seconds of each step, from the end of the one before, so that reading and padding a batch count."""
+    """Seconds of each step, counted from the end of the step before, so that reading and padding a batch are included."""
 
     def __init__(self):
         self.seconds: list[float] = []

@@ -1,8 +1,8 @@
-"""The work of our training step: floating-point operations of its matrix products.
+"""Counts the work of our training step: the floating-point operations of its matrix products.
 
-A step runs the tree of its sequences: a prefix that several share is computed once. Counted are the products of the
+A step runs the tree of its sequences: a prefix that several share is computed once. It counts the products of the
 blocks and of attention for each token of the tree, and those of the output projection for each row with a target;
-forward once, backward twice. What is computed again in the backward pass, norms, activation functions, softmax and
+forward once, backward twice. Recomputation in the backward pass, norms, activation functions, softmax and
 the optimizer are not counted.
 """
 
@@ -42,7 +42,7 @@ def tree(sequences: list[dict]) -> Tree:
 
 @dataclass
 class Shape:
-    """What the work per token depends on."""
+    """The sizes of the model on which the work per token depends."""
 
     block_weights: int  # in all matrices of all blocks
     projection: int  # in the output projection

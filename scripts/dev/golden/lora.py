@@ -1,11 +1,11 @@
-"""Adapters that PEFT made for the tiny models, and what PyTorch computes with them: the reference of our LoRA.
+"""Makes adapters for the tiny models with PEFT and records what PyTorch computes with them: the reference of our LoRA.
 
     pip install -r scripts/dev/golden/requirements.txt
     python scripts/dev/golden/lora.py            # writes toolcall_lib/tests/golden/lora/<name>/; run models.py before
 
 Each folder is an adapter folder as `PeftModel.save_pretrained` writes it (`adapter_config.json`,
-`adapter_model.safetensors`) for the model of the same name in `tests/golden/models`, and the reference of it. B is
-random too, or half of the gradients would be zero. Sequences, loss and optimizer are those of `models.py`.
+`adapter_model.safetensors`) for the model of the same name in `tests/golden/models`, with its reference. B is
+random too, or half of the gradients would be zero. Sequences, loss and optimizer are the same as in `models.py`.
 
 `reference.json`
     loss, grad_norm     mean of -log p over the targets of all sequences, and the norm of its gradient

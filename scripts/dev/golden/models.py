@@ -1,10 +1,10 @@
-"""Tiny models and what PyTorch computes with them: the reference of our decoder, its gradients and our AdamW.
+"""Makes tiny models and records what PyTorch computes with them: the reference of our decoder, its gradients and AdamW.
 
     pip install -r scripts/dev/golden/requirements.txt
     python scripts/dev/golden/models.py            # writes toolcall_lib/tests/golden/models/<name>/
 
 Each folder is a Hugging Face model folder as `save_pretrained` writes it (`config.json`, `model.safetensors`,
-`generation_config.json`) and the reference of it. Everything is f32 on one CPU thread, one unpadded sequence
+`generation_config.json`) with its reference. Everything is f32 on one CPU thread, one unpadded sequence
 at a time.
 
 `reference.json`
@@ -20,7 +20,7 @@ at a time.
     generation      [{"prompt": ids, "tokens": ids}, ...]: twelve greedy tokens of the untrained model
 `reference.safetensors`
     logits.0, logits.1   logits of the first two sequences, [tokens, vocabulary]
-    grad.<parameter>     gradient of `loss`, by Hugging Face name (a tied head has none of its own)
+    grad.<parameter>     gradient of `loss`, by Hugging Face name (a tied head has no separate gradient)
     final.<parameter>    weights after the ten steps
 """
 
@@ -98,7 +98,7 @@ def randomize(model: PreTrainedModel):
 
 
 def make_sequences() -> list[dict]:
-    """Six ragged sequences: branches of one prefix, an identical pair, a prefix of another, a stranger."""
+    """Six ragged sequences: branches of one prefix, an identical pair, a prefix of another, an unrelated one."""
     ids = torch.randint(0, SHAPE["vocab_size"], (42,)).tolist()
     prefix, long, short, side, stranger = ids[:12], ids[12:24], ids[24:30], ids[30:37], ids[37:]
     return [
@@ -143,7 +143,7 @@ def logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
 
 
 def mean_loss(model: PreTrainedModel, sequences: list[dict]) -> tuple[torch.Tensor, int, int]:
-    """Mean negative log likelihood of the targets, how many of them rank first, how many there are."""
+    """Mean negative log likelihood of the targets, the number of them that rank first, and the number of all."""
     total, correct, count = 0.0, 0, 0
     for row in sequences:
         trained = torch.tensor(row["trained"][1:], dtype=torch.bool)
@@ -193,11 +193,11 @@ def train(model: PreTrainedModel, sequences: list[dict]) -> dict:
 
 @torch.no_grad()
 def greedy(model: PreTrainedModel, prompt: list[int], count: int = 12) -> dict:
-    """The most likely continuation; refuses a prompt whose choice hangs on rounding."""
+    """The most likely continuation; refuses a prompt whose choice depends on rounding."""
     ids = list(prompt)
     for _ in range(count):
         best = logits(model, ids)[-1].topk(2)
-        assert best.values[0] - best.values[1] > 1e-3, "two tokens are equally likely; take another seed"
+        assert best.values[0] - best.values[1] > 1e-3, "two tokens are equally likely; use another seed"
         ids.append(best.indices[0].item())
     return {"prompt": prompt, "tokens": ids[len(prompt) :]}
 

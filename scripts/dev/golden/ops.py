@@ -1,4 +1,4 @@
-"""What PyTorch computes for the ops under the decoder, forward and backward.
+"""Records what PyTorch computes for the ops of the decoder, forward and backward.
 
     pip install -r scripts/dev/golden/requirements.txt
     python scripts/dev/golden/ops.py               # writes toolcall_lib/tests/golden/ops/<op>.safetensors
@@ -126,7 +126,7 @@ def attention():
 
 
 def ancestors(segments: list[list[int]], tokens: int) -> torch.Tensor:
-    """[tokens, tokens], true where the row's token may look at the column's: token by token, up the tree."""
+    """[tokens, tokens], true where the row's token may attend to the column's: token by token, up the tree."""
     mask = torch.zeros(tokens, tokens, dtype=torch.bool)
     for start, length, parent, position in segments:
         above = torch.zeros(tokens, dtype=torch.bool)
@@ -142,7 +142,7 @@ def ancestors(segments: list[list[int]], tokens: int) -> torch.Tensor:
 
 
 def write(op: str, inputs: dict[str, torch.Tensor], function, out: str = "out", **others: torch.Tensor):
-    """Runs `function` on the inputs in f64, forward and backward, and saves all of it."""
+    """Runs `function` on the inputs in f64, forward and backward, and saves inputs and results."""
     leaves = {name: tensor.double().requires_grad_() for name, tensor in inputs.items()}
     result = function(**leaves)
     grad = torch.ones(1) if out == "loss" else torch.randn(result.shape)

@@ -1,8 +1,8 @@
-"""What transformers makes of logits before it samples, for settings of `GenerationConfig`.
+"""Records how transformers changes logits before it samples, for settings of `GenerationConfig`.
 
-Needs torch and transformers (requirements.txt beside this file). Run from the root of the repository:
+Needs torch and transformers (requirements.txt in this folder). Run from the root of the repository:
     python scripts/dev/golden/sampling.py
-Writes toolcall_lib/tests/golden/sampling.json: the logits, the tokens seen, and for each setting the scores that are left.
+Writes toolcall_lib/tests/golden/sampling.json: the logits, the tokens seen, and for each setting the remaining scores.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What transformers makes of conversations with several chat templates: the reference of `template`.
+"""Records how transformers renders conversations with several chat templates: the reference of `template`.
 
     pip install -r scripts/dev/golden/requirements.txt
     python scripts/dev/golden/templates.py         # writes toolcall_lib/tests/golden/templates/*.json
@@ -9,10 +9,10 @@ The templates are the `.jinja` files of that folder (its README says where they 
 `conversations.json`
     {name: {"messages": [...], "tools": [...]}}, as a row of a data file
 `styles.json`
-    What transformers makes of `rows` with templates that write calls in other ways, with `arguments` as objects or, where a
-    template adds them to a text, as JSON: [{"template": name, "row": name, "prompt": bool, "text": ...}, ...]
+    The renderings of `rows` with templates that write calls in other ways, with `arguments` as objects or, where a
+    template appends them to a string, as JSON: [{"template": name, "row": name, "prompt": bool, "text": ...}, ...]
 `<template>.json`
-    special_tokens   what the template may print besides the messages
+    special_tokens   tokens that the template may print besides the messages
     renderings       [{"conversation": name, "prompt": bool, "thinking": bool, "text": ...}, ...]: `prompt` is
                      add_generation_prompt, `thinking` is enable_thinking
 """
@@ -239,7 +239,7 @@ def arguments_as_text(messages):
 
 
 def styles():
-    """Every template with every row that it takes."""
+    """Renders every template with every row that it accepts."""
     for name, special_tokens in STYLES.items():
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=Tokenizer(models.BPE()),

@@ -1,4 +1,4 @@
-"""What transformers makes of documented functions: the reference of `#[tool]`.
+"""Records the schemas that transformers makes of documented functions: the reference of `#[tool]`.
 
     pip install -r scripts/dev/golden/requirements.txt
     python scripts/dev/golden/tools.py             # writes toolcall_lib/tests/golden/tools/<function>.json
@@ -6,7 +6,7 @@
 `toolcall_lib/tests/tool.rs` has the same functions in Rust, with the same docstrings.
 
 `<function>.json`
-    made_by  this script, and the version of transformers
+    made_by  this script and the version of transformers
     schema   transformers.utils.get_json_schema(function)
 """
 
@@ -27,7 +27,7 @@ class Unit(Enum):
 
 
 class Opaque:
-    """A class that no JSON schema can be made of."""
+    """A class for which there is no JSON schema."""
 
 
 def start_timer(duration: int) -> int:

@@ -1,4 +1,4 @@
-"""A place with programs that only pretend, for tests of the scripts that users run."""
+"""A folder with fake programs, for tests of the scripts that users run."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ class Place(unittest.TestCase):
         return file
 
     def start(self, *command: object) -> subprocess.Popen:
-        """Starts a program in a session of its own with pipes for what it says. Neither it nor its children outlive the test."""
+        """Starts a program in its own session, with pipes for its output. Neither it nor its children outlive the test."""
         options = {"cwd": self.folder, "env": self.environment, "text": True, "start_new_session": True}
         options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

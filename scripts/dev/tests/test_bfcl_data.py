@@ -30,7 +30,7 @@ ROW = {
 
 class Data(unittest.TestCase):
     def found(self, text):
-        """What of ROW is found in a file, and whether it matters."""
+        """The matches of ROW in a file, and whether they matter."""
         with tempfile.TemporaryDirectory() as folder:
             wheel, file = Path(folder) / "a.whl", Path(folder) / "data.json"
             with zipfile.ZipFile(wheel, "w") as archive:

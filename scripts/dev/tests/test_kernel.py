@@ -28,7 +28,7 @@ println!("stopped");"""
 
 
 class InJupyter(unittest.TestCase):
-    """What a user sees in Jupyter. The tests share a kernel, as the cells of a notebook do."""
+    """Tests of what a user sees in Jupyter. They share a kernel, as the cells of a notebook do."""
 
     @classmethod
     def setUpClass(cls):
@@ -48,7 +48,7 @@ class InJupyter(unittest.TestCase):
 
         self.assertEqual(self.printed(WAIT, press), "running\nstopped\n")
         self.assertEqual(self.printed('println!("{count}");'), "7\n")
-        # Were the library linked into each cell, this one would see a flag of its own that nobody has raised.
+        # If the library were linked into each cell, this one would see its own flag, which is not set.
         shared = self.printed('println!("{}", interrupt::requested());')
         self.assertEqual(shared, "true\n", "each cell has its own copy of the library's statics")
 
@@ -63,7 +63,7 @@ class InJupyter(unittest.TestCase):
 
 
 class Headless(unittest.TestCase):
-    """How a cell ends that does not do what it should, where no user looks on."""
+    """Tests of how a failing cell ends without a user."""
 
     @classmethod
     def setUpClass(cls):
@@ -90,7 +90,7 @@ class Headless(unittest.TestCase):
 
 
 class Runner(unittest.TestCase):
-    """What run_notebook.py does with a notebook."""
+    """Tests of run_notebook.py."""
 
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))

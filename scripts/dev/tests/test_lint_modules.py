@@ -27,12 +27,12 @@ class Order(unittest.TestCase):
         self.check("model.rs", "use crate::data::Row;\nuse crate::error::Error;\nuse crate::model::Layer;\n")
 
     def test_a_use_of_a_later_module_is_found(self):
-        self.check("data.rs", "\nuse crate::model::Model;\n", "2: `data` stands above `model`")
-        self.check("data.rs", "use crate::{error::{self, Error}, train::run};\n", "1: `data` stands above `train`")
-        self.check("data/rows.rs", "fn f() { crate::model::load() }\n", "1: `data` stands above `model`")
+        self.check("data.rs", "\nuse crate::model::Model;\n", "2: `data` is above `model`")
+        self.check("data.rs", "use crate::{error::{self, Error}, train::run};\n", "1: `data` is above `train`")
+        self.check("data/rows.rs", "fn f() { crate::model::load() }\n", "1: `data` is above `model`")
 
     def test_a_name_that_lib_exports_counts_as_its_module(self):
-        self.check("data.rs", "use crate::Layer;\n", "1: `data` stands above `model`")
+        self.check("data.rs", "use crate::Layer;\n", "1: `data` is above `model`")
 
     def test_comments_tests_and_orchestrators_are_free(self):
         self.check("data.rs", "//! [`train`](crate::train)\n#[cfg(test)]\nmod tests { use crate::model::Model; }\n")

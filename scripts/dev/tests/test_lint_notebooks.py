@@ -18,7 +18,7 @@ def notebook(*sources, outputs=(), kernel=KERNEL):
 
 class Sources(unittest.TestCase):
     def check(self, source, *expected):
-        """Each expected text begins one of the problems, and there are no others."""
+        """Each expected string begins one of the problems, and there are no others."""
         found = list(problems(notebook(source)))
         self.assertEqual(len(found), len(expected), found)
         for problem, start in zip(found, expected):

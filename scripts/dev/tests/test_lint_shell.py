@@ -10,7 +10,7 @@ from lint_shell import problems  # noqa: E402
 
 class Shell(unittest.TestCase):
     def check(self, line, *expected):
-        """Each expected text stands in one of the problems of a script with this line, and there are no others."""
+        """Each expected string is in one of the problems of a script with this line, and there are no others."""
         found = list(problems(f"#!/usr/bin/env bash\nset -eu\n{line}\n"))
         self.assertEqual(len(found), len(expected), found)
         for (number, problem), text in zip(found, expected):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[3] / "toolcall_lib/src/serve/page.html"
 
-# The parts of a browser that the page asks for. `kept` is what the browser remembers from one visit to
+# The parts of a browser that the page uses. `kept` is the storage of the browser between one visit and
 # the next.
 BROWSER = """
 const element = () => {

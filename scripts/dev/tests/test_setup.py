@@ -1,4 +1,4 @@
-"""Tests of scripts/setup.sh with a cargo and a compiler that only pretend."""
+"""Tests of scripts/setup.sh with a fake cargo and a fake compiler."""
 
 import fcntl
 import os
@@ -90,7 +90,7 @@ class Parts(SetUp):
     def test_a_part_that_is_made_from_another_says_which(self) -> None:
         status, errors = self.set_up("bfcl_runner")
         self.assertEqual(status, 1)
-        self.assertIn("error: the part bfcl is missing, which this one is made from: scripts/setup.sh bfcl\n", errors)
+        self.assertIn("error: this part needs the part bfcl, which is missing: run scripts/setup.sh bfcl\n", errors)
 
     def test_one_waits_for_the_other(self) -> None:
         with open(self.home / "lock", "w") as held:
@@ -105,7 +105,7 @@ class Parts(SetUp):
     def test_what_a_killed_setup_has_started_still_keeps_others_out(self) -> None:
         gate = self.folder / "gate"
         os.mkfifo(gate)
-        self.cargo(f"[ ! -p {gate} ] || cat {gate}")  # waits until somebody has opened it
+        self.cargo(f"[ ! -p {gate} ] || cat {gate}")  # waits until it has been opened
         first = self.start(SCRIPTS / "setup.sh", "kernel")
         self.wait_until(self.calls.exists, "cargo was not started")
         first.kill()
@@ -132,12 +132,12 @@ class Parts(SetUp):
 
 
 class SideBySide(SetUp):
-    """The part gpu_python stands for those that are fetched: a variable names the program that makes it."""
+    """The part gpu_python represents the downloaded parts: a variable names the program that makes it."""
 
     BOTH = ["gpu_python", "kernel"]
 
     def fetch(self, code: str) -> None:
-        """The code runs where the virtual environment is made, whose pip does nothing."""
+        """The code runs when the virtual environment is made; its pip does nothing."""
         made = f'touch {self.folder}/fetching\n{code}\nmkdir -p "$4/bin"\necho "#!/bin/sh" >"$4/bin/pip"\nchmod +x "$4/bin/pip"'
         self.environment["PYTHON312"] = str(self.program("fetch", made))
 
@@ -169,7 +169,7 @@ class SideBySide(SetUp):
 
     def test_an_interrupt_ends_both(self) -> None:
         self.fetch("exec sleep 60")
-        for compiles in ["exec sleep 60", "true"]:  # `true`: only what is fetched is waited for
+        for compiles in ["exec sleep 60", "true"]:  # `true`: only the download is waited for
             self.cargo(compiles)
             process = self.start(SCRIPTS / "setup.sh", *self.BOTH)
             fetching, done = self.folder / "fetching", self.stamp("kernel")

@@ -1,4 +1,4 @@
-"""Tests of scripts/kernel.sh with a seed and a kernel that only pretend."""
+"""Tests of scripts/kernel.sh with a fake seed and a fake kernel."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fakes import SCRIPTS, Place  # noqa: E402
 
-# Says how it was started, starts a child that the test can end, and ends when it is told to.
+# Records how it was started, starts a child that the test can end, and ends when it is asked to.
 KERNEL = """\
 import json, os, signal, subprocess, sys
 child = subprocess.Popen(["cat", "child"], close_fds=False)
@@ -35,7 +35,7 @@ class Starts(Place):
             self.file(seed / "target/debug" / file)
         os.utime(seed / "target/debug/deps/libtoolcall_lib.so", ns=(1, 1_700_000_000_123_456_789))
         (self.folder / "kernel.py").write_text(KERNEL.replace("SIGNALS", 'os.environ["SIGNALS"]'))
-        # The shell tells which signals end nothing; Python would change how they are treated.
+        # The shell reports which signals end nothing; Python would change how they are treated.
         signals = "for signal in INT PIPE XFSZ; do sh -c 'kill -s $0 $$; echo $0' $signal; done"
         self.program("home/bin/evcxr_jupyter", f'SIGNALS=$({{ {signals}; }} 2>/dev/null) exec {sys.executable} {self.folder}/kernel.py "$@"')
         for gate in ["kernel", "child"]:
@@ -137,10 +137,10 @@ class Starts(Place):
         seed = self.home / "seed"
         seed.rename(self.home / "other")
         _, errors = self.start(SCRIPTS / "kernel.sh").communicate()
-        self.assertEqual(errors, f"error: {seed}/target is missing: scripts/setup.sh seed makes it\n")
+        self.assertEqual(errors, f"error: {seed}/target is missing: run scripts/setup.sh seed\n")
         (self.home / "bin/evcxr_jupyter").unlink()
         _, errors = self.start(SCRIPTS / "kernel.sh").communicate()
-        self.assertEqual(errors, f"error: {self.home}/bin/evcxr_jupyter is missing: scripts/setup.sh kernel makes it\n")
+        self.assertEqual(errors, f"error: {self.home}/bin/evcxr_jupyter is missing: run scripts/setup.sh kernel\n")
 
 
 if __name__ == "__main__":

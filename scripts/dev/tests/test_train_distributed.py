@@ -1,4 +1,4 @@
-"""Tests of scripts/train_distributed.py with ranks that only pretend."""
+"""Tests of scripts/train_distributed.py with fake ranks."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from fakes import SCRIPTS, Place  # noqa: E402
 sys.path.insert(0, str(SCRIPTS))
 import train_distributed  # noqa: E402
 
-# Waits until it is asked to stop, as `toolcall train` does; `deaf` is not.
+# Waits until it is asked to stop, as `toolcall train` does; `deaf` ignores it.
 RANK = """\
 import json, os, signal, sys, time
 def say(text): # at once, as the ranks share the pipe

@@ -1,4 +1,4 @@
-"""Tests of what reads the results of a verification on a GPU."""
+"""Tests of the programs that read the results of a verification on a GPU."""
 
 import json
 import subprocess
@@ -95,7 +95,7 @@ class Rows(unittest.TestCase):
 
 
 def results() -> list[dict]:
-    """Of a run in which a kernel is wrong, one contender fails, and a stage is stopped."""
+    """Results of a run in which a kernel is wrong, one contender fails, and a stage is stopped."""
     off = {"what": "y", "off": 1e-5, "largest": 2.0, "relative": 5e-6, "allowed": 1e-4, "precision": "f32"}
     test = {"what": "test", "passed": True, "seconds": 1.0, "comparisons": 2, "worst": {"f32": off}, "kernels": {"add": off}}
     wrong = test | {"passed": False, "problem": "y: element 3", "kernels": {"norm_bf16": off | {"relative": 0.5, "precision": "bf16"}}}

@@ -1,4 +1,4 @@
-"""Tests of what the benchmarks count as work."""
+"""Tests of how the benchmarks count work."""
 
 import json
 import sys

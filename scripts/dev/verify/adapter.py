@@ -23,7 +23,7 @@ def main():
     options = parser(__doc__)
     options.add_argument("--adapter", type=Path, required=True, help="an adapter folder that we saved")
     options.add_argument("--ours", type=Path, required=True)
-    options.add_argument("--merged", type=Path, required=True, help="the same as a whole model")
+    options.add_argument("--merged", type=Path, required=True, help="the same adapter merged into a whole model")
     arguments = options.parse_args()
     config = json.loads((arguments.adapter / "adapter_config.json").read_text())
     base, _ = load(Path(config["base_model_name_or_path"]))

@@ -1,6 +1,6 @@
-# Begins a check of `toolcall` against the package of somebody else; other scripts read it.
+# Begins a check of `toolcall` against a third-party package; other scripts source it.
 
-# Sets `toolcall`, the program; `work`, an empty folder; and `model`: the one that is named, or a tiny one with random weights.
+# Sets `toolcall`, the program; `work`, an empty folder; and `model`: the given one, or a tiny one with random weights.
 # `TOOLCALL_PROGRAM` names a program that is built already.
 begin() { # PART_OF_SETUP [MODEL]
     toolcall="${TOOLCALL_PROGRAM:-target/release/toolcall}"

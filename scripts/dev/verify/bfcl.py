@@ -1,9 +1,9 @@
-"""Compares our verdicts on BFCL's rows with those of its own checker, which runs unchanged out of
+"""Compares our verdicts on BFCL's rows with those of its own checker, which runs unchanged from
 the package bfcl-eval.
 
-usage: bfcl.py replies SCORES.json      the calls that a model made: what `toolcall eval --bfcl
-                                        CATEGORY… --json` has printed
-       bfcl.py made CHECK DATA [SEED]   calls that are made here, right ones and spoilt ones; CHECK is
+usage: bfcl.py replies SCORES.json      the calls that a model made: the output of `toolcall eval
+                                        --bfcl CATEGORY… --json`
+       bfcl.py made CHECK DATA [SEED]   generated calls, right ones and spoilt ones; CHECK is
                                         the example `bfcl_check`, DATA its argument
 """
 
@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 # The file with the settings of all models imports the client library of each vendor. The checker
-# asks it one thing: whether dots in names are written as underscores. Ours keep their dots.
+# asks it only whether dots in names are written as underscores. Ours keep their dots.
 settings = types.ModuleType("bfcl_eval.constants.model_config")
 settings.MODEL_CONFIG_MAPPING = {"toolcall": types.SimpleNamespace(underscore_to_dot=False)}
 sys.modules[settings.__name__] = settings
@@ -45,7 +45,7 @@ class Category:
         self.answers = [row["ground_truth"] for row in lines(answers)] if answers.exists() else None
 
     def verdict(self, index, calls):
-        """Whether decoded calls are right, as `eval_runner` has it, and whether that raised an error."""
+        """Whether decoded calls are right according to `eval_runner`, and whether that raised an error."""
         decoded = [{call["name"]: call["arguments"]} for call in calls]
         if self.answers is None:
             calls_something = not is_empty_output(decoded)
@@ -59,13 +59,13 @@ class Category:
             )
         except (
             Exception
-        ):  # ends a run of the leaderboard, so it does not say that the calls are right
+        ):  # ends a run of the leaderboard, so it does not count as right
             return False, True
         return outcome["valid"], False
 
 
 class Tally:
-    """How often both agree, and the first rows on which they do not."""
+    """Counts how often both agree, and keeps the first rows on which they do not."""
 
     def __init__(self):
         self.counts, self.differences = Counter(), []
@@ -81,7 +81,7 @@ class Tally:
             kinds = [(True, False), (False, False), (False, True)]
             right, wrong, raised = (self.counts[name, *kind] for kind in kinds)
             print(
-                f"  {name:<24} {right:>7} right {wrong:>7} wrong {raised:>6} exceptions of theirs"
+                f"  {name:<24} {right:>7} right {wrong:>7} wrong {raised:>6} of its exceptions"
             )
         for id, calls, ours, theirs, problem in self.differences[:20]:
             print(f"  {id}: ours {ours}, theirs {theirs}; {problem}\n    {json.dumps(calls)}")
@@ -148,7 +148,7 @@ def variants(category, index, chance):
 
 
 def right(answer, chance):
-    """Calls with a right value for each argument; those that may be left out are at times."""
+    """Calls with a right value for each argument; optional arguments are sometimes left out."""
     calls = []
     for entry in answer:
         ((name, arguments),) = entry.items()
@@ -166,7 +166,7 @@ def value(values, chance):
 
 
 def fields(chosen, chance):
-    """In the place of an object whose fields have lists of right values, one with values."""
+    """Replaces an object whose fields have lists of right values by one with values."""
     if isinstance(chosen, dict):
         found = {
             key: value(values, chance) if isinstance(values, list) else values
@@ -206,7 +206,7 @@ def respell(arguments, _, chance):
 
 
 def within(arguments, _, chance):
-    """Spoils something inside of a list or an object."""
+    """Spoils something inside a list or an object."""
     nested = [key for key, found in arguments.items() if isinstance(found, (list, dict)) and found]
     if nested:
         deep(arguments[chance.choice(nested)], chance)
@@ -228,7 +228,7 @@ def blank(arguments, _, chance):
 
 
 def raw(arguments, answer, chance):
-    """A right value as it stands in the answers: an object with lists of right values in it."""
+    """A right value as it is in the answers: an object with lists of right values in it."""
     ((_, right_ones),) = chance.choice(answer).items()
     for key in arguments:
         if right_ones.get(key):

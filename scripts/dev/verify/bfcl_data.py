@@ -1,11 +1,11 @@
-"""Checks that nothing of BFCL stands in data files: no tool of its rows, no sentence of their users.
+"""Checks that nothing of BFCL is in data files: no tool of its rows, no sentence of their users.
 
 usage: python3 scripts/dev/verify/bfcl_data.py WHEEL FILE...
 
-WHEEL is that of bfcl-eval, the files are in any form that `toolcall train` reads. Descriptions and
-sentences are the same if only case, spaces and punctuation differ. What is said or named alike
-without knowing of each other is only mentioned: a sentence of fewer than five words ("Hello!"), and
-a name such as `send_message` whose description is another.
+WHEEL is the wheel of bfcl-eval, FILE is in any form that `toolcall train` reads. Descriptions and
+sentences are the same if only case, spaces and punctuation differ. Likely coincidences do not
+count and are only mentioned: a sentence of fewer than five words ("Hello!"), and a name such as
+`send_message` with another description.
 """
 
 import json
@@ -22,7 +22,7 @@ def plain(text):
 
 
 def objects(value):
-    """All objects in a JSON value, those in texts of JSON too."""
+    """All objects in a JSON value, including those in strings of JSON."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
             value = json.loads(value)
@@ -37,7 +37,7 @@ def objects(value):
 
 
 def documents(text):
-    """The JSON values of a file: one, or one a line."""
+    """The JSON values of a file: one, or one per line."""
     try:
         return [json.loads(text)]
     except ValueError:
@@ -45,7 +45,7 @@ def documents(text):
 
 
 def contents(text):
-    """(kind, text as it is compared, text as it stands) of all tools and users' sentences."""
+    """(kind, text as it is compared, original text) of all tools and users' sentences."""
     for item in (item for document in documents(text) for item in objects(document)):
         name, description = item.get("name"), item.get("description")
         if isinstance(name, str) and isinstance(description, str) and "role" not in item:
@@ -58,7 +58,7 @@ def contents(text):
 
 
 def known(wheel):
-    """Where in the wheel each thing stands first."""
+    """The first file of the wheel in which each thing is."""
     found = {}
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
@@ -69,13 +69,13 @@ def known(wheel):
 
 
 def matches(wheel, files):
-    """(a line about it, whether it matters) for all that stands in both."""
+    """(a line about it, whether it matters) for everything that is in both."""
     there = known(wheel)
     for file in files:
         for kind, text, as_it_stands in dict.fromkeys(contents(Path(file).read_text())):
             if text and (kind, text) in there:
                 matters = kind != "name" and len(text.split()) >= LEAST_WORDS
-                yield f"{file}: the {kind} `{as_it_stands}` stands in {there[kind, text]}", matters
+                yield f"{file}: the {kind} `{as_it_stands}` is in {there[kind, text]}", matters
 
 
 def main(wheel, *files):
@@ -84,7 +84,7 @@ def main(wheel, *files):
     for line, matters in found:
         print(line if matters else f"(of no weight) {line}")
     if not problems:
-        print(f"nothing of BFCL stands in {len(files)} files")
+        print(f"nothing of BFCL is in {len(files)} files")
     return 1 if problems else 0
 
 

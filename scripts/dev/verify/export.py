@@ -1,12 +1,12 @@
-"""Compares a GGUF file that we wrote in llama.cpp with what our decoder makes of it: the greedy text, or the logits.
+"""Runs a GGUF file that we wrote in llama.cpp, and compares the greedy text, or the logits, with those of our decoder.
 
     python scripts/dev/verify/export.py --gguf FILE --ours logits.safetensors [--exact logits.safetensors]
 
-The other files are those of `cargo run --example logits` on the same model: `ids` [tokens], the prompt, `logits` [tokens,
-vocabulary], and `greedy`, its most likely continuation, at most 64 tokens, without the one that ends it. Without --exact, llama.cpp
-must write the same tokens. With it, the file is quantized: --ours has what our decoder computes with the packed weights,
---exact what it computes in f32 with the same weights, unpacked (which logits.py and save_load.py compare with transformers).
-Both programs round what they multiply, so neither gives the exact logits; ours must be no farther from them than llama.cpp's,
+The other files are written by `cargo run --example logits` for the same model: `ids` [tokens], the prompt, `logits` [tokens,
+vocabulary], and `greedy`, its most likely continuation, at most 64 tokens, without the end token. Without --exact, llama.cpp
+must write the same tokens. With it, the file is quantized: --ours has the results of our decoder with the packed weights,
+--exact its results in f32 with the same weights, unpacked (which logits.py and save_load.py compare with transformers).
+Both programs round the factors of a product, so neither gives the exact logits; ours must be no farther from them than llama.cpp's,
 whose keys and values are f32 here. Needs scripts/dev/verify/requirements_llama_cpp.txt.
 """
 
@@ -76,7 +76,7 @@ def open_model(file: Path, **settings) -> llama_cpp.Llama:
 
 
 def repack_where_it_works():
-    """Has models loaded with repacked weights, except on processors with AMX: there llama-cpp-python 0.3.36 crashes with them."""
+    """Loads models with repacked weights, except on processors with AMX: there llama-cpp-python 0.3.36 crashes with them."""
     defaults = llama_cpp.llama_model_default_params
 
     def fastest_that_works():
@@ -88,7 +88,7 @@ def repack_where_it_works():
 
 
 def tensors(file: Path) -> dict[str, np.ndarray]:
-    """What is in a safetensors file."""
+    """The tensors of a safetensors file."""
     content = file.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header, data = json.loads(content[8 : 8 + length]), content[8 + length :]

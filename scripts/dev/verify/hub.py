@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, snapshot_download
 
 REPO = "me/tuned"
 TOKEN = "hf_" + "secret" * 5
-# What toolcall does beside: it looks whether the repository is private, and which commit it has.
+# Requests that only toolcall sends: it looks whether the repository is private, and which commit it has.
 OURS = [("GET", f"/api/models/{REPO}/revision/main")]
 
 
@@ -41,7 +41,7 @@ def push(given, server, *more, token=TOKEN, code=0):
 
 
 def shape(value):
-    """A value with the type of everything that may differ."""
+    """A value in which everything that may differ is replaced by its type."""
     if isinstance(value, dict):
         return {name: shape(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -68,7 +68,7 @@ def known(requests):
 
 
 def said(requests, part):
-    """The lists of the bodies of requests whose path contains a text, in one order."""
+    """The lists in the bodies of requests whose path contains a string, sorted."""
     lines = []
     for request in requests:
         if part in request["path"] and request["body"]:
@@ -114,7 +114,7 @@ def main():
     compare(ours.requests, theirs.requests)
     assert all("authorization" not in request["headers"] for request in ours.requests if request["storage"])
 
-    print("== what toolcall has pushed, downloaded by huggingface_hub")
+    print("== pushed by toolcall, downloaded by huggingface_hub")
     names = list(ours.files)
     folder = snapshot_download(REPO, endpoint=ours.url, token=TOKEN, cache_dir=given.work / "cache")
     check_bytes(Path(folder), given.model, names)
@@ -124,7 +124,7 @@ def main():
     push(given, ours)
     assert len(ours.commits) == 1 and not any(request["storage"] for request in ours.requests)
 
-    print("== what huggingface_hub has pushed, pushed by toolcall: nothing is sent")
+    print("== pushed by huggingface_hub, then by toolcall: nothing is sent")
     theirs.requests.clear()
     push(given, theirs)
     assert len(theirs.commits) == 1 and not any(request["storage"] for request in theirs.requests)
@@ -158,7 +158,7 @@ def main():
     assert "needs a token" in text
     print("  " + text.strip())
 
-    print("== with a GGUF file beside")
+    print("== with a GGUF file")
     push(given, ours, "--gguf", "q8_0", "--message", "With a GGUF")
     folder = Path(snapshot_download(REPO, endpoint=ours.url, token=TOKEN, cache_dir=given.work / "cache2"))
     gguf = folder / "tuned-Q8_0.gguf"

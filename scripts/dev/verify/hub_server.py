@@ -1,4 +1,4 @@
-"""A server on this machine that speaks as much of the hub's API as uploads and downloads need, and remembers what it was asked."""
+"""A local server with as much of the hub's API as uploads and downloads need; it remembers every request."""
 
 import base64
 import hashlib
@@ -15,23 +15,23 @@ BLOCK = 1 << 20
 class Port(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_):  # a client that goes away, as those do that are stopped
+    def handle_error(self, *_):  # a client disconnects, as a stopped push does
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(*_)
 
 
 class Server:
-    """One hub for one user, with a storage at a port of its own. Contents lie in the folder `place`."""
+    """A hub for one user, with a storage on its own port. Contents are in the folder `place`."""
 
     def __init__(self, place, token, chunk=None):
         self.place, self.token, self.chunk = place, token, chunk
         place.mkdir(parents=True)
-        self.private = None  # whether the repository is, once there is one
+        self.private = None  # whether the repository is private, once there is one
         self.files = {}  # name: (is in the storage, the name of its content in `place`)
         self.commits = []
         self.requests = []
-        self.cuts = 0  # uploads that are broken off half way
-        self.delay = 0  # seconds before an upload is taken
+        self.cuts = 0  # uploads to break off half way
+        self.delay = 0  # seconds before an upload is accepted
         self.ports = [Port(("127.0.0.1", 0), handler(self, stored)) for stored in (False, True)]
         self.url, self.storage = (f"http://127.0.0.1:{port.server_port}" for port in self.ports)
         for port in self.ports:
@@ -78,7 +78,7 @@ class Server:
         return {"transfer": "multipart" if self.chunk else "basic", "objects": [wanted(object) for object in objects]}
 
     def complete(self, oid, parts):
-        """Puts the parts of a content together; true if it is the one that was announced."""
+        """Joins the parts of a content; true if it is the announced one."""
         hash = hashlib.sha256()
         with open(self.place / f"{oid}.whole", "wb") as whole:
             for part in parts:

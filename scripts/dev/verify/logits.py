@@ -2,9 +2,9 @@
 
     python scripts/dev/verify/logits.py --model M --ours logits.safetensors
 
-M is a GGUF file or a Hugging Face folder. The file holds what our decoder computed: `ids` [tokens], `logits`
-[tokens, vocabulary], and `greedy`, the most likely continuation of `ids`: at most 64 tokens, without the one
-that ends it. `cargo run --example logits` writes it.
+M is a GGUF file or a Hugging Face folder. The file has the results of our decoder: `ids` [tokens], `logits`
+[tokens, vocabulary], and `greedy`, the most likely continuation of `ids`: at most 64 tokens, without the
+end token. `cargo run --example logits` writes it.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the checks share: the model as transformers sees it, our binary, and how two values are compared."""
+"""Shared parts of the checks: the model as transformers loads it, our binary, and comparisons of values."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose help is the text at the top of the program."""
+    """A parser whose help is the docstring of the program."""
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,7 +28,7 @@ def load(model: Path):
 
 
 def inspect(model: Path, data: Path, *arguments: str) -> list[dict]:
-    """What our library makes of each row of a data file; `TOOLCALL` says where our binary is."""
+    """Each row of a data file as our library renders it; `TOOLCALL` is the path of our binary."""
     binary = os.environ.get("TOOLCALL", "toolcall")
     command = [binary, "inspect", "--model", model, "--data", data, "--json", *arguments]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,4 +1,4 @@
-"""Writes what our library makes of the first rows of a data file: the token ids that five_steps.py trains on.
+"""Writes the first rows of a data file as our library tokenizes them: the token ids that five_steps.py trains on.
 
     python scripts/dev/verify/rows.py --model M.gguf --data data/tool_augmented_dataset.json --loss all --out OUT
 

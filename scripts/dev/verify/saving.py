@@ -1,5 +1,5 @@
-"""Kills training runs, and cuts the power under them, at random moments; then lets them go on and compares what comes out with a run
-that nothing has disturbed. Called by scripts/dev/verify_saving.sh.
+"""Kills training runs, and cuts the power under them, at random moments; then resumes them and compares the results with those of an
+undisturbed run. Called by scripts/dev/verify_saving.sh.
 """
 
 import argparse
@@ -21,9 +21,9 @@ SETTINGS = {
     "save_total_limit": 2,
     "group_by_prefix": 1,
 }
-# files that tell the time
+# files that contain times
 TIMED = {"train_report.json", "trainer_state.json", "toolcall.json"}
-# what a user may have in the folder
+# a file that a user may have in the folder
 FOREIGN = {"notes/a.txt": b"mine", ".DS_Store": b"\0\1", "log.txt": b"a log"}
 IMAGE_BYTES = 96 << 20
 
@@ -39,7 +39,7 @@ def arguments():
 
 
 class Runs:
-    """Runs of one command, in folders that are given."""
+    """Runs of one command in given folders."""
 
     def __init__(self, given):
         self.given = given
@@ -47,7 +47,7 @@ class Runs:
         self.config.write_text(json.dumps(SETTINGS))
 
     def start(self, out):
-        """Starts the run; one that has left checkpoints goes on."""
+        """Starts the run, or resumes it from its checkpoints."""
         command = [self.given.program, "train", "--model", self.given.model, "--data", self.given.data]
         command += ["--config", self.config, "--out", out]
         if any(out.glob("checkpoint-*")):
@@ -62,7 +62,7 @@ class Runs:
 
 
 def contents(folder):
-    """A checksum of every file, those that tell the time apart."""
+    """A checksum of every file, except the ones that contain times."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -81,7 +81,7 @@ def put_foreign(out):
 
 
 def problem(out, want, code, said):
-    """What is wrong with a run that was let go on, if anything."""
+    """The problem with a resumed run, if any."""
     if code != 0:
         return f"exit code {code}: {said}"
     got = contents(out)
@@ -92,7 +92,7 @@ def problem(out, want, code, said):
 
 
 def kill(runs, want, seconds, count):
-    """Kills runs `count` times, some of them more than once, and lets them go on. Returns what went wrong."""
+    """Kills runs `count` times, some of them more than once, and resumes them. Returns the problems."""
     wrong, killed, tries = [], 0, 0
     while killed < count:
         tries += 1
@@ -121,7 +121,7 @@ def shell(*command):
 
 
 def cut(runs, want, seconds, count):
-    """Cuts the power under `count` runs: the disk is what the file system had written to it by then, without what it held back."""
+    """Cuts the power under `count` runs: the disk has only what the file system had written to it by then."""
     work, wrong, early = runs.given.work, [], 0
     image, left, mounted = work / "disk.img", work / "left.img", work / "mounted"
     mounted.mkdir(exist_ok=True)
@@ -134,7 +134,7 @@ def cut(runs, want, seconds, count):
             put_foreign(mounted / "out")
             os.sync()
             run = runs.start(mounted / "out")
-            # a run that has ended is cut too: what it has said is saved has to be there
+            # also cut a run that has ended: everything that it reported as saved must be there
             time.sleep(random.uniform(0, 1.3 * seconds))
             early += run.poll() is None
             run.send_signal(signal.SIGSTOP)
@@ -147,10 +147,10 @@ def cut(runs, want, seconds, count):
         try:
             out = mounted / "out"
             said_saved = "saved " in said
-            # that the draft is gone may not have reached the disk; whoever opens the folder removes it
+            # the removal of the draft may not have reached the disk; the next program that opens the folder removes it
             found = {name: content for name, content in contents(out).items() if name.split("/")[0] != ".saving"}
             if said_saved and found != want:
-                wrong.append("it was saved, and is not there after the cut")
+                wrong.append("it was saved, but is missing after the cut")
             if any((out / name).read_bytes() != content for name, content in FOREIGN.items()):
                 wrong.append("a file of the user was changed")
             found = problem(out, want, *runs.finish(out))

@@ -1,4 +1,4 @@
-"""Rows of a data file, and scores of assistant turns by the rules of `toolcall eval`; toolcall_lib/src/evaluate/ has words for them.
+"""Reads rows of a data file, and scores assistant turns by the rules of `toolcall eval` (see toolcall_lib/src/evaluate/).
 
 A call is a pair: the name of a tool, and its arguments.
 """
@@ -27,7 +27,7 @@ def read_rows(file: Path) -> list[dict]:
 
 
 def transposed(columns: dict) -> list[dict]:
-    """Columns as rows; `tools` may be one list for all of them. An object whose messages are no lists is a row itself."""
+    """Columns as rows; `tools` may be one list for all of them. An object whose messages are not lists is a row itself."""
     if all(isinstance(message, dict) for message in columns.get("messages", [])):
         return [columns]
     count = len(columns["messages"])
@@ -38,13 +38,13 @@ def transposed(columns: dict) -> list[dict]:
 
 
 def truths(messages: list[dict]) -> list[int]:
-    """Where the assistant says what it should: a turn that is not trained is no truth."""
+    """The assistant turns that are the truth: those that are trained."""
     told = (i for i, message in enumerate(messages) if message["role"] == "assistant")
     return [i for i in told if messages[i].get("train", True) and messages[i].get("weight", 1)]
 
 
 def wire(messages: list[dict]) -> list[dict]:
-    """The messages of a row as OpenAI's API takes them: calls have ids and arguments of text, and each
+    """The messages of a row as OpenAI's API takes them: calls have ids and arguments as strings, and each
     answer names its call.
     """
     sent, waiting = [], []
@@ -84,7 +84,7 @@ class Turn:
     finished: bool
 
     def mistake(self, expected: list[tuple[str, dict]]) -> str | None:
-        """What is wrong with it, where these calls are expected; or an answer in words, if there are none."""
+        """The kind of its mistake, if any. It must make these calls; if there are none, it must answer in words."""
         if not self.finished:
             return "unfinished"
         if not expected:
@@ -98,13 +98,13 @@ class Turn:
 
 @dataclass
 class Scores:
-    """What is counted: how often it held, and how often it could."""
+    """The counts: how often a property held, and how often it could."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
     mistakes: list[dict] = field(default_factory=list)
 
     def add(self, row: int, turns: list[Turn], expected: list[list[tuple[str, dict]]]):
-        """Counts a row with the model's turns, of which only the last may be wrong, and the calls that are expected."""
+        """Counts a row with the model's turns, of which only the last may be wrong, and the expected calls."""
         mistakes = [turn.mistake(calls) for turn, calls in zip(turns, expected, strict=False)]
         first, truth = turns[0], expected[0]
         if truth:
@@ -124,7 +124,7 @@ class Scores:
 
 
 def same_names(expected, got) -> bool:
-    """The same tools, in any order, each as often."""
+    """The same tools in any order, each the same number of times."""
     return Counter(name for name, _ in expected) == Counter(name for name, _ in got)
 
 
@@ -146,7 +146,7 @@ def same_fields(expected: dict, got: dict) -> bool:
 
 
 def same_value(expected, got) -> bool:
-    """Types are strict: only a whole number where a fraction is expected passes."""
+    """Compares types strictly, except that an integer may stand for a float."""
     if isinstance(expected, dict) and isinstance(got, dict):
         return same_fields(expected, got)
     if isinstance(expected, list) and isinstance(got, list):

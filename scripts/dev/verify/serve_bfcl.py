@@ -3,12 +3,12 @@
 usage: serve_bfcl.py bfcl COMMAND…                  `bfcl COMMAND…`, with the model that $OPENAI_BASE_URL serves among its models
        serve_bfcl.py ids CATEGORY ROWS FILE         the ids of the first rows, for `bfcl generate --run-ids`
        serve_bfcl.py rows CATEGORY WORK FOLDER      the rows as the program has sent them, for `toolcall eval --bfcl-data FOLDER`
-       serve_bfcl.py compare CATEGORY WORK SENT.json OWN.json     what `toolcall eval` has printed for these rows, and for the
+       serve_bfcl.py compare CATEGORY WORK SENT.json OWN.json     the output of `toolcall eval` for these rows, and for the
                                                     leaderboard's own
 
-WORK is its $BFCL_PROJECT_ROOT. The program offers tools in other words than the rows have: OpenAI's API takes no dots in names, and
-the program adds sentences to descriptions. So the verdicts are compared on the rows as they were sent, where they have to be the
-same; the score on the leaderboard's own rows shows what the other words change.
+WORK is its $BFCL_PROJECT_ROOT. The program changes the tools of the rows: OpenAI's API allows no dots in names, and
+the program adds sentences to descriptions. So the verdicts are compared on the rows as they were sent, where they must be the
+same; the score on the leaderboard's own rows shows the effect of the changes.
 """
 
 import ast
@@ -22,16 +22,16 @@ from pathlib import Path
 
 NAME = "toolcall"  # among the program's models; it takes no underscores
 
-# Its list of models imports the client library of each vendor. In the place of those that are not installed stand stubs, whose
-# classes cannot be used. The program's own code, OpenAI's client and the checker are unchanged.
+# Its list of models imports the client library of each vendor. Stubs take the place of those that are not installed; their classes
+# cannot be used. The program's own code, OpenAI's client and the checker are unchanged.
 STUBS = {"anthropic", "boto3", "cohere", "datamodel_code_generator", "google", "mistralai", "qwen_agent", "writerai"}
 
-# The names of types that `toolcall eval` writes in the place of Python's.
+# Names of types that `toolcall eval` writes instead of Python's.
 JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 
 class Unusable(type):
-    """The type of classes that only have a name, as everything in them."""
+    """The type of classes that only have a name, as have all their members."""
 
     def __getattr__(cls, name):
         if name.startswith("__"):
@@ -41,7 +41,7 @@ class Unusable(type):
 
 def unusable(name: str) -> type:
     def refuse(*_, **__):
-        raise ImportError(f"{name} is of a stub and cannot be used")
+        raise ImportError(f"{name} belongs to a stub and cannot be used")
 
     return Unusable(name, (Exception,), {"__init__": refuse})
 
@@ -71,7 +71,7 @@ class Stubs(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def bfcl(*command):
-    """Adds a model as the guide of the program says, by an entry in its list, and runs its command line."""
+    """Adds a model to the list of the program, as its guide describes, and runs its command line."""
     sys.meta_path.append(Stubs())
     from bfcl_eval.constants.model_config import MODEL_CONFIG_MAPPING, ModelConfig
     from bfcl_eval.model_handler.api_inference.openai_completion import OpenAICompletionsHandler
@@ -103,7 +103,7 @@ def lines(file: Path) -> list[dict]:
 
 
 def results(category: str, work: str, kind: str) -> list[dict]:
-    """A file that the program has written: of the kind `result` or `score`."""
+    """A file of the kind `result` or `score` that the program has written."""
     (file,) = Path(work, kind, NAME).rglob(f"BFCL_v4_{category}_{kind}.json")
     return lines(file)
 
@@ -149,7 +149,7 @@ def underscored(name: str) -> str:
 
 
 def python_types(sent: dict, own: dict) -> dict:
-    """The schema that was sent, with the row's names of types: the checker reads those."""
+    """The schema that was sent, with the row's names of types, which the checker reads."""
     kind = own.get("type")
     same = kind != sent.get("type") and JSON_TYPES.get(kind) == sent.get("type")
     return inner(sent | ({"type": kind} if same else {}), lambda schema, path: python_types(schema, at(own, path)))
@@ -162,7 +162,7 @@ def json_types(schema: dict) -> dict:
 
 
 def inner(schema: dict, change) -> dict:
-    """A schema with the schemas in it changed."""
+    """A schema whose nested schemas are changed."""
     schema = dict(schema)
     if isinstance(schema.get("properties"), dict):
         properties = schema["properties"].items()
@@ -193,7 +193,7 @@ def compare(category: str, work: str, sent: str, own: str):
     ]:
         print(f"{what:<44}{right:>5} of {len(replies)}  {right / len(replies):6.1%}")
     print(told(category, replies))
-    print(f"what that changes: {sent['right'] - own['right']:+d}; what is left: {header['correct_count'] - sent['right']:+d}")
+    print(f"effect of that change: {sent['right'] - own['right']:+d}; remaining difference: {header['correct_count'] - sent['right']:+d}")
     differences = [line for verdict in sent["verdicts"] for line in differs(verdict, replies[verdict["id"]], wrong)]
     if differences or len(sent["verdicts"]) != len(replies) or len(own["verdicts"]) != len(replies):
         sys.exit(f"{len(differences)} rows differ, of {len(replies)}:\n" + "\n".join(differences[:20]))
@@ -201,7 +201,7 @@ def compare(category: str, work: str, sent: str, own: str):
 
 
 def differs(verdict: dict, reply, wrong: set[str]) -> list[str]:
-    """A line if the program's verdict or the server's calls are others. Of a reply that is cut off, only the verdict counts."""
+    """A line if the program's verdict or the server's calls differ. For a reply that is cut off, only the verdict counts."""
     right = verdict["id"] not in wrong
     theirs = [(name, json.loads(text)) for call in reply for name, text in call.items()] if isinstance(reply, list) else []
     ours = [(call["name"], call["arguments"]) for call in verdict["calls"]]
@@ -211,7 +211,7 @@ def differs(verdict: dict, reply, wrong: set[str]) -> list[str]:
 
 
 def told(category: str, asked: dict) -> str:
-    """What the program changes in the words of the rows."""
+    """The changes that the program makes to the rows, in words."""
     functions = [function for row in data(category) if row["id"] in asked for function in row["function"]]
     dots = sum("." in function["name"] for function in functions)
     fractions = sum(json.dumps(function["parameters"]).count('"type": "float"') for function in functions)

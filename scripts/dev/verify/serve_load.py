@@ -1,9 +1,9 @@
-"""Many clients at once, of all kinds. Ends with an error if a reply is lost, is that of another request, or if memory grows.
+"""Runs many clients of all kinds at once. Ends with an error if a reply is lost or belongs to another request, or if memory grows.
 
 usage: serve_load.py URL --pid PID [--seconds 60] [--clients 500]
 
-A client that is told to come back (429, or 503 while other bodies fill the memory) waits as long as `Retry-After` says and asks again
-until it has its reply, also after the seconds are over. So a request that is never served fails the check.
+A client that is asked to retry (429, or 503 while other bodies fill the memory) waits as long as `Retry-After` says and asks again
+until it has its reply, even after the seconds are over. So a request that is never served fails the check.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PATIENCE = 300  # seconds that a client asks again
 
 
 def question(number):
-    """A request whose reply shows whose it is: the only value that its tool takes. Prompts have 20 to 1,500 tokens."""
+    """A request whose reply identifies it: its tool accepts only one value. Prompts have 20 to 1,500 tokens."""
     tool = {"type": "function", "function": {"name": "mark", "parameters": {
         "type": "object", "properties": {"who": {"enum": [f"client-{number}"]}}, "required": ["who"]}}}
     return {"messages": [{"role": "user", "content": "Mark me. " + "Please. " * random.choice([0, 0, 5, 60, 700])}], "tools": [tool],
@@ -38,7 +38,7 @@ def talk(number):
 
 
 class Clients:
-    """The clients, and what has become of their requests."""
+    """The clients and the outcomes of their requests."""
 
     def __init__(self, url):
         place = urllib.parse.urlparse(url)
@@ -56,7 +56,7 @@ class Clients:
         return reader, writer
 
     async def answer(self, reader, slowly=False):
-        """Status, text and head."""
+        """Sends a request; returns status, text and head."""
         data = b""
         while part := await reader.read(16 if slowly else 65536):
             data += part
@@ -75,7 +75,7 @@ class Clients:
         return int(head.split(b" ")[1]) if head else 0, text.decode(), head.decode()
 
     async def ask(self, slowly=False, streamed=False):
-        """A call, which has to be the client's own."""
+        """Asks for a call, which must be the client's own."""
         self.number += 1
         mine = f"client-{self.number}"
         body = question(self.number) | ({"stream": True} if streamed else {})
@@ -90,7 +90,7 @@ class Clients:
             self.seen["own call"] += 1
 
     async def listen(self):
-        """Words, no more than were asked for."""
+        """Asks for words; there must be no more than asked for."""
         self.number += 1
         body = talk(self.number)
         text = await self.served(f"client-{self.number}", body)
@@ -103,7 +103,7 @@ class Clients:
         self.seen["own words"] += 1
 
     async def served(self, mine, body, slowly=False):
-        """The text of the reply, asked for until it comes."""
+        """Asks until the reply comes; returns its text."""
         start = time.monotonic()
         while True:
             reader, writer = await self.send(json.dumps(body).encode())
@@ -116,7 +116,7 @@ class Clients:
             if status not in (429, 503) or waited > PATIENCE:
                 self.wrong.append(f"{mine}: status {status} after {waited:.0f} s: {text[:200]}")
                 return None
-            self.seen["told to come back"] += 1
+            self.seen["asked to retry"] += 1
             again = re.search(r"(?i)retry-after: (\d+)", head)
             if again is None:
                 self.wrong.append(f"{mine}: {status} without Retry-After")
@@ -142,7 +142,7 @@ class Clients:
             writer.close()
             if got != 503:  # the bodies of others fill the memory
                 break
-            self.seen["told to come back"] += 1
+            self.seen["asked to retry"] += 1
             await asyncio.sleep(random.uniform(1, 2))
         if got != status or "error" not in json.loads(text):
             self.wrong.append(f"{what}: status {got}, not {status}: {text[:200]}")
@@ -202,7 +202,7 @@ async def main():
     assert not clients.wrong, f"{len(clients.wrong)} wrong:\n" + "\n".join(clients.wrong[:10])
     assert most < before + (3 << 30), "memory is not bounded"  # the cache has 2 GiB, bodies 64 MiB
     missing = {"own call", "own words", "vanished", "half a body", "bad JSON", "2 MB of prompt", "10 MB"} - set(clients.seen)
-    assert not missing, f"no client of these kinds has come to its end: {missing}"
+    assert not missing, f"no client of these kinds has finished: {missing}"
     assert clients.seen["own call"] >= arguments.clients, "fewer calls than clients"
     print("ok    every reply has come, and is that of its request")
 

@@ -1,7 +1,7 @@
 """Asks a running server with the official openai package, and checks each reply.
 
 usage: serve_openai.py [--gone | --kill PID] URL KEY
-With --gone the server has ended, and the error has to say so. With --kill a stream runs when the server is killed: the client must see
+With --gone the server has ended, and the error must say so. With --kill a stream runs when the server is killed: the client must see
 that its reply was cut.
 """
 
@@ -32,7 +32,7 @@ def check_calls(calls, at_most=None):
     assert calls, "no call"
     assert at_most is None or len(calls) <= at_most, f"{len(calls)} calls"
     known = {tool["function"]["name"]: set(tool["function"]["parameters"]["required"]) for tool in TOOLS}
-    assert len({call.id for call in calls}) == len(calls), "ids stand twice"
+    assert len({call.id for call in calls}) == len(calls), "duplicate ids"
     for call in calls:
         arguments = json.loads(call.function.arguments)
         assert set(arguments) == known[call.function.name], f"{call.function.name}: {arguments}"
@@ -145,7 +145,7 @@ def errors(client, url, model):
         except kind as error:
             assert error.status_code == status and error.message and error.body["message"], error
             return error
-        raise AssertionError(f"{request} is not refused")
+        raise AssertionError(f"{request} was not refused")
 
     assert fails(openai.BadRequestError, 400, temperature=9).param == "temperature"
     assert fails(openai.BadRequestError, 400, messages=[]).param == "messages"
@@ -160,7 +160,7 @@ def errors(client, url, model):
     except openai.AuthenticationError as error:
         assert error.code == "invalid_api_key"
     else:
-        raise AssertionError("another key is taken")
+        raise AssertionError("another key was accepted")
 
 
 def gone(client):
@@ -169,7 +169,7 @@ def gone(client):
     except openai.APIConnectionError:
         print("ok    a server that has ended is a connection error")
     else:
-        raise AssertionError("somebody answers")
+        raise AssertionError("a server answers")
 
 
 def killed(client, pid):
@@ -181,10 +181,10 @@ def killed(client, pid):
         for number, _ in enumerate(pieces):
             if number == 3:
                 os.kill(pid, signal.SIGKILL)
-    except Exception as error:  # the transport's own, which is not one of the package's
+    except Exception as error:  # the error of the transport, not one of the package
         print(f"ok    a stream that is cut is an error: {type(error).__name__}: {error}")
     else:
-        raise AssertionError("the client takes a stream that was cut for a whole reply")
+        raise AssertionError("the client took a cut stream for a whole reply")
 
 
 def main():

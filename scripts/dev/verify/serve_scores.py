@@ -3,7 +3,7 @@
 
 usage: serve_scores.py URL DATA EVALUATION.json [--rows N]
 
-Asked is what `toolcall eval` asks: before each turn stand the row's own messages, and a wrong turn ends the row.
+It asks as `toolcall eval` does: before each turn are the row's own messages, and a wrong turn ends the row.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main():
 
 
 def follow(client: OpenAI, model: str, row: dict) -> list[Turn]:
-    """The model's turns, up to the first that is wrong."""
+    """The model's turns up to the first wrong one."""
     turns = []
     for place in truths(row["messages"]):
         turns.append(ask(client, model, row, row["messages"][:place]))

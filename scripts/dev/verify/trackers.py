@@ -1,4 +1,4 @@
-"""Trains with trackers and reads what they were told with their own packages. Called by scripts/dev/verify_trackers.sh."""
+"""Trains with trackers, and reads what they received with their own packages. Called by scripts/dev/verify_trackers.sh."""
 
 import argparse
 import json
@@ -29,7 +29,7 @@ def arguments():
 
 
 def train(given, name, environment, settings=(), more=()):
-    """Trains in a folder of its own, which is returned."""
+    """Trains in its own folder, and returns it."""
     folder = (given.work / name).resolve()
     folder.mkdir(exist_ok=True)
     config = folder / "config.json"
@@ -46,7 +46,7 @@ def train(given, name, environment, settings=(), more=()):
 
 
 def expected(folder):
-    """Loss by step as it has to be: the mean of the steps since the last entry; and validation loss by step."""
+    """The expected loss by step (the mean of the steps since the last entry), and validation loss by step."""
     steps = json.loads((folder / "out/train_report.json").read_text())["steps"]
     loss, since = {}, []
     for step in steps:
@@ -137,7 +137,7 @@ def main():
     assert synced.returncode == 0, synced.stdout + synced.stderr
     wandb(given, folder, server, "offline", "offline1")
 
-    print("== goes on from a checkpoint: no point is missing or there twice")
+    print("== resumes from a checkpoint: no point is missing or duplicate")
     again = train(given, "offline", {}, {"report_to": "tensorboard"}, ["--resume", folder / "out/checkpoint-20"])
     tensorboard(given, again)
     trainer_state(given, again)

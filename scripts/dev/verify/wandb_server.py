@@ -1,4 +1,4 @@
-"""A server on this machine that speaks as much of the API of Weights & Biases as `wandb sync` and toolcall need, and keeps what it is sent."""
+"""A local server with as much of the API of Weights & Biases as `wandb sync` and toolcall need; it keeps everything it receives."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """The runs that were sent, by their id: config, lines of each file, stored files."""
+    """The received runs by id: config, lines of each file, stored files."""
 
     def __init__(self):
         self.runs = {}
@@ -83,6 +83,6 @@ def handler(server):
             if self.path.endswith("/graphql"):
                 sent = json.loads(body)
                 return self.answer({"data": server.graphql(sent["query"], sent.get("variables") or {})})
-            self.answer({})  # what the client tells about itself
+            self.answer({})  # the client's description of itself
 
     return Handler

@@ -1,5 +1,5 @@
-//! Verdicts on calls that come from elsewhere, for `scripts/dev/verify/bfcl.py` to compare with
-//! those of BFCL's own checker.
+//! Checks calls from elsewhere, for `scripts/dev/verify/bfcl.py` to compare with the verdicts of
+//! BFCL's own checker.
 //!
 //! ```text
 //! cargo run --example bfcl_check -- FOLDER_OR_WHEEL < CALLS > VERDICTS

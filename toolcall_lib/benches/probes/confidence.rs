@@ -1,12 +1,13 @@
-//! Finds the number of a call's probabilities that best tells right calls from wrong ones.
+//! Finds the number from a call's probabilities that best separates right calls from wrong ones.
 //!
 //! ```text
 //! cargo run --release --example confidence -- MODEL DATA...
 //! ```
 //!
-//! Asks the first assistant turn of all rows, unconstrained, and ranks the calls by each candidate.
-//! Shows the chance that a right call ranks above a wrong one (AUROC), and how many calls are exact
-//! among the most confident 90, 80 and 60 %. `Generation::confidences` is the first candidate.
+//! Asks for the first assistant turn of all rows, unconstrained, and ranks the calls by each
+//! candidate. Shows the chance that a right call ranks above a wrong one (AUROC), and how many
+//! calls are exact among the most confident 90, 80 and 60 %. `Generation::confidences` is the first
+//! candidate.
 
 use std::ops::Range;
 use toolcall_lib::evaluate::{Answerer, EvaluateConfig, evaluate};
@@ -14,7 +15,7 @@ use toolcall_lib::generate::{Generator, Prompt};
 use toolcall_lib::reply::call_spans;
 use toolcall_lib::{Dataset, Error, Generation, Model, Result, load};
 
-/// The log probabilities of the tokens of a call, and which of them overlap its JSON object.
+/// The log probabilities of the tokens of a call, and which of its tokens overlap its JSON object.
 struct Call {
     logprobs: Vec<(f64, bool)>,
     exact: bool,
@@ -111,7 +112,7 @@ fn tokens(reply: &Generation, pieces: &[String], span: Range<usize>) -> Vec<(f64
     kept
 }
 
-/// Returns the chance that a right call stands above a wrong one; a tie counts half.
+/// Returns the chance that a right call ranks above a wrong one; a tie counts half.
 fn auroc(ranked: &[(f64, bool)]) -> f64 {
     let (right, wrong): (Vec<_>, Vec<_>) = ranked.iter().partition(|call| call.1);
     let above = |a: f64| -> f64 {

@@ -1,10 +1,10 @@
-//! Measures the cost of holding replies to the tools, by itself:
+//! Measures the cost of constraining replies to the tools:
 //! `cargo run --release --example constraint_cost -- DATA MODEL…`.
 //!
-//! Uses the models' own tokenizers and templates, but a decoder of one narrow layer in place of
-//! theirs. Most of the time then goes into finding out which tokens may come next. The decoder
-//! answers the same prompts constrained to the tools and free. The difference is divided by the
-//! tokens that were chosen, because tokens that must come cost a model nothing. Beside it stands
+//! Uses the models' own tokenizers and templates, but a decoder of one narrow layer, so that most
+//! of the time goes into finding out which tokens may come next. The decoder answers the same
+//! prompts constrained to the tools and free. The difference is divided by the number of chosen
+//! tokens, because forced tokens cost a model nothing. For comparison, the program also measures
 //! the time in which the real decoder writes a token.
 
 use std::time::Instant;
@@ -14,7 +14,7 @@ use toolcall_lib::model::{Decoder, KvSequence, KvStore, Workspace};
 use toolcall_lib::weights::{Dtype, Parameters};
 use toolcall_lib::{Dataset, Error, GenerateConfig, Model, Result, load_as};
 
-/// Prompts that are answered, and tokens of each reply.
+/// Number of prompts, and of tokens of each reply.
 const PROMPTS: usize = 32;
 const TOKENS: usize = 64;
 
@@ -56,7 +56,7 @@ fn main() -> Result<()> {
 fn config(tool_choice: ToolChoice, constrained: bool) -> GenerateConfig {
     GenerateConfig {
         max_new_tokens: TOKENS,
-        repetition_penalty: 1.3, // or the narrow model would say one word all the time
+        repetition_penalty: 1.3, // or the narrow model would repeat one word
         tool_choice: if constrained {
             tool_choice
         } else {
@@ -67,7 +67,7 @@ fn config(tool_choice: ToolChoice, constrained: bool) -> GenerateConfig {
     }
 }
 
-/// Returns a decoder for the same tokens that does next to nothing.
+/// Returns a decoder for the same tokens that does almost nothing.
 fn narrow(config: &ModelConfig) -> Result<Decoder> {
     let config = ModelConfig {
         hidden_size: 16,
@@ -82,8 +82,7 @@ fn narrow(config: &ModelConfig) -> Result<Decoder> {
     Decoder::new(config, weights)
 }
 
-/// Returns the seconds for each token that was chosen, the best of three runs. The prompts have
-/// been read before.
+/// Returns the seconds per chosen token, the best of three runs. The prompts have been read before.
 fn seconds_per_token(model: &Model, prompts: &[Prompt<'_>], config: &GenerateConfig) -> Result<f64> {
     let mut generator = Generator::new(model, config.clone());
     let mut best = f64::INFINITY;

@@ -3,11 +3,11 @@
 //! `cargo run --release --example decode_speed -- MODEL WORK.json`.
 //!
 //! The work is `{"prompts": [[id, …], …], "new_tokens": n, "batches": [1, 8, …], "data": FILE,
-//! "calls": [row, …], "most_call_tokens": n}`. The program prints one line of JSON. It has the
-//! seconds to read the first prompt. For each batch it has the median of the seconds to write a
-//! token after each of as many prompts. It also has medians for a whole call that answers the first
-//! message of each of the rows, from the text of the prompt on: with nothing known, and with the
-//! tools read before. Tokens are the most likely ones.
+//! "calls": [row, …], "most_call_tokens": n}`. The program prints one line of JSON: the seconds to
+//! read the first prompt; for each batch size, the median of the seconds to write a token after
+//! each of as many prompts; and medians for a whole call that answers the first message of each of
+//! the rows, from the text of the prompt on: cold, and with the tools read before. Decoding is
+//! greedy.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -89,8 +89,8 @@ fn write<'a>(
     Ok(median(seconds.split_off(2))) // the first read the prompts, the second found memory
 }
 
-/// Returns the seconds and tokens of the calls that answer these rows: each with a cache of its
-/// own, and all with one cache. The first row only fills the shared cache and is not timed.
+/// Returns the seconds and tokens of the calls that answer these rows: each with its own
+/// cache, and all with one cache. The first row only fills the shared cache and is not timed.
 fn calls<'a>(model: &Model, rows: impl Iterator<Item = &'a Conversation>, most: usize) -> Result<Value> {
     let config = GenerateConfig {
         max_new_tokens: most,

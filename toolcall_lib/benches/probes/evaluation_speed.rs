@@ -1,4 +1,4 @@
-//! Replies to the prompts of held-out rows: one after the other, with what their prompts share
+//! Measures replies to the prompts of held-out rows: one after the other, with shared prefixes
 //! kept, and together; free and constrained to the tools.
 //!
 //! ```text

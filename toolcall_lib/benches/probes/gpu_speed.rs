@@ -3,14 +3,14 @@
 //!
 //! `gpu_speed steps MODEL DATA CONFIG.json` makes the steps of a training run with these settings
 //! twice. It prints one line of JSON: the time of each kernel in the second pass, when all products
-//! are prepared, and the most memory that was allocated.
+//! are prepared, and the peak of the allocated memory.
 //!
 //! `gpu_speed replies MODEL DATA OTHER BATCHES NEW` replies in bf16 to the first message of rows of
-//! DATA, with NEW tokens each. Each of the BATCHES (such as 1,8,32) says how many replies are
-//! written at once. It prints a line of JSON for each batch: the tokens of the prompts, the seconds
-//! to read them all, and the seconds to write a token after each of them. Before that it replies to
-//! as many rows of OTHER, whose tools are others, and does not time them: they find memory and
-//! prepare products.
+//! DATA, with NEW tokens each. BATCHES (such as 1,8,32) are numbers of replies that are written at
+//! once. It prints a line of JSON for each: the tokens of the prompts, the seconds to read them
+//! all, and the seconds to write a token after each of them. Before that it replies to as many rows
+//! of OTHER, which has other tools, and does not time them: they allocate memory and prepare
+//! products.
 
 use std::path::Path;
 use std::time::Instant;
@@ -117,7 +117,7 @@ fn before_the_reply(row: &Conversation) -> &[toolcall_lib::Message] {
     &row.messages[..reply.unwrap_or(row.messages.len())]
 }
 
-/// Returns the seconds to write `new` tokens after each prompt, the most likely ones, all at once.
+/// Returns the seconds to write `new` tokens after each prompt, greedily, all at once.
 fn seconds(generator: &mut Generator<&Model>, rows: &[Conversation], new: usize) -> Result<f64> {
     generator.config.max_new_tokens = new;
     let prompts: Vec<Prompt<'_>> = rows

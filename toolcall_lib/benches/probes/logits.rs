@@ -5,9 +5,9 @@
 //! cargo run --example logits -- MODEL DATA ROW OUT.safetensors [DTYPE]
 //! ```
 //!
-//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, f32
-//! where nothing is said. The file holds `ids` `[tokens]`, `logits` `[tokens, vocabulary]` and
-//! `greedy`, the reply without the token that ends it.
+//! The prompt is that of the first assistant turn of the row; the weights are held as `DTYPE`, by
+//! default f32. The file holds `ids` `[tokens]`, `logits` `[tokens, vocabulary]` and `greedy`, the
+//! reply without the token that ends it.
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;

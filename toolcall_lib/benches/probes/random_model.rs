@@ -1,7 +1,7 @@
 //! Gives a model folder random weights: `cargo run --example random_model -- FOLDER`.
 //!
-//! The folder holds a `config.json` and a tokenizer; `model.safetensors` is written. How fast a
-//! model trains depends on its shape alone, so that no trained weights are needed to measure it.
+//! The folder holds a `config.json` and a tokenizer; `model.safetensors` is written. The training
+//! speed of a model depends on its shape alone, so measuring it needs no trained weights.
 
 use std::path::Path;
 use toolcall_lib::config::ModelConfig;

@@ -15,7 +15,7 @@ pub struct Doc {
     pub returns: Option<String>,
 }
 
-/// Headings of rustdoc that say nothing to a model.
+/// Headings of rustdoc that are not for a model.
 const SKIPPED: [&str; 4] = ["# Errors", "# Panics", "# Examples", "# Safety"];
 
 impl Doc {
@@ -164,7 +164,7 @@ pub fn split_choices(text: &str) -> Result<(&str, Option<Vec<TokenStream>>), Str
         other => other
             .to_string()
             .parse()
-            .map_err(|_| format!("`{other}` is no choice")),
+            .map_err(|_| format!("`{other}` is not a choice")),
     };
     let choices = choices.into_iter().map(literal).collect::<Result<_, _>>()?;
     Ok((text[..at].trim(), Some(choices)))

@@ -8,8 +8,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{Attribute, Error, Expr, ExprLit, ItemFn, Lit, Meta, Result, ReturnType};
 
-/// Returns the function as it is, followed by its tool or by the compile errors that say why there
-/// is none.
+/// Returns the function unchanged, followed by its tool or by the compile errors.
 pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
     let added = match syn::parse2::<ItemFn>(item.clone()) {
         Ok(_) if !attributes.is_empty() => {
@@ -19,7 +18,7 @@ pub fn tool(attributes: TokenStream, item: TokenStream) -> TokenStream {
         Ok(function) => expand(&function),
         Err(error) => Err(Error::new(
             error.span(),
-            format!("#[tool] stands on a function: {error}"),
+            format!("#[tool] belongs on a function: {error}"),
         )),
     };
     let added = added.unwrap_or_else(Error::into_compile_error);
@@ -90,7 +89,7 @@ fn expand(function: &ItemFn) -> Result<TokenStream> {
     })
 }
 
-/// Joins the text of all doc attributes, a line each.
+/// Joins the text of all doc attributes, one line each.
 fn doc_text(attributes: &[Attribute]) -> Result<String> {
     let mut lines = Vec::new();
     for attribute in attributes
@@ -149,7 +148,7 @@ fn returns(output: &ReturnType, description: Option<&str>) -> TokenStream {
     quote! { (&::toolcall_lib::tool::expansion::ReturnType::<#ty>::new()).schema(#description) }
 }
 
-/// Collects all values or all errors, so that one build shows everything that is wrong.
+/// Collects all values or all errors, so that one build shows every problem.
 fn all<T>(results: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
     let mut values = Vec::new();
     let mut errors: Option<Error> = None;
@@ -294,7 +293,7 @@ mod tests {
     #[test]
     fn only_a_function_is_a_tool() {
         let expanded = tool(TokenStream::new(), quote! { struct S; }).to_string();
-        assert!(expanded.starts_with("struct S ;") && expanded.contains("#[tool] stands on a function"));
+        assert!(expanded.starts_with("struct S ;") && expanded.contains("#[tool] belongs on a function"));
         let function: ItemFn = parse_quote! {
             /// Does it.
             fn f() {}

@@ -11,9 +11,8 @@ use proc_macro::TokenStream;
 /// Makes a tool of a documented function: leaves it as it is, and adds
 /// `fn NAME_tool() -> toolcall_lib::Tool`.
 ///
-/// The doc comment tells the model what the function does, what each argument means and what comes
-/// back. It is read the way Python docstrings are written (Google style), so that one can be
-/// pasted:
+/// The doc comment tells the model what the function does, what each argument means and what it
+/// returns. It is read like a Python docstring in Google style, so that a docstring can be pasted:
 ///
 /// ```text
 /// #[tool]
@@ -28,16 +27,16 @@ use proc_macro::TokenStream;
 /// fn weather(city: &str, unit: Option<String>) -> String {
 /// ```
 ///
-/// or the way Rust is documented, with `# Arguments`, a list of ``* `city` - Where.``, and `#
+/// or like a Rust doc comment, with `# Arguments`, a list of ``* `city` - Where.``, and `#
 /// Returns`. `# Errors`, `# Panics`, `# Safety` and `# Examples` are for people: the model does not
 /// see them.
 ///
 /// An argument is `&str` or an owned type that implements `serde::Deserialize` and
-/// `schemars::JsonSchema`; an `Option` may be left out of a call. The function returns what
-/// implements `serde::Serialize`, or a `Result` of it with an error that implements `Display`. A
-/// description that is missing, or that describes no argument, is a compile error. In a notebook
-/// cell the attribute stands before the doc comment, as above: a doc comment that opens a cell is
-/// lost.
+/// `schemars::JsonSchema`; a call may leave out an `Option`. The function returns a type that
+/// implements `serde::Serialize`, or a `Result` of one with an error that implements `Display`. A
+/// missing description, or a description of an argument that does not exist, is a compile error. In
+/// a notebook cell, put the attribute before the doc comment, as above: a doc comment at the start
+/// of a cell is lost.
 ///
 /// # Panics
 /// `NAME_tool` panics if the type of an argument contains itself: its schema would have no end.

@@ -1,4 +1,4 @@
-//! Compile errors about a doc comment that does not fit the function.
+//! Compile errors about a doc comment that does not fit its function.
 
 use crate::signature::Argument;
 use syn::ext::IdentExt;
@@ -42,7 +42,7 @@ pub fn no_argument(tool: &str, described: &str, arguments: &[Argument]) -> Strin
     )
 }
 
-/// Says that the `(choices: …)` of an argument are no JSON list.
+/// Says that the `(choices: …)` of an argument are not a JSON list.
 pub fn no_choices(name: &str, problem: &str) -> String {
     format!("choices of argument `{name}`: {problem}; write them as (choices: [\"a\", \"b\"])")
 }

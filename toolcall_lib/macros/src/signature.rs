@@ -11,7 +11,7 @@ pub struct Argument {
     pub name: Ident,
     /// Type of the field that a call fills; `String` for `&str`.
     pub field: TokenStream,
-    /// Expression by which the function takes the field.
+    /// Expression that passes the field to the function.
     pub passed: TokenStream,
 }
 

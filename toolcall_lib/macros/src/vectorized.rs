@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Error, FnArg, Ident, ItemFn, Pat, Result, Signature};
 
-/// Features of the instruction sets of x86-64, by the name of `toolcall_lib::cpu::Isa`. They are
-/// the ones that `cpu::isa` has looked for.
+/// Features of the instruction sets of x86-64, by the name of `toolcall_lib::cpu::Isa`. `cpu::isa`
+/// checks the same features.
 const AVX2: &str = "avx2,fma,f16c,bmi1,bmi2,lzcnt";
 const AVX512: &str = "avx2,fma,f16c,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl";
 

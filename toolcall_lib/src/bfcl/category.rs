@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// A category of rows. Users of the leaderboard wrote the rows of those that are "live".
+/// A category of rows. In the "live" ones, users of the leaderboard wrote the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
@@ -48,7 +48,7 @@ pub(super) enum Rule {
 }
 
 impl Category {
-    /// All of them, in the order in which they are shown.
+    /// All categories, in the order in which they are shown.
     pub const ALL: [Self; 11] = [
         Self::SimplePython,
         Self::Multiple,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// Returns what is wrong with these calls as a reply to a row; `None` if they are right.
 ///
-/// `calls` holds those that could be read. A reply with a malformed call has none.
+/// `calls` holds the calls that could be read; none if the reply has a malformed one.
 pub fn check(row: &Row, calls: &[ToolCall]) -> Option<String> {
     let outcome = match row.category.rule() {
         Rule::Irrelevance if calls.is_empty() => Ok(()),
@@ -39,7 +39,7 @@ fn function<'a>(row: &'a Row, answer: &Answer) -> Option<&'a Map<String, Value>>
         .find(|function| function["name"] == *answer.name)
 }
 
-/// Checks calls in any order: each answer takes the first call that is left and right for it.
+/// Checks calls in any order: each answer takes the first remaining call that is right for it.
 fn check_parallel(row: &Row, calls: &[ToolCall]) -> Outcome {
     let mut left: Vec<&ToolCall> = calls.iter().collect();
     for answer in &row.answers {

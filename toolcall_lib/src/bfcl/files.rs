@@ -17,8 +17,8 @@ const IN_WHEEL: &str = "bfcl_eval/data";
 /// itself.
 ///
 /// # Errors
-/// Nothing of the kind stands at `data`, or rows are not as the leaderboard's are. The error names
-/// all of those rows, with file, row and field.
+/// There is no such file at `data`, or a row is malformed. The error names every malformed row,
+/// with file, row and field.
 pub fn load(data: impl AsRef<Path>, category: Category) -> Result<Vec<Row>> {
     let data = data.as_ref();
     let name = format!("BFCL_v4_{category}.json");
@@ -114,7 +114,7 @@ fn from_wheel(wheel: &Path, name: &str) -> Result<String> {
     let unreadable = |e: zip::result::ZipError| {
         Error::invalid(
             wheel.display(),
-            format!("reading {name} out of it: {e}; expected the wheel of bfcl-eval"),
+            format!("reading {name} from it: {e}; expected the wheel of bfcl-eval"),
         )
     };
     let file = File::open(wheel).map_err(Error::io(wheel))?;

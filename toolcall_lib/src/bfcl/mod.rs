@@ -1,15 +1,14 @@
 //! The single-turn tests of the Berkeley Function Calling Leaderboard, version 4, scored as its own
 //! checker does.
 //!
-//! Their rows stand in the Python package `bfcl-eval`, which `scripts/setup.sh bfcl` fetches. A row
+//! Their rows are in the Python package `bfcl-eval`, which `scripts/setup.sh bfcl` fetches. A row
 //! is a request with tools and, where tools must be called, the calls that count as right: for each
 //! argument a list of values, with `""` among them where the argument may be left out. [`load`]
-//! reads rows, [`check`] judges the calls that were made of one, and [`run`] has a model answer
-//! rows.
+//! reads rows, [`check`] judges the calls of a reply, and [`run`] asks a model the rows.
 //!
 //! The verdict is that of the leaderboard's AST checker, its gaps included. Two of them matter to a
-//! reader of the scores. Where no tool fits, any reply is right in which no call can be read, a
-//! broken or endless one too; `Verdict::finished` says which end by themselves. And a few rows
+//! reader of the scores. Where no tool fits, any reply without a readable call is right, even a
+//! broken or endless one; `Verdict::finished` says whether it ended by itself. And a few rows
 //! accept values that contradict the types of their own tools, or arguments that their tools do not
 //! have; they are read and judged like any other.
 

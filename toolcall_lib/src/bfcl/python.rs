@@ -99,7 +99,7 @@ impl Numeric {
     }
 }
 
-/// Applies [`standardized`] to a value. A value that is no string stays as it is.
+/// Applies [`standardized`] to a string. Other values stay as they are.
 pub(super) fn standardized_value(value: &Value) -> Value {
     match value {
         Value::String(text) => standardized(text).into(),

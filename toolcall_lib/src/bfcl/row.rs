@@ -18,7 +18,7 @@ pub struct Row {
     pub(super) category: Category,
     /// The tools as the row has them, with the types of Python.
     pub(super) functions: Vec<Map<String, Value>>,
-    /// The calls that are right; none where any call, or none, is right.
+    /// The calls that are right; empty where any call, or no call, is right.
     pub(super) answers: Vec<Answer>,
 }
 

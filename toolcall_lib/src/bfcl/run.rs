@@ -96,13 +96,13 @@ impl serde::Serialize for BfclScores {
     }
 }
 
-/// Asks a model the rows of a category; `on_row` sees each verdict. It answers many prompts
-/// at once, whatever their tools: as many as the keys and values of
-/// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) allow. Ctrl-C ends it with the
-/// verdicts of the rows that are done.
+/// Asks a model the rows of a category; `on_row` gets each verdict. Many prompts are answered at
+/// once, with any tools: as many as fit into
+/// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) of keys and values. After Ctrl-C it
+/// returns the verdicts so far.
 ///
 /// # Errors
-/// Whatever generation fails on.
+/// Errors of generation.
 pub fn run(
     model: &Model,
     category: Category,

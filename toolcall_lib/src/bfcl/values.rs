@@ -59,7 +59,7 @@ pub(super) fn check_argument(name: &str, value: &Value, schema: &Value, right: &
 
 /// Checks the type of a value. Returns `None` if it is neither the expected type nor that of the
 /// right values. Otherwise returns true for what the leaderboard calls a variable: the right values
-/// have another type than the expected one. A variable must be one of them as it stands.
+/// have another type than the expected one. A variable must equal one of them unchanged.
 fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Type>) -> Option<bool> {
     let of_right = right.iter().find(|value| **value != "").map(Type::of);
     if Type::of(value) != expected {
@@ -69,7 +69,7 @@ fn check_type(value: &Value, right: &[Value], expected: Type, nested: Option<Typ
     let (Some(nested), Value::Array(items)) = (nested, value) else {
         return Some(is_variable);
     };
-    // This goes one level deep. A right value that is no list is enough.
+    // Only one level deep. One right value that is not a list is enough.
     let fits = |right: &Value| {
         let right = right.as_array();
         right.is_none_or(|right| {
@@ -89,7 +89,7 @@ fn check_list(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
     Ok(right.iter().any(same))
 }
 
-/// Returns the standardized elements of a right list. Those of a string are its characters.
+/// Returns the standardized elements of a right list. The elements of a string are its characters.
 fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
     match right {
         Value::Array(items) => Ok(items.iter().map(standardized_value).collect()),
@@ -98,7 +98,7 @@ fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
             .map(|c| standardized(&c.to_string()).into())
             .collect()),
         Value::Object(fields) if fields.is_empty() => Ok(Vec::new()),
-        other => crash(format!("{other} is no list")),
+        other => crash(format!("{other} is not a list")),
     }
 }
 
@@ -107,7 +107,7 @@ fn elements(right: &Value) -> Result<Vec<Value>, Fault> {
 fn check_dict(object: &Map<String, Value>, right: &[Value]) -> Result<bool, Fault> {
     for right in right.iter().filter(|right| **right != "") {
         let Some(right) = right.as_object() else {
-            return crash(format!("{right} is no object"));
+            return crash(format!("{right} is not an object"));
         };
         if fields_are_right(object, right)? {
             return Ok(true);
@@ -133,7 +133,7 @@ fn fields_are_right(object: &Map<String, Value>, right: &Map<String, Value>) -> 
             Value::Array(right) if is_optional(right) => {}
             Value::String(_) => {} // Python finds `""` in any string
             Value::Array(_) | Value::Object(_) => return Ok(false),
-            other => return crash(format!("`{name}`: {other} is no list")),
+            other => return crash(format!("`{name}`: {other} is not a list")),
         }
     }
     Ok(all)
@@ -146,7 +146,7 @@ fn check_dicts(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
             Value::Array(right) => right.clone(),
             Value::String(text) => text.chars().map(|c| c.to_string().into()).collect(),
             Value::Object(fields) => vec![Value::Null; fields.len()],
-            other => return crash(format!("{other} is no list")),
+            other => return crash(format!("{other} is not a list")),
         };
         if right.len() != items.len() {
             continue;
@@ -156,7 +156,7 @@ fn check_dicts(items: &[Value], right: &[Value]) -> Result<bool, Fault> {
             let is_right = match (item, right) {
                 (_, Value::String(text)) if text.is_empty() => false,
                 (Value::Object(object), right) => check_dict(object, std::slice::from_ref(right))?,
-                (item, _) => return crash(format!("{item} is no object")),
+                (item, _) => return crash(format!("{item} is not an object")),
             };
             if !is_right {
                 all = false;

@@ -15,7 +15,7 @@ use std::path::Path;
 /// The fields of `adapter_config.json` that [`LoraConfig`] has.
 const OURS: [&str; 5] = ["r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora"];
 
-/// The fields that change nothing that is computed, whatever their value.
+/// The fields that never change what is computed.
 const HARMLESS: [&str; 11] = [
     "base_model_name_or_path",
     "peft_type",
@@ -50,7 +50,7 @@ pub(super) fn load(folder: &Path, dtype: Dtype) -> Result<Model> {
             raw.additional_chat_templates = text.additional_chat_templates;
         }
     }
-    raw.tools = None; // the base's: training beside it has set others
+    raw.tools = None; // the base's tools; training the adapter has set others
     let mut model = model(raw)?;
     let layout = model.decoder.weights.layout();
     let targets = Adapter::layout(&settings, layout)
@@ -93,7 +93,7 @@ pub(crate) fn read_settings(folder: &Path) -> Result<LoraConfig> {
 /// Settings and base.
 ///
 /// # Errors
-/// A field with a value that changes what is computed in a way that we do not have.
+/// A field changes what is computed in a way that is not supported.
 fn read_config(folder: &Path) -> Result<(LoraConfig, String)> {
     let file = folder.join(ADAPTER_CONFIG);
     let wrong =

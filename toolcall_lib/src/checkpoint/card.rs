@@ -1,7 +1,7 @@
-//! The page of a model: the `README.md` that the hub shows, and that tells how the model was made
-//! and is asked.
+//! The page of a model: the `README.md` that the hub shows. It says how the model was made and how
+//! to ask it.
 //!
-//! It holds no times, no paths and no names of hosts: a run that was cut short and went on writes
+//! It holds no times, no paths and no host names, so a run that was interrupted and resumed writes
 //! the same bytes.
 
 use crate::model::{Model, Training};
@@ -24,7 +24,7 @@ pub(super) fn card(model: &Model) -> String {
     page + &asking(model)
 }
 
-/// The beginning that programs read.
+/// The front matter, which programs read.
 fn front(model: &Model, base: &str) -> String {
     let is_adapter = model.decoder.adapter.is_some();
     let library = if is_adapter { "peft" } else { "transformers" };
@@ -156,7 +156,7 @@ $ ollama create my-model --file gguf/Modelfile
     )
 }
 
-/// A text of others on one line, in which nothing ends a cell of a table or begins an HTML tag.
+/// Puts foreign text on one line, and escapes what would end a table cell or begin an HTML tag.
 fn inline(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").replace('|', "\\|").replace('<', "&lt;")

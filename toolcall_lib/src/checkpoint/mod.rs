@@ -125,9 +125,9 @@ fn read_training(folder: &Path) -> Result<Option<Training>> {
 /// read; of a model with an adapter, the folder that PEFT reads, with the adapter, the tokenizer
 /// and the template ([`Model::merge`] before makes it a whole model).
 ///
-/// The model appears when it is complete, and takes the place of the one that was saved there
-/// before. All other files in the folder stay as they are. Whatever ends the process while it
-/// saves, the folder has the old model or the new one.
+/// The model appears once it is complete, and replaces the one that was saved there before. All
+/// other files in the folder stay as they are. If the process ends while it saves, the folder has
+/// the old model or the new one.
 ///
 /// # Examples
 /// ```
@@ -154,8 +154,8 @@ pub fn save(model: &Model, folder: impl AsRef<Path>) -> Result<()> {
 /// case.
 ///
 /// A path that ends in `.gguf` becomes a GGUF file for llama.cpp, with tokenizer and template, in
-/// any [`Dtype`] but `Auto`. Beside it stands a `Modelfile` for Ollama ([`modelfile()`]), unless
-/// there is one of somebody else.
+/// any [`Dtype`] but `Auto`. A `Modelfile` for Ollama ([`modelfile()`]) is written beside it,
+/// unless a foreign one is there.
 ///
 /// # Examples
 /// ```

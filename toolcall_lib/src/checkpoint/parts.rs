@@ -36,8 +36,8 @@ pub(super) fn model(raw: RawModel) -> Result<Model> {
     Ok(model)
 }
 
-/// Sets the tools that a model was trained to call; a model works without them, so a note tells
-/// that they cannot be read.
+/// Sets the tools that a model was trained to call. A model works without them, so a note says if
+/// they cannot be read.
 pub(super) fn remember(model: &mut Model, tools: Result<Vec<ToolSchema>>) {
     match tools {
         Ok(tools) => model.tools = tools,
@@ -47,7 +47,7 @@ pub(super) fn remember(model: &mut Model, tools: Result<Vec<ToolSchema>>) {
     }
 }
 
-/// Most bytes of tools in a GGUF file: JSON takes many times its length when it is read.
+/// Most bytes of tools in a GGUF file: parsed JSON takes many times its length.
 const LONGEST_TOOLS: usize = 1 << 20;
 
 fn tools_in(origin: &str, text: &str) -> Result<Vec<ToolSchema>> {

@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::weights::gguf;
 use std::path::Path;
 
-/// Names of the files of a model. A file of somebody else with such a name would be replaced, or
+/// Names of the files of a model. A foreign file with such a name would be replaced, or
 /// would change the model.
 pub(super) const RESERVED: [&str; 18] = [
     names::CONFIG,

@@ -10,19 +10,19 @@ use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Logs of a run. They tell how long it took, and their notes can name places on this machine.
+/// Logs of a run. They show how long it took, and their notes can name local paths.
 const LOGS: [&str; 2] = [names::TRAIN_REPORT, names::TRAINER_STATE];
 
 /// Settings of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushConfig {
-    /// A repository that is made is private. One that is there and public is refused.
+    /// True to create a private repository and refuse a public one.
     pub private: bool,
-    /// The branch. One that is not there is made.
+    /// The branch, which is created if there is none.
     pub revision: String,
     /// The first line of the commit.
     pub commit_message: String,
-    /// Type of the weights of a GGUF file that is made of the model and stands beside it, with its
+    /// Type of the weights of a GGUF file to make of the model and upload too, with its
     /// `Modelfile`: any [`Dtype`] but `Auto`. An adapter is merged for it.
     pub gguf: Option<Dtype>,
 }
@@ -42,9 +42,9 @@ impl Default for PushConfig {
 /// saved, and the page `README.md`. Logs, checkpoints and all other files in the folder stay here.
 ///
 /// The hub, the token and the time limits are those of the environment ([`Hub::from_env`]). The
-/// token has to be one that may write; it is sent to the hub alone and stands in no message. A push
-/// that breaks off is tried again some times, and the next one sends only the files that are
-/// missing; all of them appear at once, with the commit. Ctrl-C stops it before that.
+/// token needs write access; it is sent to the hub only and appears in no message. A push that
+/// breaks off is retried, and the next push sends only the missing files; all of them appear at
+/// once, with the commit. Ctrl-C stops it before that.
 ///
 /// ```no_run
 /// use toolcall_lib::{PushConfig, push_to_hub};
@@ -57,8 +57,8 @@ impl Default for PushConfig {
 /// ```
 ///
 /// # Errors
-/// `folder` is none that a model was saved to, or a file of it was changed since; there is no
-/// token, or it may not write there; the repository is public and must not be; the network is gone.
+/// `folder` is not a saved model, or a file of it was changed since; there is no token, or it has
+/// no write access; the repository is public and must not be; the network is gone.
 pub fn push_to_hub(folder: impl AsRef<Path>, repo: &str, config: &PushConfig) -> Result<Pushed> {
     push_to(&Hub::from_env()?, folder, repo, config)
 }
@@ -90,8 +90,7 @@ pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushCon
     Ok(pushed)
 }
 
-/// Makes sure, before a run, that its model can be pushed afterwards. Nothing is asked of the
-/// network.
+/// Makes sure, before a run, that its model can be pushed afterwards. Sends no request.
 ///
 /// # Errors
 /// The repository or the branch cannot have that name, there is no token, or the hub is switched
@@ -119,7 +118,7 @@ fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
     let wrong = |problem: &str| Error::invalid(folder.display(), problem);
     if !folder.is_dir() {
         return Err(wrong(
-            "is no folder; expected the one of a saved model (it gets a GGUF file too, with --gguf)",
+            "is not a folder; expected the folder of a saved model (--gguf adds a GGUF file)",
         ));
     }
     files::recover(folder)?;
@@ -162,7 +161,7 @@ fn saved_files(folder: &Path) -> Result<Vec<LocalFile>> {
     Ok(files)
 }
 
-/// Tells when others cannot find the model that an adapter is for.
+/// Prints a note if others cannot find the base model of an adapter.
 fn tell_base(folder: &Path) -> Result<()> {
     let file = folder.join(names::ADAPTER_CONFIG);
     let text = std::fs::read(&file).map_err(Error::io(&file))?;
@@ -177,11 +176,11 @@ fn tell_base(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a GGUF file of the model, and its `Modelfile`, in a folder that goes with the value.
+/// Makes a GGUF file of the model, and its `Modelfile`, in a temporary folder.
 fn export(folder: &Path, id: &HubId, dtype: Dtype) -> Result<TempDir> {
     let spec = folder
         .to_str()
-        .ok_or_else(|| Error::invalid(folder.display(), "is a name that is no UTF-8"))?;
+        .ok_or_else(|| Error::invalid(folder.display(), "has a name that is not UTF-8"))?;
     let name = id.repo.rsplit('/').next().unwrap_or(&id.repo);
     let name = format!("{name}-{}.gguf", dtype.name().to_uppercase());
     let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;

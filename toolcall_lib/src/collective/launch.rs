@@ -1,4 +1,4 @@
-//! The launcher's environment variables: rank, world size, and the same on this host.
+//! The launcher's environment variables: rank and world size, globally and on this host.
 
 use super::Shard;
 use crate::error::{Error, Result};
@@ -75,8 +75,8 @@ impl Launch {
     /// Reads the environment; `None` if this process was started alone.
     ///
     /// # Errors
-    /// A variable that holds no number, a rank that is not below the world size, or a world size
-    /// out of range.
+    /// A variable is not a number, the rank is not below the world size, or the world size is out
+    /// of range.
     pub fn from_environment() -> Result<Option<Self>> {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -102,8 +102,8 @@ impl Launch {
             if size > 1 {
                 let or = |name, default| variable(name).map_or(Ok(default), |text| number(name, &text));
                 let local_rank = or(local_rank, rank)?;
-                // Hosts of a Slurm job may run different numbers of tasks, and the variable tells
-                // that of the first host.
+                // Hosts of a Slurm job may run different numbers of tasks, and the variable holds
+                // the number of the first host.
                 let least = local_rank.saturating_add(1).min(size);
                 return Ok(Some(Self {
                     launcher,

@@ -1,4 +1,4 @@
-//! A rank that exchanges messages in a thread of its own, so that numbers travel while the rank
+//! Runs the message exchange of a rank on its own thread, so that numbers travel while the rank
 //! computes.
 
 use super::ranks::{Pairs, Ranks};
@@ -62,7 +62,7 @@ impl Messenger {
         work: impl FnOnce(&mut Ranks) -> T + Send + 'static,
     ) -> Result<Receiver<T>> {
         let (reply, result) = channel();
-        // If the result cannot be sent, nobody waits for it any more.
+        // If the result cannot be sent, no thread waits for it any more.
         let task: Task = Box::new(move |ranks| drop(reply.send(work(ranks))));
         let tasks = self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok());
         tasks.ok_or_else(|| {
@@ -134,7 +134,7 @@ impl Drop for Messenger {
     }
 }
 
-/// Runs tasks until nobody can hand over another one.
+/// Runs tasks until every sender is gone.
 fn serve(ranks: &mut Ranks, tasks: &Receiver<Task>) {
     loop {
         match tasks.recv_timeout(LOOK_EVERY) {

@@ -6,7 +6,7 @@
 //!
 //! Back ends: [`OneRank`]; processes that MPI connects, with the feature `mpi`; processes that find
 //! each other over TCP, like those of `torchrun`; and [`threads`] of one process. GPUs exchange
-//! large buffers by themselves (`cuda`), and everything else here.
+//! large buffers directly (`cuda`), and everything else here.
 
 mod launch;
 mod messenger;
@@ -33,8 +33,7 @@ use std::time::Duration;
 /// is [`OneRank`]. A rank for which another has waited `timeout` ends the job.
 ///
 /// # Errors
-/// The environment tells of other processes, and they cannot be reached: each would train for
-/// itself.
+/// The environment names other processes, and they cannot be reached: each would train alone.
 pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
     match Launch::from_environment()? {
         None => Ok(Box::new(OneRank)),
@@ -42,7 +41,7 @@ pub fn connect(timeout: Duration) -> Result<Box<dyn Collective>> {
     }
 }
 
-/// Connects this process with the others that `launch` tells of.
+/// Connects this process with the others that `launch` names.
 fn join(launch: &Launch, timeout: Duration) -> Result<Box<dyn Collective>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(launch.threads());
     pool.build_global().ok(); // an existing pool is the program's own decision

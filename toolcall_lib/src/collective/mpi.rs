@@ -15,7 +15,7 @@ use std::time::Duration;
 /// ends the job.
 ///
 /// # Errors
-/// MPI does not see the ranks that `launch` tells of.
+/// MPI does not see the ranks that `launch` names.
 pub(super) fn join(launch: &Launch, timeout: Duration) -> Result<Messenger> {
     let patience = Patience {
         timeout,

@@ -1,7 +1,7 @@
 //! Collective operations as messages between all pairs of ranks, in pieces.
 //!
-//! They cause as much traffic as a ring. Whatever carries the messages, sums are made in the order
-//! of the ranks, and a rank that does not answer is known by name.
+//! They cause as much traffic as a ring. With every back end, sums are made in the order of the
+//! ranks, and a rank that does not answer is named.
 
 use super::Shard;
 use crate::error::{Result, tell};
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most elements that travel between all ranks at a time: received ones need memory beside the
-/// buffer.
+/// Largest number of elements that travel between all ranks at a time: received ones need memory
+/// besides the buffer.
 const ELEMENTS_UNDER_WAY: usize = 1 << 22;
 /// Longest pause between two checks for messages; nothing moves in a pause.
 const LONGEST_PAUSE: Duration = Duration::from_micros(100);
@@ -62,8 +62,8 @@ impl Ranks {
     pub fn reduce_scatter(&mut self, buffer: &mut [f32]) -> Result<()> {
         let Shard { rank: me, size } = self.shard;
         let mut received = std::mem::take(&mut self.received);
-        // 1. Send every rank this rank's values for its shard, and receive all values for the own
-        //    shard.
+        // 1. Send every rank this rank's values for its shard, and receive all values for this
+        //    rank's shard.
         for piece in pieces(buffer.len(), self.shard) {
             let own = piece(me);
             received.resize(own.len() * size, 0.0);

@@ -1,4 +1,4 @@
-//! Messages between threads of this process, for tests.
+//! Messages between threads of one process.
 
 use super::messenger::Messenger;
 use super::ranks::{Pairs, names};

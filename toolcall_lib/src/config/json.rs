@@ -18,9 +18,9 @@ impl ModelConfig {
     /// Reads the fields of a `config.json`; `file` is for messages.
     ///
     /// # Errors
-    /// A field that is missing or has the wrong type, or that demands something this crate does not
-    /// have: another architecture, a sliding window, biases, another rotary scaling. The message
-    /// names the field and the supported values.
+    /// A field is missing, has the wrong type, or asks for something that this crate does not have:
+    /// another architecture, a sliding window, biases, another rotary scaling. The message names
+    /// the field and the supported values.
     pub fn from_json(json: &Map<String, Value>, file: &Path) -> Result<Self> {
         let fields = Fields {
             json,

@@ -54,7 +54,7 @@ pub(super) struct Announced {
     pub text: Option<String>,
 }
 
-/// Takes a system text apart; `None` if it lists no tools in a way that a template is known for.
+/// Takes a system text apart; `None` if it lists no tools in the way of a known template.
 pub(super) fn announced(text: &str) -> Option<Announced> {
     let (tools, start, behind) = block(text)?;
     let before = &text[..start];
@@ -111,8 +111,8 @@ fn behind<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     Some(rest)
 }
 
-/// Returns the text after the JSON schema of a call, with which Hermes' templates say how one is
-/// written.
+/// Returns the text after the JSON schema of a call, with which Hermes' templates describe the form
+/// of a call.
 fn schema_of_a_call(text: &str) -> Option<&str> {
     const WORDS: [&str; 12] = [
         "name",
@@ -153,7 +153,7 @@ fn block(text: &str) -> Option<(Vec<Value>, usize, &str)> {
     })
 }
 
-/// A list of tools as JSON or as Python writes it, or a tool a line.
+/// A list of tools as JSON or as Python writes it, or one tool per line.
 fn tools(text: &str) -> Option<Vec<Value>> {
     let found = match python::read_with_json(text) {
         Some(Value::Array(tools)) => tools,

@@ -1,10 +1,10 @@
-//! Finds the nulls that a way through Arrow leaves in JSON for the keys of other rows.
+//! Finds the nulls that Arrow writes into JSON for keys that only other rows have.
 //!
 //! A column of Arrow has one type. Arrow writes an object with the keys that it has in any row, and
-//! with null for each key that the row itself does not have. A null of Arrow means nothing, while
-//! one that somebody wrote means what it says (`{"due": null}` clears a date). Their siblings tell
-//! the two apart: out of Arrow, all objects at the same place of a file have the same keys, and so
-//! have the objects around them and inside of them. Objects in Parquet have always gone this way.
+//! with null for each key that the row itself does not have. A null of Arrow means nothing, while a
+//! null that an author wrote has a meaning (`{"due": null}` clears a date). The other rows tell the
+//! two apart: after Arrow, all objects at the same place of a file have the same keys, and so do
+//! the objects around and inside them. Objects in Parquet always went through Arrow's types.
 
 use super::form::LISTS;
 use super::repair;
@@ -15,12 +15,12 @@ use crate::tool::read::ARGUMENTS;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Keys of the objects that stand at the same place in all rows of a file.
+/// Keys of the objects that are at the same place in all rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     /// True if nulls were put here for absent keys, whatever the siblings have.
     padded: bool,
-    /// True if some of the objects were written as JSON text. A column of Arrow has one type, so
+    /// True if some of the objects were written as JSON strings. A column of Arrow has one type, so
     /// none of them went through it.
     texts: bool,
     objects: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    /// Returns the shapes of rows that came out of Parquet. There, a null and an absent key are the
+    /// Returns the shapes of rows that came from Parquet, where a null and an absent key are the
     /// same.
     pub fn of_parquet() -> Self {
         let padded = || Shape {
@@ -58,7 +58,8 @@ impl Shapes {
         }
     }
 
-    /// Counts the calls and the tools of a row, but no JSON text: it did not go through Arrow.
+    /// Counts the calls and the tools of a row, but not JSON strings: they did not go through
+    /// Arrow.
     pub fn add_row(&mut self, row: &Value) {
         for tools in ["tools", "functions"] {
             list(&row[tools]).iter().for_each(|tool| self.tools.add(tool));
@@ -150,16 +151,16 @@ impl Shape {
         }
     }
 
-    /// Takes the nulls that Arrow put there out of the schema of a tool.
+    /// Removes the nulls that Arrow put into the schema of a tool.
     pub fn clean_tool(&self, tool: &mut Value) {
         let nulls = self.nulls(tool).into_iter();
         let certain = nulls.filter(|(_, certain)| *certain).map(|(place, _)| place);
         repair::remove(tool, "", &certain.collect());
     }
 
-    /// Takes the nulls that Arrow put there out of the arguments of a call. It takes only nulls
-    /// that no schema requires, and that another row has or the tool does not know. Returns how
-    /// many of them the schema would have taken.
+    /// Removes the nulls that Arrow put into the arguments of a call: only those that no schema
+    /// requires, and whose key another row has or the tool does not know. Returns how many of them
+    /// the schema would have accepted.
     pub fn clean_arguments(&self, arguments: &mut Map<String, Value>, tool: Option<&ToolSchema>) -> usize {
         repair::as_value(arguments, |arguments| {
             let nulls = self.nulls(arguments);
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(
             Value::Object(of_text),
             row,
-            "a column of JSON text says what it says"
+            "a column of JSON strings is read as it is"
         );
     }
 

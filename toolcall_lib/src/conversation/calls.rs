@@ -1,4 +1,4 @@
-//! The calls of a message from their JSON or its text, and which answer belongs to which call.
+//! Reads the calls of a message from JSON, and finds the call that each answer belongs to.
 
 use super::arrow::Shape;
 use super::repair::{drop_refused_nulls, make_whole};
@@ -9,7 +9,7 @@ use crate::python;
 use crate::tool::{ToolCall, ToolSchema, read};
 use serde_json::Value;
 
-/// Reads a list of calls, or its JSON text, that stands at `field`.
+/// Reads the list of calls at `field`, or its JSON string.
 pub(super) fn tool_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Vec<Problem>> {
     let value = match value {
         Value::String(_) => decoded(value, field).map_err(|problem| vec![problem])?,
@@ -25,7 +25,7 @@ pub(super) fn tool_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Ve
         .map(|(index, call)| tool_call(call, &format!("{field}[{index}]"))))
 }
 
-/// Reads a call that stands at `field`.
+/// Reads the call at `field`.
 pub(super) fn tool_call(value: &Value, field: &str) -> Result<ToolCall, Vec<Problem>> {
     let call = read::call(value).map_err(|problems| {
         let problems = problems.into_iter();
@@ -45,15 +45,15 @@ pub(super) fn tool_call(value: &Value, field: &str) -> Result<ToolCall, Vec<Prob
 /// Changes that were made to the arguments of a row.
 #[derive(Default)]
 pub(super) struct Cleaned {
-    /// Numbers that became whole.
+    /// Floats that became integers.
     pub whole: usize,
-    /// Nulls that were dropped because the schema refuses them.
+    /// Nulls that were dropped because the schema does not accept them.
     pub nulls: usize,
-    /// Nulls that the schema takes and that were dropped because Arrow may have put them there.
+    /// Nulls that the schema accepts and that were dropped because Arrow may have put them there.
     pub padding: usize,
 }
 
-/// Takes what Arrow left out of the arguments, and what no schema takes.
+/// Removes from the arguments what Arrow put there, and what no schema accepts.
 pub(super) fn clean_arguments(messages: &mut [Message], tools: &[ToolSchema], shape: &Shape) -> Cleaned {
     let mut cleaned = Cleaned::default();
     for call in messages.iter_mut().flat_map(|message| &mut message.tool_calls) {
@@ -93,8 +93,8 @@ pub(super) fn name_answers(messages: &mut [Message]) {
     }
 }
 
-/// The value in a text of JSON, or of Python where pandas wrote it; or the value itself if it is no
-/// text.
+/// Returns the value in a string of JSON, or of Python as pandas wrote it; any other value as it
+/// is.
 pub(super) fn decoded(value: &Value, field: &str) -> Result<Value, Problem> {
     let Value::String(text) = value else {
         return Ok(value.clone());

@@ -103,7 +103,7 @@ fn answers(messages: &[Message], fields: &[String]) -> Vec<Problem> {
         if !waiting.is_empty() {
             problems.push(unanswered(asked_at, &waiting));
         }
-        let asks = message.role == Role::Assistant; // calls of others are a problem of their own
+        let asks = message.role == Role::Assistant; // calls of others are reported separately
         waiting = message
             .tool_calls
             .iter()

@@ -1,4 +1,4 @@
-//! In which columns a row has its conversation.
+//! The columns in which a row has its conversation.
 
 use serde_json::{Map, Value};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Words for a row in messages about one.
 pub(super) const SHAPE: &str = r#"an object such as {"messages": […], "tools": […]}"#;
 
-/// The columns that a row has its conversation in.
+/// The columns in which a row has its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Form {
     /// `messages`, as chat templates take them.
@@ -33,10 +33,10 @@ impl Form {
         }
     }
 
-    /// Says which columns of `row` are there.
+    /// Returns the form that the columns of `row` have.
     ///
     /// # Errors
-    /// The column that is missing or that says the same again, and what is wrong.
+    /// The column that is missing or redundant, and the problem.
     pub fn of(row: &Map<String, Value>) -> Result<Self, (&'static str, String)> {
         let there = |key: &&str| row.get(*key).is_some_and(|value| !value.is_null());
         let missing = |key, beside: &str| Err((key, format!("missing; it belongs to `{beside}`")));
@@ -44,7 +44,7 @@ impl Form {
         match lists[..] {
             ["messages"] => Ok(Self::Messages),
             ["conversations"] => Ok(Self::ShareGpt),
-            // a first message that stands there once more, as in ultrachat_200k
+            // repeats the first message, as in ultrachat_200k
             ["messages", "prompt"] if row["prompt"].is_string() => Ok(Self::Messages),
             ["conversations", "prompt"] if row["prompt"].is_string() => Ok(Self::ShareGpt),
             ["prompt", "completion"] => Ok(Self::PromptCompletion),
@@ -57,7 +57,7 @@ impl Form {
                     .unwrap_or("messages");
                 Err((
                     second,
-                    format!("stands beside `{first}`; a row has its messages once"),
+                    format!("is there besides `{first}`; a row has its messages once"),
                 ))
             }
             _ => match ["query", "answers"].map(|key| there(&key)) {

@@ -1,5 +1,5 @@
-//! Keys that a row and a message may have. A key that is not known may carry meaning, so it is
-//! refused by name. If it only tells where a row comes from, it is noted.
+//! Keys that a row and a message may have. An unknown key may carry meaning, so it is refused by
+//! name. A key that only says where a row comes from is noted.
 
 use super::form::Form;
 use crate::error::{Problem, nearest, nearest_within};
@@ -54,7 +54,7 @@ const ABOUT_MESSAGES: [&str; 14] = [
     "annotations",
 ];
 
-/// Keys of rows that would change what is learnt, each with the reason why it cannot be followed.
+/// Keys of rows that would change what is learnt, each with what to do instead.
 const REFUSED: [(&str, &str); 22] = [
     ("chosen", "preferences are not trained; write `messages`"),
     ("rejected", "preferences are not trained; write `messages`"),
@@ -85,17 +85,17 @@ const REFUSED: [(&str, &str); 22] = [
     ("reasoning_effort", "write it in `chat_template_kwargs`"),
     (
         "tool_choice",
-        "which tools may be called is what `tools` says; leave out those that may not",
+        "`tools` lists the tools that may be called; leave out those that may not",
     ),
     ("system_prompt", "write it as `system`"),
     ("system_message", "write it as `system`"),
     ("instruction", "write it as `system`, or as the first message"),
     ("chat_template", "the template is that of the model"),
-    ("tool_calls", "calls stand in the messages of the assistant"),
-    ("function_call", "calls stand in the messages of the assistant"),
+    ("tool_calls", "calls belong in the messages of the assistant"),
+    ("function_call", "calls belong in the messages of the assistant"),
 ];
 
-/// Returns false for null, and for an empty text, list or object: they say nothing.
+/// Returns false for null, and for an empty string, list or object: they say nothing.
 pub(super) fn says_something(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -118,8 +118,8 @@ pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
     is_column && row.get(key).is_some_and(says_something)
 }
 
-/// Returns true for a key with content of this row. A `prompt` beside messages only says one of
-/// them once more.
+/// Returns true for a key with content of this row. A `prompt` besides messages only repeats one of
+/// them.
 fn is_row_key(row: &Map<String, Value>, key: &str) -> bool {
     let has_messages = || matches!(Form::of(row), Ok(Form::Messages | Form::ShareGpt));
     ROW.contains(&key) && !(key == "prompt" && has_messages())
@@ -144,7 +144,7 @@ pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
 
 fn refusal(key: &str, value: &Value) -> Option<String> {
     if key == "tool_choice" && value == "auto" {
-        return None; // says nothing else than the rows
+        return None; // only repeats the rows
     }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
         return Some(format!("is not read: {why}"));
@@ -162,11 +162,10 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
         let tools = looks_like(&PARAMETERS).then_some("tools");
         tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
     });
-    meant.map(|meant| format!("is not a key of a row that is known; did you mean `{meant}`?"))
+    meant.map(|meant| format!("is not a known key of a row; did you mean `{meant}`?"))
 }
 
-/// Returns the problems of the keys of a message that stands at `field`, and the keys that are only
-/// noted.
+/// Returns the problems of the keys of the message at `field`, and the keys that are only noted.
 pub(super) fn of_message(message: &Map<String, Value>, field: &str) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
     for (key, _) in message
@@ -178,7 +177,7 @@ pub(super) fn of_message(message: &Map<String, Value>, field: &str) -> (Vec<Prob
         } else {
             let hint =
                 nearest(key, MESSAGE).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            let problem = format!("is not a key of a message that is known{hint}");
+            let problem = format!("is not a known key of a message{hint}");
             problems.push((format!("{field}.{key}"), problem));
         }
     }

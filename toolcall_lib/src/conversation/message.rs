@@ -9,7 +9,7 @@ use crate::json::kind;
 use crate::tool::read::id_of;
 use serde_json::{Map, Value};
 
-/// Reads one message that stands at `field`; adds keys that are only noted to `noted`.
+/// Reads the message at `field`; adds keys that are only noted to `noted`.
 pub(super) fn messages(
     value: &Value,
     field: &str,
@@ -68,7 +68,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
             ..Message::new(role, text)
         }
     };
-    // 3. The other fields, and calls or answers that stand in the text.
+    // 3. The other fields, and calls or answers in the text.
     add_fields(&mut message, object, field)?;
     match message.role {
         Role::Assistant => take_from_text(&mut message, &text_field).map(|()| vec![message]),
@@ -77,7 +77,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     }
 }
 
-/// Returns the answers of a message, and what the user says beside them.
+/// Returns the answers of a message, and what the user says besides them.
 fn beside_answers(
     mut answers: Vec<Message>,
     text: String,
@@ -89,14 +89,14 @@ fn beside_answers(
     let of_one = ["tool_calls", "function_call", "name", "tool_name", "tool_call_id"];
     let given = |key: &&str| object.get(*key).is_some_and(keys::says_something);
     if let Some(key) = of_one.into_iter().find(given) {
-        let problem = "is not read beside the answers of tools in `content`; leave it out";
+        let problem = "is not read besides the answers of tools in `content`; leave it out";
         return Err(vec![(format!("{field}.{key}"), problem.into())]);
     }
     answers.extend((!said.content.is_empty()).then_some(said));
     Ok(answers)
 }
 
-/// Reads everything that a message has beside its role and its text.
+/// Reads everything that a message has besides its role and its text.
 fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
     let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
     for key in ["tool_calls", "function_call"] {
@@ -110,7 +110,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
         if !found.is_empty() && !message.tool_calls.is_empty() {
             return Err(wrong(
                 key,
-                "stands beside other calls of this message; write all of them in `tool_calls`".into(),
+                "is there besides other calls of this message; write all of them in `tool_calls`".into(),
             ));
         }
         message.tool_calls.extend(found);
@@ -125,7 +125,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
             (Some(other), Some(thought)) if *other != thought => {
                 return Err(wrong(
                     key,
-                    "says something else than the other thought of this message".into(),
+                    "differs from the other thought of this message".into(),
                 ));
             }
             (None, Some(thought)) => message.reasoning_content = Some(thought),
@@ -135,7 +135,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     for key in ["name", "tool_name"] {
         let name = text_of(object, key).map_err(|problem| wrong(key, problem))?;
         if name.is_some() && message.name.is_some() && name != message.name {
-            return Err(wrong(key, "says something else than `name`".into()));
+            return Err(wrong(key, "differs from `name`".into()));
         }
         message.name = name.or(message.name.take());
     }
@@ -175,11 +175,11 @@ fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static
             "only the turns of the assistant are trained; leave it out here".into(),
         )),
         (_, Role::Assistant) => Ok(train.or(weight).unwrap_or(true)),
-        _ => Ok(true), // nobody learns it in any case
+        _ => Ok(true), // not trained in any case
     }
 }
 
-/// Returns the text under a key. An empty one counts as absent.
+/// Returns the string under a key. An empty one counts as absent.
 fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -231,6 +231,6 @@ fn either<'a>(
             &Value::Null,
         )),
         (Some(one), Some(other)) if one == other => Ok((key, one)),
-        (Some(_), Some(_)) => Err((sharegpt, format!("says something else than `{key}`"))),
+        (Some(_), Some(_)) => Err((sharegpt, format!("differs from `{key}`"))),
     }
 }

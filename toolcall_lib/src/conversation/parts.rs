@@ -1,4 +1,4 @@
-//! Reads the content of a message: a text, or a list of parts.
+//! Reads the content of a message: a string, or a list of parts.
 
 use super::calls::tool_call;
 use super::{Message, Role};
@@ -19,14 +19,14 @@ pub(super) struct Parts {
     pub answers: Vec<Message>,
 }
 
-/// Parts that are a text.
+/// Types of parts that are text.
 const TEXTS: [&str; 3] = ["text", "input_text", "output_text"];
 
 /// Keys of parts that change nothing.
 const HARMLESS: [&str; 4] = ["cache_control", "annotations", "citations", "signature"];
 
-/// Reads the content that stands at `field`. A tool may answer with any JSON value. The other roles
-/// have a text or a list of parts.
+/// Reads the content at `field`. A tool may answer with any JSON value. The other roles have a
+/// string or a list of parts.
 pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec<Problem>> {
     let text = |text: String| {
         Ok(Parts {
@@ -46,7 +46,7 @@ pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec
     }
 }
 
-/// Returns true for a part with a text. A tool may also answer with a list of other things.
+/// Returns true for a text part. A tool may also answer with a list of other things.
 fn is_part(value: &Value) -> bool {
     value["type"] == "text" && value["text"].is_string()
 }
@@ -105,7 +105,7 @@ fn add(parts: &mut Parts, role: Role, part: &Map<String, Value>, field: &str) ->
                 format!("a part of type `{other}` cannot be read here; only text can"),
             )]);
         }
-        (None, _) => return Err(vec![(field.into(), "found a part that is no text".into())]),
+        (None, _) => return Err(vec![(field.into(), "found a part that is not text".into())]),
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ fn only(part: &Map<String, Value>, known: &[&str], field: &str) -> Result<(), Ve
         None => Ok(()),
         Some((key, _)) => Err(vec![(
             format!("{field}.{key}"),
-            "is not a key of a part that is known".into(),
+            "is not a known key of a part".into(),
         )]),
     }
 }

@@ -21,12 +21,11 @@ pub(crate) struct Read {
     /// Remarks for the user about the row. All rows with the same remark have the same words for
     /// it.
     pub(crate) notes: Vec<String>,
-    /// True if the last message came from one of ShareGPT's that hold nothing but calls.
+    /// True if the last message came from a message of ShareGPT that holds nothing but calls.
     after_calls: bool,
 }
 
-/// Reads one row. Rows without `tools` of their own get `default_tools`. `shapes` are those of the
-/// whole file.
+/// Reads one row. Rows without `tools` get `default_tools`. `shapes` are those of the whole file.
 pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -> Result<Read, Vec<Problem>> {
     let Value::Object(row) = row else {
         return Err(vec![(
@@ -68,7 +67,7 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
     Ok(read)
 }
 
-const TEXTS: &str = "the texts of `prompt` and `completion` are read as a user's and an assistant's message";
+const TEXTS: &str = "the strings `prompt` and `completion` are read as a user's and an assistant's message";
 
 const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that \
     part is left to the template";
@@ -95,7 +94,7 @@ impl Read {
         }
     }
 
-    /// Reads a prompt or a completion: a list of messages, or a text that is one.
+    /// Reads a prompt or a completion: a list of messages, or a string that is one message.
     fn read_side(&mut self, side: &str, value: &Value, role: Role) -> Result<(), Vec<Problem>> {
         let Value::String(text) = value else {
             return self.read_list(side, value);
@@ -201,9 +200,9 @@ impl Read {
         }
     }
 
-    /// Takes the tools out of a system text in which a chat template has listed them. A row that
-    /// lists other tools beside them keeps its text, and so does one with sentences of its own
-    /// around the list.
+    /// Removes the tools from a system text in which a chat template has listed them. A row that
+    /// lists other tools too keeps its text, and so does one with its own sentences around the
+    /// list.
     fn take_announced(&mut self, tools: &mut Vec<ToolSchema>) -> Result<(), Problem> {
         let messages = &mut self.conversation.messages;
         let Some(system) = messages.first_mut().filter(|first| first.role == Role::System) else {
@@ -235,8 +234,8 @@ impl Read {
         {
             return Ok(());
         }
-        // 3. Take the list out of the text, if all around it is a template's. A message without
-        //    other text goes.
+        // 3. Remove the list from the text, if only sentences of a template are around it. A
+        //    message without other text is removed.
         let Some(text) = found.text else {
             return Ok(());
         };
@@ -263,7 +262,7 @@ impl Read {
         for (holds, note) in [
             (
                 cleaned.whole > 0,
-                "numbers such as 5.0 are read as whole numbers, which the schema asks for",
+                "numbers such as 5.0 are read as integers, which the schema asks for",
             ),
             (
                 cleaned.nulls > 0,
@@ -272,7 +271,7 @@ impl Read {
             (
                 cleaned.padding > 0,
                 "null is read as absent for arguments that other rows have, as Arrow writes absent keys; to keep it, \
-                    write arguments as JSON text",
+                    write arguments as a JSON string",
             ),
             (
                 called && tools.is_empty(),
@@ -319,8 +318,8 @@ impl Read {
     }
 }
 
-/// Reads the variables that a row gives to the template beside messages and tools: an object or its
-/// JSON text.
+/// Reads the variables that a row gives to the template besides messages and tools: an object or
+/// its JSON string.
 pub(crate) fn template_kwargs(value: &Value) -> Result<Map<String, Value>, String> {
     let decoded = decoded(value, "").map_err(|(_, problem)| problem)?;
     let mut kwargs = match decoded {

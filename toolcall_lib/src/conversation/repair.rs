@@ -1,5 +1,6 @@
-//! Repairs the arguments of a call where that makes them fit their schema: drops nulls, and makes
-//! fractions such as `5.0` whole. Takes a fixed number of checks, however much there is to repair.
+//! Repairs the arguments of a call where that makes them fit their schema: drops nulls, and turns
+//! floats such as `5.0` into integers. Makes a fixed number of checks, however much there is to
+//! repair.
 
 use crate::json::escaped;
 use crate::tool::{Failures, ToolSchema};
@@ -9,8 +10,8 @@ use std::collections::HashSet;
 /// Most changes that are tried one by one.
 const MOST_TRIED: usize = 16;
 
-/// Makes fractions such as `5.0` whole where the schema takes nothing else; returns how many.
-/// Arrow writes whole numbers so that stand beside a fraction or a null.
+/// Turns floats such as `5.0` into integers where the schema takes nothing else; returns how many.
+/// Arrow writes integers as floats in a column that also has a float or a null.
 pub(super) fn make_whole(arguments: &mut Map<String, Value>, tool: &ToolSchema) -> usize {
     as_value(arguments, |arguments| whole(arguments, tool))
 }
@@ -26,8 +27,8 @@ fn whole(value: &mut Value, tool: &ToolSchema) -> usize {
     if before.count == 0 {
         return 0;
     }
-    // 1. Those that do not fit, all at once. A fraction that fits no better as a whole number is
-    //    put back.
+    // 1. Change those that do not fit, all at once. Put back a float that fits no better as an
+    //    integer.
     let (failing, others): (Vec<_>, Vec<_>) = places
         .into_iter()
         .partition(|(place, _)| before.at.contains_key(place));
@@ -43,7 +44,7 @@ fn whole(value: &mut Value, tool: &ToolSchema) -> usize {
             false => put(value, place, (*number).into()),
         }
     }
-    // 2. Others one by one: what does not fit may be a list or an object around them.
+    // 2. Change others one by one: what does not fit may be a list or an object around them.
     if count > 0 {
         for (place, number) in others.into_iter().take(MOST_TRIED) {
             put(value, &place, (number as i64).into());
@@ -77,15 +78,15 @@ pub(super) fn drop_refused_nulls(arguments: &mut Map<String, Value>, tool: &Tool
     })
 }
 
-/// Drops the nulls at these places, but those that the schema requires; returns the places of what
-/// went. `fails` says where the arguments do not fit now.
+/// Drops the nulls at these places, except those that the schema requires; returns the places of
+/// the dropped nulls. `fails` says where the arguments do not fit now.
 pub(super) fn drop_nulls(
     arguments: &mut Value,
     fails: &Failures,
     mut places: HashSet<String>,
     tool: Option<&ToolSchema>,
 ) -> HashSet<String> {
-    // 1. All of them at once, then again without those that are missed.
+    // 1. Drop all at once, then again without those that are required.
     for _ in 0..2 {
         if places.is_empty() {
             return places;
@@ -98,7 +99,7 @@ pub(super) fn drop_nulls(
         }
         places.retain(|place| !missed(place));
     }
-    // 2. One by one: what they break depends on each other.
+    // 2. Drop one by one: their effects depend on each other.
     let (mut count, mut gone) = (fails.count, HashSet::new());
     let mut tried: Vec<String> = places.into_iter().collect();
     tried.sort_unstable();
@@ -120,7 +121,7 @@ fn without(arguments: &Value, places: &HashSet<String>, tool: Option<&ToolSchema
     (after, left)
 }
 
-/// Returns where arguments do not fit; nowhere if there is no tool, or if it cannot be told.
+/// Returns where arguments do not fit; nowhere if there is no tool, or if that is unknown.
 pub(super) fn failures(tool: Option<&ToolSchema>, arguments: &Value) -> Failures {
     tool.and_then(|tool| tool.failures(arguments)).unwrap_or_default()
 }
@@ -135,9 +136,9 @@ pub(super) fn as_value<T>(arguments: &mut Map<String, Value>, edit: impl FnOnce(
     result
 }
 
-/// Finds the places of whole numbers that are written as fractions.
+/// Finds the places of integers that are written as floats.
 fn fractions(value: &Value, place: &str, found: &mut Vec<(String, f64)>) {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // whole numbers up to here are different fractions
+    const EXACT: f64 = 9_007_199_254_740_992.0; // integers up to here are different floats
     match value {
         Value::Number(number) => {
             let whole = number

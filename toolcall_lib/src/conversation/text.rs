@@ -8,8 +8,8 @@ use crate::syntax::{CallSyntax, split_thought, tags};
 use crate::tool::read::id_of;
 use serde_json::Value;
 
-/// Reads ShareGPT's calls: the value of a `function_call` message is the JSON text of one call or
-/// of a list of calls, perhaps after a thought or between tags.
+/// Reads ShareGPT's calls: the value of a `function_call` message is the JSON of one call or of a
+/// list of calls, perhaps after a thought or between tags.
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {
@@ -81,7 +81,7 @@ pub(super) fn answers_in_text(message: Message) -> Vec<Message> {
     }
 }
 
-/// Reads an answer: a text, or an object with the name of the tool and its content.
+/// Reads an answer: plain text, or an object with the name of the tool and its content.
 fn answer(text: &str, message: &Message) -> Message {
     let mut answer = Message {
         role: Role::Tool,

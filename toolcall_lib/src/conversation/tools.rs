@@ -7,7 +7,7 @@ use crate::json::kind;
 use crate::tool::{ToolSchema, flat};
 use serde_json::{Map, Value};
 
-/// The tools of a row: a list of schemas or its JSON text; nothing gives none. Older files have
+/// The tools of a row: a list of schemas or its JSON string; none if it is absent. Older files have
 /// `functions`.
 pub(super) fn tools(
     row: &Map<String, Value>,
@@ -20,7 +20,7 @@ pub(super) fn tools(
         (Some(_), Some(_)) => {
             return Err(vec![(
                 "functions".into(),
-                "stands beside `tools`; a row has its tools once".into(),
+                "is there besides `tools`; a row has its tools once".into(),
             )]);
         }
         (Some(value), None) => ("tools", value),
@@ -44,7 +44,7 @@ pub(super) fn tools(
     }))
 }
 
-/// Reads the schema of a tool, also one whose arguments stand in a flat map.
+/// Reads the schema of a tool, also one whose arguments are in a flat map.
 pub(super) fn tool(mut schema: Value, notes: &mut Vec<String>) -> Checked<ToolSchema> {
     for unknown in flat::unfold(&mut schema) {
         let note = format!("arguments of the type `{unknown}` may have any value");

@@ -19,8 +19,8 @@ pub enum Role {
     Tool,
 }
 
-/// One message. Its JSON is the one of chat templates: calls stand in it as
-/// `{"type": "function", "function": {"name": …, "arguments": {…}}}`.
+/// One message. Its JSON is the one of chat templates, with calls as `{"type": "function",
+/// "function": {"name": …, "arguments": {…}}}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// Role of the speaker.
@@ -48,7 +48,7 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// The tools that the assistant may call.
     pub tools: Vec<ToolSchema>,
-    /// Variables for the chat template beside them, such as `{"enable_thinking": true}`.
+    /// Further variables for the chat template, such as `{"enable_thinking": true}`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub chat_template_kwargs: Map<String, Value>,
 }

@@ -216,8 +216,8 @@ impl Block<'_> {
             heads,
         } = self.shape;
         let (device, driver, n) = (self.device, &self.device.driver, self.rows());
-        // 1. Joint projection: [rows, hidden] -> [rows, heads · dim]. Without a norm nobody needs
-        //    it later, so it turns into heads in place.
+        // 1. Joint projection: [rows, hidden] -> [rows, heads · dim]. Without a norm it is not
+        //    needed later, so it turns into heads in place.
         let normed = scratch.normed.get(n * hidden);
         let split = kept.heads.sized(driver, n * heads.width())?;
         let qkv = match self.spans.qk_norm {

@@ -1,4 +1,4 @@
-//! The engine on NVIDIA GPUs, one GPU a rank: the CPU's numbers in f32, or with activations in
+//! The engine on NVIDIA GPUs, one GPU per rank: the CPU's numbers in f32, or with activations in
 //! bf16.
 //!
 //! Kernels are CUDA C, compiled for the GPU at first use; matrix products are cuBLASLt's.

@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::optimizer::Update;
 use std::sync::Arc;
 
-/// Blocks that share out the rows when each block leaves a partial sum.
+/// Blocks among which rows are divided when each block leaves a partial sum.
 const SHARES: usize = 256;
 /// Most blocks of an element-wise kernel.
 const FLAT_BLOCKS: usize = 1024;

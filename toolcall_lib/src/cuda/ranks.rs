@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// Time between the checks of ranks that connect their devices.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Collective operations, which every rank starts in the same order. They run beside the driver's
-/// work, one after the other.
+/// Collective operations, which every rank starts in the same order. They run in parallel to the
+/// driver's work, one after the other.
 pub(crate) trait DeviceRanks: Debug + Send + Sync {
     /// Returns this rank's place among all. A buffer has [`Shard::longest`] elements for each rank.
     fn shard(&self) -> Shard;
@@ -31,8 +31,8 @@ pub(crate) trait DeviceRanks: Debug + Send + Sync {
 }
 
 /// Connects this rank's device with the others, in a thread. Connecting waits for all ranks and
-/// does not notice when one fails; here the ranks tell each other. A thread that waits in vain is
-/// left behind.
+/// does not notice when one fails; here the ranks notify each other. A thread that waits in vain is
+/// abandoned.
 ///
 /// # Errors
 /// This rank's own error, another rank that failed, or one that is not ready after `timeout`.
@@ -48,7 +48,7 @@ pub(crate) fn meet<T: Send + 'static>(
     let thread = thread::Builder::new().spawn(move || tell.send(connect()));
     let mut outcome = thread.err().map(|e| Err(Error::library("starting a thread")(e)));
     let begun = Instant::now();
-    // 1. Wait a little for the own thread.
+    // 1. Wait a little for this rank's thread.
     loop {
         outcome = outcome.or_else(|| match told.recv_timeout(LOOK_EVERY) {
             Ok(outcome) => Some(outcome),
@@ -61,7 +61,7 @@ pub(crate) fn meet<T: Send + 'static>(
                 Some(Err(Error::invalid("the GPUs", problem)))
             }
         });
-        // 2. Tell all ranks the own state, and read theirs.
+        // 2. Send all ranks this rank's state, and read theirs.
         let own = match &outcome {
             None => WAITS,
             Some(Ok(_)) => READY,
@@ -80,12 +80,12 @@ pub(crate) fn meet<T: Send + 'static>(
     }
 }
 
-/// An operation whose buffer nobody may touch before it has been joined.
+/// An operation whose buffer must not be touched before it has been joined.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Ticket(pub u64);
 
-/// A single device, which has nobody to wait for.
+/// A single device, which waits for no other.
 #[derive(Debug)]
 pub(crate) struct Alone;
 

@@ -56,7 +56,7 @@ impl Bench {
         DeviceBuffer::new(&self.device.driver, self.device.element, len).unwrap()
     }
 
-    /// Allocates memory for f32, whatever the type of activations.
+    /// Allocates memory for f32, with any type of activations.
     pub fn f32_room(&self, len: usize) -> DeviceBuffer {
         DeviceBuffer::new(&self.device.driver, Element::F32, len).unwrap()
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// bf16, there is a rounded copy of the matrices, which products read.
 ///
 /// With ZeRO and a rounded copy, a rank keeps only its shard of the f32 weights: matrices travel
-/// rounded, and vectors by themselves. The first bucket, the embedding, stays whole, because its
-/// rows are read in f32.
+/// rounded, and vectors separately. The first bucket, the embedding, stays whole, because its rows
+/// are read in f32.
 #[derive(Debug)]
 pub(super) struct DeviceWeights {
     pub layout: Arc<Layout>,
@@ -84,7 +84,7 @@ impl DeviceWeights {
         let sizes = layout.bucket_sizes();
         let (mut rounded, mut places, mut vectors) = (vec![], vec![], vec![]);
         for (bucket, &size) in sizes.iter().enumerate() {
-            // Matrices go to one buffer a bucket, vectors of all buckets to one list.
+            // Matrices go to one buffer per bucket, vectors of all buckets to one list.
             let matrices = DeviceBuffer::new(driver, device.element, size)?;
             places.push(Some((vectors_of(&layout, bucket), vectors.len())));
             let slots = layout.slots().iter().enumerate();

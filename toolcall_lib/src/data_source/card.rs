@@ -5,22 +5,22 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::path::Path;
 
-/// A config: a part of a data set that has columns of its own.
+/// A config: a part of a data set with its own columns.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Config {
     pub name: String,
-    /// It is taken where no config is asked for.
+    /// True for the config that is used if none is named.
     pub default: bool,
     /// The folder of its files; empty for all.
     pub folder: String,
-    /// Splits with the patterns of their files; empty where the names of the files say it.
+    /// Splits with the patterns of their files; empty if the file names say it.
     pub splits: Vec<(String, Vec<String>)>,
 }
 
 /// Reads the configs at the head of the card `file`.
 ///
 /// # Errors
-/// The head is no YAML, or says something about the files that is not supported.
+/// The head is not YAML, or says something about the files that is not supported.
 pub(super) fn read(file: &Path) -> Result<Vec<Config>> {
     let text = std::fs::read(file).map_err(Error::io(file))?;
     configs(&String::from_utf8_lossy(&text)).map_err(|problem| {

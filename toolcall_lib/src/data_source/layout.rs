@@ -1,5 +1,4 @@
-//! Finds the files of the split that is asked for: as the data set's card says, or by their names,
-//! which the hub reads in the same way.
+//! Finds the files of a split: by the data set's card, or by their names, as the hub does.
 
 use super::card::Config;
 use crate::dataset::{is_same, split_name};
@@ -7,26 +6,26 @@ use crate::error::some_of;
 use glob::{MatchOptions, Pattern};
 use indexmap::IndexMap;
 
-/// The config and the split that a user asks for.
+/// The config and the split that the user names.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wish<'a> {
     pub config: Option<&'a str>,
     pub split: Option<&'a str>,
 }
 
-/// Files to read, and the split of their rows that is wanted.
+/// Files to read, and the split of their rows to keep.
 #[derive(Debug, PartialEq)]
 pub(super) struct Chosen {
     pub files: Vec<String>,
     pub split: String,
-    /// The files are not those of the split: their rows have to name it.
+    /// True if the file names do not give the split, so that the rows have to name it.
     pub by_rows: bool,
 }
 
 /// Files by the name of their split.
 type Splits = IndexMap<String, Vec<String>>;
 
-/// The split that is taken where none is asked for.
+/// The split that is used if none is named.
 pub(super) const USUAL: &str = "train";
 
 /// Chooses files by their names and by the configs of the card.
@@ -62,7 +61,7 @@ pub(super) fn choose(names: &[String], configs: &[Config], wish: Wish<'_>) -> Re
     })
 }
 
-/// The config that is asked for, or the only one, or the default; none where the card has none.
+/// The named config, or the only one, or the default; `None` if the card has no configs.
 fn config<'a>(configs: &'a [Config], asked: Option<&str>) -> Result<Option<&'a Config>, String> {
     let names: Vec<String> = configs.iter().map(|config| config.name.clone()).collect();
     let found = match asked {
@@ -184,7 +183,7 @@ pub(super) fn stored_as(name: &str) -> Option<usize> {
     STORED.iter().position(|endings| ends(endings))
 }
 
-/// A file with rows. Hidden files and those of a model or of the hub are none.
+/// Returns true for a file with rows. Hidden files, and descriptions of data sets, are not.
 fn is_data(name: &str) -> bool {
     const OTHERS: [&str; 2] = ["dataset_infos.json", "dataset_info.json"];
     let hidden = name.split('/').any(|part| part.starts_with(['.', '_']));
@@ -192,7 +191,8 @@ fn is_data(name: &str) -> bool {
     !hidden && !other && stored_as(name).is_some()
 }
 
-/// All files can be read, and none is another one's copy in another format.
+/// Checks that all files can be read, and that they have the same format: files in several formats
+/// may hold the same rows.
 fn check(split: &str, files: &[String]) -> Result<(), String> {
     if let Some(other) = files.iter().find(|file| stored_as(file).is_none()) {
         return Err(format!(

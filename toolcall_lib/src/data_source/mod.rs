@@ -60,7 +60,7 @@ impl DataSource {
     /// with `@revision`, and then with `:split` or `:config:split`.
     ///
     /// # Errors
-    /// Something else stands after `hub:`.
+    /// `hub:` is followed by something else.
     pub fn of_path(spec: &str) -> Result<Self> {
         let Some(named) = spec.strip_prefix(ON_THE_HUB) else {
             let path = PathBuf::from(spec);
@@ -71,7 +71,7 @@ impl DataSource {
             }));
         };
         let slice = named.find('[').unwrap_or(named.len());
-        let (named, slice) = named.split_at(slice); // a slice has a colon of its own
+        let (named, slice) = named.split_at(slice); // a slice has its own colon
         let parts: Vec<&str> = named.split(':').collect();
         let (config, split) = match parts[1..] {
             [] if !slice.is_empty() => {
@@ -97,7 +97,7 @@ impl DataSource {
     /// hub, perhaps with `@revision`.
     ///
     /// # Errors
-    /// Nothing of this name is here, and it is no hub id.
+    /// It is neither an existing file or folder nor a hub id.
     pub fn named(name: &str) -> Result<Self> {
         if layout::stored_as(name).is_some() || name.starts_with(ON_THE_HUB) || Path::new(name).exists() {
             return Self::of_path(name);
@@ -129,7 +129,8 @@ impl DataSource {
     /// cache ([`Hub::from_env`]).
     ///
     /// # Errors
-    /// Errors of [`Dataset::load`] and [`Hub::dataset`], and a config or a split that is not there.
+    /// Errors of [`Dataset::load`] and [`Hub::dataset`], and a config or a split that does not
+    /// exist.
     pub fn load(&self) -> Result<Dataset> {
         match &self.place {
             Place::Hub(_) => self.load_from(&Hub::from_env()?),
@@ -169,7 +170,7 @@ impl DataSource {
         load(std::slice::from_ref(file), options)
     }
 
-    /// The name of the split, and the part of it that is wanted.
+    /// The name of the split, and the part of it to read.
     fn part(&self) -> Result<(Option<&str>, Option<Slice>)> {
         let Some(split) = &self.split else {
             return Ok((None, None));
@@ -178,14 +179,14 @@ impl DataSource {
         Ok((Some(name), slice))
     }
 
-    /// Loads the wanted part of the files with these names.
+    /// Loads the part to read of the files with these names.
     fn load_listed(
         &self,
         names: &[String],
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<Dataset> {
         let wrong = |problem: String| Error::invalid(&self.place, problem);
-        // The head of the page of a repository may say which files are which split.
+        // The head of a repository's card may say which files are which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?

@@ -1,5 +1,5 @@
-//! CSV (RFC 4180) to rows: the first line names the columns, a cell is a text, an empty cell is
-//! nothing.
+//! CSV (RFC 4180) to rows: the first line names the columns, a cell is a string, an empty cell is
+//! absent.
 
 use super::table::{Container, Row, Table};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ pub(super) fn rows(path: &Path, text: &str) -> Result<Table> {
     let wrong =
         |line: u64, problem: String| Error::invalid(format!("{}: line {line}", path.display()), problem);
     if let Some(line) = open_quote(text) {
-        let problem = "a quotation mark has no counterpart; a cell with one stands in quotation marks, and has it twice";
+        let problem = "a quotation mark is not closed; a cell that contains one must be in quotation marks, with the mark doubled";
         return Err(wrong(line, problem.to_string()));
     }
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
@@ -37,7 +37,7 @@ pub(super) fn rows(path: &Path, text: &str) -> Result<Table> {
     })
 }
 
-/// The names of the columns; the index that pandas writes has none, and is called by its place.
+/// The names of the columns. The index that pandas writes has none, and gets its number.
 fn names(header: &StringRecord) -> std::result::Result<Vec<String>, String> {
     if header.len() == 1 && header[0].contains([';', '\t']) {
         return Err("names a single column; expected commas between columns, not semicolons or tabs".into());
@@ -49,7 +49,7 @@ fn names(header: &StringRecord) -> std::result::Result<Vec<String>, String> {
             name => name.to_string(),
         };
         if names.contains(&name) {
-            return Err(format!("names the column `{name}` twice"));
+            return Err(format!("duplicate column `{name}`"));
         }
         names.push(name);
     }

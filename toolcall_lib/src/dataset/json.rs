@@ -1,4 +1,4 @@
-//! JSON to rows: an object of columns, a list of rows, one row, or a row a line.
+//! JSON to rows: an object of columns, a list of rows, one row, or one row per line.
 
 use super::table::{Container, Table};
 use crate::error::{Error, Problem, Result};
@@ -7,7 +7,7 @@ use crate::tool::is_tool;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The rows of a file: a column object, a list of rows, one row, or a row a line.
+/// The rows of a file: a column object, a list of rows, one row, or one row per line.
 pub(super) fn rows(path: &Path, text: &str) -> Result<Table> {
     match json::read(text) {
         Ok(Value::Array(rows)) => Ok(Table::new(Container::JsonRows, rows.into_iter().map(Ok))),
@@ -47,8 +47,8 @@ fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
     Ok(Table::new(Container::JsonColumns, rows))
 }
 
-/// One value per row: the column's own, or the same for all where it is no column but one list of
-/// tools. No row has a tool as the value of a column.
+/// One value per row: those of the column, or the same value for all if it is not a column but one
+/// list of tools. A row never has a single tool as the value of a column.
 fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String> {
     match column {
         Value::Array(values) if values.len() == rows && !values.iter().all(is_tool) => Ok(values.clone()),
@@ -60,7 +60,7 @@ fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String>
     }
 }
 
-/// JSONL: by the file's name, or because the first line alone is an object.
+/// Returns true for JSONL: by the file's name, or because the first line alone is an object.
 fn is_lines(path: &Path, text: &str) -> bool {
     let named = path
         .extension()

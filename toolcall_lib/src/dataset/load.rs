@@ -13,20 +13,20 @@ use std::sync::Arc;
 /// Choice of the rows that are read from a file.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options<'a> {
-    /// For rows without tools of their own.
+    /// Tools for rows without tools.
     pub tools: &'a [ToolSchema],
-    /// The split that is read, where rows say to which one they belong.
+    /// The split to read, where rows say to which one they belong.
     pub split: Option<&'a str>,
-    /// The files are not those of the split: the rows have to name it.
+    /// True if the file names do not give the split, so that the rows have to name it.
     pub by_rows: bool,
-    /// Rows that name no split are those of the split.
+    /// True if rows that name no split belong to it.
     pub is_all: bool,
-    /// The part of the split that is read.
+    /// The part of the split to read.
     pub slice: Option<Slice>,
 }
 
-/// Reads files as one data set. They have one schema: what Arrow left in one is known by the
-/// others.
+/// Reads files as one data set. They share one schema: nulls of Arrow in one file are recognized by
+/// the rows of the others.
 pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     // 1. Read the files, and choose the rows of the split.
     let tables = files.iter().map(|file| rows::read(file));
@@ -73,8 +73,7 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     }
 }
 
-/// Keeps the rows of the split that is asked for; returns the column that says to which one a row
-/// belongs, if it was used.
+/// Keeps the rows of the split; returns the column that names the split of a row, if it was used.
 fn choose(
     tables: &mut [Table],
     options: Options<'_>,
@@ -117,28 +116,28 @@ fn choose(
 }
 
 impl Dataset {
-    /// Loads and checks a file; the format is found out from what it holds:
+    /// Loads and checks a file; the format is detected from the content:
     ///
     /// - columns, `{"messages": [[…], …], "tools": [[…], …]}`; `tools` may be absent, or one list
     ///   for all rows;
-    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object a line;
+    /// - rows, `[{"messages": […], "tools": […]}, …]`; or JSONL, one such object per line;
     /// - Parquet, whose columns are those of the rows (feature `parquet`); and CSV, whose cells
-    ///   hold texts or JSON.
+    ///   hold strings or JSON.
     ///
-    /// `tools` may be the JSON text of a list, as may be the `arguments` of a call. ShareGPT files
+    /// `tools`, and the `arguments` of a call, may also be JSON strings. ShareGPT files
     /// (`conversations`, `from`, `value`), `prompt` with `completion`, xLAM's `query` with
-    /// `answers`, and calls that stand as text are read too; `docs/data_formats.md` has all forms.
-    /// Nulls that Arrow put into arguments and schemas are dropped.
+    /// `answers`, and calls in text are read too; `docs/data_formats.md` has all forms. Nulls that
+    /// Arrow put into arguments and schemas are dropped.
     ///
     /// # Errors
-    /// [`crate::Error::Rows`] with *all* problems: keys that are not known, roles out of order,
-    /// calls without their answer, unknown tools, arguments that do not fit the schema, JSON that
-    /// is encoded twice, empty turns. A file that is no JSON at all gives the line and the column.
+    /// [`crate::Error::Rows`] with *all* problems: unknown keys, roles out of order, calls without
+    /// their answer, unknown tools, arguments that do not fit the schema, JSON that is encoded
+    /// twice, empty turns. If the file is not JSON, the error has the line and the column.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with_tools(path, &[])
     }
 
-    /// Like [`Dataset::load`]; rows without tools of their own get `tools`.
+    /// Like [`Dataset::load`]; rows without tools get `tools`.
     pub fn load_with_tools(path: impl AsRef<Path>, tools: &[ToolSchema]) -> Result<Self> {
         let options = Options {
             tools,
@@ -175,7 +174,7 @@ impl Dataset {
     }
 }
 
-/// Problems with the place of their row before the field.
+/// Puts the place of the row before the field of each problem.
 fn placed(problems: Vec<Problem>, place: Option<String>) -> Vec<Problem> {
     let Some(place) = place else {
         return problems;

@@ -45,7 +45,7 @@ pub(super) fn keep(tables: &mut [Table], split: &str) -> usize {
     left_out
 }
 
-/// Two names for the same split.
+/// Returns true for two names of the same split.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || split_name(one).is_some_and(|name| split_name(other) == Some(name))
 }

@@ -66,8 +66,8 @@ impl Dataset {
         &self.files
     }
 
-    /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row a line. `tools` is
-    /// left out if no row has any. A file that is there is replaced when the new one is complete.
+    /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row per line. `tools` is
+    /// left out if no row has any. An existing file is replaced once the new one is complete.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write(path.as_ref(), self.to_json()?)
     }
@@ -142,8 +142,7 @@ impl Dataset {
         }
     }
 
-    /// Returns the place of a row. A row that was not read from a file stands in one called
-    /// `memory`.
+    /// Returns the place of a row. A row that was not read from a file is in one called `memory`.
     fn origin(&self, row: usize) -> Origin {
         let origin = self.origins.get(row).cloned();
         origin.unwrap_or_else(|| Origin {

@@ -1,7 +1,7 @@
-//! A Parquet file to rows of JSON: lists and objects as they stand, JSON text as text.
+//! A Parquet file to rows of JSON: lists and objects unchanged, JSON strings as strings.
 //!
-//! The crate's records are enough for that, without Arrow. A file says how much it holds, and may
-//! lie; rows and bytes are counted while they are read.
+//! The records of the crate `parquet` are enough for that, without Arrow. The sizes that a file
+//! states may be false, so rows and bytes are counted while they are read.
 
 use crate::conversation::is_column;
 use crate::error::{Error, Problem, Result};
@@ -15,13 +15,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows of a file.
+/// Most rows of a file.
 const MOST_ROWS: usize = 10_000_000;
-/// Bytes of the values of a file, with what it takes to hold each.
+/// Most bytes of the values of a file, with the overhead of each.
 const MOST_BYTES: usize = 4 << 30;
-/// Memory that a value takes beside its text.
+/// Memory that a value takes besides its string.
 const VALUE: usize = 64;
-/// Lists in lists, and objects in objects.
+/// Deepest nesting of lists and objects.
 const DEEPEST: usize = 64;
 
 type Rows = Vec<std::result::Result<Value, Problem>>;
@@ -52,7 +52,7 @@ pub(super) fn rows(path: &Path) -> Result<Rows> {
     Ok(rows)
 }
 
-/// Opens a file and looks at what it says of itself.
+/// Opens a file and checks its metadata.
 fn open(path: &Path) -> Result<SerializedFileReader<File>> {
     let file = File::open(path).map_err(Error::io(path))?;
     let place = path.display().to_string();
@@ -115,7 +115,7 @@ fn read_group(
     Ok(())
 }
 
-/// The first column that cannot be read by itself, and the row of the group at which it ends.
+/// The first column that cannot be read on its own, and the row of the group at which it ends.
 fn damaged_column(reader: &SerializedFileReader<File>, group: usize) -> Option<(String, usize)> {
     let schema = reader.metadata().file_metadata().schema();
     schema.get_fields().iter().find_map(|field| {
@@ -154,7 +154,7 @@ impl Reading {
             let value = match self.value(field) {
                 Ok(value) => value,
                 Err(problem) if is_column(&name) => return Err((name, problem)),
-                Err(_) => Value::from("(no JSON)"), // nobody reads it
+                Err(_) => Value::from("(no JSON)"), // never read
             };
             object.insert(name, value);
         }
@@ -180,7 +180,7 @@ impl Reading {
             Field::Str(text) => self.text(text),
             Field::Bytes(bytes) => match String::from_utf8(bytes.data().to_vec()) {
                 Ok(text) => self.text(text),
-                Err(_) => return Err("found bytes that are no UTF-8, expected a text".to_string()),
+                Err(_) => return Err("found bytes that are not UTF-8, expected a string".to_string()),
             },
             Field::Group(row) => self.object(row.into_columns())?,
             Field::ListInternal(list) => {
@@ -193,11 +193,11 @@ impl Reading {
                 let entries = map.entries().iter().cloned();
                 let named = entries.map(|(key, value)| match key {
                     Field::Str(name) => Ok((name, value)),
-                    other => Err(format!("found the key {other}, expected a text")),
+                    other => Err(format!("found the key {other}, expected a string")),
                 });
                 self.object(named.collect::<std::result::Result<_, _>>()?)?
             }
-            // Decimals, dates and times, which JSON writes as texts.
+            // Decimals, dates and times, which JSON writes as strings.
             other => self.text(other.to_string()),
         })
     }

@@ -16,14 +16,14 @@ pub struct FileReport {
     pub format: String,
     /// Columns, or keys of rows, that were read.
     pub read: Vec<String>,
-    /// Columns that were left aside.
+    /// Columns that were not read.
     pub left_aside: Vec<String>,
     /// Number of rows that were read.
     pub rows: usize,
 }
 
 impl FileReport {
-    /// Looks at the rows of a file; `used` is a column that was read and taken out of them.
+    /// Describes the rows of a file; `used` is a column that was read and removed from them.
     pub(super) fn of(file: &Path, table: &Table, used: Option<&str>) -> Self {
         let (mut forms, mut all) = (BTreeSet::new(), Vec::new());
         let mut read: Vec<String> = used.iter().map(|column| column.to_string()).collect();

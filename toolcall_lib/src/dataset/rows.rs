@@ -1,4 +1,4 @@
-//! A file to rows, whatever it is stored as.
+//! Reads the rows of a file in any format.
 
 #[cfg(feature = "parquet")]
 use super::parquet;
@@ -41,7 +41,7 @@ fn parquet_rows(path: &Path) -> Result<Table> {
     Err(Error::invalid(path.display(), problem))
 }
 
-/// The text of a file; another encoding than UTF-8 is named.
+/// Reads the text of a file. The error names an encoding other than UTF-8.
 fn text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let wide = match bytes[..] {
@@ -60,7 +60,7 @@ fn text(path: &Path) -> Result<String> {
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        let problem = "holds bytes that are no UTF-8, perhaps Latin-1 or Windows-1252; save it as UTF-8";
+        let problem = "holds bytes that are not UTF-8, perhaps Latin-1 or Windows-1252; save it as UTF-8";
         Error::invalid(format!("{}: line {line}", path.display()), problem)
     })?;
     Ok(match text.strip_prefix('\u{feff}') {

@@ -30,8 +30,8 @@ pub(super) fn to_json(rows: &[Conversation]) -> Result<String> {
 
 type Written = serde_json::Result<Value>;
 
-/// Writes messages. Arguments with a null become JSON text: objects that all have the same keys
-/// could not be told from what Arrow makes of absent ones.
+/// Writes messages. Arguments with a null become a JSON string: in objects that all have the same
+/// keys the null would look like one of Arrow for an absent key.
 fn messages(messages: &[Message]) -> Written {
     let mut written = serde_json::to_value(messages)?;
     for message in written.as_array_mut().into_iter().flatten() {
@@ -43,7 +43,7 @@ fn messages(messages: &[Message]) -> Written {
     Ok(written)
 }
 
-/// Writes tools; one with a null becomes JSON text, as arguments do.
+/// Writes tools; one with a null becomes a JSON string, as arguments do.
 fn tools(tools: &[ToolSchema]) -> Written {
     let mut written = serde_json::to_value(tools)?;
     let tools = written.as_array_mut().into_iter().flatten();
@@ -66,7 +66,7 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-/// One JSON value a line: the file can be read by eye, and a changed row is one changed line.
+/// One JSON value per line: people can read the file, and a changed row is one changed line.
 fn lines(values: impl Iterator<Item = Written>) -> Result<String> {
     let lines = values.map(|value| value.map(|value| value.to_string()));
     let lines: serde_json::Result<Vec<String>> = lines.collect();

@@ -18,8 +18,8 @@ const EXPECTED: &str = "expected a split such as train, train[:20%] or train[100
 /// Takes a split apart into its name and the slice after it.
 pub(crate) fn parts(split: &str) -> Result<(&str, Option<Slice>), String> {
     if split.contains('+') {
-        let advice = "name each of them in a data set of its own";
-        return Err(format!("the splits `{split}` are not put together; {advice}"));
+        let advice = "name each of them as its own data set";
+        return Err(format!("the splits `{split}` cannot be combined; {advice}"));
     }
     let Some((name, rest)) = split.split_once('[') else {
         return Ok((split, None));
@@ -49,8 +49,8 @@ impl Slice {
         sound.then_some(Self { from, to, percent })
     }
 
-    /// Returns the rows that are meant of so many. Negative boundaries count from the end, and
-    /// hundredths are rounded, as in `datasets`.
+    /// Returns the range of the slice in this many rows. Negative boundaries count from the end,
+    /// and hundredths are rounded, as in `datasets`.
     fn range(&self, rows: usize) -> Range<usize> {
         let place = |bound: i64| {
             let rows = rows as i64;
@@ -120,6 +120,6 @@ mod tests {
                 "{wrong}"
             );
         }
-        assert!(parts("train+test").unwrap_err().contains("not put together"));
+        assert!(parts("train+test").unwrap_err().contains("cannot be combined"));
     }
 }

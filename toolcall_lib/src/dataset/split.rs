@@ -63,8 +63,8 @@ impl Dataset {
     }
 }
 
-/// Returns the JSON with sorted keys. Another order of the arguments makes no other conversation,
-/// and neither do the ids of calls.
+/// Returns the JSON with sorted keys and without the ids of calls: the order of arguments and the
+/// ids do not make another conversation.
 pub(super) fn identity<T: Serialize>(value: T) -> String {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     let messages = if value.is_object() {

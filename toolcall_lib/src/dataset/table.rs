@@ -21,7 +21,7 @@ pub(super) enum Container {
     JsonRows,
     /// An object of lists.
     JsonColumns,
-    /// An object a line.
+    /// One object per line.
     JsonLines,
     Csv,
     Parquet,
@@ -46,7 +46,7 @@ impl Row {
 }
 
 impl Table {
-    /// Rows that are known by their number alone.
+    /// Rows that have no place but their number.
     pub fn new(
         container: Container,
         rows: impl IntoIterator<Item = std::result::Result<Value, Problem>>,

@@ -6,16 +6,16 @@ use crate::tool::ToolSchema;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
-/// Most tools of a model that are remembered; a list of more is no use to whoever asks it.
+/// Most tools that are saved with a model; a longer list is of no use in a prompt.
 const MOST: usize = 32;
 
-/// Most rows for one call of a tool that the rows are about. Other tools stand in the lists so that
-/// the model learns to tell it from them.
+/// Most rows per call of a tool that counts as trained. Less frequent tools are in the lists so
+/// that the model learns to choose.
 const ROWS_TO_A_CALL: usize = 50;
 
 impl Dataset {
-    /// The tools that the rows are about, in their order: those that one row in 50 calls, each with
-    /// the schema that most rows have; none if they are more than 32.
+    /// The tools that the rows train, in their order: those that at least 1 in 50 rows calls, each
+    /// with the schema that most rows have. Empty if there are more than 32.
     pub fn tools_called(&self) -> Vec<ToolSchema> {
         let mut found: IndexMap<&str, Offered<'_>> = IndexMap::new();
         for row in &self.rows {
@@ -43,7 +43,7 @@ impl Dataset {
 #[derive(Default)]
 struct Offered<'a> {
     rows_with_call: usize,
-    /// Each with the number of rows that have it.
+    /// Schemas of the name, each with the number of rows that have it.
     schemas: Vec<(&'a ToolSchema, usize)>,
 }
 

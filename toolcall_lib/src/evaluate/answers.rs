@@ -10,10 +10,10 @@ use crate::tool::ToolSchema;
 use std::fmt;
 
 /// The next assistant turn for each prompt, or `None` to stop; rows that are being asked at that
-/// moment are not scored. Texts from other programs become turns with [`Generation::of_text`].
+/// moment are not scored. [`Generation::of_text`] makes a turn of another program's reply.
 pub type Replies = Result<Option<Vec<Generation>>>;
 
-/// The one who answers, and who hears of the scores meanwhile.
+/// The source of the answers, and a callback for the scores.
 ///
 /// A model becomes one, and so does an [`Answerer`]: `evaluate(&model, …)`,
 /// `evaluate(Answerer::Anyone(&mut answer), …)`.
@@ -27,7 +27,7 @@ pub struct Answers<'a> {
     pub cache: Option<&'a mut PrefixCache>,
 }
 
-/// One who answers prompts: a model, or a function.
+/// A source of answers: a model, or a function.
 pub enum Answerer<'a> {
     /// A model, with the settings of the evaluation.
     Model(&'a Model),
@@ -55,7 +55,7 @@ impl<'a> From<Answerer<'a>> for Answers<'a> {
 }
 
 impl Answerer<'_> {
-    /// Answers prompts; `None` if it stops. A model stops when the user wants it to.
+    /// Answers prompts; `None` if the source stops. A model stops when the user interrupts it.
     pub(super) fn answer(
         &mut self,
         prompts: &[RowPrompt<'_>],

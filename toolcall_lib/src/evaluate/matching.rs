@@ -15,18 +15,19 @@ pub(super) fn same_names(expected: &[ToolCall], got: &[ToolCall]) -> bool {
 }
 
 /// Compares tools and arguments of two lists of calls, in any order. Types are strict, except that
-/// a whole number passes where a fraction is expected. A `null` argument counts as left out.
+/// an integer passes where a float is expected. A `null` argument counts as left out.
 pub(super) fn same_calls(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     are_equal(expected, got, |a, b| a == b)
 }
 
 /// Compares as [`same_calls`] does, but strings match when they differ only in case, spaces and the
-/// signs `,./-_*^`, and `'` equals `"`.
+/// characters `,./-_*^`, and `'` equals `"`.
 pub(super) fn same_calls_loosely(expected: &[ToolCall], got: &[ToolCall]) -> bool {
     are_equal(expected, got, |a, b| standardized(a) == standardized(b))
 }
 
-/// Tells for each call whether it is an expected one. Each expected call counts for one call only.
+/// Returns for each call whether it is an expected one. Each expected call counts for one call
+/// only.
 pub(super) fn exact(expected: &[ToolCall], got: &[ToolCall]) -> Vec<bool> {
     let taken_by = pair_up(expected, got, |a, b| a == b);
     taken_by.iter().map(Option::is_some).collect()
@@ -73,7 +74,7 @@ fn same_call(expected: &ToolCall, got: &ToolCall, same_text: fn(&str, &str) -> b
     expected.name == got.name && same_fields(&expected.arguments, &got.arguments, same_text)
 }
 
-/// Returns a string as the leaderboard's checker compares it: without spaces and the signs
+/// Returns a string as the leaderboard's checker compares it: without spaces and the characters
 /// `,./-_*^`, in lower case, with `"` for `'`.
 pub(crate) fn standardized(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !" ,./-_*^".contains(*c)).collect();

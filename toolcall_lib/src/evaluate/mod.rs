@@ -5,8 +5,8 @@
 //! The prompt of each turn consists of the row's own messages, so the model sees a tool's answer as
 //! soon as its call was right.
 //!
-//! Texts are not compared, since there are many good ways to say something. They must only be
-//! there, and end: a reply that goes on until `max_new_tokens` cuts it off is right in no score.
+//! Text is not compared, since there are many good ways to say something. It must only exist and
+//! end: a reply that is cut off at `max_new_tokens` is right in no score.
 
 mod answers;
 mod confidence;
@@ -75,7 +75,7 @@ impl Default for EvaluateConfig {
 /// let (model, held_out) = (load("out/tuned")?, Dataset::load("heldout.json")?);
 /// let config = EvaluateConfig::default();
 /// println!("{}", evaluate(&model, &held_out.rows, &config)?);
-/// // The same, told row by row.
+/// // The same, reported row by row.
 /// let mut on_row = |so_far: &Evaluation| println!("{} of {}", so_far.exact.count, so_far.rows);
 /// let answers = Answers { on_row: Some(&mut on_row), ..Answers::from(&model) };
 /// evaluate(answers, &held_out.rows, &config)?;

@@ -25,10 +25,10 @@ pub struct Evaluation {
     /// Rows with a call whose first turn calls the right tools, in any order, each equally often.
     pub tool_selection: Score,
     /// Rows with a call whose first turn has the right tools with exactly the right arguments.
-    /// Types are strict (a whole number passes for a fraction, `null` for an argument that is left
-    /// out), and strings must be equal.
+    /// Types are strict (an integer passes for a float, `null` for an argument that is left out),
+    /// and strings must be equal.
     pub arguments_exact: Score,
-    /// Same as `arguments_exact`, with strings that may differ in case, spaces and the signs
+    /// Same as `arguments_exact`, with strings that may differ in case, spaces and the characters
     /// `,./-_*^`.
     pub arguments_loose: Score,
     /// Replies that attempt a call, in any turn, and whose calls are valid: the reply ends, and
@@ -39,9 +39,9 @@ pub struct Evaluation {
     /// and the model must call what the row calls next, or say something where the row says
     /// something.
     pub conversation_flow: Score,
-    /// Rows without a call whose first turn attempts one anyway. Less is better.
+    /// Rows without a call whose first turn attempts one anyway. Lower is better.
     pub over_calls: Score,
-    /// Replies, in any turn, that did not end by themselves within `max_new_tokens`. Less is
+    /// Replies, in any turn, that did not end by themselves within `max_new_tokens`. Lower is
     /// better.
     pub unfinished: Score,
     /// Rows whose first turn is right: exactly the right calls, or words without a call.
@@ -75,8 +75,8 @@ impl Evaluation {
         confidence::most_confident(&self.calls)
     }
 
-    /// Rows to which another model, or the same one elsewhere, said something else. Rows that only
-    /// one of them was asked do not count.
+    /// Returns the number of rows with another reply by another model, or by the same one
+    /// elsewhere. Rows that only one of them was asked do not count.
     pub fn replies_that_differ(&self, other: &Self) -> usize {
         let pairs = self.replies.iter().zip(&other.replies);
         pairs.filter(|(own, others)| own != others).count()
@@ -100,7 +100,7 @@ impl Evaluation {
                 let valid = !reply.malformed && reply.tool_calls.iter().all(|call| fits(call, &row.tools));
                 self.format_compliance.add(valid && *finished);
             }
-            // 3. The mistake of the last turn, with the texts that a reader needs to judge it.
+            // 3. The mistake of the last turn, with the text that a reader needs to judge it.
             mistake = kind.map(|kind| Mistake {
                 row: self.rows,
                 turn,

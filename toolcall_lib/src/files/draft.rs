@@ -70,7 +70,7 @@ impl Draft {
         self.write(name, text)
     }
 
-    /// Adds a file with what `fill` writes. `name` may stand in a folder of the draft:
+    /// Adds a file with what `fill` writes. `name` may be in a folder of the draft:
     /// `optimizer/exp_avg`.
     pub fn write_with(&mut self, name: &str, fill: impl FnOnce(&mut NewFile) -> Result<()>) -> Result<()> {
         let (path, place) = (self.folder.join(name), self.place(name));
@@ -95,7 +95,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes [`YIELDING`] out again if it would replace what somebody else wrote in
+    /// Removes [`YIELDING`] from the draft if it would replace what somebody else wrote in
     /// `target`.
     pub(super) fn give_way(&mut self, target: &Path) -> Result<()> {
         let name = YIELDING;
@@ -106,7 +106,7 @@ impl Draft {
             _ => {
                 let place = self.place.join(name);
                 tell(format!(
-                    "note: {} is not ours or has been changed, and stays",
+                    "note: {} was not written by toolcall or has been changed since, and stays",
                     place.display()
                 ));
                 sync::remove(&self.folder.join(name))
@@ -114,7 +114,7 @@ impl Draft {
         }
     }
 
-    /// Adds the list of the files, and brings everything to the disk.
+    /// Adds the list of the files, and syncs everything to the disk.
     pub(super) fn seal(self) -> Result<(PathBuf, Manifest)> {
         let path = self.folder.join(Manifest::NAME);
         let text = self.manifest.to_json()?;

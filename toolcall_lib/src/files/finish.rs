@@ -1,4 +1,4 @@
-//! Puts a complete draft in place, and what a crash has left in order.
+//! Puts a complete draft in place, and cleans up after a crash.
 
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
@@ -21,11 +21,11 @@ const BESIDE: [&str; 4] = [
 /// Longest wait of a reader for another process to put a draft in place, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Moves the files of the complete draft into `folder`; may be called again after it was cut short
-/// anywhere.
+/// Moves the files of the complete draft into `folder`; can be repeated after an interruption at
+/// any point.
 ///
 /// 1. If more than one file that programs read changes, the head of the old model is removed first.
-///    Until step 3 the folder is no model, rather than a mixture of two.
+///    Until step 3 the folder is not a model, rather than a mixture of two.
 /// 2. The other files are moved, and what is left of the old model is removed.
 /// 3. The new head is moved, then the list of the files.
 pub(super) fn finish(folder: &Path) -> Result<()> {
@@ -59,7 +59,7 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
         let file = folder.join(name);
         sync::remove(&file)?;
         if sync::parent(&file) != folder {
-            fs::remove_dir(sync::parent(&file)).ok(); // if nothing of others is in it
+            fs::remove_dir(sync::parent(&file)).ok(); // if it holds no foreign file
         }
     }
     sync::sync_folder(folder)?;
@@ -88,7 +88,7 @@ fn put(ready: &Path, folder: &Path, name: &str) -> Result<()> {
     sync::sync_folder(parent)
 }
 
-/// Clears up what a crash has left in a folder whose lock is held.
+/// Cleans up after a crash in a folder whose lock is held.
 pub(super) fn clear_up(folder: &Path, shown: &Path) -> Result<()> {
     let work = work(folder);
     if is_there(&work.join(READY)) {
@@ -127,8 +127,8 @@ fn refuse_changed(folder: &Path, shown: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Completes what a crash has left half done in a folder that is about to be read, or, where there
-/// is none of this name, in the one above it. Where another process is at it, waits.
+/// Completes a save that a crash cut short, in a folder that is about to be read or, if there is
+/// none of this name, in the one above it. Waits for another process that does so.
 ///
 /// # Errors
 /// It cannot be completed: the folder may not be written to, or a file was changed since.
@@ -159,7 +159,7 @@ pub fn recover(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Says whether something has this name, be it a broken link.
+/// Returns true if something has this name, even a broken link.
 pub(super) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -31,7 +31,7 @@ pub(super) struct Lock {
 
 /// Reason why a folder cannot be locked.
 pub(super) enum Refusal {
-    /// Another process writes there; the text describes it.
+    /// Another process writes there; the string describes it.
     Taken(String),
     Failed(Error),
 }
@@ -94,7 +94,7 @@ impl Drop for Lock {
     }
 }
 
-/// Tries once. Returns none if the lock was given back between two looks at it.
+/// Tries once. `None` if the lock was released meanwhile.
 fn try_lock(folder: &Path, shown: &Path) -> std::result::Result<Option<File>, Refusal> {
     let work = work(folder);
     let cannot = |error: std::io::Error| {
@@ -117,13 +117,13 @@ fn try_lock(folder: &Path, shown: &Path) -> std::result::Result<Option<File>, Re
             let holder = fs::read_to_string(&path).unwrap_or_default();
             return Err(Refusal::Taken(taken_by(holder.trim())));
         }
-        // A file system without locks: the folder is taken on trust.
+        // A file system without locks: the folder counts as free.
         Err(TryLockError::Error(_)) | Ok(()) => {}
     }
     if !is_still(&file, &path) {
         return Ok(None);
     }
-    describe_holder(&file).ok(); // who writes is told where there is room for it
+    describe_holder(&file).ok(); // best effort: the disk may be full
     Ok(Some(file))
 }
 
@@ -146,7 +146,7 @@ fn refuse_foreign(work: &Path) -> Result<()> {
     }
 }
 
-/// Says whether the open file is the one that has this name.
+/// Returns true if the open file is the one that has this name.
 pub(super) fn is_still(file: &File, path: &Path) -> bool {
     let (Ok(open), Ok(named)) = (file.metadata(), path.symlink_metadata()) else {
         return false;
@@ -162,7 +162,7 @@ fn taken_by(holder: &str) -> String {
     format!("{who} is writing there; wait until it has ended, or choose another folder")
 }
 
-/// Writes who has the lock: for people, so nothing depends on it.
+/// Writes who has the lock, for messages only.
 fn describe_holder(mut file: &File) -> std::io::Result<()> {
     let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
     let (process, host) = (std::process::id(), host());

@@ -10,8 +10,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path};
 
-/// The file that gives way: where somebody else's has its name, or ours has been changed, that one
-/// stays and is theirs from then on. People write and edit the page of a model.
+/// The one listed file that is never replaced if somebody else wrote or changed it: people edit the
+/// page of a model. From then on it is theirs.
 pub(super) const YIELDING: &str = super::names::CARD;
 
 /// The files of a folder that we wrote, by their name in it: the content of `toolcall.json`.
@@ -43,7 +43,7 @@ pub(super) enum State {
     Changed,
     /// We did not write it.
     Foreign,
-    /// We wrote it, and someone has taken away the right to write.
+    /// We wrote it, and it was made read-only.
     Protected,
 }
 
@@ -103,12 +103,12 @@ impl Manifest {
         Ok(())
     }
 
-    /// Says whether a folder holds no file but those of the list; contents are not compared.
+    /// Returns true if a folder holds only files of the list; contents are not compared.
     pub(super) fn is_all_of(&self, folder: &Path) -> Result<bool> {
         self.is_all_below(folder, "")
     }
 
-    /// Says whether there is a folder of this name in `folder` with no file but those of the list.
+    /// Returns true if there is a folder of this name in `folder` with only files of the list.
     pub(super) fn has_folder(&self, folder: &Path, name: &str) -> Result<bool> {
         let found = folder.join(name).symlink_metadata();
         Ok(found.is_ok_and(|found| found.is_dir()) && self.is_all_below(folder, name)?)
@@ -135,7 +135,7 @@ impl Manifest {
     }
 }
 
-/// Compares what stands at `name` in `folder` with the entry that we have of it.
+/// Compares the file `name` in `folder` with its entry.
 pub(super) fn state(folder: &Path, name: &str, entry: Option<&Entry>) -> Result<State> {
     let path = folder.join(name);
     let found = match path.symlink_metadata() {
@@ -156,7 +156,7 @@ pub(super) fn state(folder: &Path, name: &str, entry: Option<&Entry>) -> Result<
     })
 }
 
-/// Says whether a part of the way from `folder` to `name` is a link, which leads elsewhere.
+/// Returns true if a part of the path from `folder` to `name` is a link, which leads elsewhere.
 fn is_below_link(folder: &Path, name: &str) -> bool {
     let above = Path::new(name).ancestors().skip(1);
     above

@@ -3,14 +3,14 @@
 //!
 //! - A single file (`replace`) is written beside its place, then renamed.
 //! - The files of a model ([`Output::save`]) are drafted in the folder `.saving` of the output
-//!   folder, then moved out of it. If that is cut short, whoever opens or reads the folder next
-//!   moves the others.
+//!   folder, then moved out of it. If that is cut short, the next process that opens or reads the
+//!   folder moves the others.
 //! - A folder in an output folder ([`Output::save_folder`]) is drafted in `.saving` too, then
 //!   renamed, or exchanged for the one that has its name.
 //!
-//! Bytes and names are on the disk (`fsync`) before anything old goes. Only files that we wrote,
-//! and that nobody has changed since, are replaced: `toolcall.json` lists them with their checksums
-//! ([`Manifest`]).
+//! Bytes and names are on the disk (`fsync`) before anything old is removed. Only files that we
+//! wrote, and that nobody has changed since, are replaced: `toolcall.json` lists them with their
+//! checksums ([`Manifest`]).
 
 mod checksum;
 mod draft;

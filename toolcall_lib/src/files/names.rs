@@ -1,10 +1,9 @@
 //! Names of the files of a saved model or checkpoint.
 //!
-//! The order in which a draft is put in place rests on them (`finish`): `CONFIG` or
-//! `ADAPTER_CONFIG` goes first and comes last, because no program takes a folder without one for a
-//! model. Changes of `TRAIN_REPORT`, `TRAINER_STATE`, `TRAINING` and `CARD` do not count there,
-//! because no program reads them when it loads a model; another file of which that is true belongs
-//! among them.
+//! The order in which a draft is put in place depends on them (`finish`): `CONFIG` or
+//! `ADAPTER_CONFIG` is removed first and written last, because no program takes a folder without
+//! one for a model. `TRAIN_REPORT`, `TRAINER_STATE`, `TRAINING` and `CARD` do not count there,
+//! because no program reads them when it loads a model; list any further such file with them.
 
 /// Shape of a whole model.
 pub const CONFIG: &str = "config.json";
@@ -22,7 +21,7 @@ pub const GENERATION_CONFIG: &str = "generation_config.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// Tokens with a meaning, and in older models the chat template.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Tokens with a meaning, in models of old.
+/// Tokens with a meaning, in older models.
 pub const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 /// The chat template.
 pub const CHAT_TEMPLATE: &str = "chat_template.jinja";
@@ -30,7 +29,7 @@ pub const CHAT_TEMPLATE: &str = "chat_template.jinja";
 pub const ADDITIONAL_CHAT_TEMPLATES: &str = "additional_chat_templates";
 /// Tools that a model was trained to call.
 pub const TOOLS: &str = "tools.json";
-/// Data, settings and scores of a model, for the page of what is made of it.
+/// Data, settings and scores of a model, for the pages of models that are made from it.
 pub const TRAINING: &str = "toolcall_training.json";
 /// The page of a model.
 pub const CARD: &str = "README.md";

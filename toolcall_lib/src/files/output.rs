@@ -11,8 +11,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A folder to write to: it exists, nobody else writes to it, and what a crash had left in it is in
-/// order. Values for the same folder in one process share its lock.
+/// A folder to write to: it exists, nobody else writes to it, and it is cleaned up after a crash.
+/// Values for the same folder in one process share its lock.
 ///
 /// Other files in the folder are left alone, and so is everything that links in it lead to.
 #[derive(Debug)]
@@ -36,11 +36,11 @@ impl Drop for Created {
 }
 
 impl Output {
-    /// Takes a folder, which is created if need be. A link to a folder is followed.
+    /// Locks a folder, which is created if needed. A link to a folder is followed.
     ///
     /// # Errors
-    /// It is no folder, a link to nothing, cannot be written to, or another process writes there,
-    /// which is named.
+    /// It is not a folder, is a link to nothing, cannot be written to, or another process writes
+    /// there, which the error names.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let shown = folder.as_ref();
         let wrong = |problem: String| Error::invalid(shown.display(), problem);
@@ -91,8 +91,7 @@ impl Output {
         Ok(())
     }
 
-    /// Refuses to go on if there is something of this name that is no folder of ours, as
-    /// [`Output::save_folder`] makes them.
+    /// Refuses to go on if something has this name that [`Output::save_folder`] did not write.
     pub fn refuse_foreign_folder(&self, name: &str) -> Result<()> {
         let place = self.folder.join(name);
         match !is_there(&place) || is_empty(&place) || matches!(Manifest::read(&place), Ok(Some(_))) {
@@ -119,14 +118,13 @@ impl Output {
         }
     }
 
-    /// Saves the files that `fill` drafts into the folder, in the place of all that we have saved
-    /// there before. `reserved` are names that nobody else's file may have, beside those of the
-    /// draft.
+    /// Saves the files that `fill` drafts into the folder, in place of all that we saved there
+    /// before. `reserved` are names, besides those of the draft, that no foreign file may have.
     ///
     /// # Errors
     /// A file would be replaced that is not ours, or one cannot be written; then the folder is as
-    /// it was, or, if the disk fails while the files are put in place, whoever opens or reads it
-    /// next completes that.
+    /// it was. If the disk fails while the files are put in place, the next process that opens or
+    /// reads the folder completes the save.
     pub fn save(&self, reserved: &[&str], fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;
         let (work, scrap) = (work(&self.folder), self.scrap());
@@ -149,11 +147,11 @@ impl Output {
         finish(&self.folder)
     }
 
-    /// Saves the files that `fill` drafts as the folder `name`; one of ours that has the name is
-    /// replaced.
+    /// Saves the files that `fill` drafts as the folder `name`, in place of an earlier one that we
+    /// saved.
     ///
     /// # Errors
-    /// Something has the name that is not a folder of ours, or a file cannot be written; then
+    /// Something has the name that is not our folder, or a file cannot be written; then
     /// everything is as it was.
     pub fn save_folder(&self, name: &str, fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
         let _guard = self.lock.begin(&self.shown)?;
@@ -214,7 +212,7 @@ impl Drop for Scrap {
     }
 }
 
-/// Creates an output folder if there is nothing of its name.
+/// Creates an output folder if nothing has its name.
 fn create(shown: &Path) -> Result<Created> {
     let wrong = |problem: &str| Err(Error::invalid(shown.display(), problem));
     match fs::metadata(shown) {

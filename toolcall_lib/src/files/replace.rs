@@ -9,9 +9,9 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes a file with what `fill` writes. It appears when it is complete; one that is there is
-/// replaced and keeps its permissions. A link is followed. Something that is no file, such as a
-/// pipe, is written to as it is.
+/// Writes a file with what `fill` writes. It appears once it is complete; an existing one is
+/// replaced and keeps its permissions. A link is followed. Something that is not a file, such as a
+/// pipe, is written to directly.
 ///
 /// # Errors
 /// It cannot be written, or another process is writing it; then the old file stays.
@@ -55,7 +55,8 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     })
 }
 
-/// Looks at what there is at `target`, and refuses what may not be written to.
+/// Returns the metadata of the file at `target`, if there is one; refuses what may not be written
+/// to.
 fn old_file(target: &Path, shown: &Path) -> Result<Option<Metadata>> {
     let wrong = |problem: &str| Err(Error::invalid(shown.display(), problem));
     match fs::metadata(target).ok() {
@@ -78,7 +79,7 @@ fn follow(path: &Path) -> Result<PathBuf> {
     })
 }
 
-/// A file beside its place. It goes with the value, if it has not been put there.
+/// A new file next to its place. It is removed with the value, unless it was put in place.
 struct New {
     path: PathBuf,
     file: File,
@@ -86,8 +87,8 @@ struct New {
 }
 
 impl New {
-    /// The name is always the same, so that what a crash has left is used again; a lock keeps
-    /// others out.
+    /// Always uses the same name, so that a file that a crash left is reused; a lock keeps others
+    /// out.
     fn create(target: &Path, shown: &Path) -> Result<Self> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.saving"));

@@ -1,12 +1,12 @@
-//! Operations on names, and their way to the disk.
+//! Operations on names, and syncing them to the disk.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Brings the names in a folder to the disk. A file system that cannot do it for folders does it by
-/// itself.
+/// Syncs the names in a folder to the disk. A file system without that operation for folders syncs
+/// them automatically.
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     let outcome = File::open(folder).and_then(|open| open.sync_all());
     match outcome {
@@ -82,7 +82,7 @@ pub(super) fn create_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-/// The folder that a path stands in.
+/// The folder that a path is in.
 pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -97,8 +97,8 @@ pub(super) fn remove_empty(folders: &[PathBuf]) {
     }
 }
 
-/// Removes a file, or a folder with all that is in it; links are not followed. Nothing there is
-/// fine.
+/// Removes a file, or a folder with all that is in it; links are not followed. A missing one is not
+/// an error.
 pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -31,7 +31,7 @@ struct Active<'a> {
     id: usize,
     reply: Writer<'a>,
     sequence: KvSequence,
-    /// Tokens that the next step computes beside the rest of the prompt: those that the last one
+    /// Tokens that the next step computes besides the rest of the prompt: those that the last one
     /// chose. Empty before the first step.
     chosen: Vec<u32>,
     /// The error that ended the reply.

@@ -14,7 +14,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// Most tokens of a reply. A call that this cuts off is no call: the
+    /// Most tokens of a reply. A call that is cut off here is malformed, and the
     /// [`Generation`](super::Generation) is not `finished`.
     pub max_new_tokens: usize,
     /// Divides the logits; 0 is greedy decoding: always the most likely token.
@@ -34,14 +34,14 @@ pub struct GenerateConfig {
     pub tool_choice: ToolChoice,
     /// Allows more than one call in a reply that is constrained to the tools.
     pub parallel_tool_calls: bool,
-    /// Constrains every call to the tools that are offered: its name is one of theirs, and its
+    /// Constrains every call to the tools that are offered: its name is one of their names, and its
     /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
-    /// that it has made already: a model that repeats one is in a loop, and whoever runs it would
-    /// do the same twice. Switch it off to see what a model writes by itself; a `tool_choice` other
-    /// than `auto` constrains the reply all the same.
+    /// that it has made already: a model that repeats one is in a loop, and the caller would run it
+    /// twice. Set it to false to see what a model writes by itself; a `tool_choice` other than
+    /// `auto` constrains the reply anyway.
     pub constrained: bool,
-    /// JSON schema of an object that an answer in words must be, like `response_format` of OpenAI's
-    /// API; without it, an answer is any text. It does not constrain calls.
+    /// JSON schema of the object that an answer without calls must be, like `response_format` of
+    /// OpenAI's API; without it, an answer is any text. It does not constrain calls.
     pub json_schema: Option<Value>,
     /// Least confidence of a call (see
     /// [`Generation::confidences`](super::Generation::confidences)). A reply with a less confident
@@ -54,7 +54,7 @@ pub struct GenerateConfig {
     /// Number of likeliest tokens to report for each token, from the model's own distribution (see
     /// [`Generation::top_logprobs`](super::Generation::top_logprobs)).
     pub top_logprobs: usize,
-    /// Variables for the chat template beside messages and tools, such as `{"enable_thinking":
+    /// Variables for the chat template besides messages and tools, such as `{"enable_thinking":
     /// true}`.
     pub chat_template_kwargs: Map<String, Value>,
     /// Device that runs the model. `auto` takes a GPU if there is one that can.
@@ -111,7 +111,7 @@ impl GenerateConfig {
     /// reads it. Without the file, or without `do_sample`, decoding is greedy.
     ///
     /// # Errors
-    /// A setting that has no valid meaning.
+    /// A setting has an invalid value.
     pub fn of(model: &Model) -> Result<Self> {
         Self::read(&model.generation_config)
     }
@@ -139,7 +139,7 @@ impl GenerateConfig {
             Some(value) => value
                 .as_u64()
                 .map(Some)
-                .ok_or_else(|| wrong(name, value, "a whole number, 0 or more")),
+                .ok_or_else(|| wrong(name, value, "an integer, 0 or more")),
         };
         let sampled = match given("do_sample") {
             None => false,
@@ -209,7 +209,7 @@ impl GenerateConfig {
         }
     }
 
-    /// Refuses settings that have no valid meaning.
+    /// Refuses settings with invalid values.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
         if self.temperature < 0.0 || self.temperature.is_nan() {

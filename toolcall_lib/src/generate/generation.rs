@@ -18,7 +18,7 @@ pub struct Generation {
     pub model_logprobs: Vec<Option<f32>>,
     /// The likeliest tokens at each place in the model's own distribution, with the natural
     /// logarithms of their probabilities: [`top_logprobs`](super::GenerateConfig::top_logprobs)
-    /// entries a token, and none for a forced token.
+    /// entries per token, and none for a forced token.
     pub top_logprobs: Vec<Vec<(u32, f32)>>,
     /// Confidence of each call that [`reply::parse`](crate::reply::parse) reads in the reply, from
     /// 0 to 1: the product of the model's own probabilities of the call's tokens. Forced tokens

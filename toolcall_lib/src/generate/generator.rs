@@ -32,7 +32,7 @@ use std::borrow::Borrow;
 /// ```
 #[derive(Debug)]
 pub struct Generator<M> {
-    /// Model that writes. A change of its weights is noticed, and nothing old is used.
+    /// Model that writes. If its weights change, the cache is computed anew.
     pub model: M,
     /// Settings of the next reply.
     pub config: GenerateConfig,

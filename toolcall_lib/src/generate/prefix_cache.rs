@@ -23,9 +23,9 @@ impl PrefixCache {
     /// Most bytes of keys and values by default: 2 GiB.
     pub const BYTES: usize = 2 << 30;
 
-    /// Makes a cache whose keys and values take at most `bytes`; the least recently used go first.
-    /// Conversations that are being written are never evicted: a single one that needs more gets
-    /// more.
+    /// Makes a cache whose keys and values take at most `bytes`; the least recently used are
+    /// evicted first. Conversations that are being written are never evicted: a single one that
+    /// needs more gets more.
     pub fn with_bytes(bytes: usize) -> Self {
         Self {
             bytes,
@@ -61,7 +61,7 @@ impl PrefixCache {
     }
 
     /// Takes out the engine for this model, or makes one. The cache stays without one if a pass
-    /// over the model fails half-way, so that nobody reads a KV cache that is half written.
+    /// over the model fails half-way, so that a half-written KV cache is never read.
     pub(crate) fn take_engine(&mut self, model: &Model, device: Device) -> Result<Engine> {
         match self
             .engine

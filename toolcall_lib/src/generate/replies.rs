@@ -19,8 +19,8 @@ pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 /// A prompt, and the template variables of its row in the dataset.
 pub(crate) type RowPrompt<'a> = (Prompt<'a>, &'a Map<String, Value>);
 
-/// Writes replies like [`Generator::replies`](super::Generator::replies) to prompts that bring
-/// template variables of their own.
+/// Writes replies like [`Generator::replies`](super::Generator::replies) to prompts that have their
+/// own template variables.
 pub(crate) fn generate_rows(
     model: &Model,
     prompts: &[RowPrompt<'_>],
@@ -50,7 +50,7 @@ pub(super) fn rendered(
 }
 
 /// Continues each prompt. Hands the text of all replies to `on_text` as it comes, interleaved, so a
-/// caller that reads it has one prompt; `on_text` returns false to stop.
+/// caller that uses it passes one prompt; `on_text` returns false to stop.
 pub(super) fn write(
     model: &Model,
     prompts: Vec<(String, Option<Constraint>)>,

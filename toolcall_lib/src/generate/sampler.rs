@@ -25,8 +25,8 @@ pub(super) struct Sampler {
 type Candidate = (u32, f32);
 
 impl Sampler {
-    /// Makes the sampler of reply number `index` in a batch. Each reply has a random generator of
-    /// its own, seeded with `seed + index`, so that it does not depend on the replies beside it.
+    /// Makes the sampler of reply number `index` in a batch. Each reply has its own random
+    /// generator, seeded with `seed + index`, so that it does not depend on the other replies.
     ///
     /// # Errors
     /// Invalid settings.

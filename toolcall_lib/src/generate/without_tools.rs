@@ -15,7 +15,7 @@ use crate::model::Model;
 /// Call this before training, with the rows in [`Made::open`](crate::synthetic::Made::open).
 ///
 /// # Errors
-/// A row that is missing or does not end with words of the assistant, and the errors of
+/// A row is missing or does not end with text of the assistant; and the errors of
 /// [`Generator::replies`].
 pub fn answer_without_tools(
     model: &Model,
@@ -50,7 +50,7 @@ pub fn answer_without_tools(
     Ok(replaced)
 }
 
-/// Returns the messages before the last, if the last is words of the assistant without a call.
+/// Returns the messages before the last, if the last is text of the assistant without a call.
 fn before_words(row: &Conversation) -> Option<&[Message]> {
     let (last, before) = row.messages.split_last()?;
     (last.role == Role::Assistant && last.tool_calls.is_empty()).then_some(before)

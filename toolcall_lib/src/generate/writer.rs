@@ -107,9 +107,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Returns the text that was not handed over yet. If `min_confidence` is set, it comes at the
-    /// end, because a call may have to be withheld. Behind a first call, text is held back until
-    /// the next call is complete or the reply ends, because a call that repeats an earlier one is
-    /// cut.
+    /// end, because a call may have to be withheld. After a first call, text is held back until the
+    /// next call is complete or the reply ends, because a call that repeats an earlier one is cut.
     pub fn new_text(&mut self) -> &str {
         if self.config.min_confidence > 0.0 {
             return "";
@@ -172,8 +171,8 @@ impl<'a> Writer<'a> {
         Ok(new)
     }
 
-    /// Writes the tokens that the constraint forces next, and returns them. They need no pass of
-    /// their own: the next pass reads them together with the chosen token.
+    /// Writes the tokens that the constraint forces next, and returns them. They need no separate
+    /// pass: the next pass reads them together with the chosen token.
     fn forced(&mut self) -> Result<Vec<u32>> {
         let mut written = Vec::new();
         let forced = match &mut self.constraint {
@@ -209,7 +208,7 @@ impl<'a> Writer<'a> {
         if let Some(constraint) = &mut self.constraint {
             constraint.push(id)?;
             self.generation.finished = constraint.is_over();
-            // A model that repeats a call is in a loop, and whoever runs it would do it twice.
+            // A model that repeats a call is in a loop, and the caller would run it twice.
             if let Some(end) = constraint.repeats(&self.generation.text) {
                 self.cut(end);
             }

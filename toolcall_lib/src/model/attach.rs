@@ -43,8 +43,8 @@ impl Decoder {
     }
 
     /// Returns the weights as tensors of candle 0.11 by the names of the Hugging Face checkpoint,
-    /// for `candle_nn::VarBuilder::from_tensors`: f32 on the CPU, `[out, in]` a matrix. A head that
-    /// is tied to the embedding has no tensor of its own.
+    /// for `candle_nn::VarBuilder::from_tensors`: f32 on the CPU, a matrix is `[out, in]`. A head
+    /// that is tied to the embedding has no separate tensor.
     ///
     /// f32 weights are not copied: the tensors of a block are views of the memory that the decoder
     /// had. candle cannot borrow, so the decoder is gone; clone it before, which copies once, to
@@ -63,9 +63,8 @@ impl Decoder {
 }
 
 impl Model {
-    /// Puts a new adapter beside the weights, which training leaves alone from then on. It changes
-    /// nothing until it is trained; `seed` draws its matrices `A`. Replaces an adapter that is
-    /// there already.
+    /// Adds a new adapter to the weights, which training leaves alone from then on. It changes
+    /// nothing until it is trained; `seed` draws its matrices `A`. Replaces an existing adapter.
     ///
     /// # Errors
     /// See [`LoraConfig::check`] and [`Adapter::layout`].

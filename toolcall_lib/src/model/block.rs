@@ -113,8 +113,8 @@ impl Block<'_> {
     }
 
     /// Computes everything up to and including the gate and up projections, from the block's input
-    /// `x` (`[rows, hidden]`). Writes what the backward pass reads to `kept`, and the residual sum
-    /// to `scratch.middle`, where [`Block::forward_from_gate_up`] reads it.
+    /// `x` (`[rows, hidden]`). Stores in `kept` what the backward pass needs, and in
+    /// `scratch.middle` the residual sum that [`Block::forward_from_gate_up`] needs.
     ///
     /// With a `cache`, the keys and values of row `i` go to the `i`-th of the given cache slots,
     /// and the key ranges of the tiles are cache slots. The backward pass never has a cache.
@@ -136,8 +136,8 @@ impl Block<'_> {
         // 1. Input norm: normed [n, hidden].
         let normed: &mut [E] = scratch.normed.sized(n * hidden);
         rms_norm(x, self.weights.vector(&self.spans.input_norm), eps, normed);
-        // 2. Joint Q, K, V projection: [n, width]. Only the backward pass of a QK norm reads it
-        // again; without one it borrows `dqkv`, which is free until the backward pass.
+        // 2. Joint Q, K, V projection: [n, width]. Kept only for the backward pass of a QK norm;
+        //    without one it uses the buffer `dqkv`, which is free until the backward pass.
         let projected = match self.spans.qk_norm {
             Some(_) => &mut kept.qkv,
             None => &mut scratch.dqkv,

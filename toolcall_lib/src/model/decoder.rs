@@ -1,5 +1,5 @@
-//! The decoder of the Llama family: loss and gradients over a packed tree. `logits` has its way
-//! with a KV cache.
+//! The decoder of the Llama family: loss and gradients over a packed tree. `logits` runs it with a
+//! KV cache.
 //!
 //! Loss, gradients and counts are sums over the targets, never means: the caller divides once,
 //! after trees, accumulation steps and ranks are added up.
@@ -29,7 +29,7 @@ pub struct Decoder {
     pub config: ModelConfig,
     /// The weights.
     pub weights: Weights,
-    /// The LoRA adapter that acts beside the weights, if any.
+    /// The LoRA adapter that acts in addition to the weights, if any.
     pub adapter: Option<Adapter>,
     pub(crate) blocks: Vec<BlockSpans>,
     /// Table of the tokens' embeddings, `[vocabulary, hidden]`.
@@ -53,8 +53,7 @@ impl Decoder {
         let missing = || {
             Error::invalid(
                 "weights",
-                "their layout differs from the config's; take both from the \
-            same model",
+                "their layout differs from the config's; take both from the same model",
             )
         };
         let span = |name: &str| layout.span(name, name).ok_or_else(missing);
@@ -144,7 +143,8 @@ impl Decoder {
         workspace: &mut Workspace,
     ) -> Result<LossSum> {
         check_rows(&self.config, &batch.ids, &batch.positions)?;
-        // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
+        // One task for the whole pass: handing over hundreds of short tasks to the pool takes
+        // longer.
         rayon::scope(|_| match workspace.stores_bf16() {
             true => self.tree_pass_of::<bf16>(batch, gradients, workspace),
             false => self.tree_pass_of::<f32>(batch, gradients, workspace),
@@ -254,7 +254,7 @@ impl Decoder {
     }
 
     /// Runs the backward pass of the blocks, last to first, and of the embedding. Completes each
-    /// bucket when nothing more will be added to it, so that its exchange runs beside the rest.
+    /// bucket when nothing more will be added to it, so that its exchange overlaps with the rest.
     fn backward<E: Element>(
         &self,
         ids: &[u32],

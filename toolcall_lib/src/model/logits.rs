@@ -74,7 +74,8 @@ impl Decoder {
         cache: &mut [LayerCache],
         workspace: &mut Workspace,
     ) -> Vec<f32> {
-        // Run on one thread of the pool: handing over hundreds of short tasks takes longer.
+        // One task for the whole pass: handing over hundreds of short tasks to the pool takes
+        // longer.
         rayon::scope(|_| {
             let hidden = self.config.hidden_size;
             let n = ids.len();

@@ -43,7 +43,7 @@ use crate::tokens::Tokenizer;
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
 
-/// A language model and everything that is saved beside its weights.
+/// A language model and everything that is saved with its weights.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The model's shape and weights.
@@ -54,10 +54,10 @@ pub struct Model {
     pub template: ChatTemplate,
     /// The content of `generation_config.json`.
     pub generation_config: Map<String, Value>,
-    /// The tools that the model was trained to call, if they are few. They are saved beside the
-    /// model as `tools.json`, and inside of a GGUF file.
+    /// The tools that the model was trained to call, if they are few. They are saved with the model
+    /// as `tools.json`, and inside of a GGUF file.
     pub tools: Vec<ToolSchema>,
-    /// Record of its training; saved beside it, and told in its `README.md`.
+    /// Record of its training; saved with it, and shown in its `README.md`.
     pub training: Option<Training>,
     /// The licence that its own files name, such as `apache-2.0`.
     pub license: Option<String>,

@@ -1,4 +1,4 @@
-//! A cheap hash that tells whether a decoder's weights have changed.
+//! A cheap hash that shows whether a decoder's weights have changed.
 
 use super::Decoder;
 use crate::weights::{Parameters, Weights};
@@ -11,7 +11,7 @@ impl Decoder {
     /// Returns a hash of the config, the adapter and a sample of the weights.
     ///
     /// The sample is 16 elements of each unpacked tensor, and the middle row of each packed matrix
-    /// (norms and biases beside packed matrices are hashed whole). That is enough to notice
+    /// (norms and biases next to packed matrices are hashed whole). That is enough to notice
     /// training, which changes every element, and other weights; it does not notice a change of a
     /// single element.
     pub(crate) fn stamp(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! The record of how a model was trained, for whoever gets it.
+//! The record of how a model was trained.
 
 use crate::weights::hub::HubId;
 use serde::{Deserialize, Serialize};

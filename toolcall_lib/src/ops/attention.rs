@@ -34,7 +34,7 @@ pub fn attention<E: Element>(qkv: Qkv<'_, E>, tiles: &[Tile], mut out: &mut [E],
     // 1. Cut the outputs into tasks: a tile with all its heads, or one head of a tile with one row.
     let mut tasks = Vec::with_capacity(tiles.len());
     for tile in tiles {
-        // A single token may see many keys, so each of its heads is a task of its own.
+        // A single token may see many keys, so each of its heads is a separate task.
         let heads_of_task = if tile.queries.len() == 1 { 1 } else { queries };
         for first in (0..queries).step_by(heads_of_task) {
             let lse = lse.split_off_mut(..tile.queries.len() * heads_of_task);

@@ -9,7 +9,7 @@ use std::alloc::{Layout, handle_alloc_error};
 ///
 /// The memory begins at a page, and so at a cache line: stores that straddle two cache lines cost a
 /// third of a product's speed. It comes from the system and returns to it, because an allocator
-/// would keep what a buffer leaves when it grows, and no larger buffer fits there.
+/// would hold on to the old memory of a buffer that grows, and no larger buffer fits there.
 #[derive(Debug, Default)]
 pub struct Buffer(Option<MmapMut>);
 

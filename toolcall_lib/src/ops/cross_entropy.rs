@@ -2,7 +2,7 @@
 //!
 //! Logits exist for a few rows at a time only, and their gradient is computed in the forward pass,
 //! so nothing of size `[tokens, vocabulary]` is kept. A row is a token whose successor is
-//! predicted; it may have several targets, because the sequences of a packed tree part there.
+//! predicted; it may have several targets, because sequences of a packed tree branch there.
 
 use super::buffer::Buffer;
 use super::linear::{linear_backward_weight, linear_tiles, linear_tiles_backward_input};

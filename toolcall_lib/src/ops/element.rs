@@ -56,9 +56,9 @@ impl Element for bf16 {
 /// they are rounded stochastically.
 ///
 /// A copy is one of the two bf16 around the weight, each the more often the nearer it is, so that
-/// the mean is preserved. Chance is a hash of the weight's bits: it is rounded the same way in
-/// every product, on every rank, and in a resumed run. A value that bf16 can hold stays as it is.
-/// With `bits` and `hash = bits · HASH mod 2³²`, the copy is `(bits + (hash >> 16)) >> 16`.
+/// the mean is preserved. The random bits are a hash of the weight's bits: it is rounded the same
+/// way in every product, on every rank, and in a resumed run. A value that bf16 can hold stays as
+/// it is. With `bits` and `hash = bits · HASH mod 2³²`, the copy is `(bits + (hash >> 16)) >> 16`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Stochastic(f32);

@@ -1,4 +1,4 @@
-//! Linear layers: the door to the matrix product.
+//! Linear layers: they choose the kernel of the matrix product.
 //!
 //! `x` is `[rows, input]`, a weight `w` is `[output, input]`, and `y` is `[rows, output]`. A layer
 //! is three products: [`linear_tiles`] computes `y = x · wᵀ`, [`linear_tiles_backward_input`]
@@ -69,9 +69,9 @@ pub fn linear_tiles_backward_input<Y: Element, X: Element>(
     });
 }
 
-/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
-/// `[rows, output]`. Few rows of f32 are multiplied in f32 whatever the precision, because reading
-/// `w` is then most of the work.
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is `[rows,
+/// output]`. Few rows of f32 are multiplied in f32 with any precision, because reading `w` is then
+/// most of the work.
 pub fn linear<X: Element, Y: Element>(
     x: &[X],
     w: &[f32],
@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// A row's result does not depend on the rows beside it, except for the order of sums.
+    /// Checks that a row's result does not depend on the other rows, except for the order of sums.
     #[test]
     fn a_row_is_the_same_alone_and_among_others() {
         let (output, input) = (100, 96);

@@ -84,8 +84,8 @@ pub(super) fn rms_norm_row<E: Element>(x: &[f32], w: &[f32], eps: f32, y: &mut [
     }
 }
 
-#[inline(always)]
 /// Returns `1 / sqrt(mean(x²) + eps)`.
+#[inline(always)]
 fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }

@@ -44,15 +44,18 @@ impl RopeTable {
 
     /// Returns cosine and sine of each pair at a position.
     fn at(&self, position: u32) -> &[[f32; 2]] {
+        // 1. The segment of the position, and its row there.
         let (segment, row) = (position as usize / SEGMENT, position as usize % SEGMENT);
         let first = segment * SEGMENT;
         let last = self.positions.min(first + SEGMENT);
+        // 2. The angles of the segment, `[positions, pairs, 2]`, computed on first use.
         let angles = self.segments[segment].get_or_init(|| self.angles(first..last).collect());
         let pairs = self.inverse_frequencies.len();
         &angles[row * pairs..][..pairs]
     }
 
-    // the angle is rounded to f32 as in PyTorch; its cosine is computed in f64
+    /// Computes cosine and sine of every pair at some positions, `[positions, pairs, 2]`. The angle
+    /// is rounded to f32 as in PyTorch; its cosine is computed in f64.
     fn angles(&self, positions: Range<usize>) -> impl Iterator<Item = [f32; 2]> {
         let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
         positions
@@ -107,7 +110,7 @@ impl<'a> QkNorm<'a> {
     }
 }
 
-/// Everything that splitting into heads needs beside the numbers: positions, angles, norm and
+/// Everything that splitting into heads needs besides the numbers: positions, angles, norm and
 /// shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Split<'a> {
@@ -142,16 +145,19 @@ fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E
     let [mut x, mut y] = [vec![0.0; heads.dim], vec![0.0; heads.dim]];
     let rows = qkv.chunks_exact(heads.width()).zip(positions);
     for (out, (row, &position)) in out.chunks_exact_mut(heads.dim).zip(rows) {
+        // 1. The head's part of the row, [head_dim]. V is copied.
         let row = &row[head * heads.dim..][..heads.dim];
         if heads.is_value(head) {
             out.copy_from_slice(row);
             continue;
         }
+        // 2. Norm: y [head_dim], in f32.
         x.iter_mut().zip(row).for_each(|(x, row)| *x = row.value());
         match norm {
             Some(norm) => rms_norm_row(&x, norm.weight(head, heads), norm.eps, &mut y),
             None => y.copy_from_slice(&x),
         }
+        // 3. Rotation by the angles of the row's position.
         rotate(&mut y, rope.at(position), 1.0);
         out.iter_mut().zip(&y).for_each(|(out, y)| *out = E::of(*y));
     }
@@ -160,6 +166,7 @@ fn split_head<E: Element>(qkv: &[E], split: Split<'_>, head: usize, out: &mut [E
 /// Rotates the pairs `(i, i + half)` of one head by their angles; `direction` -1 rotates back.
 #[inline(always)]
 fn rotate(head: &mut [f32], cos_sin: &[[f32; 2]], direction: f32) {
+    // The halves of the head, [head_dim / 2] each.
     let (first, second) = head.split_at_mut(cos_sin.len());
     for ((a, b), [cos, sin]) in first.iter_mut().zip(second).zip(cos_sin) {
         let sin = sin * direction;
@@ -185,11 +192,14 @@ impl HeadGradients<'_> {
     #[inline(always)]
     fn sum(&self, head: usize, row: usize, split: Split<'_>, dy: &mut [f32]) {
         let Heads { queries, keys, dim } = split.heads;
+        // 1. The shares, [query heads, rows, head_dim]; the head's number among the query, key or
+        //    value heads; and the number of query heads that use it.
         let (shares, head, group) = match head.checked_sub(queries) {
             None => (self.dq, head, 1),
             Some(head) if head < keys => (self.dk, head, queries / keys),
             Some(head) => (self.dv, head - keys, queries / keys),
         };
+        // 2. Sum over these query heads: dy [head_dim].
         let share = |i: usize| &shares[((head * group + i) * split.positions.len() + row) * dim..][..dim];
         dy.copy_from_slice(share(0));
         for i in 1..group {
@@ -207,7 +217,7 @@ pub fn split_heads_backward<E: Element>(
     dqkv: &mut [E],
 ) -> [Vec<f32>; 2] {
     let (dim, width) = (split.heads.dim, split.heads.width());
-    // Each task sums its own gradients of the norm; the parts are then added in a fixed order.
+    // 1. Each task sums the norm gradients of its rows of dqkv: dnorm [2, head_dim].
     let partial: Vec<[Vec<f32>; 2]> = dqkv
         .par_chunks_mut(ROWS_PER_TASK * width)
         .enumerate()
@@ -217,6 +227,7 @@ pub fn split_heads_backward<E: Element>(
             dnorm
         })
         .collect();
+    // 2. Add them in a fixed order.
     let mut total = [vec![0.0; dim], vec![0.0; dim]];
     for part in partial {
         for (sum, part) in total.iter_mut().flatten().zip(part.iter().flatten()) {
@@ -247,10 +258,12 @@ fn rows_backward<E: Element>(
     for (i, dqkv) in dqkv.chunks_exact_mut(width).enumerate() {
         let row = first + i;
         for (head, out) in dqkv.chunks_exact_mut(dim).enumerate() {
-            // 1. Sum of the shares. 2. Rotate back. 3. Gradient of the norm.
+            // 1. Sum of the query heads' shares: dy [head_dim].
             dheads.sum(head, row, split, &mut dy);
             if !heads.is_value(head) {
+                // 2. Rotate back.
                 rotate(&mut dy, rope.at(positions[row]), -1.0);
+                // 3. Gradient of the norm: dx [head_dim], and the sum over rows dw [head_dim].
                 if let Some(norm) = norm {
                     let qkv = &qkv[row * width + head * dim..][..dim];
                     x.iter_mut().zip(qkv).for_each(|(x, qkv)| *x = qkv.value());

@@ -1,4 +1,4 @@
-//! Gradients to new weights: AdamW, learning rate schedule, clipping.
+//! AdamW, learning rate schedule, clipping: from gradients to new weights.
 //!
 //! [`AdamW::step`] updates the weights in place from gradient sums; the caller passes the factor
 //! that turns sums into clipped means. With ZeRO, each rank holds the moments of its shard of every
@@ -102,8 +102,8 @@ impl AdamW {
         learning_rate: f64,
     ) {
         self.steps += 1;
-        // Run on a thread of the pool: it need not wait until another thread takes up each of
-        // hundreds of tensors.
+        // One task for the whole step: handing over hundreds of tensors to the pool one by one
+        // takes longer.
         rayon::scope(|_| self.update(weights, gradients, scale, learning_rate));
     }
 
@@ -117,13 +117,18 @@ impl AdamW {
     ) {
         let layout = weights.layout.clone();
         for slot in layout.slots() {
+            // 1. Numbers of the step, the same for all elements of the tensor.
             let update = Update::of(&self.config, self.steps, learning_rate, is_decayed(slot));
+            // 2. This rank's part of the tensor: places in the bucket, and in the rank's shard of
+            //    it.
             let bucket = &mut weights.buckets[slot.bucket];
             let own = self.shard.range(bucket.len());
             let range = slot.range().start.max(own.start)..slot.range().end.min(own.end);
             if range.is_empty() {
                 continue; // another rank's part
             }
+            // 3. Weights, gradients and moments of the part, `[part]` each, updated in chunks in
+            //    parallel.
             let w = bucket[range.clone()].par_chunks_mut(ELEMENTS_PER_TASK);
             let part = range.start - own.start..range.end - own.start;
             let [g, m, v] = [
@@ -151,9 +156,9 @@ pub(crate) struct Update {
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
-    // learning rate divided by the bias correction of the first moment
+    /// Learning rate divided by the bias correction of the first moment.
     pub step_size: f32,
-    // 1 / √(bias correction of the second moment)
+    /// `1 / √(bias correction of the second moment)`.
     pub root_correction: f32,
     /// `1 − learning rate · weight decay`.
     pub keep: f32,
@@ -187,13 +192,16 @@ fn apply(update: Update, scale: f32, w: &mut [f32], g: &mut [f32], m: &mut [f32]
         keep,
     } = update;
     for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        // 1. Unscaled sum to clipped mean.
         let gradient = *g * scale;
-        // m = β₁ m + (1 − β₁) g and v = β₂ v + (1 − β₂) g²
+        // 2. Moments: m = β₁ m + (1 − β₁) g and v = β₂ v + (1 − β₂) g².
         *m += (gradient - *m) * (1.0 - beta1);
         *v = *v * beta2 + gradient * gradient * (1.0 - beta2);
-        // w = (1 − lr · decay) w − lr · m̂ / (√v̂ + eps), where m̂ and v̂ are corrected for bias
+        // 3. Weight: w = (1 − lr · decay) w − lr · m̂ / (√v̂ + eps), with m̂ and v̂ corrected for
+        //    bias.
         let denominator = v.sqrt() * root_correction + eps;
         *w = *w * keep - step_size * *m / denominator;
+        // 4. The next step sums from zero.
         *g = 0.0;
     }
 }

@@ -24,6 +24,7 @@ impl Schedule {
         if step < warmup {
             return Warmup::Linear.factor(step, warmup);
         }
+        // Progress after the warmup: from 0 at its end to 1 after `total` steps.
         let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
         match self {
             Self::Linear => (1.0 - progress).max(0.0),

@@ -88,6 +88,8 @@ impl<M: Memory> GradientSums<M> {
         let zero_stage = if all.size == 1 { 0 } else { zero_stage };
         let sizes = layout.bucket_sizes();
         let (mut whole, mut shards) = (Vec::new(), Vec::new());
+        // Stage 2 keeps this rank's shard of each bucket, [shard]; the others the whole bucket,
+        // [room].
         for &size in &sizes {
             if zero_stage == 2 {
                 whole.push(None);
@@ -125,7 +127,7 @@ impl<M: Memory> GradientSums<M> {
         parts.chain(whole)
     }
 
-    /// The same, for the optimizer, which sets the sums to zero.
+    /// Returns the same, for the optimizer, which sets the sums to zero.
     pub fn sums_mut(&mut self) -> impl Iterator<Item = (&mut M::Buffer, Range<usize>)> {
         let shard = self.shard();
         let whole = self.whole.iter_mut().zip(&self.sizes);
@@ -164,9 +166,11 @@ impl<M: Memory> GradientSums<M> {
         if !self.travels {
             return Ok(());
         }
+        // 1. Wait for the oldest exchange if too many are in progress.
         if self.under_way.len() == MOST_UNDER_WAY {
             self.receive()?;
         }
+        // 2. Start the exchange: the buffer is away until it has arrived.
         let missing = || Error::invalid("gradients", format!("bucket {bucket} is complete twice"));
         let buffer = self.whole[bucket].take().ok_or_else(missing)?;
         let travelling = self.memory.start_sum(buffer, self.zero_stage == 0)?;
@@ -201,12 +205,14 @@ impl<M: Memory> GradientSums<M> {
         (sums, all.saturating_sub(sums))
     }
 
-    /// Waits for the oldest exchange and takes its bucket in.
+    /// Waits for the oldest exchange and takes back its bucket.
     fn receive(&mut self) -> Result<()> {
         let Some((bucket, travelling)) = self.under_way.pop_front() else {
             return Ok(());
         };
         let buffer = self.memory.arrived(travelling)?;
+        // Stage 2 adds this rank's part to its shard and reuses the buffer; the others keep the
+        // buffer.
         if self.zero_stage == 2 {
             let own = self.memory.shard().range(self.sizes[bucket]);
             self.memory.add(&buffer, own, &mut self.shards[bucket])?;

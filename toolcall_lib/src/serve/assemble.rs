@@ -1,8 +1,8 @@
-//! Turns the tokens of a reply into the deltas that a client gets: words as they come, a call when
-//! it is complete.
+//! Turns the tokens of a reply into the deltas that a client gets: text as it comes, a call when it
+//! is complete.
 //!
-//! A reply that is not streamed is put together from the same deltas, so both say the same. Stop
-//! sequences end a reply where its words contain them, and nowhere else: not in a thought, a tag or
+//! A reply that is not streamed is put together from the same deltas, so both are the same. Stop
+//! sequences end a reply where its text contains them, and nowhere else: not in a thought, a tag or
 //! an argument, which the user never sees.
 
 use super::wire::{Call, Delta, random_id};
@@ -31,11 +31,11 @@ pub(crate) struct Assembler {
     /// True if one of `stops` was written.
     stopped: bool,
     state: State,
-    /// Offset of the first byte that the client has not been told.
+    /// Offset of the first byte that was not sent to the client.
     told: usize,
     /// Offset of the answer, after the thought.
     answer: usize,
-    /// Number of calls that the client has been told.
+    /// Number of calls that were sent to the client.
     calls: usize,
 }
 
@@ -76,7 +76,7 @@ impl Assembler {
         self.stopped
     }
 
-    /// Returns true if the client has been told calls.
+    /// Returns true if the client has been sent calls.
     pub fn has_called(&self) -> bool {
         self.calls > 0
     }
@@ -150,7 +150,7 @@ impl Assembler {
         }
     }
 
-    /// Ends the thought at its closing tag or where the text is over, and tells it as a whole.
+    /// Ends the thought at its closing tag or at the end of the text, and emits it as a whole.
     fn think(&mut self, over: bool, deltas: &mut Vec<Delta>) {
         let text = &self.text[self.told..];
         let (thought, rest) = match text.split_once(tags::THINK_END) {
@@ -168,12 +168,13 @@ impl Assembler {
         self.state = State::Words;
     }
 
-    /// Tells words up to the place where a call or a stop sequence begins, or may begin.
+    /// Emits text up to the place where a call or a stop sequence begins, or may begin.
     fn say(&mut self, over: bool, deltas: &mut Vec<Delta>) {
         let Some((end, calls)) = self.words(over) else {
             return;
         };
-        // White space before a call is not told, so a stop sequence in it waits for what follows.
+        // White space before a call is not emitted, so a stop sequence in it waits for what
+        // follows.
         let certain = self.tools.is_empty() || (over && !calls);
         let seen = if certain {
             end
@@ -187,8 +188,8 @@ impl Assembler {
         }
     }
 
-    /// Returns the end of the text that is words for certain, and whether a call begins there;
-    /// `None` if nothing is known yet.
+    /// Returns the end of the text that is certainly outside of calls, and whether a call begins
+    /// there; `None` if nothing is known yet.
     fn words(&self, over: bool) -> Option<(usize, bool)> {
         let all = self.text.len();
         if self.tools.is_empty() {
@@ -211,8 +212,8 @@ impl Assembler {
         }
     }
 
-    /// Looks for stop sequences in the words up to `seen`, without white space before all of them.
-    /// Unless the words are `over`, settles no text that may be the beginning of one.
+    /// Looks for stop sequences in the text up to `seen`, without its leading white space. Unless
+    /// the text is `over`, settles nothing that may be the beginning of one.
     fn look_for_stops(&mut self, seen: usize, over: bool) {
         let answer = &self.text[self.answer..];
         let first = self.answer + answer.len() - answer.trim_start().len();
@@ -229,7 +230,7 @@ impl Assembler {
         self.settled = seen - held.filter(|_| !over).unwrap_or(0);
     }
 
-    /// Tells the words that are settled, without white space around all of them.
+    /// Emits the settled text, without white space around all of it.
     fn tell_words(&mut self, deltas: &mut Vec<Delta>) {
         let nothing_told = self.told == self.answer;
         let text = &self.text[self.told..self.settled];
@@ -242,7 +243,7 @@ impl Assembler {
         deltas.push(Delta::Content(words.to_string()));
     }
 
-    /// Tells the calls that are complete: those whose closing tag was written.
+    /// Emits the complete calls, whose closing tag was written.
     fn call(&mut self, deltas: &mut Vec<Delta>) {
         let Some(mark) = self.syntax.end_marker() else {
             return;
@@ -261,7 +262,7 @@ impl Assembler {
         }
     }
 
-    /// Tells the calls after those that were told; they are in the text up to `end`.
+    /// Emits the calls after those that were emitted; they are in the text up to `end`.
     fn tell_calls(&mut self, calls: Vec<ToolCall>, end: usize, deltas: &mut Vec<Delta>) {
         let sure = confidences(&self.text[..end], &self.ends, &self.logprobs);
         for (index, call) in calls.into_iter().enumerate().skip(self.calls) {
@@ -276,7 +277,7 @@ impl Assembler {
         }
     }
 
-    /// Tells the remaining calls: drops one that was cut off, and tells one that cannot be read as
+    /// Emits the remaining calls: drops one that was cut off, and emits one that cannot be read as
     /// text.
     fn finish_calls(&mut self, finished: bool, deltas: &mut Vec<Delta>) {
         let reply = parse_with(&self.text[self.answer..], &self.template, &self.tools);
@@ -304,7 +305,7 @@ mod tests {
 
     const CALL: &str = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": \"a\\nb\"}}\n</tool_call>";
 
-    /// Returns what a client is told of a reply of these tokens, how many count, and whether a stop
+    /// Returns what a client is sent of a reply of these tokens, how many count, and whether a stop
     /// sequence ended it.
     fn told(pieces: &[&str], stops: &[&str], with_tools: bool) -> (Vec<String>, usize, bool) {
         let template = ChatTemplate::hermes("<|im_end|>").unwrap();
@@ -335,7 +336,7 @@ mod tests {
     fn stops_end_a_reply_in_its_words_alone() {
         let call = r#"call f {"x":"a\nb"}"#;
         let halves = [&CALL[..14], &CALL[14..]];
-        // tags, arguments, and white space around a call are no words
+        // tags, arguments, and white space around a call are not text
         for stop in ["\n", "name", "{", "<", "call"] {
             let (said, _, stopped) = told(&halves, &[stop], true);
             assert_eq!((&said[..], stopped), (&[call.to_string()][..], false), "{stop:?}");
@@ -348,7 +349,7 @@ mod tests {
         // nor is a thought
         let (said, _, stopped) = told(&["<think>a\nb</think>", "\n\nc\nd", " e"], &["\n"], true);
         assert_eq!((said.join("|"), stopped), ("thought a\nb|c".to_string(), true));
-        // words are, up to a call and without one
+        // text is, up to a call and without one
         for with_tools in [false, true] {
             let (said, tokens, stopped) = told(&["\nOne", "\n", "\n", "two"], &["\n\n"], with_tools);
             assert_eq!((said.join("|"), tokens, stopped), ("One".to_string(), 1, true));
@@ -361,7 +362,7 @@ mod tests {
         assert_eq!((said.join("|"), stopped), ("One".to_string(), true));
     }
 
-    /// The writer takes the last token of a call away that was made before.
+    /// The writer removes the last token of a call that repeats an earlier one.
     #[test]
     fn a_call_whose_end_does_not_come_is_not_told() {
         let begun = &CALL[..CALL.len() - "</tool_call>".len()];

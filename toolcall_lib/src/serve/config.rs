@@ -20,7 +20,7 @@ pub struct ServeConfig {
     pub tools: Vec<ToolSchema>,
     /// Most requests that are being answered or wait; further ones are answered with `429`.
     pub queue: usize,
-    /// Most tokens of a reply, whatever a request asks for.
+    /// Most tokens of a reply, even if a request asks for more.
     pub max_tokens: usize,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
@@ -66,7 +66,7 @@ impl fmt::Debug for ServeConfig {
 }
 
 impl ServeConfig {
-    /// Refuses settings that serve nobody, or anybody.
+    /// Refuses settings with which no request, or any host, would be served.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
         match &self.api_key {

@@ -35,7 +35,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use wire::Defaults;
 
-/// Threads that read requests and write replies; each model has its own thread beside them.
+/// Threads that read requests and write replies; each model has its own thread besides them.
 const THREADS: usize = 2;
 /// Time between two checks for the end of the server.
 const LOOK: Duration = Duration::from_millis(50);
@@ -79,8 +79,8 @@ impl Server {
     /// A request that names no model asks the first one.
     ///
     /// # Errors
-    /// Settings that serve nobody or anybody, an address that is taken, two models with one name,
-    /// and a model that cannot run on the device.
+    /// Settings with which no request, or any host, would be served, an address that is taken, two
+    /// models with one name, and a model that cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
         // 1. Everything that can be refused before a model is loaded.
         config.check()?;
@@ -187,7 +187,7 @@ fn start_model(
     config: &ServeConfig,
     metrics: &Arc<Metrics>,
 ) -> Result<(Served, JoinHandle<Result<()>>)> {
-    // Settings of the model; a reply without a limit of its own is cut at 1024 tokens.
+    // Settings of the model; a reply without a limit is cut at 1024 tokens.
     let own = GenerateConfig::of(&model)?;
     // A call with many arguments is longer than the replies that a notebook asks for.
     let max_new_tokens = match model.generation_config.contains_key("max_new_tokens") {

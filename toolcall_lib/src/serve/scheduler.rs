@@ -24,7 +24,7 @@ pub(crate) struct Job {
     pub config: GenerateConfig,
     /// The constraint, if the reply has one.
     pub constraint: Option<Constraint>,
-    /// Channel to the client. The reply ends when nobody listens any more.
+    /// Channel to the client. The reply ends when the receiver is gone.
     pub events: UnboundedSender<Event>,
     /// Time of the request.
     pub arrived: Instant,
@@ -87,7 +87,7 @@ impl Scheduler {
 /// A request whose reply is being written.
 struct Active {
     job: Waiting,
-    /// Tokens that the client has been told.
+    /// Tokens that were sent to the client.
     usage: Usage,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Turns<'a> {
                 batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
                 continue;
             }
-            // 3. Tell the clients their new tokens, and end the replies that are over.
+            // 3. Send the clients their new tokens, and end the replies that are over.
             for (id, reply) in batch.active() {
                 if let Some(active) = self.active.get_mut(&id) {
                     tell_new(active, reply, self.metrics);
@@ -250,7 +250,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Tells a client that its reply is over, or why it failed.
+    /// Sends a client the end of its reply, or the error.
     fn finish(&mut self, id: usize, outcome: Result<Writer<'a>>) {
         let Some(mut active) = self.active.remove(&id) else {
             return;
@@ -266,7 +266,7 @@ impl<'a> Turns<'a> {
         active.job.tell(event);
     }
 
-    /// Tells all clients in the batch that the pass over the model failed.
+    /// Sends all clients in the batch the error of the pass over the model.
     fn fail_all(&mut self, error: &Error) {
         for (_, active) in self.active.drain() {
             active.job.tell(Event::Failed(Refusal::internal(error)));
@@ -274,7 +274,7 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Tells the client the tokens since the last time.
+/// Sends the client the tokens since the last time.
 fn tell_new(active: &mut Active, reply: &Writer<'_>, metrics: &Metrics) {
     let tokens: Vec<Token> = reply.tokens(active.usage.completion).collect();
     if tokens.is_empty() {

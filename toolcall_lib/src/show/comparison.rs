@@ -117,8 +117,7 @@ impl Comparison {
     }
 
     /// Adds the answers of any model or service. `answer` gets the prompts and returns the next
-    /// assistant turn for each. Texts from other programs become turns with
-    /// [`Generation::of_text`].
+    /// assistant turn for each. [`Generation::of_text`] makes a turn of another program's reply.
     ///
     /// # Errors
     /// Errors of `answer`; the comparison then stays as it was.
@@ -209,7 +208,7 @@ impl ComparisonRow {
     }
 }
 
-/// Returns the sign before an answer.
+/// Returns the mark before an answer.
 fn mark(right: Option<bool>) -> &'static str {
     match right {
         Some(true) => "✓",

@@ -12,7 +12,7 @@ fn title(part: &MostConfident) -> String {
     }
 }
 
-/// Returns the lowest confidence of the share as text.
+/// Returns the lowest confidence of the share as a string.
 fn least(part: &MostConfident) -> String {
     format!("{:.3}", part.min_confidence)
 }

@@ -28,8 +28,8 @@ use style::Html;
 
 /// Returns the blocks that the notebook kernel reads from standard output, one for each form.
 ///
-/// A shown text must not end its block and begin one of its own, in which HTML would not be
-/// escaped. So the marker is broken up inside a block.
+/// A shown text must not end its block and begin another one, in which HTML would not be escaped.
+/// So the marker is broken up inside a block.
 fn notebook_content(shown: &impl Html) -> String {
     let block = |kind: &str, content: String| {
         let content = printable(&content).replace("EVCXR_", "EVCXR\u{2060}_");
@@ -47,7 +47,7 @@ macro_rules! show_in_notebooks {
                 println!("{}", notebook_content(self));
             }
 
-            /// Returns the HTML that a notebook shows, for use in a page of your own.
+            /// Returns the HTML that a notebook shows, for use in your own page.
             pub fn to_html(&self) -> String {
                 self.html().into_string()
             }

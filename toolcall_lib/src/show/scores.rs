@@ -1,5 +1,4 @@
-//! Display of scores, of one model or of several side by side, and of the mistakes behind them;
-//! and of those on the leaderboard.
+//! Display of scores of one or several models, of their mistakes, and of leaderboard scores.
 
 use super::Html;
 use super::confidence;
@@ -39,7 +38,7 @@ const MEANINGS: [(&str, &str); 8] = [
     ),
     ("exact", "first turns that are right, of all rows"),
 ];
-/// Indices of the scores for which less is better: over-calls and unfinished.
+/// Indices of the scores for which lower is better: over-calls and unfinished.
 const FAULTS: [usize; 2] = [5, 6];
 
 /// The scores of one or more models.

@@ -25,10 +25,10 @@ pub(super) const NEUTRAL: &str = "rgba(128,128,128,.14)";
 const TABLE: &str = "table-layout:auto;margin:0;border-collapse:collapse";
 const CELL: &str = "text-align:left;vertical-align:top;padding:.35em .8em;";
 
-/// A cell: its content, and the style that it has beside that of all cells.
+/// A cell: its content, and the style that it has besides that of all cells.
 pub(super) type Cell = (Markup, String);
 
-/// Creates a cell without a style of its own.
+/// Creates a cell without its own style.
 pub(super) fn cell(content: Markup) -> Cell {
     (content, String::new())
 }

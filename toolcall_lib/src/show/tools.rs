@@ -10,7 +10,7 @@ use std::fmt;
 /// An argument of a tool.
 struct Argument {
     name: String,
-    // type in a word or two
+    /// Type in a word or two.
     kind: String,
     optional: bool,
     description: String,

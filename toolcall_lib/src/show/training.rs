@@ -71,7 +71,7 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
     figures
 }
 
-/// Returns the reason why a run ended early, or an empty text.
+/// Returns the reason why a run ended early, or an empty string.
 fn ending(report: &TrainReport) -> &'static str {
     match (report.interrupted, report.stopped_early) {
         (true, _) => ", stopped by the user",

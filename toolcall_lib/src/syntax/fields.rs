@@ -46,7 +46,7 @@ impl Fields {
         let next = cut(text, &self.between);
         let last = cut(text, &self.close);
         match (next, last) {
-            // If both texts begin alike, the longer one is meant.
+            // If both strings begin alike, the longer one is meant.
             (Some((value, behind)), Some((other, _))) if value.len() <= other.len() => {
                 Some((value, behind, true))
             }
@@ -79,7 +79,7 @@ impl Fields {
             Value::Number(number) => allowed("number") || (!number.is_f64() && allowed("integer")),
             Value::Array(_) => allowed("array"),
             Value::Object(_) => allowed("object"),
-            Value::String(_) => false, // its quotation marks are part of the text
+            Value::String(_) => false, // its quotation marks are part of the string
         };
         Some(if fits || !allowed("string") { plain } else { text() })
     }

@@ -1,5 +1,5 @@
 //! Calls that are not one JSON object: a name, then arguments as JSON or one by one, with fixed
-//! texts around them.
+//! strings around them.
 
 use super::{CallSyntax, Part, after, said};
 use crate::json;
@@ -25,7 +25,7 @@ impl CallSyntax {
         (!lost_end).then(|| (said(&pieces), calls))
     }
 
-    /// Reads calls that begin like other texts, such as `[f(x=1)]`: a reply that is not a call as a
+    /// Reads calls that begin like other text, such as `[f(x=1)]`: a reply that is not a call as a
     /// whole is text.
     fn read_at_start(&self, text: &str, tools: &[ToolSchema]) -> Option<(String, Vec<ToolCall>)> {
         let mut calls = Vec::new();
@@ -89,7 +89,7 @@ impl CallSyntax {
         (!call.name.is_empty()).then_some((call, rest))
     }
 
-    /// Returns the texts that may end a name or an id at this place of a call.
+    /// Returns the strings that may end a name or an id at this place of a call.
     fn ends_of(&self, place: usize) -> Vec<&str> {
         let tails = || {
             [self.between.as_deref(), Some(self.end.as_str())]
@@ -103,7 +103,7 @@ impl CallSyntax {
             None => tails().collect(),
         };
         let word = |text: &'_ str| -> Option<usize> { text.find(|c: char| !c.is_whitespace()) };
-        // White space varies, so the first visible word of each text is enough.
+        // White space varies, so the first visible word of each string is enough.
         let shortened = ends
             .into_iter()
             .filter(|end| !end.is_empty())

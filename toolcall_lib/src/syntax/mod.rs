@@ -1,8 +1,8 @@
 //! The syntax of calls in the text of a reply, and a parser for it that never panics.
 //!
-//! Each family of models writes calls in its own way. All ways have in common: a text before the
-//! first call; for each call its name, its arguments and perhaps an id, with texts between them;
-//! and a text after the last call.
+//! Each family of models writes calls in its own way. All have a string before the first call; for
+//! each call its name, its arguments and perhaps an id, with strings between them; and a string
+//! after the last call.
 //!
 //! - Hermes, Qwen: `<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>`
 //! - Llama 3: `{"name": "f", "parameters": {"x": 1}}`
@@ -32,7 +32,7 @@ pub(crate) mod tags {
 pub struct CallSyntax {
     /// Text before the first call.
     pub(crate) begin: String,
-    /// Parts of a call; neither the first nor the last one is a text.
+    /// Parts of a call; the first and the last are not fixed strings.
     pub(crate) call: Vec<Part>,
     /// Text between two calls; `None` if a turn has room for one call only.
     pub(crate) between: Option<String>,
@@ -45,7 +45,7 @@ pub struct CallSyntax {
 /// A part of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// A text that is the same in every call.
+    /// A string that is the same in every call.
     Text(String),
     /// The name of the tool.
     Name,
@@ -88,7 +88,8 @@ pub(crate) struct CallObject {
     pub list: bool,
     /// Key of the tool's name.
     pub name: String,
-    /// A whole number that would be changed is an error, and calls may be as Python writes them.
+    /// True if an integer that would be changed is an error, and calls may be as Python writes
+    /// them.
     pub strict: bool,
 }
 
@@ -114,8 +115,8 @@ impl CallSyntax {
         }
     }
 
-    /// Returns the syntax for training data, in which a whole number of more than 64 bits makes a
-    /// call unreadable.
+    /// Returns the syntax for training data, in which an integer of more than 64 bits makes a call
+    /// unreadable.
     pub(crate) fn strict(mut self) -> Self {
         self.object.iter_mut().for_each(|object| object.strict = true);
         self
@@ -141,7 +142,7 @@ impl CallSyntax {
     }
 
     /// Returns the word that ends a call, such as `</tool_call>`; `None` if calls end like other
-    /// texts.
+    /// text.
     pub(crate) fn end_marker(&self) -> Option<&str> {
         let behind = match &self.object {
             Some(object) => object.close.trim(),
@@ -150,7 +151,7 @@ impl CallSyntax {
         Some(behind).filter(|word| word.chars().any(char::is_alphanumeric))
     }
 
-    /// Returns all texts around names and arguments, joined by zero bytes.
+    /// Returns all strings around names and arguments, joined by zero bytes.
     pub(crate) fn texts(&self) -> String {
         let mut texts = vec![self.begin.as_str(), self.end.as_str()];
         texts.extend(self.between.as_deref());
@@ -186,7 +187,7 @@ pub(crate) fn split_thought(text: &str) -> (Option<String>, &str) {
         return (None, text);
     };
     // Models that always think have `<think>` in their prompt, so their reply holds only the
-    // closing tag. Behind a call, that tag is part of an argument.
+    // closing tag. After a call, that tag is part of an argument.
     if opened.is_none() && thought.contains(tags::CALL) {
         return (None, text);
     }

@@ -27,7 +27,7 @@ impl CallObject {
     }
 
     /// Reads the call, or the list of calls, at the start of `text`, and the closing tag. The JSON
-    /// tells where a call ends, not the first closing tag, because that may be part of a string.
+    /// shows where a call ends, not the first closing tag, because that may be part of a string.
     fn take<'a>(&self, text: &'a str, calls: &mut Vec<ToolCall>) -> Option<&'a str> {
         let (value, rest) = match json::read_first(text) {
             Some((value, rest)) => {

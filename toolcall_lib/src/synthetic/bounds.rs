@@ -26,7 +26,7 @@ pub(super) fn limit(argument: &Argument, schema: &mut Value) {
     schema["maximum"] = (*high).into();
 }
 
-/// Returns true if the text has two numbers, such as `from 1 to 5`.
+/// Returns true if the string has two numbers, such as `from 1 to 5`.
 fn names_a_range(text: &str) -> bool {
     let numbers = text.split(|sign: char| !sign.is_ascii_digit());
     numbers.filter(|digits| !digits.is_empty()).count() >= 2
@@ -39,12 +39,12 @@ pub(super) fn limits(properties: &Value, names: &IndexMap<String, String>) -> In
         let (low, high) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
         (low.is_some() || high.is_some()).then(|| (slot.clone(), (low, high)))
     };
-    let own = names.iter().filter(|(slot, _)| !slot.contains('.')); // no field of an object
+    let own = names.iter().filter(|(slot, _)| !slot.contains('.')); // not a field of an object
     own.filter_map(of).collect()
 }
 
-/// Says limits in the description, in place of the schema's own words or beside them, as many
-/// schemas do.
+/// Writes limits into two thirds of the descriptions, as many schemas have them, and removes the
+/// keywords `minimum` and `maximum` from half of these.
 pub(super) fn say_limits(properties: &mut Value, draw: &mut Draw) {
     for schema in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
         let said = match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {

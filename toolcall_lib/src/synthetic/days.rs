@@ -21,15 +21,15 @@ pub(super) const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// A day; its value is `2025-03-14`. Where a week is known, every other one is of that week,
-/// and is looked up before the call: `Friday = 2025-03-14`.
+/// A day; its value is `2025-03-14`. Where a week is known, every other day is in that week, and is
+/// looked up before the call: `Friday = 2025-03-14`.
 pub(super) fn date(draw: &mut Draw, held_out: &HeldOut) -> Drawn {
     if !draw.week.is_empty() && draw.chance(2) {
         let ahead = draw.index(draw.week.len());
         let day = draw.week[ahead];
         let said = match ahead {
             0 => "today".to_string(),
-            // Without a calendar of the week, a name of a day cannot be looked up.
+            // Without a calendar of the week, the name of a day cannot be looked up.
             1 if draw.week.len() == 2 || draw.chance(2) => "tomorrow".to_string(),
             _ => day.strftime("%A").to_string(),
         };

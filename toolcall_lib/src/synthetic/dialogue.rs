@@ -33,7 +33,7 @@ enum Turn {
     Calls(Vec<WrittenCall>),
 }
 
-/// A call; a text that is one slot stands for the value of the slot, whatever its type.
+/// A call; a string that is one slot becomes the value of the slot, of any type.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenCall {
@@ -43,7 +43,7 @@ struct WrittenCall {
     result: Template,
 }
 
-/// A dialogue as it stands in a file.
+/// A dialogue as it is in a file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenDialogue {
@@ -60,7 +60,7 @@ fn one() -> f64 {
 }
 
 impl WrittenDialogue {
-    /// Checks and returns the dialogue; the error says what is wrong.
+    /// Checks and returns the dialogue, or returns the problem.
     pub(super) fn read(self, skills: &[Skill], lists: &Texts) -> Result<Dialogue, String> {
         let values = self.values.into_iter();
         let values = values.map(|(name, written)| {
@@ -113,7 +113,7 @@ impl Dialogue {
         for call in self.calls() {
             let skill = skills.iter().find(|skill| skill.id() == call.tool);
             let skill =
-                skill.ok_or_else(|| format!("a dialogue calls `{}`, which is no skill", call.tool))?;
+                skill.ok_or_else(|| format!("a dialogue calls `{}`, which is not a skill", call.tool))?;
             let texts = call.args.values().filter_map(Value::as_str);
             for slot in texts
                 .map(Template::with_slots)
@@ -181,8 +181,8 @@ impl Dialogue {
     }
 }
 
-/// Returns the value of an argument: that of a slot, whatever its type; a text with slots; or the
-/// value itself.
+/// Returns the value of an argument: that of a slot, of any type; a string with slots filled in; or
+/// the value itself.
 fn resolved(value: &Value, values: &Values) -> Drawn {
     let Some(text) = value.as_str() else {
         return Drawn::new(value.to_string(), value.clone());

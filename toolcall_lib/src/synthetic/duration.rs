@@ -25,7 +25,7 @@ impl Unit {
     }
 }
 
-/// Draws a duration whose length in `unit` is a whole number, minutes most often.
+/// Draws a duration whose length in `unit` is an integer, minutes most often.
 pub(super) fn duration(draw: &mut Draw, held_out: &HeldOut, unit: Unit) -> Drawn {
     loop {
         if let Some(drawn) = Length::draw(draw, held_out, unit).drawn(unit) {
@@ -165,7 +165,7 @@ fn worked(parts: &[(i64, Unit)], unit: Unit) -> String {
     {
         return count.to_string();
     }
-    // 1. The products: every digit of a count on its own.
+    // 1. The products: every digit of a count separately.
     let mut products = Vec::new();
     let mut terms = Vec::new();
     for (count, of) in parts {
@@ -197,7 +197,7 @@ fn worked(parts: &[(i64, Unit)], unit: Unit) -> String {
     steps.join(" = ")
 }
 
-/// The digits of a number with their place, zeros left out: 207 is 200 and 7.
+/// The digits of a number with their place, without zeros: 207 is 200 and 7.
 fn digits(number: i64) -> Vec<i64> {
     let mut digits = Vec::new();
     let (mut rest, mut place) = (number, 1);

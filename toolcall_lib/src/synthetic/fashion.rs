@@ -18,7 +18,7 @@ pub(super) enum Style {
     Title,
     /// `home.set_light(room_name)`
     Dotted,
-    /// `tool_17(arg_1)`: only the description tells what the tool does.
+    /// `tool_17(arg_1)`: only the description says what the tool does.
     Masked,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Fashion {
     pub(super) described: bool,
     /// True if numbers have limits.
     pub(super) limited: bool,
-    /// True if descriptions say what the values of an enum mean.
+    /// True if descriptions explain the values of an enum.
     pub(super) explained: bool,
 }
 
@@ -111,7 +111,7 @@ pub(super) fn joined(words: &str, style: Style) -> String {
     }
 }
 
-/// Returns the style of arguments beside tools of this style.
+/// Returns the style of arguments that goes with tools of this style.
 pub(super) fn of_arguments(style: Style) -> Style {
     match style {
         Style::Pascal | Style::Title => Style::Camel,

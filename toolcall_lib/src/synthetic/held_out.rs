@@ -16,17 +16,17 @@ pub(super) struct HeldOut {
     pub(super) months: HashSet<String>,
     /// Notes of reminders.
     pub(super) notes: HashSet<String>,
-    /// Names and other texts.
+    /// Names and other strings.
     pub(super) words: HashSet<String>,
 }
 
 impl HeldOut {
-    /// The text is held out.
+    /// Returns true if the text is held out.
     pub(super) fn has(&self, text: &str) -> bool {
         self.words.contains(text) || self.notes.contains(text)
     }
 
-    /// The text names a count of minutes that is held out.
+    /// Returns true if the text names a count of minutes that is held out.
     pub(super) fn counts_minutes(&self, text: &str) -> bool {
         let mut last = "";
         for word in text.split([' ', '-']) {

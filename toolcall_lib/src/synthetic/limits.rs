@@ -9,7 +9,7 @@ use super::sentence::{Sentence, spoken, upper};
 use super::tools::Listed;
 use super::value::Kind;
 
-/// A slot of a tool with a limit of its numbers, and whether that is the lowest.
+/// A slot of a tool with a limit of its numbers; `lowest` is true for a lower limit.
 struct Limit<'a> {
     tool: &'a Listed<'a>,
     slot: &'a str,
@@ -18,7 +18,8 @@ struct Limit<'a> {
 }
 
 impl Maker<'_> {
-    /// The user names a number beyond a limit, hears so, and mostly names another one.
+    /// Makes a row in which the user names a number beyond a limit, is told the limit, and mostly
+    /// names another number.
     pub(super) fn limit(&self, draw: &mut Draw) -> Option<Row> {
         let all: Vec<Limit<'_>> = self.tools.iter().flat_map(limits).collect();
         let Limit {

@@ -53,7 +53,7 @@ impl Lists {
     /// Returns the lists in a folder that is laid out like `data/lists`.
     ///
     /// # Errors
-    /// A file cannot be read or does not fit. The error has its name and what is wrong.
+    /// A file cannot be read or does not fit. The error has its name and the problem.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
@@ -96,13 +96,14 @@ impl Lists {
         })
     }
 
-    /// Returns the list of `values.toml` that has one of these texts.
+    /// Returns the list of `values.toml` that has one of these strings.
     pub(super) fn known_list(&self, texts: &[String]) -> Option<Arc<[String]>> {
         let has = |list: &&Arc<[String]>| list.iter().any(|text| texts.contains(text));
         self.values.values().find(has).cloned()
     }
 
-    /// Returns texts of all skills with about so many words; only names, if those are asked for.
+    /// Returns strings of all skills with about this many words; only names, if those are asked
+    /// for.
     pub(super) fn any_texts(&self, words: Option<f64>, names: bool) -> Vec<String> {
         let texts = self.arguments().filter_map(|argument| match &argument.kind {
             Kind::Text(texts) => Some(texts),

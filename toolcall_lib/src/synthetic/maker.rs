@@ -15,7 +15,8 @@ pub(super) struct Maker<'a> {
     /// The subject of the list.
     pub(super) subject: &'a Subject,
     pub(super) tools: &'a [Listed<'a>],
-    /// Subjects whose requests no tool of the list serves, unless tools of theirs are in it.
+    /// Subjects whose requests no tool of the list serves, except subjects that have a tool in the
+    /// list.
     pub(super) others: &'a [usize],
     /// Percentage of the rows with calls that go on after the calls.
     pub(super) reports: f64,
@@ -24,8 +25,7 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Returns a tool of the list. Where others stand beside those of the subject, it is mostly one
-    /// of the subject.
+    /// Returns a tool of the list, mostly one of the subject where the list has other tools too.
     pub(super) fn any_tool(&self, draw: &mut Draw) -> Option<&Listed<'_>> {
         let own = |tool: &&Listed<'_>| {
             self.subject

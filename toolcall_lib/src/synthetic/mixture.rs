@@ -27,7 +27,7 @@ pub(super) struct PartOf {
     /// Weights of lists with 1, 2, 3 … skills of the subject, where `whole` is false.
     #[serde(default)]
     pub(super) sizes: Vec<f64>,
-    /// Weights of lists with 0, 1, 2 … tools of other subjects beside the skills.
+    /// Weights of lists with 0, 1, 2 … tools of other subjects besides the skills.
     #[serde(default)]
     pub(super) beside: Vec<f64>,
     /// Number of rows that share a list of tools.
@@ -36,7 +36,7 @@ pub(super) struct PartOf {
     pub(super) kinds: IndexMap<Kind, f64>,
     /// Percentage of the rows with calls that go on with the answer of the tool and the report.
     pub(super) reports: f64,
-    /// Percentage of the lists whose rows have a system prompt of their own.
+    /// Percentage of the lists whose rows have their own system prompt.
     #[serde(default)]
     pub(super) systems: f64,
 }

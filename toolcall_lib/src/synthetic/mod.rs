@@ -2,9 +2,10 @@
 //! seed.
 //!
 //! The lists are data (`data/lists`, see the README there), and so are the mixtures, which say how
-//! many rows of what are made. What the held-out files are made of is never drawn: `held_out.toml`.
+//! many rows of each kind are made. Values and wordings of the held-out files are never drawn:
+//! `held_out.toml`.
 
-// In the order in which they can be read: each uses those above it.
+// In the order in which to read them: each uses those above it.
 mod draw;
 mod text;
 mod held_out;
@@ -60,9 +61,7 @@ pub struct Made {
 
 /// Makes the rows of one part of a mixture, mixed: as many as the mixture says, or `rows`.
 ///
-/// # Errors
-/// Names the mixture, part or subject that does not exist, or a part that has too few different
-/// rows.
+/// The mixture, part or subject does not exist, or a part has too few different rows.
 pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let place = format!("mixtures.toml: {mixture}.{part}");
     let found = lists.mixtures.get(mixture).and_then(|mixture| mixture.get(part));

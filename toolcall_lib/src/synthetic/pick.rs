@@ -34,7 +34,7 @@ pub(super) fn draw_skills<'a>(
     (main, skills)
 }
 
-/// Returns all skills of a subject, one time in three in the other order.
+/// Returns all skills of a subject, one time in three in reverse order.
 pub(super) fn whole<'a>(lists: &'a Lists, among: &[usize], draw: &mut Draw) -> (usize, Vec<&'a Skill>) {
     let subject = among[draw.index(among.len())];
     let mut skills: Vec<&Skill> = lists.subjects[subject].skills.iter().collect();

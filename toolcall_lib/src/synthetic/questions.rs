@@ -54,8 +54,8 @@ impl Maker<'_> {
     }
 }
 
-/// The place in a question of the first word that stands in the names of an argument, too, or the
-/// end of the question.
+/// The place in a question of the first word that is also in the names of an argument, or the end
+/// of the question.
 fn place_of(slot: &str, skill: &Skill, question: &str) -> usize {
     let names = skill
         .argument(slot)

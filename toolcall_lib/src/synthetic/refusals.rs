@@ -27,8 +27,8 @@ impl Maker<'_> {
         Ok(if open { row.open() } else { row })
     }
 
-    /// Says that no tool serves the request: in the subject's own words, which name what its tools
-    /// do, where the list has all of them and no others.
+    /// Returns the sentence that no tool serves the request: the subject's own, which names what
+    /// its tools do, if the list has all of these and no others.
     fn refusal(&self) -> &str {
         let skills = &self.subject.skills;
         let of_subject = |tool: &Listed<'_>| skills.iter().any(|skill| skill.id() == tool.skill.id());

@@ -167,7 +167,7 @@ pub(super) fn several(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) ->
     (request.calls.len() > 1 && all_differ(&request.calls)).then_some(request)
 }
 
-/// Returns true if no call stands twice.
+/// Returns true if no two calls are equal.
 pub(super) fn all_differ(calls: &[Answered]) -> bool {
     let known = |index: usize| {
         let (earlier, rest) = calls.split_at(index);
@@ -185,8 +185,8 @@ fn from_text(tool: &Listed<'_>, ask: &Ask, draw: &mut Draw, held_out: &HeldOut) 
     with_values(tool, ask, &parts, &values, values.clone(), draw)
 }
 
-/// Makes the request of a text that names the values `said`, with the calls for it and what the
-/// text implies in each of them.
+/// Makes the request of a text that names the values `said`, with the calls for it and the values
+/// that the text implies in each of them.
 pub(super) fn with_values(
     tool: &Listed<'_>,
     ask: &Ask,

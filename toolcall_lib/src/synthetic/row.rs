@@ -4,7 +4,7 @@ use super::request::Answered;
 use crate::conversation::{Conversation, Message, Role};
 use crate::tool::ToolSchema;
 
-/// Says whether the steps compute something rather than repeat a number.
+/// Returns true if the steps compute something and do not only repeat a number.
 fn is_computed(steps: &str) -> bool {
     steps.contains(" = ")
 }
@@ -13,7 +13,7 @@ fn is_computed(steps: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     messages: Vec<Message>,
-    /// No tool of any list does what the user asks for.
+    /// True if no tool of any list does what the user asks for.
     pub(super) open: bool,
 }
 
@@ -23,7 +23,7 @@ impl Row {
         self
     }
 
-    /// Under this system prompt, unless it has one.
+    /// Adds this system prompt, unless the row has one.
     pub(super) fn under(mut self, system: Option<&str>) -> Self {
         let has = self
             .messages

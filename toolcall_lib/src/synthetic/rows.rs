@@ -146,7 +146,7 @@ fn is_restated(a: &Answered, b: &Answered) -> bool {
     within(a, b) || within(b, a) || !differ
 }
 
-/// Draws how many requests stand in one turn. A model that has only seen two stops after two calls.
+/// Draws the number of requests in one turn. A model that has only seen two stops after two calls.
 fn how_many(draw: &mut Draw) -> usize {
     2 + draw.weighted(&[60.0, 25.0, 15.0])
 }

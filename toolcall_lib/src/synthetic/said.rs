@@ -11,11 +11,11 @@ use std::sync::Arc;
 pub(super) struct Drawn {
     pub(super) said: String,
     pub(super) value: Value,
-    /// A text that goes with it: the calendar in which a weekday is looked up, an hour without AM
-    /// or PM.
+    /// A context that goes with it: the calendar in which a weekday is looked up, an hour without
+    /// AM or PM.
     pub(super) context: String,
     /// Steps from the words to the value: `5 minutes: 5 * 60 = 300` for a duration, `Friday =
-    /// 2025-03-14` for a day. If one value of a call has to be computed, the steps of all stand
+    /// 2025-03-14` for a day. If one value of a call has to be computed, the steps of all come
     /// before the call.
     pub(super) worked: String,
 }
@@ -36,25 +36,25 @@ impl Drawn {
     }
 }
 
-/// Between what is said and what is called, in a text of a list: `yen => JPY`.
+/// Separates what is said from what is called in a string of a list: `yen => JPY`.
 const CALLED: &str = " => ";
 
-/// Returns what users say for a text of a list.
+/// Returns what users say for a string of a list.
 pub(super) fn said(text: &str) -> &str {
     text.split_once(CALLED).map_or(text, |(said, _)| said)
 }
 
-/// Returns true if a text of a list says what is called for it.
+/// Returns true if a string of a list says what is called for it.
 pub(super) fn is_renamed(text: &str) -> bool {
     text.contains(CALLED)
 }
 
-/// Returns the number that is called for a text of a list, if it is one: `monthly => 12`.
+/// Returns the number that is called for a string of a list, if it is one: `monthly => 12`.
 pub(super) fn called_number(text: &str) -> Option<i64> {
     text.split_once(CALLED)?.1.parse().ok()
 }
 
-/// Makes the value of a text of a list.
+/// Makes the value of a string of a list.
 pub(super) fn listed(text: &str) -> Drawn {
     match (text.split_once(CALLED), called_number(text)) {
         (Some((said, _)), Some(number)) => Drawn::new(said, number),
@@ -63,7 +63,7 @@ pub(super) fn listed(text: &str) -> Drawn {
     }
 }
 
-/// Returns what stands after the article of a text: `telephone` for `the telephone`. `None` if it
+/// Returns the rest after the article of a string: `telephone` for `the telephone`. `None` if it
 /// has no article.
 pub(super) fn behind_article(text: &str) -> Option<&str> {
     let mut articles = ["the ", "a ", "an "].into_iter();
@@ -97,9 +97,9 @@ pub(super) const SMALL: [&str; 13] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 ];
 
-/// An integer between two bounds: digits, now and then a word, with a comma, or a round number. A
-/// year is written plainly, and so is a number that names something: the bounds of such have as
-/// many digits.
+/// An integer between two bounds: digits, now and then a word, with a comma, or a round number.
+/// Years, and numbers that name something, whose bounds have equally many digits, are always plain
+/// digits.
 pub(super) fn integer(draw: &mut Draw, held_out: &HeldOut, low: i64, high: i64) -> Drawn {
     let names = low >= 100 && low.checked_ilog10() == high.checked_ilog10();
     if !names

@@ -8,7 +8,7 @@ use super::talk::Talk;
 use super::text::{Part, Slot, Template};
 use serde_json::Value;
 
-/// A sentence that keeps its values apart, since no habit may change them.
+/// A sentence that keeps its values separate, since no habit may change them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sentence(Vec<Piece>);
 
@@ -98,7 +98,7 @@ impl Sentence {
         self.0.last().is_some_and(|piece| piece.text.ends_with('?'))
     }
 
-    /// Writes a capital at its start, unless a value stands there.
+    /// Writes a capital at its start, unless a value is there.
     pub(super) fn capital(mut self) -> Self {
         if let Some(first) = self.0.first_mut().filter(|first| !first.is_value) {
             first.text = upper(&first.text);
@@ -119,7 +119,7 @@ impl Sentence {
         self
     }
 
-    /// Takes away the sign that ends it.
+    /// Removes the punctuation mark that ends it.
     pub(super) fn without_sign(mut self) -> Self {
         if let Some(last) = self.0.last_mut().filter(|last| !last.is_value) {
             last.text = last.text.trim_end_matches(['.', '?', '!']).to_string();
@@ -127,7 +127,7 @@ impl Sentence {
         self
     }
 
-    /// Changes it to the way some people type: in small letters, without signs, with slips, with
+    /// Changes it to the way some people type: in lower case, without punctuation, with slips, with
     /// words around.
     pub(super) fn typed(self, draw: &mut Draw, talk: &Talk) -> Self {
         match draw.weighted(&[64.0, 8.0, 6.0, 6.0, 5.0, 6.0, 5.0]) {
@@ -183,7 +183,7 @@ impl Sentence {
     }
 }
 
-/// Returns true if `an` and not `a` stands before this word: before a vowel that is spoken, and
+/// Returns true if `an` and not `a` comes before this word: before a vowel that is spoken, and
 /// before 8, 11, 18 and 80.
 fn an_before(value: &str) -> bool {
     let low = value.to_lowercase();
@@ -218,7 +218,7 @@ fn said(slot: &Slot, calls: &[Values]) -> String {
     }
 }
 
-/// Returns the value as a tool has it: a text without quotes.
+/// Returns the value as a tool has it: a string without quotes.
 pub(super) fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }

@@ -29,9 +29,9 @@ pub(super) struct Skill {
     pub(super) beyond: Vec<Template>,
     /// The answer of the tool.
     pub(super) result: Template,
-    /// The sentence that reports it; none: a row ends with the calls.
+    /// The sentence that reports it; `None`: a row ends with the calls.
     pub(super) reply: Option<Template>,
-    /// The schema under the first name, if it is given and not made.
+    /// The schema under the first name, if it is given and not generated.
     pub(super) schema: Option<ToolSchema>,
 }
 
@@ -54,7 +54,7 @@ impl From<Template> for Ask {
     }
 }
 
-/// A skill as it stands in a file.
+/// A skill as it is in a file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenSkill {
@@ -74,7 +74,7 @@ pub(super) struct WrittenSkill {
 }
 
 impl WrittenSkill {
-    /// The skill, checked; the error names it.
+    /// Checks and returns the skill; the error names it.
     pub(super) fn read(self, lists: &Texts) -> Result<Skill, String> {
         let name = self.names.first().cloned().unwrap_or_default();
         self.read_unnamed(lists)
@@ -151,7 +151,10 @@ impl Skill {
             .flat_map(Template::slots)
         {
             if self.argument(&plain(slot)).is_none() {
-                return Err(format!("a text has `{{{}}}`, which is no argument", slot.name));
+                return Err(format!(
+                    "a text has `{{{}}}`, which is not an argument",
+                    slot.name
+                ));
             }
         }
         let required = self.required();
@@ -171,7 +174,7 @@ impl Skill {
 /// Ways to say a value that a slot may ask for: `{duration_adjective}`.
 pub(super) const WAYS: [&str; 3] = ["_adjective", "_value", "_context"];
 
-/// The argument of a slot, said in whatever way.
+/// The argument of a slot, without the way to say it.
 pub(super) fn plain(slot: &Slot) -> String {
     let ways = WAYS.iter().find_map(|way| slot.name.strip_suffix(way));
     ways.unwrap_or(&slot.name).to_string()

@@ -64,7 +64,7 @@ pub(super) fn spread(tool: &Listed<'_>, draw: &mut Draw, held_out: &HeldOut) -> 
 
 /// Returns the places, one or two at a time, whose slots can have several values: those whose
 /// arguments differ from call to call in one of the skill's texts for several calls. For `Each`,
-/// each of the two differs in a text of its own.
+/// each of the two must differ in a separate text.
 fn places_of_lists(skill: &Skill, parts: &[Part], way: &Way) -> Vec<Vec<usize>> {
     let numbered: Vec<BTreeSet<String>> = skill.several.iter().map(numbered).collect();
     let able: Vec<(usize, String)> = (0..parts.len())
@@ -100,9 +100,9 @@ fn numbered(text: &Template) -> BTreeSet<String> {
     slots.filter(|slot| slot.call.is_some()).map(plain).collect()
 }
 
-/// Returns true for a slot in whose place a list of values can stand: of a kind that has no comma
-/// or `and` in it, the only slot of its argument, not after `a`, and with no verb in the singular
-/// beside it. Quantities do not go with each of others: 11 and 7 places on two days are two calls.
+/// Returns true for a slot that can be replaced by a list of values: of a kind that has no comma or
+/// `and` in it, the only slot of its argument, not after `a`, and without a verb in the singular
+/// next to it. Quantities do not go with each of others: 11 and 7 places on two days are two calls.
 fn takes_a_list(skill: &Skill, parts: &[Part], place: usize, way: &Way) -> bool {
     let Part::Slot(slot) = &parts[place] else {
         return false;

@@ -1,4 +1,4 @@
-//! Subjects: skills and dialogues that stand in one file of `data/lists/skills`.
+//! Subjects: skills and dialogues in one file of `data/lists/skills`.
 
 use super::dialogue::{Dialogue, WrittenDialogue};
 use super::skill::{Skill, WrittenSkill};
@@ -12,7 +12,7 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) skills: Vec<Skill>,
     pub(super) dialogues: Vec<Dialogue>,
-    /// The answer where no tool of the subject fits, if it has one of its own.
+    /// The answer where no tool of the subject fits, if it has its own.
     pub(super) no_tool: Option<String>,
     /// True if only parts of a mixture that name the subject use it.
     pub(super) apart: bool,
@@ -33,8 +33,8 @@ impl Subject {
         }
     }
 
-    /// Returns true if both may have a skill for the same wish. A request to one is then no miss of
-    /// the other.
+    /// Returns true if both may have a skill for the same wish. A request to one is then not a miss
+    /// of the other.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.like.contains(&other.name) || other.like.contains(&self.name)
     }
@@ -54,7 +54,7 @@ struct WrittenSubject {
     like: Vec<String>,
 }
 
-/// Reads the file of a subject; the error says what is wrong.
+/// Reads the file of a subject, or returns the problem.
 pub(super) fn read(name: &str, text: &str, values: &Texts) -> Result<Subject, String> {
     let written: WrittenSubject = toml::from_str(text).map_err(|e| e.to_string())?;
     let skills = written.skill.into_iter().map(|skill| skill.read(values));
@@ -70,7 +70,7 @@ pub(super) fn read(name: &str, text: &str, values: &Texts) -> Result<Subject, St
     })
 }
 
-/// Refuses a subject that names as alike one that is not there.
+/// Refuses a subject whose `like` names a missing subject.
 pub(super) fn check_likes(subjects: &[Subject]) -> crate::error::Result<()> {
     for subject in subjects {
         let is_there = |name: &&String| subjects.iter().any(|other| other.name == **name);

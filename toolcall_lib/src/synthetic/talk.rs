@@ -18,7 +18,7 @@ pub(super) struct Talk {
     pub(super) errors: Vec<Template>,
     /// Sentences before a second request.
     pub(super) again: Vec<Template>,
-    /// Answers of somebody who was asked for a value.
+    /// Answers of users who were asked for a value.
     pub(super) answers: Vec<Template>,
     /// The answer where no tool fits.
     pub(super) no_tool: String,

@@ -1,8 +1,8 @@
 //! Texts with variants: `(Book|Reserve) a table for {people}[ at {place}].`
 //!
 //! `{name}` is the value of an argument (`{name#2}` that of a second call), `(a|b)` one of several
-//! pieces, `[piece]` a piece that may be left out. A backslash takes the meaning from the sign
-//! after it; parentheses without `|` and braces around anything but a name are plain text.
+//! pieces, `[piece]` a piece that may be left out. A backslash escapes the character after it;
+//! parentheses without `|` and braces around anything but a name are plain text.
 
 use super::draw::Draw;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ enum Piece {
 pub(super) struct Slot {
     /// The argument, with its field if it is an object: `address.street`.
     pub(super) name: String,
-    /// The call that it belongs to, from 1; none: every call of the request.
+    /// The call that it belongs to, from 1; `None`: every call of the request.
     pub(super) call: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Part {
 }
 
 impl Template {
-    /// A text whose only signs are slots: JSON.
+    /// A text whose only special characters are slots: JSON.
     pub(super) fn with_slots(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -80,7 +80,7 @@ impl Template {
         Self(pieces)
     }
 
-    /// Adds text, whatever signs are in it.
+    /// Adds text, with any characters in it.
     pub(super) fn push_text(&mut self, text: &str) {
         push_text(&mut self.0, text);
     }
@@ -100,7 +100,7 @@ impl Template {
         slots
     }
 
-    /// The slots that stand in every variant of optional pieces.
+    /// The slots that are in every variant of optional pieces.
     pub(super) fn certain_slots(&self) -> Vec<&Slot> {
         let mut slots = Vec::new();
         collect(&self.0, false, &mut slots);
@@ -199,7 +199,7 @@ impl TryFrom<String> for Template {
     }
 }
 
-/// Reads pieces up to one of the signs in `ends`, which stays.
+/// Reads pieces up to one of the characters in `ends`, which stays.
 fn pieces(signs: &mut Peekable<Chars<'_>>, ends: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     while let Some(&sign) = signs.peek() {
@@ -208,7 +208,7 @@ fn pieces(signs: &mut Peekable<Chars<'_>>, ends: &str) -> Result<Vec<Piece>, Str
         }
         match sign {
             ')' | ']' => return Err(format!("`{sign}` closes nothing")),
-            '|' => return Err("`|` stands outside of parentheses".into()),
+            '|' => return Err("`|` is outside of parentheses".into()),
             _ => drop(signs.next()),
         }
         match sign {

@@ -124,7 +124,7 @@ fn parameters(
             let inner = parameters(fields, &format!("{slot}."), fashion, draw, names);
             schema = inner;
         }
-        // A schema has to say whether 5 % is 5: rates of which it says nothing are fractions.
+        // A schema has to say whether 5 % is 5: rates without a notation are fractions.
         let described = fashion.described || matches!(argument.kind, Kind::Percent(..));
         if described && !argument.about.is_empty() {
             schema["description"] = description(argument, fashion, draw).into();
@@ -164,7 +164,8 @@ fn description(argument: &Argument, fashion: &Fashion, draw: &mut Draw) -> Strin
     }
 }
 
-/// Returns the tools of these skills, in a fashion of their own.
+/// Returns the tools of these skills in this fashion. After 20 tries, drops a tool whose name is
+/// taken.
 pub(super) fn listed<'a>(
     skills: &[&'a Skill],
     fashion: &Fashion,

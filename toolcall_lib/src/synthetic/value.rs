@@ -19,7 +19,7 @@ pub(super) struct Argument {
     pub(super) kind: Kind,
     /// True if it may be left out.
     pub(super) optional: bool,
-    /// The value that holds when it is left out.
+    /// The value of an argument that is left out.
     pub(super) default: Option<Value>,
 }
 
@@ -34,14 +34,14 @@ pub(super) enum Kind {
     Percent(i64, i64),
     /// A percentage as a fraction, bounds in percent: `0.05` for `5%`.
     Fraction(i64, i64),
-    /// Texts; `yen => JPY` is said as the first and called as the second.
+    /// Strings; `yen => JPY` is said as the first and called as the second.
     Text(Arc<[String]>),
     /// Values of an enum, each with what users say for it.
     Choice(Vec<(String, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
-    /// A day that has gone by.
+    /// A past day.
     Past,
     Time,
     When,
@@ -52,13 +52,13 @@ pub(super) enum Kind {
     Duration(Unit),
     /// Letters for `A`, digits for `0`.
     Pattern(String),
-    /// An array of so many values at least and at most, or else of two to four.
+    /// An array of at least and at most this many values, or else of two to four.
     Many(Box<Kind>, Option<(usize, usize)>),
     Fields(IndexMap<String, Argument>),
 }
 
 impl Kind {
-    /// Draws a value. An object has none of its own: its fields are drawn one by one.
+    /// Draws a value. An object has none: its fields are drawn one by one.
     pub(super) fn draw(&self, draw: &mut Draw, held_out: &HeldOut) -> Drawn {
         match self {
             Self::Int(low, high) => said::integer(draw, held_out, *low, *high),
@@ -130,7 +130,7 @@ impl Kind {
         }
     }
 
-    /// Returns what the values of an enum mean, if that is not what they say.
+    /// Returns the meanings of the values of an enum, if they differ from the values' words.
     pub(super) fn meanings(&self) -> Option<String> {
         match self {
             Self::Choice(choices) => meanings(choices),
@@ -149,8 +149,8 @@ impl Kind {
     }
 
     /// Returns the notation of the values, for kinds whose description must name it, and a mark of
-    /// descriptions that have it already. A fraction goes without every other time: a rate of which
-    /// nothing is said is `0.05`, as most programs want it.
+    /// descriptions that have it already. Half of the fractions go without: a rate without a
+    /// notation is `0.05`, as most programs want it.
     pub(super) fn format(&self, draw: &mut Draw) -> Option<(&'static str, &'static str)> {
         let fractions = [
             "as a fraction, such as 0.05",
@@ -194,8 +194,8 @@ fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
     }
 }
 
-/// Draws different values, `a, b and c`. One time in two, durations are whole minutes:
-/// `4, 12 and 7 minutes`.
+/// Draws different values, `a, b and c`. Half of the time, durations are whole minutes: `4, 12 and
+/// 7 minutes`.
 fn several(draw: &mut Draw, held_out: &HeldOut, each: &Kind, count: Option<(usize, usize)>) -> Drawn {
     let count = match count {
         Some((low, high)) => low + draw.index(high - low + 1),

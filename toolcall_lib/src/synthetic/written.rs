@@ -1,4 +1,4 @@
-//! Arguments as they stand in the files of `data/lists`.
+//! Arguments as they are in the files of `data/lists`.
 
 use super::duration::Unit;
 use super::said;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// An argument as it stands in a file.
+/// An argument as it is in a file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
@@ -26,7 +26,7 @@ pub(super) struct Written {
     fraction: Option<(i64, i64)>,
     text: Option<Vec<String>>,
     list: Option<String>,
-    /// True if texts are called word for word, with their article.
+    /// True if values are called word for word, with their article.
     #[serde(default)]
     verbatim: bool,
     choice: Option<Choices>,
@@ -64,11 +64,11 @@ struct Flag {
     no: Vec<String>,
 }
 
-/// Lists of texts by name, which arguments share.
+/// Lists of strings by name, which arguments share.
 pub(super) type Texts = IndexMap<String, Arc<[String]>>;
 
 impl Written {
-    /// Returns the argument `name`, with the texts of the lists that it names.
+    /// Returns the argument `name`, with the strings of the lists that it names.
     pub(super) fn read(self, name: &str, lists: &Texts) -> Result<Argument, String> {
         let names = match self.names.is_empty() {
             true => vec![name.to_string()],

@@ -1,4 +1,4 @@
-//! The call syntax of a template, found out by rendering some calls.
+//! The call syntax of a template, derived by rendering sample calls.
 
 use super::{ChatTemplate, REPLY};
 use crate::conversation::Message;

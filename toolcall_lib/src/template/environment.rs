@@ -49,7 +49,7 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
 }
 
 /// Returns true if Jinja takes the value for a sequence: everything with a length and an index,
-/// texts and mappings included.
+/// strings and mappings included.
 fn is_sequence(value: &Value) -> bool {
     matches!(
         value.kind(),

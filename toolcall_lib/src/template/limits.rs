@@ -2,9 +2,8 @@
 //!
 //! minijinja counts instructions and bytes ("fuel"), which bounds time and memory, and it limits
 //! its recursion. It does not count the work of Python's methods, nor lists that hold the same list
-//! again and again, or themselves: a few lines make one whose text has 2^60 bytes. So lists and
-//! maps are weighed when they are made and when they are compared, and never grow larger than the
-//! fuel pays for.
+//! many times, or themselves: a few lines make one whose text has 2^60 bytes. So every list and map
+//! is charged by size, nested copies included, when it is made and when it is compared.
 
 use super::NAME;
 use minijinja::machinery::parse;
@@ -21,9 +20,9 @@ pub(super) const LONGEST_SOURCE: usize = 128 << 10;
 const FUEL: u64 = 4_000_000;
 /// Bytes that one unit of fuel pays for.
 const BYTES_PER_FUEL: usize = 64;
-/// Bytes that a value in a list or map weighs, beside its text.
+/// Bytes that a value in a list or map weighs, besides its string.
 const NODE: usize = 64;
-/// Bytes of memory for a part of a split text, beside its own.
+/// Bytes of memory for a part of a split string, besides its own.
 const PART: usize = 48;
 /// Deepest nesting of lists and maps.
 const DEEPEST: usize = 100;
@@ -78,7 +77,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// Pays for everything that a list or map holds, as often as it is held.
+/// Pays for everything that a list or map holds, nested copies included.
 ///
 /// # Errors
 /// The value is too large or too deep, or holds a namespace, which may grow later. A value that is
@@ -119,8 +118,8 @@ fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) 
     Ok(())
 }
 
-/// Puts the filter `weighed` around every expression of a source that makes lists or maps of
-/// others.
+/// Puts the filter `weighed` around every expression of a source that makes lists or maps of other
+/// values.
 ///
 /// # Errors
 /// The source is not Jinja.

@@ -37,8 +37,8 @@ pub struct ChatTemplate {
     /// by default: a prompt then holds an empty think block. Templates that do not know the
     /// variable are not affected.
     pub thinking: bool,
-    /// Variables for the template beside messages and tools, like `chat_template_kwargs` of vLLM
-    /// and TRL. They win over `thinking`.
+    /// Variables for the template besides messages and tools, like `chat_template_kwargs` of vLLM
+    /// and TRL. They override `thinking`.
     pub kwargs: Map<String, Value>,
     source: Arc<str>,
     /// Other templates of the model, by name. If tools are offered, the one called `tool_use`
@@ -94,7 +94,7 @@ impl ChatTemplate {
         })
     }
 
-    /// Returns a copy with more variables, which win over those that it has.
+    /// Returns a copy with more variables, which override those that it has.
     pub fn with_kwargs(&self, kwargs: &Map<String, Value>) -> Self {
         let mut template = self.clone();
         template.kwargs.extend(kwargs.clone());

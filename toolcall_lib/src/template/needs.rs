@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 pub(crate) struct Shows {
     /// Shows offered tools, calls, and the answers of tools; or the reason why it does not.
     pub calls: Result<(), String>,
-    /// Shows what the assistant says beside its calls.
+    /// Shows what the assistant says besides its calls.
     pub content_beside_calls: bool,
     /// Shows the assistant's thoughts.
     pub thoughts: bool,
@@ -28,7 +28,7 @@ const SAID: &str = "some_words";
 const THOUGHT: &str = "some_thought";
 
 impl ChatTemplate {
-    /// Returns the form of messages that the template can show; finds it out once.
+    /// Returns the form of messages that the template can show; derived once.
     pub(super) fn needs(&self) -> Needs {
         let tried = [(false, false), (false, true), (true, false), (true, true)];
         let tried = tried.map(|(arguments_as_text, short_ids)| Needs {

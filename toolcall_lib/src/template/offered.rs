@@ -1,7 +1,7 @@
 //! The form of messages that a template gets.
 //!
-//! transformers hands a conversation over as it is in the data, so every template works with the
-//! data of its authors: most want the arguments of a call as an object, some add them to a text and
+//! transformers passes a conversation as it is in the data, so every template works with the data
+//! of its authors: most want the arguments of a call as an object, some append them to a string and
 //! so want JSON, and Mistral's refuse a call without an id of nine characters. Conversations have
 //! one form in this crate; here they take the form that a template can show.
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The form of messages that a template can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Passes arguments as the JSON text of an object, not as the object.
+    /// Passes arguments as a JSON string, not as an object.
     pub arguments_as_text: bool,
     /// Gives every call an id of nine letters and digits.
     pub short_ids: bool,

@@ -148,7 +148,7 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
     let mut notes = Vec::new();
     if beside > 0 && !shows.content_beside_calls {
         notes.push(format!(
-            "{}: the chat template does not show the text beside calls",
+            "{}: the chat template does not show the text besides calls",
             counted(beside)
         ));
     }

@@ -1,8 +1,8 @@
 //! One conversation to the token sequences that it trains.
 //!
-//! Every trained assistant turn becomes a sequence of its own: the prompt exactly as inference
-//! builds it, then the reply. `docs/design.md` says why. The other modes of [`LossMode`] train on
-//! one rendering of the whole row, as TRL does.
+//! Every trained assistant turn becomes a separate sequence: the prompt exactly as inference builds
+//! it, then the reply. `docs/design.md` says why. The other modes of [`LossMode`] train on one
+//! rendering of the whole row, as TRL does.
 //!
 //! Prompt and reply are tokenized separately, as they are when the model writes the reply.
 
@@ -71,7 +71,7 @@ impl Sequence {
 ///
 /// # Errors
 /// No assistant turn (in every mode but [`LossMode::All`]); messages that the template refuses; or
-/// a template that writes an assistant turn in another way than its prompt for that turn begins.
+/// a template that begins an assistant turn differently than its prompt for that turn.
 pub fn sequences(
     conversation: &Conversation,
     template: &ChatTemplate,
@@ -220,8 +220,8 @@ fn prompt_and_reply(prompt: &str, reply: &str, tokenizer: &Tokenizer) -> Result<
     Ok(Sequence::trained_from(start, ids))
 }
 
-/// Returns the reply through the token that ends it, without the newline that templates write
-/// behind.
+/// Returns the reply through the token that ends it, without the newline that templates write after
+/// it.
 fn through_end_of_turn<'a>(reply: &'a str, tokenizer: &Tokenizer) -> Result<&'a str> {
     let ends = tokenizer.eos_tokens();
     let end = ends
@@ -241,8 +241,8 @@ fn through_end_of_turn<'a>(reply: &'a str, tokenizer: &Tokenizer) -> Result<&'a 
     }
 }
 
-/// Returns the error for a turn that the template writes in another way than its prompt begins,
-/// with the texts around the first difference.
+/// Returns the error for a turn that the template begins differently than its prompt for it, with
+/// the texts around the first difference.
 fn parting(turn: usize, prompt: &str, text: &str) -> Error {
     let same = prompt.chars().zip(text.chars()).take_while(|(a, b)| a == b);
     let (shared, prompt_goes_on) = prompt.split_at(same.map(|(c, _)| c.len_utf8()).sum());

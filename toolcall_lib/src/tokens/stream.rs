@@ -59,8 +59,8 @@ impl TextStream {
 }
 
 impl Tokenizer {
-    /// Returns the text of each token. A character of several tokens stands at the last of them,
-    /// and the others are empty; joined, the pieces are the text of `ids`.
+    /// Returns the text of each token. A character of several tokens is at the last of them, and
+    /// the others are empty; joined, the pieces are the text of `ids`.
     ///
     /// # Errors
     /// The tokenizer cannot decode the ids.

@@ -108,7 +108,7 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Returns the id of a token as it stands in the vocabulary, such as `<|im_end|>`.
+    /// Returns the id of a token as it is in the vocabulary, such as `<|im_end|>`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
@@ -131,7 +131,7 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Returns the byte range of `text` that each of its tokens stands for.
+    /// Returns the byte range of `text` that each of its tokens covers.
     pub(crate) fn offsets(&self, text: &str) -> Result<Vec<Range<usize>>> {
         let encoding = tried("tokenizing", || self.inner.encode(text, false))?;
         Ok(encoding

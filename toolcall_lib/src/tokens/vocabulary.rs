@@ -11,7 +11,7 @@ use llguidance::toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use std::fmt;
 use std::sync::Arc;
 
-/// Creates parsers that tell which tokens may come next.
+/// Creates parsers that decide which tokens may come next.
 pub(crate) struct Grammars {
     pub(crate) parsers: ParserFactory,
     /// Stands for the end of a reply in sets of tokens: one more than the last id of the tokenizer.
@@ -56,7 +56,7 @@ impl Grammars {
 struct Vocabulary {
     tokenizer: Arc<tokenizers::Tokenizer>,
     trie: TokTrie,
-    // true if text tokenizes to exactly its bytes
+    /// True if text tokenizes to exactly its bytes.
     canonical: bool,
 }
 
@@ -124,7 +124,7 @@ fn token_bytes(
 /// Turns a token, as the vocabulary spells it, into its bytes.
 pub(super) type Spelling = fn(&str) -> Vec<u8>;
 
-/// Returns the decoder of the tokenizer's spelling, if that tells the bytes of each token.
+/// Returns the decoder of the tokenizer's spelling, if that gives the bytes of each token.
 pub(super) fn spelling(tokenizer: &tokenizers::Tokenizer) -> Option<Spelling> {
     let decoder = serde_json::to_string(&tokenizer.get_decoder()).unwrap_or_default();
     if decoder.contains("\"ByteLevel\"") {

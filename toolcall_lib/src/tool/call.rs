@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A call that a model asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
-    /// Name of the call, if it has one. The answer of the tool refers to it.
+    /// Id of the call, if it has one. The answer of the tool refers to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Name of the tool.
@@ -25,7 +25,7 @@ impl ToolCall {
     /// Makes a call of the tool `name`; `arguments` is a JSON object.
     ///
     /// # Errors
-    /// If `arguments` is no object.
+    /// `arguments` is not an object.
     pub fn new(name: impl Into<String>, arguments: Value) -> Result<Self> {
         let name = name.into();
         match arguments {
@@ -76,8 +76,8 @@ impl Tool {
     /// Makes a tool whose arguments are the fields of the struct `P`.
     ///
     /// The doc comment of the struct describes the tool, those of its fields describe the
-    /// arguments. `function` is a function or a closure that owns what it uses; a model is told its
-    /// error.
+    /// arguments. `function` is a function or a closure that owns what it uses; the model gets its
+    /// error as the answer.
     ///
     /// A program that depends on `serde` and `schemars` itself needs no `crate = …` lines; a
     /// notebook cell, where `toolcall_lib` is the only dependency, does:
@@ -153,7 +153,7 @@ impl Tool {
     }
 }
 
-/// Runs `call` and returns its answer for the model. A text stays as it is, any other output is
+/// Runs `call` and returns its answer for the model. A string stays as it is, any other output is
 /// JSON. If there is no output, the answer is `error: …` with the reason.
 ///
 /// # Examples
@@ -216,8 +216,8 @@ fn schema_of<P: JsonSchema>(name: &str) -> Result<ToolSchema> {
         }
         Err(recursive) => {
             return refuse(format!(
-                "the type `{recursive}` contains itself, and the schema of a tool has no end then; \
-                take a type without recursion, or serde_json::Value"
+                "the type `{recursive}` contains itself, so the schema of a tool would not end; \
+                use a type without recursion, or serde_json::Value"
             ));
         }
     };

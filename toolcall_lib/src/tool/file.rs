@@ -6,8 +6,8 @@ use crate::json;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool a
-/// line. A tool may have its arguments in a flat map, as in the data of xLAM.
+/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool
+/// per line. A tool may have its arguments in a flat map, as in the data of xLAM.
 ///
 /// # Examples
 /// ```
@@ -23,8 +23,8 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// Names the file, the tool that does not fit, a key that stands twice or that is not read, and a
-/// whole number of more than 64 bits.
+/// A tool does not fit, a key is duplicate or not read, or an integer has more than 64 bits. The
+/// error names the file and the place.
 pub fn load_tools(path: impl AsRef<Path>) -> Result<Vec<ToolSchema>> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
@@ -54,7 +54,7 @@ fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, Str
     let tools = object.shift_remove("tools");
     if let Some((key, _)) = object.iter().find(|(_, value)| !value.is_null()) {
         return Err(format!(
-            "`{key}` stands beside `tools` and is not read; leave it out"
+            "`{key}` is there besides `tools` and is not read; leave it out"
         ));
     }
     match tools {
@@ -66,7 +66,7 @@ fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, Str
     }
 }
 
-/// Returns the values of a text with one a line; `None` if the first line is none.
+/// Returns the values of a text with one per line; `None` if the first line is not a value.
 fn lines(text: &str) -> Option<std::result::Result<Vec<Value>, String>> {
     let mut lines = json::lines(text);
     let first = lines.next()?.ok()?;
@@ -75,7 +75,7 @@ fn lines(text: &str) -> Option<std::result::Result<Vec<Value>, String>> {
     Some(std::iter::once(Ok(first)).chain(rest).collect())
 }
 
-/// Reads a tool: its schema, or the JSON text of one.
+/// Reads a tool: its schema, or a JSON string of it.
 fn tool(value: Value) -> Result<ToolSchema> {
     let mut schema = match value {
         Value::String(text) => json::read(&text).map_err(|problem| Error::invalid("tool schema", problem))?,
@@ -133,15 +133,15 @@ mod tests {
         for (text, says) in [
             (
                 r#"[{"name": "dim", "name": "water"}]"#,
-                "FILE: the key `name` stands here twice",
+                "FILE: duplicate key `name`",
             ),
             (
                 r#"[{"name": "dim", "parameters": {"properties": {"n": {"maximum": 123456789012345678901}}}}]"#,
-                "FILE: the whole number 123456789012345678901 has more than 64 bits",
+                "FILE: the integer 123456789012345678901 has more than 64 bits",
             ),
             (
                 r#"{"tools": [{"name": "dim"}], "tool_choice": "none"}"#,
-                "FILE: `tool_choice` stands beside `tools` and is not read",
+                "FILE: `tool_choice` is there besides `tools` and is not read",
             ),
             (
                 r#"{"tools": {"name": "dim"}}"#,

@@ -26,7 +26,7 @@ pub(crate) fn unfold(tool: &mut Value) -> Vec<String> {
     }
 }
 
-/// All entries describe an argument; in a JSON schema, `type` is a text.
+/// All entries describe an argument; in a JSON schema, `type` is a string.
 fn is_flat(parameters: &Map<String, Value>) -> bool {
     let describes = |entry: &Value| entry["type"].is_string() || entry["description"].is_string();
     !parameters.is_empty()

@@ -1,4 +1,4 @@
-//! Type hints of Python in a text, such as `List[Dict[str, int]]` or `str, optional`, as schemas.
+//! Type hints of Python in a string, such as `List[Dict[str, int]]` or `str, optional`, as schemas.
 
 use serde_json::{Map, Value, json};
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 pub(super) struct Hint {
     /// The schema of the values; `None` for a type that JSON does not have.
     pub schema: Option<Map<String, Value>>,
-    /// The argument may be left out.
+    /// True if the argument may be left out.
     pub optional: bool,
 }
 
-/// Types in types that are read.
+/// Deepest nesting of types.
 const DEEPEST: usize = 16;
 
-/// Reads a type hint. Behind a comma, `optional` and a default may follow.
+/// Reads a type hint. After a comma, `optional` and a default may follow.
 pub(super) fn read(text: &str) -> Hint {
     let parts = split(text, ',');
     let (kind, remarks) = parts
@@ -100,7 +100,7 @@ fn union(kinds: &[&str], depth: usize) -> Option<Map<String, Value>> {
     }
 }
 
-/// The parts between the signs that stand outside of all brackets.
+/// The parts between the separators outside of all brackets.
 fn split(text: &str, sign: char) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
     for (at, found) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Reads a call from its JSON, in every form that APIs and models write it.
+//! Reads a call from its JSON, in all forms that APIs and models write.
 
 use super::ToolCall;
 use crate::error::{Problem, joined};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// Names under which a call may have its arguments.
 pub(crate) const ARGUMENTS: [&str; 4] = ["arguments", "parameters", "args", "input"];
 
-/// Keys that identify the call. Where both stand, in the Responses API, answers name the first.
+/// Keys that identify the call. With both, in the Responses API, answers name the first.
 const IDS: [&str; 2] = ["call_id", "id"];
 
 /// Keys that change nothing: the place in a stream, the state of a request, and a copy of the
@@ -28,8 +28,8 @@ const TYPES: [&str; 4] = ["function", "function_call", "tool_call", "tool_use"];
 /// and with an `id`. Null counts as absent.
 ///
 /// # Errors
-/// Lists, with fields such as `.name`, all keys that are not known, a missing name, and arguments
-/// that are neither an object nor the JSON text of one.
+/// Lists, with fields such as `.name`, all unknown keys, a missing name, and arguments that are
+/// neither an object nor a JSON string of one.
 pub(crate) fn call(value: &Value) -> Result<ToolCall, Vec<Problem>> {
     let Value::Object(outer) = value else {
         return Err(vec![(
@@ -105,7 +105,7 @@ fn is_type(value: &Value) -> bool {
     value.is_null() || TYPES.iter().any(|kind| value == kind)
 }
 
-/// Returns the keys of a call, or of its function, that nobody knows.
+/// Returns the unknown keys of a call, or of its function.
 fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> Vec<Problem> {
     let of_function = |key: &str| key == "name" || ARGUMENTS.contains(&key);
     let of_call = |key: &str| IDS.contains(&key) || key == "type" || key == "function";
@@ -122,7 +122,7 @@ fn unknown_keys(object: &Map<String, Value>, place: &str, is_function: bool) -> 
         .filter(|(key, value)| !value.is_null() && !known(key));
     unknown
         .map(|(key, _)| {
-            let problem = format!("is not a key of a call that is known; expected {expected}");
+            let problem = format!("is not a known key of a call; expected {expected}");
             (format!("{place}.{key}"), problem)
         })
         .collect()
@@ -138,21 +138,21 @@ fn id_of_call(call: &Map<String, Value>) -> Result<Option<String>, Problem> {
     Ok(None)
 }
 
-/// Reads the id of a call: a text, or a number. Null is none.
+/// Reads the id of a call: a string, or a number. Null is none.
 pub(crate) fn id_of(id: &Value) -> Result<Option<String>, String> {
     match id {
         Value::Null => Ok(None),
         Value::String(id) => Ok(Some(id.clone())),
         Value::Number(id) => Ok(Some(id.to_string())),
-        other => Err(format!("found {}, expected a text", kind(other))),
+        other => Err(format!("found {}, expected a string", kind(other))),
     }
 }
 
-/// Returns the problem of a copy of the arguments that says something else than they do.
+/// Returns the problem of a copy of the arguments that differs from them.
 fn other_copy(object: &Map<String, Value>, place: &str, arguments: &Map<String, Value>) -> Option<Problem> {
     let copy = object.get(COPY).filter(|copy| !copy.is_null())?;
     (copy.as_object() != Some(arguments)).then(|| {
-        let problem = "says something else than `arguments`; write the arguments once";
+        let problem = "differs from `arguments`; write the arguments once";
         (format!("{place}.{COPY}"), problem.to_string())
     })
 }
@@ -166,13 +166,13 @@ fn arguments_of(function: &Map<String, Value>) -> Result<Map<String, Value>, Pro
         [key] => arguments(&function[key]).map_err(|problem| (format!(".{key}"), problem)),
         [first, second, ..] => Err((
             format!(".{second}"),
-            format!("stands beside `{first}`; a call has its arguments once"),
+            format!("is there besides `{first}`; a call has its arguments once"),
         )),
     }
 }
 
-/// Returns the arguments of a call: an object, the JSON text of one, or nothing. `Err` says what is
-/// wrong.
+/// Returns the arguments of a call: an object, a JSON string of one, or nothing. `Err` has the
+/// problem.
 pub(crate) fn arguments(value: &Value) -> Result<Map<String, Value>, String> {
     match value {
         Value::Null => Ok(Map::new()),
@@ -192,7 +192,7 @@ pub(crate) fn arguments(value: &Value) -> Result<Map<String, Value>, String> {
             Err(error) => Err(format!("the string is not valid JSON ({error})")),
         },
         other => Err(format!(
-            "found {}, expected an object or its JSON text",
+            "found {}, expected an object or a JSON string of it",
             kind(other)
         )),
     }
@@ -254,15 +254,15 @@ mod tests {
     fn a_key_that_is_not_known_is_named() {
         assert_eq!(
             refused(json!({"name": "water", "argument": {"minutes": 5}})),
-            ".argument: is not a key of a call that is known; expected name and arguments"
+            ".argument: is not a known key of a call; expected name and arguments"
         );
         assert_eq!(
             refused(json!({"function": {"name": "water", "kwargs": {}}})),
-            ".function.kwargs: is not a key of a call that is known; expected name and arguments"
+            ".function.kwargs: is not a known key of a call; expected name and arguments"
         );
         assert_eq!(
             refused(json!({"function": {"name": "water"}, "arguments": {"minutes": 5}})),
-            ".arguments: is not a key of a call that is known; expected id, type and function"
+            ".arguments: is not a known key of a call; expected id, type and function"
         );
         assert!(refused(json!({"type": "custom", "name": "water"})).starts_with(".type: found \"custom\""));
         assert!(refused(json!({"function": "water"})).starts_with(".function: found a string"));
@@ -273,13 +273,13 @@ mod tests {
     fn arguments_stand_once_and_are_an_object() {
         assert_eq!(
             refused(json!({"name": "water", "arguments": {"minutes": 5}, "parameters": {"minutes": 6}})),
-            ".parameters: stands beside `arguments`; a call has its arguments once"
+            ".parameters: is there besides `arguments`; a call has its arguments once"
         );
         let wrong = |value: Value| arguments(&value).unwrap_err();
         assert!(wrong(json!("\"{\\\"duration\\\": 60}\"")).contains("encoded twice"));
         assert!(wrong(json!("[60]")).contains("holds an array, expected a JSON object"));
         assert!(wrong(json!("{duration")).contains("not valid JSON"));
-        assert!(wrong(json!("{\"a\": 1, \"a\": 2}")).contains("the key `a` stands here twice"));
+        assert!(wrong(json!("{\"a\": 1, \"a\": 2}")).contains("duplicate key `a`"));
         assert!(wrong(json!(60)).contains("found a number"));
     }
 }

@@ -18,8 +18,8 @@ pub struct ToolSchema(pub Value);
 /// and MCP.
 pub(crate) const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
-/// Keys that stand in a function by mistake: they look like a part of its arguments, and nobody
-/// reads them.
+/// Keys that are in a function by mistake: they look like a part of its arguments, but are not
+/// read.
 const MISTAKEN: [&str; 12] = [
     "parameter",
     "params",
@@ -47,8 +47,8 @@ impl ToolSchema {
     /// description.
     ///
     /// # Errors
-    /// Names the field that is missing, unknown or of the wrong type, and a schema of arguments
-    /// that is none.
+    /// A field is missing, unknown or of the wrong type, or the schema of the arguments is invalid.
+    /// The error names the field.
     pub fn new(value: Value) -> Result<Self> {
         let schema = Self(wrapped(value)?);
         let place = format!("schema of tool `{}`", schema.name());
@@ -58,7 +58,7 @@ impl ToolSchema {
         };
         let description = &function["description"];
         let fits = description.is_string() || description.is_null();
-        wrong("description", description, fits, "a text (string)")?;
+        wrong("description", description, fits, "a string")?;
         let Some(parameters) = function
             .get("parameters")
             .filter(|parameters| !parameters.is_null())
@@ -115,7 +115,7 @@ impl ToolSchema {
         check::arguments(self.parameters(), arguments)
     }
 
-    /// Returns where arguments do not fit; `None` if that cannot be told.
+    /// Returns where arguments do not fit; `None` if that cannot be decided.
     pub(crate) fn failures(&self, arguments: &Value) -> Option<check::Failures> {
         check::Checker::of(self.parameters()).ok()?.failures(arguments)
     }
@@ -190,8 +190,9 @@ fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<(
             Ok(())
         }
         [first, second, ..] => {
-            let problem =
-                format!("`function.{second}`: stands beside `{first}`; a tool has one schema of arguments");
+            let problem = format!(
+                "`function.{second}`: is there besides `{first}`; a tool has one schema of arguments"
+            );
             Err(Error::invalid(place, problem))
         }
     }
@@ -210,7 +211,7 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
         None => refuse_misspelt(object, place, within),
         Some(key) => {
             let advice =
-                "the arguments of a tool stand in `function.parameters`, with `properties` and `required`";
+                "the arguments of a tool belong in `function.parameters`, with `properties` and `required`";
             Err(Error::invalid(
                 place,
                 format!("`{within}{key}`: is not read here; {advice}"),
@@ -223,10 +224,9 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
 fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
     let read = || PARAMETERS.into_iter().chain(["description", "function", "name"]);
     for key in object.keys().filter(|key| !read().any(|known| known == *key)) {
-        // Two letters at most: `output_schema`, which is no mistake, is three from `input_schema`.
+        // Two letters at most: `output_schema`, no mistake, is three letters from `input_schema`.
         if let Some(near) = nearest_within(key, read(), 2) {
-            let problem =
-                format!("`{within}{key}`: is not a key of a tool that is known; did you mean `{near}`?");
+            let problem = format!("`{within}{key}`: is not a known key of a tool; did you mean `{near}`?");
             return Err(Error::invalid(place, problem));
         }
     }
@@ -327,7 +327,7 @@ mod tests {
         );
         let number = error(json!({"name": "f", "description": 7}));
         assert!(
-            number.starts_with("schema of tool `f`: `function.description`: expected a text"),
+            number.starts_with("schema of tool `f`: `function.description`: expected a string"),
             "{number}"
         );
         let list = json!({"name": "f", "description": "", "parameters": []});

@@ -71,8 +71,8 @@ impl Transform for Shape {
     }
 }
 
-/// Removes what no type hint of Python says: titles, defaults, the width of a number, the length of
-/// a tuple.
+/// Removes what Python's type hints do not have: titles, defaults, the width of a number, the
+/// length of a tuple.
 fn drop_what_python_has_not(object: &mut Map<String, Value>) {
     for key in ["$schema", "$defs", "title", "default"] {
         object.shift_remove(key);

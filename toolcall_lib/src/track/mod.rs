@@ -2,7 +2,7 @@
 //! Weights & Biases.
 //!
 //! A tracker never stops a run and never makes it wait. Its first failure becomes a note and
-//! switches it off. A thread of its own does the work that needs the network.
+//! switches it off. A separate thread does the work that needs the network.
 
 mod protobuf;
 mod report_to;
@@ -33,8 +33,8 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Starts the trackers that `report_to` names; none: Weights & Biases where `WANDB_API_KEY` is
-    /// set. Returns notes, too: the reason why one could not be started.
+    /// Starts the trackers that `report_to` names; without it, Weights & Biases where
+    /// `WANDB_API_KEY` is set. Also returns notes: the reason why one could not be started.
     pub fn start(report_to: Option<&ReportTo>, run: &Run) -> (Self, Vec<String>) {
         let wandb = WandbSettings::from_environment().with(&run.wandb);
         let names = match report_to {
@@ -58,23 +58,23 @@ impl Trackers {
         (all, notes)
     }
 
-    /// Returns true if there is no tracker to tell.
+    /// Returns true if there is no tracker.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// Tells all of them a point. Returns notes; a tracker that has failed is told no more.
+    /// Sends a point to all of them. Returns notes; a tracker that has failed gets nothing more.
     pub fn log(&mut self, point: &Point) -> Vec<String> {
         self.tell(|tracker| tracker.log(point))
     }
 
-    /// Tells all of them the end of the run, and waits for them no longer than they are given.
+    /// Sends the end of the run to all of them, and waits for them within a time limit.
     pub fn finish(&mut self, ending: &Ending) -> Vec<String> {
         self.has_ended = true;
         self.tell(|tracker| tracker.finish(ending))
     }
 
-    /// Tells all of them a table that was made after the end of the run.
+    /// Sends a table that was made after the end of the run to all of them.
     pub fn add_table(&mut self, name: &str, table: &Table) -> Vec<String> {
         self.tell(|tracker| tracker.add_table(name, table))
     }
@@ -106,7 +106,7 @@ impl Drop for Trackers {
     }
 }
 
-/// The trackers of a run that has ended, to be told what was found out later.
+/// The trackers of a run that has ended, for later results.
 #[derive(Clone, Default)]
 pub struct Tracked(Option<Arc<Mutex<Trackers>>>);
 
@@ -116,7 +116,7 @@ impl Tracked {
         Self((!trackers.is_empty()).then(|| Arc::new(Mutex::new(trackers))))
     }
 
-    /// Tells all of them a table. Returns notes.
+    /// Sends a table to all of them. Returns notes.
     pub fn add_table(&self, name: &str, table: &Table) -> Vec<String> {
         let trackers = self.0.as_ref();
         let trackers = trackers.map(|trackers| locked(trackers));
@@ -134,7 +134,7 @@ impl std::fmt::Debug for Tracked {
     }
 }
 
-/// Compares as equal in any case: the trackers of a run are no part of its result.
+/// Compares as equal in any case: the trackers of a run are not part of its result.
 impl PartialEq for Tracked {
     fn eq(&self, _: &Self) -> bool {
         true

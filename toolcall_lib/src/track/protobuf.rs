@@ -15,7 +15,7 @@ impl Message {
         self.bytes
     }
 
-    /// A whole number, such as an `int64`, an enum or a `bool`.
+    /// An integer, such as an `int64`, an enum or a `bool`.
     pub fn number(mut self, field: u32, value: u64) -> Self {
         self.key(field, 0);
         self.varint(value);

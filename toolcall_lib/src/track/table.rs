@@ -14,7 +14,7 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// Prints the table as Markdown. Marks in a cell mean nothing there.
+/// Prints the table as Markdown. Markup in a cell is escaped.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
@@ -35,7 +35,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Returns a text whose marks mean nothing in Markdown.
+/// Escapes the Markdown in a string.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

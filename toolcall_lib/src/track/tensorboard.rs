@@ -141,7 +141,8 @@ impl EventFile {
         &self.path
     }
 
-    /// Adds numbers after a step, each a series of its own. Leaves out values that are no numbers.
+    /// Adds numbers after a step, each as a separate series. Leaves out values that are not
+    /// numbers.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -192,7 +193,7 @@ impl EventFile {
     }
 }
 
-/// Creates a file whose name nobody has: `events.out.tfevents.TIME.HOST.PROCESS.NUMBER`.
+/// Creates a file with a new name: `events.out.tfevents.TIME.HOST.PROCESS.NUMBER`.
 fn new_file(folder: &Path) -> Result<(PathBuf, File)> {
     let (time, host, process) = (now() as u64, file_name(&host()), std::process::id());
     let mut number = 0;

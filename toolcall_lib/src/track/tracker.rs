@@ -1,4 +1,4 @@
-//! A tracker, and the numbers of a run that it is given.
+//! A tracker, and the numbers of a run that it gets.
 
 use super::table::Table;
 use super::wandb_said::WandbSaid;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     /// Name of the run, as `run_name` says it.
     pub name: Option<String>,
-    /// Settings of Weights & Biases that the run has itself.
+    /// The run's own settings of Weights & Biases.
     pub wandb: WandbSaid,
     /// Folder of its checkpoints.
     pub output_dir: Option<PathBuf>,

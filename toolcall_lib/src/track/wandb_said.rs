@@ -1,4 +1,4 @@
-//! Settings of Weights & Biases that stand among those of a run.
+//! Settings of Weights & Biases that are among those of a run.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,11 +12,11 @@ pub enum WandbMode {
     Online,
     /// Writes a file only.
     Offline,
-    /// Nothing is written and nothing is sent.
+    /// Writes and sends nothing.
     Disabled,
 }
 
-/// Settings that a run has itself, which count more than the environment.
+/// The run's own settings, which override the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WandbSaid {
     /// The project.

@@ -1,4 +1,4 @@
-//! The work between the steps of a run: evaluation, the best weights, checkpoints, and the question
+//! The work between the steps of a run: evaluation, the best weights, checkpoints, and the decision
 //! whether it goes on.
 //!
 //! Counts and losses are summed over ranks before they are divided, so every rank sees the same

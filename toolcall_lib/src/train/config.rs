@@ -24,8 +24,8 @@ pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 pub struct TrainConfig {
     /// Tokens to train on. TRL: all.
     pub loss: LossMode,
-    /// Variables for the chat template beside messages and tools, such as
-    /// `{"enable_thinking": true}`; a row may have its own.
+    /// Variables for the chat template besides messages and tools, such as `{"enable_thinking":
+    /// true}`; a row may have its own.
     pub chat_template_kwargs: Map<String, Value>,
     /// Passes over the data. TRL: 3.
     pub num_train_epochs: f64,

@@ -59,8 +59,8 @@ pub(super) trait Engine {
 
 /// Makes the engines of a run, one for each rank.
 pub(super) trait EngineFactory: Sync {
-    /// Returns the engine of a rank, with the weights of `decoder` and the state of `optimizer`;
-    /// and why it is not a GPU's, where this build could have used one.
+    /// Returns the engine of a rank, with the weights of `decoder` and the state of `optimizer`,
+    /// and the reason if it does not use the GPU that this build could use.
     fn make<'a>(
         &self,
         ranks: &'a dyn Collective,
@@ -115,15 +115,16 @@ impl Engine for OnCpu<'_> {
         tokens: f64,
         learning_rate: f64,
     ) -> Result<()> {
-        // 1. The norm of the mean gradient. 2. Clip and update this rank's shard. 3. Gather the
-        // shards.
+        // 1. The norm of the mean gradient. If it is not finite, the weights stay as they are.
         self.grad_norm = norm(&self.gradients)? / tokens;
         if !self.grad_norm.is_finite() {
             return Ok(());
         }
+        // 2. Clip, and update this rank's shard of the weights.
         let scale = clip_coefficient(self.grad_norm, self.config.max_grad_norm) / tokens;
         let trained = decoder.trainable_mut()?;
         optimizer.step(trained, &mut own(&mut self.gradients), scale, learning_rate);
+        // 3. Gather the shards of all ranks.
         if self.config.zero_stage > 0 {
             gather(trained, self.ranks)?;
         }
@@ -183,7 +184,7 @@ pub(super) fn add_trees<M: Memory>(
 }
 
 /// Returns the precision of the products with the weights of `decoder`. Only trained weights are
-/// rounded by chance.
+/// rounded stochastically.
 pub(super) fn precision(config: &TrainConfig, decoder: &Decoder) -> Precision {
     let weights_are_trained = decoder.adapter.is_none();
     match config.bf16 {

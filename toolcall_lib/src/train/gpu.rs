@@ -1,4 +1,4 @@
-//! The engine of a training run on GPUs, one GPU a rank.
+//! The engine of a training run on GPUs, one GPU per rank.
 
 use super::config::TrainConfig;
 use super::engine::{Engine, add_trees, precision};

@@ -1,4 +1,4 @@
-//! The log of a run under the names of transformers, as plots of others read it: `log_history` of
+//! The log of a run under the names of transformers, for plots of other tools: `log_history` of
 //! `trainer_state.json`, and the points that trackers get.
 
 use super::config::TrainConfig;
@@ -37,7 +37,7 @@ impl History {
         history
     }
 
-    /// Adds a step. Returns what is logged after it, if anything is.
+    /// Adds a step. Returns the entry that is logged after it, if there is one.
     pub fn push(&mut self, step: &StepReport) -> Option<Point> {
         self.tokens += step.tokens;
         self.since.push((step.loss, step.token_accuracy));

@@ -1,4 +1,4 @@
-//! Identifies the run of a checkpoint by its settings and data, to be compared when it goes on.
+//! Identifies the run of a checkpoint by its settings and data, to compare them when a run resumes.
 
 use super::config::TrainConfig;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::fmt::Display;
 
 /// Settings that change what is learnt and may change without a note: the batch is compared as a
-/// whole, `lora` has a check of its own, and patience only says when the run stops.
+/// whole, `lora` has a separate check, and patience only says when the run stops.
 const MAY_CHANGE: [&str; 4] = [
     "per_device_train_batch_size",
     "gradient_accumulation_steps",

@@ -12,17 +12,17 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// Mean loss of the trained tokens; less is better.
+    /// Mean loss of the trained tokens; lower is better.
     #[default]
     EvalLoss,
-    /// Share of all rows with exactly the right calls, or with words where no call is right; more
+    /// Share of all rows with exactly the right calls, or with text where no call is right; higher
     /// is better.
     EvalExact,
-    /// Share of the rows with a call that get exactly the right calls; more is better.
+    /// Share of the rows with a call that get exactly the right calls; higher is better.
     EvalArgumentsExact,
-    /// Share of the rows with a call that get the right tools; more is better.
+    /// Share of the rows with a call that get the right tools; higher is better.
     EvalToolSelection,
-    /// Share of the rows without a call that get a call; less is better.
+    /// Share of the rows without a call that get a call; lower is better.
     EvalOverCalls,
 }
 

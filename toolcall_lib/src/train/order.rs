@@ -31,7 +31,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Creates the order of conversations that begin with these texts, for `ranks` ranks.
+    /// Creates the order of conversations that begin with these strings, for `ranks` ranks.
     ///
     /// # Errors
     /// More conversations per step, or more steps, than can be counted.
@@ -102,16 +102,18 @@ impl Order {
         if !self.shuffle {
             return order;
         }
-        // 1. Shuffle all rows. 2. Collect groups, and cut them into runs. 3. Shuffle the runs.
+        // 1. Shuffle all rows.
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(epoch as u64);
         order.shuffle(&mut rng);
         if self.run == 1 {
             return order;
         }
+        // 2. Collect groups, and cut them into runs.
         order.sort_by_key(|&row| self.groups[row]); // stable: within a group the rows stay shuffled
         let groups = order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]);
         let mut runs: Vec<&[usize]> = groups.flat_map(|group| group.chunks(self.run)).collect();
+        // 3. Shuffle the runs.
         runs.shuffle(&mut rng);
         runs.concat()
     }

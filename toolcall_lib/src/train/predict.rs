@@ -105,7 +105,7 @@ fn first_turn(row: &Conversation) -> Option<bool> {
     Some(!row.messages[turn].tool_calls.is_empty())
 }
 
-/// Returns at most so many of the rows, from all over them: files are often sorted.
+/// Returns at most `most` of the rows, from all over them: files are often sorted.
 fn spread<'a>(rows: &[&'a Conversation], most: usize) -> Vec<&'a Conversation> {
     let count = rows.len().min(most);
     (0..count).map(|i| rows[i * rows.len() / count]).collect()
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(chosen.rows, [&calls_later]);
         let data = Dataset::from(vec![untrained]);
         assert!(Predictor::new(&data, &config).unwrap().is_none());
-        // 2. The call of a turn that is not trained is none that a metric counts.
+        // 2. A call of a turn that is not trained does not count in any metric.
         let data = Dataset::from(vec![row(&[turn(true, false), turn(false, true)])]);
         let problem = Predictor::new(&data, &config).unwrap_err().to_string();
         assert!(problem.contains("counts only rows with a call"), "{problem}");

@@ -27,7 +27,7 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Prepares the run of one rank. Returns the report that it will fill, too.
+    /// Prepares the run of one rank. Also returns the report that it will fill.
     ///
     /// # Errors
     /// Settings, rows, checkpoints and folders that the run cannot begin with.
@@ -86,7 +86,7 @@ impl Job<'_> {
     }
 }
 
-/// Tells the user something, and keeps it in the report.
+/// Prints a note for the user, and adds it to the report.
 pub(super) fn note(
     ranks: &dyn Collective,
     report: &mut TrainReport,
@@ -100,8 +100,8 @@ pub(super) fn note(
     }
 }
 
-/// Begins before the first step, or at the checkpoint that `config` names. Returns notes for the
-/// user, too, such as what differs from the run of the checkpoint.
+/// Begins before the first step, or at the checkpoint that `config` names. Also returns notes for
+/// the user, such as differences from the run of the checkpoint.
 fn first_state(
     ranks: &dyn Collective,
     model: &mut Model,

@@ -61,7 +61,7 @@ pub(super) fn first_decides<T>(
     }
 }
 
-/// Returns, on all ranks, the text of the first rank that has one.
+/// Returns, on all ranks, the string of the first rank that has one.
 pub(super) fn first_text(ranks: &dyn Collective, own: Option<String>) -> Result<Option<String>> {
     if ranks.size() == 1 {
         return Ok(own);

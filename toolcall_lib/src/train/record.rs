@@ -1,4 +1,4 @@
-//! Facts about a run for those who get its model: where it began, with what data and settings, and
+//! Facts about a run for the users of its model: where it began, with what data and settings, and
 //! its scores.
 
 use super::config::TrainConfig;

@@ -1,4 +1,4 @@
-//! The report of a training run: all its steps, and what became of the model.
+//! The report of a training run: all its steps, and the outcome.
 
 use super::checkpoints;
 use super::metric::Metric;
@@ -50,7 +50,7 @@ pub struct TrainReport {
     /// was read from a file.
     #[serde(skip)]
     pub trainer_state: Map<String, Value>,
-    /// Trackers that were told of the run.
+    /// Trackers of the run.
     #[serde(skip)]
     pub trackers: Tracked,
 }
@@ -82,8 +82,7 @@ impl TrainReport {
         self.trackers.add_table(name, table)
     }
 
-    /// Returns the first of the evaluated steps that no other is better than, by
-    /// `metric_for_best_model`.
+    /// Returns the best evaluated step by `metric_for_best_model`; on a tie the earliest.
     pub fn best_step(&self) -> Option<&StepReport> {
         best(&self.steps, self.metric_for_best_model)
     }
@@ -145,7 +144,7 @@ impl TrainReport {
     }
 }
 
-/// Returns the first of the evaluated steps that no other is better than.
+/// Returns the best evaluated step by `metric`; on a tie the earliest.
 pub(super) fn best(steps: &[StepReport], metric: Metric) -> Option<&StepReport> {
     let evaluated = steps.iter().filter_map(|step| Some((step, metric.of(step)?)));
     let best = evaluated.reduce(|best, other| match metric.is_better(other.1, best.1) {

@@ -57,7 +57,7 @@ fn beginning(row: &Conversation) -> String {
 }
 
 /// This rank's trees of the `rows` of a step: one for each `per_device_train_batch_size` of them,
-/// or several if it is too large. All ranks together have those that one rank would have.
+/// or several if it is too large. All ranks together have the trees of a single rank.
 pub(super) fn trees(
     data: &[Vec<Sequence>],
     rows: &[usize],
@@ -75,8 +75,8 @@ fn trees_within<'a>(sequences: impl Iterator<Item = &'a Sequence>, config: &Trai
     TreeBatch::pack_within(&sequences.collect::<Vec<_>>(), config.max_tokens_per_tree)
 }
 
-/// Mean loss of the trained tokens of `data`, which the ranks share out among themselves; `loss` is
-/// the sum over this rank's trees.
+/// Mean loss of the trained tokens of `data`, which is divided among the ranks; `loss` is the sum
+/// over this rank's trees.
 pub(super) fn mean_loss(
     data: &[Vec<Sequence>],
     config: &TrainConfig,

@@ -62,8 +62,8 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
     }
 }
 
-/// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step. Sets
-/// `model.tools` to the tools that one row in 50 calls (to none if they are more than 32), and
+/// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step. Sets `model.tools`
+/// to the tools that at least 1 in 50 rows calls (to none if there are more than 32), and
 /// `model.training` to the record of the run.
 ///
 /// Ctrl-C (or the notebook's stop button) ends the run after the step; the model keeps what it has

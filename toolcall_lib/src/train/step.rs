@@ -30,7 +30,7 @@ pub struct StepReport {
     /// Tokens of the unshared sequences.
     #[serde(default)]
     pub tokens: u64,
-    /// Seconds that it took, evaluation aside.
+    /// Seconds that it took, without evaluation.
     #[serde(default)]
     pub seconds: f64,
     /// Mean loss on the validation set after the step, where it was evaluated.
@@ -44,15 +44,15 @@ pub struct StepReport {
 /// [`Evaluation`](crate::evaluate::Evaluation).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvalScores {
-    /// Rows with exactly the right calls, or with words where no call is right, among all rows.
+    /// Rows with exactly the right calls, or with text where no call is right, among all rows.
     pub exact: Score,
     /// Rows with the right tools and exactly the right arguments, among the rows with a call.
     pub arguments_exact: Score,
     /// Rows with the right tools, among the rows with a call.
     pub tool_selection: Score,
-    /// Rows that get a call, among the rows without one. Less is better.
+    /// Rows that get a call, among the rows without one. Lower is better.
     pub over_calls: Score,
-    /// Rows whose reply did not end by itself, among all rows. Less is better.
+    /// Rows whose reply did not end by itself, among all rows. Lower is better.
     pub unfinished: Score,
 }
 

@@ -1,4 +1,4 @@
-//! Tells trackers how a run goes; the first rank does.
+//! Sends the numbers of a run to its trackers, on the first rank.
 
 use super::between_steps::Run;
 use super::config::TrainConfig;
@@ -17,7 +17,7 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    /// Starts what the settings of `run` name. Returns notes, too.
+    /// Starts the trackers that the settings of `run` name. Also returns notes.
     pub fn start(run: &Run<'_>) -> (Self, Vec<String>) {
         let steps = &run.state.steps;
         let (trackers, notes) = match run.ranks.rank() {
@@ -32,13 +32,13 @@ impl Tracking {
         (tracking, notes)
     }
 
-    /// Tells a step, if it is logged. Returns notes.
+    /// Sends a step, if it is logged. Returns notes.
     pub fn log(&mut self, step: &StepReport) -> Vec<String> {
         let point = self.history.push(step);
         point.map_or_else(Vec::new, |point| self.trackers.log(&point))
     }
 
-    /// Closes the log of a report, and tells the end. Returns notes.
+    /// Closes the log of a report, and sends the end. Returns notes.
     pub fn finish(mut self, report: &mut TrainReport) -> Vec<String> {
         let last = report.last_entry(self.steps_before);
         if let Some(Value::Array(entries)) = report.trainer_state.get_mut("log_history") {

@@ -17,7 +17,7 @@ pub(super) struct TrainerStateJson<'a> {
 }
 
 impl TrainerStateJson<'_> {
-    /// All fields but `stateful_callbacks`, in the order of their names.
+    /// Returns all fields in the order of their names; `stateful_callbacks` is empty.
     pub fn to_json(&self) -> Map<String, Value> {
         let Self { config, steps, .. } = self;
         let last = steps.last();

@@ -1,4 +1,4 @@
-//! Elements in the types of GGML: f32, f16, bf16, and blocks of few bits with a scale of their own.
+//! Elements in the types of GGML: f32, f16, bf16, and blocks of few bits with their own scale.
 //!
 //! Loops that vectorize unpack the types that our programs make and the most common ones; candle
 //! knows the others.

@@ -10,23 +10,23 @@ use std::str::FromStr;
 /// are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dtype {
-    /// 4 bytes an element.
+    /// 4 bytes per element.
     #[default]
     F32,
-    /// 2 bytes an element.
+    /// 2 bytes per element.
     Bf16,
-    /// 2 bytes an element, with more digits and a smaller range than bf16. A processor that
+    /// 2 bytes per element, with more digits and a smaller range than bf16. A processor that
     /// multiplies bf16 gets it rounded to that first.
     F16,
-    /// llama.cpp's 8-bit blocks of 32: 1.06 bytes an element.
+    /// llama.cpp's 8-bit blocks of 32: 1.06 bytes per element.
     Q8_0,
-    /// llama.cpp's 4-bit blocks of 32: 0.56 bytes an element; embedding and head are Q8_0, because
+    /// llama.cpp's 4-bit blocks of 32: 0.56 bytes per element; embedding and head are Q8_0, because
     /// a model is most sensitive there.
     Q4_0,
-    /// llama.cpp's mix of 4-bit and 6-bit blocks of 256, about 0.6 bytes an element; 5-bit and
+    /// llama.cpp's mix of 4-bit and 6-bit blocks of 256, about 0.6 bytes per element; 5-bit and
     /// 8-bit blocks of 32 if matrix rows are not whole blocks.
     Q4KM,
-    /// The type in the file: f32, f16, bf16, or the blocks of a GGUF file, whatever their type.
+    /// The type in the file: f32, f16, bf16, or the blocks of a GGUF file, of any type.
     Auto,
 }
 

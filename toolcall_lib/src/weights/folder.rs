@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-/// Files that every model needs, beside its weights.
+/// Files that every model needs, besides its weights.
 pub(super) const REQUIRED: [&str; 2] = [names::CONFIG, names::TOKENIZER];
 /// Files that are read if they exist.
 pub(super) const OPTIONAL: [&str; 5] = [
@@ -75,7 +75,7 @@ impl TextFiles {
     /// Reads the tokenizer and the chat templates of `folder`.
     ///
     /// # Errors
-    /// A file is missing, damaged or longer than such files are.
+    /// A file is missing, damaged or too long.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(names::TOKENIZER);
         let tokenizer = read_tokenizer(&file)?;
@@ -129,10 +129,10 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     })
 }
 
-/// Most bytes of a text file beside the tokenizer.
+/// Most bytes of a text file besides the tokenizer.
 const LONGEST: u64 = 64 << 20;
 
-/// Reads a text file; refuses one that is longer than such files are.
+/// Reads a text file; refuses one that is too long.
 fn text(file: &Path) -> Result<String> {
     let len = std::fs::metadata(file).map_err(Error::io(file))?.len();
     if len > LONGEST {
@@ -142,8 +142,8 @@ fn text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).map_err(Error::io(file))
 }
 
-/// The licence that the page of a model names at its beginning; none where it says something that
-/// is no name, or there is no such page.
+/// Returns the licence in the front matter of a model's page; `None` if there is no page, or no
+/// name of a licence in it.
 fn license(folder: &Path) -> Option<String> {
     let page = text(&folder.join(names::CARD)).ok()?;
     let front = page.strip_prefix("---\n")?.split_once("\n---")?.0;
@@ -164,14 +164,14 @@ fn optional_json(folder: &Path, name: &str) -> Result<Option<Map<String, Value>>
     }
 }
 
-/// Reads a file in which the tokens with a meaning stand; empty if there is none.
+/// Reads a file with special tokens; empty if there is none.
 fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
     let tokens = optional_json(folder, name)?.unwrap_or_default();
     for key in ["bos_token", "eos_token"] {
         let token = tokens.get(key).unwrap_or(&Value::Null);
         if !token.is_null() && token_text(token).is_none() {
             let problem = format!(
-                "{key}: found {}, expected a text, or an object with the text as `content`",
+                "{key}: found {}, expected a string, or an object with the string as `content`",
                 json::kind(token)
             );
             return Err(Error::invalid(folder.join(name).display(), problem));
@@ -184,7 +184,7 @@ fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
 /// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
 /// templates in `tokenizer_config.json`.
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
-    // 1. Files of their own.
+    // 1. Separate files.
     let file = folder.join(names::CHAT_TEMPLATE);
     let default = match file.is_file() {
         true => Some(text(&file)?),
@@ -203,7 +203,7 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
         let text = |key: &str| {
             let place = || format!("chat_template[{i}].{key}");
             let text = entry[key].as_str().map(String::from);
-            text.ok_or_else(|| wrong(place(), &entry[key], "a text"))
+            text.ok_or_else(|| wrong(place(), &entry[key], "a string"))
         };
         Ok((text("name")?, text("template")?))
     };
@@ -215,7 +215,7 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
         }
         None | Some(Value::Null) => (None, Vec::new()),
         Some(other) => {
-            let expected = "a text, or a list of {\"name\": …, \"template\": …}";
+            let expected = "a string, or a list of {\"name\": …, \"template\": …}";
             return Err(wrong("chat_template".into(), other, expected));
         }
     };

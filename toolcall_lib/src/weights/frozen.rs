@@ -31,7 +31,7 @@ impl std::fmt::Debug for Frozen {
 }
 
 impl Frozen {
-    /// Packs every matrix of `layout`. Beside the result, memory holds only the pieces that are
+    /// Packs every matrix of `layout`. Besides the result, memory holds only the pieces that are
     /// being packed.
     pub(super) fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
         let layers = layout.layers();

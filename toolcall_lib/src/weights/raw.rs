@@ -20,8 +20,8 @@ pub struct RawModel {
     pub chat_template: Option<String>,
     /// Other chat templates, by name.
     pub additional_chat_templates: Vec<(String, String)>,
-    /// JSON text of the tools that it was trained to call, if a GGUF file of ours has it; a folder
-    /// has a file of its own for them.
+    /// JSON string of the tools that it was trained to call, if the GGUF file has it, as our files
+    /// do; a folder has a separate file for them.
     pub tools: Option<String>,
     /// Notes for the user about how the model was read.
     pub notes: Vec<String>,

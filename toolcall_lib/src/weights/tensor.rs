@@ -1,4 +1,4 @@
-//! Read-only matrices of weights, in whatever type they are stored.
+//! Read-only matrices of weights, in any type in which they are stored.
 
 use super::blocks::{bytes_of, unpack};
 use candle_core::quantized::GgmlDType;

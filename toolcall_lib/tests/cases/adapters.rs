@@ -79,7 +79,7 @@ fn layers_are_chosen_as_peft_does() {
             serde_json::from_slice(&std::fs::read(out.join("adapter_config.json")).unwrap()).unwrap();
         assert_eq!(written["target_modules"], targets);
 
-        // It is used where it is, and merged it computes the same.
+        // The merged model computes the same.
         let text = |model: &toolcall_lib::Model| {
             let config = toolcall_lib::GenerateConfig {
                 max_new_tokens: 12,
@@ -100,7 +100,7 @@ fn what_no_layer_has_is_refused_by_name() {
     for (targets, says) in [
         (
             json!(["q_proj", "model.layers.9.self_attn.q_proj"]),
-            "`model.layers.9.self_attn.q_proj` names no linear layer",
+            "`model.layers.9.self_attn.q_proj` is not the name of a linear layer",
         ),
         (
             json!("q_proj"),

@@ -1,5 +1,5 @@
-//! Schemas whose keywords stand beside each other: the check refuses what breaks one of them, and a
-//! model cannot write it.
+//! Schemas with several keywords: the check refuses values that break one of them, and a model
+//! cannot write them.
 
 use super::templates::{STYLES, style};
 use crate::common::tiny_model::tiny_model;
@@ -224,7 +224,7 @@ fn values_that_are_listed_may_have_any_keyword_beside_them() {
     }
 }
 
-/// Every way to write calls is constrained to the tools, and read back.
+/// Every way to write calls is constrained to the tools, and is read back.
 #[test]
 fn calls_of_every_style_are_held_to_the_tools() {
     let tool = tool(json!({

@@ -1,6 +1,5 @@
-//! Data files. Every case of the folder `data` is one file with its rows and the conversations that
-//! are read from them, or the reason why they are refused. `docs/data_formats.md` lists all of
-//! them.
+//! Data files. Each case in the folder `data` is one file, with the conversations that are read
+//! from it or the reason why it is refused. `docs/data_formats.md` lists all of them.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -58,7 +57,7 @@ fn every_case_is_read_as_it_should_be() {
                 assert_eq!(json!(data.rows[0].chat_template_kwargs), kwargs, "{name}");
                 let notes = case.get("notes").cloned().unwrap_or(json!([]));
                 assert_eq!(json!(data.notes()), notes, "{name}");
-                // A saved dataset is read as the same.
+                // A saved dataset is read back equal.
                 let again = tempfile::NamedTempFile::with_suffix(".json").unwrap();
                 data.save(again.path()).unwrap();
                 let again = Dataset::load(again.path()).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -157,7 +156,7 @@ fn another_encoding_is_named() {
     }
     let error = load(b"[{\"messages\":\n\"K\xf6ln\"}]");
     assert!(
-        error.contains("line 2: holds bytes that are no UTF-8, perhaps Latin-1"),
+        error.contains("line 2: holds bytes that are not UTF-8, perhaps Latin-1"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! Files beside the weights of a model.
+//! Other files in a model folder.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(file, text).unwrap();
 }
 
-/// The folder of a tiny model, in which `change` is made before it is loaded.
+/// Makes the folder of a tiny model, applies `change` to it and loads it.
 fn loaded(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     save(&tiny_model(), folder.path()).unwrap();
@@ -91,7 +91,7 @@ fn special_tokens_of_older_folders_are_read() {
         model.template.render(&[Message::user("Hi.")], &[]).unwrap()
     };
     assert!(with(json!({"tokenizer_class": "PreTrainedTokenizerFast"})).starts_with("<|endoftext|>"));
-    // A config with the tokens in it is newer, and says all.
+    // A config that has the tokens is newer, and complete.
     assert!(
         !with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>")
     );
@@ -108,7 +108,7 @@ fn a_key_that_stands_twice_in_a_side_file_is_named() {
     );
     let error = load(folder.path().to_str().unwrap()).unwrap_err().to_string();
     assert!(
-        error.contains("tokenizer_config.json: the key `eos_token` stands here twice"),
+        error.contains("tokenizer_config.json: duplicate key `eos_token`"),
         "{error}"
     );
 }
@@ -116,7 +116,7 @@ fn a_key_that_stands_twice_in_a_side_file_is_named() {
 #[test]
 fn a_value_of_a_side_file_that_is_of_another_type_is_named() {
     let template =
-        "chat_template: found a number, expected a text, or a list of {\"name\": …, \"template\": …}";
+        "chat_template: found a number, expected a string, or a list of {\"name\": …, \"template\": …}";
     let ids = "expected the number of a token, or a list of them";
     for (file, key, value, says) in [
         (
@@ -153,13 +153,13 @@ fn a_value_of_a_side_file_that_is_of_another_type_is_named() {
             "tokenizer_config.json",
             "chat_template",
             json!([{"name": "default"}]),
-            "chat_template[0].template: found null, expected a text".into(),
+            "chat_template[0].template: found null, expected a string".into(),
         ),
         (
             "tokenizer_config.json",
             "eos_token",
             json!(7),
-            "eos_token: found a number, expected a text, or an object with the text as `content`".into(),
+            "eos_token: found a number, expected a string, or an object with the string as `content`".into(),
         ),
         (
             "special_tokens_map.json",

@@ -1,4 +1,4 @@
-//! Errors stay short, and say which file a row stands in.
+//! Errors are short, and name the file of a row.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Inputs of the shapes that people really have, and what each is read as.
+//! Inputs in the forms that real users have, and how each is read.
 
 mod adapters;
 mod constraint;

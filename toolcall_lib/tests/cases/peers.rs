@@ -1,5 +1,5 @@
-//! Settings that were written for other tools: each file of the folder `peers` becomes what a table
-//! here says, and runs.
+//! Settings that were written for other tools: each file of the folder `peers` becomes the
+//! configuration in a table here, and runs.
 
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn layer(settings: Settings, value: Value) -> Settings {
     settings.with(&Given::from(values), 1).unwrap()
 }
 
-/// The problem of settings that can be read, and are not those of a run.
+/// Returns the problem of settings that can be read, but do not fit a run.
 fn unsound(value: Value) -> String {
     of(value).unwrap().config.check().unwrap_err().to_string()
 }
@@ -401,7 +401,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         ),
         (
             json!({"cutoff_len": 512, "max_length": 1024}),
-            "`cutoff_len` says 512; leave one of them out",
+            "`cutoff_len` sets it to 512; leave one of them out",
         ),
         (
             json!({"datasets": [{"path": "a.json", "type": "alpaca"}]}),
@@ -426,15 +426,15 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         (json!({"deepspeed": "nowhere.json"}), "deepspeed: nowhere.json: "),
         (
             json!({"deepspeed": "tests/cases/peers/sft_config.json"}),
-            "sft_config.json is no configuration of DeepSpeed",
+            "sft_config.json is not a configuration of DeepSpeed",
         ),
         (
             json!({"iters": 1000, "grad_accumulation_steps": 3}),
-            "iters: 1000 batches, as mlx-lm counts them, are not a whole number of steps",
+            "iters: 1000 batches, as mlx-lm counts them, are not a full number of steps",
         ),
         (
             json!({"eval_steps": 10, "eval_ratio": 0.1}),
-            "eval_ratio: stands beside `eval_steps`",
+            "eval_ratio: is given besides `eval_steps`",
         ),
         (
             json!({"plugins": [
@@ -469,7 +469,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         ),
         (
             json!({"datasets": [{"path": "a.json", "split": "train+test"}]}),
-            "datasets: [0]: split: the splits `train+test` are not put together",
+            "datasets: [0]: split: the splits `train+test` cannot be combined",
         ),
         (
             json!({"hf_dataset": {"path": "me/x", "prompt_feature": "question"}}),
@@ -506,7 +506,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         ),
         (
             json!({"dataset": "alpaca_en_demo"}),
-            "dataset: `alpaca_en_demo` is no file, and data/dataset_info.json",
+            "dataset: `alpaca_en_demo` is not a file, and data/dataset_info.json",
         ),
         (
             json!({"lr_schedule": {"name": "cosine_decay", "arguments": [1e-4, 50, 1e-5]}}),
@@ -538,7 +538,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         "command line: --learning-rate: found true, expected a number"
     );
     let error = of_flags(&["--seed", "1", "--seed", "2"]).unwrap_err().to_string();
-    assert_eq!(error, "--seed: stands twice; expected one value");
+    assert_eq!(error, "--seed: is given twice; expected one value");
 }
 
 #[test]
@@ -739,7 +739,7 @@ fn weights_and_biases_gets_what_a_file_says_of_it() {
     );
     let off = of(json!({"report_to": "none", "wandb_project": "timers"})).unwrap();
     assert_eq!(off.config.report_to, Some(ReportTo::default()));
-    assert!(noted(&off, "`report_to` counts"), "{:?}", off.notes);
+    assert!(noted(&off, "`report_to` overrides"), "{:?}", off.notes);
     let error = unsound(json!({"wandb_run_id": "../x"}));
     assert!(error.contains("wandb_run_id: `../x` is not an id"), "{error}");
 }
@@ -993,7 +993,7 @@ fn warmup_may_be_a_share_of_all_steps() {
     let rates: Vec<f64> = (0..4).map(|step| config.learning_rate_at(step, 10)).collect();
     assert_eq!(rates, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
     let error = unsound(json!({"warmup_ratio": 1.5}));
-    assert!(error.starts_with("warmup_ratio: 1.5 is not between"), "{error}");
+    assert!(error.starts_with("warmup_ratio: 1.5 is out of range"), "{error}");
 }
 
 #[test]
@@ -1056,7 +1056,7 @@ fn a_run_pushes_where_transformers_says() {
     );
 }
 
-/// `TOOLCALL_WRITE_DOCS=1` writes the page anew.
+/// `TOOLCALL_WRITE_DOCS=1` rewrites the page.
 #[test]
 fn the_page_of_settings_is_what_the_table_says() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");

@@ -1,4 +1,4 @@
-//! Settings that nobody knows are named, and so are values of the wrong type.
+//! Errors name unknown settings, and values of the wrong type.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn an_unknown_key_of_a_deepspeed_file_is_named_whatever_its_value() {
     for (file, says) in [
         (
             json!({"train_batch_size": "auto", "lerning_rate": "auto"}),
-            "lerning_rate: is not a key that is known",
+            "lerning_rate: is not a known key",
         ),
         (
             json!({"optimizer": {"type": "AdamW", "params": {"learning_rate": "auto"}}}),
@@ -26,11 +26,11 @@ fn an_unknown_key_of_a_deepspeed_file_is_named_whatever_its_value() {
         ),
         (
             json!({"bf16": {"enabled": true}, "optimzer": {}}),
-            "optimzer: is not a key that is known",
+            "optimzer: is not a known key",
         ),
         (
             json!({"bf16": {"enable": "auto"}}),
-            "bf16.enable: is not a key that is known",
+            "bf16.enable: is not a known key",
         ),
         (
             json!({"lerning_rate": "auto"}),
@@ -66,7 +66,7 @@ fn a_setting_of_generation_has_its_type() {
         ),
         (
             json!({"do_sample": true, "top_k": 2.5}),
-            "generation_config.json: top_k: found 2.5, expected a whole number",
+            "generation_config.json: top_k: found 2.5, expected an integer",
         ),
         (
             json!({"max_new_tokens": -1}),

@@ -1,5 +1,5 @@
-//! Templates that write calls in other ways (`scripts/dev/golden/templates.py`): what they print is
-//! what transformers prints, and a perfect model is read as one.
+//! Templates that write calls in other ways (`scripts/dev/golden/templates.py`): they print the
+//! same as in transformers, and the calls of a perfect model are read back.
 
 use super::data::conversation;
 use crate::common::tiny_tokenizer::tiny_tokenizer;
@@ -39,7 +39,7 @@ pub const STYLES: [&str; 7] = [
     "xml_style",
 ];
 
-/// A row of the golden file as it stands there.
+/// A row of the golden file, unchanged.
 pub fn row(name: &str) -> Conversation {
     let row = golden()["rows"][name].clone();
     let messages = row["messages"].as_array().unwrap().iter();
@@ -142,7 +142,7 @@ fn a_reply_that_is_cut_or_broken_is_never_a_call_without_its_arguments() {
     }
 }
 
-/// A model that has learnt another way writes other keys.
+/// A model that has learned another form writes other keys.
 #[test]
 fn other_names_of_the_arguments_are_read() {
     for text in [
@@ -177,7 +177,7 @@ fn an_answer_in_json_is_no_call_where_calls_are_json() {
     assert_eq!(called.tool_calls[0].arguments["minutes"], 5);
 }
 
-/// Without types in the text, the schema says which one was meant.
+/// Without types in the text, the schema decides which one is meant.
 #[test]
 fn the_type_of_a_value_is_that_of_the_schema() {
     let template = style("xml_style");
@@ -230,7 +230,7 @@ fn ids_are_kept_and_made_where_a_template_needs_them() {
     let (ids, answers) = (between(", \"id\": \""), between("\"call_id\": \""));
     assert_eq!((ids.len(), &ids), (2, &answers));
     assert!(ids[0] != ids[1] && ids.concat().chars().all(|c| c.is_ascii_alphanumeric()));
-    // The prompt of a turn has the ids that the whole conversation has.
+    // The prompt of a turn has the same ids as in the whole conversation.
     let prompt = mistral
         .render_prompt(&without.messages[..3], &without.tools)
         .unwrap();
@@ -292,7 +292,7 @@ fn arguments_are_offered_as_the_template_needs_them() {
     assert_eq!(
         call("{{ c.function.arguments }}"),
         json,
-        "as Python writes an object it is no JSON"
+        "as Python writes an object it is not JSON"
     );
     assert_eq!(
         call(
@@ -325,8 +325,8 @@ fn sequences_are_what_they_are_in_jinja() {
     }
 }
 
-/// The hour of a place that is far from UTC, in a process of its own: the zone is that of the
-/// environment.
+/// Returns the hour in a time zone far from UTC. It runs in its own process, because the
+/// environment sets the zone.
 #[test]
 fn the_time_is_the_local_one() {
     let hour = |zone: &str| -> i32 {
@@ -458,7 +458,7 @@ fn what_a_template_does_not_show_is_told() {
     assert_eq!(
         notes,
         [
-            "1 turn: the chat template does not show the text beside calls",
+            "1 turn: the chat template does not show the text besides calls",
             "1 turn: the chat template does not show `reasoning_content`"
         ]
     );

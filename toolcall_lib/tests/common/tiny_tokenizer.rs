@@ -11,7 +11,7 @@ use toolcall_lib::tokens::Tokenizer;
 /// End of a turn; the first of the tiny tokenizer's `eos_token_ids`.
 pub const END_OF_TURN: &str = "<|im_end|>";
 
-/// Tokens that decoding may hide, then the ones that it keeps, as in Qwen3's tokenizer.
+/// Tokens that decoding may skip, then the ones that it keeps, as in Qwen3's tokenizer.
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", END_OF_TURN];
 const ADDED: [&str; 6] = [
     "<tool_call>",

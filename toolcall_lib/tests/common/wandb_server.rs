@@ -1,4 +1,4 @@
-//! A server that stands for that of Weights & Biases.
+//! A fake server of Weights & Biases.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,8 +11,7 @@ pub type Request = (String, String, String);
 /// The status and the body of an answer; none breaks the connection.
 type Answers = dyn Fn(usize, &Request) -> Option<(u16, String)> + Send + Sync;
 
-/// A server that speaks as much of the API of Weights & Biases as a run needs. The run is
-/// `me/calls/abc`.
+/// A server with as much of the API of Weights & Biases as a run needs. The run is `me/calls/abc`.
 pub struct Server {
     pub url: String,
     pub requests: Arc<Mutex<Vec<Request>>>,
@@ -33,7 +32,7 @@ impl Server {
         Self { url, requests }
     }
 
-    /// One that does what it is asked, like the real one.
+    /// Starts a server that behaves like the real one.
     pub fn honest() -> Self {
         Self::start(|_, request| Some((200, honest(request))))
     }
@@ -43,7 +42,7 @@ impl Server {
         all.iter().filter(|request| request.0 == path).cloned().collect()
     }
 
-    /// All lines of a file that was streamed, put where their offsets say.
+    /// Returns all lines of a file that was streamed, at their offsets.
     pub fn lines(&self, file: &str) -> Vec<Value> {
         let mut lines = Vec::new();
         for (_, _, body) in self.requests("/files/me/calls/abc/file_stream") {

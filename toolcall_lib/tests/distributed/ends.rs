@@ -1,10 +1,10 @@
-//! The end of a run of many ranks when something happens to one of them.
+//! The end of a run of many ranks when one of them fails.
 
 use super::{By, LAUNCHERS, play, said};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Plays a scene that has to fail, long before the 300 s that a rank may sleep.
+/// Plays a scene that must fail, long before the 300 s that a rank may sleep.
 fn failure(by: By, ranks: usize, scene: &str, arguments: &Value) -> String {
     let started = Instant::now();
     let output = play(by, ranks, scene, arguments);

@@ -19,10 +19,10 @@ use toolcall_lib::train::{StepReport, TrainConfig, TrainReport, train};
 /// Conversations: two steps of 8 and one of 2, for which not every rank has a row.
 const ROWS: u64 = 18;
 const VALIDATION_ROWS: u64 = 5;
-/// Number of conversations of an optimizer step, of all ranks together.
+/// Number of conversations per optimizer step, over all ranks.
 const BATCH: usize = 8;
 
-/// Returns the settings of a run in f32 whose steps see [`BATCH`] conversations on so many ranks.
+/// Returns the settings of a run in f32 whose steps see [`BATCH`] conversations on `ranks` ranks.
 fn config(steps: usize, ranks: usize, accumulation: usize) -> TrainConfig {
     TrainConfig {
         max_steps: Some(steps),
@@ -48,7 +48,7 @@ fn lora(config: TrainConfig) -> TrainConfig {
     }
 }
 
-/// Result of a run: its report, and the weights that it trained, one after the other.
+/// Result of a run: its report, and the weights that it trained, concatenated.
 struct Run {
     report: TrainReport,
     weights: Vec<f32>,
@@ -78,7 +78,7 @@ const LAUNCHERS: &[By] = &[
     By::Torchrun,
 ];
 
-/// Starts `ranks` processes of a program, waits for all, and puts their outputs together.
+/// Starts `ranks` processes of a program, waits for all, and joins their outputs.
 fn start(by: By, ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     match by {
         #[cfg(feature = "mpi")]
@@ -105,8 +105,8 @@ fn mpirun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Outpu
         .expect("mpirun cannot be started; Debian has it in openmpi-bin")
 }
 
-/// Starts the processes with the variables that `torchrun` sets. Nobody ends the others when one
-/// ends.
+/// Starts the processes with the variables that `torchrun` sets. When one ends, the others are not
+/// ended.
 fn torchrun(ranks: usize, program: &Path, prepare: impl Fn(&mut Command)) -> Output {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -151,7 +151,7 @@ fn play(by: By, ranks: usize, scene: &str, arguments: &Value) -> Output {
     })
 }
 
-/// Returns the runs of `ranks` processes with these settings, one after the other.
+/// Returns the runs of `ranks` processes, one for each of these settings.
 fn together(by: By, ranks: usize, configs: &[TrainConfig]) -> Vec<Run> {
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({"configs": configs, "folder": folder.path()});

@@ -40,7 +40,7 @@ fn the_first_rank_speaks_and_saves_for_all() {
         assert!(output.status.success(), "{said}");
         for once in [
             "2 ranks, 1 thread each, ZeRO stage 1",
-            "change nothing here: zero_optimization.overlap_comm",
+            "have no effect here: zero_optimization.overlap_comm",
             "step    3/3",
             "ranks            2, each with ",
             "saved ",

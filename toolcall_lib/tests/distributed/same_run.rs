@@ -90,8 +90,8 @@ fn a_run_goes_on_with_another_number_of_ranks() {
     assert_same("2 ranks, then 4, then one", &alone(&resumed(1, 14)), &whole);
 }
 
-/// Each rank answers some of the rows. Only what is learned well is compared: the last bits of the
-/// weights differ, and decide what a model says that has learned nothing.
+/// Each rank answers some of the rows. Only well-learned rows are compared: the last bits of the
+/// weights differ, and decide the output of a model that has learned nothing.
 #[test]
 fn validation_rows_are_shared_out() {
     let scored = |ranks: usize| TrainConfig {

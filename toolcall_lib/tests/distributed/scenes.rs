@@ -17,7 +17,7 @@ use toolcall_lib::weights::Parameters;
 pub const SCENE: &str = "TOOLCALL_TEST_SCENE";
 pub const ARGUMENTS: &str = "TOOLCALL_TEST_ARGUMENTS";
 
-/// Plays a scene in the processes that `play` starts. It is no test by itself.
+/// Plays a scene in the processes that `play` starts. It is not a test of its own.
 #[test]
 fn scene() {
     let Ok(scene) = std::env::var(SCENE) else { return };
@@ -168,7 +168,7 @@ fn into(
     train(&mut model, shared, &config, |step| on_step(step.step))
 }
 
-/// Makes a run in which something happens to rank 1 after a step.
+/// Makes a run in which rank 1 fails in some way after a step.
 fn until(ranks: &dyn Collective, step: usize, mut happens: impl FnMut()) -> TrainReport {
     let rank = ranks.rank();
     let on_step = |now| {

@@ -1,4 +1,4 @@
-//! JSON, JSONL, CSV and folders; splits that rows name.
+//! JSON, JSONL, CSV and folders; splits named by rows.
 
 use super::made::{csv, expected, file, jsonl, load, messages, refused, rows, tokens, tools};
 use serde_json::{Value, json};
@@ -64,10 +64,10 @@ fn what_cannot_be_read_in_csv_is_named_by_line_and_column() {
             "a;b\n1;2\n",
             "data.csv: line 1: names a single column; expected commas",
         ),
-        ("a,a\n1,2\n", "data.csv: line 1: names the column `a` twice"),
+        ("a,a\n1,2\n", "data.csv: line 1: duplicate column `a`"),
         (
             "prompt,completion\nHi.,\"Hi.\nBye.,Bye.\n",
-            "data.csv: line 2: a quotation mark has no counterpart",
+            "data.csv: line 2: a quotation mark is not closed",
         ),
         (
             "prompt,completion\n\"Hi\nyou.\",Hi.\nBye.\n",

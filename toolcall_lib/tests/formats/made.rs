@@ -1,4 +1,4 @@
-//! The data set that every form holds.
+//! The data set that is stored in every form.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ fn call(name: &str, arguments: &Value) -> Value {
     json!({"type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-/// Three conversations: a call with its answer, two calls in a turn, and no call. Texts hold what
-/// CSV has to quote.
+/// Three conversations: a call with its answer, two calls in a turn, and no call. Strings contain
+/// characters that CSV has to quote.
 pub fn messages() -> Vec<Value> {
     vec![
         json!([
@@ -49,7 +49,7 @@ pub fn messages() -> Vec<Value> {
     ]
 }
 
-/// The rows as objects, with a column that nobody reads.
+/// The rows as objects, with a column that is not read.
 pub fn rows() -> Vec<Value> {
     let messages = messages().into_iter().enumerate();
     messages
@@ -57,7 +57,7 @@ pub fn rows() -> Vec<Value> {
         .collect()
 }
 
-/// The rows as CSV: lists as JSON text.
+/// The rows as CSV: lists as JSON.
 pub fn csv() -> String {
     let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
     let lines = rows().into_iter().map(|row| {
@@ -75,7 +75,7 @@ pub fn jsonl() -> String {
     rows().iter().map(|row| format!("{row}\n")).collect()
 }
 
-/// Writes a file in a folder of its own.
+/// Writes a file in its own folder.
 pub fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -95,7 +95,7 @@ pub fn refused(name: &str, content: impl AsRef<[u8]>) -> String {
     error.replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// Token ids of a row, and a mark at those that are targets.
+/// Returns the token ids of a row, each with a flag that is set for targets.
 pub fn tokens(data: &Dataset) -> Vec<Sequence> {
     let (template, tokenizer) = (ChatTemplate::hermes(END_OF_TURN).unwrap(), tiny_tokenizer());
     let made = data
@@ -105,7 +105,7 @@ pub fn tokens(data: &Dataset) -> Vec<Sequence> {
     made.flatten().collect()
 }
 
-/// Tokens that the data set trains, however it is stored.
+/// Returns the tokens that the data set trains, in any stored form.
 pub fn expected() -> Vec<Sequence> {
     let expected = tokens(&load("data.json", Value::from(rows()).to_string()));
     assert_eq!(expected.len(), 4, "one for each turn of the assistant");

@@ -1,5 +1,5 @@
-//! One data set in every form in which people have it: what is read, what is trained on, what is
-//! told, and what cannot be read.
+//! One data set in every form that users have: how it is read, its training targets, the reports,
+//! and files that cannot be read.
 
 mod forms;
 pub mod made;

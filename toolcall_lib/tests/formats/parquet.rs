@@ -1,5 +1,5 @@
-//! Writes Parquet with the crate that reads it: lists of objects as Arrow lays them out, and JSON
-//! text.
+//! Writes Parquet with the crate that reads it: lists of objects in Arrow's layout, and JSON
+//! strings.
 
 use super::made::{expected, file, load, messages, refused, tokens, tools};
 use parquet::basic::{Compression, ZstdLevel};
@@ -42,8 +42,8 @@ struct Leaf {
     repetitions: Vec<i16>,
 }
 
-/// Place of a value: the depth to which its path is there, the list that it continues, and the
-/// number of lists around it.
+/// Place of a value: the depth to which its path exists, the list that it continues, and the number
+/// of lists around it.
 #[derive(Clone, Copy)]
 struct Place {
     definition: i16,
@@ -58,7 +58,7 @@ fn leaves(field: &Type) -> usize {
     }
 }
 
-/// Takes a value of an optional field apart into the columns of its leaves.
+/// Splits a value of an optional field into the columns of its leaves.
 fn shred(field: &Type, value: &Value, place: Place, columns: &mut [Leaf]) {
     let there = Place {
         definition: place.definition + 1,
@@ -104,7 +104,7 @@ impl Leaf {
     }
 }
 
-/// Returns a file with these rows, in groups of so many.
+/// Returns a file with these rows, in row groups of this size.
 pub fn written(schema: &str, rows: &[Value], group: usize, compression: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = WriterProperties::builder().set_compression(compression).build();

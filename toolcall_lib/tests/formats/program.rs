@@ -27,7 +27,7 @@ fn model() -> (TempDir, String) {
     (folder, place.display().to_string())
 }
 
-/// The token ids that `inspect --json` prints, row by row.
+/// Returns the token ids that `inspect --json` prints, row by row.
 fn ids(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     let rows = text

@@ -1,5 +1,5 @@
-//! Inputs that once hurt, and their kin: each with the target that reads it and what the answer has
-//! to say.
+//! Inputs that once caused trouble, and similar ones: each with the target that reads it and the
+//! expected answer.
 
 use super::targets::{TARGETS, check_message, timer_tool};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{Message, ToolCall, ToolSchema};
 
-/// Runs the target on the input in bounded time; returns its error, nothing if it takes the input.
+/// Runs the target on the input in bounded time; returns its error, or None if it accepts the
+/// input.
 #[track_caller]
 fn assert_bounded(target: &str, what: &str, input: &[u8]) -> String {
     let target = TARGETS.iter().find(|known| known.name == target).unwrap();
@@ -18,7 +19,7 @@ fn assert_bounded(target: &str, what: &str, input: &[u8]) -> String {
     answer.map_or_else(|error| error.to_string(), |()| String::new())
 }
 
-/// Fails unless the target refuses the input with these words, or takes it where there are none.
+/// Fails unless the target refuses the input with these words, or accepts it if they are None.
 #[track_caller]
 fn assert_answer(target: &str, what: &str, input: &[u8], says: &[&str]) {
     let text = assert_bounded(target, what, input);
@@ -28,7 +29,7 @@ fn assert_answer(target: &str, what: &str, input: &[u8], says: &[&str]) {
     }
 }
 
-/// Renders once: a template that takes all of its budget takes it at each try.
+/// Renders once: a template that uses all of its budget does so at each try.
 #[track_caller]
 fn template(what: &str, source: &str, says: &[&str]) {
     let rendered = ChatTemplate::new(source, &Map::new())
@@ -197,7 +198,7 @@ fn templates_that_loop_recurse_pad_or_nest() {
     }
 }
 
-/// The limits are far from what templates of models do.
+/// The limits are far above the needs of models' templates.
 #[test]
 fn long_conversations_are_within_the_limits() {
     let target = TARGETS.iter().find(|known| known.name == "template").unwrap();
@@ -325,7 +326,7 @@ fn tokenizers_that_panic_grow_or_are_cut_short() {
     );
 }
 
-/// A GGUF header: tensors, entries, and what follows.
+/// A GGUF header: tensors, entries, and the rest.
 fn gguf(tensors: u64, entries: u64, rest: &[u8]) -> Vec<u8> {
     [
         b"GGUF",
@@ -368,7 +369,7 @@ fn gguf_headers_that_lie() {
         (
             "no GGUF",
             b"GGML\x03\0\0\0".to_vec(),
-            ["model.gguf: header", "this is no GGUF file"],
+            ["model.gguf: header", "this is not a GGUF file"],
         ),
         (
             "a version",
@@ -398,7 +399,7 @@ fn gguf_headers_that_lie() {
         (
             "alignment as text",
             gguf(0, 1, &entry("general.alignment", 8, &text("32"))),
-            ["general.alignment", "is not a whole number"],
+            ["general.alignment", "is not an integer"],
         ),
         (
             "a long name",
@@ -459,7 +460,7 @@ fn gguf_headers_that_lie() {
 fn tensors_of_a_gguf_file_that_share_bytes_are_refused() {
     let target = TARGETS.iter().find(|known| known.name == "gguf").unwrap();
     let mut file = (target.seeds)().remove(0);
-    // the offset of one tensor becomes that of another: both stand after their names, shapes and
+    // the offset of one tensor becomes that of another: both are after their names, shapes and
     // types
     let place = |file: &[u8], name: &str| {
         let at = file
@@ -536,7 +537,7 @@ fn schemas_that_take_long() {
         listed(100_000),
         &[&argument[..], &["too large"]].concat(),
     );
-    // It gets as far as the prompt, which says the values too.
+    // It gets as far as the prompt, which contains the values too.
     schema(
         "as many values as are taken",
         listed(9_000),
@@ -602,7 +603,7 @@ fn schemas_that_take_long() {
     schema("names", json!({"enum": ["\u{1b}[2J\u{202e}"]}), &[]);
 }
 
-/// Returns a tool whose argument `x` is the first of some definitions. Each is made by `link` of a
+/// Returns a tool whose argument `x` is the first of some definitions. `link` makes each from a
 /// reference to the next one, the last is a string.
 fn chain(links: usize, link: impl Fn(&Value) -> Value) -> Value {
     let next = |i: usize| json!({"$ref": format!("#/$defs/d{i}")});
@@ -666,7 +667,7 @@ fn schemas_whose_values_go_deep() {
         chain(60, object).to_string().as_bytes(),
         &[],
     );
-    // A union whose branches are compared looks at them anew at each step.
+    // A union whose branches are compared reads them again at each step.
     let node = json!({"$ref": "#/$defs/node"});
     let branch =
         |more: Value| json!({"type": "object", "properties": {"a": node, "b": more}, "required": ["a"]});
@@ -701,7 +702,7 @@ fn calls_that_their_schema_looks_at_without_end() {
             assert_eq!(twice.check(&nested(8, json!(5), list)), [], "{keyword}");
         }
     }
-    // A tree of conditions, as real tools have it, may be as deep as JSON may.
+    // A tree of conditions, as in real tools, may be as deep as JSON may.
     let tree = tool(json!({"anyOf": [
         {"type": "object", "properties": {"and": {"type": "array", "items": node}}, "required": ["and"]},
         {"type": "object", "properties": {"field": {"type": "string"}}, "required": ["field"]}
@@ -732,18 +733,18 @@ fn arguments_that_are_many_are_repaired_in_one_go() {
             "tools": [{"name": "f", "parameters": parameters}]})
     };
     let started = Instant::now();
-    // 1. Fractions that are whole numbers.
+    // 1. Floats that are integers.
     let data = load(json!([row(json!({"l": vec![1.0; MANY]}))])).unwrap();
     assert_eq!(
         data.rows[0].messages[1].tool_calls[0].arguments["l"],
         json!(vec![1; MANY])
     );
-    // 2. Nulls that no schema takes.
+    // 2. Nulls that no schema accepts.
     let nulls =
         |count: usize| -> Map<String, Value> { (0..count).map(|i| (format!("k{i}"), json!(null))).collect() };
     let data = load(json!([row(nulls(MANY).into())])).unwrap();
     assert!(data.rows[0].messages[1].tool_calls[0].arguments.is_empty());
-    // 3. Nulls that Arrow left, and problems that are told in short.
+    // 3. Nulls that Arrow left, and problems that are shortened.
     let mut full = nulls(MANY);
     full.values_mut().for_each(|value| *value = json!("x"));
     let error = load(json!([row(nulls(MANY).into()), row(full.into())])).unwrap_err();

@@ -1,8 +1,8 @@
-//! Inputs that nobody would write, for everything that reads what others wrote: each gets an answer
-//! or an error, in bounded time and memory.
+//! Broken inputs for everything that reads outside data: each gets an answer or an error, in
+//! bounded time and memory.
 //!
-//! `scripts/dev/verify_fuzz.sh` feeds a million of them; the gate some thousands, and the known
-//! ones of [`corpus`].
+//! `scripts/dev/verify_fuzz.sh` feeds a million of them; `scripts/check` feeds some thousands, and
+//! the known ones of [`corpus`].
 
 mod corpus;
 mod mutate;
@@ -14,13 +14,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use targets::TARGETS;
 
-/// Number of inputs of all targets together, and what they are made of.
+/// Number of inputs of all targets together, and their seed.
 const RUNS: &str = "TOOLCALL_FUZZ_RUNS";
 const SEED: &str = "TOOLCALL_FUZZ_SEED";
-/// Inputs of the gate.
+/// Number of inputs in `scripts/check`.
 const FEW: u64 = 12_000;
 
-/// Not a test by itself: what [`feed`] runs in other processes.
+/// Runs in the processes that [`feed`] starts. It is not a test of its own.
 #[test]
 fn worker() {
     if let Ok(task) = std::env::var(TASK) {

@@ -1,5 +1,5 @@
-//! Makes inputs that nobody would write: valid ones, changed a few times. The same seed, target and
-//! number give the same input.
+//! Makes broken inputs: valid ones, changed a few times. The same seed, target and number give the
+//! same input.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -13,7 +13,7 @@ const LONGEST: usize = 1 << 18;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
     Json,
-    /// Text with words that mean something to the target.
+    /// Text with words that the target knows.
     Text(&'static [&'static str]),
     /// Bytes whose first part is a header of numbers and names.
     Binary,
@@ -122,7 +122,7 @@ fn change_bytes(rng: &mut ChaCha8Rng, mut bytes: Vec<u8>, seeds: &[Vec<u8>], wit
     bytes
 }
 
-/// Puts words of the target's language in, or repeats a piece very often.
+/// Inserts words of the target's language, or repeats a piece very often.
 fn change_words(rng: &mut ChaCha8Rng, bytes: Vec<u8>, words: &[&str]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     let mut at = rng.random_range(0..=text.len());
@@ -144,8 +144,8 @@ fn change_words(rng: &mut ChaCha8Rng, bytes: Vec<u8>, words: &[&str]) -> Vec<u8>
     text.into_bytes()
 }
 
-/// A length, a header and data whose header is changed as JSON; sometimes the length stays as it
-/// was.
+/// Makes a length, a header and data, with the header changed as JSON; the length sometimes stays
+/// unchanged.
 fn change_safetensors(rng: &mut ChaCha8Rng, bytes: Vec<u8>, seeds: &[Vec<u8>]) -> Vec<u8> {
     let Some((len, rest)) = bytes.split_first_chunk::<8>() else {
         return change_bytes(rng, bytes, seeds, usize::MAX);
@@ -167,7 +167,7 @@ fn change_safetensors(rng: &mut ChaCha8Rng, bytes: Vec<u8>, seeds: &[Vec<u8>]) -
     }
 }
 
-/// Changes one place of a JSON text; a text that is no JSON is cut.
+/// Changes one place of a JSON text; a text that is not JSON is cut.
 fn change_json(rng: &mut ChaCha8Rng, bytes: Vec<u8>) -> Vec<u8> {
     let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
         let len = rng.random_range(0..=bytes.len());
@@ -225,7 +225,7 @@ fn pick_mut<'a>(rng: &mut ChaCha8Rng, mut place: &'a mut Value) -> &'a mut Value
     }
 }
 
-/// Returns a value that is unlike those in the seeds.
+/// Returns a value unlike the ones in the seeds.
 fn value(rng: &mut ChaCha8Rng) -> Value {
     match rng.random_range(0..12) {
         0 => Value::Null,
@@ -315,7 +315,7 @@ fn remove(rng: &mut ChaCha8Rng, place: &mut Value) {
     }
 }
 
-/// Writes a key a second time, as no JSON library does.
+/// Writes a key a second time, which no JSON library does.
 fn double_a_key(rng: &mut ChaCha8Rng, text: &str) -> String {
     let keys: Vec<usize> = text.match_indices("\":").map(|(at, _)| at).collect();
     let Some(&end) = keys.choose(rng) else {

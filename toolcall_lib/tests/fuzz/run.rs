@@ -1,5 +1,5 @@
-//! Feeds a target in processes of their own. A process that dies, hangs or grows is counted, and
-//! the next goes on after the input that did it.
+//! Feeds a target in separate processes. If a process dies, hangs or grows, the failure is counted,
+//! and the next process continues after its input.
 
 use super::mutate::input;
 use super::targets::{TARGETS, Target, check_message};
@@ -12,14 +12,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Environment variable that tells a process its task: the target, the seed, the first input, the
+/// Environment variable with the task of a process: the target, the seed, the first input, the
 /// one after the last, and the file for its progress.
 pub const TASK: &str = "TOOLCALL_FUZZ_TASK";
-/// Longest time for an input. The library's own limit for what others wrote is 60 s.
+/// Longest time for an input. The library's own limit for outside data is 60 s.
 const HANG: Duration = Duration::from_secs(120);
-/// Address space of a process; the stacks of threads are a part of it.
+/// Address space of a process; it includes the stacks of threads.
 const MOST_MEMORY: u64 = 8 << 30;
-/// Memory that a process may have held at its end.
+/// Peak memory that a process may have at its end.
 const MOST_RESIDENT: u64 = 2 << 30;
 
 /// Outcomes of the inputs of a target.
@@ -37,7 +37,7 @@ pub struct Counts {
     pub slowest: u64,
     /// Largest memory of a process, in megabytes.
     pub peak: u64,
-    /// Numbers of the inputs that were not answered, and what happened.
+    /// Numbers of the unanswered inputs, and the failure of each.
     pub wrong: Vec<String>,
 }
 

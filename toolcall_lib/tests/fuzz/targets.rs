@@ -1,4 +1,4 @@
-//! Targets that are fed with inputs: everything that reads what others wrote.
+//! Targets of the fuzzer: everything that reads outside data.
 
 use super::mutate::Kind;
 use crate::common::golden::Golden;
@@ -21,13 +21,13 @@ use toolcall_lib::{Error, GenerateConfig, Message, Model, ToolCall, ToolSchema, 
 /// Most bytes of an error message.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
-/// One reader.
+/// A reader.
 pub struct Target {
     pub name: &'static str,
     pub kind: Kind,
     /// Valid inputs.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Reads an input, in a folder of its own; an error is an answer too.
+    /// Reads an input in its own folder; an error is an answer too.
     pub read: fn(&Path, &[u8]) -> Result<(), Error>,
     /// Number of inputs for this target among a million for all targets.
     pub of_a_million: u64,
@@ -99,7 +99,7 @@ pub const TARGETS: [Target; 9] = [
     },
 ];
 
-/// Fails if a message is endless or holds characters that a terminal obeys.
+/// Fails if a message is too long or contains control characters.
 pub fn check_message(error: &Error) {
     let text = error.to_string();
     assert!(text.len() <= LONGEST_MESSAGE, "a message of {} bytes", text.len());
@@ -392,7 +392,7 @@ fn tokenizer(folder: &Path, input: &[u8]) -> Result<(), Error> {
     tokenizer.to_json().map(drop)
 }
 
-/// Returns the smallest model configuration that there is.
+/// Returns the smallest possible model configuration.
 fn smallest() -> ModelConfig {
     ModelConfig {
         hidden_size: 8,

@@ -1,4 +1,4 @@
-//! The confidence of a model in its calls, and the fate of calls that it is not sure of.
+//! The confidence of a model in its calls, and the handling of calls below the threshold.
 
 use super::constrained::{ask, settings};
 use crate::common::tiny_model::tiny_model;
@@ -6,8 +6,8 @@ use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{call_spans, parse};
 use toolcall_lib::{GenerateConfig, Message};
 
-/// The probabilities are those that the model itself gives each token, whatever else the choice
-/// depends on.
+/// The probabilities are those that the model itself gives each token; the sampling settings do not
+/// change them.
 #[test]
 fn the_probabilities_are_those_of_the_model_itself() {
     let model = tiny_model();
@@ -61,7 +61,7 @@ fn a_call_is_as_sure_as_its_tokens_that_could_have_been_others() {
         for (own, chosen) in reply.model_logprobs.iter().zip(&reply.logprobs) {
             assert!(
                 own.is_some() || *chosen == 0.0,
-                "only what is forced is not asked for"
+                "only forced tokens are not sampled"
             );
             assert!(own.unwrap_or(-1.0) <= 0.0);
         }

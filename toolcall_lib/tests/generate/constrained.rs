@@ -1,5 +1,5 @@
-//! Calls that are constrained to the tools. The model has random weights: by itself it never writes
-//! a call.
+//! Calls that are constrained to the tools. The model has random weights: without the constraint it
+//! never writes a call.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ fn one_call_is_the_most_unless_parallel_calls_are_allowed() {
     assert!(calls(true).into_iter().any(|n| n > 1));
 }
 
-/// With one value to choose, the second call is always the first again.
+/// With one possible value, the second call always repeats the first.
 #[test]
 fn a_call_is_made_once() {
     let model = tiny_model();
@@ -236,7 +236,7 @@ fn many_replies_are_as_each_alone() {
     }
 }
 
-/// A thought may come first where the template asks for one. The model or the prompt may begin it.
+/// A thought may come first if the template asks for one. The model or the prompt may begin it.
 #[test]
 fn calls_follow_a_thought() {
     for begun in [false, true] {
@@ -267,8 +267,8 @@ fn calls_follow_a_thought() {
     }
 }
 
-/// A token that must come is not sampled. It has no uncertainty, and it is the one that the
-/// tokenizer makes of the text.
+/// A forced token is not sampled. It has no uncertainty, and it is the token into which the
+/// tokenizer encodes the text.
 #[test]
 fn forced_tokens_are_certain_and_canonical() {
     let model = tiny_model();

@@ -1,4 +1,4 @@
-//! Whatever the schema and whatever the model: a constrained call fits.
+//! A constrained call fits its schema, for any schema and any model.
 
 use super::constrained::valid_calls;
 use crate::common::tiny_model::tiny_model;

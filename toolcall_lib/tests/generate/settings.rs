@@ -1,4 +1,4 @@
-//! Settings: what they mean, where they come from, where they go.
+//! Settings of generation: their meaning, where they are read from and where they are written.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Map, Value, json};

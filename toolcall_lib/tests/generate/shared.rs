@@ -1,5 +1,4 @@
-//! Sharing changes no reply: replies share prefixes, passes over the weights, and their room in
-//! memory.
+//! Sharing does not change a reply: replies share prefixes, passes over the weights, and memory.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
@@ -7,8 +6,8 @@ use std::collections::BTreeSet;
 use toolcall_lib::generate::{Generator, PrefixCache, Prompt};
 use toolcall_lib::{GenerateConfig, Message, Model, ToolSchema, generate};
 
-/// Returns a hundred conversations about two lists of tools. Some are the same, some go on where
-/// others end.
+/// Returns a hundred conversations about two lists of tools. Some are the same, some continue
+/// others.
 fn conversations() -> Vec<(Vec<Message>, Vec<ToolSchema>)> {
     let tool = |name: &str| {
         let parameters = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
@@ -63,7 +62,7 @@ fn replies_are_the_same_with_any_cache_and_in_any_company() {
         .collect();
     let different: BTreeSet<&Vec<u32>> = alone.iter().collect();
     assert!(different.len() > 20, "{} different replies", different.len());
-    // The smallest cache has not even room for one conversation.
+    // The smallest cache does not even have room for one conversation.
     for bytes in [PrefixCache::BYTES, 1 << 20, 1 << 10] {
         let new = || Generator {
             cache: PrefixCache::with_bytes(bytes),

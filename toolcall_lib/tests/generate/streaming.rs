@@ -1,4 +1,4 @@
-//! Text as it comes.
+//! Text as it is streamed.
 
 use crate::common::tiny_model::tiny_model;
 use toolcall_lib::GenerateConfig;
@@ -20,7 +20,7 @@ fn no_piece_ends_within_a_character() {
     assert_eq!(pieces.concat() + &stream.finish().unwrap(), text);
 }
 
-/// A model with random weights writes bytes that are no text, too.
+/// A model with random weights also writes bytes that are not UTF-8.
 #[test]
 fn the_pieces_are_the_text_and_can_be_stopped() {
     let model = tiny_model();

@@ -177,7 +177,7 @@ fn names_that_a_hub_gives_stay_in_the_cache() {
         });
         assert_says(
             source(None, None).load_from(&hub).unwrap_err(),
-            &[REPO, "which is no path in a folder"],
+            &[REPO, "which is not a path in a folder"],
         );
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
     }

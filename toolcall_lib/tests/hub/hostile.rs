@@ -1,5 +1,5 @@
-//! A hub that means harm, or that is broken: what it says must not leave its place, and nothing of
-//! it is believed.
+//! A hub that is malicious or broken: it cannot write outside of its place, and everything that it
+//! says is checked.
 
 use super::server::{COMMIT, REPO, Request, Server, sha256, write};
 use super::{assert_says, hub, id, model, weights};
@@ -20,7 +20,7 @@ fn with_token(hub: &Hub) -> Hub {
     }
 }
 
-/// All files and folders in `folder`, links by their name alone.
+/// All files and folders in `folder`; links are not followed.
 fn all_in(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -36,7 +36,7 @@ fn is_weights(request: &Request) -> bool {
     request.path.contains("/resolve/") && request.path.ends_with(".safetensors")
 }
 
-/// The hub's own word about its weights, with other headers.
+/// The hub's own answer about its weights, with other headers.
 fn announce(stream: &mut TcpStream, headers: &[(&str, String)]) -> bool {
     write(stream, 302, headers, b"", 0).is_ok()
 }
@@ -123,7 +123,7 @@ fn what_the_hub_calls_a_file_or_a_commit_stays_in_the_cache() {
         server.play(move |_, stream| write(stream, 200, &[], body.as_bytes(), body.len()).is_ok());
         assert_says(
             hub.snapshot(&id()).unwrap_err(),
-            &[REPO, "the commit that it names is no hash"],
+            &[REPO, "the commit that it names is not a hash"],
         );
         assert!(all_in(cache.path()).is_empty());
     }
@@ -163,7 +163,7 @@ fn ids_that_are_paths_are_refused() {
     assert!(server.requests().is_empty() && all_in(cache.path()).is_empty());
 }
 
-/// A file is in the cache when all of it is there, and all of it is right.
+/// A file is in the cache only when it is complete and correct.
 #[test]
 fn damaged_bodies_are_never_cached() {
     let mut other = weights(0);
@@ -219,7 +219,7 @@ fn answers_that_no_hub_gives_are_errors() {
     assert_says(blob(vec![hash()]), &["redirects without saying where to"]);
     assert_says(
         blob(vec![hash(), to("file:///etc/passwd")]),
-        &["to something that is no"],
+        &["to something that is not a"],
     );
     assert_says(blob(vec![hash(), to("http://")]), &["redirects to something"]);
     assert_says(
@@ -283,8 +283,8 @@ fn an_answer_that_does_not_end_is_cut_off() {
     );
 }
 
-/// Silence, one header line now and then, and one byte now and then: the limits are those of the
-/// connection and of the whole.
+/// The hub sends nothing, a header line now and then, or a byte now and then: the limits are those
+/// of the connection and of the whole request.
 #[test]
 fn every_wait_for_a_hub_has_an_end() {
     type Slow = fn(&Request, &mut TcpStream) -> bool;

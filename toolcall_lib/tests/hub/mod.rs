@@ -1,4 +1,4 @@
-//! Models from the hub and to it, against a server on this machine.
+//! Downloads from the hub and uploads to it, against a local server.
 
 mod datasets;
 mod hostile;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use toolcall_lib::weights::hub::{Hub, HubId};
 
-/// Weights that are long enough to break off several times.
+/// Weights that are long enough for several breaks.
 fn weights(seed: u8) -> Vec<u8> {
     (0..100_000_u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed)
@@ -184,7 +184,7 @@ fn a_download_that_failed_is_continued_by_the_next_call() {
         requests
             .iter()
             .all(|request| !request.path.ends_with("config.json")),
-        "what is complete is not asked for"
+        "complete files are not requested"
     );
 }
 

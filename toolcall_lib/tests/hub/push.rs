@@ -1,4 +1,4 @@
-//! Models to the hub.
+//! Uploads of models to the hub.
 
 use super::server::{COMMIT, REPO, Request, Server};
 use super::{assert_says, hub, id};
@@ -15,7 +15,7 @@ use toolcall_lib::{Dtype, PushConfig, Pushed, Result, save};
 
 const TOKEN: &str = "hf_secretSecretSecret";
 
-/// A hub with no repository, a saved model, and what a user of both has.
+/// A hub with no repository, a saved model, and the files of its user.
 struct Scene {
     server: Server,
     hub: Hub,
@@ -50,14 +50,14 @@ impl Scene {
         self.push(&PushConfig::default())
     }
 
-    /// The requests whose path contains a text.
+    /// The requests whose path contains a string.
     fn asked(&self, part: &str) -> Vec<Request> {
         let mut requests = self.server.requests();
         requests.retain(|request| request.path.contains(part));
         requests
     }
 
-    /// Everything on the hub is as it is in the folder.
+    /// Checks that everything on the hub is the same as in the folder.
     #[track_caller]
     fn assert_arrived(&self) {
         for (name, bytes) in &self.server.state().files {
@@ -342,7 +342,7 @@ fn only_a_model_that_was_saved_and_not_changed_since_is_pushed() {
     };
     let parent = scene.model.parent().unwrap();
     refused(parent, &["holds no model that toolcall saved"]);
-    refused(&parent.join("none"), &["is no folder"]);
+    refused(&parent.join("none"), &["is not a folder"]);
     let checkpoint = parent.join("checkpoint-5");
     let list = json!({"config.json": {"bytes": 0, "sha256": ""}, "optimizer/a": {"bytes": 0, "sha256": ""}});
     fs::create_dir(&checkpoint).unwrap();
@@ -357,7 +357,7 @@ fn only_a_model_that_was_saved_and_not_changed_since_is_pushed() {
     assert!(scene.server.requests().is_empty());
 }
 
-/// Runs the program and returns its exit code and all that it says, which never holds the token.
+/// Runs the program and returns its exit code and its output, which never contains the token.
 #[cfg(feature = "cli")]
 fn toolcall(scene: &Scene, token: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_toolcall"));

@@ -1,4 +1,4 @@
-//! The part of the server that takes uploads: repositories, the storage of large files, commits.
+//! The part of the server that receives uploads: repositories, the storage of large files, commits.
 
 use super::server::{COMMIT, REPO, Request, Server, State, sha256, write};
 use base64::Engine;
@@ -9,28 +9,28 @@ use std::collections::BTreeMap;
 use std::io::Result;
 use std::net::TcpStream;
 
-/// Uploads so far, and the faults that are made in the next ones.
+/// Uploads so far, and the faults of the next ones.
 #[derive(Default)]
 pub struct Receiver {
-    /// The token that is asked for.
+    /// The expected token.
     pub token: Option<String>,
-    /// The repository, once it is made: whether it is private.
+    /// Visibility of the repository once it exists: true if it is private.
     pub private: Option<bool>,
     pub branches: Vec<String>,
     /// Contents in the storage, by their SHA-256.
     pub objects: BTreeMap<String, Vec<u8>>,
     parts: BTreeMap<String, Vec<u8>>,
-    /// Lengths of the parts of files that are longer.
+    /// Length of the parts of files that are longer.
     pub chunk: Option<usize>,
-    /// Breaks off so many uploads half way.
+    /// Number of the next uploads to break off half way.
     pub cuts: usize,
-    /// Refuses uploads after so many.
+    /// Number of uploads to accept before refusing.
     pub full_after: Option<usize>,
-    /// Answers paths that contain a text with a status and an error.
+    /// Answers paths that contain a string with a status and an error.
     pub refusals: Vec<(&'static str, u16, &'static str)>,
-    /// Takes the next commit, and does not say so.
+    /// Accepts the next commit, but does not confirm it.
     pub loses_answer: bool,
-    /// Address at which the storage is asked about a file that has arrived, instead of here.
+    /// Address at which the storage verifies a received file, instead of this server.
     pub verify_at: Option<String>,
     /// The summary of each commit.
     pub commits: Vec<String>,
@@ -41,7 +41,7 @@ pub fn is_upload(request: &Request) -> bool {
 }
 
 impl Server {
-    /// Answers a request that brings something.
+    /// Answers a request that uploads something.
     pub fn receive(&self, state: &mut State, request: &Request, stream: &TcpStream) -> Result<()> {
         let answer = |status: u16, body: Value| {
             let body = body.to_string();
@@ -151,7 +151,7 @@ fn take(state: &mut State, path: &str, body: &[u8], stream: &TcpStream) -> Resul
     write(stream, 200, &[etag], b"", 0)
 }
 
-/// Puts the parts of an object together.
+/// Joins the parts of an object.
 fn complete(state: &mut State, body: &[u8]) -> Value {
     let body: Value = serde_json::from_slice(body).unwrap();
     let oid = body["oid"].as_str().unwrap();

@@ -19,16 +19,16 @@ pub struct Request {
     pub path: String,
     pub range: Option<String>,
     pub authorization: Option<String>,
-    /// Host and port that were asked.
+    /// Host and port of the request.
     pub host: Option<String>,
     pub body: Vec<u8>,
 }
 
-/// Answers a connection as a hub that means harm does. Returns false if it leaves the answer to the
-/// honest hub.
+/// Answers a connection as a malicious hub. Returns false if it leaves the answer to the honest
+/// hub.
 pub type Trick = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send>;
 
-/// Files of the server, and its misbehaviour.
+/// Files of the server, and its faults.
 #[derive(Default)]
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
@@ -39,8 +39,8 @@ pub struct State {
     pub receiver: Receiver,
 }
 
-/// A repository `someone/tiny` with one commit, on a free port of this machine. Its storage, to
-/// which files are uploaded, has a port of its own.
+/// A repository `someone/tiny` with one commit, on a free local port. Its storage, which receives
+/// uploads, has another port.
 #[derive(Clone)]
 pub struct Server {
     pub endpoint: String,
@@ -83,7 +83,7 @@ impl Server {
         self.state.lock().unwrap()
     }
 
-    /// Breaks off the next `n` answers that hold weights, half way.
+    /// Breaks off the next `n` answers with weights half way.
     pub fn cut(&self, n: usize) {
         self.state.lock().unwrap().cuts = n;
     }
@@ -168,7 +168,7 @@ impl Server {
             false => format!("W/\"{}-{}\"", name.replace(['/', ' '], "."), bytes.len()),
         };
         if large && !stored {
-            // Large files live elsewhere, as on the hub.
+            // Large files are elsewhere, as on the hub.
             let place = format!("{}/storage/{name}", self.endpoint);
             let headers = [
                 ("Location", place),
@@ -218,7 +218,7 @@ fn wanted(request: &Request, length: usize) -> (usize, usize) {
     )
 }
 
-/// A request without its body, and the length of that.
+/// A request without its body, and the length of the body.
 fn read(reader: &mut impl BufRead) -> (Request, u64) {
     let lines: Vec<String> = reader
         .lines()

@@ -96,7 +96,7 @@ fn assert_last_row(name: &str, got: &[f32], all: &[f32]) {
 }
 
 fn last_logits(mut config: Value, weights: VarBuilder<'_>, ids: &[u32]) -> candle_core::Result<Vec<f32>> {
-    // what candle asks for and transformers has defaults for
+    // fields that candle requires and that have defaults in transformers
     for (key, value) in [
         ("sliding_window", json!(4096)),
         ("max_window_layers", json!(0)),

@@ -1,4 +1,4 @@
-//! An exported model calls as the model in memory did, and `toolcall export --check` says so.
+//! An exported model calls as the model in memory does, and `toolcall export --check` says so.
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
@@ -22,7 +22,7 @@ fn tuned() -> &'static Model {
     })
 }
 
-/// The rows that it has learned, others, and one without a call.
+/// Rows that the model has learned, others, and one without a call.
 fn rows() -> Dataset {
     let mut data = timers(5);
     data.rows.push(Conversation {
@@ -109,7 +109,7 @@ mod command {
         }
     }
 
-    /// A program that says the same to every prompt, and keeps the first one.
+    /// A program that gives the same answer to every prompt, and keeps the first prompt.
     const ALWAYS_WORDS: &str = r#"#!/bin/sh
 read -r first; printf '%s' "$first" > asked.json
 while true; do echo '{"text": "No <call> here.", "finished": true}'; read -r line || exit; done

@@ -169,7 +169,7 @@ fn a_setting_that_we_do_not_have_is_refused_by_name() {
 fn a_sliding_window_that_is_switched_off_is_fine() {
     assert!(changed("qwen2", "sliding_window", json!(32768)).is_ok());
     let mut json = tiny("mistral").to_json(&[2]);
-    json.remove("sliding_window"); // then Mistral has one
+    json.remove("sliding_window"); // Mistral has one by default
     assert_says(
         ModelConfig::from_json(&json, Path::new("config.json")).unwrap_err(),
         &["sliding_window", "4096"],

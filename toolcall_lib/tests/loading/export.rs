@@ -23,7 +23,7 @@ fn tiny(model_type: &str, change: impl Fn(&mut ModelConfig)) -> Model {
     model
 }
 
-/// Written and read again.
+/// Writes a model and reads it again.
 fn again(model: &Model, dtype: Dtype, as_dtype: Dtype) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tiny.gguf");
@@ -77,8 +77,8 @@ fn every_architecture_comes_back_with_the_same_logits_and_tokens() {
     }
 }
 
-/// Tensors keep their blocks when the file is read as it is; what is computed with them is what its
-/// values compute.
+/// Tensors keep their blocks when the file is loaded packed; results are those of the unpacked
+/// values.
 #[test]
 fn every_type_is_written_and_read_as_it_is() {
     let model = tiny("llama", |config| {
@@ -134,7 +134,7 @@ fn a_gguf_file_is_known_by_its_ending_in_any_case() {
     load(file.to_str().unwrap()).unwrap();
 }
 
-/// An adapter has tools of its own, or none.
+/// An adapter has its own tools, or none.
 #[test]
 fn an_adapter_does_not_take_the_tools_of_its_base() {
     let folder = tempfile::tempdir().unwrap();

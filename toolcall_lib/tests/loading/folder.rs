@@ -1,4 +1,4 @@
-//! The names of a model, and the files beside the weights.
+//! The names of a model, and the other files of its folder.
 
 use super::{assert_says, tiny, write_json, write_model};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn the_chat_template_is_found_in_each_place_where_it_may_stand() {
     assert_eq!(
         template(json!([default, tools])),
         Some("plain".into()),
-        "the other is kept beside it"
+        "the other is kept too"
     );
     assert_eq!(template(json!([default])), Some("plain".into()));
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! GGUF files. They are written here as llama.cpp's converter writes them.
+//! GGUF files. The tests write them as llama.cpp's converter does.
 
 use super::{assert_says, tiny};
 use candle_core::quantized::gguf_file::{self, Value};

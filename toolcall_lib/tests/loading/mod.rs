@@ -42,7 +42,7 @@ fn write_json(folder: &Path, file: &str, json: Value) {
     std::fs::write(folder.join(file), json.to_string()).unwrap();
 }
 
-/// Three words, of which two end something.
+/// A tokenizer of three words, of which two are end tokens.
 pub(crate) fn words() -> Tokenizer {
     let vocab = ["hello", "<|im_end|>", "<|endoftext|>"]
         .into_iter()

@@ -19,14 +19,14 @@ fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Fails where a golden file has another text; `TOOLCALL_WRITE_GOLDEN=1` writes it instead.
+/// Fails if a golden file differs; `TOOLCALL_WRITE_GOLDEN=1` writes it instead.
 #[track_caller]
 fn assert_golden(name: &str, text: &str) {
     if std::env::var_os("TOOLCALL_WRITE_GOLDEN").is_some() {
         fs::write(golden(name), text).unwrap();
     }
     let want = fs::read_to_string(golden(name)).unwrap_or_default();
-    assert!(text == want, "{name} is another text: {text}");
+    assert!(text == want, "{name} differs: {text}");
 }
 
 fn with(template: ChatTemplate) -> Model {
@@ -95,7 +95,7 @@ fn what_is_no_such_template_is_not_translated() {
         let template = ChatTemplate::new(&source, &serde_json::Map::new()).unwrap();
         assert_eq!(modelfile(&with(template), "tiny.gguf"), None, "{name}");
     }
-    // one word more where the prompt ends with a tool's answer
+    // one more token where the prompt ends with a tool's answer
     let hermes = ChatTemplate::hermes("<|im_end|>").unwrap();
     let other = hermes.source().replace(
         "{%- if add_generation_prompt %}",

@@ -133,7 +133,7 @@ fn replies_with_an_adapter_are_those_of_the_merged_model() {
     model.merge();
     assert_eq!(replies(&model), before);
 
-    // a whole model in the place of the adapter: nothing of the adapter may be left
+    // a whole model replaces the adapter: nothing of the adapter may be left
     save(&model, &out).unwrap();
     assert!(files(&out).contains(&"config.json".to_string()));
     assert!(!files(&out).iter().any(|file| file.starts_with("adapter_")));

@@ -1,4 +1,4 @@
-//! LoRA: against PEFT (`scripts/dev/golden/lora.py`), and what must hold of any adapter.
+//! LoRA: against PEFT (`scripts/dev/golden/lora.py`), and properties of every adapter.
 
 mod folders;
 mod packed;
@@ -58,7 +58,7 @@ fn peft_decoder(name: &str) -> Decoder {
     load_adapter(&peft_folder(name), Dtype::F32).decoder
 }
 
-/// The same with other settings that fit the matrices.
+/// The same model with other settings that fit the matrices.
 fn with(mut decoder: Decoder, change: impl FnOnce(&mut LoraConfig)) -> Decoder {
     change(&mut decoder.adapter.as_mut().unwrap().config);
     decoder

@@ -1,4 +1,4 @@
-//! Frozen weights that are packed: they compute what their unpacked values compute.
+//! Frozen weights that are packed: results are those of their unpacked values.
 
 use super::{gradients, load_adapter, pack, peft_folder};
 use crate::common::golden::{Golden, assert_close};
@@ -31,7 +31,7 @@ fn every_dtype_computes_what_its_unpacked_weights_compute() {
         assert!(matches!(decoder.weights, Weights::Frozen(_)));
         let dense = unpacked(&decoder);
         let sequences = Golden::model(name).sequences();
-        // generation rounds what is multiplied with packed weights to bf16
+        // generation rounds the inputs of packed weights to bf16
         let (logits, want) = [&decoder, &dense]
             .map(|decoder| decoder.logits(&sequences[0].ids).unwrap())
             .into();
@@ -123,7 +123,7 @@ fn a_packed_model_is_trained_with_lora_and_only_with_it() {
     assert_eq!(ask(&merged), reply);
 }
 
-/// The embedding is larger than what is unpacked at a time, and its last tile is not full.
+/// The embedding is larger than one unpacked tile, and its last tile is not full.
 #[test]
 fn a_large_vocabulary_is_unpacked_in_tiles() {
     let tiny = tiny_model().decoder.config;

@@ -280,7 +280,7 @@ fn settings_that_make_no_adapter_are_refused_by_name() {
     assert_eq!(
         (settings.r, settings.lora_alpha),
         (4, 32.0),
-        "what is not named is the recipe's"
+        "settings that are not named are the recipe's"
     );
     let changes = json!({"lora": {"target_modules": "all-linear"}});
     let config = TrainConfig::lora()

@@ -1,5 +1,5 @@
-//! The program is ended, or the disk is full, at every system call with which it changes something;
-//! then it runs again.
+//! Ends the program, or fills the disk, at every system call with which it changes something; then
+//! it runs again.
 
 use super::power::{Call, calls};
 use super::program::{Place, lasting, said, settings};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use toolcall_lib::train::{TrainConfig, train};
 use toolcall_lib::{Model, load, save};
 
-/// The library that makes calls fail, compiled on the spot.
+/// The library that makes calls fail, compiled here.
 pub fn shim() -> PathBuf {
     static SHIM: OnceLock<TempDir> = OnceLock::new();
     let folder = SHIM.get_or_init(|| {
@@ -43,14 +43,14 @@ pub fn shim() -> PathBuf {
 /// A run: its settings, and the folder that it finds.
 pub struct Scene {
     settings: Value,
-    /// The output folder as it is found.
+    /// The output folder before the run.
     found: TempDir,
 }
 
 /// A model that was trained before, and files of the user.
 fn a_model_and_other_files(out: &Path) {
     let mut old = tiny_model();
-    // another tokenizer too, so that more than one file is another
+    // another tokenizer too, so that more than one file differs
     old.tokenizer
         .config
         .insert("model_max_length".to_string(), json!(1234));
@@ -102,7 +102,7 @@ impl Scene {
         )
     }
 
-    /// A copy of what a run finds.
+    /// Copies the files before a run.
     pub fn place(&self) -> Place {
         let place = Place::new();
         let found = self.found.path().join("out");
@@ -118,7 +118,7 @@ impl Scene {
         place
     }
 
-    /// Makes the links that stood in the folder.
+    /// Makes the links that were in the folder.
     pub fn add_links(&self, out: &Path, before: &Tree) {
         if before.contains_key("loop") {
             symlink(".", out.join("loop")).unwrap();
@@ -137,7 +137,7 @@ impl Scene {
         command.output().unwrap()
     }
 
-    /// Starts the run again after it was cut short; one that has left checkpoints goes on.
+    /// Starts the run again after it was cut short, or resumes it from its checkpoints.
     pub fn run_again(&self, place: &Place) -> Output {
         let is_checkpoint = |name: &str| name.starts_with("checkpoint-");
         let holds_some = |folder: &Path| tree(folder).keys().any(|path| is_checkpoint(path));
@@ -219,7 +219,7 @@ impl Scene {
     }
 }
 
-/// Files that the program did not write are as they were.
+/// Files that the program did not write are unchanged.
 pub fn assert_users_files_are_there(what: &str, out: &Path, before: &Tree) {
     let now = tree(out);
     for (path, found) in before {
@@ -230,7 +230,7 @@ pub fn assert_users_files_are_there(what: &str, out: &Path, before: &Tree) {
     }
 }
 
-/// A program that reads the folder now finds the old model, the new one, or none.
+/// A program that reads the folder finds the old model, the new one, or none.
 pub fn assert_no_mixture(what: &str, out: &Path, before: &Tree, want: &Tree) {
     const READ: [&str; 7] = [
         "chat_template.jinja",
@@ -260,8 +260,8 @@ fn load_weights(folder: &Path) -> Vec<Vec<f32>> {
     model.decoder.trainable().unwrap().buckets.clone()
 }
 
-/// A run that was not ended has a model, where it should be or where it says. Returns the names of
-/// what it saved elsewhere in the area.
+/// A run that was not ended has a model in its folder, or where it says. Returns the names of the
+/// models that it saved elsewhere in the area.
 fn assert_nothing_is_lost(what: &str, place: &Place, output: &Output, want: &Tree) -> Vec<String> {
     let said = said(output);
     let trained = &want["out/model.safetensors"].0;

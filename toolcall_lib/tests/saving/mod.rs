@@ -1,4 +1,4 @@
-//! Nothing that was trained is lost, and nothing is changed that we did not write.
+//! No training result is lost, and no file of others is changed.
 
 mod numbers;
 mod page;

@@ -1,4 +1,4 @@
-//! Weights that are no numbers, and settings that are too large.
+//! Weights that are NaN or infinite, and settings that are too large.
 
 use super::tree;
 use crate::common::tiny_model::tiny_model;
@@ -16,7 +16,7 @@ use toolcall_lib::{
 
 const TENSOR: &str = "model.layers.1.mlp.up_proj.weight";
 
-/// The tiny model with one weight, in row 2 and column 3, that is no number.
+/// The tiny model with one weight, in row 2 and column 3, that is NaN.
 fn damaged(value: f32) -> Model {
     let mut model = tiny_model();
     let weights = model.decoder.trainable_mut().unwrap();
@@ -65,7 +65,7 @@ fn a_file_with_weights_that_are_not_finite_is_refused_in_any_type() {
         );
     }
 
-    // in blocks too: a scale that is no number
+    // in blocks too: a scale that is NaN
     let file = area.path().join("tiny.gguf");
     save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
@@ -110,7 +110,7 @@ fn a_model_of_zeros_is_right_by_chance_only() {
         .flatten()
         .for_each(|weight| *weight = 0.0);
     let report = train(&mut model, &timers(4), &config(1), |_| {}).unwrap();
-    assert_eq!(report.steps[0].token_accuracy, 0.0); // token 0 is no target
+    assert_eq!(report.steps[0].token_accuracy, 0.0); // token 0 is not a target
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn absurd_sizes_are_refused() {
     );
     let said = refusal(json!({"ddp_timeout": u64::MAX}));
     assert!(
-        said.contains("ddp_timeout: 18446744073709551615 is too long"),
+        said.contains("ddp_timeout: 18446744073709551615 s is too long"),
         "{said}"
     );
     let said = refusal(json!({"adam_epsilon": 1e-200}));
@@ -223,7 +223,7 @@ fn prompts_that_are_longer_than_the_model_takes_are_refused() {
     model.decoder.config.max_position_embeddings = 1200;
     let settings = EvaluateConfig {
         generate: GenerateConfig {
-            max_new_tokens: usize::MAX, // no more than the model takes
+            max_new_tokens: usize::MAX, // limited to what the model can read
             tool_choice: ToolChoice::None,
             ..GenerateConfig::default()
         },

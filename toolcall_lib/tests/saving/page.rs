@@ -1,4 +1,4 @@
-//! The page of a saved model, and what it tells of its training.
+//! The page of a saved model, and its description of the training.
 
 use super::tree;
 use crate::common::tiny_model::tiny_model;
@@ -54,7 +54,7 @@ fn a_trained_model_tells_how_it_was_trained() {
             .contains_key("README.md")
     );
 
-    // what is exported from it tells the same
+    // the page of an exported model says the same
     let exported = folder.path().join("exported");
     save_as(&opened(&out), &exported, Dtype::Bf16).unwrap();
     assert_eq!(page(&exported), page(&out));

@@ -1,5 +1,5 @@
-//! The power is cut after every system call with which a run changes something: only what was
-//! brought to the disk is left.
+//! Cuts the power after every system call with which a run changes something: only data that was
+//! synced to the disk is left.
 
 use super::faults::{Scene, assert_no_mixture, assert_users_files_are_there};
 use super::program::{Place, lasting, said};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A system call as the log of `faults.c` has it.
+/// A system call of the log of `faults.c`.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub name: String,
@@ -44,10 +44,10 @@ pub fn calls(mut log: &[u8]) -> Vec<Call> {
     calls
 }
 
-/// Fate of changed names that no `fsync` has brought to the disk.
+/// Fate of changed names that no `fsync` has written to the disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Names {
-    /// They are lost, and so is the removal of old ones.
+    /// They are lost, and so are removals of old names.
     Lost,
     /// They are kept, before the bytes that belong to them: files are empty.
     Kept,
@@ -56,7 +56,7 @@ enum Names {
 /// A file or a folder, by number; the first is the root.
 type Id = usize;
 
-/// Something that is in a file system, as it is in memory and as it is on the disk.
+/// An entry of a file system, as it is in memory and as it is on the disk.
 #[derive(Clone, Default)]
 struct Node {
     is_folder: bool,
@@ -82,7 +82,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// Reads `folder`; all of it counts as being on the disk.
+    /// Reads `folder`; all of it counts as synced.
     fn of(folder: &Path, names: Names) -> Self {
         let root = folder.to_str().unwrap().to_string();
         let mut disk = Self {
@@ -100,7 +100,7 @@ impl Disk {
             let entry = entry.unwrap();
             let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
             if path.is_symlink() {
-                continue; // the program neither makes nor follows them
+                continue; // the program neither makes nor follows links
             }
             let new = self.nodes.len();
             self.nodes.push(if path.is_dir() {
@@ -157,7 +157,7 @@ impl Disk {
                 None => self.create(here(self), Node::default()),
             },
             "mkdir" => {
-                // it may fail: a folder above is made first then
+                // it may fail; then a folder above is made first
                 if let (None, Some(place)) = (self.find(&call.from), self.place(&call.from)) {
                     self.create(place, folder_node());
                 }
@@ -205,7 +205,8 @@ impl Disk {
         self.change(vec![(folder, name, Some(id))]);
     }
 
-    /// A file's bytes, or all changes of names in a folder; of a change in two folders both sides.
+    /// Syncs a file's bytes, or all changes of names in a folder; both sides of a change in two
+    /// folders.
     fn sync(&mut self, path: &str) {
         let Some(id) = self.find(path) else { return };
         if !self.nodes[id].is_folder {

@@ -1,4 +1,4 @@
-//! `toolcall train` on a tiny model, in a folder of its own.
+//! `toolcall train` on a tiny model, in its own folder.
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::timers;
@@ -17,7 +17,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        // in memory where that is possible: thousands of runs wait for no disk
+        // in memory if possible: thousands of runs need not wait for a disk
         let memory = Some("/dev/shm").filter(|memory| Path::new(memory).is_dir());
         let folder = memory
             .map_or_else(tempfile::tempdir, tempfile::tempdir_in)
@@ -87,7 +87,7 @@ pub fn said(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// Reads what a run leaves, without the content of files that tell the time.
+/// Reads the files after a run, without the content of files that contain times.
 #[cfg(target_os = "linux")] // as its callers
 pub fn lasting(folder: &Path) -> super::Tree {
     let mut found = super::tree(folder);

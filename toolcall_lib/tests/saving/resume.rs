@@ -1,4 +1,4 @@
-//! Going on from a checkpoint: from which, and with what.
+//! Resuming from a checkpoint: from which one, and with which settings.
 
 use super::tree;
 use crate::common::tiny_model::tiny_model;
@@ -10,7 +10,7 @@ use toolcall_lib::files::{Entry, Manifest};
 use toolcall_lib::train::{TrainConfig, TrainReport, train};
 use toolcall_lib::{Dataset, Result, save};
 
-/// Trains into `out` for so many steps, with a checkpoint after each.
+/// Trains into `out` for some steps, with a checkpoint after each.
 fn run(out: &Path, steps: usize, change: impl FnOnce(&mut TrainConfig)) -> Result<TrainReport> {
     run_on(&timers(6), out, steps, change)
 }
@@ -65,7 +65,7 @@ fn of_a_folder_the_latest_checkpoint_is_taken() {
     let area = tempfile::tempdir().unwrap();
     let out = area.path().join("out");
     run(&out, 3, |_| {}).unwrap();
-    fs::create_dir(out.join("checkpoint-9")).unwrap(); // of nobody
+    fs::create_dir(out.join("checkpoint-9")).unwrap(); // not ours
     let report = run(&out, 4, resumes_from(&out)).unwrap();
     let from = format!(
         "resuming from {}, after 3 steps",
@@ -74,7 +74,7 @@ fn of_a_folder_the_latest_checkpoint_is_taken() {
     assert_eq!(report.notes[0], from);
     assert_eq!(report.steps.len(), 4);
 
-    // the latest is the one that was saved last, not the one with the most steps of an earlier run
+    // the latest is the last one that was saved, not the one of an earlier run with the most steps
     run(&out, 2, |_| {}).unwrap();
     let report = run(&out, 3, resumes_from(&out)).unwrap();
     assert!(
@@ -97,7 +97,7 @@ fn no_more_checkpoints_are_kept_than_wanted() {
     run(area.path(), 5, limit(2)).unwrap();
     assert_eq!(checkpoints(area.path()), ["checkpoint-4", "checkpoint-5"]);
 
-    // those of an earlier run are older; one with other files in it stays
+    // checkpoints of an earlier run are older; one with other files in it stays
     fs::write(area.path().join("checkpoint-4/notes.txt"), "mine").unwrap();
     run(area.path(), 2, limit(1)).unwrap();
     assert_eq!(checkpoints(area.path()), ["checkpoint-2", "checkpoint-4"]);
@@ -106,7 +106,7 @@ fn no_more_checkpoints_are_kept_than_wanted() {
         "mine"
     );
     let none = run(area.path(), 1, limit(0)).unwrap_err().to_string();
-    assert!(none.contains("save_total_limit: too small"), "{none}");
+    assert!(none.contains("save_total_limit: is too small"), "{none}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn what_differs_is_told_and_this_run_wins() {
         assert!(told.contains(line), "{line}: {told}");
     }
     let told = notes(6, &|settings| {
-        settings.per_device_train_batch_size = 2; // divided otherwise, but as many
+        settings.per_device_train_batch_size = 2; // split differently, but the same number
         settings.gradient_accumulation_steps = 2;
         settings.max_steps = Some(2);
     });

@@ -11,7 +11,7 @@ use toolcall_lib::files::{self, Manifest, Output};
 use toolcall_lib::train::{TrainConfig, train};
 use toolcall_lib::{Dtype, LoraConfig, Model, load, save, save_as};
 
-/// Another model than the tiny one.
+/// A model that differs from the tiny one.
 fn other_model() -> Model {
     let mut model = tiny_model();
     let weights = model.decoder.trainable_mut().unwrap();
@@ -82,7 +82,7 @@ fn other_files_are_left_alone_and_a_saved_model_is_replaced() {
     assert_eq!(
         tree(area.path()).len(),
         tree(&out).len() + 1,
-        "nothing stands beside the folder"
+        "nothing is next to the folder"
     );
 }
 
@@ -232,7 +232,7 @@ fn a_folder_in_use_is_refused_and_its_user_is_named() {
     let expected = "process 4711 on elsewhere, since yesterday, is writing there; wait until it has ended";
     assert!(said.contains(expected), "{said}");
     drop(other);
-    save(&tiny_model(), area.path()).unwrap(); // what a killed process has left keeps nobody out
+    save(&tiny_model(), area.path()).unwrap(); // the leftovers of a killed process do not block others
     assert!(!work.exists());
 }
 

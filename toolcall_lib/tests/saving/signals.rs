@@ -1,4 +1,4 @@
-//! Signals and closed pipes end a run as Ctrl-C does; output that cannot be written does not.
+//! Signals and closed pipes end a run as Ctrl-C does; unwritable output does not.
 
 use super::program::{Place, said, settings};
 use serde_json::json;
@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use toolcall_lib::load;
 
-const STEPS: usize = 4_000; // more than would be made in minutes
+const STEPS: usize = 4_000; // more than minutes would allow
 
 /// The exit code of a run that was asked to stop.
 const STOPPED: Option<i32> = Some(130);
@@ -18,7 +18,7 @@ fn long_run(place: &Place) -> Command {
     command
 }
 
-/// The model is saved, and the run can go on.
+/// The model is saved, and the run can resume.
 fn assert_saved(place: &Place, what: &str) {
     load(place.out().to_str().unwrap()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let names: Vec<String> = super::tree(&place.out()).into_keys().collect();
@@ -41,8 +41,8 @@ fn signals_end_a_run_after_the_step_and_save() {
             &settings(json!({"max_steps": 20, "per_device_train_batch_size": 4})),
             &[],
         );
-        // SAFETY: the handler of a signal is set back; a test that was started by nohup inherits
-        // one that ignores it.
+        // SAFETY: sets the handler of a signal back to the default; a test that was started by
+        // nohup inherits one that ignores it.
         unsafe {
             command.pre_exec(|| {
                 libc::signal(libc::SIGHUP, libc::SIG_DFL);

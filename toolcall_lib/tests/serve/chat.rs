@@ -113,7 +113,7 @@ fn only_allowed_tools_are_called() {
     assert!(ask(allowed("auto"), 0).message()["content"].is_string(), "noise");
 }
 
-/// A stop sequence is looked for in words, and a call has none.
+/// Stop sequences apply to text, not to calls.
 #[test]
 fn a_stop_sequence_cuts_no_call() {
     let served = Served::tiny();
@@ -126,7 +126,7 @@ fn a_stop_sequence_cuts_no_call() {
     }
 }
 
-/// Texts with the tags of templates are texts of their users; the model reads what they sent.
+/// Messages may contain the tags of templates; the model reads them as the user sent them.
 #[test]
 fn the_model_reads_texts_as_they_were_sent() {
     let served = Served::tiny();
@@ -159,7 +159,7 @@ fn several_calls_come_unless_one_is_asked_for() {
             let mut ids: Vec<&str> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
             ids.sort_unstable();
             ids.dedup();
-            assert_eq!(ids.len(), calls.len(), "calls have ids of their own");
+            assert_eq!(ids.len(), calls.len(), "each call has its own id");
             calls.len()
         };
         (0..12).map(of_seed).max().unwrap()
@@ -168,7 +168,7 @@ fn several_calls_come_unless_one_is_asked_for() {
     assert!(most(true) > 1);
 }
 
-/// Puts the pieces of a stream together as OpenAI's client does.
+/// Joins the pieces of a stream as OpenAI's client does.
 fn joined(pieces: &[Value]) -> Value {
     let mut message = json!({"role": "assistant", "content": null, "refusal": null});
     for piece in pieces {
@@ -197,8 +197,8 @@ fn joined(pieces: &[Value]) -> Value {
     message
 }
 
-/// Without the ids of calls, which are random, and without their confidences, whose last digits
-/// depend on company.
+/// Removes the ids of calls, which are random, and their confidences, whose last digits depend on
+/// other requests.
 fn without_ids(mut message: Value) -> Value {
     for call in message
         .get_mut("tool_calls")
@@ -213,7 +213,7 @@ fn without_ids(mut message: Value) -> Value {
     message
 }
 
-/// Models write calls in many ways; clients get them in one.
+/// Models write calls in many ways; clients get them in one form.
 #[test]
 fn calls_of_every_syntax_are_told() {
     let mut finished = 0;
@@ -246,7 +246,7 @@ fn calls_of_every_syntax_are_told() {
     assert!(finished >= STYLES.len(), "{finished}");
 }
 
-/// The prompt was computed before one of them, in other company: the last digits differ.
+/// The prompt was computed earlier in another batch: the last digits differ.
 fn assert_same_tokens(told: &[Value], whole: &[Value]) {
     assert_eq!(told.len(), whole.len());
     for (a, b) in told.iter().zip(whole) {
@@ -378,7 +378,7 @@ fn a_stop_sequence_ends_the_reply_before_it() {
     assert_eq!(cut.json()["choices"][0]["finish_reason"], "stop");
 }
 
-/// The bytes of tokens as `logprobs` tells them.
+/// The bytes of tokens in `logprobs`.
 fn bytes_of<'a>(tokens: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
     let tokens = tokens.into_iter();
     let bytes = tokens.flat_map(|token| token["bytes"].as_array().unwrap());
@@ -394,7 +394,7 @@ fn tokens_behind_a_stop_sequence_are_not_told() {
     };
     let all = ask(Value::Null);
     let all = all["logprobs"]["content"].as_array().unwrap();
-    // the text of two tokens after a third, all of which are characters by themselves
+    // the text of two tokens after a third; each is a character of its own
     let plain = |token: &&[Value]| bytes_of(*token).iter().all(u8::is_ascii_alphanumeric);
     let stop = all.windows(3).find(plain).unwrap();
     let stop = String::from_utf8(bytes_of(&stop[1..])).unwrap();
@@ -403,7 +403,7 @@ fn tokens_behind_a_stop_sequence_are_not_told() {
     let place = String::from_utf8_lossy(&bytes_of(all)).find(&stop).unwrap();
     let (last, before) = cut.split_last().unwrap();
     let ends = String::from_utf8_lossy(&bytes_of(before)).len();
-    assert!(ends < place, "{ends} {place}: {last} begins behind {stop:?}");
+    assert!(ends < place, "{ends} {place}: {last} begins after {stop:?}");
     assert!(String::from_utf8_lossy(&bytes_of(cut)).len() >= place);
 }
 
@@ -471,8 +471,8 @@ fn seeds_repeat_a_reply_and_logprobs_are_told() {
     }
 }
 
-/// The official client sends back the assistant's message with all its fields, and an answer
-/// of a tool by its id.
+/// The official client sends back the assistant's message with all its fields, and the answer of a
+/// tool with its id.
 #[test]
 fn a_conversation_goes_on_behind_a_call() {
     let served = Served::tiny();

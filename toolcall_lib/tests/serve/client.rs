@@ -1,4 +1,4 @@
-//! A small client of HTTP, and a server with a tiny model for it.
+//! A small HTTP client, and a server with a tiny model for it.
 
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Drop for Served {
     }
 }
 
-/// Settings on a free port.
+/// Settings with a free port.
 pub fn config() -> ServeConfig {
     ServeConfig {
         address: "127.0.0.1:0".parse().unwrap(),
@@ -135,7 +135,7 @@ impl Answer {
         (self.status, text("param"), text("code"), text("message"))
     }
 
-    /// The pieces of a stream, which ends as it has to.
+    /// The pieces of a stream, which must end properly.
     pub fn pieces(&self) -> Vec<Value> {
         assert_eq!(self.header("content-type"), Some("text/event-stream"), "{self:?}");
         let lines = self.text.split("\n\n");
@@ -230,7 +230,7 @@ pub fn said(text: &str, more: Value) -> Value {
     body
 }
 
-/// Two tools in OpenAI's words.
+/// Two tools in OpenAI's form.
 pub fn tools() -> Value {
     let tool = |name: &str, properties: Value, required: &[&str]| {
         json!({"type": "function", "function": {

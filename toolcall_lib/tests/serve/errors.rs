@@ -1,4 +1,4 @@
-//! Errors: OpenAI's shape, the field, what was expected and what to do.
+//! Errors: OpenAI's shape, the field, what was expected, and what to do.
 
 use super::client::{Served, config, head, post, request, said, tools};
 use crate::common::tiny_model::tiny_model;
@@ -71,7 +71,7 @@ fn a_field_that_does_not_fit_is_named() {
             "max_completion_tokens",
             "4096",
         ),
-        (json!({"seed": 1.5}), "seed", "whole number"),
+        (json!({"seed": 1.5}), "seed", "integer"),
         (json!({"stop": ["", "a"]}), "stop", "not empty"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop", "1 to 4"),
         (json!({"top_logprobs": 3}), "top_logprobs", "needs `logprobs`"),
@@ -169,7 +169,7 @@ fn what_is_no_request_is_told_so() {
         (b"[]", "expected an object"),
         (b"\xff\xfe", "UTF-8"),
         (b"", "not a JSON object"),
-        (b"{\"n\": 1, \"n\": 1}", "stands here twice"),
+        (b"{\"n\": 1, \"n\": 1}", "duplicate key `n`"),
     ] {
         let (status, _, code, message) = post(served.address, path, &[], body).error();
         assert_eq!((status, &*code), (400, "invalid_json"), "{message}");
@@ -199,7 +199,7 @@ fn a_body_that_is_too_large_is_refused_and_the_next_is_read() {
     let body = vec![b' '; 10 << 20];
     let (status, _, code, message) = post(served.address, "/predict", &[], &body).error();
     assert_eq!((status, &*code), (413, "body_too_large"), "{message}");
-    // in chunks, without saying how long it is
+    // in chunks, without a length
     let mut chunked = b"400000\r\n".to_vec();
     chunked.extend(vec![b' '; 0x400000]);
     chunked.extend(b"\r\n0\r\n\r\n");
@@ -298,7 +298,7 @@ fn pages_of_others_may_ask_with_the_key() {
         let exposed = answer.header("access-control-expose-headers").unwrap();
         assert!(exposed.contains("x-request-id"), "{exposed}");
     }
-    // without a key, pages of others stay refused
+    // without a key, pages of other sites are refused
     let open = Served::tiny();
     let preflight = options(open.address);
     assert_eq!(preflight.status, 403);
@@ -313,7 +313,7 @@ fn each_answer_has_an_id_of_its_own() {
     assert_ne!(id("/no/such/path"), id("/no/such/path"));
 }
 
-/// The browser of whoever runs the server shows pages of others, which can ask it too.
+/// The browser on the server's machine shows pages of other sites, which can send requests too.
 #[test]
 fn pages_of_others_are_refused_without_a_key() {
     let served = Served::tiny();

@@ -1,4 +1,5 @@
-//! Many clients at once: nobody gets the reply of another, and those who go away make room.
+//! Many clients at once: no client gets the reply of another, and disconnected clients free their
+//! memory.
 
 use super::client::{Answer, Served, config, head, read, said, tools};
 use crate::common::tiny_model::tiny_model;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use toolcall_lib::Model;
 use toolcall_lib::serve::ServeConfig;
 
-/// A request whose reply goes on for as long as it may.
+/// A request with a reply of the greatest length.
 fn long(stream: bool) -> Value {
     said(
         "Go on.",
@@ -17,7 +18,7 @@ fn long(stream: bool) -> Value {
     )
 }
 
-/// Sends a request, and leaves the answer on its way.
+/// Sends a request, and does not read the answer.
 fn send(served: &Served, body: &Value) -> TcpStream {
     let body = body.to_string();
     let mut stream = TcpStream::connect(served.address).unwrap();
@@ -28,7 +29,7 @@ fn send(served: &Served, body: &Value) -> TcpStream {
     stream
 }
 
-/// A model whose replies never end by themselves.
+/// A model whose replies never end before the limit.
 fn endless() -> Model {
     let mut model = tiny_model();
     model.tokenizer.eos_token_ids = Vec::new();
@@ -82,9 +83,9 @@ fn replies_in_a_crowd_are_those_that_come_alone() {
             .collect()
     });
     // Prompts that are read together are summed in another order, which changes the last bits of
-    // the logits. This model holds hundreds of tokens almost equally likely, so now and then those
-    // bits decide a draw. In other replies they only show in the log probabilities; a reply that
-    // sees its neighbors differs at once.
+    // the logits. This model gives hundreds of tokens nearly the same probability, so sometimes
+    // those bits decide a draw. In other replies they only show in the log probabilities; a reply
+    // that sees its neighbors differs at once.
     let (same, different): (Vec<_>, Vec<_>) = together
         .iter()
         .zip(&alone)
@@ -141,7 +142,7 @@ fn a_client_that_vanishes_makes_room() {
     assert_eq!(served.chat(&said("Hi", json!({"max_tokens": 3}))).status, 200);
 }
 
-/// A proxy closes a connection on which nothing comes.
+/// A proxy closes an idle connection.
 #[test]
 fn a_stream_that_waits_in_the_queue_says_so() {
     let long_replies = ServeConfig {
@@ -169,7 +170,7 @@ fn a_stream_that_waits_in_the_queue_says_so() {
     assert!(rest.contains("data: [DONE]"), "{rest}");
 }
 
-/// Memory for bodies is taken by bytes that have come, and not by those that are announced.
+/// Only bytes that have arrived count against the memory for bodies, not announced ones.
 #[test]
 fn announced_bodies_keep_nobody_waiting() {
     let served = Served::tiny();
@@ -190,7 +191,7 @@ fn announced_bodies_keep_nobody_waiting() {
     drop(silent);
 }
 
-/// A server that ends completes what it has begun, and lets nobody else in.
+/// A server that ends finishes its requests, and accepts no new ones.
 #[test]
 fn the_end_waits_for_what_was_begun() {
     let served = Served::of(vec![endless()], config());

@@ -1,5 +1,5 @@
-//! The server, asked by a client over a socket. Its model has random weights: what it says is
-//! noise, its calls are constrained to the tools.
+//! Tests of the server over a socket. Its model has random weights: its text is noise, its calls
+//! are constrained to the tools.
 
 mod chat;
 mod client;

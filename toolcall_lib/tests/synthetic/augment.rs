@@ -44,7 +44,7 @@ fn made(rows: Vec<Conversation>, teacher: Option<Teacher>) -> Augmented {
     augment(&lists(), &tools(), &Dataset::from(rows), &config).unwrap()
 }
 
-/// Returns the words of users before a single call of the tool with these arguments.
+/// Returns the messages of users before a single call of the tool with these arguments.
 fn said_for<'a>(made: &'a Augmented, name: &str, arguments: &Value) -> Vec<&'a str> {
     let rows = made.data.rows.iter();
     let rows = rows.filter(|row| {
@@ -195,7 +195,7 @@ fn tools_are_read_from_lists_lines_and_objects_and_refused_by_number() {
     assert!(error.contains("tools.json: tool 1: "), "{error}");
 }
 
-/// Returns a teacher on this machine; `answer` gives its reply to a message.
+/// Returns a local teacher; `answer` gives its reply to a message.
 fn teacher(answer: fn(&str) -> String) -> Teacher {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -267,7 +267,7 @@ fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
         .iter()
         .map(|(_, reason)| reason.as_str())
         .collect();
-    for expected in ["the same words", "does not say", "one of", "another way"] {
+    for expected in ["repeats the words", "does not say", "one of", "differently"] {
         assert!(
             reasons.iter().any(|reason| reason.contains(expected)),
             "{expected}: {reasons:?}"

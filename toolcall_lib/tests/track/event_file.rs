@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// An event: its step and what it holds.
+/// An event: its step and its content.
 #[derive(Debug, Default)]
 pub struct Event {
     pub step: u64,
@@ -15,7 +15,7 @@ pub struct Event {
     pub texts: BTreeMap<String, String>,
 }
 
-/// All events of the files of a folder, in the order in which the files were begun.
+/// All events of the files of a folder, in the order of the files' creation.
 pub fn events(folder: &Path) -> Vec<Event> {
     let entries = fs::read_dir(folder).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

@@ -1,4 +1,4 @@
-//! Trackers get every step of a run, and a log is saved with the model.
+//! Trackers get every step of a run, and the log is saved with the model.
 
 mod event_file;
 #[cfg(feature = "cli")]

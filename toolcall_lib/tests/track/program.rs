@@ -1,4 +1,4 @@
-//! `toolcall train` with Weights & Biases, and its lines where there is no terminal.
+//! `toolcall train` with Weights & Biases, and its output without a terminal.
 
 use crate::common::tiny_model::tiny_model;
 use crate::common::wandb_server::Server;
@@ -12,7 +12,7 @@ use toolcall_lib::save;
 
 const KEY: &str = "a0b1c2d3e4f5a6b7c8d9a0b1c2d3e4f5a6b7c8d9";
 
-/// `toolcall train` for 12 steps with these settings, in a folder of its own.
+/// `toolcall train` for 12 steps with these settings, in its own folder.
 fn train(folder: &TempDir, settings: Value) -> Command {
     let path = |name: &str| folder.path().join(name);
     save(&tiny_model(), path("model")).unwrap();
@@ -126,7 +126,7 @@ fn a_server_that_is_not_there_does_not_end_a_run() {
     let mut command = train(&folder, json!({"report_to": ["wandb", "tensorboard"]}));
     let output = command
         .env("WANDB_API_KEY", KEY)
-        .env("WANDB_BASE_URL", "http://127.0.0.1:9") // nobody listens
+        .env("WANDB_BASE_URL", "http://127.0.0.1:9") // no server listens
         .output()
         .unwrap();
     let text = said(&output);
@@ -146,7 +146,7 @@ fn settings_that_do_not_exist_are_refused_by_name() {
             json!({"report_to": "mlflow"}),
             "\"mlflow\" is not supported; expected \"tensorboard\"",
         ),
-        (json!({"logging_steps": 0}), "logging_steps: too small"),
+        (json!({"logging_steps": 0}), "logging_steps: is too small"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let output = train(&folder, settings).output().unwrap();

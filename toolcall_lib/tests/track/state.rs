@@ -30,7 +30,7 @@ fn state(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("trainer_state.json")).unwrap()).unwrap()
 }
 
-/// The fields of transformers' `TrainerState`; another is an error when it reads the file.
+/// The fields of transformers' `TrainerState`; transformers refuses a file with another field.
 const FIELDS: [&str; 20] = [
     "best_global_step",
     "best_metric",
@@ -157,14 +157,14 @@ fn the_log_of_a_run_that_goes_on_has_no_gap_and_nothing_twice() {
     assert_eq!(resumed.notes.len(), 1, "{:?}", resumed.notes);
     let log = |report: &TrainReport| -> Vec<Value> {
         let log = report.trainer_state["log_history"].as_array().unwrap().clone();
-        log[..log.len() - 1].to_vec() // the last tells how long it took
+        log[..log.len() - 1].to_vec() // the last entry has the duration
     };
     assert_eq!(log(&straight), log(&resumed));
     let model = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
     assert!(model(&whole) == model(&parts));
 }
 
-/// A saved model has a `trainer_state.json`, too, and is no checkpoint.
+/// A saved model has a `trainer_state.json` too, and is not a checkpoint.
 #[test]
 fn of_an_output_folder_the_latest_checkpoint_is_taken_although_it_has_a_log() {
     let area = tempfile::tempdir().unwrap();

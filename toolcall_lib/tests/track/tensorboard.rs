@@ -26,7 +26,8 @@ fn run(settings: &TrainConfig) -> TrainReport {
     train(&mut tiny_model(), (&timers(6), &timers(2)), settings, |_| {}).unwrap()
 }
 
-/// A series by step. As TensorBoard does, what stood in front of a restart goes from its step on.
+/// Returns a series by step. As in TensorBoard, a restart replaces the earlier values from its step
+/// on.
 fn series(events: &[Event], tag: &str) -> BTreeMap<u64, f32> {
     let mut points = BTreeMap::new();
     for event in events {
@@ -36,7 +37,7 @@ fn series(events: &[Event], tag: &str) -> BTreeMap<u64, f32> {
         if let Some(value) = event.scalars.get(tag) {
             assert!(
                 points.insert(event.step, *value).is_none(),
-                "{tag} twice at {}",
+                "duplicate {tag} at {}",
                 event.step
             );
         }

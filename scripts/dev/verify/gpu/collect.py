@@ -1,4 +1,4 @@
-"""Turns what programs have written into results of a stage.
+"""Turns the output of programs into results of a stage.
 
     python collect.py add --results FILE --stage S WHAT [NAME=VALUE ...] [NAME@=TEXT_FILE ...] [NAME@json=FILE ...] [@json=FILE]
     python collect.py training --results FILE --stage S --name N --report report.json --status 0 ...
@@ -17,7 +17,7 @@ from statistics import mean, median
 from results import Results
 from work import Shape, tree
 
-WINDOW = 10  # steps whose mean time is one number: TRL reads its loss, and so waits for the GPU, that often
+WINDOW = 10  # number of steps that give one mean time: TRL reads its loss, and so waits for the GPU, that often
 MOST_TEXT = 4000
 NOT_OURS = re.compile(r"^(product|copy|clear)\b")
 OF_NCU = {
@@ -70,7 +70,7 @@ def training(words: list[str]):
     options.add_argument("--status", type=int, required=True)
     options.add_argument("--memory", type=Path, required=True)
     options.add_argument("--batch", type=int, required=True)
-    options.add_argument("--rows", type=Path, help="our sequences, from which our work is counted")
+    options.add_argument("--rows", type=Path, help="our sequences, to count our work")
     options.add_argument("--model", type=Path)
     options.add_argument("--log", type=Path)
     arguments = options.parse_args(words)
@@ -97,7 +97,7 @@ def training(words: list[str]):
 
 
 def speed(seconds: list[float], batch: int) -> dict:
-    """Of windows of steps, but the first, the median; and of all steps behind the first two."""
+    """Seconds per step: the median over windows of steps without the first window, and over all steps after the first two."""
     length = WINDOW if len(seconds) >= 3 * WINDOW else 1
     windows = [mean(seconds[i : i + length]) for i in range(0, len(seconds) - length + 1, length)][1:]
     whole = mean(seconds[2:])
@@ -111,7 +111,7 @@ def speed(seconds: list[float], batch: int) -> dict:
 
 
 def flop_per_second(arguments, seconds: list[float]) -> float:
-    """Median over the steps of what our products reach."""
+    """Median over the steps of the rate that our products reach."""
     rows = [json.loads(line)["sequences"] for line in arguments.rows.read_text().splitlines()]
     shape, batch = Shape.of(arguments.model), arguments.batch
     batches = [rows[first : first + batch] for first in range(0, len(rows), batch)]
@@ -135,11 +135,11 @@ def ncu(words: list[str]):
     if metrics:
         results.add("ncu", kernel=arguments.kernel, advice=advice, **metrics)
     else:
-        results.add("ncu", kernel=arguments.kernel, problem=text.strip()[-600:] or "ncu has measured nothing")
+        results.add("ncu", kernel=arguments.kernel, problem=text.strip()[-600:] or "ncu measured nothing")
 
 
 def read_ncu(text: str) -> tuple[dict, list[str]]:
-    """Numbers with their units, and what ncu advises, out of its table."""
+    """The numbers with their units, and the advice, from ncu's table."""
     start = text.find('"ID"')
     rows = list(csv.DictReader(text[start:].splitlines())) if start >= 0 else []
     metrics = {}

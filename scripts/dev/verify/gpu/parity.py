@@ -1,4 +1,4 @@
-"""Runs the tests that compare a device with the CPU, each in a process of its own, and tells how far each is off.
+"""Runs the tests that compare a device with the CPU, each in its own process, and reports how far each is off.
 
     python parity.py --program parity --results results.jsonl --stage b --folder DIR --tests REGEX [--ignored] [--jobs N] [--limit S]
 
@@ -36,10 +36,10 @@ def parse() -> argparse.Namespace:
     options.add_argument("--stage", required=True)
     options.add_argument("--folder", type=Path, required=True)
     options.add_argument("--tests", required=True, help="regular expression")
-    options.add_argument("--ignored", action="store_true", help="tests that run only when they are asked for")
+    options.add_argument("--ignored", action="store_true", help="run the ignored tests")
     options.add_argument("--jobs", type=int, default=4, help="tests at a time")
-    options.add_argument("--limit", type=float, default=60, help="seconds of a test")
-    options.add_argument("--under", default="", help="a command that runs the program, such as a checker of memory")
+    options.add_argument("--limit", type=float, default=60, help="seconds that a test may take")
+    options.add_argument("--under", default="", help="a command that runs the program, such as a memory checker")
     return options.parse_args()
 
 
@@ -95,12 +95,12 @@ def summary(comparisons: list[dict]) -> dict:
 
 
 def larger(a: dict | None, b: dict) -> dict:
-    """The one that is nearer to what is allowed, or beyond it: sums in f32 of numbers in bf16 are as far off as these may be."""
+    """The one nearer to its tolerance, or beyond it: f32 sums of bf16 numbers may be as far off as bf16 allows."""
     return b if a is None or b["relative"] * a["allowed"] > a["relative"] * b["allowed"] else a
 
 
 def problem(text: str) -> str:
-    """What a failed test said."""
+    """The message of a failed test."""
     found = re.search(r"panicked at .*?:\n(.*?)(?:\nnote:|\Z)", text, re.DOTALL)
     return (found[1] if found else text[-600:]).strip()[:600]
 

@@ -1,4 +1,4 @@
-"""What the card can do at most: products of large matrices in bf16, and copies of its memory.
+"""Measures the peaks of the card: products of large matrices in bf16, and copies of its memory.
 
     python peaks.py --results results.jsonl --stage a [--device cpu]
 """

@@ -1,4 +1,4 @@
-"""Fine-tunes a model in a loop of PyTorch alone, as fast as we can make it without own kernels, and writes what each step took.
+"""Fine-tunes a model in a plain PyTorch loop, as fast as we can make it without custom kernels, and writes the time of each step.
 
     python plain_run.py --model FOLDER --rows rows.jsonl --data data.json --steps 75 --batch 8 --out plain.json [--compile] [--device cuda]
 
@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 
 def read_rows(arguments, tokenizer) -> list[dict]:
-    """Ids and labels of each row, as `trl_run.py` has them; where TRL cannot be asked, our longest sequence of the row."""
+    """Ids and labels of each row, as in `trl_run.py`; without TRL, our longest sequence of the row."""
     sequences = [json.loads(line)["sequences"] for line in arguments.rows.read_text().splitlines()]
     if merge is None:
         return [labelled(max(of_row, key=lambda sequence: len(sequence["ids"]))) for of_row in sequences]
@@ -82,7 +82,7 @@ def labelled(sequence: dict) -> dict:
 
 
 def pad(rows: list[dict], batch: int, device: str):
-    """Ids and labels of whole batches; the labels are those of the next token."""
+    """Ids and labels of whole batches; the labels are shifted to the next token."""
     longest = max(len(row["input_ids"]) for row in rows)
     length = (longest + 15) // 16 * 16
     for first in range(0, len(rows) // batch * batch, batch):

@@ -1,9 +1,9 @@
-"""Reads prompts and writes tokens with transformers, for as many sequences at once as each of the batches.
+"""Reads prompts and writes tokens with transformers, for as many sequences at once as each batch size says.
 
     python replies.py --model FOLDER --prompts prompts.json --batches 1,8 --new 64 --results results.jsonl --stage e [--device cpu]
 
-The weights are bf16, attention is sdpa, prompts are cut to one length instead of padded, tokens are the most likely ones. After all
-batches comes, where there is time, a cache of fixed size with torch.compile and CUDA graphs.
+The weights are bf16, attention is sdpa, prompts are cut to one length instead of padded, decoding is greedy. After all
+batches comes, if there is time, a cache of fixed size with torch.compile and CUDA graphs.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def cut(prompts: list[list[int]], device: str) -> torch.Tensor:
 
 @torch.inference_mode()
 def write(reader, writer, ids: torch.Tensor, cache, new: int, device: str) -> tuple[float, float]:
-    """Seconds to read the prompts, and to write so many tokens after each."""
+    """Seconds to read the prompts, and to write the new tokens after each."""
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     wait()
     start = time.perf_counter()

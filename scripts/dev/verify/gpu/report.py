@@ -1,6 +1,6 @@
-"""Makes tables of what `run.sh` has found: report.py RESULTS, where RESULTS is results.jsonl or its folder.
+"""Makes tables of the results of `run.sh`: report.py RESULTS, where RESULTS is results.jsonl or its folder.
 
-Of a stage that ran twice the later results count. What failed stands first.
+If a stage ran twice, its later results count. Failures come first.
 """
 
 import json
@@ -31,7 +31,7 @@ def report(results: list[dict]) -> list[str]:
 
 
 def latest(results: list[dict]) -> list[dict]:
-    """Without what a stage said before it began anew: each run of a stage ends with a line of its own."""
+    """The results without those of earlier runs of a stage: each run of a stage ends with its own line."""
     kept: dict[str, list[dict]] = {}
     ended: set[str] = set()
     for result in results:
@@ -46,7 +46,7 @@ def latest(results: list[dict]) -> list[dict]:
 
 
 class Found:
-    """The results by what they are."""
+    """The results by kind."""
 
     def __init__(self, results: list[dict]):
         self.results = results

@@ -1,4 +1,4 @@
-"""Results of the stages: a line of JSON each, written at once, so that none is lost when a stage is ended."""
+"""Results of the stages, a line of JSON each. They are written at once, so that none is lost when a stage is stopped."""
 
 import json
 from pathlib import Path

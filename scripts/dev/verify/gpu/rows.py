@@ -1,8 +1,8 @@
 """Chooses the rows of a comparison.
 
     python rows.py --data FILE ... --batch 8 --out rows.json        whole batches of all rows, so that every pass is the same
-    python rows.py --data FILE ... --prompts 128 --out rows.json    rows with different beginnings, again and again if there are too few
-    python rows.py --ids --out ids.json                             of what `toolcall inspect --json` prints, the ids of the prompts
+    python rows.py --data FILE ... --prompts 128 --out rows.json    rows with different beginnings, repeated if there are too few
+    python rows.py --ids --out ids.json                             the ids of the prompts in the output of `toolcall inspect --json`
 """
 
 import argparse
@@ -40,7 +40,7 @@ def whole_batches(rows: list[dict], batch: int) -> list[dict]:
 
 
 def beginnings(rows: list[dict], count: int) -> list[dict]:
-    """Rows that differ in what stands before the first reply."""
+    """Rows with different prompts before the first reply."""
     different = {}
     for row in rows:
         roles = [message["role"] for message in row["messages"]]

@@ -2,7 +2,7 @@
 # Verifies and measures the CUDA engine on the first GPU of this machine, stage by stage, those that matter most first. Linux only.
 # usage: run.sh [STAGE ...]      default: all, in at most 8 minutes
 #
-#   a  the devices; every kernel compiles; what the card can do      e  replies beside transformers
+#   a  the devices; every kernel compiles; the card's peaks          e  replies beside transformers
 #   b  every kernel against the CPU                                  f  NCCL: one rank, then two on one GPU
 #   c  steps, adapters and replies against the CPU                   g  compute-sanitizer
 #   d  training beside TRL, and the time of each kernel              h  what limits the slowest kernels
@@ -26,7 +26,7 @@ else
     export torch_device=cuda steps=75 batch=8 batches=1,8,32,128 new=64 shapes=real jobs=6 test_limit=80 log_every=10 slower=1 profiled=30
 fi
 
-# Python programs of ours, and with the pretended GPU in sight only where it is wanted.
+# Our Python programs; they see the pretended GPU only where it is wanted.
 py() { "$PYTHON" "$here/python/$1.py" "${@:2}"; }
 on_gpu() { LD_LIBRARY_PATH="$(cat "$work/libraries")" "$@"; }
 collect() { py collect "$1" --results "$results" --stage "$stage" "${@:2}"; }
@@ -157,7 +157,7 @@ stage_h() {
         return
     fi
     if [ ! -s "$details/profile.json" ]; then
-        add ncu problem="stage d has not told which kernels are the slowest"
+        add ncu problem="stage d has not reported the slowest kernels"
         return
     fi
     local kernel

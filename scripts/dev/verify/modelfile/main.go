@@ -3,7 +3,7 @@
 //	go run scripts/dev/verify/modelfile/main.go FOLDER NAME...
 //
 // FOLDER has conversations.json, tools.json, and for each NAME a NAME.Modelfile and the prompts that our chat
-// template writes, NAME.json. The fields are those that Ollama hands to a template since version 0.9.
+// template writes, NAME.json. The fields are the ones that Ollama passes to a template since version 0.9.
 package main
 
 import (
@@ -125,7 +125,7 @@ func compare(folder, name string, conversations map[string]conversation, tools [
 	return wrong
 }
 
-// values are what Ollama gives to a template.
+// values are the fields that Ollama passes to a template.
 func values(row conversation, tools []tool) map[string]any {
 	var messages []*message
 	var system []string
@@ -170,7 +170,7 @@ func parsed(file string) *template.Template {
 	return template.Must(template.New("").Option("missingkey=zero").Funcs(functions).Parse(source))
 }
 
-// textOfCalls is the first text behind `if .ToolCalls`, where Ollama finds out how a call begins.
+// textOfCalls is the first text after `if .ToolCalls`, where Ollama finds out how a call begins.
 func textOfCalls(list *parse.ListNode) string {
 	if list == nil {
 		return ""
@@ -195,7 +195,7 @@ func textOfCalls(list *parse.ListNode) string {
 	return ""
 }
 
-// firstText stops at anything that is neither a text nor a loop.
+// firstText stops at anything that is neither text nor a loop.
 func firstText(list *parse.ListNode) string {
 	for _, node := range list.Nodes {
 		switch node := node.(type) {

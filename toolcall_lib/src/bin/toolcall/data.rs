@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
-    /// Folder with lists of your own, laid out like data/lists
+    /// Folder with your own lists, laid out like data/lists
     #[arg(long)]
     lists: Option<PathBuf>,
     /// Let the untuned model (--model) answer the requests that no tool of any list serves, such as

@@ -42,7 +42,7 @@ impl ToolsArgument {
 }
 
 impl DatasetArguments {
-    /// The files, or the data set that is named; without either, what the files of settings name.
+    /// The files or the named data set; without either, the inputs that files of settings name.
     pub fn sources(&self, files: &[PathBuf], settings: &Inputs) -> Result<Vec<DataSource>> {
         let mut sources: Vec<DataSource> = files.iter().map(|file| source(file)).collect::<Result<_>>()?;
         sources.extend(self.dataset_name.as_deref().map(DataSource::named).transpose()?);
@@ -67,7 +67,7 @@ impl DatasetArguments {
         Ok(sources)
     }
 
-    /// The rows of the files, or those of the data set that is named.
+    /// The rows of the files, or of the named data set.
     pub fn load(&self, files: &[PathBuf]) -> Result<Dataset> {
         let sources = self.sources(files, &Inputs::default())?;
         load_all(&sources, &self.tools.load()?, None)

@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Describes a row in full. Problems stand under `errors`.
+/// Describes a row in full. Problems are in `errors`.
 fn describe(model: &Model, row: &Conversation, number: usize, loss: LossMode) -> Value {
     let mut errors: Vec<String> = Vec::new();
     let mut keep = |error: Error| errors.push(error.to_string());

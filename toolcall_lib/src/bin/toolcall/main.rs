@@ -70,7 +70,7 @@ enum Command {
     Devices,
 }
 
-/// The command, and what of its flags is settings: `train` takes every setting as a flag.
+/// The command, and the settings among its flags: `train` takes every setting as a flag.
 fn parse() -> Result<(Command, Given)> {
     let mut cli = Cli::command().mut_subcommand("train", |train| train.after_long_help(settings::help()));
     cli.build();

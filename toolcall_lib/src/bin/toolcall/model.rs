@@ -22,7 +22,7 @@ pub(super) struct ModelArgument {
     /// [default: f32]
     #[arg(long)]
     pub(super) dtype: Option<Dtype>,
-    /// JSON object with variables for the chat template, beside messages and tools, such as
+    /// JSON object with variables for the chat template, besides messages and tools, such as
     /// {"enable_thinking": true}
     #[arg(long)]
     chat_template_kwargs: Option<String>,
@@ -49,8 +49,7 @@ impl ModelArgument {
     }
 }
 
-/// Tells what a user should know about data files, and what of them the model's template does not
-/// show.
+/// Prints notes on data files, and on what the model's template does not show of them.
 pub(super) fn show_notes(data: &Dataset, model: &Model) {
     let notes = data
         .notes()

@@ -1,6 +1,6 @@
-//! Prints what a command has to say, whatever becomes of its reader.
+//! Prints the output of a command, even if its reader goes away.
 //!
-//! Models, data sets and templates of others have a say in it, so all of it is made [`printable`]
+//! The output may quote foreign models, data sets and templates, so all of it is made [`printable`]
 //! first.
 
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub fn note(text: impl Display) {
     tell(format!("note: {text}"));
 }
 
-/// Prints a line to standard error, and loses it where that cannot be written.
+/// Prints a line to standard error. A line that cannot be written is lost.
 pub fn tell(line: impl Display) {
     writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
 }

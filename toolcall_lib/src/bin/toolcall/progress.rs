@@ -1,4 +1,4 @@
-//! Progress bars, and the lines of a training run that stand for one.
+//! Progress bars, and the lines of a training run that replace one.
 
 use super::output::print_in_run;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,7 +8,7 @@ use toolcall_lib::evaluate::{Answers, EvaluateConfig, Evaluation, evaluate};
 use toolcall_lib::train::{StepReport, TrainConfig};
 use toolcall_lib::{Conversation, Model, Result};
 
-/// Longest time between two lines where lines stand for a bar, if a step has been made.
+/// Longest time between two lines that replace a bar, if a step has been made.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
 /// A bar in a terminal, nothing elsewhere.

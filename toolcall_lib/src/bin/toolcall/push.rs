@@ -10,20 +10,20 @@ use toolcall_lib::{Dtype, PushConfig, Result, interrupt, push_to_hub};
 pub struct Arguments {
     /// Folder of a saved model or LoRA adapter, as `toolcall train` and `toolcall export` write it
     folder: PathBuf,
-    /// Name of the repository on the hub, which is made if there is none. The token that may write
-    /// there is taken from HF_TOKEN, or from the file that `hf auth login` writes
+    /// Name of the repository on the hub, which is created if there is none. The token, which needs
+    /// write access, is read from HF_TOKEN or from the file that `hf auth login` writes
     #[arg(value_name = "OWNER/NAME")]
     repo: String,
     /// Make the repository public, or push to one that is
     #[arg(long)]
     public: bool,
-    /// Branch to push to; it is made if there is none
+    /// Branch to push to; it is created if there is none
     #[arg(long, default_value = "main")]
     revision: String,
     /// First line of the commit
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
-    /// Also make a GGUF file of the model for llama.cpp and Ollama and upload it beside: f32, bf16,
+    /// Also make a GGUF file of the model for llama.cpp and Ollama, and upload it too: f32, bf16,
     /// f16, q8_0, q4_0 or q4_k_m
     #[arg(long, value_name = "DTYPE")]
     gguf: Option<Dtype>,

@@ -32,8 +32,8 @@ pub struct Arguments {
     /// Key that every request has to send
     #[arg(long, env = "TOOLCALL_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Most requests that may be answered or wait at the same time; further ones are refused with
-    /// the time to try again
+    /// Most requests that may be answered or wait at the same time; further ones are refused with a
+    /// time after which to retry
     #[arg(long, default_value_t = ServeConfig::default().queue)]
     queue: usize,
     /// Most tokens of a reply

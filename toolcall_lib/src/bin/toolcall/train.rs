@@ -18,7 +18,7 @@ use toolcall_lib::train::settings::{Given, Inputs};
 use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
-/// Time for which the other ranks let the first rank speak.
+/// Time that the other ranks give the first rank to report an error.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
@@ -46,11 +46,11 @@ pub struct Arguments {
     recipe: Recipe,
     /// Files in YAML or JSON with settings that differ from the recipe, such as {"learning_rate":
     /// 1e-4, "max_steps": 50}; those of TRL, Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed work too.
-    /// Of several, the later win, and flags win over all
+    /// Later files override earlier ones, and flags override all
     #[arg(long, num_args = 1..)]
     config: Vec<PathBuf>,
     /// Checkpoint of an interrupted run to go on from, or the folder of that run: its latest
-    /// checkpoint. The data and settings are those of this command; differences are told
+    /// checkpoint. The data and settings are those of this command; differences are reported
     #[arg(long)]
     resume: Option<PathBuf>,
 }
@@ -59,8 +59,8 @@ pub struct Arguments {
 enum Recipe {
     /// Loss on the assistant's tokens, learning rate 2e-4, warmup
     Default,
-    /// The default on more rows, for tools of all kinds: the mixture `general`. It runs for an hour
-    /// and more, so it keeps a checkpoint, a new one every 200 steps
+    /// The default on more rows, for tools of all kinds: the mixture `general`. It runs for more
+    /// than an hour, so it saves a checkpoint every 200 steps and keeps the latest
     General,
     /// The default for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
     Lora,
@@ -97,7 +97,7 @@ impl Recipe {
             Self::General => Ok("general"),
             Self::Seed => Err(Error::invalid(
                 "--data",
-                "is missing: the recipe `seed` has no rows of its own",
+                "is missing: the recipe `seed` has no rows",
             )),
         }
     }
@@ -121,7 +121,7 @@ pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
     match outcome {
         Err(error) if ranks.size() > 1 => {
             if ranks.rank() > 0 {
-                sleep(FIRST_WORD); // most errors are those of all ranks; the first says it and ends the others
+                sleep(FIRST_WORD); // most errors occur on all ranks; the first reports it and ends the others
             }
             tell(format!("error: rank {}: {error}", ranks.rank()));
             ranks.abort()
@@ -262,12 +262,12 @@ fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
     Ok((made.data, validation))
 }
 
-/// Leaves out rows that are there already.
+/// Removes duplicate rows.
 fn without_repeated(data: Dataset, show: bool) -> Dataset {
     let different = data.dedup();
     let left_out = data.rows.len() - different.rows.len();
     if show && left_out > 0 {
-        note(format!("{left_out} rows that are there already are left out"));
+        note(format!("{left_out} duplicate rows are left out"));
     }
     different
 }
@@ -286,7 +286,7 @@ fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> R
     data.split(share, seed)
 }
 
-/// Files of settings, then flags. Each counts more than those before it.
+/// Files of settings, then flags. Each layer overrides those before it.
 struct Layers {
     given: Vec<Given>,
     rank: usize,

@@ -1,10 +1,10 @@
 //! A layout in Go's template language, with the fields that Ollama gives to templates since 0.9.
 //!
-//! Ollama hands tools over as structs and arguments as maps, and its JSON has no spaces. A model
-//! was trained on JSON as Python writes it, so the template writes it so: arguments of calls in
-//! full, and tools as far as their arguments have a type, a list of values and a description, in
-//! the order of transformers' `get_json_schema`. An argument with more becomes Ollama's JSON.
-//! Ollama itself sorts names, and drops what it has no field for, such as `default`.
+//! Ollama passes tools as structs and arguments as maps, and its JSON has no spaces. A model was
+//! trained on JSON as Python writes it, so the template writes that: for the arguments of calls,
+//! and for tools whose arguments have only a type, a list of values and a description, in the order
+//! of transformers' `get_json_schema`. An argument with other fields becomes Ollama's JSON. Ollama
+//! itself sorts names, and drops fields that it does not know, such as `default`.
 
 use super::layout::Layout;
 
@@ -33,14 +33,14 @@ const TOOL: &str = r#"{{ define "tool" }}{"type": "function", "function": {"name
 {{- if .Parameters.Required }}, "required": [{{ range $i, $name := .Parameters.Required }}{{ if $i }}, {{ end }}{{ printf "%q" $name }}{{ end }}]{{ end }}{{ "}}}" }}{{ end -}}
 "#;
 
-/// The template that writes this layout; nothing if a text of it cannot stand in a Modelfile.
+/// The template that writes this layout; `None` if a string of it cannot be in a Modelfile.
 pub(super) fn template(layout: &Layout) -> Option<String> {
     let layout = layout.map(text);
     let template = [VALUES, PROPERTY, TOOL, &head(&layout), &turns(&layout)].concat();
     (!template.contains(r#"""""#)).then_some(template)
 }
 
-/// A text as it stands outside of actions.
+/// Escapes a string for use outside of actions.
 fn text(text: &str) -> String {
     text.replace("{{", r#"{{ "{{" }}"#)
 }

@@ -1,4 +1,4 @@
-//! The texts of a ChatML template, found out by letting it write some.
+//! Finds the strings of a ChatML template by rendering samples with it.
 
 use crate::conversation::{Message, Role};
 use crate::syntax::{CallSyntax, Part};
@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 const USER: &str = "<|im_start|>user\n";
 const ASSISTANT: &str = "<|im_start|>assistant\n";
 
-/// Values that the template is given to write.
+/// Sample values for the template.
 const SYSTEM: &str = "some_system";
 const ASKED: &str = "some_question";
 const SAID: &str = "some_words";
 const ANSWERS: [&str; 2] = ["first_answer", "second_answer"];
 const TOOLS: [&str; 2] = ["offered_tool", "other_tool"];
 
-/// The texts between system, tools, turns, calls and answers.
+/// The strings between system, tools, turns, calls and answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Before the first turn, where there are neither a system text nor tools.
@@ -30,9 +30,9 @@ pub(super) struct Layout {
     pub tools: String,
     /// From a tool to the next.
     pub between_tools: String,
-    /// Behind the last tool, with the end of the turn.
+    /// After the last tool, with the end of the turn.
     pub tools_end: String,
-    /// Behind a turn.
+    /// After a turn.
     pub end: String,
     /// Before an assistant's turn that is over.
     pub assistant: String,
@@ -46,12 +46,12 @@ pub(super) struct Layout {
     pub between_calls: String,
     /// Before the first answer of a tool, and before another that follows it.
     pub answers: [String; 2],
-    /// Behind an answer.
+    /// After an answer.
     pub answer_end: String,
 }
 
 impl Layout {
-    /// Changes every text.
+    /// Applies `change` to every string.
     pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
         Self {
             alone: change(&self.alone),
@@ -71,7 +71,7 @@ impl Layout {
         }
     }
 
-    /// The layout of a template; nothing if some text that the template writes has another.
+    /// The layout of a template; `None` if a sample is rendered in another way than it says.
     pub fn of(template: &ChatTemplate) -> Option<Self> {
         let found = Self::find(template)?;
         let is_same = |(messages, tools): &(Vec<Message>, usize)| {
@@ -190,7 +190,7 @@ fn behind_first<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.split_once(mark).map(|(_, behind)| behind)
 }
 
-/// The texts around the name and the arguments of a call, and between calls, where the arguments
+/// The strings around the name and the arguments of a call, and between calls, where the arguments
 /// are JSON as Python writes it.
 fn call_texts(syntax: &CallSyntax) -> Option<([String; 3], String)> {
     let [

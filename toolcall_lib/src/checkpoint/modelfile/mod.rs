@@ -2,7 +2,7 @@
 //! was trained.
 //!
 //! Ollama does not read a model's Jinja template. Without a template in its own language it shows a
-//! model neither its tools nor its past calls as it knows them.
+//! model neither its tools nor its past calls in the form that it knows.
 
 mod go;
 mod layout;
@@ -17,10 +17,10 @@ use std::path::Path;
 
 /// The name under which Ollama looks for it.
 const NAME: &str = "Modelfile";
-/// The beginning of a file of ours; the checksum of all that follows the line is after it.
+/// Begins a file that we write; the checksum of all that follows the line comes next.
 const OURS: &str = "# Written by toolcall. SHA-256 of the lines below: ";
 
-/// The content of a `Modelfile` for the GGUF file of this name; nothing if the chat template of the
+/// The content of a `Modelfile` for the GGUF file of this name; `None` if the chat template of the
 /// model writes conversations in another form than ChatML with calls in JSON.
 ///
 /// ```text
@@ -41,8 +41,9 @@ pub fn modelfile(model: &Model, gguf: &str) -> Option<String> {
     Some(format!("{OURS}{}\n{lines}", files::sha256_of(&lines)))
 }
 
-/// Writes the `Modelfile` for a GGUF file beside it. One that is there is replaced if we wrote it
-/// and nobody has changed it since. Returns a note for the user if there is none or another stays.
+/// Writes the `Modelfile` for a GGUF file beside it. Replaces an existing one only if we wrote it
+/// and nobody has changed it since. Returns a note for the user if none is written or a foreign one
+/// stays.
 ///
 /// # Errors
 /// It cannot be written.
@@ -73,7 +74,7 @@ pub(super) fn write(model: &Model, gguf: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Says whether a file is as we wrote it.
+/// Returns true if a file is as we wrote it.
 fn is_ours(content: &[u8]) -> bool {
     let content = std::str::from_utf8(content).ok();
     let lines = content.and_then(|content| content.strip_prefix(OURS)?.split_once('\n'));

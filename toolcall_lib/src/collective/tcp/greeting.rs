@@ -1,9 +1,9 @@
 //! The handshake by which two ranks prove to each other that they belong to the same job.
 //!
-//! The connecting rank says who it is, with a random number. The listening rank answers with a
-//! number of its own and a code (HMAC-SHA256) of both numbers under the key that only ranks of the
-//! job have. The connecting rank sends the code of its side. Nothing that a stranger overhears
-//! helps to make another code.
+//! The connecting rank sends its rank and a random number. The listening rank answers with its own
+//! random number and a code (HMAC-SHA256) of both numbers, under a key that only ranks of the job
+//! have. The connecting rank answers with its own code. An eavesdropper learns nothing that helps
+//! to make another code.
 
 use crate::collective::Shard;
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,12 +26,12 @@ const TAKEN: u8 = 2;
 
 type Numbers = [u8; NUMBER];
 
-/// Key that only the ranks of one job have: the hash of a text of any length.
+/// Key that only the ranks of one job have: the hash of a secret of any length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key([u8; 64]);
 
 impl Key {
-    /// Makes a key from a text.
+    /// Makes a key from a secret.
     pub fn new(text: &[u8]) -> Self {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&Sha256::digest(text));
@@ -77,7 +77,7 @@ pub(super) struct Guest {
 pub(super) enum Progress {
     /// It may still send something.
     Waits,
-    /// It is no rank of this job, or has taken too long.
+    /// It is not a rank of this job, or has taken too long.
     Stranger,
     /// It is this rank, which listens at this port.
     Rank(usize, u16),
@@ -162,7 +162,7 @@ fn port_of(hello: &[u8; HELLO]) -> u16 {
 
 /// Reason why a rank that was reached does not accept this one.
 pub(super) enum Refusal {
-    /// The listener is no rank of this job, or has gone.
+    /// The listener is not a rank of this job, or has gone.
     Stranger,
     /// Another process is this rank already.
     Taken,

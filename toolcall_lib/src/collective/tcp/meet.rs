@@ -1,5 +1,5 @@
-//! The meeting of the ranks: all connect to rank 0, which tells them where the others listen; then
-//! each connects to the ranks before it.
+//! The meeting of the ranks: all connect to rank 0, which sends them the addresses of the others;
+//! then each connects to the ranks before it.
 //!
 //! Anyone may connect to an address on a network. A connection counts once it has proved that it is
 //! a rank of this job ([`greeting`](super::greeting)); all others are dropped, and none of them
@@ -37,7 +37,7 @@ pub(super) fn meet(
         timeout,
     };
     let mut peers: Vec<Option<TcpStream>> = (0..size).map(|_| None).collect();
-    // 1. Rank 0 accepts all others, and tells each where they listen.
+    // 1. Rank 0 accepts all others, and sends each the addresses where they listen.
     if rank == 0 {
         let listener = place.listen(all_here)?;
         let places = meeting.accept(&listener, &mut peers)?;
@@ -191,7 +191,7 @@ impl Meeting<'_> {
                     }
                     Err(Refusal::Stranger) => {
                         problem = format!(
-                            "{address}: the process that listens there is no rank of this job, or has another secret"
+                            "{address}: the process that listens there is not a rank of this job, or has another secret"
                         );
                     }
                 }
@@ -209,12 +209,12 @@ impl Meeting<'_> {
     }
 }
 
-/// Mentions connections that were no ranks: one of them may have been a rank with another secret.
+/// Mentions connections that were not ranks: one of them may have been a rank with another secret.
 fn turned_away(strangers: usize) -> String {
     match strangers {
         0 => String::new(),
-        1 => "; 1 connection was refused: no rank of this job, or another secret".to_string(),
-        many => format!("; {many} connections were refused: no ranks of this job, or another secret"),
+        1 => "; 1 connection was refused: not a rank of this job, or another secret".to_string(),
+        many => format!("; {many} connections were refused: not ranks of this job, or another secret"),
     }
 }
 

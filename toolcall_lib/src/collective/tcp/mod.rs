@@ -28,7 +28,7 @@ const HEADER: usize = size_of::<u64>();
 /// `timeout` ends the job.
 ///
 /// # Errors
-/// The environment names no address, or a rank does not come to it.
+/// The environment has no address, or a rank does not connect.
 pub(super) fn join(launch: &Launch, timeout: Duration) -> Result<Messenger> {
     join_at(Place::from_environment()?, launch, timeout)
 }
@@ -196,7 +196,7 @@ impl Tcp {
         self.abort()
     }
 
-    /// Sends the last header to the other ranks; does not wait for those that do not listen.
+    /// Sends the last header to the other ranks; does not wait for ranks that do not read.
     fn say(&mut self, header: u64) {
         for peer in self.peers.iter_mut().flatten() {
             peer.stream.write_all(&header.to_le_bytes()).ok();

@@ -1,14 +1,14 @@
-//! The address at which ranks meet, the secret that lets them in, and listeners no wider than
-//! needed.
+//! The address at which ranks meet, the secret that lets them in, and listeners that are open no
+//! wider than needed.
 
 use super::greeting::Key;
 use crate::error::{Error, Result, tell};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-/// Text that all ranks of a job know and nobody else.
+/// Variable with the secret that only the ranks of a job know.
 const SECRET: &str = "TOOLCALL_RANKS_SECRET";
-/// Id that tells one job of `torchrun` from another.
+/// Variable with the id of a job of `torchrun`.
 const RUN: &str = "TORCHELASTIC_RUN_ID";
 
 /// Address of rank 0.

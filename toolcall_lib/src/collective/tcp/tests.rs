@@ -143,7 +143,7 @@ fn a_rank_with_another_secret_is_turned_away_and_both_say_so() {
         .unwrap_err()
         .to_string();
     assert!(
-        other.contains("is no rank of this job, or has another secret"),
+        other.contains("is not a rank of this job, or has another secret"),
         "{other}"
     );
     let first = first.join().unwrap();

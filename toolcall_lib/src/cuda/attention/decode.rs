@@ -1,4 +1,4 @@
-//! Decode attention: one query a sequence over the KV cache (`kernels/decode.cu`).
+//! Decode attention: one query per sequence over the KV cache (`kernels/decode.cu`).
 
 use super::Qkv;
 use crate::cuda::buffer::{Scratch, View};
@@ -78,7 +78,7 @@ impl DecodeScratch {
             _ => "attention_join_f32",
         };
         let (heads, dim) = (qkv.heads.queries, qkv.heads.dim);
-        // 1. One block a head, query and split: partial [queries, heads, splits, dim + 2].
+        // 1. One block per head, query and split: partial [queries, heads, splits, dim + 2].
         let partial = self
             .0
             .sized(driver, seen.queries * heads * seen.splits * (dim + 2))?;

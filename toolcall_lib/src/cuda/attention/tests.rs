@@ -81,7 +81,7 @@ fn sum_groups(parts: &[f32], rows: usize, heads: Heads) -> Vec<f32> {
     parts.chunks_exact(group * head).flat_map(of_key_head).collect()
 }
 
-/// Checks forward and backward pass over a tree.
+/// Makes one segment of `len` rows.
 fn one_sequence(len: usize) -> [Segment; 1] {
     [Segment {
         start: 0,
@@ -91,6 +91,7 @@ fn one_sequence(len: usize) -> [Segment; 1] {
     }]
 }
 
+/// Checks forward and backward pass over a tree.
 fn check(bench: &Bench, heads: Heads, segments: &[Segment]) {
     let rows = segments.last().map_or(0, |last| last.start + last.len);
     let width = heads.queries * heads.dim;

@@ -1,9 +1,9 @@
 //! Tile lists on the device: the key tiles that each query tile sees, and the reverse.
 //!
 //! In depth-first order, the rows that see a key are a range: a query at row `r` sees key `c` if
-//! `c <= r < ends[c]`. One number a key replaces a mask, and tiles need not end where segments do.
-//! A pass over a KV cache is a forest of such trees: each part of the pass brings the keys that it
-//! sees, in order, and the last of them are its own.
+//! `c <= r < ends[c]`. One number per key replaces a mask, and tiles need not end where segments
+//! do. A pass over a KV cache is a forest of such trees: each part of the pass brings the keys that
+//! it sees, in order, and the last of them are its own.
 
 use super::TILE;
 use crate::batch::Segment;
@@ -132,7 +132,7 @@ impl Runs<Part> {
             let end = first + tiles.len() as u32;
             let runs = tiles.len().div_ceil(most) as u32;
             for run in 0..runs {
-                // Entries are shared out evenly.
+                // Entries are divided evenly.
                 let entry = |run| first + tiles.len() as u32 * run / runs;
                 let slot = if runs == 1 { u32::MAX } else { slots + run };
                 all.extend([tile, entry(run), entry(run + 1), slot]);

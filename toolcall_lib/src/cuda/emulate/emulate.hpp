@@ -1,7 +1,7 @@
 // Emulation of CUDA on the host, for tests. The threads of a block are fibers of one system thread;
 // warps run one after another from barrier to barrier, and blocks one after another. The emulation
 // finds a barrier that a thread never reaches, turns a write beyond shared memory into a fault, and
-// lets copies arrive only when they are waited for. So a mistake that a GPU punishes by chance
+// lets copies arrive only when they are waited for. So a mistake that a GPU punishes at random
 // fails here every time.
 #pragma once
 #include <setjmp.h>

@@ -83,7 +83,7 @@ impl DeviceRanks for EmulatedRanks {
             // SAFETY: every rank names memory of that size and is here; each writes only what the
             // others do not read.
             let undefined = unsafe { happen(operation, buffer, &others, self.shard) };
-            state.meeting.exchange(&[])?; // nobody goes on before all are done
+            state.meeting.exchange(&[])?; // no rank continues before all are done
             // SAFETY: the others have read it.
             undefined.for_each(|address| unsafe { (address as *mut f32).write(f32::NAN) });
             state.done += 1;

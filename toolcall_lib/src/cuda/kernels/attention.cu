@@ -5,7 +5,7 @@
 // Rows are in depth-first order, so the rows that see a key are a range: row r sees key c if c <= r
 // < ends[c]. For each query tile the host lists the key tiles that it sees, as tile * 2, plus 1 if
 // some pair is hidden; for each key tile, likewise, the query tiles. All tiles have 64 rows,
-// wherever segments end, and one number a key replaces the mask.
+// wherever segments end, and one number per key replaces the mask.
 //
 // All queries see the first keys of a tree, so the query tiles of a key tile are divided into runs;
 // a block sums dk and dv over one run, and another kernel adds up the runs of a tile.
@@ -178,8 +178,8 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
     if (at_keys)
         for (int half = 0; half < 2; half++) stands[half] = at_keys[min(stands[half], rows - 1)];
 
-    // 1. Load the queries, [16, DIM] a warp, through a buffer that is not in use yet, and the first
-    //    tile.
+    // 1. Load the queries, [16, DIM] per warp, through a buffer that is not in use yet, and the
+    //    first tile.
     copy_tile<DIM>(keys + SIZE, q, q_stride, tile * TILE, rows);
     copy_commit();
     copy_tile<DIM>(keys, k, kv_stride, tiles[at] / 2 * TILE, key_rows, places);
@@ -191,18 +191,18 @@ __device__ __forceinline__ void forward(const bf16* q, long long q_stride, const
 #pragma unroll
     for (int i = 0; i < DIM / 16; i++) left<DIM>(query[i], keys + SIZE, warp * 16, i * 16);
 
-    // 2. Over the key tiles. sums: [16, DIM] a warp.
+    // 2. Over the key tiles. sums: [16, DIM] per warp.
     float sums[DIM / 8][4], most[2] = {LEAST, LEAST}, total[2] = {0.0f, 0.0f};
     clear<DIM / 8>(sums);
     for (int stage = 0; at < end; at++, stage ^= 1) {
         copy_wait<0>();
-        __syncthreads(); // this tile has arrived, and nobody reads the one before it
+        __syncthreads(); // this tile has arrived, and no thread reads the one before it
         if (at + 1 < end) {
             copy_tile<DIM>(keys + (stage ^ 1) * SIZE, k, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
             copy_tile<DIM>(values + (stage ^ 1) * SIZE, v, kv_stride, tiles[at + 1] / 2 * TILE, key_rows, places);
             copy_commit();
         }
-        // 2a. Scores: [16, TILE] a warp; hidden pairs become -inf.
+        // 2a. Scores: [16, TILE] per warp; hidden pairs become -inf.
         float scores[TILE / 8][4];
         clear<TILE / 8>(scores);
         multiply_transposed<DIM, TILE / 8>(scores, query, keys + stage * SIZE, 0);
@@ -307,7 +307,7 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
         of_row[half][0] = row + half * 8 < rows ? lse[place] : 0.0f;
         of_row[half][1] = row + half * 8 < rows ? delta[place] : 0.0f;
     }
-    // 2. Over the key tiles: sums = dq [16, DIM] a warp.
+    // 2. Over the key tiles: sums = dq [16, DIM] per warp.
     float sums[DIM / 8][4];
     clear<DIM / 8>(sums);
     for (int stage = 0; at < end; at++, stage ^= 1) {
@@ -320,7 +320,7 @@ __device__ __forceinline__ void backward_queries(const bf16* q, const bf16* k, c
         }
 #pragma unroll 1
         for (int part = 0; part < TILE; part += PART) {
-            // 2a. Scores and gradients of the weights: [16, PART] a warp.
+            // 2a. Scores and gradients of the weights: [16, PART] per warp.
             float scores[PART / 8][4], gradients[PART / 8][4];
             clear<PART / 8>(scores);
             clear<PART / 8>(gradients);
@@ -397,7 +397,7 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
         if (STAGES == 2 && i + 1 < count * group) copy(i + 1);
 #pragma unroll 1
         for (int part = 0; part < TILE; part += PART) {
-            // 2a. Transposed scores and gradients of the weights: [16 keys, PART queries] a warp.
+            // 2a. Transposed scores and gradients of the weights: [16 keys, PART queries] per warp.
             float scores[PART / 8][4], gradients[PART / 8][4];
             clear<PART / 8>(scores);
             clear<PART / 8>(gradients);
@@ -418,7 +418,7 @@ __device__ __forceinline__ void backward_keys(const bf16* q, const bf16* k, cons
             multiply_weights<DIM, PART / 8>(dk_sums, gradients, queries + stage * SIZE, part);
         }
         if (STAGES == 1 && i + 1 < count * group) {
-            __syncthreads(); // nobody reads the only buffer any more
+            __syncthreads(); // no thread reads the only buffer any more
             copy(i + 1);
         }
     }

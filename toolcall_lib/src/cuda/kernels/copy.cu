@@ -17,7 +17,7 @@ extern "C" __global__ void add(const float* x, float* y, long long elements) {
 }
 
 // y[rows[i]] = x[i], or y[i] = x[i] if `rows` is null: the first `width` elements of rows that are
-// x_stride and y_stride elements apart. One block a row.
+// x_stride and y_stride elements apart. One block per row.
 template <typename T>
 __device__ void store_rows(const T* x, long long x_stride, const unsigned* rows, T* y, long long y_stride, int width) {
     const T* from = x + blockIdx.x * x_stride;

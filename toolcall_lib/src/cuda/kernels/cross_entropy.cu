@@ -1,9 +1,9 @@
 // Cross-entropy of rows of logits, and its gradient.
 
-// One block a row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`. sums[2r]
-// becomes Σ w · (lse − logit), and sums[2r + 1] the weight of the target that argmax would choose:
-// the first of the largest logits. `dlogits`, unless it is null, becomes the gradient, Σ w ·
-// (softmax − onehot). Rows are `stride` apart in both, a multiple of four.
+// One block per row. Row r has the targets begins[r]..begins[r + 1] of `ids` and `weights`.
+// sums[2r] becomes Σ w · (lse − logit), and sums[2r + 1] the weight of the target that argmax would
+// choose: the first of the largest logits. `dlogits`, unless it is null, becomes the gradient,
+// Σ w · (softmax − onehot). Rows are `stride` apart in both, a multiple of four.
 template <typename T>
 __device__ void cross_entropy(const float* logits, T* dlogits, long long stride, int vocabulary, const unsigned* begins,
                               const unsigned* ids, const float* weights, float* sums) {

@@ -1,4 +1,4 @@
-// Attention of one query a sequence over the KV cache, of which the query sees some ranges of
+// Attention of one query per sequence over the KV cache, of which the query sees some ranges of
 // slots. Blocks split the keys, so that a few sequences fill the GPU; each leaves partial sums,
 // which a second kernel joins. Bound by memory: a lane reads 16 bytes of a key, as many lanes as a
 // key is wide work on one key, and a warp on several keys.
@@ -49,7 +49,7 @@ __device__ __forceinline__ void decode(const T* q, long long q_stride, const T* 
     for (int i = 0; i < N; i++) query[i] = to_float(piece.x[i]) * (scale * LOG2_E);
     Sums<N> sums = {{}, 0.0f, LEAST};
     int before = 0; // keys in the ranges before this one
-    // 2. Each warp takes KEYS keys of the split's part of each range, and keeps sums of its own.
+    // 2. Each warp takes KEYS keys of the split's part of each range, and keeps its own sums.
     for (int range = first[sequence]; range < first[sequence + 1]; range++) {
         int start = ranges[2 * range], count = ranges[2 * range + 1] - start;
         int begin = max(split * chunk - before, 0), end = min((split + 1) * chunk - before, count);

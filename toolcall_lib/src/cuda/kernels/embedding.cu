@@ -1,7 +1,7 @@
 // Lookups of table rows by id, and sums of rows with the same id. The length of a row is a multiple
 // of four elements.
 
-// y[i] = table[ids[i]], rows of `width` elements. One block a row.
+// y[i] = table[ids[i]], rows of `width` elements. One block per row.
 template <typename T>
 __device__ void gather_rows(const T* table, const unsigned* ids, float* y, int width) {
     const T* from = table + static_cast<long long>(ids[blockIdx.x]) * width;

@@ -1,4 +1,4 @@
-//! The sources of the kernels, one module a file.
+//! The sources of the kernels, one module per file.
 
 /// Kernels that are compiled together.
 #[derive(Debug)]

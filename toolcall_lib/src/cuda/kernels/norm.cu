@@ -1,7 +1,7 @@
 // RMSNorm (Zhang and Sennrich, 2019): y = x · w / sqrt(mean(x²) + eps). The length of a row is a
 // multiple of four elements.
 
-// One block a row. With `added`, sum = x + added is stored first, and is normalized.
+// One block per row. With `added`, sum = x + added is stored first, and is normalized.
 template <typename T>
 __device__ void rms_norm(const float* x, const T* added, float* sum, const float* w, float eps, T* y, int width) {
     const long long first = static_cast<long long>(blockIdx.x) * width;
@@ -29,7 +29,8 @@ __device__ void rms_norm(const float* x, const T* added, float* sum, const float
 }
 
 // dx += gradient of x, with a copy in `rounded` unless it is null. Each block leaves its share of
-// the gradient of w in its row of `partial`, [blocks, width]. Blocks share out the rows.
+// the gradient of w in its row of `partial`, [blocks, width]. The rows are divided among the
+// blocks.
 template <typename T>
 __device__ void rms_norm_backward(const float* x, const float* w, float eps, const T* dy, float* dx, T* rounded,
                                   float* partial, int rows, int width) {

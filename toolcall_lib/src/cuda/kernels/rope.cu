@@ -59,7 +59,7 @@ __device__ inline void rotate(Head& head, const float* angles, float direction, 
     }
 }
 
-// One block a row. `norms` are the weights for Q and, behind them, for K, or null; `out` may be
+// One block per row. `norms` are the weights for Q and, after them, for K, or null; `out` may be
 // `qkv`.
 template <typename T>
 __device__ void split_heads(const T* qkv, const float* bias, const unsigned* positions, const float* table,
@@ -89,8 +89,8 @@ __device__ void split_heads(const T* qkv, const float* bias, const unsigned* pos
     }
 }
 
-// Gradient of split_heads; `dqkv` may be `dheads`. Blocks share out the rows; each leaves its share
-// of the gradient of `norms` in its row of `partial`, [blocks, 2 · dim].
+// Gradient of split_heads; `dqkv` may be `dheads`. The rows are divided among the blocks; each
+// leaves its share of the gradient of `norms` in its row of `partial`, [blocks, 2 · dim].
 template <typename T>
 __device__ void split_heads_backward(const T* dheads, const T* qkv, const float* bias, const unsigned* positions,
                                      const float* table, const float* norms, float eps, T* dqkv, float* partial,
@@ -114,8 +114,7 @@ __device__ void split_heads_backward(const T* dheads, const T* qkv, const float*
                 rotate(dy, angles, -1, half, lane);
                 if (norms) {
                     // 2. Norm, with x̂ = x · scale: dw += dy · x̂ and dx = scale · (w · dy - x̂ ·
-                    // mean(w · dy · x̂)).
-                    //    · x) · scale).
+                    //    mean(w · dy · x̂)).
                     const Head x = read_head(qkv + row + h * dim, bias ? bias + h * dim : nullptr, half, lane);
                     const int of = h < queries ? 0 : dim;
                     const float* w = norms + of;

@@ -32,7 +32,7 @@ struct Shape {
     adds: bool,
 }
 
-/// A product in cuBLASLt's words.
+/// A product in cuBLASLt's terms.
 struct Description {
     product: sys::cublasLtMatmulDesc_t,
     a: sys::cublasLtMatrixLayout_t,
@@ -177,7 +177,7 @@ impl Blas {
 }
 
 impl Shape {
-    /// Rounds the number of rows up to one of four numbers an octave. The algorithm is chosen for
+    /// Rounds the number of rows up to one of four numbers per octave. The algorithm is chosen for
     /// that many. `m` or `k` counts rows only if it is not also the length of a stored row.
     fn rounded(self) -> Self {
         let [m, n, k] = self.sizes;

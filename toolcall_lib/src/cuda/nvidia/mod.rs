@@ -97,8 +97,8 @@ impl Nvidia {
         Ok(driver)
     }
 
-    /// Tells the memory pool to keep freed memory. By default it returns memory to the system
-    /// whenever the host waits.
+    /// Makes the memory pool keep freed memory. By default it returns memory to the system whenever
+    /// the host waits.
     fn keep_freed_memory(&self) -> Result<()> {
         let mut threshold = u64::MAX;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;

@@ -28,7 +28,7 @@ pub struct KernelTime {
 }
 
 /// Runs `work` and measures the time that the first GPU spends on each kernel. Measuring costs a
-/// few microseconds a kernel.
+/// few microseconds per kernel.
 ///
 /// # Errors
 /// The errors of `work`, or there is no GPU.

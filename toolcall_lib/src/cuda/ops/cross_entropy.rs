@@ -52,7 +52,7 @@ impl Device {
             targets.weights.into(),
             sums.into(),
         ];
-        // One block a row, then one block that adds up the rows.
+        // One block per row, then one block that adds up the rows.
         self.run(kernel, rows, 0, args)?;
         self.run(
             "sum_losses",

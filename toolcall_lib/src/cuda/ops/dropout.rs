@@ -5,7 +5,7 @@ use crate::cuda::buffer::{Argument, View};
 use crate::error::Result;
 use crate::model::lora::Mask;
 
-/// A dropout mask: a stream of ChaCha8, with one 32-bit word an element.
+/// A dropout mask: a stream of ChaCha8, with one 32-bit word per element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropout {
     /// Key of the cipher, eight bytes in each word.

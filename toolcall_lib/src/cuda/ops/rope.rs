@@ -66,8 +66,8 @@ impl Device {
         let (norms, eps) = split.norm_arguments();
         let Heads { queries, keys, dim } = split.heads;
         let rows = dheads.len / split.heads.width();
-        // With norms, few blocks share out the rows, so that few partial sums of their gradient are
-        // left.
+        // With norms, the rows are divided among few blocks, so that few partial sums of their
+        // gradient are left.
         let blocks = if split.norms.is_some() {
             rows.min(SHARES)
         } else {

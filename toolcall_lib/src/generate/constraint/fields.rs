@@ -6,7 +6,7 @@ use super::schema::{Shape, Unsupported, Writer, fields};
 use crate::syntax::Fields;
 use serde_json::{Value, json};
 
-/// Arguments as a template writes them, and the two texts that may follow the last one.
+/// Arguments as a template writes them, and the two strings that may follow the last one.
 pub(super) struct Typed<'a> {
     pub fields: &'a Fields,
     pub ends: [Option<&'a str>; 2],
@@ -26,7 +26,7 @@ impl Typed<'_> {
             .iter()
             .filter(|shape| shape.types.contains(&"object"))
             .collect();
-        // 2. One chain of rules a way; `name` is their union.
+        // 2. One chain of rules per way; `name` is their union.
         let (mut ways, mut rules) = (Vec::new(), Vec::new());
         for (i, shape) in objects.into_iter().enumerate() {
             let name = format!("{name}_{i}");
@@ -168,7 +168,7 @@ impl Typed<'_> {
             }
         }
         // 3. A word and the tail are one terminal: the lexer may still take `null` for the start of
-        //    a text and cannot go back.
+        //    a string and cannot go back.
         let mut ways: Vec<String> = words
             .iter()
             .map(|word| literal(&format!("{word}{tail}")))
@@ -230,8 +230,8 @@ impl Typed<'_> {
         mixed: bool,
         field: &str,
     ) -> Result<[String; 2], Unsupported> {
-        // A rule with a suffix ends at the first place where the suffix stands. Without it the
-        // terminal takes all it can, and the tail as well.
+        // A rule with a suffix ends at the first occurrence of the suffix. Without it the terminal
+        // takes all it can, and the tail as well.
         let suffix = match self.tail() {
             "" => String::new(),
             tail => format!("[suffix={}]", literal(tail)),
@@ -245,7 +245,7 @@ impl Typed<'_> {
 
     /// Returns a terminal for strings without quotation marks that fit `schema`.
     fn text(&self, schema: &Value, mixed: bool, field: &str) -> Result<String, Unsupported> {
-        // The text must not contain a stop word, nor look like another JSON value if `mixed`.
+        // The string must not contain a stop word, nor look like another JSON value if `mixed`.
         let mut but: Vec<String> = self.stops().iter().map(|stop| around(stop)).collect();
         if mixed {
             but.push(r"(?s:\s*([\[{\x22\-0-9].*|true|false|null|True|False|None)\s*)".to_string());
@@ -261,7 +261,7 @@ impl Typed<'_> {
                 return Err((
                     field.to_string(),
                     format!(
-                        "the format `{format}` is not supported for texts that are written without quotation marks"
+                        "the format `{format}` is not supported for strings that are written without quotation marks"
                     ),
                 ));
             }
@@ -298,7 +298,7 @@ impl Typed<'_> {
     }
 }
 
-/// Turns a JSON schema `pattern`, which may match anywhere, into one that matches the whole text.
+/// Turns a JSON schema `pattern`, which may match anywhere, into one that matches the whole string.
 fn searched(pattern: &str) -> String {
     let start = if pattern.starts_with('^') { "" } else { "(?s:.*)" };
     let end = if pattern.ends_with('$') && !pattern.ends_with(r"\$") {

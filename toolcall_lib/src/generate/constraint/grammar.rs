@@ -1,7 +1,7 @@
 //! The grammar of a reply, in llguidance's dialect of Lark with JSON schemas in it.
 //!
 //! `start` is an optional thought followed by `answer`; `answer` is text without a call, calls, or
-//! text and then calls; `calls` holds one rule a tool, made from the parts of the template's call
+//! text and then calls; `calls` holds one rule per tool, made from the parts of the template's call
 //! syntax.
 
 use super::fields::Typed;
@@ -38,7 +38,7 @@ pub(super) enum Thought {
 pub(super) struct Grammar<'a> {
     pub thought: Thought,
     pub answer: Answer,
-    /// JSON schema that an answer in words must fit; without it, any text.
+    /// JSON schema that an answer without calls must fit; without it, any text.
     pub json: Option<&'a Value>,
     /// Allows more than one call.
     pub parallel: bool,
@@ -251,7 +251,7 @@ fn refuse_large(tool: &ToolSchema) -> Result<()> {
         tool,
         match largest {
             Some((size, name)) => format!(
-                "argument `{name}`: the schema is too large: {size} values, at most {MOST} of all arguments"
+                "argument `{name}`: the schema is too large: {size} values; all arguments together may have {MOST}"
             ),
             None => format!("the schema is too large: more than {MOST} values"),
         },

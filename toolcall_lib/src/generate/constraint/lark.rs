@@ -14,18 +14,18 @@ pub(super) fn separators(item: &str, key: &str) -> Value {
     })
 }
 
-/// Returns the number of bytes that two texts begin with in common.
+/// Returns the length of the common prefix of two strings in bytes.
 pub(super) fn common_prefix(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()
 }
 
-/// Writes a text as a Lark string.
+/// Quotes a string for Lark.
 pub(super) fn literal(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Writes a text as a Lark string; nothing for an empty text.
+/// Quotes a string for Lark; returns nothing for an empty one.
 pub(super) fn optional(text: &str) -> String {
     if text.is_empty() {
         String::new()
@@ -34,7 +34,7 @@ pub(super) fn optional(text: &str) -> String {
     }
 }
 
-/// Escapes a text for use in a pattern. Characters without a special meaning stay: `\<` would be
+/// Escapes a string for use in a pattern. Characters without a special meaning stay: `\<` would be
 /// the start of a word.
 pub(super) fn escaped(text: &str) -> String {
     let mut pattern = String::new();
@@ -52,12 +52,12 @@ pub(super) fn escaped(text: &str) -> String {
     pattern
 }
 
-/// Returns a pattern for all texts that contain `tag`.
+/// Returns a pattern for all strings that contain `tag`.
 pub(super) fn around(tag: &str) -> String {
     format!("(?s:.*{}.*)", escaped(tag))
 }
 
-/// Returns a terminal for any text that matches none of these patterns as a whole.
+/// Returns a terminal for any string that matches none of these patterns as a whole.
 pub(super) fn text_without(patterns: &[String]) -> String {
     let but = patterns.iter().map(|pattern| format!(" & ~/{pattern}/"));
     format!("/(?s:.*)/{}", but.collect::<String>())

@@ -1,4 +1,4 @@
-//! Constrained decoding: tells which tokens may come next in a reply, and which must.
+//! Constrained decoding: decides which tokens may come next in a reply, and which must.
 //!
 //! `Grammar` writes the tools and the template's call syntax as a grammar of llguidance, whose
 //! matcher follows the reply token by token. [`Constraints`] keeps the compiled grammars, because
@@ -45,7 +45,7 @@ struct Form {
     tools: Vec<ToolSchema>,
     thought: Thought,
     answer: Answer,
-    /// JSON schema that an answer in words must fit.
+    /// JSON schema that an answer without calls must fit.
     json: Option<Value>,
     parallel: bool,
 }
@@ -100,8 +100,8 @@ impl Constraints {
         if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
             return Ok(Some(constraint.clone()));
         }
-        // 3. Compile it without holding the lock, so that nobody waits for another form. An answer
-        //    in JSON needs no call syntax; Hermes' stands in.
+        // 3. Compile it without holding the lock, so that other forms do not wait. An answer in
+        //    JSON needs no call syntax; Hermes' is used.
         let only_json = answer == Answer::Text && form.json.is_some();
         let syntax = match template.call_syntax() {
             Some(syntax) => syntax,
@@ -145,8 +145,8 @@ impl Constraint {
     /// The grammar fails, or no token of the tokenizer can come next.
     pub fn mask(&mut self, logits: &mut [f32], end: &[u32]) -> Result<()> {
         let allowed = self.matcher.compute_mask().map_err(failed)?;
-        // 1. Remember the logits of the end tokens: the matcher knows the end as one token of its
-        //    own.
+        // 1. Remember the logits of the end tokens: the matcher knows the end as one separate
+        //    token.
         let known = logits.len().min(self.end as usize);
         let ends: Vec<(usize, f32)> = match allowed.is_allowed(self.end) {
             true => end
@@ -155,8 +155,8 @@ impl Constraint {
                 .collect(),
             false => Vec::new(),
         };
-        // 2. One bit a token, 32 tokens a word. Ids from `end` on (padding of the vocabulary) are
-        //    masked.
+        // 2. One bit per token, 32 tokens per word. Ids from `end` on (padding of the vocabulary)
+        //    are masked.
         logits[known..].fill(f32::NEG_INFINITY);
         for (logits, &bits) in logits[..known].chunks_mut(32).zip(allowed.as_slice()) {
             match bits {
@@ -207,7 +207,7 @@ impl Constraint {
     }
 
     /// Returns the byte after the call before the last one, if the reply ends with a call that it
-    /// has made before. Calls in a syntax without tags of their own are not compared.
+    /// has made before. Calls in a syntax without tags are not compared.
     pub fn repeats(&self, text: &str) -> Option<usize> {
         let (open, close) = self.tags.as_ref()?;
         let calls = text.trim_end().strip_suffix(&**close)?;
@@ -288,7 +288,7 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
     }
 }
 
-/// Shortens an error of llguidance, or names the pattern that is no regular language.
+/// Shortens an error of llguidance, or names the pattern that is not a regular language.
 fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     const LONGEST: usize = 160;
     const NO_REGULAR_LANGUAGE: [(&str, &str); 5] = [
@@ -298,7 +298,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ("(?<!", "look-behind"),
         (r"\b", "a word boundary"),
     ];
-    // A pattern that is no regular language is named itself.
+    // A pattern that is not a regular language is named itself.
     let patterns = schema.map(patterns).unwrap_or_default();
     for (sign, name) in NO_REGULAR_LANGUAGE {
         if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(sign)) {

@@ -31,7 +31,7 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
     Constraint::new(&grammars, &form, syntax)
 }
 
-/// Returns true if the constraint allows a reply of exactly this text.
+/// Returns true if the constraint allows exactly this text as a reply.
 fn takes(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) -> bool {
     refused_behind(constraint, tokenizer, text).is_none()
 }
@@ -76,7 +76,7 @@ fn a_perfect_reply_of_every_style_may_be_written() {
                 |i: &usize| messages[*i].role == Role::Assistant && !messages[*i].tool_calls.is_empty();
             for turn in (0..messages.len()).filter(calls) {
                 let Ok(text) = template.render(&messages[..=turn], &tools) else {
-                    // The template writes one call a turn at most.
+                    // The template writes one call per turn at most.
                     continue;
                 };
                 let prompt = template.render_prompt(&messages[..turn], &tools).unwrap();
@@ -98,7 +98,7 @@ fn a_perfect_reply_of_every_style_may_be_written() {
     assert_eq!(tried, 13);
 }
 
-/// Generates values that the schemas of [`schema`] speak of.
+/// Generates values that the schemas of [`schema`] describe.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = select(vec![
         json!(null),

@@ -115,9 +115,9 @@ mod tests {
         assert_eq!(slots.available(32), 22);
         let smallest = "the smallest run that is long enough";
         assert_eq!(take(&mut slots, 3, 32), [(20, 23)], "{smallest}");
-        let new = "what was never given out, rather than pieces";
+        let new = "slots that were never given out, rather than pieces";
         assert_eq!(take(&mut slots, 12, 40), [(24, 36)], "{new}");
-        let pieces = "pieces, where there may be no more";
+        let pieces = "pieces, if there may be no more";
         assert_eq!(take(&mut slots, 11, 36), [(0, 10), (23, 24)], "{pieces}");
         assert_eq!(slots.available(36), 0);
         assert_eq!(take(&mut slots, 2, 36), [(36, 38)]);

@@ -59,7 +59,7 @@ fn what_is_over_is_found_again_until_its_slots_are_needed() {
     let other = store.begin(&[9; 40]);
     run(&mut store, &mut memory, &[(&other, &[])]);
     let left = [1, 2, 3].map(|first| found(&store, first));
-    assert_eq!(left, [3, 0, 30], "what is in use stays, and what was used last");
+    assert_eq!(left, [3, 0, 30], "slots in use stay, and the last used");
     assert!(memory.len() <= 100);
 }
 

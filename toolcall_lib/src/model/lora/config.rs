@@ -53,7 +53,7 @@ impl LoraConfig {
         (self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }) as f32
     }
 
-    /// Returns these settings for a model with so many layers: the names of the last of them, if
+    /// Returns these settings for a model with this many layers: the names of the last of them, if
     /// only some are to be adapted, as PEFT reads them.
     ///
     /// # Errors

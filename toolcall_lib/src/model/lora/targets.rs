@@ -1,7 +1,7 @@
 //! Selection of the linear layers to adapt, by PEFT's rules.
 //!
 //! A list of the seven known names selects those layers in every block. Other lists match full
-//! names or their ends after a dot; a text is a regular expression for the full name. `check`
+//! names or their ends after a dot; a string is a regular expression for the full name. `check`
 //! refuses a selection that names nothing, or anything but a linear layer of a block.
 
 use crate::error::{Error, Result, some_of};
@@ -90,7 +90,7 @@ impl TargetModules {
         };
         if !missed.is_empty() {
             let problem = format!(
-                "{} names no linear layer of a block; expected {}",
+                "{} is not the name of a linear layer of a block; expected {}",
                 some_of(&missed),
                 choices()
             );
@@ -181,8 +181,8 @@ impl Serialize for TargetModules {
 }
 
 impl<'de> Deserialize<'de> for TargetModules {
-    /// Reads `"all-linear"`, another text as a regular expression, or a list of names. Known
-    /// modules are sorted as in [`TargetModule::ALL`], whatever the order of the list, because PEFT
+    /// Reads `"all-linear"`, another string as a regular expression, or a list of names. Known
+    /// modules are sorted as in [`TargetModule::ALL`], in any order of the list, because PEFT
     /// writes a set.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -250,7 +250,7 @@ mod tests {
             selected(json!(["model.layers.1.mlp.up_proj", "v_proj"]), 2),
             ["0.v_proj", "1.v_proj", "1.up_proj"]
         );
-        assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` names no linear layer"));
+        assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` is not the name of a linear layer"));
         assert!(
             refused(json!(["q_proj", "model.layers.7.self_attn.q_proj"]))
                 .contains("`model.layers.7.self_attn.q_proj` names no")

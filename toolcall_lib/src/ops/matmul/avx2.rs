@@ -2,7 +2,7 @@
 //!
 //! The weights are read once, become f32 in registers and are multiplied there. Each sum is formed
 //! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
-//! the replies beside it.
+//! the other replies of its batch.
 
 use super::few::{Columns, for_each_task};
 use super::prefetch::prefetch;
@@ -28,7 +28,7 @@ pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
     simd.is_some_and(|simd| linear_few_with(simd, x, w, y))
 }
 
-/// Computes [`linear_few`] whatever the limit of the instructions.
+/// Computes [`linear_few`] with any limit of the instructions.
 fn linear_few_with(simd: V3, x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
     let (input, output) = (w.columns(), w.rows());
     let takes = |part: Part<'_>| with_stored!(part.dtype, T => T::BYTES).is_some();

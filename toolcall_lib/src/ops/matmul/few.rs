@@ -81,11 +81,11 @@ pub(super) struct Columns {
     stride: usize,
     /// Number of rows of the output.
     pub rows: usize,
-    // number of columns
+    /// Number of columns.
     count: usize,
 }
 
-// SAFETY: each task writes columns of its own.
+// SAFETY: each task writes its own columns.
 unsafe impl Sync for Columns {}
 
 impl Columns {
@@ -164,8 +164,8 @@ impl Products<'_> {
         let w: [_; O] = from_fn(|o| S::as_simd_f32s(&self.w[(output + o) * self.input..][..self.input]));
         let mut sums = [[simd.splat_f32s(0.0); O]; R];
         for at in 0..x[0].0.len() {
-            // All rows have the same number of vectors, as their slices say, so no bound is checked
-            // in the loop.
+            // All rows have the same number of vectors, which their slices show, so the loop checks
+            // no bounds.
             let x: [S::f32s; R] = from_fn(|r| x[r].0[at]);
             let w: [S::f32s; O] = from_fn(|o| w[o].0[at]);
             for r in 0..R {

@@ -1,4 +1,4 @@
-//! Matrix products: f32 with the `gemm` crate, bf16 with kernels of our own.
+//! Matrix products: f32 with the `gemm` crate, bf16 with our own kernels.
 //!
 //! A [`Matrix`] has strides, so a transpose costs no copy. [`matmul_into`] is the general product;
 //! [`linear`](super::linear) chooses among it and `few`, which serves generation, where a weight
@@ -105,8 +105,8 @@ pub fn matmul_into<O: Element, A: Element, B: Element>(
     }
 }
 
-/// Computes `y = x · w`, where `w` are weights: they are the factor that
-/// [`Precision::Bf16Stochastic`] rounds by chance.
+/// Computes `y = x · w`, where `w` are weights: the factor that [`Precision::Bf16Stochastic`]
+/// rounds stochastically.
 pub(super) fn multiply_weights<X: Element, Y: Element>(
     x: Matrix<'_, X>,
     w: Matrix<'_>,

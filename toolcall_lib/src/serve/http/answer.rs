@@ -19,7 +19,7 @@ pub(super) fn json(value: &Value) -> Response {
     answer("application/json", value.to_string())
 }
 
-/// Makes an answer of server-sent events, which nobody may cache.
+/// Makes an answer of server-sent events, which must not be cached.
 pub(super) fn events(body: Body) -> Response {
     let mut response = answer("text/event-stream", body);
     set(&mut response, CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -29,7 +29,7 @@ pub(super) async fn ask(
     asked: ChatRequest,
 ) -> Result<(Telling, Events), Refusal> {
     let arrived = Instant::now();
-    // 1. Take a place in the queue at once or refuse, so that nobody waits without a chance.
+    // 1. Take a place in the queue at once or refuse, so that no request waits in vain.
     let place = shared
         .places
         .clone()

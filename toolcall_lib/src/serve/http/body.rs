@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Most bytes that are read of a body that is too large.
 const MOST_DRAINED: usize = 64 << 20;
 
-/// The bytes of a body, and the memory that they take until they are dropped. It is taken as they
-/// arrive, so that a client that announces many bytes and sends none keeps nothing from the others.
+/// The bytes of a body, and the memory that they take until they are dropped. It is reserved as
+/// they arrive, so that a client that announces many bytes and sends none blocks no memory.
 pub(super) struct Bytes<'a> {
     bytes: Vec<u8>,
     taken: Option<SemaphorePermit<'a>>,

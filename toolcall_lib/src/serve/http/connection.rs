@@ -50,7 +50,7 @@ pub(super) async fn serve(
             continue;
         };
         stream.set_nodelay(true).ok();
-        // 2. Serve it in a task of its own, which keeps the place.
+        // 2. Serve it in its own task, which keeps the place.
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -58,7 +58,7 @@ pub(super) async fn serve(
             .serve_connection(TokioIo::new(Patient::new(stream)), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            connection.await.ok(); // a client that has gone is no error of the server
+            connection.await.ok(); // a client that has gone is not an error
             drop(place);
         });
     }

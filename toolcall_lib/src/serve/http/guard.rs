@@ -1,7 +1,7 @@
 //! Access control: keys, and pages of other sites.
 //!
 //! With a key, pages of any origin may ask (CORS): the key protects the server, and browsers send
-//! none by themselves. Without one, only pages of this host may.
+//! none automatically. Without one, only pages of this host may.
 
 use super::Shared;
 use super::answer::{answer, refused, set};
@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// Paths that need no key, because they tell nothing secret.
+/// Paths that need no key, because they reveal nothing secret.
 const OPEN: [&str; 2] = ["/", "/health"];
 
 /// Header with an id for each answer, under which clients report problems.
@@ -55,7 +55,7 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Answers a preflight: any header is allowed, because clients send some of their own.
+/// Answers a preflight: any header is allowed, because clients send their own ones.
 fn preflight(headers: &HeaderMap) -> Response {
     let mut response = answer("text/plain", "");
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -105,10 +105,7 @@ fn prediction(body: Map<String, Value>) -> Result<(Option<String>, String), Refu
     let mut fields = Fields::of("", body);
     let name = fields.text("model")?;
     let Some(text) = fields.text("text")?.filter(|text| !text.trim().is_empty()) else {
-        return Err(Refusal::of_field(
-            "text",
-            "missing; expected the text of the user",
-        ));
+        return Err(Refusal::of_field("text", "missing; expected the user's message"));
     };
     fields.end(&[(
         "messages",

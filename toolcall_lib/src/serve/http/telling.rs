@@ -35,9 +35,9 @@ pub(super) struct Telling {
     pub with_logprobs: bool,
     /// True if the client wants a last chunk with the usage.
     pub with_usage: bool,
-    /// Tokens whose log probabilities the client has not been told.
+    /// Tokens whose log probabilities were not sent to the client.
     pub tokens: Vec<Token>,
-    /// Number of tokens whose log probabilities the client has been told.
+    /// Number of tokens whose log probabilities were sent to the client.
     pub told_tokens: usize,
     /// Tokens read and written so far.
     pub usage: Usage,
@@ -87,7 +87,7 @@ impl Telling {
         deltas
     }
 
-    /// Writes a chunk; one of many that end with the usage says that it has none.
+    /// Writes a chunk; its usage is null if a last chunk has it.
     fn piece(&self, delta: Value, reason: Option<&str>, logprobs: Option<Value>) -> Value {
         let mut piece = self.head.piece(delta, reason, logprobs);
         if self.with_usage {
@@ -96,9 +96,9 @@ impl Telling {
         piece
     }
 
-    /// Returns the log probabilities that the client wants and has not been told.
+    /// Returns the log probabilities that the client wants and was not sent.
     fn logprobs(&mut self) -> Option<Value> {
-        // A token that may stand after a stop sequence waits until that is known.
+        // A token that may be after a stop sequence waits until that is known.
         let settled = self.assembler.settled().saturating_sub(self.told_tokens);
         let tokens: Vec<Token> = self.tokens.drain(..settled.min(self.tokens.len())).collect();
         self.told_tokens += tokens.len();
@@ -206,7 +206,7 @@ impl Stream {
             }
             Err(refusal) => self.lines.push_back(line(&refusal.to_json())),
         }
-        // Dropping the receiver tells the model's thread that nobody listens any more.
+        // Dropping the receiver shows the model's thread that the client is gone.
         self.events = None;
     }
 }

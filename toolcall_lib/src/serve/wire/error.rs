@@ -47,7 +47,7 @@ impl Refusal {
         }
     }
 
-    /// A body that is no request.
+    /// A body that is not a request.
     pub fn of_body(problem: impl fmt::Display) -> Self {
         Self::new(400, Some("invalid_json"), problem)
     }
@@ -149,7 +149,7 @@ impl Refusal {
     pub fn no_room() -> Self {
         let seconds = 2;
         let message = format!(
-            "there is no memory left for this body beside those of other requests; try again in \
+            "there is no memory left for this body besides those of other requests; try again in \
             {seconds} s"
         );
         Self {

@@ -26,10 +26,10 @@ impl Fields {
         }
     }
 
-    /// Returns the fields of what stands at `place`.
+    /// Returns the fields of the value at `place`.
     ///
     /// # Errors
-    /// It is no object.
+    /// It is not an object.
     pub fn of_value(place: &str, value: Value, expected: &str) -> Result<Self, Refusal> {
         match value {
             Value::Object(object) => Ok(Self::of(place, object)),
@@ -112,11 +112,11 @@ impl Fields {
         })
     }
 
-    /// Takes a whole number within these bounds.
+    /// Takes an integer within these bounds.
     pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
         let expected = match *bounds.end() {
-            u64::MAX => format!("a whole number, {} or more", bounds.start()),
-            end => format!("a whole number from {} to {end}", bounds.start()),
+            u64::MAX => format!("an integer, {} or more", bounds.start()),
+            end => format!("an integer from {} to {end}", bounds.start()),
         };
         self.typed(field, &expected, |value| {
             value.as_u64().filter(|n| bounds.contains(n)).ok_or(value)
@@ -157,7 +157,7 @@ impl Fields {
     }
 }
 
-/// Compares values; numbers are equal however they are written.
+/// Compares values; numbers are equal in any notation.
 fn same(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b)
 }

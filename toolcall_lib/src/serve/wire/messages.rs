@@ -1,5 +1,5 @@
-//! The messages of a request, as OpenAI's API defines them. Texts stay as they are, whatever tags
-//! they contain; the other forms that data files use are refused by name.
+//! The messages of a request, as OpenAI's API defines them. Text stays as it is, with any tags in
+//! it; the other forms that data files use are refused by name.
 
 use super::Refusal;
 use super::fields::Fields;
@@ -192,11 +192,11 @@ fn add_turn(message: &mut Message, fields: &mut Fields, has_content: bool) -> Re
     let refusal = fields.text("refusal")?.filter(|text| !text.is_empty());
     match refusal {
         None if !has_content && message.tool_calls.is_empty() => {
-            let problem = "missing; expected a string, or `tool_calls` beside it";
+            let problem = "missing; expected a string, or `tool_calls` instead";
             Err(Refusal::of_field(fields.name("content"), problem))
         }
         Some(_) if !message.content.is_empty() => {
-            let problem = "stands beside `content`; the model reads one text, so leave one of them out";
+            let problem = "is there besides `content`; the model reads only one, so leave one of them out";
             Err(Refusal::of_field(fields.name("refusal"), problem))
         }
         refusal => {
@@ -213,7 +213,7 @@ fn thought(fields: &mut Fields) -> Result<Option<String>, Refusal> {
     match (ours, other) {
         (Some(ours), Some(other)) if ours != other => Err(Refusal::of_field(
             fields.name("reasoning"),
-            "says something else than `reasoning_content`; leave one of them out",
+            "differs from `reasoning_content`; leave one of them out",
         )),
         (ours, other) => Ok(ours.or(other).filter(|thought| !thought.is_empty())),
     }
@@ -253,11 +253,11 @@ fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
     Ok(ToolCall { id, name, arguments })
 }
 
-/// Takes the arguments: the JSON text of an object, or an empty text for none.
+/// Takes the arguments: an object as a JSON string, or an empty string for none.
 fn arguments(function: &mut Fields) -> Result<Map<String, Value>, Refusal> {
     let place = function.name("arguments");
     let Some(text) = function.text("arguments")? else {
-        let problem = "missing; expected the JSON text of an object";
+        let problem = "missing; expected an object as a JSON string";
         return Err(Refusal::of_field(place, problem));
     };
     read::arguments(&Value::String(text)).map_err(|problem| Refusal::of_field(place, problem))

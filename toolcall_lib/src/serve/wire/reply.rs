@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub(crate) enum Delta {
     /// Part of the model's thought.
     Reasoning(String),
-    /// Part of the answer in words.
+    /// Part of the answer's text.
     Content(String),
     /// A complete call.
     Call(Call),
@@ -25,7 +25,7 @@ pub(crate) struct Call {
     pub id: String,
     /// Name of the tool.
     pub name: String,
-    /// Arguments: a JSON object as text.
+    /// Arguments: a JSON object as a string.
     pub arguments: String,
     /// Confidence of the model in the call, if it is known.
     pub confidence: Option<f32>,
@@ -191,7 +191,7 @@ pub(crate) fn logprobs(tokens: &[Token], tokenizer: &Tokenizer) -> Value {
     json!({"content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null})
 }
 
-/// Shows a token. Bytes that are no text by themselves are escaped, as OpenAI does it.
+/// Shows a token. Bytes that are not UTF-8 by themselves are escaped, as OpenAI does it.
 fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_string(),

@@ -20,7 +20,7 @@ pub(crate) struct ChatRequest {
     pub callable: Vec<ToolSchema>,
     /// Generation settings.
     pub config: GenerateConfig,
-    /// Stop sequences: texts that end the reply.
+    /// Stop sequences: strings that end the reply.
     pub stop: Vec<String>,
     /// True if the client wants the log probabilities of the tokens.
     pub logprobs: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Defaults {
     pub max_tokens: usize,
 }
 
-/// Fields that change nothing here, whatever their value.
+/// Fields that change nothing here, with any value.
 const IGNORED: [&str; 9] = [
     "metadata",
     "prediction",
@@ -142,7 +142,7 @@ fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Refusal> {
 
 fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     let wrong = || {
-        let problem = format!("expected a text that is not empty, or a list of 1 to {MOST_STOPS} of them");
+        let problem = format!("expected a string that is not empty, or a list of 1 to {MOST_STOPS} of them");
         Refusal::of_field("stop", problem)
     };
     let list = match fields.take("stop") {
@@ -226,7 +226,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
             _ => {
                 return Err(Refusal::of_field(
                     "seed",
-                    format!("found {seed}, expected a whole number"),
+                    format!("found {seed}, expected an integer"),
                 ));
             }
         },

@@ -17,9 +17,11 @@ pub(super) struct Curves {
     /// Exact calls, in percent of the validation rows with a call.
     pub(super) exact: Points,
     pub(super) rate: Points,
-    // ranges of both axes
+    /// Range of the axis of the steps.
     pub(super) steps: Range<f64>,
+    /// Range of the axis of the losses.
     pub(super) values: Range<f64>,
+    /// True if the axis of the losses is logarithmic.
     pub(super) log: bool,
 }
 
@@ -42,7 +44,7 @@ impl Curves {
         let all = || loss.iter().chain(&validation).map(|point| point.1);
         let high = all().fold(0.0, f64::max).max(1e-6);
         // A loss of 0 has no place on a logarithmic axis; a hundred-thousandth of the highest loss
-        // stands for it.
+        // replaces it.
         let low = all().fold(high, f64::min).max(high * 1e-5);
         let log = high / low > LOG_RATIO;
         let floor = if log { low } else { 0.0 };

@@ -1,4 +1,4 @@
-//! The loss plot: losses over the steps, and beside them the share of exact calls.
+//! The loss plot: losses over the steps, and the share of exact calls.
 //!
 //! [`loss_plot`] collects the curves of a report and draws them as SVG (`draw`); its text form is a
 //! line of bars and a table of a dozen steps.
@@ -29,7 +29,7 @@ pub struct LossPlot {
 /// Draws the loss of each step, its moving average, and the validation loss if there is one.
 ///
 /// The axis is logarithmic if the loss falls far. If the model answered validation rows with calls,
-/// the share of exact calls is drawn too, with an axis of its own on the right.
+/// the share of exact calls is drawn too, with its own axis on the right.
 ///
 /// # Examples
 /// ```
@@ -129,7 +129,7 @@ fn text_form(steps: &[StepReport], curves: &Curves) -> String {
     )
 }
 
-/// Returns a score as `80/93`; an empty text if nothing was counted.
+/// Returns a score as `80/93`; an empty string if nothing was counted.
 fn score_cell(score: Score) -> String {
     match score.total {
         0 => String::new(),

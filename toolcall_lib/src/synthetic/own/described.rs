@@ -1,4 +1,4 @@
-//! Requests made of a tool's name, description and arguments alone.
+//! Requests from a tool's name, description and arguments alone.
 
 use super::words::{order_of, words};
 use crate::synthetic::lists::Lists;
@@ -9,7 +9,7 @@ use crate::synthetic::value::Kind;
 use crate::tool::ToolSchema;
 use std::collections::BTreeSet;
 
-/// Plain requests made of the description and the arguments, for a tool that no row calls.
+/// Plain requests from the description and the arguments, for a tool that no row calls.
 pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The order in the description, and the required arguments.
     let order = order_of(lists, skill);
@@ -50,8 +50,7 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
 /// Requests as people in a hurry write them: a few words on the object of the tool, and the values.
 /// `repair: Anna Weber, flat tire, 2025-03-14`
 pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
-    // 1. The object of the tool, and its arguments: a number needs its name, other values stand
-    // alone.
+    // 1. The object of the tool, and its arguments: a number needs its name, other values do not.
     let object = object_of(lists, skill.id());
     let all = format!("{} {object}", verb_of(lists, skill.id()).unwrap_or_default());
     let said = |name: &String| match skill.arguments[name].kind {

@@ -42,11 +42,11 @@ pub(super) fn find(text: &str, value: &Value) -> Option<Found> {
     }
 }
 
-/// Finds the text itself, as whole words, in whatever case.
+/// Finds the string itself, as whole words, in any case.
 fn plain(text: &str, word: &str) -> Option<Found> {
     let (low, wanted) = (text.to_lowercase(), word.to_lowercase());
     if wanted.trim().is_empty() || low.len() != text.len() {
-        return None; // letters whose small form has another length would move every place
+        return None; // lowercasing may change the length, which would shift every place
     }
     let mut from = 0;
     while let Some(at) = low[from..].find(&wanted) {
@@ -62,8 +62,7 @@ fn plain(text: &str, word: &str) -> Option<Found> {
     None
 }
 
-/// Returns true if no letter or digit stands before or after the place, and no digit goes on
-/// after a point.
+/// Returns true if no letter or digit is next to the place, and no decimals follow it.
 fn bounded(text: &str, place: &Range<usize>) -> bool {
     let before = text[..place.start].chars().next_back();
     let mut behind = text[place.end..].chars();

@@ -1,5 +1,4 @@
-//! Arguments of a user's tool: from its schema and the values of the rows to where values come
-//! from.
+//! Arguments of a user's tool: finds the source of their values in the schema and in the rows.
 
 use super::found::Form;
 use super::words::words;
@@ -14,8 +13,8 @@ use std::sync::Arc;
 /// A value that a row gave to an argument, and the form in which it was said, if it was.
 pub(super) type Seen = (Value, Option<Form>);
 
-/// The argument `name` with this schema; none if its values cannot be drawn: booleans, objects and
-/// whatever else no sentence names.
+/// Returns the argument `name` with this schema; `None` if its values cannot be drawn: booleans,
+/// objects, and others that no sentence names.
 pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen], required: bool) -> Argument {
     let about = schema["description"].as_str().unwrap_or_default();
     Argument {
@@ -170,7 +169,7 @@ fn text(
             let names = !texts.is_empty() && texts.iter().all(|text| is_name(text));
             lists.any_texts(length_of(&texts), names).into()
         });
-    // In the rows of the user a value is what is said.
+    // In the rows of the user a value is as it was said.
     let more: Vec<String> = more.iter().filter(|text| !is_renamed(text)).cloned().collect();
     let mut own: Vec<String> = own.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     if !own.is_empty() {
@@ -199,8 +198,8 @@ fn pattern(text: &str) -> String {
     text.chars().map(sign).collect()
 }
 
-/// The texts of the argument of any skill that is most like this one in name and description, with
-/// texts about as long.
+/// The strings of the argument of any skill that is most like this one in name and description,
+/// with strings about as long.
 fn similar(lists: &Lists, name: &str, wanted: &BTreeSet<String>, seen: &[&str]) -> Option<Arc<[String]>> {
     let wanted_length = length_of(seen);
     let own = words(name);

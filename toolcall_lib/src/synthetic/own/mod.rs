@@ -2,11 +2,11 @@
 //!
 //! 1. Every tool becomes a skill. The kind of values that an argument takes comes from the schema,
 //!    from the values in the rows, and from similar arguments of the lists.
-//! 2. Every sentence of the user becomes a request with slots where the values of its call stand.
+//! 2. Every sentence of the user becomes a request with slots in place of the values of its call.
 //!    Frames and other verbs make more requests of it. A tool that no row calls gets plain requests
 //!    from its description.
 //! 3. The generator of the other rows does the rest: other values, several calls, questions back,
-//!    requests that no tool serves, tools of others beside the user's, other names.
+//!    requests that no tool serves, other tools besides the user's, other names.
 
 mod words;
 mod found;
@@ -46,7 +46,7 @@ pub struct AugmentConfig {
     pub rows: usize,
     /// Seed of the rows. The same seed makes the same rows; those of a teacher differ each time.
     pub seed: u64,
-    /// A larger model that writes requests beside those of the rows.
+    /// A larger model that writes requests besides those of the rows.
     pub teacher: Option<Teacher>,
 }
 
@@ -60,7 +60,7 @@ impl Default for AugmentConfig {
     }
 }
 
-/// Makes rows for a user's tools, from none or a few dozen rows of theirs, which stand among them.
+/// Makes rows for a user's tools, from none or a few dozen of the user's rows, which are included.
 ///
 /// # Examples
 /// ```
@@ -79,7 +79,7 @@ impl Default for AugmentConfig {
 /// ```
 ///
 /// # Errors
-/// No tools; two tools of one name; a row that calls a tool that is not there.
+/// No tools; two tools of one name; a row that calls an unknown tool.
 pub fn augment(
     lists: &Lists,
     tools: &[ToolSchema],

@@ -22,7 +22,7 @@ pub struct Augmented {
 pub struct ToolReport {
     /// Its name.
     pub tool: String,
-    /// Number of different sentences of the user, their values taken out.
+    /// Number of different sentences of the user, without their values.
     pub sentences: usize,
     /// Number of requests that a teacher wrote for it.
     pub taught: usize,
@@ -50,9 +50,9 @@ impl fmt::Display for Augmented {
         }
         for tool in &self.tools {
             let from = match tool.sentences {
-                0 => "its description alone: rows of your own would make it better".to_string(),
-                1 => "1 sentence of yours".to_string(),
-                many => format!("{many} sentences of yours"),
+                0 => "its description alone: your own rows would make it better".to_string(),
+                1 => "1 of your sentences".to_string(),
+                many => format!("{many} of your sentences"),
             };
             let taught = match tool.taught {
                 0 => String::new(),

@@ -1,4 +1,4 @@
-//! Requests of the user's rows, with slots where the values of their calls stand.
+//! Requests of the user's rows, with slots in place of the values of their calls.
 
 use super::found::{Form, find};
 use crate::conversation::{Conversation, Message, Role};
@@ -69,7 +69,7 @@ pub(super) fn ask(skill: &Skill, request: &OwnRequest<'_>) -> Result<Ask, String
 }
 
 /// Returns the answer of the tool and the report of a row, with slots. Returns `None` if the report
-/// may speak of a value in other words: they would be wrong with another value.
+/// may mention a value in other words: they would be wrong with another value.
 fn answer_of(
     skill: &Skill,
     request: &OwnRequest<'_>,
@@ -85,7 +85,7 @@ fn answer_of(
     (!hidden).then_some((result, reply))
 }
 
-/// Returns the text with slots where the values of the arguments stand, and the arguments that were
+/// Returns the text with slots in place of the values of the arguments, and the arguments that were
 /// found.
 fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
     let mut places = Vec::new();

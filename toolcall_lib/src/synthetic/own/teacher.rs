@@ -1,9 +1,9 @@
 //! Requests that a larger model writes, each checked before it is kept.
 //!
 //! 1. The teacher is shown one tool and writes requests with their arguments, as JSON lines.
-//! 2. A request stays if its arguments fit the schema and stand in its words, and nobody wrote it
-//!    before.
-//! 3. The teacher reads it again, beside all tools, and must come to the same call.
+//! 2. A request is kept if its arguments fit the schema and are in its words, and the same words
+//!    were not written before.
+//! 3. The teacher reads it again, with all tools, and must come to the same call.
 
 use super::found::find;
 use super::words::words;
@@ -95,7 +95,7 @@ impl Teacher {
             return Ok(Err(reason));
         }
         if !seen.insert(words(said).into_iter().collect()) {
-            return Ok(Err("the same words were there before".into()));
+            return Ok(Err("it repeats the words of an earlier request".into()));
         }
         let call = ToolCall {
             id: None,
@@ -108,7 +108,7 @@ impl Teacher {
         });
         Ok(match same {
             true => Ok(call),
-            false => Err("the teacher read it in another way the second time".into()),
+            false => Err("the teacher read it differently the second time".into()),
         })
     }
 
@@ -166,7 +166,7 @@ fn second_reading(said: &str, tools: &[ToolSchema]) -> String {
     )
 }
 
-/// Returns the JSON objects of an answer: one a line, or in a list, in whatever is around them.
+/// Returns the JSON objects of an answer: one per line, or in a list, with any text around them.
 fn objects(answer: &str) -> Vec<Value> {
     let whole = answer
         .trim()
@@ -185,7 +185,7 @@ fn objects(answer: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Checks that the arguments fit the schema, and that every value stands in the words, unless it is
+/// Checks that the arguments fit the schema, and that every value is in the words, unless it is
 /// chosen from a few.
 fn sound(said: &str, arguments: &Map<String, Value>, tool: &ToolSchema) -> std::result::Result<(), String> {
     if said.trim().is_empty() {
@@ -204,7 +204,7 @@ fn sound(said: &str, arguments: &Map<String, Value>, tool: &ToolSchema) -> std::
     Ok(())
 }
 
-/// Returns true if the value, or every part of it, stands in the words.
+/// Returns true if the value, or every part of it, is in the words.
 fn stands(said: &str, value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().all(|value| stands(said, value)),

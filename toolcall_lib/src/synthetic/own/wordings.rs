@@ -57,7 +57,7 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
         let closer = lists.own.closers.join("|");
         wordings.push(format!("{}. ({closer})", upper(body)));
     }
-    // 3. Drop texts that are no template.
+    // 3. Drop wordings that are not valid templates.
     let asks = wordings.into_iter().filter_map(|text| {
         Some(Ask {
             text: Template::try_from(text).ok()?,

@@ -27,7 +27,7 @@ pub(super) fn order_of(lists: &Lists, skill: &Skill) -> String {
     imperative(lists, sentence.trim().trim_end_matches('.'))
 }
 
-/// `Books a table` → `Book a table`; signs of the grammar are left out.
+/// Turns `Books a table` into `Book a table`; characters of the template syntax are left out.
 fn imperative(lists: &Lists, sentence: &str) -> String {
     let plain: String = sentence.chars().filter(|c| !"()[]{}|\\".contains(*c)).collect();
     let (verb, rest) = plain.split_once(' ').unwrap_or((&plain, ""));

@@ -1,5 +1,5 @@
-//! Do the arguments of a call fit the schema? JSON schema (draft 2020-12) as the crate `jsonschema`
-//! checks it, in our words.
+//! Checks the arguments of a call against the schema: JSON schema (draft 2020-12) by the crate
+//! `jsonschema`, with our own messages.
 
 mod work;
 mod words;
@@ -27,14 +27,14 @@ pub(crate) struct Checker {
     work: Work,
 }
 
-/// Most problems of a call that are told.
+/// Most problems of a call that are reported.
 const MOST_TOLD: usize = 1000;
 
 impl Checker {
-    /// The checker of a schema of arguments; the last ones are kept.
+    /// The checker of a schema of arguments; the last ones are cached.
     ///
     /// # Errors
-    /// The schema is wrong; the text says where and why.
+    /// The schema is wrong; the string says where and why.
     pub fn of(parameters: &Value) -> Result<Arc<Self>, String> {
         const MOST: usize = 1024;
         type Kept = HashMap<String, Result<Arc<Checker>, String>>;
@@ -90,7 +90,7 @@ impl Checker {
         problems
     }
 
-    /// Returns where arguments do not fit; `None` if that cannot be told in bounded time.
+    /// Returns where arguments do not fit; `None` if that cannot be decided in bounded time.
     pub fn failures(&self, arguments: &Value) -> Option<Failures> {
         let mut failures = Failures::default();
         for error in self.errors(arguments).ok()? {
@@ -109,8 +109,7 @@ impl Checker {
     }
 }
 
-/// Places where arguments do not fit, as JSON pointers. Those of all branches of a union are among
-/// them.
+/// Places where arguments do not fit, as JSON pointers, including those of all branches of a union.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     /// Number of problems, without those of branches.
@@ -158,7 +157,7 @@ pub(super) fn arguments(parameters: &Value, arguments: &Map<String, Value>) -> V
     }
 }
 
-/// Refuses a schema of arguments that means nothing.
+/// Refuses an invalid schema of arguments.
 pub(super) fn refuse_bad_schema(parameters: &Value) -> Result<(), String> {
     Checker::of(parameters).map(drop)
 }
@@ -166,7 +165,7 @@ pub(super) fn refuse_bad_schema(parameters: &Value) -> Result<(), String> {
 /// A validator of plain JSON schema with our keyword.
 ///
 /// # Errors
-/// The value is no schema. The texts are the place, and the reason.
+/// The value is not a schema. The strings are the place and the reason.
 pub(crate) fn validator(plain: &Value) -> Result<Validator, Problem> {
     let options = jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
@@ -178,7 +177,7 @@ pub(crate) fn validator(plain: &Value) -> Result<Validator, Problem> {
         .map_err(|error| (path_of(&error), words::shortened(&error.to_string())))
 }
 
-/// A number is written without a fraction: `5`, not `5.0`.
+/// Keyword for integers that are written without a fraction: `5`, not `5.0`.
 struct Whole;
 
 impl<'i> Keyword<'i> for Whole {
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The problems of `value` as the argument `x` of schema `x`, one a line.
+    /// The problems of `value` as the argument `x` of schema `x`, one per line.
     fn problems(x: Value, value: Value) -> String {
         let parameters = json!({"type": "object", "properties": {"x": x}, "required": ["x"]});
         let Value::Object(given) = json!({"x": value}) else {

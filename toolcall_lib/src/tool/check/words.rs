@@ -1,4 +1,4 @@
-//! Words of the checker: the kind of value that a field should have, and the value that came.
+//! Messages of the checker: the kind of value that a field should have, and the value that came.
 
 use crate::error::{self, Problem, place_in};
 use crate::json::kind;
@@ -19,7 +19,7 @@ pub(in crate::tool) fn found(value: &Value) -> String {
     }
 }
 
-/// Returns a text with `…` in place of what is too long.
+/// Returns a string with `…` in place of the part that is too long.
 pub(super) fn shortened(text: &str) -> String {
     error::shortened(text, LONGEST)
 }
@@ -41,8 +41,8 @@ pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationErro
             Kind::UnevaluatedProperties { .. } | Kind::AdditionalProperties { .. }
         )
     };
-    // If a value fits none of its schemas, they do not look at its fields. The fields then count as
-    // unknown too, which says nothing new.
+    // If a value fits none of its schemas, its fields were not checked, and count as unknown too.
+    // These errors say nothing new.
     let told = errors
         .iter()
         .filter(|error| is_evaluated(error) || !explained(error));
@@ -109,7 +109,7 @@ fn describe_one(root: &Value, arguments: &Value, error: &ValidationError<'_>, pr
     }
 }
 
-/// Returns the keyword that an error is about, and the schema that it stands in.
+/// Returns the keyword that an error is about, and the schema that it is in.
 fn schema_of<'a>(root: &'a Value, error: &ValidationError<'_>) -> (String, &'a Value) {
     let pointer = error.schema_path().as_str();
     let (parent, keyword) = pointer.rsplit_once('/').unwrap_or_default();
@@ -152,7 +152,7 @@ fn mismatch(root: &Value, schema: &Value, value: &Value) -> String {
     format!("expected {}, got {}", expected(root, schema), found(value))
 }
 
-/// Returns the names of the fields that a schema knows, and those of the schemas that speak of the
+/// Returns the names of the fields that a schema knows, and those of the schemas that apply to the
 /// same value.
 fn names<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
     let parts = parts(root, schema);
@@ -168,7 +168,7 @@ fn names<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
         .collect()
 }
 
-/// Returns a schema and those that speak of the same value.
+/// Returns a schema and those that apply to the same value.
 fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     let mut found = vec![schema];
     let mut seen = HashSet::from([std::ptr::from_ref(schema)]);

@@ -10,10 +10,10 @@ use crate::error::Problem;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
-/// Most schemas that may speak of one value: more than any tool has, and few enough to be quick.
+/// Most schemas that may apply to one value: more than any tool has, and few enough to be quick.
 const MOST_WAYS: u64 = 10_000;
 
-/// Most schemas of one value within each other.
+/// Deepest nesting of schemas of one value.
 const DEEPEST: usize = 100;
 
 /// Most pairs of a value and a schema that one check looks at, and so most of its errors.
@@ -22,7 +22,7 @@ const MOST_PAIRS: u64 = 1_000_000;
 /// Most steps of a check. Fields that no schema has looked at take another look at the branches.
 const MOST_STEPS: u64 = 20_000_000;
 
-/// Most values and schemas within each other that a check goes down.
+/// Deepest nesting of values and schemas in a check.
 const DEEPEST_CHECK: usize = 2_000;
 
 /// Product of the sizes of schema and arguments up to which a check needs no measuring.
@@ -84,7 +84,7 @@ impl Work {
     }
 }
 
-/// Counts the schemas that speak of one value.
+/// Counts the schemas that apply to one value.
 struct Ways<'a> {
     root: &'a Value,
     /// Number of schemas from each one on, and how deep they go; `None` while it is being counted.
@@ -134,9 +134,7 @@ impl<'a> Ways<'a> {
 }
 
 fn too_deep() -> String {
-    format!(
-        "more than {DEEPEST} schemas for one value stand within each other, or refer to each other; use fewer"
-    )
+    format!("more than {DEEPEST} schemas for one value are nested, or refer to each other; use fewer")
 }
 
 /// Counts for a schema and a value, with all that is looked at from there.
@@ -167,7 +165,7 @@ impl<'a> Check<'a> {
         self.spent += 1;
         if depth > DEEPEST_CHECK {
             return Err(format!(
-                "cannot be checked: more than {DEEPEST_CHECK} values and schemas stand within each other"
+                "cannot be checked: more than {DEEPEST_CHECK} values and schemas are nested"
             ));
         }
         let mut count = Count {
@@ -235,7 +233,7 @@ impl Count {
     }
 }
 
-/// Returns the schemas that speak of the same value as `schema`, and whether it refers to them.
+/// Returns the schemas that apply to the same value as `schema`, and whether it refers to them.
 fn in_place<'a>(root: &'a Value, schema: &'a Value) -> impl Iterator<Item = (&'a Value, bool)> {
     let lists = ["allOf", "anyOf", "oneOf"]
         .into_iter()
@@ -266,7 +264,7 @@ fn inside(schema: &Value) -> impl Iterator<Item = &Value> {
     ones.chain(listed.into_iter().flatten()).chain(maps)
 }
 
-/// Returns the schemas that may speak of a field.
+/// Returns the schemas that may apply to a field.
 fn of_field<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     let own = schema.get("properties").and_then(|all| all.get(name));
     let other = own.map_or_else(|| schema.get("additionalProperties"), |_| None);
@@ -275,7 +273,7 @@ fn of_field<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = &'a Value
     own.into_iter().chain(other).chain(rest).chain(patterns)
 }
 
-/// Returns the schemas that may speak of an item of a list.
+/// Returns the schemas that may apply to an item of a list.
 fn of_item(schema: &Value, place: usize) -> impl Iterator<Item = &Value> {
     let listed = schema.get("prefixItems").and_then(|items| items.get(place));
     let rest = listed.map_or_else(|| schema.get("items"), |_| None);

@@ -91,7 +91,7 @@ pub(crate) fn json_type(name: &str) -> Option<&'static str> {
     found.map(|(_, plain)| *plain)
 }
 
-/// Returns the types in the words of JSON schema; `None` if any type will do.
+/// Returns the types under their names in JSON schema; `None` if any type will do.
 pub(super) fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem> {
     let one = |name: &Value| -> Result<&str, Problem> {
         let name = name.as_str().unwrap_or_default();
@@ -113,8 +113,8 @@ pub(super) fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem>
     Ok((!types.contains(&"")).then(|| json!(types)))
 }
 
-/// Refuses a key that is one letter away from a keyword: it says nothing to JSON schema, but was
-/// meant to.
+/// Refuses a key that is one letter away from a keyword: JSON schema ignores it, but it was meant
+/// to count.
 pub(super) fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
     let known = || IN_PLACE.into_iter().chain(INSIDE).chain(OTHERS);
     if known().any(|known| known == keyword) {

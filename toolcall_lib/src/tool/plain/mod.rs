@@ -1,11 +1,10 @@
 //! Writes the schema of a tool's arguments as plain JSON schema (draft 2020-12), with rules for
 //! calls that go beyond the schema.
 //!
-//! Schemas come in the words of many years: `nullable` of OpenAPI, `items` as a list and
-//! `exclusiveMinimum: true` of older drafts, `dict` and `float` of Python, `OBJECT` of Gemma.
-//! 2020-12 can say all of it. A call is also held to more than JSON schema asks for: an object with
-//! `properties` is closed unless something opens it, a tuple has its exact length, and `5.0` is no
-//! integer.
+//! Schemas come in many dialects: `nullable` of OpenAPI, `items` as a list and `exclusiveMinimum:
+//! true` of older drafts, `dict` and `float` of Python, `OBJECT` of Gemma. 2020-12 can express all
+//! of them. A call must also fit more than JSON schema asks for: an object with `properties` is
+//! closed unless something opens it, a tuple has its exact length, and `5.0` is not an integer.
 
 mod keywords;
 mod references;
@@ -19,7 +18,7 @@ use references::{Targets, parts};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
-/// Keyword that tells whole numbers from fractions such as `5.0`.
+/// Keyword for integers without a fraction: `5`, not `5.0`.
 pub(crate) const WHOLE: &str = "$whole";
 
 /// Most schemas that are translated, with those that references lead to.
@@ -39,7 +38,7 @@ enum Place {
 /// Translates the schema of arguments.
 ///
 /// # Errors
-/// A type, a reference or a keyword that means nothing, with its place.
+/// A type, a reference or a keyword is invalid; the error has its place.
 pub(super) fn arguments(parameters: &Value) -> Result<Value, Problem> {
     let mut root = match parameters {
         Value::Object(root) => root.clone(),
@@ -405,7 +404,7 @@ mod tests {
         assert_eq!(
             of(negated.clone()),
             negated,
-            "what is closed under `not` would allow more"
+            "schemas closed under `not` would allow more"
         );
         assert_eq!(arguments(&json!(null)).unwrap()["additionalProperties"], false);
     }
@@ -419,7 +418,7 @@ mod tests {
             "$defs": {"a/b%": {"$anchor": "here", "type": "array", "items": {"$ref": "#here"}}}
         });
         let plain = arguments(&parameters).unwrap();
-        assert_eq!(plain["$defs"]["0"], stop, "without what closes it");
+        assert_eq!(plain["$defs"]["0"], stop, "without its closing");
         assert_eq!(plain["properties"]["to"]["unevaluatedProperties"], false);
         assert!(jsonschema::options().offline().build(&plain).is_ok(), "{plain}");
     }

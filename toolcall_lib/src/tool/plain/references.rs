@@ -12,7 +12,7 @@ const MOST_TARGETS: usize = 1_000;
 /// The places that the references of a schema lead to, numbered as they are met.
 pub(super) struct Targets<'a> {
     root: &'a Value,
-    /// Each with the text of its first reference.
+    /// Each target with its first reference.
     found: Vec<(&'a Value, String)>,
     /// Number of the target of each reference, and of each place.
     by_text: HashMap<String, usize>,

@@ -51,9 +51,9 @@ pub(super) struct Place {
 /// Reason why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A failure after which another try may succeed.
+    /// A failure after which a retry may succeed.
     Passing(String),
-    /// A failure that every other try would meet too.
+    /// A failure that every retry would meet too.
     Final(String),
 }
 
@@ -75,7 +75,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     /// # Errors
-    /// The address is not that of a web server, or the key cannot stand in a request.
+    /// The address is not that of a web server, or the key cannot be in a request.
     pub fn new(settings: &Settings, key: &str) -> Result<Self, Error> {
         let base = settings.base_url.trim_end_matches('/').to_string();
         let uri: Option<Uri> = base.parse().ok();
@@ -127,7 +127,8 @@ impl Api {
         let bucket = &answer["upsertBucket"]["bucket"];
         let text = |value: &Value| value.as_str().map(str::to_string);
         let entity = text(&bucket["project"]["entity"]["name"]).or_else(|| run.entity.clone());
-        let entity = entity.ok_or_else(|| Failure::Final("it does not say whose the run is".to_string()))?;
+        let entity =
+            entity.ok_or_else(|| Failure::Final("it does not name the owner of the run".to_string()))?;
         Ok(Place {
             entity,
             project: text(&bucket["project"]["name"]).unwrap_or_else(|| run.project.clone()),
@@ -189,7 +190,7 @@ impl Api {
         match text.trim() {
             "" => Ok(Value::Null),
             text => {
-                serde_json::from_str(text).map_err(|_| Failure::Final("it answers with no JSON".to_string()))
+                serde_json::from_str(text).map_err(|_| Failure::Final("its answer is not JSON".to_string()))
             }
         }
     }
@@ -218,7 +219,7 @@ impl Api {
         }
     }
 
-    /// Returns a text for people without the key, which a server or a library might repeat.
+    /// Removes the key from a message, which a server or a library might repeat.
     fn safe(&self, text: &str) -> String {
         text.replace(&self.key, "…")
     }

@@ -161,7 +161,7 @@ impl Wandb {
                 "; `wandb sync {}` sends all of it",
                 self.folder.display()
             ));
-            self.settings.mode = WandbMode::Offline; // what comes later stands in the file
+            self.settings.mode = WandbMode::Offline; // later data is in the file only
         }
         Ok(notes)
     }

@@ -1,5 +1,5 @@
-//! The run file of Weights & Biases: protobuf `Record`s in the log format of LevelDB, with a header
-//! and a checksum of its own. `wandb sync` sends it.
+//! The run file of Weights & Biases: protobuf `Record`s in the log format of LevelDB, with its own
+//! header and checksum. `wandb sync` sends it.
 
 use super::api::{AXIS, Description};
 use crate::error::{Error, Result};
@@ -14,12 +14,12 @@ static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// `:W&B`, a magic number, and the version 0.
 const HEADER: [u8; 7] = *b":W&B\xe1\xbe\x00";
-/// A part of a record stands in one block.
+/// Length of a block. A part of a record is within one block.
 const BLOCK: usize = 32 << 10;
 /// Checksum, length and kind of a part.
 const PART_HEADER: usize = 7;
 
-/// A run file that is being written. What was written is there for readers at once.
+/// A run file that is being written. Readers see at once what was written.
 #[derive(Debug)]
 pub(super) struct RunFile {
     path: PathBuf,
@@ -51,7 +51,7 @@ impl RunFile {
         Ok(new)
     }
 
-    /// Writes the facts about the run that stand before its first step.
+    /// Writes the facts about the run that come before its first step.
     pub fn run(&mut self, run: &Description, started: f64) -> Result<()> {
         let config = items(&run.config);
         let seconds = Message::new().number(1, started as u64);
@@ -69,7 +69,7 @@ impl RunFile {
         self.axis()
     }
 
-    /// Says that the optimizer step is the axis of all numbers.
+    /// Makes the optimizer step the axis of all numbers.
     fn axis(&mut self) -> Result<()> {
         let defined = Message::new().number(3, 1);
         let step = Message::new().text(1, AXIS).message(6, defined.clone());
@@ -81,25 +81,25 @@ impl RunFile {
         self.write(|all| all.message(12, others))
     }
 
-    /// A row of the history.
+    /// Writes a row of the history.
     pub fn history(&mut self, step: usize, row: &Map<String, Value>) -> Result<()> {
         let history = items(row).message(2, Message::new().number(1, step as u64));
         self.write(|all| all.message(2, history))
     }
 
-    /// A file in `files` beside the run file.
+    /// Writes a file in `files`, next to the run file.
     pub fn media(&mut self, path: &str) -> Result<()> {
         let file = Message::new().text(1, path);
         let files = Message::new().message(1, file);
         self.write(|all| all.message(6, files))
     }
 
-    /// The latest value of each number.
+    /// Writes the latest value of each number.
     pub fn summary(&mut self, summary: &Map<String, Value>) -> Result<()> {
         self.write(|all| all.message(3, items(summary)))
     }
 
-    /// Takes the end back, so that more can follow.
+    /// Removes the end, so that more can follow.
     pub fn reopen(&mut self) -> Result<()> {
         if let Some(length) = self.before_exit.take() {
             self.file.set_len(length as u64).map_err(Error::io(&self.path))?;
@@ -109,7 +109,7 @@ impl RunFile {
         Ok(())
     }
 
-    /// The end.
+    /// Writes the end.
     pub fn exit(&mut self, code: i32, seconds: u64) -> Result<()> {
         self.before_exit = Some(self.length);
         let exit = Message::new().number(1, code as u64).number(2, seconds);
@@ -137,7 +137,7 @@ fn items(values: &Map<String, Value>) -> Message {
     })
 }
 
-/// Returns a record as it stands in a file after `length` bytes. It is cut into parts so that none
+/// Returns a record as it is in a file after `length` bytes. It is cut into parts so that none
 /// crosses the border of a block.
 fn framed(length: usize, record: &[u8]) -> Vec<u8> {
     let (mut all, mut rest, mut is_first) = (Vec::new(), record, true);

@@ -1,4 +1,4 @@
-//! Sends a run while it goes on, on a thread of its own. Training never waits for the network.
+//! Sends a run while it goes on, on a separate thread. Training never waits for the network.
 
 use super::Settings;
 use super::api::{Api, Description, Failure, Place};
@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 pub(super) const WAITING: usize = 10_000;
 /// Time for which rows are collected before they are sent.
 const COLLECT: Duration = Duration::from_secs(5);
-/// Time after which a run without new rows says that it is alive.
+/// Time after which a run without new rows sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Most lines of one request.
 const AT_ONCE: usize = 1_000;
-/// Number of tries of a request while the server cannot be reached. The waits get longer: about
-/// four minutes in all.
+/// Number of tries of a request while the server cannot be reached. The waits grow: about four
+/// minutes in all.
 const TRIES: u32 = 12;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ enum Parcel {
 #[derive(Debug, Default)]
 struct Told {
     notes: Vec<String>,
-    /// Reason why a request is tried again.
+    /// Reason why a request is retried.
     trouble: Option<String>,
     /// Reason why nothing is sent any more.
     failed: Option<String>,
@@ -76,7 +76,7 @@ impl Sender {
             .name("wandb".to_string())
             .spawn(move || {
                 worker.work(&run, &incoming);
-                end.send(()).ok(); // nobody may be waiting any more
+                end.send(()).ok(); // the receiver may be gone
             })
             .map_err(Error::library(
                 "starting the thread that sends to Weights & Biases",
@@ -219,8 +219,7 @@ impl Worker {
         }
     }
 
-    /// Sends the lines that wait, and `more`. Without either, it tells the server that the run is
-    /// alive.
+    /// Sends the lines that wait, and `more`. Without either, it sends a heartbeat.
     fn stream(&mut self, place: &Place, mut more: Map<String, Value>) -> Result<(), String> {
         if !self.waiting.is_empty() || !more.is_empty() {
             let summary = [Value::Object(self.summary.clone()).to_string()];
@@ -247,7 +246,7 @@ impl Worker {
         )
     }
 
-    /// Tries a request again while another try may do better.
+    /// Retries a request while a retry may succeed.
     fn again<T>(&self, request: impl Fn() -> Result<T, Failure>) -> Result<T, String> {
         let mut wait = Duration::from_millis(250);
         for tries in 1.. {

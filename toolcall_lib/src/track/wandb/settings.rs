@@ -18,11 +18,11 @@ pub struct Settings {
     pub base_url: String,
     /// `WANDB_PROJECT`; "huggingface", as transformers has it.
     pub project: String,
-    /// `WANDB_ENTITY`: a user or a team; none: that of the key.
+    /// `WANDB_ENTITY`: a user or a team; `None`: that of the key.
     pub entity: Option<String>,
-    /// `WANDB_NAME`; the setting `run_name` wins.
+    /// `WANDB_NAME`; the setting `run_name` overrides it.
     pub name: Option<String>,
-    /// `WANDB_RUN_ID`; none: a new one.
+    /// `WANDB_RUN_ID`; `None`: a new one.
     pub run_id: Option<String>,
     /// `WANDB_DIR`: the folder `wandb` in it has the run files. None: the working directory.
     pub folder: PathBuf,
@@ -58,7 +58,7 @@ impl Settings {
         }
     }
 
-    /// Returns these settings with what a run says itself.
+    /// Returns these settings, overridden by the run's own.
     pub(in crate::track) fn with(self, said: &WandbSaid) -> Self {
         Self {
             mode: said.mode.unwrap_or(self.mode),
@@ -99,7 +99,7 @@ impl Settings {
     }
 }
 
-/// Returns true for the words that the official client takes for yes.
+/// Returns true for the words that the official client reads as true.
 fn is_true(word: &str) -> bool {
     ["1", "t", "true", "y", "yes", "on"].contains(&word.to_lowercase().as_str())
 }

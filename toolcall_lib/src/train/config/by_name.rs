@@ -4,9 +4,9 @@ use super::TrainConfig;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
-/// Settings that say where and how the work is done, how often it is measured or saved, and who is
-/// told. A run that goes on elsewhere may have others, and nobody who gets the model needs them:
-/// they may name folders, projects and people.
+/// Settings of where and how a run works, how often it is measured or saved, and which trackers it
+/// has. A resumed run may change them, and they are not saved with the model: they may name
+/// folders, projects and people.
 const NOT_LEARNT: [&str; 25] = [
     "device",
     "devices",

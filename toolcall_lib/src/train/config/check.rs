@@ -18,7 +18,7 @@ impl TrainConfig {
         match wanted.iter().find(|(_, wanted)| *wanted) {
             Some((field, _)) => Err(Error::invalid(
                 field,
-                "needs a validation set, and there is none; give one or leave it out",
+                "needs a validation set, which is missing; give one, or leave the setting out",
             )),
             None => Ok(()),
         }
@@ -47,7 +47,7 @@ impl TrainConfig {
             ("ddp_timeout", usize::from(self.ddp_timeout > 0)),
         ];
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::invalid(field, "too small; expected a positive number"));
+            return Err(Error::invalid(field, "is too small; expected 1 or more"));
         }
         if let Some(length @ ..2) = self.max_length {
             let problem =
@@ -63,7 +63,7 @@ impl TrainConfig {
         }
         if self.ddp_timeout > LONGEST_TIMEOUT {
             let problem = format!(
-                "{} is too long; expected seconds, at most {LONGEST_TIMEOUT}",
+                "{} s is too long; expected at most {LONGEST_TIMEOUT} s",
                 self.ddp_timeout
             );
             return Err(Error::invalid("ddp_timeout", problem));
@@ -78,20 +78,13 @@ impl TrainConfig {
         }
         let (positive, share) = ((Excluded(0.0), Unbounded), (Excluded(0.0), Included(1.0)));
         let (at_least_0, below_1) = ((Included(0.0), Unbounded), (Included(0.0), Excluded(1.0)));
+        let from_0_to_1 = (Included(0.0), Included(1.0));
         // Not 0 as f32, because unused weights would be divided by it.
         let epsilon = (Included(f64::from(f32::MIN_POSITIVE)), Unbounded);
         let ranges = [
             ("num_train_epochs", self.num_train_epochs, positive),
-            (
-                "learning_rate",
-                self.learning_rate,
-                (Included(0.0), Included(1.0)),
-            ),
-            (
-                "warmup_ratio",
-                self.warmup_ratio.unwrap_or(0.0),
-                (Included(0.0), Included(1.0)),
-            ),
+            ("learning_rate", self.learning_rate, from_0_to_1),
+            ("warmup_ratio", self.warmup_ratio.unwrap_or(0.0), from_0_to_1),
             ("eval_ratio", self.eval_ratio.unwrap_or(1.0), share),
             ("save_ratio", self.save_ratio.unwrap_or(1.0), share),
             ("logging_ratio", self.logging_ratio.unwrap_or(1.0), share),

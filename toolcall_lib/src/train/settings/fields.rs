@@ -57,8 +57,8 @@ impl fmt::Display for Kind {
 }
 
 impl Field {
-    /// Reads a value as this setting has it. A text may say a number or a truth value, as on a
-    /// command line.
+    /// Reads a value as this setting has it. A string may be a number or a boolean, as on a command
+    /// line.
     pub(super) fn read(&self, value: &Value) -> Read<Value> {
         let is_none = match self.kind {
             Kind::Names => value.is_null(), // "none" is a name: that of no tracker
@@ -183,7 +183,7 @@ fn kind(schema: &Value) -> Kind {
     }
 }
 
-/// Returns the words of an enumeration. They stand together, or one by one with their meanings.
+/// Returns the words of an enumeration, which are in one list, or one by one with their meanings.
 fn words(schema: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let choices = list(&schema["oneOf"]);

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 /// `--no-NAME` is false.
 ///
 /// # Errors
-/// A flag stands twice.
+/// A flag is given twice.
 ///
 /// ```
 /// use toolcall_lib::train::settings::take_flags;
@@ -36,7 +36,7 @@ pub fn take_flags(
             let ends = argument == "--";
             rest.push(argument);
             if ends {
-                rest.extend(arguments.by_ref()); // what follows is no flag
+                rest.extend(arguments.by_ref()); // what follows is not a flag
             }
             continue;
         };
@@ -54,14 +54,14 @@ pub fn take_flags(
         if values.insert(name.clone(), value).is_some() {
             return Err(Error::invalid(
                 format!("--{name}"),
-                "stands twice; expected one value",
+                "is given twice; expected one value",
             ));
         }
     }
     Ok((rest, Given::flags(values)))
 }
 
-/// Returns the name of a flag, and its value if it stands after a `=`.
+/// Returns the name of a flag, and its value if it follows a `=`.
 fn flag(argument: &str) -> Option<(String, Option<String>)> {
     let name = argument.strip_prefix("--").filter(|name| !name.is_empty())?;
     Some(match name.split_once('=') {
@@ -70,7 +70,7 @@ fn flag(argument: &str) -> Option<(String, Option<String>)> {
     })
 }
 
-/// Returns true if an argument is no flag. A number may be negative.
+/// Returns true if an argument is not a flag. A number may be negative.
 fn is_value(argument: &OsString) -> bool {
     let text = argument.to_string_lossy();
     !text.starts_with('-') || text.parse::<f64>().is_ok()
@@ -98,7 +98,7 @@ fn is_known(name: &str) -> bool {
 
 /// Returns the settings with their values, defaults and meanings, for the help of a command line.
 pub fn help() -> String {
-    let mut text = "Settings, which count more than those of files (names of TRL, transformers, Axolotl, \
+    let mut text = "Settings, which override those of files (names of TRL, transformers, Axolotl, \
                     LLaMA-Factory and mlx-lm work too; docs/settings.md has them all):\n"
         .to_string();
     for field in fields().iter().filter(|field| field.name != "lora") {

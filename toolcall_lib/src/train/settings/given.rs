@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Names with values, and where they stand.
+/// Names with values, and their places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
     /// The file, or `command line`.
@@ -56,7 +56,7 @@ impl Given {
         }
     }
 
-    /// A name as it stands there.
+    /// Returns a name as the file or the command line writes it.
     pub(super) fn shown(&self, name: &str) -> String {
         match self.flags {
             true => format!("--{}", name.replace('_', "-")),

@@ -22,7 +22,7 @@ pub enum Resume {
 pub struct Inputs {
     /// A folder, a file or a hub id.
     pub model: Option<String>,
-    /// In what its weights are held.
+    /// Type in which its weights are held.
     pub dtype: Option<Dtype>,
     /// Conversations to train on.
     pub data: Vec<DataSource>,
@@ -32,12 +32,11 @@ pub struct Inputs {
     pub dataset_split: Option<String>,
     /// Split of the data set that is measured on.
     pub dataset_test_split: Option<String>,
-    /// Rows of each source that are trained; none: all.
+    /// Rows of each source that are trained; `None`: all.
     pub max_samples: Option<usize>,
     /// Conversations to measure on.
     pub validation: Vec<DataSource>,
-    /// Without any: the share of the data that is held out for it; from 1 on, the number of
-    /// rows.
+    /// Share of the data to hold out for it, if none is named; from 1 on, the number of rows.
     pub validation_share: Option<f64>,
     /// True if only the first of equal rows is trained and measured.
     pub dedup: Option<bool>,
@@ -53,7 +52,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// These, with what `later` names instead.
+    /// Returns these, overridden by those that `later` names.
     pub(super) fn with(self, later: Self) -> Self {
         let or = |later: Vec<DataSource>, before| if later.is_empty() { before } else { later };
         Self {
@@ -76,7 +75,7 @@ impl Inputs {
     /// Refuses a model whose replies end with other tokens than the settings say.
     ///
     /// # Errors
-    /// `eos_token` is none of the model's.
+    /// `eos_token` is not one of the model's.
     pub fn check_model(&self, model: &Model) -> Result<()> {
         let ends = model.tokenizer.eos_tokens();
         match self.eos_token.as_ref().filter(|token| !ends.contains(token)) {

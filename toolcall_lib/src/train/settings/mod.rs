@@ -1,9 +1,8 @@
-//! Settings as people bring them: files in YAML and JSON, flags, under our names and those of other
-//! tools.
+//! Settings from files in YAML and JSON, and from flags, under our names and those of other tools.
 //!
-//! Settings start at a recipe. A file counts more, and a flag counts most. Names of TRL,
-//! transformers, Axolotl, LLaMA-Factory and mlx-lm stand in one table. `docs/settings.md` is made
-//! of it ([`markdown`]).
+//! Settings start at a recipe. Files override it, and flags override files. Names of TRL,
+//! transformers, Axolotl, LLaMA-Factory and mlx-lm are in one table, from which `docs/settings.md`
+//! is generated ([`markdown`]).
 
 mod deepspeed;
 mod docs;
@@ -32,7 +31,7 @@ use said::{Said, Strategy};
 use serde_json::{Map, Value};
 use table::Becomes;
 
-/// Settings of a run, and what else its files and flags have said.
+/// Settings of a run, and everything else that its files and flags set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// The settings.
@@ -53,9 +52,8 @@ impl From<TrainConfig> for Settings {
 }
 
 impl TrainConfig {
-    /// These settings with what a file says, whoever it was written for: toolcall, TRL,
-    /// transformers, Axolotl, LLaMA-Factory, mlx-lm or DeepSpeed. The notes tell what of it changes
-    /// nothing here.
+    /// Returns these settings, overridden by a file of toolcall, TRL, transformers, Axolotl,
+    /// LLaMA-Factory, mlx-lm or DeepSpeed. The notes list what has no effect here.
     ///
     /// # Errors
     /// The same as [`Settings::with`].
@@ -68,9 +66,9 @@ impl Settings {
     /// Returns these settings, changed by what was given, for a run of `ranks` ranks.
     ///
     /// # Errors
-    /// Names that are not known, with the nearest one; values of another type; what would change
-    /// the result and is not supported; names that contradict each other. All of them, with their
-    /// lines.
+    /// Unknown names, with the nearest one; values of another type; settings that would change the
+    /// result and are not supported; names that contradict each other. The error lists all of them,
+    /// with their lines.
     pub fn with(self, given: &Given, ranks: usize) -> Result<Self> {
         let refused = |problems: Vec<String>| Error::invalid(&given.place, problems.join("; "));
         if is_deepspeed(&given.values) {
@@ -136,13 +134,13 @@ fn below(value: &Value) -> Read<Given> {
     match is_deepspeed(&given.values) {
         true => Ok(given),
         false => Err(format!(
-            "deepspeed: {} is no configuration of DeepSpeed; expected a group such as zero_optimization",
+            "deepspeed: {} is not a configuration of DeepSpeed; expected a group such as zero_optimization",
             given.place
         )),
     }
 }
 
-/// Reads one setting, by the table if it stands there.
+/// Reads one setting, by the table if it is there.
 fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
     match table::find(name).map(|row| row.becomes) {
         Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => match fields::field(name) {
@@ -165,7 +163,7 @@ fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<(
     }
 }
 
-/// Says that a name is not known, and the nearest one that is.
+/// Returns the problem of an unknown name, with the nearest known one.
 fn unknown(name: &str, given: &Given) -> String {
     let ours = fields().iter().map(|field| field.name.as_str());
     let theirs = table::rows().flat_map(|row| row.names.iter().copied());

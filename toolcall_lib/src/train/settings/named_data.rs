@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = "data";
 const NAMES: &str = "dataset_info.json";
 
-/// Keys of an entry: where the rows are, and their look, which the reader finds out by itself.
+/// Keys of an entry: where the rows are, and their format, which the reader detects.
 const READ: [&str; 9] = [
     "file_name",
     "hf_hub_url",
@@ -24,7 +24,7 @@ const READ: [&str; 9] = [
 ];
 
 /// Returns the data set that a name means: a file of this name, or what `dataset_info.json` says.
-/// Returns a note, too, where that means something else there.
+/// Also returns a note, where LLaMA-Factory reads it differently.
 pub(super) fn source_of(name: &str, folder: Option<&Path>) -> Read<(DataSource, Option<String>)> {
     let folder = folder.unwrap_or(Path::new(FOLDER));
     let itself = [PathBuf::from(name), folder.join(name)];
@@ -34,7 +34,7 @@ pub(super) fn source_of(name: &str, folder: Option<&Path>) -> Read<(DataSource, 
     let names = folder.join(NAMES);
     let text = std::fs::read_to_string(&names).map_err(|error| {
         format!(
-            "dataset: `{name}` is no file, and {} cannot be read: {error}; give the path of a file",
+            "dataset: `{name}` is not a file, and {} cannot be read: {error}; give the path of a file",
             names.display()
         )
     })?;
@@ -57,7 +57,7 @@ fn of_entry(entry: &Map<String, Value>, folder: &Path, place: &str) -> Read<(Dat
         let read = given(key).map(text).transpose();
         read.map_err(|problem| format!("`{key}` in {place}: {problem}"))
     };
-    // A repository comes before a file, as there.
+    // A repository comes before a file, as in LLaMA-Factory.
     let source = match (said("hf_hub_url")?, said("file_name")?) {
         (Some(repo), _) => DataSource::named(&repo).map_err(|error| error.to_string())?,
         (None, Some(file)) => {
@@ -73,8 +73,9 @@ fn of_entry(entry: &Map<String, Value>, folder: &Path, place: &str) -> Read<(Dat
         Some(most) => Some(format!("{}[:{most}]", split.as_deref().unwrap_or("train"))),
         None => split,
     };
-    let note =
-        most.map(|most| format!("num_samples: the first {most} rows are read, where others are drawn there"));
+    let note = most.map(|most| {
+        format!("num_samples: the first {most} rows are read; LLaMA-Factory draws them at random")
+    });
     let source = DataSource {
         config: said("subset")?,
         split,

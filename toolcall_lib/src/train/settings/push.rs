@@ -10,14 +10,14 @@ pub struct Push {
     pub wanted: Option<bool>,
     /// `owner/name`: `hub_model_id`.
     pub repo: Option<String>,
-    /// True if a repository that is made is private: `hub_private_repo`. It is if nothing is said.
+    /// True to create a private repository: `hub_private_repo`; the default.
     pub private: Option<bool>,
     /// The branch: `hub_revision`.
     pub revision: Option<String>,
 }
 
 impl Push {
-    /// This, with what `later` says instead.
+    /// Returns this, overridden by what `later` names.
     pub(super) fn with(self, later: Self) -> Self {
         Self {
             wanted: later.wanted.or(self.wanted),
@@ -27,7 +27,7 @@ impl Push {
         }
     }
 
-    /// The repository and how it is pushed to; none if nothing is to be pushed.
+    /// The repository and how to push to it; `None` if nothing is to be pushed.
     ///
     /// # Errors
     /// The repository is not named.

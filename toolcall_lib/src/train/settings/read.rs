@@ -6,14 +6,14 @@ use std::fmt::Display;
 
 pub(super) type Read<T> = std::result::Result<T, String>;
 
-/// Largest whole number that a fraction such as `1e2` may stand for.
+/// Largest integer that a float such as `1e2` may be.
 const LARGEST: f64 = 1e15;
 
 pub(super) fn wrong(value: &Value, expected: impl Display) -> String {
     format!("found {value}, expected {expected}")
 }
 
-/// Returns true if a value says that there is none.
+/// Returns true if a value means none.
 pub(super) fn said_none(value: &Value) -> bool {
     let none = |text: &str| ["", "none", "null", "~"].contains(&text.to_lowercase().as_str());
     value.is_null() || value.as_str().is_some_and(none)
@@ -29,7 +29,7 @@ pub(super) fn is_off(value: &Value) -> bool {
     }
 }
 
-/// Reads a truth value. YAML 1.1 and command lines write it in words too.
+/// Reads a boolean. YAML 1.1 and command lines write it in words too.
 pub(super) fn boolean(value: &Value) -> Read<bool> {
     let text = match value {
         Value::Bool(truth) => return Ok(*truth),
@@ -44,7 +44,7 @@ pub(super) fn boolean(value: &Value) -> Read<bool> {
     }
 }
 
-/// Reads a finite number. Readers of YAML 1.1 leave `1e-4` a text.
+/// Reads a finite number. Readers of YAML 1.1 leave `1e-4` a string.
 pub(super) fn number(value: &Value) -> Read<f64> {
     let said = value.as_str().and_then(|text| text.trim().parse().ok());
     let finite = value.as_f64().or(said).filter(|number| number.is_finite());
@@ -56,21 +56,19 @@ pub(super) fn whole(value: &Value) -> Read<u64> {
     let exactly = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let round = |number: &f64| number.fract() == 0.0 && (0.0..LARGEST).contains(number);
     let rounded = || number(value).ok().filter(round).map(|number| number as u64);
-    exactly
-        .or_else(rounded)
-        .ok_or_else(|| wrong(value, "a whole number"))
+    exactly.or_else(rounded).ok_or_else(|| wrong(value, "an integer"))
 }
 
-/// Reads a text. A number that stands for a name is one.
+/// Reads a string. A number may be a name.
 pub(super) fn text(value: &Value) -> Read<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        _ => Err(wrong(value, "a text")),
+        _ => Err(wrong(value, "a string")),
     }
 }
 
-/// Reads a word in lower case. A reader of YAML 1.1 may have made a truth value of `no`.
+/// Reads a word in lower case. A reader of YAML 1.1 may have made a boolean of `no`.
 pub(super) fn word(value: &Value) -> Read<String> {
     match value {
         Value::Bool(false) => Ok("no".to_string()),
@@ -78,7 +76,7 @@ pub(super) fn word(value: &Value) -> Read<String> {
     }
 }
 
-/// Reads names with values, or their JSON text.
+/// Reads names with values, or a JSON string of them.
 pub(super) fn object(value: &Value) -> Read<Map<String, Value>> {
     match structured(value)? {
         Value::Object(map) => Ok(map),
@@ -86,7 +84,7 @@ pub(super) fn object(value: &Value) -> Read<Map<String, Value>> {
     }
 }
 
-/// Reads a list, or one that stands in a text: as JSON, or with commas between.
+/// Reads a list, or one in a string: as JSON, or separated by commas.
 pub(super) fn list(value: &Value) -> Read<Vec<Value>> {
     match structured(value)? {
         Value::Array(list) => Ok(list),
@@ -94,7 +92,7 @@ pub(super) fn list(value: &Value) -> Read<Vec<Value>> {
     }
 }
 
-/// Returns a value as it stands, or the content of its text: JSON, or names with commas between.
+/// Returns a value as it is, or the content of its string: JSON, or names separated by commas.
 pub(super) fn structured(value: &Value) -> Read<Value> {
     let Some(text) = value.as_str().map(str::trim) else {
         return Ok(value.clone());

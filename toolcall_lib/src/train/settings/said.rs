@@ -21,7 +21,7 @@ pub(super) enum Strategy {
     Epoch,
 }
 
-/// Tokens that are trained, in the words of the peers, which need several keys for it.
+/// Tokens that are trained, as the other tools say it with several keys.
 #[derive(Debug, Default)]
 pub(super) struct Trained {
     /// TRL's `assistant_only_loss`.
@@ -43,11 +43,11 @@ pub(super) struct Said {
     changes: IndexMap<String, (String, Value)>,
     pub inputs: Inputs,
     pub notes: Vec<String>,
-    /// Keys that change nothing here, by the reason.
+    /// Keys that have no effect here, by the reason.
     ignored: IndexMap<&'static str, Vec<String>>,
     /// True if an adapter is trained.
     pub adapter: Option<bool>,
-    /// True if `lora` stands there as a group.
+    /// True if `lora` is there as a group.
     pub lora_group: bool,
     pub trained: Trained,
     pub eval: Option<Strategy>,
@@ -71,14 +71,15 @@ pub(super) struct Said {
     pub iterations: Vec<(&'static str, String, u64)>,
     /// True if mlx-lm's Adam is said to correct its moments, as here.
     pub bias_correction: bool,
-    /// Trackers that keys of their own switch on; false for one that is switched off.
+    /// Trackers that separate keys switch on; false for one that is switched off.
     trackers: Vec<(TrackerName, bool)>,
-    /// The key by which a batch is packed there, and holds more than its number of conversations.
+    /// The key by which a batch is packed in another tool, and holds more than its number of
+    /// conversations.
     pub packed: Option<String>,
 }
 
 impl Said {
-    /// Gives a setting of ours this value.
+    /// Sets one of our settings to this value.
     pub fn set(&mut self, setting: &str, value: &Value) -> Read<()> {
         let field = field(setting).ok_or_else(|| format!("`{setting}` is not a setting"))?;
         if value.is_null() && !field.optional {
@@ -92,10 +93,10 @@ impl Said {
     pub fn put(&mut self, setting: &str, value: impl Into<Value>) -> Read<()> {
         let value = value.into();
         match self.changes.get(setting) {
-            Some(_) if value.is_null() => Ok(()), // null says nothing
+            Some(_) if value.is_null() => Ok(()), // null sets nothing
             Some((_, before)) if *before == value => Ok(()),
             Some((other, before)) if !before.is_null() => Err(format!(
-                "says {value} of `{setting}`, and `{other}` says {before}; leave one of them out"
+                "sets `{setting}` to {value}, but `{other}` sets it to {before}; leave one of them out"
             )),
             _ => {
                 let said = (self.key.clone(), value);
@@ -105,7 +106,7 @@ impl Said {
         }
     }
 
-    /// Notes that this key changes nothing here.
+    /// Notes that this key has no effect here.
     pub fn ignore(&mut self, why: &'static str) {
         self.ignored.entry(why).or_default().push(self.key.clone());
     }
@@ -160,6 +161,7 @@ impl Said {
         mut self,
         config: &TrainConfig,
     ) -> std::result::Result<(TrainConfig, Inputs, Vec<String>), Vec<String>> {
+        // 1. Settings that several keys decide together; all contradictions are listed.
         let problems: Vec<String> = [
             self.decide_loss(),
             self.decide_iterations(config),
@@ -178,6 +180,7 @@ impl Said {
         if !problems.is_empty() {
             return Err(problems);
         }
+        // 2. The settings themselves, those of an adapter apart.
         let lora = self.decide_lora(config).map_err(|problem| vec![problem])?;
         let mut changes = Map::new();
         for (setting, (_, value)) in &self.changes {
@@ -189,11 +192,12 @@ impl Said {
             lora,
             ..config.with(changes).map_err(|error| vec![error.to_string()])?
         };
+        // 3. What follows from them, and notes on the keys without effect.
         self.decide_dtype(&changed);
         self.tell_differences(&changed);
         for (why, keys) in &self.ignored {
             self.notes
-                .push(format!("nothing changes here by {} ({why})", keys.join(", ")));
+                .push(format!("no effect here: {} ({why})", keys.join(", ")));
         }
         Ok((changed, self.inputs, self.notes))
     }

@@ -63,7 +63,7 @@ impl Header<'_> {
         if self.take(4, place)? != b"GGUF" {
             return Err((
                 place.into(),
-                "does not begin with `GGUF`, so this is no GGUF file".to_string(),
+                "does not begin with `GGUF`, so this is not a GGUF file".to_string(),
             ));
         }
         let version = self.u32(place)?;
@@ -167,7 +167,7 @@ impl Header<'_> {
             _ => {
                 return Err((
                     place.to_string(),
-                    "is not a whole number of at most 32 bits".to_string(),
+                    "is not an integer of at most 32 bits".to_string(),
                 ));
             }
         };

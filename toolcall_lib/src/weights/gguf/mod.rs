@@ -21,7 +21,7 @@ use crate::error::Result;
 use file::Gguf;
 use std::path::Path;
 
-/// Says whether a path is one of a GGUF file by its name: it ends in `.gguf`, in any case.
+/// Returns true if a path is that of a GGUF file by its name: it ends in `.gguf`, in any case.
 pub fn is_named(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
@@ -56,7 +56,7 @@ pub fn read(file: &Path, dtype: Dtype) -> Result<RawModel> {
 /// Key of the default template; others have the same key followed by their names.
 const TEMPLATE: &str = "tokenizer.chat_template";
 
-/// Key of the tools that the model was trained to call, as JSON; llama.cpp passes it over.
+/// Key of the tools that the model was trained to call, as JSON; llama.cpp ignores it.
 pub(crate) const TOOLS: &str = "toolcall.tools";
 
 fn additional_templates(gguf: &Gguf) -> Vec<(String, String)> {

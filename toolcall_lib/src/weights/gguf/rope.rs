@@ -1,4 +1,4 @@
-//! The rotary scaling of Llama 3.1 and later. A GGUF file has it as a tensor of factors, one a
+//! The rotary scaling of Llama 3.1 and later. A GGUF file has it as a tensor of factors, one per
 //! frequency.
 
 use super::Gguf;

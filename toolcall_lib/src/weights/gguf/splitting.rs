@@ -35,9 +35,9 @@ const NAMES: [(&str, &[&str]); 6] = [
 
 const CONTRACTIONS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const SIGNS_AND_SPACES: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Like `SIGNS_AND_SPACES`, with `/` at the end of a run of signs.
+/// Like `SIGNS_AND_SPACES`, with `/` at the end of a run of punctuation.
 const SIGNS_WITH_SLASH: &str = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// A word ends before a capital letter that follows a small one.
+/// A word ends before a capital letter that follows a lower-case one.
 const CAMEL_WORDS: [&str; 2] = [
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*",
@@ -144,7 +144,8 @@ fn guess<'a>(tokens: impl Iterator<Item = &'a str>) -> &'static str {
     let (mut count, mut digits, mut sign_and_word, mut camel) = (0, 0, false, false);
     for token in tokens {
         count += 1;
-        // Signs of a way: the longest number, a sign joined to a word, and a capital inside a word.
+        // Evidence for a way: the longest number, punctuation joined to a word, and a capital
+        // inside a word.
         let word = token.strip_prefix('Ġ').unwrap_or(token);
         if word.bytes().all(|byte| byte.is_ascii_digit()) {
             digits = digits.max(word.len());

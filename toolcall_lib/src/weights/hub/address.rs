@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest wait where `HF_HUB_DOWNLOAD_TIMEOUT` says nothing.
+/// Default of `HF_HUB_DOWNLOAD_TIMEOUT`.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Address of the hub, and the place and rules for its files here.
@@ -42,7 +42,7 @@ impl Hub {
     /// wrote, `HF_HUB_OFFLINE`, and `HF_HUB_DOWNLOAD_TIMEOUT`.
     ///
     /// # Errors
-    /// The timeout is no number of seconds.
+    /// The timeout is not a number of seconds.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
     }
@@ -70,7 +70,7 @@ impl Hub {
         })
     }
 
-    /// Returns the endpoint without the credentials that may stand in it.
+    /// Returns the endpoint without the credentials that may be in it.
     pub(super) fn address(&self) -> String {
         shown(&self.endpoint).to_string()
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Longest name of a file in `blobs`.
 const LONGEST_NAME: usize = 128;
-/// Pause between two looks at a lock that somebody else holds.
+/// Pause between two checks of a lock that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The folder of one repository.
@@ -33,14 +33,14 @@ impl RepoCache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// The commit that a branch or a tag stood for when it was downloaded.
+    /// The commit that a branch or a tag pointed to when it was downloaded.
     pub fn commit(&self, revision: &str) -> Option<String> {
         let commit = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
         let commit = commit.trim();
         is_commit(commit).then(|| commit.to_string())
     }
 
-    /// Remembers what a branch or a tag stands for.
+    /// Records the commit that a branch or a tag points to.
     pub fn set_commit(&self, revision: &str, commit: &str) -> io::Result<()> {
         let place = self.folder.join("refs").join(revision);
         fs::create_dir_all(place.parent().unwrap_or(&self.folder))?;
@@ -53,7 +53,7 @@ impl RepoCache {
         serde_json::from_str(&text).ok()
     }
 
-    /// Remembers the names of all files of a commit.
+    /// Records the names of all files of a commit.
     pub fn set_names(&self, commit: &str, names: &[String]) -> io::Result<()> {
         let place = self.listing(commit);
         fs::create_dir_all(place.parent().unwrap_or(&self.folder))?;
@@ -71,7 +71,7 @@ impl RepoCache {
         Ok(blobs.join(name))
     }
 
-    /// Makes a file of a commit stand for a content.
+    /// Links a file of a commit to its content.
     pub fn link(&self, commit: &str, file: &str, blob: &str) -> io::Result<()> {
         let snapshot = self.snapshot(commit);
         let place = snapshot.join(file);
@@ -118,13 +118,14 @@ impl RepoCache {
     }
 }
 
-/// The hash of a commit, 40 hexadecimal digits. It becomes the name of a folder, so nothing else
-/// may.
+/// Returns true for the hash of a commit, 40 hexadecimal digits. It becomes the name of a folder,
+/// so nothing else is allowed.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// An `ETag` as a file name, if it can be one: it stays within its folder whatever the hub says.
+/// An `ETag` as a file name, if it can be one: it stays within its folder for any answer of the
+/// hub.
 pub(super) fn blob_name(etag: &str) -> Option<String> {
     let name = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -24,13 +24,13 @@ pub(super) enum Failure {
     Status(u16),
     /// The storage to which the hub redirects, at this host, answers with this HTTP status.
     Storage(String, u16),
-    /// The connection failed, broke off or took too long. Another try may succeed.
+    /// The connection failed, broke off or took too long. A retry may succeed.
     Connection(String),
     /// The answer is not one that a hub gives, or may not be followed.
     Answer(String),
     /// The cache cannot be written, or a file that is uploaded cannot be read.
     Cache(std::path::PathBuf, std::io::Error),
-    /// The hub refuses a change with this HTTP status and these words, which hold no token.
+    /// The hub refuses a change with this HTTP status and message, which holds no token.
     Refused(u16, String),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Client {
     pub(super) agent: Agent,
     /// Scheme, host and port of the hub, and the path in front of all others; without credentials.
     pub(super) base: Uri,
-    /// Header that goes to `base` and to nobody else.
+    /// Header that is sent to `base` only.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) timeout: Duration,
 }
@@ -51,7 +51,7 @@ impl Client {
     /// Makes a client for `hub`.
     ///
     /// # Errors
-    /// The endpoint is no URL of a web server, or the token cannot stand in a request.
+    /// The endpoint is not the URL of a web server, or the token cannot be in a request.
     pub fn new(hub: &Hub) -> std::result::Result<Self, String> {
         let (address, credentials) = split_credentials(&hub.endpoint);
         let base: Uri = address
@@ -113,12 +113,12 @@ impl Client {
         join(&self.base, &format!("{above}{path}"))
     }
 
-    /// Says whether an address is on the hub itself, which may see the token.
+    /// Returns true if an address is on the hub itself, which may see the token.
     pub(super) fn is_ours(&self, uri: &Uri) -> bool {
         origin(uri) == origin(&self.base)
     }
 
-    /// The longest time for a request that carries so many bytes.
+    /// The longest time for a request of this many bytes.
     pub(super) fn longest(&self, bytes: u64) -> Duration {
         (4 * self.timeout + Duration::from_secs(bytes / SLOWEST)).min(LONGEST)
     }
@@ -208,14 +208,14 @@ fn join(base: &Uri, path: &str) -> Result<Uri, Failure> {
         .is_some()
         .then(|| Uri::from_parts(parts).ok());
     uri.flatten()
-        .ok_or_else(|| Failure::Answer("it names a path that is no part of a URL".to_string()))
+        .ok_or_else(|| Failure::Answer("it names a path that is not part of a URL".to_string()))
 }
 
 /// Returns the address to which an answer of `uri` redirects.
 ///
 /// # Errors
 /// The answer has no address or one that is not on the web, or it leads from an encrypted
-/// connection to an open one.
+/// connection to an unencrypted one.
 fn redirect(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
     let wrong = |problem: &str| Failure::Answer(format!("it redirects {problem}"));
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -226,19 +226,19 @@ fn redirect(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
 /// The address that an answer of `uri` names.
 ///
 /// # Errors
-/// It is no web address, or leads from an encrypted connection to an open one.
+/// It is not a web address, or leads from an encrypted connection to an unencrypted one.
 pub(super) fn named(uri: &Uri, location: &str) -> Result<Uri, &'static str> {
     if location.starts_with('/') && !location.starts_with("//") {
-        return join(uri, location).map_err(|_| "to something that is no URL");
+        return join(uri, location).map_err(|_| "to something that is not a URL");
     }
     let location = match location.starts_with("//") {
         true => format!("{}:{location}", uri.scheme_str().unwrap_or_default()),
         false => location.to_string(),
     };
     let next = split_credentials(&location).0.parse();
-    let next: Uri = next.map_err(|_| "to something that is no URL")?;
+    let next: Uri = next.map_err(|_| "to something that is not a URL")?;
     if !is_web(&next) {
-        return Err("to something that is no web server");
+        return Err("to something that is not a web server");
     }
     if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
         return Err("from https to http, where anyone can listen and change what comes");

@@ -6,9 +6,9 @@ use super::{Hub, HubId, Kind};
 use crate::error::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// Bytes of the name of a file.
+/// Most bytes of the name of a file.
 const LONGEST_NAME: usize = 1_000;
-/// Files that one call downloads.
+/// Most files that one call downloads.
 const MOST_FILES: usize = 1_000;
 
 /// A data set on the hub, at one commit.
@@ -21,8 +21,8 @@ pub struct HubDataset {
 }
 
 impl Hub {
-    /// Finds out which files a data set has. A data set that has been listed before is taken from
-    /// the cache, and then nothing is asked of the network.
+    /// Lists the files of a data set. A data set that was listed before is taken from the cache,
+    /// without a request.
     ///
     /// # Errors
     /// The data set does not exist or may not be read, the network is gone and the cache does not
@@ -46,7 +46,7 @@ impl Hub {
         if let Some(name) = names.iter().find(|name| !is_safe(name)) {
             return Err(self.wrong(
                 id,
-                format!("the hub names the file `{name}`, which is no path in a folder"),
+                format!("the hub names the file `{name}`, which is not a path in a folder"),
             ));
         }
         cache
@@ -82,7 +82,7 @@ impl HubDataset {
         let Self { hub, id, commit, .. } = self;
         if names.len() > MOST_FILES {
             let problem = format!(
-                "{} files are asked for, and {MOST_FILES} is the most",
+                "{} files are asked for; expected at most {MOST_FILES}",
                 names.len()
             );
             return Err(hub.wrong(id, problem));
@@ -95,7 +95,7 @@ impl HubDataset {
     }
 }
 
-/// A name that stays in the folder of its data set, wherever that is.
+/// Returns true for a name that stays in the folder of its data set, wherever that is.
 fn is_safe(name: &str) -> bool {
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     let written =

@@ -1,5 +1,5 @@
 //! Downloads one file of a commit into the cache: first the hub's description of it, then its
-//! bytes, which are checked before anyone sees them.
+//! bytes, which are checked before the file appears.
 
 use super::cache::{RepoCache, blob_name};
 use super::client::{Client, Failure};

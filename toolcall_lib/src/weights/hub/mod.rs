@@ -1,10 +1,10 @@
 //! Models and data sets on the Hugging Face hub, downloaded into the cache that all of its tools
 //! share, and models that are uploaded.
 //!
-//! A hub, or a mirror that `HF_ENDPOINT` names, is a stranger. The token goes to it alone and not
+//! A hub, or a mirror that `HF_ENDPOINT` names, is not trusted. The token is sent to it only, never
 //! to a storage that it redirects to. Its names of commits and files stay within the cache. A file
-//! is there when it has the length that was announced and, if the hub announced one, the SHA-256.
-//! Every wait has an end.
+//! appears once it has the announced length and, if the hub announced one, the announced SHA-256.
+//! Every wait has a limit.
 
 mod address;
 mod cache;
@@ -36,7 +36,7 @@ use std::path::PathBuf;
 /// Longest answer about a repository, in bytes: a name for each of its files.
 const LONGEST_INFO: u64 = 1 << 24;
 
-/// Signs of a name that do not stand for themselves in a URL.
+/// Characters of a name that are encoded in a URL.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -45,8 +45,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl Hub {
-    /// Returns the folder of a model. If the cache has all of it, it asks nothing of the network;
-    /// otherwise it downloads the rest.
+    /// Returns the folder of a model. If the cache has all of it, no request is sent; otherwise the
+    /// rest is downloaded.
     ///
     /// It downloads only the files that we read, the weights last. A download that breaks off is
     /// continued where it stopped, now or by the next call.
@@ -146,7 +146,9 @@ impl Hub {
         let info: Info = serde_json::from_slice(&answer).map_err(|e| Failure::Answer(e.to_string()))?;
         match is_commit(&info.sha) {
             true => Ok(info),
-            false => Err(Failure::Answer("the commit that it names is no hash".to_string())),
+            false => Err(Failure::Answer(
+                "the commit that it names is not a hash".to_string(),
+            )),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tries that follow one that failed.
+//! Retries with exponential backoff.
 
 use super::client::Failure;
 use crate::error::tell;
@@ -6,14 +6,14 @@ use crate::interrupt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Tries of an upload that follow the first.
+/// Retries of an upload.
 pub(super) const RETRIES: u32 = 5;
-/// Pause of an upload before the first of them; each pause is twice as long as the one before.
+/// Pause of an upload before the first retry; each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time between two looks, in a pause, whether the user wants to stop.
+/// Time between two checks, in a pause, whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Number of tries that are left, and the pause before the next.
+/// Number of retries that are left, and the pause before the next.
 pub(super) struct Patience {
     left: u32,
     pause: Duration,
@@ -26,12 +26,12 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Allows so many tries after the first, the first of them after this pause.
+    /// Allows this many retries, the first of them after this pause.
     pub fn of(retries: u32, pause: Duration) -> Self {
         Self { left: retries, pause }
     }
 
-    /// Does `work`, and does it again as long as that may help.
+    /// Does `work`, and retries it as long as that may help.
     pub fn retry<T>(mut self, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         loop {
             match work() {
@@ -41,7 +41,7 @@ impl Patience {
         }
     }
 
-    /// Waits and returns true if another try may do better, and the user has not asked to stop.
+    /// Waits and returns true if a retry may succeed, and the user has not asked to stop.
     pub fn allows(&mut self, failure: &Failure) -> bool {
         let Some(problem) = passing(failure) else {
             return false;
@@ -60,7 +60,7 @@ impl Patience {
     }
 }
 
-/// Returns the failure if it may pass.
+/// Returns the problem if a retry may succeed.
 fn passing(failure: &Failure) -> Option<String> {
     let busy = |status: &u16| matches!(status, 408 | 429 | 500..);
     match failure {
@@ -70,7 +70,7 @@ fn passing(failure: &Failure) -> Option<String> {
         }
         // two requests of one user at the same time
         Failure::Refused(409, said) if said.contains("conflicting operation is in progress") => {
-            Some("the hub is busy with another request of yours".to_string())
+            Some("the hub is busy with another of your requests".to_string())
         }
         Failure::Storage(host, status) if busy(status) => {
             Some(format!("{host} answers with HTTP status {status}"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds libraries that pretend that the host is a GPU: libcuda, libcublasLt and libnccl, with the kernels out of the emulation. Linux only.
-# usage: build.sh FOLDER      needs a C++ compiler; what has not changed is not built again
+# Builds libraries that pretend that the host is a GPU: libcuda, libcublasLt and libnccl, with the kernels of the emulation. Linux only.
+# usage: build.sh FOLDER      needs a C++ compiler; unchanged files are not built again
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cuda="$here/../../../../../toolcall_lib/src/cuda"

@@ -1,6 +1,6 @@
-// cuBLASLt on the host: the functions of libcublasLt.so.13 that the engine asks for, one algorithm, f32 sums. It refuses factors of other
-// shapes and types than it was told, addresses that are less aligned than the algorithm was chosen for, and matrices that reach beyond
-// the memory of the device.
+// cuBLASLt on the host: the functions of libcublasLt.so.13 that the engine uses, with one algorithm and f32 sums. It refuses factors whose
+// shapes or types differ from the descriptors, addresses that are less aligned than the algorithm was chosen for, and matrices that
+// reach beyond the memory of the device.
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -33,7 +33,7 @@ struct Preference {
     uint32_t alignments[4] = {256, 256, 256, 256};
 };
 
-// What stands in the opaque words of an algorithm.
+// Contents of the opaque words of an algorithm.
 struct Algorithm {
     uint32_t alignments[4];
     uint64_t rest[6];
@@ -84,7 +84,7 @@ void store(void* x, int type, size_t at, float value) {
     static_cast<uint16_t*>(x)[at] = (uint16_t)rounded;
 }
 
-// op(x) with `across` neighbours, whichever way it is stored.
+// op(x) with `across` neighbours, in either memory order.
 std::vector<float> read(const void* x, const Layout& layout, bool rows_are_neighbours) {
     std::vector<float> values(layout.rows * layout.columns);
     for (size_t column = 0; column < layout.columns; column++)

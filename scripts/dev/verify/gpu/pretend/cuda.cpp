@@ -1,6 +1,6 @@
-// A driver of CUDA whose GPU is the host: the functions of libcuda.so.1 that the engine asks for, with kernels out of the emulation. It
-// refuses what the real one refuses: a call before cuInit or without a current context, memory that is not there, a grid or block
-// that is too large, shared memory that was not asked for, a kernel that the machine code does not have.
+// A driver of CUDA whose GPU is the host: the functions of libcuda.so.1 that the engine uses, with kernels of the emulation. It
+// refuses what the real driver refuses: a call before cuInit or without a current context, unallocated memory, a grid or block
+// that is too large, more shared memory than requested, a kernel that the machine code does not have.
 #include "cuda.hpp"
 
 #include <elf.h>
@@ -32,7 +32,7 @@ enum : int {
 constexpr size_t MEMORY = 16ull << 30, GUARD = 256;
 constexpr int BY_DEFAULT = 48 << 10, REGISTERS = 65536;
 
-// What the machine code says of a kernel.
+// The machine code's metadata of a kernel.
 struct Function {
     std::string name;
     int shared = 0, registers = 0, threads = 1024; // static bytes, of a thread, at most
@@ -76,7 +76,7 @@ bool is_event(void* event) {
     return events.count(event);
 }
 
-// Most threads of a block, out of a kernel's .nv.info: attributes of four bytes, some of which have more behind them.
+// Most threads of a block, from a kernel's .nv.info: attributes of four bytes, some of which are followed by more.
 int most_threads(const unsigned char* info, size_t bytes) {
     constexpr unsigned HAS_MORE = 4, MAX_THREADS = 5;
     for (size_t at = 0; at + 4 <= bytes;) {

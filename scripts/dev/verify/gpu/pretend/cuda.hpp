@@ -1,9 +1,9 @@
-// What the other pretended libraries ask of the driver.
+// The functions of the driver that the other pretended libraries use.
 #pragma once
 #include <cstddef>
 
-// Whether a context is current and nothing has failed.
+// True if a context is current and nothing has failed.
 bool pretend_ready();
 
-// Whether all of it is memory of the device.
+// True if all of it is memory of the device.
 bool pretend_inside(const void* address, size_t bytes);

@@ -1,4 +1,4 @@
-// NCCL with the pretended GPU: one rank works, more are refused as NCCL refuses two ranks on one GPU.
+// NCCL with the pretended GPU: one rank works; more are refused, as NCCL refuses two ranks on one GPU.
 #include <cstring>
 
 #include "cuda.hpp"

@@ -48,7 +48,7 @@ impl Answers {
     /// Takes the tools of the file, else `given`, else those of the model, else the samples.
     ///
     /// # Errors
-    /// A file that cannot be read, and a program for a tool that there is not.
+    /// The file cannot be read, or --run names a tool that does not exist.
     pub fn new(arguments: &ToolsArguments, given: Vec<ToolSchema>, model: &Model) -> Result<Self> {
         let mut schemas = match &arguments.tools {
             Some(file) => load_tools(file)?,
@@ -62,7 +62,7 @@ impl Answers {
         }
         let names: Vec<&str> = schemas.iter().map(ToolSchema::name).collect();
         if let Some(program) = arguments.run.iter().find(|run| !names.contains(&&*run.tool)) {
-            let problem = format!("there is no such tool; there are: {}", names.join(", "));
+            let problem = format!("there is no such tool; the tools are: {}", names.join(", "));
             return Err(Error::invalid(format!("--run {}", program.tool), problem));
         }
         Ok(Self {
@@ -74,7 +74,7 @@ impl Answers {
         })
     }
 
-    /// The answer to a call, which is printed; nothing if there is nobody to type it.
+    /// The answer to a call, which is printed; `None` if there is no user to type it.
     ///
     /// # Errors
     /// A program that cannot be started.
@@ -104,10 +104,10 @@ impl Answers {
     }
 }
 
-/// The note that the model is asked with tools that are not its own.
+/// Returns the note that the model gets sample tools, and why.
 fn why_samples(model: &Model) -> String {
     let reason = match model.training {
-        Some(_) => "its data had more than 32, or none that one row in 50 calls",
+        Some(_) => "its data had more than 32, or none that 1 in 50 rows calls",
         None => "it names none",
     };
     format!(
@@ -116,7 +116,7 @@ fn why_samples(model: &Model) -> String {
     )
 }
 
-/// Reads the answer of a tool from the user; nothing at the end of the input.
+/// Reads the answer of a tool from the user; `None` at the end of the input.
 fn typed(tool: &str) -> Result<Option<String>> {
     let (stdin, mut line) = (std::io::stdin(), String::new());
     let shown = format!("tool      > (the answer of {tool}) ");

@@ -122,7 +122,7 @@ impl Chat {
         })
     }
 
-    /// Each of these in a conversation of its own.
+    /// Answers each prompt in its own conversation.
     fn all(&mut self, prompts: &[&str]) -> Result<ExitCode> {
         let begun = self.messages.len();
         for prompt in prompts {
@@ -153,7 +153,7 @@ impl Chat {
             }
             let before = self.messages.len();
             if let Err(error) = self.turn(said) {
-                // A conversation that has become too long for the model ends a turn, not the talk.
+                // If a conversation gets too long for the model, only the turn ends.
                 tell(format!("error: {error}"));
                 self.messages.truncate(before);
             }
@@ -170,8 +170,7 @@ impl Chat {
     fn answer(&mut self) -> Result<()> {
         let chosen = self.generator.config.tool_choice.clone();
         for round in 0..MOST_ROUNDS {
-            // The choice is about the answer to the message, not about what follows a tool's
-            // answer.
+            // The choice applies to the answer to the message, not to what follows a tool's answer.
             self.generator.config.tool_choice = if round == 0 {
                 chosen.clone()
             } else {
@@ -208,8 +207,8 @@ impl Chat {
         print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
     }
 
-    /// Takes out the last message of the user and what follows it. A turn in which nobody has
-    /// answered a call is no history: two messages of the user would stand in a row.
+    /// Removes the last message of the user and what follows it. A turn with an unanswered call
+    /// cannot stay: two messages of the user would follow each other.
     fn drop_turn(&mut self) {
         let asked = self
             .messages
@@ -237,7 +236,7 @@ impl Chat {
     }
 }
 
-/// A call with how sure the model is of it, where that is known.
+/// A call with the model's confidence in it, where that is known.
 fn asked(call: &ToolCall, confidence: Option<&f32>) -> String {
     let arguments = Value::Object(call.arguments.clone());
     let sure = confidence.map_or(String::new(), |sure| format!("  (confidence {sure:.3})"));

@@ -11,9 +11,9 @@ use toolcall_lib::{Error, Result, ToolCall, interrupt};
 
 /// Bytes that a program may write.
 const MOST_OUTPUT: u64 = 1 << 20;
-/// Characters of a complaint that the model is told.
+/// Characters of a failed program's output that the model gets.
 const MOST_SAID: usize = 500;
-/// Pause between two looks at whether a program has ended.
+/// Pause between two checks whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A program and the tool whose calls it answers.
@@ -53,12 +53,12 @@ impl Program {
             let problem = format!("`{}` cannot be started: {error}", self.words[0]);
             Error::invalid(format!("--run {}", self.tool), problem)
         };
-        // 1. Files, not pipes: a program that does not read, or writes much, holds nobody up.
+        // 1. Files, not pipes: a program that does not read, or writes much, blocks nothing.
         let file = || tempfile::tempfile().map_err(Error::io(std::env::temp_dir()));
         let (mut arguments, mut output, mut complaints) = (file()?, file()?, file()?);
         let written = arguments_of(call).and_then(|text| arguments.write_all(text.as_bytes()));
         written.and_then(|()| arguments.rewind()).map_err(failed)?;
-        // 2. It gets a process group of its own, which is ended as a whole.
+        // 2. Give it its own process group, which is ended as a whole.
         let mut child = Command::new(&self.words[0])
             .args(&self.words[1..])
             .env("TOOLCALL_TOOL", &call.name)
@@ -71,7 +71,7 @@ impl Program {
         let outcome = wait(&mut child, limit, [&output, &complaints]);
         end_group(&child);
         child.wait().ok();
-        // 3. Its exit code says what its output is.
+        // 3. Return its output, or an error if its exit code is not 0.
         let status = match outcome {
             Ok(status) => status,
             Err(problem) => return Ok(format!("error: {problem}")),
@@ -117,7 +117,7 @@ fn wait(child: &mut Child, limit: Duration, outputs: [&File; 2]) -> std::result:
     }
 }
 
-/// Ends what the program has started and left behind.
+/// Ends the processes that the program has left behind.
 fn end_group(child: &Child) {
     if let Ok(group) = i32::try_from(child.id()) {
         // SAFETY: a signal to the group that was made for the program touches no memory.
@@ -146,7 +146,7 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// `: ` and the end of a text, where programs say what is wrong.
+/// Returns `: ` and the end of a text, where programs put their error.
 fn shortened(text: &str) -> String {
     let length = text.chars().count();
     let end: String = text.chars().skip(length.saturating_sub(MOST_SAID)).collect();

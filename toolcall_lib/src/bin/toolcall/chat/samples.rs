@@ -1,4 +1,4 @@
-//! Two tools that are there to try a model with.
+//! Two sample tools to try a model with.
 
 use toolcall_lib::{Tool, ToolSchema, tool};
 
@@ -37,7 +37,7 @@ pub fn tools() -> Vec<Tool> {
     vec![create_reminder_tool(), start_timer_tool()]
 }
 
-/// The function behind a tool that has the name and the arguments of one of ours.
+/// Returns the function of a tool that has the name and the arguments of a sample.
 pub fn function_of(schema: &ToolSchema) -> Option<Tool> {
     let arguments = |schema: &ToolSchema| -> Option<Vec<String>> {
         let mut names: Vec<String> = schema.parameters()["properties"]

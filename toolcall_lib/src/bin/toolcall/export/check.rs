@@ -1,4 +1,4 @@
-//! Scores of a model before it is written, and of what was written.
+//! Scores a model before it is written and after it is read again.
 
 use super::super::INTERRUPTED;
 use super::super::model::show_notes;
@@ -44,8 +44,8 @@ impl Tolerance {
         })
     }
 
-    /// Returns the number in llama.cpp, which sums in another order and keeps keys and values in
-    /// f16, so f32 is rounded too.
+    /// Returns the number in llama.cpp. It sums in another order and keeps keys and values in f16,
+    /// so f32 is rounded too.
     fn in_llama(self, rows: usize) -> usize {
         self.given.unwrap_or(self.here(rows).max(rows.div_ceil(100)))
     }
@@ -63,7 +63,7 @@ impl Check {
         score_with_bar(model, &self.data.rows, &self.config)
     }
 
-    /// Nobody has stopped it.
+    /// Returns true if the user has not stopped the scoring.
     pub fn is_complete(&self, scores: &Evaluation) -> bool {
         scores.rows == self.data.rows.len()
     }
@@ -115,7 +115,7 @@ impl Check {
     }
 
     /// The rows whose first turn had its call before and has another or none after, each with its
-    /// mistake. Rows that gained theirs make up for none of them.
+    /// mistake. Rows that gained their call do not offset them.
     fn lost(&self, before: &Evaluation, after: &Evaluation) -> Vec<(usize, MistakeKind)> {
         let with_call = |row: usize| self.data.rows.get(row).is_some_and(begins_with_call);
         let mistakes = after.mistakes.iter().filter(|after| after.turn == 0);
@@ -144,7 +144,7 @@ fn first_mistake(scores: &Evaluation, row: usize) -> Option<MistakeKind> {
     found.map(|mistake| mistake.kind)
 }
 
-/// Returns true if a turn that was right is not, or one that had at least the right tools has not.
+/// Returns true if a turn is no longer exact, or no longer has the right tools.
 fn is_worse(before: Option<MistakeKind>, after: MistakeKind) -> bool {
     match before {
         None => true,

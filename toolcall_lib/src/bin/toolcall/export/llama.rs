@@ -12,13 +12,13 @@ use toolcall_lib::{Conversation, Error, Generation, Model, Result, interrupt};
 const PROGRAM: &str = include_str!("llama.py");
 /// Path of the Python that `scripts/setup.sh llama_cpp` installs.
 const USUAL: &str = ".toolcall/llama_cpp/bin/python";
-/// Most tokens of prompt and reply together: memory for more is rarely there.
+/// Most tokens of prompt and reply together: few machines have memory for more.
 const LONGEST: usize = 8192;
 
-/// Returns the Python to take: the one that the user names, or the usual one if it is there.
+/// Returns the Python to use: the one that the user names, or the usual one if it exists.
 ///
 /// # Errors
-/// The one that the user names is not there.
+/// The one that the user names does not exist.
 pub fn find(named: Option<&Path>) -> Result<Option<PathBuf>> {
     let advice = "`scripts/setup.sh llama_cpp` makes one";
     match named {

@@ -47,7 +47,7 @@ impl Communicator {
             .map(|status| self.library.text(status))
     }
 
-    /// Ends all running operations, so that nobody waits for them any more.
+    /// Ends all running operations, so that no thread waits for them any more.
     pub(super) fn abort(&self) {
         // SAFETY: the communicator is alive, and `Nccl` does not destroy it after this.
         unsafe { (self.library.comm_abort)(self.handle) };

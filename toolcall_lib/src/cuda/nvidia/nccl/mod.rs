@@ -1,4 +1,4 @@
-//! GPUs of many ranks, connected by NCCL on a stream of its own, which events order with the
+//! GPUs of many ranks, connected by NCCL on a separate stream, which events order with the
 //! driver's.
 
 mod communicator;

@@ -17,8 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Time that running operations have to end after another thread's rank has left.
 const AFTER_ANOTHER_LEFT: Duration = Duration::from_secs(5);
 
-/// Ids of the connections that a rank of this process has left. NCCL does not tell the other ranks,
-/// and threads cannot be killed.
+/// Ids of the connections that a rank of this process has left. NCCL does not notify the other
+/// ranks, and threads cannot be killed.
 static LEFT: Mutex<Vec<[u8; 128]>> = Mutex::new(Vec::new());
 
 /// The watching thread, and the operations that it watches.
@@ -50,7 +50,7 @@ unsafe impl Send for Operation {}
 
 impl Watch {
     /// Watches the operations. If one has not ended after `timeout`, or NCCL reports an error, the
-    /// watch tells the driver and aborts all operations.
+    /// watch notifies the driver and aborts all operations.
     pub fn start(driver: &Arc<Nvidia>, communicator: &Arc<Communicator>, timeout: Duration) -> Result<Self> {
         let (stop, stopped) = channel();
         let operations = Arc::<Mutex<VecDeque<Operation>>>::default();

@@ -1,14 +1,13 @@
-//! The schema of a tool's arguments in the form that the grammar takes: whatever it accepts,
-//! [`ToolSchema::check`] accepts too.
+//! The schema of a tool's arguments in the form that the grammar takes: [`ToolSchema::check`]
+//! accepts everything that it accepts.
 //!
-//! A schema may speak of one value in many places: beside a reference, in `allOf`, in the branches
-//! of `anyOf`. All of it holds together, so [`Writer`] takes it apart into [`Shape`]s, each of
+//! A schema may describe one value in many places: next to a reference, in `allOf`, in the branches
+//! of `anyOf`. All of it applies at once, so [`Writer`] takes it apart into [`Shape`]s, each of
 //! which is one way to fit, and writes every shape without any of these keywords.
 //!
-//! The check is stricter than JSON schema in ways that need care here: `-0` and whole numbers with
-//! more digits than an `i64` holds are no integers, and a number beyond an `f64` cannot be read at
-//! all. So numbers are held below 10^18 and written without an exponent where a schema does not say
-//! otherwise.
+//! The check is stricter than JSON schema in ways that need care here: `-0`, and numbers with more
+//! digits than an `i64` holds, are not integers, and a number beyond an `f64` cannot be read at
+//! all. So numbers are kept below 10^18 and without an exponent, unless a schema says otherwise.
 //!
 //! [`ToolSchema::check`]: crate::tool::ToolSchema::check
 
@@ -30,7 +29,7 @@ pub(super) use types::fields;
 /// problem.
 pub(super) type Unsupported = (String, String);
 
-/// Schemas that all speak of the same value.
+/// Schemas that all describe the same value.
 type All<'a> = Vec<&'a Value>;
 
 /// Most places of a schema that are written: more than any tool has, and few enough to be quick.
@@ -45,10 +44,10 @@ const DEEPEST: usize = 100;
 /// Takes a schema apart and writes it for the grammar.
 pub(super) struct Writer<'a> {
     root: &'a Value,
-    /// Result for each place, by the addresses of the schemas that speak of it.
+    /// Result for each place, by the addresses of the schemas that describe it.
     written: HashMap<Vec<*const Value>, Written>,
     definitions: Map<String, Value>,
-    /// Number of schemas that were taken apart, by this writer and those that it was made by.
+    /// Number of schemas that were taken apart, by this writer and its parents.
     expanded: Rc<Cell<usize>>,
     /// Number of places around the one that is being written.
     depth: usize,
@@ -73,7 +72,7 @@ pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
         return refuse("", "no arguments fit the schema");
     };
     if !writer.definitions.is_empty() {
-        // A schema that refers to the definitions must not stand beside them.
+        // A schema that refers to the definitions must not be next to them.
         schema = json!({"anyOf": [schema], "$defs": writer.definitions});
     }
     Ok(schema)
@@ -91,7 +90,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Returns a writer that knows no place yet and has what is left of this one's effort.
+    /// Returns a writer that knows no place yet and shares the budget of this one.
     fn anew(&self) -> Self {
         Self {
             expanded: self.expanded.clone(),
@@ -206,7 +205,7 @@ impl<'a> Writer<'a> {
         if let Some(keyword) = shape.unsupported() {
             return refuse(path, format!("the keyword `{keyword}` is not supported"));
         }
-        // Each type gets a schema of its own, with the keywords that are about it.
+        // Each type gets its own schema, with the keywords that are about it.
         let mut ways = Vec::new();
         for kind in &shape.types {
             match *kind {

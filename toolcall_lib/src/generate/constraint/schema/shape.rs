@@ -30,7 +30,7 @@ pub(in crate::generate::constraint) struct Shape<'a> {
     pub types: Vec<&'static str>,
     /// The allowed values, if the schema lists them.
     pub values: Option<Vec<Value>>,
-    /// Objects whose keywords speak of numbers, strings, lists and objects.
+    /// Objects whose keywords describe numbers, strings, lists and objects.
     pub parts: Vec<&'a Map<String, Value>>,
     /// True if an object has no fields except those that the parts name.
     pub closed: bool,

@@ -5,12 +5,11 @@ use super::{All, Unsupported, Writer, refuse};
 use crate::error::short;
 use serde_json::{Map, Value, json};
 
-/// Bound of all numbers: below it, whole numbers fit an `i64`, and no text of digits exceeds an
-/// `f64`.
+/// Bound of all numbers: below it, integers fit an `i64`, and no digits exceed an `f64`.
 const LIMIT: f64 = 1e18;
 
-/// Largest divisor in digits: multiples of a larger number take an automaton of as many states, and
-/// masks as slow.
+/// Largest divisor, by its significant digits: the automaton for its multiples has as many states,
+/// and masks get slower with it.
 const LARGEST_DIVISOR: f64 = 1000.0;
 
 /// Formats of strings that the grammar knows; other formats only describe.
@@ -88,7 +87,7 @@ pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
 }
 
 /// Writes the numbers of a shape; nothing if there are none. Integers below zero and from zero on
-/// are apart, because `-0` is no integer.
+/// are separate, because `-0` is not an integer.
 pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
     // 1. The strictest limits, within ±LIMIT.
     let numbers = |keyword: &str| shape.said(keyword).filter_map(Value::as_f64).collect::<Vec<_>>();
@@ -112,7 +111,7 @@ pub(super) fn number(shape: &Shape<'_>, integer: bool) -> Vec<Value> {
     {
         return Vec::new();
     }
-    // 3. Divisors: the first stands beside the limits, others in parts of `allOf`.
+    // 3. Divisors: the first is next to the limits, others are parts of `allOf`.
     let kind = if integer { "integer" } else { "number" };
     let mut divisors: Vec<Value> = Vec::new();
     for divisor in shape.said("multipleOf") {
@@ -161,7 +160,7 @@ pub(super) fn check_number(shape: &Shape<'_>, path: &str) -> Result<(), Unsuppor
     let mut divisors: Vec<f64> = shape.said("multipleOf").filter_map(Value::as_f64).collect();
     divisors.sort_by(f64::total_cmp);
     divisors.dedup();
-    // Divisors that hold together take as many states as their common multiple.
+    // Divisors that apply together take as many states as their common multiple.
     if divisors.iter().map(|divisor| digits(*divisor)).product::<f64>() > LARGEST_DIVISOR {
         let all: Vec<String> = divisors.into_iter().map(short).collect();
         return refuse(
@@ -215,7 +214,7 @@ pub(super) fn array<'a>(
     if rest.is_none() {
         most = Some(most.unwrap_or(u64::MAX).min(first.len() as u64));
     }
-    // 4. Lengths that cannot be.
+    // 4. Impossible lengths.
     if most.is_some_and(|most| least > most) {
         return Ok(None);
     }
@@ -232,7 +231,7 @@ pub(super) fn array<'a>(
     Ok(Some(array))
 }
 
-/// A field of an object: its name, the schemas that speak of it, and true if it is required.
+/// A field of an object: its name, the schemas that describe it, and true if it is required.
 pub(in crate::generate::constraint) type Field<'a> = (&'a str, All<'a>, bool);
 
 /// Returns the fields that a shape knows or requires, in their order.

@@ -139,7 +139,7 @@ unsafe fn multiply_tile(
             );
         }
         // 2. For each 16 pairs: tmm4, tmm5 = left (upper, lower 16 rows), tmm6, tmm7 = right
-        // (first, second 16 columns); four products. 3. Store the sums.
+        //    (first, second 16 columns); four products. After the loop, store the sums.
         asm!(
             "2:",
             "tileloadd tmm4, [{left} + {left_row}]",

@@ -60,7 +60,7 @@ impl<O: Element> Out<O> {
     }
 }
 
-// SAFETY: each task writes to a part of its own.
+// SAFETY: each task writes to its own part.
 unsafe impl<O> Send for Out<O> {}
 
 // SAFETY: see above.

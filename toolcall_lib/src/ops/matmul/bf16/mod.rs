@@ -182,7 +182,7 @@ impl<O: Element, A: Element, B: Right> Product<'_, O, A, B> {
     }
 }
 
-/// Multiplies panels with panels: a block of left panels meets one right panel after the other.
+/// Multiplies panels with panels: a block of left panels with one right panel after the other.
 unsafe fn multiply_panels<K: Kernel, O: Element>(
     left: &Panels,
     right: &Panels,

@@ -172,7 +172,7 @@ impl Panels {
             };
             for panel in panels {
                 for pair in blocks.clone() {
-                    // SAFETY: the caller upholds the contract; each task has blocks of its own.
+                    // SAFETY: the caller upholds the contract; each task has its own blocks.
                     unsafe { packed.pack_block::<L, E>(m, panel, pair * LINE) };
                 }
             }
@@ -200,7 +200,7 @@ struct Packed {
     width: usize,
 }
 
-// SAFETY: each task writes blocks of its own.
+// SAFETY: each task writes its own blocks.
 unsafe impl Sync for Packed {}
 
 impl Packed {
@@ -230,9 +230,8 @@ impl Packed {
     unsafe fn pack_block<L: Layout, E: Element>(&self, m: Matrix<'_, E>, panel: usize, pair: usize) {
         let Self { start, pairs, width } = *self;
         let stored_along = m.column_stride != 1;
-        // For each 16 columns: 1. read a block in the order of the matrix, 2. transpose it if the
-        // panel has the other order, 3. write its lines.
         for column in (0..width).step_by(LINE) {
+            // 1. Read a block of 16 columns in the order of the matrix.
             // SAFETY: the caller upholds the contract.
             let mut block = unsafe {
                 if stored_along {
@@ -241,9 +240,11 @@ impl Packed {
                     read_across(m, panel * width + column, 2 * pair)
                 }
             };
+            // 2. Transpose it if the panel has the other order.
             if stored_along != L::ALONG {
                 block = transpose(block);
             }
+            // 3. Write its lines.
             let start = start.wrapping_add(panel * pairs * width);
             for (i, line) in block.into_iter().enumerate() {
                 let (exists, lanes, at) = if L::ALONG {

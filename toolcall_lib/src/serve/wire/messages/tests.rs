@@ -211,7 +211,7 @@ fn what_is_not_of_the_api_is_named() {
         (
             json!([user, {"role": "assistant", "content": "a", "refusal": "b"}]),
             "messages[1].refusal",
-            "beside `content`",
+            "besides `content`",
         ),
         (
             json!([user, {"role": "assistant", "content": "a",

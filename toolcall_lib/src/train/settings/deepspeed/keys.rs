@@ -1,4 +1,4 @@
-//! Keys that are not a setting of ours.
+//! The keys of DeepSpeed's files, by their treatment.
 
 /// Keys that only DeepSpeed's files have.
 pub(super) const ONLY_THERE: [&str; 4] = [
@@ -55,7 +55,7 @@ const WITHOUT_MEANING: [&str; 40] = [
     "zero_optimization.ignore_unused_parameters",
 ];
 
-/// Keys that have to be off, 0 or absent: we have nothing of the kind.
+/// Keys that have to be off, 0 or absent, because they are not supported.
 const HAS_TO_BE_OFF: [&str; 11] = [
     "amp.enabled",
     "sparse_gradients",
@@ -70,7 +70,7 @@ const HAS_TO_BE_OFF: [&str; 11] = [
     "data_efficiency.enabled",
 ];
 
-/// Keys that say a setting of ours.
+/// Keys that set one of our settings.
 const READ: [&str; 20] = [
     "train_batch_size",
     "train_micro_batch_size_per_gpu",
@@ -118,7 +118,7 @@ const RECOMPUTED: [&str; 6] = [
     "profile",
 ];
 
-/// Groups whose keys stand in lists of their own.
+/// Groups whose keys are in separate lists.
 const OFFLOADED: [&str; 2] = [
     "zero_optimization.offload_optimizer",
     "zero_optimization.offload_param",

@@ -11,7 +11,7 @@ use keys::{GROUPS, ONLY_THERE, has_to_be_off, is_group, is_known, is_without_mea
 use serde_json::{Map, Value};
 use values::{count, known, leaves, pair};
 
-/// Returns true if this is DeepSpeed's file, and not one of ours.
+/// Returns true if this is DeepSpeed's file rather than a file of our settings.
 pub(super) fn is_deepspeed(file: &Map<String, Value>) -> bool {
     let is_group = |key: &&str| file.get(*key).is_some_and(Value::is_object);
     GROUPS.iter().any(is_group) || ONLY_THERE.iter().any(|key| file.contains_key(*key))
@@ -23,8 +23,8 @@ impl TrainConfig {
     /// change nothing here.
     ///
     /// # Errors
-    /// Keys are not known or ask for what we do not have, or batch sizes contradict each other. The
-    /// error lists all of them, by name.
+    /// Keys are unknown or ask for something that is not supported, or batch sizes contradict each
+    /// other. The error lists all of them, by name.
     pub fn with_deepspeed(&self, file: &Map<String, Value>, ranks: usize) -> Result<(Self, Vec<String>)> {
         let mut reader = Reader {
             config: self.clone(),
@@ -46,7 +46,7 @@ impl TrainConfig {
             let keys = reader.ignored.join(", ");
             reader
                 .notes
-                .push(format!("these keys of DeepSpeed change nothing here: {keys}"));
+                .push(format!("these keys of DeepSpeed have no effect here: {keys}"));
         }
         Ok((reader.config, reader.notes))
     }
@@ -70,12 +70,14 @@ impl Reader {
     fn read(&mut self, path: &str, value: &Value) -> Read<()> {
         let config = &mut self.config;
         match path {
-            _ if !is_known(path) => return Err("is not a key that is known".to_string()),
+            _ if !is_known(path) => return Err("is not a known key".to_string()),
             _ if value == "auto" => {}
             _ if value.as_object().is_some_and(Map::is_empty) && is_group(path) => {}
+            // 1. Batch sizes, which are compared once all keys are read.
             "train_batch_size" => self.batch = Some(count(value)?),
             "train_micro_batch_size_per_gpu" => self.micro = Some(count(value)?),
             "gradient_accumulation_steps" => self.accumulation = Some(count(value)?),
+            // 2. The optimizer.
             "gradient_clipping" => config.max_grad_norm = number(value)?,
             "optimizer.type" => known(value, &["adam", "adamw"]).map(drop)?,
             "optimizer.params.lr" => self.peaks[0] = Some(number(value)?),
@@ -86,6 +88,7 @@ impl Reader {
                 return Err(format!("{value} is not supported; expected true"));
             }
             "optimizer.params.adam_w_mode" | "optimizer.params.bias_correction" => {}
+            // 3. The learning rate.
             "scheduler.type" => self.schedule(value)?,
             "scheduler.params.warmup_max_lr" => self.peaks[1] = Some(number(value)?),
             "scheduler.params.warmup_num_steps" => {
@@ -105,6 +108,7 @@ impl Reader {
                 return Err(format!("{value} is not supported; the learning rate falls to 0"));
             }
             "scheduler.params.cos_min_ratio" => {}
+            // 4. Precision, ranks and memory.
             "fp16.enabled" if *value != false => {
                 return Err("is not supported; enable bf16 instead, which needs no loss scale".to_string());
             }
@@ -118,8 +122,9 @@ impl Reader {
             _ if path.starts_with("activation_checkpointing") => self.notes.push(format!(
                 "{path}: the setting `recompute` says what is computed again"
             )),
+            // 5. Keys without a setting: refused, or ignored with a note.
             "tensorboard.enabled" | "wandb.enabled" if !is_off(value) => {
-                return Err("is DeepSpeed's own log; say it in a file of settings: `report_to`".to_string());
+                return Err("is DeepSpeed's own log; set `report_to` in a file of settings".to_string());
             }
             _ if has_to_be_off(path) => {
                 if !is_off(value) {
@@ -127,7 +132,7 @@ impl Reader {
                 }
             }
             _ if is_without_meaning(path) => self.ignored.push(path.to_string()),
-            _ => return Err("is not a key that is known".to_string()),
+            _ => return Err("is not a known key".to_string()),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::super::read::{Read, list, number, whole, wrong};
 use serde_json::{Map, Value};
 
-/// Every value that is no object, or an empty one, with the names of the objects in front:
+/// Every value that is not an object, or is an empty one, with the names of the objects in front:
 /// `optimizer.params.lr`.
 pub(super) fn leaves<'a>(prefix: &str, group: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();

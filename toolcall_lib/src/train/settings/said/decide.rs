@@ -11,7 +11,7 @@ use crate::weights::hub::HubId;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Steps between evaluations and between checkpoints in transformers, where nothing is said.
+/// Default steps between evaluations and between checkpoints in transformers.
 const USUAL_STEPS: u64 = 500;
 
 impl Said {
@@ -33,10 +33,10 @@ impl Said {
             () => return Ok(()),
         };
         self.put("loss", mode)
-            .map_err(|problem| format!("what is trained: the other keys {problem}"))
+            .map_err(|problem| format!("what is trained: one key {problem}"))
     }
 
-    /// When it is evaluated and saved.
+    /// Decides when the model is evaluated and saved.
     pub(super) fn decide_times(&mut self, config: &TrainConfig) -> Read<()> {
         let has_eval = config.eval_steps.is_some() || config.eval_ratio.is_some();
         let has_save = config.save_steps.is_some() || config.save_ratio.is_some();
@@ -64,8 +64,8 @@ impl Said {
         Ok(())
     }
 
-    /// Steps where the strategy is `steps` and no number is said: transformers evaluates with each
-    /// entry of the log, and saves every 500 steps.
+    /// Steps where the strategy is `steps` without a number: transformers evaluates with each entry
+    /// of the log, and saves every 500 steps.
     fn usual_steps(&mut self, what: &str, config: &TrainConfig) {
         let is_eval = what == "eval";
         let share = match self.value("logging_ratio") {
@@ -87,13 +87,15 @@ impl Said {
         ));
     }
 
-    /// A share of all steps stands in place of a number of steps, and the other way round.
+    /// A share of all steps replaces a number of steps, and the other way round.
     pub(super) fn decide_shares(&mut self) -> Read<()> {
         for what in ["eval", "save", "logging"] {
             let (steps, share) = (format!("{what}_steps"), format!("{what}_ratio"));
             match (self.says(&steps), self.says(&share)) {
                 (true, true) => {
-                    return Err(format!("{share}: stands beside `{steps}`; leave one of them out"));
+                    return Err(format!(
+                        "{share}: is given besides `{steps}`; leave one of them out"
+                    ));
                 }
                 (false, true) if what != "logging" => self.overwrite(&steps, Value::Null),
                 (true, false) => self.overwrite(&share, Value::Null),
@@ -111,7 +113,7 @@ impl Said {
         for (setting, key, batches) in self.iterations.clone() {
             if batches % of_step != 0 && setting != "logging_steps" {
                 return Err(format!(
-                    "{key}: {batches} batches, as mlx-lm counts them, are not a whole number of steps with \
+                    "{key}: {batches} batches, as mlx-lm counts them, are not a full number of steps with \
                      `gradient_accumulation_steps` {of_step}; expected a multiple of {of_step}"
                 ));
             }
@@ -128,7 +130,7 @@ impl Said {
         Ok(())
     }
 
-    /// Keys that switch a tracker on or off are `report_to`, where that is not said itself.
+    /// Keys that switch a tracker on or off become `report_to`, unless that is set.
     pub(super) fn decide_trackers(&mut self) -> Read<()> {
         let on = self.trackers.iter().filter(|(_, wanted)| *wanted);
         let on: Vec<TrackerName> = on.map(|(tracker, _)| *tracker).collect();
@@ -139,14 +141,14 @@ impl Said {
                 let read = serde_json::from_value(value.clone());
                 let ReportTo(named) = read.map_err(|error| error.to_string())?;
                 let unnamed = on.iter().filter(|tracker| !named.contains(tracker));
-                let note = |tracker| format!("`report_to` counts, and does not name {tracker}");
+                let note = |tracker| format!("`report_to` overrides it, and does not name {tracker}");
                 self.notes.extend(unnamed.map(note));
             }
         }
         Ok(())
     }
 
-    /// The revision of the model stands in its name here: `owner/name@revision`.
+    /// The revision of the model is part of its name here: `owner/name@revision`.
     pub(super) fn decide_revision(&mut self) -> Read<()> {
         let Some(revision) = self.revision.take() else {
             return Ok(());
@@ -167,7 +169,7 @@ impl Said {
             .unwrap_or((model.as_str(), revision.as_str()));
         let joined = format!("{repo}@{revision}");
         if HubId::parse(&joined).is_none() {
-            let why = format!("does not fit {model}, which is no name on the hub");
+            let why = format!("does not fit {model}, which is not a name on the hub");
             return Err(problem(why));
         }
         if other != revision {
@@ -177,7 +179,7 @@ impl Said {
         Ok(())
     }
 
-    /// Notes what means another thing there.
+    /// Notes the settings that mean another thing in their tool.
     pub(super) fn tell_differences(&mut self, config: &TrainConfig) {
         if let Some(key) = self.packed.take() {
             let batch = config.per_device_train_batch_size;
@@ -199,7 +201,7 @@ impl Said {
         self.value(setting).is_some_and(|value| !value.is_null())
     }
 
-    /// Steps of warmup count more than their share, where both are given: as in transformers.
+    /// Steps of warmup override their share, where both are given: as in transformers.
     pub(super) fn decide_warmup(&mut self) -> Read<()> {
         let steps = self.value("warmup_steps").cloned();
         let ratio = self.value("warmup_ratio").cloned();
@@ -207,7 +209,7 @@ impl Said {
             (Some(steps), Some(ratio)) if steps != 0 && !is_off(&ratio) => {
                 self.overwrite("warmup_ratio", Value::Null);
                 self.notes
-                    .push("`warmup_steps` counts, and `warmup_ratio` does not".to_string());
+                    .push("`warmup_steps` overrides `warmup_ratio`".to_string());
             }
             (Some(steps), _) if steps != 0 => self.overwrite("warmup_ratio", Value::Null),
             (Some(_), None) => self.overwrite("warmup_ratio", Value::Null),
@@ -263,6 +265,7 @@ impl Said {
     }
 
     pub(super) fn decide_lora(&mut self, config: &TrainConfig) -> Read<Option<LoraConfig>> {
+        // 1. The settings of the adapter that were given.
         let said: Vec<(String, Value)> = self
             .changes
             .iter()
@@ -271,6 +274,7 @@ impl Said {
             })
             .collect();
         let has = |name: &str| said.iter().any(|(setting, _)| setting == name);
+        // 2. Without an adapter, they have no effect.
         let wanted = self.adapter.unwrap_or(!said.is_empty() || self.lora_group);
         if !wanted {
             if let Some((key, Value::Number(_))) = self.changes.get("lora.last_layers") {
@@ -278,11 +282,12 @@ impl Said {
                 return Err(format!("{key}: {problem}"));
             }
             if !said.is_empty() {
-                let text = "no adapter is trained, so settings of LoRA change nothing";
+                let text = "no adapter is trained, so settings of LoRA have no effect";
                 self.notes.push(text.to_string());
             }
             return Ok(config.lora.clone().filter(|_| self.adapter.is_none()));
         }
+        // 3. Change the adapter's settings, or those that it starts from.
         let start = match &config.lora {
             Some(lora) => lora.clone(),
             None if self.lora_group => LoraConfig::default(),
@@ -295,6 +300,7 @@ impl Said {
         all.extend(said);
         let read = serde_json::from_value(Value::Object(all));
         let lora: LoraConfig = read.map_err(|error| format!("lora: {error}"))?;
+        // 4. Alpha, which some tools give by the rank.
         let rank = lora.r as f64;
         let alpha = match self.scale {
             Some(scale) => scale * rank,
@@ -307,7 +313,7 @@ impl Said {
         }))
     }
 
-    /// Weights that are trained are f32, in whatever TRL would load them.
+    /// Trained weights are f32, whatever type TRL would load.
     pub(super) fn decide_dtype(&mut self, config: &TrainConfig) {
         let Some(dtype) = self.loaded_as else { return };
         if config.lora.is_some() {

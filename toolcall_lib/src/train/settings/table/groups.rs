@@ -1,4 +1,4 @@
-//! Values with names of their own: Axolotl's data sets, and mlx-lm's parameters and schedules.
+//! Values with their own names: Axolotl's data sets, and mlx-lm's parameters and schedules.
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
@@ -73,12 +73,12 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     Ok(sources.into_iter().map(part).collect())
 }
 
-/// Returns true if the assistant is trained, and nobody else.
+/// Returns true if only the assistant is trained.
 fn is_assistant(roles: &[Value]) -> bool {
     !roles.is_empty() && roles.iter().all(|role| is_one_of(role, &["assistant", "gpt"]))
 }
 
-/// Parts of a split that mlx-lm takes of a data set on the hub, where nothing is said.
+/// Default parts of a split that mlx-lm takes of a data set on the hub.
 const MLX_SPLITS: [&str; 2] = ["train[:80%]", "train[-10%:]"];
 
 /// Reads `{path: owner/name, train_split: train, valid_split: test, config: {name: CONFIG}}`, or a
@@ -242,7 +242,7 @@ pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
-/// Returns true if a rate is as good as 0 beside the highest.
+/// Returns true if a rate is practically 0 compared with the highest.
 fn is_small(rate: f64, highest: f64) -> bool {
     rate <= SMALL * highest
 }

@@ -1,4 +1,4 @@
-//! Names of LLaMA-Factory's YAML, beside those of transformers.
+//! Names of LLaMA-Factory's YAML, besides those of transformers.
 
 use super::super::read::{boolean, text, whole};
 use super::inputs;

@@ -1,7 +1,7 @@
 //! The one table of settings under other names, and the treatment of each name here.
 //!
-//! Reading uses this table, and `docs/settings.md` is made from it. A name means the same for every
-//! user, so nobody has to tell whose file it is.
+//! Reading uses this table, and `docs/settings.md` is generated from it. A name has one meaning in
+//! all tools, so the user does not have to say which tool a file is for.
 
 mod axolotl;
 mod groups;
@@ -46,7 +46,7 @@ mod tests {
         for row in rows() {
             assert!(!row.peers.is_empty() && !row.names.is_empty());
             for name in row.names {
-                assert!(seen.insert(name), "{name} stands twice");
+                assert!(seen.insert(name), "duplicate {name}");
                 assert!(!name.contains('-'), "{name}");
                 match row.becomes {
                     Becomes::Same => assert!(field(name).is_some(), "{name}"),

@@ -1,5 +1,5 @@
 //! Reasons that several rows share. A note lists all names with the same one, so they are the same
-//! text.
+//! string.
 
 /// Names of kernels, compilers and loaders.
 pub(super) const KERNELS: &str = "only affects the kernels of the other engine";

@@ -42,7 +42,7 @@ pub(in crate::train::settings) enum Becomes {
     Same,
     /// Our setting of this name, with the same values.
     Renamed(&'static str),
-    /// The settings that the text describes. The function reads them from the value.
+    /// The settings that the string describes. The function reads them from the value.
     Value(&'static str, ReadValue),
     /// Nothing, for this reason: it tunes the other engine.
     Note(&'static str),

@@ -95,7 +95,7 @@ pub(super) fn token(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-/// Returns true for what transformers writes in place of a text whose key ends with `_token`.
+/// Returns true for what transformers writes in place of a string whose key ends with `_token`.
 pub(super) fn is_hidden(text: &str) -> bool {
     text.starts_with('<') && text.ends_with("_TOKEN>")
 }
@@ -244,7 +244,7 @@ pub(super) fn sampling(said: &mut Said, value: &Value) -> Read<()> {
     }
 }
 
-/// Refuses a value that is none of these.
+/// Refuses a value that is not one of these.
 pub(super) fn only(value: &Value, words: &[&str]) -> Read<()> {
     match words.contains(&word(value)?.as_str()) {
         true => Ok(()),
@@ -312,7 +312,7 @@ pub(super) fn shuffle_dataset(said: &mut Said, value: &Value) -> Read<()> {
     match boolean(value)? {
         true => said.put("shuffle", true),
         false => {
-            said.note("rows are mixed in every epoch, as there; `shuffle` false leaves them as they stand");
+            said.note("rows are mixed in every epoch, as there; `shuffle` false keeps their order");
             Ok(())
         }
     }

@@ -11,13 +11,13 @@ pub(super) const PUBLIC: &str = "is public on the hub, and what is pushed would 
      --public (`private: false` in the library), make the repository private in its settings, or choose \
      another name";
 
-/// Says how a push is continued.
+/// Advice on how to continue a push.
 const AGAIN: &str = "run the same command again: what has arrived is not sent again";
 
-/// There is nothing by which the hub knows whose the repository is.
+/// Returns the problem of a missing token.
 pub(super) fn no_token(hub: &Hub) -> String {
     format!(
-        "pushing needs a token, and there is none: make one that may write at {}, and set HF_TOKEN to it \
+        "pushing needs a token, and there is none: create one with write access at {}, and set HF_TOKEN to it \
          or run `hf auth login`",
         tokens(hub)
     )
@@ -27,7 +27,7 @@ fn tokens(hub: &Hub) -> String {
     format!("{}/settings/tokens", hub.address())
 }
 
-/// An error for people. `what` was to be made or uploaded.
+/// Returns the error for the user. `what` was to be created or uploaded.
 pub(super) fn explain(hub: &Hub, id: &HubId, what: &str, failure: Failure) -> Error {
     let (address, tries) = (hub.address(), RETRIES + 1);
     let problem = match failure {
@@ -64,11 +64,11 @@ fn refused(hub: &Hub, id: &HubId, what: &str, status: u16, said: &str) -> String
     match status {
         401 => format!(
             "the hub does not accept the token{said}: it is wrong or has expired, or there is no such \
-             repository; make a token that may write at {tokens}, and set HF_TOKEN to it"
+             repository; create a token with write access at {tokens}, and set HF_TOKEN to it"
         ),
         403 => format!(
-            "the token may not write to {repo}{said}; make one that may at {tokens} and set HF_TOKEN to it, \
-             or choose a name under your own account or an organization of yours"
+            "the token may not write to {repo}{said}; create one that may at {tokens} and set HF_TOKEN to it, \
+             or choose a name under your own account or one of your organizations"
         ),
         404 => format!(
             "the hub has no {repo} at revision {}, or the token may not see it{said}; check the name and the \

@@ -1,8 +1,8 @@
-//! A model to the hub: a repository is made, large files go to its storage, and one commit brings
-//! all of them in at once.
+//! A model to the hub: creates a repository, sends large files to its storage, and brings all of
+//! them in with one commit.
 //!
-//! The hub is asked first what it has, so a push that broke off sends only the rest, and one that
-//! changes nothing makes no commit. The steps are those of `huggingface_hub`.
+//! The hub is asked first what it has, so a push after an interrupted one sends only the rest, and
+//! one that changes nothing makes no commit. The steps are those of `huggingface_hub`.
 
 mod explain;
 mod file;
@@ -29,7 +29,7 @@ const LONGEST_NAME: usize = 96;
 
 /// Settings of an upload.
 pub(crate) struct Upload<'a> {
-    /// A repository that is made is private, and one that is public is refused.
+    /// True to create a private repository and refuse a public one.
     pub private: bool,
     /// The first line of the commit.
     pub message: &'a str,
@@ -65,13 +65,12 @@ impl Hub {
     /// Makes sure, before any work, that something can be pushed to a repository.
     ///
     /// # Errors
-    /// The name is none that a repository can have, there is no token, or the hub is not to be
-    /// asked.
+    /// A repository cannot have the name, there is no token, or the hub is switched off.
     pub(crate) fn check_push(&self, id: &HubId) -> Result<()> {
         self.pusher(id).map(drop)
     }
 
-    /// Uploads files to a model's repository, which is made if there is none, in one commit.
+    /// Uploads files to a model's repository, which is created if there is none, in one commit.
     ///
     /// # Errors
     /// The errors of [`Hub::check_push`]; the hub refuses the token or a file, the repository is
@@ -179,7 +178,7 @@ impl Push<'_> {
     }
 }
 
-/// Ends a push that the user wants to stop, which [`explain`] tells.
+/// Ends a push that the user wants to stop, which [`explain`] reports.
 fn stop_if_asked() -> std::result::Result<(), Failure> {
     match interrupt::requested() {
         true => Err(Failure::Connection("stopped by the user".to_string())),

@@ -1,4 +1,4 @@
-//! The repository: it is made, asked what it has, and given a commit.
+//! The repository: creates it, asks what it has, and commits to it.
 
 use super::request::{JSON, LINES};
 use super::{LocalFile, Push, unusable};
@@ -21,11 +21,11 @@ pub(super) struct Plan<'a>(pub Vec<Planned<'a>>);
 
 pub(super) struct Planned<'a> {
     pub file: &'a LocalFile,
-    /// It goes to the storage, and not into the commit itself.
+    /// True if it goes to the storage, and not into the commit itself.
     pub large: bool,
-    /// The `.gitignore` of the repository keeps it out.
+    /// True if the `.gitignore` of the repository keeps it out.
     pub ignored: bool,
-    /// The newest commit has it as it is here.
+    /// True if the newest commit has it as it is here.
     pub unchanged: bool,
 }
 
@@ -68,7 +68,7 @@ struct Committed {
 }
 
 impl Push<'_> {
-    /// Makes the repository, if there is none.
+    /// Creates the repository, if there is none.
     pub fn create(&self, private: bool) -> Result<(), Failure> {
         let (organization, name) = self.id.repo.split_once('/').unwrap_or_default();
         let body = json!({"name": name, "organization": organization, "type": "model", "private": private});
@@ -80,7 +80,7 @@ impl Push<'_> {
         }
     }
 
-    /// Asks the hub for the head of the revision. Makes a branch that is not there.
+    /// Asks the hub for the head of the revision. Creates a missing branch.
     pub fn head(&self) -> Result<Info, Failure> {
         let revision = &self.id.revision;
         match self.info() {
@@ -128,7 +128,7 @@ impl Push<'_> {
         Ok(Plan(planned))
     }
 
-    /// Brings all that has changed in at once, and returns the commit.
+    /// Commits all changes at once, and returns the commit.
     pub fn commit(&self, plan: &Plan<'_>, message: &str) -> Result<String, Failure> {
         let header = json!({"key": "header", "value": {"summary": message, "description": ""}});
         let mut lines = format!("{header}\n");
@@ -139,11 +139,11 @@ impl Push<'_> {
         let committed: Committed = self.client.post(&path, LINES, lines.as_bytes())?;
         match is_commit(&committed.commit_oid) {
             true => Ok(committed.commit_oid),
-            false => Err(unusable("the commit that it names is no hash")),
+            false => Err(unusable("the commit that it names is not a hash")),
         }
     }
 
-    /// Sends JSON, again where that may help: the hub may get these twice.
+    /// Sends JSON, with retries: the hub may get these requests twice.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
         let body = body.to_string();
         Patience::default().retry(|| self.client.post(path, JSON, body.as_bytes()))

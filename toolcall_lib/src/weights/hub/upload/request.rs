@@ -1,6 +1,6 @@
 //! Requests that change something on the hub, or bring bytes to its storage.
 //!
-//! The hub itself gets the token. A storage gets none: what may be written there, its address says.
+//! The hub itself gets the token. A storage gets none: its address is the permission to write.
 
 use super::super::{Hub, HubId};
 use crate::AGENT;
@@ -26,7 +26,7 @@ pub(super) const LINES: &str = "application/x-ndjson";
 const LONGEST_ANSWER: u64 = 16 << 20;
 /// Longest words of a refusal that are read, in bytes, and shown, in characters.
 const LONGEST_WORDS: (u64, usize) = (64 << 10, 300);
-/// Times the usual wait in which an answer has to begin: putting a large file together takes a
+/// Factor of the usual wait in which an answer has to begin: putting a large file together takes a
 /// while.
 const PATIENCE: u32 = 10;
 
@@ -45,15 +45,15 @@ impl Client {
         serde_json::from_slice(&body).map_err(super::unusable)
     }
 
-    /// Sends JSON to an address that the hub has named, whose answer says no more than its status.
-    /// The token goes along only if the address is one of the hub itself.
+    /// Sends JSON to an address that the hub has named, and reads only the status of the answer.
+    /// The token is sent only if the address is on the hub itself.
     pub(super) fn notify(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
         let token = self.authorization.as_ref().filter(|_| self.is_ours(uri));
         self.send_body(uri, JSON, token, body).map(drop)
     }
 
-    /// Asks a storage to put the parts of a file together. The address says who may do that, so no
-    /// token goes along.
+    /// Asks a storage to put the parts of a file together. The address is the permission, so no
+    /// token is sent.
     pub(super) fn complete(&self, uri: &Uri, body: &[u8]) -> Result<(), Failure> {
         self.send_body(uri, LFS, None, body).map(drop)
     }
@@ -80,7 +80,7 @@ impl Client {
         self.judged(uri, request.send(body).map_err(failed)?)
     }
 
-    /// Gives a request the time for so many bytes and a slow answer.
+    /// Gives a request the time for this many bytes and a slow answer.
     fn patient(&self, request: RequestBuilder<WithBody>, bytes: u64) -> RequestBuilder<WithBody> {
         let patience = PATIENCE * self.timeout;
         request
@@ -91,7 +91,7 @@ impl Client {
             .build()
     }
 
-    /// Brings so many bytes to an address in a storage, without the token.
+    /// Sends this many bytes to an address in a storage, without the token.
     pub(super) fn put(&self, uri: &Uri, body: &mut dyn Read, bytes: u64) -> Result<HeaderMap, Failure> {
         let request = self
             .agent
@@ -107,7 +107,7 @@ impl Client {
         Ok(answer.into_parts().0.headers)
     }
 
-    /// The answer if it is a good one.
+    /// Returns the answer, or the failure that its status means.
     fn judged(&self, uri: &Uri, mut answer: Answer) -> Result<Answer, Failure> {
         let status = answer.status();
         if status.is_success() {

@@ -23,7 +23,7 @@ use ureq::http::header::ETAG;
 const AT_A_TIME: usize = 256;
 /// Bytes that a storage takes in one piece.
 const LARGEST_PIECE: u64 = 5 << 30;
-/// While a file is sent, a line comes so often.
+/// Time between two lines while a file is sent.
 const SILENCE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -119,8 +119,8 @@ impl Push<'_> {
         }
     }
 
-    /// Sends a file. A try that follows a broken one asks first: the file may have arrived, and the
-    /// address may be good for a while only.
+    /// Sends a file. A retry asks first: the file may have arrived, and the address may be valid
+    /// for a while only.
     fn send(&self, file: &LocalFile, mut actions: Actions) -> Result<(), Failure> {
         tell(format!("uploading {} ({})", file.name, shown(file.bytes)));
         let mut patience = Patience::default();
@@ -168,7 +168,7 @@ impl Push<'_> {
         Patience::default().retry(|| self.client.notify(&uri, body.as_bytes()))
     }
 
-    /// Sends the parts in turn, each again where it breaks off, and has them put together.
+    /// Sends the parts in turn, with retries, and has them put together.
     fn send_parts(
         &self,
         file: &LocalFile,
@@ -203,7 +203,7 @@ impl Push<'_> {
             .as_u64()
             .or_else(|| length.as_str().and_then(|text| text.parse().ok()));
         let length = length.filter(|length| *length > 0);
-        let length = length.ok_or_else(|| unusable("the `chunk_size` of its parts is no length"))?;
+        let length = length.ok_or_else(|| unusable("the `chunk_size` of its parts is not a length"))?;
         let mut addresses = BTreeMap::new();
         for (name, address) in header {
             if let (Ok(number), Some(address)) = (name.parse::<u64>(), address.as_str()) {
