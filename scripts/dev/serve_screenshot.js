@@ -21,6 +21,7 @@ async function main() {
   await page.goto(server);
   await page.waitForSelector('#columns .column');
   await checkParts(page);
+  await showOne(page);
   await addTool(page);
   await ask(page);
   await checkCall(page);
@@ -29,9 +30,10 @@ async function main() {
   await answerTool(page);
   await page.screenshot({ path: `${folder}/answered.png` });
   await checkKeys(page);
+  await askBoth(page);
   await browser.close();
   for (const problem of problems) console.error(problem);
-  if (!problems.length) console.log(`ok    ${folder}/light.png, dark.png and answered.png show the call`);
+  if (!problems.length) console.log(`ok    ${folder}/light.png, dark.png, answered.png and both.png show the calls`);
   return problems.length;
 }
 
@@ -47,6 +49,28 @@ async function checkParts(page) {
     .map(element => element.outerHTML));
   check(!nameless.length, `without a name: ${nameless.join(', ')}`);
   check(await focused(page) === 'say', 'the message has no focus when the page opens');
+}
+
+// Alt 2 hides the second model, and shows it again.
+async function showOne(page) {
+  check(await page.locator('.column').count() === 2, 'two models are served, and the page does not show both');
+  await page.keyboard.press('Alt+2');
+  check(await page.locator('.column').count() === 1, 'Alt 2 does not hide the second model');
+}
+
+// Both models get the same message; each answers in its column.
+async function askBoth(page) {
+  await page.keyboard.press('Alt+2');
+  check(await page.locator('.column').count() === 2, 'Alt 2 does not show the second model again');
+  await page.keyboard.press('Alt+m');
+  await page.keyboard.type(WORDS);
+  await page.keyboard.press('Enter');
+  for (const column of await page.locator('.column').all()) {
+    await column.locator('.turn.assistant:not(.waiting) details').first().waitFor();
+    check(await column.locator('.call strong').first().textContent() === NAME, 'a model does not call the tool');
+    check(await column.locator('.error').count() === 0, `error: ${await column.locator('.error').allTextContents()}`);
+  }
+  await page.screenshot({ path: `${folder}/both.png` });
 }
 
 // Alt A adds a tool and selects its name; typing replaces it.

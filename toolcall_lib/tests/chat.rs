@@ -186,6 +186,10 @@ fn what_cannot_be_run_is_told() {
             &["--run", "get_weather=./no-such-program"],
             "error: --run get_weather: `./no-such-program` cannot be started",
         ),
+        (
+            &["--run", "get_weather=a", "--run", "get_weather=b"],
+            "error: --run get_weather: is given twice",
+        ),
         (&["--run-limit", "0"], "above 0"),
     ] {
         let (well, text) = place.chat(&[&ASKED[..], arguments].concat(), "");
@@ -218,6 +222,95 @@ fn a_conversation_goes_on_from_a_file() {
     let (well, text) = place.chat(&["--messages", &file], "");
     assert!(
         !well && text.contains("messages.json: ") && text.contains("king"),
+        "{text}"
+    );
+}
+
+/// Calls at the end of a file are answered as those of the model are.
+#[test]
+fn open_calls_of_a_file_are_answered() {
+    let place = Place::new();
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "get_weather", "arguments": {"city": id}}});
+    let asked = json!({"role": "user", "content": "Weather?"});
+    let turn = json!({"role": "assistant", "content": "", "tool_calls": [call("Ulm"), call("Bonn")]});
+    let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "rain"});
+    let file = place.write("messages.json", &json!([asked, turn, answer("Bonn")]).to_string());
+    let run = format!("get_weather={}", place.program("cat"));
+    for (arguments, input) in [(&["--run", &run][..], ""), (&[], "{\"city\":\"Ulm\"}\n")] {
+        let (well, text) = place.chat(&[&["--messages", &file], arguments].concat(), input);
+        assert!(
+            well && text.starts_with("call      > get_weather {\"city\":\"Ulm\"}\n"),
+            "{text}"
+        );
+        assert!(answered(&text).ends_with("{\"city\":\"Ulm\"}"), "{text}");
+        assert!(text.contains("assistant > "), "{text}");
+    }
+    let (well, text) = place.chat(&["--messages", &file, "--prompt", "Ho"], "");
+    assert!(
+        !well && text.contains("the last message has no answer yet"),
+        "{text}"
+    );
+    for (messages, told) in [
+        (
+            json!([asked, turn, asked]),
+            "messages[1].tool_calls: no tool message answers `get_weather`, `get_weather`",
+        ),
+        (
+            json!([asked, answer("Ulm")]),
+            "messages[1]: a tool message that answers no call",
+        ),
+    ] {
+        let file = place.write("messages.json", &messages.to_string());
+        let (well, text) = place.chat(&["--messages", &file], "");
+        assert!(!well && text.contains(told), "{text}");
+    }
+}
+
+#[test]
+fn settings_in_a_file_are_refused_by_name() {
+    let place = Place::new();
+    let asked = json!([{"role": "user", "content": "Hi"}]);
+    for (field, value, flag) in [
+        ("temperature", json!(1), "--temperature"),
+        ("model", json!("gpt-4o"), "--model"),
+        ("tool_choice", json!("none"), "--tool-choice"),
+    ] {
+        let file = place.write(
+            "messages.json",
+            &json!({"messages": asked, field: value}).to_string(),
+        );
+        let (well, text) = place.chat(&["--messages", &file], "");
+        let told = format!("messages.json: {field}: is not read here; give {flag}");
+        assert!(!well && text.contains(&told), "{text}");
+    }
+    let file = place.write("messages.json", &json!({"messages": asked, "id": 7}).to_string());
+    let (well, text) = place.chat(&["--messages", &file], "");
+    assert!(
+        well && text.contains("note: the key `id` of rows is not read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_reply_that_is_cut_off_says_so() {
+    let place = Place::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+        .args([
+            "chat",
+            "--prompt",
+            "Hi",
+            "--max-new-tokens",
+            "2",
+            "--device",
+            "cpu",
+            "--model",
+        ])
+        .arg(place.path("model"))
+        .output()
+        .unwrap();
+    let (well, text) = (output.status.success(), String::from_utf8_lossy(&output.stdout));
+    assert!(
+        well && text.contains("(cut off after 2 tokens; --max-new-tokens allows 2)"),
         "{text}"
     );
 }

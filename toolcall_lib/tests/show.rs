@@ -211,10 +211,10 @@ fn a_loss_plot_is_saved_as_it_is_shown() {
     let saved = std::fs::read_to_string(folder.path().join("loss.svg")).unwrap();
     assert!(saved.starts_with("<svg") && saved == plot.svg);
     let error = plot
-        .save(folder.path().join("no/loss.svg"))
+        .save(folder.path().join("loss.svg/loss.svg"))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("loss.svg: No such file"), "{error}");
+    assert!(error.contains("loss.svg: Not a directory"), "{error}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ CLIENTS = {1: 16, 8: 48, 32: 96}  # number of clients: their requests together
 QUICK = {1: 3, 8: 8, 32: 32}
 MOST_TOKENS = 128
 LONGEST_START = 120  # seconds
+TIMES = 3  # times llama.cpp's calls a second that we want with several clients
 SAME_PROMPT = 1.01  # ratio of the two prompts' tokens: one may begin with an extra token
 HEAD = ("clients", "server", "calls/s", "", "first token", "95 %", "whole call", "95 %", "invalid", "peak RSS")
 
@@ -218,6 +219,7 @@ def main():
     print(f"\n{arguments.dtype}, prompts of about {runs['toolcall'][0]['prompt_tokens']} tokens, {rounds} rounds, {date.today()}")
     print(f"{machine}\n")
     print(markdown([HEAD, *(row for clients in levels for row in rows(clients, runs))]))
+    print(f"\n{verdict({clients: ratio(clients, runs) for clients in levels if clients > 1})}")
     show_problems(runs)
     if arguments.json:
         result = {"date": str(date.today()), "machine": machine, "dtype": arguments.dtype, "runs": runs}
@@ -256,6 +258,18 @@ def rows(clients: int, runs: dict[str, list[dict]]) -> list[tuple[str, ...]]:
         )
         for name, of in runs.items()
     ]
+
+
+def ratio(clients: int, runs: dict[str, list[dict]]) -> float:
+    """Our calls a second as a multiple of llama.cpp's."""
+    ours, theirs = (median(speed(run["levels"][clients]) for run in runs[server.name]) for server in (Ours, Theirs))
+    return ours / theirs if theirs else 0.0
+
+
+def verdict(ratios: dict[int, float]) -> str:
+    """A line that says whether we have `TIMES` llama.cpp's calls a second with each number of clients."""
+    told = ", ".join(f"{times:.1f} × with {clients} clients" for clients, times in ratios.items())
+    return f"{'ok' if min(ratios.values()) >= TIMES else 'too slow'}: {told}; expected at least {TIMES} × llama.cpp's calls a second"
 
 
 def speed(level: dict) -> float:

@@ -6,6 +6,7 @@
 
 use crate::model::{Model, Training};
 use crate::tool::ToolSchema;
+use crate::weights::hub::HubId;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -31,9 +32,11 @@ fn front(model: &Model, base: &str) -> String {
     let license = model.license.iter();
     let license: String = license.map(|name| format!("license: {name}\n")).collect();
     let lora = if is_adapter { "- lora\n" } else { "" };
-    let base = Value::from(base); // in quotation marks, which YAML reads as JSON does
+    // A folder or a file has a name that the hub does not know. YAML reads quotation marks as JSON.
+    let base = HubId::parse(base).map(|id| format!("base_model: {}\n", Value::from(id.repo)));
+    let base = base.unwrap_or_default();
     format!(
-        "---\nbase_model: {base}\nlibrary_name: {library}\n{license}pipeline_tag: text-generation\n\
+        "---\n{base}library_name: {library}\n{license}pipeline_tag: text-generation\n\
          tags:\n- function-calling\n- tool-calling\n- toolcall\n{lora}---\n"
     )
 }

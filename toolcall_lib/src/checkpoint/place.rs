@@ -31,7 +31,7 @@ pub(super) const RESERVED: [&str; 18] = [
 
 /// Makes sure, before the work, that a model can be saved to `path`. A folder is created, checked,
 /// and kept from other processes as long as the returned value lives. A `.gguf` file is checked,
-/// and nothing is returned.
+/// and nothing is returned; missing folders are created when it is written.
 ///
 /// # Errors
 /// `path` is something else, cannot be written to, or holds files of a model that we did not write

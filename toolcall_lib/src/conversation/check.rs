@@ -15,7 +15,13 @@ pub(crate) fn problems(conversation: &Conversation, fields: &[String]) -> Vec<Pr
         })
         .collect();
     problems.extend(ends(messages, fields));
-    problems.extend(answers(messages, fields));
+    let (found, open) = answers(messages, fields);
+    problems.extend(found);
+    // At the end of a row all calls of the last turn are answered, or none.
+    let some_are_answered = open.turn + 1 < messages.len();
+    if some_are_answered && !open.calls.is_empty() {
+        problems.push(open.problem(fields));
+    }
     for (index, (message, field)) in messages.iter().zip(fields).enumerate() {
         let previous = index.checked_sub(1).map(|previous| messages[previous].role);
         let out_of_order =
@@ -78,44 +84,68 @@ fn spoken(message: &Message, field: &str) -> Option<Problem> {
     }
 }
 
-/// Checks that every tool message answers a call of the turn before it. All calls of a turn must be
-/// answered or, at the end of a conversation, none.
-fn answers(messages: &[Message], fields: &[String]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut waiting: Vec<&str> = Vec::new();
-    let mut asked_at = 0;
-    let unanswered = |at: usize, waiting: &[&str]| {
-        let names = waiting.join("`, `");
-        (
-            format!("{}.tool_calls", fields[at]),
-            format!("no tool message answers `{names}`"),
-        )
-    };
-    for (index, message) in messages.iter().enumerate() {
-        if message.role == Role::Tool {
-            let name = message.name.as_deref().unwrap_or_default();
-            match waiting.iter().position(|called| *called == name) {
-                Some(answered) => drop(waiting.remove(answered)),
-                None => problems.push((fields[index].clone(), answers_nothing(name))),
-            }
-            continue;
-        }
-        if !waiting.is_empty() {
-            problems.push(unanswered(asked_at, &waiting));
-        }
+/// Calls of a turn that no tool has answered yet.
+#[derive(Default)]
+struct Open<'a> {
+    /// Place of the turn among the messages.
+    turn: usize,
+    calls: Vec<&'a ToolCall>,
+}
+
+impl<'a> Open<'a> {
+    fn of(turn: usize, message: &'a Message) -> Self {
         let asks = message.role == Role::Assistant; // calls of others are reported separately
-        waiting = message
-            .tool_calls
-            .iter()
-            .filter(|_| asks)
-            .map(|call| call.name.as_str())
-            .collect();
-        asked_at = index;
+        let calls = message.tool_calls.iter().filter(|_| asks).collect();
+        Self { turn, calls }
     }
-    if !waiting.is_empty() && asked_at + 1 < messages.len() {
-        problems.push(unanswered(asked_at, &waiting));
+
+    /// Removes the call that a tool message answers: the one with its id, or else with its name.
+    /// Returns false if there is none.
+    fn answer(&mut self, message: &Message) -> bool {
+        let of_name = |call: &&ToolCall| Some(&call.name) == message.name.as_ref();
+        let of_id = |call: &&ToolCall| of_name(call) && call.id == message.tool_call_id;
+        let exact = self.calls.iter().position(of_id);
+        let answered = exact.or_else(|| self.calls.iter().position(of_name));
+        answered.map(|place| self.calls.remove(place)).is_some()
     }
-    problems
+
+    fn problem(&self, fields: &[String]) -> Problem {
+        let names: Vec<&str> = self.calls.iter().map(|call| call.name.as_str()).collect();
+        (
+            format!("{}.tool_calls", fields[self.turn]),
+            format!("no tool message answers `{}`", names.join("`, `")),
+        )
+    }
+}
+
+/// Checks that every tool message answers a call of the turn before it, and that all calls before
+/// the last turn are answered. Returns the problems, and the open calls of the last turn.
+fn answers<'a>(messages: &'a [Message], fields: &[String]) -> (Vec<Problem>, Open<'a>) {
+    let (mut problems, mut open) = (Vec::new(), Open::default());
+    for (index, message) in messages.iter().enumerate() {
+        if message.role != Role::Tool {
+            if !open.calls.is_empty() {
+                problems.push(open.problem(fields));
+            }
+            open = Open::of(index, message);
+        } else if !open.answer(message) {
+            let name = message.name.as_deref().unwrap_or_default();
+            problems.push((fields[index].clone(), answers_nothing(name)));
+        }
+    }
+    (problems, open)
+}
+
+/// Returns the calls at the end of a conversation that no tool has answered yet.
+///
+/// # Errors
+/// Tool messages that answer no call, and calls before the last turn that none answers.
+pub(super) fn open_calls(messages: &[Message], fields: &[String]) -> Result<Vec<ToolCall>, Vec<Problem>> {
+    let (problems, open) = answers(messages, fields);
+    match problems.is_empty() {
+        true => Ok(open.calls.into_iter().cloned().collect()),
+        false => Err(problems),
+    }
 }
 
 fn answers_nothing(name: &str) -> String {

@@ -23,9 +23,9 @@ pub(crate) use keys::is_read;
 #[cfg(feature = "serve")]
 pub(crate) use read::template_kwargs;
 pub(crate) use read::{Read, read};
-pub use types::{Conversation, Message, Role};
+pub use types::{Begun, Conversation, Message, Role};
 
-use crate::error::joined;
+use crate::error::{Problem, joined};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -54,6 +54,28 @@ impl<'de> Deserialize<'de> for Conversation {
         let read =
             read(&value, &[], &Shapes::default()).map_err(|problems| D::Error::custom(joined(&problems)))?;
         Ok(read.conversation)
+    }
+}
+
+impl<'de> Deserialize<'de> for Begun {
+    /// Accepts every form that [`crate::dataset::Dataset::load`] accepts. Answers of tools must
+    /// belong to calls, and calls before the last turn must be answered.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let refuse = |problems: Vec<Problem>| D::Error::custom(joined(&problems));
+        let Read {
+            conversation,
+            fields,
+            mut notes,
+            ..
+        } = read(&value, &[], &Shapes::default()).map_err(refuse)?;
+        notes.retain(|note| note != read::NONE_OFFERED); // whoever goes on offers the tools
+        let open_calls = check::open_calls(&conversation.messages, &fields).map_err(refuse)?;
+        Ok(Self {
+            conversation,
+            open_calls,
+            notes,
+        })
     }
 }
 

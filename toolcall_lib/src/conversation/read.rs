@@ -72,6 +72,8 @@ const TEXTS: &str = "the strings `prompt` and `completion` are read as a user's 
 const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that \
     part is left to the template";
 
+pub(super) const NONE_OFFERED: &str = "tools are called, and none is offered";
+
 fn is_message(value: &Value) -> bool {
     value.get("role").or(value.get("from")).is_some()
 }
@@ -273,10 +275,7 @@ impl Read {
                 "null is read as absent for arguments that other rows have, as Arrow writes absent keys; to keep it, \
                     write arguments as a JSON string",
             ),
-            (
-                called && tools.is_empty(),
-                "tools are called, and none is offered",
-            ),
+            (called && tools.is_empty(), NONE_OFFERED),
             (
                 shown_twice && !tools.is_empty(),
                 "the system text lists the tools, and the template shows them too",

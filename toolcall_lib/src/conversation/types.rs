@@ -53,6 +53,17 @@ pub struct Conversation {
     pub chat_template_kwargs: Map<String, Value>,
 }
 
+/// A conversation that is to go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Begun {
+    /// The conversation so far.
+    pub conversation: Conversation,
+    /// Calls at its end that no tool has answered yet.
+    pub open_calls: Vec<ToolCall>,
+    /// Remarks for the user about how it was read.
+    pub notes: Vec<String>,
+}
+
 impl Conversation {
     /// Iterates over the places of the assistant turns that are learnt, and that the answers of a
     /// model are compared with: those whose [`train`](Message::train) is true.

@@ -37,9 +37,9 @@ fn are_equal(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) 
     expected.len() == got.len() && pair_up(expected, got, same_text).iter().all(Option::is_some)
 }
 
-/// Pairs as many calls as possible with equal expected ones, by augmenting paths (Kuhn's algorithm).
-/// Returns for each call of `got` the index of its expected call. The first fit would not do: an
-/// expected 5.0 may take the 5 that an expected 5 needs.
+/// Pairs as many calls as possible with equal expected ones, by augmenting paths (Kuhn's
+/// algorithm). Returns for each call of `got` the index of its expected call. The first fit would
+/// not do: an expected 5.0 may take the 5 that an expected 5 needs.
 fn pair_up(expected: &[ToolCall], got: &[ToolCall], same_text: fn(&str, &str) -> bool) -> Vec<Option<usize>> {
     /// Finds a call for the expected call `index`, and moves others to another call where that
     /// makes room.

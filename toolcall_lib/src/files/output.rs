@@ -3,6 +3,7 @@
 use super::finish::{clear_up, finish, is_there};
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
+use super::sync::Created;
 use super::{Draft, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, sync, work};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
@@ -23,16 +24,6 @@ pub struct Output {
     shown: PathBuf,
     lock: Arc<Lock>,
     _created: Created,
-}
-
-/// Folders that were created. Those that are still empty are removed when the value is dropped.
-#[derive(Debug)]
-struct Created(Vec<PathBuf>);
-
-impl Drop for Created {
-    fn drop(&mut self) {
-        sync::remove_empty(&self.0);
-    }
 }
 
 impl Output {
@@ -216,7 +207,7 @@ impl Drop for Scrap {
 fn create(shown: &Path) -> Result<Created> {
     let wrong = |problem: &str| Err(Error::invalid(shown.display(), problem));
     match fs::metadata(shown) {
-        Ok(found) if found.is_dir() => Ok(Created(Vec::new())),
+        Ok(found) if found.is_dir() => Ok(Created::default()),
         Ok(_) => wrong("is a file; expected a folder, or a name that is free"),
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(shown) {
             Ok(to) => {
@@ -228,7 +219,7 @@ fn create(shown: &Path) -> Result<Created> {
             Err(_) if shown.as_os_str().is_empty() => {
                 Err(Error::invalid("the folder to save to", "its name is empty"))
             }
-            Err(_) => sync::create_folders(shown).map(Created),
+            Err(_) => sync::create_folders(shown),
         },
         Err(error) => Err(Error::io(shown)(error)),
     }

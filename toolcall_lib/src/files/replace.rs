@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes a file with what `fill` writes. It appears once it is complete; an existing one is
 /// replaced and keeps its permissions. A link is followed. Something that is not a file, such as a
-/// pipe, is written to directly.
+/// pipe, is written to directly. Missing folders are created.
 ///
 /// # Errors
 /// It cannot be written, or another process is writing it; then the old file stays.
@@ -24,6 +24,7 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()
         fill(&mut out)?;
         return out.flush().map_err(failed);
     }
+    let _created = sync::create_folders(sync::parent(&target))?;
     let new = New::create(&target, path)?;
     let mut out = BufWriter::with_capacity(BUFFER, new.file.try_clone().map_err(failed)?);
     fill(&mut out)?;
@@ -36,7 +37,7 @@ pub fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()
     sync::sync_folder(sync::parent(&target))
 }
 
-/// Makes sure that [`replace`] can write a file.
+/// Makes sure that [`replace`] can write a file, and leaves nothing behind.
 ///
 /// # Errors
 /// The same as for [`replace`].
@@ -44,7 +45,10 @@ pub fn check(path: &Path) -> Result<()> {
     let target = follow(path)?;
     match old_file(&target, path)? {
         Some(old) if !old.is_file() => Ok(()),
-        _ => New::create(&target, path).map(drop),
+        _ => {
+            let _created = sync::create_folders(sync::parent(&target))?;
+            New::create(&target, path).map(drop)
+        }
     }
 }
 

@@ -62,24 +62,33 @@ pub(super) fn exchange(_: &Path, _: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Creates a folder and those above it that are missing. Returns what it created, the outermost
-/// first.
-pub(super) fn create_folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Folders that were created, the outermost first. Those that are still empty are removed when the
+/// value is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Created(Vec<PathBuf>);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            fs::remove_dir(folder).ok();
+        }
+    }
+}
+
+/// Creates a folder and those above it that are missing.
+pub(super) fn create_folders(folder: &Path) -> Result<Created> {
     let missing = folder.ancestors().take_while(|path| {
         let is_here = path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
         !is_here
     });
-    let mut missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-    missing.reverse();
-    for (done, path) in missing.iter().enumerate() {
-        let created = fs::create_dir(path).map_err(Error::io(path));
-        let created = created.and_then(|()| sync_folder(parent(path)));
-        if created.is_err() {
-            remove_empty(&missing[..=done]);
-            created?;
-        }
+    let missing: Vec<&Path> = missing.collect();
+    let mut created = Created::default();
+    for path in missing.into_iter().rev() {
+        fs::create_dir(path).map_err(Error::io(path))?;
+        created.0.push(path.to_path_buf());
+        sync_folder(parent(path))?;
     }
-    Ok(missing)
+    Ok(created)
 }
 
 /// The folder that a path is in.
@@ -87,13 +96,6 @@ pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    }
-}
-
-/// Removes folders, the last first, as far as they are empty.
-pub(super) fn remove_empty(folders: &[PathBuf]) {
-    for folder in folders.iter().rev() {
-        fs::remove_dir(folder).ok();
     }
 }
 

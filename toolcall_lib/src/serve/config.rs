@@ -15,9 +15,9 @@ pub struct ServeConfig {
     pub address: SocketAddr,
     /// Key that every request must bring: `Authorization: Bearer KEY`.
     pub api_key: Option<String>,
-    /// Tools offered to `/predict` and on the page; if empty, those that the model was trained
+    /// Tools offered to `/predict` and on the page; `None` offers those that the model was trained
     /// with.
-    pub tools: Vec<ToolSchema>,
+    pub tools: Option<Vec<ToolSchema>>,
     /// Most requests that are being answered or wait; further ones are answered with `429`.
     pub queue: usize,
     /// Most tokens of a reply, even if a request asks for more.
@@ -37,7 +37,7 @@ impl Default for ServeConfig {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             api_key: None,
-            tools: Vec::new(),
+            tools: None,
             queue: 512,
             max_tokens: 4096,
             max_body: 2 << 20,
@@ -54,7 +54,7 @@ impl fmt::Debug for ServeConfig {
         f.debug_struct("ServeConfig")
             .field("address", &self.address)
             .field("api_key", &self.api_key.as_ref().map(|_| "…"))
-            .field("tools", &self.tools.len())
+            .field("tools", &self.tools.as_ref().map(Vec::len))
             .field("queue", &self.queue)
             .field("max_tokens", &self.max_tokens)
             .field("max_body", &self.max_body)

@@ -98,12 +98,12 @@ impl Metrics {
         self.reply.add(time);
     }
 
-    /// Counts replies whose client has gone or whose time was up.
-    pub fn add_cancelled(&self, count: usize) {
-        self.cancelled.fetch_add(count as u64, Relaxed);
+    /// Counts a reply, begun or not, whose client has gone or whose time was up.
+    pub fn add_cancelled(&self) {
+        self.cancelled.fetch_add(1, Relaxed);
     }
 
-    /// Counts calls in replies.
+    /// Counts calls that a client is sent.
     pub fn add_calls(&self, count: usize) {
         self.calls.fetch_add(count as u64, Relaxed);
     }
@@ -154,7 +154,7 @@ impl Metrics {
             (
                 "calls_total",
                 "counter",
-                "Tool calls in complete replies.",
+                "Tool calls that clients were sent.",
                 &self.calls,
             ),
             (

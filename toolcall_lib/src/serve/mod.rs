@@ -19,19 +19,22 @@ mod wire;
 
 pub use config::ServeConfig;
 
-use crate::error::{Error, Result};
+use crate::checkpoint::trained_file;
+use crate::error::{Error, Result, tell};
 use crate::generate::GenerateConfig;
 use crate::interrupt;
+use crate::machine::now;
 use crate::model::Model;
 use http::{Served, Shared};
 use metrics::Metrics;
 use scheduler::Scheduler;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::runtime::{Builder, Runtime};
 use wire::Defaults;
 
@@ -80,7 +83,8 @@ impl Server {
     ///
     /// # Errors
     /// Settings with which no request, or any host, would be served, an address that is taken, two
-    /// models with one name, and a model that cannot run on the device.
+    /// models with one name, tools that cannot be called, and a model that cannot run on the
+    /// device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
         // 1. Everything that can be refused before a model is loaded.
         config.check()?;
@@ -194,10 +198,8 @@ fn start_model(
         true => own.max_new_tokens,
         false => config.max_tokens.min(1024),
     };
-    let tools = match config.tools.is_empty() {
-        true => model.tools.clone(),
-        false => config.tools.clone(),
-    };
+    let tools = config.tools.clone().unwrap_or_else(|| model.tools.clone());
+    let created = saved_at(&model);
     let model = Arc::new(model);
     let scheduler = Scheduler::start(model.clone(), config.device, metrics.clone())?;
     let served = Served {
@@ -214,6 +216,27 @@ fn start_model(
             max_tokens: config.max_tokens,
         },
         tools,
+        created,
     };
+    match (http::check_tools(&served), &config.tools) {
+        (Ok(()), _) => {}
+        (Err(refusal), Some(_)) => return Err(Error::invalid("tools", refusal.message)),
+        (Err(refusal), None) => tell(format!(
+            "note: /predict cannot offer the tools of {}: {}",
+            served.name, refusal.message
+        )),
+    }
     Ok((served, scheduler.thread))
+}
+
+/// Returns the time at which a model was saved, in seconds since 1970; now, if its files are not
+/// known.
+fn saved_at(model: &Model) -> u64 {
+    let place = Path::new(&model.origin);
+    let files = [place.join(trained_file(&model.decoder)), place.to_path_buf()];
+    let saved = files
+        .iter()
+        .find_map(|file| file.metadata().ok()?.modified().ok());
+    let saved = saved.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    saved.map_or(now() as u64, |time| time.as_secs())
 }

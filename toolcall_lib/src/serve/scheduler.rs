@@ -10,6 +10,7 @@ use crate::model::Model;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -26,6 +27,8 @@ pub(crate) struct Job {
     pub constraint: Option<Constraint>,
     /// Channel to the client. The reply ends when the receiver is gone.
     pub events: UnboundedSender<Event>,
+    /// True once the client has all that it asked for: a stop sequence ended the reply.
+    pub complete: Arc<AtomicBool>,
     /// Time of the request.
     pub arrived: Instant,
     /// Time at which the reply must be complete.
@@ -91,9 +94,20 @@ struct Active {
     usage: Usage,
 }
 
+impl Active {
+    /// Counts a reply that is taken out before the model has ended it.
+    fn count(&self, metrics: &Metrics) {
+        match self.job.complete.load(Relaxed) {
+            true => metrics.add_reply(self.usage, self.job.arrived.elapsed()),
+            false => metrics.add_cancelled(),
+        }
+    }
+}
+
 /// A job, without the parts that its writer has taken.
 struct Waiting {
     events: UnboundedSender<Event>,
+    complete: Arc<AtomicBool>,
     arrived: Instant,
     deadline: Instant,
     prompt: usize,
@@ -199,6 +213,7 @@ impl<'a> Turns<'a> {
     fn take(&mut self, job: Job) {
         let waiting = Waiting {
             events: job.events,
+            complete: job.complete,
             arrived: job.arrived,
             deadline: job.deadline,
             prompt: job.ids.len(),
@@ -214,18 +229,24 @@ impl<'a> Turns<'a> {
     /// Takes out the replies whose client has gone or whose time is up.
     fn let_go(&mut self, batch: &mut Batch<'a>) {
         let now = Instant::now();
-        self.waiting
-            .retain(|(waiting, _)| !waiting.has_gone() && !waiting.is_late(now));
+        let goes = |job: &Waiting| job.has_gone() || job.is_late(now);
+        self.waiting.retain(|(job, _)| {
+            let goes = goes(job);
+            if goes {
+                self.metrics.add_cancelled();
+            }
+            !goes
+        });
         let mut gone: Vec<usize> = Vec::new();
         self.active.retain(|id, active| {
-            let goes = active.job.has_gone() || active.job.is_late(now);
+            let goes = goes(&active.job);
             if goes {
+                active.count(self.metrics);
                 gone.push(*id);
             }
             !goes
         });
         if !gone.is_empty() {
-            self.metrics.add_cancelled(gone.len());
             batch.cancel(|id| gone.contains(&id));
         }
     }
@@ -258,8 +279,7 @@ impl<'a> Turns<'a> {
         let over = outcome.and_then(|reply| {
             tell_new(&mut active, &reply, self.metrics);
             let (finished, rest) = reply.end()?;
-            let time = active.job.arrived.elapsed();
-            self.metrics.add_reply(active.usage, time);
+            self.metrics.add_reply(active.usage, active.job.arrived.elapsed());
             Ok(Event::Over { rest, finished })
         });
         let event = over.unwrap_or_else(|error| Event::Failed(Refusal::internal(error)));

@@ -95,7 +95,7 @@ fn token_bytes(
 ) -> Result<Vec<Vec<u8>>> {
     let Some(decode) = spelling else {
         let problem = "constrained decoding needs the bytes of each token, but this tokenizer is neither \
-            byte-level nor has byte fallback; set `constrained` to false";
+            byte-level nor has byte fallback; ask this model without tools, or unconstrained";
         return Err(Error::invalid("tokenizer", problem));
     };
     // 1. Ordinary tokens, decoded from the spelling of the vocabulary.

@@ -6,8 +6,9 @@ use crate::json;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, or one tool
-/// per line. A tool may have its arguments in a flat map, as in the data of xLAM.
+/// Reads the schemas of a file: a JSON list, one tool, an object with a list `tools`, an MCP
+/// server's answer to `tools/list`, or one tool per line. A tool may have its arguments in a flat
+/// map, as in the data of xLAM.
 ///
 /// # Examples
 /// ```
@@ -42,16 +43,26 @@ pub(crate) fn read_tools(text: &str) -> std::result::Result<Vec<ToolSchema>, Str
 fn values(text: &str) -> std::result::Result<Vec<Value>, String> {
     match json::read(text) {
         Ok(Value::Array(tools)) => Ok(tools),
-        Ok(Value::Object(object)) if object.contains_key("tools") => listed(object),
-        Ok(Value::Object(tool)) => Ok(vec![tool.into()]),
+        Ok(Value::Object(object)) => in_object(object),
         Ok(other) => Err(format!("found {}, expected a list of tools", json::kind(&other))),
         Err(problem) => lines(text).unwrap_or_else(|| Err(problem.to_string())),
+    }
+}
+
+/// Returns the tools of an object: its list `tools`, that of its `result` (JSON-RPC), or the object
+/// itself.
+fn in_object(object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
+    match object.get("result") {
+        _ if object.contains_key("tools") => listed(object),
+        Some(Value::Object(result)) if result.contains_key("tools") => listed(result.clone()),
+        _ => Ok(vec![object.into()]),
     }
 }
 
 /// Returns the list `tools` of an object, which has nothing else in it.
 fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
     let tools = object.shift_remove("tools");
+    object.shift_remove("_meta"); // from an MCP server to its client
     if let Some((key, _)) = object.iter().find(|(_, value)| !value.is_null()) {
         return Err(format!(
             "`{key}` is there besides `tools` and is not read; leave it out"
@@ -113,6 +124,9 @@ mod tests {
             format!("[{dim}]"),
             dim.to_string(),
             format!("{{\"tools\": [{dim}], \"nextCursor\": null}}"),
+            format!(
+                "{{\"jsonrpc\": \"2.0\", \"id\": 1, \"result\": {{\"tools\": [{dim}], \"_meta\": {{}}}}}}"
+            ),
             format!("\n{dim}\n\n"),
         ] {
             assert_eq!(load(&text).unwrap()[0].name(), "dim", "{text}");
@@ -142,6 +156,10 @@ mod tests {
             (
                 r#"{"tools": [{"name": "dim"}], "tool_choice": "none"}"#,
                 "FILE: `tool_choice` is there besides `tools` and is not read",
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "nextCursor": "2"}}"#,
+                "FILE: `nextCursor` is there besides `tools` and is not read",
             ),
             (
                 r#"{"tools": {"name": "dim"}}"#,

@@ -18,6 +18,20 @@ pub struct ToolSchema(pub Value);
 /// and MCP.
 pub(crate) const PARAMETERS: [&str; 3] = ["parameters", "input_schema", "inputSchema"];
 
+/// Keys of a tool in the forms of MCP, Anthropic and the Responses API that are about the client or
+/// the server. The model is not shown them.
+const NOT_FOR_THE_MODEL: [&str; 9] = [
+    "_meta",
+    "allowed_callers",
+    "annotations",
+    "defer_loading",
+    "eager_input_streaming",
+    "execution",
+    "icons",
+    "outputSchema",
+    "title",
+];
+
 /// Keys that are in a function by mistake: they look like a part of its arguments, but are not
 /// read.
 const MISTAKEN: [&str; 12] = [
@@ -42,6 +56,9 @@ impl ToolSchema {
     ///   as it is;
     /// - the same in one object, with `type` (Responses API) or without, which is wrapped;
     /// - with `input_schema` (Anthropic) or `inputSchema` (MCP) for `parameters`.
+    ///
+    /// `strict` and `cache_control` are dropped, and so is what the last two forms say to clients
+    /// and servers, such as `annotations` and `outputSchema`: the model has no use for it.
     ///
     /// A tool without arguments may leave `parameters` out, and a tool may be without a
     /// description.
@@ -130,6 +147,7 @@ fn wrapped(value: Value) -> Result<Value> {
             with_type(object)
         }
         Value::Object(mut object) if object.contains_key("name") => {
+            object.retain(|key, _| !NOT_FOR_THE_MODEL.contains(&key.as_str()));
             let kind = object.shift_remove("type").unwrap_or_else(|| "function".into());
             Map::from_iter([
                 ("type".to_string(), kind),
@@ -145,6 +163,7 @@ fn wrapped(value: Value) -> Result<Value> {
     // 2. Check the outer object.
     let kind = schema.get("type").unwrap_or(&Value::Null);
     expect(PLACE, "type", kind, kind == "function", r#""function""#)?;
+    drop_settings(&mut schema, PLACE, "")?;
     refuse_mistaken(&schema, PLACE, "")?;
     let Some(Value::Object(function)) = schema.get_mut("function") else {
         let function = schema.get("function").unwrap_or(&Value::Null);
@@ -155,6 +174,7 @@ fn wrapped(value: Value) -> Result<Value> {
     let named = name.as_str().is_some_and(|name| !name.is_empty());
     expect(PLACE, "function.name", name, named, "a name (string)")?;
     let place = format!("schema of tool `{}`", name.as_str().unwrap_or_default());
+    drop_settings(function, &place, "function.")?;
     rename_parameters(function, &place)?;
     refuse_mistaken(function, &place, "function.")?;
     Ok(schema.into())
@@ -166,6 +186,15 @@ fn with_type(mut schema: Map<String, Value>) -> Map<String, Value> {
         schema.shift_insert(0, "type".into(), "function".into());
     }
     schema
+}
+
+/// Drops `strict` and `cache_control`. Calls are constrained to every schema, strict or not, and
+/// every prompt is cached.
+fn drop_settings(object: &mut Map<String, Value>, place: &str, within: &str) -> Result<()> {
+    object.shift_remove("cache_control");
+    let strict = object.shift_remove("strict").unwrap_or_default();
+    let fits = strict.is_boolean() || strict.is_null();
+    expect(place, &format!("{within}strict"), &strict, fits, "true or false")
 }
 
 /// Puts the schema of the arguments under the name that templates look for, in the same place of
@@ -308,6 +337,31 @@ mod tests {
         assert_eq!(schema.0, wrapped);
         assert_eq!((schema.name(), schema.description()), ("f", "Does it."));
         assert_eq!(schema.parameters(), &json!({"type": "object"}));
+    }
+
+    /// The prompt of a request, of `--tools` and of a training row is the same.
+    #[test]
+    fn the_model_is_not_shown_what_is_for_clients_and_servers() {
+        let parameters = json!({"type": "object", "properties": {}});
+        let function = json!({"name": "f", "description": "Does it.", "parameters": parameters});
+        let plain = ToolSchema::new(function.clone()).unwrap();
+        for written in [
+            json!({"type": "function", "name": "f", "description": "Does it.", "strict": true, "parameters": parameters}),
+            json!({"type": "function", "strict": false, "cache_control": {"type": "ephemeral"}, "function": function}),
+            json!({"type": "function", "function": {"name": "f", "strict": null, "description": "Does it.",
+                "parameters": parameters, "cache_control": {"type": "ephemeral"}}}),
+            json!({"name": "f", "title": "F", "description": "Does it.", "icons": [], "inputSchema": parameters,
+                "outputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}, "execution": {}, "_meta": {}}),
+            json!({"name": "f", "description": "Does it.", "input_schema": parameters, "defer_loading": true,
+                "cache_control": {"type": "ephemeral"}}),
+        ] {
+            let read = ToolSchema::new(written.clone()).unwrap();
+            assert_eq!(read.0.to_string(), plain.0.to_string(), "{written}");
+        }
+        assert_eq!(
+            error(json!({"name": "f", "strict": "yes"})),
+            "schema of tool `f`: `function.strict`: expected true or false, got string \"yes\""
+        );
     }
 
     #[test]

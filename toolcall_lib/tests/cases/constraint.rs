@@ -153,8 +153,7 @@ fn any_place_in_the_schema_can_be_referred_to() {
 #[test]
 fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     let with = |schema: Value| json!({"type": "object", "properties": {"ok": {"type": "integer"}, "pw": schema}, "required": ["pw"]});
-    let advice =
-        "; constrained decoding does not support this; change the schema or set `constrained` to false";
+    let advice = "; constrained decoding does not support this; change the schema";
     for (schema, says) in [
         (
             json!({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]{3}$"}),
@@ -193,6 +192,40 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     }
     let impossible = with(json!({"type": "integer", "minimum": 5, "maximum": 3}));
     assert!(refused(impossible).contains("no arguments fit the schema"));
+}
+
+#[test]
+fn a_required_property_that_is_not_declared_is_named() {
+    let stop = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["town"]});
+    let inner = json!({"type": "object", "properties": {"stop": stop}, "required": ["stop"]});
+    for (parameters, says) in [
+        (
+            stop,
+            "schema of tool `call_it`: `required` names `town`, which `properties` does not declare",
+        ),
+        (
+            inner,
+            "schema of tool `call_it`: argument `stop`: `required` names `town`, which",
+        ),
+    ] {
+        let error = refused(parameters);
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+/// zod writes it for every record.
+#[test]
+fn names_that_are_any_string_are_no_demand() {
+    let counts = json!({"type": "object", "propertyNames": {"type": "string"},
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 9}, "maxProperties": 2});
+    let tool = tool(json!({"type": "object", "properties": {"counts": counts}, "required": ["counts"]}));
+    written(&tiny_model(), &tool, 4);
+    let demanding = json!({"type": "object", "propertyNames": {"type": "string", "maxLength": 3}});
+    let refusal = refused(json!({"type": "object", "properties": {"counts": demanding}}));
+    assert!(
+        refusal.contains("the keyword `propertyNames` is not supported"),
+        "{refusal}"
+    );
 }
 
 #[test]

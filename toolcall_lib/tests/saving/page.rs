@@ -6,6 +6,8 @@ use crate::train::{config, timers};
 use insta::assert_snapshot;
 use std::fs;
 use std::path::Path;
+#[cfg(feature = "cli")]
+use std::process::Command;
 use toolcall_lib::files::Manifest;
 use toolcall_lib::model::Training;
 use toolcall_lib::train::{TrainConfig, train};
@@ -101,6 +103,51 @@ fn a_model_that_was_not_trained_tells_only_how_it_is_asked() {
     save(&tiny_model(), folder.path()).unwrap();
     assert_snapshot!("page_untrained", page(folder.path()));
     assert!(!folder.path().join("toolcall_training.json").exists());
+}
+
+/// The hub links a model to its base by an id, and knows no folders and files.
+#[test]
+fn only_an_id_on_the_hub_is_named_as_the_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.gguf");
+    save_as(&tiny_model(), &file, Dtype::F16).unwrap();
+    let mut model = opened(&file);
+    save(&model, folder.path().join("of_file")).unwrap();
+    assert!(!page(&folder.path().join("of_file")).contains("base_model"));
+    model.origin = "Qwen/Qwen3-0.6B@main".to_string();
+    save(&model, folder.path().join("of_hub")).unwrap();
+    let text = page(&folder.path().join("of_hub"));
+    assert!(
+        text.starts_with("---\nbase_model: \"Qwen/Qwen3-0.6B\"\n"),
+        "{text}"
+    );
+}
+
+/// The commands of the page are run as they stand there, in a folder with nothing else.
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_for_a_file_works_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    save(&tiny_model(), &model).unwrap();
+    let text = page(&model);
+    let command = text
+        .lines()
+        .find_map(|line| line.strip_prefix("$ toolcall export "));
+    let words = command.unwrap().replace("FOLDER", model.to_str().unwrap());
+    let output = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+        .arg("export")
+        .args(words.split(' '))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for file in ["gguf/model.gguf", "gguf/Modelfile"] {
+        assert!(
+            text.contains(file) && folder.path().join(file).is_file(),
+            "{file}"
+        );
+    }
 }
 
 #[test]

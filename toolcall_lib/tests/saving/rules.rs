@@ -298,6 +298,21 @@ fn a_gguf_file_of_somebody_else_is_not_replaced() {
     assert_eq!(tree(area.path()).len(), 2); // and its Modelfile
 }
 
+/// A folder is made for a file as for a model, and goes again where nothing is written.
+#[test]
+fn the_folders_of_a_file_are_created_when_it_is_written() {
+    let area = tempfile::tempdir().unwrap();
+    let file = area.path().join("new/gguf/tiny.gguf");
+    assert!(reserve(&file).unwrap().is_none());
+    save_as(&tiny_model(), &file, Dtype::Auto).unwrap_err();
+    let fails = |_: &mut _| Err(toolcall_lib::Error::invalid("row 3", "no"));
+    files::replace(&file, fails).unwrap_err();
+    assert!(tree(area.path()).is_empty());
+    save_as(&tiny_model(), &file, Dtype::F16).unwrap();
+    load(file.to_str().unwrap()).unwrap();
+    assert!(file.with_file_name("Modelfile").is_file());
+}
+
 #[test]
 fn a_list_of_files_that_names_others_is_refused() {
     let area = tempfile::tempdir().unwrap();

@@ -1,10 +1,11 @@
 //! Replies: words, calls, streams, and answers that fit a schema.
 
-use super::client::{Served, config, said, tools};
+use super::client::{Answer, Served, config, said, tools};
 use crate::cases::templates::{STYLES, style};
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use toolcall_lib::serve::ServeConfig;
+use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::tool::ToolSchema;
 use toolcall_lib::{GenerateConfig, Message, generate};
 
@@ -20,9 +21,7 @@ fn assert_fit(calls: &Value) {
         let tools = tools();
         let mut tools = tools.as_array().unwrap().iter();
         let tool = tools.find(|tool| tool["function"]["name"] == call["function"]["name"]);
-        let mut tool = tool.unwrap().clone();
-        tool["function"].as_object_mut().unwrap().remove("strict");
-        let schema = ToolSchema::new(tool).unwrap();
+        let schema = ToolSchema::new(tool.unwrap().clone()).unwrap();
         assert_eq!(schema.check(arguments(call).as_object().unwrap()), [], "{call}");
     }
 }
@@ -370,12 +369,19 @@ fn a_stop_sequence_ends_the_reply_before_it() {
             .extend(more.as_object().cloned().unwrap());
         served.chat(&said("Set a timer.", seeded))
     };
-    let all = ask(json!({})).message()["content"].as_str().unwrap().to_string();
+    let whole = ask(json!({}));
+    let all = whole.message()["content"].as_str().unwrap().to_string();
     let stop: String = all.chars().skip(10).take(3).collect();
     let cut = ask(json!({"stop": [stop, "never written"]}));
     let expected = all.split(&stop).next().unwrap().trim_end().to_string();
     assert_eq!(cut.message()["content"], expected);
     assert_eq!(cut.json()["choices"][0]["finish_reason"], "stop");
+    // it is as complete as one that the model has ended
+    served.wait_for("toolcall_replies_total", 2);
+    assert_eq!(served.metric("toolcall_cancelled_total"), 0);
+    let written = |answer: &Answer| answer.json()["usage"]["completion_tokens"].as_u64().unwrap();
+    let counted = served.metric("toolcall_completion_tokens_total");
+    assert!(counted >= written(&whole) + written(&cut), "{counted}");
 }
 
 /// The bytes of tokens in `logprobs`.
@@ -509,6 +515,33 @@ fn a_prediction_has_calls_content_and_confidence() {
 }
 
 #[test]
+fn a_list_without_tools_offers_none() {
+    let mut model = tiny_model();
+    model.tools = vec![ToolSchema::new(tools()[0].clone()).unwrap()];
+    let none = ServeConfig {
+        tools: Some(Vec::new()),
+        ..config()
+    };
+    let served = Served::of(vec![model], none);
+    assert_eq!(served.get("/tools").json(), json!({"tiny": []}));
+}
+
+/// Templates that read the names of speakers get them.
+#[test]
+fn the_template_is_given_the_names_of_speakers() {
+    let mut model = tiny_model();
+    let source = format!(
+        "{{{{ raise_exception(messages[0].name) }}}}{}",
+        model.template.source()
+    );
+    model.template = ChatTemplate::new(&source, &model.tokenizer.config).unwrap();
+    let served = Served::of(vec![model], config());
+    let body = json!({"messages": [{"role": "user", "name": "Ann", "content": "Hi"}]});
+    let (status, .., message) = served.chat(&body).error();
+    assert!(status == 400 && message.contains("Ann"), "{message}");
+}
+
+#[test]
 fn models_are_listed_and_asked_by_name() {
     let mut other = tiny_model();
     other.origin = "out/other".to_string();
@@ -528,6 +561,10 @@ fn models_are_listed_and_asked_by_name() {
         .collect();
     assert_eq!(ids, ["tiny", "other"]);
     assert_eq!(served.get("/v1/models/other").json()["id"], "other");
+    assert!(
+        listed["data"][0]["created"].as_u64() > Some(1_700_000_000),
+        "{listed}"
+    );
     assert_eq!(served.get("/v1/models/third").status, 404);
     let mut body = said("Set a timer.", json!({"temperature": 1, "seed": 5}));
     let tiny = served.chat(&body).message();
@@ -564,6 +601,21 @@ fn pages_and_figures_are_there() {
         "/metrics",
     ] {
         assert!(paths[path].is_object(), "{path}");
+    }
+    for (path, method, statuses) in [
+        (
+            "/v1/chat/completions",
+            "post",
+            &["400", "401", "403", "408", "413", "415", "500"][..],
+        ),
+        ("/v1/models", "get", &["401", "403"]),
+    ] {
+        for status in statuses {
+            assert!(
+                paths[path][method]["responses"][status].is_object(),
+                "{path} {status}"
+            );
+        }
     }
     served.chat(&said("Go.", json!({})));
     assert_eq!(served.metric("toolcall_replies_total"), 1);

@@ -1,8 +1,9 @@
 //! Errors: OpenAI's shape, the field, what was expected, and what to do.
 
-use super::client::{Served, config, head, post, request, said, tools};
+use super::client::{Answer, Served, config, head, post, request, said, tools};
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 use toolcall_lib::serve::{ServeConfig, Server};
 
@@ -71,7 +72,14 @@ fn a_field_that_does_not_fit_is_named() {
             "max_completion_tokens",
             "4096",
         ),
-        (json!({"seed": 1.5}), "seed", "integer"),
+        (json!({"max_tokens": 5.5}), "max_tokens", "found 5.5"),
+        (json!({"seed": 1.5}), "seed", "found 1.5, expected an integer"),
+        (json!({"seed": 1e30}), "seed", "at most 64 bits"),
+        (
+            json!({"top_k": -2}),
+            "top_k",
+            "found -2, expected an integer, -1 or more",
+        ),
         (json!({"stop": ["", "a"]}), "stop", "not empty"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop", "1 to 4"),
         (json!({"top_logprobs": 3}), "top_logprobs", "needs `logprobs`"),
@@ -98,11 +106,21 @@ fn a_field_that_does_not_fit_is_named() {
             "enable_thinking",
         ),
         (
+            json!({"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": true}}),
+            "reasoning_effort",
+            "this model thinks",
+        ),
+        (
             json!({"temprature": 1}),
             "temprature",
             "is not known; did you mean `temperature`?",
         ),
         (json!({"tools": {}}), "tools", "expected a list"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f", "strict": 1}}]}),
+            "tools[0]",
+            "`function.strict`: expected true or false",
+        ),
         (json!({"tools": [{"type": "function"}]}), "tools[0]", "function"),
         (
             json!({"tools": [tools()[0], tools()[0]]}),
@@ -156,8 +174,17 @@ fn a_field_that_does_not_fit_is_named() {
         assert!(["invalid_value", "unknown_parameter"].contains(&&*code), "{code}");
     }
     let accepted = json!({"user": "me", "metadata": {"a": "b"}, "store": true, "n": 1, "frequency_penalty": 0.0, "presence_penalty": 0,
-        "logit_bias": {}, "service_tier": "auto", "tools": null, "stop": null, "modalities": ["text"], "max_tokens": 3});
+        "logit_bias": {}, "service_tier": "auto", "tools": null, "stop": null, "modalities": ["text"],
+        "max_tokens": 3.0, "seed": 1.0, "reasoning_effort": "none"});
     assert_eq!(served.chat(&said("Hi", accepted)).status, 200);
+    for off in [-1, 0] {
+        assert_eq!(
+            served
+                .chat(&said("Hi", json!({"top_k": off, "max_tokens": 3})))
+                .status,
+            200
+        );
+    }
 }
 
 #[test]
@@ -165,18 +192,34 @@ fn what_is_no_request_is_told_so() {
     let served = Served::tiny();
     let path = "/v1/chat/completions";
     for (body, told) in [
-        (&b"{\"messages\": ["[..], "not a JSON object"),
+        (&b"{\"messages\": ["[..], "cannot be read as a JSON object"),
         (b"[]", "expected an object"),
         (b"\xff\xfe", "UTF-8"),
-        (b"", "not a JSON object"),
+        (b"", "cannot be read as a JSON object"),
+        (
+            b"{\"seed\": 123456789012345678901}",
+            "123456789012345678901 has more than 64 bits",
+        ),
         (b"{\"n\": 1, \"n\": 1}", "duplicate key `n`"),
     ] {
         let (status, _, code, message) = post(served.address, path, &[], body).error();
         assert_eq!((status, &*code), (400, "invalid_json"), "{message}");
         assert!(message.contains(told), "{message}");
     }
-    let (status, _, code, _) = served.post("/v1/completions", &json!({})).error();
-    assert_eq!((status, &*code), (404, "not_found"));
+    for (asked, meant) in [
+        ("/v1/completions", "use POST /v1/chat/completions"),
+        ("/chat/completions", "use /v1/chat/completions"),
+        ("/v1/chat/completions/", "use /v1/chat/completions"),
+    ] {
+        let (status, _, code, message) = served.post(asked, &json!({})).error();
+        assert_eq!((status, &*code), (404, "not_found"));
+        assert!(message.ends_with(meant), "{message}");
+    }
+    let (status, param, ..) = served.get("/v1/models/%ff").error();
+    assert_eq!((status, &*param), (400, "model"));
+    let gzip = [("content-encoding", "gzip")];
+    let (status, _, code, _) = post(served.address, path, &gzip, b"\x1f\x8b\x08").error();
+    assert_eq!((status, &*code), (415, "unsupported_encoding"));
     let (status, _, code, message) = served.get(path).error();
     assert_eq!((status, &*code), (405, "method_not_allowed"), "{message}");
     let mut body = said("Hi", json!({}));
@@ -263,6 +306,8 @@ fn a_key_is_asked_for_and_needed_off_this_host() {
         (served.get("/health").status, served.get("/metrics").status),
         (200, 401)
     );
+    let listed = served.get("/openapi.json");
+    assert_eq!(listed.status, 200, "errors refer to it");
 }
 
 /// A browser asks first, without the key, whether a page may send its request.
@@ -273,13 +318,7 @@ fn pages_of_others_may_ask_with_the_key() {
         ..config()
     };
     let served = Served::of(vec![tiny_model()], locked);
-    let options = |address| {
-        let head = "OPTIONS /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-            origin: https://chat.example\r\naccess-control-request-method: POST\r\n\
-            access-control-request-headers: authorization,content-type,x-stainless-lang\r\n\r\n";
-        request(address, head, b"")
-    };
-    let preflight = options(served.address);
+    let preflight = options(served.address, "https://chat.example");
     assert_eq!((preflight.status, &*preflight.text), (204, ""));
     assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
     assert_eq!(
@@ -300,9 +339,41 @@ fn pages_of_others_may_ask_with_the_key() {
     }
     // without a key, pages of other sites are refused
     let open = Served::tiny();
-    let preflight = options(open.address);
+    let preflight = options(open.address, "https://chat.example");
     assert_eq!(preflight.status, 403);
     assert_eq!(preflight.header("access-control-allow-origin"), None);
+}
+
+fn options(address: SocketAddr, origin: &str) -> Answer {
+    let head = format!(
+        "OPTIONS /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+        origin: {origin}\r\naccess-control-request-method: POST\r\n\
+        access-control-request-headers: authorization,content-type,x-stainless-lang\r\n\r\n"
+    );
+    request(address, &head, b"")
+}
+
+/// A page of this host on another port can read what it asks for, as Open WebUI does.
+#[test]
+fn pages_of_this_host_may_ask_without_a_key() {
+    let served = Served::tiny();
+    let origin = "http://localhost:3000";
+    let preflight = options(served.address, origin);
+    assert_eq!((preflight.status, &*preflight.text), (204, ""));
+    let body = said("Hi", json!({"max_tokens": 3})).to_string();
+    let headers = [("origin", origin), ("host", "127.0.0.1:8080")];
+    let answer = post(served.address, "/v1/chat/completions", &headers, body.as_bytes());
+    assert_eq!(answer.status, 200);
+    let refused = post(served.address, "/v1/chat/completions", &headers, b"[]");
+    assert_eq!(refused.status, 400);
+    for answer in [preflight, answer, refused] {
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
+        let varies = answer
+            .headers
+            .iter()
+            .any(|(name, value)| name == "vary" && value == "origin");
+        assert!(varies, "{answer:?}");
+    }
 }
 
 #[test]
@@ -318,16 +389,19 @@ fn each_answer_has_an_id_of_its_own() {
 fn pages_of_others_are_refused_without_a_key() {
     let served = Served::tiny();
     let body = said("Hi", json!({"max_tokens": 3})).to_string();
-    let ask = |headers: &[(&str, &str)]| {
-        post(served.address, "/v1/chat/completions", headers, body.as_bytes()).status
-    };
-    assert_eq!(ask(&[("host", "evil.example:8080")]), 403);
-    assert_eq!(ask(&[("origin", "https://evil.example")]), 403);
-    assert_eq!(ask(&[("origin", "null")]), 403);
-    assert_eq!(
-        ask(&[("origin", "http://localhost:8080"), ("host", "127.0.0.1:1")]),
-        200
-    );
+    for (header, told) in [
+        (
+            ("host", "host.docker.internal:8080"),
+            "from other hosts or containers",
+        ),
+        (("origin", "https://evil.example"), "from other pages"),
+        (("origin", "null"), "from other pages"),
+    ] {
+        let answer = post(served.address, "/v1/chat/completions", &[header], body.as_bytes());
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        let (status, .., message) = answer.error();
+        assert!(status == 403 && message.ends_with(told), "{header:?}: {message}");
+    }
     let head = head("/v1/chat/completions", &[("host", "[::1]:8080")], body.len());
     assert_eq!(request(served.address, &head, body.as_bytes()).status, 200);
 }

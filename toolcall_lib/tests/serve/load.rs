@@ -156,6 +156,12 @@ fn a_stream_that_waits_in_the_queue_says_so() {
     served.wait_for("toolcall_running", 32);
     let mut waiting = send(&served, &said("Hi", json!({"max_tokens": 3, "stream": true})));
     served.wait_for("toolcall_waiting", 1);
+    // one that goes away is counted, although its reply was not begun
+    let gone = send(&served, &said("Hi", json!({"max_tokens": 3})));
+    served.wait_for("toolcall_waiting", 2);
+    drop(gone);
+    served.wait_for("toolcall_waiting", 1);
+    assert_eq!(served.metric("toolcall_cancelled_total"), 1);
     let mut begun = Vec::new();
     while !String::from_utf8_lossy(&begun).contains(": waiting\n\n") {
         let mut some = [0; 256];
@@ -214,12 +220,17 @@ fn the_end_does_not_wait_for_ever() {
         ..config()
     };
     let served = Served::of(vec![endless()], hasty);
-    let mut body = long(false);
-    body["max_tokens"] = json!(8000);
-    let mut begun = send(&served, &body);
-    served.wait_for("toolcall_running", 1);
+    let [whole, stream] = [false, true].map(|stream| {
+        let mut body = long(stream);
+        body["max_tokens"] = json!(8000);
+        send(&served, &body)
+    });
+    served.wait_for("toolcall_running", 2);
     served.end().unwrap();
-    let mut rest = Vec::new();
-    begun.read_to_end(&mut rest).ok();
-    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    let (status, _, code, _) = read(whole).error();
+    assert_eq!((status, &*code), (503, "shutting_down"));
+    let streamed = read(stream).text;
+    let last = streamed.trim_end().rsplit("\n\n").next().unwrap();
+    let last: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "shutting_down", "{streamed}");
 }

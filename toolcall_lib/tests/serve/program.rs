@@ -1,12 +1,13 @@
 //! `toolcall serve`, as a process.
 
-use super::client::{post, said};
+use super::client::{post, request, said};
 use crate::common::tiny_model::tiny_model;
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
-use toolcall_lib::save;
+use toolcall_lib::{ToolSchema, save};
 
 fn start(folder: &std::path::Path, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_toolcall"))
@@ -20,6 +21,14 @@ fn start(folder: &std::path::Path, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
+/// Reads the address that a server prints when it is up.
+fn address(output: &mut impl BufRead) -> SocketAddr {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+    address.parse().unwrap()
+}
+
 #[test]
 fn sigterm_ends_it_in_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -27,10 +36,7 @@ fn sigterm_ends_it_in_order() {
     save(&tiny_model(), &model).unwrap();
     let mut server = start(&model, &[]);
     let mut output = BufReader::new(server.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
-    let address: SocketAddr = address.parse().unwrap();
+    let address = address(&mut output);
     let mut body = said("Hi", json!({"max_tokens": 5}));
     body["model"] = json!("tuned");
     let body = body.to_string();
@@ -38,12 +44,41 @@ fn sigterm_ends_it_in_order() {
         post(address, "/v1/chat/completions", &[], body.as_bytes()).status,
         200
     );
+    let refused = post(address, "/v1/chat/completions", &[], b"[\"my secret\"]");
     // SAFETY: a signal to our own child.
     unsafe { libc::kill(server.id() as i32, libc::SIGTERM) };
     assert!(server.wait().unwrap().success());
-    line.clear();
+    let mut line = String::new();
     output.read_line(&mut line).unwrap();
     assert_eq!(line, "ended\n");
+    let log = std::io::read_to_string(server.stderr.take().unwrap()).unwrap();
+    let id = refused.header("x-request-id").unwrap();
+    let expected = format!("{id}: POST /v1/chat/completions: 400 invalid_json\n");
+    assert!(log.contains(&expected) && !log.contains("secret"), "{log}");
+}
+
+/// Clients of `/v1/chat/completions` bring tools of their own.
+#[test]
+fn a_model_with_tools_that_cannot_be_called_is_served_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("tuned");
+    let mut model = tiny_model();
+    let parameters = json!({"type": "object", "properties": {"ids": {"type": "array", "uniqueItems": true}}});
+    model.tools = vec![ToolSchema::new(json!({"name": "f", "parameters": parameters})).unwrap()];
+    save(&model, &place).unwrap();
+    let mut server = start(&place, &[]);
+    let address = address(&mut BufReader::new(server.stdout.take().unwrap()));
+    let get = "GET /v1/models/tuned HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let created = request(address, get, b"").json()["created"].as_u64().unwrap();
+    let saved = place.join("model.safetensors").metadata().unwrap();
+    assert_eq!(created, saved.mtime() as u64);
+    let (status, _, _, message) = post(address, "/predict", &[], b"{\"text\": \"Hi\"}").error();
+    assert!(status == 400 && message.contains("uniqueItems"), "{message}");
+    server.kill().unwrap();
+    let log = std::io::read_to_string(server.stderr.take().unwrap()).unwrap();
+    let note = "note: /predict cannot offer the tools of tuned: schema of tool `f`: argument `ids`";
+    assert!(log.contains(note), "{log}");
+    server.wait().unwrap();
 }
 
 #[test]
@@ -51,8 +86,18 @@ fn what_cannot_be_served_is_told_with_its_flag() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tuned");
     save(&tiny_model(), &model).unwrap();
-    let tools = folder.path().join("tools.json");
-    std::fs::write(&tools, r#"[{"name": 3}]"#).unwrap();
+    let tools = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let wrong = tools("wrong.json", r#"[{"name": 3}]"#);
+    let doubled = tools("doubled.json", r#"[{"name": "f"}, {"name": "f"}]"#);
+    let parameters = r#"{"type": "object", "properties": {"ids": {"type": "array", "uniqueItems": true}}}"#;
+    let unique = tools(
+        "unique.json",
+        &format!(r#"[{{"name": "f", "parameters": {parameters}}}]"#),
+    );
     for (arguments, told) in [
         (
             &["--host", "0.0.0.0"][..],
@@ -64,7 +109,15 @@ fn what_cannot_be_served_is_told_with_its_flag() {
             &["--base", model.to_str().unwrap()],
             "error: --base: two models are called `tuned`",
         ),
-        (&["--tools", tools.to_str().unwrap()], "tool 0: "),
+        (&["--tools", &wrong], "wrong.json: tool 0: "),
+        (
+            &["--tools", &doubled],
+            "doubled.json: tools: two tools are called `f`",
+        ),
+        (
+            &["--tools", &unique],
+            "unique.json: schema of tool `f`: argument `ids`: the keyword `uniqueItems` is not supported",
+        ),
     ] {
         let output = start(&model, arguments).wait_with_output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();

@@ -1,6 +1,6 @@
 //! `toolcall augment`.
 
-use super::output::{print, save_rows};
+use super::output::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Lists::embedded()?,
     };
     let augmented = augment(&lists, &tools, &rows, &config)?;
-    save_rows(&augmented.data, &arguments.out)?;
+    augmented.data.save(&arguments.out)?;
     let (out, rows) = (arguments.out.display(), augmented.data.rows.len());
     print(format!("{augmented}{out}: {rows} rows"))?;
     Ok(ExitCode::SUCCESS)

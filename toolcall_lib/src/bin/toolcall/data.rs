@@ -1,7 +1,7 @@
 //! `toolcall data`.
 
 use super::model::ModelArgument;
-use super::output::{print, save_rows};
+use super::output::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::generate::answer_without_tools;
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             "the model answers {answered} of {open} requests that no tool serves"
         ))?;
     }
-    save_rows(&data, &arguments.out)?;
+    data.save(&arguments.out)?;
     print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,9 +6,8 @@
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
 use toolcall_lib::terminal::{printable, printable_json};
-use toolcall_lib::{Dataset, Error, Result, interrupt};
+use toolcall_lib::{Error, Result, interrupt};
 
 /// Prints a line that is the answer to a command.
 ///
@@ -44,12 +43,4 @@ pub fn note(text: impl Display) {
 /// Prints a line to standard error. A line that cannot be written is lost.
 pub fn tell(line: impl Display) {
     writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
-}
-
-/// Saves rows to a file, whose folder is made if it is not there.
-pub fn save_rows(data: &Dataset, file: &Path) -> Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    data.save(file)
 }

@@ -3,7 +3,7 @@
 use super::model::ModelArgument;
 use super::output::print;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use toolcall_lib::device::Device;
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = ServeConfig {
         address: SocketAddr::new(arguments.host, arguments.port),
         api_key: arguments.api_key.clone(),
-        tools: tools.unwrap_or_default(),
+        tools,
         queue: arguments.queue,
         max_tokens: arguments.max_tokens,
         max_body: arguments.max_body,
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         grace: Duration::from_secs(arguments.grace),
         device: arguments.device,
     };
-    let server = Server::start(models, config).map_err(of_flag)?;
+    let server = Server::start(models, config).map_err(|error| of_flag(error, arguments))?;
     let (names, address) = (server.models().join(" and "), server.address()?);
     print(format!(
         "{names} on http://{address} (the page) and http://{address}/v1 (the API); Ctrl-C ends it"
@@ -80,13 +80,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names the flag where the library names the setting.
-fn of_flag(error: Error) -> Error {
+/// Names the flag, or the file that it gives, where the library names the setting.
+fn of_flag(error: Error, arguments: &Arguments) -> Error {
     match error {
         Error::Invalid { place, problem } => {
             let flag = match &*place {
                 "address" => "--host".to_string(),
                 "models" => "--base".to_string(),
+                "tools" => {
+                    let file = arguments.tools.as_deref().unwrap_or(Path::new("--tools"));
+                    file.display().to_string()
+                }
                 "api_key" | "queue" | "max_tokens" | "max_body" | "timeout" => {
                     format!("--{}", place.replace('_', "-"))
                 }

@@ -36,7 +36,7 @@ impl Typed<'_> {
             }
         }
         if ways.is_empty() {
-            return Err((String::new(), "no arguments fit the schema".to_string()));
+            return Err(writer.nothing_fits());
         }
         rules.insert(0, format!("{name}: {}", ways.join(" | ")));
         // 3. Each JSON schema in a rule gets the definitions that it refers to.
@@ -84,10 +84,13 @@ impl Typed<'_> {
                 self.value(writer, &rule, schemas, field)?
             };
             let Some(value) = value else {
-                if required {
-                    return Ok(None);
+                if !required {
+                    continue;
                 }
-                continue;
+                if !known.contains(&field) {
+                    writer.note_undeclared("", field);
+                }
+                return Ok(None);
             };
             rules.extend(value);
             let next = place + 1;

@@ -268,18 +268,19 @@ fn size(value: &Value) -> usize {
     1 + inner
 }
 
+/// Advice for callers of the library, of the program and of the server alike: not all of them can
+/// turn the constraint off.
+const ADVICE: &str = "constrained decoding does not support this; change the schema";
+
 /// Makes the error for a schema that calls cannot be constrained to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
-    let advice =
-        "constrained decoding does not support this; change the schema or set `constrained` to false";
     Error::invalid(
         format!("schema of tool `{}`", tool.name()),
-        format!("{problem}; {advice}"),
+        format!("{problem}; {ADVICE}"),
     )
 }
 
 /// Makes the error for a schema that an answer cannot be constrained to.
 pub(super) fn unsupported_json(problem: impl std::fmt::Display) -> Error {
-    let advice = "constrained decoding does not support this; change the schema";
-    Error::invalid("json_schema", format!("{problem}; {advice}"))
+    Error::invalid("json_schema", format!("{problem}; {ADVICE}"))
 }

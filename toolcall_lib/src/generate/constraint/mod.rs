@@ -352,8 +352,8 @@ fn failed(problem: impl std::fmt::Display) -> Error {
 }
 
 fn unknown_syntax() -> Error {
-    let problem = "the form in which it writes calls is not known, so constrained decoding cannot be used; set \
-        `constrained` to false and `tool_choice` to `auto`";
+    let problem = "the form in which it writes calls is not known, so constrained decoding cannot be used; ask this \
+        model without tools, or unconstrained with the tool choice `auto`";
     Error::invalid("chat template", problem)
 }
 

@@ -52,7 +52,8 @@ fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Column
             first,
         };
         first += part.rows;
-        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says. All parts have one of the types.
+        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says. All parts have one of the
+        // types.
         with_stored!(part.dtype, T => unsafe { products.compute::<T>() });
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
             HeaderValue::from_static("Bearer"),
         );
     }
+    response.extensions_mut().insert(refusal.clone()); // for the log
     response
 }
 

@@ -1,11 +1,13 @@
 //! The way from a request to a reply that is being written.
 
+use super::log::RequestId;
 use super::telling::{Events, Telling};
 use super::{Served, Shared};
 use crate::generate::Constraint;
 use crate::serve::assemble::Assembler;
 use crate::serve::scheduler::Job;
 use crate::serve::wire::{ChatRequest, Head, Refusal, Usage};
+use crate::syntax::tags;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::TryAcquireError;
@@ -27,6 +29,7 @@ pub(super) async fn ask(
     shared: &Shared,
     served: &Arc<Served>,
     asked: ChatRequest,
+    id: RequestId,
 ) -> Result<(Telling, Events), Refusal> {
     let arrived = Instant::now();
     // 1. Take a place in the queue at once or refuse, so that no request waits in vain.
@@ -51,6 +54,7 @@ pub(super) async fn ask(
     drop(ready);
     // 3. Hand the job to the thread of the model.
     let (events, receiver) = unbounded_channel();
+    let complete = Arc::default();
     let usage = Usage {
         prompt: of.ids.len(),
         ..Usage::default()
@@ -60,6 +64,7 @@ pub(super) async fn ask(
         config: asked.config,
         constraint: of.constraint,
         events,
+        complete: Arc::clone(&complete),
         arrived,
         deadline: arrived + shared.config.timeout,
         place,
@@ -70,13 +75,28 @@ pub(super) async fn ask(
         assembler: of.assembler,
         served: served.clone(),
         metrics: shared.metrics.clone(),
+        id,
+        complete,
         with_logprobs: asked.logprobs,
         with_usage: asked.include_usage,
         tokens: Vec::new(),
         told_tokens: 0,
         usage,
     };
-    Ok((telling, Events(receiver)))
+    let given_up = Box::pin(shared.given_up());
+    Ok((telling, Events { receiver, given_up }))
+}
+
+/// Makes sure that the server can offer the tools of a model to a text.
+///
+/// # Errors
+/// The reason why it cannot.
+pub(crate) fn check_tools(served: &Served) -> Result<(), Refusal> {
+    let asked = ChatRequest::of_text("Hello".to_string(), &served.tools, &served.defaults);
+    match served.tools.is_empty() {
+        true => Ok(()),
+        false => prepare(served, &asked).map(drop),
+    }
 }
 
 /// Renders the prompt of a request, tokenizes it, and makes the constraint of the reply.
@@ -87,6 +107,11 @@ fn prepare(served: &Served, asked: &ChatRequest) -> Result<Prepared, Refusal> {
     let text = template
         .render_prompt(&asked.messages, &asked.tools)
         .map_err(wrong)?;
+    let thinks = template.thinks() || text.trim_end().ends_with(tags::THINK);
+    if asked.no_thought && thinks {
+        let problem = "this model thinks; send `chat_template_kwargs`: {\"enable_thinking\": false}";
+        return Err(Refusal::of_field("reasoning_effort", problem));
+    }
     let constraint = served
         .constraints
         .get(model, &template, &text, &asked.callable, config)

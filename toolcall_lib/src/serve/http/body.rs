@@ -4,6 +4,8 @@ use super::Shared;
 use crate::serve::wire::Refusal;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
+use hyper::HeaderMap;
+use hyper::header::CONTENT_ENCODING;
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -49,14 +51,22 @@ impl<'a> Bytes<'a> {
 /// Reads the body of `request`.
 ///
 /// # Errors
-/// The body is too large or too slow, or the bodies of other requests have taken all memory.
+/// The body is too large, too slow or compressed, or the bodies of other requests have taken all
+/// memory.
 pub(super) async fn read(shared: &Shared, request: Request) -> Result<Bytes<'_>, Refusal> {
+    let compressed = is_compressed(request.headers());
     let mut body = request.into_body();
     let reading = collect(&mut body, shared.config.max_body, &shared.bodies);
     match timeout(PATIENCE, reading).await {
+        Ok(Ok(_)) if compressed => Err(Refusal::compressed()),
         Ok(read) => read,
         Err(_) => Err(Refusal::too_slow(PATIENCE.as_secs())),
     }
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Collects the bytes of a body. Once it is refused, drops what it has and reads on, so that the

@@ -22,16 +22,19 @@ const MOST: usize = 1024;
 const HEAD: Duration = Duration::from_secs(60);
 /// Longest time that a client may read nothing of what it is sent.
 const READER: Duration = Duration::from_secs(60);
+/// Time for telling the clients that the server no longer waits for their replies.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause after the system has refused a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` is ready. Then accepts no more, and lets the open ones complete
-/// their requests within `grace`.
+/// their requests within `grace`, after which `give_up` ends the replies.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
     grace: Duration,
+    give_up: impl FnOnce(),
 ) {
     let places = Arc::new(Semaphore::new(MOST));
     let connections = GracefulShutdown::new();
@@ -64,7 +67,11 @@ pub(super) async fn serve(
     }
     // 3. Let the open connections end.
     drop(listener);
-    timeout(grace, connections.shutdown()).await.ok();
+    let mut ended = std::pin::pin!(connections.shutdown());
+    if timeout(grace, &mut ended).await.is_err() {
+        give_up();
+        timeout(LAST_WORDS, ended).await.ok();
+    }
 }
 
 /// Returns the output of `work`, or `None` if `stop` is ready first.

@@ -1,12 +1,15 @@
-//! Access control: keys, and pages of other sites.
+//! Access control: keys, and pages of other origins (CORS).
 //!
-//! With a key, pages of any origin may ask (CORS): the key protects the server, and browsers send
-//! none automatically. Without one, only pages of this host may.
+//! With a key, pages of any origin may ask: the key protects the server, and browsers send none
+//! automatically. Without one, only pages of this host may, on any port.
 
 use super::Shared;
 use super::answer::{answer, refused, set};
+use super::log::RequestId;
+use super::paths::known;
 use super::shared::digest;
-use crate::serve::wire::{Refusal, random_id};
+use crate::error::shortened;
+use crate::serve::wire::Refusal;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,16 +24,25 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 /// Paths that need no key, because they reveal nothing secret.
-const OPEN: [&str; 2] = ["/", "/health"];
+const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
+
+/// Most characters of a path in the log.
+const LONGEST: usize = 100;
 
 /// Header with an id for each answer, under which clients report problems.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Lets a request through, or answers why not; counts both.
-pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let path = known(request.uri().path());
-    let of_page = shared.key.is_some() && request.headers().contains_key(ORIGIN);
-    let mut response = if of_page && is_preflight(&request) {
+/// Lets a request through, or answers why not; counts both, and logs what does not succeed.
+pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let (path, id) = (known(request.uri().path()), RequestId::new());
+    let what = format!(
+        "{} {}",
+        request.method(),
+        shortened(request.uri().path(), LONGEST)
+    );
+    request.extensions_mut().insert(id.clone());
+    let origin = allowed_origin(&shared, request.headers());
+    let mut response = if origin.is_some() && is_preflight(&request) {
         preflight(request.headers())
     } else {
         match check(&shared, &request) {
@@ -38,16 +50,31 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
             Err(refusal) => refused(&refusal),
         }
     };
-    if of_page {
-        let [origin, exposed] = ["*", "retry-after, x-request-id"].map(HeaderValue::from_static);
+    if let Some(origin) = origin {
+        let exposed = HeaderValue::from_static("retry-after, x-request-id");
         set(&mut response, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         set(&mut response, ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        response
+            .headers_mut()
+            .append(VARY, HeaderValue::from_static("origin"));
     }
-    if let Ok(id) = HeaderValue::from_str(&random_id("req_")) {
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        id.log(&what, refusal);
+    }
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
         set(&mut response, REQUEST_ID, id);
     }
     shared.metrics.add_request(path, response.status().as_u16());
     response
+}
+
+/// Returns the origin of the page that asks, if pages of that origin may read the answer.
+fn allowed_origin(shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    match &shared.key {
+        Some(_) => Some(HeaderValue::from_static("*")),
+        None => check_page(headers).is_ok().then(|| origin.clone()),
+    }
 }
 
 /// Returns true if a browser asks whether a page may send a request. It sends no key with that.
@@ -105,11 +132,11 @@ fn check_key(expected: &[u8; 32], headers: &HeaderMap) -> Result<(), Refusal> {
 fn check_page(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(host) = text(HOST).filter(|host| !is_loopback(host)) {
-        return Err(Refusal::foreign_page("the host", host));
+        return Err(Refusal::foreign_host(host));
     }
     match text(ORIGIN) {
         Some(origin) if !is_loopback(origin.split_once("://").map_or(origin, |(_, host)| host)) => {
-            Err(Refusal::foreign_page("the page", origin))
+            Err(Refusal::foreign_page(origin))
         }
         _ => Ok(()),
     }
@@ -123,24 +150,6 @@ fn is_loopback(host: &str) -> bool {
     };
     let address = name.parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// Returns the name under which a path is counted. Unknown paths share one name, because there
-/// could be any number of them.
-fn known(path: &str) -> &'static str {
-    const KNOWN: [&str; 8] = [
-        "/",
-        "/health",
-        "/metrics",
-        "/openapi.json",
-        "/predict",
-        "/tools",
-        "/v1/chat/completions",
-        "/v1/models",
-    ];
-    let found = KNOWN.into_iter().find(|known| *known == path);
-    let model = || path.starts_with("/v1/models/").then_some("/v1/models/{model}");
-    found.or_else(model).unwrap_or("other")
 }
 
 #[cfg(test)]

@@ -5,22 +5,25 @@ mod ask;
 mod body;
 mod connection;
 mod guard;
+mod log;
+mod paths;
 mod shared;
 mod telling;
 
+pub(super) use ask::check_tools;
 pub(super) use shared::{Served, Shared};
 
 use super::wire::{ChatRequest, Delta, Fields, Refusal, body_object};
-use crate::Message;
-use crate::generate::ToolChoice;
 use answer::{answer, events, json, refused};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use log::RequestId;
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ const ONLY_OURS: &str = "default-src 'none'; connect-src 'self'; img-src data:; 
 
 /// Serves until `stop` is ready, and completes running requests.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl Future<Output = ()>) {
-    let grace = shared.config.grace;
+    let (grace, all) = (shared.config.grace, shared.clone());
     let router = Router::new()
         .route("/", get(page))
         .route("/health", get(health))
@@ -48,20 +51,21 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl
         .fallback(no_such_path)
         .layer(from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared);
-    connection::serve(listener, router, stop, grace).await;
+    connection::serve(listener, router, stop, grace, || all.give_up()).await;
 }
 
 type At = State<Arc<Shared>>;
+type Id = Extension<RequestId>;
 
 /// `POST /v1/chat/completions`: a reply, whole or as a stream.
-async fn chat(State(shared): At, request: Request) -> Response {
+async fn chat(State(shared): At, Extension(id): Id, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
         let name = body.get("model").and_then(Value::as_str);
         let served = shared.model(name)?;
         let asked = ChatRequest::read(body, &served.defaults)?;
         let streamed = asked.stream;
-        let (telling, told) = ask::ask(&shared, served, asked).await?;
+        let (telling, told) = ask::ask(&shared, served, asked, id).await?;
         Ok(match streamed {
             true => events(Body::new(telling.stream(told).await?)),
             false => json(&telling.whole(told).await?),
@@ -73,25 +77,13 @@ async fn chat(State(shared): At, request: Request) -> Response {
 }
 
 /// `POST /predict`: from `{"text": …}` to calls, content and confidence.
-async fn predict(State(shared): At, request: Request) -> Response {
+async fn predict(State(shared): At, Extension(id): Id, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
         let (name, text) = prediction(body)?;
         let served = shared.model(name.as_deref())?;
-        let mut config = served.defaults.config.clone();
-        config.max_new_tokens = config.max_new_tokens.min(served.defaults.max_tokens);
-        config.tool_choice = ToolChoice::Auto;
-        let asked = ChatRequest {
-            messages: vec![Message::user(text)],
-            tools: served.tools.clone(),
-            callable: served.tools.clone(),
-            config,
-            stop: Vec::new(),
-            logprobs: false,
-            stream: false,
-            include_usage: false,
-        };
-        let (mut telling, mut told) = ask::ask(&shared, served, asked).await?;
+        let asked = ChatRequest::of_text(text, &served.tools, &served.defaults);
+        let (mut telling, mut told) = ask::ask(&shared, served, asked, id).await?;
         let (deltas, reason) = telling.all(&mut told).await?;
         Ok(json(&predicted(deltas, reason)))
     };
@@ -169,7 +161,7 @@ fn described(served: &Served) -> Value {
     json!({
         "id": served.name,
         "object": "model",
-        "created": 0,
+        "created": served.created,
         "owned_by": "toolcall",
         "max_model_len": model.max_position_embeddings,
     })
@@ -180,15 +172,20 @@ async fn models(State(shared): At) -> Response {
     json(&json!({"object": "list", "data": models}))
 }
 
-async fn one_model(State(shared): At, Path(name): Path<String>) -> Response {
-    match shared.model(Some(&name)) {
+async fn one_model(State(shared): At, name: Result<Path<String>, PathRejection>) -> Response {
+    let found = match &name {
+        Ok(Path(name)) => shared.model(Some(name)),
+        Err(_) => Err(Refusal::of_field("model", "the name is not valid UTF-8")),
+    };
+    match found {
         Ok(served) => json(&described(served)),
         Err(refusal) => refused(&refusal),
     }
 }
 
 async fn no_such_path(request: Request) -> Response {
-    refused(&Refusal::no_such_path(request.uri().path()))
+    let path = request.uri().path();
+    refused(&Refusal::no_such_path(path, &paths::advice(path)))
 }
 
 async fn wrong_method(request: Request) -> Response {

@@ -8,9 +8,10 @@ use crate::generate::Constraints;
 use crate::model::Model;
 use crate::tool::ToolSchema;
 use sha2::{Digest, Sha256};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Most requests whose prompt and grammar are made at the same time.
 const PREPARED_AT_ONCE: usize = 2;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Memory for bodies, in bytes.
     pub(super) bodies: Semaphore,
     pub(super) preparing: Semaphore,
+    /// True when the server no longer waits for replies.
+    over: watch::Sender<bool>,
 }
 
 /// A model that is served.
@@ -41,6 +44,8 @@ pub(crate) struct Served {
     pub defaults: Defaults,
     /// Tools for requests that cannot bring their own.
     pub tools: Vec<ToolSchema>,
+    /// Time at which the model was saved, in seconds since 1970.
+    pub created: u64,
 }
 
 impl Shared {
@@ -51,9 +56,23 @@ impl Shared {
             places: Arc::new(Semaphore::new(config.queue)),
             bodies: Semaphore::new(ROOM.max(config.max_body).min(Semaphore::MAX_PERMITS)),
             preparing: Semaphore::new(PREPARED_AT_ONCE),
+            over: watch::Sender::new(false),
             config,
             models,
             metrics,
+        }
+    }
+
+    /// Ends all replies; their clients are told so.
+    pub(super) fn give_up(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Returns a future that is ready when the server no longer waits for replies.
+    pub(super) fn given_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut over = self.over.subscribe();
+        async move {
+            over.wait_for(|over| *over).await.ok();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Turns the events of a reply into a body, whole or as a stream.
 
 use super::Served;
+use super::log::RequestId;
 use crate::generate::Token;
 use crate::serve::assemble::Assembler;
 use crate::serve::metrics::Metrics;
@@ -11,9 +12,10 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -31,6 +33,10 @@ pub(super) struct Telling {
     pub assembler: Assembler,
     pub served: Arc<Served>,
     pub metrics: Arc<Metrics>,
+    /// Id of the answer.
+    pub id: RequestId,
+    /// Tells the model's thread that the client has all that it asked for.
+    pub complete: Arc<AtomicBool>,
     /// True if the client wants the log probabilities of the tokens.
     pub with_logprobs: bool,
     /// True if the client wants a last chunk with the usage.
@@ -59,6 +65,7 @@ impl Telling {
                 }
                 // A stop sequence ends the reply before the model's thread does.
                 let stopped = self.assembler.stopped();
+                self.complete.store(stopped, Relaxed);
                 (deltas, stopped.then(|| self.ended(true)))
             }
             Event::Over { rest, finished } => {
@@ -157,17 +164,26 @@ impl Telling {
 }
 
 /// The events of one reply.
-pub(super) struct Events(pub UnboundedReceiver<Event>);
+pub(super) struct Events {
+    pub receiver: UnboundedReceiver<Event>,
+    /// Ready when the server no longer waits for the reply.
+    pub given_up: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 impl Events {
     async fn next(&mut self) -> Event {
-        self.0.recv().await.unwrap_or_else(lost)
+        poll_fn(|context| self.poll_next(context)).await
     }
-}
 
-/// Makes the event for a model whose thread has ended.
-fn lost() -> Event {
-    Event::Failed(Refusal::ending())
+    /// Polls for the next event. A reply that the server or the thread of the model does not wait
+    /// for fails.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let event = match self.given_up.as_mut().poll(context) {
+            Poll::Ready(()) => None,
+            Poll::Pending => ready!(self.receiver.poll_recv(context)),
+        };
+        Poll::Ready(event.unwrap_or_else(|| Event::Failed(Refusal::ending())))
+    }
 }
 
 /// A reply as server-sent events.
@@ -204,7 +220,10 @@ impl Stream {
                 }
                 self.lines.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
             }
-            Err(refusal) => self.lines.push_back(line(&refusal.to_json())),
+            Err(refusal) => {
+                self.telling.id.log("a stream", &refusal);
+                self.lines.push_back(line(&refusal.to_json()));
+            }
         }
         // Dropping the receiver shows the model's thread that the client is gone.
         self.events = None;
@@ -232,8 +251,8 @@ impl HttpBody for Stream {
             let Some(events) = &mut self.events else {
                 return Poll::Ready(None);
             };
-            match events.0.poll_recv(context) {
-                Poll::Ready(event) => self.take(event.unwrap_or_else(lost)),
+            match events.poll_next(context) {
+                Poll::Ready(event) => self.take(event),
                 Poll::Pending => {
                     ready!(self.quiet.as_mut().poll(context));
                     self.lines.push_back(Bytes::from_static(COMMENT));

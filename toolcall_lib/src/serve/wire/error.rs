@@ -1,6 +1,6 @@
 //! Errors in the form of OpenAI's API.
 
-use crate::error::Error;
+use crate::error::{Error, shortened};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -91,19 +91,33 @@ impl Refusal {
         Self::new(401, Some("invalid_api_key"), message)
     }
 
+    /// A request to another name than those of this host.
+    pub fn foreign_host(host: &str) -> Self {
+        Self::foreign("foreign_host", "host", host, "hosts or containers")
+    }
+
     /// A foreign page that asks through the browser of someone on this host.
-    pub fn foreign_page(what: &str, found: &str) -> Self {
+    pub fn foreign_page(origin: &str) -> Self {
+        Self::foreign("foreign_page", "page", origin, "pages")
+    }
+
+    fn foreign(code: &'static str, what: &str, found: &str, others: &str) -> Self {
         let message = format!(
-            "{what} `{found}` is not this server; start the server with --api-key, and send that key, \
-            to ask it from other pages"
+            "the {what} `{found}` is not this server; start the server with --api-key, and send that key, \
+            to ask it from other {others}"
         );
-        Self::new(403, Some("foreign_page"), message)
+        Self::new(403, Some(code), message)
     }
 
     /// A path that does not exist.
-    pub fn no_such_path(path: &str) -> Self {
-        let message = format!("there is no {path}; /openapi.json lists the paths");
-        Self::new(404, Some("not_found"), message)
+    pub fn no_such_path(path: &str, advice: &str) -> Self {
+        Self::new(404, Some("not_found"), format!("there is no {path}; {advice}"))
+    }
+
+    /// A body that is compressed.
+    pub fn compressed() -> Self {
+        let message = "compressed bodies are not read; send the body without Content-Encoding";
+        Self::new(415, Some("unsupported_encoding"), message)
     }
 
     /// A method that the path does not take.
@@ -179,6 +193,17 @@ impl Refusal {
             429 => "rate_limit_error",
             500.. => "server_error",
             _ => "invalid_request_error",
+        }
+    }
+
+    /// Describes the error for the log, without a message that may quote what a client sent.
+    pub fn for_log(&self) -> String {
+        const LONGEST: usize = 100;
+        let code = self.code.unwrap_or_default();
+        match (&self.param, self.status) {
+            (_, 500..) => format!("{} {code}: {}", self.status, self.message),
+            (Some(param), _) => format!("{} {code}: {}", self.status, shortened(param, LONGEST)),
+            (None, _) => format!("{} {code}", self.status),
         }
     }
 

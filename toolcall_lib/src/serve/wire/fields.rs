@@ -112,6 +112,17 @@ impl Fields {
         })
     }
 
+    /// Takes an integer of at most 64 bits from `least` on, signed or not.
+    pub fn integer(&mut self, field: &str, least: i64) -> Result<Option<i128>, Refusal> {
+        let expected = match least {
+            i64::MIN => "an integer of at most 64 bits".to_string(),
+            least => format!("an integer, {least} or more"),
+        };
+        self.typed(field, &expected, |value| {
+            whole(&value).filter(|n| *n >= i128::from(least)).ok_or(value)
+        })
+    }
+
     /// Takes an integer within these bounds.
     pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
         let expected = match *bounds.end() {
@@ -119,7 +130,8 @@ impl Fields {
             end => format!("an integer from {} to {end}", bounds.start()),
         };
         self.typed(field, &expected, |value| {
-            value.as_u64().filter(|n| bounds.contains(n)).ok_or(value)
+            let count = whole(&value).and_then(|n| u64::try_from(n).ok());
+            count.filter(|n| bounds.contains(n)).ok_or(value)
         })
     }
 
@@ -139,22 +151,38 @@ impl Fields {
         fields.iter().for_each(|field| drop(self.take(field)));
     }
 
+    /// Refuses the fields that there is advice for.
+    pub fn refuse(&self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
+        match advice.iter().find(|(field, _)| self.left.contains_key(*field)) {
+            Some((field, problem)) => Err(Refusal::unknown(self.name(field), problem)),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses any field that is left, with advice if there is some, or else with the field that
     /// may have been meant.
     pub fn end(self, advice: &[(&str, &str)]) -> Result<(), Refusal> {
+        self.refuse(advice)?;
         let Some(field) = self.left.keys().next() else {
             return Ok(());
         };
-        let advised = advice.iter().find(|(name, _)| name == field);
-        let near = || nearest(field, self.known.iter().map(String::as_str));
-        let problem = match advised {
-            Some((_, problem)) => (*problem).to_string(),
-            None => near().map_or("is not known; leave it out".to_string(), |near| {
-                format!("is not known; did you mean `{near}`?")
-            }),
+        let problem = match nearest(field, self.known.iter().map(String::as_str)) {
+            Some(near) => format!("is not known; did you mean `{near}`?"),
+            None => "is not known; leave it out".to_string(),
         };
         Err(Refusal::unknown(self.name(field), problem))
     }
+}
+
+/// Reads an integer of at most 64 bits, which some clients write as `5.0`.
+fn whole(value: &Value) -> Option<i128> {
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64; // a larger one stands for several integers
+    let fraction = || {
+        let number = value.as_f64()?;
+        (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
+    };
+    let signed = value.as_i64().map(i128::from);
+    signed.or(value.as_u64().map(i128::from)).or_else(fraction)
 }
 
 /// Compares values; numbers are equal in any notation.

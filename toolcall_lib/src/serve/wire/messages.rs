@@ -15,7 +15,13 @@ const ADVICE: [(&str, &str); 2] = [
 ];
 
 /// Fields of an assistant message that repeat its content or say where it comes from.
-const REPEATED: [&str; 2] = ["parsed", "annotations"];
+const REPEATED: [&str; 3] = ["parsed", "annotations", LITELLM];
+
+/// Field that LiteLLM adds to messages, calls and functions, and that clients send back.
+const LITELLM: &str = "provider_specific_fields";
+
+/// Fields of a part that change nothing here.
+const OF_PARTS: [&str; 3] = ["annotations", "cache_control", "prompt_cache_breakpoint"];
 
 /// Reads the conversation. Its last message must be one that the model can answer.
 pub(super) fn messages(fields: &mut Fields) -> Result<Vec<Message>, Refusal> {
@@ -115,6 +121,7 @@ impl Open {
 
 fn message(value: Value, place: &str) -> Result<Message, Refusal> {
     let mut fields = Fields::of_value(place, value, "an object with `role` and `content`")?;
+    fields.refuse(&ADVICE)?;
     let role = role(&mut fields)?;
     let content = content(&mut fields, role)?;
     let has_content = content.is_some();
@@ -125,7 +132,7 @@ fn message(value: Value, place: &str) -> Result<Message, Refusal> {
         Role::Tool => message.tool_call_id = Some(fields.required("tool_call_id")?),
         Role::Assistant => add_turn(&mut message, &mut fields, has_content)?,
     }
-    fields.end(&ADVICE)?;
+    fields.end(&[])?;
     Ok(message)
 }
 
@@ -136,6 +143,10 @@ fn role(fields: &mut Fields) -> Result<Role, Refusal> {
         Some("user") => return Ok(Role::User),
         Some("assistant") => return Ok(Role::Assistant),
         Some("tool") => return Ok(Role::Tool),
+        Some("function") => {
+            "found `function`, which is not supported; write `tool`, with the `tool_call_id` of the call"
+                .into()
+        }
         Some(other) => format!("found `{other}`, {EXPECTED}"),
         None => format!("missing; {EXPECTED}"),
     };
@@ -178,7 +189,7 @@ fn parts(list: Vec<Value>, place: &str, role: Role) -> Result<String, Refusal> {
             return Err(Refusal::of_field(part.name(key), "missing; expected a string"));
         };
         said += &text;
-        part.ignore(&["annotations", "cache_control"]);
+        part.ignore(&OF_PARTS);
         part.end(&[])?;
     }
     Ok(said)
@@ -239,7 +250,7 @@ fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
     let id = Some(call.required("id")?);
     let function = call.object("function")?;
     // `confidence` is ours; `index` comes from streams that a client has joined.
-    call.ignore(&["confidence", "index"]);
+    call.ignore(&["confidence", "index", LITELLM]);
     let Some(function) = function else {
         let problem = format!("missing; a call is {expected}");
         return Err(Refusal::of_field(call.name("function"), problem));
@@ -248,7 +259,7 @@ fn tool_call(value: Value, place: &str) -> Result<ToolCall, Refusal> {
     let mut function = Fields::of(&format!("{place}.function"), function);
     let name = function.required("name")?;
     let arguments = arguments(&mut function)?;
-    function.ignore(&["parsed_arguments"]); // a copy of the arguments
+    function.ignore(&["parsed_arguments", LITELLM]); // the first is a copy of the arguments
     function.end(&[])?;
     Ok(ToolCall { id, name, arguments })
 }

@@ -4,7 +4,7 @@
 use super::fields::Fields;
 use super::tool_choice::{self, Chosen};
 use super::{Refusal, messages, response_format};
-use crate::generate::GenerateConfig;
+use crate::generate::{GenerateConfig, ToolChoice};
 use crate::tool::{ToolSchema, doubled};
 use crate::{Message, json};
 use serde_json::{Map, Value, json};
@@ -28,6 +28,8 @@ pub(crate) struct ChatRequest {
     pub stream: bool,
     /// True if the client wants a last chunk with the usage.
     pub include_usage: bool,
+    /// True if the client wants a reply without a thought.
+    pub no_thought: bool,
 }
 
 /// Settings of the server for reading a request.
@@ -53,15 +55,11 @@ const IGNORED: [&str; 9] = [
 ];
 
 /// Fields that are not supported, and advice for each.
-const ADVICE: [(&str, &str); 6] = [
+const ADVICE: [(&str, &str); 5] = [
     ("functions", "is not supported; write `tools`"),
     ("function_call", "is not supported; write `tool_choice`"),
     ("audio", "is not supported; the model writes only text"),
     ("web_search_options", "is not supported; offer a search as a tool"),
-    (
-        "reasoning_effort",
-        "is not supported; to let a model think, send `chat_template_kwargs`: {\"enable_thinking\": true}",
-    ),
     ("verbosity", "is not supported; put it into the system message"),
 ];
 
@@ -71,6 +69,26 @@ const MOST_STOPS: usize = 4;
 const MOST_LOGPROBS: u64 = 20;
 
 impl ChatRequest {
+    /// Makes a request for the calls that `text` asks for.
+    pub fn of_text(text: String, tools: &[ToolSchema], defaults: &Defaults) -> Self {
+        let max_new_tokens = defaults.config.max_new_tokens.min(defaults.max_tokens);
+        Self {
+            messages: vec![Message::user(text)],
+            tools: tools.to_vec(),
+            callable: tools.to_vec(),
+            config: GenerateConfig {
+                max_new_tokens,
+                tool_choice: ToolChoice::Auto,
+                ..defaults.config.clone()
+            },
+            stop: Vec::new(),
+            logprobs: false,
+            stream: false,
+            include_usage: false,
+            no_thought: false,
+        }
+    }
+
     /// Reads a request from the object in a body. The caller has looked at its `model` before.
     ///
     /// # Errors
@@ -99,6 +117,7 @@ impl ChatRequest {
             return Err(Refusal::of_field("top_logprobs", "needs `logprobs`: true"));
         }
         config.top_logprobs = top.unwrap_or(0) as usize;
+        let no_thought = no_thought(&mut fields)?;
         // 4. Everything else is refused.
         unsupported(fields)?;
         Ok(Self {
@@ -110,6 +129,7 @@ impl ChatRequest {
             logprobs,
             stream,
             include_usage,
+            no_thought,
         })
     }
 }
@@ -123,7 +143,7 @@ pub(crate) fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         ))
     })?;
     json::read_object(text)
-        .map_err(|problem| Refusal::of_body(format!("the body is not a JSON object: {problem}")))
+        .map_err(|problem| Refusal::of_body(format!("the body cannot be read as a JSON object: {problem}")))
 }
 
 fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Refusal> {
@@ -162,26 +182,13 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     }
 }
 
-/// Reads the tools, without `strict`, which says nothing to the model: calls are constrained to all
-/// schemas, strict or not.
-pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
-    let mut tools: Vec<ToolSchema> = Vec::new();
-    for (index, mut value) in fields.list("tools")?.unwrap_or_default().into_iter().enumerate() {
-        let place = format!("tools[{index}]");
-        for object in ["/function", ""] {
-            let object = value.pointer_mut(object).and_then(Value::as_object_mut);
-            match object.and_then(|object| object.shift_remove("strict")) {
-                None | Some(Value::Null | Value::Bool(_)) => {}
-                Some(_) => {
-                    return Err(Refusal::of_field(
-                        format!("{place}.function.strict"),
-                        "expected true or false",
-                    ));
-                }
-            }
-        }
-        tools.push(ToolSchema::new(value).map_err(|error| Refusal::of_field(&place, error))?);
-    }
+/// Reads the tools.
+fn tools(fields: &mut Fields) -> Result<Vec<ToolSchema>, Refusal> {
+    let list = fields.list("tools")?.unwrap_or_default().into_iter();
+    let tools = list.enumerate().map(|(index, value)| {
+        ToolSchema::new(value).map_err(|error| Refusal::of_field(format!("tools[{index}]"), error))
+    });
+    let tools = tools.collect::<Result<Vec<_>, _>>()?;
     let second = doubled(&tools).next();
     match second {
         None => Ok(tools),
@@ -208,8 +215,8 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
             config.temperature = 0.0; // the smallest set of tokens that has any: the likeliest one
         }
     }
-    if let Some(k) = fields.count("top_k", 1..=u64::MAX)? {
-        config.top_k = Some(k as usize);
+    if let Some(k) = fields.integer("top_k", -1)? {
+        config.top_k = usize::try_from(k).ok().filter(|&k| k > 0); // -1 and 0 turn it off, as in vLLM
     }
     if let Some(p) = fields.number("min_p", 0.0..=1.0)? {
         config.min_p = Some(p).filter(|&p| p > 0.0);
@@ -218,19 +225,8 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
         config.repetition_penalty = penalty;
     }
     // Without a seed, every reply is drawn anew; negative seeds count as their bits.
-    config.seed = match fields.take("seed") {
-        None => rand::random(),
-        Some(seed) => match (seed.as_u64(), seed.as_i64()) {
-            (Some(seed), _) => seed,
-            (_, Some(seed)) => seed as u64,
-            _ => {
-                return Err(Refusal::of_field(
-                    "seed",
-                    format!("found {seed}, expected an integer"),
-                ));
-            }
-        },
-    };
+    let seed = fields.integer("seed", i64::MIN)?;
+    config.seed = seed.map_or_else(rand::random, |seed| seed as u64);
     Ok(config)
 }
 
@@ -258,6 +254,21 @@ fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal
         return Err(Refusal::of_field(field, problem));
     }
     Ok(asked)
+}
+
+/// Reads `reasoning_effort`, of which only `none` has a counterpart here.
+fn no_thought(fields: &mut Fields) -> Result<bool, Refusal> {
+    match fields.text("reasoning_effort")?.as_deref() {
+        None => Ok(false),
+        Some("none") => Ok(true),
+        Some(other) => Err(Refusal::of_field(
+            "reasoning_effort",
+            format!(
+                "found `{other}`, supported is `none`; to let a model think, send \
+                `chat_template_kwargs`: {{\"enable_thinking\": true}}"
+            ),
+        )),
+    }
 }
 
 fn template_kwargs(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {

@@ -3,6 +3,7 @@
 use super::program::Program;
 use super::samples;
 use crate::output::{note, print};
+use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +60,11 @@ impl Answers {
         if are_samples {
             note(why_samples(model));
             schemas = samples::tools().into_iter().map(|tool| tool.schema).collect();
+        }
+        let mut run = HashSet::new();
+        if let Some(program) = arguments.run.iter().find(|program| !run.insert(&program.tool)) {
+            let problem = "is given twice; one program answers the calls of a tool";
+            return Err(Error::invalid(format!("--run {}", program.tool), problem));
         }
         let names: Vec<&str> = schemas.iter().map(ToolSchema::name).collect();
         if let Some(program) = arguments.run.iter().find(|run| !names.contains(&&*run.tool)) {

@@ -1,6 +1,7 @@
 //! `toolcall chat`.
 
 mod answers;
+mod beginning;
 mod program;
 mod samples;
 mod settings;
@@ -8,14 +9,14 @@ mod settings;
 use super::model::ModelArgument;
 use super::output::{note, print, tell};
 use answers::{Answers, ToolsArguments};
+use beginning::Beginning;
 use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::generate::{GenerateConfig, Generation, Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
-use toolcall_lib::serde_json::{Value, from_value, json};
-use toolcall_lib::{Conversation, Error, Message, Model, Result, Role, ToolCall, json};
+use toolcall_lib::serde_json::Value;
+use toolcall_lib::{Conversation, Error, Message, Model, Result, Role, ToolCall};
 
 /// Rounds of calls and answers before a turn is given up.
 const MOST_ROUNDS: usize = 5;
@@ -30,13 +31,8 @@ pub struct Arguments {
     /// requests for the sample tools; with other tools, what you type
     #[arg(long)]
     prompt: Vec<String>,
-    /// Instructions to the model, before the first message
-    #[arg(long)]
-    system: Option<String>,
-    /// JSON file with the messages that a conversation begins with: a list, or an object with
-    /// `messages` and perhaps `tools`. If the last message is not the model's, the model answers it
-    #[arg(long)]
-    messages: Option<PathBuf>,
+    #[command(flatten)]
+    beginning: Beginning,
     /// Keep talking in one conversation; an empty line or Ctrl-D ends it
     #[arg(long)]
     interactive: bool,
@@ -45,56 +41,27 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let begun = beginning(arguments)?;
-    let waits = begun
-        .messages
-        .last()
-        .is_some_and(|message| matches!(message.role, Role::User | Role::Tool));
-    let mut chat = Chat::new(arguments, begun)?;
+    let begun = arguments.beginning.read()?;
+    let last = begun.conversation.messages.last();
+    let waits = !begun.open_calls.is_empty()
+        || last.is_some_and(|message| matches!(message.role, Role::User | Role::Tool));
+    let mut chat = Chat::new(arguments, begun.conversation)?;
     let given: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
     if waits && !given.is_empty() {
         let problem =
             "the last message has no answer yet, so --prompt cannot follow it; leave one of the two out";
         return Err(Error::invalid("--messages", problem));
     }
-    if waits {
+    if waits && chat.answer_calls(&begun.open_calls, &[])? {
         chat.answer()?;
     }
-    match (given.is_empty(), arguments.messages.is_some()) {
+    match (given.is_empty(), arguments.beginning.is_given()) {
         _ if arguments.interactive => chat.interactive(),
         (false, _) => chat.all(&given),
         (true, true) if waits => Ok(ExitCode::SUCCESS),
         (true, false) if chat.answers.are_samples => chat.all(&samples::REQUESTS),
         (true, _) => chat.interactive(),
     }
-}
-
-/// The beginning of every conversation: the instructions, then the messages of the file, with the
-/// tools of the file.
-fn beginning(arguments: &Arguments) -> Result<Conversation> {
-    let mut begun = match &arguments.messages {
-        Some(file) => read(file)?,
-        None => Conversation::default(),
-    };
-    let Some(system) = &arguments.system else {
-        return Ok(begun);
-    };
-    if begun.messages.iter().any(|message| message.role == Role::System) {
-        let problem = "the messages of --messages have a system message too; leave one of the two out";
-        return Err(Error::invalid("--system", problem));
-    }
-    begun.messages.insert(0, Message::system(system));
-    Ok(begun)
-}
-
-fn read(file: &Path) -> Result<Conversation> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-    let wrong = |problem: String| Error::invalid(file.display(), problem);
-    let row = match json::read(&text).map_err(|problem| wrong(problem.to_string()))? {
-        list @ Value::Array(_) => json!({ "messages": list }),
-        row => row,
-    };
-    from_value(row).map_err(|problem| wrong(problem.to_string()))
 }
 
 struct Chat {
@@ -168,43 +135,54 @@ impl Chat {
 
     /// Everything that follows the last message.
     fn answer(&mut self) -> Result<()> {
-        let chosen = self.generator.config.tool_choice.clone();
-        for round in 0..MOST_ROUNDS {
-            // The choice applies to the answer to the message, not to what follows a tool's answer.
-            self.generator.config.tool_choice = if round == 0 {
-                chosen.clone()
-            } else {
-                ToolChoice::Auto
-            };
-            let generation = self.generator.reply(&self.messages, &self.answers.schemas);
-            self.generator.config.tool_choice = chosen.clone();
-            let generation = generation?;
+        for _ in 0..MOST_ROUNDS {
+            let generation = self.generate()?;
             self.show_withheld(&generation)?;
             let reply = self.parse(&generation.text);
             let calls = reply.tool_calls.clone();
             if !reply.content.is_empty() {
                 print(format!("assistant > {}", reply.content))?;
             }
-            self.messages.push(reply.into_message());
-            for (i, call) in calls.iter().enumerate() {
+            if !generation.finished {
+                let (tokens, most) = (generation.ids.len(), self.generator.config.max_new_tokens);
                 print(format!(
-                    "call      > {}",
-                    asked(call, generation.confidences.get(i))
+                    "(cut off after {tokens} tokens; --max-new-tokens allows {most})"
                 ))?;
-                let Some(answer) = self.answers.answer(call)? else {
-                    self.drop_turn();
-                    return Ok(());
-                };
-                self.messages.push(Message {
-                    tool_call_id: call.id.clone(),
-                    ..Message::tool(&call.name, answer)
-                });
             }
-            if calls.is_empty() {
+            self.messages.push(reply.into_message());
+            if calls.is_empty() || !self.answer_calls(&calls, &generation.confidences)? {
                 return Ok(());
             }
         }
         print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
+    }
+
+    /// Generates the next reply. The tool choice applies to the answer to a message, not to what
+    /// follows a tool's answer.
+    fn generate(&mut self) -> Result<Generation> {
+        let chosen = self.generator.config.tool_choice.clone();
+        if self.messages.last().is_some_and(|last| last.role == Role::Tool) {
+            self.generator.config.tool_choice = ToolChoice::Auto;
+        }
+        let generation = self.generator.reply(&self.messages, &self.answers.schemas);
+        self.generator.config.tool_choice = chosen;
+        generation
+    }
+
+    /// Answers calls. Returns false, and drops the turn, if nobody answers one of them.
+    fn answer_calls(&mut self, calls: &[ToolCall], confidences: &[f32]) -> Result<bool> {
+        for (i, call) in calls.iter().enumerate() {
+            print(format!("call      > {}", asked(call, confidences.get(i))))?;
+            let Some(answer) = self.answers.answer(call)? else {
+                self.drop_turn();
+                return Ok(false);
+            };
+            self.messages.push(Message {
+                tool_call_id: call.id.clone(),
+                ..Message::tool(&call.name, answer)
+            });
+        }
+        Ok(true)
     }
 
     /// Removes the last message of the user and what follows it. A turn with an unanswered call

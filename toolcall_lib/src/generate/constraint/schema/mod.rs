@@ -51,6 +51,8 @@ pub(super) struct Writer<'a> {
     expanded: Rc<Cell<usize>>,
     /// Number of places around the one that is being written.
     depth: usize,
+    /// A field that is required and not allowed, with the path of its object.
+    undeclared: Option<(String, String)>,
 }
 
 /// Result for a place.
@@ -69,7 +71,7 @@ enum Written {
 pub(super) fn arguments(plain: &Value) -> Result<Value, Unsupported> {
     let mut writer = Writer::new(plain);
     let Some(mut schema) = writer.value(vec![plain], "")? else {
-        return refuse("", "no arguments fit the schema");
+        return Err(writer.nothing_fits());
     };
     if !writer.definitions.is_empty() {
         // A schema that refers to the definitions must not be next to them.
@@ -87,6 +89,7 @@ impl<'a> Writer<'a> {
             definitions: Map::new(),
             expanded: Rc::default(),
             depth: 0,
+            undeclared: None,
         }
     }
 
@@ -108,6 +111,23 @@ impl<'a> Writer<'a> {
                 "the schema is too large: its references and unions multiply",
             ),
             false => Ok(()),
+        }
+    }
+
+    /// Remembers that an object requires a field that it does not allow.
+    pub fn note_undeclared(&mut self, path: &str, field: &str) {
+        self.undeclared = Some((path.to_string(), field.to_string()));
+    }
+
+    /// Returns the reason why no arguments fit.
+    pub fn nothing_fits(&self) -> Unsupported {
+        let problem = "no arguments fit the schema";
+        match &self.undeclared {
+            None => (String::new(), problem.to_string()),
+            Some((path, field)) => (
+                path.clone(),
+                format!("`required` names `{field}`, which `properties` does not declare, so {problem}"),
+            ),
         }
     }
 

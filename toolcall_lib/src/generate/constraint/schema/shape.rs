@@ -299,6 +299,10 @@ fn own(object: &Map<String, Value>) -> Shape<'_> {
         ("patternProperties" | "dependentRequired" | "dependentSchemas", Some(Value::Object(map))) => {
             !map.is_empty()
         }
+        // Every name is a string.
+        ("propertyNames", Some(Value::Object(names))) => names
+            .iter()
+            .any(|(key, value)| key != "type" || value != "string"),
         _ => true,
     };
     // 3. Listed values, from `enum` or `const`.

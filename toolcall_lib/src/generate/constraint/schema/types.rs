@@ -296,7 +296,12 @@ pub(super) fn object<'a>(
         };
         match written {
             Some(schema) => properties.insert(name.to_string(), schema),
-            None if needed => return Ok(None),
+            None if needed => {
+                if !known.contains(&name) {
+                    writer.note_undeclared(path, name);
+                }
+                return Ok(None);
+            }
             None => properties.insert(name.to_string(), Value::Bool(false)),
         };
         if needed {

@@ -24,7 +24,8 @@ fn texts_stay_as_they_are() {
         {"role": "user", "content": " A "},
         {"role": "assistant", "content": "<think>a</think><tool_call>{\"na"},
         {"role": "user", "content": [
-            {"type": "text", "text": "B"}, {"type": "text", "text": "\n", "cache_control": {}}]},
+            {"type": "text", "text": "B"}, {"type": "text", "text": "\n", "cache_control": {},
+                "prompt_cache_breakpoint": {}}]},
     ]));
     let expected = [
         Message::system(hermes),
@@ -46,12 +47,14 @@ fn a_turn_that_is_sent_back_is_read() {
     called["confidence"] = json!(0.5);
     called["index"] = json!(0);
     called["function"]["parsed_arguments"] = json!({"to": 1});
+    called["provider_specific_fields"] = json!({"a": 1});
+    called["function"]["provider_specific_fields"] = json!(null);
     let read = read_all(json!([
         {"role": "user", "content": "Hi"},
         parsed,
         {"role": "assistant", "content": null, "refusal": "I cannot."},
         {"role": "assistant", "content": null, "reasoning_content": "Hm.",
-            "tool_calls": [called, call("c2")]},
+            "provider_specific_fields": {"refusal": null}, "tool_calls": [called, call("c2")]},
         {"role": "tool", "tool_call_id": "c2", "content": "two"},
         {"role": "tool", "tool_call_id": "c1", "name": "dim",
             "content": [{"type": "text", "text": "one"}]},
@@ -122,7 +125,7 @@ fn what_is_not_of_the_api_is_named() {
         (
             json!([{"role": "function", "content": "Hi"}]),
             "messages[0].role",
-            "`function`",
+            "write `tool`",
         ),
         (
             json!([{"from": "user", "value": "Hi"}]),
@@ -202,6 +205,11 @@ fn what_is_not_of_the_api_is_named() {
             json!([user, with(&turn, "audio", json!({"id": "a"}))]),
             "messages[1].audio",
             "only text",
+        ),
+        (
+            json!([user, {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}}]),
+            "messages[1].function_call",
+            "`tool_calls`",
         ),
         (
             json!([user, with(&turn, "function_call", json!({"name": "f"}))]),
