@@ -4,7 +4,6 @@ use super::{LONGEST_TIMEOUT, TrainConfig};
 use crate::error::{Error, Result, short};
 use crate::model::LoraConfig;
 use crate::track::is_run_id;
-use crate::train::Metric;
 
 impl TrainConfig {
     /// Refuses settings that need a validation set.
@@ -48,7 +47,7 @@ impl TrainConfig {
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid(field, "too small; expected a positive number"));
         }
-        if self.metric_for_best_model != Metric::EvalLoss && !self.predict_with_generate {
+        if self.metric_for_best_model.is_of_answers() && !self.predict_with_generate {
             let problem = format!(
                 "{} needs the model's answers; set `predict_with_generate`",
                 self.metric_for_best_model
