@@ -27,7 +27,8 @@ A flag is the name of a setting with dashes or underscores. Without a value it i
 several values are a list. Plain words are read as YAML 1.2 has them, `1e-4` is a number; where a setting is
 true or false, `yes`, `no`, `on` and `off` are understood too.
 
-A name that is not known is an error that tells the nearest one. This page is made from the code.
+A name that is not known is an error that tells the nearest one, unless its value is empty (null, `\"\"`, `[]`,
+`{}`), which is noted. This page is made from the code.
 
 ## Our settings
 ";
@@ -35,11 +36,20 @@ A name that is not known is an error that tells the nearest one. This page is ma
 const OTHERS: &str = "
 ## Names of other tools
 
-Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm and DeepSpeed are
-read as they are, and their names are flags. They mean here what they mean there. *Noted* names only tune the
+Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm, PEFT and DeepSpeed
+are read as they are, and their names are flags. They mean here what they mean there. *Noted* names only tune the
 other engine: a run says that nothing changes by them. *Refused* names would change the result: the run does
-not begin, unless the value asks for nothing (null, false, 0, empty). The model and the data that a file names
-are taken where the command line does not name others.
+not begin, unless the value asks for nothing (null, false, 0, empty).
+
+The model and the data that a file names are taken where the command line does not name others. `--data`
+replaces all that a file says about its data: names, config, splits, and a validation set that comes with the
+data, such as mlx-lm's `valid.jsonl`. `--dataset-name` replaces the name only, as TRL's flag does. `--validation`
+replaces the validation set; one that the file names separately stays beside `--data`. Replaced names are noted
+and not read.
+
+`lora_r`, `lora_alpha`, `lora_dropout`, `lora_target_modules` and `use_rslora` alone do not train an adapter, as
+in TRL and Axolotl. `use_peft`, `adapter`, `finetuning_type` or a setting `lora` asks for one. Until a later file
+or flag does, they are noted.
 
 | name | of | here |
 |---|---|---|
@@ -78,7 +88,7 @@ fn write_row(text: &mut String, row: &Row) {
     let becomes = match row.becomes {
         Becomes::Same => "the same".to_string(),
         Becomes::Renamed(ours) => format!("`{ours}`"),
-        Becomes::Value(what, _) => what.to_string(),
+        Becomes::Value(what, _) | Becomes::Input(_, what, _) => what.to_string(),
         Becomes::Note(why) => format!("*noted*: {why}"),
         Becomes::Refused(why) => format!("*refused*: {why}"),
     };

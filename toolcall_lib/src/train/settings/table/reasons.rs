@@ -8,6 +8,19 @@ pub(super) const ROWS_IN_MEMORY: &str =
     "rows are read into memory once, and every row of an epoch is trained";
 /// Names of what is logged.
 pub(super) const EVERY_STEP: &str = "every step is reported as it is";
+/// Names of how ranks are started, and of what they divide.
+pub(super) const RANKS: &str =
+    "`zero_stage` says what ranks divide, and how they were started how many they are";
+/// Names that switch on a tracker that is not supported.
+pub(super) const OTHER_TRACKER: &str =
+    "a run is sent to TensorBoard and Weights & Biases only; leave it out, and set `report_to`";
+/// Settings of a tracker that is not switched on by them.
+pub(super) const OF_OTHER_TRACKER: &str = "belongs to a tracker that is not supported";
+/// Names of parts of an adapter that are not supported.
+pub(super) const PLAIN_LORA: &str =
+    "an adapter is plain LoRA of linear layers, A random and B zero; leave it out";
+/// Names of experts.
+pub(super) const NO_EXPERTS: &str = "models have no experts here; leave it out";
 /// Names of a tokenizer or a template, where they can only be the model's.
 pub(super) const OWN_TOKENIZER: &str = "the model's own tokenizer, template and configuration count";
 /// Names of another tokenizer, template or configuration.

@@ -72,8 +72,9 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["lr_scheduler_type", "lr_scheduler"],
         Value(
-            "`lr_scheduler_type`: `linear`, `cosine`, `constant`, `constant_with_warmup`; others are refused",
-            read::schedule,
+            "`lr_scheduler_type`: `linear`, `cosine`, `constant`, which has no warmup, or \
+             `constant_with_warmup`; others are refused",
+            |said, value| said.set("lr_scheduler_type", value),
         ),
     ),
     row(
@@ -101,8 +102,9 @@ pub(super) const ROWS: &[Row] = &[
         &["eval_strategy", "evaluation_strategy"],
         Value(
             "`steps`: every `eval_steps`, or as `logging_steps` says, or 500; `epoch`: `evals_per_epoch` is 1. \
-             `no`: `dataset_test_split` is not measured; a validation set that is given is, at the end of an \
-             epoch, which is noted",
+             Where no validation set is named, it is the split `test` of the data, as in TRL; without one \
+             nothing is measured, which is noted. `no`: `dataset_test_split` is not measured; a validation \
+             set that is given is, at the end of an epoch, which is noted",
             read::eval_strategy,
         ),
     ),
@@ -117,7 +119,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["metric_for_best_model"],
-        Value("`metric_for_best_model`; `loss` is `eval_loss`", read::metric),
+        Value(
+            "`metric_for_best_model`; without `eval_` at the beginning, too",
+            read::metric,
+        ),
     ),
     row(
         ALL,
@@ -143,7 +148,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["train_sampling_strategy"],
-        Value("`shuffle`: `random` or `sequential`", read::sampling),
+        Value(
+            "`shuffle`: `random` or `sequential`; `group_by_length` is noted",
+            read::sampling,
+        ),
     ),
     row(
         OWN,
@@ -172,16 +180,18 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["push_to_hub"],
         Value(
-            "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C",
+            "the saved model is pushed to `hub_model_id` at the end, as by `toolcall push`; not after Ctrl-C. \
+             Without that name: to the name of `output_dir`",
             |said, value| boolean(value).map(|wanted| said.inputs.push.wanted = Some(wanted)),
         ),
     ),
     row(
         ALL,
         &["hub_model_id"],
-        Value("owner/name on the hub, for `push_to_hub`", |said, value| {
-            inputs::named(value).map(|repo| said.inputs.push.repo = repo)
-        }),
+        Value(
+            "owner/name on the hub, for `push_to_hub`; without owner, that of the token",
+            |said, value| inputs::named(value).map(|repo| said.inputs.push.repo = repo),
+        ),
     ),
     row(
         ALL,
@@ -263,17 +273,20 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         ALL,
+        &["logging_strategy"],
+        Value(
+            "`epoch` and `no` are noted: the log has an entry every `logging_steps` steps",
+            read::logging_strategy,
+        ),
+    ),
+    row(
+        ALL,
         &[
-            "logging_strategy",
             "logging_nan_inf_filter",
             "log_level",
             "log_level_replica",
             "log_on_each_node",
             "disable_tqdm",
-            "project",
-            "trackio_space_id",
-            "trackio_bucket_id",
-            "trackio_static_space_id",
             "include_num_input_tokens_seen",
             "include_tokens_per_second",
             "include_for_metrics",
@@ -287,6 +300,16 @@ pub(super) const ROWS: &[Row] = &[
             "tpu_metrics_debug",
         ],
         Note(reasons::EVERY_STEP),
+    ),
+    row(
+        ALL,
+        &[
+            "project",
+            "trackio_space_id",
+            "trackio_bucket_id",
+            "trackio_static_space_id",
+        ],
+        Note(reasons::OF_OTHER_TRACKER),
     ),
     row(
         ALL,
@@ -369,7 +392,7 @@ pub(super) const ROWS: &[Row] = &[
             "local_rank",
             "average_tokens_across_devices",
         ],
-        Note("`zero_stage` says what ranks divide, and how they were started how many they are"),
+        Note(reasons::RANKS),
     ),
     row(
         ALL,
