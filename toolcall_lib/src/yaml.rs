@@ -68,7 +68,10 @@ fn options() -> Options {
 
 fn problem(error: serde_saphyr::Error) -> Problem {
     let place = error.location();
-    let text = error.to_string();
+    let text = match &error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
+        other => other.to_string(),
+    };
     Problem {
         line: place.map_or(1, |place| place.line() as usize),
         column: place.map_or(1, |place| place.column() as usize),
@@ -175,7 +178,8 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line() {
         for (text, line, says) in [
             ("a: 1\nb: [1, 2\nc: 3\n", 3, ""),
-            ("a: 1\nb: 2\na: 3\n", 3, "a"),
+            ("a: 1\nb: 2\na: 3\n", 3, "duplicate key `a`"),
+            ("a:\n  b: 1\n  b: 2\n", 3, "duplicate key `b`"),
             ("a: 1\n---\nb: 2\n", 0, "document"),
             ("- a\n- b\n", 1, "found a list, expected names with values"),
             ("", 1, "found nothing, expected names"),

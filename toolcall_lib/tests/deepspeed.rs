@@ -55,7 +55,7 @@ fn every_setting_has_its_place() {
         adam_beta1: 0.8,
         adam_beta2: 0.95,
         adam_epsilon: 1e-7,
-        lr_scheduler_type: Schedule::Constant,
+        lr_scheduler_type: Schedule::ConstantWithWarmup,
         warmup_steps: 100,
         warmup_type: Warmup::Log,
         max_grad_norm: 0.5,
@@ -117,11 +117,21 @@ fn schedulers_are_known_by_name() {
 }
 
 #[test]
+fn stage_3_has_the_result_of_stage_2() {
+    let (config, notes) = read(json!({"zero_optimization": {"stage": 3}}), 2);
+    assert_eq!(config.zero_stage, 2);
+    assert!(
+        notes[0].starts_with("zero_optimization.stage: 3 shards the weights, too"),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_name_all_at_once() {
     let file = json!({
         "optimizer": {"type": "Lamb", "params": {"lr": 1e-3}},
         "scheduler": {"type": "WarmupLR", "params": {"warmup_max_lr": 1e-4}},
-        "zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}},
+        "zero_optimization": {"stage": 4, "offload_param": {"device": "nvme"}},
         "fp16": {"enabled": true},
         "wandb": {"enabled": true, "project": "calls"},
         "gradient_cliping": 1.0
@@ -130,7 +140,7 @@ fn what_cannot_be_done_is_refused_by_name_all_at_once() {
     for problem in [
         "optimizer.type: \"Lamb\" is not supported; expected one of adam, adamw",
         "optimizer.params.lr: 1e-3 is not 1e-4, scheduler.params.warmup_max_lr",
-        "zero_optimization.stage: 3 is not supported; expected 0, 1 or 2",
+        "zero_optimization.stage: 4 is not supported; expected 0, 1, 2 or 3",
         "zero_optimization.offload_param.device: nvme is not supported",
         "fp16.enabled: is not supported; enable bf16 instead",
         "wandb.enabled: is DeepSpeed's own log; set `report_to` in a file of settings",

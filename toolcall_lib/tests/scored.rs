@@ -3,17 +3,18 @@
 
 use crate::common::tiny_model::tiny_model;
 use crate::train::{config, timers};
+use std::sync::Mutex;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::evaluate::{EvaluateConfig, Score, evaluate};
 use toolcall_lib::optimizer::Schedule;
-use toolcall_lib::train::{Metric, StepReport, TrainConfig, TrainReport, train};
+use toolcall_lib::train::{Metric, OnAnswer, StepReport, TrainConfig, TrainData, TrainReport, train};
 use toolcall_lib::{Conversation, Message, Model};
 
 /// Learns two rows in some 200 steps, at a rate that does not depend on the length of the run.
 fn learning(steps: usize) -> TrainConfig {
     TrainConfig {
         learning_rate: 1e-2,
-        lr_scheduler_type: Schedule::Constant,
+        lr_scheduler_type: Schedule::ConstantWithWarmup,
         ..config(steps)
     }
 }
@@ -193,9 +194,44 @@ fn a_run_stops_when_the_score_gets_no_better() {
 }
 
 #[test]
+fn token_accuracy_is_measured_without_answers_and_answers_are_told() {
+    let config = TrainConfig {
+        predict_with_generate: false,
+        metric_for_best_model: Metric::EvalMeanTokenAccuracy,
+        load_best_model_at_end: true,
+        eval_steps: Some(50),
+        ..learning(100)
+    };
+    let (_, report) = run(&timers(2), &config);
+    let accuracy = |step: usize| report.steps[step - 1].eval_token_accuracy.unwrap();
+    assert!(accuracy(50) < accuracy(100) && accuracy(100) <= 1.0);
+    assert_eq!(report.best_step().unwrap().step, 100);
+    assert_eq!(report.steps[0].eval_token_accuracy, None);
+
+    let told = Mutex::new(Vec::new());
+    let on_answer = |answered, rows| told.lock().unwrap().push((answered, rows));
+    let (rows, validation) = (timers(2), mixed());
+    let data = TrainData {
+        on_answer: Some(OnAnswer(&on_answer)),
+        ..TrainData::from((&rows, &validation))
+    };
+    let config = TrainConfig {
+        generation_max_new_tokens: 4,
+        ..learning(1)
+    };
+    train(&mut tiny_model(), data, &config, |_| {}).unwrap();
+    let rows = validation.rows.len();
+    assert_eq!(
+        *told.lock().unwrap(),
+        (1..=rows).map(|row| (row, rows)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn over_calls_are_better_when_they_are_fewer() {
     assert!(!Metric::EvalLoss.greater_is_better() && !Metric::EvalOverCalls.greater_is_better());
     assert!(Metric::EvalExact.greater_is_better() && Metric::EvalToolSelection.greater_is_better());
+    assert!(Metric::EvalMeanTokenAccuracy.greater_is_better());
     let named = serde_json::json!({"metric_for_best_model": "eval_over_calls"});
     let config = config(1).with(named.as_object().unwrap().clone()).unwrap();
     assert_eq!(config.metric_for_best_model, Metric::EvalOverCalls);

@@ -119,6 +119,7 @@ fn report(losses: &[f64]) -> TrainReport {
         tokens: 600,
         seconds: 0.5,
         eval_loss: (i % 4 == 3).then_some(loss * 1.2),
+        eval_token_accuracy: None,
         eval_scores: None,
     };
     let steps = losses.iter().enumerate().map(step).collect();

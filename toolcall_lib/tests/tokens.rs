@@ -4,10 +4,11 @@
 use crate::common::tiny_tokenizer::{END_OF_TURN, tiny_tokenizer};
 use crate::template::{conversations, template};
 use proptest::prelude::*;
+use serde_json::json;
 use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::tokens::{LossMode, Overlong, Sequence, TokenReport, TokenizeConfig, Tokenizer};
-use toolcall_lib::tokens::{sequences, tokenize};
-use toolcall_lib::{Conversation, Message, Role};
+use toolcall_lib::tokens::{sequences, tokenize, tokenize_dataset};
+use toolcall_lib::{Conversation, Dataset, Message, Role};
 
 fn hermes() -> ChatTemplate {
     ChatTemplate::hermes(END_OF_TURN).unwrap()
@@ -255,6 +256,34 @@ fn tokenizing_keeps_the_order_of_the_rows_and_counts() {
         ..TokenReport::default()
     };
     assert_eq!(tokenized.report, expected);
+}
+
+#[test]
+fn rows_of_prompt_and_completion_are_trained_as_trl_trains_them_by_default() {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let [asked, said] = [
+        json!({"role": "user", "content": "Hi."}),
+        json!({"role": "assistant", "content": "Hello."}),
+    ];
+    let rows = json!([{"prompt": [asked], "completion": [said]}, {"messages": [asked, said]}]);
+    std::fs::write(file.path(), rows.to_string()).unwrap();
+    let data = Dataset::load(file.path()).unwrap();
+    let of = |data: &Dataset, mode| {
+        let config = TokenizeConfig {
+            mode,
+            ..TokenizeConfig::default()
+        };
+        tokenize_dataset(data, &hermes(), &tiny_tokenizer(), &config)
+            .unwrap()
+            .rows
+    };
+    let auto = of(&data, LossMode::Auto);
+    assert_eq!(auto[0], of(&data, LossMode::Completion)[0]);
+    assert_eq!(auto[1], of(&data, LossMode::All)[1]);
+    assert_ne!(auto[0], auto[1]);
+    let mut twice = Dataset::default();
+    twice.extend(data.clone());
+    assert_eq!(of(&twice.dedup(), LossMode::Auto)[0], auto[0], "rows keep it");
 }
 
 #[test]

@@ -90,13 +90,21 @@ pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushCon
     Ok(pushed)
 }
 
-/// Makes sure, before a run, that its model can be pushed afterwards. Sends no request.
+/// Makes sure, before a run, that its model can be pushed afterwards, and returns `owner/name`. A
+/// name without an owner belongs to the user of the token, which is the one thing that the hub is
+/// asked.
 ///
 /// # Errors
-/// The repository or the branch cannot have that name, there is no token, or the hub is switched
-/// off.
-pub fn can_push(repo: &str, config: &PushConfig) -> Result<()> {
-    Hub::from_env()?.check_push(&checked_id(repo, &config.revision)?)
+/// The repository or the branch cannot have that name, there is no token or the hub does not accept
+/// it, or the hub is switched off.
+pub fn can_push(repo: &str, config: &PushConfig) -> Result<String> {
+    let hub = Hub::from_env()?;
+    let repo = match repo.contains('/') {
+        true => repo.to_string(),
+        false => format!("{}/{repo}", hub.owner_of(repo)?),
+    };
+    hub.check_push(&checked_id(&repo, &config.revision)?)?;
+    Ok(repo)
 }
 
 fn checked_id(repo: &str, revision: &str) -> Result<HubId> {

@@ -1,5 +1,6 @@
 //! The columns in which a row has its conversation.
 
+use crate::error::some_of;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -17,7 +18,16 @@ pub(crate) enum Form {
     PromptCompletion,
     /// `query` and `answers`, as xLAM's data sets have them.
     Query,
+    /// `instruction`, `input` and `output`, as Alpaca has them.
+    Alpaca,
 }
+
+/// Columns of a request and its reply that other data sets have for `prompt` and `completion`.
+const PAIRS: [[&str; 2]; 3] = [
+    ["input", "output"],
+    ["question", "answer"],
+    ["question", "response"],
+];
 
 /// Columns that hold messages, each of which makes a row a conversation.
 pub(super) const LISTS: [&str; 4] = ["messages", "conversations", "prompt", "completion"];
@@ -30,6 +40,7 @@ impl Form {
             Self::ShareGpt => &["conversations"],
             Self::PromptCompletion => &["prompt", "completion"],
             Self::Query => &["query", "answers"],
+            Self::Alpaca => &["instruction", "input", "output", "history"],
         }
     }
 
@@ -60,13 +71,36 @@ impl Form {
                     format!("is there besides `{first}`; a row has its messages once"),
                 ))
             }
-            _ => match ["query", "answers"].map(|key| there(&key)) {
-                [true, true] => Ok(Self::Query),
-                [true, false] => missing("answers", "query"),
-                [false, true] => missing("query", "answers"),
-                [false, false] => Err(("messages", format!("missing; a row is {SHAPE}"))),
+            _ => match ["query", "answers", "instruction", "output"].map(|key| there(&key)) {
+                [true, true, ..] => Ok(Self::Query),
+                [true, false, ..] => missing("answers", "query"),
+                [false, true, ..] => missing("query", "answers"),
+                [.., true, true] => Ok(Self::Alpaca),
+                [.., true, false] => missing("output", "instruction"),
+                [.., false, _] => Err(("messages", format!("missing; {}", advice(row)))),
             },
         }
+    }
+}
+
+/// Says what to do with a row that has no messages.
+fn advice(row: &Map<String, Value>) -> String {
+    let is_there = |key: &str| row.get(key).is_some_and(|value| !value.is_null());
+    let keys = row.keys().filter(|key| is_there(key));
+    let keys: Vec<String> = keys.map(|key| format!("`{key}`")).collect();
+    let found = match keys.is_empty() {
+        true => String::new(),
+        false => format!("the row has {}; ", some_of(&keys)),
+    };
+    if is_there("text") {
+        return format!("{found}plain text is not read, since it does not say who speaks; a row is {SHAPE}");
+    }
+    match PAIRS
+        .into_iter()
+        .find(|pair| pair.iter().all(|key| is_there(key)))
+    {
+        Some([asked, said]) => format!("{found}rename `{asked}` to `prompt` and `{said}` to `completion`"),
+        None => format!("{found}a row is {SHAPE}"),
     }
 }
 
@@ -77,6 +111,7 @@ impl fmt::Display for Form {
             Self::ShareGpt => "conversations of ShareGPT",
             Self::PromptCompletion => "prompt and completion",
             Self::Query => "query and answers of xLAM",
+            Self::Alpaca => "instruction and output of Alpaca",
         })
     }
 }

@@ -89,7 +89,7 @@ const REFUSED: [(&str, &str); 22] = [
     ),
     ("system_prompt", "write it as `system`"),
     ("system_message", "write it as `system`"),
-    ("instruction", "write it as `system`, or as the first message"),
+    ("instruction", "write it as the message of the user"),
     ("chat_template", "the template is that of the model"),
     ("tool_calls", "calls belong in the messages of the assistant"),
     ("function_call", "calls belong in the messages of the assistant"),
@@ -109,7 +109,8 @@ pub(super) fn says_something(value: &Value) -> bool {
 /// Returns true for a key that rows of some form have.
 #[cfg(feature = "parquet")]
 pub(crate) fn is_column(key: &str) -> bool {
-    ROW.contains(&key) || Form::Query.columns().contains(&key)
+    let others = [Form::Query, Form::Alpaca];
+    ROW.contains(&key) || others.iter().any(|form| form.columns().contains(&key))
 }
 
 /// Returns true if the row says something under `key`, and that is read.
@@ -128,7 +129,8 @@ fn is_row_key(row: &Map<String, Value>, key: &str) -> bool {
 /// Returns the problems of the keys of a row, and the keys that are only noted.
 pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
-    let columns = Form::of(row).map_or(&[][..], Form::columns);
+    // A row of no form has a problem already, so that keys of Alpaca are not named again.
+    let columns = Form::of(row).unwrap_or(Form::Alpaca).columns();
     let known = |key: &str| is_row_key(row, key) || columns.contains(&key);
     for (key, value) in row
         .iter()

@@ -69,6 +69,8 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
 
 const TEXTS: &str = "the strings `prompt` and `completion` are read as a user's and an assistant's message";
 
+const ALPACA: &str = "`instruction`, `input` and `output` are read as a user's and an assistant's message";
+
 const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that \
     part is left to the template";
 
@@ -93,6 +95,7 @@ impl Read {
                 self.read_side("completion", &row["completion"], Role::Assistant)
             }
             Form::Query => self.read_query(&row["query"], &row["answers"]),
+            Form::Alpaca => self.read_alpaca(row),
         }
     }
 
@@ -106,12 +109,18 @@ impl Read {
         if let Some(list) = list.filter(is_messages) {
             return self.read_list(side, &list);
         }
-        let message = json!({"role": role, "content": text});
-        for message in messages(&message, side, &mut Vec::new())? {
-            self.push(message, side, false);
-        }
+        self.read_text(side, text, role)?;
         if !self.notes.iter().any(|note| note == TEXTS) {
             self.notes.push(TEXTS.to_string()); // once, not for each side
+        }
+        Ok(())
+    }
+
+    /// Reads a text as a message of this role.
+    fn read_text(&mut self, field: &str, text: &str, role: Role) -> Result<(), Vec<Problem>> {
+        let message = json!({"role": role, "content": text});
+        for message in messages(&message, field, &mut Vec::new())? {
+            self.push(message, field, false);
         }
         Ok(())
     }
@@ -125,6 +134,50 @@ impl Read {
         let calls = tool_calls(answers, "answers")?;
         self.push(Message::user(query), "query", false);
         self.push(Message::assistant_calls(calls), "answers", false);
+        Ok(())
+    }
+
+    /// Reads Alpaca's form as LLaMA-Factory does: the `history`, a list of requests with their
+    /// replies; then `instruction` and `input`, with a newline between, and the reply `output`.
+    fn read_alpaca(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
+        let problem = |key: &str, found: &Value, expected: &str| {
+            vec![(
+                key.to_string(),
+                format!("found {}, expected {expected}", kind(found)),
+            )]
+        };
+        let text = |key: &str| match row.get(key).unwrap_or(&Value::Null) {
+            Value::Null => Ok(""),
+            Value::String(text) => Ok(text.as_str()),
+            other => Err(problem(key, other, "a string")),
+        };
+        let asked = [text("instruction")?, text("input")?];
+        let output = text("output")?;
+        let history = row.get("history").filter(|history| keys::says_something(history));
+        let turns = match history.map(|history| decoded(history, "history")).transpose() {
+            Ok(None) => Vec::new(),
+            Ok(Some(Value::Array(turns))) => turns,
+            Ok(Some(other)) => {
+                return Err(problem(
+                    "history",
+                    &other,
+                    "a list of requests with their replies",
+                ));
+            }
+            Err(problem) => return Err(vec![problem]),
+        };
+        for (index, turn) in turns.iter().enumerate() {
+            let field = format!("history[{index}]");
+            let Some([Value::String(asked), Value::String(said)]) = turn.as_array().map(Vec::as_slice) else {
+                return Err(problem(&field, turn, "a request and its reply"));
+            };
+            self.read_text(&field, asked, Role::User)?;
+            self.read_text(&field, said, Role::Assistant)?;
+        }
+        let asked: Vec<&str> = asked.into_iter().filter(|part| !part.is_empty()).collect();
+        self.read_text("instruction", &asked.join("\n"), Role::User)?;
+        self.read_text("output", output, Role::Assistant)?;
+        self.notes.push(ALPACA.to_string());
         Ok(())
     }
 

@@ -30,6 +30,11 @@ pub(super) const USUAL: &str = "train";
 
 /// Chooses files by their names and by the configs of the card.
 pub(super) fn choose(names: &[String], configs: &[Config], wish: Wish<'_>) -> Result<Chosen, String> {
+    if names.iter().any(|name| name.ends_with(".arrow")) && names.iter().any(|name| is_state(name)) {
+        let problem = "was written with `save_to_disk` of datasets, in Arrow, which is not read; write it with \
+                       `to_parquet` or `to_json`";
+        return Err(problem.to_string());
+    }
     let mut splits = match config(configs, wish.config)? {
         Some(config) => splits_of(config, names)?,
         None => by_names(names.iter().filter(|name| is_data(name))),
@@ -191,6 +196,11 @@ fn is_data(name: &str) -> bool {
     !hidden && !other && stored_as(name).is_some()
 }
 
+/// Returns true for a file that `save_to_disk` writes to the folder of each split.
+fn is_state(name: &str) -> bool {
+    name.rsplit('/').next() == Some("state.json")
+}
+
 /// Checks that all files can be read, and that they have the same format: files in several formats
 /// may hold the same rows.
 fn check(split: &str, files: &[String]) -> Result<(), String> {
@@ -324,6 +334,20 @@ mod tests {
     fn copies_in_another_format_are_not_read_twice() {
         let problem = chosen(&["data.csv", "data.json"], &[], None).unwrap_err();
         assert!(problem.contains("several formats, such as data.csv and data.json"));
+        for names in [
+            &["data-00000-of-00001.arrow", "dataset_info.json", "state.json"][..],
+            &[
+                "dataset_dict.json",
+                "train/data-00000-of-00001.arrow",
+                "train/state.json",
+            ],
+        ] {
+            let problem = chosen(names, &[], None).unwrap_err();
+            assert!(
+                problem.starts_with("was written with `save_to_disk`"),
+                "{problem}"
+            );
+        }
         assert!(
             chosen(&["picture.png"], &[], None)
                 .unwrap_err()

@@ -13,7 +13,7 @@
 mod card;
 mod layout;
 
-use crate::dataset::{Dataset, Options, Slice, is_same, load, split_parts};
+use crate::dataset::{Dataset, Options, Slice, is_same, load, rows_name_split, split_parts};
 use crate::error::{Error, Result};
 use crate::files::names::CARD;
 use crate::tool::ToolSchema;
@@ -40,6 +40,8 @@ pub struct DataSource {
     /// The split, or a part of it such as `train[:20%]` or `train[100:200]`. `None` stands for
     /// `train` on the hub and in a folder, and for all rows of a file.
     pub split: Option<String>,
+    /// Columns that are read; `None` for all.
+    pub columns: Option<Vec<String>>,
     /// Tools of the rows that name none.
     pub tools: Vec<ToolSchema>,
 }
@@ -88,6 +90,7 @@ impl DataSource {
             place: Place::Hub(id),
             config: config.map(String::from),
             split: split.map(|split| format!("{split}{slice}")),
+            columns: None,
             tools: Vec::new(),
         })
     }
@@ -121,6 +124,7 @@ impl DataSource {
             place,
             config: None,
             split: None,
+            columns: None,
             tools: Vec::new(),
         }
     }
@@ -135,11 +139,7 @@ impl DataSource {
         match &self.place {
             Place::Hub(_) => self.load_from(&Hub::from_env()?),
             Place::File(file) => self.load_file(file),
-            Place::Folder(folder) => {
-                let names = names(folder)?;
-                let fetch = |names: &[String]| Ok(names.iter().map(|name| folder.join(name)).collect());
-                self.load_listed(&names, fetch)
-            }
+            Place::Folder(folder) => self.load_listed(&names(folder)?, within(folder)),
         }
     }
 
@@ -166,6 +166,7 @@ impl DataSource {
             is_all: split.is_some_and(|split| is_same(split, layout::USUAL)), // as in `datasets`
             slice,
             tools: &self.tools,
+            columns: self.columns.as_deref(),
         };
         load(std::slice::from_ref(file), options)
     }
@@ -179,14 +180,68 @@ impl DataSource {
         Ok((Some(name), slice))
     }
 
+    /// Returns true if a folder or a data set on the hub has a split of this name, by its files or
+    /// by its rows. A file has none.
+    ///
+    /// # Errors
+    /// Errors of [`DataSource::load`].
+    pub fn has_split(&self, split: &str) -> Result<bool> {
+        let other = Self {
+            split: Some(split.to_string()),
+            ..self.clone()
+        };
+        match &self.place {
+            Place::File(_) => Ok(false),
+            Place::Folder(folder) => other.names_split(&names(folder)?, within(folder)),
+            Place::Hub(id) => {
+                let found = Hub::from_env()?.dataset(id)?;
+                other.names_split(found.names(), |names| found.fetch(names))
+            }
+        }
+    }
+
+    /// Returns true if the split is among files with these names.
+    fn names_split(
+        &self,
+        names: &[String],
+        fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
+    ) -> Result<bool> {
+        match self.choose(names, &fetch)? {
+            Ok(chosen) if chosen.by_rows => rows_name_split(&fetch(&chosen.files)?, &chosen.split),
+            chosen => Ok(chosen.is_ok()),
+        }
+    }
+
     /// Loads the part to read of the files with these names.
     fn load_listed(
         &self,
         names: &[String],
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<Dataset> {
-        let wrong = |problem: String| Error::invalid(&self.place, problem);
-        // The head of a repository's card may say which files are which split.
+        let chosen = self.choose(names, &fetch)?;
+        let Chosen {
+            files,
+            split,
+            by_rows,
+        } = chosen.map_err(|problem| Error::invalid(&self.place, problem))?;
+        let options = Options {
+            split: Some(&split),
+            by_rows,
+            is_all: false,
+            slice: self.part()?.1,
+            tools: &self.tools,
+            columns: self.columns.as_deref(),
+        };
+        load(&fetch(&files)?, options)
+    }
+
+    /// Chooses among files with these names; the inner error is why none can be chosen.
+    fn choose(
+        &self,
+        names: &[String],
+        fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
+    ) -> Result<std::result::Result<Chosen, String>> {
+        // The head of the page of a repository may say which files are which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?
@@ -194,24 +249,11 @@ impl DataSource {
             Vec::new()
         };
         let configs: Vec<Config> = card.first().map_or(Ok(Vec::new()), |card| card::read(card))?;
-        let (wanted, slice) = self.part()?;
         let wish = Wish {
             config: self.config.as_deref(),
-            split: wanted,
+            split: self.part()?.0,
         };
-        let Chosen {
-            files,
-            split,
-            by_rows,
-        } = layout::choose(names, &configs, wish).map_err(wrong)?;
-        let options = Options {
-            split: Some(&split),
-            by_rows,
-            is_all: false,
-            slice,
-            tools: &self.tools,
-        };
-        load(&fetch(&files)?, options)
+        Ok(layout::choose(names, &configs, wish))
     }
 }
 
@@ -222,6 +264,11 @@ impl fmt::Display for Place {
             Self::Hub(id) => write!(f, "{id}"),
         }
     }
+}
+
+/// Finds files of a folder by their names.
+fn within(folder: &Path) -> impl Fn(&[String]) -> Result<Vec<PathBuf>> {
+    move |names| Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
 /// Returns the paths of the files of a folder, with `/`, in the order of their names.

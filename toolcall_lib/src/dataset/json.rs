@@ -1,6 +1,7 @@
 //! JSON to rows: an object of columns, a list of rows, one row, or one row per line.
 
 use super::table::{Container, Table};
+use crate::conversation::Form;
 use crate::error::{Error, Problem, Result};
 use crate::json;
 use crate::tool::is_tool;
@@ -12,13 +13,26 @@ pub(super) fn rows(path: &Path, text: &str) -> Result<Table> {
     match json::read(text) {
         Ok(Value::Array(rows)) => Ok(Table::new(Container::JsonRows, rows.into_iter().map(Ok))),
         Ok(Value::Object(object)) if is_columns(&object) => columns(path, object),
-        Ok(row) => Ok(Table::new(Container::JsonRows, [Ok(row)])),
+        Ok(row) => one_row(path, row),
         Err(_) if is_lines(path, text) => Ok(Table::new(Container::JsonLines, lines(text))),
         Err(error) => {
             let place = format!("{}: line {}, column {}", path.display(), error.line, error.column);
             Err(Error::invalid(place, format!("not valid JSON: {}", error.reason)))
         }
     }
+}
+
+fn one_row(path: &Path, row: Value) -> Result<Table> {
+    if let Some(name) = row.as_object().and_then(list_of_rows) {
+        let problem =
+            format!("has its rows under the key `{name}`; write only that list, one file per split");
+        return Err(Error::invalid(path.display(), problem));
+    }
+    let container = match is_named_lines(path) {
+        true => Container::JsonLines,
+        false => Container::JsonRows,
+    };
+    Ok(Table::new(container, [Ok(row)]))
 }
 
 /// A row holds a list of objects where columns hold a list of lists.
@@ -29,7 +43,22 @@ fn is_columns(object: &Map<String, Value>) -> bool {
 }
 
 /// Columns with a value in each row. A table has one of them.
-const MESSAGES: [&str; 5] = ["messages", "conversations", "completion", "prompt", "query"];
+const MESSAGES: [&str; 6] = [
+    "messages",
+    "conversations",
+    "completion",
+    "prompt",
+    "query",
+    "instruction",
+];
+
+/// Returns the key of a list of rows, such as `train`, in an object that is no row itself.
+fn list_of_rows(object: &Map<String, Value>) -> Option<&String> {
+    let is_row = |row: &Value| row.as_object().is_some_and(|row| Form::of(row).is_ok());
+    let holds_rows = |value: &Value| value.as_array().and_then(|list| list.first()).is_some_and(is_row);
+    let found = object.iter().find(|(_, value)| holds_rows(value));
+    found.map(|(name, _)| name).filter(|_| Form::of(object).is_err())
+}
 
 /// Transposes columns to rows.
 fn columns(path: &Path, object: Map<String, Value>) -> Result<Table> {
@@ -60,13 +89,15 @@ fn cells(column: &Value, rows: usize) -> std::result::Result<Vec<Value>, String>
     }
 }
 
+fn is_named_lines(path: &Path) -> bool {
+    let extension = path.extension();
+    extension.is_some_and(|extension| extension == "jsonl" || extension == "ndjson")
+}
+
 /// Returns true for JSONL: by the file's name, or because the first line alone is an object.
 fn is_lines(path: &Path, text: &str) -> bool {
-    let named = path
-        .extension()
-        .is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
     let first = json::lines(text).next();
-    named || first.is_some_and(|first| first.is_ok_and(|row| row.is_object()))
+    is_named_lines(path) || first.is_some_and(|first| first.is_ok_and(|row| row.is_object()))
 }
 
 fn lines(text: &str) -> impl Iterator<Item = std::result::Result<Value, Problem>> {

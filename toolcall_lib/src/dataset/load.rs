@@ -3,7 +3,7 @@
 use super::rows;
 use super::table::{Container, Row, Table};
 use super::{Dataset, FileReport, Origin, Slice, marked};
-use crate::conversation::{Read, Shapes, problems, read};
+use crate::conversation::{Form, Read, Shapes, problems, read};
 use crate::error::{Error, Problem, Result, RowProblem, some_of};
 use crate::tool::ToolSchema;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(crate) struct Options<'a> {
     pub is_all: bool,
     /// The part of the split to read.
     pub slice: Option<Slice>,
+    /// The columns that are read; none: all.
+    pub columns: Option<&'a [String]>,
 }
 
 /// Reads files as one data set. They share one schema: nulls of Arrow in one file are recognized by
@@ -36,6 +38,12 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         Error::invalid(some_of(&names), problem)
     })?;
+    if let Some(columns) = options.columns {
+        let rows = tables.iter_mut().flat_map(|table| &mut table.rows);
+        for row in rows.filter_map(Row::object_mut) {
+            row.retain(|name, _| columns.contains(name));
+        }
+    }
     // 2. Find the shapes of all files together.
     let is_parquet = tables.iter().any(|table| table.container == Container::Parquet);
     let mut shapes = if is_parquet {
@@ -73,6 +81,13 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     }
 }
 
+/// Returns true if the rows of these files name their splits, and this one is among them.
+pub(crate) fn rows_name_split(files: &[PathBuf], split: &str) -> Result<bool> {
+    let tables: Vec<Table> = files.iter().map(|file| rows::read(file)).collect::<Result<_>>()?;
+    let splits = marked::splits(&tables).unwrap_or_default();
+    Ok(splits.keys().any(|name| marked::is_same(name, split)))
+}
+
 /// Keeps the rows of the split; returns the column that names the split of a row, if it was used.
 fn choose(
     tables: &mut [Table],
@@ -99,7 +114,8 @@ fn choose(
             marked::COLUMN
         );
         data.note([note], splits.values().sum());
-        return Ok(None);
+        marked::take_out(tables);
+        return Ok(Some(marked::COLUMN));
     };
     if !splits.keys().any(|name| marked::is_same(name, split)) {
         return match options.by_rows {
@@ -150,6 +166,7 @@ impl Dataset {
     fn add(&mut self, file: &Path, table: Table, tools: &[ToolSchema], shapes: &Shapes) -> Vec<RowProblem> {
         let (shared, mut found): (Arc<Path>, _) = (file.into(), Vec::new());
         for Row { index, place, value } in table.rows {
+            let form = value.as_ref().ok().and_then(Value::as_object).map(Form::of);
             let read = value
                 .map_err(|problem| vec![problem])
                 .and_then(|row| checked(&row, tools, shapes).map_err(|problems| placed(problems, place)));
@@ -168,6 +185,7 @@ impl Dataset {
             self.origins.push(Origin {
                 file: shared.clone(),
                 row: index,
+                has_completion: matches!(form, Some(Ok(Form::PromptCompletion))),
             });
         }
         found

@@ -32,17 +32,23 @@ pub(super) fn splits(tables: &[Table]) -> Option<BTreeMap<String, usize>> {
 /// Keeps the rows of a split, without its name; returns how many are left out.
 pub(super) fn keep(tables: &mut [Table], split: &str) -> usize {
     let mut left_out = 0;
-    for table in tables {
+    for table in tables.iter_mut() {
         let before = table.rows.len();
         table
             .rows
             .retain(|row| split_of(row).is_some_and(|found| is_same(found, split)));
         left_out += before - table.rows.len();
-        for object in table.rows.iter_mut().filter_map(Row::object_mut) {
-            object.shift_remove(COLUMN);
-        }
     }
+    take_out(tables);
     left_out
+}
+
+/// Removes the name of its split from every row.
+pub(super) fn take_out(tables: &mut [Table]) {
+    let rows = tables.iter_mut().flat_map(|table| &mut table.rows);
+    for object in rows.filter_map(Row::object_mut) {
+        object.shift_remove(COLUMN);
+    }
 }
 
 /// Returns true for two names of the same split.

@@ -29,7 +29,7 @@ mod table;
 mod tools;
 
 pub use describe::Description;
-pub(crate) use load::{Options, load};
+pub(crate) use load::{Options, load, rows_name_split};
 pub(crate) use marked::{is_same, split_name};
 pub use report::FileReport;
 pub(crate) use slice::{Slice, parts as split_parts};
@@ -58,6 +58,8 @@ pub struct Dataset {
 struct Origin {
     file: Arc<Path>,
     row: usize,
+    /// True if the row has `prompt` and `completion`.
+    has_completion: bool,
 }
 
 impl Dataset {
@@ -115,7 +117,7 @@ impl Dataset {
     /// Returns a problem of `rows[row]` for [`crate::Error::Rows`], with the file and row it was
     /// read from.
     pub fn problem(&self, row: usize, field: impl Into<String>, problem: impl Into<String>) -> RowProblem {
-        let Origin { file, row } = self.origin(row);
+        let Origin { file, row, .. } = self.origin(row);
         RowProblem {
             file: PathBuf::from(&*file),
             row,
@@ -130,6 +132,11 @@ impl Dataset {
         let Origin { file, .. } = self.origin(row);
         let name = file.file_name().unwrap_or(file.as_os_str());
         name.to_string_lossy().into_owned()
+    }
+
+    /// Returns true if a row was read from `prompt` and `completion`.
+    pub(crate) fn has_completion(&self, row: usize) -> bool {
+        self.origins.get(row).is_some_and(|origin| origin.has_completion)
     }
 
     /// Returns some of the rows, by index.
@@ -148,6 +155,7 @@ impl Dataset {
         origin.unwrap_or_else(|| Origin {
             file: Path::new("memory").into(),
             row,
+            has_completion: false,
         })
     }
 }

@@ -9,25 +9,45 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+/// First bytes of files that hold other files, or their rows in a form that is not read.
+const COMPRESSED: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"PK\x03\x04", "zip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+];
+
 /// Reads a file. Parquet is known by its first bytes, CSV by its name; everything else is JSON.
 pub(super) fn read(path: &Path) -> Result<Table> {
-    let is_csv = path
-        .extension()
-        .is_some_and(|name| name.eq_ignore_ascii_case("csv"));
-    if is_parquet(path)? {
-        parquet_rows(path)
-    } else if is_csv {
-        csv::rows(path, &text(path)?)
-    } else {
-        json::rows(path, &text(path)?)
+    let start = start(path)?;
+    let ends_with = |ending: &str| {
+        path.extension()
+            .is_some_and(|name| name.eq_ignore_ascii_case(ending))
+    };
+    let wrong = |problem: String| Err(Error::invalid(path.display(), problem));
+    if let Some((_, form)) = COMPRESSED.iter().find(|(first, _)| start.starts_with(first)) {
+        return wrong(format!("is compressed with {form}; decompress it first"));
+    }
+    match () {
+        () if start.starts_with(b"PAR1") => parquet_rows(path),
+        () if start.starts_with(b"ARROW1") || ends_with("arrow") => {
+            wrong("is an Arrow file; write it as Parquet (`to_parquet` of datasets)".to_string())
+        }
+        () if ends_with("tsv") => {
+            wrong("has tabs between columns; write it with commas, as .csv".to_string())
+        }
+        () if ends_with("csv") => csv::rows(path, &text(path)?),
+        () => json::rows(path, &text(path)?),
     }
 }
 
-fn is_parquet(path: &Path) -> Result<bool> {
+/// The first bytes of a file.
+fn start(path: &Path) -> Result<Vec<u8>> {
     let mut start = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    file.take(4).read_to_end(&mut start).map_err(Error::io(path))?;
-    Ok(start == b"PAR1")
+    file.take(6).read_to_end(&mut start).map_err(Error::io(path))?;
+    Ok(start)
 }
 
 #[cfg(feature = "parquet")]

@@ -22,6 +22,9 @@ pub struct Answers<'a> {
     pub by: Answerer<'a>,
     /// Called with the scores so far after every row.
     pub on_row: Option<&'a mut dyn FnMut(&Evaluation)>,
+    /// Called after every reply of a model. Rows are asked in groups, so that many replies come
+    /// before the first row is scored.
+    pub on_reply: Option<&'a mut dyn FnMut()>,
     /// Prompts that the model has read in earlier evaluations. Without it the model begins with an
     /// empty cache.
     pub cache: Option<&'a mut PrefixCache>,
@@ -49,6 +52,7 @@ impl<'a> From<Answerer<'a>> for Answers<'a> {
         Self {
             by,
             on_row: None,
+            on_reply: None,
             cache: None,
         }
     }
@@ -61,10 +65,11 @@ impl Answerer<'_> {
         prompts: &[RowPrompt<'_>],
         config: &GenerateConfig,
         cache: &mut PrefixCache,
+        on_reply: &mut dyn FnMut(),
     ) -> Replies {
         match self {
             Self::Model(model) => {
-                let replies = generate_rows(model, prompts, config, cache)?;
+                let replies = generate_rows(model, prompts, config, cache, on_reply)?;
                 Ok((!interrupt::requested()).then_some(replies))
             }
             Self::Program(model, answer) => {

@@ -90,8 +90,11 @@ pub fn evaluate<'a>(
     let Answers {
         mut by,
         mut on_row,
+        on_reply,
         cache,
     } = answers.into();
+    let mut nothing = || {};
+    let on_reply = on_reply.unwrap_or(&mut nothing);
     let mut own_cache = PrefixCache::default();
     let cache = cache.unwrap_or(&mut own_cache);
     // 1. Refuse what cannot be scored before anything is asked.
@@ -109,7 +112,7 @@ pub fn evaluate<'a>(
     while !left.is_empty() {
         let (rows, later) = left.split_at(left.len().min(cache.prompts_at_once()));
         left = later;
-        let Some(said) = follow(rows, &mut by, config, cache)? else {
+        let Some(said) = follow(rows, &mut by, config, cache, on_reply)? else {
             break;
         };
         for (row, turns) in rows.iter().zip(&said) {
@@ -167,6 +170,7 @@ fn follow(
     by: &mut Answerer<'_>,
     config: &EvaluateConfig,
     cache: &mut PrefixCache,
+    on_reply: &mut dyn FnMut(),
 ) -> Result<Option<Vec<Vec<Turn>>>> {
     let last = if config.whole_dialogue { usize::MAX } else { 1 };
     let turns: Vec<Vec<usize>> = rows
@@ -190,7 +194,7 @@ fn follow(
             ((&messages[..turns[row][round]], tools), chat_template_kwargs)
         };
         let prompts: Vec<RowPrompt<'_>> = open.iter().map(prompt).collect();
-        let Some(generations) = by.answer(&prompts, &config.generate, cache)? else {
+        let Some(generations) = by.answer(&prompts, &config.generate, cache, on_reply)? else {
             return Ok(None);
         };
         let mut right = Vec::new();

@@ -74,7 +74,8 @@ impl<M: Borrow<Model>> Generator<M> {
         let template = model.template.with_kwargs(&self.config.chat_template_kwargs);
         let prompt = (messages, tools);
         let prompt = rendered(model, &template, prompt, &self.config, &self.cache.constraints)?;
-        let written = replies::write(model, vec![prompt], &self.config, &mut self.cache, on_text)?;
+        let prompts = vec![prompt];
+        let written = replies::write(model, prompts, &self.config, &mut self.cache, on_text, || {})?;
         Ok(only(written))
     }
 
@@ -91,7 +92,8 @@ impl<M: Borrow<Model>> Generator<M> {
     pub fn replies(&mut self, prompts: &[Prompt<'_>]) -> Result<Vec<Generation>> {
         let nothing = Map::new();
         let prompts: Vec<RowPrompt<'_>> = prompts.iter().map(|prompt| (*prompt, &nothing)).collect();
-        replies::generate_rows(self.model.borrow(), &prompts, &self.config, &mut self.cache)
+        let (model, cache) = (self.model.borrow(), &mut self.cache);
+        replies::generate_rows(model, &prompts, &self.config, cache, || {})
     }
 
     /// Returns how many prompts [`Generator::replies`] is best given at a time.
@@ -112,6 +114,7 @@ impl<M: Borrow<Model>> Generator<M> {
             &self.config,
             &mut self.cache,
             on_text,
+            || {},
         )?;
         Ok(only(written))
     }

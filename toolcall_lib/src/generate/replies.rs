@@ -20,12 +20,13 @@ pub type Prompt<'a> = (&'a [Message], &'a [ToolSchema]);
 pub(crate) type RowPrompt<'a> = (Prompt<'a>, &'a Map<String, Value>);
 
 /// Writes replies like [`Generator::replies`](super::Generator::replies) to prompts that have their
-/// own template variables.
+/// own template variables. Calls `on_end` after each reply.
 pub(crate) fn generate_rows(
     model: &Model,
     prompts: &[RowPrompt<'_>],
     config: &GenerateConfig,
     cache: &mut PrefixCache,
+    on_end: impl FnMut(),
 ) -> Result<Vec<Generation>> {
     let mut texts = Vec::with_capacity(prompts.len());
     for (prompt, kwargs) in prompts {
@@ -33,7 +34,7 @@ pub(crate) fn generate_rows(
         let template = template.with_kwargs(kwargs);
         texts.push(rendered(model, &template, *prompt, config, &cache.constraints)?);
     }
-    write(model, texts, config, cache, |_| true)
+    write(model, texts, config, cache, |_| true, on_end)
 }
 
 /// Renders the prompt of a conversation and makes the constraint of its reply.
@@ -50,13 +51,15 @@ pub(super) fn rendered(
 }
 
 /// Continues each prompt. Hands the text of all replies to `on_text` as it comes, interleaved, so a
-/// caller that uses it passes one prompt; `on_text` returns false to stop.
+/// caller that uses it passes one prompt; `on_text` returns false to stop. Calls `on_end` after each
+/// reply that ends.
 pub(super) fn write(
     model: &Model,
     prompts: Vec<(String, Option<Constraint>)>,
     config: &GenerateConfig,
     cache: &mut PrefixCache,
     mut on_text: impl FnMut(&str) -> bool,
+    mut on_end: impl FnMut(),
 ) -> Result<Vec<Generation>> {
     let _run = interrupt::Guard::start()?;
     // 1. Refuse everything that can be refused before anything is written.
@@ -87,6 +90,7 @@ pub(super) fn write(
         }
         for (index, reply) in batch.take_finished() {
             replies.push((index, reply?));
+            on_end();
         }
     }
     // 3. Replies that were stopped end where they are; the engine returns to the cache.

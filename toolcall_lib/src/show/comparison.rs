@@ -109,6 +109,7 @@ impl Comparison {
             &prompts.collect::<Vec<_>>(),
             config,
             &mut PrefixCache::default(),
+            || {},
         )?;
         self.add(name, &replies, |text, tools| {
             reply::parse_with(text, &model.template, tools)

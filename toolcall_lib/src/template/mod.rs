@@ -204,7 +204,7 @@ pub(crate) fn token_text(token: &Value) -> Option<&str> {
 
 /// Returns the special tokens of a `tokenizer_config.json`: every `…_token` that has a text, and
 /// those that `extra_special_tokens` names.
-fn special_tokens(tokenizer_config: &Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn special_tokens(tokenizer_config: &Map<String, Value>) -> Map<String, Value> {
     let tokens = tokenizer_config.iter().filter(|(key, _)| key.ends_with("_token"));
     let extra = tokenizer_config
         .get("extra_special_tokens")

@@ -105,7 +105,8 @@ pub fn tokenize(
     tokenizer: &Tokenizer,
     config: &TokenizeConfig,
 ) -> Result<Tokenized> {
-    tokenize_all(conversations, template, tokenizer, config).map_err(|mut problems| {
+    let mode = |_| config.mode;
+    tokenize_all(conversations, mode, template, tokenizer, config).map_err(|mut problems| {
         let (row, error) = problems.swap_remove(0);
         Error::invalid(format!("row {row}"), error)
     })
@@ -121,7 +122,8 @@ pub fn tokenize_dataset(
     tokenizer: &Tokenizer,
     config: &TokenizeConfig,
 ) -> Result<Tokenized> {
-    tokenize_all(&data.rows, template, tokenizer, config).map_err(|problems| {
+    let mode = |row| config.mode.of_row(data.has_completion(row));
+    tokenize_all(&data.rows, mode, template, tokenizer, config).map_err(|problems| {
         let problems = problems.into_iter().map(|(row, error)| match error {
             Error::Invalid { place, problem } => data.problem(row, place, problem),
             other => data.problem(row, "row", other.to_string()),
@@ -161,16 +163,19 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
     notes
 }
 
-/// Tokenizes all conversations, or returns the index and error of each that fails.
+/// Tokenizes all conversations, each in its own mode, or returns the index and error of each that
+/// fails.
 fn tokenize_all(
     conversations: &[Conversation],
+    mode: impl Fn(usize) -> LossMode + Sync,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
     config: &TokenizeConfig,
 ) -> std::result::Result<Tokenized, Vec<(usize, Error)>> {
     let rows = conversations
         .par_iter()
-        .map(|row| sequences(row, template, tokenizer, config.mode));
+        .enumerate()
+        .map(|(index, row)| sequences(row, template, tokenizer, mode(index)));
     let rows: Vec<Result<Vec<Sequence>>> = rows.collect();
     let mut tokenized = Tokenized {
         rows: Vec::with_capacity(rows.len()),

@@ -27,6 +27,20 @@ pub enum LossMode {
     /// Trains everything after the first prompt in one rendering, as TRL does for prompt-completion
     /// data.
     Completion,
+    /// TRL's default: `Completion` for rows with `prompt` and `completion`, `All` for the others. A
+    /// conversation that was not read from such a row is one of the others.
+    Auto,
+}
+
+impl LossMode {
+    /// Returns the mode of a row, which is never `Auto`.
+    pub(super) fn of_row(self, has_completion: bool) -> Self {
+        match self {
+            Self::Auto if has_completion => Self::Completion,
+            Self::Auto => Self::All,
+            mode => mode,
+        }
+    }
 }
 
 /// One token sequence to train on.
@@ -70,8 +84,8 @@ impl Sequence {
 /// ```
 ///
 /// # Errors
-/// No assistant turn (in every mode but [`LossMode::All`]); messages that the template refuses; or
-/// a template that begins an assistant turn differently than its prompt for that turn.
+/// No assistant turn (in every mode but [`LossMode::All`] and [`LossMode::Auto`]); messages that the
+/// template refuses; or a template that begins an assistant turn differently than its prompt for that turn.
 pub fn sequences(
     conversation: &Conversation,
     template: &ChatTemplate,
@@ -89,7 +103,7 @@ pub fn sequences(
     }
     // One sequence per mode, or per trained turn. Turns marked as not trained give no sequence.
     let made = match (mode, &turns[..]) {
-        (LossMode::All, _) => vec![whole(conversation, template, tokenizer)?],
+        (LossMode::All | LossMode::Auto, _) => vec![whole(conversation, template, tokenizer)?],
         (_, []) => {
             return Err(Error::invalid(
                 "messages",

@@ -51,7 +51,8 @@ impl Run<'_> {
         if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
             return Ok(());
         }
-        latest.eval_loss = Some(self.engine.mean_loss(&self.model.decoder, &self.validation)?);
+        let [loss, accuracy] = self.engine.mean_loss(&self.model.decoder, &self.validation)?;
+        (latest.eval_loss, latest.eval_token_accuracy) = (Some(loss), Some(accuracy));
         if self.predictor.is_some() {
             self.bring_back()?;
         }

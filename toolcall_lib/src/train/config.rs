@@ -22,7 +22,8 @@ pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Tokens to train on. TRL: all.
+    /// Tokens to train on. TRL: auto, which is completion for rows with `prompt` and `completion`, and
+    /// all for others.
     pub loss: LossMode,
     /// Variables for the chat template besides messages and tools, such as `{"enable_thinking":
     /// true}`; a row may have its own.
@@ -41,7 +42,7 @@ pub struct TrainConfig {
     pub max_tokens_per_tree: usize,
     /// Peak learning rate. TRL: 2e-5.
     pub learning_rate: f64,
-    /// Curve of the learning rate after the warmup.
+    /// Curve of the learning rate after the warmup; `constant` has none.
     pub lr_scheduler_type: Schedule,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
@@ -110,7 +111,8 @@ pub struct TrainConfig {
     /// unfinished and wrong.
     pub generation_max_new_tokens: usize,
     /// Metric that decides which model is the best. Lower is better for `eval_loss` and
-    /// `eval_over_calls`, higher for the others. All but `eval_loss` need `predict_with_generate`.
+    /// `eval_over_calls`, higher for the others. All but `eval_loss`
+    /// and `eval_mean_token_accuracy` need `predict_with_generate`.
     pub metric_for_best_model: Metric,
     /// End with the best evaluated model, by `metric_for_best_model`, instead of the last. On a tie
     /// the earlier model wins. Its weights are kept in memory and in every checkpoint.
@@ -179,7 +181,8 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Returns the settings that TRL's `SFTConfig()` has, and with them the workflow that this
-    /// project replaces: loss on all tokens, learning rate 2e-5 falling linearly, batches of 8, 3
+    /// project replaces: loss on all tokens (after the prompt, for rows with `prompt` and
+    /// `completion`), learning rate 2e-5 falling linearly, batches of 8, 3
     /// epochs.
     pub fn trl() -> Self {
         let AdamWConfig {
@@ -189,7 +192,7 @@ impl TrainConfig {
             weight_decay,
         } = AdamWConfig::default();
         Self {
-            loss: LossMode::All,
+            loss: LossMode::Auto,
             chat_template_kwargs: Map::new(),
             num_train_epochs: 3.0,
             max_steps: None,
@@ -341,8 +344,12 @@ impl TrainConfig {
         steps.unwrap_or(self.logging_steps)
     }
 
-    /// Returns the steps of warmup in a run of `total` steps. A share of the steps is rounded up.
+    /// Returns the steps of warmup in a run of `total` steps, none for a schedule without one. A
+    /// share of the steps is rounded up.
     pub fn warmup_steps_of(&self, total: usize) -> usize {
+        if !self.lr_scheduler_type.has_warmup() {
+            return 0;
+        }
         let share = |ratio: f64| (ratio * total as f64).ceil() as usize;
         self.warmup_ratio.map_or(self.warmup_steps, share)
     }

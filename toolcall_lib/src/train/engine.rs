@@ -44,8 +44,9 @@ pub(super) trait Engine {
     /// loss.
     fn finish_step(&mut self) -> Result<(f64, LossSum)>;
 
-    /// Returns the mean loss of the trained tokens of `data`, over all ranks.
-    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64>;
+    /// Returns the mean loss of the trained tokens of `data`, over all ranks, and the share of them
+    /// that the model ranks first.
+    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<[f64; 2]>;
 
     /// Returns the cache and device that write replies of `model`, whose weights must be current.
     fn generator(&self, model: &Model) -> Result<(PrefixCache, Device)>;
@@ -135,11 +136,14 @@ impl Engine for OnCpu<'_> {
         Ok((self.grad_norm, std::mem::take(&mut self.loss)))
     }
 
-    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
+    fn mean_loss(&mut self, decoder: &Decoder, data: &[Vec<Sequence>]) -> Result<[f64; 2]> {
         let workspace = &mut self.workspace;
         mean_loss(data, self.config, self.ranks, |trees| {
-            let losses = trees.iter().map(|tree| Ok(decoder.loss(tree, workspace)?.loss));
-            losses.sum()
+            let mut sum = LossSum::default();
+            for tree in trees {
+                sum += decoder.loss(tree, workspace)?;
+            }
+            Ok(sum)
         })
     }
 

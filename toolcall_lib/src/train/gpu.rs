@@ -77,11 +77,12 @@ impl Engine for OnGpu<'_> {
         Ok((grad_norm, LossSum { loss, correct }))
     }
 
-    fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<f64> {
+    fn mean_loss(&mut self, _: &Decoder, data: &[Vec<Sequence>]) -> Result<[f64; 2]> {
         let decoder = &mut self.decoder;
         mean_loss(data, self.config, self.ranks, |trees| {
             trees.iter().try_for_each(|tree| decoder.add_loss(tree))?;
-            Ok(decoder.take_total()?[0])
+            let [loss, correct] = decoder.take_total()?;
+            Ok(LossSum { loss, correct })
         })
     }
 

@@ -78,6 +78,8 @@ impl History {
 /// Measurements on the validation set, if there are any.
 fn evaluated(step: &StepReport) -> Option<Map<String, Value>> {
     let mut values = object(json!({"eval_loss": step.eval_loss?}));
+    let accuracy = step.eval_token_accuracy.map(Value::from);
+    values.extend(accuracy.map(|accuracy| ("eval_mean_token_accuracy".to_string(), accuracy)));
     if let Some(scores) = &step.eval_scores {
         let counted = scores
             .rates()

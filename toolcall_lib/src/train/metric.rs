@@ -6,15 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A measurement on the validation set, named as in `metric_for_best_model`. All but the loss are
-/// scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn of
-/// the rows.
+/// A measurement on the validation set, named as in `metric_for_best_model`. All but the first two
+/// are scores of [`Evaluation`](crate::evaluate::Evaluation), counted on the first assistant turn
+/// of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Mean loss of the trained tokens; lower is better.
     #[default]
     EvalLoss,
+    /// Share of the trained tokens that the model ranks first; higher is better.
+    EvalMeanTokenAccuracy,
     /// Share of all rows with exactly the right calls, or with text where no call is right; higher
     /// is better.
     EvalExact,
@@ -38,6 +40,7 @@ impl Metric {
         let rate = |score: Score| score.rate();
         match self {
             Self::EvalLoss => step.eval_loss,
+            Self::EvalMeanTokenAccuracy => step.eval_token_accuracy,
             Self::EvalExact => scores.map(|scores| rate(scores.exact)),
             Self::EvalArgumentsExact => scores.map(|scores| rate(scores.arguments_exact)),
             Self::EvalToolSelection => scores.map(|scores| rate(scores.tool_selection)),
@@ -53,10 +56,15 @@ impl Metric {
         }
     }
 
+    /// Returns true if it is counted on the model's answers.
+    pub(super) fn is_of_answers(self) -> bool {
+        !matches!(self, Self::EvalLoss | Self::EvalMeanTokenAccuracy)
+    }
+
     /// Returns true if it counts only rows with a call (`call` is true) or without one (false).
     pub(super) fn needs(self, call: bool) -> bool {
         match self {
-            Self::EvalLoss | Self::EvalExact => false,
+            Self::EvalLoss | Self::EvalMeanTokenAccuracy | Self::EvalExact => false,
             Self::EvalArgumentsExact | Self::EvalToolSelection => call,
             Self::EvalOverCalls => !call,
         }

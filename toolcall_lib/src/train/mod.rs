@@ -36,6 +36,7 @@ pub use crate::device::Device;
 pub use crate::optimizer::{Schedule, Warmup};
 pub use config::TrainConfig;
 pub use metric::Metric;
+pub use predict::OnAnswer;
 pub use report::TrainReport;
 pub use run::{TrainData, train};
 pub use settings::Settings;

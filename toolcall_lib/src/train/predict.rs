@@ -10,15 +10,28 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Answers, EvaluateConfig, Evaluation, Score, evaluate};
 use crate::generate::{GenerateConfig, PrefixCache};
 use crate::model::Model;
+use std::fmt;
 
 /// Bytes of keys and values. A run has little memory to spare.
 pub(super) const CACHE_BYTES: usize = 512 << 20;
+
+/// A function that is called with the number of validation rows that the first rank has answered so
+/// far, and with the number that it answers.
+#[derive(Clone, Copy)]
+pub struct OnAnswer<'a>(pub &'a (dyn Fn(usize, usize) + Sync));
+
+impl fmt::Debug for OnAnswer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnAnswer")
+    }
+}
 
 /// The validation rows that are answered, on all ranks.
 #[derive(Debug)]
 pub(super) struct Predictor<'a> {
     rows: Vec<&'a Conversation>,
     max_new_tokens: usize,
+    on_answer: Option<OnAnswer<'a>>,
 }
 
 impl<'a> Predictor<'a> {
@@ -27,7 +40,11 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// No row has what [`TrainConfig::metric_for_best_model`] counts.
-    pub fn new(validation: &'a Dataset, config: &TrainConfig) -> Result<Option<Self>> {
+    pub fn new(
+        validation: &'a Dataset,
+        config: &TrainConfig,
+        on_answer: Option<OnAnswer<'a>>,
+    ) -> Result<Option<Self>> {
         let rows = validation.rows.iter();
         let rows: Vec<&Conversation> = rows.filter(|row| first_turn(row).is_some()).collect();
         if !config.predict_with_generate || rows.is_empty() {
@@ -47,6 +64,7 @@ impl<'a> Predictor<'a> {
         Ok(Some(Self {
             rows,
             max_new_tokens: config.generation_max_new_tokens,
+            on_answer,
         }))
     }
 
@@ -69,8 +87,16 @@ impl<'a> Predictor<'a> {
             },
             whole_dialogue: false,
         };
+        let mut answered = 0;
+        let mut on_reply = || {
+            answered += 1;
+            if let Some(OnAnswer(tell)) = self.on_answer {
+                tell(answered, own.len());
+            }
+        };
         let answers = Answers {
             cache: Some(&mut cache),
+            on_reply: Some(&mut on_reply),
             ..model.into()
         };
         let evaluation = evaluate(answers, &own, &config)?;
@@ -147,13 +173,13 @@ mod tests {
         let calls_later = row(&[turn(false, false), turn(true, true)]);
         // 1. A row of which nothing counts is not asked: `evaluate` would refuse it during the run.
         let data = Dataset::from(vec![untrained.clone(), calls_later.clone()]);
-        let chosen = Predictor::new(&data, &config).unwrap().unwrap();
+        let chosen = Predictor::new(&data, &config, None).unwrap().unwrap();
         assert_eq!(chosen.rows, [&calls_later]);
         let data = Dataset::from(vec![untrained]);
-        assert!(Predictor::new(&data, &config).unwrap().is_none());
+        assert!(Predictor::new(&data, &config, None).unwrap().is_none());
         // 2. A call of a turn that is not trained does not count in any metric.
         let data = Dataset::from(vec![row(&[turn(true, false), turn(false, true)])]);
-        let problem = Predictor::new(&data, &config).unwrap_err().to_string();
+        let problem = Predictor::new(&data, &config, None).unwrap_err().to_string();
         assert!(problem.contains("counts only rows with a call"), "{problem}");
     }
 }

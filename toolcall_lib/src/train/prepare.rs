@@ -6,7 +6,7 @@ use super::config::TrainConfig;
 use super::engine::EngineFactory;
 use super::identity::Identity;
 use super::order::Order;
-use super::predict::Predictor;
+use super::predict::{OnAnswer, Predictor};
 use super::ranks::{check_same_run, first_decides};
 use super::report::TrainReport;
 use super::rows::sequences;
@@ -24,6 +24,7 @@ pub(super) struct Job<'a> {
     pub validation: &'a Dataset,
     pub config: &'a TrainConfig,
     pub engine_factory: &'a dyn EngineFactory,
+    pub on_answer: Option<OnAnswer<'a>>,
 }
 
 impl Job<'_> {
@@ -46,7 +47,8 @@ impl Job<'_> {
         if validation.is_empty() {
             config.refuse_best_model()?;
         }
-        let predictor = Predictor::new(self.validation, config)?;
+        let on_answer = self.on_answer.filter(|_| ranks.rank() == 0);
+        let predictor = Predictor::new(self.validation, config, on_answer)?;
         if rows.is_empty() {
             return Err(Error::invalid("data", "there is no conversation to train on"));
         }

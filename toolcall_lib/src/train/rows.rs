@@ -7,6 +7,7 @@ use crate::conversation::{Conversation, Message, Role};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::ops::cross_entropy::LossSum;
 use crate::tokens::{Sequence, TokenReport, TokenizeConfig, Tokenized, tokenize_dataset};
 use serde_json::json;
 
@@ -75,19 +76,20 @@ fn trees_within<'a>(sequences: impl Iterator<Item = &'a Sequence>, config: &Trai
     TreeBatch::pack_within(&sequences.collect::<Vec<_>>(), config.max_tokens_per_tree)
 }
 
-/// Mean loss of the trained tokens of `data`, which is divided among the ranks; `loss` is the sum
-/// over this rank's trees.
+/// Mean loss of the trained tokens of `data`, and the share of them that the model ranks first. The
+/// data is divided among the ranks; `loss` sums over this rank's trees.
 pub(super) fn mean_loss(
     data: &[Vec<Sequence>],
     config: &TrainConfig,
     ranks: &dyn Collective,
-    loss: impl FnOnce(&[TreeBatch]) -> Result<f64>,
-) -> Result<f64> {
+    loss: impl FnOnce(&[TreeBatch]) -> Result<LossSum>,
+) -> Result<[f64; 2]> {
     let batches = data.chunks(config.per_device_train_batch_size);
     let trees_of = |batch: &[Vec<Sequence>]| trees_within(batch.iter().flatten(), config);
     let own = batches.skip(ranks.rank()).step_by(ranks.size());
     let trees: Vec<TreeBatch> = own.flat_map(trees_of).collect();
     let tokens: f64 = trees.iter().map(TreeBatch::trained_tokens).sum();
-    let [loss, tokens] = ranks.sum([loss(&trees)?, tokens])?;
-    Ok(loss / tokens)
+    let own = loss(&trees)?;
+    let [loss, correct, tokens] = ranks.sum([own.loss, own.correct, tokens])?;
+    Ok([loss / tokens, correct / tokens])
 }

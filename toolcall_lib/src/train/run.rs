@@ -9,6 +9,7 @@ use super::between_steps::Run;
 use super::config::TrainConfig;
 use super::device::threads_of_process;
 use super::engine::check_norm;
+use super::predict::OnAnswer;
 use super::prepare::{Job, note};
 use super::record;
 use super::report::TrainReport;
@@ -41,6 +42,8 @@ pub struct TrainData<'a> {
     /// model. Their reports differ in times, bytes and notes. An optimizer step sees
     /// `per_device_train_batch_size · gradient_accumulation_steps` conversations of each rank.
     pub ranks: &'a dyn Collective,
+    /// Called while the model answers the validation rows.
+    pub on_answer: Option<OnAnswer<'a>>,
 }
 
 impl<'a> From<&'a Dataset> for TrainData<'a> {
@@ -49,6 +52,7 @@ impl<'a> From<&'a Dataset> for TrainData<'a> {
             rows,
             validation: None,
             ranks: &OneRank,
+            on_answer: None,
         }
     }
 }
@@ -103,6 +107,7 @@ pub fn train<'a>(
         validation: data.validation.unwrap_or(&none),
         config,
         engine_factory: &config.device,
+        on_answer: data.on_answer,
     };
     // Record data and settings now, since checkpoints are saved with them; scores follow below.
     model.tools = data.rows.tools_called();
@@ -242,6 +247,7 @@ impl Run<'_> {
             tokens: unshared as u64,
             seconds,
             eval_loss: None,
+            eval_token_accuracy: None,
             eval_scores: None,
         })
     }

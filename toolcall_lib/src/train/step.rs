@@ -35,6 +35,10 @@ pub struct StepReport {
     pub seconds: f64,
     /// Mean loss on the validation set after the step, where it was evaluated.
     pub eval_loss: Option<f64>,
+    /// Share of the trained tokens of the validation set that the model ranks first after the step,
+    /// where it was evaluated.
+    #[serde(default)]
+    pub eval_token_accuracy: Option<f64>,
     /// Scores of the model's answers to the validation rows after the step, where they were wanted.
     #[serde(default)]
     pub eval_scores: Option<EvalScores>,

@@ -9,7 +9,7 @@ use toolcall_lib::model::{LoraConfig, Recompute, TargetModule, TargetModules};
 use toolcall_lib::optimizer::Schedule;
 use toolcall_lib::tokens::{LossMode, Overlong};
 use toolcall_lib::track::{ReportTo, WandbMode};
-use toolcall_lib::train::settings::{Given, Inputs, Push, markdown, take_flags};
+use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs, Push, markdown, take_flags};
 use toolcall_lib::train::{Metric, Settings};
 use toolcall_lib::{Dtype, PushConfig, Result, TrainConfig};
 
@@ -75,7 +75,7 @@ fn arguments_of_trl() {
         max_length: Some(2048),
         overlong: Overlong::Truncate,
         loss: LossMode::Assistant,
-        lr_scheduler_type: Schedule::Constant,
+        lr_scheduler_type: Schedule::ConstantWithWarmup,
         warmup_ratio: Some(0.03),
         weight_decay: 0.01,
         max_grad_norm: 0.3,
@@ -100,6 +100,7 @@ fn arguments_of_trl() {
     assert_eq!(read.config, expected);
     let expected = Inputs {
         dtype: Some(Dtype::Bf16),
+        evaluated: Some(Evaluated::ByStrategy),
         ..inputs("models/small", &["data/timers.json"])
     };
     assert_eq!(read.inputs, expected);
@@ -118,7 +119,7 @@ fn a_config_of_trl_as_json() {
     let read = read("sft_config.json");
     let expected = TrainConfig {
         output_dir: Some("out/sft".into()),
-        loss: LossMode::All,
+        loss: LossMode::Auto,
         max_length: Some(1024),
         learning_rate: 2e-5,
         weight_decay: 0.0,
@@ -137,7 +138,10 @@ fn a_config_of_trl_as_json() {
     };
     assert_eq!(read.config, expected);
     assert_eq!(
-        (read.inputs.push.wanted, read.inputs.push.target().unwrap()),
+        (
+            read.inputs.push.wanted,
+            read.inputs.push.target(Path::new("out")).unwrap()
+        ),
         (Some(false), None)
     );
     for name in [
@@ -256,6 +260,7 @@ fn a_file_of_axolotl() {
     let expected = Inputs {
         dtype: Some(Dtype::Q4KM),
         validation_share: Some(0.05),
+        evaluated: Some(Evaluated::PerEpoch),
         ..inputs("models/small", &["data/timers.jsonl", "data/reminders.jsonl"])
     };
     assert_eq!(read.inputs, expected);
@@ -300,6 +305,7 @@ fn a_file_of_llama_factory() {
     let expected = Inputs {
         max_samples: Some(1000),
         validation_share: Some(0.1),
+        evaluated: Some(Evaluated::ByStrategy),
         ..inputs("models/small", &files)
     };
     assert_eq!(read.inputs, expected);
@@ -404,8 +410,45 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             "`cutoff_len` sets it to 512; leave one of them out",
         ),
         (
-            json!({"datasets": [{"path": "a.json", "type": "alpaca"}]}),
-            "datasets: [0]: type: found \"alpaca\", expected chat_template",
+            json!({"datasets": [{"path": "a.json", "type": "jeopardy"}]}),
+            "datasets: [0]: type: found \"jeopardy\", expected chat_template",
+        ),
+        (
+            json!({"datasets": [{"path": "a.json", "train_on_eos": "all"}]}),
+            "datasets: [0]: train_on_eos: found \"all\", expected turn",
+        ),
+        (
+            json!({"datasets": [{"path": "me/tools", "data_files": "train.jsonl"}]}),
+            "datasets: [0]: data_files: files of me/tools on the hub are chosen by `split`",
+        ),
+        (
+            json!({"lora_target_modules": ["c_attn"], "lora_target_linear": true}),
+            "`c_attn` is not known",
+        ),
+        (
+            json!({"peft_init_lora_weights": "gaussian"}),
+            "peft_init_lora_weights: found \"gaussian\", expected true",
+        ),
+        (
+            json!({"lora": {"r": 8, "modules_to_save": ["embed_tokens"]}}),
+            "lora: modules_to_save: an adapter is plain LoRA",
+        ),
+        (
+            json!({"env": {"HF_HOME": "/data"}}),
+            "env: HF_HOME: set it in the environment of the command",
+        ),
+        (
+            json!({"use_mlflow": true}),
+            "use_mlflow: a run is sent to TensorBoard and Weights & Biases only",
+        ),
+        (json!({"use_swanlab": true}), "use_swanlab: a run is sent to"),
+        (
+            json!({"processor_type": "AutoProcessor"}),
+            "processor_type: only text models are trained",
+        ),
+        (
+            json!({"dataset": "alpaca_en_demo", "eval_dataset": "nobody"}),
+            "dataset: `alpaca_en_demo` is no file",
         ),
         (
             json!({"datasets": [{"type": "chat_template"}]}),
@@ -416,7 +459,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             "lora_parameters: scal: is not known",
         ),
         (
-            json!({"lora_target_modules": ["c_attn"]}),
+            json!({"adapter": "lora", "lora_target_modules": ["c_attn"]}),
             "`c_attn` is not known",
         ),
         (
@@ -745,6 +788,214 @@ fn weights_and_biases_gets_what_a_file_says_of_it() {
 }
 
 #[test]
+fn settings_of_an_adapter_do_not_ask_for_one_in_trl_and_axolotl() {
+    let alone =
+        of(json!({"adapter": null, "lora_r": 64, "lora_alpha": 8, "lora_target_linear": true})).unwrap();
+    assert_eq!(alone.config.lora, None);
+    assert!(
+        noted(
+            &alone,
+            "no adapter is trained by lora_r, lora_alpha, lora_target_linear alone; `use_peft: true`"
+        ),
+        "{:?}",
+        alone.notes
+    );
+    // A later layer may ask for it, as flags do.
+    let asked = layer(alone.clone(), json!({"use_peft": true}))
+        .config
+        .lora
+        .unwrap();
+    assert_eq!((asked.r, asked.lora_alpha), (64, 8.0));
+    let refused = layer(alone, json!({"use_peft": false})).config.lora;
+    assert_eq!(refused, None);
+    // The recipe may have an adapter already.
+    let recipe = layer(TrainConfig::lora().into(), json!({"lora_r": 64, "adapter": null}));
+    assert_eq!(recipe.config.lora.unwrap().r, 64);
+    assert!(recipe.notes.is_empty(), "{:?}", recipe.notes);
+    for asks in [
+        json!({"lora_rank": 64}),
+        json!({"lora_parameters": {"rank": 64}}),
+        json!({"lora": {"r": 64}}),
+        json!({"r": 64, "target_modules": ["q_proj"]}),
+    ] {
+        assert_eq!(of(asks.clone()).unwrap().config.lora.unwrap().r, 64, "{asks}");
+    }
+}
+
+#[test]
+fn all_linear_layers_are_the_union_with_those_that_are_named() {
+    let read = of(json!({"adapter": "lora", "lora_target_modules": ["q_proj"], "lora_target_linear": true}));
+    assert_eq!(
+        read.unwrap().config.lora.unwrap().target_modules,
+        TargetModules::all()
+    );
+}
+
+#[test]
+fn what_is_trained_is_what_trl_trains_where_it_says_nothing() {
+    let loss = |value: Value| of(value).unwrap().config.loss;
+    let (none, yes, no) = (Value::Null, json!(true), json!(false));
+    for (assistant, completion, expected) in [
+        (&no, &none, LossMode::Auto),
+        (&no, &no, LossMode::All),
+        (&none, &no, LossMode::All),
+        (&no, &yes, LossMode::Completion),
+        (&yes, &none, LossMode::Assistant),
+        (&none, &none, LossMode::Assistant),
+    ] {
+        let said = json!({"assistant_only_loss": assistant, "completion_only_loss": completion});
+        assert_eq!(loss(said), expected, "{assistant} {completion}");
+    }
+    assert_eq!(TrainConfig::trl().loss, LossMode::Auto);
+}
+
+#[test]
+fn data_that_the_command_line_names_takes_the_place_of_a_files() {
+    let file = json!({
+        "dataset": "alpaca_en_demo", "dataset_name": "me/tools", "dataset_config": "small",
+        "dataset_test_split": "test", "eval_dataset": "tests/cases/peers/trl.yaml", "val_size": 0.1,
+    });
+    let read = |named: &[Input]| {
+        let given = Given::from(file.as_object().unwrap().clone());
+        Settings::from(TrainConfig::default())
+            .without(named)
+            .with(&given, 1)
+    };
+    assert!(read(&[]).is_err());
+    let settings = read(&[Input::Data, Input::Part]).unwrap();
+    let inputs = &settings.inputs;
+    assert!(inputs.data.is_empty() && inputs.dataset_config.is_none());
+    assert_eq!(inputs.dataset_test_split, None);
+    assert_eq!((inputs.validation.len(), inputs.validation_share), (1, Some(0.1)));
+    for name in ["dataset", "dataset_name", "dataset_test_split"] {
+        assert!(noted(&settings, name), "{name}: {:?}", settings.notes);
+    }
+    let by_name = read(&[Input::Data, Input::Validation]).unwrap().inputs;
+    assert_eq!(by_name.dataset_config.as_deref(), Some("small"), "as in TRL");
+    assert!(by_name.validation.is_empty());
+    // A later file's data takes the place of a validation set that came with the data, too.
+    let first = of(json!({"data": "me/tools"})).unwrap();
+    assert_eq!(first.inputs.validation.len(), 1);
+    let second = layer(first, json!({"dataset_name": "rows.json"}));
+    assert!(second.inputs.validation.is_empty());
+    let own = of(json!({"data": "rows.json", "validation": "held.json"})).unwrap();
+    let second = layer(own, json!({"dataset_name": "rows.json"}));
+    assert_eq!(second.inputs.validation, [DataSource::file("held.json")]);
+}
+
+#[test]
+fn names_that_nobody_knows_are_noted_where_their_value_is_empty() {
+    let read = of(json!({
+        "push_dataset_to_hub": null, "gptq_groupsize": "", "hub_tags": [],
+        "lora": {"r": 8, "some_pattern": {}},
+    }));
+    let read = read.unwrap();
+    for name in ["push_dataset_to_hub", "gptq_groupsize", "hub_tags"] {
+        assert!(noted(&read, name), "{name}: {:?}", read.notes);
+    }
+    for typo in [json!({"shufle": false}), json!({"lerning_rate": 0})] {
+        assert!(of(typo.clone()).is_err(), "{typo}");
+    }
+}
+
+#[test]
+fn names_of_the_launcher_and_of_the_environment_are_read() {
+    let read = of(json!({
+        "env": {"WANDB_PROJECT": "timers", "OMP_NUM_THREADS": "4"}, "num_processes": 4,
+        "accelerate_config": "zero3", "test_split_size": 0.2,
+        "datasets": [{"path": "x.json", "columns": ["messages", "tools"], "message_field_training": "train"}],
+        "peft_init_lora_weights": true,
+    }));
+    let read = read.unwrap();
+    assert_eq!(read.config.wandb_project.as_deref(), Some("timers"));
+    assert_eq!(
+        read.config.report_to, None,
+        "the project alone switches nothing on"
+    );
+    assert_eq!(read.inputs.validation_share, Some(0.2));
+    let columns = ["messages", "tools"].map(str::to_string).to_vec();
+    assert_eq!(read.inputs.data[0].columns, Some(columns));
+    for name in ["OMP_NUM_THREADS", "num_processes", "accelerate_config"] {
+        assert!(noted(&read, name), "{name}: {:?}", read.notes);
+    }
+}
+
+#[test]
+fn only_the_columns_that_are_named_are_read() {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let messages = json!([{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]);
+    let row = json!([{"messages": messages, "system": "Be short.", "chosen": "x"}]);
+    std::fs::write(file.path(), row.to_string()).unwrap();
+    let source = DataSource {
+        columns: Some(vec!["messages".to_string()]),
+        ..DataSource::file(file.path())
+    };
+    assert_eq!(source.load().unwrap().rows[0].messages.len(), 2);
+}
+
+#[test]
+fn an_alpaca_data_set_of_axolotl_is_read_and_its_prompt_is_noted() {
+    let read = of(json!({"datasets": [{"path": "a.json", "type": "alpaca"}]})).unwrap();
+    assert_eq!(read.inputs.data, [DataSource::file("a.json")]);
+    assert!(noted(&read, "### Instruction:"), "{:?}", read.notes);
+}
+
+#[test]
+fn the_config_of_an_adapter_is_a_file_of_settings() {
+    let peft = json!({
+        "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": "models/small", "bias": "none",
+        "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
+        "layers_to_transform": null, "loftq_config": {}, "lora_alpha": 16, "lora_dropout": 0.1,
+        "megatron_core": "megatron.core", "modules_to_save": null, "peft_type": "LORA", "r": 8, "rank_pattern": {},
+        "revision": null, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM", "use_dora": false,
+        "use_rslora": false,
+    });
+    let expected = LoraConfig {
+        r: 8,
+        lora_alpha: 16.0,
+        lora_dropout: 0.1,
+        target_modules: vec![TargetModule::QProj, TargetModule::VProj].into(),
+        ..LoraConfig::default()
+    };
+    let read = of(peft.clone()).unwrap();
+    assert_eq!(read.config.lora, Some(expected.clone()));
+    assert_eq!(read.inputs.model.as_deref(), Some("models/small"));
+    let group = of(json!({"lora": peft})).unwrap();
+    assert_eq!(group.config.lora, Some(expected));
+    let unsloth = of(json!({
+        "r": 8, "bias": "none", "use_gradient_checkpointing": "unsloth", "random_state": 3407, "model_name": "a",
+    }));
+    let unsloth = unsloth.unwrap();
+    assert_eq!(unsloth.config.recompute, Recompute::Block);
+    assert!(noted(&unsloth, "random_state"), "{:?}", unsloth.notes);
+}
+
+#[test]
+fn names_that_only_tune_the_other_engine_are_noted() {
+    let read = of(json!({
+        "context_parallel_size": 2, "dp_shard_size": 2, "gpu_memory_limit": 20, "tiled_mlp": true,
+        "tokenizer_use_mistral_common": true, "mlflow_run_name": "x", "swanlab_mode": "local",
+        "trackio_space_id": "trackio", "use_v1_kernels": true, "clear_cache_threshold": 1,
+        "train_sampling_strategy": "group_by_length", "logging_strategy": "epoch",
+    }));
+    let read = read.unwrap();
+    for name in [
+        "context_parallel_size, dp_shard_size",
+        "gpu_memory_limit",
+        "mlflow_run_name, swanlab_mode, trackio_space_id (belongs to a tracker",
+        "clear_cache_threshold",
+        "train_sampling_strategy",
+        "logging_strategy: the log still has an entry every `logging_steps` steps",
+    ] {
+        assert!(noted(&read, name), "{name}: {:?}", read.notes);
+    }
+    assert_eq!(read.config, TrainConfig::default());
+    let metric = of(json!({"metric_for_best_model": "mean_token_accuracy", "greater_is_better": true}));
+    let metric = metric.unwrap().config.metric_for_best_model;
+    assert_eq!(metric, Metric::EvalMeanTokenAccuracy);
+}
+
+#[test]
 fn plugins_of_kernels_are_noted() {
     let plugins = [
         "axolotl.integrations.liger.LigerPlugin",
@@ -848,25 +1099,43 @@ fn the_file_of_deepspeed_is_the_layer_below() {
 
 #[test]
 fn tokens_and_revisions_are_those_of_the_model() {
-    let model = crate::common::tiny_model::tiny_model();
+    let mut model = crate::common::tiny_model::tiny_model();
+    let own = json!({"bos_token": {"content": "<s>"}})
+        .as_object()
+        .unwrap()
+        .clone();
+    model.tokenizer = model.tokenizer.with_config(own);
     let end = model.tokenizer.eos_tokens()[0].clone();
     let said = |value: Value| of(value).unwrap().inputs;
     for same in [
         json!({"eos_token": end}),
-        json!({"special_tokens": {"eos_token": end}}),
+        json!({"special_tokens": {"eos_token": end, "bos_token": "<s>", "pad_token": "<pad>"}}),
+        json!({"eot_tokens": [end]}),
         json!({}),
     ] {
         said(same).check_model(&model).unwrap();
     }
-    let other = said(json!({"eos_token": "<other>"}))
-        .check_model(&model)
-        .unwrap_err();
-    assert!(
-        other
-            .to_string()
-            .starts_with("eos_token: is `<other>`, and the model's replies end with"),
-        "{other}"
-    );
+    for (others, says) in [
+        (
+            json!({"eos_token": "<other>"}),
+            "eos_token: is `<other>`, and the model's replies end with",
+        ),
+        (
+            json!({"eot_tokens": [end, "<turn>"]}),
+            "eot_tokens: is `<turn>`, and the model's replies end with",
+        ),
+        (
+            json!({"special_tokens": {"bos_token": "<bos>"}}),
+            "bos_token: is `<bos>`, and the model has `<s>`",
+        ),
+        (
+            json!({"special_tokens": {"unk_token": "<unk>"}}),
+            "unk_token: is `<unk>`, and the model has none",
+        ),
+    ] {
+        let other = said(others).check_model(&model).unwrap_err().to_string();
+        assert!(other.starts_with(says), "{other}");
+    }
     let revised = json!({"model_name_or_path": "me/small", "model_revision": "v2"});
     assert_eq!(said(revised).model.as_deref(), Some("me/small@v2"));
     let within = json!({
@@ -977,7 +1246,11 @@ fn a_later_layer_counts_more_and_leaves_the_rest() {
         (second.config.eval_steps, second.config.evals_per_epoch),
         (None, 2)
     );
-    assert_eq!(second.inputs, inputs("a", &["y.json"]));
+    let expected = Inputs {
+        evaluated: Some(Evaluated::PerEpoch),
+        ..inputs("a", &["y.json"])
+    };
+    assert_eq!(second.inputs, expected);
     let third = layer(second, json!({"use_peft": false, "lora_r": 16}));
     assert_eq!(third.config.lora, None);
     assert!(noted(&third, "no adapter is trained"));
@@ -987,11 +1260,20 @@ fn a_later_layer_counts_more_and_leaves_the_rest() {
 
 #[test]
 fn warmup_may_be_a_share_of_all_steps() {
-    let config = of(json!({"warmup_ratio": 0.25, "learning_rate": 1.0, "lr_scheduler_type": "constant"}));
-    let config = config.unwrap().config;
+    let read = |schedule: &str| {
+        of(json!({"warmup_ratio": 0.25, "learning_rate": 1.0, "lr_scheduler_type": schedule})).unwrap()
+    };
+    let rates =
+        |config: &TrainConfig| -> Vec<f64> { (0..4).map(|step| config.learning_rate_at(step, 10)).collect() };
+    let config = read("constant_with_warmup").config;
     assert_eq!(config.warmup_steps_of(10), 3);
-    let rates: Vec<f64> = (0..4).map(|step| config.learning_rate_at(step, 10)).collect();
-    assert_eq!(rates, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
+    assert_eq!(rates(&config), [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
+    let without = read("constant");
+    assert_eq!(rates(&without.config), [1.0; 4], "as in transformers");
+    assert!(noted(&without, "has no warmup"), "{:?}", without.notes);
+    let of_recipe = of(json!({"lr_scheduler_type": "constant"})).unwrap();
+    assert!(of_recipe.config.warmup_steps > 0 && of_recipe.notes.is_empty());
+    assert_eq!(of_recipe.config.warmup_steps_of(10), 0);
     let error = unsound(json!({"warmup_ratio": 1.5}));
     assert!(error.starts_with("warmup_ratio: 1.5 is out of range"), "{error}");
 }
@@ -1035,17 +1317,18 @@ fn a_run_pushes_where_transformers_says() {
             .map(|read| read.inputs.push)
     };
     let push = said(json!({"push_to_hub": true, "hub_model_id": "me/tuned"})).unwrap();
-    let (repo, config) = push.target().unwrap().unwrap();
+    let out = Path::new("out/tuned");
+    let (repo, config) = push.target(out).unwrap().unwrap();
     assert_eq!((repo.as_str(), config), ("me/tuned", PushConfig::default()));
     let public =
         json!({"push_to_hub": true, "hub_model_id": "me/x", "hub_private_repo": false, "hub_revision": "v2"});
-    let (_, config) = said(public).unwrap().target().unwrap().unwrap();
+    let (_, config) = said(public).unwrap().target(out).unwrap().unwrap();
     assert_eq!((config.private, config.revision.as_str()), (false, "v2"));
-    let nowhere = said(json!({"push_to_hub": true})).unwrap().target().unwrap_err();
-    assert!(
-        nowhere.to_string().starts_with("hub_model_id: is missing"),
-        "{nowhere}"
-    );
+    let unnamed = said(json!({"push_to_hub": true})).unwrap();
+    let (repo, _) = unnamed.target(out).unwrap().unwrap();
+    assert_eq!(repo, "tuned", "the name of the folder");
+    let nowhere = unnamed.target(Path::new("/")).unwrap_err().to_string();
+    assert!(nowhere.starts_with("hub_model_id: is missing"), "{nowhere}");
     assert_eq!(said(json!({"hub_model_id": null})).unwrap(), Push::default());
     let refused = said(json!({"hub_token": "hf_secretSecret"}))
         .unwrap_err()
@@ -1153,13 +1436,86 @@ mod runs {
     }
 
     #[test]
+    fn evaluations_that_are_asked_for_are_made_or_noted() {
+        let place = place();
+        let folder = place.path().join("split");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["train.jsonl", "test.jsonl", "valid.jsonl"] {
+            timers(2).save(folder.join(name)).unwrap();
+        }
+        let evaluated = |settings: Value, more: &[&str]| {
+            let file = place.path().join("evaluated.json");
+            std::fs::write(&file, settings.to_string()).unwrap();
+            let common = [
+                "--config",
+                "evaluated.json",
+                "--model",
+                "models/small",
+                "--max-steps=1",
+                "--no-predict-with-generate",
+                "--out=out",
+            ];
+            let output = train(&place, &[&common, more].concat());
+            assert!(output.status.success(), "{}", said(&output));
+            said(&output)
+        };
+        let by_strategy = json!({"dataset_name": "split", "eval_strategy": "steps", "eval_steps": 1});
+        let told = evaluated(by_strategy.clone(), &[]);
+        assert!(
+            told.contains("validation loss") && !told.contains("nothing is measured"),
+            "{told}"
+        );
+        // Data of the command line has no split `test`.
+        let told = evaluated(by_strategy, &["--data", "data/timers.json"]);
+        assert!(!told.contains("validation loss"), "{told}");
+        let note = "eval_strategy: nothing is measured, because no validation set is named and the data has no split";
+        assert!(told.contains(note), "{told}");
+        let told = evaluated(json!({"dataset_name": "split", "evals_per_epoch": 4}), &[]);
+        assert!(told.contains("evals_per_epoch: nothing is measured"), "{told}");
+        // mlx-lm's valid.jsonl belongs to its folder; a file that is named on its own stays.
+        let told = evaluated(json!({"data": "split"}), &[]);
+        assert!(told.contains("validation loss"), "{told}");
+        let told = evaluated(json!({"data": "split"}), &["--data", "data/timers.json"]);
+        assert!(!told.contains("validation loss"), "{told}");
+        let named = json!({"data": "split", "validation": "data/timers.json"});
+        let told = evaluated(named, &["--data", "data/timers.json"]);
+        let note = "note: the validation set is that of the settings: data/timers.json";
+        assert!(told.contains("validation loss") && told.contains(note), "{told}");
+    }
+
+    #[test]
+    fn names_of_llama_factory_are_not_looked_up_beside_data_of_the_command_line() {
+        let place = place();
+        let config = place.path().join("factory.json");
+        std::fs::write(
+            &config,
+            json!({"dataset": "alpaca_en_demo", "max_steps": 1}).to_string(),
+        )
+        .unwrap();
+        let common = ["--config", "factory.json", "--model", "models/small", "--out=out"];
+        let output = train(&place, &common);
+        assert!(
+            said(&output).contains("`alpaca_en_demo` is no file"),
+            "{}",
+            said(&output)
+        );
+        let output = train(&place, &[&common[..], &["--data", "data/timers.json"]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(
+            said(&output).contains("the command line names other data"),
+            "{}",
+            said(&output)
+        );
+    }
+
+    #[test]
     fn the_help_lists_settings_and_errors_name_them() {
         let place = place();
         let help = said(&train(&place, &["--help"]));
         for part in [
             "--learning-rate <NUMBER>",
             "--lora.r <NUMBER>",
-            "--lr-scheduler-type <linear|cosine|constant>",
+            "--lr-scheduler-type <linear|cosine|constant|constant_with_warmup>",
             "[default: 0.0002]",
         ] {
             assert!(help.contains(part), "{part} is not in\n{help}");

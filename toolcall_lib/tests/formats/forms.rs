@@ -42,6 +42,42 @@ fn a_report_says_what_was_read_as_what() {
 }
 
 #[test]
+fn a_file_of_one_line_is_jsonl_by_its_name() {
+    let report = |name: &str| load(name, rows()[0].to_string()).files()[0].format.clone();
+    assert_eq!(report("data.jsonl"), "JSONL, messages");
+    assert_eq!(report("data.json"), "JSON with rows, messages");
+}
+
+#[test]
+fn what_no_reader_knows_is_named() {
+    let row = json!([rows()[0]]);
+    for (name, content, expected) in [
+        (
+            "rows.jsonl.gz",
+            &b"\x1f\x8b\x08"[..],
+            "rows.jsonl.gz: is compressed with gzip",
+        ),
+        ("rows.zst", b"\x28\xb5\x2f\xfd", "is compressed with zstd"),
+        ("rows.zip", b"PK\x03\x04", "is compressed with zip"),
+        ("rows.tsv", b"prompt\tcompletion\n", "has tabs between columns"),
+        (
+            "data-00000-of-00001.arrow",
+            b"\xff\xff\xff\xff",
+            "is an Arrow file; write it as Parquet",
+        ),
+        ("rows.bin", b"ARROW1", "is an Arrow file"),
+        (
+            "rows.json",
+            json!({"train": row, "test": row}).to_string().as_bytes(),
+            "rows.json: has its rows under the key `train`; write only that list",
+        ),
+    ] {
+        let error = refused(name, content);
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+}
+
+#[test]
 fn csv_is_read_as_rfc_4180_has_it() {
     let data = load(
         "data.csv",
@@ -124,6 +160,7 @@ fn rows_that_name_their_split_are_chosen_by_it() {
     );
     let (rows, notes, _) = data(&path, None).unwrap();
     assert_eq!(rows, 3);
+    assert!(!notes.contains("`metadata` of rows"), "{notes}");
     assert!(
         notes.contains("3 rows: rows name a split as `metadata` (eval: 1, train: 2); all are read"),
         "{notes}"
@@ -134,6 +171,9 @@ fn rows_that_name_their_split_are_chosen_by_it() {
         "a folder is read as the hub is: its split `train`"
     );
     assert_eq!(data(&folder, Some("test")).unwrap().0, 1, "another word for it");
+    let has = |path: &str, split: &str| DataSource::of_path(path).unwrap().has_split(split).unwrap();
+    assert!(has(&folder, "test") && !has(&folder, "validation"));
+    assert!(!has(&path, "test"), "of a file, all rows are read");
     let error = data(&path, Some("validation")).unwrap_err().to_string();
     assert!(
         error.ends_with("no row is of the split `validation`; there are eval: 1, train: 2"),
@@ -182,6 +222,10 @@ fn a_folder_is_read_by_its_card() {
     );
     std::fs::remove_file(folder.path().join("README.md")).unwrap();
     assert!(load(None, None).is_ok(), "JSON and JSONL are one format");
+    assert!(!DataSource::named(&path).unwrap().has_split("test").unwrap());
+    write("test.json", &Value::from(&rows()[..1]).to_string());
+    assert!(DataSource::named(&path).unwrap().has_split("test").unwrap());
+    std::fs::remove_file(folder.path().join("test.json")).unwrap();
     write("c.csv", "prompt,completion\n");
     assert!(load(None, None).unwrap_err().contains("several formats"));
 }

@@ -403,6 +403,42 @@ fn the_command_pushes_and_prints_no_token() {
 
 #[cfg(feature = "cli")]
 #[test]
+fn a_repository_without_a_name_or_an_owner_is_that_of_the_folder_and_the_token() {
+    let scene = scene();
+    let parent = scene.model.parent().unwrap();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tool_heldout.json");
+    let train = |token: &str, out: &str, more: &[&str]| {
+        let (model, out) = (scene.model.to_str().unwrap(), parent.join(out));
+        let run = [
+            "train",
+            "--model",
+            model,
+            "--data",
+            data,
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        let short = ["--max-steps", "1", "--max_samples", "2", "--push_to_hub"];
+        toolcall(&scene, token, &[&run[..], &short, more].concat())
+    };
+    let (code, said) = train("hf_wrongWrongWrong", "tiny", &[]);
+    assert!(
+        code == Some(1) && said.contains("tiny: the hub does not accept the token"),
+        "{said}"
+    );
+    for (out, more) in [("tiny", &[][..]), ("other", &["--hub_model_id", "tiny"])] {
+        let (code, said) = train(TOKEN, out, more);
+        let told = format!("note: the model will be pushed to {REPO}");
+        assert!(code == Some(0) && said.contains(&told), "{said}");
+        assert!(
+            said.contains(&format!("pushed to {}/{REPO}", scene.server.endpoint)),
+            "{said}"
+        );
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
 fn a_run_pushes_its_model_at_the_end_and_keeps_it_where_that_fails() {
     let scene = scene();
     let out = scene.model.parent().unwrap().join("run");

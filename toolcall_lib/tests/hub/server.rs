@@ -135,6 +135,17 @@ impl Server {
         if let Some(status) = state.refusal {
             return write(&stream, status, &[], b"", 0);
         }
+        if request.path == "/api/whoami-v2" {
+            let token = state
+                .receiver
+                .token
+                .as_ref()
+                .map(|token| format!("Bearer {token}"));
+            return match request.authorization == token {
+                true => write(&stream, 200, &[], br#"{"name": "someone"}"#, 19),
+                false => write(&stream, 401, &[], b"", 0),
+            };
+        }
         let branch = request
             .path
             .strip_prefix(&format!("/api/models/{REPO}/revision/"));

@@ -87,6 +87,7 @@ fn the_log_has_the_names_that_plots_read() {
     }
     for name in [
         "eval_loss",
+        "eval_mean_token_accuracy",
         "eval_exact",
         "eval_arguments_exact",
         "eval_tool_selection",

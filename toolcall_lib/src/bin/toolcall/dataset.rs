@@ -42,6 +42,11 @@ impl ToolsArgument {
 }
 
 impl DatasetArguments {
+    /// Returns true if a data set is named.
+    pub fn is_named(&self) -> bool {
+        self.dataset_name.is_some()
+    }
+
     /// The files or the named data set; without either, the inputs that files of settings name.
     pub fn sources(&self, files: &[PathBuf], settings: &Inputs) -> Result<Vec<DataSource>> {
         let mut sources: Vec<DataSource> = files.iter().map(|file| source(file)).collect::<Result<_>>()?;

@@ -3,7 +3,7 @@
 use super::dataset::{self, ToolsArgument};
 use super::model::{ModelArgument, show_notes};
 use super::output::{print, print_json};
-use super::progress::{progress_bar, score_with_bar};
+use super::progress::{Counter, score_with_bar};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
@@ -147,19 +147,18 @@ fn on_category(
     category: Category,
     rows: &[bfcl::Row],
 ) -> Result<BfclScores> {
-    let bar = progress_bar(rows.len());
-    let mut right = 0;
+    let mut counter = Counter::new(rows.len());
+    let (mut done, mut right) = (0, 0);
     let scores = bfcl::run(
         model,
         category,
         rows,
         &arguments.generate(BFCL_TOKENS),
         |verdict| {
-            right += usize::from(verdict.right);
-            bar.inc(1);
-            bar.set_message(format!("{category}: {right} right"));
+            (done, right) = (done + 1, right + usize::from(verdict.right));
+            counter.row(done, format!("{category}: {right} right"));
         },
     );
-    bar.finish_and_clear();
+    counter.finish();
     scores
 }

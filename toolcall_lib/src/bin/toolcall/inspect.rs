@@ -36,9 +36,9 @@ enum Loss {
     Assistant,
     /// The last assistant turn
     Last,
-    /// Every token of one rendering (TRL's default)
+    /// Every token of one rendering (TRL's default for messages)
     All,
-    /// Everything after the first prompt
+    /// Everything after the first prompt (TRL's default for prompt and completion)
     Completion,
 }
 

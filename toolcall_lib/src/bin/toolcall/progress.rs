@@ -1,18 +1,20 @@
 //! Progress bars, and the lines of a training run that replace one.
 
-use super::output::print_in_run;
+use super::output::{print_in_run, tell};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::RefCell;
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use toolcall_lib::evaluate::{Answers, EvaluateConfig, Evaluation, evaluate};
 use toolcall_lib::train::{StepReport, TrainConfig};
 use toolcall_lib::{Conversation, Model, Result};
 
-/// Longest time between two lines that replace a bar, if a step has been made.
+/// Longest time between two lines that replace a bar, if something was done meanwhile.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
 /// A bar in a terminal, nothing elsewhere.
-pub(super) fn progress_bar(length: usize) -> ProgressBar {
+fn progress_bar(length: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -20,23 +22,86 @@ pub(super) fn progress_bar(length: usize) -> ProgressBar {
     ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Evaluates a model, with a bar.
+/// The progress of an evaluation: a bar in a terminal, lines on standard error elsewhere.
+pub(super) struct Counter {
+    bar: ProgressBar,
+    rows: usize,
+    done: usize,
+    replies: usize,
+    message: String,
+    latest_line: Instant,
+}
+
+impl Counter {
+    pub(super) fn new(rows: usize) -> Self {
+        Self {
+            bar: progress_bar(rows),
+            rows,
+            done: 0,
+            replies: 0,
+            message: String::new(),
+            latest_line: Instant::now(),
+        }
+    }
+
+    /// Shows that so many rows are done.
+    pub(super) fn row(&mut self, done: usize, message: String) {
+        self.bar.set_position(done as u64);
+        self.bar.set_message(message.clone());
+        (self.done, self.message) = (done, message);
+        self.show();
+    }
+
+    /// Counts a reply to a row that may not be done yet.
+    pub(super) fn reply(&mut self) {
+        self.replies += 1;
+        self.show();
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn show(&mut self) {
+        if self.bar.is_hidden() && self.latest_line.elapsed() >= LONGEST_SILENCE {
+            tell(&*self);
+            self.latest_line = Instant::now();
+        }
+    }
+}
+
+impl fmt::Display for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} rows", self.done, self.rows)?;
+        if !self.message.is_empty() {
+            write!(f, "  {}", self.message)?;
+        }
+        match self.replies {
+            0 => Ok(()),
+            replies => write!(f, "  {replies} replies"),
+        }
+    }
+}
+
+/// Evaluates a model, and shows how far it is.
 pub(super) fn score_with_bar(
     model: &Model,
     rows: &[Conversation],
     config: &EvaluateConfig,
 ) -> Result<Evaluation> {
-    let bar = progress_bar(rows.len());
+    let counter = RefCell::new(Counter::new(rows.len()));
     let mut on_row = |scores: &Evaluation| {
-        bar.set_position(scores.rows as u64);
-        bar.set_message(format!("{} right", scores.exact.count));
+        let message = format!("{} right", scores.exact.count);
+        counter.borrow_mut().row(scores.rows, message);
     };
+    let mut on_reply = || counter.borrow_mut().reply();
     let answers = Answers {
         on_row: Some(&mut on_row),
+        on_reply: Some(&mut on_reply),
         ..model.into()
     };
     let evaluation = evaluate(answers, rows, config);
-    bar.finish_and_clear();
+    counter.borrow().finish();
     evaluation
 }
 
@@ -70,6 +135,15 @@ impl<'a> Progress<'a> {
                 .eval_scores
                 .map_or_else(String::new, |scores| format!("  {scores}"));
             bar.println(format!("step {}: validation loss {loss:.4}{scores}", step.step));
+        }
+    }
+
+    /// Shows that so many of the validation rows are answered.
+    pub(super) fn show_answers(&mut self, answered: usize, rows: usize) {
+        self.bar.set_message(format!("validation {answered}/{rows} rows"));
+        if self.bar.is_hidden() && self.latest_line.elapsed() >= LONGEST_SILENCE {
+            print_in_run(format!("validation {answered}/{rows} rows answered"));
+            self.latest_line = Instant::now();
         }
     }
 

@@ -1,12 +1,13 @@
 //! `toolcall train`.
 
 use super::INTERRUPTED;
-use super::dataset::{self, DatasetArguments, load_all};
+use super::dataset::{DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
 use super::output::{note, print_in_run, tell};
 use super::progress::Progress;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 use toolcall_lib::checkpoint::{PushConfig, can_push, reserve_folder, save_somewhere};
@@ -14,8 +15,8 @@ use toolcall_lib::collective::{Collective, Launch, connect};
 use toolcall_lib::data_source::DataSource;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
-use toolcall_lib::train::settings::{Given, Inputs};
-use toolcall_lib::train::{Settings, StepReport, TrainConfig, TrainData, train};
+use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs};
+use toolcall_lib::train::{OnAnswer, Settings, StepReport, TrainConfig, TrainData, train};
 use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
 /// Time that the other ranks give the first rank to report an error.
@@ -64,7 +65,8 @@ enum Recipe {
     General,
     /// The default for a LoRA adapter: rank 16, alpha 32, dropout 0.05, learning rate 2e-3
     Lora,
-    /// TRL's defaults: loss on all tokens, learning rate 2e-5; needs --data
+    /// TRL's defaults: loss on all tokens (after the prompt, for rows with prompt and completion),
+    /// learning rate 2e-5; needs --data
     Seed,
 }
 
@@ -103,12 +105,27 @@ impl Recipe {
     }
 }
 
+impl Arguments {
+    /// Returns the inputs that the command line names, so that files of settings do not.
+    fn named(&self) -> Vec<Input> {
+        let by_name = self.dataset.is_named();
+        let named = [
+            (Input::Data, by_name || !self.data.is_empty()),
+            (Input::Part, !self.data.is_empty()),
+            (Input::Validation, self.validation.is_some()),
+        ];
+        let named = named.into_iter().filter(|(_, named)| *named);
+        named.map(|(input, _)| input).collect()
+    }
+}
+
 pub fn run(arguments: &Arguments, flags: &Given) -> Result<ExitCode> {
     let layers = Layers::read(arguments, flags)?;
     let Settings {
         config,
         inputs,
         notes,
+        ..
     } = layers.over(arguments, arguments.recipe.settings())?;
     if layers.rank == 0 {
         notes.into_iter().for_each(note);
@@ -138,9 +155,9 @@ fn train_and_save(
     out: &Path,
 ) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
-    let target = push_target(inputs, first)?;
+    let target = push_target(inputs, out, first)?;
     let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
-    let (data, validation) = data(arguments, inputs)?;
+    let (data, validation) = data(arguments, inputs, first)?;
     let (data, validation) = match inputs.dedup {
         Some(true) => (without_repeated(data, first), without_repeated(validation, first)),
         _ => (data, validation),
@@ -166,19 +183,22 @@ fn train_and_save(
         };
         print_in_run(format!("{size} ranks, {threads} each, ZeRO stage {stage}"));
     }
-    let mut progress = Progress::new(config);
+    let progress = Mutex::new(Progress::new(config));
+    let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
     let on_step = |step: &StepReport| {
         if first {
-            progress.show(step);
+            progress().show(step);
         }
     };
+    let on_answer = |answered, rows| progress().show_answers(answered, rows);
     let _until_it_is_saved = interrupt::Guard::start()?;
     let shared = TrainData {
         ranks,
+        on_answer: Some(OnAnswer(&on_answer)),
         ..TrainData::from((&data, &validation))
     };
     let report = train(&mut model, shared, config, on_step)?;
-    progress.finish();
+    progress().finish();
     if first {
         save_somewhere(out, |folder| report.save(&model, folder))?;
         print_in_run(&report);
@@ -199,16 +219,21 @@ fn train_and_save(
 }
 
 /// Returns the repository to which the first rank pushes the saved model, if it does.
-fn push_target(inputs: &Inputs, first: bool) -> Result<Option<(String, PushConfig)>> {
-    let target = inputs.push.target()?.filter(|_| first);
-    if let Some((repo, config)) = &target {
-        can_push(repo, config)?; // before the work
-    } else if let (true, None, Some(repo)) = (first, inputs.push.wanted, &inputs.push.repo) {
-        note(format!(
-            "hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
-        ));
+fn push_target(inputs: &Inputs, out: &Path, first: bool) -> Result<Option<(String, PushConfig)>> {
+    let target = inputs.push.target(out)?.filter(|_| first);
+    let Some((named, config)) = target else {
+        if let (true, None, Some(repo)) = (first, inputs.push.wanted, &inputs.push.repo) {
+            note(format!(
+                "hub_model_id is {repo}, but nothing is pushed: push_to_hub is not true"
+            ));
+        }
+        return Ok(None);
+    };
+    let repo = can_push(&named, &config)?; // before the work
+    if inputs.push.repo.as_ref() != Some(&repo) {
+        note(format!("the model will be pushed to {repo}"));
     }
-    Ok(target)
+    Ok(Some((repo, config)))
 }
 
 /// Pushes the saved model.
@@ -240,26 +265,70 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
 
 /// Loads the rows to train on and those to measure on: from the named sources, or made by the
 /// recipe.
-fn data(arguments: &Arguments, inputs: &Inputs) -> Result<(Dataset, Dataset)> {
+fn data(arguments: &Arguments, inputs: &Inputs, show: bool) -> Result<(Dataset, Dataset)> {
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
     let tools = arguments.dataset.tools.load()?;
-    let tested = |source: &DataSource| DataSource {
-        split: inputs.dataset_test_split.clone(),
-        ..source.clone()
-    };
     let validation = match &arguments.validation {
-        Some(file) => dataset::load(file, &tools)?,
-        None if !inputs.validation.is_empty() || inputs.dataset_test_split.is_none() => {
-            load_all(&inputs.validation, &tools, None)?
-        }
-        None => load_all(&sources.iter().map(tested).collect::<Vec<_>>(), &tools, None)?,
+        Some(file) => vec![DataSource::of_path(&file.to_string_lossy())?],
+        None => validation_sources(&sources, inputs, show)?,
     };
+    let validation = load_all(&validation, &tools, None)?;
+    let stays = !arguments.data.is_empty() && arguments.validation.is_none() && !inputs.validation.is_empty();
+    if show && stays {
+        let places: Vec<String> = inputs
+            .validation
+            .iter()
+            .map(|source| source.place.to_string())
+            .collect();
+        note(format!(
+            "the validation set is that of the settings: {}",
+            places.join(", ")
+        ));
+    }
     if !sources.is_empty() {
         return Ok((load_all(&sources, &tools, inputs.max_samples)?, validation));
     }
     let mixture = arguments.recipe.mixture()?;
     let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
     Ok((made.data, validation))
+}
+
+/// Returns the validation set that settings name, or the split of the data to evaluate on.
+fn validation_sources(data: &[DataSource], inputs: &Inputs, show: bool) -> Result<Vec<DataSource>> {
+    let part = |split: &str| {
+        let of_source = |source: &DataSource| DataSource {
+            split: Some(split.to_string()),
+            ..source.clone()
+        };
+        data.iter().map(of_source).collect()
+    };
+    let usual = Evaluated::USUAL_SPLIT;
+    let (evaluated, without) = match (&inputs.dataset_test_split, inputs.evaluated) {
+        _ if !inputs.validation.is_empty() => return Ok(inputs.validation.clone()),
+        (Some(split), _) => return Ok(part(split)),
+        (None, None) => return Ok(Vec::new()),
+        _ if inputs.validation_share.is_some() => return Ok(Vec::new()), // held out of the data
+        (None, Some(Evaluated::ByStrategy)) if all_have(data, usual)? => return Ok(part(usual)),
+        (None, Some(evaluated @ Evaluated::ByStrategy)) => (evaluated, " and the data has no split `test`"),
+        (None, Some(evaluated)) => (evaluated, ""),
+    };
+    if show {
+        note(format!(
+            "{evaluated}: nothing is measured, because no validation set is named{without}; give --validation, or \
+             hold rows out with `val_set_size`"
+        ));
+    }
+    Ok(Vec::new())
+}
+
+/// Returns true if each of these data sets has this split.
+fn all_have(data: &[DataSource], split: &str) -> Result<bool> {
+    for source in data {
+        if !source.has_split(split)? {
+            return Ok(false);
+        }
+    }
+    Ok(!data.is_empty())
 }
 
 /// Removes duplicate rows.
@@ -306,7 +375,7 @@ impl Layers {
 
     /// Puts what files and flags say over the settings of a recipe.
     fn over(&self, arguments: &Arguments, recipe: TrainConfig) -> Result<Settings> {
-        let mut settings = Settings::from(recipe);
+        let mut settings = Settings::from(recipe).without(&arguments.named());
         let mut notes = Vec::new();
         for given in &self.given {
             settings = settings.with(given, self.ranks)?;
@@ -318,6 +387,7 @@ impl Layers {
         let mut settings = settings.with_latest_checkpoint();
         let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
-        Ok(Settings { notes, ..settings })
+        settings.notes = notes;
+        Ok(settings)
     }
 }

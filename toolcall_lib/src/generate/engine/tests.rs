@@ -50,7 +50,7 @@ fn replies(model: &Model, config: &GenerateConfig, cache: &mut PrefixCache) -> V
         .iter()
         .map(|messages| ((&messages[..], &tools[..]), &nothing))
         .collect();
-    generate_rows(model, &prompts, config, cache).unwrap()
+    generate_rows(model, &prompts, config, cache, || {}).unwrap()
 }
 
 fn is_on_gpu(cache: &PrefixCache) -> bool {

@@ -4,7 +4,6 @@ use super::{LONGEST_TIMEOUT, TrainConfig};
 use crate::error::{Error, Result, short};
 use crate::model::LoraConfig;
 use crate::track::is_run_id;
-use crate::train::Metric;
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use std::ops::RangeBounds;
 
@@ -54,7 +53,7 @@ impl TrainConfig {
                 format!("{length} is too small; expected at least 2 tokens, one of which is trained on");
             return Err(Error::invalid("max_length", problem));
         }
-        if self.metric_for_best_model != Metric::EvalLoss && !self.predict_with_generate {
+        if self.metric_for_best_model.is_of_answers() && !self.predict_with_generate {
             let problem = format!(
                 "{} needs the model's answers; set `predict_with_generate`",
                 self.metric_for_best_model

@@ -155,6 +155,7 @@ fn on_devices(ranks: usize, config: &TrainConfig, waits: bool) -> Result<Run> {
             devices,
             broken: None,
         },
+        on_answer: None,
     };
     let report = job.run_on_threads(ranks, &mut model, |_| {})?;
     Ok(Run {
@@ -294,7 +295,7 @@ fn ranks_round_the_weights_that_others_have_changed() {
 fn validation_rows_are_answered_as_on_the_cpu_and_the_best_model_is_kept() {
     let scored = |ranks: usize| TrainConfig {
         learning_rate: 2e-2,
-        lr_scheduler_type: Schedule::Constant,
+        lr_scheduler_type: Schedule::ConstantWithWarmup,
         eval_steps: Some(4),
         predict_with_generate: true,
         generation_max_new_tokens: 12,
@@ -341,6 +342,7 @@ fn a_rank_that_fails_ends_the_run_and_is_named() {
             devices: emulated_ranks(2, true),
             broken: Some(1),
         },
+        on_answer: None,
     };
     let error = job.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "rank 1: GPU 1: it is broken");
@@ -355,6 +357,7 @@ fn a_rank_that_cannot_connect_is_named_while_the_others_wait_for_it() {
             validation: &data,
             config: &config,
             engine_factory: &Meeting { broken },
+            on_answer: None,
         };
         let error = job.run_on_threads(2, &mut model(), |_| {}).unwrap_err();
         assert_eq!(error.to_string(), problem);

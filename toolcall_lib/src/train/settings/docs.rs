@@ -28,8 +28,8 @@ A flag is the name of a setting, with dashes or underscores. Without a value it 
 is false, and several values are a list. Values are read as in YAML 1.2, and `1e-4` is a number. For
 a setting that is true or false, `yes`, `no`, `on` and `off` work too.
 
-An unknown name is an error that suggests the nearest known one. This page is generated from the
-code.
+An unknown name is an error that suggests the nearest known one. With an empty value (null, `\"\"`,
+`[]`, `{}`) it is only noted. This page is generated from the code.
 
 ## Our settings
 ";
@@ -37,11 +37,21 @@ code.
 const OTHERS: &str = "
 ## Names of other tools
 
-Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm and
+Files written for TRL, transformers (`TrainingArguments`), Axolotl, LLaMA-Factory, mlx-lm, PEFT and
 DeepSpeed are read unchanged, and their names work as flags. Every name keeps its meaning. *Noted*
 names only tune the other engine: the run starts, and says that they change nothing. *Refused* names
 would change the result: the run does not start, unless the value asks for nothing (null, false, 0,
-empty). The model and the data that a file names are used unless the command line names others.
+empty).
+
+The model and the data that a file names are used unless the command line names others. `--data`
+replaces everything that a file says about its data: names, config, splits, and a validation set
+that comes with the data, such as mlx-lm's `valid.jsonl`. `--dataset-name` replaces only the name,
+as TRL's flag does. `--validation` replaces the validation set. Replaced names are noted, and not
+read. A validation set that a file names separately stays when `--data` names other data.
+
+`lora_r`, `lora_alpha`, `lora_dropout`, `lora_target_modules` and `use_rslora` alone do not train an
+adapter, as in TRL and Axolotl. They are noted until `use_peft`, `adapter`, `finetuning_type` or
+`lora` asks for one.
 
 | name | used by | meaning in toolcall |
 |---|---|---|
@@ -80,7 +90,7 @@ fn write_row(text: &mut String, row: &Row) {
     let becomes = match row.becomes {
         Becomes::Same => "the same".to_string(),
         Becomes::Renamed(ours) => format!("`{ours}`"),
-        Becomes::Value(what, _) => what.to_string(),
+        Becomes::Value(what, _) | Becomes::Input(_, what, _) => what.to_string(),
         Becomes::Note(why) => format!("*noted*: {why}"),
         Becomes::Refused(why) => format!("*refused*: {why}"),
     };

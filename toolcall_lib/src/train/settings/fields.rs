@@ -222,12 +222,13 @@ mod tests {
         assert_eq!(of("lora").kind, Kind::Object);
         assert_eq!(of("lora.target_modules").kind, Kind::Names);
         assert_eq!(of("lora.r").default, 16);
-        let words = ["linear", "cosine", "constant"].map(str::to_string).to_vec();
+        let words = ["linear", "cosine", "constant", "constant_with_warmup"];
+        let words = words.map(str::to_string).to_vec();
         assert_eq!(of("lr_scheduler_type").kind, Kind::Word(words));
         let Kind::Word(metrics) = &of("metric_for_best_model").kind else {
             panic!()
         };
-        assert_eq!(metrics.len(), 5);
+        assert_eq!(metrics.len(), 6);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use super::push::Push;
 use crate::data_source::DataSource;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::template::special_tokens;
 use crate::weights::Dtype;
+use serde_json::Value;
+use std::fmt;
 
 /// A checkpoint of `output_dir` to go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,40 @@ pub enum Resume {
     LatestIfAny,
     /// The one that `resume_from_checkpoint` names, if it names one.
     Named,
+}
+
+/// A kind of input that a command line may name in place of files of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Conversations to train on, and a validation set that comes with them.
+    Data,
+    /// A config or a split of the data.
+    Part,
+    /// A validation set that is named on its own.
+    Validation,
+}
+
+/// A setting that asks for evaluations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluated {
+    /// `eval_strategy`. Where no validation set is named, it is the split [`Self::USUAL_SPLIT`].
+    ByStrategy,
+    /// `evals_per_epoch`.
+    PerEpoch,
+}
+
+impl Evaluated {
+    /// TRL's default of `dataset_test_split`.
+    pub const USUAL_SPLIT: &str = "test";
+}
+
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByStrategy => "eval_strategy",
+            Self::PerEpoch => "evals_per_epoch",
+        })
+    }
 }
 
 /// The model and the data of a run and where its result goes, as far as they were named.
@@ -36,6 +73,11 @@ pub struct Inputs {
     pub max_samples: Option<usize>,
     /// Conversations to measure on.
     pub validation: Vec<DataSource>,
+    /// True if `validation` came with `data`, as mlx-lm's `valid.jsonl` does. Other data replaces
+    /// it, too.
+    pub validation_of_data: bool,
+    /// The setting that asks for evaluations, if one does.
+    pub evaluated: Option<Evaluated>,
     /// Share of the data to hold out for it, if none is named; from 1 on, the number of rows.
     pub validation_share: Option<f64>,
     /// True if only the first of equal rows is trained and measured.
@@ -43,6 +85,10 @@ pub struct Inputs {
     /// The text of the token that ends a reply, which has to be the model's
     /// ([`Inputs::check_model`]).
     pub eos_token: Option<String>,
+    /// Texts of other special tokens, such as `bos_token`, which have to be the model's as well.
+    pub special_tokens: Vec<(String, String)>,
+    /// Texts of tokens that end a turn, each of which has to end the model's replies.
+    pub eot_tokens: Vec<String>,
     /// The checkpoint of `output_dir` to go on from ([`Settings::with_latest_checkpoint`]).
     ///
     /// [`Settings::with_latest_checkpoint`]: super::Settings::with_latest_checkpoint
@@ -54,7 +100,12 @@ pub struct Inputs {
 impl Inputs {
     /// Returns these, overridden by those that `later` names.
     pub(super) fn with(self, later: Self) -> Self {
-        let or = |later: Vec<DataSource>, before| if later.is_empty() { before } else { later };
+        let keeps_validation =
+            later.validation.is_empty() && !(self.validation_of_data && !later.data.is_empty());
+        let (validation, validation_of_data) = match keeps_validation {
+            true => (self.validation, self.validation_of_data),
+            false => (later.validation, later.validation_of_data),
+        };
         Self {
             model: later.model.or(self.model),
             dtype: later.dtype.or(self.dtype),
@@ -63,29 +114,49 @@ impl Inputs {
             dataset_split: later.dataset_split.or(self.dataset_split),
             dataset_test_split: later.dataset_test_split.or(self.dataset_test_split),
             max_samples: later.max_samples.or(self.max_samples),
-            validation: or(later.validation, self.validation),
+            validation,
+            validation_of_data,
+            evaluated: later.evaluated.or(self.evaluated),
             validation_share: later.validation_share.or(self.validation_share),
             dedup: later.dedup.or(self.dedup),
             eos_token: later.eos_token.or(self.eos_token),
+            special_tokens: or(later.special_tokens, self.special_tokens),
+            eot_tokens: or(later.eot_tokens, self.eot_tokens),
             resume: later.resume.or(self.resume),
             push: self.push.with(later.push),
         }
     }
 
-    /// Refuses a model whose replies end with other tokens than the settings say.
+    /// Refuses a model that has other special tokens than the settings say.
     ///
     /// # Errors
-    /// `eos_token` is not one of the model's.
+    /// `eos_token` or one of `eot_tokens` does not end the model's replies, or another token is not
+    /// the model's.
     pub fn check_model(&self, model: &Model) -> Result<()> {
+        let advice = "leave it out, or put it into the folder of the model";
         let ends = model.tokenizer.eos_tokens();
-        match self.eos_token.as_ref().filter(|token| !ends.contains(token)) {
+        let said = self.eos_token.iter().map(|token| ("eos_token", token));
+        let mut said = said.chain(self.eot_tokens.iter().map(|token| ("eot_tokens", token)));
+        if let Some((name, token)) = said.find(|(_, token)| !ends.contains(token)) {
+            let ends = ends.join(", ");
+            let problem = format!("is `{token}`, and the model's replies end with {ends}; {advice}");
+            return Err(Error::invalid(name, problem));
+        }
+        let own = special_tokens(&model.tokenizer.config);
+        let own = |name: &str| own.get(name).and_then(Value::as_str);
+        let mut others = self.special_tokens.iter();
+        match others.find(|(name, token)| own(name) != Some(token)) {
             None => Ok(()),
-            Some(token) => {
-                let ends = ends.join(", ");
-                let advice = "leave it out, or put it into the folder of the model";
-                let problem = format!("is `{token}`, and the model's replies end with {ends}; {advice}");
-                Err(Error::invalid("eos_token", problem))
+            Some((name, token)) => {
+                let own = own(name).map_or("has none".to_string(), |own| format!("has `{own}`"));
+                let problem = format!("is `{token}`, and the model {own}; {advice}");
+                Err(Error::invalid(name, problem))
             }
         }
     }
+}
+
+/// Returns what the later settings name, or else what those before them do.
+fn or<T>(later: Vec<T>, before: Vec<T>) -> Vec<T> {
+    if later.is_empty() { before } else { later }
 }

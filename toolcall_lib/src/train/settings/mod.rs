@@ -20,16 +20,16 @@ pub use docs::markdown;
 pub use fields::{Field, Kind, fields};
 pub use flags::{help, take_flags};
 pub use given::Given;
-pub use inputs::{Inputs, Resume};
+pub use inputs::{Evaluated, Input, Inputs, Resume};
 pub use push::Push;
 
 use super::{TrainConfig, checkpoints};
 use crate::error::{Error, Result, nearest};
 use deepspeed::is_deepspeed;
 use read::{Read, is_off, text};
-use said::{Said, Strategy};
+use said::{Decided, Said, Strategy};
 use serde_json::{Map, Value};
-use table::Becomes;
+use table::{Becomes, Peer};
 
 /// Settings of a run, and everything else that its files and flags set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +40,10 @@ pub struct Settings {
     pub inputs: Inputs,
     /// Notes for the user, such as names that change nothing here.
     pub notes: Vec<String>,
+    /// Inputs that are named elsewhere.
+    named_elsewhere: Vec<Input>,
+    /// Settings of LoRA without an adapter, until a later file or flag asks for one.
+    waiting_lora: Map<String, Value>,
 }
 
 impl From<TrainConfig> for Settings {
@@ -63,6 +67,15 @@ impl TrainConfig {
 }
 
 impl Settings {
+    /// Leaves these inputs to the caller, who names them: what later settings say of them is noted
+    /// and not read.
+    pub fn without(self, named_elsewhere: &[Input]) -> Self {
+        Self {
+            named_elsewhere: named_elsewhere.to_vec(),
+            ..self
+        }
+    }
+
     /// Returns these settings, changed by what was given, for a run of `ranks` ranks.
     ///
     /// # Errors
@@ -74,7 +87,13 @@ impl Settings {
         if is_deepspeed(&given.values) {
             let read = self.config.with_deepspeed(&given.values, ranks);
             let (config, notes) = read.map_err(|error| refused(vec![error.to_string()]))?;
-            return Ok(self.followed_by(config, Inputs::default(), notes));
+            let waiting_lora = self.waiting_lora.clone();
+            return Ok(self.followed_by(Decided {
+                config,
+                inputs: Inputs::default(),
+                notes,
+                waiting_lora,
+            }));
         }
         let mut this = self;
         if let Some(file) = given.values.get("deepspeed").filter(|file| !is_off(file)) {
@@ -82,6 +101,7 @@ impl Settings {
         }
         let mut said = Said::default();
         said.model_before.clone_from(&this.inputs.model);
+        said.named_elsewhere.clone_from(&this.named_elsewhere);
         let mut problems = Vec::new();
         for (name, value) in &given.values {
             said.key = given.shown(name);
@@ -90,21 +110,24 @@ impl Settings {
             }
         }
         if said.eval == Some(Strategy::No) {
-            this.inputs.dataset_test_split = None; // as in TRL
-            said.inputs.dataset_test_split = None;
+            for inputs in [&mut this.inputs, &mut said.inputs] {
+                (inputs.dataset_test_split, inputs.evaluated) = (None, None); // as in TRL
+            }
         }
-        match said.over(&this.config) {
-            Ok((config, inputs, notes)) if problems.is_empty() => Ok(this.followed_by(config, inputs, notes)),
+        match said.over(&this.config, &this.waiting_lora) {
+            Ok(decided) if problems.is_empty() => Ok(this.followed_by(decided)),
             Ok(_) => Err(refused(problems)),
             Err(more) => Err(refused([problems, more].concat())),
         }
     }
 
-    fn followed_by(self, config: TrainConfig, inputs: Inputs, notes: Vec<String>) -> Self {
+    fn followed_by(self, later: Decided) -> Self {
         let settings = Self {
-            config,
-            inputs: self.inputs.with(inputs),
-            notes: [self.notes, notes].concat(),
+            config: later.config,
+            inputs: self.inputs.with(later.inputs),
+            notes: [self.notes, later.notes].concat(),
+            waiting_lora: later.waiting_lora,
+            ..self
         };
         settings.with_latest_checkpoint()
     }
@@ -140,16 +163,38 @@ fn below(value: &Value) -> Read<Given> {
     }
 }
 
+/// Beginning of the names of an adapter's settings.
+const LORA: &str = "lora.";
+/// Reasons why a key changes nothing.
+const ON_COMMAND_LINE: &str = "the command line names other data";
+const EMPTY: &str = "is not a setting, and its value is empty";
+
+/// Returns true for a value that says nothing, whatever the name means. False and 0 may say
+/// something.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        other => other.is_null(),
+    }
+}
+
 /// Reads one setting, by the table if it is there.
 fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
     match table::find(name).map(|row| row.becomes) {
+        Some(Becomes::Input(..)) if value.is_null() => Ok(()), // not said
         Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => match fields::field(name) {
             Some(_) => said.set(name, value), // none
             None => Ok(()),                   // not said
         },
         Some(Becomes::Same) => said.set(name, value),
         Some(Becomes::Renamed(ours)) => said.set(ours, value),
-        Some(Becomes::Value(_, read)) => read(said, value),
+        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) => {
+            said.ignore(ON_COMMAND_LINE);
+            Ok(())
+        }
+        Some(Becomes::Value(_, read) | Becomes::Input(_, _, read)) => read(said, value),
         Some(Becomes::Refused(_)) if is_off(value) => Ok(()),
         Some(Becomes::Refused(why)) => Err(why.to_string()),
         Some(Becomes::Note(_)) if is_off(value) => Ok(()),
@@ -157,8 +202,15 @@ fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<(
             said.ignore(why);
             Ok(())
         }
-        None if name == "lora" => read_lora(said, value),
-        None if fields::field(name).is_some() => said.set(name, value),
+        None if name == "lora" => read_lora(said, value, given),
+        None if fields::field(name).is_some() => {
+            said.asks_for_adapter |= name.starts_with(LORA);
+            said.set(name, value)
+        }
+        None if is_empty(value) => {
+            said.ignore(EMPTY);
+            Ok(())
+        }
         None => Err(unknown(name, given)),
     }
 }
@@ -173,9 +225,29 @@ fn unknown(name: &str, given: &Given) -> String {
     }
 }
 
-fn read_lora(said: &mut Said, value: &Value) -> Read<()> {
-    match is_off(value) && !value.is_object() {
-        true => said.lora(None),
-        false => said.lora(Some(&read::object(value)?)),
+/// Reads the group `lora`, with PEFT's names. Null trains no adapter.
+fn read_lora(said: &mut Said, value: &Value, given: &Given) -> Read<()> {
+    if is_off(value) && !value.is_object() {
+        said.adapter = Some(false);
+        return Ok(());
     }
+    said.lora_group = true;
+    for (name, value) in &read::object(value)? {
+        let setting = format!("{LORA}{name}");
+        let is_of_peft = table::find(name).is_some_and(|row| row.peers.contains(&Peer::Peft));
+        let read = match fields::field(&setting) {
+            Some(_) => said.set(&setting, value),
+            None if is_of_peft || is_empty(value) => read_one(said, name, value, given),
+            None => {
+                let known = fields().iter().filter_map(|field| field.name.strip_prefix(LORA));
+                let known: Vec<&str> = known.collect();
+                return Err(format!(
+                    "unknown field `{name}`; expected some of {}",
+                    known.join(", ")
+                ));
+            }
+        };
+        read.map_err(|problem| format!("{name}: {problem}"))?;
+    }
+    Ok(())
 }

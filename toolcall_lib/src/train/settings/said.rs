@@ -3,7 +3,7 @@
 mod decide;
 
 use super::fields::field;
-use super::inputs::Inputs;
+use super::inputs::{Input, Inputs};
 use super::read::Read;
 use crate::track::TrackerName;
 use crate::train::TrainConfig;
@@ -45,8 +45,14 @@ pub(super) struct Said {
     pub notes: Vec<String>,
     /// Keys that have no effect here, by the reason.
     ignored: IndexMap<&'static str, Vec<String>>,
+    /// Inputs that the command line names, so that no file does.
+    pub named_elsewhere: Vec<Input>,
     /// True if an adapter is trained.
     pub adapter: Option<bool>,
+    /// True if a key was given that alone switches an adapter on.
+    pub asks_for_adapter: bool,
+    /// True if all linear layers are adapted, whatever modules other keys name.
+    pub all_linear: bool,
     /// True if `lora` is there as a group.
     pub lora_group: bool,
     pub trained: Trained,
@@ -76,6 +82,15 @@ pub(super) struct Said {
     /// The key by which a batch is packed in another tool, and holds more than its number of
     /// conversations.
     pub packed: Option<String>,
+}
+
+/// The keys of a file or of a command line, put together.
+pub(super) struct Decided {
+    pub config: TrainConfig,
+    pub inputs: Inputs,
+    pub notes: Vec<String>,
+    /// Settings of LoRA without an adapter.
+    pub waiting_lora: Map<String, Value>,
 }
 
 impl Said {
@@ -122,27 +137,6 @@ impl Said {
         }
     }
 
-    /// Sets every member of the group `lora`. Null trains no adapter.
-    pub fn lora(&mut self, group: Option<&Map<String, Value>>) -> Read<()> {
-        let Some(group) = group else {
-            self.adapter = Some(false);
-            return Ok(());
-        };
-        self.lora_group = true;
-        for (name, value) in group {
-            let setting = format!("lora.{name}");
-            if field(&setting).is_none() {
-                return Err(format!(
-                    "unknown field `{name}`; expected some of {}",
-                    of_lora().join(", ")
-                ));
-            }
-            self.set(&setting, value)
-                .map_err(|problem| format!("{name}: {problem}"))?;
-        }
-        Ok(())
-    }
-
     fn value(&self, setting: &str) -> Option<&Value> {
         self.changes.get(setting).map(|(_, value)| value)
     }
@@ -153,15 +147,16 @@ impl Said {
             .insert(setting.to_string(), (key.unwrap_or_default(), value));
     }
 
-    /// Returns `config`, changed by the keys that were read.
+    /// Returns `config`, changed by the keys that were read. `waiting_lora` are settings of LoRA
+    /// that earlier keys gave without an adapter.
     ///
     /// # Errors
     /// Lists all contradictions.
     pub fn over(
         mut self,
         config: &TrainConfig,
-    ) -> std::result::Result<(TrainConfig, Inputs, Vec<String>), Vec<String>> {
-        // 1. Settings that several keys decide together; all contradictions are listed.
+        waiting_lora: &Map<String, Value>,
+    ) -> std::result::Result<Decided, Vec<String>> {
         let problems: Vec<String> = [
             self.decide_loss(),
             self.decide_iterations(config),
@@ -180,8 +175,8 @@ impl Said {
         if !problems.is_empty() {
             return Err(problems);
         }
-        // 2. The settings themselves, those of an adapter apart.
-        let lora = self.decide_lora(config).map_err(|problem| vec![problem])?;
+        let decided = self.decide_lora(config, waiting_lora);
+        let (lora, waiting_lora) = decided.map_err(|problem| vec![problem])?;
         let mut changes = Map::new();
         for (setting, (_, value)) in &self.changes {
             if !setting.starts_with("lora") {
@@ -199,13 +194,11 @@ impl Said {
             self.notes
                 .push(format!("no effect here: {} ({why})", keys.join(", ")));
         }
-        Ok((changed, self.inputs, self.notes))
+        Ok(Decided {
+            config: changed,
+            inputs: self.inputs,
+            notes: self.notes,
+            waiting_lora,
+        })
     }
-}
-
-fn of_lora() -> Vec<&'static str> {
-    let names = super::fields::fields().iter();
-    names
-        .filter_map(|field| field.name.strip_prefix("lora."))
-        .collect()
 }

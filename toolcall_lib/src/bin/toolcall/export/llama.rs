@@ -1,7 +1,7 @@
 //! Tests a GGUF file in llama.cpp: a Python program with its binding answers the same prompts.
 
 use super::super::output::note;
-use super::super::progress::progress_bar;
+use super::super::progress::Counter;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -56,18 +56,17 @@ pub fn score(
 ) -> Result<Evaluation> {
     let context = model.decoder.config.max_position_embeddings.min(LONGEST);
     let mut llama = Llama::start(python, gguf, context, config.generate.max_new_tokens)?;
-    let bar = progress_bar(rows.len());
+    let mut counter = Counter::new(rows.len());
     let mut answer = |prompts: &[String]| llama.answer(prompts);
     let mut on_row = |scores: &Evaluation| {
-        bar.set_position(scores.rows as u64);
-        bar.set_message(format!("{} right in llama.cpp", scores.exact.count));
+        counter.row(scores.rows, format!("{} right in llama.cpp", scores.exact.count));
     };
     let answers = Answers {
         on_row: Some(&mut on_row),
         ..Answerer::Program(model, &mut answer).into()
     };
     let scores = evaluate(answers, rows, config);
-    bar.finish_and_clear();
+    counter.finish();
     scores
 }
 

@@ -116,7 +116,13 @@ impl Reader {
             "bf16.enabled" => config.bf16 = boolean(value)?,
             "zero_optimization.stage" => match whole(value)? {
                 stage @ 0..=2 => config.zero_stage = stage as u8,
-                other => return Err(format!("{other} is not supported; expected 0, 1 or 2")),
+                3 => {
+                    config.zero_stage = 2;
+                    let text = "zero_optimization.stage: 3 shards the weights, too; here each rank holds all of them, \
+                                as in stage 2, with the same result";
+                    self.notes.push(text.to_string());
+                }
+                other => return Err(format!("{other} is not supported; expected 0, 1, 2 or 3")),
             },
             _ if path.starts_with("zero_optimization.offload_") => self.offload(path, value)?,
             _ if path.starts_with("activation_checkpointing") => self.notes.push(format!(
@@ -140,7 +146,7 @@ impl Reader {
     fn schedule(&mut self, name: &Value) -> Read<()> {
         let known = known(name, &["warmuplr", "warmupdecaylr", "warmupcosinelr"])?;
         self.config.lr_scheduler_type = match known {
-            "warmuplr" => Schedule::Constant,
+            "warmuplr" => Schedule::ConstantWithWarmup,
             "warmupdecaylr" => Schedule::Linear,
             _ => Schedule::Cosine,
         };

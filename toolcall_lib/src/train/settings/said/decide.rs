@@ -3,7 +3,8 @@
 use super::super::named_data::source_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
-use crate::model::LoraConfig;
+use crate::model::{LoraConfig, TargetModules};
+use crate::optimizer::Schedule;
 use crate::track::{ReportTo, TrackerName};
 use crate::train::TrainConfig;
 use crate::weights::Dtype;
@@ -28,7 +29,8 @@ impl Said {
             () if all == yes => "all",
             () if assistant == yes => "assistant",
             () if completion == yes => "completion",
-            () if assistant.or(completion).is_some() => "all",
+            () if completion.is_some() => "all",
+            () if assistant.is_some() => "auto", // TRL's default of completion_only_loss
             () if all.is_some() => "assistant",
             () => return Ok(()),
         };
@@ -181,6 +183,7 @@ impl Said {
 
     /// Notes the settings that mean another thing in their tool.
     pub(super) fn tell_differences(&mut self, config: &TrainConfig) {
+        self.tell_warmup(config);
         if let Some(key) = self.packed.take() {
             let batch = config.per_device_train_batch_size;
             let batches = config.gradient_accumulation_steps;
@@ -193,6 +196,16 @@ impl Said {
         if !self.iterations.is_empty() && !self.bias_correction {
             let text = "mlx-lm's Adam does not correct its moments where `bias_correction` is not true; here \
                         they are corrected, so the first steps are smaller";
+            self.notes.push(text.to_string());
+        }
+    }
+
+    /// Notes a warmup that the schedule does not have.
+    fn tell_warmup(&mut self, config: &TrainConfig) {
+        let is_said = |setting| self.value(setting).is_some_and(|value| !is_off(value));
+        let is_said = is_said("warmup_steps") || is_said("warmup_ratio");
+        if config.lr_scheduler_type == Schedule::Constant && is_said {
+            let text = "a `constant` learning rate has no warmup; `constant_with_warmup` has one";
             self.notes.push(text.to_string());
         }
     }
@@ -264,28 +277,21 @@ impl Said {
         }
     }
 
-    pub(super) fn decide_lora(&mut self, config: &TrainConfig) -> Read<Option<LoraConfig>> {
-        // 1. The settings of the adapter that were given.
-        let said: Vec<(String, Value)> = self
-            .changes
-            .iter()
-            .filter_map(|(setting, (_, value))| {
-                Some((setting.strip_prefix("lora.")?.to_string(), value.clone()))
-            })
-            .collect();
-        let has = |name: &str| said.iter().any(|(setting, _)| setting == name);
-        // 2. Without an adapter, they have no effect.
-        let wanted = self.adapter.unwrap_or(!said.is_empty() || self.lora_group);
-        if !wanted {
-            if let Some((key, Value::Number(_))) = self.changes.get("lora.last_layers") {
-                let problem = "without an adapter all layers are trained; expected -1";
-                return Err(format!("{key}: {problem}"));
-            }
-            if !said.is_empty() {
-                let text = "no adapter is trained, so settings of LoRA have no effect";
-                self.notes.push(text.to_string());
-            }
-            return Ok(config.lora.clone().filter(|_| self.adapter.is_none()));
+    /// Returns the settings of the adapter, if one is trained, or else those that wait for a later
+    /// layer of settings to ask for one. `waiting` are those of earlier layers.
+    pub(super) fn decide_lora(
+        &mut self,
+        config: &TrainConfig,
+        waiting: &Map<String, Value>,
+    ) -> Read<(Option<LoraConfig>, Map<String, Value>)> {
+        let own = self.said_of_lora()?;
+        let has = |name: &str| own.contains_key(name);
+        let asked = self.asks_for_adapter || self.lora_group || config.lora.is_some();
+        let mut said = waiting.clone();
+        said.extend(own.clone());
+        if !self.adapter.unwrap_or(asked) {
+            self.tell_no_adapter()?;
+            return Ok((None, said));
         }
         // 3. Change the adapter's settings, or those that it starts from.
         let start = match &config.lora {
@@ -307,10 +313,52 @@ impl Said {
             None if self.alpha_is_twice_rank && rank_given && !alpha_given => 2.0 * rank,
             None => lora.lora_alpha,
         };
-        Ok(Some(LoraConfig {
+        let lora = LoraConfig {
             lora_alpha: alpha,
             ..lora
-        }))
+        };
+        Ok((Some(lora), Map::new()))
+    }
+
+    /// Returns the settings of the adapter, by their names within `lora`.
+    fn said_of_lora(&self) -> Read<Map<String, Value>> {
+        let changes = self.changes.iter();
+        let mut said: Map<String, Value> = changes
+            .filter_map(|(setting, (_, value))| {
+                Some((setting.strip_prefix("lora.")?.to_string(), value.clone()))
+            })
+            .collect();
+        if self.all_linear {
+            let all = json!(TargetModules::all());
+            let named = said.insert("target_modules".to_string(), all);
+            // all linear layers are among them, and what is none has to be refused
+            let named = named.map(serde_json::from_value::<TargetModules>).transpose();
+            named.map_err(|error| format!("lora: target_modules: {error}"))?;
+        }
+        Ok(said)
+    }
+
+    /// Notes settings of LoRA without an adapter, and refuses the one by which fewer layers would
+    /// be trained.
+    fn tell_no_adapter(&mut self) -> Read<()> {
+        let of_lora = self
+            .changes
+            .iter()
+            .filter(|(setting, _)| setting.starts_with("lora."));
+        let mut keys: Vec<&str> = of_lora.map(|(_, (key, _))| key.as_str()).collect();
+        keys.extend(self.all_linear.then_some("lora_target_linear"));
+        if let Some((key, Value::Number(_))) = self.changes.get("lora.last_layers") {
+            let problem = "without an adapter all layers are trained; expected -1";
+            return Err(format!("{key}: {problem}"));
+        }
+        if !keys.is_empty() {
+            self.notes.push(format!(
+                "no adapter is trained by {} alone; `use_peft: true`, `adapter: lora` or `finetuning_type: lora` \
+                 asks for one",
+                keys.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     /// Trained weights are f32, whatever type TRL would load.

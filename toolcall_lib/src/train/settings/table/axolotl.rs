@@ -1,10 +1,11 @@
 //! Names of Axolotl's YAML.
 
+use super::super::inputs::Input as Named;
 use super::super::read::{boolean, whole};
 use super::groups;
 use super::inputs;
 use super::reasons;
-use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
+use super::row::Becomes::{Input, Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
 use crate::track::TrackerName;
@@ -20,17 +21,23 @@ pub(super) const ROWS: &[Row] = &[
     row(
         &[Peer::Axolotl, Peer::Trl],
         &["datasets"],
-        Value(
-            "the data, as --data: `path` (or `data_files`) of each; `type` must be `chat_template`",
-            |said, value| groups::sources_of(value).map(|sources| said.inputs.data.extend(sources)),
+        Input(
+            Named::Data,
+            "the data, as --data: `path` (or `data_files`), `name`, `split` and `columns` of each; `type` must \
+             be `chat_template`, or `alpaca` for rows with `instruction` and `output`",
+            |said, value| groups::sources_of(said, value).map(|sources| said.inputs.data.extend(sources)),
         ),
     ),
     row(
         OWN,
         &["test_datasets"],
-        Value("the validation set, as --validation", |said, value| {
-            groups::sources_of(value).map(|sources| said.inputs.validation.extend(sources))
-        }),
+        Input(
+            Named::Validation,
+            "the validation set, as --validation",
+            |said, value| {
+                groups::sources_of(said, value).map(|sources| said.inputs.validation.extend(sources))
+            },
+        ),
     ),
     row(
         OWN,
@@ -72,16 +79,17 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["lora_target_linear"],
         Value(
-            "`lora.target_modules`: all linear layers if true",
+            "`lora.target_modules`: all linear layers if true, also beside `lora_target_modules`",
             inputs::target_linear,
         ),
     ),
     row(
         OWN,
         &["evals_per_epoch"],
-        Value("`evals_per_epoch`; 0 is 1", |said, value| {
-            said.put("evals_per_epoch", whole(value)?.max(1))
-        }),
+        Value(
+            "`evals_per_epoch`; 0 is 1. Without a validation set nothing is measured, which is noted",
+            read::evals_per_epoch,
+        ),
     ),
     row(
         OWN,
@@ -116,10 +124,17 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["special_tokens"],
         Value(
-            "`pad_token` is noted, `eos_token` must be a token that ends the model's replies; others are \
-             refused",
+            "`eos_token` must be one that ends the model's replies, `bos_token` and `unk_token` must be the \
+             model's; `pad_token` is noted, others are refused",
             inputs::special_tokens,
         ),
+    ),
+    row(
+        OWN,
+        &["eot_tokens"],
+        Value("must be tokens that end the model's replies", |said, value| {
+            inputs::names(value).map(|tokens| said.inputs.eot_tokens = tokens)
+        }),
     ),
     row(
         OWN,
@@ -129,11 +144,16 @@ pub(super) const ROWS: &[Row] = &[
             "added_tokens_overrides",
             "tokenizer_config",
             "base_model_config",
-            "eot_tokens",
             "default_system_message",
         ],
         Refused(reasons::IN_MODEL_FOLDER),
     ),
+    row(
+        OWN,
+        &["processor_type"],
+        Refused("only text models are trained; leave it out"),
+    ),
+    row(OWN, &["quantize_moe_experts"], Refused(reasons::NO_EXPERTS)),
     row(
         OWN,
         &[
@@ -213,7 +233,6 @@ pub(super) const ROWS: &[Row] = &[
             "lora_rank_pattern",
             "lora_alpha_pattern",
             "relora",
-            "loftq_config",
             "unfrozen_parameters",
             "cosine_min_lr_ratio",
             "cosine_constant_lr_ratio",
@@ -245,6 +264,8 @@ pub(super) const ROWS: &[Row] = &[
             "is_qwen_derived_model",
             "tokenizer_use_fast",
             "tokenizer_legacy",
+            "tokenizer_use_mistral_common",
+            "tokenizer_save_jinja_files",
         ],
         Note(reasons::OWN_TOKENIZER),
     ),
@@ -255,6 +276,7 @@ pub(super) const ROWS: &[Row] = &[
             "dataset_prepared_path",
             "dataset_processes",
             "shuffle_merged_datasets",
+            "shuffle_before_merging_datasets",
             "skip_prepare_dataset",
             "dataset_keep_in_memory",
             "sample_packing_group_size",
@@ -267,11 +289,6 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "wandb_watch",
             "wandb_log_model",
-            "use_mlflow",
-            "mlflow_experiment_name",
-            "mlflow_tracking_uri",
-            "comet_project_name",
-            "use_comet",
             "profiler_steps",
             "eval_table_size",
             "eval_max_new_tokens",
@@ -281,6 +298,51 @@ pub(super) const ROWS: &[Row] = &[
             "save_first_step",
         ],
         Note(reasons::EVERY_STEP),
+    ),
+    row(
+        OWN,
+        &[
+            "use_mlflow",
+            "mlflow_experiment_name",
+            "use_comet",
+            "comet_project_name",
+            "use_trackio",
+            "trackio_project_name",
+            "use_otel_metrics",
+        ],
+        Refused(reasons::OTHER_TRACKER),
+    ),
+    row(
+        OWN,
+        &[
+            "mlflow_tracking_uri",
+            "mlflow_run_name",
+            "hf_mlflow_log_artifacts",
+            "comet_workspace",
+            "comet_mode",
+            "comet_online",
+            "comet_experiment_key",
+            "comet_experiment_config",
+            "trackio_run_name",
+            "otel_metrics_host",
+            "otel_metrics_port",
+        ],
+        Note(reasons::OF_OTHER_TRACKER),
+    ),
+    row(
+        OWN,
+        &[
+            "context_parallel_size",
+            "dp_shard_size",
+            "dp_replicate_size",
+            "tensor_parallel_size",
+            "sequence_parallel_degree",
+            "heads_k_stride",
+            "ring_attn_func",
+            "ddp",
+            "world_size",
+        ],
+        Note(reasons::RANKS),
     ),
     row(
         OWN,
@@ -308,6 +370,29 @@ pub(super) const ROWS: &[Row] = &[
             "max_memory",
             "low_cpu_mem_usage",
             "lora_on_cpu",
+            "lora_embedding_kernel",
+            "gpu_memory_limit",
+            "experimental_skip_move_to_device",
+            "use_kernels",
+            "use_scattermoe",
+            "use_sonicmoe",
+            "fused_attn_kernel",
+            "sage_attention",
+            "flash_attn_cross_entropy",
+            "flash_attn_rms_norm",
+            "flash_attn_fuse_mlp",
+            "flash_attn_fuse_qkv",
+            "flash_optimum",
+            "flex_attn_compile_kwargs",
+            "tiled_mlp",
+            "tiled_mlp_num_shards",
+            "tiled_mlp_use_original_mlp",
+            "chunked_cross_entropy",
+            "chunked_cross_entropy_num_chunks",
+            "torch_compile_options",
+            "deepcompile",
+            "layer_offloading",
+            "gc_collect_steps",
         ],
         Note(reasons::KERNELS),
     ),

@@ -2,18 +2,28 @@
 
 use super::super::read::{Read, boolean, list, number, object, text, whole, word, wrong};
 use super::super::said::Said;
-use super::inputs::{named_source, source, split};
+use super::inputs::{named_source, names, source, split};
 use crate::data_source::DataSource;
+use crate::weights::hub::HubId;
 use serde_json::{Map, Value};
+use std::path::Path;
 
 /// Types of rows that are conversations.
 const CONVERSATIONS: [&str; 3] = ["chat_template", "chat_template.default", "sharegpt"];
 
-pub(super) fn sources_of(value: &Value) -> Read<Vec<DataSource>> {
+/// Names of readers that load files; any other `path` is that of the files' folder or repository.
+const READERS: [&str; 4] = ["json", "csv", "parquet", "text"];
+
+pub(super) fn sources_of(said: &mut Said, value: &Value) -> Read<Vec<DataSource>> {
     let mut sources = Vec::new();
     for (index, entry) in list(value)?.iter().enumerate() {
         let in_entry = |problem| format!("[{index}]: {problem}");
         let entry = object(entry).map_err(in_entry)?;
+        if entry.get("type").is_some_and(|kind| is_one_of(kind, &["alpaca"])) {
+            said.note(
+                "Axolotl writes `### Instruction:` around such rows; here they get the model's template",
+            );
+        }
         sources.extend(sources_of_entry(&entry).map_err(in_entry)?);
     }
     Ok(sources)
@@ -22,15 +32,17 @@ pub(super) fn sources_of(value: &Value) -> Read<Vec<DataSource>> {
 fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     for (name, value) in entry.iter().filter(|(_, value)| !value.is_null()) {
         let expected = match name.as_str() {
-            "path" | "data_files" | "name" | "split" | "revision" => continue,
-            "type" if is_one_of(value, &CONVERSATIONS) => continue,
+            "path" | "data_files" | "name" | "split" | "revision" | "columns" => continue,
+            "type" if is_one_of(value, &CONVERSATIONS) || is_one_of(value, &["alpaca"]) => continue,
             "type" => "chat_template: rows are conversations (`messages`)",
             "ds_type" if is_one_of(value, &["json", "jsonl", "parquet", "csv"]) => continue,
             "ds_type" => "json, parquet or csv",
             "roles_to_train" if is_assistant(&list(value)?) => continue,
             "roles_to_train" => "[\"assistant\"]; a message may have `train`",
-            "train_on_eos" if is_one_of(value, &["turn", "all"]) => continue,
-            "train_on_eos" => "turn: the end of each turn that is trained",
+            "train_on_eos" | "train_on_eot" if is_one_of(value, &["turn"]) => continue,
+            "train_on_eos" | "train_on_eot" => "turn: the end of each turn that is trained",
+            "message_field_training" if is_one_of(value, &["train"]) => continue,
+            "message_field_training" => "train, the key that messages have for it",
             "field_messages" if is_one_of(value, &["messages", "conversations"]) => continue,
             "field_messages" => "messages or conversations",
             "field_tools" if is_one_of(value, &["tools"]) => continue,
@@ -50,11 +62,11 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     let given = |name: &str| entry.get(name).filter(|value| !value.is_null());
     let said = |name: &str| given(name).map(text).transpose();
     let sources: Vec<DataSource> = match (given("data_files"), said("path")?, said("revision")?) {
-        (Some(files), _, None) => {
+        (Some(files), path, None) => {
             let files = list(files)?;
             files
                 .iter()
-                .map(|file| source(&text(file)?))
+                .map(|file| source(&file_of(path.as_deref(), text(file)?)?))
                 .collect::<Read<_>>()?
         }
         (Some(_), ..) => return Err("revision: files have none; leave it out".to_string()),
@@ -65,12 +77,32 @@ fn sources_of_entry(entry: &Map<String, Value>) -> Read<Vec<DataSource>> {
     let config = said("name")?;
     let split = given("split").map(split).transpose();
     let split = split.map_err(|problem| format!("split: {problem}"))?;
+    let columns = given("columns").map(names).transpose();
+    let columns = columns.map_err(|problem| format!("columns: {problem}"))?;
     let part = |source| DataSource {
         config: config.clone(),
         split: split.clone(),
+        columns: columns.clone(),
         ..source
     };
     Ok(sources.into_iter().map(part).collect())
+}
+
+/// Returns the path of one of the `data_files` of `path`.
+fn file_of(path: Option<&str>, file: String) -> Read<String> {
+    let Some(place) = path.filter(|path| !READERS.contains(path)) else {
+        return Ok(file);
+    };
+    let inside = Path::new(place).join(&file);
+    match () {
+        () if Path::new(&file).exists() => Ok(file),
+        () if inside.exists() => Ok(inside.to_string_lossy().into_owned()),
+        () if !Path::new(place).exists() && HubId::parse(place).is_some() => Err(format!(
+            "data_files: files of {place} on the hub are chosen by `split` and `name` (the config), or download \
+             {file} and name it as `path`"
+        )),
+        () => Ok(file),
+    }
 }
 
 /// Returns true if only the assistant is trained.
@@ -116,6 +148,7 @@ fn hf_entry(said: &mut Said, entry: &Map<String, Value>) -> Read<()> {
     let [train, valid] = &splits;
     said.inputs.data.push(part(train));
     said.inputs.validation.push(part(valid));
+    said.inputs.validation_of_data = true;
     Ok(())
 }
 
@@ -155,6 +188,7 @@ fn is_one_of(value: &Value, words: &[&str]) -> bool {
 }
 
 pub(super) fn lora_parameters(said: &mut Said, value: &Value) -> Read<()> {
+    said.asks_for_adapter = true;
     for (name, value) in &object(value)? {
         let read = match name.as_str() {
             "rank" => said.set("lora.r", value),

@@ -30,11 +30,13 @@ pub(super) fn finetuning_type(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn lora_rank(said: &mut Said, value: &Value) -> Read<()> {
+    said.asks_for_adapter = true;
     said.alpha_is_twice_rank = true;
     said.set("lora.r", value)
 }
 
 pub(super) fn lora_target(said: &mut Said, value: &Value) -> Read<()> {
+    said.asks_for_adapter = true;
     match word(value).as_deref() {
         Ok("all") => said.put("lora.target_modules", "all-linear"),
         // one name is a name there, not a regular expression
@@ -43,9 +45,14 @@ pub(super) fn lora_target(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn target_linear(said: &mut Said, value: &Value) -> Read<()> {
-    match boolean(value)? {
-        true => said.put("lora.target_modules", "all-linear"),
-        false => Ok(()),
+    said.all_linear = boolean(value)?;
+    Ok(())
+}
+
+pub(super) fn init_lora_weights(_: &mut Said, value: &Value) -> Read<()> {
+    match boolean(value) {
+        Ok(true) => Ok(()),
+        _ => Err(wrong(value, format!("true; {}", reasons::PLAIN_LORA))),
     }
 }
 
@@ -104,6 +111,7 @@ fn data(said: &mut Said, value: &Value) -> Read<()> {
                 split: Some("valid".to_string()),
                 ..source.clone()
             });
+            said.inputs.validation_of_data = true;
         }
         said.inputs.data.push(source);
     }
@@ -135,6 +143,7 @@ pub(super) fn data_folder(said: &mut Said, value: &Value) -> Read<()> {
     let validation = folder.join("valid.jsonl");
     if validation.is_file() {
         said.inputs.validation.push(DataSource::file(validation));
+        said.inputs.validation_of_data = true;
     }
     Ok(())
 }
@@ -168,6 +177,10 @@ pub(super) fn special_tokens(said: &mut Said, value: &Value) -> Read<()> {
         match name.as_str() {
             "pad_token" => said.note("nothing is padded"),
             "eos_token" => eos_token(said, token)?,
+            "bos_token" | "unk_token" => {
+                let token = (name.clone(), text(token)?);
+                said.inputs.special_tokens.push(token);
+            }
             _ => {
                 return Err(format!(
                     "`{name}` would be another token than the model's; put it into the folder of the model"

@@ -1,9 +1,10 @@
 //! Names of LLaMA-Factory's YAML, besides those of transformers.
 
+use super::super::inputs::Input as Named;
 use super::super::read::{boolean, text, whole};
 use super::inputs;
 use super::reasons;
-use super::row::Becomes::{Note, Refused, Renamed, Value};
+use super::row::Becomes::{Input, Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
 use serde_json::json;
@@ -44,7 +45,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["dataset"],
-        Value(
+        Input(
+            Named::Data,
             "the data, as --data: files, or names in `dataset_info.json` of `dataset_dir`",
             |said, value| inputs::names(value).map(|names| said.named_data[0] = names),
         ),
@@ -52,9 +54,11 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["eval_dataset"],
-        Value("the validation set, as `dataset`", |said, value| {
-            inputs::names(value).map(|names| said.named_data[1] = names)
-        }),
+        Input(
+            Named::Validation,
+            "the validation set, as `dataset`",
+            |said, value| inputs::names(value).map(|names| said.named_data[1] = names),
+        ),
     ),
     row(
         OWN,
@@ -184,10 +188,25 @@ pub(super) const ROWS: &[Row] = &[
             "plot_loss",
             "include_effective_tokens_per_second",
             "compute_accuracy",
-            "use_swanlab",
-            "swanlab_project",
         ],
         Note(reasons::EVERY_STEP),
+    ),
+    row(OWN, &["use_swanlab"], Refused(reasons::OTHER_TRACKER)),
+    row(
+        OWN,
+        &[
+            "swanlab_project",
+            "swanlab_workspace",
+            "swanlab_run_name",
+            "swanlab_mode",
+            "swanlab_logdir",
+        ],
+        Note(reasons::OF_OTHER_TRACKER),
+    ),
+    row(
+        OWN,
+        &["ray_num_workers", "ray_init_kwargs", "master_addr", "master_port"],
+        Note(reasons::RANKS),
     ),
     row(
         OWN,
@@ -209,6 +228,8 @@ pub(super) const ROWS: &[Row] = &[
             "video_min_pixels",
             "print_param_status",
             "use_fast_tokenizer",
+            "use_v1_kernels",
+            "use_kv_cache",
         ],
         Note(reasons::KERNELS),
     ),

@@ -1,9 +1,10 @@
 //! Names of mlx-lm's YAML.
 
+use super::super::inputs::Input as Named;
 use super::groups;
 use super::inputs;
 use super::reasons;
-use super::row::Becomes::{Note, Refused, Renamed, Value};
+use super::row::Becomes::{Input, Note, Refused, Renamed, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
 
@@ -14,7 +15,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["data"],
-        Value(
+        Input(
+            Named::Data,
             "the data, as --data. A folder has `train.jsonl`, and `valid.jsonl` for --validation. Any other \
              name is a data set on the hub with the splits `train` and `valid`",
             inputs::data_folder,
@@ -23,7 +25,11 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["validation"],
-        Value("the validation set, as --validation", inputs::validation),
+        Input(
+            Named::Validation,
+            "the validation set, as --validation",
+            inputs::validation,
+        ),
     ),
     row(OWN, &["train"], Value("must be true", read::must_be_true)),
     row(
@@ -124,7 +130,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["hf_dataset"],
-        Value(
+        Input(
+            Named::Data,
             "the data and the validation set, on the hub: `path`, `train_split`, `valid_split`, `config` of \
              each",
             groups::hf_dataset,
@@ -165,6 +172,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     row(OWN, &["project_name"], Renamed("wandb_project")),
+    row(OWN, &["clear_cache_threshold"], Note(reasons::KERNELS)),
     row(
         OWN,
         &["val_batches", "test_batches"],

@@ -8,13 +8,14 @@ mod groups;
 mod inputs;
 mod llama_factory;
 mod mlx;
+mod peft;
 mod reasons;
 mod row;
 mod transformers;
 mod trl;
 mod values;
 
-pub(super) use row::{Becomes, Row};
+pub(super) use row::{Becomes, Peer, Row};
 
 /// Returns all rows, those of a peer together.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
@@ -24,6 +25,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
         axolotl::ROWS,
         llama_factory::ROWS,
         mlx::ROWS,
+        peft::ROWS,
     ]
     .into_iter()
     .flatten()
@@ -53,7 +55,10 @@ mod tests {
                     Becomes::Renamed(ours) => {
                         assert!(field(ours).is_some() && field(name).is_none(), "{name} → {ours}");
                     }
-                    Becomes::Value(text, _) | Becomes::Note(text) | Becomes::Refused(text) => {
+                    Becomes::Value(text, _)
+                    | Becomes::Input(_, text, _)
+                    | Becomes::Note(text)
+                    | Becomes::Refused(text) => {
                         assert!(text.len() > 3 && !text.contains(['|', '\n']), "{name}: {text}");
                     }
                 }

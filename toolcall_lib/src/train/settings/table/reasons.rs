@@ -7,6 +7,18 @@ pub(super) const KERNELS: &str = "only affects the kernels of the other engine";
 pub(super) const ROWS_IN_MEMORY: &str = "rows are read into memory once, and an epoch trains on every row";
 /// Names of what is logged.
 pub(super) const EVERY_STEP: &str = "every step is reported anyway";
+/// Names about ranks and what they shard.
+pub(super) const RANKS: &str = "`zero_stage` sets what ranks shard; the launcher sets the number of ranks";
+/// Names that switch on a tracker that is not supported.
+pub(super) const OTHER_TRACKER: &str =
+    "a run is sent to TensorBoard and Weights & Biases only; leave it out, and set `report_to`";
+/// Settings of a tracker that is not switched on by them.
+pub(super) const OF_OTHER_TRACKER: &str = "belongs to a tracker that is not supported";
+/// Names of parts of an adapter that are not supported.
+pub(super) const PLAIN_LORA: &str =
+    "an adapter is plain LoRA of linear layers, A random and B zero; leave it out";
+/// Names of experts.
+pub(super) const NO_EXPERTS: &str = "models have no experts here; leave it out";
 /// Names of a tokenizer or a template, where they can only be the model's.
 pub(super) const OWN_TOKENIZER: &str = "the model's own tokenizer, template and configuration are used";
 /// Names of another tokenizer, template or configuration.

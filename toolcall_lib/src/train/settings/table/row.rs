@@ -1,5 +1,6 @@
 //! A row of the table: names, the tools that use them, and what they become.
 
+use super::super::inputs::Input;
 use super::super::read::Read;
 use super::super::said::Said;
 use serde_json::Value;
@@ -18,6 +19,10 @@ pub(in crate::train::settings) enum Peer {
     LlamaFactory,
     /// mlx-lm.
     Mlx,
+    /// PEFT's `LoraConfig`, also as `adapter_config.json`.
+    Peft,
+    /// Unsloth.
+    Unsloth,
 }
 
 impl fmt::Display for Peer {
@@ -28,6 +33,8 @@ impl fmt::Display for Peer {
             Self::Axolotl => "Axolotl",
             Self::LlamaFactory => "LLaMA-Factory",
             Self::Mlx => "mlx-lm",
+            Self::Peft => "PEFT",
+            Self::Unsloth => "Unsloth",
         })
     }
 }
@@ -44,6 +51,8 @@ pub(in crate::train::settings) enum Becomes {
     Renamed(&'static str),
     /// The settings that the string describes. The function reads them from the value.
     Value(&'static str, ReadValue),
+    /// The same, for an input that the command line may name instead; then the name is noted.
+    Input(Input, &'static str, ReadValue),
     /// Nothing, for this reason: it tunes the other engine.
     Note(&'static str),
     /// A refusal that says why and what to do, unless the value asks for nothing: null, false, 0,

@@ -73,8 +73,9 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["lr_scheduler_type", "lr_scheduler"],
         Value(
-            "`lr_scheduler_type`: `linear`, `cosine`, `constant`, `constant_with_warmup`; others are refused",
-            read::schedule,
+            "`lr_scheduler_type`: `linear`, `cosine`, `constant`, which has no warmup, or \
+             `constant_with_warmup`; others are refused",
+            |said, value| said.set("lr_scheduler_type", value),
         ),
     ),
     row(
@@ -103,8 +104,9 @@ pub(super) const ROWS: &[Row] = &[
         &["eval_strategy", "evaluation_strategy"],
         Value(
             "`steps`: every `eval_steps` steps (default: `logging_steps`, else 500); `epoch`: \
-             `evals_per_epoch` is 1. `no`: `dataset_test_split` is not evaluated; a validation set is, at \
-             the end of each epoch, with a note",
+             `evals_per_epoch` is 1. If no validation set is named, it is the split `test` of the data, as \
+             in TRL; without one nothing is measured, with a note. `no`: `dataset_test_split` is not \
+             evaluated; a validation set is, at the end of each epoch, with a note",
             read::eval_strategy,
         ),
     ),
@@ -120,7 +122,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ALL,
         &["metric_for_best_model"],
-        Value("`metric_for_best_model`; `loss` is `eval_loss`", read::metric),
+        Value(
+            "`metric_for_best_model`; without `eval_` at the beginning, too",
+            read::metric,
+        ),
     ),
     row(
         ALL,
@@ -146,7 +151,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["train_sampling_strategy"],
-        Value("`shuffle`: `random` or `sequential`", read::sampling),
+        Value(
+            "`shuffle`: `random` or `sequential`; `group_by_length` is noted",
+            read::sampling,
+        ),
     ),
     row(
         OWN,
@@ -175,16 +183,18 @@ pub(super) const ROWS: &[Row] = &[
         ALL,
         &["push_to_hub"],
         Value(
-            "push the saved model to `hub_model_id` at the end, as `toolcall push` does; not after Ctrl-C",
+            "push the saved model to `hub_model_id` at the end, as `toolcall push` does; not after Ctrl-C. \
+             Without that name, the repository has the name of `output_dir`",
             |said, value| boolean(value).map(|wanted| said.inputs.push.wanted = Some(wanted)),
         ),
     ),
     row(
         ALL,
         &["hub_model_id"],
-        Value("owner/name on the hub, for `push_to_hub`", |said, value| {
-            inputs::named(value).map(|repo| said.inputs.push.repo = repo)
-        }),
+        Value(
+            "owner/name on the hub, for `push_to_hub`; without owner, that of the token",
+            |said, value| inputs::named(value).map(|repo| said.inputs.push.repo = repo),
+        ),
     ),
     row(
         ALL,
@@ -267,17 +277,20 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         ALL,
+        &["logging_strategy"],
+        Value(
+            "`epoch` and `no` are noted: the log has an entry every `logging_steps` steps",
+            read::logging_strategy,
+        ),
+    ),
+    row(
+        ALL,
         &[
-            "logging_strategy",
             "logging_nan_inf_filter",
             "log_level",
             "log_level_replica",
             "log_on_each_node",
             "disable_tqdm",
-            "project",
-            "trackio_space_id",
-            "trackio_bucket_id",
-            "trackio_static_space_id",
             "include_num_input_tokens_seen",
             "include_tokens_per_second",
             "include_for_metrics",
@@ -291,6 +304,16 @@ pub(super) const ROWS: &[Row] = &[
             "tpu_metrics_debug",
         ],
         Note(reasons::EVERY_STEP),
+    ),
+    row(
+        ALL,
+        &[
+            "project",
+            "trackio_space_id",
+            "trackio_bucket_id",
+            "trackio_static_space_id",
+        ],
+        Note(reasons::OF_OTHER_TRACKER),
     ),
     row(
         ALL,
@@ -373,7 +396,7 @@ pub(super) const ROWS: &[Row] = &[
             "local_rank",
             "average_tokens_across_devices",
         ],
-        Note("`zero_stage` sets what ranks shard; the launcher sets the number of ranks"),
+        Note(reasons::RANKS),
     ),
     row(
         ALL,

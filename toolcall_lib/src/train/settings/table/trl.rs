@@ -1,9 +1,10 @@
 //! Names of TRL's `SFTConfig`, and of the model and data of its scripts.
 
+use super::super::inputs::Input as Named;
 use super::super::read::{boolean, text};
 use super::inputs;
 use super::reasons;
-use super::row::Becomes::{Note, Refused, Renamed, Same, Value};
+use super::row::Becomes::{Input, Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
 use crate::weights::Dtype;
@@ -18,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["assistant_only_loss"],
         Value(
-            "`loss`: `assistant` if true; `all` if false and `completion_only_loss` is not true",
+            "`loss`: `assistant` if true; if false as `completion_only_loss` says, `auto` where that is null",
             |said, value| boolean(value).map(|only| said.trained.assistant = Some(only)),
         ),
     ),
@@ -85,7 +86,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["dataset_name"],
-        Value(
+        Input(
+            Named::Data,
             "the data: a file, a folder or a name on the hub",
             |said, value| inputs::named_source(&text(value)?).map(|source| said.inputs.data.push(source)),
         ),
@@ -93,23 +95,32 @@ pub(super) const ROWS: &[Row] = &[
     row(
         OWN,
         &["dataset_config"],
-        Value("the config of the data set", |said, value| {
+        Input(Named::Part, "the config of the data set", |said, value| {
             text(value).map(|name| said.inputs.dataset_config = Some(name))
         }),
     ),
     row(
         OWN,
         &["dataset_train_split"],
-        Value("the split of the data set to train on", |said, value| {
-            inputs::split(value).map(|split| said.inputs.dataset_split = Some(split))
-        }),
+        Input(
+            Named::Part,
+            "the split of the data set to train on",
+            |said, value| inputs::split(value).map(|split| said.inputs.dataset_split = Some(split)),
+        ),
     ),
     row(
         OWN,
         &["dataset_test_split"],
-        Value("the split of the data set to evaluate on", |said, value| {
-            inputs::split(value).map(|split| said.inputs.dataset_test_split = Some(split))
-        }),
+        Input(
+            Named::Part,
+            "the split of the data set to evaluate on",
+            |said, value| inputs::split(value).map(|split| said.inputs.dataset_test_split = Some(split)),
+        ),
+    ),
+    row(
+        OWN,
+        &["test_split_size"],
+        Value("as `val_set_size`", inputs::validation_share),
     ),
     row(
         OWN,
@@ -123,7 +134,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["use_peft"],
         Value(
-            "`lora` as in the recipe `lora` if true, none if false",
+            "`lora` as in the recipe `lora` if true, none if false. If neither this nor `adapter` asks for an \
+             adapter, `lora_r` and the other four below are noted",
             |said, value| boolean(value).map(|wanted| said.adapter = Some(wanted)),
         ),
     ),
@@ -153,14 +165,13 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         SHARED,
-        &[
-            "use_dora",
-            "peft_use_dora",
-            "lora_modules_to_save",
-            "lora_target_parameters",
-            "peft_init_lora_weights",
-        ],
-        Refused("an adapter is plain LoRA of linear layers, A random and B zero; leave it out"),
+        &["peft_use_dora", "lora_modules_to_save", "lora_target_parameters"],
+        Refused(reasons::PLAIN_LORA),
+    ),
+    row(
+        SHARED,
+        &["peft_init_lora_weights"],
+        Value("must be true: A random and B zero", inputs::init_lora_weights),
     ),
     row(
         OWN,
@@ -169,11 +180,7 @@ pub(super) const ROWS: &[Row] = &[
             read::only(value, &["nll", "chunked_nll"])
         }),
     ),
-    row(
-        OWN,
-        &["router_aux_loss_coef"],
-        Refused("models with experts are not supported; leave it out"),
-    ),
+    row(OWN, &["router_aux_loss_coef"], Refused(reasons::NO_EXPERTS)),
     row(
         OWN,
         &["chat_template_path"],
@@ -212,6 +219,28 @@ pub(super) const ROWS: &[Row] = &[
             "must be a token that ends the model's replies; a masked one, as in a dump of settings, is noted",
             inputs::eos_token,
         ),
+    ),
+    row(
+        OWN,
+        &["env"],
+        Value(
+            "`WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_MODE`, `WANDB_RUN_ID`, `WANDB_NAME` and \
+             `TENSORBOARD_LOGGING_DIR` as the settings of these names; others of the hub, the trackers and the \
+             GPUs are refused, and the rest is noted",
+            read::environment,
+        ),
+    ),
+    row(
+        OWN,
+        &[
+            "accelerate_config",
+            "num_processes",
+            "num_machines",
+            "machine_rank",
+            "main_process_ip",
+            "main_process_port",
+        ],
+        Note(reasons::RANKS),
     ),
     row(
         OWN,

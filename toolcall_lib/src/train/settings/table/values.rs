@@ -1,6 +1,6 @@
 //! Reads values that other tools write in their own way, as our settings.
 
-use super::super::inputs::Resume;
+use super::super::inputs::{Evaluated, Resume};
 use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
 use super::super::said::{Said, Strategy};
 use super::reasons;
@@ -113,6 +113,46 @@ pub(super) fn accelerator_config(said: &mut Said, value: &Value) -> Read<()> {
     Ok(())
 }
 
+/// Variables of the environment that TRL sets, and the settings that say the same here.
+const VARIABLES: [(&str, &str); 6] = [
+    ("WANDB_PROJECT", "wandb_project"),
+    ("WANDB_ENTITY", "wandb_entity"),
+    ("WANDB_MODE", "wandb_mode"),
+    ("WANDB_RUN_ID", "wandb_run_id"),
+    ("WANDB_NAME", "run_name"),
+    ("TENSORBOARD_LOGGING_DIR", "logging_dir"),
+];
+
+/// Beginnings of the variables that have a meaning here, too.
+const READ_HERE: [&str; 8] = [
+    "HF_",
+    "WANDB_",
+    "CUDA_",
+    "NCCL_",
+    "RAYON_",
+    "TOOLCALL_",
+    "XDG_",
+    "HOME",
+];
+
+pub(super) fn environment(said: &mut Said, value: &Value) -> Read<()> {
+    for (name, value) in &object(value)? {
+        let setting = VARIABLES.into_iter().find(|(variable, _)| variable == name);
+        let read = match setting {
+            Some((_, setting)) => said.set(setting, value),
+            None if READ_HERE.iter().any(|beginning| name.starts_with(beginning)) => {
+                Err("set it in the environment of the command".to_string())
+            }
+            None => {
+                said.note(&format!("`{name}` is a variable of the other program"));
+                Ok(())
+            }
+        };
+        read.map_err(|problem| format!("{name}: {problem}"))?;
+    }
+    Ok(())
+}
+
 /// Plugins of Axolotl that only change kernels.
 const KERNEL_PLUGINS: [&str; 3] = ["liger.", "cut_cross_entropy.", "kernels."];
 const PLUGINS: &str = "axolotl.integrations.";
@@ -127,13 +167,6 @@ pub(super) fn plugins(said: &mut Said, value: &Value) -> Read<()> {
     }
     said.ignore(reasons::KERNELS);
     Ok(())
-}
-
-pub(super) fn schedule(said: &mut Said, value: &Value) -> Read<()> {
-    match word(value)?.as_str() {
-        "constant_with_warmup" => said.put("lr_scheduler_type", "constant"),
-        _ => said.set("lr_scheduler_type", value),
-    }
 }
 
 pub(super) fn optimizer(said: &mut Said, value: &Value) -> Read<()> {
@@ -183,6 +216,23 @@ pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
         let text = "a validation set that is given is measured all the same, at the end of an epoch; \
                     `dataset_test_split` is not";
         said.note(text);
+    } else {
+        said.inputs.evaluated = Some(Evaluated::ByStrategy);
+    }
+    Ok(())
+}
+
+pub(super) fn evals_per_epoch(said: &mut Said, value: &Value) -> Read<()> {
+    let evals = whole(value)?;
+    if evals > 0 {
+        said.inputs.evaluated.get_or_insert(Evaluated::PerEpoch);
+    }
+    said.put("evals_per_epoch", evals.max(1))
+}
+
+pub(super) fn logging_strategy(said: &mut Said, value: &Value) -> Read<()> {
+    if strategy(value)? != Strategy::Steps {
+        said.note("the log still has an entry every `logging_steps` steps");
     }
     Ok(())
 }
@@ -197,10 +247,12 @@ pub(super) fn save_strategy(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn metric(said: &mut Said, value: &Value) -> Read<()> {
-    match word(value)?.as_str() {
-        "loss" => said.put("metric_for_best_model", "eval_loss"),
-        _ => said.set("metric_for_best_model", value),
-    }
+    let name = word(value)?;
+    let name = match name.starts_with("eval_") {
+        true => name,
+        false => format!("eval_{name}"),
+    };
+    said.set("metric_for_best_model", &name.into())
 }
 
 pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
@@ -240,7 +292,11 @@ pub(super) fn sampling(said: &mut Said, value: &Value) -> Read<()> {
     match word(value)?.as_str() {
         "random" => said.put("shuffle", true),
         "sequential" => said.put("shuffle", false),
-        _ => Err(wrong(value, "random or sequential")),
+        "group_by_length" => {
+            said.ignore(reasons::ROWS_IN_MEMORY);
+            Ok(())
+        }
+        _ => Err(wrong(value, "random, sequential or group_by_length")),
     }
 }
 
@@ -272,6 +328,7 @@ pub(super) fn revision(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn num_layers(said: &mut Said, value: &Value) -> Read<()> {
+    said.asks_for_adapter = true;
     match number(value)? {
         -1.0 => Ok(()), // all
         _ => match whole(value) {

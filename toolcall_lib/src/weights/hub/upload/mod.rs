@@ -14,13 +14,14 @@ pub(crate) use file::LocalFile;
 
 use super::client::{Client, Failure};
 use super::retry::Patience;
-use super::{Hub, HubId, Info, Kind};
+use super::{Hub, HubId, Info, Kind, LONGEST_INFO};
 use crate::error::{Result, tell};
 use crate::files::names;
 use crate::interrupt;
 use file::unread;
 use repository::Plan;
 use request::{Push, unusable};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -70,6 +71,26 @@ impl Hub {
         self.pusher(id).map(drop)
     }
 
+    /// Asks the hub for the user of the token, who owns a repository `name` without an owner.
+    ///
+    /// # Errors
+    /// There is no token or it is not accepted, or the hub cannot be asked.
+    pub(crate) fn owner_of(&self, name: &str) -> Result<String> {
+        let id = HubId {
+            repo: name.to_string(),
+            revision: "main".to_string(),
+        };
+        let client = self.client(&id)?;
+        let ask = || {
+            let answer = client.text("/api/whoami-v2", LONGEST_INFO)?;
+            serde_json::from_slice(&answer).map_err(unusable)
+        };
+        let user: Result<User, Failure> = Patience::default().retry(ask);
+        let user =
+            user.map_err(|failure| explain::explain(self, &id, "the name of the token's user", failure))?;
+        Ok(user.name)
+    }
+
     /// Uploads files to a model's repository, which is created if there is none, in one commit.
     ///
     /// # Errors
@@ -99,19 +120,31 @@ impl Hub {
         if let Some(problem) = unfit(&id.repo) {
             return Err(self.wrong(id, problem));
         }
+        let client = self.client(id)?;
+        Ok(Push {
+            hub: self,
+            client,
+            id,
+        })
+    }
+
+    /// Returns a client with a token.
+    fn client(&self, id: &HubId) -> Result<Client> {
         if self.offline {
             return Err(self.wrong(id, "nothing can be pushed while HF_HUB_OFFLINE is set; unset it"));
         }
         let client = Client::new(self).map_err(|problem| self.wrong(id, problem))?;
         match client.authorization {
-            Some(_) => Ok(Push {
-                hub: self,
-                client,
-                id,
-            }),
+            Some(_) => Ok(client),
             None => Err(self.wrong(id, explain::no_token(self))),
         }
     }
+}
+
+/// The hub's answer about the user of a token.
+#[derive(Deserialize)]
+struct User {
+    name: String,
 }
 
 /// Why a repository cannot have this name, which is `owner/name`.
