@@ -51,8 +51,8 @@ pub(super) fn rendered(
 }
 
 /// Continues each prompt. Hands the text of all replies to `on_text` as it comes, interleaved, so a
-/// caller that uses it passes one prompt; `on_text` returns false to stop. Calls `on_end` after each
-/// reply that ends.
+/// caller that uses it passes one prompt; `on_text` returns false to stop. Calls `on_end` after
+/// each reply that ends.
 pub(super) fn write(
     model: &Model,
     prompts: Vec<(String, Option<Constraint>)>,

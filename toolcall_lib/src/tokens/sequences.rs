@@ -84,8 +84,9 @@ impl Sequence {
 /// ```
 ///
 /// # Errors
-/// No assistant turn (in every mode but [`LossMode::All`] and [`LossMode::Auto`]); messages that the
-/// template refuses; or a template that begins an assistant turn differently than its prompt for that turn.
+/// No assistant turn (in every mode but [`LossMode::All`] and [`LossMode::Auto`]); messages that
+/// the template refuses; or a template that begins an assistant turn differently than its prompt
+/// for that turn.
 pub fn sequences(
     conversation: &Conversation,
     template: &ChatTemplate,

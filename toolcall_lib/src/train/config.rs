@@ -22,8 +22,8 @@ pub(super) const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Tokens to train on. TRL: auto, which is completion for rows with `prompt` and `completion`, and
-    /// all for others.
+    /// Tokens to train on. TRL: auto, which is completion for rows with `prompt` and `completion`,
+    /// and all for others.
     pub loss: LossMode,
     /// Variables for the chat template besides messages and tools, such as `{"enable_thinking":
     /// true}`; a row may have its own.

@@ -28,8 +28,8 @@ impl Push {
         }
     }
 
-    /// The repository and how to push to it; `None` if nothing is to be pushed. A repository without a
-    /// name gets that of the folder `out`, as in transformers.
+    /// The repository and how to push to it; `None` if nothing is to be pushed. A repository
+    /// without a name gets that of the folder `out`, as in transformers.
     ///
     /// # Errors
     /// The repository is not named, and the folder has no name either.
