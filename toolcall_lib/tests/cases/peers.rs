@@ -366,7 +366,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             json!({"quite_another_thing": 1}),
             "quite_another_thing: is not a setting; docs/settings.md",
         ),
-        (json!({"fp16": true}), "fp16: products are in bf16 or f32"),
+        (json!({"fp16": true}), "fp16: matrix products are in bf16 or f32"),
         (
             json!({"optim": "adafactor"}),
             "optim: `adafactor` is not supported; expected `adamw`",
@@ -1042,7 +1042,7 @@ fn a_share_of_all_steps_is_resolved_when_they_are_known() {
     assert_eq!((later.eval_steps, later.eval_ratio), (Some(20), None));
     let error = unsound(json!({"eval_ratio": 1.5}));
     assert!(
-        error.starts_with("eval_ratio: found 1.5, expected a number above 0 and at most 1"),
+        error.starts_with("eval_ratio: 1.5 is out of range; expected a number above 0 and at most 1"),
         "{error}"
     );
 }
@@ -1495,7 +1495,7 @@ mod runs {
         let common = ["--config", "factory.json", "--model", "models/small", "--out=out"];
         let output = train(&place, &common);
         assert!(
-            said(&output).contains("`alpaca_en_demo` is no file"),
+            said(&output).contains("`alpaca_en_demo` is not a file"),
             "{}",
             said(&output)
         );

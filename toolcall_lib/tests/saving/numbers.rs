@@ -151,13 +151,15 @@ fn absurd_sizes_are_refused() {
     );
     let said = refusal(json!({"adam_epsilon": 1e-200}));
     assert!(
-        said.contains("adam_epsilon: found 1e-200, expected a number of at least 1.1754943508222875e-38"),
+        said.contains(
+            "adam_epsilon: 1e-200 is out of range; expected a number of at least 1.1754943508222875e-38"
+        ),
         "{said}"
     );
     let said = refusal(json!({"learning_rate": 1e308}));
     assert_eq!(
         said,
-        "learning_rate: found 1e308, expected a number of at least 0 and at most 1"
+        "learning_rate: 1e308 is out of range; expected a number of at least 0 and at most 1"
     );
     for setting in [
         "max_tokens_per_tree",

@@ -253,7 +253,7 @@ mod tests {
         assert!(refused(json!(["attn.q_proj"])).contains("`attn.q_proj` is not the name of a linear layer"));
         assert!(
             refused(json!(["q_proj", "model.layers.7.self_attn.q_proj"]))
-                .contains("`model.layers.7.self_attn.q_proj` names no")
+                .contains("`model.layers.7.self_attn.q_proj` is not the name of")
         );
         assert!(refused(json!(["lm_head"])).contains("`lm_head` is not known"));
     }

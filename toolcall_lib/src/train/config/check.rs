@@ -96,7 +96,11 @@ impl TrainConfig {
         let fits = |value: f64, range: Range| value.is_finite() && range.contains(&value);
         match ranges.into_iter().find(|&(_, value, range)| !fits(value, range)) {
             Some((field, value, range)) => {
-                let problem = format!("found {}, expected a number {}", short(value), in_words(range));
+                let problem = format!(
+                    "{} is out of range; expected a number {}",
+                    short(value),
+                    in_words(range)
+                );
                 Err(Error::invalid(field, problem))
             }
             None => self.lora.as_ref().map_or(Ok(()), LoraConfig::check),
