@@ -1,6 +1,6 @@
 //! `toolcall augment`.
 
-use super::output::{print, save_rows};
+use super::output::{check_file, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::dataset::Dataset;
@@ -41,6 +41,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    check_file(&arguments.out)?; // before the work
     if arguments.out.exists() {
         return Err(Error::invalid(
             arguments.out.display(),
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Lists::embedded()?,
     };
     let augmented = augment(&lists, &tools, &rows, &config)?;
-    save_rows(&augmented.data, &arguments.out)?;
+    augmented.data.save(&arguments.out)?;
     let (out, rows) = (arguments.out.display(), augmented.data.rows.len());
     print(format!("{augmented}{out}: {rows} rows"))?;
     Ok(ExitCode::SUCCESS)

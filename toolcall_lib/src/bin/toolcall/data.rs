@@ -1,7 +1,7 @@
 //! `toolcall data`.
 
 use super::model::ModelArgument;
-use super::output::{print, save_rows};
+use super::output::{check_file, print};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toolcall_lib::generate::answer_without_tools;
@@ -44,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(folder) => Lists::load(folder)?,
         None => Lists::embedded()?,
     };
+    check_file(&arguments.out)?; // before the work
     if arguments.out.exists() && !arguments.force {
         let problem = "already exists; choose another --out, or give --force to overwrite it";
         return Err(Error::invalid(arguments.out.display(), problem));
@@ -62,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             "the model answers {answered} of {open} requests that no tool serves"
         ))?;
     }
-    save_rows(&data, &arguments.out)?;
+    data.save(&arguments.out)?;
     print(format!("{}: {} rows", arguments.out.display(), data.rows.len()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use toolcall_lib::terminal::{printable, printable_json};
-use toolcall_lib::{Dataset, Error, Result, interrupt};
+use toolcall_lib::{Error, Result, files, interrupt};
 
 /// Prints a line that is the answer to a command.
 ///
@@ -46,10 +46,11 @@ pub fn tell(line: impl Display) {
     writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
 }
 
-/// Saves rows to a file, whose folder is made if it is not there.
-pub fn save_rows(data: &Dataset, file: &Path) -> Result<()> {
+/// Makes sure, before the work, that rows can be saved to a file. Its folder is made if it is not
+/// there.
+pub fn check_file(file: &Path) -> Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
-    data.save(file)
+    files::check(file)
 }
