@@ -4,6 +4,7 @@
 //! shown.
 
 use crate::terminal::printable;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl fmt::Display for RowProblem {
             problem,
         } = self;
         let text = format!("{}: row {row}: {field}: {problem}", file.display());
-        f.write_str(&printable(&clipped(text, 1_000)))
+        f.write_str(&printable(&clipped(text, LONGEST_LINE)))
     }
 }
 
@@ -144,7 +145,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
 
 /// Replaces the middle of a message that is longer than `longest` characters: it may quote a
 /// megabyte.
-fn clipped(text: String, longest: usize) -> String {
+pub(crate) fn clipped(text: String, longest: usize) -> String {
     if text.len() <= longest || text.chars().count() <= longest {
         return text;
     }
@@ -156,6 +157,26 @@ fn clipped(text: String, longest: usize) -> String {
 
 /// Number of problems that a message lists. A file may have the same fault in every row.
 pub(crate) const MOST_LISTED: usize = 20;
+
+/// Most characters of a message about one row, or of a note.
+pub(crate) const LONGEST_LINE: usize = 1_000;
+
+/// Returns a number of things, such as `1 row` and `2 rows`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Returns notes with the number of rows that each is about. Of many, the first are listed, and the
+/// last line counts the others.
+pub(crate) fn notes_on_rows(notes: &BTreeMap<String, usize>) -> Vec<String> {
+    let line = |(note, rows): (&String, &usize)| {
+        let rows = counted(*rows, "row");
+        clipped(format!("{rows}: {note}"), LONGEST_LINE)
+    };
+    let more = notes.len().saturating_sub(MOST_LISTED);
+    let rest = (more > 0).then(|| format!("… and {more} more such notes"));
+    notes.iter().take(MOST_LISTED).map(line).chain(rest).collect()
+}
 
 fn list(problems: &[RowProblem]) -> String {
     let shown = problems.iter().take(MOST_LISTED).map(RowProblem::to_string);

@@ -62,9 +62,28 @@ fn options() -> Options {
         merge_keys: MergeKeyPolicy::Merge,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPLAYED },
         strict_booleans: true,
+        reject_unsupported_tags: true,
         with_snippet: false,
     }
 }
+
+/// Beginnings of the parser's reasons that speak of its own settings, with our words for them.
+const IN_WORDS: [(&str, &str); 5] = [
+    (
+        "multiple YAML documents detected",
+        "there are several documents; expected one",
+    ),
+    (
+        "recursive references",
+        "an alias is in the value that it stands for",
+    ),
+    (
+        "budget breached: Depth",
+        "lists and mappings are nested too deeply",
+    ),
+    ("non-finite float", "a number is infinite, or not a number"),
+    ("!!binary scalar", "the value of `!!binary` is not a string"),
+];
 
 fn problem(error: serde_saphyr::Error) -> Problem {
     let place = error.location();
@@ -72,10 +91,12 @@ fn problem(error: serde_saphyr::Error) -> Problem {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
         other => other.to_string(),
     };
+    let known = IN_WORDS.iter().find(|(theirs, _)| text.starts_with(theirs));
+    let reason = known.map_or_else(|| text.split(" at line ").next(), |(_, ours)| Some(*ours));
     Problem {
         line: place.map_or(1, |place| place.line() as usize),
         column: place.map_or(1, |place| place.column() as usize),
-        reason: text.split(" at line ").next().unwrap_or(&text).to_string(),
+        reason: reason.unwrap_or(&text).to_string(),
     }
 }
 
@@ -180,7 +201,15 @@ mod tests {
             ("a: 1\nb: [1, 2\nc: 3\n", 3, ""),
             ("a: 1\nb: 2\na: 3\n", 3, "duplicate key `a`"),
             ("a:\n  b: 1\n  b: 2\n", 3, "duplicate key `b`"),
-            ("a: 1\n---\nb: 2\n", 0, "document"),
+            (
+                "a: 1\n---\nb: 2\n",
+                0,
+                "there are several documents; expected one",
+            ),
+            ("a: .inf\n", 1, "a number is infinite, or not a number"),
+            ("a: &a [*a]\n", 1, "an alias is in the value that it stands for"),
+            ("a: !!python/object:os.system 1\n", 1, "unsupported tag `"),
+            ("a: !mine 1\n", 1, "unsupported tag `"),
             ("- a\n- b\n", 1, "found a list, expected names with values"),
             ("", 1, "found nothing, expected names"),
             ("just words\n", 1, "found a string"),

@@ -46,6 +46,16 @@ fn usual() -> Value {
 }
 
 #[test]
+fn a_group_that_is_null_is_absent() {
+    let file = json!({"zero_optimization": null, "optimizer": null, "train_batch_size": 8});
+    let (config, notes) = read(file, 1);
+    assert_eq!(
+        (config.zero_stage, notes),
+        (TrainConfig::default().zero_stage, vec![])
+    );
+}
+
+#[test]
 fn every_setting_has_its_place() {
     let (config, notes) = read(usual(), 2);
     let expected = TrainConfig {

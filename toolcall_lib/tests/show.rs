@@ -230,6 +230,12 @@ fn a_training_report_says_what_happened() {
             .to_string()
             .ends_with("left out              3 rows too long")
     );
+    report.rows_not_trained = 1;
+    assert!(
+        report
+            .to_string()
+            .ends_with("3 rows too long, 1 row marked as not trained")
+    );
     assert!(report.to_string().contains("8 (2 epochs), stopped by the user"));
     report.steps.clear();
     assert_eq!(report.to_string(), "steps  0, stopped by the user");

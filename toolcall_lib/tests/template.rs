@@ -1,7 +1,7 @@
 //! Chat templates against transformers (`scripts/dev/golden/templates.py`), and the conversations
 //! that a template refuses.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use toolcall_lib::template::{ChatTemplate, legacy_prompt};
@@ -137,12 +137,44 @@ fn nothing_that_a_message_lacks_is_rendered() {
 }
 
 #[test]
+fn floats_are_printed_as_python_does() {
+    let row = |number: Value| {
+        let call = json!({"name": "f", "arguments": {"x": number}});
+        serde_json::from_value::<Message>(json!({"role": "assistant", "tool_calls": [call]})).unwrap()
+    };
+    let template = inline(
+        "{% set x = messages[0].tool_calls[0].function.arguments.x %}\
+         {{ x }} {{ x|string }} {{ 'a' ~ x ~ (x) ~ messages[0].tool_calls[0].function.arguments['x']|string }}",
+    );
+    for (number, text) in [
+        (json!(1e16), "1e+16"),
+        (json!(1e-5), "1e-05"),
+        (json!(1e15), "1000000000000000.0"),
+        (json!(5.0), "5.0"),
+        (json!(7), "7"),
+        (json!("1e16"), "1e16"),
+        (json!(true), "True"),
+    ] {
+        let expected = format!("{text} {text} a{text}{text}{text}");
+        assert_eq!(template.render(&[row(number)], &[]).unwrap(), expected);
+    }
+    assert_eq!(
+        inline("{{ 1e16 }} {{ 0.5 }}").render(&[], &[]).unwrap(),
+        "1e+16 0.5"
+    );
+    assert_eq!(
+        inline("{{ nothing ~ 'a' ~ nothing }}").render(&[], &[]).unwrap(),
+        "a"
+    );
+}
+
+#[test]
 fn a_template_that_can_show_tools_is_kept() {
     for name in ["qwen2_5", "qwen3", "qwen3_2504", "qwen3_training"] {
         let source = template(name).source().to_string();
-        let (kept, notice) =
+        let (kept, notes) =
             ChatTemplate::for_tools(Some(&source), Vec::new(), &special_tokens(name)).unwrap();
-        assert_eq!((kept.source(), notice), (source.as_str(), None));
+        assert_eq!((kept.source(), notes), (source.as_str(), vec![]));
     }
     assert!(ChatTemplate::hermes("<|im_end|>").unwrap().supports_tools());
     assert!(!template("smollm2").supports_tools());
@@ -156,10 +188,10 @@ fn a_template_that_cannot_show_tools_is_replaced_and_the_user_is_told() {
         .render(messages, tools)
         .unwrap();
     let replaced = |source: Option<&str>| {
-        let (template, notice) =
+        let (template, notes) =
             ChatTemplate::for_tools(source, Vec::new(), &special_tokens("smollm2")).unwrap();
         assert_eq!(template.render(messages, tools).unwrap(), expected);
-        notice.unwrap()
+        notes.concat()
     };
     assert!(replaced(Some(template("smollm2").source())).contains("own chat template cannot show tools"));
     assert!(replaced(Some("{% if %}")).contains("cannot be read (chat template, line 1: "));

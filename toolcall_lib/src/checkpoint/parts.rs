@@ -7,6 +7,7 @@ use crate::template::ChatTemplate;
 use crate::tokens::Tokenizer;
 use crate::tool::{ToolSchema, read_tools};
 use crate::weights::{Dtype, Parameters, RawModel, gguf, safetensors};
+use candle_core::quantized::GgmlDType;
 
 /// Makes a model of what was read from its source.
 pub(super) fn model(raw: RawModel) -> Result<Model> {
@@ -15,7 +16,7 @@ pub(super) fn model(raw: RawModel) -> Result<Model> {
         tokenizer = tokenizer.with_config(raw.tokenizer_config);
     }
     let additional = raw.additional_chat_templates;
-    let (template, note) =
+    let (template, notes) =
         ChatTemplate::for_tools(raw.chat_template.as_deref(), additional, &tokenizer.config)?;
     tokenizer.stop_at_end_of_turn(&template)?;
     let tools = raw.tools.map(|text| tools_in(&raw.origin, &text));
@@ -28,7 +29,7 @@ pub(super) fn model(raw: RawModel) -> Result<Model> {
         training: None,
         license: raw.license,
         origin: raw.origin,
-        notes: raw.notes.into_iter().chain(note).collect(),
+        notes: raw.notes.into_iter().chain(notes).collect(),
     };
     if let Some(tools) = tools {
         remember(&mut model, tools);
@@ -64,10 +65,15 @@ fn tools_in(origin: &str, text: &str) -> Result<Vec<ToolSchema>> {
 /// Adds a file of weights.
 ///
 /// # Errors
-/// A weight that is not finite.
+/// A weight that is not finite, or too large for `dtype`.
 pub(super) fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dtype) -> Result<()> {
     let place = draft.place(name);
-    if let Some(problem) = weights.not_finite() {
+    let rounded = || {
+        weights
+            .too_large(GgmlDType::BF16)
+            .filter(|_| dtype == Dtype::Bf16)
+    };
+    if let Some(problem) = weights.not_finite().or_else(rounded) {
         return Err(Error::invalid(
             place.display(),
             format!("{problem}, so nothing is saved"),

@@ -21,7 +21,7 @@ pub(super) const RESERVED: [&str; 18] = [
     names::SPECIAL_TOKENS_MAP,
     "added_tokens.json",
     names::CHAT_TEMPLATE,
-    "chat_template.json",
+    names::PROCESSOR_CHAT_TEMPLATE,
     names::ADDITIONAL_CHAT_TEMPLATES,
     names::TRAIN_REPORT,
     names::TRAINER_STATE,

@@ -4,25 +4,29 @@
 //! with null for each key that the row itself does not have. A null of Arrow means nothing, while a
 //! null that an author wrote has a meaning (`{"due": null}` clears a date). The other rows tell the
 //! two apart: after Arrow, all objects at the same place of a file have the same keys, and so do
-//! the objects around and inside them. Objects in Parquet always went through Arrow's types.
+//! the objects around and inside them; and all values at one place have one type. Objects in
+//! Parquet always went through Arrow's types.
 
 use super::form::LISTS;
 use super::repair;
-use crate::json::escaped;
+use super::role::is_call_turn;
+use crate::json::{escaped, kind};
 use crate::syntax::tags;
 use crate::tool::ToolSchema;
 use crate::tool::read::ARGUMENTS;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Keys of the objects that are at the same place in all rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     /// True if nulls were put here for absent keys, whatever the siblings have.
     padded: bool,
-    /// True if some of the objects were written as JSON strings. A column of Arrow has one type, so
-    /// none of them went through it.
-    texts: bool,
+    /// True if some of the objects were written as JSON strings, or a place in them has values of
+    /// two types. A column of Arrow has one type, so none of them went through it.
+    mixed: bool,
+    /// Type of the values other than null.
+    kind: Option<&'static str>,
     objects: usize,
     keys: BTreeMap<String, Key>,
     items: Option<Box<Shape>>,
@@ -66,21 +70,31 @@ impl Shapes {
         }
         self.add_calls(&row["answers"]);
         for messages in LISTS {
-            for message in list(&row[messages]) {
-                self.add_calls(&message["tool_calls"]);
-                self.add_call(&message["function_call"]);
-                let mut said = ["content", "value"]
-                    .iter()
-                    .filter_map(|key| message[*key].as_str());
-                self.arguments.texts |= said.any(|text| text.contains(tags::CALL));
+            list(&row[messages])
+                .iter()
+                .for_each(|message| self.add_message(message));
+        }
+    }
+
+    /// Counts the calls of a message, wherever its form has them.
+    fn add_message(&mut self, message: &Value) {
+        self.add_calls(&message["tool_calls"]);
+        self.add_calls(&message["function_call"]);
+        for content in ["content", "value"].map(|key| &message[key]) {
+            if is_call_turn(message) {
+                self.add_calls(content);
             }
+            let uses = list(content).iter().filter(|part| part["type"] == "tool_use");
+            uses.for_each(|call| self.add_call(call));
+            self.arguments.mixed |= content.as_str().is_some_and(|text| text.contains(tags::CALL));
         }
     }
 
     fn add_calls(&mut self, calls: &Value) {
         match calls {
             Value::Array(calls) => calls.iter().for_each(|call| self.add_call(call)),
-            calls => self.arguments.texts |= calls.is_string(),
+            Value::Object(_) => self.add_call(calls),
+            calls => self.arguments.mixed |= calls.is_string(),
         }
     }
 
@@ -89,8 +103,10 @@ impl Shapes {
         let function = function.unwrap_or(call);
         let arguments = ARGUMENTS.iter().find_map(|key| function.get(*key));
         if let Some(arguments) = arguments {
-            self.arguments.texts |= arguments.as_str().is_some_and(|text| !text.trim().is_empty());
-            self.arguments.add(arguments);
+            match arguments.as_str() {
+                Some(text) => self.arguments.mixed |= !text.trim().is_empty(),
+                None => self.arguments.add(arguments),
+            }
         }
     }
 }
@@ -98,6 +114,15 @@ impl Shapes {
 impl Shape {
     /// Counts a value.
     pub fn add(&mut self, value: &Value) {
+        self.mixed |= self.count(value);
+    }
+
+    /// Counts a value; returns true if it, or a value in it, has another type than those before it
+    /// at its place.
+    fn count(&mut self, value: &Value) -> bool {
+        let kind = (!value.is_null()).then(|| kind(value));
+        let mut differs = kind.is_some() && self.kind.is_some_and(|before| Some(before) != kind);
+        self.kind = self.kind.or(kind);
         match value {
             Value::Object(object) => {
                 self.objects += 1;
@@ -105,20 +130,21 @@ impl Shape {
                     let key = self.keys.entry(name.clone()).or_default();
                     key.present += 1;
                     key.filled += usize::from(!value.is_null());
-                    key.shape.add(value);
+                    differs |= key.shape.count(value);
                 }
             }
             Value::Array(items) => {
                 let shape = self.items.get_or_insert_default();
-                items.iter().for_each(|item| shape.add(item));
+                items.iter().for_each(|item| differs |= shape.count(item));
             }
             _ => {}
         }
+        differs
     }
 
     /// Returns true if there are several objects here and all have the same keys.
     fn is_uniform(&self) -> bool {
-        self.objects > 1 && !self.texts && self.keys.values().all(|key| key.present == self.objects)
+        self.objects > 1 && !self.mixed && self.keys.values().all(|key| key.present == self.objects)
     }
 
     /// Returns the places of nulls in `value` that Arrow may have put there, each with a flag that
@@ -151,11 +177,15 @@ impl Shape {
         }
     }
 
-    /// Removes the nulls that Arrow put into the schema of a tool.
-    pub fn clean_tool(&self, tool: &mut Value) {
+    /// Removes the nulls that Arrow put into the schema of a tool, but keeps those that are values,
+    /// such as `"default": null`. Returns the number of removed nulls that an author may have
+    /// written; in Parquet, null and absent are the same.
+    pub fn clean_tool(&self, tool: &mut Value) -> usize {
         let nulls = self.nulls(tool).into_iter();
-        let certain = nulls.filter(|(_, certain)| *certain).map(|(place, _)| place);
-        repair::remove(tool, "", &certain.collect());
+        let certain = nulls.filter(|(place, certain)| *certain && (self.padded || !is_of_value(place)));
+        let places: HashSet<String> = certain.map(|(place, _)| place).collect();
+        repair::remove(tool, "", &places);
+        if self.padded { 0 } else { places.len() }
     }
 
     /// Removes the nulls that Arrow put into the arguments of a call: only those that no schema
@@ -180,6 +210,29 @@ impl Shape {
                 .count()
         })
     }
+}
+
+/// Returns true for the place of a `default` or a `const` in a tool, and for one in a value that
+/// the schema lists.
+fn is_of_value(place: &str) -> bool {
+    const SCHEMAS: [&str; 5] = [
+        "properties",
+        "patternProperties",
+        "dependentSchemas",
+        "$defs",
+        "definitions",
+    ];
+    let mut is_name = false; // of an argument, which may be called `default`
+    let mut parts = place.split('/').peekable();
+    while let Some(part) = parts.next() {
+        let is_value = ["default", "const"].contains(&part);
+        let lists_values = ["enum", "examples"].contains(&part) && parts.peek().is_some();
+        if !is_name && (is_value || lists_values) {
+            return true;
+        }
+        is_name = !is_name && SCHEMAS.contains(&part);
+    }
+    false
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -229,6 +282,42 @@ mod tests {
         );
         let never = [json!({"b": null, "c": 1}), json!({"b": null, "c": 2})];
         assert_eq!(cleaned(&never, &tool), never, "no row has a value for it");
+    }
+
+    #[test]
+    fn values_of_two_types_did_not_go_through_arrow() {
+        let tool = tool(json!({"properties": {"a": {}, "b": {"type": ["string", "null"]}}}));
+        let rows = [json!({"a": 1, "b": null}), json!({"a": "x", "b": "y"})];
+        assert_eq!(cleaned(&rows, &tool), rows);
+        let rows = [json!({"a": [1], "b": null}), json!({"a": [2.5], "b": "y"})];
+        assert_eq!(cleaned(&rows, &tool)[0], json!({"a": [1]}));
+        let rows = [json!({"a": [1], "b": null}), json!({"a": ["x"], "b": "y"})];
+        assert_eq!(cleaned(&rows, &tool), rows);
+    }
+
+    #[test]
+    fn nulls_that_are_values_of_a_schema_stay() {
+        let of = |x: Value| json!({"name": "f", "parameters": {"properties": {"default": {}, "x": x}}});
+        let written = [
+            of(json!({"default": null, "enum": null, "examples": [{"b": null}], "title": null})),
+            of(json!({"default": "x", "enum": ["x"], "examples": [{"b": "y"}], "title": "X"})),
+        ];
+        let mut shape = Shape::default();
+        written.iter().for_each(|tool| shape.add(tool));
+        let mut tool = written[0].clone();
+        assert_eq!(shape.clean_tool(&mut tool), 2);
+        assert_eq!(tool, of(json!({"default": null, "examples": [{"b": null}]})));
+
+        let named = |value: Value| json!({"parameters": {"properties": {"default": value}}});
+        let (mut tool, mut shape) = (named(Value::Null), Shape::default());
+        shape.add(&tool);
+        shape.add(&named(json!({"type": "string"})));
+        assert_eq!(shape.clean_tool(&mut tool), 1);
+        assert_eq!(
+            tool,
+            json!({"parameters": {"properties": {}}}),
+            "an argument may be called so"
+        );
     }
 
     #[test]

@@ -15,9 +15,13 @@ pub(super) fn tool_calls(value: &Value, field: &str) -> Result<Vec<ToolCall>, Ve
         Value::String(_) => decoded(value, field).map_err(|problem| vec![problem])?,
         value => value.clone(),
     };
-    let Value::Array(calls) = value else {
-        let problem = format!("found {}, expected a list of calls", kind(&value));
-        return Err(vec![(field.into(), problem)]);
+    let calls = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(calls) => calls,
+        other => {
+            let problem = format!("found {}, expected a list of calls", kind(&other));
+            return Err(vec![(field.into(), problem)]);
+        }
     };
     all(calls
         .iter()

@@ -3,6 +3,7 @@
 
 use super::form::Form;
 use crate::error::{Problem, nearest, nearest_within};
+use crate::json;
 use crate::tool::PARAMETERS;
 use serde_json::{Map, Value};
 
@@ -154,14 +155,20 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
     if key == "label" && value.is_boolean() {
         return Some("is not read: preferences are not trained; write `messages`".into());
     }
+    let text = value.as_str().and_then(|text| json::read(text).ok());
+    let items = text.as_ref().unwrap_or(value).as_array();
+    let items = items.map_or(&[][..], Vec::as_slice);
     let looks_like = |keys: &[&str]| {
-        let items = value.as_array().map_or(&[][..], Vec::as_slice);
         items
             .iter()
             .any(|item| keys.iter().any(|key| !item[key].is_null()))
     };
+    // Under such a name, a list of things with names is one of tools.
+    let is_named = ["tool", "function", "api"].iter().any(|part| key.contains(part));
     let meant = nearest_within(key, ROW, 2).or_else(|| {
-        let tools = looks_like(&PARAMETERS).then_some("tools");
+        let is_tool =
+            |item: &Value| item["function"]["name"].is_string() || item["name"].is_string() && is_named;
+        let tools = (looks_like(&PARAMETERS) || items.iter().any(is_tool)).then_some("tools");
         tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
     });
     meant.map(|meant| format!("is not a known key of a row; did you mean `{meant}`?"))

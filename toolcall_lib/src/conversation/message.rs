@@ -2,6 +2,7 @@
 //! many tools into one message.
 
 use super::parts::{Parts, parts};
+use super::role::{ROLES, is_of_calls, role};
 use super::text::{answers_in_text, calls_in_text, take_from_text};
 use super::{Message, Role, calls, keys};
 use crate::error::Problem;
@@ -44,7 +45,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     };
     // 2. Content: calls, or the parts that the role may have.
     let text_field = format!("{field}.{text_key}");
-    let mut message = if CALLS.contains(&role_name) {
+    let mut message = if is_of_calls(role_name) {
         calls_in_text(text, &text_field)?
     } else {
         let Some(role) = role(role_name) else {
@@ -100,7 +101,7 @@ fn beside_answers(
 fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
     let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
     for key in ["tool_calls", "function_call"] {
-        let found = match object.get(key).filter(|calls| !calls.is_null()) {
+        let found = match object.get(key).filter(|calls| holds_calls(calls)) {
             None => continue,
             Some(call @ Value::Object(_)) if key == "function_call" => {
                 calls::tool_call(call, &format!("{field}.{key}")).map(|call| vec![call])?
@@ -146,6 +147,14 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
     Ok(())
 }
 
+/// Returns false for nothing, for an empty text, and for a call of which Arrow has left only nulls.
+fn holds_calls(calls: &Value) -> bool {
+    match calls {
+        Value::Object(call) => call.is_empty() || call.values().any(|value| !value.is_null()),
+        calls => !calls.is_null() && *calls != "",
+    }
+}
+
 /// Returns true if the message is trained on, by `weight` (OpenAI) and `train` (Axolotl).
 fn is_trained(object: &Map<String, Value>, role: Role) -> Result<bool, (&'static str, String)> {
     let weight = match object.get("weight") {
@@ -185,30 +194,6 @@ fn text_of(object: &Map<String, Value>, key: &str) -> Result<Option<String>, Str
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
         Some(other) => Err(format!("found {}, expected a string", kind(other))),
-    }
-}
-
-const ROLES: &str =
-    "system, user, assistant or tool (ShareGPT: system, human, gpt, function_call, observation)";
-
-/// Roles whose text is the JSON of calls.
-const CALLS: [&str; 3] = ["function_call", "function-call", "tool_call"];
-
-/// Returns true if the role of a message says that it holds nothing but calls.
-pub(super) fn is_call_turn(value: &Value) -> bool {
-    ["role", "from"]
-        .iter()
-        .any(|key| value[*key].as_str().is_some_and(|role| CALLS.contains(&role)))
-}
-
-fn role(name: &str) -> Option<Role> {
-    match name {
-        "system" | "developer" => Some(Role::System),
-        "user" | "human" => Some(Role::User),
-        "assistant" | "gpt" | "model" => Some(Role::Assistant),
-        "tool" | "observation" | "function" | "ipython" | "tool_response" | "function_response"
-        | "function-response" => Some(Role::Tool),
-        _ => None,
     }
 }
 

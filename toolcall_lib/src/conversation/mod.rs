@@ -10,6 +10,7 @@ mod message;
 mod parts;
 mod read;
 mod repair;
+mod role;
 mod text;
 mod tools;
 mod types;

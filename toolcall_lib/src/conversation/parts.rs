@@ -46,9 +46,29 @@ pub(super) fn parts(role: Role, value: &Value, field: &str) -> Result<Parts, Vec
     }
 }
 
-/// Returns true for a text part. A tool may also answer with a list of other things.
+/// Types of parts that are not text, which are also the keys of their content.
+const MEDIA: [&str; 10] = [
+    "image",
+    "image_url",
+    "input_image",
+    "audio",
+    "input_audio",
+    "video",
+    "video_url",
+    "file",
+    "input_file",
+    "document",
+];
+
+/// Returns true for a part of a content. A tool may also answer with a list of other values.
 fn is_part(value: &Value) -> bool {
-    value["type"] == "text" && value["text"].is_string()
+    let Some(part) = value.as_object() else {
+        return false;
+    };
+    let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
+    let shows = |key: &str| MEDIA.contains(&key) || key == "source";
+    let is_medium = MEDIA.contains(&kind) && (part.len() == 1 || part.keys().any(|key| shows(key)));
+    is_medium || TEXTS.contains(&kind) && part.contains_key("text")
 }
 
 fn read_all(role: Role, list: &[Value], field: &str) -> Result<Parts, Vec<Problem>> {

@@ -5,13 +5,16 @@ use super::announced::announced;
 use super::arrow::Shapes;
 use super::calls::{clean_arguments, decoded, name_answers, tool_calls};
 use super::form::{Form, SHAPE};
-use super::message::{is_call_turn, messages};
+use super::message::messages;
+use super::role::is_call_turn;
+use super::text::call_in_words;
 use super::tools::{tool, tools};
 use super::{Conversation, Message, Role, keys};
 use crate::error::Problem;
 use crate::json::{self, kind};
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// A conversation, and the place of each of its messages in the row, such as `messages[1]`.
 #[derive(Default)]
@@ -75,6 +78,8 @@ const ANNOUNCED: &str = "the system text lists the tools as a chat template does
     part is left to the template";
 
 pub(super) const NONE_OFFERED: &str = "tools are called, and none is offered";
+const WORDS: &str = "an assistant's text looks like a call, and is trained as words; write calls in `tool_calls`, or \
+    between <tool_call> and </tool_call>";
 
 fn is_message(value: &Value) -> bool {
     value.get("role").or(value.get("from")).is_some()
@@ -243,6 +248,13 @@ impl Read {
         match row.get("system") {
             None | Some(Value::Null) => Ok(()),
             Some(Value::String(text)) if text.is_empty() => Ok(()),
+            Some(_) if self.begins_with(Role::System) => Err((
+                "system".into(),
+                format!(
+                    "stands beside the system message {}; a row has one system text",
+                    self.fields.first().map_or("", String::as_str)
+                ),
+            )),
             Some(Value::String(text)) => {
                 self.conversation.messages.insert(0, Message::system(text));
                 self.fields.insert(0, "system".into());
@@ -253,6 +265,11 @@ impl Read {
                 format!("found {}, expected a string", kind(other)),
             )),
         }
+    }
+
+    fn begins_with(&self, role: Role) -> bool {
+        let first = self.conversation.messages.first();
+        first.is_some_and(|first| first.role == role)
     }
 
     /// Removes the tools from a system text in which a chat template has listed them. A row that
@@ -338,6 +355,16 @@ impl Read {
                 self.notes.push(note.to_string());
             }
         }
+        let said = messages
+            .iter()
+            .filter(|message| message.role == Role::Assistant && message.train);
+        let calls =
+            said.filter_map(|message| call_in_words(&message.content, tools.iter().map(ToolSchema::name)));
+        self.notes.extend(
+            calls
+                .map(|call| format!("{call} in {WORDS}"))
+                .collect::<BTreeSet<_>>(),
+        );
     }
 
     /// Splits a message with a list of the answers to several calls into a message for each.

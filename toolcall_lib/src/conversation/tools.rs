@@ -27,18 +27,20 @@ pub(super) fn tools(
         (None, Some(value)) => ("functions", value),
     };
     let list = decoded(value, key).map_err(|problem| vec![problem])?;
-    let Value::Array(schemas) = list else {
-        return Err(vec![(
-            key.into(),
-            format!("found {}, expected a list of schemas", kind(&list)),
-        )]);
+    let schemas = match list {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(schemas) => schemas,
+        other => {
+            let problem = format!("found {}, expected a list of schemas", kind(&other));
+            return Err(vec![(key.into(), problem)]);
+        }
     };
     all(schemas.into_iter().enumerate().map(|(index, mut schema)| {
         let field = format!("{key}[{index}]");
         if let Value::String(_) = schema {
             schema = decoded(&schema, &field).map_err(|problem| vec![problem])?;
-        } else if value.is_array() {
-            shapes.tools.clean_tool(&mut schema);
+        } else if value.is_array() && shapes.tools.clean_tool(&mut schema) > 0 {
+            add(notes, NULLS.to_string());
         }
         tool(schema, notes).map_err(|error| vec![(field, error.to_string())])
     }))
@@ -47,10 +49,20 @@ pub(super) fn tools(
 /// Reads the schema of a tool, also one whose arguments are in a flat map.
 pub(super) fn tool(mut schema: Value, notes: &mut Vec<String>) -> Checked<ToolSchema> {
     for unknown in flat::unfold(&mut schema) {
-        let note = format!("arguments of the type `{unknown}` may have any value");
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
+        add(
+            notes,
+            format!("arguments of the type `{unknown}` may have any value"),
+        );
     }
     ToolSchema::new(schema)
+}
+
+const NULLS: &str = "null is read as absent in the schemas of tools, for keys that other schemas have, as Arrow writes \
+    absent keys; to keep it, write tools as JSON text";
+
+/// Adds a note that is not there yet.
+fn add(notes: &mut Vec<String>, note: String) {
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
 }

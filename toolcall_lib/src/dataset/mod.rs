@@ -35,7 +35,7 @@ pub use report::FileReport;
 pub(crate) use slice::{Slice, parts as split_parts};
 
 use crate::conversation::Conversation;
-use crate::error::{Result, RowProblem};
+use crate::error::{Result, RowProblem, notes_on_rows};
 use crate::files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,19 +80,10 @@ impl Dataset {
     }
 
     /// Returns remarks about the files for the user: keys that were not read, calls without tools,
-    /// and values that were read as something else. Each names the number of rows.
+    /// and values that were read as something else. Each names the number of rows. Of many, the
+    /// first are listed, and the last line counts the others.
     pub fn notes(&self) -> Vec<String> {
-        let rows = |count: usize| {
-            if count == 1 {
-                "1 row".to_string()
-            } else {
-                format!("{count} rows")
-            }
-        };
-        self.notes
-            .iter()
-            .map(|(note, count)| format!("{}: {note}", rows(*count)))
-            .collect()
+        notes_on_rows(&self.notes)
     }
 
     fn note(&mut self, notes: impl IntoIterator<Item = String>, rows: usize) {

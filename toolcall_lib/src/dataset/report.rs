@@ -2,7 +2,8 @@
 
 use super::table::{Row, Table};
 use crate::conversation::{Form, is_read};
-use crate::error::some_of;
+use crate::error::{LONGEST_LINE, clipped, counted, some_of};
+use indexmap::IndexSet;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,14 +26,14 @@ pub struct FileReport {
 impl FileReport {
     /// Describes the rows of a file; `used` is a column that was read and removed from them.
     pub(super) fn of(file: &Path, table: &Table, used: Option<&str>) -> Self {
-        let (mut forms, mut all) = (BTreeSet::new(), Vec::new());
-        let mut read: Vec<String> = used.iter().map(|column| column.to_string()).collect();
+        let (mut forms, mut all) = (BTreeSet::new(), IndexSet::new());
+        let mut read: IndexSet<String> = used.iter().map(|column| column.to_string()).collect();
         for row in table.rows.iter().filter_map(Row::object) {
             forms.extend(Form::of(row).ok());
             for key in row.keys() {
                 let list = if is_read(row, key) { &mut read } else { &mut all };
                 if !list.contains(key) {
-                    list.push(key.clone());
+                    list.insert(key.clone());
                 }
             }
         }
@@ -41,8 +42,8 @@ impl FileReport {
         Self {
             file: file.to_path_buf(),
             format: format!("{}, {}", table.container, forms.join("; ")),
-            read,
-            left_aside: all,
+            read: read.into_iter().collect(),
+            left_aside: all.into_iter().collect(),
             rows: table.rows.len(),
         }
     }
@@ -50,16 +51,11 @@ impl FileReport {
 
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = if self.rows == 1 { "row" } else { "rows" };
-        let (file, format, count) = (self.file.display(), &self.format, self.rows);
-        write!(
-            f,
-            "{file}: {format}; {count} {rows}; read: {}",
-            some_of(&self.read)
-        )?;
-        match self.left_aside.is_empty() {
-            true => Ok(()),
-            false => write!(f, "; left aside: {}", some_of(&self.left_aside)),
+        let (file, format, rows) = (self.file.display(), &self.format, counted(self.rows, "row"));
+        let mut text = format!("{file}: {format}; {rows}; read: {}", some_of(&self.read));
+        if !self.left_aside.is_empty() {
+            text += &format!("; left aside: {}", some_of(&self.left_aside));
         }
+        f.write_str(&clipped(text, LONGEST_LINE))
     }
 }

@@ -65,6 +65,8 @@ fn parquet_rows(path: &Path) -> Result<Table> {
 fn text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let wide = match bytes[..] {
+        [0xff, 0xfe, 0, 0, ..] | [b'[' | b'{', 0, 0, 0, ..] => Some("UTF-32 (little-endian)"),
+        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, b'[' | b'{', ..] => Some("UTF-32 (big-endian)"),
         [0xff, 0xfe, ..] | [b'[' | b'{', 0, ..] => Some("UTF-16 (little-endian)"),
         [0xfe, 0xff, ..] | [0, b'[' | b'{', ..] => Some("UTF-16 (big-endian)"),
         _ => None,

@@ -124,7 +124,7 @@ impl Manifest {
             let full = folder.join(&path);
             let is_folder = full.symlink_metadata().is_ok_and(|found| found.is_dir());
             let known = match is_folder {
-                true => path != WORK && self.is_all_below(folder, &path)?,
+                true => path != WORK && self.has_below(&path) && self.is_all_below(folder, &path)?,
                 false => path == Self::NAME || self.files.contains_key(&path),
             };
             if !known {
@@ -132,6 +132,12 @@ impl Manifest {
             }
         }
         Ok(true)
+    }
+
+    /// Says whether a file of the list is in the folder `path`, or in one below it.
+    fn has_below(&self, path: &str) -> bool {
+        let is_below = |name: &String| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.files.keys().any(is_below)
     }
 }
 

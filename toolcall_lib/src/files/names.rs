@@ -25,8 +25,12 @@ pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 /// The chat template.
 pub const CHAT_TEMPLATE: &str = "chat_template.jinja";
+/// The chat templates of older models that have a processor.
+pub const PROCESSOR_CHAT_TEMPLATE: &str = "chat_template.json";
 /// Folder of the other chat templates, `NAME.jinja` each.
 pub const ADDITIONAL_CHAT_TEMPLATES: &str = "additional_chat_templates";
+/// The names above that folders have; all others are names of files.
+pub(super) const FOLDERS: [&str; 1] = [ADDITIONAL_CHAT_TEMPLATES];
 /// Tools that a model was trained to call.
 pub const TOOLS: &str = "tools.json";
 /// Data, settings and scores of a model, for the pages of models that are made from it.
@@ -44,3 +48,5 @@ pub const MOMENTS: [&str; 2] = [
     "optimizer/exp_avg/model.safetensors",
     "optimizer/exp_avg_sq/model.safetensors",
 ];
+/// Weights of the best step, in a checkpoint.
+pub const BEST: &str = "best/model.safetensors";

@@ -4,7 +4,7 @@ use super::finish::{clear_up, finish, is_there};
 use super::lock::{Lock, Refusal};
 use super::manifest::{State, state};
 use super::sync::Created;
-use super::{Draft, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, sync, work};
+use super::{Draft, Manifest, OLD, PARTIAL, READY, TRASH, YIELDING, names, sync, work};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +59,7 @@ impl Output {
     }
 
     /// Refuses to go on if a file with one of these names, or any file that we have listed here,
-    /// was written or changed by somebody else.
+    /// was written or changed by somebody else, or is a folder.
     pub fn refuse_foreign(&self, names: &[&str]) -> Result<()> {
         let list = Manifest::read(&self.folder)?.unwrap_or_default();
         let names: BTreeSet<&str> = names
@@ -68,7 +68,7 @@ impl Output {
             .chain(list.files.keys().map(String::as_str))
             .collect();
         for name in names.into_iter().filter(|name| *name != YIELDING) {
-            if list.has_folder(&self.folder, name)? {
+            if names::FOLDERS.contains(&name) && list.has_folder(&self.folder, name)? {
                 continue; // its files are looked at one by one
             }
             let why = match state(&self.folder, name, list.files.get(name))? {

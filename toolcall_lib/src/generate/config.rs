@@ -1,7 +1,7 @@
 //! Settings of a reply: sampling, tool choice, constraint.
 
 use crate::device::Device;
-use crate::error::{Error, Result, short};
+use crate::error::{Error, Result, nearest_within, short, shortened};
 use crate::model::Model;
 use crate::tool::ToolSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,20 @@ const OF_GENERATION: [&str; 18] = [
     "chat_format",
 ];
 
+/// Keys of transformers whose names are almost those of [`OF_GENERATION`].
+const NEIGHBOURS: [&str; 3] = ["min_length", "min_new_tokens", "top_h"];
+
+/// Keys of transformers for which 1 changes nothing; for others it is 0.
+const NEUTRAL_AT_1: [&str; 7] = [
+    "num_beams",
+    "num_beam_groups",
+    "num_return_sequences",
+    "length_penalty",
+    "encoder_repetition_penalty",
+    "typical_p",
+    "guidance_scale",
+];
+
 impl Default for GenerateConfig {
     fn default() -> Self {
         Self {
@@ -141,6 +155,12 @@ impl GenerateConfig {
                 .map(Some)
                 .ok_or_else(|| wrong(name, value, "an integer, 0 or more")),
         };
+        let share = |name: &str| match number(name)? {
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                Err(wrong(name, &json!(share), "a number from 0 to 1"))
+            }
+            share => Ok(share),
+        };
         let sampled = match given("do_sample") {
             None => false,
             Some(value) => value
@@ -155,12 +175,13 @@ impl GenerateConfig {
         if let Some(most) = count("max_new_tokens")? {
             config.max_new_tokens = most as usize;
         }
+        count("max_length")?; // of prompt and reply together; a model has a limit of its own
         // 3. Sampling settings, checked even if unused; transformers' defaults are 1.0, 50 and 1.0.
         let (temperature, top_k) = (
             number("temperature")?.unwrap_or(1.0),
             count("top_k")?.unwrap_or(50),
         );
-        let (top_p, min_p) = (number("top_p")?.unwrap_or(1.0), number("min_p")?);
+        let (top_p, min_p) = (share("top_p")?.unwrap_or(1.0), share("min_p")?);
         if sampled {
             config.temperature = temperature;
             config.top_k = Some(top_k as usize).filter(|&k| k > 0);
@@ -172,16 +193,29 @@ impl GenerateConfig {
     }
 
     /// Lists the settings of a model's `generation_config.json` that change what transformers
-    /// generates and that are not read here, each as `name = value`.
+    /// generates and that are not read here, each as `name = value`, and those whose name is almost
+    /// one that is read.
     pub fn not_read(model: &Model) -> Vec<String> {
         let changes = |(name, value): (&String, &Value)| {
             let known = OF_GENERATION.contains(&name.as_str()) || name.starts_with('_');
-            let neutral = value
-                .as_f64()
-                .is_some_and(|number| number == 0.0 || number == 1.0);
-            let off =
-                value.is_null() || *value == false || neutral || value.as_array().is_some_and(Vec::is_empty);
-            (!known && !off).then(|| format!("{name} = {value}"))
+            if known || value.is_null() {
+                return None;
+            }
+            let told = format!("{name} = {}", shortened(&value.to_string(), 100));
+            if let Some(near) =
+                nearest_within(name, OF_GENERATION, 2).filter(|_| !NEIGHBOURS.contains(&&**name))
+            {
+                return Some(format!("{told} (did you mean `{near}`?)"));
+            }
+            let neutral = if NEUTRAL_AT_1.contains(&name.as_str()) {
+                1.0
+            } else {
+                0.0
+            };
+            let off = *value == false
+                || value.as_f64() == Some(neutral)
+                || value.as_array().is_some_and(Vec::is_empty);
+            (!off).then_some(told)
         };
         model.generation_config.iter().filter_map(changes).collect()
     }

@@ -62,11 +62,16 @@ fn figures(report: &TrainReport) -> Vec<(&'static str, String)> {
             ),
         ));
     }
-    if report.rows_left_out > 0 {
-        figures.push((
-            "left out",
-            format!("{} too long", counted(report.rows_left_out, "row")),
-        ));
+    let left_out = [
+        (report.rows_left_out, "too long"),
+        (report.rows_not_trained, "marked as not trained"),
+    ];
+    let left_out = left_out.into_iter().filter(|(rows, _)| *rows > 0);
+    let left_out: Vec<String> = left_out
+        .map(|(rows, why)| format!("{} {why}", counted(rows, "row")))
+        .collect();
+    if !left_out.is_empty() {
+        figures.push(("left out", left_out.join(", ")));
     }
     figures
 }

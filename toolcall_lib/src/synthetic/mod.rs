@@ -47,6 +47,9 @@ use filler::Filler;
 /// The seed of the committed files.
 pub const SEED: u64 = 42;
 
+/// Most rows that are made at a time; they are held in memory.
+const MOST_ROWS: usize = 1_000_000;
+
 /// Rows that were made.
 #[derive(Clone, Debug, Default)]
 pub struct Made {
@@ -80,7 +83,7 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
 /// Makes the rows of a mixture; `rows` scales all of its parts.
 ///
 /// # Errors
-/// The errors of [`make_part`].
+/// The errors of [`make_part`], or more than a million rows.
 pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let parts = lists.mixtures.get(mixture).ok_or_else(|| {
         let known: Vec<&str> = lists.mixtures.keys().map(String::as_str).collect();
@@ -89,6 +92,10 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
             format!("is not there; expected one of {}", known.join(", ")),
         )
     })?;
+    if let Some(rows) = rows.filter(|rows| *rows > MOST_ROWS) {
+        let problem = format!("{rows} are too many; expected at most {MOST_ROWS}");
+        return Err(Error::invalid("rows", problem));
+    }
     let all: usize = parts.values().map(|part| part.rows).sum();
     let mut made = Made::default();
     let mut before = 0; // rows of the parts before, as the mixture has them

@@ -1,12 +1,12 @@
 //! The Jinja environment that transformers gives to chat templates, in minijinja.
 
 use super::NAME;
-use super::json::tojson;
+use super::json::{python_float, tojson};
 use super::limits::{LONGEST_SOURCE, limit, with_weights};
 use crate::error::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::{Environment, ErrorKind, Output, State, Value, escape_formatter, filters};
 
 /// Makes an environment that holds these templates, by name.
 ///
@@ -32,6 +32,8 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
         .build();
     let syntax = syntax.map_err(invalid)?;
     environment.set_syntax(syntax.clone());
+    environment.set_formatter(print);
+    environment.add_filter("string", string);
     environment.add_filter("tojson", tojson);
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()
@@ -46,6 +48,35 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
             .map_err(invalid)?;
     }
     Ok(environment)
+}
+
+/// Returns the text that Python has for a float; `None` for another value.
+fn float_text(value: &Value) -> Option<String> {
+    let is_float = value.is_number() && !value.is_integer();
+    f64::try_from(value.clone())
+        .ok()
+        .filter(|_| is_float)
+        .map(python_float)
+}
+
+/// Prints the value of an expression.
+fn print(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> std::result::Result<(), minijinja::Error> {
+    match float_text(value) {
+        Some(text) => Ok(out.write_str(&text)?),
+        None => escape_formatter(out, state, value),
+    }
+}
+
+/// The filter `string`, which `~` applies to its operands, too.
+fn string(state: &State<'_, '_>, value: &Value) -> std::result::Result<Value, minijinja::Error> {
+    match float_text(value) {
+        Some(text) => Ok(text.into()),
+        None => filters::string(state, value),
+    }
 }
 
 /// Returns true if Jinja takes the value for a sequence: everything with a length and an index,

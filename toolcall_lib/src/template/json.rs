@@ -172,7 +172,7 @@ impl Formatter for Style {
 
 /// Writes a float like `repr(float)`: the shortest digits that read back the same, with an exponent
 /// below 1e-4 and from 1e16 on.
-fn python_float(value: f64) -> String {
+pub(super) fn python_float(value: f64) -> String {
     let scientific = format!("{value:e}");
     let exponent = scientific
         .split_once('e')

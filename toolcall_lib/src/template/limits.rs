@@ -119,7 +119,7 @@ fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) 
 }
 
 /// Puts the filter `weighed` around every expression of a source that makes lists or maps of other
-/// values.
+/// values, and the filter `string` after every value that `~` joins.
 ///
 /// # Errors
 /// The source is not Jinja.
@@ -210,7 +210,16 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
         // A comparison takes as many steps as there are values on one side.
         marks.push((at(&compared["inner"][1], "end_offset"), "|weighed"));
     }
-    // 5. Close the filter, or add it after a filter that makes lists.
+    // 5. Joined values: `~` does not ask how a float is written.
+    if kind == Some("BinOp") && is_one_of(&what["op"], &["Concat"]) {
+        const VALUES: [&str; 5] = ["Var", "GetAttr", "GetItem", "Call", "Filter"];
+        for side in [&what["left"], &what["right"]] {
+            if is_one_of(&side["expr"], &VALUES) {
+                marks.push((at(&side["inner"][1], "end_offset"), "|string"));
+            }
+        }
+    }
+    // 6. Close the filter, or add it after a filter that makes lists.
     match kind {
         Some("Set") if within_this => marks.push((end, ")|stored)")),
         _ if within_this && !within => marks.push((end, ")|weighed)")),

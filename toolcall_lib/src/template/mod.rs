@@ -101,6 +101,23 @@ impl ChatTemplate {
         template
     }
 
+    /// Returns a note on each of these variables that stands in no source of the model's templates:
+    /// its name may be misspelt.
+    pub fn unused(&self, kwargs: &Map<String, Value>) -> Vec<String> {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let names = |source: &str, name: &str| source.split(|c| !is_part(c)).any(|word| word == name);
+        let is_used = |name: &str| {
+            let additional = self.additional.iter().map(|(_, source)| source.as_str());
+            additional
+                .chain([self.source()])
+                .any(|source| names(source, name))
+        };
+        let unused = kwargs.keys().filter(|name| !is_used(name));
+        unused
+            .map(|name| format!("the chat template does not use `{name}` of `chat_template_kwargs`"))
+            .collect()
+    }
+
     /// Returns the other templates of the model, by name; they are saved in
     /// `additional_chat_templates`.
     pub fn additional(&self) -> &[(String, String)] {

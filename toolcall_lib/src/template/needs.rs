@@ -30,14 +30,16 @@ const THOUGHT: &str = "some_thought";
 impl ChatTemplate {
     /// Returns the form of messages that the template can show; derived once.
     pub(super) fn needs(&self) -> Needs {
-        let tried = [(false, false), (false, true), (true, false), (true, true)];
-        let tried = tried.map(|(arguments_as_text, short_ids)| Needs {
-            arguments_as_text,
-            short_ids,
+        let forms = [(false, false), (false, true), (true, false), (true, true)];
+        let mut tried = [false, true].into_iter().flat_map(|flat_calls| {
+            forms.map(|(arguments_as_text, short_ids)| Needs {
+                arguments_as_text,
+                short_ids,
+                flat_calls,
+            })
         });
         *self.needs.get_or_init(|| {
             tried
-                .into_iter()
                 .find(|needs| self.shows_calls(*needs).is_ok())
                 .unwrap_or_default()
         })

@@ -17,6 +17,8 @@ pub(super) struct Needs {
     pub arguments_as_text: bool,
     /// Gives every call an id of nine letters and digits.
     pub short_ids: bool,
+    /// Passes name and arguments of a call as its own, not as those of its `function`.
+    pub flat_calls: bool,
 }
 
 impl Needs {
@@ -27,11 +29,7 @@ impl Needs {
             message.shift_remove("weight"); // a weight matters for training only
         }
         if self.arguments_as_text {
-            let calls = offered
-                .iter_mut()
-                .filter_map(|message| message.get_mut("tool_calls")?.as_array_mut())
-                .flatten();
-            for call in calls {
+            for call in calls(&mut offered) {
                 let arguments = &mut call["function"]["arguments"];
                 *arguments = dumps(arguments, Default::default()).unwrap_or_default().into();
             }
@@ -39,7 +37,26 @@ impl Needs {
         if self.short_ids {
             give_ids(messages, &mut offered);
         }
+        if self.flat_calls {
+            calls(&mut offered).for_each(flatten);
+        }
         offered.into()
+    }
+}
+
+/// Iterates over the calls of all messages.
+fn calls(offered: &mut [Value]) -> impl Iterator<Item = &mut Value> {
+    let lists = offered
+        .iter_mut()
+        .filter_map(|message| message.get_mut("tool_calls")?.as_array_mut());
+    lists.flatten()
+}
+
+/// Takes name and arguments of a call out of its `function`.
+fn flatten(call: &mut Value) {
+    let Some(call) = call.as_object_mut() else { return };
+    if let Some(Value::Object(function)) = call.shift_remove("function") {
+        call.extend(function);
     }
 }
 

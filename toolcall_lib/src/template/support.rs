@@ -23,16 +23,17 @@ impl ChatTemplate {
     }
 
     /// Makes the template for a model whose own is `source`, with `additional` ones by name. Takes
-    /// the model's own if it can show tools, and otherwise that of [`hermes`](Self::hermes), with a
-    /// notice for the user that says why.
+    /// the model's own if it can show tools, and otherwise that of [`hermes`](Self::hermes).
+    /// Returns notes for the user, too: why it is replaced, and which of `additional` are left out.
     ///
     /// # Errors
-    /// None in practice: a template that cannot be read is replaced.
+    /// None in practice: a template that cannot be read is replaced or left out.
     pub fn for_tools(
         source: Option<&str>,
         additional: Vec<(String, String)>,
         tokenizer_config: &Map<String, Value>,
-    ) -> Result<(Self, Option<String>)> {
+    ) -> Result<(Self, Vec<String>)> {
+        let (additional, mut notes) = readable(additional);
         let tool_use = additional
             .iter()
             .find(|(name, _)| name == TOOL_USE)
@@ -40,7 +41,7 @@ impl ChatTemplate {
         let source = source.or(tool_use.as_deref());
         let why = match source.map(|source| Self::named(source, additional, tokenizer_config)) {
             Some(Ok(template)) => match template.shows().calls {
-                Ok(()) => return Ok((template, None)),
+                Ok(()) => return Ok((template, notes)),
                 Err(reason) => {
                     format!("The model's own chat template cannot show tools and tool calls ({reason})")
                 }
@@ -48,9 +49,10 @@ impl ChatTemplate {
             Some(Err(error)) => format!("The model's own chat template cannot be read ({error})"),
             None => "The model has no chat template".to_string(),
         };
-        let notice =
-            format!("{why}: ChatML with Hermes tool calls takes its place and is saved with the model.");
-        Ok((Self::new(HERMES, tokenizer_config)?, Some(notice)))
+        notes.push(format!(
+            "{why}: ChatML with Hermes tool calls takes its place and is saved with the model."
+        ));
+        Ok((Self::new(HERMES, tokenizer_config)?, notes))
     }
 
     /// Returns true if tools, calls and their answers all appear in the text; some templates drop
@@ -71,4 +73,20 @@ impl ChatTemplate {
             .ok_or_else(|| Error::invalid("chat template", "it does not show what the assistant says"))?;
         Ok(end.trim().to_string())
     }
+}
+
+/// Returns the templates that can be read, and a note on each of the others.
+fn readable(templates: Vec<(String, String)>) -> (Vec<(String, String)>, Vec<String>) {
+    let mut notes = Vec::new();
+    let read = templates.into_iter().filter(|(name, source)| {
+        let error = ChatTemplate::new(source, &Map::new()).err();
+        notes.extend(error.as_ref().map(|error| {
+            format!(
+                "The model's chat template `{name}` cannot be read ({error}): it is left out, and not saved \
+                 with the model."
+            )
+        }));
+        error.is_none()
+    });
+    (read.collect(), notes)
 }

@@ -3,11 +3,12 @@
 use super::{LossMode, Sequence, Tokenizer, sequences};
 use crate::conversation::Conversation;
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted, notes_on_rows};
 use crate::template::ChatTemplate;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Settings for turning conversations into token sequences.
@@ -62,6 +63,8 @@ pub struct TokenReport {
     pub truncated: usize,
     /// Cut sequences left out because no trained token remained.
     pub without_target: usize,
+    /// Conversations without a sequence, because all of their turns are marked as not trained.
+    pub not_trained: usize,
 }
 
 impl fmt::Display for TokenReport {
@@ -132,7 +135,8 @@ pub fn tokenize_dataset(
     })
 }
 
-/// Lists the contents of conversations that the template does not show, with the number of turns.
+/// Lists the contents of conversations that the template does not show, with the number of turns,
+/// and the variables that it does not use, with the number of rows.
 pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec<String> {
     let shows = template.shows();
     let turns = || conversations.iter().flat_map(|row| &row.messages);
@@ -140,26 +144,25 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
         .filter(|turn| !turn.tool_calls.is_empty() && !turn.content.trim().is_empty())
         .count();
     let thoughts = turns().filter(|turn| turn.reasoning_content.is_some()).count();
-    let counted = |count: usize| {
-        if count == 1 {
-            "1 turn".to_string()
-        } else {
-            format!("{count} turns")
-        }
-    };
     let mut notes = Vec::new();
     if beside > 0 && !shows.content_beside_calls {
         notes.push(format!(
             "{}: the chat template does not show the text besides calls",
-            counted(beside)
+            counted(beside, "turn")
         ));
     }
     if thoughts > 0 && !shows.thoughts {
         notes.push(format!(
             "{}: the chat template does not show `reasoning_content`",
-            counted(thoughts)
+            counted(thoughts, "turn")
         ));
     }
+    let mut unused: BTreeMap<String, usize> = BTreeMap::new();
+    let kwargs = conversations.iter().map(|row| &row.chat_template_kwargs);
+    for note in kwargs.flat_map(|kwargs| template.unused(kwargs)) {
+        *unused.entry(note).or_default() += 1;
+    }
+    notes.extend(notes_on_rows(&unused));
     notes
 }
 
@@ -186,6 +189,7 @@ fn tokenize_all(
     for (i, row) in rows.into_iter().enumerate() {
         let report = &mut tokenized.report;
         let fitting = row.and_then(|row| {
+            report.not_trained += usize::from(row.is_empty());
             let fitting = row.into_iter().map(|sequence| report.fit(sequence, config));
             fitting.collect::<Result<Vec<_>>>()
         });

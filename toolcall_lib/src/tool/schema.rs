@@ -49,6 +49,30 @@ const MISTAKEN: [&str; 12] = [
     "functionDeclarations",
 ];
 
+/// Parts of the names of keys that say what a tool returns, or about it.
+const ABOUT: [&str; 10] = [
+    "output",
+    "return",
+    "respon",
+    "result",
+    "error",
+    "exception",
+    "example",
+    "annotation",
+    "meta",
+    "doc",
+];
+
+/// Parts of the names of keys that hold the arguments of a tool.
+const OF_ARGUMENTS: [&str; 6] = [
+    "parameter",
+    "argument",
+    "args",
+    "schema",
+    "properties",
+    "signature",
+];
+
 impl ToolSchema {
     /// Reads the schema of a tool, in any of the forms that APIs have:
     ///
@@ -82,7 +106,7 @@ impl ToolSchema {
         else {
             return Ok(schema);
         };
-        let shape = r#"an object {"type": "object", "properties": {…}}"#;
+        let shape = r#"the schema of an object, such as {"type": "object", "properties": {…}}"#;
         wrong("parameters", parameters, is_of_object(parameters), shape)?;
         let properties = parameters.get("properties").unwrap_or(&Value::Null);
         let fits = properties.is_object() || properties.is_null();
@@ -236,8 +260,11 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
     let outside = ["parameters", "name"]
         .into_iter()
         .find(|key| within.is_empty() && object.contains_key(*key));
-    match found.or(outside) {
-        None => refuse_misspelt(object, place, within),
+    if found.or(outside).is_none() {
+        refuse_misspelt(object, place, within)?;
+    }
+    match found.or(outside).or_else(|| of_arguments(object)) {
+        None => Ok(()),
         Some(key) => {
             let advice =
                 "the arguments of a tool belong in `function.parameters`, with `properties` and `required`";
@@ -246,6 +273,34 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
                 format!("`{within}{key}`: is not read here; {advice}"),
             ))
         }
+    }
+}
+
+/// Returns a key of a tool that holds its arguments, by the name or by the form of its value.
+fn of_arguments(object: &Map<String, Value>) -> Option<&str> {
+    let has = |key: &str, parts: &[&str]| parts.iter().any(|part| key.contains(part));
+    let mut others = object
+        .iter()
+        .filter(|(key, _)| !["function", "parameters"].contains(&key.as_str()));
+    let found = others.find(|(key, value)| {
+        let name = key.to_ascii_lowercase();
+        let is_filled = value.as_object().is_some_and(|object| !object.is_empty())
+            || value.as_array().is_some_and(|list| !list.is_empty());
+        is_filled && !has(&name, &ABOUT) && (has(&name, &OF_ARGUMENTS) || describes_arguments(value))
+    });
+    found.map(|(key, _)| key.as_str())
+}
+
+/// Returns true for the schema of an object, for a map of arguments, and for a list of them.
+fn describes_arguments(value: &Value) -> bool {
+    let describes = |entry: &Value| entry["type"].is_string() || entry["description"].is_string();
+    match value {
+        Value::Object(object) if is_of_object(value) => !object.is_empty(),
+        Value::Object(object) => object.values().all(describes),
+        Value::Array(list) => list
+            .iter()
+            .all(|entry| entry["name"].is_string() && describes(entry)),
+        _ => false,
     }
 }
 
@@ -279,8 +334,10 @@ fn is_of_object(parameters: &Value) -> bool {
     let Some(schema) = parameters.as_object() else {
         return false;
     };
+    let is_object = |kind: &Value| ["object", "dict", "OBJECT"].iter().any(|name| kind == name);
     match schema.get("type").filter(|kind| !kind.is_null()) {
-        Some(kind) => ["object", "dict", "OBJECT"].iter().any(|name| kind == name),
+        Some(Value::Array(kinds)) => kinds.iter().any(is_object),
+        Some(kind) => is_object(kind),
         None => {
             let says = [
                 "properties",
@@ -385,10 +442,56 @@ mod tests {
             "{number}"
         );
         let list = json!({"name": "f", "description": "", "parameters": []});
-        assert!(error(list).contains("`function.parameters`: expected an object"));
+        assert!(error(list).contains("`function.parameters`: expected the schema of an object, such as"));
+        let or_null =
+            json!({"name": "f", "parameters": {"type": ["object", "null"], "properties": {"a": {}}}});
+        ToolSchema::new(or_null).unwrap();
         let list =
             json!({"name": "f", "description": "", "parameters": {"type": "object", "properties": []}});
         assert!(error(list).contains("`function.parameters.properties`: expected an object, got array []"));
+    }
+
+    #[test]
+    fn arguments_under_any_other_name_are_refused() {
+        let minutes = json!({"minutes": {"type": "integer"}});
+        let schema = json!({"type": "object", "properties": minutes});
+        let list = json!([{"name": "minutes", "type": "integer"}]);
+        for key in [
+            "parametersJsonSchema",
+            "args_schema",
+            "parameter_definitions",
+            "json_schema",
+            "argument_schema",
+            "parameters_schema",
+            "input_parameters",
+            "api_parameters",
+            "optional_parameters",
+            "required_parameters",
+            "kwargs",
+            "signature",
+            "expects",
+        ] {
+            for value in [&schema, &minutes, &list] {
+                let function = json!({"name": "f", key: value});
+                let says = format!("schema of tool `f`: `function.{key}`: is not read here; the arguments");
+                assert!(error(function.clone()).starts_with(&says), "{}", error(function));
+                let outside = json!({"type": "function", "function": {"name": "f"}, key: value});
+                assert!(error(outside).starts_with(&format!("tool schema: `{key}`: is not read here")));
+            }
+        }
+        for (key, value) in [
+            ("outputSchema", &schema),
+            ("returns", &schema),
+            ("response", &minutes),
+            ("errors", &list),
+            ("annotations", &json!({"title": "F", "readOnlyHint": true})),
+            ("cache_control", &json!({"type": "ephemeral"})),
+            ("tags", &json!(["plants"])),
+            ("strict", &json!(true)),
+            ("kwargs", &json!({})),
+        ] {
+            ToolSchema::new(json!({"name": "f", key: value})).unwrap_or_else(|e| panic!("{e}"));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::state_file::saved_at;
 use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::files::names::{MOMENTS, TRAINER_STATE};
+use crate::files::names::{ADAPTER_WEIGHTS, BEST, MOMENTS, TRAINER_STATE, WEIGHTS};
 use crate::files::{self, Manifest, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,10 +75,22 @@ pub(super) fn verify(folder: &Path) -> Result<()> {
         );
         Error::invalid(folder.display(), problem)
     })?;
-    list.verify(folder).map_err(|error| {
+    let damaged = |error: Error| {
         let advice = "resume from another checkpoint";
         Error::invalid("damaged checkpoint", format!("{error}; {advice}"))
-    })
+    };
+    list.verify(folder).map_err(damaged)?;
+    // Every file that is read has to be listed, or nothing is known of its content.
+    let mut read = [TRAINER_STATE, WEIGHTS, ADAPTER_WEIGHTS, BEST]
+        .into_iter()
+        .chain(MOMENTS);
+    match read.find(|name| folder.join(name).exists() && !list.files.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("is not in {}, which lists the checksums", Manifest::NAME);
+            Err(damaged(Error::invalid(folder.join(name).display(), problem)))
+        }
+    }
 }
 
 /// Removes the checkpoints that were saved first, until there are `limit` of them; never the one of

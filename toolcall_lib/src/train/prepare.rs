@@ -9,11 +9,11 @@ use super::order::Order;
 use super::predict::{OnAnswer, Predictor};
 use super::ranks::{check_same_run, first_decides};
 use super::report::TrainReport;
-use super::rows::sequences;
+use super::rows::{Rows, sequences};
 use super::state::TrainerState;
 use crate::collective::{Collective, Shard};
 use crate::dataset::Dataset;
-use crate::error::{Error, Result, tell};
+use crate::error::{Error, Result, counted, tell};
 use crate::model::Model;
 use crate::optimizer::zero;
 
@@ -42,8 +42,13 @@ impl Job<'_> {
         // 1. The output folder, before any work that could not be kept.
         let output = first_decides(ranks, || checkpoints::open(config))?.flatten();
         // 2. Conversations become token sequences, in the order in which they are trained.
-        let (beginnings, rows) = sequences(model, self.data, config)?;
-        let (_, validation) = sequences(model, self.validation, config)?;
+        let Rows {
+            beginnings,
+            sequences: rows,
+            too_long,
+            not_trained,
+        } = sequences(model, self.data, config)?;
+        let validation = sequences(model, self.validation, config)?.sequences;
         if validation.is_empty() {
             config.refuse_best_model()?;
         }
@@ -60,12 +65,14 @@ impl Job<'_> {
         let (state, notes) = first_state(ranks, model, config, &identity, shard)?;
         check_same_run(ranks, model, &rows, config)?;
         let mut report = TrainReport {
-            rows_left_out: self.data.rows.len() - rows.len(),
+            rows_left_out: too_long,
+            rows_not_trained: not_trained,
             ranks: ranks.size(),
             metric_for_best_model: config.metric_for_best_model,
             ..TrainReport::default()
         };
-        note(ranks, &mut report, notes);
+        let unused = model.template.unused(&config.chat_template_kwargs);
+        note(ranks, &mut report, notes.into_iter().chain(unused));
         // 4. The engine, on a GPU where it can be.
         let (engine, refusal) = self
             .engine_factory
@@ -124,9 +131,9 @@ fn first_state(
     first_decides(ranks, || checkpoints::verify(&folder))?;
     let (state, before) = TrainerState::load(&folder, decoder, config, shard)?;
     let from = format!(
-        "resuming from {}, after {} steps",
+        "resuming from {}, after {}",
         folder.display(),
-        state.steps.len()
+        counted(state.steps.len(), "step")
     );
     let differs = identity.differences(&before);
     Ok((state, [from].into_iter().chain(differs).collect()))

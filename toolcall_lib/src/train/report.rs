@@ -34,6 +34,8 @@ pub struct TrainReport {
     pub seconds: f64,
     /// Conversations whose sequences were all left out because they are too long.
     pub rows_left_out: usize,
+    /// Conversations whose assistant turns are all marked as not trained.
+    pub rows_not_trained: usize,
     /// Processes that trained together.
     pub ranks: usize,
     /// Notes for the user: differences from the run that this one goes on from, and checkpoints

@@ -11,13 +11,20 @@ use crate::ops::cross_entropy::LossSum;
 use crate::tokens::{Sequence, TokenReport, TokenizeConfig, Tokenized, tokenize_dataset};
 use serde_json::json;
 
-/// The sequences of every conversation that has any, each with what it begins with: system text and
-/// tools.
-pub(super) fn sequences(
-    model: &Model,
-    data: &Dataset,
-    config: &TrainConfig,
-) -> Result<(Vec<String>, Vec<Vec<Sequence>>)> {
+/// The rows of a data set that are trained on.
+pub(super) struct Rows {
+    /// Beginning of each of them: system text and tools.
+    pub beginnings: Vec<String>,
+    /// The sequences of each of them, at least one.
+    pub sequences: Vec<Vec<Sequence>>,
+    /// Rows that were left out because they are too long.
+    pub too_long: usize,
+    /// Rows that were left out because they are marked as not trained.
+    pub not_trained: usize,
+}
+
+/// The sequences of every conversation that has any.
+pub(super) fn sequences(model: &Model, data: &Dataset, config: &TrainConfig) -> Result<Rows> {
     let settings = config.tokenize(model.decoder.config.max_position_embeddings);
     let template = model.template.with_kwargs(&config.chat_template_kwargs);
     let Tokenized { rows, report } = tokenize_dataset(data, &template, &model.tokenizer, &settings)?;
@@ -28,10 +35,16 @@ pub(super) fn sequences(
         ));
     }
     let rows = data.rows.iter().zip(rows);
-    Ok(rows
+    let (beginnings, sequences): (Vec<String>, Vec<Vec<Sequence>>) = rows
         .filter(|(_, sequences)| !sequences.is_empty())
         .map(|(row, sequences)| (beginning(row), sequences))
-        .unzip())
+        .unzip();
+    Ok(Rows {
+        too_long: data.rows.len() - sequences.len() - report.not_trained,
+        not_trained: report.not_trained,
+        beginnings,
+        sequences,
+    })
 }
 
 /// Returns the reason why none of `rows` conversations has a sequence left.

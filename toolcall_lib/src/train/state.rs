@@ -7,7 +7,7 @@ use super::step::StepReport;
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
 use crate::collective::{Collective, Shard};
 use crate::error::{Error, Result};
-use crate::files::names::MOMENTS;
+use crate::files::names::{BEST, MOMENTS};
 use crate::files::{Draft, Output};
 use crate::machine::now;
 use crate::model::{Decoder, Model};
@@ -16,8 +16,6 @@ use crate::weights::{Dtype, Layout, Parameters, Slot, safetensors};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::path::Path;
-
-const BEST: &str = "best/model.safetensors";
 
 /// State of a training run.
 #[derive(Clone, Debug)]

@@ -15,11 +15,12 @@ use tokenizers::Tokenizer;
 /// Files that every model needs, besides its weights.
 pub(super) const REQUIRED: [&str; 2] = [names::CONFIG, names::TOKENIZER];
 /// Files that are read if they exist.
-pub(super) const OPTIONAL: [&str; 5] = [
+pub(super) const OPTIONAL: [&str; 6] = [
     names::GENERATION_CONFIG,
     names::TOKENIZER_CONFIG,
     names::SPECIAL_TOKENS_MAP,
     names::CHAT_TEMPLATE,
+    names::PROCESSOR_CHAT_TEMPLATE,
     "additional_chat_templates/tool_use.jinja",
 ];
 
@@ -103,7 +104,7 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     let text = TextFiles::read(folder)?;
     let generation_config = optional_json(folder, names::GENERATION_CONFIG)?;
     let generation_file = folder.join(names::GENERATION_CONFIG);
-    let eos_token_ids = eos_token_ids(
+    let mut eos_token_ids = eos_token_ids(
         &text.tokenizer,
         &text.tokenizer_config,
         [
@@ -113,6 +114,16 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
             Some((&config_json, &*config_file)),
         ],
     )?;
+    let mut notes: Vec<String> = unknown_eos(&text, folder).into_iter().collect();
+    eos_token_ids.retain(|&id| {
+        let is_there = (id as usize) < config.vocab_size;
+        let (size, place) = (config.vocab_size, folder.display());
+        let note = || {
+            format!("{place}: eos_token_id {id} is no token of the model, which has {size}; it ends no reply")
+        };
+        notes.extend((!is_there).then(note));
+        is_there
+    });
     Ok(RawModel {
         weights: safetensors::read(folder, &config, dtype)?,
         origin: folder.display().to_string(),
@@ -123,10 +134,23 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
         chat_template: text.chat_template,
         additional_chat_templates: text.additional_chat_templates,
         tools: None,
-        notes: Vec::new(),
+        notes,
         generation_config,
         eos_token_ids,
     })
+}
+
+/// Returns a note on an `eos_token` that the vocabulary does not have.
+fn unknown_eos(text: &TextFiles, folder: &Path) -> Option<String> {
+    let token = text.tokenizer_config.get("eos_token").and_then(token_text)?;
+    let place = folder.join(names::TOKENIZER_CONFIG);
+    let note = || {
+        format!(
+            "{}: eos_token `{token}` is not in the vocabulary, and ends no reply",
+            place.display()
+        )
+    };
+    text.tokenizer.token_to_id(token).is_none().then(note)
 }
 
 /// Most bytes of a text file besides the tokenizer.
@@ -182,7 +206,7 @@ fn special_tokens(folder: &Path, name: &str) -> Result<Map<String, Value>> {
 
 /// Returns the default template and the others by name, like transformers: the files
 /// `chat_template.jinja` and `additional_chat_templates/NAME.jinja`, or else one or several
-/// templates in `tokenizer_config.json`.
+/// templates in `tokenizer_config.json`, or in `chat_template.json`.
 fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Result<Templates> {
     // 1. Separate files.
     let file = folder.join(names::CHAT_TEMPLATE);
@@ -194,10 +218,22 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
     if default.is_some() || !additional.is_empty() {
         return Ok((default, additional));
     }
-    // 2. Templates in the config: one, or a list in which one is called `default`.
+    // 2. Templates in the config of the tokenizer, or in the file of a processor.
+    let of_tokenizer = tokenizer_config.get("chat_template").unwrap_or(&Value::Null);
+    if !of_tokenizer.is_null() {
+        return templates_in(of_tokenizer, &folder.join(names::TOKENIZER_CONFIG));
+    }
+    let of_processor = optional_json(folder, names::PROCESSOR_CHAT_TEMPLATE)?.unwrap_or_default();
+    let of_processor = of_processor.get("chat_template").unwrap_or(&Value::Null);
+    templates_in(of_processor, &folder.join(names::PROCESSOR_CHAT_TEMPLATE))
+}
+
+/// Reads the `chat_template` of `file`: one template, or several by name, as a list or an object,
+/// in which one is called `default`.
+fn templates_in(value: &Value, file: &Path) -> Result<Templates> {
     let wrong = |place: String, found: &Value, expected: &str| {
         let problem = format!("{place}: found {}, expected {expected}", json::kind(found));
-        Error::invalid(folder.join(names::TOKENIZER_CONFIG).display(), problem)
+        Error::invalid(file.display(), problem)
     };
     let named = |(i, entry): (usize, &Value)| {
         let text = |key: &str| {
@@ -207,14 +243,19 @@ fn chat_templates(folder: &Path, tokenizer_config: &Map<String, Value>) -> Resul
         };
         Ok((text("name")?, text("template")?))
     };
-    let mut entries: Templates = match tokenizer_config.get("chat_template") {
-        Some(Value::String(template)) => (Some(template.clone()), Vec::new()),
-        Some(Value::Array(templates)) => {
+    let by_name = |(name, template): (&String, &Value)| {
+        let text = template.as_str().map(|text| (name.clone(), text.to_string()));
+        text.ok_or_else(|| wrong(format!("chat_template.{name}"), template, "a text"))
+    };
+    let mut entries: Templates = match value {
+        Value::String(template) => (Some(template.clone()), Vec::new()),
+        Value::Array(templates) => {
             let templates = templates.iter().enumerate().map(named);
             (None, templates.collect::<Result<_>>()?)
         }
-        None | Some(Value::Null) => (None, Vec::new()),
-        Some(other) => {
+        Value::Object(templates) => (None, templates.iter().map(by_name).collect::<Result<_>>()?),
+        Value::Null => (None, Vec::new()),
+        other => {
             let expected = "a string, or a list of {\"name\": …, \"template\": …}";
             return Err(wrong("chat_template".into(), other, expected));
         }

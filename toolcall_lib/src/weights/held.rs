@@ -8,6 +8,7 @@ use super::stored::Stored;
 use super::tensor::Tensor;
 use crate::error::Result;
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The weights of a model, in the form that it holds.
@@ -32,19 +33,30 @@ impl From<Parameters> for Weights {
 }
 
 impl Weights {
-    /// Reads every tensor of `layout`, as f32 or packed as `dtype`.
-    pub(super) fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
-        match dtype {
-            Dtype::F32 => Parameters::read(layout, stored).map(Self::Full),
-            _ => Frozen::read(layout, stored, dtype).map(Self::Frozen),
-        }
+    /// Reads every tensor of `layout`, as f32 or packed as `dtype`, from the file or folder
+    /// `place`.
+    ///
+    /// # Errors
+    /// An element is infinite or NaN there, or too large for `dtype`.
+    pub(super) fn read(
+        layout: Arc<Layout>,
+        stored: &impl Stored,
+        dtype: Dtype,
+        place: &Path,
+    ) -> Result<Self> {
+        let weights = match dtype {
+            Dtype::F32 => Self::Full(Parameters::read(layout, stored)?),
+            _ => Self::Frozen(Frozen::read(layout, stored, dtype)?),
+        };
+        weights.refuse_not_finite(stored, dtype, place)?;
+        Ok(weights)
     }
 
     /// Packs these weights.
     #[cfg(test)]
     #[cfg(feature = "cuda")]
     pub(crate) fn packed_for_test(parameters: &Parameters, dtype: Dtype) -> Self {
-        Self::read(parameters.layout.clone(), parameters, dtype).unwrap()
+        Self::read(parameters.layout.clone(), parameters, dtype, Path::new("memory")).unwrap()
     }
 
     /// Returns the place of each tensor.

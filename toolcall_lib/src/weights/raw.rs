@@ -58,12 +58,7 @@ pub(super) fn check(model: &RawModel) -> Result<()> {
         );
         return Err(Error::invalid(&model.origin, problem));
     }
-    // 2. Every weight is a finite number.
-    if let Some(problem) = model.weights.not_finite() {
-        let advice = "the file is damaged, or the training that made it has failed; load another";
-        return Err(Error::invalid(&model.origin, format!("{problem}: {advice}")));
-    }
-    // 3. Some token ends a reply.
+    // 2. Some token ends a reply.
     if model.eos_token_ids.is_empty() {
         let advice = "name it as eos_token_id in generation_config.json";
         return Err(Error::invalid(

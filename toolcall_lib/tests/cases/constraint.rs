@@ -176,6 +176,22 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
             "argument `pw`: some values fit more than one schema of `oneOf`, which it forbids; use `anyOf`, which allows it",
         ),
         (
+            json!({"type": "string", "pattern": r"^(a)\1$"}),
+            r"argument `pw`: the keyword `pattern` is not supported with a back-reference, as in ^(a)\1$",
+        ),
+        (
+            json!({"type": "string", "allOf": (2..6).map(|i| json!({"pattern": format!("[a-z]{{{i},}}x.*")})).collect::<Vec<_>>()}),
+            "argument `pw`: the patterns and lengths that hold together are too many or too large",
+        ),
+        (
+            json!({"type": "string", "allOf": (0..30).map(|i| json!({"pattern": format!("a{i}")})).collect::<Vec<_>>()}),
+            "argument `pw`: more than 8 patterns hold together",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "minProperties": 2}),
+            "argument `pw`: the keyword `minProperties` is not supported beside fields that may be left out",
+        ),
+        (
             json!({"type": "object", "properties": {"a": {"type": "string", "not": {}}}}),
             "argument `pw.a`: the keyword `not` is not supported",
         ),
@@ -192,6 +208,37 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     }
     let impossible = with(json!({"type": "integer", "minimum": 5, "maximum": 3}));
     assert!(refused(impossible).contains("no arguments fit the schema"));
+    let impossible = refused(with(json!({"type": "string", "format": "date", "maxLength": 5})));
+    let says = "argument `pw`: no value fits all keywords, `format` among them";
+    assert!(
+        impossible.contains(says) && !impossible.contains("$defs"),
+        "{impossible}"
+    );
+}
+
+#[test]
+fn branches_that_a_constant_tells_apart_are_one_of_several() {
+    let branch = |kind: &str, field: &str| json!({"properties": {"kind": {"const": kind}, field: {"type": "integer", "maximum": 9}}, "required": ["kind", field]});
+    let pick = tool(json!({
+        "type": "object",
+        "properties": {"pick": {"type": "object", "oneOf": [branch("a", "x"), branch("b", "y")]}},
+        "required": ["pick"]
+    }));
+    for arguments in written(&tiny_model(), &pick, 8) {
+        let pick = &arguments["pick"];
+        assert_eq!(pick.get("x").is_some(), pick["kind"] == "a", "{pick}");
+    }
+}
+
+#[test]
+fn limits_on_the_number_of_fields_that_say_nothing_are_left_out() {
+    let two = tool(json!({
+        "type": "object",
+        "properties": {"pair": {"type": "object", "minProperties": 1, "maxProperties": 3, "required": ["a"],
+            "properties": {"a": {"type": "boolean"}, "b": {"type": "boolean"}}}},
+        "required": ["pair"]
+    }));
+    written(&tiny_model(), &two, 4);
 }
 
 #[test]

@@ -155,6 +155,25 @@ fn another_encoding_is_named() {
             load(&bytes)
         );
     }
+    let wider = |big: bool| {
+        text.chars().flat_map(move |c| match big {
+            true => u32::from(c).to_be_bytes(),
+            false => u32::from(c).to_le_bytes(),
+        })
+    };
+    for (mark, big, name) in [
+        (&[0xff, 0xfe, 0, 0][..], false, "UTF-32 (little-endian)"),
+        (&[], false, "UTF-32 (little-endian)"),
+        (&[0, 0, 0xfe, 0xff], true, "UTF-32 (big-endian)"),
+        (&[], true, "UTF-32 (big-endian)"),
+    ] {
+        let bytes: Vec<u8> = mark.iter().copied().chain(wider(big)).collect();
+        let error = load(&bytes);
+        assert!(
+            error.contains(&format!("is encoded in {name}, expected UTF-8")),
+            "{error}"
+        );
+    }
     let error = load(b"[{\"messages\":\n\"K\xf6ln\"}]");
     assert!(
         error.contains("line 2: holds bytes that are not UTF-8, perhaps Latin-1"),

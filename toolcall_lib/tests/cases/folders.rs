@@ -59,6 +59,39 @@ fn additional_templates_are_used_and_saved() {
 }
 
 #[test]
+fn a_template_for_another_purpose_that_cannot_be_read_is_left_out() {
+    let (folder, model) = loaded(|folder| write(folder, "additional_chat_templates/rag.jinja", "\n{% if %}"));
+    assert_eq!(model.template.source(), tiny_model().template.source());
+    let says = "The model's chat template `rag` cannot be read (chat template, line 2: ";
+    assert!(
+        model.notes.len() == 1 && model.notes[0].starts_with(says),
+        "{:?}",
+        model.notes
+    );
+    save(&model, folder.path().join("again")).unwrap();
+    assert!(!folder.path().join("again/additional_chat_templates").exists());
+}
+
+#[test]
+fn the_template_of_a_processor_is_read() {
+    let hermes = tiny_model().template.source().to_string();
+    let of = |content: Value| {
+        let (_folder, model) = loaded(|folder| {
+            std::fs::remove_file(folder.join("chat_template.jinja")).unwrap();
+            write(folder, "chat_template.json", &content.to_string());
+        });
+        assert_eq!(model.notes, [] as [String; 0]);
+        model.template.render(&[Message::user("Hi.")], &[]).unwrap()
+    };
+    assert!(of(json!({"chat_template": hermes})).contains("Hi."));
+    let named = json!({"default": PLAIN, "tool_use": hermes});
+    assert_eq!(
+        of(json!({"chat_template": named})),
+        "<|im_start|>user\nHi.<|im_end|>\n"
+    );
+}
+
+#[test]
 fn templates_of_the_config_are_named_the_same_way() {
     let hermes = tiny_model().template.source().to_string();
     let (_folder, model) = loaded(|folder| {
@@ -94,6 +127,38 @@ fn special_tokens_of_older_folders_are_read() {
     // A config that has the tokens is newer, and complete.
     assert!(
         !with(json!({"added_tokens_decoder": {}, "eos_token": "<|im_end|>"})).starts_with("<|endoftext|>")
+    );
+}
+
+#[test]
+fn tokens_that_no_model_has_end_no_reply() {
+    let (_folder, model) = loaded(|folder| {
+        for (file, key, value) in [
+            ("generation_config.json", "eos_token_id", json!([1, 999_999])),
+            ("tokenizer_config.json", "eos_token", json!("<nope>")),
+        ] {
+            let path = folder.join(file);
+            let mut content: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            content[key] = value;
+            std::fs::write(&path, content.to_string()).unwrap();
+        }
+    });
+    assert!(
+        !model.tokenizer.eos_token_ids.contains(&999_999),
+        "{:?}",
+        model.tokenizer.eos_token_ids
+    );
+    let [token, id] = &model.notes[..] else {
+        panic!("{:?}", model.notes)
+    };
+    assert!(
+        token.ends_with(
+            "tokenizer_config.json: eos_token `<nope>` is not in the vocabulary, and ends no reply"
+        )
+    );
+    assert!(
+        id.contains("eos_token_id 999999 is no token of the model, which has "),
+        "{id}"
     );
 }
 

@@ -65,6 +65,28 @@ fn it_is_said_why_nothing_is_left_to_train_on() {
 }
 
 #[test]
+fn notes_on_many_keys_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("noted.json");
+    let row = |key: String| {
+        json!({"messages": [
+            {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes."}
+        ], key: 1})
+    };
+    let rows: Vec<_> = (0..1000).map(|i| row(format!("column {i:04}"))).collect();
+    std::fs::write(&path, json!(rows).to_string()).unwrap();
+    let notes = Dataset::load(&path).unwrap().notes();
+    assert_eq!(notes.len(), 21);
+    assert_eq!(notes[0], "1 row: the key `column 0000` of rows is not read");
+    assert_eq!(notes[20], "… and 980 more such notes");
+
+    std::fs::write(&path, json!([row("k".repeat(100_000))]).to_string()).unwrap();
+    let data = Dataset::load(&path).unwrap();
+    assert!(data.notes()[0].len() < 1_100 && data.notes()[0].ends_with("` of rows is not read"));
+    assert!(data.files()[0].to_string().len() < 10_000, "{}", data.files()[0]);
+}
+
+#[test]
 fn ten_thousand_bad_rows_make_a_short_message() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.json");

@@ -84,7 +84,10 @@ fn a_setting_of_generation_has_its_type() {
         json!({"temperature": null, "num_beams": 4, "typical_p": 1.0, "temprature": 0.7, "_from_model_config": true}),
     );
     assert_eq!(config.unwrap().temperature, 0.0);
-    assert_eq!(not_read, ["num_beams = 4", "temprature = 0.7"]);
+    assert_eq!(
+        not_read,
+        ["num_beams = 4", "temprature = 0.7 (did you mean `temperature`?)"]
+    );
 }
 
 #[test]

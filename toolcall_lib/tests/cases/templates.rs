@@ -250,15 +250,15 @@ fn a_template_stays_where_it_can_show_calls_and_else_the_reason_is_told() {
     let special = |name: &str| golden()["special_tokens"][name].as_object().unwrap().clone();
     for name in STYLES {
         let template = style(name);
-        let (kept, notice) =
+        let (kept, notes) =
             ChatTemplate::for_tools(Some(template.source()), Vec::new(), &special(name)).unwrap();
-        assert_eq!((kept.source(), notice), (template.source(), None), "{name}");
+        assert_eq!((kept.source(), notes), (template.source(), vec![]), "{name}");
     }
     let notice = |source: &str| {
         ChatTemplate::for_tools(Some(source), Vec::new(), &Map::new())
             .unwrap()
             .1
-            .unwrap()
+            .concat()
     };
     let told = notice(
         "{% for m in messages %}{% if m.tool_calls %}{{ raise_exception('no calls here') }}{% endif %}{{ m.content }}{% endfor %}",
@@ -465,13 +465,37 @@ fn what_a_template_does_not_show_is_told() {
 }
 
 #[test]
+fn variables_that_no_template_uses_are_told() {
+    let kwargs = json!({"enable_thinking": true, "enable_thinkin": true});
+    let mut row = row("one call");
+    row.chat_template_kwargs = kwargs.as_object().unwrap().clone();
+    let note = "the chat template does not use `enable_thinkin` of `chat_template_kwargs`";
+    assert_eq!(qwen3().unused(&row.chat_template_kwargs), [note]);
+    assert_eq!(
+        not_shown(&[row.clone(), row], &qwen3()),
+        [format!("2 rows: {note}")]
+    );
+}
+
+#[test]
+fn calls_are_flat_where_a_template_wants_them_so() {
+    let source = "{{ tools|tojson }}{% for m in messages %}{{ m.role }}: {{ m.content }}\
+        {% for c in m.tool_calls or [] %}{{ c.name }} {{ c.arguments|tojson }}{% endfor %}\n{% endfor %}";
+    let (template, notes) = ChatTemplate::for_tools(Some(source), Vec::new(), &Map::new()).unwrap();
+    assert_eq!(notes, [] as [String; 0]);
+    let row = row("one call");
+    let text = template.render(&row.messages, &row.tools).unwrap();
+    assert!(text.contains("assistant: water {\"minutes\": 5, "), "{text}");
+}
+
+#[test]
 fn another_template_is_used_where_tools_are_offered() {
     let plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
     let hermes = ChatTemplate::hermes("<|im_end|>").unwrap();
     let additional = vec![("tool_use".to_string(), hermes.source().to_string())];
     let tokens = Map::from_iter([("eos_token".to_string(), json!("<|im_end|>"))]);
-    let (template, notice) = ChatTemplate::for_tools(Some(plain), additional, &tokens).unwrap();
-    assert_eq!(notice, None);
+    let (template, notes) = ChatTemplate::for_tools(Some(plain), additional, &tokens).unwrap();
+    assert_eq!(notes, [] as [String; 0]);
     let row = row("one call");
     assert_eq!(
         template.render(&row.messages[..1], &[]).unwrap(),

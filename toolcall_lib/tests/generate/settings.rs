@@ -51,6 +51,50 @@ fn sampling_without_numbers_has_those_of_transformers() {
 }
 
 #[test]
+fn settings_of_a_model_are_read_told_or_refused() {
+    let mut model = tiny_model();
+    let mut with = |settings: Value| {
+        model.generation_config = settings.as_object().unwrap().clone();
+        let read = GenerateConfig::of(&model).map_err(|error| error.to_string());
+        (read, GenerateConfig::not_read(&model))
+    };
+    for (settings, problem) in [
+        (
+            json!({"max_length": "a"}),
+            "max_length: found \"a\", expected a whole number, 0 or more",
+        ),
+        (
+            json!({"top_p": 2}),
+            "top_p: found 2.0, expected a number from 0 to 1",
+        ),
+        (
+            json!({"min_p": -1}),
+            "min_p: found -1.0, expected a number from 0 to 1",
+        ),
+    ] {
+        let error = with(settings).0.unwrap_err();
+        assert_eq!(error, format!("generation_config.json: {problem}"));
+    }
+    let settings = json!({
+        "no_repeat_ngram_size": 1, "min_new_tokens": 1, "min_length": 0, "num_beams": 1, "num_beam_groups": 2,
+        "length_penalty": 1.0, "temprature": 1.0, "top_h": null, "suppress_tokens": [], "use_cache": true,
+        "suppress": "x".repeat(1000),
+    });
+    let (read, told) = with(settings);
+    read.unwrap();
+    assert_eq!(
+        told[..4],
+        [
+            "no_repeat_ngram_size = 1",
+            "min_new_tokens = 1",
+            "num_beam_groups = 2",
+            "temprature = 1.0 (did you mean `temperature`?)",
+        ]
+    );
+    assert!(told.len() == 5 && told[4].len() < 150, "{told:?}");
+}
+
+#[test]
 fn settings_without_a_meaning_are_refused() {
     let model = tiny_model();
     let refused = |config: GenerateConfig| {

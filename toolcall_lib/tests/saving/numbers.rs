@@ -80,6 +80,37 @@ fn a_file_with_weights_that_are_not_finite_is_refused_in_any_type() {
 }
 
 #[test]
+fn weights_that_are_too_large_for_a_type_are_neither_saved_nor_loaded_in_it() {
+    let area = tempfile::tempdir().unwrap();
+    for (value, path, dtype, shown) in [
+        (1e6, "m.gguf", Dtype::F16, "1e6, which is too large for f16"),
+        (
+            3.4e38,
+            "m.gguf",
+            Dtype::Bf16,
+            "3.4e38, which is too large for bf16",
+        ),
+        (3.4e38, "m", Dtype::Bf16, "3.4e38, which is too large for bf16"),
+        (1e8, "m.gguf", Dtype::Q8_0, "1e8, which is too large for q8_0"),
+        (1e8, "m.gguf", Dtype::Q4_0, "1e8, which is too large for q4_0"),
+        (1e8, "m.gguf", Dtype::Q4KM, "1e8, which is too large for q"),
+    ] {
+        let said = save_as(&damaged(value), area.path().join(path), dtype).unwrap_err();
+        let expected = format!("{TENSOR}[2, 3] is {shown}");
+        assert!(said.to_string().contains(&expected), "{said}");
+    }
+    assert!(tree(area.path()).is_empty());
+
+    let out = area.path().join("finite");
+    save(&damaged(1e6), &out).unwrap();
+    let load = |dtype| load_as(out.to_str().unwrap(), dtype).map(drop);
+    load(Dtype::Bf16).unwrap();
+    let said = load(Dtype::F16).unwrap_err().to_string();
+    let expected = format!("{TENSOR}[2, 3] is 1e6, which is too large for f16; load it as f32");
+    assert!(said.ends_with(&expected), "{said}");
+}
+
+#[test]
 fn an_update_that_makes_weights_infinite_ends_the_run_and_saves_nothing() {
     let area = tempfile::tempdir().unwrap();
     let settings = TrainConfig {

@@ -61,6 +61,33 @@ fn a_checkpoint_whose_page_was_edited_is_gone_on_from() {
 }
 
 #[test]
+fn a_checkpoint_with_a_file_that_is_not_listed_is_refused() {
+    let area = tempfile::tempdir().unwrap();
+    let out = area.path().join("out");
+    run(&out, 1, |_| {}).unwrap();
+    let checkpoint = out.join("checkpoint-1");
+    let list = Manifest::read(&checkpoint).unwrap().unwrap();
+    let refused = |without: &[&str]| {
+        let mut list = list.clone();
+        without.iter().for_each(|name| drop(list.files.remove(*name)));
+        let text = serde_json::to_string(&list).unwrap();
+        fs::write(checkpoint.join(Manifest::NAME), text).unwrap();
+        run(&out, 2, resumes_from(&checkpoint)).unwrap_err().to_string()
+    };
+    let all: Vec<&str> = list.files.keys().map(String::as_str).collect();
+    for without in [
+        &all[..],
+        &["model.safetensors"],
+        &["optimizer/exp_avg/model.safetensors"],
+    ] {
+        let said = refused(without);
+        assert!(said.starts_with("damaged checkpoint: "), "{said}");
+        let expected = "is not in toolcall.json, which lists the checksums; resume from another checkpoint";
+        assert!(said.ends_with(expected), "{said}");
+    }
+}
+
+#[test]
 fn of_a_folder_the_latest_checkpoint_is_taken() {
     let area = tempfile::tempdir().unwrap();
     let out = area.path().join("out");

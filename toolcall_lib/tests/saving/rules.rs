@@ -127,6 +127,54 @@ fn model_files_of_somebody_else_are_refused_by_name() {
 }
 
 #[test]
+fn a_folder_with_the_name_of_a_model_file_is_refused() {
+    let names = [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "model.safetensors",
+        "tools.json",
+        "toolcall.json",
+        "toolcall_training.json",
+        "train_report.json",
+        "trainer_state.json",
+    ];
+    for (name, over_a_model) in names.into_iter().flat_map(|name| [(name, false), (name, true)]) {
+        let area = tempfile::tempdir().unwrap();
+        if over_a_model {
+            save(&tiny_model(), area.path()).unwrap();
+            fs::remove_file(area.path().join(name)).ok();
+        }
+        fs::create_dir(area.path().join(name)).unwrap();
+        let before = tree(area.path());
+        let said = refusal(area.path());
+        assert!(said.contains(name), "{said}");
+        assert_eq!(tree(area.path()), before, "{name}");
+    }
+    let area = tempfile::tempdir().unwrap();
+    fs::create_dir_all(area.path().join("additional_chat_templates/tool_use.jinja")).unwrap();
+    let said = refusal(area.path());
+    assert!(
+        said.contains("additional_chat_templates: was not written by toolcall"),
+        "{said}"
+    );
+    fs::remove_dir(area.path().join("additional_chat_templates/tool_use.jinja")).unwrap();
+    save(&tiny_model(), area.path()).unwrap(); // an empty folder is in nobody's way
+}
+
+#[test]
+fn a_run_can_write_to_the_folder_that_it_works_in() {
+    let area = tempfile::tempdir().unwrap();
+    fs::write(area.path().join("rows.json"), "mine").unwrap();
+    save(&tiny_model(), area.path().join(".")).unwrap();
+    save(&other_model(), area.path().join("./")).unwrap();
+    assert_holds(area.path(), &other_model());
+    assert_eq!(fs::read_to_string(area.path().join("rows.json")).unwrap(), "mine");
+}
+
+#[test]
 fn a_file_of_ours_that_was_edited_is_no_longer_ours() {
     let area = tempfile::tempdir().unwrap();
     save(&tiny_model(), area.path()).unwrap();
@@ -296,6 +344,9 @@ fn a_gguf_file_of_somebody_else_is_not_replaced() {
     save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap(); // ours
     load(file.to_str().unwrap()).unwrap();
     assert_eq!(tree(area.path()).len(), 2); // and its Modelfile
+    fs::remove_file(area.path().join("Modelfile")).unwrap();
+    fs::create_dir(area.path().join("Modelfile")).unwrap();
+    save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap(); // a folder stays as it is, with a note
 }
 
 /// A folder is made for a file as for a model, and goes again where nothing is written.

@@ -180,3 +180,34 @@ fn edited_data_files_are_kept() {
     assert!(data(&["--force"]).0);
     assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
+
+#[test]
+fn a_data_file_that_cannot_be_written_is_refused_before_the_work() {
+    let area = tempfile::tempdir().unwrap();
+    std::fs::write(area.path().join("file"), "mine").unwrap();
+    for (out, says) in [
+        (".", "is a folder; expected the name of a file"),
+        ("file/data.json", "file"),
+    ] {
+        for command in [
+            &["data", "--mixture", "nowhere"][..],
+            &["augment", "--tools", "nowhere.json"],
+        ] {
+            let output = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+                .args(command)
+                .args(["--out", out])
+                .current_dir(&area)
+                .output()
+                .unwrap();
+            let said = said(&output);
+            assert!(said.contains(says) && !said.contains("nowhere"), "{said}");
+        }
+    }
+    let many = Command::new(env!("CARGO_BIN_EXE_toolcall"))
+        .args(["data", "--rows", "99999999999", "--out", "rows.json"])
+        .current_dir(&area)
+        .output()
+        .unwrap();
+    let expected = "rows: 99999999999 are too many; expected at most 1000000";
+    assert!(said(&many).contains(expected), "{}", said(&many));
+}

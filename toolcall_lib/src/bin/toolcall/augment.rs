@@ -41,6 +41,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    toolcall_lib::files::check(&arguments.out)?; // before the work
     if arguments.out.exists() {
         return Err(Error::invalid(
             arguments.out.display(),

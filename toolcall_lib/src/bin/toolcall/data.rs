@@ -44,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(folder) => Lists::load(folder)?,
         None => Lists::embedded()?,
     };
+    toolcall_lib::files::check(&arguments.out)?; // before the work
     if arguments.out.exists() && !arguments.force {
         let problem = "already exists; choose another --out, or give --force to overwrite it";
         return Err(Error::invalid(arguments.out.display(), problem));

@@ -94,7 +94,7 @@ impl Arguments {
 
 fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
     let data = dataset::load(data, &arguments.tools.load()?)?;
-    let model = arguments.model.load()?;
+    let model = arguments.model.load_to_answer()?;
     show_notes(&data, &model);
     let rows = arguments.first(data.rows);
     let config = EvaluateConfig {
@@ -123,7 +123,7 @@ fn on_bfcl(arguments: &Arguments) -> Result<ExitCode> {
         ))
     });
     let loaded: Vec<(Category, Vec<bfcl::Row>)> = loaded.collect::<Result<_>>()?;
-    let model = arguments.model.load()?;
+    let model = arguments.model.load_to_answer()?;
     let mut scores = Vec::new();
     for (category, rows) in &loaded {
         scores.push(on_category(arguments, &model, *category, rows)?);

@@ -4,7 +4,7 @@ use super::output::note;
 use clap::Args;
 use toolcall_lib::tokens::not_shown;
 use toolcall_lib::train::settings::Inputs;
-use toolcall_lib::{Dataset, Dtype, Error, Model, Result, json, load_as};
+use toolcall_lib::{Dataset, Dtype, Error, GenerateConfig, Model, Result, json, load_as};
 
 /// The model where none is named.
 const DEFAULT_MODEL: &str = ".toolcall/models/SmolLM2-135M-Instruct.gguf";
@@ -41,10 +41,22 @@ impl ModelArgument {
         let mut model = load_as(name.as_deref().unwrap_or(DEFAULT_MODEL), dtype)?;
         if let Some(text) = &self.chat_template_kwargs {
             let kwargs = json::read_object(text).map_err(|e| Error::invalid("--chat-template-kwargs", e))?;
+            model.notes.extend(model.template.unused(&kwargs));
             model.template = model.template.with_kwargs(&kwargs);
         }
         let notes = model.notes.iter().filter(|_| show);
         notes.for_each(note);
+        Ok(model)
+    }
+
+    /// Loads a model that is to answer, and tells what of its settings for that is not read.
+    pub(super) fn load_to_answer(&self) -> Result<Model> {
+        let model = self.load()?;
+        for setting in GenerateConfig::not_read(&model) {
+            note(format!(
+                "generation_config.json: {setting} is not supported, and left out"
+            ));
+        }
         Ok(model)
     }
 }

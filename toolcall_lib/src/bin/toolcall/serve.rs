@@ -55,7 +55,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let tools = arguments.tools.as_ref().map(load_tools).transpose()?;
-    let mut models = vec![arguments.model.load()?];
+    let mut models = vec![arguments.model.load_to_answer()?];
     if let Some(base) = &arguments.base {
         models.push(load_as(base, arguments.model.dtype.unwrap_or_default())?);
     }

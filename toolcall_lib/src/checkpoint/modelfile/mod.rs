@@ -57,6 +57,7 @@ pub(super) fn write(model: &Model, gguf: &Path) -> Result<Option<String>> {
     };
     let old = match fs::read(&place) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Some(Vec::new()),
         old => Some(old.map_err(Error::io(&place))?),
     };
     if old.as_deref() == Some(content.as_bytes()) {

@@ -273,7 +273,9 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
         .unwrap_or_default();
     let argument = properties.iter().find_map(|(name, _)| {
         let mut alone = tool.clone();
-        alone.0["function"]["parameters"]["required"] = json!([]);
+        let required = tool.parameters()["required"].as_array().into_iter().flatten();
+        let required: Vec<&Value> = required.filter(|other| *other == name).collect();
+        alone.0["function"]["parameters"]["required"] = json!(required);
         alone.0["function"]["parameters"]["properties"]
             .as_object_mut()?
             .retain(|other, _| other == name);
@@ -288,15 +290,31 @@ fn culprit(grammars: &Grammars, grammar: &Grammar<'_>, problem: Error) -> Error 
     }
 }
 
-/// Shortens an error of llguidance, or names the pattern that is not a regular language.
+/// Explains why llguidance refused a schema, or names the pattern that is not a regular language.
 fn in_short(problem: &Error, schema: Option<&Value>) -> String {
     const LONGEST: usize = 160;
-    const NO_REGULAR_LANGUAGE: [(&str, &str); 5] = [
+    const NO_REGULAR_LANGUAGE: [(&str, &str); 7] = [
         ("(?=", "look-ahead"),
         ("(?!", "look-ahead"),
         ("(?<=", "look-behind"),
         ("(?<!", "look-behind"),
+        (r"\1", "a back-reference"),
+        (r"\k<", "a back-reference"),
         (r"\b", "a word boundary"),
+    ];
+    const IN_WORDS: [(&str, &str); 3] = [
+        (
+            "Unsatisfiable schema",
+            "no value fits all keywords, `format` among them",
+        ),
+        (
+            "Unable to determine if regex is empty",
+            "the patterns and lengths that hold together are too many or too large",
+        ),
+        (
+            "regex parse error",
+            "the keyword `pattern` is not supported with this pattern",
+        ),
     ];
     // A pattern that is not a regular language is named itself.
     let patterns = schema.map(patterns).unwrap_or_default();
@@ -306,7 +324,17 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
             return format!("the keyword `pattern` is not supported with {name}, as in {shown}");
         }
     }
-    shortened(&problem.to_string(), LONGEST)
+    let problem = problem.to_string();
+    let known = IN_WORDS.iter().find(|(theirs, _)| problem.contains(theirs));
+    let known = known.map(|(_, ours)| ours.to_string());
+    known.unwrap_or_else(|| shortened(without_places(&problem), LONGEST))
+}
+
+/// Returns a message of llguidance without the places in the grammar that it names.
+fn without_places(problem: &str) -> &str {
+    let reason = problem.rsplit("failed to compile JSON schema: ").next();
+    let reason = reason.and_then(|reason| reason.split(" while processing ").next());
+    reason.unwrap_or(problem)
 }
 
 /// Returns all values of `pattern` in a schema.

@@ -3,12 +3,13 @@
 use super::config::LoraConfig;
 use super::dropout::{Mask, PassId};
 use crate::error::{Error, Result};
-use crate::model::projection::{Projection, TargetModule};
+use crate::model::projection::{Projection, TargetModule, in_block};
 use crate::ops::matmul::{Matrix, Output, Precision, matmul_into};
 use crate::weights::{Layout, Parameters, Slot};
 use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,6 +26,28 @@ pub struct Adapter {
     pub base: String,
     /// For each block, the matrices by [`Projection`].
     places: Vec<[Option<Place>; 4]>,
+}
+
+/// Lists the modules of a model that cannot be adapted, by their names: all but the linear layers
+/// of its blocks.
+fn other_modules(base: &Layout, layers: usize) -> Vec<String> {
+    let blocks = || 0..layers;
+    let without_weights = blocks().map(|layer| in_block(layer, "mlp.act_fn"));
+    let without_weights = without_weights.chain(["lm_head", "model.rotary_emb"].map(String::from));
+    let mut names: BTreeSet<String> = without_weights.collect();
+    for slot in base.slots() {
+        let outer = slot
+            .name
+            .match_indices('.')
+            .map(|(end, _)| slot.name[..end].to_string());
+        names.extend(outer);
+    }
+    for layer in blocks() {
+        for module in TargetModule::ALL {
+            names.remove(&module.full_name(layer));
+        }
+    }
+    names.into_iter().collect()
 }
 
 /// Places of the matrices of one joint projection within the bucket of its block.
@@ -55,7 +78,9 @@ impl Adapter {
         let slot = |layer, target: TargetModule| base.slot(&weight_name(layer, target));
         let layers = layers_of(base);
         let config = &config.clone().of_layers(layers)?;
-        config.target_modules.check(layers)?;
+        config
+            .target_modules
+            .check(layers, &other_modules(base, layers))?;
         let selector = config.target_modules.selector()?;
         let mut layout = Layout::with_buckets(layers);
         for layer in 0..layers {

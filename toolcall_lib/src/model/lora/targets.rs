@@ -5,10 +5,12 @@
 //! refuses a selection that names nothing, or anything but a linear layer of a block.
 
 use crate::error::{Error, Result, some_of};
+use crate::json::kind;
 use crate::model::projection::TargetModule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -23,10 +25,6 @@ pub enum TargetModules {
     /// Layers whose whole name matches this regular expression.
     Regex(String),
 }
-
-/// Modules that match names too but cannot be adapted, because they are not linear layers of a
-/// block.
-const OTHERS: [&str; 2] = ["lm_head", "model.embed_tokens"];
 
 impl TargetModules {
     /// Selects all linear layers of all blocks.
@@ -66,12 +64,12 @@ impl TargetModules {
     }
 
     /// Checks that every listed name selects a layer of a model with `blocks` blocks, and that
-    /// nothing but layers of blocks is selected.
+    /// none of its `other` modules is selected.
     ///
     /// # Errors
-    /// A name without a layer, a selected `lm_head` or embedding, an empty selection, or a regular
+    /// A name without a layer, another module that is selected, an empty selection, or a regular
     /// expression that does not compile.
-    pub(crate) fn check(&self, blocks: usize) -> Result<()> {
+    pub(crate) fn check(&self, blocks: usize, other: &[String]) -> Result<()> {
         let selector = self.selector()?;
         let all: Vec<(usize, TargetModule)> = (0..blocks)
             .flat_map(|block| TargetModule::ALL.map(|module| (block, module)))
@@ -97,9 +95,16 @@ impl TargetModules {
             return Err(Error::invalid("lora.target_modules", problem));
         }
         // 2. Nothing but layers of blocks may be selected.
-        if let Some(other) = OTHERS.into_iter().find(|name| selector.matches(name)) {
-            let problem =
-                format!("selects `{other}`, but only linear layers of blocks can be adapted; exclude it");
+        let selected: Vec<String> = other
+            .iter()
+            .filter(|name| selector.matches(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if !selected.is_empty() {
+            let problem = format!(
+                "selects {}, but only linear layers of blocks can be adapted; exclude the others",
+                some_of(&selected)
+            );
             return Err(Error::invalid("lora.target_modules", problem));
         }
         // 3. Something must be selected.
@@ -181,21 +186,32 @@ impl Serialize for TargetModules {
 }
 
 impl<'de> Deserialize<'de> for TargetModules {
-    /// Reads `"all-linear"`, another string as a regular expression, or a list of names. Known
-    /// modules are sorted as in [`TargetModule::ALL`], in any order of the list, because PEFT
-    /// writes a set.
+    /// Reads `"all-linear"` in any case, another string as a regular expression, or a list of
+    /// names. Known modules are sorted as in [`TargetModule::ALL`], in any order of the list,
+    /// because PEFT writes a set.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Word(String),
-            List(Vec<String>),
-        }
-        let names = match Given::deserialize(deserializer)? {
-            Given::Word(word) if word == "all-linear" => return Ok(Self::all()),
-            Given::Word(pattern) => return Ok(Self::Regex(pattern)),
-            Given::List(names) => names,
+        let wrong = |place: String, found: &Value, expected: &str| {
+            let problem = format!("{place}: found {}, expected {expected}", kind(found));
+            D::Error::custom(problem)
         };
+        let names = match Value::deserialize(deserializer)? {
+            Value::String(word) if word.eq_ignore_ascii_case("all-linear") => return Ok(Self::all()),
+            Value::String(pattern) => return Ok(Self::Regex(pattern)),
+            Value::Array(names) => names,
+            other => {
+                let expected = "a list of names, or a regular expression";
+                return Err(wrong("target_modules".into(), &other, expected));
+            }
+        };
+        let name = |(index, name): (usize, Value)| match name {
+            Value::String(name) => Ok(name),
+            other => Err(wrong(format!("target_modules[{index}]"), &other, "a name")),
+        };
+        let names: Vec<String> = names
+            .into_iter()
+            .enumerate()
+            .map(name)
+            .collect::<std::result::Result<_, _>>()?;
         let known = |name: &&String| TargetModule::ALL.iter().any(|target| target.name() == *name);
         match names.iter().find(|name| !known(name) && !name.contains('.')) {
             Some(unknown) => {
@@ -222,11 +238,21 @@ pub(super) fn choices() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
+
+    fn others() -> Vec<String> {
+        let names = [
+            "lm_head",
+            "model.embed_tokens",
+            "model.layers.0.input_layernorm",
+            "model.norm",
+        ];
+        names.map(String::from).to_vec()
+    }
 
     fn selected(json: Value, blocks: usize) -> Vec<String> {
         let targets: TargetModules = serde_json::from_value(json).unwrap();
-        targets.check(blocks).unwrap();
+        targets.check(blocks, &others()).unwrap();
         let selector = targets.selector().unwrap();
         let all = (0..blocks).flat_map(|block| TargetModule::ALL.map(|module| (block, module)));
         let found = all.filter(|(block, module)| selector.selects(*block, *module));
@@ -239,7 +265,7 @@ mod tests {
         let read = serde_json::from_value::<TargetModules>(json);
         match read {
             Err(error) => error.to_string(),
-            Ok(targets) => targets.check(2).unwrap_err().to_string(),
+            Ok(targets) => targets.check(2, &others()).unwrap_err().to_string(),
         }
     }
 
@@ -256,6 +282,11 @@ mod tests {
                 .contains("`model.layers.7.self_attn.q_proj` is not the name of")
         );
         assert!(refused(json!(["lm_head"])).contains("`lm_head` is not known"));
+        assert_eq!(
+            refused(json!(["q_proj", 5])),
+            "target_modules[1]: found a number, expected a name"
+        );
+        assert!(refused(json!(5)).starts_with("target_modules: found a number, expected a list of names"));
     }
 
     #[test]
@@ -295,7 +326,12 @@ mod tests {
         assert_eq!(selected(json!(all), 2).len(), 14);
         assert_eq!(selected(json!(r".*\.1\..*(?<!q)_proj"), 2).len(), 6);
         assert!(refused(json!("q_proj")).contains("selects no layer; expected a list of names"));
-        assert!(refused(json!(".*")).contains("selects `lm_head`"));
+        assert!(refused(json!(".*")).contains("selects `lm_head`, `model.embed_tokens`, "));
+        assert!(
+            refused(json!(".*(norm|q_proj)"))
+                .contains("selects `model.layers.0.input_layernorm`, `model.norm`, but only linear layers")
+        );
+        assert_eq!(selected(json!("ALL-Linear"), 1).len(), 7);
         assert!(refused(json!("(")).contains("`(`: "));
         assert_eq!(selected(json!("all-linear"), 1).len(), 7);
     }

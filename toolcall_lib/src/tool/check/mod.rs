@@ -174,7 +174,7 @@ pub(crate) fn validator(plain: &Value) -> Result<Validator, Problem> {
         .offline();
     options
         .build(plain)
-        .map_err(|error| (path_of(&error), words::shortened(&error.to_string())))
+        .map_err(|error| (path_of(&error), words::of_schema(&error)))
 }
 
 /// Keyword for integers that are written without a fraction: `5`, not `5.0`.

@@ -24,6 +24,31 @@ pub(super) fn shortened(text: &str) -> String {
     error::shortened(text, LONGEST)
 }
 
+/// Returns the problem of a schema that is none. A pattern may also be too large to be compiled.
+pub(super) fn of_schema(error: &ValidationError<'_>) -> String {
+    let pattern = matches!(error.kind(), Kind::Format { .. })
+        .then(|| error.instance().as_str())
+        .flatten();
+    let Some(pattern) = pattern else {
+        return shortened(&error.to_string());
+    };
+    let shown = shortened(pattern);
+    match fancy_regex::Regex::new(pattern) {
+        Err(reason) if reason.to_string().contains("size limit") => {
+            format!("the regular expression {shown} is too large")
+        }
+        Err(reason) => {
+            let reason = reason.to_string();
+            let last = reason.lines().last().unwrap_or_default();
+            format!(
+                "{shown} is not a regular expression: {}",
+                last.trim_start_matches("error: ")
+            )
+        }
+        Ok(_) => format!("{shown} is not a regular expression"),
+    }
+}
+
 /// Returns the errors of `arguments` as problems of fields; `root` is the schema.
 pub(super) fn describe(root: &Value, arguments: &Value, errors: &[ValidationError<'_>]) -> Vec<Problem> {
     let is_evaluated =

@@ -85,6 +85,23 @@ const OTHERS: [&str; 30] = [
     "title",
 ];
 
+/// Keys that list values as `enum` does.
+const LISTS_OF_VALUES: [&str; 7] = [
+    "choices",
+    "values",
+    "options",
+    "allowedvalues",
+    "possiblevalues",
+    "validvalues",
+    "acceptedvalues",
+];
+
+/// Keys that limit a value, each with the keywords that do.
+const LIMITS: [(&str, &str); 2] = [
+    ("min", "`minimum`, `minLength` or `minItems`"),
+    ("max", "`maximum`, `maxLength` or `maxItems`"),
+];
+
 /// Returns the name in JSON schema of a type under another name; an empty one for `any`.
 pub(crate) fn json_type(name: &str) -> Option<&'static str> {
     let found = TYPES.iter().find(|(other, _)| *other == name);
@@ -113,16 +130,27 @@ pub(super) fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem>
     Ok((!types.contains(&"")).then(|| json!(types)))
 }
 
-/// Refuses a key that is one letter away from a keyword: JSON schema ignores it, but it was meant
-/// to count.
-pub(super) fn refuse_misspelt(keyword: &str, path: &str) -> Result<(), Problem> {
+/// Refuses a key that means a keyword, but is spelled differently or is another word: JSON schema
+/// would ignore it.
+pub(super) fn refuse_misspelt(keyword: &str, value: &Value, path: &str) -> Result<(), Problem> {
     let known = || IN_PLACE.into_iter().chain(INSIDE).chain(OTHERS);
     if known().any(|known| known == keyword) {
         return Ok(());
     }
-    match nearest_within(keyword, known(), 1) {
-        Some(near) => {
-            let problem = format!("is not a keyword of JSON schema; did you mean `{near}`?");
+    let bare = |word: &str| word.replace(['_', '-'], "").to_ascii_lowercase();
+    let spelt = known().find(|known| bare(known) == bare(keyword));
+    let near = spelt.or_else(|| nearest_within(keyword, known(), 1));
+    let meant = near.map(|near| format!("`{near}`")).or_else(|| {
+        let of_list = LISTS_OF_VALUES.contains(&bare(keyword).as_str()) && value.is_array();
+        let of_number = LIMITS
+            .iter()
+            .find(|(limit, _)| *limit == keyword && value.is_number());
+        let limit = of_number.map(|(_, keywords)| keywords.to_string());
+        limit.or_else(|| of_list.then(|| "`enum`".to_string()))
+    });
+    match meant {
+        Some(meant) => {
+            let problem = format!("is not a keyword of JSON schema; did you mean {meant}?");
             Err((path.to_string(), problem))
         }
         None => Ok(()),

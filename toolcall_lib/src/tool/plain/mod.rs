@@ -186,7 +186,7 @@ impl<'a> Translator<'a> {
             ("propertyNames", value) => (keyword, self.schema(value, inner, &at)?),
             (_, value) if INSIDE.contains(&keyword) => (keyword, self.schema(value, inner, &at)?),
             (_, value) => {
-                refuse_misspelt(keyword, &at)?;
+                refuse_misspelt(keyword, value, &at)?;
                 (keyword, value.clone())
             }
         };
@@ -443,6 +443,29 @@ mod tests {
             refused(json!({"minimun": 3})),
             "properties.x.minimun: is not a keyword of JSON schema; did you mean `minimum`?"
         );
+        for (written, meant) in [
+            (json!({"min_length": 3}), "`minLength`"),
+            (json!({"exclusive_minimum": 3}), "`exclusiveMinimum`"),
+            (json!({"any_of": [{}]}), "`anyOf`"),
+            (json!({"one-of": [{}]}), "`oneOf`"),
+            (json!({"AdditionalProperties": false}), "`additionalProperties`"),
+            (json!({"min": 3}), "`minimum`, `minLength` or `minItems`"),
+            (json!({"max": 3}), "`maximum`, `maxLength` or `maxItems`"),
+            (json!({"choices": ["a"]}), "`enum`"),
+            (json!({"allowed_values": ["a"]}), "`enum`"),
+            (json!({"allowedValues": ["a"]}), "`enum`"),
+            (json!({"options": ["a"]}), "`enum`"),
+            (json!({"values": ["a"]}), "`enum`"),
+        ] {
+            let problem = refused(written);
+            assert!(problem.ends_with(&format!("did you mean {meant}?")), "{problem}");
+        }
+        for free in [
+            json!({"x-order": 1, "example": "a", "examples": ["a"], "options": {"as": "menu"}, "readOnly": true}),
+            json!({"type": "object", "properties": {"min": {}, "any_of": {}, "options": {}}}),
+        ] {
+            of(free);
+        }
         assert_eq!(
             refused(json!({"anyOf": [7]})),
             "properties.x.anyOf[0]: found a number, expected a schema"

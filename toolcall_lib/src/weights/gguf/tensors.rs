@@ -74,7 +74,7 @@ pub(super) fn read(gguf: &Gguf, config: &ModelConfig, dtype: Dtype) -> Result<We
         gguf,
         rotated_head: (config.model_type == "llama").then_some(config.head_dim),
     };
-    Weights::read(layout, &tensors, dtype)
+    Weights::read(layout, &tensors, dtype, &gguf.file)
 }
 
 /// Checks that every tensor is in the file and that no two share bytes, so that a small file cannot

@@ -10,11 +10,13 @@ use crate::files;
 use crate::tokens::Tokenizer;
 use crate::tool::ToolSchema;
 use crate::weights::blocks::{bytes_of, pack};
+use crate::weights::finite::pack_and_check;
 use crate::weights::{Dtype, Parameters, Slot};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -44,7 +46,8 @@ pub struct Export<'a> {
 /// Writes `file`, which appears when it is complete. Norms and biases are f32, matrices `dtype`.
 ///
 /// # Errors
-/// A tokenizer that GGUF has no name for, or a file that cannot be written.
+/// A tokenizer that GGUF has no name for, a weight that is too large for `dtype`, or a file that
+/// cannot be written.
 pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
     if dtype == Dtype::Auto {
         let problem = "`auto` takes the type of an existing file; name a type for the new file, \
@@ -58,7 +61,7 @@ pub fn save(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<()> {
     }
     metadata.extend(vocabulary::metadata(export.tokenizer, export.config.vocab_size)?);
     let library = |e| Error::library(format!("writing {}", file.display()))(e);
-    let tensors = tensors(export, dtype).map_err(library)?;
+    let tensors = tensors(export, file, dtype)?;
     let metadata: Vec<(&str, &Value)> = metadata
         .iter()
         .map(|(key, value)| (key.as_str(), value))
@@ -131,41 +134,54 @@ fn shape(export: &Export<'_>) -> Vec<(String, Value)> {
     general.into_iter().chain(templates).chain(keys).collect()
 }
 
-fn tensors(export: &Export<'_>, dtype: Dtype) -> candle_core::Result<Vec<(String, QTensor)>> {
+fn tensors(export: &Export<'_>, file: &Path, dtype: Dtype) -> Result<Vec<(String, QTensor)>> {
     let (config, parameters) = (export.config, export.parameters);
     let layers = config.num_hidden_layers;
     let rotated = |slot: &Slot| architecture(config) == "llama" && is_rotated(&slot.name);
+    let library = |e| Error::library(format!("writing {}", file.display()))(e);
     let slots = parameters.layout.slots().iter();
     let mut tensors = slots
         .map(|slot| {
             let values = &parameters.buckets[slot.bucket][slot.range()];
             let dtype = dtype.packed(slot, GgmlDType::F32, layers);
-            let tensor = match rotated(slot) {
-                true => tensor(&neighbours(values, slot.columns(), config.head_dim), slot, dtype)?,
-                false => tensor(values, slot, dtype)?,
+            let ordered = match rotated(slot) {
+                true => Cow::Owned(neighbours(values, slot.columns(), config.head_dim)),
+                false => Cow::Borrowed(values),
             };
+            let bytes = packed(&ordered, slot, dtype).ok_or_else(|| too_large(slot, values, dtype, file))?;
+            let tensor = tensor(bytes, &slot.shape, dtype).map_err(library)?;
             Ok((gguf_name(&slot.name), tensor))
         })
-        .collect::<candle_core::Result<Vec<_>>>()?;
+        .collect::<Result<Vec<_>>>()?;
     if config.rope_scaling.is_some() {
         let mut bytes = vec![0; config.head_dim / 2 * 4];
         pack(&factors(config), GgmlDType::F32, &mut bytes);
-        let storage = QStorage::from_data(bytes.into(), &Device::Cpu, GgmlDType::F32)?;
-        tensors.push((FACTORS.to_string(), QTensor::new(storage, config.head_dim / 2)?));
+        let tensor = tensor(bytes, &[config.head_dim / 2], GgmlDType::F32).map_err(library)?;
+        tensors.push((FACTORS.to_string(), tensor));
     }
     Ok(tensors)
 }
 
-fn tensor(values: &[f32], slot: &Slot, dtype: GgmlDType) -> candle_core::Result<QTensor> {
+/// Packs a tensor; `None` if one of its elements is too large for the type.
+fn packed(values: &[f32], slot: &Slot, dtype: GgmlDType) -> Option<Vec<u8>> {
     let mut bytes = vec![0; bytes_of(slot.len(), dtype)];
     let pieces = bytes.par_chunks_mut(bytes_of(slot.piece_len(), dtype));
-    pieces
+    let fits = pieces
         .zip(values.par_chunks(slot.piece_len()))
-        .for_each(|(bytes, values)| pack(values, dtype, bytes));
-    QTensor::new(
-        QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?,
-        slot.shape.as_slice(),
+        .all(|(bytes, values)| pack_and_check(values, dtype, bytes).is_none());
+    fits.then_some(bytes)
+}
+
+fn too_large(slot: &Slot, values: &[f32], dtype: GgmlDType, file: &Path) -> Error {
+    let problem = slot.too_large(values, dtype).unwrap_or_default();
+    Error::invalid(
+        file.display(),
+        format!("{problem}, so nothing is saved; f32 holds every weight"),
     )
+}
+
+fn tensor(bytes: Vec<u8>, shape: &[usize], dtype: GgmlDType) -> candle_core::Result<QTensor> {
+    QTensor::new(QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?, shape)
 }
 
 /// Returns the rows in llama.cpp's order.

@@ -31,7 +31,7 @@ pub fn read(folder: &Path, config: &ModelConfig, dtype: Dtype) -> Result<Weights
     drop_harmless(&mut tensors, config);
     let layout = Arc::new(Layout::new(config));
     check(&tensors, &layout).map_err(|problem| Error::invalid(folder.display(), problem))?;
-    Weights::read(layout, &tensors, dtype)
+    Weights::read(layout, &tensors, dtype, folder)
 }
 
 /// Reads one file whose tensors are those of `layout`, as f32.

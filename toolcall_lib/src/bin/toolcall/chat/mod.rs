@@ -13,7 +13,7 @@ use beginning::Beginning;
 use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use toolcall_lib::generate::{GenerateConfig, Generation, Generator, ToolChoice};
+use toolcall_lib::generate::{Generation, Generator, ToolChoice};
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::serde_json::Value;
 use toolcall_lib::{Conversation, Error, Message, Model, Result, Role, ToolCall};
@@ -72,13 +72,10 @@ struct Chat {
 
 impl Chat {
     fn new(arguments: &Arguments, begun: Conversation) -> Result<Self> {
-        let mut model = arguments.model.load()?;
+        let mut model = arguments.model.load_to_answer()?;
+        let unused = model.template.unused(&begun.chat_template_kwargs);
+        unused.into_iter().for_each(note);
         model.template = model.template.with_kwargs(&begun.chat_template_kwargs);
-        for setting in GenerateConfig::not_read(&model) {
-            note(format!(
-                "generation_config.json: {setting} is not supported, and left out"
-            ));
-        }
         Ok(Self {
             answers: Answers::new(&arguments.tools, begun.tools, &model)?,
             generator: {

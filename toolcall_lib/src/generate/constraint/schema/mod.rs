@@ -233,7 +233,7 @@ impl<'a> Writer<'a> {
                     check_number(shape, path)?;
                     ways.extend(number(shape, *kind == "integer"));
                 }
-                "string" => ways.extend(string(shape)),
+                "string" => ways.extend(string(shape, path)?),
                 "array" => ways.extend(array(self, shape, path)?),
                 "object" => ways.extend(object(self, shape, path)?),
                 kind => ways.push(json!({ "type": kind })),

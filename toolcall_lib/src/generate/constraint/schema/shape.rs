@@ -199,11 +199,10 @@ impl<'a> Writer<'a> {
                 .iter()
                 .map(|branch| self.expand(branch, path, within));
             let branches: Vec<Vec<Shape<'a>>> = branches.collect::<Result<_, _>>()?;
-            let union = match keyword {
-                "anyOf" => any_of(&branches, path)?,
-                _ => self.one_of(&branches, path)?,
+            shapes = match keyword {
+                "anyOf" => merged(&shapes, &any_of(&branches, path)?, path)?,
+                _ => self.one_of(&shapes, &branches, path)?,
             };
-            shapes = merged(&shapes, &union, path)?;
         }
         if object.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
             shapes.iter_mut().for_each(|shape| shape.closed = true);
@@ -211,10 +210,17 @@ impl<'a> Writer<'a> {
         Ok(shapes)
     }
 
-    /// Joins branches of which a value may fit only one. Refuses branches with common values,
-    /// because the grammar could not exclude those; listed values are checked one by one and need
-    /// no care.
-    fn one_of(&self, branches: &[Vec<Shape<'a>>], path: &str) -> Result<Vec<Shape<'a>>, Unsupported> {
+    /// Joins branches of which a value may fit only one, within `shapes`. Refuses branches with
+    /// common values, because the grammar could not exclude those; listed values are checked one by
+    /// one and need no care.
+    fn one_of(
+        &self,
+        shapes: &[Shape<'a>],
+        branches: &[Vec<Shape<'a>>],
+        path: &str,
+    ) -> Result<Vec<Shape<'a>>, Unsupported> {
+        let branches = branches.iter().map(|branch| merged(shapes, branch, path));
+        let branches: Vec<Vec<Shape<'a>>> = branches.collect::<Result<_, _>>()?;
         let listed = |branch: &[Shape<'a>]| branch.iter().all(|shape| shape.values.is_some());
         for (i, branch) in branches.iter().enumerate() {
             for other in branches[i + 1..]

@@ -12,6 +12,10 @@ const LIMIT: f64 = 1e18;
 /// and masks get slower with it.
 const LARGEST_DIVISOR: f64 = 1000.0;
 
+/// Most patterns and formats that hold together for one string: the grammar looks for a string that
+/// fits all of them, which takes minutes for many.
+const MOST_PATTERNS: usize = 8;
+
 /// Formats of strings that the grammar knows; other formats only describe.
 const FORMATS: [&str; 10] = [
     "date-time",
@@ -56,11 +60,11 @@ fn all_of(mut schemas: Vec<Value>) -> Value {
 }
 
 /// Writes the strings of a shape; `None` if no length is possible.
-pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
+pub(super) fn string(shape: &Shape<'_>, path: &str) -> Result<Option<Value>, Unsupported> {
     // The strictest lengths.
     let (least, most) = (largest(shape, "minLength"), smallest(shape, "maxLength"));
     if least.zip(most).is_some_and(|(least, most)| least > most) {
-        return None;
+        return Ok(None);
     }
     let mut string = Map::from_iter([("type".to_string(), json!("string"))]);
     string.extend(least.map(|least| ("minLength".to_string(), least.into())));
@@ -83,7 +87,11 @@ pub(super) fn string(shape: &Shape<'_>) -> Option<Value> {
             Some(_) => schemas.push(json!({"type": "string", keyword: value})),
         }
     }
-    Some(all_of(schemas))
+    if schemas.len() > MOST_PATTERNS {
+        let problem = format!("more than {MOST_PATTERNS} patterns hold together");
+        return refuse(path, problem);
+    }
+    Ok(Some(all_of(schemas)))
 }
 
 /// Writes the numbers of a shape; nothing if there are none. Integers below zero and from zero on
@@ -315,16 +323,29 @@ pub(super) fn object<'a>(
     };
     let mut object = json!({
         "type": "object", "properties": properties, "required": required,
-        "additionalProperties": rest.unwrap_or(Value::Bool(false)),
+        "additionalProperties": rest.clone().unwrap_or(Value::Bool(false)),
     });
+    let (needed, known) = (required.len() as u64, allowed(&properties));
     let (least, most) = (largest(shape, "minProperties"), smallest(shape, "maxProperties"));
-    if most.is_some_and(|most| most < required.len() as u64 || least.is_some_and(|least| least > most)) {
+    if most.is_some_and(|most| most < needed || least.is_some_and(|least| least > most)) {
         return Ok(None);
     }
+    let least = least.filter(|least| *least > needed);
+    let most = most.filter(|most| rest.is_some() || *most < known);
     for (keyword, limit) in [("minProperties", least), ("maxProperties", most)] {
-        if let Some(limit) = limit {
-            object[keyword] = limit.into();
+        let Some(limit) = limit else { continue };
+        if known > needed {
+            let problem =
+                format!("the keyword `{keyword}` is not supported beside fields that may be left out");
+            return refuse(path, problem);
         }
+        object[keyword] = limit.into();
     }
     Ok(Some(object))
+}
+
+/// Returns the number of fields that some value fits.
+fn allowed(properties: &Map<String, Value>) -> u64 {
+    let fits = properties.values().filter(|schema| **schema != false);
+    fits.count() as u64
 }

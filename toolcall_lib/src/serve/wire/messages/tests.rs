@@ -225,7 +225,7 @@ fn what_is_not_of_the_api_is_named() {
             json!([user, {"role": "assistant", "content": "a",
                 "reasoning": "b", "reasoning_content": "c"}]),
             "messages[1].reasoning",
-            "something else",
+            "differs from `reasoning_content`",
         ),
         (
             changed("/type", json!("custom")),

@@ -72,8 +72,7 @@ impl Reader {
         match path {
             _ if !is_known(path) => return Err("is not a known key".to_string()),
             _ if value == "auto" => {}
-            _ if value.as_object().is_some_and(Map::is_empty) && is_group(path) => {}
-            // 1. Batch sizes, which are compared once all keys are read.
+            _ if (value.is_null() || value.as_object().is_some_and(Map::is_empty)) && is_group(path) => {}
             "train_batch_size" => self.batch = Some(count(value)?),
             "train_micro_batch_size_per_gpu" => self.micro = Some(count(value)?),
             "gradient_accumulation_steps" => self.accumulation = Some(count(value)?),
