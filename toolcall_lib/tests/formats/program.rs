@@ -232,3 +232,25 @@ fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
     let state: Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state["settings"]["per_device_train_batch_size"], 2);
 }
+
+#[test]
+fn settings_of_a_model_that_are_not_read_are_told_by_eval_too() {
+    let (folder, model) = model();
+    let settings = json!({"do_sample": false, "no_repeat_ngram_size": 1}).to_string();
+    std::fs::write(format!("{model}/generation_config.json"), settings).unwrap();
+    let (_files, data) = file("data.jsonl", jsonl());
+    let data = data.display().to_string();
+    let arguments = [
+        "eval",
+        "--model",
+        &model,
+        "--data",
+        &data,
+        "--max-new-tokens",
+        "1",
+    ];
+    let output = toolcall(folder.path(), "http://127.0.0.1:9", &arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    let note = "generation_config.json: no_repeat_ngram_size = 1 is not supported, and left out";
+    assert!(output.status.success() && told.contains(note), "{told}");
+}

@@ -211,6 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_that_cannot_be_compiled_is_told_from_one_that_is_too_large() {
+        let refused = |pattern: &str| {
+            refuse_bad_schema(&json!({"properties": {"x": {"pattern": pattern}}})).unwrap_err()
+        };
+        let place = "`function.parameters.properties.x.pattern`: ";
+        let large = "(a{1000}){1000}{1000}";
+        assert_eq!(
+            refused(large),
+            format!("{place}the regular expression {large} is too large")
+        );
+        let open = refused("(a");
+        let says = format!("{place}(a is not a regular expression: ");
+        assert!(open.starts_with(&says), "{open}");
+    }
+
+    #[test]
     fn types_are_strict() {
         let samples = [
             json!(5),

@@ -33,19 +33,16 @@ pub(super) fn of_schema(error: &ValidationError<'_>) -> String {
         return shortened(&error.to_string());
     };
     let shown = shortened(pattern);
-    match fancy_regex::Regex::new(pattern) {
-        Err(reason) if reason.to_string().contains("size limit") => {
-            format!("the regular expression {shown} is too large")
-        }
-        Err(reason) => {
-            let reason = reason.to_string();
-            let last = reason.lines().last().unwrap_or_default();
-            format!(
-                "{shown} is not a regular expression: {}",
-                last.trim_start_matches("error: ")
-            )
-        }
-        Ok(_) => format!("{shown} is not a regular expression"),
+    let Err(reason) = fancy_regex::Regex::new(pattern) else {
+        return format!("{shown} is not a regular expression");
+    };
+    let reason = reason.to_string();
+    match ["error building NFA", "size limit"]
+        .iter()
+        .any(|too_large| reason.contains(too_large))
+    {
+        true => format!("the regular expression {shown} is too large"),
+        false => format!("{shown} is not a regular expression: {reason}"),
     }
 }
 
