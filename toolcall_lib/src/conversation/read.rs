@@ -251,7 +251,7 @@ impl Read {
             Some(_) if self.begins_with(Role::System) => Err((
                 "system".into(),
                 format!(
-                    "stands beside the system message {}; a row has one system text",
+                    "is there besides the system message {}; a row has one system text",
                     self.fields.first().map_or("", String::as_str)
                 ),
             )),

@@ -101,8 +101,8 @@ impl ChatTemplate {
         template
     }
 
-    /// Returns a note on each of these variables that stands in no source of the model's templates:
-    /// its name may be misspelt.
+    /// Returns a note on each of these variables that no template of the model names: the name may
+    /// be misspelled.
     pub fn unused(&self, kwargs: &Map<String, Value>) -> Vec<String> {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let names = |source: &str, name: &str| source.split(|c| !is_part(c)).any(|word| word == name);

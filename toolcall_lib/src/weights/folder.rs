@@ -245,7 +245,7 @@ fn templates_in(value: &Value, file: &Path) -> Result<Templates> {
     };
     let by_name = |(name, template): (&String, &Value)| {
         let text = template.as_str().map(|text| (name.clone(), text.to_string()));
-        text.ok_or_else(|| wrong(format!("chat_template.{name}"), template, "a text"))
+        text.ok_or_else(|| wrong(format!("chat_template.{name}"), template, "a string"))
     };
     let mut entries: Templates = match value {
         Value::String(template) => (Some(template.clone()), Vec::new()),

@@ -448,7 +448,7 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
         ),
         (
             json!({"dataset": "alpaca_en_demo", "eval_dataset": "nobody"}),
-            "dataset: `alpaca_en_demo` is no file",
+            "dataset: `alpaca_en_demo` is not a file",
         ),
         (
             json!({"datasets": [{"type": "chat_template"}]}),

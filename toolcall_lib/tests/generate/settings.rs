@@ -61,7 +61,7 @@ fn settings_of_a_model_are_read_told_or_refused() {
     for (settings, problem) in [
         (
             json!({"max_length": "a"}),
-            "max_length: found \"a\", expected a whole number, 0 or more",
+            "max_length: found \"a\", expected an integer, 0 or more",
         ),
         (
             json!({"top_p": 2}),
