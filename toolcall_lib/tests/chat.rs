@@ -280,7 +280,7 @@ fn settings_in_a_file_are_refused_by_name() {
             &json!({"messages": asked, field: value}).to_string(),
         );
         let (well, text) = place.chat(&["--messages", &file], "");
-        let told = format!("messages.json: {field}: is not read here; give {flag}");
+        let told = format!("messages.json: {field}: is not read from this file; use {flag}");
         assert!(!well && text.contains(&told), "{text}");
     }
     let file = place.write("messages.json", &json!({"messages": asked, "id": 7}).to_string());

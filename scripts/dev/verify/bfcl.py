@@ -81,7 +81,7 @@ class Tally:
             kinds = [(True, False), (False, False), (False, True)]
             right, wrong, raised = (self.counts[name, *kind] for kind in kinds)
             print(
-                f"  {name:<24} {right:>7} right {wrong:>7} wrong {raised:>6} of its exceptions"
+                f"  {name:<24} {right:>7} right {wrong:>7} wrong {raised:>6} exceptions in its checker"
             )
         for id, calls, ours, theirs, problem in self.differences[:20]:
             print(f"  {id}: ours {ours}, theirs {theirs}; {problem}\n    {json.dumps(calls)}")

@@ -8,14 +8,12 @@ cases we judge as the suite does, where we are stricter on purpose, and which sc
 error if we take a value that the suite refuses, or refuse one for a reason that is not among the rules for calls.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
 import tarfile
 from collections import Counter, defaultdict
 
-SHA256 = "d71497fef26351a33265337fa77ffeb82423f3ea21283cd9467bb03999266bc4"
 # Keywords of older drafts that mean what they meant, by the files that test them.
 OLDER = {"draft4": ["maximum", "minimum"], "draft7": ["additionalItems", "dependencies", "items"]}
 # Files about what a tool's schema cannot have: other documents, other dialects.
@@ -24,13 +22,13 @@ ELSEWHERE = {"dynamicRef", "refRemote", "vocabulary"}
 STRICTER = {
     "is unknown; the schema has": "an object with `properties` is closed",
     " items, got ": "a tuple has its exact length",
-    "expected integer, got number": "5.0 is no integer",
+    "expected integer, got number": "5.0 is not an integer",
 }
-QUOTED = ("enum", "const", "default", "examples")  # what stands there is no schema
+QUOTED = ("enum", "const", "default", "examples")  # their values are not schemas
 
 
 def embedded(schema):
-    """The schema as that of the argument `x`: its references begin at its own root."""
+    """The schema as that of the argument `x`, with references from its own root."""
     if isinstance(schema, list):
         return [embedded(part) for part in schema]
     if not isinstance(schema, dict):
@@ -74,9 +72,6 @@ def why_stricter(problems):
 
 
 def main(check, package):
-    digest = hashlib.sha256(open(package, "rb").read()).hexdigest()
-    if digest != SHA256:
-        sys.exit(f"{package}: its SHA-256 is {digest}; expected {SHA256}")
     all_cases = list(cases(package))
     counts, rules, refusals, wrong = defaultdict(Counter), Counter(), Counter(), []
     for (keyword, description, _, _, valid), verdict in zip(all_cases, verdicts(check, all_cases), strict=True):

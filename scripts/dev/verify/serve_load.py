@@ -56,7 +56,7 @@ class Clients:
         return reader, writer
 
     async def answer(self, reader, slowly=False):
-        """Sends a request; returns status, text and head."""
+        """Reads an answer; returns status, text and head."""
         data = b""
         while part := await reader.read(16 if slowly else 65536):
             data += part

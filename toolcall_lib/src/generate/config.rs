@@ -157,7 +157,7 @@ impl GenerateConfig {
         };
         let share = |name: &str| match number(name)? {
             Some(share) if !(0.0..=1.0).contains(&share) => {
-                Err(wrong(name, &json!(share), "a number from 0 to 1"))
+                Err(wrong(name, &file[name], "a number from 0 to 1"))
             }
             share => Ok(share),
         };
@@ -202,9 +202,9 @@ impl GenerateConfig {
                 return None;
             }
             let told = format!("{name} = {}", shortened(&value.to_string(), 100));
-            if let Some(near) =
-                nearest_within(name, OF_GENERATION, 2).filter(|_| !NEIGHBOURS.contains(&&**name))
-            {
+            // A known key of transformers is nearest to itself.
+            let near = nearest_within(name, NEIGHBOURS.into_iter().chain(OF_GENERATION), 2);
+            if let Some(near) = near.filter(|near| near != name) {
                 return Some(format!("{told} (did you mean `{near}`?)"));
             }
             let neutral = if NEUTRAL_AT_1.contains(&name.as_str()) {

@@ -9,7 +9,7 @@ use super::wire::{Call, Delta, random_id};
 use crate::generate::{Token, confidences};
 use crate::reply::parse_with;
 use crate::syntax::{CallSyntax, tags};
-use crate::template::ChatTemplate;
+use crate::template::{ChatTemplate, Thought};
 use crate::tool::{ToolCall, ToolSchema};
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ enum State {
 impl Assembler {
     /// Begins a reply to `prompt`. Without tools, nothing is a call.
     pub fn new(template: ChatTemplate, prompt: &str, tools: Vec<ToolSchema>, stops: Vec<String>) -> Self {
-        let begun = prompt.trim_end().ends_with(tags::THINK);
+        let begun = template.thought(prompt) == Thought::Begun;
         let syntax = template.call_syntax().cloned();
         Self {
             syntax: syntax.unwrap_or_else(CallSyntax::hermes),

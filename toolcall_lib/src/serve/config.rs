@@ -66,7 +66,7 @@ impl fmt::Debug for ServeConfig {
 }
 
 impl ServeConfig {
-    /// Refuses settings with which no request, or any host, would be served.
+    /// Refuses settings that would refuse every request, or serve other hosts without a key.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
         match &self.api_key {

@@ -154,7 +154,7 @@ impl Metrics {
             (
                 "calls_total",
                 "counter",
-                "Tool calls that clients were sent.",
+                "Tool calls sent to clients.",
                 &self.calls,
             ),
             (

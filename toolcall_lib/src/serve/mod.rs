@@ -21,7 +21,7 @@ pub use config::ServeConfig;
 
 use crate::checkpoint::trained_file;
 use crate::error::{Error, Result, tell};
-use crate::generate::GenerateConfig;
+use crate::generate::{Constraints, GenerateConfig};
 use crate::interrupt;
 use crate::machine::now;
 use crate::model::Model;
@@ -38,7 +38,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::runtime::{Builder, Runtime};
 use wire::Defaults;
 
-/// Threads that read requests and write replies; each model has its own thread besides them.
+/// Threads that read requests and write replies; each model has its own thread in addition.
 const THREADS: usize = 2;
 /// Time between two checks for the end of the server.
 const LOOK: Duration = Duration::from_millis(50);
@@ -82,9 +82,9 @@ impl Server {
     /// A request that names no model asks the first one.
     ///
     /// # Errors
-    /// Settings with which no request, or any host, would be served, an address that is taken, two
-    /// models with one name, tools that cannot be called, and a model that cannot run on the
-    /// device.
+    /// Settings that would refuse every request, or serve other hosts without a key; an address
+    /// that is taken, two models with one name, tools that cannot be called, and a model that
+    /// cannot run on the device.
     pub fn start(models: Vec<Model>, config: ServeConfig) -> Result<Self> {
         // 1. Everything that can be refused before a model is loaded.
         config.check()?;
@@ -198,7 +198,31 @@ fn start_model(
         true => own.max_new_tokens,
         false => config.max_tokens.min(1024),
     };
+    let defaults = Defaults {
+        config: GenerateConfig {
+            max_new_tokens,
+            device: config.device,
+            ..own
+        },
+        max_tokens: config.max_tokens,
+    };
+    // Tools are tried before the model takes a device.
     let tools = config.tools.clone().unwrap_or_else(|| model.tools.clone());
+    let constraints = Constraints::default();
+    match (
+        http::check_tools(&model, &constraints, &tools, &defaults),
+        &config.tools,
+    ) {
+        (Ok(()), _) => {}
+        (Err(refusal), Some(_)) => {
+            let problem = format!("{name} cannot offer them: {}", refusal.message);
+            return Err(Error::invalid("tools", problem));
+        }
+        (Err(refusal), None) => tell(format!(
+            "note: /predict cannot offer the tools of {name}: {}",
+            refusal.message
+        )),
+    }
     let created = saved_at(&model);
     let model = Arc::new(model);
     let scheduler = Scheduler::start(model.clone(), config.device, metrics.clone())?;
@@ -206,26 +230,11 @@ fn start_model(
         name,
         model,
         jobs: scheduler.jobs,
-        constraints: Default::default(),
-        defaults: Defaults {
-            config: GenerateConfig {
-                max_new_tokens,
-                device: config.device,
-                ..own
-            },
-            max_tokens: config.max_tokens,
-        },
+        constraints,
+        defaults,
         tools,
         created,
     };
-    match (http::check_tools(&served), &config.tools) {
-        (Ok(()), _) => {}
-        (Err(refusal), Some(_)) => return Err(Error::invalid("tools", refusal.message)),
-        (Err(refusal), None) => tell(format!(
-            "note: /predict cannot offer the tools of {}: {}",
-            served.name, refusal.message
-        )),
-    }
     Ok((served, scheduler.thread))
 }
 

@@ -64,8 +64,11 @@ pub struct Made {
 
 /// Makes the rows of one part of a mixture, mixed: as many as the mixture says, or `rows`.
 ///
-/// The mixture, part or subject does not exist, or a part has too few different rows.
+/// # Errors
+/// The mixture, part or subject does not exist, a part has too few different rows, or more than a
+/// million are asked for.
 pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
+    refuse_too_many(rows)?;
     let place = format!("mixtures.toml: {mixture}.{part}");
     let found = lists.mixtures.get(mixture).and_then(|mixture| mixture.get(part));
     let found = found.ok_or_else(|| Error::invalid(&place, "is not there"))?;
@@ -80,10 +83,21 @@ pub fn make_part(lists: &Lists, mixture: &str, part: &str, rows: Option<usize>, 
     })
 }
 
+/// Refuses a number of rows that memory may not hold.
+fn refuse_too_many(rows: Option<usize>) -> Result<()> {
+    match rows.filter(|rows| *rows > MOST_ROWS) {
+        Some(rows) => {
+            let problem = format!("{rows} are too many; expected at most {MOST_ROWS}");
+            Err(Error::invalid("rows", problem))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Makes the rows of a mixture; `rows` scales all of its parts.
 ///
 /// # Errors
-/// The errors of [`make_part`], or more than a million rows.
+/// The errors of [`make_part`].
 pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Result<Made> {
     let parts = lists.mixtures.get(mixture).ok_or_else(|| {
         let known: Vec<&str> = lists.mixtures.keys().map(String::as_str).collect();
@@ -92,10 +106,7 @@ pub fn make(lists: &Lists, mixture: &str, rows: Option<usize>, seed: u64) -> Res
             format!("is not there; expected one of {}", known.join(", ")),
         )
     })?;
-    if let Some(rows) = rows.filter(|rows| *rows > MOST_ROWS) {
-        let problem = format!("{rows} are too many; expected at most {MOST_ROWS}");
-        return Err(Error::invalid("rows", problem));
-    }
+    refuse_too_many(rows)?;
     let all: usize = parts.values().map(|part| part.rows).sum();
     let mut made = Made::default();
     let mut before = 0; // rows of the parts before, as the mixture has them

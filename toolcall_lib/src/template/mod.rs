@@ -18,7 +18,7 @@ mod support;
 use crate::conversation::Message;
 use crate::error::Result;
 use crate::guard::bounded;
-use crate::syntax::CallSyntax;
+use crate::syntax::{CallSyntax, tags};
 use crate::tool::ToolSchema;
 use environment::{environment, invalid};
 use minijinja::Environment;
@@ -27,6 +27,17 @@ use offered::Needs;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+
+/// Place of a thought before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thought {
+    /// The template knows no thoughts.
+    Nowhere,
+    /// The reply may begin with a thought.
+    First,
+    /// The prompt ends inside of a thought.
+    Begun,
+}
 
 /// A model's chat template: the only renderer, for training and for inference.
 ///
@@ -124,8 +135,17 @@ impl ChatTemplate {
         &self.additional
     }
 
+    /// Returns the place of a thought in the reply to a prompt of this template.
+    pub(crate) fn thought(&self, prompt: &str) -> Thought {
+        match prompt.trim_end().ends_with(tags::THINK) {
+            true => Thought::Begun,
+            false if self.thinks() => Thought::First,
+            false => Thought::Nowhere,
+        }
+    }
+
     /// Returns true if the template asks the model to think before it answers.
-    pub(crate) fn thinks(&self) -> bool {
+    fn thinks(&self) -> bool {
         let asked = ["enable_thinking", "thinking"]
             .iter()
             .find_map(|name| self.kwargs.get(*name)?.as_bool());

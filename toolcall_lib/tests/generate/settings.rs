@@ -65,7 +65,7 @@ fn settings_of_a_model_are_read_told_or_refused() {
         ),
         (
             json!({"top_p": 2}),
-            "top_p: found 2.0, expected a number from 0 to 1",
+            "top_p: found 2, expected a number from 0 to 1",
         ),
         (
             json!({"min_p": -1}),

@@ -45,6 +45,11 @@ fn sigterm_ends_it_in_order() {
         200
     );
     let refused = post(address, "/v1/chat/completions", &[], b"[\"my secret\"]");
+    let unknown: [&[u8]; 2] = [
+        b"{\"x\\nreq_0: a secret\": 1}",
+        b"{\"messages\": [{\"secret\": 1}]}",
+    ];
+    let unknown = unknown.map(|body| post(address, "/v1/chat/completions", &[], body));
     // SAFETY: a signal to our own child.
     unsafe { libc::kill(server.id() as i32, libc::SIGTERM) };
     assert!(server.wait().unwrap().success());
@@ -55,6 +60,20 @@ fn sigterm_ends_it_in_order() {
     let id = refused.header("x-request-id").unwrap();
     let expected = format!("{id}: POST /v1/chat/completions: 400 invalid_json\n");
     assert!(log.contains(&expected) && !log.contains("secret"), "{log}");
+    assert_eq!(log.lines().count(), 3, "{log}");
+    for (answer, field) in unknown.iter().zip(["", ": messages"]) {
+        assert_eq!(answer.status, 400);
+        let id = answer.header("x-request-id").unwrap();
+        assert!(
+            log.contains(&format!("{id}: POST /v1/chat/completions: 400 ")),
+            "{log}"
+        );
+        assert!(
+            log.lines()
+                .any(|line| line.starts_with(id) && line.ends_with(field)),
+            "{log}"
+        );
+    }
 }
 
 /// Clients of `/v1/chat/completions` bring tools of their own.

@@ -9,6 +9,7 @@ use super::lark::{around, common_prefix, escaped, literal, optional, separators,
 use super::schema;
 use crate::error::{Error, Result};
 use crate::syntax::{CallSyntax, Part, tags};
+use crate::template::Thought;
 use crate::tool::{Checker, ToolSchema};
 use serde_json::Value;
 
@@ -21,17 +22,6 @@ pub(super) enum Answer {
     TextOrCalls,
     /// Calls alone.
     Calls,
-}
-
-/// Place of a thought before the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thought {
-    /// The template knows no thoughts.
-    Nowhere,
-    /// The reply may begin with a thought.
-    First,
-    /// The prompt ends inside of a thought.
-    Begun,
 }
 
 /// Everything that shapes the grammar of a reply.

@@ -13,11 +13,11 @@ use super::{GenerateConfig, ToolChoice};
 use crate::error::{Error, Result, shortened};
 use crate::model::Model;
 use crate::mutex::locked;
-use crate::syntax::{CallSyntax, tags};
-use crate::template::ChatTemplate;
+use crate::syntax::CallSyntax;
+use crate::template::{ChatTemplate, Thought};
 use crate::tokens::Grammars;
 use crate::tool::{ToolSchema, doubled};
-use grammar::{Answer, Grammar, Thought, unsupported, unsupported_json};
+use grammar::{Answer, Grammar, unsupported, unsupported_json};
 use llguidance::Matcher;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
@@ -80,16 +80,9 @@ impl Constraints {
             ToolChoice::Required => (Answer::Calls, false),
             ToolChoice::Function(_) => (Answer::Calls, true),
         };
-        let thought = if prompt.trim_end().ends_with(tags::THINK) {
-            Thought::Begun
-        } else if template.thinks() {
-            Thought::First
-        } else {
-            Thought::Nowhere
-        };
         let form = Form {
             tools,
-            thought,
+            thought: template.thought(prompt),
             answer,
             json: config.json_schema.clone().filter(|_| answer != Answer::Calls),
             parallel: config.parallel_tool_calls && !one,
@@ -309,7 +302,7 @@ fn in_short(problem: &Error, schema: Option<&Value>) -> String {
         ),
         (
             "Unable to determine if regex is empty",
-            "the patterns and lengths that hold together are too many or too large",
+            "the patterns and lengths that apply to one string are too many or too large",
         ),
         (
             "regex parse error",

@@ -1,12 +1,12 @@
 //! The constraint and the check agree: each accepts what the other accepts, for any mix of
 //! keywords.
 
-use super::grammar::{Answer, Thought};
+use super::grammar::Answer;
 use super::{Constraint, Form};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Error;
 use crate::syntax::CallSyntax;
-use crate::template::ChatTemplate;
+use crate::template::{ChatTemplate, Thought};
 use crate::tiny_tokenizer::tiny_tokenizer;
 use crate::tokens::Tokenizer;
 use crate::tool::{Checker, ToolSchema, validator};

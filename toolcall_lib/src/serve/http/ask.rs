@@ -1,13 +1,14 @@
 //! The way from a request to a reply that is being written.
 
-use super::log::RequestId;
 use super::telling::{Events, Telling};
 use super::{Served, Shared};
-use crate::generate::Constraint;
+use crate::generate::{Constraint, Constraints};
+use crate::model::Model;
 use crate::serve::assemble::Assembler;
 use crate::serve::scheduler::Job;
-use crate::serve::wire::{ChatRequest, Head, Refusal, Usage};
-use crate::syntax::tags;
+use crate::serve::wire::{ChatRequest, Defaults, Head, Refusal, Usage};
+use crate::template::Thought;
+use crate::tool::ToolSchema;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::TryAcquireError;
@@ -29,7 +30,6 @@ pub(super) async fn ask(
     shared: &Shared,
     served: &Arc<Served>,
     asked: ChatRequest,
-    id: RequestId,
 ) -> Result<(Telling, Events), Refusal> {
     let arrived = Instant::now();
     // 1. Take a place in the queue at once or refuse, so that no request waits in vain.
@@ -47,7 +47,10 @@ pub(super) async fn ask(
     let ready = shared.preparing.acquire().await.map_err(|_| Refusal::ending())?;
     let (of, asked) = {
         let served = served.clone();
-        let work = spawn_blocking(move || prepare(&served, &asked).map(|prepared| (prepared, asked)));
+        let work = spawn_blocking(move || {
+            let prepared = prepare(&served.model, &served.constraints, &asked)?;
+            Ok::<_, Refusal>((prepared, asked))
+        });
         work.await
             .map_err(|error| Refusal::internal(format!("preparing the request: {error}")))??
     };
@@ -75,7 +78,6 @@ pub(super) async fn ask(
         assembler: of.assembler,
         served: served.clone(),
         metrics: shared.metrics.clone(),
-        id,
         complete,
         with_logprobs: asked.logprobs,
         with_usage: asked.include_usage,
@@ -87,33 +89,36 @@ pub(super) async fn ask(
     Ok((telling, Events { receiver, given_up }))
 }
 
-/// Makes sure that the server can offer the tools of a model to a text.
+/// Makes sure that a request without its own tools can be answered.
 ///
 /// # Errors
-/// The reason why it cannot.
-pub(crate) fn check_tools(served: &Served) -> Result<(), Refusal> {
-    let asked = ChatRequest::of_text("Hello".to_string(), &served.tools, &served.defaults);
-    match served.tools.is_empty() {
+/// The reason why the tools cannot be offered.
+pub(crate) fn check_tools(
+    model: &Model,
+    constraints: &Constraints,
+    tools: &[ToolSchema],
+    defaults: &Defaults,
+) -> Result<(), Refusal> {
+    let asked = ChatRequest::of_text("Hello".to_string(), tools, defaults);
+    match tools.is_empty() {
         true => Ok(()),
-        false => prepare(served, &asked).map(drop),
+        false => prepare(model, constraints, &asked).map(drop),
     }
 }
 
 /// Renders the prompt of a request, tokenizes it, and makes the constraint of the reply.
-fn prepare(served: &Served, asked: &ChatRequest) -> Result<Prepared, Refusal> {
-    let (model, config) = (&served.model, &asked.config);
+fn prepare(model: &Model, constraints: &Constraints, asked: &ChatRequest) -> Result<Prepared, Refusal> {
+    let config = &asked.config;
     let template = model.template.with_kwargs(&config.chat_template_kwargs);
     let wrong = |error| Refusal::of_library(&error);
     let text = template
         .render_prompt(&asked.messages, &asked.tools)
         .map_err(wrong)?;
-    let thinks = template.thinks() || text.trim_end().ends_with(tags::THINK);
-    if asked.no_thought && thinks {
+    if asked.no_thought && template.thought(&text) != Thought::Nowhere {
         let problem = "this model thinks; send `chat_template_kwargs`: {\"enable_thinking\": false}";
         return Err(Refusal::of_field("reasoning_effort", problem));
     }
-    let constraint = served
-        .constraints
+    let constraint = constraints
         .get(model, &template, &text, &asked.callable, config)
         .map_err(wrong)?;
     Ok(Prepared {

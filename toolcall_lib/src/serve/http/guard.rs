@@ -5,10 +5,9 @@
 
 use super::Shared;
 use super::answer::{answer, refused, set};
-use super::log::RequestId;
+use super::log::Asked;
 use super::paths::known;
 use super::shared::digest;
-use crate::error::shortened;
 use crate::serve::wire::Refusal;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -26,30 +25,26 @@ use subtle::ConstantTimeEq;
 /// Paths that need no key, because they reveal nothing secret.
 const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
 
-/// Most characters of a path in the log.
-const LONGEST: usize = 100;
-
 /// Header with an id for each answer, under which clients report problems.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Lets a request through, or answers why not; counts both, and logs what does not succeed.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    let (path, id) = (known(request.uri().path()), RequestId::new());
-    let what = format!(
-        "{} {}",
-        request.method(),
-        shortened(request.uri().path(), LONGEST)
-    );
-    request.extensions_mut().insert(id.clone());
-    let origin = allowed_origin(&shared, request.headers());
-    let mut response = if origin.is_some() && is_preflight(&request) {
-        preflight(request.headers())
-    } else {
-        match check(&shared, &request) {
-            Ok(()) => next.run(request).await,
-            Err(refusal) => refused(&refusal),
-        }
+    let (path, asked) = (known(request.uri().path()), Asked::new(&request));
+    request.extensions_mut().insert(asked.clone());
+    // 1. Decide who may ask, and whether a page may read the answer.
+    let allowed = check(&shared, &request);
+    let origin = match (request.headers().get(ORIGIN), &shared.key) {
+        (Some(_), Some(_)) => Some(HeaderValue::from_static("*")),
+        (origin, _) => origin.filter(|_| allowed.is_ok()).cloned(),
     };
+    // 2. Answer.
+    let mut response = match allowed {
+        _ if origin.is_some() && is_preflight(&request) => preflight(request.headers()),
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refused(&refusal),
+    };
+    // 3. Add the headers of every answer.
     if let Some(origin) = origin {
         let exposed = HeaderValue::from_static("retry-after, x-request-id");
         set(&mut response, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -59,22 +54,13 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
             .append(VARY, HeaderValue::from_static("origin"));
     }
     if let Some(refusal) = response.extensions().get::<Refusal>() {
-        id.log(&what, refusal);
+        asked.log(refusal);
     }
-    if let Ok(id) = HeaderValue::from_str(&id.0) {
+    if let Ok(id) = HeaderValue::from_str(&asked.id) {
         set(&mut response, REQUEST_ID, id);
     }
     shared.metrics.add_request(path, response.status().as_u16());
     response
-}
-
-/// Returns the origin of the page that asks, if pages of that origin may read the answer.
-fn allowed_origin(shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    match &shared.key {
-        Some(_) => Some(HeaderValue::from_static("*")),
-        None => check_page(headers).is_ok().then(|| origin.clone()),
-    }
 }
 
 /// Returns true if a browser asks whether a page may send a request. It sends no key with that.
@@ -82,7 +68,7 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Answers a preflight: any header is allowed, because clients send their own ones.
+/// Answers a preflight: any header is allowed, because clients send headers of their own.
 fn preflight(headers: &HeaderMap) -> Response {
     let mut response = answer("text/plain", "");
     *response.status_mut() = StatusCode::NO_CONTENT;

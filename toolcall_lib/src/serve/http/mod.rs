@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
-use log::RequestId;
+use log::Asked;
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -55,19 +55,18 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl
 }
 
 type At = State<Arc<Shared>>;
-type Id = Extension<RequestId>;
 
 /// `POST /v1/chat/completions`: a reply, whole or as a stream.
-async fn chat(State(shared): At, Extension(id): Id, request: Request) -> Response {
+async fn chat(State(shared): At, Extension(logged): Extension<Asked>, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
         let name = body.get("model").and_then(Value::as_str);
         let served = shared.model(name)?;
         let asked = ChatRequest::read(body, &served.defaults)?;
         let streamed = asked.stream;
-        let (telling, told) = ask::ask(&shared, served, asked, id).await?;
+        let (telling, told) = ask::ask(&shared, served, asked).await?;
         Ok(match streamed {
-            true => events(Body::new(telling.stream(told).await?)),
+            true => events(Body::new(telling.stream(told, logged).await?)),
             false => json(&telling.whole(told).await?),
         })
     };
@@ -77,13 +76,13 @@ async fn chat(State(shared): At, Extension(id): Id, request: Request) -> Respons
 }
 
 /// `POST /predict`: from `{"text": …}` to calls, content and confidence.
-async fn predict(State(shared): At, Extension(id): Id, request: Request) -> Response {
+async fn predict(State(shared): At, request: Request) -> Response {
     let answered = async {
         let body = body_object(&body::read(&shared, request).await?)?;
         let (name, text) = prediction(body)?;
         let served = shared.model(name.as_deref())?;
         let asked = ChatRequest::of_text(text, &served.tools, &served.defaults);
-        let (mut telling, mut told) = ask::ask(&shared, served, asked, id).await?;
+        let (mut telling, mut told) = ask::ask(&shared, served, asked).await?;
         let (deltas, reason) = telling.all(&mut told).await?;
         Ok(json(&predicted(deltas, reason)))
     };

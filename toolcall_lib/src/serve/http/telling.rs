@@ -1,7 +1,7 @@
 //! Turns the events of a reply into a body, whole or as a stream.
 
 use super::Served;
-use super::log::RequestId;
+use super::log::Asked;
 use crate::generate::Token;
 use crate::serve::assemble::Assembler;
 use crate::serve::metrics::Metrics;
@@ -33,8 +33,6 @@ pub(super) struct Telling {
     pub assembler: Assembler,
     pub served: Arc<Served>,
     pub metrics: Arc<Metrics>,
-    /// Id of the answer.
-    pub id: RequestId,
     /// Tells the model's thread that the client has all that it asked for.
     pub complete: Arc<AtomicBool>,
     /// True if the client wants the log probabilities of the tokens.
@@ -143,7 +141,7 @@ impl Telling {
     ///
     /// # Errors
     /// The error that came instead of a first token.
-    pub async fn stream(self, mut events: Events) -> Result<Stream, Refusal> {
+    pub async fn stream(self, mut events: Events, asked: Asked) -> Result<Stream, Refusal> {
         let first = match timeout(QUIET, events.next()).await {
             Ok(Event::Failed(refusal)) => return Err(refusal),
             first => first.ok(),
@@ -151,6 +149,7 @@ impl Telling {
         let role = self.piece(json!({"role": "assistant", "content": ""}), None, None);
         let mut stream = Stream {
             telling: self,
+            asked,
             events: Some(events),
             lines: VecDeque::from([line(&role)]),
             quiet: Box::pin(sleep(QUIET)),
@@ -175,8 +174,8 @@ impl Events {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Polls for the next event. A reply that the server or the thread of the model does not wait
-    /// for fails.
+    /// Polls for the next event. The reply fails if the server gave up on it or the model's thread
+    /// has ended.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         let event = match self.given_up.as_mut().poll(context) {
             Poll::Ready(()) => None,
@@ -189,6 +188,8 @@ impl Events {
 /// A reply as server-sent events.
 pub(super) struct Stream {
     telling: Telling,
+    /// The request, for the log.
+    asked: Asked,
     /// The events; `None` after the last one.
     events: Option<Events>,
     lines: VecDeque<Bytes>,
@@ -221,7 +222,7 @@ impl Stream {
                 self.lines.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
             }
             Err(refusal) => {
-                self.telling.id.log("a stream", &refusal);
+                self.asked.log(&refusal);
                 self.lines.push_back(line(&refusal.to_json()));
             }
         }

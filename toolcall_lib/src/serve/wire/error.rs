@@ -1,6 +1,6 @@
 //! Errors in the form of OpenAI's API.
 
-use crate::error::{Error, shortened};
+use crate::error::Error;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -104,7 +104,7 @@ impl Refusal {
     fn foreign(code: &'static str, what: &str, found: &str, others: &str) -> Self {
         let message = format!(
             "the {what} `{found}` is not this server; start the server with --api-key, and send that key, \
-            to ask it from other {others}"
+            to use it from other {others}"
         );
         Self::new(403, Some(code), message)
     }
@@ -162,10 +162,7 @@ impl Refusal {
     /// Memory that the bodies of other requests have taken.
     pub fn no_room() -> Self {
         let seconds = 2;
-        let message = format!(
-            "there is no memory left for this body besides those of other requests; try again in \
-            {seconds} s"
-        );
+        let message = format!("the bodies of other requests have taken all memory; try again in {seconds} s");
         Self {
             retry_after: Some(seconds),
             ..Self::new(503, Some("no_room"), message)
@@ -196,15 +193,26 @@ impl Refusal {
         }
     }
 
-    /// Describes the error for the log, without a message that may quote what a client sent.
+    /// Describes the error for the log, without what a client may have written.
     pub fn for_log(&self) -> String {
-        const LONGEST: usize = 100;
         let code = self.code.unwrap_or_default();
-        match (&self.param, self.status) {
-            (_, 500..) => format!("{} {code}: {}", self.status, self.message),
-            (Some(param), _) => format!("{} {code}: {}", self.status, shortened(param, LONGEST)),
+        match (self.known_field(), self.status) {
+            (_, 500..) => format!("{} {code}: {}", self.status, self.message.replace('\n', " ")),
+            (Some(field), _) => format!("{} {code}: {field}", self.status),
             (None, _) => format!("{} {code}", self.status),
         }
+    }
+
+    /// Returns the field of the API that is wrong, or has something wrong in it. The rest of a
+    /// place may be a client's word, and so is the whole of an unknown one.
+    fn known_field(&self) -> Option<&str> {
+        let place = self.param.as_deref()?;
+        let field = place.split(['.', '[']).next()?;
+        let is_unknown = self.code == Some("unknown_parameter") && field == place;
+        let is_name = field
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        Some(field).filter(|_| is_name && !is_unknown)
     }
 
     /// Writes `{"error": {"message", "type", "param", "code"}}`.

@@ -7,6 +7,11 @@ use crate::json::kind;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 
+/// Smallest integer of 64 bits.
+pub(crate) const LEAST: i128 = i64::MIN as i128;
+/// Largest integer of 64 bits.
+pub(crate) const MOST: i128 = u64::MAX as i128;
+
 /// The fields of an object that were not taken yet; null counts as absent.
 pub(crate) struct Fields {
     place: String,
@@ -112,26 +117,15 @@ impl Fields {
         })
     }
 
-    /// Takes an integer of at most 64 bits from `least` on, signed or not.
-    pub fn integer(&mut self, field: &str, least: i64) -> Result<Option<i128>, Refusal> {
-        let expected = match least {
-            i64::MIN => "an integer of at most 64 bits".to_string(),
-            least => format!("an integer, {least} or more"),
+    /// Takes an integer of at most 64 bits within these bounds.
+    pub fn integer(&mut self, field: &str, bounds: RangeInclusive<i128>) -> Result<Option<i128>, Refusal> {
+        let expected = match (*bounds.start(), *bounds.end()) {
+            (LEAST, MOST) => "an integer of at most 64 bits".to_string(),
+            (least, MOST) => format!("an integer, {least} or more"),
+            (least, most) => format!("an integer from {least} to {most}"),
         };
         self.typed(field, &expected, |value| {
-            whole(&value).filter(|n| *n >= i128::from(least)).ok_or(value)
-        })
-    }
-
-    /// Takes an integer within these bounds.
-    pub fn count(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Refusal> {
-        let expected = match *bounds.end() {
-            u64::MAX => format!("an integer, {} or more", bounds.start()),
-            end => format!("an integer from {} to {end}", bounds.start()),
-        };
-        self.typed(field, &expected, |value| {
-            let count = whole(&value).and_then(|n| u64::try_from(n).ok());
-            count.filter(|n| bounds.contains(n)).ok_or(value)
+            whole(&value).filter(|n| bounds.contains(n)).ok_or(value)
         })
     }
 

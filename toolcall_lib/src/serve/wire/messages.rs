@@ -207,7 +207,7 @@ fn add_turn(message: &mut Message, fields: &mut Fields, has_content: bool) -> Re
             Err(Refusal::of_field(fields.name("content"), problem))
         }
         Some(_) if !message.content.is_empty() => {
-            let problem = "is there besides `content`; the model reads only one, so leave one of them out";
+            let problem = "cannot be combined with `content`; leave one of them out";
             Err(Refusal::of_field(fields.name("refusal"), problem))
         }
         refusal => {

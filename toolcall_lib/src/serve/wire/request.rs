@@ -1,7 +1,7 @@
 //! The body of `POST /v1/chat/completions`, read strictly: unknown fields that may carry meaning
 //! are refused by name.
 
-use super::fields::Fields;
+use super::fields::{Fields, LEAST, MOST};
 use super::tool_choice::{self, Chosen};
 use super::{Refusal, messages, response_format};
 use crate::generate::{GenerateConfig, ToolChoice};
@@ -66,7 +66,7 @@ const ADVICE: [(&str, &str); 5] = [
 /// Most stop sequences, the same as OpenAI's.
 const MOST_STOPS: usize = 4;
 /// Most alternatives reported for each token, the same as OpenAI's.
-const MOST_LOGPROBS: u64 = 20;
+const MOST_LOGPROBS: i128 = 20;
 
 impl ChatRequest {
     /// Makes a request for the calls that `text` asks for.
@@ -112,7 +112,7 @@ impl ChatRequest {
         config.tool_choice = choice;
         config.chat_template_kwargs = template_kwargs(&mut fields)?;
         let logprobs = fields.flag("logprobs")?.unwrap_or(false);
-        let top = fields.count("top_logprobs", 0..=MOST_LOGPROBS)?;
+        let top = fields.integer("top_logprobs", 0..=MOST_LOGPROBS)?;
         if top.is_some() && !logprobs {
             return Err(Refusal::of_field("top_logprobs", "needs `logprobs`: true"));
         }
@@ -215,7 +215,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
             config.temperature = 0.0; // the smallest set of tokens that has any: the likeliest one
         }
     }
-    if let Some(k) = fields.integer("top_k", -1)? {
+    if let Some(k) = fields.integer("top_k", -1..=MOST)? {
         config.top_k = usize::try_from(k).ok().filter(|&k| k > 0); // -1 and 0 turn it off, as in vLLM
     }
     if let Some(p) = fields.number("min_p", 0.0..=1.0)? {
@@ -225,7 +225,7 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
         config.repetition_penalty = penalty;
     }
     // Without a seed, every reply is drawn anew; negative seeds count as their bits.
-    let seed = fields.integer("seed", i64::MIN)?;
+    let seed = fields.integer("seed", LEAST..=MOST)?;
     config.seed = seed.map_or_else(rand::random, |seed| seed as u64);
     Ok(config)
 }
@@ -233,8 +233,8 @@ fn sampling(fields: &mut Fields, defaults: &Defaults) -> Result<GenerateConfig, 
 /// Reads the most tokens of the reply, under its old or its new name.
 fn max_tokens(fields: &mut Fields, defaults: &Defaults) -> Result<usize, Refusal> {
     // Clients use the old name, the new one, or both with one value.
-    let old = fields.count("max_tokens", 1..=u64::MAX)?;
-    let new = fields.count("max_completion_tokens", 1..=u64::MAX)?;
+    let old = fields.integer("max_tokens", 1..=MOST)?;
+    let new = fields.integer("max_completion_tokens", 1..=MOST)?;
     let (field, asked) = match (new, old) {
         (Some(new), Some(old)) if new != old => {
             return Err(Refusal::of_field(
@@ -264,7 +264,7 @@ fn no_thought(fields: &mut Fields) -> Result<bool, Refusal> {
         Some(other) => Err(Refusal::of_field(
             "reasoning_effort",
             format!(
-                "found `{other}`, supported is `none`; to let a model think, send \
+                "found `{other}`, expected `none`; to let a model think, send \
                 `chat_template_kwargs`: {{\"enable_thinking\": true}}"
             ),
         )),

@@ -8,18 +8,18 @@ use toolcall_lib::{Error, Message, Result, Role, json};
 
 /// Fields of a request that a file cannot set, each with its counterpart here.
 const ELSEWHERE: [(&str, &str); 13] = [
-    ("model", "give --model"),
-    ("max_tokens", "give --max-new-tokens"),
-    ("max_completion_tokens", "give --max-new-tokens"),
-    ("max_new_tokens", "give --max-new-tokens"),
-    ("temperature", "give --temperature"),
-    ("top_k", "give --top-k"),
-    ("top_p", "give --top-p"),
-    ("min_p", "give --min-p"),
-    ("repetition_penalty", "give --repetition-penalty"),
-    ("seed", "give --seed"),
-    ("tool_choice", "give --tool-choice"),
-    ("parallel_tool_calls", "give --single-call for one call at most"),
+    ("model", "use --model"),
+    ("max_tokens", "use --max-new-tokens"),
+    ("max_completion_tokens", "use --max-new-tokens"),
+    ("max_new_tokens", "use --max-new-tokens"),
+    ("temperature", "use --temperature"),
+    ("top_k", "use --top-k"),
+    ("top_p", "use --top-p"),
+    ("min_p", "use --min-p"),
+    ("repetition_penalty", "use --repetition-penalty"),
+    ("seed", "use --seed"),
+    ("tool_choice", "use --tool-choice"),
+    ("parallel_tool_calls", "use --single-call for at most one call"),
     ("stop", "chat has no stop sequences; leave it out"),
 ];
 
@@ -73,7 +73,7 @@ fn read(file: &Path) -> Result<Begun> {
         row => row,
     };
     if let Some((field, advice)) = ELSEWHERE.iter().find(|(field, _)| !row[*field].is_null()) {
-        return Err(wrong(format!("{field}: is not read here; {advice}")));
+        return Err(wrong(format!("{field}: is not read from this file; {advice}")));
     }
     from_value(row).map_err(|problem| wrong(problem.to_string()))
 }

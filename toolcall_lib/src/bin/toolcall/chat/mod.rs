@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Err(Error::invalid("--messages", problem));
     }
     if waits && chat.answer_calls(&begun.open_calls, &[])? {
-        chat.answer()?;
+        chat.answer(begun.open_calls.is_empty())?;
     }
     match (given.is_empty(), arguments.beginning.is_given()) {
         _ if arguments.interactive => chat.interactive(),
@@ -127,13 +127,14 @@ impl Chat {
     /// One message of the user, and everything that follows until the model answers without a call.
     fn turn(&mut self, said: &str) -> Result<()> {
         self.messages.push(Message::user(said));
-        self.answer()
+        self.answer(true)
     }
 
-    /// Everything that follows the last message.
-    fn answer(&mut self) -> Result<()> {
-        for _ in 0..MOST_ROUNDS {
-            let generation = self.generate()?;
+    /// Everything that follows the last message. The tool choice applies to the first reply if
+    /// `chosen`; what follows a call that was answered here is the model's own choice.
+    fn answer(&mut self, chosen: bool) -> Result<()> {
+        for round in 0..MOST_ROUNDS {
+            let generation = self.generate(chosen && round == 0)?;
             self.show_withheld(&generation)?;
             let reply = self.parse(&generation.text);
             let calls = reply.tool_calls.clone();
@@ -154,15 +155,14 @@ impl Chat {
         print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
     }
 
-    /// Generates the next reply. The tool choice applies to the answer to a message, not to what
-    /// follows a tool's answer.
-    fn generate(&mut self) -> Result<Generation> {
-        let chosen = self.generator.config.tool_choice.clone();
-        if self.messages.last().is_some_and(|last| last.role == Role::Tool) {
+    /// Generates the next reply, with the tool choice of the settings if `chosen`.
+    fn generate(&mut self, chosen: bool) -> Result<Generation> {
+        let choice = self.generator.config.tool_choice.clone();
+        if !chosen {
             self.generator.config.tool_choice = ToolChoice::Auto;
         }
         let generation = self.generator.reply(&self.messages, &self.answers.schemas);
-        self.generator.config.tool_choice = chosen;
+        self.generator.config.tool_choice = choice;
         generation
     }
 

@@ -12,7 +12,7 @@ const LIMIT: f64 = 1e18;
 /// and masks get slower with it.
 const LARGEST_DIVISOR: f64 = 1000.0;
 
-/// Most patterns and formats that hold together for one string: the grammar looks for a string that
+/// Most patterns and formats that apply to one string: the grammar looks for a string that
 /// fits all of them, which takes minutes for many.
 const MOST_PATTERNS: usize = 8;
 
@@ -88,7 +88,7 @@ pub(super) fn string(shape: &Shape<'_>, path: &str) -> Result<Option<Value>, Uns
         }
     }
     if schemas.len() > MOST_PATTERNS {
-        let problem = format!("more than {MOST_PATTERNS} patterns hold together");
+        let problem = format!("more than {MOST_PATTERNS} patterns apply to one string");
         return refuse(path, problem);
     }
     Ok(Some(all_of(schemas)))
