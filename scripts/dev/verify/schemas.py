@@ -5,7 +5,7 @@ usage: schemas.py CHECK PACKAGE     CHECK is the example `schema_check`, PACKAGE
 
 Each schema of the suite becomes that of an argument, and each instance its value. Prints for every keyword how many
 cases we judge as the suite does, where we are stricter on purpose, and which schemas we refuse by name. Ends with an
-error if we take a value that the suite refuses, or refuse one for a reason that is not among the rules for calls.
+error if we accept a value that the suite refuses, or refuse a value or a schema for a reason that is not listed here.
 """
 
 import json
@@ -24,6 +24,8 @@ STRICTER = {
     " items, got ": "a tuple has its exact length",
     "expected integer, got number": "5.0 is not an integer",
 }
+# Why a schema is refused: parts of our messages.
+REFUSED = {"is not a place in this schema; others are not fetched": "a reference by `$id`, by `$anchor` or to another document"}
 QUOTED = ("enum", "const", "default", "examples")  # their values are not schemas
 
 
@@ -65,9 +67,14 @@ def verdicts(check, all_cases):
     return [json.loads(line) for line in made.stdout.splitlines()]
 
 
+def reason_of(message, reasons):
+    """The reason whose part stands in the message; None if it has none of them."""
+    return next((reason for part, reason in reasons.items() if part in message), None)
+
+
 def why_stricter(problems):
     """The rules for calls that all of these problems follow; None if one follows another."""
-    found = [next((rule for part, rule in STRICTER.items() if part in problem), None) for problem in problems]
+    found = [reason_of(problem, STRICTER) for problem in problems]
     return None if None in found else sorted(set(found))
 
 
@@ -76,9 +83,12 @@ def main(check, package):
     counts, rules, refusals, wrong = defaultdict(Counter), Counter(), Counter(), []
     for (keyword, description, _, _, valid), verdict in zip(all_cases, verdicts(check, all_cases), strict=True):
         problems = verdict.get("problems")
-        if problems is None:
+        if problems is None and (reason := reason_of(verdict["refused"], REFUSED)):
             counts[keyword]["refused"] += 1
-            refusals[verdict["refused"].split("`: ")[-1]] += 1
+            refusals[reason] += 1
+        elif problems is None:
+            counts[keyword]["wrong"] += 1
+            wrong.append(f"{keyword}: {description}: the schema is refused: {verdict['refused']}")
         elif valid == (not problems):
             counts[keyword]["same"] += 1
         elif valid and why_stricter(problems):
@@ -86,7 +96,7 @@ def main(check, package):
             rules.update(why_stricter(problems))
         else:
             counts[keyword]["wrong"] += 1
-            wrong.append(f"{keyword}: {description}: {'refused' if valid else 'taken'}: {problems}")
+            wrong.append(f"{keyword}: {description}: {'refused' if valid else 'accepted'}: {problems}")
     print(f"{'':40}{'same':>8}{'stricter':>10}{'refused':>9}{'wrong':>7}")
     for keyword, count in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
         print(f"{keyword:40}{count['same']:8}{count['stricter']:10}{count['refused']:9}{count['wrong']:7}")
