@@ -153,7 +153,7 @@ fn any_place_in_the_schema_can_be_referred_to() {
 #[test]
 fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
     let with = |schema: Value| json!({"type": "object", "properties": {"ok": {"type": "integer"}, "pw": schema}, "required": ["pw"]});
-    let advice = "; constrained decoding does not support this; change the schema";
+    let advice = "; constrained decoding cannot follow this schema; change it";
     for (schema, says) in [
         (
             json!({"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]{3}$"}),

@@ -329,7 +329,7 @@ fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
         ToolChoice::Auto,
     );
     let expected = "schema of tool `f`: argument `stops[]`: the keyword `not` is not supported; \
-        constrained decoding does not support this; change the schema";
+        constrained decoding cannot follow this schema; change it";
     assert_eq!(error, expected);
     let error = refused(
         with(json!({"type": "string", "pattern": "(?=x)y"})),

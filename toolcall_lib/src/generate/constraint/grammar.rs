@@ -260,7 +260,7 @@ fn size(value: &Value) -> usize {
 
 /// Advice for callers of the library, of the program and of the server alike: not all of them can
 /// turn the constraint off.
-const ADVICE: &str = "constrained decoding does not support this; change the schema";
+const ADVICE: &str = "constrained decoding cannot follow this schema; change it";
 
 /// Makes the error for a schema that calls cannot be constrained to.
 pub(super) fn unsupported(tool: &ToolSchema, problem: impl std::fmt::Display) -> Error {
