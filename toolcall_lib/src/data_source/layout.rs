@@ -32,10 +32,11 @@ pub(super) const USUAL: &str = "train";
 pub(super) fn choose(names: &[String], configs: &[Config], wish: Wish<'_>) -> Result<Chosen, String> {
     let is_saved =
         names.iter().any(|name| name.ends_with(".arrow")) && names.iter().any(|name| is_state(name));
-    let is_readable = |name: &&String| is_data(name) && !(is_saved && is_state(name));
+    let others = names.iter().filter(|name| !(is_saved && is_state(name)));
+    let names: &[String] = &others.cloned().collect::<Vec<_>>();
     let mut splits = match config(configs, wish.config)? {
         Some(config) => splits_of(config, names)?,
-        None => by_names(names.iter().filter(is_readable)),
+        None => by_names(names.iter().filter(|name| is_data(name))),
     };
     if splits.is_empty() && is_saved {
         let problem = "was written with `save_to_disk` of datasets, in Arrow, which is not read; write it with \
