@@ -1,4 +1,4 @@
-//! Reading YAML as JSON, with the lines of its keys.
+//! Reads YAML as JSON, with the lines of its keys.
 //!
 //! Plain words are read by YAML 1.2: `1e-4` is a number, and `no`, `off`, `yes` and `on` are
 //! strings. Readers of YAML 1.1, such as Python's, read them the other way round: `1e-4` as a
@@ -7,8 +7,9 @@
 use crate::json::{Keep, Problem, kind};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_saphyr::{Options, Spanned};
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter, Options, Spanned};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -67,37 +68,31 @@ fn options() -> Options {
     }
 }
 
-/// Beginnings of the parser's reasons that speak of its own settings, with our words for them.
-const IN_WORDS: [(&str, &str); 5] = [
-    (
-        "multiple YAML documents detected",
-        "there are several documents; expected one",
-    ),
-    (
-        "recursive references",
-        "an alias is in the value that it stands for",
-    ),
-    (
-        "budget breached: Depth",
-        "lists and mappings are nested too deeply",
-    ),
-    ("non-finite float", "a number is infinite, or not a number"),
-    ("!!binary scalar", "the value of `!!binary` is not a string"),
-];
-
-fn problem(error: serde_saphyr::Error) -> Problem {
+fn problem(error: Error) -> Problem {
     let place = error.location();
-    let text = match &error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
-        other => other.to_string(),
-    };
-    let known = IN_WORDS.iter().find(|(theirs, _)| text.starts_with(theirs));
-    let reason = known.map_or_else(|| text.split(" at line ").next(), |(_, ours)| Some(*ours));
     Problem {
         line: place.map_or(1, |place| place.line() as usize),
         column: place.map_or(1, |place| place.column() as usize),
-        reason: reason.unwrap_or(&text).to_string(),
+        reason: reason(&error),
     }
+}
+
+/// Returns what is wrong without its place; our words where the parser speaks of its own settings.
+fn reason(error: &Error) -> String {
+    let ours = match error {
+        Error::AliasError { error, .. } => return reason(error),
+        Error::DuplicateMappingKey { key: Some(key), .. } => return format!("duplicate key `{key}`"),
+        Error::MultipleDocuments { .. } => "there are several documents; expected one",
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias is in the value that it stands for",
+        Error::Budget {
+            breach: BudgetBreach::Depth { .. },
+            ..
+        } => "lists and mappings are nested too deeply",
+        Error::NonFiniteFloat { .. } => "a number is infinite, or not a number",
+        Error::BinaryNotUtf8 { .. } => "the value of `!!binary` is not a string",
+        other => return DefaultMessageFormatter.format_message(other).into_owned(),
+    };
+    ours.to_string()
 }
 
 /// The mapping, or the kind of another value.
@@ -201,6 +196,12 @@ mod tests {
             ("a: 1\nb: [1, 2\nc: 3\n", 3, ""),
             ("a: 1\nb: 2\na: 3\n", 3, "duplicate key `a`"),
             ("a:\n  b: 1\n  b: 2\n", 3, "duplicate key `b`"),
+            (
+                "b at line 9: 1\nb at line 9: 2\n",
+                2,
+                "duplicate key `b at line 9`",
+            ),
+            ("a: !!binary /w==\n", 1, "the value of `!!binary` is not a string"),
             (
                 "a: 1\n---\nb: 2\n",
                 0,

@@ -13,7 +13,7 @@ use super::role::is_call_turn;
 use crate::json::{escaped, kind};
 use crate::syntax::tags;
 use crate::tool::ToolSchema;
-use crate::tool::read::ARGUMENTS;
+use crate::tool::read::{ARGUMENTS, function_of};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
 
@@ -94,19 +94,16 @@ impl Shapes {
         match calls {
             Value::Array(calls) => calls.iter().for_each(|call| self.add_call(call)),
             Value::Object(_) => self.add_call(calls),
-            calls => self.arguments.mixed |= calls.is_string(),
+            calls => self.arguments.mixed |= is_written(calls),
         }
     }
 
     fn add_call(&mut self, call: &Value) {
-        let function = Some(&call["function"]).filter(|function| function.is_object());
-        let function = function.unwrap_or(call);
-        let arguments = ARGUMENTS.iter().find_map(|key| function.get(*key));
-        if let Some(arguments) = arguments {
-            match arguments.as_str() {
-                Some(text) => self.arguments.mixed |= !text.trim().is_empty(),
-                None => self.arguments.add(arguments),
-            }
+        let function = function_of(call);
+        match ARGUMENTS.iter().find_map(|key| function.get(*key)) {
+            Some(text @ Value::String(_)) => self.arguments.mixed |= is_written(text),
+            Some(arguments) => self.arguments.add(arguments),
+            None => {}
         }
     }
 }
@@ -148,7 +145,7 @@ impl Shape {
     }
 
     /// Returns the places of nulls in `value` that Arrow may have put there, each with a flag that
-    /// is true if Arrow has for certain.
+    /// is true if Arrow certainly did.
     fn nulls(&self, value: &Value) -> Vec<(String, bool)> {
         let mut found = Vec::new();
         self.add_nulls(value, "", self.padded && self.objects > 0, &mut found);
@@ -233,6 +230,11 @@ fn is_of_value(place: &str) -> bool {
         is_name = !is_name && SCHEMAS.contains(&part);
     }
     false
+}
+
+/// Returns true for a string that holds JSON; a blank one stands for nothing.
+fn is_written(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
 fn list(value: &Value) -> &[Value] {

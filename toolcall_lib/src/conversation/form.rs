@@ -50,7 +50,7 @@ impl Form {
     /// The column that is missing or redundant, and the problem.
     pub fn of(row: &Map<String, Value>) -> Result<Self, (&'static str, String)> {
         let there = |key: &&str| row.get(*key).is_some_and(|value| !value.is_null());
-        let missing = |key, beside: &str| Err((key, format!("missing; it belongs to `{beside}`")));
+        let missing = |key, other: &str| Err((key, format!("missing; a row with `{other}` needs it")));
         let lists: Vec<&str> = LISTS.into_iter().filter(there).collect();
         match lists[..] {
             ["messages"] => Ok(Self::Messages),
@@ -68,7 +68,7 @@ impl Form {
                     .unwrap_or("messages");
                 Err((
                     second,
-                    format!("is there besides `{first}`; a row has its messages once"),
+                    format!("is given as well as `{first}`; a row has its messages once"),
                 ))
             }
             _ => match ["query", "answers", "instruction", "output"].map(|key| there(&key)) {

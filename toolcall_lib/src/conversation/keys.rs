@@ -114,28 +114,29 @@ pub(crate) fn is_column(key: &str) -> bool {
     ROW.contains(&key) || others.iter().any(|form| form.columns().contains(&key))
 }
 
-/// Returns true if the row says something under `key`, and that is read.
-pub(crate) fn is_read(row: &Map<String, Value>, key: &str) -> bool {
-    let is_column = is_row_key(row, key) || Form::of(row).is_ok_and(|form| form.columns().contains(&key));
-    is_column && row.get(key).is_some_and(says_something)
+/// Returns true if a row of this form says something under `key`, and that is read. `None` stands
+/// for a row of no form.
+pub(crate) fn is_read(form: Option<Form>, key: &str, value: &Value) -> bool {
+    is_known(form, key) && says_something(value)
 }
 
-/// Returns true for a key with content of this row. A `prompt` besides messages only repeats one of
-/// them.
-fn is_row_key(row: &Map<String, Value>, key: &str) -> bool {
-    let has_messages = || matches!(Form::of(row), Ok(Form::Messages | Form::ShareGpt));
-    ROW.contains(&key) && !(key == "prompt" && has_messages())
+/// Returns true for a key with content of a row of this form. A `prompt` next to messages only
+/// repeats one of them.
+fn is_known(form: Option<Form>, key: &str) -> bool {
+    match (form, key) {
+        (Some(Form::Messages | Form::ShareGpt), "prompt") => false,
+        _ => ROW.contains(&key) || form.is_some_and(|form| form.columns().contains(&key)),
+    }
 }
 
-/// Returns the problems of the keys of a row, and the keys that are only noted.
-pub(super) fn of_row(row: &Map<String, Value>) -> (Vec<Problem>, Vec<String>) {
+/// Returns the problems of the keys of a row of this form, and the keys that are only noted.
+pub(super) fn of_row(row: &Map<String, Value>, form: Option<Form>) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut noted) = (Vec::new(), Vec::new());
     // A row of no form has a problem already, so that keys of Alpaca are not named again.
-    let columns = Form::of(row).unwrap_or(Form::Alpaca).columns();
-    let known = |key: &str| is_row_key(row, key) || columns.contains(&key);
+    let form = form.or(Some(Form::Alpaca));
     for (key, value) in row
         .iter()
-        .filter(|(key, value)| !known(key) && says_something(value))
+        .filter(|(key, value)| !is_known(form, key) && says_something(value))
     {
         match refusal(key, value).filter(|_| !ROW.contains(&key.as_str())) {
             Some(problem) => problems.push((key.clone(), problem)),
@@ -155,8 +156,9 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
     if key == "label" && value.is_boolean() {
         return Some("is not read: preferences are not trained; write `messages`".into());
     }
-    let text = value.as_str().and_then(|text| json::read(text).ok());
-    let items = text.as_ref().unwrap_or(value).as_array();
+    let list = value.as_str().filter(|text| text.trim_start().starts_with('['));
+    let list = list.and_then(|text| json::read(text).ok());
+    let items = list.as_ref().unwrap_or(value).as_array();
     let items = items.map_or(&[][..], Vec::as_slice);
     let looks_like = |keys: &[&str]| {
         items
@@ -164,7 +166,10 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
             .any(|item| keys.iter().any(|key| !item[key].is_null()))
     };
     // Under such a name, a list of things with names is one of tools.
-    let is_named = ["tool", "function", "api"].iter().any(|part| key.contains(part));
+    let of_tools = ["tool", "function", "api"];
+    let is_named = words(key)
+        .iter()
+        .any(|word| of_tools.contains(&word.trim_end_matches('s')));
     let meant = nearest_within(key, ROW, 2).or_else(|| {
         let is_tool =
             |item: &Value| item["function"]["name"].is_string() || item["name"].is_string() && is_named;
@@ -172,6 +177,19 @@ fn refusal(key: &str, value: &Value) -> Option<String> {
         tools.or_else(|| looks_like(&["role", "from"]).then_some("messages"))
     });
     meant.map(|meant| format!("is not a known key of a row; did you mean `{meant}`?"))
+}
+
+/// Returns the words of a key, such as `api` and `list` for `apiList` and for `API_list`.
+fn words(key: &str) -> Vec<String> {
+    let mut spaced = String::new();
+    for letter in key.chars() {
+        if letter.is_uppercase() && spaced.ends_with(char::is_lowercase) {
+            spaced.push(' ');
+        }
+        spaced.push(letter);
+    }
+    let words = spaced.split(|sign: char| !sign.is_alphanumeric());
+    words.map(str::to_lowercase).collect()
 }
 
 /// Returns the problems of the keys of the message at `field`, and the keys that are only noted.

@@ -78,7 +78,7 @@ fn read(object: &Map<String, Value>, field: &str) -> Result<Vec<Message>, Vec<Pr
     }
 }
 
-/// Returns the answers of a message, and what the user says besides them.
+/// Returns the answers of a message, and what else the user says.
 fn beside_answers(
     mut answers: Vec<Message>,
     text: String,
@@ -90,14 +90,14 @@ fn beside_answers(
     let of_one = ["tool_calls", "function_call", "name", "tool_name", "tool_call_id"];
     let given = |key: &&str| object.get(*key).is_some_and(keys::says_something);
     if let Some(key) = of_one.into_iter().find(given) {
-        let problem = "is not read besides the answers of tools in `content`; leave it out";
+        let problem = "is not read next to the answers of tools in `content`; leave it out";
         return Err(vec![(format!("{field}.{key}"), problem.into())]);
     }
     answers.extend((!said.content.is_empty()).then_some(said));
     Ok(answers)
 }
 
-/// Reads everything that a message has besides its role and its text.
+/// Reads everything of a message but its role and its text.
 fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -> Result<(), Vec<Problem>> {
     let wrong = |key: &str, problem: String| vec![(format!("{field}.{key}"), problem)];
     for key in ["tool_calls", "function_call"] {
@@ -111,7 +111,7 @@ fn add_fields(message: &mut Message, object: &Map<String, Value>, field: &str) -
         if !found.is_empty() && !message.tool_calls.is_empty() {
             return Err(wrong(
                 key,
-                "is there besides other calls of this message; write all of them in `tool_calls`".into(),
+                "is given as well as other calls of this message; write all of them in `tool_calls`".into(),
             ));
         }
         message.tool_calls.extend(found);

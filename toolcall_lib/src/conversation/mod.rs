@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Begun {
         Ok(Self {
             conversation,
             open_calls,
-            notes,
+            notes: notes.into_iter().collect(),
         })
     }
 }

@@ -67,7 +67,11 @@ fn is_part(value: &Value) -> bool {
     };
     let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
     let shows = |key: &str| MEDIA.contains(&key) || key == "source";
-    let is_medium = MEDIA.contains(&kind) && (part.len() == 1 || part.keys().any(|key| shows(key)));
+    let is_medium = match kind {
+        // A tool may also list files or documents; the content of such a part is an object.
+        "file" | "document" => part.iter().any(|(key, value)| shows(key) && value.is_object()),
+        kind => MEDIA.contains(&kind) && (part.len() == 1 || part.keys().any(|key| shows(key))),
+    };
     is_medium || TEXTS.contains(&kind) && part.contains_key("text")
 }
 

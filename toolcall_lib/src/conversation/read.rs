@@ -13,17 +13,19 @@ use super::{Conversation, Message, Role, keys};
 use crate::error::Problem;
 use crate::json::{self, kind};
 use crate::tool::ToolSchema;
+use indexmap::IndexSet;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 
 /// A conversation, and the place of each of its messages in the row, such as `messages[1]`.
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) conversation: Conversation,
     pub(crate) fields: Vec<String>,
+    /// Columns that held the messages.
+    pub(crate) form: Option<Form>,
     /// Remarks for the user about the row. All rows with the same remark have the same words for
     /// it.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: IndexSet<String>,
     /// True if the last message came from a message of ShareGPT that holds nothing but calls.
     after_calls: bool,
 }
@@ -37,14 +39,21 @@ pub(crate) fn read(row: &Value, default_tools: &[ToolSchema], shapes: &Shapes) -
         )]);
     };
     // 1. Keys, messages, tools and template variables. All problems are collected.
-    let mut read = Read::default();
-    let (mut problems, noted) = keys::of_row(row);
+    let form = Form::of(row);
+    let mut read = Read {
+        form: form.as_ref().ok().copied(),
+        ..Read::default()
+    };
+    let (mut problems, noted) = keys::of_row(row, read.form);
     read.notes.extend(
         noted
             .iter()
             .map(|key| format!("the key `{key}` of rows is not read")),
     );
-    problems.extend(read.read_messages(row).err().unwrap_or_default());
+    match form {
+        Ok(form) => problems.extend(read.read_messages(row, form).err().unwrap_or_default()),
+        Err((column, problem)) => problems.push((column.to_string(), problem)),
+    }
     let mut tools = tools(row, shapes, &mut read.notes).unwrap_or_else(|found| {
         problems.extend(found);
         Vec::new()
@@ -77,7 +86,7 @@ const ALPACA: &str = "`instruction`, `input` and `output` are read as a user's a
 const ANNOUNCED: &str = "the system text lists the tools as a chat template does; they are read as tools, and that \
     part is left to the template";
 
-pub(super) const NONE_OFFERED: &str = "tools are called, and none is offered";
+pub(super) const NONE_OFFERED: &str = "tools are called, but none is offered";
 const WORDS: &str = "an assistant's text looks like a call, and is trained as words; write calls in `tool_calls`, or \
     between <tool_call> and </tool_call>";
 
@@ -88,8 +97,8 @@ fn is_message(value: &Value) -> bool {
 impl Read {
     /// Reads the messages of a row, or those of its prompt and completion. Of these two, only the
     /// completion is trained.
-    fn read_messages(&mut self, row: &Map<String, Value>) -> Result<(), Vec<Problem>> {
-        match Form::of(row).map_err(|(column, problem)| vec![(column.to_string(), problem)])? {
+    fn read_messages(&mut self, row: &Map<String, Value>, form: Form) -> Result<(), Vec<Problem>> {
+        match form {
             Form::Messages => self.read_list("messages", &row["messages"]),
             Form::ShareGpt => self.read_list("conversations", &row["conversations"]),
             Form::PromptCompletion => {
@@ -115,9 +124,7 @@ impl Read {
             return self.read_list(side, &list);
         }
         self.read_text(side, text, role)?;
-        if !self.notes.iter().any(|note| note == TEXTS) {
-            self.notes.push(TEXTS.to_string()); // once, not for each side
-        }
+        self.notes.insert(TEXTS.to_string());
         Ok(())
     }
 
@@ -182,7 +189,7 @@ impl Read {
         let asked: Vec<&str> = asked.into_iter().filter(|part| !part.is_empty()).collect();
         self.read_text("instruction", &asked.join("\n"), Role::User)?;
         self.read_text("output", output, Role::Assistant)?;
-        self.notes.push(ALPACA.to_string());
+        self.notes.insert(ALPACA.to_string());
         Ok(())
     }
 
@@ -210,12 +217,10 @@ impl Read {
                 Err(found) => problems.extend(found),
             }
         }
-        for key in noted {
-            let note = format!("the key `{key}` of messages is not read");
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
+        let notes = noted
+            .iter()
+            .map(|key| format!("the key `{key}` of messages is not read"));
+        self.notes.extend(notes);
         if problems.is_empty() {
             Ok(())
         } else {
@@ -251,7 +256,7 @@ impl Read {
             Some(_) if self.begins_with(Role::System) => Err((
                 "system".into(),
                 format!(
-                    "is there besides the system message {}; a row has one system text",
+                    "is given as well as the system message {}; a row has one system text",
                     self.fields.first().map_or("", String::as_str)
                 ),
             )),
@@ -316,7 +321,7 @@ impl Read {
             messages.remove(0);
             self.fields.remove(0);
         }
-        self.notes.push(ANNOUNCED.to_string());
+        self.notes.insert(ANNOUNCED.to_string());
         Ok(())
     }
 
@@ -352,19 +357,14 @@ impl Read {
             ),
         ] {
             if holds {
-                self.notes.push(note.to_string());
+                self.notes.insert(note.to_string());
             }
         }
         let said = messages
             .iter()
             .filter(|message| message.role == Role::Assistant && message.train);
-        let calls =
-            said.filter_map(|message| call_in_words(&message.content, tools.iter().map(ToolSchema::name)));
-        self.notes.extend(
-            calls
-                .map(|call| format!("{call} in {WORDS}"))
-                .collect::<BTreeSet<_>>(),
-        );
+        let calls = said.filter_map(|message| call_in_words(&message.content, tools));
+        self.notes.extend(calls.map(|call| format!("{call} in {WORDS}")));
     }
 
     /// Splits a message with a list of the answers to several calls into a message for each.

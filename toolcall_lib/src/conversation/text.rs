@@ -1,10 +1,11 @@
-//! Reads calls and answers that a data file has as text.
+//! Reads calls and answers that a data file holds as text.
 
 use super::calls::{decoded, tool_calls};
 use super::{Message, Role};
 use crate::error::Problem;
 use crate::syntax::{CallSyntax, split_thought, tags};
-use crate::tool::read::{ARGUMENTS, id_of};
+use crate::tool::ToolSchema;
+use crate::tool::read::{ARGUMENTS, function_of, id_of};
 use crate::{json, python};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {
-            let (thought, answer) = thought_of(text);
+            let (thought, answer) = split_thought(text);
             if answer.contains(tags::CALL) {
                 let mut message = Message::assistant(text);
                 take_from_text(&mut message, field)?;
@@ -35,23 +36,13 @@ pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<P
     })
 }
 
-/// Splits a turn of a data file into its thought and the answer after it. In a file, unlike in a
-/// reply, a thought that words come before is a part of the text.
-fn thought_of(text: &str) -> (Option<String>, &str) {
-    let begun = text.find(tags::THINK);
-    match begun.is_some_and(|at| !text[..at].trim().is_empty()) {
-        true => (None, text),
-        false => split_thought(text),
-    }
-}
-
 /// Reads the text of an assistant turn that holds calls in the syntax of Hermes. Returns the turn
 /// with its words and its calls; `None` for a text without a call.
 ///
 /// # Errors
 /// A call that cannot be read.
 pub(super) fn said_and_called(text: &str) -> Result<Option<Message>, String> {
-    let (thought, answer) = thought_of(text);
+    let (thought, answer) = split_thought(text);
     if !answer.contains(tags::CALL) && !answer.contains(tags::CALL_END) {
         return Ok(None);
     }
@@ -94,26 +85,26 @@ const MARKS: [&str; 21] = [
     "\nAction Input:",
 ];
 
-/// Returns the beginning of a call that the words of an assistant turn seem to hold, in another
-/// syntax than that of Hermes: a mark, or the JSON of a call of one of these tools.
-pub(super) fn call_in_words<'a>(text: &str, tools: impl Iterator<Item = &'a str>) -> Option<String> {
+/// Most places of a text at which an object is looked for.
+const MOST_TRIED: usize = 100;
+
+/// Returns how a call begins that the words of an assistant turn seem to hold in another syntax
+/// than that of Hermes: with a mark, or as the JSON of a call of one of these tools.
+pub(super) fn call_in_words(text: &str, tools: &[ToolSchema]) -> Option<&'static str> {
     if let Some(mark) = MARKS.into_iter().find(|mark| text.contains(mark)) {
-        return Some(mark.trim().to_string());
+        return Some(mark.trim());
     }
-    let mut called = tools.filter(|name| !name.is_empty() && text.contains(name));
-    called.find_map(|name| {
-        let is_call = |value: &Value| {
-            let function = Some(&value["function"]).filter(|function| function.is_object());
-            let function = function.unwrap_or(value);
-            function["name"] == name && ARGUMENTS.iter().any(|key| !function[*key].is_null())
-        };
-        let begins = text.match_indices('{').map(|(at, _)| &text[at..]);
-        let mut values =
-            begins.filter_map(|rest| json::read_first(rest).or_else(|| python::read_first(rest)));
-        values
-            .any(|(value, _)| is_call(&value))
-            .then(|| format!("{{\"name\": \"{name}\", …"))
-    })
+    let is_call = |(value, _): (Value, &str)| {
+        let function = function_of(&value);
+        let is_offered = tools.iter().any(|tool| function["name"] == tool.name());
+        is_offered && ARGUMENTS.iter().any(|key| !function[*key].is_null())
+    };
+    let begins = text.match_indices('{').take(MOST_TRIED);
+    let mut values = begins.filter_map(|(at, _)| {
+        let rest = &text[at..];
+        json::read_first(rest).or_else(|| python::read_first(rest))
+    });
+    values.any(is_call).then_some(r#"{"name": …"#)
 }
 
 const ANSWER: &str = "<tool_response>";

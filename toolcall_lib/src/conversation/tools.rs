@@ -5,6 +5,7 @@ use super::calls::{all, decoded};
 use crate::error::{Problem, Result as Checked};
 use crate::json::kind;
 use crate::tool::{ToolSchema, flat};
+use indexmap::IndexSet;
 use serde_json::{Map, Value};
 
 /// The tools of a row: a list of schemas or its JSON string; none if it is absent. Older files have
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 pub(super) fn tools(
     row: &Map<String, Value>,
     shapes: &Shapes,
-    notes: &mut Vec<String>,
+    notes: &mut IndexSet<String>,
 ) -> Result<Vec<ToolSchema>, Vec<Problem>> {
     let given = |key: &str| row.get(key).filter(|value| !value.is_null() && *value != "");
     let (key, value) = match (given("tools"), given("functions")) {
@@ -20,7 +21,7 @@ pub(super) fn tools(
         (Some(_), Some(_)) => {
             return Err(vec![(
                 "functions".into(),
-                "is there besides `tools`; a row has its tools once".into(),
+                "is given as well as `tools`; a row has its tools once".into(),
             )]);
         }
         (Some(value), None) => ("tools", value),
@@ -40,29 +41,19 @@ pub(super) fn tools(
         if let Value::String(_) = schema {
             schema = decoded(&schema, &field).map_err(|problem| vec![problem])?;
         } else if value.is_array() && shapes.tools.clean_tool(&mut schema) > 0 {
-            add(notes, NULLS.to_string());
+            notes.insert(NULLS.to_string());
         }
         tool(schema, notes).map_err(|error| vec![(field, error.to_string())])
     }))
 }
 
 /// Reads the schema of a tool, also one whose arguments are in a flat map.
-pub(super) fn tool(mut schema: Value, notes: &mut Vec<String>) -> Checked<ToolSchema> {
-    for unknown in flat::unfold(&mut schema) {
-        add(
-            notes,
-            format!("arguments of the type `{unknown}` may have any value"),
-        );
-    }
+pub(super) fn tool(mut schema: Value, notes: &mut IndexSet<String>) -> Checked<ToolSchema> {
+    let unknown = flat::unfold(&mut schema);
+    let unknown = unknown.iter();
+    notes.extend(unknown.map(|kind| format!("arguments of the type `{kind}` may have any value")));
     ToolSchema::new(schema)
 }
 
 const NULLS: &str = "null is read as absent in the schemas of tools, for keys that other schemas have, as Arrow writes \
     absent keys; to keep it, write tools as JSON text";
-
-/// Adds a note that is not there yet.
-fn add(notes: &mut Vec<String>, note: String) {
-    if !notes.contains(&note) {
-        notes.push(note);
-    }
-}

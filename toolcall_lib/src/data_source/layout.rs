@@ -30,15 +30,19 @@ pub(super) const USUAL: &str = "train";
 
 /// Chooses files by their names and by the configs of the card.
 pub(super) fn choose(names: &[String], configs: &[Config], wish: Wish<'_>) -> Result<Chosen, String> {
-    if names.iter().any(|name| name.ends_with(".arrow")) && names.iter().any(|name| is_state(name)) {
-        let problem = "was written with `save_to_disk` of datasets, in Arrow, which is not read; write it with \
-                       `to_parquet` or `to_json`";
-        return Err(problem.to_string());
-    }
+    let is_saved =
+        names.iter().any(|name| name.ends_with(".arrow")) && names.iter().any(|name| is_state(name));
+    let others = names.iter().filter(|name| !(is_saved && is_state(name)));
+    let names: &[String] = &others.cloned().collect::<Vec<_>>();
     let mut splits = match config(configs, wish.config)? {
         Some(config) => splits_of(config, names)?,
         None => by_names(names.iter().filter(|name| is_data(name))),
     };
+    if splits.is_empty() && is_saved {
+        let problem = "was written with `save_to_disk` of datasets, in Arrow, which is not read; write it with \
+                       `to_parquet` or `to_json`";
+        return Err(problem.to_string());
+    }
     if splits.is_empty() {
         return Err(format!(
             "has no file that can be read; expected {READABLE}, found {}",
@@ -196,9 +200,10 @@ fn is_data(name: &str) -> bool {
     !hidden && !other && stored_as(name).is_some()
 }
 
-/// Returns true for a file that `save_to_disk` writes to the folder of each split.
+/// Returns true for a file that `save_to_disk` writes next to those with the rows.
 fn is_state(name: &str) -> bool {
-    name.rsplit('/').next() == Some("state.json")
+    let file = name.rsplit('/').next();
+    file.is_some_and(|file| ["state.json", "dataset_dict.json"].contains(&file))
 }
 
 /// Checks that all files can be read, and that they have the same format: files in several formats
@@ -348,6 +353,8 @@ mod tests {
                 "{problem}"
             );
         }
+        let beside = ["old/data-00000-of-00001.arrow", "old/state.json", "rows.json"];
+        assert_eq!(chosen(&beside, &[], None).unwrap().0, ["rows.json"]);
         assert!(
             chosen(&["picture.png"], &[], None)
                 .unwrap_err()

@@ -87,11 +87,9 @@ impl DataSource {
         let id = HubId::parse(parts[0])
             .ok_or_else(|| Error::invalid(spec, "expected hub:owner/name, or hub:owner/name@revision"))?;
         Ok(Self {
-            place: Place::Hub(id),
             config: config.map(String::from),
             split: split.map(|split| format!("{split}{slice}")),
-            columns: None,
-            tools: Vec::new(),
+            ..Self::at(Place::Hub(id))
         })
     }
 

@@ -81,11 +81,19 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
     }
 }
 
-/// Returns true if the rows of these files name their splits, and this one is among them.
+/// Returns true if the rows of these files name their splits, and this one is among them. Only one
+/// file at a time is in memory.
 pub(crate) fn rows_name_split(files: &[PathBuf], split: &str) -> Result<bool> {
-    let tables: Vec<Table> = files.iter().map(|file| rows::read(file)).collect::<Result<_>>()?;
-    let splits = marked::splits(&tables).unwrap_or_default();
-    Ok(splits.keys().any(|name| marked::is_same(name, split)))
+    let mut is_named = false;
+    for file in files {
+        let table = rows::read(file)?;
+        match marked::splits(std::slice::from_ref(&table)) {
+            Some(splits) => is_named |= splits.keys().any(|name| marked::is_same(name, split)),
+            None if table.rows.is_empty() => {}
+            None => return Ok(false), // a row names none
+        }
+    }
+    Ok(is_named)
 }
 
 /// Keeps the rows of the split; returns the column that names the split of a row, if it was used.
@@ -166,12 +174,16 @@ impl Dataset {
     fn add(&mut self, file: &Path, table: Table, tools: &[ToolSchema], shapes: &Shapes) -> Vec<RowProblem> {
         let (shared, mut found): (Arc<Path>, _) = (file.into(), Vec::new());
         for Row { index, place, value } in table.rows {
-            let form = value.as_ref().ok().and_then(Value::as_object).map(Form::of);
             let read = value
                 .map_err(|problem| vec![problem])
                 .and_then(|row| checked(&row, tools, shapes).map_err(|problems| placed(problems, place)));
             match read {
                 Ok(read) => {
+                    self.origins.push(Origin {
+                        file: shared.clone(),
+                        row: index,
+                        has_completion: read.form == Some(Form::PromptCompletion),
+                    });
                     self.rows.push(read.conversation);
                     self.note(read.notes, 1);
                 }
@@ -182,11 +194,6 @@ impl Dataset {
                     problem,
                 })),
             }
-            self.origins.push(Origin {
-                file: shared.clone(),
-                row: index,
-                has_completion: matches!(form, Some(Ok(Form::PromptCompletion))),
-            });
         }
         found
     }

@@ -29,9 +29,14 @@ impl FileReport {
         let (mut forms, mut all) = (BTreeSet::new(), IndexSet::new());
         let mut read: IndexSet<String> = used.iter().map(|column| column.to_string()).collect();
         for row in table.rows.iter().filter_map(Row::object) {
-            forms.extend(Form::of(row).ok());
-            for key in row.keys() {
-                let list = if is_read(row, key) { &mut read } else { &mut all };
+            let form = Form::of(row).ok();
+            forms.extend(form);
+            for (key, value) in row {
+                let list = if is_read(form, key, value) {
+                    &mut read
+                } else {
+                    &mut all
+                };
                 if !list.contains(key) {
                     list.insert(key.clone());
                 }

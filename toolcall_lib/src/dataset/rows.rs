@@ -25,20 +25,19 @@ pub(super) fn read(path: &Path) -> Result<Table> {
         path.extension()
             .is_some_and(|name| name.eq_ignore_ascii_case(ending))
     };
-    let wrong = |problem: String| Err(Error::invalid(path.display(), problem));
+    let wrong = |problem: &str| Err(Error::invalid(path.display(), problem));
     if let Some((_, form)) = COMPRESSED.iter().find(|(first, _)| start.starts_with(first)) {
-        return wrong(format!("is compressed with {form}; decompress it first"));
-    }
-    match () {
-        () if start.starts_with(b"PAR1") => parquet_rows(path),
-        () if start.starts_with(b"ARROW1") || ends_with("arrow") => {
-            wrong("is an Arrow file; write it as Parquet (`to_parquet` of datasets)".to_string())
-        }
-        () if ends_with("tsv") => {
-            wrong("has tabs between columns; write it with commas, as .csv".to_string())
-        }
-        () if ends_with("csv") => csv::rows(path, &text(path)?),
-        () => json::rows(path, &text(path)?),
+        wrong(&format!("is compressed with {form}; decompress it first"))
+    } else if start.starts_with(b"PAR1") {
+        parquet_rows(path)
+    } else if start.starts_with(b"ARROW1") || ends_with("arrow") {
+        wrong("is an Arrow file; write it as Parquet (`to_parquet` of datasets)")
+    } else if ends_with("tsv") {
+        wrong("has tabs between columns; write it with commas, as .csv")
+    } else if ends_with("csv") {
+        csv::rows(path, &text(path)?)
+    } else {
+        json::rows(path, &text(path)?)
     }
 }
 

@@ -52,11 +52,10 @@ pub(super) fn environment(sources: &[(String, String)]) -> Result<Environment<'s
 
 /// Returns the text that Python has for a float; `None` for another value.
 fn float_text(value: &Value) -> Option<String> {
-    let is_float = value.is_number() && !value.is_integer();
-    f64::try_from(value.clone())
-        .ok()
-        .filter(|_| is_float)
-        .map(python_float)
+    if value.is_integer() || !value.is_number() {
+        return None;
+    }
+    f64::try_from(value.clone()).ok().map(python_float)
 }
 
 /// Prints the value of an expression.
@@ -71,7 +70,8 @@ fn print(
     }
 }
 
-/// The filter `string`, which `~` applies to its operands, too.
+/// The filter `string`. It is also put after the values that `~` joins (`with_weights`), since
+/// minijinja would write their floats like Rust.
 fn string(state: &State<'_, '_>, value: &Value) -> std::result::Result<Value, minijinja::Error> {
     match float_text(value) {
         Some(text) => Ok(text.into()),

@@ -119,7 +119,8 @@ fn weigh(state: &State<'_, '_>, value: &Value, depth: usize, bytes: &mut usize) 
 }
 
 /// Puts the filter `weighed` around every expression of a source that makes lists or maps of other
-/// values, and the filter `string` after every value that `~` joins.
+/// values, and the filter `string` after the variables, items, calls and filters that `~` joins. A
+/// float that is computed on the spot, as in `(x + 0.5) ~ "s"`, stays as minijinja writes it.
 ///
 /// # Errors
 /// The source is not Jinja.
@@ -210,7 +211,7 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
         // A comparison takes as many steps as there are values on one side.
         marks.push((at(&compared["inner"][1], "end_offset"), "|weighed"));
     }
-    // 5. Joined values: `~` does not ask how a float is written.
+    // 5. Joined values: `~` writes a float like Rust, not like Python.
     if kind == Some("BinOp") && is_one_of(&what["op"], &["Concat"]) {
         const VALUES: [&str; 5] = ["Var", "GetAttr", "GetItem", "Call", "Filter"];
         for side in [&what["left"], &what["right"]] {

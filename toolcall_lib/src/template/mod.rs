@@ -115,18 +115,19 @@ impl ChatTemplate {
     /// Returns a note on each of these variables that no template of the model names: the name may
     /// be misspelled.
     pub fn unused(&self, kwargs: &Map<String, Value>) -> Vec<String> {
+        kwargs.keys().filter_map(|name| self.unused_name(name)).collect()
+    }
+
+    /// Returns a note on a variable that no template of the model names.
+    pub(crate) fn unused_name(&self, name: &str) -> Option<String> {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        let names = |source: &str, name: &str| source.split(|c| !is_part(c)).any(|word| word == name);
-        let is_used = |name: &str| {
-            let additional = self.additional.iter().map(|(_, source)| source.as_str());
-            additional
-                .chain([self.source()])
-                .any(|source| names(source, name))
-        };
-        let unused = kwargs.keys().filter(|name| !is_used(name));
-        unused
-            .map(|name| format!("the chat template does not use `{name}` of `chat_template_kwargs`"))
-            .collect()
+        let additional = self.additional.iter().map(|(_, source)| source.as_str());
+        let words = additional
+            .chain([self.source()])
+            .flat_map(|source| source.split(|c| !is_part(c)));
+        let mut same = words.filter(|word| *word == name);
+        let note = || format!("the chat template does not use `{name}` of `chat_template_kwargs`");
+        same.next().is_none().then(note)
     }
 
     /// Returns the other templates of the model, by name; they are saved in

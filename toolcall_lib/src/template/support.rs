@@ -33,13 +33,19 @@ impl ChatTemplate {
         additional: Vec<(String, String)>,
         tokenizer_config: &Map<String, Value>,
     ) -> Result<(Self, Vec<String>)> {
-        let (additional, mut notes) = readable(additional);
-        let tool_use = additional
-            .iter()
-            .find(|(name, _)| name == TOOL_USE)
-            .map(|(_, source)| source.clone());
-        let source = source.or(tool_use.as_deref());
-        let why = match source.map(|source| Self::named(source, additional, tokenizer_config)) {
+        let made = |additional: &[(String, String)]| {
+            let tool_use = additional.iter().find(|(name, _)| name == TOOL_USE);
+            let source = source.or(tool_use.map(|(_, source)| source.as_str()))?;
+            Some(Self::named(source, additional.to_vec(), tokenizer_config))
+        };
+        let (template, mut notes) = match made(&additional) {
+            Some(Err(_)) => {
+                let (additional, notes) = readable(additional);
+                (made(&additional), notes)
+            }
+            template => (template, Vec::new()),
+        };
+        let why = match template {
             Some(Ok(template)) => match template.shows().calls {
                 Ok(()) => return Ok((template, notes)),
                 Err(reason) => {

@@ -63,7 +63,8 @@ pub struct TokenReport {
     pub truncated: usize,
     /// Cut sequences left out because no trained token remained.
     pub without_target: usize,
-    /// Conversations without a sequence, because all of their turns are marked as not trained.
+    /// Conversations without a sequence, because the turns that the mode would train are marked as
+    /// not trained.
     pub not_trained: usize,
 }
 
@@ -157,12 +158,14 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
             counted(thoughts, "turn")
         ));
     }
-    let mut unused: BTreeMap<String, usize> = BTreeMap::new();
-    let kwargs = conversations.iter().map(|row| &row.chat_template_kwargs);
-    for note in kwargs.flat_map(|kwargs| template.unused(kwargs)) {
-        *unused.entry(note).or_default() += 1;
-    }
-    notes.extend(notes_on_rows(&unused));
+    let mut rows_with: BTreeMap<&str, usize> = BTreeMap::new();
+    let names = conversations
+        .iter()
+        .flat_map(|row| row.chat_template_kwargs.keys());
+    names.for_each(|name| *rows_with.entry(name).or_default() += 1);
+    let unused = rows_with.into_iter();
+    let unused = unused.filter_map(|(name, rows)| Some((template.unused_name(name)?, rows)));
+    notes.extend(notes_on_rows(&unused.collect()));
     notes
 }
 

@@ -54,21 +54,32 @@ fn values(text: &str) -> std::result::Result<Vec<Value>, String> {
 fn in_object(object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
     match object.get("result") {
         _ if object.contains_key("tools") => listed(object),
-        Some(Value::Object(result)) if result.contains_key("tools") => listed(result.clone()),
+        Some(Value::Object(result)) if result.contains_key("tools") => {
+            only(&object, "result", &["jsonrpc", "id"])?;
+            listed(result.clone())
+        }
         _ => Ok(vec![object.into()]),
+    }
+}
+
+/// Refuses keys that would not be read.
+fn only(object: &Map<String, Value>, read: &str, harmless: &[&str]) -> std::result::Result<(), String> {
+    let is_known = |key: &str| key == read || harmless.contains(&key);
+    match object
+        .iter()
+        .find(|(key, value)| !is_known(key) && !value.is_null())
+    {
+        None => Ok(()),
+        Some((key, _)) => Err(format!(
+            "`{key}` is given as well as `{read}` and is not read; leave it out"
+        )),
     }
 }
 
 /// Returns the list `tools` of an object, which has nothing else in it.
 fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
-    let tools = object.shift_remove("tools");
-    object.shift_remove("_meta"); // from an MCP server to its client
-    if let Some((key, _)) = object.iter().find(|(_, value)| !value.is_null()) {
-        return Err(format!(
-            "`{key}` is there besides `tools` and is not read; leave it out"
-        ));
-    }
-    match tools {
+    only(&object, "tools", &["_meta"])?; // `_meta` is from an MCP server to its client
+    match object.shift_remove("tools") {
         Some(Value::Array(tools)) => Ok(tools),
         other => {
             let found = json::kind(&other.unwrap_or_default());
@@ -155,11 +166,15 @@ mod tests {
             ),
             (
                 r#"{"tools": [{"name": "dim"}], "tool_choice": "none"}"#,
-                "FILE: `tool_choice` is there besides `tools` and is not read",
+                "FILE: `tool_choice` is given as well as `tools` and is not read",
             ),
             (
                 r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "nextCursor": "2"}}"#,
-                "FILE: `nextCursor` is there besides `tools` and is not read",
+                "FILE: `nextCursor` is given as well as `tools` and is not read",
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": []}, "system": "Be short."}"#,
+                "FILE: `system` is given as well as `result` and is not read",
             ),
             (
                 r#"{"tools": {"name": "dim"}}"#,

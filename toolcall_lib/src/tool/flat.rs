@@ -26,13 +26,15 @@ pub(crate) fn unfold(tool: &mut Value) -> Vec<String> {
     }
 }
 
-/// All entries describe an argument; in a JSON schema, `type` is a string.
-fn is_flat(parameters: &Map<String, Value>) -> bool {
-    let describes = |entry: &Value| entry["type"].is_string() || entry["description"].is_string();
-    !parameters.is_empty()
-        && parameters
-            .values()
-            .all(|entry| entry.is_object() && describes(entry))
+/// Returns true for a map whose entries all describe an argument. In a JSON schema, `type` is a
+/// string instead.
+pub(super) fn is_flat(parameters: &Map<String, Value>) -> bool {
+    !parameters.is_empty() && parameters.values().all(describes)
+}
+
+/// Returns true for an object that gives the type or the meaning of an argument.
+pub(super) fn describes(entry: &Value) -> bool {
+    entry["type"].is_string() || entry["description"].is_string()
 }
 
 fn schema(parameters: Map<String, Value>) -> (Map<String, Value>, Vec<String>) {

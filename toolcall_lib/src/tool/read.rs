@@ -99,6 +99,13 @@ impl<'de> Deserialize<'de> for ToolCall {
     }
 }
 
+/// Returns the object with the name and the arguments of a call: its `function`, or the call
+/// itself.
+pub(crate) fn function_of(call: &Value) -> &Value {
+    let function = Some(&call["function"]).filter(|function| function.is_object());
+    function.unwrap_or(call)
+}
+
 const SHAPE: &str = r#"{"name": …, "arguments": {…}}"#;
 
 fn is_type(value: &Value) -> bool {
@@ -166,7 +173,7 @@ fn arguments_of(function: &Map<String, Value>) -> Result<Map<String, Value>, Pro
         [key] => arguments(&function[key]).map_err(|problem| (format!(".{key}"), problem)),
         [first, second, ..] => Err((
             format!(".{second}"),
-            format!("is there besides `{first}`; a call has its arguments once"),
+            format!("is given as well as `{first}`; a call has its arguments once"),
         )),
     }
 }
@@ -273,7 +280,7 @@ mod tests {
     fn arguments_stand_once_and_are_an_object() {
         assert_eq!(
             refused(json!({"name": "water", "arguments": {"minutes": 5}, "parameters": {"minutes": 6}})),
-            ".parameters: is there besides `arguments`; a call has its arguments once"
+            ".parameters: is given as well as `arguments`; a call has its arguments once"
         );
         let wrong = |value: Value| arguments(&value).unwrap_err();
         assert!(wrong(json!("\"{\\\"duration\\\": 60}\"")).contains("encoded twice"));

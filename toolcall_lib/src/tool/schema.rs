@@ -1,6 +1,7 @@
 //! The JSON schema of a tool, as chat templates take it.
 
 use super::check;
+use super::flat::{describes, is_flat};
 use crate::error::{Error, Result, nearest_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ const NOT_FOR_THE_MODEL: [&str; 9] = [
 
 /// Keys that are in a function by mistake: they look like a part of its arguments, but are not
 /// read.
-const MISTAKEN: [&str; 12] = [
+const MISTAKEN: [&str; 11] = [
     "parameter",
     "params",
     "param",
@@ -45,11 +46,10 @@ const MISTAKEN: [&str; 12] = [
     "properties",
     "schema",
     "required",
-    "function",
     "functionDeclarations",
 ];
 
-/// Parts of the names of keys that say what a tool returns, or about it.
+/// Parts of the names of keys that say what a tool returns, or describe it in other ways.
 const ABOUT: [&str; 10] = [
     "output",
     "return",
@@ -64,14 +64,7 @@ const ABOUT: [&str; 10] = [
 ];
 
 /// Parts of the names of keys that hold the arguments of a tool.
-const OF_ARGUMENTS: [&str; 6] = [
-    "parameter",
-    "argument",
-    "args",
-    "schema",
-    "properties",
-    "signature",
-];
+const OF_ARGUMENTS: [&str; 5] = ["parameter", "argument", "args", "schema", "properties"];
 
 impl ToolSchema {
     /// Reads the schema of a tool, in any of the forms that APIs have:
@@ -244,7 +237,7 @@ fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<(
         }
         [first, second, ..] => {
             let problem = format!(
-                "`function.{second}`: is there besides `{first}`; a tool has one schema of arguments"
+                "`function.{second}`: is given as well as `{first}`; a tool has one schema of arguments"
             );
             Err(Error::invalid(place, problem))
         }
@@ -252,18 +245,16 @@ fn rename_parameters(function: &mut Map<String, Value>, place: &str) -> Result<(
 }
 
 fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Result<()> {
-    let mistaken = |key: &&str| *key != "function" || !within.is_empty();
-    let found = MISTAKEN
-        .into_iter()
-        .filter(mistaken)
-        .find(|key| object.contains_key(*key));
-    let outside = ["parameters", "name"]
-        .into_iter()
-        .find(|key| within.is_empty() && object.contains_key(*key));
-    if found.or(outside).is_none() {
+    let misplaced: &[&str] = match within {
+        "" => &["parameters", "name"],
+        _ => &["function"],
+    };
+    let mut mistaken = MISTAKEN.iter().chain(misplaced).copied();
+    let mistaken = mistaken.find(|key| object.contains_key(*key));
+    if mistaken.is_none() {
         refuse_misspelt(object, place, within)?;
     }
-    match found.or(outside).or_else(|| of_arguments(object)) {
+    match mistaken.or_else(|| of_arguments(object)) {
         None => Ok(()),
         Some(key) => {
             let advice =
@@ -276,27 +267,34 @@ fn refuse_mistaken(object: &Map<String, Value>, place: &str, within: &str) -> Re
     }
 }
 
-/// Returns a key of a tool that holds its arguments, by the name or by the form of its value.
+/// Returns a key of a tool that holds its arguments, by the name, or by the form of its value if
+/// the tool has no other schema of them.
 fn of_arguments(object: &Map<String, Value>) -> Option<&str> {
+    let function = object.get("function").and_then(Value::as_object);
+    let schema = |key: &str| function.unwrap_or(object).get(key);
+    let has_schema = PARAMETERS.iter().any(|key| schema(key).is_some_and(is_filled));
     let has = |key: &str, parts: &[&str]| parts.iter().any(|part| key.contains(part));
     let mut others = object
         .iter()
         .filter(|(key, _)| !["function", "parameters"].contains(&key.as_str()));
     let found = others.find(|(key, value)| {
         let name = key.to_ascii_lowercase();
-        let is_filled = value.as_object().is_some_and(|object| !object.is_empty())
-            || value.as_array().is_some_and(|list| !list.is_empty());
-        is_filled && !has(&name, &ABOUT) && (has(&name, &OF_ARGUMENTS) || describes_arguments(value))
+        let is_meant = || has(&name, &OF_ARGUMENTS) || !has_schema && describes_arguments(value);
+        is_filled(value) && !has(&name, &ABOUT) && is_meant()
     });
     found.map(|(key, _)| key.as_str())
 }
 
+/// Returns true for an object or a list that is not empty.
+fn is_filled(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| !object.is_empty())
+        || value.as_array().is_some_and(|list| !list.is_empty())
+}
+
 /// Returns true for the schema of an object, for a map of arguments, and for a list of them.
 fn describes_arguments(value: &Value) -> bool {
-    let describes = |entry: &Value| entry["type"].is_string() || entry["description"].is_string();
     match value {
-        Value::Object(object) if is_of_object(value) => !object.is_empty(),
-        Value::Object(object) => object.values().all(describes),
+        Value::Object(object) => is_of_object(value) || is_flat(object),
         Value::Array(list) => list
             .iter()
             .all(|entry| entry["name"].is_string() && describes(entry)),
@@ -317,7 +315,7 @@ fn refuse_misspelt(object: &Map<String, Value>, place: &str, within: &str) -> Re
     Ok(())
 }
 
-/// Iterates over the places of the tools that have the name of one before them.
+/// Iterates over the indices of the tools that have the same name as one before them.
 pub(crate) fn doubled(tools: &[ToolSchema]) -> impl Iterator<Item = usize> {
     let mut seen = HashSet::new();
     (0..tools.len()).filter(move |&place| !seen.insert(tools[place].name()))
@@ -489,9 +487,20 @@ mod tests {
             ("tags", &json!(["plants"])),
             ("strict", &json!(true)),
             ("kwargs", &json!({})),
+            ("signature", &json!({"algorithm": "ed25519", "value": "c2ln"})),
         ] {
             ToolSchema::new(json!({"name": "f", key: value})).unwrap_or_else(|e| panic!("{e}"));
         }
+        let authors = json!([{"name": "Ada", "description": "Wrote it."}]);
+        for parameters in ["parameters", "input_schema"] {
+            let function = json!({"name": "f", parameters: schema, "authors": authors});
+            ToolSchema::new(function).unwrap_or_else(|e| panic!("{e}"));
+        }
+        let function = json!({"name": "f", "input_schema": schema});
+        let outside = json!({"type": "function", "function": function, "authors": authors});
+        ToolSchema::new(outside).unwrap_or_else(|e| panic!("{e}"));
+        let empty = error(json!({"name": "f", "parameters": {}, "authors": authors}));
+        assert!(empty.contains("`function.authors`: is not read here"), "{empty}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct TrainReport {
     pub seconds: f64,
     /// Conversations whose sequences were all left out because they are too long.
     pub rows_left_out: usize,
-    /// Conversations whose assistant turns are all marked as not trained.
+    /// Conversations whose turns that would be trained are all marked as not trained.
     pub rows_not_trained: usize,
     /// Processes that trained together.
     pub ranks: usize,

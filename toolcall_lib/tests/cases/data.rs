@@ -201,9 +201,9 @@ fn a_description_tells_the_notes() {
     let data = load(&json!([{"messages": conversation("calls_without_tools").messages, "id": 1}])).unwrap();
     let text = data.describe().to_string();
     assert!(text.ends_with(
-        "\nnote: 1 row: the key `id` of rows is not read\nnote: 1 row: tools are called, and none is offered"
+        "\nnote: 1 row: the key `id` of rows is not read\nnote: 1 row: tools are called, but none is offered"
     ));
     let mut twice = data.clone();
     twice.extend(data);
-    assert_eq!(twice.notes()[1], "2 rows: tools are called, and none is offered");
+    assert_eq!(twice.notes()[1], "2 rows: tools are called, but none is offered");
 }

@@ -761,6 +761,18 @@ fn arguments_that_are_many_are_repaired_in_one_go() {
 }
 
 #[test]
+fn rows_with_many_keys_are_read_in_one_go() {
+    let row: Map<String, Value> = (0..100_000).map(|i| (format!("k{i}"), json!(i))).collect();
+    let text = json!([row]).to_string();
+    assert_answer(
+        "dataset",
+        "keys",
+        text.as_bytes(),
+        &["messages: missing; the row has `k0`"],
+    );
+}
+
+#[test]
 fn configs_that_ask_for_too_much() {
     let target = TARGETS.iter().find(|known| known.name == "configs").unwrap();
     let config: Value = serde_json::from_slice(&(target.seeds)()[0]).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::error::{self, Problem, place_in};
 use crate::json::kind;
+use fancy_regex::CompileError;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::paths::LocationSegment;
@@ -24,7 +25,7 @@ pub(super) fn shortened(text: &str) -> String {
     error::shortened(text, LONGEST)
 }
 
-/// Returns the problem of a schema that is none. A pattern may also be too large to be compiled.
+/// Returns what is wrong with an invalid schema. A pattern may also be too large to be compiled.
 pub(super) fn of_schema(error: &ValidationError<'_>) -> String {
     let pattern = matches!(error.kind(), Kind::Format { .. })
         .then(|| error.instance().as_str())
@@ -36,13 +37,21 @@ pub(super) fn of_schema(error: &ValidationError<'_>) -> String {
     let Err(reason) = fancy_regex::Regex::new(pattern) else {
         return format!("{shown} is not a regular expression");
     };
-    let reason = reason.to_string();
-    match ["error building NFA", "size limit"]
-        .iter()
-        .any(|too_large| reason.contains(too_large))
-    {
+    match is_too_large(&reason) {
         true => format!("the regular expression {shown} is too large"),
         false => format!("{shown} is not a regular expression: {reason}"),
+    }
+}
+
+/// Returns true if a pattern could be read, and what it compiles to is too large.
+fn is_too_large(error: &fancy_regex::Error) -> bool {
+    match error {
+        fancy_regex::Error::CompileError(error) => match &**error {
+            CompileError::InnerError(error) => error.size_limit().is_some(),
+            CompileError::PatternTooComplex => true,
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Keywords and types of JSON schema, and other names for them.
 
 use crate::error::{Problem, nearest_within};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// Type names of Python, which function-calling benchmarks write, and those of Gemma's data, each
-/// with the one of JSON schema. `any` has none.
+/// with its name in JSON schema. `any` has none.
 const TYPES: [(&str, &str); 15] = [
     ("dict", "object"),
     ("float", "number"),
@@ -51,7 +52,7 @@ pub(super) const IN_PLACE: [&str; 9] = [
     "dependencies",
 ];
 
-/// All other keywords whose meaning we know. A key that is almost one of all these is a mistake.
+/// All other keywords that are known. A key that is almost spelled like a known one is a mistake.
 const OTHERS: [&str; 30] = [
     "type",
     "enum",
@@ -97,9 +98,9 @@ const LISTS_OF_VALUES: [&str; 7] = [
 ];
 
 /// Keys that limit a value, each with the keywords that do.
-const LIMITS: [(&str, &str); 2] = [
-    ("min", "`minimum`, `minLength` or `minItems`"),
-    ("max", "`maximum`, `maxLength` or `maxItems`"),
+const LIMITS: [(&str, [&str; 3]); 2] = [
+    ("min", ["minimum", "minLength", "minItems"]),
+    ("max", ["maximum", "maxLength", "maxItems"]),
 ];
 
 /// Returns the name in JSON schema of a type under another name; an empty one for `any`.
@@ -130,29 +131,62 @@ pub(super) fn types(value: &Value, path: &str) -> Result<Option<Value>, Problem>
     Ok((!types.contains(&"")).then(|| json!(types)))
 }
 
-/// Refuses a key that means a keyword, but is spelled differently or is another word: JSON schema
-/// would ignore it.
-pub(super) fn refuse_misspelt(keyword: &str, value: &Value, path: &str) -> Result<(), Problem> {
-    let known = || IN_PLACE.into_iter().chain(INSIDE).chain(OTHERS);
-    if known().any(|known| known == keyword) {
+/// Refuses a key of `schema` that means a keyword, but is spelled differently or is another word:
+/// JSON schema would ignore it. It may repeat what that keyword says next to it.
+pub(super) fn refuse_misspelt(
+    keyword: &str,
+    value: &Value,
+    schema: &Map<String, Value>,
+    path: &str,
+) -> Result<(), Problem> {
+    let meant = meant(keyword, value);
+    let given = |name: &&'static str| Some((*name, schema.get(*name).filter(|value| !value.is_null())?));
+    let given: Vec<(&str, &Value)> = meant.iter().filter_map(given).collect();
+    if meant.is_empty() || given.iter().any(|(_, other)| says_the_same(value, other)) {
         return Ok(());
     }
-    let bare = |word: &str| word.replace(['_', '-'], "").to_ascii_lowercase();
-    let spelt = known().find(|known| bare(known) == bare(keyword));
-    let near = spelt.or_else(|| nearest_within(keyword, known(), 1));
-    let meant = near.map(|near| format!("`{near}`")).or_else(|| {
-        let of_list = LISTS_OF_VALUES.contains(&bare(keyword).as_str()) && value.is_array();
-        let of_number = LIMITS
-            .iter()
-            .find(|(limit, _)| *limit == keyword && value.is_number());
-        let limit = of_number.map(|(_, keywords)| keywords.to_string());
-        limit.or_else(|| of_list.then(|| "`enum`".to_string()))
-    });
-    match meant {
-        Some(meant) => {
-            let problem = format!("is not a keyword of JSON schema; did you mean {meant}?");
-            Err((path.to_string(), problem))
+    let problem = match given[..] {
+        [(other, _), ..] => format!("differs from `{other}`; write only `{other}`"),
+        [] => {
+            let meant: Vec<String> = meant.iter().map(|name| format!("`{name}`")).collect();
+            format!(
+                "is not a keyword of JSON schema; did you mean {}?",
+                meant.join(" or ")
+            )
         }
-        None => Ok(()),
+    };
+    Err((path.to_string(), problem))
+}
+
+/// Returns the keywords that a key with this value may mean; none if it is a keyword itself, or no
+/// mistake.
+fn meant(key: &str, value: &Value) -> Vec<&'static str> {
+    let known = || IN_PLACE.into_iter().chain(INSIDE).chain(OTHERS);
+    if known().any(|known| known == key) {
+        return Vec::new();
+    }
+    let bare = |word: &str| word.replace(['_', '-'], "").to_ascii_lowercase();
+    let bare_key = bare(key);
+    let spelt = known().find(|known| bare(known) == bare_key);
+    if let Some(near) = spelt.or_else(|| nearest_within(key, known(), 1)) {
+        return vec![near];
+    }
+    let limits = LIMITS.into_iter().find(|(limit, _)| *limit == key);
+    match (value, limits) {
+        (Value::Number(_), Some((_, keywords))) => keywords.to_vec(),
+        (Value::Array(_), _) if LISTS_OF_VALUES.contains(&&*bare_key) => vec!["enum"],
+        _ => Vec::new(),
+    }
+}
+
+/// Returns true for equal values, for equal numbers, and for lists with the same values.
+fn says_the_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            let set = |list: &[Value]| list.iter().map(Value::to_string).collect::<HashSet<_>>();
+            set(one) == set(other)
+        }
+        _ => one == other,
     }
 }

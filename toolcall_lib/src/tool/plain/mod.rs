@@ -186,7 +186,7 @@ impl<'a> Translator<'a> {
             ("propertyNames", value) => (keyword, self.schema(value, inner, &at)?),
             (_, value) if INSIDE.contains(&keyword) => (keyword, self.schema(value, inner, &at)?),
             (_, value) => {
-                refuse_misspelt(keyword, value, &at)?;
+                refuse_misspelt(keyword, value, schema, &at)?;
                 (keyword, value.clone())
             }
         };
@@ -449,8 +449,8 @@ mod tests {
             (json!({"any_of": [{}]}), "`anyOf`"),
             (json!({"one-of": [{}]}), "`oneOf`"),
             (json!({"AdditionalProperties": false}), "`additionalProperties`"),
-            (json!({"min": 3}), "`minimum`, `minLength` or `minItems`"),
-            (json!({"max": 3}), "`maximum`, `maxLength` or `maxItems`"),
+            (json!({"min": 3}), "`minimum` or `minLength` or `minItems`"),
+            (json!({"max": 3}), "`maximum` or `maxLength` or `maxItems`"),
             (json!({"choices": ["a"]}), "`enum`"),
             (json!({"allowed_values": ["a"]}), "`enum`"),
             (json!({"allowedValues": ["a"]}), "`enum`"),
@@ -460,7 +460,19 @@ mod tests {
             let problem = refused(written);
             assert!(problem.ends_with(&format!("did you mean {meant}?")), "{problem}");
         }
+        for (written, named) in [
+            (json!({"options": ["a", "b"], "enum": ["a"]}), "enum"),
+            (json!({"min": 3, "minLength": 2}), "minLength"),
+            (json!({"min_length": 3, "minLength": 2}), "minLength"),
+        ] {
+            let problem = refused(written);
+            let says = format!("differs from `{named}`; write only `{named}`");
+            assert!(problem.ends_with(&says), "{problem}");
+        }
         for free in [
+            json!({"options": ["b", "a"], "enum": ["a", "b"], "values": ["a", "b"]}),
+            json!({"type": "integer", "min": 0, "minimum": 0.0, "max": 9, "maximum": 9}),
+            json!({"type": "array", "items": {"type": "string"}, "max": 2, "maxItems": 2}),
             json!({"x-order": 1, "example": "a", "examples": ["a"], "options": {"as": "menu"}, "readOnly": true}),
             json!({"type": "object", "properties": {"min": {}, "any_of": {}, "options": {}}}),
         ] {
