@@ -735,12 +735,14 @@ fn a_split_that_is_measured_is_left_out_where_nothing_is_evaluated() {
     let test = |eval: &str| {
         let settings =
             json!({"dataset_name": "me/tools", "dataset_test_split": "test", "eval_strategy": eval});
-        of(settings).unwrap().inputs.dataset_test_split
+        of(settings).unwrap().inputs.test_split().cloned()
     };
     assert_eq!((test("no"), test("epoch").as_deref()), (None, Some("test")));
     let before = of(json!({"dataset_test_split": "test"})).unwrap();
     let later = layer(before, json!({"eval_strategy": "no"}));
-    assert_eq!(later.inputs.dataset_test_split, None);
+    assert_eq!(later.inputs.test_split(), None);
+    let last = layer(later, json!({"eval_strategy": "epoch"}));
+    assert_eq!(last.inputs.test_split().map(String::as_str), Some("test"));
 }
 
 #[test]
@@ -873,6 +875,19 @@ fn data_that_the_command_line_names_takes_the_place_of_a_files() {
     let by_name = read(&[Input::Data, Input::Validation]).unwrap().inputs;
     assert_eq!(by_name.dataset_config.as_deref(), Some("small"), "as in TRL");
     assert!(by_name.validation.is_empty());
+    // A flag may name a part of that data, and not other data.
+    let flag = |named: Input, flag: &str| {
+        let (_, given) = take_flags([flag.into(), "valid".into()], &["out"]).unwrap();
+        let settings = Settings::from(TrainConfig::default()).without(&[named]);
+        settings.with(&given, 1)
+    };
+    let part = flag(Input::Part, "--dataset-test-split").unwrap().inputs;
+    assert_eq!(part.dataset_test_split.as_deref(), Some("valid"));
+    for (named, name) in [(Input::Data, "--dataset"), (Input::Validation, "--eval-dataset")] {
+        let refused = flag(named, name).unwrap_err().to_string();
+        let problem = format!("{name}: the command line names other data; leave one of them out");
+        assert!(refused.contains(&problem), "{refused}");
+    }
     // A later file's data takes the place of a validation set that came with the data, too.
     let first = of(json!({"data": "me/tools"})).unwrap();
     assert_eq!(first.inputs.validation.len(), 1);
@@ -1470,6 +1485,19 @@ mod runs {
         assert!(!told.contains("validation loss"), "{told}");
         let note = "eval_strategy: nothing is measured, because no validation set is named and the data has no split";
         assert!(told.contains(note), "{told}");
+        // A flag names the split of that data.
+        let told = evaluated(json!({}), &["--data", "split", "--dataset-test-split", "valid"]);
+        assert!(told.contains("validation loss"), "{told}");
+        let both = [
+            "--data=split",
+            "--dataset-test-split=valid",
+            "--validation=data/timers.json",
+        ];
+        let told = evaluated(json!({}), &both);
+        assert!(
+            told.contains("the split valid is not measured, because a validation set is named"),
+            "{told}"
+        );
         let told = evaluated(json!({"dataset_name": "split", "evals_per_epoch": 4}), &[]);
         assert!(told.contains("evals_per_epoch: nothing is measured"), "{told}");
         // mlx-lm's valid.jsonl belongs to its folder; a file that is named on its own stays.

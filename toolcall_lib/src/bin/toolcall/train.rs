@@ -273,6 +273,12 @@ fn data(arguments: &Arguments, inputs: &Inputs, show: bool) -> Result<(Dataset, 
         None => validation_sources(&sources, inputs, show)?,
     };
     let validation = load_all(&validation, &tools, None)?;
+    let is_named = arguments.validation.is_some() || !inputs.validation.is_empty();
+    if let (true, true, Some(split)) = (show, is_named, inputs.test_split()) {
+        note(format!(
+            "dataset_test_split: the split {split} is not measured, because a validation set is named"
+        ));
+    }
     let stays = !arguments.data.is_empty() && arguments.validation.is_none() && !inputs.validation.is_empty();
     if show && stays {
         let places: Vec<String> = inputs
@@ -303,10 +309,10 @@ fn validation_sources(data: &[DataSource], inputs: &Inputs, show: bool) -> Resul
         data.iter().map(of_source).collect()
     };
     let usual = Evaluated::USUAL_SPLIT;
-    let (evaluated, without) = match (&inputs.dataset_test_split, inputs.evaluated) {
+    let (evaluated, without) = match (inputs.test_split(), inputs.evaluated) {
         _ if !inputs.validation.is_empty() => return Ok(inputs.validation.clone()),
         (Some(split), _) => return Ok(part(split)),
-        (None, None) => return Ok(Vec::new()),
+        (None, None | Some(Evaluated::No)) => return Ok(Vec::new()),
         _ if inputs.validation_share.is_some() => return Ok(Vec::new()), // held out of the data
         (None, Some(Evaluated::ByStrategy)) if all_have(data, usual)? => return Ok(part(usual)),
         (None, Some(evaluated @ Evaluated::ByStrategy)) => (evaluated, " and the data has no split `test`"),

@@ -31,10 +31,14 @@ pub enum Input {
     Validation,
 }
 
-/// A setting that asks for evaluations.
+/// A setting that says whether the model is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evaluated {
-    /// `eval_strategy`. Where no validation set is named, it is the split [`Self::USUAL_SPLIT`].
+    /// `eval_strategy: no` asks for none of a split. The split stays named, for later settings that
+    /// ask for it again.
+    No,
+    /// Another `eval_strategy`. Where no validation set is named, the split [`Self::USUAL_SPLIT`] is
+    /// measured.
     ByStrategy,
     /// `evals_per_epoch`.
     PerEpoch,
@@ -48,7 +52,7 @@ impl Evaluated {
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ByStrategy => "eval_strategy",
+            Self::No | Self::ByStrategy => "eval_strategy",
             Self::PerEpoch => "evals_per_epoch",
         })
     }
@@ -76,7 +80,7 @@ pub struct Inputs {
     /// True if `validation` came with `data`, as mlx-lm's `valid.jsonl` does. Other data replaces
     /// it, too.
     pub validation_of_data: bool,
-    /// The setting that asks for evaluations, if one does.
+    /// The setting that says whether the model is evaluated, if one does.
     pub evaluated: Option<Evaluated>,
     /// Share of the data to hold out for it, if none is named; from 1 on, the number of rows.
     pub validation_share: Option<f64>,
@@ -125,6 +129,12 @@ impl Inputs {
             resume: later.resume.or(self.resume),
             push: self.push.with(later.push),
         }
+    }
+
+    /// Returns the split of the data to measure on, unless `eval_strategy` is `no`.
+    pub fn test_split(&self) -> Option<&String> {
+        let split = self.dataset_test_split.as_ref();
+        split.filter(|_| self.evaluated != Some(Evaluated::No))
     }
 
     /// Refuses a model that has other special tokens than the settings say.

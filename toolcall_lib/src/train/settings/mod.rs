@@ -27,7 +27,7 @@ use super::{TrainConfig, checkpoints};
 use crate::error::{Error, Result, nearest};
 use deepspeed::is_deepspeed;
 use read::{Read, is_off, text};
-use said::{Decided, Said, Strategy};
+use said::{Decided, Said};
 use serde_json::{Map, Value};
 use table::{Becomes, Peer};
 
@@ -109,11 +109,6 @@ impl Settings {
                 problems.push(format!("{}: {problem}", given.placed(name)));
             }
         }
-        if said.eval == Some(Strategy::No) {
-            for inputs in [&mut this.inputs, &mut said.inputs] {
-                (inputs.dataset_test_split, inputs.evaluated) = (None, None); // as in TRL
-            }
-        }
         match said.over(&this.config, &this.waiting_lora) {
             Ok(decided) if problems.is_empty() => Ok(this.followed_by(decided)),
             Ok(_) => Err(refused(problems)),
@@ -190,9 +185,13 @@ fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<(
         },
         Some(Becomes::Same) => said.set(name, value),
         Some(Becomes::Renamed(ours)) => said.set(ours, value),
-        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) => {
+        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) && !given.is_flags() => {
             said.ignore(ON_COMMAND_LINE);
             Ok(())
+        }
+        // A flag names a part of the data that another flag names, or contradicts it.
+        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) && input != Input::Part => {
+            Err(format!("{ON_COMMAND_LINE}; leave one of them out"))
         }
         Some(Becomes::Value(_, read) | Becomes::Input(_, _, read)) => read(said, value),
         Some(Becomes::Refused(_)) if is_off(value) => Ok(()),

@@ -216,9 +216,11 @@ pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
         let text = "a validation set that is given is measured all the same, at the end of an epoch; \
                     `dataset_test_split` is not";
         said.note(text);
-    } else {
-        said.inputs.evaluated = Some(Evaluated::ByStrategy);
     }
+    said.inputs.evaluated = Some(match strategy {
+        Strategy::No => Evaluated::No,
+        Strategy::Steps | Strategy::Epoch => Evaluated::ByStrategy,
+    });
     Ok(())
 }
 
