@@ -58,7 +58,8 @@ fn inputs(model: &str, data: &[&str]) -> Inputs {
 }
 
 fn noted(settings: &Settings, name: &str) -> bool {
-    settings.notes.iter().any(|note| note.contains(name))
+    let notes = [settings.notes.clone(), settings.closing_notes()].concat();
+    notes.iter().any(|note| note.contains(name))
 }
 
 #[test]
@@ -224,7 +225,11 @@ fn flags_of_training_arguments() {
         ..TrainConfig::default()
     };
     assert_eq!(read.config, expected);
-    assert_eq!(read.inputs, inputs("Qwen/Qwen3-0.6B", &["rows.json"]));
+    let expected = Inputs {
+        evaluated: Some(Evaluated::No),
+        ..inputs("Qwen/Qwen3-0.6B", &["rows.json"])
+    };
+    assert_eq!(read.inputs, expected);
     assert!(noted(&read, "--eval-strategy"), "{:?}", read.notes);
 }
 
@@ -1271,6 +1276,42 @@ fn a_later_layer_counts_more_and_leaves_the_rest() {
     assert!(noted(&third, "no adapter is trained"));
     let packed = layer(TrainConfig::default().into(), json!({"dtype": "bfloat16"}));
     assert!(packed.inputs.dtype.is_none() && noted(&packed, "held as f32"));
+}
+
+#[test]
+fn notes_fit_what_the_last_layer_leaves() {
+    let first = layer(
+        TrainConfig::default().into(),
+        json!({
+            "lora_r": 8, "dtype": "bfloat16", "lr_scheduler_type": "constant", "warmup_steps": 5,
+            "eval_strategy": "steps", "packing": true,
+        }),
+    );
+    let changeable = [
+        "no adapter is trained by lora_r",
+        "held as f32",
+        "has no warmup",
+        "is every 500 steps",
+    ];
+    for note in changeable {
+        assert!(noted(&first, note), "{note}: {:?}", first.closing_notes());
+    }
+    let last = layer(
+        first,
+        json!({
+            "use_peft": true, "lr_scheduler_type": "cosine", "eval_steps": 20, "per_device_train_batch_size": 3,
+        }),
+    );
+    for note in changeable {
+        assert!(!noted(&last, note), "{note}: {:?}", last.closing_notes());
+    }
+    assert!(noted(&last, "a step has 3 (3 · 1)"), "{:?}", last.closing_notes());
+    assert_eq!(last.inputs.dtype, Some(Dtype::Bf16));
+    // The settings of an adapter stay while none is trained.
+    let without = layer(last, json!({"use_peft": false}));
+    assert_eq!(without.config.lora, None);
+    let again = layer(without, json!({"use_peft": true}));
+    assert_eq!(again.config.lora.unwrap().r, 8);
 }
 
 #[test]

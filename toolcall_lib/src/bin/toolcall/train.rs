@@ -393,7 +393,7 @@ impl Layers {
         let mut settings = settings.with_latest_checkpoint();
         let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
-        settings.notes = notes;
+        settings.notes = [notes, settings.closing_notes()].concat();
         Ok(settings)
     }
 }

@@ -37,8 +37,8 @@ pub enum Evaluated {
     /// `eval_strategy: no` asks for none of a split. The split stays named, for later settings that
     /// ask for it again.
     No,
-    /// Another `eval_strategy`. Where no validation set is named, the split [`Self::USUAL_SPLIT`] is
-    /// measured.
+    /// Another `eval_strategy`. Where no validation set is named, the split
+    /// [`Self::USUAL_SPLIT`] is measured.
     ByStrategy,
     /// `evals_per_epoch`.
     PerEpoch,
