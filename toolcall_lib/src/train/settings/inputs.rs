@@ -104,9 +104,8 @@ pub struct Inputs {
 impl Inputs {
     /// Returns these, overridden by those that `later` names.
     pub(super) fn with(self, later: Self) -> Self {
-        let stays = !self.validation_of_data || later.data.is_empty();
-        let keeps_validation = later.validation.is_empty() && stays;
-        let (validation, validation_of_data) = match keeps_validation {
+        let is_replaced = self.validation_of_data && !later.data.is_empty();
+        let (validation, validation_of_data) = match later.validation.is_empty() && !is_replaced {
             true => (self.validation, self.validation_of_data),
             false => (later.validation, later.validation_of_data),
         };
