@@ -241,7 +241,7 @@ impl DataSource {
         names: &[String],
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<std::result::Result<Chosen, String>> {
-        // The head of the page of a repository may say which files are which split.
+        // The head of the card may say which files belong to which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?

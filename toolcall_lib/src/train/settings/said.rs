@@ -47,13 +47,13 @@ pub(super) struct Said {
     ignored: IndexMap<&'static str, Vec<String>>,
     /// Inputs that the command line names, so that no file does.
     pub named_elsewhere: Vec<Input>,
-    /// True if an adapter is trained.
+    /// True if a key says that an adapter is trained, false if one says that none is.
     pub adapter: Option<bool>,
-    /// True if a key was given that alone switches an adapter on.
+    /// True if there is a key that asks for an adapter without saying so.
     pub asks_for_adapter: bool,
     /// The key by which all linear layers are adapted, whatever modules other keys name.
     pub all_linear: Option<String>,
-    /// True if `lora` is there as a group.
+    /// True if there is a group `lora`.
     pub lora_group: bool,
     pub trained: Trained,
     pub eval: Option<Strategy>,

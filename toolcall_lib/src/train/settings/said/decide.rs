@@ -294,7 +294,7 @@ impl Said {
         if let Some(key) = self.all_linear.take() {
             let all = (key, json!(TargetModules::all()));
             let named = self.open.lora.insert("target_modules".to_string(), all);
-            // All linear layers are among them, and what is none has to be refused.
+            // Every layer that can be named is among them; other names have to be refused.
             let named = named.map(|(_, value)| serde_json::from_value::<TargetModules>(value));
             named
                 .transpose()
