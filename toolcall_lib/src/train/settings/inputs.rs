@@ -34,8 +34,8 @@ pub enum Input {
 /// A setting that says whether the model is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evaluated {
-    /// `eval_strategy: no` asks for none of a split. The split stays named, for later settings that
-    /// ask for it again.
+    /// `eval_strategy: no`. No split is measured; one that is named stays so, for later settings
+    /// that ask for evaluations again.
     No,
     /// Another `eval_strategy`. Where no validation set is named, the split
     /// [`Self::USUAL_SPLIT`] is measured.

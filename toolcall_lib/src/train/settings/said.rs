@@ -49,7 +49,7 @@ pub(super) struct Said {
     pub named_elsewhere: Vec<Input>,
     /// True if a key says that an adapter is trained, false if one says that none is.
     pub adapter: Option<bool>,
-    /// True if there is a key that asks for an adapter without saying so.
+    /// True if a key is there that is enough to ask for an adapter, such as `lora_rank`.
     pub asks_for_adapter: bool,
     /// The key by which all linear layers are adapted, whatever modules other keys name.
     pub all_linear: Option<String>,
