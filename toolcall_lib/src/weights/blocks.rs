@@ -15,8 +15,8 @@ pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
     elements / dtype.block_size() * dtype.type_size()
 }
 
-/// Packs whole blocks into `bytes`, which they fill. A block of few bits cannot hold an element that
-/// is infinite or NaN. It becomes NaN as a whole, so that the element does not get lost.
+/// Packs whole blocks into `bytes`, which they fill. A block of few bits cannot hold an element
+/// that is infinite or NaN. It becomes NaN as a whole, so that the element does not get lost.
 pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
     match dtype {
         GgmlDType::F32 => bytes.copy_from_slice(bytemuck::cast_slice(values)),
