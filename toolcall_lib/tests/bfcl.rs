@@ -371,16 +371,16 @@ fn a_model_answers_the_rows_of_a_category() {
     let questions: Vec<Value> = (0..70).map(|i| question(&format!("kite_{i}"), many(i))).collect();
     let folder = folder(Category::LiveIrrelevance, &questions, &[]);
     let rows = load(folder.path(), Category::LiveIrrelevance).unwrap();
-    let (model, mut seen) = (tiny_model(), Vec::new());
+    let (model, mut seen, mut replies) = (tiny_model(), Vec::new(), 0);
     let config = GenerateConfig {
         max_new_tokens: 8,
         constrained: false,
         ..GenerateConfig::default()
     };
-    let scores = run(&model, Category::LiveIrrelevance, &rows, &config, |verdict| {
-        seen.push(verdict.id.clone())
-    })
-    .unwrap();
+    let on_row = |verdict: &Verdict| seen.push(verdict.id.clone());
+    let category = Category::LiveIrrelevance;
+    let scores = run(&model, category, &rows, &config, on_row, || replies += 1).unwrap();
+    assert_eq!(replies, rows.len());
     assert_eq!(seen, rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>());
     for (row, verdict) in rows.iter().zip(&scores.verdicts).step_by(9) {
         let alone = toolcall_lib::generate(&model, &row.messages, &row.tools, &config).unwrap();

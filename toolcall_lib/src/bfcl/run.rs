@@ -3,11 +3,12 @@
 use super::{Category, Row, check};
 use crate::error::Result;
 use crate::evaluate::Score;
-use crate::generate::{GenerateConfig, Generation, Generator, Prompt};
+use crate::generate::{GenerateConfig, Generation, PrefixCache, RowPrompt, generate_rows};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
 use crate::tool::ToolCall;
+use serde_json::Map;
 
 /// A model's reply to a row, and the verdict on it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -97,9 +98,9 @@ impl serde::Serialize for BfclScores {
 }
 
 /// Asks a model the rows of a category; `on_row` gets each verdict. Many prompts are answered at
-/// once, with any tools: as many as fit into
-/// [`PrefixCache::BYTES`](crate::generate::PrefixCache::BYTES) of keys and values. After Ctrl-C it
-/// returns the verdicts so far.
+/// once, with any tools: as many as fit into [`PrefixCache::BYTES`] of keys and values. They are
+/// judged together, and `on_reply` is called before that, after each reply. After Ctrl-C it returns
+/// the verdicts so far.
 ///
 /// # Errors
 /// Errors of generation.
@@ -109,19 +110,20 @@ pub fn run(
     rows: &[Row],
     config: &GenerateConfig,
     mut on_row: impl FnMut(&Verdict),
+    mut on_reply: impl FnMut(),
 ) -> Result<BfclScores> {
     let _run = interrupt::Guard::start()?;
-    let mut generator = Generator::new(model, config.clone());
+    let (mut cache, no_variables) = (PrefixCache::default(), Map::new());
     let mut verdicts = Vec::with_capacity(rows.len());
     let mut left = rows;
     while !left.is_empty() {
-        let (rows, later) = left.split_at(left.len().min(generator.prompts_at_once()));
+        let (rows, later) = left.split_at(left.len().min(cache.prompts_at_once()));
         left = later;
-        let prompts: Vec<Prompt<'_>> = rows
+        let prompts: Vec<RowPrompt<'_>> = rows
             .iter()
-            .map(|row| (&row.messages[..], &row.tools[..]))
+            .map(|row| ((&row.messages[..], &row.tools[..]), &no_variables))
             .collect();
-        let replies = generator.replies(&prompts)?;
+        let replies = generate_rows(model, &prompts, config, &mut cache, &mut on_reply)?;
         if interrupt::requested() {
             break;
         }

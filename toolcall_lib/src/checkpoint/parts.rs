@@ -68,12 +68,11 @@ fn tools_in(origin: &str, text: &str) -> Result<Vec<ToolSchema>> {
 /// A weight that is not finite, or too large for `dtype`.
 pub(super) fn draft_weights(name: &str, weights: &Parameters, draft: &mut Draft, dtype: Dtype) -> Result<()> {
     let place = draft.place(name);
-    let rounded = || {
-        weights
-            .too_large(GgmlDType::BF16)
-            .filter(|_| dtype == Dtype::Bf16)
+    let too_large = || match dtype {
+        Dtype::Bf16 => weights.too_large(GgmlDType::BF16),
+        _ => None,
     };
-    if let Some(problem) = weights.not_finite().or_else(rounded) {
+    if let Some(problem) = weights.not_finite().or_else(too_large) {
         return Err(Error::invalid(
             place.display(),
             format!("{problem}, so nothing is saved"),

@@ -40,6 +40,7 @@ impl Default for PushConfig {
 
 /// Publishes a saved model or adapter on the Hugging Face hub, as `owner/name`: the files that were
 /// saved, and the page `README.md`. Logs, checkpoints and all other files in the folder stay here.
+/// A name without an owner belongs to the user of the token.
 ///
 /// The hub, the token and the time limits are those of the environment ([`Hub::from_env`]). The
 /// token needs write access; it is sent to the hub only and appears in no message. A push that
@@ -69,8 +70,7 @@ pub fn push_to_hub(folder: impl AsRef<Path>, repo: &str, config: &PushConfig) ->
 /// The same.
 pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushConfig) -> Result<Pushed> {
     let folder = folder.as_ref();
-    let id = checked_id(repo, &config.revision)?;
-    hub.check_push(&id)?; // before the work
+    let id = repository(hub, repo, &config.revision)?; // before the work
     let _until_it_is_there = interrupt::Guard::start()?;
     let mut files = saved_files(folder)?;
     let exported = config.gguf.map(|dtype| export(folder, &id, dtype)).transpose()?;
@@ -98,13 +98,18 @@ pub fn push_to(hub: &Hub, folder: impl AsRef<Path>, repo: &str, config: &PushCon
 /// The repository or the branch cannot have that name, there is no token or the hub does not accept
 /// it, or the hub is switched off.
 pub fn can_push(repo: &str, config: &PushConfig) -> Result<String> {
-    let hub = Hub::from_env()?;
+    Ok(repository(&Hub::from_env()?, repo, &config.revision)?.repo)
+}
+
+/// Returns the repository that is pushed to, with its owner and the branch.
+fn repository(hub: &Hub, repo: &str, revision: &str) -> Result<HubId> {
     let repo = match repo.contains('/') {
         true => repo.to_string(),
         false => format!("{}/{repo}", hub.owner_of(repo)?),
     };
-    hub.check_push(&checked_id(&repo, &config.revision)?)?;
-    Ok(repo)
+    let id = checked_id(&repo, revision)?;
+    hub.check_push(&id)?;
+    Ok(id)
 }
 
 fn checked_id(repo: &str, revision: &str) -> Result<HubId> {

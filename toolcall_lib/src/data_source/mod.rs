@@ -13,7 +13,7 @@
 mod card;
 mod layout;
 
-use crate::dataset::{Dataset, Options, Slice, is_same, load, rows_name_split, split_parts};
+use crate::dataset::{Dataset, Options, Slice, find, is_same, load, split_parts};
 use crate::error::{Error, Result};
 use crate::files::names::CARD;
 use crate::tool::ToolSchema;
@@ -178,36 +178,25 @@ impl DataSource {
         Ok((Some(name), slice))
     }
 
-    /// Returns true if a folder or a data set on the hub has a split of this name, by its files or
-    /// by its rows. A file has none.
+    /// Loads another split of a folder or of a data set on the hub; `None` if neither the names of
+    /// its files nor its rows say that there is one. A file has none.
     ///
     /// # Errors
     /// Errors of [`DataSource::load`].
-    pub fn has_split(&self, split: &str) -> Result<bool> {
+    pub fn load_split(&self, split: &str) -> Result<Option<Dataset>> {
         let other = Self {
             split: Some(split.to_string()),
             ..self.clone()
         };
-        match &self.place {
-            Place::File(_) => Ok(false),
-            Place::Folder(folder) => other.names_split(&names(folder)?, within(folder)),
+        let found = match &self.place {
+            Place::File(_) => return Ok(None),
+            Place::Folder(folder) => other.find_listed(&names(folder)?, within(folder)),
             Place::Hub(id) => {
                 let found = Hub::from_env()?.dataset(id)?;
-                other.names_split(found.names(), |names| found.fetch(names))
+                other.find_listed(found.names(), |names| found.fetch(names))
             }
-        }
-    }
-
-    /// Returns true if the split is among files with these names.
-    fn names_split(
-        &self,
-        names: &[String],
-        fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
-    ) -> Result<bool> {
-        match self.choose(names, &fetch)? {
-            Ok(chosen) if chosen.by_rows => rows_name_split(&fetch(&chosen.files)?, &chosen.split),
-            chosen => Ok(chosen.is_ok()),
-        }
+        };
+        Ok(found?.ok())
     }
 
     /// Loads the part to read of the files with these names.
@@ -216,12 +205,23 @@ impl DataSource {
         names: &[String],
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<Dataset> {
-        let chosen = self.choose(names, &fetch)?;
+        self.find_listed(names, fetch)?
+    }
+
+    /// Does the same; the inner error is why there is no such part.
+    fn find_listed(
+        &self,
+        names: &[String],
+        fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
+    ) -> Result<Result<Dataset>> {
         let Chosen {
             files,
             split,
             by_rows,
-        } = chosen.map_err(|problem| Error::invalid(&self.place, problem))?;
+        } = match self.choose(names, &fetch)? {
+            Ok(chosen) => chosen,
+            Err(problem) => return Ok(Err(Error::invalid(&self.place, problem))),
+        };
         let options = Options {
             split: Some(&split),
             by_rows,
@@ -230,7 +230,7 @@ impl DataSource {
             tools: &self.tools,
             columns: self.columns.as_deref(),
         };
-        load(&fetch(&files)?, options)
+        find(&fetch(&files)?, options)
     }
 
     /// Chooses among files with these names; the inner error is why none can be chosen.
@@ -239,7 +239,7 @@ impl DataSource {
         names: &[String],
         fetch: impl Fn(&[String]) -> Result<Vec<PathBuf>>,
     ) -> Result<std::result::Result<Chosen, String>> {
-        // The head of the page of a repository may say which files are which split.
+        // The head of the card may say which files belong to which split.
         let has_card = names.iter().any(|name| name == CARD);
         let card = if has_card {
             fetch(&[CARD.to_string()])?

@@ -30,14 +30,22 @@ pub(crate) struct Options<'a> {
 /// Reads files as one data set. They share one schema: nulls of Arrow in one file are recognized by
 /// the rows of the others.
 pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
+    find(files, options)?
+}
+
+/// Does the same as [`load`]; the inner error is why there is no such split.
+pub(crate) fn find(files: &[PathBuf], options: Options<'_>) -> Result<Result<Dataset>> {
     // 1. Read the files, and choose the rows of the split.
     let tables = files.iter().map(|file| rows::read(file));
     let mut tables = tables.collect::<Result<Vec<_>>>()?;
     let mut data = Dataset::default();
-    let used = choose(&mut tables, options, &mut data).map_err(|problem| {
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        Error::invalid(some_of(&names), problem)
-    })?;
+    let used = match choose(&mut tables, options, &mut data) {
+        Ok(used) => used,
+        Err(problem) => {
+            let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            return Ok(Err(Error::invalid(some_of(&names), problem)));
+        }
+    };
     if let Some(columns) = options.columns {
         let rows = tables.iter_mut().flat_map(|table| &mut table.rows);
         for row in rows.filter_map(Row::object_mut) {
@@ -77,23 +85,8 @@ pub(crate) fn load(files: &[PathBuf], options: Options<'_>) -> Result<Dataset> {
                 r#"no rows; expected {"messages": [[…], …], "tools": [[…], …]}"#,
             ))
         }
-        (true, false) => Ok(data),
+        (true, false) => Ok(Ok(data)),
     }
-}
-
-/// Returns true if the rows of these files name their splits, and this one is among them. Only one
-/// file at a time is in memory.
-pub(crate) fn rows_name_split(files: &[PathBuf], split: &str) -> Result<bool> {
-    let mut is_named = false;
-    for file in files {
-        let table = rows::read(file)?;
-        match marked::splits(std::slice::from_ref(&table)) {
-            Some(splits) => is_named |= splits.keys().any(|name| marked::is_same(name, split)),
-            None if table.rows.is_empty() => {}
-            None => return Ok(false), // a row names none
-        }
-    }
-    Ok(is_named)
 }
 
 /// Keeps the rows of the split; returns the column that names the split of a row, if it was used.

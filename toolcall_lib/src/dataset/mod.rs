@@ -29,7 +29,7 @@ mod table;
 mod tools;
 
 pub use describe::Description;
-pub(crate) use load::{Options, load, rows_name_split};
+pub(crate) use load::{Options, find, load};
 pub(crate) use marked::{is_same, split_name};
 pub use report::FileReport;
 pub(crate) use slice::{Slice, parts as split_parts};

@@ -96,11 +96,6 @@ impl<M: Borrow<Model>> Generator<M> {
         replies::generate_rows(model, &prompts, &self.config, cache, || {})
     }
 
-    /// Returns how many prompts [`Generator::replies`] is best given at a time.
-    pub(crate) fn prompts_at_once(&self) -> usize {
-        self.cache.prompts_at_once()
-    }
-
     /// Continues `text`, which may contain special tokens, and hands each piece to `on_text` as
     /// [`Generator::stream`] does. Applies no template and no constraint.
     ///

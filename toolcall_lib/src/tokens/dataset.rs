@@ -126,7 +126,7 @@ pub fn tokenize_dataset(
     tokenizer: &Tokenizer,
     config: &TokenizeConfig,
 ) -> Result<Tokenized> {
-    let mode = |row| config.mode.of_row(data.has_completion(row));
+    let mode = |row| config.mode.of_row(data, row);
     tokenize_all(&data.rows, mode, template, tokenizer, config).map_err(|problems| {
         let problems = problems.into_iter().map(|(row, error)| match error {
             Error::Invalid { place, problem } => data.problem(row, place, problem),

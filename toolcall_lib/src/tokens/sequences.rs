@@ -8,6 +8,7 @@
 
 use super::Tokenizer;
 use crate::conversation::{Conversation, Role};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::template::ChatTemplate;
 
@@ -33,10 +34,10 @@ pub enum LossMode {
 }
 
 impl LossMode {
-    /// Returns the mode of a row, which is never `Auto`.
-    pub(super) fn of_row(self, has_completion: bool) -> Self {
+    /// Returns the mode of a row of `data`, which is never `Auto`.
+    pub fn of_row(self, data: &Dataset, row: usize) -> Self {
         match self {
-            Self::Auto if has_completion => Self::Completion,
+            Self::Auto if data.has_completion(row) => Self::Completion,
             Self::Auto => Self::All,
             mode => mode,
         }

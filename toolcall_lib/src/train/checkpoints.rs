@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::state_file::saved_at;
 use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::files::names::{ADAPTER_WEIGHTS, BEST, MOMENTS, TRAINER_STATE, WEIGHTS};
+use crate::files::names::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, BEST, MOMENTS, TRAINER_STATE, WEIGHTS};
 use crate::files::{self, Manifest, Output};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,8 +80,8 @@ pub(super) fn verify(folder: &Path) -> Result<()> {
         Error::invalid("damaged checkpoint", format!("{error}; {advice}"))
     };
     list.verify(folder).map_err(damaged)?;
-    // Every file that is read has to be listed, or nothing is known of its content.
-    let mut read = [TRAINER_STATE, WEIGHTS, ADAPTER_WEIGHTS, BEST]
+    // Every file that a run reads has to be listed: a file without a checksum may be damaged.
+    let mut read = [TRAINER_STATE, WEIGHTS, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BEST]
         .into_iter()
         .chain(MOMENTS);
     match read.find(|name| folder.join(name).exists() && !list.files.contains_key(*name)) {

@@ -111,8 +111,8 @@ pub struct TrainConfig {
     /// unfinished and wrong.
     pub generation_max_new_tokens: usize,
     /// Metric that decides which model is the best. Lower is better for `eval_loss` and
-    /// `eval_over_calls`, higher for the others. All but `eval_loss`
-    /// and `eval_mean_token_accuracy` need `predict_with_generate`.
+    /// `eval_over_calls`, higher for the others. All but `eval_loss` and
+    /// `eval_mean_token_accuracy` need `predict_with_generate`.
     pub metric_for_best_model: Metric,
     /// End with the best evaluated model, by `metric_for_best_model`, instead of the last. On a tie
     /// the earlier model wins. Its weights are kept in memory and in every checkpoint.
@@ -182,8 +182,7 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// Returns the settings that TRL's `SFTConfig()` has, and with them the workflow that this
     /// project replaces: loss on all tokens (after the prompt, for rows with `prompt` and
-    /// `completion`), learning rate 2e-5 falling linearly, batches of 8, 3
-    /// epochs.
+    /// `completion`), learning rate 2e-5 falling linearly, batches of 8, 3 epochs.
     pub fn trl() -> Self {
         let AdamWConfig {
             beta1,

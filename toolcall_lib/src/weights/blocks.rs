@@ -15,7 +15,8 @@ pub(crate) fn bytes_of(elements: usize, dtype: GgmlDType) -> usize {
     elements / dtype.block_size() * dtype.type_size()
 }
 
-/// Packs whole blocks into `bytes`, which they fill.
+/// Packs whole blocks into `bytes`, which they fill. A block of few bits cannot hold an element
+/// that is infinite or NaN. It becomes NaN as a whole, so that the element does not get lost.
 pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
     match dtype {
         GgmlDType::F32 => bytes.copy_from_slice(bytemuck::cast_slice(values)),
@@ -29,6 +30,12 @@ pub(super) fn pack(values: &[f32], dtype: GgmlDType, bytes: &mut [u8]) {
             let packed =
                 unsafe { std::slice::from_raw_parts(packed.as_ptr(), packed.storage_size_in_bytes()) };
             bytes.copy_from_slice(packed);
+            let blocks = bytes.chunks_exact_mut(dtype.type_size());
+            for (block, values) in blocks.zip(values.chunks_exact(dtype.block_size())) {
+                if !values.iter().all(|value| value.is_finite()) {
+                    block.fill(0xff); // also its scale
+                }
+            }
         }
     }
 }
@@ -196,6 +203,29 @@ mod tests {
             }
             let error = unpacked.iter().zip(&values).map(|(a, b)| (a - b).abs());
             assert!(error.fold(0.0, f32::max) < 0.4, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_with_an_element_that_is_not_finite_is_nan() {
+        for dtype in [
+            GgmlDType::F16,
+            GgmlDType::BF16,
+            GgmlDType::Q8_0,
+            GgmlDType::Q4_0,
+            GgmlDType::Q5_0,
+            GgmlDType::Q4K,
+            GgmlDType::Q6K,
+        ] {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut values = vec![0.5; 512];
+                values[256 + 3] = value;
+                let mut bytes = vec![0; bytes_of(values.len(), dtype)];
+                pack(&values, dtype, &mut bytes);
+                unpack(dtype, &bytes, &mut values);
+                assert!(values[..256].iter().all(|x| x.is_finite()), "{dtype:?}");
+                assert!(!values[256 + 3].is_finite(), "{dtype:?}: {}", values[256 + 3]);
+            }
         }
     }
 }

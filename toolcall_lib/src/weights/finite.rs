@@ -1,4 +1,4 @@
-//! Search for weights that are infinite or NaN, as they are or in a type with fewer bits.
+//! Search for weights that are infinite or NaN, or become so in a type with fewer bits.
 
 use super::blocks::{bytes_of, pack, unpack};
 use super::stored::Stored;
@@ -13,8 +13,8 @@ use toolcall_macros::vectorized;
 const AT_A_TIME: usize = 1 << 16;
 
 impl Weights {
-    /// Refuses an element that is infinite or NaN: it is so in `stored`, from which the weights
-    /// were read, or it is too large for `dtype`.
+    /// Refuses weights with an element that is infinite or NaN: it is so in `stored`, from which
+    /// they were read, or it is too large for `dtype`.
     pub(super) fn refuse_not_finite(&self, stored: &impl Stored, dtype: Dtype, place: &Path) -> Result<()> {
         let Some((slot, at)) = self.first_not_finite() else {
             return Ok(());

@@ -1,5 +1,6 @@
 //! Reading a Hugging Face model folder.
 
+use super::ends::Ends;
 use super::raw::{RawModel, license_name};
 use super::{Dtype, gguf, safetensors};
 use crate::config::ModelConfig;
@@ -103,27 +104,15 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
     let config = ModelConfig::from_json(&config_json, &config_file)?;
     let text = TextFiles::read(folder)?;
     let generation_config = optional_json(folder, names::GENERATION_CONFIG)?;
-    let generation_file = folder.join(names::GENERATION_CONFIG);
-    let mut eos_token_ids = eos_token_ids(
-        &text.tokenizer,
-        &text.tokenizer_config,
-        [
-            generation_config
-                .as_ref()
-                .map(|config| (config, &*generation_file)),
-            Some((&config_json, &*config_file)),
-        ],
-    )?;
-    let mut notes: Vec<String> = unknown_eos(&text, folder).into_iter().collect();
-    eos_token_ids.retain(|&id| {
-        let is_there = (id as usize) < config.vocab_size;
-        let (size, place) = (config.vocab_size, folder.display());
-        let note = || {
-            format!("{place}: eos_token_id {id} is no token of the model, which has {size}; it ends no reply")
-        };
-        notes.extend((!is_there).then(note));
-        is_there
-    });
+    let mut ends = Ends::of_tokenizer(&text.tokenizer, &text.tokenizer_config, folder);
+    if let Some(config) = &generation_config {
+        ends.add_named(config, &folder.join(names::GENERATION_CONFIG))?;
+    }
+    ends.add_named(&config_json, &config_file)?;
+    let Ends {
+        ids: eos_token_ids,
+        notes,
+    } = ends.within(config.vocab_size, folder);
     Ok(RawModel {
         weights: safetensors::read(folder, &config, dtype)?,
         origin: folder.display().to_string(),
@@ -138,19 +127,6 @@ pub(super) fn read(folder: &Path, dtype: Dtype) -> Result<RawModel> {
         generation_config,
         eos_token_ids,
     })
-}
-
-/// Returns a note on an `eos_token` that the vocabulary does not have.
-fn unknown_eos(text: &TextFiles, folder: &Path) -> Option<String> {
-    let token = text.tokenizer_config.get("eos_token").and_then(token_text)?;
-    let place = folder.join(names::TOKENIZER_CONFIG);
-    let note = || {
-        format!(
-            "{}: eos_token `{token}` is not in the vocabulary, and ends no reply",
-            place.display()
-        )
-    };
-    text.tokenizer.token_to_id(token).is_none().then(note)
 }
 
 /// Most bytes of a text file besides the tokenizer.
@@ -256,7 +232,7 @@ fn templates_in(value: &Value, file: &Path) -> Result<Templates> {
         Value::Object(templates) => (None, templates.iter().map(by_name).collect::<Result<_>>()?),
         Value::Null => (None, Vec::new()),
         other => {
-            let expected = "a string, or a list of {\"name\": …, \"template\": …}";
+            let expected = "a string, a list of {\"name\": …, \"template\": …}, or an object with a template for each name";
             return Err(wrong("chat_template".into(), other, expected));
         }
     };
@@ -283,38 +259,4 @@ fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
     }
     templates.sort();
     Ok(templates)
-}
-
-/// Returns the tokens that end a reply: the tokenizer's own end token first, because the template
-/// ends a turn with it, then those of the configs.
-fn eos_token_ids(
-    tokenizer: &Tokenizer,
-    tokenizer_config: &Map<String, Value>,
-    configs: [Option<(&Map<String, Value>, &Path)>; 2],
-) -> Result<Vec<u32>> {
-    let token = tokenizer_config.get("eos_token").and_then(token_text);
-    // 1. The tokenizer's own end token.
-    let mut ids: Vec<u32> = token
-        .and_then(|token| tokenizer.token_to_id(token))
-        .into_iter()
-        .collect();
-    // 2. Those of the configs: a number or a list.
-    for (config, file) in configs.into_iter().flatten() {
-        let value = config.get("eos_token_id").unwrap_or(&Value::Null);
-        let several = match value {
-            Value::Null => &[],
-            Value::Array(several) => several.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for id in several {
-            let whole = id.as_u64().and_then(|id| u32::try_from(id).ok());
-            let wrong =
-                || format!("eos_token_id: found {id}, expected the number of a token, or a list of them");
-            ids.push(whole.ok_or_else(|| Error::invalid(file.display(), wrong()))?);
-        }
-    }
-    // 3. Each once, in this order.
-    let mut seen = std::collections::BTreeSet::new();
-    ids.retain(|&id| seen.insert(id));
-    Ok(ids)
 }

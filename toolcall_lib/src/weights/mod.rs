@@ -9,6 +9,7 @@
 pub(crate) mod avx2;
 mod blocks;
 mod dtype;
+mod ends;
 mod finite;
 mod fit;
 mod frozen;

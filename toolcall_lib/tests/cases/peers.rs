@@ -58,7 +58,8 @@ fn inputs(model: &str, data: &[&str]) -> Inputs {
 }
 
 fn noted(settings: &Settings, name: &str) -> bool {
-    settings.notes.iter().any(|note| note.contains(name))
+    let notes = [settings.notes.clone(), settings.closing_notes()].concat();
+    notes.iter().any(|note| note.contains(name))
 }
 
 #[test]
@@ -224,7 +225,11 @@ fn flags_of_training_arguments() {
         ..TrainConfig::default()
     };
     assert_eq!(read.config, expected);
-    assert_eq!(read.inputs, inputs("Qwen/Qwen3-0.6B", &["rows.json"]));
+    let expected = Inputs {
+        evaluated: Some(Evaluated::No),
+        ..inputs("Qwen/Qwen3-0.6B", &["rows.json"])
+    };
+    assert_eq!(read.inputs, expected);
     assert!(noted(&read, "--eval-strategy"), "{:?}", read.notes);
 }
 
@@ -735,12 +740,14 @@ fn a_split_that_is_measured_is_left_out_where_nothing_is_evaluated() {
     let test = |eval: &str| {
         let settings =
             json!({"dataset_name": "me/tools", "dataset_test_split": "test", "eval_strategy": eval});
-        of(settings).unwrap().inputs.dataset_test_split
+        of(settings).unwrap().inputs.test_split().cloned()
     };
     assert_eq!((test("no"), test("epoch").as_deref()), (None, Some("test")));
     let before = of(json!({"dataset_test_split": "test"})).unwrap();
     let later = layer(before, json!({"eval_strategy": "no"}));
-    assert_eq!(later.inputs.dataset_test_split, None);
+    assert_eq!(later.inputs.test_split(), None);
+    let last = layer(later, json!({"eval_strategy": "epoch"}));
+    assert_eq!(last.inputs.test_split().map(String::as_str), Some("test"));
 }
 
 #[test]
@@ -873,6 +880,19 @@ fn data_that_the_command_line_names_takes_the_place_of_a_files() {
     let by_name = read(&[Input::Data, Input::Validation]).unwrap().inputs;
     assert_eq!(by_name.dataset_config.as_deref(), Some("small"), "as in TRL");
     assert!(by_name.validation.is_empty());
+    // A flag may name a part of that data, and not other data.
+    let flag = |named: Input, flag: &str| {
+        let (_, given) = take_flags([flag.into(), "valid".into()], &["out"]).unwrap();
+        let settings = Settings::from(TrainConfig::default()).without(&[named]);
+        settings.with(&given, 1)
+    };
+    let part = flag(Input::Part, "--dataset-test-split").unwrap().inputs;
+    assert_eq!(part.dataset_test_split.as_deref(), Some("valid"));
+    for (named, name) in [(Input::Data, "--dataset"), (Input::Validation, "--eval-dataset")] {
+        let refused = flag(named, name).unwrap_err().to_string();
+        let problem = format!("{name}: the command line names other data; leave one of them out");
+        assert!(refused.contains(&problem), "{refused}");
+    }
     // A later file's data takes the place of a validation set that came with the data, too.
     let first = of(json!({"data": "me/tools"})).unwrap();
     assert_eq!(first.inputs.validation.len(), 1);
@@ -1259,6 +1279,42 @@ fn a_later_layer_counts_more_and_leaves_the_rest() {
 }
 
 #[test]
+fn notes_fit_what_the_last_layer_leaves() {
+    let first = layer(
+        TrainConfig::default().into(),
+        json!({
+            "lora_r": 8, "dtype": "bfloat16", "lr_scheduler_type": "constant", "warmup_steps": 5,
+            "eval_strategy": "steps", "packing": true,
+        }),
+    );
+    let changeable = [
+        "no adapter is trained by lora_r",
+        "held as f32",
+        "has no warmup",
+        "is every 500 steps",
+    ];
+    for note in changeable {
+        assert!(noted(&first, note), "{note}: {:?}", first.closing_notes());
+    }
+    let last = layer(
+        first,
+        json!({
+            "use_peft": true, "lr_scheduler_type": "cosine", "eval_steps": 20, "per_device_train_batch_size": 3,
+        }),
+    );
+    for note in changeable {
+        assert!(!noted(&last, note), "{note}: {:?}", last.closing_notes());
+    }
+    assert!(noted(&last, "a step has 3 (3 · 1)"), "{:?}", last.closing_notes());
+    assert_eq!(last.inputs.dtype, Some(Dtype::Bf16));
+    // The settings of an adapter stay while none is trained.
+    let without = layer(last, json!({"use_peft": false}));
+    assert_eq!(without.config.lora, None);
+    let again = layer(without, json!({"use_peft": true}));
+    assert_eq!(again.config.lora.unwrap().r, 8);
+}
+
+#[test]
 fn warmup_may_be_a_share_of_all_steps() {
     let read = |schedule: &str| {
         of(json!({"warmup_ratio": 0.25, "learning_rate": 1.0, "lr_scheduler_type": schedule})).unwrap()
@@ -1470,6 +1526,19 @@ mod runs {
         assert!(!told.contains("validation loss"), "{told}");
         let note = "eval_strategy: nothing is measured, because no validation set is named and the data has no split";
         assert!(told.contains(note), "{told}");
+        // A flag names the split of that data.
+        let told = evaluated(json!({}), &["--data", "split", "--dataset-test-split", "valid"]);
+        assert!(told.contains("validation loss"), "{told}");
+        let both = [
+            "--data=split",
+            "--dataset-test-split=valid",
+            "--validation=data/timers.json",
+        ];
+        let told = evaluated(json!({}), &both);
+        assert!(
+            told.contains("the split valid is not measured, because a validation set is named"),
+            "{told}"
+        );
         let told = evaluated(json!({"dataset_name": "split", "evals_per_epoch": 4}), &[]);
         assert!(told.contains("evals_per_epoch: nothing is measured"), "{told}");
         // mlx-lm's valid.jsonl belongs to its folder; a file that is named on its own stays.

@@ -197,6 +197,35 @@ fn rows_without_tools_get_those_of_a_file() {
 }
 
 #[test]
+fn inspect_shows_what_trl_trains_by_default() {
+    let (folder, model) = model();
+    let (user, assistant) = (
+        json!({"role": "user", "content": "Hello."}),
+        json!({"role": "assistant", "content": "Hi."}),
+    );
+    let (_prompt, prompt) = file(
+        "prompt.jsonl",
+        json!({"prompt": [user], "completion": [assistant]}).to_string(),
+    );
+    let (_messages, messages) = file(
+        "messages.jsonl",
+        json!({"messages": [user, assistant]}).to_string(),
+    );
+    let rows = |data: &Path, loss: &str| {
+        let data = data.display().to_string();
+        let arguments = [
+            "inspect", "--model", &model, "--json", "--data", &data, "--loss", loss,
+        ];
+        let output = toolcall(folder.path(), "http://127.0.0.1:9", &arguments);
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    assert_eq!(rows(&prompt, "auto"), rows(&prompt, "completion"));
+    assert_eq!(rows(&messages, "auto"), rows(&messages, "all"));
+    assert_ne!(rows(&prompt, "auto"), rows(&prompt, "all"));
+}
+
+#[test]
 fn without_data_the_rows_of_the_recipe_are_trained_with_settings_for_many() {
     let (folder, model) = model();
     let out = folder.path().join("out").display().to_string();

@@ -316,6 +316,28 @@ fn a_refusal_says_what_to_do_and_never_the_token() {
 }
 
 #[test]
+fn a_repository_without_an_owner_belongs_to_the_user_of_the_token() {
+    let scene = scene();
+    let push = |hub: &Hub| push_to(hub, &scene.model, "tiny", &PushConfig::default());
+    let pushed = push(&scene.hub).unwrap();
+    assert!(pushed.url.ends_with(REPO), "{}", pushed.url);
+    let wrong = Hub {
+        token: Some("hf_wrongWrongWrong".to_string()),
+        ..scene.hub.clone()
+    };
+    let says = ["tiny: the hub does not accept the token", "HF_TOKEN"];
+    assert_says(push(&wrong).unwrap_err(), &says);
+    scene.server.refuse(403);
+    let says = [
+        "tiny: ",
+        "does not tell the user of the token",
+        "status 403",
+        "owner/tiny",
+    ];
+    assert_says(push(&scene.hub).unwrap_err(), &says);
+}
+
+#[test]
 fn a_token_that_may_not_make_repositories_may_write_to_one_that_is_there() {
     let scene = scene();
     scene.server.state().receiver.refusals = vec![("repos/create", 403, "no rights")];

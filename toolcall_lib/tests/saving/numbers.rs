@@ -6,6 +6,7 @@ use crate::train::{config, timers};
 use candle_core::quantized::gguf_file::Content;
 use serde_json::{Value, json};
 use std::io::Cursor;
+use std::path::Path;
 use toolcall_lib::evaluate::{EvaluateConfig, evaluate};
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::train::{TrainConfig, train};
@@ -50,30 +51,57 @@ fn weights_that_are_not_finite_are_not_saved_over_a_model() {
     assert!(said.contains("lora_A.weight[0, 0] is NaN"), "{said}");
 }
 
+const EVERY_TYPE: [Dtype; 7] = [
+    Dtype::F32,
+    Dtype::Bf16,
+    Dtype::F16,
+    Dtype::Q8_0,
+    Dtype::Q4_0,
+    Dtype::Q4KM,
+    Dtype::Auto,
+];
+
+/// Overwrites the bytes of [`TENSOR`] in a GGUF file from byte `at` on.
+fn overwrite(file: &Path, at: usize, with: &[u8]) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let content = Content::read(&mut Cursor::new(&bytes)).unwrap();
+    let info = &content.tensor_infos["blk.1.ffn_up.weight"];
+    let start = (content.tensor_data_offset + info.offset) as usize + at;
+    bytes[start..start + with.len()].copy_from_slice(with);
+    std::fs::write(file, bytes).unwrap();
+}
+
 #[test]
 fn a_file_with_weights_that_are_not_finite_is_refused_in_any_type() {
     let area = tempfile::tempdir().unwrap();
     let out = area.path().join("out");
     save(&tiny_model(), &out).unwrap();
-    let weights = damaged(f32::NAN).decoder.weights.to_f32().into_owned();
-    safetensors::save(&weights, &out.join("model.safetensors"), Dtype::F32).unwrap();
-    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Auto] {
-        let said = load_as(out.to_str().unwrap(), dtype).unwrap_err().to_string();
-        assert!(
-            said.contains(&format!("{TENSOR}[2, 3] is NaN")),
-            "{dtype:?}: {said}"
-        );
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+        let weights = damaged(value).decoder.weights.to_f32().into_owned();
+        safetensors::save(&weights, &out.join("model.safetensors"), Dtype::F32).unwrap();
+        for dtype in EVERY_TYPE {
+            let said = load_as(out.to_str().unwrap(), dtype).unwrap_err().to_string();
+            let expected = format!("{TENSOR}[2, 3] is {shown}");
+            assert!(said.contains(&expected), "{dtype:?}: {said}");
+        }
+    }
+
+    // a GGUF file too
+    let file = area.path().join("f32.gguf");
+    save(&tiny_model(), &file).unwrap();
+    let element = 4 * (2 * 64 + 3); // rows are 64 numbers of 4 bytes
+    overwrite(&file, element, &f32::NAN.to_le_bytes());
+    for dtype in EVERY_TYPE {
+        let said = load_as(file.to_str().unwrap(), dtype).unwrap_err().to_string();
+        let expected = format!("{TENSOR}[2, 3] is NaN");
+        assert!(said.contains(&expected), "{dtype:?}: {said}");
     }
 
     // in blocks too: a scale that is NaN
     let file = area.path().join("tiny.gguf");
     save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap();
-    let mut bytes = std::fs::read(&file).unwrap();
-    let content = Content::read(&mut Cursor::new(&bytes)).unwrap();
-    let info = &content.tensor_infos["blk.1.ffn_up.weight"];
-    let scale = (content.tensor_data_offset + info.offset) as usize + 34 * 2 * 2; // rows are two blocks of 34 bytes
-    bytes[scale..scale + 2].copy_from_slice(&half::f16::NAN.to_le_bytes());
-    std::fs::write(&file, bytes).unwrap();
+    let scale = 34 * 2 * 2; // rows are two blocks of 34 bytes
+    overwrite(&file, scale, &half::f16::NAN.to_le_bytes());
     let loaded = load_as(file.to_str().unwrap(), Dtype::Auto);
     let said = loaded.map(drop).unwrap_err().to_string();
     assert!(said.contains(&format!("{TENSOR}[2, 0] is NaN")), "{said}");

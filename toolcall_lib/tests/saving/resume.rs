@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use toolcall_lib::files::{Entry, Manifest};
 use toolcall_lib::train::{TrainConfig, TrainReport, train};
-use toolcall_lib::{Dataset, Result, save};
+use toolcall_lib::{Dataset, LoraConfig, Result, save};
 
 /// Trains into `out` for some steps, with a checkpoint after each.
 fn run(out: &Path, steps: usize, change: impl FnOnce(&mut TrainConfig)) -> Result<TrainReport> {
@@ -85,6 +85,32 @@ fn a_checkpoint_with_a_file_that_is_not_listed_is_refused() {
         let expected = "is not in toolcall.json, which lists the checksums; resume from another checkpoint";
         assert!(said.ends_with(expected), "{said}");
     }
+}
+
+#[test]
+fn the_settings_of_an_adapter_have_to_be_listed_too() {
+    let area = tempfile::tempdir().unwrap();
+    let out = area.path().join("out");
+    let train = |steps: usize, from: Option<&Path>| {
+        run(&out, steps, |settings| {
+            settings.lora = Some(LoraConfig::default());
+            settings.resume_from_checkpoint = from.map(Path::to_path_buf);
+        })
+    };
+    train(1, None).unwrap();
+    let checkpoint = out.join("checkpoint-1");
+    let mut list = Manifest::read(&checkpoint).unwrap().unwrap();
+    list.files.remove("adapter_config.json").unwrap();
+    fs::write(
+        checkpoint.join(Manifest::NAME),
+        serde_json::to_string(&list).unwrap(),
+    )
+    .unwrap();
+    let said = train(2, Some(&checkpoint)).unwrap_err().to_string();
+    assert!(
+        said.contains("adapter_config.json: is not in toolcall.json"),
+        "{said}"
+    );
 }
 
 #[test]

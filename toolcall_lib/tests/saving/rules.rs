@@ -1,4 +1,5 @@
-//! Refuses places that cannot be saved to before the work begins, and leaves other files alone.
+//! Places that cannot be saved to are refused before the work begins, and other files are left
+//! alone.
 
 use super::tree;
 use crate::common::tiny_model::tiny_model;
@@ -161,7 +162,7 @@ fn a_folder_with_the_name_of_a_model_file_is_refused() {
         "{said}"
     );
     fs::remove_dir(area.path().join("additional_chat_templates/tool_use.jinja")).unwrap();
-    save(&tiny_model(), area.path()).unwrap(); // an empty folder is in nobody's way
+    save(&tiny_model(), area.path()).unwrap(); // an empty folder does not matter
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn a_file_of_ours_that_was_edited_is_no_longer_ours() {
 }
 
 #[test]
-fn what_is_no_folder_is_refused() {
+fn what_is_not_a_folder_is_refused() {
     let area = tempfile::tempdir().unwrap();
     let path = |name: &str| area.path().join(name);
     fs::write(path("file"), "mine").unwrap();
@@ -238,7 +239,7 @@ fn what_is_no_folder_is_refused() {
 }
 
 #[test]
-fn a_folder_that_a_failed_run_made_goes_again() {
+fn a_folder_that_a_failed_run_made_is_removed() {
     let area = tempfile::tempdir().unwrap();
     let settings = TrainConfig {
         output_dir: Some(area.path().join("a/b/out")),
@@ -280,7 +281,7 @@ fn a_folder_in_use_is_refused_and_its_user_is_named() {
     let expected = "process 4711 on elsewhere, since yesterday, is writing there; wait until it has ended";
     assert!(said.contains(expected), "{said}");
     drop(other);
-    save(&tiny_model(), area.path()).unwrap(); // the leftovers of a killed process do not block others
+    save(&tiny_model(), area.path()).unwrap(); // what a killed process left does not block others
     assert!(!work.exists());
 }
 
@@ -349,7 +350,7 @@ fn a_gguf_file_of_somebody_else_is_not_replaced() {
     save_as(&tiny_model(), &file, Dtype::Q8_0).unwrap(); // a folder stays as it is, with a note
 }
 
-/// A folder is made for a file as for a model, and goes again where nothing is written.
+/// A folder is made for a file as for a model, and removed if nothing is written.
 #[test]
 fn the_folders_of_a_file_are_created_when_it_is_written() {
     let area = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ impl DatasetArguments {
         }
         let config = self.dataset_config.as_ref().or(settings.dataset_config.as_ref());
         let split = self.dataset_split.as_ref().or(settings.dataset_split.as_ref());
-        let part = config.or(split).or(settings.dataset_test_split.as_ref());
+        let part = config.or(split).or(settings.test_split());
         if let Some(part) = part.filter(|_| sources.is_empty()) {
             let problem = format!("is missing: `{part}` names a part of it; give --dataset_name or --data");
             return Err(Error::invalid("data set", problem));

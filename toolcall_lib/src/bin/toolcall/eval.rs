@@ -4,6 +4,7 @@ use super::dataset::{self, ToolsArgument};
 use super::model::{ModelArgument, show_notes};
 use super::output::{print, print_json};
 use super::progress::{Counter, score_with_bar};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
@@ -147,7 +148,7 @@ fn on_category(
     category: Category,
     rows: &[bfcl::Row],
 ) -> Result<BfclScores> {
-    let mut counter = Counter::new(rows.len());
+    let counter = RefCell::new(Counter::new(rows.len()));
     let (mut done, mut right) = (0, 0);
     let scores = bfcl::run(
         model,
@@ -156,9 +157,11 @@ fn on_category(
         &arguments.generate(BFCL_TOKENS),
         |verdict| {
             (done, right) = (done + 1, right + usize::from(verdict.right));
-            counter.row(done, format!("{category}: {right} right"));
+            let message = format!("{category}: {right} right");
+            counter.borrow_mut().row(done, message);
         },
+        || counter.borrow_mut().reply(),
     );
-    counter.finish();
+    counter.borrow().finish();
     scores
 }

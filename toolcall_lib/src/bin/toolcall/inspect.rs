@@ -40,6 +40,8 @@ enum Loss {
     All,
     /// Everything after the first prompt (TRL's default for prompt and completion)
     Completion,
+    /// Completion for rows with prompt and completion, all for others (TRL's default)
+    Auto,
 }
 
 impl From<Loss> for LossMode {
@@ -49,6 +51,7 @@ impl From<Loss> for LossMode {
             Loss::Last => Self::Last,
             Loss::All => Self::All,
             Loss::Completion => Self::Completion,
+            Loss::Auto => Self::Auto,
         }
     }
 }
@@ -75,10 +78,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.load()?;
     show_notes(&data, &model);
     for row in rows {
-        if arguments.json {
-            print_json(&describe(&model, &data.rows[row], row, arguments.loss.into()))?;
-        } else {
-            show(&model, &data.rows[row], row, arguments.loss.into())?;
+        let loss = LossMode::from(arguments.loss).of_row(&data, row);
+        match arguments.json {
+            true => print_json(&describe(&model, &data.rows[row], row, loss))?,
+            false => show(&model, &data.rows[row], row, loss)?,
         }
     }
     Ok(ExitCode::SUCCESS)

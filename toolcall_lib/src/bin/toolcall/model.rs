@@ -49,7 +49,8 @@ impl ModelArgument {
         Ok(model)
     }
 
-    /// Loads a model that is to answer, and tells what of its settings for that is not read.
+    /// Loads a model that will write replies, and notes which of its settings for them are not
+    /// supported.
     pub(super) fn load_to_answer(&self) -> Result<Model> {
         let model = self.load()?;
         for setting in GenerateConfig::not_read(&model) {

@@ -1,4 +1,4 @@
-//! Progress bars, and the lines of a training run that replace one.
+//! Progress bars, and the lines that replace them where there is no terminal.
 
 use super::output::{print_in_run, tell};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,41 +13,60 @@ use toolcall_lib::{Conversation, Model, Result};
 /// Longest time between two lines that replace a bar, if something was done meanwhile.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
-/// A bar in a terminal, nothing elsewhere.
-fn progress_bar(length: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// A bar in a terminal, and elsewhere the time of the latest line that replaces it.
+struct Bar {
+    bar: ProgressBar,
+    latest_line: Instant,
+}
+
+impl Bar {
+    fn new(length: usize) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = match std::io::stderr().is_terminal() {
+            true => ProgressBar::new(length as u64).with_style(style),
+            false => ProgressBar::hidden(),
+        };
+        Self {
+            bar,
+            latest_line: Instant::now(),
+        }
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
-    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+
+    /// Returns true if a line has to replace the bar: `wanted`, or the first for a long time.
+    fn takes_line(&mut self, wanted: bool) -> bool {
+        let takes = self.bar.is_hidden() && (wanted || self.latest_line.elapsed() >= LONGEST_SILENCE);
+        if takes {
+            self.latest_line = Instant::now();
+        }
+        takes
+    }
 }
 
 /// The progress of an evaluation: a bar in a terminal, lines on standard error elsewhere.
 pub(super) struct Counter {
-    bar: ProgressBar,
+    bar: Bar,
     rows: usize,
     done: usize,
     replies: usize,
     message: String,
-    latest_line: Instant,
 }
 
 impl Counter {
     pub(super) fn new(rows: usize) -> Self {
         Self {
-            bar: progress_bar(rows),
+            bar: Bar::new(rows),
             rows,
             done: 0,
             replies: 0,
             message: String::new(),
-            latest_line: Instant::now(),
         }
     }
 
     /// Shows that so many rows are done.
     pub(super) fn row(&mut self, done: usize, message: String) {
-        self.bar.set_position(done as u64);
-        self.bar.set_message(message.clone());
+        self.bar.bar.set_position(done as u64);
+        self.bar.bar.set_message(message.clone());
         (self.done, self.message) = (done, message);
         self.show();
     }
@@ -59,13 +78,12 @@ impl Counter {
     }
 
     pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.bar.bar.finish_and_clear();
     }
 
     fn show(&mut self) {
-        if self.bar.is_hidden() && self.latest_line.elapsed() >= LONGEST_SILENCE {
+        if self.bar.takes_line(false) {
             tell(&*self);
-            self.latest_line = Instant::now();
         }
     }
 }
@@ -108,28 +126,27 @@ pub(super) fn score_with_bar(
 /// Shows the progress of a run: a bar in a terminal, lines elsewhere. A line comes for each entry
 /// of the log. Where steps take long, lines also come often enough to show that the run goes on.
 pub(super) struct Progress<'a> {
-    bar: ProgressBar,
+    bar: Bar,
     config: &'a TrainConfig,
-    latest_line: Instant,
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn new(config: &'a TrainConfig) -> Self {
         Self {
-            bar: progress_bar(0),
+            bar: Bar::new(0),
             config,
-            latest_line: Instant::now(),
         }
     }
 
     pub(super) fn show(&mut self, step: &StepReport) {
-        let bar = &self.bar;
+        let wanted = self.wants_line(step);
+        let takes_line = self.bar.takes_line(wanted);
+        let bar = &self.bar.bar;
         bar.set_length(step.total_steps as u64);
         bar.set_position(step.step as u64);
         bar.set_message(format!("loss {:.4}", step.loss));
-        if bar.is_hidden() && self.has_line(step) {
+        if takes_line {
             print_in_run(step);
-            self.latest_line = Instant::now();
         } else if let Some(loss) = step.eval_loss {
             let scores = step
                 .eval_scores
@@ -140,21 +157,21 @@ impl<'a> Progress<'a> {
 
     /// Shows that so many of the validation rows are answered.
     pub(super) fn show_answers(&mut self, answered: usize, rows: usize) {
-        self.bar.set_message(format!("validation {answered}/{rows} rows"));
-        if self.bar.is_hidden() && self.latest_line.elapsed() >= LONGEST_SILENCE {
-            print_in_run(format!("validation {answered}/{rows} rows answered"));
-            self.latest_line = Instant::now();
+        let message = format!("validation {answered}/{rows} rows");
+        self.bar.bar.set_message(message.clone());
+        if self.bar.takes_line(false) {
+            print_in_run(format!("{message} answered"));
         }
     }
 
     pub(super) fn finish(&self) {
-        self.bar.finish();
+        self.bar.bar.finish();
     }
 
-    fn has_line(&self, step: &StepReport) -> bool {
+    fn wants_line(&self, step: &StepReport) -> bool {
         let every = self.config.log_every(step.total_steps);
         let is_logged = step.step.is_multiple_of(every) || step.eval_loss.is_some();
         let is_end = step.step == 1 || step.step == step.total_steps;
-        is_logged || is_end || self.latest_line.elapsed() >= LONGEST_SILENCE
+        is_logged || is_end
     }
 }

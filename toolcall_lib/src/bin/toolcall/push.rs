@@ -10,9 +10,10 @@ use toolcall_lib::{Dtype, PushConfig, Result, interrupt, push_to_hub};
 pub struct Arguments {
     /// Folder of a saved model or LoRA adapter, as `toolcall train` and `toolcall export` write it
     folder: PathBuf,
-    /// Name of the repository on the hub, which is created if there is none. The token, which needs
-    /// write access, is read from HF_TOKEN or from the file that `hf auth login` writes
-    #[arg(value_name = "OWNER/NAME")]
+    /// Name of the repository on the hub, which is created if there is none; without an owner it
+    /// belongs to the user of the token. The token, which needs write access, is read from HF_TOKEN
+    /// or from the file that `hf auth login` writes
+    #[arg(value_name = "[OWNER/]NAME")]
     repo: String,
     /// Make the repository public, or push to one that is
     #[arg(long)]

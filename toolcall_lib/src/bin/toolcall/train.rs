@@ -1,7 +1,7 @@
 //! `toolcall train`.
 
 use super::INTERRUPTED;
-use super::dataset::{DatasetArguments, load_all};
+use super::dataset::{self, DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
 use super::output::{note, print_in_run, tell};
 use super::progress::Progress;
@@ -17,7 +17,7 @@ use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs};
 use toolcall_lib::train::{OnAnswer, Settings, StepReport, TrainConfig, TrainData, train};
-use toolcall_lib::{Error, Result, interrupt, push_to_hub};
+use toolcall_lib::{Error, Result, ToolSchema, interrupt, push_to_hub};
 
 /// Time that the other ranks give the first rank to report an error.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -269,21 +269,11 @@ fn data(arguments: &Arguments, inputs: &Inputs, show: bool) -> Result<(Dataset, 
     let sources = arguments.dataset.sources(&arguments.data, inputs)?;
     let tools = arguments.dataset.tools.load()?;
     let validation = match &arguments.validation {
-        Some(file) => vec![DataSource::of_path(&file.to_string_lossy())?],
-        None => validation_sources(&sources, inputs, show)?,
+        Some(file) => dataset::load(file, &tools)?,
+        None => validation(&sources, inputs, &tools, show)?,
     };
-    let validation = load_all(&validation, &tools, None)?;
-    let stays = !arguments.data.is_empty() && arguments.validation.is_none() && !inputs.validation.is_empty();
-    if show && stays {
-        let places: Vec<String> = inputs
-            .validation
-            .iter()
-            .map(|source| source.place.to_string())
-            .collect();
-        note(format!(
-            "the validation set is that of the settings: {}",
-            places.join(", ")
-        ));
+    if show {
+        note_validation(arguments, inputs);
     }
     if !sources.is_empty() {
         return Ok((load_all(&sources, &tools, inputs.max_samples)?, validation));
@@ -293,23 +283,43 @@ fn data(arguments: &Arguments, inputs: &Inputs, show: bool) -> Result<(Dataset, 
     Ok((made.data, validation))
 }
 
-/// Returns the validation set that settings name, or the split of the data to evaluate on.
-fn validation_sources(data: &[DataSource], inputs: &Inputs, show: bool) -> Result<Vec<DataSource>> {
-    let part = |split: &str| {
+/// Notes what is measured where the command line and the settings both name data.
+fn note_validation(arguments: &Arguments, inputs: &Inputs) {
+    let of_settings = arguments.validation.is_none() && !inputs.validation.is_empty();
+    if of_settings && !arguments.data.is_empty() {
+        let places = inputs.validation.iter().map(|source| source.place.to_string());
+        let places: Vec<String> = places.collect();
+        note(format!(
+            "the validation set is that of the settings: {}",
+            places.join(", ")
+        ));
+    }
+    let is_named = of_settings || arguments.validation.is_some();
+    if let Some(split) = inputs.test_split().filter(|_| is_named) {
+        note(format!(
+            "dataset_test_split: the split {split} is not measured, because a validation set is named"
+        ));
+    }
+}
+
+/// Loads the validation set that settings name, or the split of the data to measure on.
+fn validation(data: &[DataSource], inputs: &Inputs, tools: &[ToolSchema], show: bool) -> Result<Dataset> {
+    let part = |split: &String| {
         let of_source = |source: &DataSource| DataSource {
-            split: Some(split.to_string()),
+            split: Some(split.clone()),
             ..source.clone()
         };
-        data.iter().map(of_source).collect()
+        data.iter().map(of_source).collect::<Vec<_>>()
     };
-    let usual = Evaluated::USUAL_SPLIT;
-    let (evaluated, without) = match (&inputs.dataset_test_split, inputs.evaluated) {
-        _ if !inputs.validation.is_empty() => return Ok(inputs.validation.clone()),
-        (Some(split), _) => return Ok(part(split)),
-        (None, None) => return Ok(Vec::new()),
-        _ if inputs.validation_share.is_some() => return Ok(Vec::new()), // held out of the data
-        (None, Some(Evaluated::ByStrategy)) if all_have(data, usual)? => return Ok(part(usual)),
-        (None, Some(evaluated @ Evaluated::ByStrategy)) => (evaluated, " and the data has no split `test`"),
+    let (evaluated, without) = match (inputs.test_split(), inputs.evaluated) {
+        _ if !inputs.validation.is_empty() => return load_all(&inputs.validation, tools, None),
+        (Some(split), _) => return load_all(&part(split), tools, None),
+        (None, None | Some(Evaluated::No)) => return Ok(Dataset::default()),
+        _ if inputs.validation_share.is_some() => return Ok(Dataset::default()), // held out of the data
+        (None, Some(evaluated @ Evaluated::ByStrategy)) => match usual_split(data, tools)? {
+            Some(split) => return Ok(split),
+            None => (evaluated, " and the data has no split `test`"),
+        },
         (None, Some(evaluated)) => (evaluated, ""),
     };
     if show {
@@ -318,17 +328,23 @@ fn validation_sources(data: &[DataSource], inputs: &Inputs, show: bool) -> Resul
              hold rows out with `val_set_size`"
         ));
     }
-    Ok(Vec::new())
+    Ok(Dataset::default())
 }
 
-/// Returns true if each of these data sets has this split.
-fn all_have(data: &[DataSource], split: &str) -> Result<bool> {
+/// Loads the split that TRL measures on if none is named; `None` if not all data sets have it.
+fn usual_split(data: &[DataSource], tools: &[ToolSchema]) -> Result<Option<Dataset>> {
+    let mut found = Dataset::default();
     for source in data {
-        if !source.has_split(split)? {
-            return Ok(false);
+        let source = DataSource {
+            tools: tools.to_vec(),
+            ..source.clone()
+        };
+        match source.load_split(Evaluated::USUAL_SPLIT)? {
+            Some(split) => found.extend(split),
+            None => return Ok(None),
         }
     }
-    Ok(!data.is_empty())
+    Ok((!data.is_empty()).then_some(found))
 }
 
 /// Removes duplicate rows.
@@ -387,7 +403,7 @@ impl Layers {
         let mut settings = settings.with_latest_checkpoint();
         let config = &mut settings.config;
         config.resume_from_checkpoint = arguments.resume.clone().or(config.resume_from_checkpoint.take());
-        settings.notes = notes;
+        settings.notes = [notes, settings.closing_notes()].concat();
         Ok(settings)
     }
 }

@@ -209,12 +209,14 @@ impl Meeting<'_> {
     }
 }
 
-/// Mentions connections that were not ranks: one of them may have been a rank with another secret.
+/// Tells how many connections were refused: one of them may have been a rank with another secret.
 fn turned_away(strangers: usize) -> String {
     match strangers {
         0 => String::new(),
-        1 => "; 1 connection was refused: not a rank of this job, or another secret".to_string(),
-        many => format!("; {many} connections were refused: not ranks of this job, or another secret"),
+        1 => "; 1 connection was refused: it was not a rank of this job, or had another secret".to_string(),
+        many => format!(
+            "; {many} connections were refused: they were not ranks of this job, or had another secret"
+        ),
     }
 }
 

@@ -88,7 +88,7 @@ impl TargetModules {
         };
         if !missed.is_empty() {
             let problem = format!(
-                "{} is not the name of a linear layer of a block; expected {}",
+                "{} is not the name of a linear layer in a block; expected {}",
                 some_of(&missed),
                 choices()
             );
@@ -102,7 +102,7 @@ impl TargetModules {
             .collect();
         if !selected.is_empty() {
             let problem = format!(
-                "selects {}, but only linear layers of blocks can be adapted; exclude the others",
+                "selects {}, but only the linear layers in blocks can be adapted; select nothing else",
                 some_of(&selected)
             );
             return Err(Error::invalid("lora.target_modules", problem));

@@ -75,7 +75,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     /// # Errors
-    /// The address is not that of a web server, or the key cannot be in a request.
+    /// The address is not that of a web server, or the key cannot be put into a request header.
     pub fn new(settings: &Settings, key: &str) -> Result<Self, Error> {
         let base = settings.base_url.trim_end_matches('/').to_string();
         let uri: Option<Uri> = base.parse().ok();

@@ -137,8 +137,8 @@ fn items(values: &Map<String, Value>) -> Message {
     })
 }
 
-/// Returns a record as it is in a file after `length` bytes. It is cut into parts so that none
-/// crosses the border of a block.
+/// Returns the bytes of a record that begins at byte `length` of a file. It is cut into parts, none
+/// of which crosses the border of a block.
 fn framed(length: usize, record: &[u8]) -> Vec<u8> {
     let (mut all, mut rest, mut is_first) = (Vec::new(), record, true);
     loop {

@@ -56,6 +56,11 @@ impl Given {
         }
     }
 
+    /// Returns true if these are the flags of a command line.
+    pub(super) fn is_flags(&self) -> bool {
+        self.flags
+    }
+
     /// Returns a name as the file or the command line writes it.
     pub(super) fn shown(&self, name: &str) -> String {
         match self.flags {

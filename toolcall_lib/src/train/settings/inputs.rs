@@ -31,10 +31,14 @@ pub enum Input {
     Validation,
 }
 
-/// A setting that asks for evaluations.
+/// A setting that says whether the model is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evaluated {
-    /// `eval_strategy`. Where no validation set is named, it is the split [`Self::USUAL_SPLIT`].
+    /// `eval_strategy: no`. No split is measured; one that is named stays so, for later settings
+    /// that ask for evaluations again.
+    No,
+    /// Another `eval_strategy`. Where no validation set is named, the split
+    /// [`Self::USUAL_SPLIT`] is measured.
     ByStrategy,
     /// `evals_per_epoch`.
     PerEpoch,
@@ -48,7 +52,7 @@ impl Evaluated {
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ByStrategy => "eval_strategy",
+            Self::No | Self::ByStrategy => "eval_strategy",
             Self::PerEpoch => "evals_per_epoch",
         })
     }
@@ -76,7 +80,7 @@ pub struct Inputs {
     /// True if `validation` came with `data`, as mlx-lm's `valid.jsonl` does. Other data replaces
     /// it, too.
     pub validation_of_data: bool,
-    /// The setting that asks for evaluations, if one does.
+    /// The setting that says whether the model is evaluated, if one does.
     pub evaluated: Option<Evaluated>,
     /// Share of the data to hold out for it, if none is named; from 1 on, the number of rows.
     pub validation_share: Option<f64>,
@@ -100,9 +104,8 @@ pub struct Inputs {
 impl Inputs {
     /// Returns these, overridden by those that `later` names.
     pub(super) fn with(self, later: Self) -> Self {
-        let stays = !self.validation_of_data || later.data.is_empty();
-        let keeps_validation = later.validation.is_empty() && stays;
-        let (validation, validation_of_data) = match keeps_validation {
+        let is_replaced = self.validation_of_data && !later.data.is_empty();
+        let (validation, validation_of_data) = match later.validation.is_empty() && !is_replaced {
             true => (self.validation, self.validation_of_data),
             false => (later.validation, later.validation_of_data),
         };
@@ -125,6 +128,12 @@ impl Inputs {
             resume: later.resume.or(self.resume),
             push: self.push.with(later.push),
         }
+    }
+
+    /// Returns the split of the data to measure on, unless `eval_strategy` is `no`.
+    pub fn test_split(&self) -> Option<&String> {
+        let split = self.dataset_test_split.as_ref();
+        split.filter(|_| self.evaluated != Some(Evaluated::No))
     }
 
     /// Refuses a model that has other special tokens than the settings say.

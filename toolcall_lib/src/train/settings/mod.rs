@@ -11,6 +11,7 @@ mod flags;
 mod given;
 mod inputs;
 mod named_data;
+mod open;
 mod push;
 mod read;
 mod said;
@@ -26,8 +27,9 @@ pub use push::Push;
 use super::{TrainConfig, checkpoints};
 use crate::error::{Error, Result, nearest};
 use deepspeed::is_deepspeed;
+use open::Open;
 use read::{Read, is_off, text};
-use said::{Decided, Said, Strategy};
+use said::{Decided, Said};
 use serde_json::{Map, Value};
 use table::{Becomes, Peer};
 
@@ -39,11 +41,12 @@ pub struct Settings {
     /// The model and the data, where they were named.
     pub inputs: Inputs,
     /// Notes for the user, such as names that change nothing here.
+    /// [`closing_notes`](Self::closing_notes) are others.
     pub notes: Vec<String>,
     /// Inputs that are named elsewhere.
     named_elsewhere: Vec<Input>,
-    /// Settings of LoRA without an adapter, until a later file or flag asks for one.
-    waiting_lora: Map<String, Value>,
+    /// Settings whose effect later ones can change.
+    open: Open,
 }
 
 impl From<TrainConfig> for Settings {
@@ -62,7 +65,9 @@ impl TrainConfig {
     /// # Errors
     /// The same as [`Settings::with`].
     pub fn with_file(&self, file: Map<String, Value>, ranks: usize) -> Result<Settings> {
-        Settings::from(self.clone()).with(&Given::from(file), ranks)
+        let mut settings = Settings::from(self.clone()).with(&Given::from(file), ranks)?;
+        settings.notes.extend(settings.closing_notes());
+        Ok(settings)
     }
 }
 
@@ -87,13 +92,11 @@ impl Settings {
         if is_deepspeed(&given.values) {
             let read = self.config.with_deepspeed(&given.values, ranks);
             let (config, notes) = read.map_err(|error| refused(vec![error.to_string()]))?;
-            let waiting_lora = self.waiting_lora.clone();
-            return Ok(self.followed_by(Decided {
+            return Ok(Self {
                 config,
-                inputs: Inputs::default(),
-                notes,
-                waiting_lora,
-            }));
+                notes: [self.notes, notes].concat(),
+                ..self
+            });
         }
         let mut this = self;
         if let Some(file) = given.values.get("deepspeed").filter(|file| !is_off(file)) {
@@ -102,6 +105,7 @@ impl Settings {
         let mut said = Said::default();
         said.model_before.clone_from(&this.inputs.model);
         said.named_elsewhere.clone_from(&this.named_elsewhere);
+        said.open.clone_from(&this.open);
         let mut problems = Vec::new();
         for (name, value) in &given.values {
             said.key = given.shown(name);
@@ -109,12 +113,7 @@ impl Settings {
                 problems.push(format!("{}: {problem}", given.placed(name)));
             }
         }
-        if said.eval == Some(Strategy::No) {
-            for inputs in [&mut this.inputs, &mut said.inputs] {
-                (inputs.dataset_test_split, inputs.evaluated) = (None, None); // as in TRL
-            }
-        }
-        match said.over(&this.config, &this.waiting_lora) {
+        match said.over(&this.config) {
             Ok(decided) if problems.is_empty() => Ok(this.followed_by(decided)),
             Ok(_) => Err(refused(problems)),
             Err(more) => Err(refused([problems, more].concat())),
@@ -126,10 +125,16 @@ impl Settings {
             config: later.config,
             inputs: self.inputs.with(later.inputs),
             notes: [self.notes, later.notes].concat(),
-            waiting_lora: later.waiting_lora,
+            open: later.open,
             ..self
         };
         settings.with_latest_checkpoint()
+    }
+
+    /// Returns the notes on settings whose effect later ones can change, such as a warmup without a
+    /// schedule that has one. Ask for them when all settings are known.
+    pub fn closing_notes(&self) -> Vec<String> {
+        self.open.notes(&self.config, &self.inputs)
     }
 
     /// Resumes from the latest checkpoint of `output_dir`, if the settings ask for it. Call this
@@ -190,9 +195,13 @@ fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<(
         },
         Some(Becomes::Same) => said.set(name, value),
         Some(Becomes::Renamed(ours)) => said.set(ours, value),
-        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) => {
+        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) && !given.is_flags() => {
             said.ignore(ON_COMMAND_LINE);
             Ok(())
+        }
+        // A flag names a part of the data that another flag names, or contradicts it.
+        Some(Becomes::Input(input, ..)) if said.named_elsewhere.contains(&input) && input != Input::Part => {
+            Err(format!("{ON_COMMAND_LINE}; leave one of them out"))
         }
         Some(Becomes::Value(_, read) | Becomes::Input(_, _, read)) => read(said, value),
         Some(Becomes::Refused(_)) if is_off(value) => Ok(()),

@@ -4,10 +4,10 @@ mod decide;
 
 use super::fields::field;
 use super::inputs::{Input, Inputs};
+use super::open::Open;
 use super::read::Read;
 use crate::track::TrackerName;
 use crate::train::TrainConfig;
-use crate::weights::Dtype;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -47,13 +47,13 @@ pub(super) struct Said {
     ignored: IndexMap<&'static str, Vec<String>>,
     /// Inputs that the command line names, so that no file does.
     pub named_elsewhere: Vec<Input>,
-    /// True if an adapter is trained.
+    /// True if a key says that an adapter is trained, false if one says that none is.
     pub adapter: Option<bool>,
-    /// True if a key was given that alone switches an adapter on.
+    /// True if a key is there that is enough to ask for an adapter, such as `lora_rank`.
     pub asks_for_adapter: bool,
-    /// True if all linear layers are adapted, whatever modules other keys name.
-    pub all_linear: bool,
-    /// True if `lora` is there as a group.
+    /// The key by which all linear layers are adapted, whatever modules other keys name.
+    pub all_linear: Option<String>,
+    /// True if there is a group `lora`.
     pub lora_group: bool,
     pub trained: Trained,
     pub eval: Option<Strategy>,
@@ -68,20 +68,15 @@ pub(super) struct Said {
     /// Names of LLaMA-Factory's data sets and the folder that they are in.
     pub named_data: [Vec<String>; 2],
     pub named_data_in: Option<PathBuf>,
-    /// Type in which TRL loads the weights.
-    pub loaded_as: Option<Dtype>,
     /// The model that earlier settings name, and the revision that these want.
     pub model_before: Option<String>,
     pub revision: Option<String>,
     /// Settings in mlx-lm's iterations: ours, the key, the number.
     pub iterations: Vec<(&'static str, String, u64)>,
-    /// True if mlx-lm's Adam is said to correct its moments, as here.
-    pub bias_correction: bool,
     /// Trackers that separate keys switch on; false for one that is switched off.
     trackers: Vec<(TrackerName, bool)>,
-    /// The key by which a batch is packed in another tool, and holds more than its number of
-    /// conversations.
-    pub packed: Option<String>,
+    /// Settings, these and earlier ones, whose effect later ones can change.
+    pub open: Open,
 }
 
 /// The keys of a file or of a command line, put together.
@@ -89,8 +84,7 @@ pub(super) struct Decided {
     pub config: TrainConfig,
     pub inputs: Inputs,
     pub notes: Vec<String>,
-    /// Settings of LoRA without an adapter.
-    pub waiting_lora: Map<String, Value>,
+    pub open: Open,
 }
 
 impl Said {
@@ -121,6 +115,12 @@ impl Said {
         }
     }
 
+    /// Sets a setting of the adapter, and asks for one.
+    pub fn adapt(&mut self, setting: &str, value: &Value) -> Read<()> {
+        self.asks_for_adapter = true;
+        self.set(&format!("lora.{setting}"), value)
+    }
+
     /// Notes that this key has no effect here.
     pub fn ignore(&mut self, why: &'static str) {
         self.ignored.entry(why).or_default().push(self.key.clone());
@@ -147,16 +147,12 @@ impl Said {
             .insert(setting.to_string(), (key.unwrap_or_default(), value));
     }
 
-    /// Returns `config`, changed by the keys that were read. `waiting_lora` are settings of LoRA
-    /// that earlier keys gave without an adapter.
+    /// Returns `config`, changed by the keys that were read.
     ///
     /// # Errors
     /// Lists all contradictions.
-    pub fn over(
-        mut self,
-        config: &TrainConfig,
-        waiting_lora: &Map<String, Value>,
-    ) -> std::result::Result<Decided, Vec<String>> {
+    pub fn over(mut self, config: &TrainConfig) -> std::result::Result<Decided, Vec<String>> {
+        // 1. Settings that several keys decide together; all contradictions are listed.
         let problems: Vec<String> = [
             self.decide_loss(),
             self.decide_iterations(config),
@@ -175,8 +171,8 @@ impl Said {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let decided = self.decide_lora(config, waiting_lora);
-        let (lora, waiting_lora) = decided.map_err(|problem| vec![problem])?;
+        // 2. The settings themselves, those of an adapter apart.
+        let lora = self.decide_lora(config).map_err(|problem| vec![problem])?;
         let mut changes = Map::new();
         for (setting, (_, value)) in &self.changes {
             if !setting.starts_with("lora") {
@@ -189,7 +185,7 @@ impl Said {
         };
         // 3. What follows from them, and notes on the keys without effect.
         self.decide_dtype(&changed);
-        self.tell_differences(&changed);
+        self.open.is_of_mlx |= !self.iterations.is_empty();
         for (why, keys) in &self.ignored {
             self.notes
                 .push(format!("no effect here: {} ({why})", keys.join(", ")));
@@ -198,7 +194,7 @@ impl Said {
             config: changed,
             inputs: self.inputs,
             notes: self.notes,
-            waiting_lora,
+            open: self.open,
         })
     }
 }

@@ -51,7 +51,8 @@ impl Client {
     /// Makes a client for `hub`.
     ///
     /// # Errors
-    /// The endpoint is not the URL of a web server, or the token cannot be in a request.
+    /// The endpoint is not the URL of a web server, or the token cannot be put into a request
+    /// header.
     pub fn new(hub: &Hub) -> std::result::Result<Self, String> {
         let (address, credentials) = split_credentials(&hub.endpoint);
         let base: Uri = address

@@ -73,6 +73,7 @@ impl Reader {
             _ if !is_known(path) => return Err("is not a known key".to_string()),
             _ if value == "auto" => {}
             _ if (value.is_null() || value.as_object().is_some_and(Map::is_empty)) && is_group(path) => {}
+            // 1. Batch sizes, which are compared once all keys are read.
             "train_batch_size" => self.batch = Some(count(value)?),
             "train_micro_batch_size_per_gpu" => self.micro = Some(count(value)?),
             "gradient_accumulation_steps" => self.accumulation = Some(count(value)?),
@@ -99,9 +100,9 @@ impl Reader {
             }
             "scheduler.params.total_num_steps" => {
                 config.max_steps = Some(count(value)?);
-                self.notes.push(format!(
-                    "the run ends after {value} steps, the scheduler's total_num_steps"
-                ));
+                let text =
+                    "scheduler.params.total_num_steps: is read as `max_steps`, after which the run ends";
+                self.notes.push(text.to_string());
             }
             "scheduler.params.cos_min_ratio" if number(value)? > 1e-4 => {
                 return Err(format!("{value} is not supported; the learning rate falls to 0"));

@@ -4,10 +4,8 @@ use super::super::named_data::source_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
 use crate::model::{LoraConfig, TargetModules};
-use crate::optimizer::Schedule;
 use crate::track::{ReportTo, TrackerName};
 use crate::train::TrainConfig;
-use crate::weights::Dtype;
 use crate::weights::hub::HubId;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -84,9 +82,7 @@ impl Said {
         let logged = logged.or(before.map(|steps| steps as u64)).filter(|_| is_eval);
         let steps = logged.unwrap_or(USUAL_STEPS);
         self.overwrite(&format!("{what}_steps"), json!(steps));
-        self.notes.push(format!(
-            "{what}_strategy: `steps` without `{what}_steps` is every {steps} steps, as in transformers"
-        ));
+        self.open.usual_steps[usize::from(!is_eval)] = Some(steps);
     }
 
     /// A share of all steps replaces a number of steps, and the other way round.
@@ -181,35 +177,6 @@ impl Said {
         Ok(())
     }
 
-    /// Notes the settings that mean another thing in their tool.
-    pub(super) fn tell_differences(&mut self, config: &TrainConfig) {
-        self.tell_warmup(config);
-        if let Some(key) = self.packed.take() {
-            let batch = config.per_device_train_batch_size;
-            let batches = config.gradient_accumulation_steps;
-            self.notes.push(format!(
-                "{key}: a batch there counts packed sequences; here it counts conversations, and a step has \
-                 {} ({batch} · {batches}) on each rank",
-                batch * batches
-            ));
-        }
-        if !self.iterations.is_empty() && !self.bias_correction {
-            let text = "mlx-lm's Adam does not correct its moments where `bias_correction` is not true; here \
-                        they are corrected, so the first steps are smaller";
-            self.notes.push(text.to_string());
-        }
-    }
-
-    /// Notes a warmup that the schedule does not have.
-    fn tell_warmup(&mut self, config: &TrainConfig) {
-        let is_said = |setting| self.value(setting).is_some_and(|value| !is_off(value));
-        let is_said = is_said("warmup_steps") || is_said("warmup_ratio");
-        if config.lr_scheduler_type == Schedule::Constant && is_said {
-            let text = "a `constant` learning rate has no warmup; `constant_with_warmup` has one";
-            self.notes.push(text.to_string());
-        }
-    }
-
     fn says(&self, setting: &str) -> bool {
         self.value(setting).is_some_and(|value| !value.is_null())
     }
@@ -218,6 +185,8 @@ impl Said {
     pub(super) fn decide_warmup(&mut self) -> Read<()> {
         let steps = self.value("warmup_steps").cloned();
         let ratio = self.value("warmup_ratio").cloned();
+        self.open.ask_for_warmup(steps.as_ref());
+        self.open.ask_for_warmup(ratio.as_ref());
         match (steps, ratio) {
             (Some(steps), Some(ratio)) if steps != 0 && !is_off(&ratio) => {
                 self.overwrite("warmup_ratio", Value::Null);
@@ -277,21 +246,19 @@ impl Said {
         }
     }
 
-    /// Returns the settings of the adapter, if one is trained, or else those that wait for a later
-    /// layer of settings to ask for one. `waiting` are those of earlier layers.
-    pub(super) fn decide_lora(
-        &mut self,
-        config: &TrainConfig,
-        waiting: &Map<String, Value>,
-    ) -> Read<(Option<LoraConfig>, Map<String, Value>)> {
-        let own = self.said_of_lora()?;
-        let has = |name: &str| own.contains_key(name);
+    /// Returns the settings of the adapter, if one is trained.
+    pub(super) fn decide_lora(&mut self, config: &TrainConfig) -> Read<Option<LoraConfig>> {
+        // 1. The settings of the adapter that were given, here and before.
+        self.keep_lora()?;
+        // 2. Without an adapter they wait, except for one by which fewer layers would be trained.
         let asked = self.asks_for_adapter || self.lora_group || config.lora.is_some();
-        let mut said = waiting.clone();
-        said.extend(own.clone());
         if !self.adapter.unwrap_or(asked) {
-            self.tell_no_adapter()?;
-            return Ok((None, said));
+            return match self.changes.get("lora.last_layers") {
+                Some((key, Value::Number(_))) => Err(format!(
+                    "{key}: without an adapter all layers are trained; expected -1"
+                )),
+                _ => Ok(None),
+            };
         }
         // 3. Change the adapter's settings, or those that it starts from.
         let start = match &config.lora {
@@ -302,74 +269,46 @@ impl Said {
         let mut all: Map<String, Value> = serde_json::to_value(&start)
             .and_then(serde_json::from_value)
             .unwrap_or_default();
-        let (alpha_given, rank_given) = (has("lora_alpha"), has("r"));
-        all.extend(said);
+        let said = self.open.lora.iter();
+        all.extend(said.map(|(name, (_, value))| (name.clone(), value.clone())));
         let read = serde_json::from_value(Value::Object(all));
-        let lora: LoraConfig = read.map_err(|error| format!("lora: {error}"))?;
+        let mut lora: LoraConfig = read.map_err(|error| format!("lora: {error}"))?;
         // 4. Alpha, which some tools give by the rank.
-        let rank = lora.r as f64;
-        let alpha = match self.scale {
-            Some(scale) => scale * rank,
-            None if self.alpha_is_twice_rank && rank_given && !alpha_given => 2.0 * rank,
-            None => lora.lora_alpha,
-        };
-        let lora = LoraConfig {
-            lora_alpha: alpha,
-            ..lora
-        };
-        Ok((Some(lora), Map::new()))
+        if let Some(scale) = self.scale {
+            lora.lora_alpha = scale * lora.r as f64;
+            let said = ("scale".to_string(), json!(lora.lora_alpha));
+            self.open.lora.insert("lora_alpha".to_string(), said);
+        } else if self.alpha_is_twice_rank && !self.open.lora.contains_key("lora_alpha") {
+            lora.lora_alpha = 2.0 * lora.r as f64;
+        }
+        Ok(Some(lora))
     }
 
-    /// Returns the settings of the adapter, by their names within `lora`.
-    fn said_of_lora(&self) -> Read<Map<String, Value>> {
-        let changes = self.changes.iter();
-        let mut said: Map<String, Value> = changes
-            .filter_map(|(setting, (_, value))| {
-                Some((setting.strip_prefix("lora.")?.to_string(), value.clone()))
-            })
-            .collect();
-        if self.all_linear {
-            let all = json!(TargetModules::all());
-            let named = said.insert("target_modules".to_string(), all);
-            // all linear layers are among them, and what is none has to be refused
-            let named = named.map(serde_json::from_value::<TargetModules>).transpose();
-            named.map_err(|error| format!("lora: target_modules: {error}"))?;
+    /// Keeps the settings of the adapter, besides those that were given before.
+    fn keep_lora(&mut self) -> Read<()> {
+        for (setting, said) in &self.changes {
+            if let Some(name) = setting.strip_prefix("lora.") {
+                self.open.lora.insert(name.to_string(), said.clone());
+            }
         }
-        Ok(said)
-    }
-
-    /// Notes settings of LoRA without an adapter, and refuses the one by which fewer layers would
-    /// be trained.
-    fn tell_no_adapter(&mut self) -> Read<()> {
-        let of_lora = self
-            .changes
-            .iter()
-            .filter(|(setting, _)| setting.starts_with("lora."));
-        let mut keys: Vec<&str> = of_lora.map(|(_, (key, _))| key.as_str()).collect();
-        keys.extend(self.all_linear.then_some("lora_target_linear"));
-        if let Some((key, Value::Number(_))) = self.changes.get("lora.last_layers") {
-            let problem = "without an adapter all layers are trained; expected -1";
-            return Err(format!("{key}: {problem}"));
-        }
-        if !keys.is_empty() {
-            self.notes.push(format!(
-                "no adapter is trained by {} alone; `use_peft: true`, `adapter: lora` or `finetuning_type: lora` \
-                 asks for one",
-                keys.join(", ")
-            ));
+        if let Some(key) = self.all_linear.take() {
+            let all = (key, json!(TargetModules::all()));
+            let named = self.open.lora.insert("target_modules".to_string(), all);
+            // Every layer that can be named is among them; other names have to be refused.
+            let named = named.map(|(_, value)| serde_json::from_value::<TargetModules>(value));
+            named
+                .transpose()
+                .map_err(|error| format!("lora: target_modules: {error}"))?;
         }
         Ok(())
     }
 
-    /// Trained weights are f32, whatever type TRL would load.
+    /// Trained weights are f32, whatever type TRL would load. Packed ones stay packed.
     pub(super) fn decide_dtype(&mut self, config: &TrainConfig) {
-        let Some(dtype) = self.loaded_as else { return };
-        if config.lora.is_some() {
-            self.inputs.dtype.get_or_insert(dtype);
-        } else if dtype != Dtype::F32 {
-            let text =
-                "dtype: weights that are trained are held as f32; `bf16` says in what products are computed";
-            self.notes.push(text.to_string());
+        if self.inputs.dtype.is_some() {
+            self.open.loaded_as = None;
+        } else if config.lora.is_some() {
+            self.inputs.dtype = self.open.loaded_as.take();
         }
     }
 }

@@ -218,7 +218,7 @@ pub(super) fn optimizer_config(said: &mut Said, value: &Value) -> Read<()> {
                 "eps" => said.set("adam_epsilon", value),
                 "weight_decay" => said.set("weight_decay", value),
                 "bias_correction" if boolean(value)? => {
-                    said.bias_correction = true;
+                    said.open.bias_correction = true;
                     Ok(())
                 }
                 "bias_correction" => Err("false is not supported; moments are corrected".to_string()),

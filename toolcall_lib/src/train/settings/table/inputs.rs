@@ -30,9 +30,8 @@ pub(super) fn finetuning_type(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn lora_rank(said: &mut Said, value: &Value) -> Read<()> {
-    said.asks_for_adapter = true;
     said.alpha_is_twice_rank = true;
-    said.set("lora.r", value)
+    said.adapt("r", value)
 }
 
 pub(super) fn lora_target(said: &mut Said, value: &Value) -> Read<()> {
@@ -45,7 +44,7 @@ pub(super) fn lora_target(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn target_linear(said: &mut Said, value: &Value) -> Read<()> {
-    said.all_linear = boolean(value)?;
+    said.all_linear = boolean(value)?.then(|| said.key.clone());
     Ok(())
 }
 
@@ -83,7 +82,7 @@ pub(super) fn dtype(said: &mut Said, value: &Value) -> Read<()> {
     let read: Dtype = ours
         .parse()
         .map_err(|_| wrong(value, "auto, float32, bfloat16 or float16"))?;
-    said.loaded_as = Some(read);
+    said.open.loaded_as = Some(read);
     Ok(())
 }
 

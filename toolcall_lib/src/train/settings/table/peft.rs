@@ -16,16 +16,14 @@ pub(super) const ROWS: &[Row] = &[
         BOTH,
         &["r"],
         Value("`lora.r`; an adapter is trained", |said, value| {
-            said.asks_for_adapter = true;
-            said.set("lora.r", value)
+            said.adapt("r", value)
         }),
     ),
     row(
         BOTH,
         &["target_modules"],
         Value("`lora.target_modules`; an adapter is trained", |said, value| {
-            said.asks_for_adapter = true;
-            said.set("lora.target_modules", value)
+            said.adapt("target_modules", value)
         }),
     ),
     row(

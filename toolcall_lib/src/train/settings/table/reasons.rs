@@ -12,19 +12,19 @@ pub(super) const RANKS: &str = "`zero_stage` sets what ranks shard; the launcher
 /// Names that switch on a tracker that is not supported.
 pub(super) const OTHER_TRACKER: &str =
     "a run is sent to TensorBoard and Weights & Biases only; leave it out, and set `report_to`";
-/// Settings of a tracker that is not switched on by them.
+/// Settings of trackers that are not supported; they switch none on.
 pub(super) const OF_OTHER_TRACKER: &str = "belongs to a tracker that is not supported";
 /// Names of parts of an adapter that are not supported.
 pub(super) const PLAIN_LORA: &str =
     "an adapter is plain LoRA of linear layers, A random and B zero; leave it out";
-/// Names of experts.
+/// Settings of models with experts.
 pub(super) const NO_EXPERTS: &str = "models have no experts here; leave it out";
 /// Names of a tokenizer or a template, where they can only be the model's.
 pub(super) const OWN_TOKENIZER: &str = "the model's own tokenizer, template and configuration are used";
 /// Names of another tokenizer, template or configuration.
 pub(super) const IN_MODEL_FOLDER: &str =
     "the model's own tokenizer, template and configuration are used; change them in its folder";
-/// Names of methods that are not here.
+/// Settings of methods that are not supported.
 pub(super) const NOT_SUPPORTED: &str = "is not supported; leave it out";
 /// Names of a measurement after the training.
 pub(super) const MEASURED_LATER: &str = "`toolcall eval` scores a trained model";

@@ -176,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
         &["deepspeed"],
         Value(
             "DeepSpeed's file, or its content; the settings in this file override it",
-            |_, _| Ok(()), // it was read before the settings that count more
+            |_, _| Ok(()), // read before all other settings, which override it
         ),
     ),
     row(

@@ -63,7 +63,7 @@ pub(super) fn wandb_project(said: &mut Said, value: &Value) -> Read<()> {
 
 pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
     if boolean(value)? {
-        said.packed = Some(said.key.clone());
+        said.open.packed = Some(said.key.clone());
     }
     Ok(())
 }
@@ -213,12 +213,12 @@ pub(super) fn eval_strategy(said: &mut Said, value: &Value) -> Read<()> {
     let strategy = strategy(value)?;
     said.eval = Some(strategy);
     if strategy == Strategy::No {
-        let text = "a validation set that is given is measured all the same, at the end of an epoch; \
-                    `dataset_test_split` is not";
-        said.note(text);
-    } else {
-        said.inputs.evaluated = Some(Evaluated::ByStrategy);
+        said.open.no_evaluation = Some(said.key.clone());
     }
+    said.inputs.evaluated = Some(match strategy {
+        Strategy::No => Evaluated::No,
+        Strategy::Steps | Strategy::Epoch => Evaluated::ByStrategy,
+    });
     Ok(())
 }
 

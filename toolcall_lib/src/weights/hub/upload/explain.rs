@@ -23,6 +23,34 @@ pub(super) fn no_token(hub: &Hub) -> String {
     )
 }
 
+/// Returns the problem of a hub that does not tell the user of the token, who would own the
+/// repository `name`.
+pub(super) fn no_owner(hub: &Hub, name: &str, failure: Failure) -> String {
+    let address = hub.address();
+    let advice = format!("name the owner too, as in owner/{name}");
+    match failure {
+        _ if interrupt::requested() => "stopped by the user before anything was sent".to_string(),
+        Failure::Status(401) | Failure::Refused(401, _) => format!(
+            "the hub does not accept the token: it is wrong or has expired; create a token with write access \
+             at {}, and set HF_TOKEN to it",
+            tokens(hub)
+        ),
+        Failure::Status(status) | Failure::Refused(status, _) | Failure::Storage(_, status) => format!(
+            "{address} does not tell the user of the token, to whom the repository would belong: it answers \
+             with HTTP status {status}; {advice}"
+        ),
+        Failure::Connection(problem) => format!(
+            "{address} cannot be asked for the user of the token, to whom the repository would belong \
+             ({problem}); go online and try again"
+        ),
+        Failure::Answer(problem) => format!(
+            "the answer of {address} about the user of the token, to whom the repository would belong, cannot \
+             be used: {problem}; {advice}"
+        ),
+        Failure::Cache(place, error) => Error::io(place)(error).to_string(),
+    }
+}
+
 fn tokens(hub: &Hub) -> String {
     format!("{}/settings/tokens", hub.address())
 }

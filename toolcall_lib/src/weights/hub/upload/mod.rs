@@ -86,9 +86,10 @@ impl Hub {
             serde_json::from_slice(&answer).map_err(unusable)
         };
         let user: Result<User, Failure> = Patience::default().retry(ask);
-        let user =
-            user.map_err(|failure| explain::explain(self, &id, "the name of the token's user", failure))?;
-        Ok(user.name)
+        match user {
+            Ok(user) => Ok(user.name),
+            Err(failure) => Err(self.wrong(&id, explain::no_owner(self, name, failure))),
+        }
     }
 
     /// Uploads files to a model's repository, which is created if there is none, in one commit.
