@@ -187,9 +187,8 @@ pub(crate) fn split_thought(text: &str) -> (Option<String>, &str) {
         return (None, text);
     };
     // Models that always think have `<think>` in their prompt, so their reply holds only the
-    // closing tag. After a call, that tag is part of an argument; after words and `<think>`, it
-    // belongs to a thought that is a part of the text.
-    if opened.is_none() && [tags::CALL, tags::THINK].iter().any(|tag| thought.contains(tag)) {
+    // closing tag. After a call, that tag is part of an argument.
+    if opened.is_none() && thought.contains(tags::CALL) {
         return (None, text);
     }
     let thought = thought.trim();
