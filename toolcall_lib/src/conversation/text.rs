@@ -14,7 +14,7 @@ use serde_json::Value;
 pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<Problem>> {
     let (thought, value) = match value {
         Value::String(text) => {
-            let (thought, answer) = split_thought(text);
+            let (thought, answer) = thought_of(text);
             if answer.contains(tags::CALL) {
                 let mut message = Message::assistant(text);
                 take_from_text(&mut message, field)?;
@@ -36,13 +36,23 @@ pub(super) fn calls_in_text(value: &Value, field: &str) -> Result<Message, Vec<P
     })
 }
 
+/// Splits a turn of a data file into its thought and the answer after it. In a file, unlike in a
+/// reply, a thought that words come before is a part of the text.
+fn thought_of(text: &str) -> (Option<String>, &str) {
+    let begun = text.find(tags::THINK);
+    match begun.is_some_and(|at| !text[..at].trim().is_empty()) {
+        true => (None, text),
+        false => split_thought(text),
+    }
+}
+
 /// Reads the text of an assistant turn that holds calls in the syntax of Hermes. Returns the turn
 /// with its words and its calls; `None` for a text without a call.
 ///
 /// # Errors
 /// A call that cannot be read.
 pub(super) fn said_and_called(text: &str) -> Result<Option<Message>, String> {
-    let (thought, answer) = split_thought(text);
+    let (thought, answer) = thought_of(text);
     if !answer.contains(tags::CALL) && !answer.contains(tags::CALL_END) {
         return Ok(None);
     }

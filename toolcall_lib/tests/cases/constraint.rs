@@ -181,11 +181,11 @@ fn what_cannot_be_held_to_is_named_by_tool_argument_and_keyword() {
         ),
         (
             json!({"type": "string", "allOf": (2..6).map(|i| json!({"pattern": format!("[a-z]{{{i},}}x.*")})).collect::<Vec<_>>()}),
-            "argument `pw`: the patterns and lengths that hold together are too many or too large",
+            "argument `pw`: the patterns and lengths that apply to one string are too many or too large",
         ),
         (
             json!({"type": "string", "allOf": (0..30).map(|i| json!({"pattern": format!("a{i}")})).collect::<Vec<_>>()}),
-            "argument `pw`: more than 8 patterns hold together",
+            "argument `pw`: more than 8 patterns apply to one string",
         ),
         (
             json!({"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "minProperties": 2}),

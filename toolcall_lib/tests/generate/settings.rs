@@ -69,7 +69,7 @@ fn settings_of_a_model_are_read_told_or_refused() {
         ),
         (
             json!({"min_p": -1}),
-            "min_p: found -1.0, expected a number from 0 to 1",
+            "min_p: found -1, expected a number from 0 to 1",
         ),
     ] {
         let error = with(settings).0.unwrap_err();

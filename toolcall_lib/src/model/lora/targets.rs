@@ -328,8 +328,9 @@ mod tests {
         assert!(refused(json!("q_proj")).contains("selects no layer; expected a list of names"));
         assert!(refused(json!(".*")).contains("selects `lm_head`, `model.embed_tokens`, "));
         assert!(
-            refused(json!(".*(norm|q_proj)"))
-                .contains("selects `model.layers.0.input_layernorm`, `model.norm`, but only linear layers")
+            refused(json!(".*(norm|q_proj)")).contains(
+                "selects `model.layers.0.input_layernorm`, `model.norm`, but only the linear layers"
+            )
         );
         assert_eq!(selected(json!("ALL-Linear"), 1).len(), 7);
         assert!(refused(json!("(")).contains("`(`: "));

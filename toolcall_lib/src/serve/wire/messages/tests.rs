@@ -219,7 +219,7 @@ fn what_is_not_of_the_api_is_named() {
         (
             json!([user, {"role": "assistant", "content": "a", "refusal": "b"}]),
             "messages[1].refusal",
-            "besides `content`",
+            "cannot be combined with `content`",
         ),
         (
             json!([user, {"role": "assistant", "content": "a",
