@@ -93,18 +93,6 @@ impl Template {
         }));
     }
 
-    /// One of several texts, all as often as each other.
-    pub(super) fn one_of(texts: Vec<Self>) -> Self {
-        Self(vec![Piece::OneOf(texts.into_iter().map(|text| text.0).collect())])
-    }
-
-    /// Adds a text that is left out one time in four.
-    pub(super) fn push_mostly(&mut self, text: &str) {
-        let piece = vec![Piece::Text(text.to_string())];
-        self.0
-            .push(Piece::OneOf(vec![piece.clone(), vec![Piece::Maybe(piece)]]));
-    }
-
     /// All slots, those of variants too.
     pub(super) fn slots(&self) -> Vec<&Slot> {
         let mut slots = Vec::new();

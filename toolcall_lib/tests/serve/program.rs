@@ -131,11 +131,11 @@ fn what_cannot_be_served_is_told_with_its_flag() {
         (&["--tools", &wrong], "wrong.json: tool 0: "),
         (
             &["--tools", &doubled],
-            "doubled.json: tools: two tools are called `f`",
+            "doubled.json: tuned cannot offer them: tools: two tools are called `f`",
         ),
         (
             &["--tools", &unique],
-            "unique.json: schema of tool `f`: argument `ids`: the keyword `uniqueItems` is not supported",
+            "unique.json: tuned cannot offer them: schema of tool `f`: argument `ids`: the keyword `uniqueItems` is not supported",
         ),
     ] {
         let output = start(&model, arguments).wait_with_output().unwrap();

@@ -98,25 +98,6 @@ fn sentences_of_the_user_come_back_with_other_values_and_words() {
 }
 
 #[test]
-fn each_sentence_counts_the_same_and_may_lose_words() {
-    let call = |said| row(said, "rent_boat", json!({"kind": "SB2", "hours": 3}));
-    let order = call("Lend me the sailing boat for 3 hours."); // in many other wordings
-    let statement = call("The quay is full and our sailing boat leaves for 3 hours.");
-    let made = made(vec![order, statement], None);
-    let rows = made.data.rows.iter().skip(2);
-    let calls =
-        rows.filter(|row| matches!(&row.messages[1].tool_calls[..], [call] if call.name == "rent_boat"));
-    let said: Vec<String> = calls.map(|row| row.messages[0].content.to_lowercase()).collect();
-    let share = |word| said.iter().filter(|said| said.contains(word)).count() as f64 / said.len() as f64;
-    // A quarter of the requests each: two sentences, those of the description, and terse ones.
-    assert!(share("leaves") > 0.15, "{}", share("leaves"));
-    let lack = said
-        .iter()
-        .filter(|said| said.contains("leaves") && !said.contains("quay"));
-    assert!(lack.count() > 0, "{said:?}");
-}
-
-#[test]
 fn a_tool_without_rows_gets_requests_from_its_description_and_negatives_are_there() {
     let made = made(Vec::new(), None);
     let said = said_for(&made, "close_harbor", &json!({}));

@@ -3,14 +3,14 @@
 use super::words::{order_of, words};
 use crate::synthetic::lists::Lists;
 use crate::synthetic::sentence::{lower, spoken, upper};
-use crate::synthetic::skill::Skill;
+use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
 use crate::synthetic::value::Kind;
 use crate::tool::ToolSchema;
 use std::collections::BTreeSet;
 
-/// Plain requests from the description and the arguments.
-pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Template> {
+/// Plain requests from the description and the arguments, for a tool that no row calls.
+pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The order in the description, and the required arguments.
     let order = order_of(lists, skill);
     let required: Vec<&String> = skill
@@ -43,13 +43,13 @@ pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Template> {
             format!("I (want|need) you to {}; {}.", lower(&order), facts.join(" and ")),
         ],
     };
-    let valid = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
-    valid.collect()
+    let asks = texts.into_iter().filter_map(|text| Template::try_from(text).ok());
+    asks.map(Ask::from).collect()
 }
 
 /// Requests as people in a hurry write them: a few words on the object of the tool, and the values.
 /// `repair: Anna Weber, flat tire, 2025-03-14`
-pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Template> {
+pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The object of the tool, and its arguments: a number needs its name, other values do not.
     let object = object_of(lists, skill.id());
     let all = format!("{} {object}", verb_of(lists, skill.id()).unwrap_or_default());
@@ -85,6 +85,7 @@ pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Template> {
     texts
         .into_iter()
         .filter_map(|text| Template::try_from(text).ok())
+        .map(Ask::from)
         .collect()
 }
 

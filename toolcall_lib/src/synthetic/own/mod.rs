@@ -3,8 +3,8 @@
 //! 1. Every tool becomes a skill. The kind of values that an argument takes comes from the schema,
 //!    from the values in the rows, and from similar arguments of the lists.
 //! 2. Every sentence of the user becomes a request with slots in place of the values of its call.
-//!    Frames, other verbs and fewer words make more requests of it. Plain and terse requests come
-//!    from the description.
+//!    Frames and other verbs make more requests of it. A tool that no row calls gets plain requests
+//!    from its description.
 //! 3. The generator of the other rows does the rest: other values, several calls, questions back,
 //!    requests that no tool serves, other tools besides the user's, other names.
 
@@ -196,7 +196,7 @@ fn skill(
         reply: None,
         schema: Some(tool.clone()),
     };
-    // 3. The user's requests, other wordings of them, and requests from the description.
+    // 3. The user's requests, other wordings of them, and plain ones from the description.
     let mut report = ToolReport::new(tool.name());
     for request in requests {
         match ask(&skill, request) {
@@ -206,22 +206,18 @@ fn skill(
     }
     report.sentences = skill.asks.len();
     let own = skill.asks.clone();
-    for ask in &mut skill.asks {
-        // Each sentence counts as much as any other, in however many wordings.
-        let wordings = wordings::reworded(lists, ask);
-        report.wordings += 1 + wordings.len();
-        ask.text = Template::one_of([vec![ask.text.clone()], wordings].concat());
+    for ask in &own {
+        let reworded = wordings::reworded(lists, ask);
+        reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    let described = [
-        described::from_description(lists, &skill),
-        described::terse(lists, &skill),
-    ];
-    for wordings in described.into_iter().filter(|wordings| !wordings.is_empty()) {
-        report.wordings += wordings.len();
-        skill.asks.push(Ask::from(Template::one_of(wordings)));
-    }
+    let plain = described::from_description(lists, &skill);
+    let wanted = if own.len() < 3 { plain.len() } else { 1 };
+    let plain = plain.into_iter().take(wanted);
+    let more: Vec<Ask> = plain.chain(described::terse(lists, &skill)).collect();
+    more.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     skill.vague = wordings::vague(lists, &skill, &own);
     skill.beyond = described::beyond(lists, &skill, tools);
+    report.wordings = skill.asks.len();
     (skill, report)
 }
 

@@ -4,10 +4,10 @@ use super::words::order_of;
 use crate::synthetic::lists::Lists;
 use crate::synthetic::sentence::{lower, spoken, upper};
 use crate::synthetic::skill::{Ask, Skill};
-use crate::synthetic::text::{Part, Template};
+use crate::synthetic::text::Template;
 
-/// Other ways to say a request: frames around an order, other verbs at its start, and fewer words.
-pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Template> {
+/// Other ways to say a request: frames around an order, and other verbs at its start.
+pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Ask> {
     // 1. The request without its ending, and its first word.
     let text = ask.text.to_string();
     let body = text.trim_end_matches(['.', '!']).trim_end_matches(", please");
@@ -57,43 +57,14 @@ pub(super) fn reworded(lists: &Lists, ask: &Ask) -> Vec<Template> {
         let closer = lists.own.closers.join("|");
         wordings.push(format!("{}. ({closer})", upper(body)));
     }
-    // 3. Drop wordings that are not valid templates, and those that are there twice.
-    let valid = wordings
-        .into_iter()
-        .filter_map(|text| Template::try_from(text).ok());
-    let mut other: Vec<Template> = Vec::new();
-    for wording in valid.chain(sparse(ask)) {
-        if wording != ask.text && !other.contains(&wording) {
-            other.push(wording);
-        }
-    }
-    other
-}
-
-/// The request without a quarter of its words: its values are reason enough for the call, whatever
-/// the words around them. Returns `None` if it names no value, or if its words imply one.
-fn sparse(ask: &Ask) -> Option<Template> {
-    if ask.text.slots().is_empty() || !ask.implied.is_empty() {
-        return None;
-    }
-    let mut text = Template::default();
-    let parts = ask.text.given_parts();
-    for (index, part) in parts.iter().enumerate() {
-        match part {
-            Part::Slot(slot) => text.push_slot(&slot.name),
-            Part::Text(words) => {
-                let is_last = index + 1 == parts.len();
-                for word in words.split_inclusive(' ') {
-                    let ends = is_last && !word.ends_with(' ');
-                    match word.contains(char::is_alphabetic) && !ends {
-                        true => text.push_mostly(word),
-                        false => text.push_text(word),
-                    }
-                }
-            }
-        }
-    }
-    Some(text)
+    // 3. Drop wordings that are not valid templates.
+    let asks = wordings.into_iter().filter_map(|text| {
+        Some(Ask {
+            text: Template::try_from(text).ok()?,
+            ..ask.clone()
+        })
+    });
+    asks.collect()
 }
 
 fn wish(body: &str) -> Option<&str> {
