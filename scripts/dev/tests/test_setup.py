@@ -46,11 +46,12 @@ class Parts(SetUp):
         status, errors = self.set_up("kernel")
         self.assertEqual(status, 0, errors)
         first, last = errors.splitlines()
-        self.assertEqual(first, "setup: the kernel evcxr_jupyter 0.22.0, compiled (7 minutes on 2 cores)")
+        self.assertEqual(first, "setup: the kernel evcxr_jupyter 0.22.0, compiled (4 minutes on 2 cores)")
         self.assertRegex(last, r"^setup: kernel is done in \d s$")
         install = f"install --quiet --locked --root {self.home} --target-dir {self.home}/build evcxr_jupyter --version 0.22.0"
+        install += f" --config {setup.KERNEL_SETTINGS}"
         self.assertEqual(self.called(), [install])
-        self.assertEqual(self.stamp("kernel").read_text(), "0.22.0\n")
+        self.assertRegex(self.stamp("kernel").read_text(), r"^0\.22\.0 [0-9a-f]{64}\n$")
         self.assertEqual(self.set_up("kernel"), (0, ""))
         self.assertEqual(self.called(), [])
         self.stamp("kernel").write_text("0.21.0\n")
