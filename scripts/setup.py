@@ -145,7 +145,7 @@ def make_kernel() -> None:
     """The Rust kernel for Jupyter."""
     build = HOME / "build"
     package = ["evcxr_jupyter", "--version", EVCXR_VERSION, "--config", KERNEL_SETTINGS]
-    run("cargo", "install", *QUIET, "--locked", "--root", HOME, "--target-dir", build, *package)
+    run("cargo", "install", *QUIET, "--locked", "--force", "--root", HOME, "--target-dir", build, *package)
     shutil.rmtree(build, ignore_errors=True)
 
 

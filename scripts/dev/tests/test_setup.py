@@ -48,7 +48,7 @@ class Parts(SetUp):
         first, last = errors.splitlines()
         self.assertEqual(first, "setup: the kernel evcxr_jupyter 0.22.0, compiled (4 minutes on 2 cores)")
         self.assertRegex(last, r"^setup: kernel is done in \d s$")
-        install = f"install --quiet --locked --root {self.home} --target-dir {self.home}/build evcxr_jupyter --version 0.22.0"
+        install = f"install --quiet --locked --force --root {self.home} --target-dir {self.home}/build evcxr_jupyter --version 0.22.0"
         install += f" --config {setup.KERNEL_SETTINGS}"
         self.assertEqual(self.called(), [install])
         self.assertRegex(self.stamp("kernel").read_text(), r"^0\.22\.0 [0-9a-f]{64}\n$")
