@@ -71,7 +71,7 @@ fn print(
 }
 
 /// The filter `string`. It is also put after the values that `~` joins (`with_weights`), since
-/// minijinja would write their floats like Rust.
+/// minijinja would write their floats as Rust does.
 fn string(state: &State<'_, '_>, value: &Value) -> std::result::Result<Value, minijinja::Error> {
     match float_text(value) {
         Some(text) => Ok(text.into()),

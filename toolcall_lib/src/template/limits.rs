@@ -211,7 +211,7 @@ fn mark(node: &Json, within: bool, source: &str, marks: &mut Vec<(usize, &'stati
         // A comparison takes as many steps as there are values on one side.
         marks.push((at(&compared["inner"][1], "end_offset"), "|weighed"));
     }
-    // 5. Joined values: `~` writes a float like Rust, not like Python.
+    // 5. Joined values: `~` writes a float as Rust does, not as Python does.
     if kind == Some("BinOp") && is_one_of(&what["op"], &["Concat"]) {
         const VALUES: [&str; 5] = ["Var", "GetAttr", "GetItem", "Call", "Filter"];
         for side in [&what["left"], &what["right"]] {

@@ -284,7 +284,7 @@ impl Said {
         Ok(Some(lora))
     }
 
-    /// Keeps the settings of the adapter, besides those that were given before.
+    /// Keeps the settings of the adapter, in addition to those that were given before.
     fn keep_lora(&mut self) -> Read<()> {
         for (setting, said) in &self.changes {
             if let Some(name) = setting.strip_prefix("lora.") {
