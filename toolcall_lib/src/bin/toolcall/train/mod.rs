@@ -1,10 +1,12 @@
 //! `toolcall train`.
 
+mod rows;
+
 use super::INTERRUPTED;
-use super::dataset::{self, DatasetArguments, load_all};
 use super::model::{ModelArgument, show_notes};
 use super::output::{note, print_in_run, tell};
 use super::progress::Progress;
+use rows::{RowArguments, hold_out, without_repeated};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +14,9 @@ use std::thread::sleep;
 use std::time::Duration;
 use toolcall_lib::checkpoint::{PushConfig, can_push, reserve_folder, save_somewhere};
 use toolcall_lib::collective::{Collective, Launch, connect};
-use toolcall_lib::data_source::DataSource;
-use toolcall_lib::dataset::Dataset;
-use toolcall_lib::synthetic::{self, Lists};
-use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs};
+use toolcall_lib::train::settings::{Given, Input, Inputs};
 use toolcall_lib::train::{OnAnswer, Settings, StepReport, TrainConfig, TrainData, train};
-use toolcall_lib::{Error, Result, ToolSchema, interrupt, push_to_hub};
+use toolcall_lib::{Error, Result, interrupt, push_to_hub};
 
 /// Time that the other ranks give the first rank to report an error.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -26,17 +25,8 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are
-    /// put together. Without any, the rows of the recipe's mixture are made, as `toolcall data`
-    /// makes them
-    #[arg(long, num_args = 1..)]
-    data: Vec<PathBuf>,
     #[command(flatten)]
-    dataset: DatasetArguments,
-    /// Conversations on which the model is measured while it trains: the loss, and how many it
-    /// calls right
-    #[arg(long)]
-    validation: Option<PathBuf>,
+    rows: RowArguments,
     /// Folder for the tuned model; checkpoints are folders in it. The setting `output_dir` may name
     /// it too
     #[arg(long)]
@@ -108,11 +98,11 @@ impl Recipe {
 impl Arguments {
     /// Returns the inputs that the command line names, so that files of settings do not.
     fn named(&self) -> Vec<Input> {
-        let by_name = self.dataset.is_named();
+        let by_name = self.rows.dataset.is_named();
         let named = [
-            (Input::Data, by_name || !self.data.is_empty()),
-            (Input::Part, !self.data.is_empty()),
-            (Input::Validation, self.validation.is_some()),
+            (Input::Data, by_name || !self.rows.data.is_empty()),
+            (Input::Part, !self.rows.data.is_empty()),
+            (Input::Validation, self.rows.validation.is_some()),
         ];
         let named = named.into_iter().filter(|(_, named)| *named);
         named.map(|(input, _)| input).collect()
@@ -157,7 +147,9 @@ fn train_and_save(
     let first = ranks.rank() == 0;
     let target = push_target(inputs, out, first)?;
     let _out = first.then(|| reserve_folder(out)).transpose()?; // before the work
-    let (data, validation) = data(arguments, inputs, first)?;
+    let (data, validation) = arguments
+        .rows
+        .load(inputs, || arguments.recipe.mixture(), first)?;
     let (data, validation) = match inputs.dedup {
         Some(true) => (without_repeated(data, first), without_repeated(validation, first)),
         _ => (data, validation),
@@ -261,114 +253,6 @@ fn for_many(rows: usize, config: &TrainConfig) -> String {
         "{rows} rows are many: num_train_epochs is {epochs}, per_device_train_batch_size {batch}, \
          group_by_prefix {group}, learning_rate {rate:e}"
     )
-}
-
-/// Loads the rows to train on and those to measure on: from the named sources, or made by the
-/// recipe.
-fn data(arguments: &Arguments, inputs: &Inputs, show: bool) -> Result<(Dataset, Dataset)> {
-    let sources = arguments.dataset.sources(&arguments.data, inputs)?;
-    let tools = arguments.dataset.tools.load()?;
-    let validation = match &arguments.validation {
-        Some(file) => dataset::load(file, &tools)?,
-        None => validation(&sources, inputs, &tools, show)?,
-    };
-    if show {
-        note_validation(arguments, inputs);
-    }
-    if !sources.is_empty() {
-        return Ok((load_all(&sources, &tools, inputs.max_samples)?, validation));
-    }
-    let mixture = arguments.recipe.mixture()?;
-    let made = synthetic::make(&Lists::embedded()?, mixture, None, synthetic::SEED)?;
-    Ok((made.data, validation))
-}
-
-/// Notes what is measured where the command line and the settings both name data.
-fn note_validation(arguments: &Arguments, inputs: &Inputs) {
-    let of_settings = arguments.validation.is_none() && !inputs.validation.is_empty();
-    if of_settings && !arguments.data.is_empty() {
-        let places = inputs.validation.iter().map(|source| source.place.to_string());
-        let places: Vec<String> = places.collect();
-        note(format!(
-            "the validation set is that of the settings: {}",
-            places.join(", ")
-        ));
-    }
-    let is_named = of_settings || arguments.validation.is_some();
-    if let Some(split) = inputs.test_split().filter(|_| is_named) {
-        note(format!(
-            "dataset_test_split: the split {split} is not measured, because a validation set is named"
-        ));
-    }
-}
-
-/// Loads the validation set that settings name, or the split of the data to measure on.
-fn validation(data: &[DataSource], inputs: &Inputs, tools: &[ToolSchema], show: bool) -> Result<Dataset> {
-    let part = |split: &String| {
-        let of_source = |source: &DataSource| DataSource {
-            split: Some(split.clone()),
-            ..source.clone()
-        };
-        data.iter().map(of_source).collect::<Vec<_>>()
-    };
-    let (evaluated, without) = match (inputs.test_split(), inputs.evaluated) {
-        _ if !inputs.validation.is_empty() => return load_all(&inputs.validation, tools, None),
-        (Some(split), _) => return load_all(&part(split), tools, None),
-        (None, None | Some(Evaluated::No)) => return Ok(Dataset::default()),
-        _ if inputs.validation_share.is_some() => return Ok(Dataset::default()), // held out of the data
-        (None, Some(evaluated @ Evaluated::ByStrategy)) => match usual_split(data, tools)? {
-            Some(split) => return Ok(split),
-            None => (evaluated, " and the data has no split `test`"),
-        },
-        (None, Some(evaluated)) => (evaluated, ""),
-    };
-    if show {
-        note(format!(
-            "{evaluated}: nothing is measured, because no validation set is named{without}; give --validation, or \
-             hold rows out with `val_set_size`"
-        ));
-    }
-    Ok(Dataset::default())
-}
-
-/// Loads the split that TRL measures on if none is named; `None` if not all data sets have it.
-fn usual_split(data: &[DataSource], tools: &[ToolSchema]) -> Result<Option<Dataset>> {
-    let mut found = Dataset::default();
-    for source in data {
-        let source = DataSource {
-            tools: tools.to_vec(),
-            ..source.clone()
-        };
-        match source.load_split(Evaluated::USUAL_SPLIT)? {
-            Some(split) => found.extend(split),
-            None => return Ok(None),
-        }
-    }
-    Ok((!data.is_empty()).then_some(found))
-}
-
-/// Removes duplicate rows.
-fn without_repeated(data: Dataset, show: bool) -> Dataset {
-    let different = data.dedup();
-    let left_out = data.rows.len() - different.rows.len();
-    if show && left_out > 0 {
-        note(format!("{left_out} duplicate rows are left out"));
-    }
-    different
-}
-
-/// Holds a part of the data out for validation, if one is wanted and no file was given.
-fn hold_out(data: Dataset, validation: Dataset, inputs: &Inputs, seed: u64) -> Result<(Dataset, Dataset)> {
-    let Some(share) = inputs.validation_share.filter(|_| validation.rows.is_empty()) else {
-        return Ok((data, validation));
-    };
-    let rows = data.rows.len() as f64;
-    let share = if share < 1.0 { share } else { share / rows };
-    if share >= 1.0 {
-        let problem = format!("{} rows are wanted for it, and there are {rows}", share * rows);
-        return Err(Error::invalid("validation set", problem));
-    }
-    data.split(share, seed)
 }
 
 /// Files of settings, then flags. Each layer overrides those before it.
