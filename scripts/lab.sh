@@ -5,7 +5,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-parts=(python kernel seed)
+parts=(python kernel seed seed_check)
 if [ -z "${TOOLCALL_MODEL:-}" ]; then
     parts+=(model)
 elif [ -e "$TOOLCALL_MODEL" ]; then

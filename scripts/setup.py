@@ -252,7 +252,7 @@ def make_seed() -> None:
     seed, compiler = HOME / "seed", rustc()
     if not (seed / "rustc").is_file() or (seed / "rustc").read_text() != compiler:
         shutil.rmtree(seed, ignore_errors=True)  # the results of another compiler cannot be used
-    host = re.search(r"^host: (.*)$", compiler, re.M)[1]
+    host = host_of(compiler)
     seed.mkdir(exist_ok=True)
     shutil.copy(ROOT / "scripts/kernel/Cargo.toml", seed)
     shutil.copy(ROOT / "Cargo.lock", seed)
@@ -262,21 +262,35 @@ def make_seed() -> None:
         library = f'toolcall_lib = {{ path = "{ROOT}/toolcall_lib", default-features = false, features = ["cuda"] }}'
         manifest = f'[package]\nname = "{crate}"\nversion = "1.0.0"\nedition = "2024"\n[dependencies]\n{library}\n'
         (seed / crate / "Cargo.toml").write_text(manifest)
+    run_cargo("build", host)
+    (seed / "rustc").write_text(compiler)
+
+
+def make_seed_check() -> None:
+    """The same for `cargo check`, which evcxr runs for some error messages: the first one would take more than a minute."""
+    run_cargo("check", host_of(rustc()))
+
+
+def run_cargo(command: str, host: str) -> None:
+    """Runs cargo in the workspace of the seed as the kernel does, and keeps what it makes for all crates but that of the cells."""
+    seed = HOME / "seed"
     environment = os.environ | {"RUSTFLAGS": "-Cprefer-dynamic", "CARGO_TARGET_DIR": str(seed / "target")}
-    for command in ["build", "check"]:  # build for the cells; check for the error messages of evcxr, which asks cargo for them
-        run("cargo", command, *QUIET, "--target", host, cwd=seed / "ctx", env=environment)
+    run("cargo", command, *QUIET, "--target", host, cwd=seed / "ctx", env=environment)
     debug = seed / "target" / host / "debug"
     for made in [*debug.glob(".fingerprint/ctx-*"), *debug.glob("incremental/ctx-*"), *debug.glob("deps/*ctx*")]:
         if made.is_dir():
             shutil.rmtree(made)
         else:
             made.unlink()
-    (seed / "rustc").write_text(compiler)
 
 
 def rustc() -> str:
     """The version text of the compiler."""
     return subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def host_of(compiler: str) -> str:
+    return re.search(r"^host: (.*)$", compiler, re.M)[1]
 
 
 def pin_of(*files: Path) -> str:
@@ -324,6 +338,11 @@ PARTS = {
         make_seed,
         seed_pin,
         "toolcall_lib for the notebooks (first time 5 minutes, after a change half a minute)",
+    ),
+    "seed_check": Part(
+        make_seed_check,
+        lambda: pin_of(stamp_of("seed")),
+        "toolcall_lib for error messages in notebooks (first time 2 minutes)",
     ),
     "bfcl": Part(
         make_bfcl,
@@ -389,7 +408,7 @@ PARTS = {
 
 
 # The last one only fetches, but into the folder of the one before it.
-COMPILED = ["kernel", "seed", "llama_cpp_avx2", "llama_cpp", "llama_cpp_server"]
+COMPILED = ["kernel", "seed", "seed_check", "llama_cpp_avx2", "llama_cpp", "llama_cpp_server"]
 
 
 def set_up_all(names: list[str]) -> None:
@@ -460,7 +479,7 @@ def main(names: list[str]) -> None:
     (HOME / "jupyter").mkdir(exist_ok=True)
     held = lock(HOME / "lock", lambda: say(f"setup: waiting for another setup in {HOME}"))
     os.set_inheritable(held.fileno(), True)
-    set_up_all(names or ["python", "kernel", "model", "seed"])
+    set_up_all(names or ["python", "kernel", "model", "seed", "seed_check"])
 
 
 if __name__ == "__main__":

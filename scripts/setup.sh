@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what the notebooks need, all of it inside .toolcall (or $TOOLCALL_HOME): nothing is installed elsewhere.
-# usage: scripts/setup.sh [python|kernel|model|seed|bfcl|bfcl_runner|schemas|openai|trackers|hub|reference|llama_cpp|llama_cpp_avx2|llama_cpp_server|nvrtc|gpu_python ...]
+# usage: scripts/setup.sh [python|kernel|model|seed|seed_check|bfcl|bfcl_runner|schemas|openai|trackers|hub|reference|llama_cpp|llama_cpp_avx2|llama_cpp_server|nvrtc|gpu_python ...]
 # default: everything that the notebooks need
-# The part `bfcl` has the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
+# The part `seed_check` is for notebooks in JupyterLab. The part `bfcl` has the rows of the Berkeley Function Calling Leaderboard, for `toolcall eval
 # --bfcl`, and `bfcl_runner` its own program. `schemas` is for scripts/dev/verify_schemas.sh. `openai` is the client of scripts/dev/verify_serve.sh, `hub` that
 # of scripts/dev/verify_hub.sh, and `trackers` are the readers of scripts/dev/verify_trackers.sh. The parts
 # `reference` and `llama_cpp…` are the references of our checks and measurements: PyTorch,

@@ -71,7 +71,7 @@ class Parts(SetUp):
     def test_a_name_that_is_no_part_is_refused_before_anything_is_made(self) -> None:
         status, errors = self.set_up("kernel", "kernle")
         self.assertEqual(status, 1)
-        self.assertTrue(errors.startswith("error: there is no part kernle: python, kernel, model, seed, bfcl,"), errors)
+        self.assertTrue(errors.startswith("error: there is no part kernle: python, kernel, model, seed, seed_check,"), errors)
         self.assertTrue(errors.endswith("nvrtc or gpu_python\n"), errors)
         self.assertEqual(self.called(), [])
 
@@ -198,7 +198,7 @@ class Seed(SetUp):
         )
 
     def test_the_dependencies_are_built_for_the_cells_and_the_crate_of_the_cells_is_not_kept(self) -> None:
-        status, errors = self.set_up("seed")
+        status, errors = self.set_up("seed", "seed_check")
         self.assertEqual(status, 0, errors)
         seed = self.home / "seed"
         self.assertEqual(self.called(), [f"{command} --quiet --target some-host" for command in ["build", "check"]])
