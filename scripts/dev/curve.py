@@ -34,7 +34,8 @@ def main() -> int:
 
 
 def minutes(trials: list[dict]) -> float:
-    return mean(trial["minutes"] for trial in trials)
+    """The minutes of the fastest trial: other work on the machine only adds to them."""
+    return min(trial["minutes"] for trial in trials)
 
 
 def share(trial: dict, name: str) -> float:
