@@ -272,7 +272,7 @@ def make_seed_check() -> None:
 
 
 def run_cargo(command: str, host: str) -> None:
-    """Runs cargo in the workspace of the seed as the kernel does, and keeps what it makes for all crates but that of the cells."""
+    """Runs cargo in the workspace of the seed as the kernel does, and removes what it makes for the crate of the cells."""
     seed = HOME / "seed"
     environment = os.environ | {"RUSTFLAGS": "-Cprefer-dynamic", "CARGO_TARGET_DIR": str(seed / "target")}
     run("cargo", command, *QUIET, "--target", host, cwd=seed / "ctx", env=environment)

@@ -4,7 +4,7 @@
     scripts/dev/curve.py toolcall_lib/docs/curve.svg
 
 It draws the trials that have a `curve`, the label of their point. Held-out and fresh rows count together. A point is the mean of its
-trials, a bar their range.
+trials at the minutes of the fastest, a bar their range.
 """
 
 import json
