@@ -44,7 +44,7 @@ impl Slice {
             digits => digits.replace('_', "").parse::<i64>().ok().map(Some),
         };
         let (from, to) = (number(from)?, number(to)?);
-        let is_sound = |bound: i64| !percent || bound.abs() <= 100;
+        let is_sound = |bound: i64| !percent || (-100..=100).contains(&bound);
         let sound = [from, to].into_iter().flatten().all(is_sound);
         sound.then_some(Self { from, to, percent })
     }
@@ -114,6 +114,7 @@ mod tests {
             "[1:2]",
             "train[:%]",
             "train[:20%%]",
+            "train[-9223372036854775808%:]",
         ] {
             assert!(
                 parts(wrong).unwrap_err().contains("expected a split such as"),

@@ -564,6 +564,14 @@ fn what_would_change_the_result_is_refused_by_name_all_at_once() {
             json!({"lr_schedule": {"name": "cosine_decay", "arguments": [1e-4, 50]}, "iters": 70}),
             "falls over 50 steps, and the run has 70",
         ),
+        (
+            json!({"lr_schedule": {"name": "cosine_decay", "arguments": [1e-4, 50.5]}}),
+            "lr_schedule: found 50.5, expected an integer",
+        ),
+        (
+            json!({"lr_schedule": {"name": "cosine_decay", "arguments": [1e-4, u64::MAX], "warmup": 1}}),
+            "lr_schedule: too many steps",
+        ),
     ] {
         let error = of(file).unwrap_err().to_string();
         assert!(error.contains(says), "{error}\nis not\n{says}");

@@ -86,7 +86,7 @@ impl Open {
         Some(format!(
             "{key}: a batch there counts packed sequences; here it counts conversations, and a step has {} \
              ({batch} · {batches}) on each rank",
-            batch * batches
+            batch.saturating_mul(batches)
         ))
     }
 

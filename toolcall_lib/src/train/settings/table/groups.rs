@@ -251,19 +251,17 @@ pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
         return Err(format!("{name}: is not known; expected {}", known.join(", ")));
     }
     let name = word(schedule.get("name").unwrap_or(&Value::Null))?;
-    let arguments: Vec<f64> = list(schedule.get("arguments").unwrap_or(&Value::Null))?
-        .iter()
-        .map(number)
-        .collect::<Read<_>>()?;
+    let arguments = list(schedule.get("arguments").unwrap_or(&Value::Null))?;
     let (ours, peak, steps, end) = match (name.as_str(), arguments.as_slice()) {
-        ("cosine_decay", &[peak, steps]) => ("cosine", peak, steps, 0.0),
-        ("cosine_decay", &[peak, steps, end]) => ("cosine", peak, steps, end),
-        ("linear_schedule", &[peak, end, steps]) => ("linear", peak, steps, end),
+        ("cosine_decay", [peak, steps]) => ("cosine", peak, steps, &Value::from(0)),
+        ("cosine_decay", [peak, steps, end]) => ("cosine", peak, steps, end),
+        ("linear_schedule", [peak, end, steps]) => ("linear", peak, steps, end),
         _ => return Err(
             "expected `cosine_decay` with [PEAK, STEPS, END] or `linear_schedule` with [PEAK, END, STEPS]"
                 .to_string(),
         ),
     };
+    let (peak, steps, end) = (number(peak)?, whole(steps)?, number(end)?);
     let warmup = schedule.get("warmup").map_or(Ok(0), whole)?;
     let begins = schedule.get("warmup_init").map_or(Ok(0.0), number)?;
     if !is_small(end, peak) || !is_small(begins, peak) {
@@ -272,7 +270,10 @@ pub(super) fn lr_schedule(said: &mut Said, value: &Value) -> Read<()> {
     said.put("lr_scheduler_type", ours)?;
     said.put("learning_rate", peak)?;
     said.put("warmup_steps", warmup)?;
-    said.falls_over = Some([steps as u64, steps as u64 + warmup]);
+    let all = steps
+        .checked_add(warmup)
+        .ok_or("too many steps together with those of `warmup`")?;
+    said.falls_over = Some([steps, all]);
     Ok(())
 }
 
