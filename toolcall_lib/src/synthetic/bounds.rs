@@ -32,11 +32,18 @@ fn names_a_range(text: &str) -> bool {
     numbers.filter(|digits| !digits.is_empty()).count() >= 2
 }
 
-/// The limits that a schema gives to its numbers.
+/// Largest magnitude of a number that is drawn; arithmetic with it cannot overflow.
+pub(super) const LARGEST: i64 = 1_000_000_000_000_000;
+
+/// The limits that a schema gives to its numbers. Larger ones than [`LARGEST`] are none.
 pub(super) fn limits(properties: &Value, names: &IndexMap<String, String>) -> IndexMap<String, Bounds> {
     let of = |(slot, name): (&String, &String)| {
         let schema = &properties[name.as_str()];
-        let (low, high) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        let limit = |key: &str| {
+            let limit = schema[key].as_i64();
+            limit.filter(|limit| (-LARGEST..=LARGEST).contains(limit))
+        };
+        let (low, high) = (limit("minimum"), limit("maximum"));
         (low.is_some() || high.is_some()).then(|| (slot.clone(), (low, high)))
     };
     let own = names.iter().filter(|(slot, _)| !slot.contains('.')); // not a field of an object

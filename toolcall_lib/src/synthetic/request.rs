@@ -3,11 +3,11 @@
 use super::draw::Draw;
 use super::held_out::HeldOut;
 use super::said::{Drawn, Values};
-use super::sentence::{Sentence, as_text};
+use super::sentence::Sentence;
 use super::skill::{Ask, Skill, plain};
 use super::text::{Part, Slot, Template};
 use super::tools::Listed;
-use super::value::Kind;
+use super::value::{Kind, text_of};
 use crate::tool::ToolCall;
 
 /// A call and the answer of the tool.
@@ -94,7 +94,7 @@ fn in_order(skill: &Skill, values: &mut Values) {
     let last = ["end", "last_day", "last", "before", "back"];
     let found = |names: [&'static str; 5]| names.into_iter().find_map(|name| Some((name, day(name)?)));
     if let (Some((first, begins)), Some((last, ends))) = (found(first), found(last))
-        && as_text(&ends.value) < as_text(&begins.value)
+        && text_of(&ends.value) < text_of(&begins.value)
     {
         values.insert(first.to_string(), ends);
         values.insert(last.to_string(), begins);
@@ -111,7 +111,7 @@ fn written(text: &Template, values: &Values, draw: &mut Draw) -> Sentence {
 fn answer(result: &Template, values: &Values, draw: &mut Draw) -> String {
     let as_called = |(name, drawn): (&String, &Drawn)| {
         let drawn = Drawn {
-            said: as_text(&drawn.value),
+            said: text_of(&drawn.value),
             ..drawn.clone()
         };
         (name.clone(), drawn)

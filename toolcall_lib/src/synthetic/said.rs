@@ -120,8 +120,12 @@ pub(super) fn integer(draw: &mut Draw, held_out: &HeldOut, low: i64, high: i64) 
 
 /// `12,500`.
 pub(super) fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 {
+        "-".to_string()
+    } else {
+        String::new()
+    };
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');

@@ -6,7 +6,7 @@ use super::said::{Drawn, Values};
 use super::skill::plain;
 use super::talk::Talk;
 use super::text::{Part, Slot, Template};
-use serde_json::Value;
+use super::value::text_of;
 
 /// A sentence that keeps its values separate, since no habit may change them.
 #[derive(Clone, Debug, Default)]
@@ -212,15 +212,10 @@ fn said(slot: &Slot, calls: &[Values]) -> String {
     };
     match slot.name.rsplit_once('_').map(|(_, way)| way) {
         Some("adjective") => as_adjective(said),
-        Some("value") => as_text(value),
+        Some("value") => text_of(value),
         Some("context") => context.clone(),
         _ => said.clone(),
     }
-}
-
-/// Returns the value as a tool has it: a string without quotes.
-pub(super) fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// Chooses one of the texts, and its variants.

@@ -152,10 +152,14 @@ fn is_listable(kind: &Kind) -> bool {
             let words = said.split(' ').count();
             words <= 4 && !said.contains([',', '.']) && !said.contains(" and ")
         }),
-        Kind::Choice(choices) => choices.iter().flat_map(|(_, said)| said).all(|said| {
-            let words = said.split(' ').count();
-            words <= 3 && !said.contains(',') && !said.contains(" and ")
-        }),
+        Kind::Choice(choices) => {
+            let mut said = choices.iter().flat_map(|(_, said)| said);
+            let is_short = |said: &String| {
+                let words = said.split(' ').count();
+                words <= 3 && !said.contains(',') && !said.contains(" and ")
+            };
+            !kind.is_unspoken() && said.all(is_short)
+        }
         Kind::Flag(..)
         | Kind::When
         | Kind::Hour

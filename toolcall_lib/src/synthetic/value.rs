@@ -37,7 +37,7 @@ pub(super) enum Kind {
     /// Strings; `yen => JPY` is said as the first and called as the second.
     Text(Arc<[String]>),
     /// Values of an enum, each with what users say for it.
-    Choice(Vec<(String, Vec<String>)>),
+    Choice(Vec<(Value, Vec<String>)>),
     /// Words of users for yes and for no.
     Flag(Vec<String>, Vec<String>),
     Date,
@@ -81,7 +81,7 @@ impl Kind {
             },
             Self::Choice(choices) => draw
                 .one(choices)
-                .map(|(value, said)| Drawn::new(draw_said(draw, value, said), value.as_str()))
+                .map(|(value, said)| Drawn::new(draw_said(draw, value, said), value.clone()))
                 .unwrap_or_else(|| Drawn::text("")),
             Self::Flag(yes, no) => {
                 let value = draw.chance(2);
@@ -107,8 +107,11 @@ impl Kind {
             Self::Number(..) | Self::Percent(..) | Self::Fraction(..) => json!({"type": "number"}),
             Self::Money(..) => json!({"type": draw.text(&["integer", "number"])}),
             Self::Choice(choices) => {
-                let values: Vec<&String> = choices.iter().map(|(value, _)| value).collect();
-                json!({"type": "string", "enum": values})
+                let values: Vec<&Value> = choices.iter().map(|(value, _)| value).collect();
+                match values.iter().all(|value| value.is_string()) {
+                    true => json!({"type": "string", "enum": values}),
+                    false => json!({"enum": values}),
+                }
             }
             Self::Flag(..) => json!({"type": "boolean"}),
             Self::Date | Self::Past if draw.chance(4) => json!({"type": "string", "format": "date"}),
@@ -127,6 +130,20 @@ impl Kind {
             }
             Self::Many(each, _) => json!({"type": "array", "items": each.schema(draw)}),
             Self::Fields(_) => json!({"type": "object"}),
+        }
+    }
+
+    /// Returns true for values that no sentence names: objects, lists of objects, and others that
+    /// are only known from rows.
+    pub(super) fn is_unspoken(&self) -> bool {
+        match self {
+            Self::Choice(choices) => {
+                choices.is_empty()
+                    || choices
+                        .iter()
+                        .any(|(value, _)| value.is_object() || value.is_array())
+            }
+            _ => false,
         }
     }
 
@@ -173,25 +190,27 @@ impl Kind {
 }
 
 /// Returns `ready means done, can be collected` for the values that users say in other words.
-fn meanings(choices: &[(String, Vec<String>)]) -> Option<String> {
-    let other = |(value, said): &&(String, Vec<String>)| {
-        said.first()
-            .is_some_and(|said| said.to_lowercase() != said::words_of_code(value))
+fn meanings(choices: &[(Value, Vec<String>)]) -> Option<String> {
+    let meaning = |(value, said): &(Value, Vec<String>)| {
+        let (value, said) = (text_of(value), said.first()?);
+        let differs = said.to_lowercase() != said::words_of_code(&value);
+        differs.then(|| format!("{value} means {said}"))
     };
-    let texts: Vec<String> = choices
-        .iter()
-        .filter(other)
-        .map(|(value, said)| format!("{value} means {}", said[0]))
-        .collect();
+    let texts: Vec<String> = choices.iter().filter_map(meaning).collect();
     let text = texts.join(", ");
     (!text.is_empty() && text.len() <= 160).then_some(text)
 }
 
-fn draw_said(draw: &mut Draw, value: &str, said: &[String]) -> String {
+fn draw_said(draw: &mut Draw, value: &Value, said: &[String]) -> String {
     match said.is_empty() {
-        true => value.to_string(),
+        true => text_of(value),
         false => draw.text(said),
     }
+}
+
+/// Returns a value as a tool has it: a string without quotes, another value as JSON.
+pub(super) fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// Draws different values, `a, b and c`. Half of the time, durations are whole minutes: `4, 12 and

@@ -113,9 +113,12 @@ impl Written {
             Kind::Choice(match choices {
                 Choices::Same(values) => values
                     .into_iter()
-                    .map(|value| (value.clone(), vec![value]))
+                    .map(|value| (value.as_str().into(), vec![value]))
                     .collect(),
-                Choices::Said(said) => said.into_iter().collect(),
+                Choices::Said(said) => said
+                    .into_iter()
+                    .map(|(value, said)| (value.into(), said))
+                    .collect(),
             })
         }));
         kinds.extend(self.flag.map(|flag| Kind::Flag(flag.yes, flag.no)));

@@ -16,7 +16,10 @@ use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::tokens::Tokenizer;
 use toolcall_lib::train::TrainConfig;
 use toolcall_lib::weights::{Dtype, Layout, Parameters, TextFiles, gguf, safetensors};
-use toolcall_lib::{Error, GenerateConfig, Message, Model, ToolCall, ToolSchema, generate, load, reply};
+use toolcall_lib::{
+    AugmentConfig, Error, GenerateConfig, Lists, Message, Model, ToolCall, ToolSchema, augment, generate,
+    load, load_tools, reply,
+};
 
 /// Most bytes of an error message.
 const LONGEST_MESSAGE: usize = 64 << 10;
@@ -33,7 +36,7 @@ pub struct Target {
     pub of_a_million: u64,
 }
 
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "dataset",
         kind: Kind::Json,
@@ -91,11 +94,18 @@ pub const TARGETS: [Target; 9] = [
         of_a_million: 50_000,
     },
     Target {
+        name: "augment",
+        kind: Kind::Json,
+        seeds: own_tools,
+        read: own_rows,
+        of_a_million: 10_000,
+    },
+    Target {
         name: "reply",
         kind: Kind::Text(CALLS),
         seeds: replies,
         read: reply_text,
-        of_a_million: 250_000,
+        of_a_million: 240_000,
     },
 ];
 
@@ -493,6 +503,52 @@ fn schema(_: &Path, input: &[u8]) -> Result<(), Error> {
         ..GenerateConfig::default()
     };
     generate(&MODEL, &[Message::user("Go.")], &[tool], &config).map(drop)
+}
+
+fn own_tools() -> Vec<Vec<u8>> {
+    let rent = json!({"name": "rent_boat", "description": "Rents a boat.", "parameters": {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": ["row_boat", "SB2"], "description": "SB2 is the sailing boat."},
+            "hours": {"type": ["integer", "null"], "minimum": 1, "maximum": 8},
+            "price_value": {"type": "number", "exclusiveMinimum": 0},
+            "guest": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+            "days": {"type": "array", "items": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}}
+        },
+        "required": ["kind", "guest"]
+    }});
+    let said = json!([
+        {"role": "user", "content": "A row boat for Ann Lee, 2 hours, $30."},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "rent_boat", "arguments":
+            {"kind": "row_boat", "hours": 2, "price_value": 30, "guest": {"name": "Ann Lee"}, "days": ["2025-03-14"]}}}]},
+        {"role": "tool", "name": "rent_boat", "content": "boat 7"},
+        {"role": "assistant", "content": "Ann Lee has boat 7."}
+    ]);
+    bytes(&[
+        json!({"tools": [rent, timer_tool()], "rows": [{"messages": said}]}),
+        json!({"tools": [rent], "rows": []}),
+    ])
+}
+
+/// Makes rows from tools and rows of a user.
+fn own_rows(folder: &Path, input: &[u8]) -> Result<(), Error> {
+    static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists::embedded().unwrap());
+    let input: Value = from_slice(input).map_err(|e| Error::invalid("input", e))?;
+    let [tools, rows] = ["tools", "rows"].map(|name| {
+        let file = folder.join(format!("{name}.json"));
+        fs::write(&file, input[name].to_string()).unwrap();
+        file
+    });
+    let tools = load_tools(tools)?;
+    let rows = match input["rows"].as_array().is_some_and(Vec::is_empty) {
+        true => Dataset::default(),
+        false => Dataset::load_with_tools(rows, &tools)?,
+    };
+    let config = AugmentConfig {
+        rows: 24 + rows.rows.len(),
+        ..AugmentConfig::default()
+    };
+    augment(&LISTS, &tools, &rows, &config).map(drop)
 }
 
 const CALLS: &[&str] = &[

@@ -2,12 +2,13 @@
 
 use super::{folder, lists};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use toolcall_lib::dataset::Dataset;
 use toolcall_lib::synthetic::{AugmentConfig, Augmented, Teacher, augment};
 use toolcall_lib::tool::load_tools;
-use toolcall_lib::{Conversation, Message, ToolCall, ToolSchema};
+use toolcall_lib::{Conversation, Message, Role, ToolCall, ToolSchema};
 
 fn tools() -> Vec<ToolSchema> {
     let rent = json!({"name": "rent_boat", "description": "Rents a boat.", "parameters": {
@@ -237,6 +238,163 @@ fn teacher(answer: fn(&str) -> String) -> Teacher {
     }
 }
 
+/// Makes rows for one tool with these parameters.
+fn made_for(parameters: Value, rows: Vec<Conversation>) -> toolcall_lib::Result<Augmented> {
+    let tool = json!({"name": "find_order", "description": "Finds an order.", "parameters": parameters});
+    let tools = [ToolSchema::new(tool).unwrap()];
+    let config = AugmentConfig {
+        rows: 60,
+        seed: 1,
+        teacher: None,
+    };
+    augment(&lists(), &tools, &Dataset::from(rows), &config)
+}
+
+fn own_row(said: &str, arguments: Value) -> Conversation {
+    Conversation {
+        tools: Vec::new(),
+        ..row(said, "find_order", arguments)
+    }
+}
+
+#[test]
+fn any_names_and_schemas_of_arguments_give_calls_that_fit() {
+    let order = own_row(
+        "Where is order 512 of Ann Lee?",
+        json!({"order_value": 512, "buyer": {"full-name": "Ann Lee"}}),
+    );
+    for (parameters, rows) in [
+        (
+            json!({"order_value": {"type": "integer"}, "user-id": {"type": "string"}, "a.b": {"type": "number"}}),
+            vec![],
+        ),
+        (
+            json!({"level": {"type": "integer", "enum": [1, 2, 3]}, "on": {"enum": [true, null]}}),
+            vec![],
+        ),
+        (
+            json!({"count": {"anyOf": [{"type": "integer", "minimum": 500}, {"type": "null"}]}}),
+            vec![],
+        ),
+        (
+            json!({"size": {"type": ["null", "integer"], "exclusiveMaximum": -5}}),
+            vec![],
+        ),
+        (
+            json!({"id": {"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}}),
+            vec![],
+        ),
+        (json!({"color": {"$ref": "#/$defs/color"}}), vec![]),
+        (
+            json!({
+                "order_value": {"type": "integer"},
+                "buyer": {"type": "object", "properties": {"full-name": {"type": "string"}}, "required": ["full-name"]}
+            }),
+            vec![order],
+        ),
+        (
+            json!({"filter": {"type": "object", "additionalProperties": true}}),
+            vec![own_row("Find red orders.", json!({"filter": {"color": "red"}}))],
+        ),
+    ] {
+        let required: Vec<&String> = parameters.as_object().unwrap().keys().collect();
+        let schema = json!({
+            "type": "object", "properties": parameters, "required": required,
+            "$defs": {"color": {"type": "string", "enum": ["red", "dark_blue"]}}
+        });
+        let made = made_for(schema, rows).unwrap();
+        assert_eq!(made.data.rows.len(), 60, "{parameters}");
+        let calls = made
+            .data
+            .rows
+            .iter()
+            .flat_map(|row| row.messages.iter().map(move |message| (row, message)));
+        let mut seen = 0;
+        for (row, call) in
+            calls.flat_map(|(row, message)| message.tool_calls.iter().map(move |call| (row, call)))
+        {
+            let tool = row.tools.iter().find(|tool| tool.name() == call.name).unwrap();
+            assert_eq!(tool.check(&call.arguments), [], "{parameters}");
+            seen += usize::from(call.name == "find_order");
+        }
+        assert!(seen > 5, "{parameters}: {seen} calls");
+        let said = user_texts_of(&made);
+        assert!(
+            !said.iter().any(|text| text.contains(['{', '}'])),
+            "{parameters}: {said:?}"
+        );
+    }
+}
+
+fn user_texts_of(made: &Augmented) -> Vec<String> {
+    let made_rows = made.data.rows.iter().skip(made.own_rows);
+    let texts = made_rows
+        .flat_map(|row| &row.messages)
+        .filter(|message| message.role == Role::User);
+    texts.map(|message| message.content.clone()).collect()
+}
+
+#[test]
+fn fields_of_an_object_get_other_values() {
+    let buyer = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let schema = json!({"type": "object", "properties": {"buyer": buyer}, "required": ["buyer"]});
+    let own = own_row(
+        "Find the order of Ann Lee.",
+        json!({"buyer": {"name": "Ann Lee"}}),
+    );
+    let made = made_for(schema, vec![own]).unwrap();
+    let names: HashSet<String> = made
+        .data
+        .rows
+        .iter()
+        .flat_map(|row| &row.messages)
+        .flat_map(|message| &message.tool_calls)
+        .filter(|call| call.name == "find_order")
+        .map(|call| call.arguments["buyer"]["name"].to_string())
+        .collect();
+    assert!(names.len() > 5, "{names:?}");
+}
+
+#[test]
+fn rows_that_cannot_be_used_are_refused_by_number_and_reason() {
+    let schema = |properties: Value| json!({"type": "object", "properties": properties, "required": ["a"]});
+    for (properties, rows, says) in [
+        (
+            json!({"a": {"type": "integer"}}),
+            vec![own_row("Go.", json!({"a": "x"}))],
+            "rows: row 0: the call of `find_order`",
+        ),
+        (
+            json!({"a": {"type": "integer"}}),
+            vec![row("Go.", "fly", json!({}))],
+            "rows: row 0: calls `fly`, which is not",
+        ),
+        (
+            json!({"a": {"type": "object"}}),
+            vec![],
+            "tool `find_order`: no values of `a` can be made up",
+        ),
+        (
+            json!({"a": {"type": "integer"}}),
+            vec![own_row("Find 5.", json!({"a": 5})); 61],
+            "rows: 60, with 61 of your own; expected at least 61",
+        ),
+    ] {
+        let error = made_for(schema(properties), rows).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn an_error_of_the_teacher_is_told_with_its_message() {
+    let answer = |_: &str| "no JSON at all".to_string();
+    let told = made(Vec::new(), Some(teacher(answer))).to_string();
+    assert!(
+        told.contains("and 0 of the teacher") && told.contains("no JSON object"),
+        "{told}"
+    );
+}
+
 #[test]
 fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
     let teacher = teacher(|message| {
@@ -257,7 +415,7 @@ fn requests_of_a_teacher_stay_only_if_they_pass_every_check() {
     let shown = format!("{teacher:?}");
     assert!(!shown.contains("secret"), "{shown}");
     let made = made(Vec::new(), Some(teacher));
-    assert_eq!(made.tools[0].taught, 1);
+    assert_eq!(made.tools[0].taught, Some(1));
     assert_eq!(
         made.data.rows[0].messages[0].content,
         "We need a row boat, 4 hours will do."

@@ -13,15 +13,10 @@ use std::collections::BTreeSet;
 pub(super) fn from_description(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The order in the description, and the required arguments.
     let order = order_of(lists, skill);
-    let required: Vec<&String> = skill
-        .arguments
-        .iter()
-        .filter(|(_, argument)| !argument.optional)
-        .map(|(name, _)| name)
-        .collect();
+    let required = skill.required();
     // 2. Requests with the arguments in them.
-    let said = |name: &&String| format!("{} {{{name}}}", spoken(name));
-    let is = |name: &&String| format!("{} is {{{name}}}", spoken(name));
+    let said = |name: &String| format!("{} {{{name}}}", spoken(name));
+    let is = |name: &String| format!("{} is {{{name}}}", spoken(name));
     let list: Vec<String> = required.iter().map(said).collect();
     let facts: Vec<String> = required.iter().map(is).collect();
     let texts = match required.is_empty() {
@@ -53,19 +48,18 @@ pub(super) fn terse(lists: &Lists, skill: &Skill) -> Vec<Ask> {
     // 1. The object of the tool, and its arguments: a number needs its name, other values do not.
     let object = object_of(lists, skill.id());
     let all = format!("{} {object}", verb_of(lists, skill.id()).unwrap_or_default());
-    let said = |name: &String| match skill.arguments[name].kind {
-        Kind::Int(..) | Kind::Number(..) => format!("{} {{{name}}}", spoken(name)),
+    let said = |name: &String| match skill.argument(name).map(|argument| &argument.kind) {
+        Some(Kind::Int(..) | Kind::Number(..)) => format!("{} {{{name}}}", spoken(name)),
         _ => format!("{{{name}}}"),
     };
-    let of = |optional: bool| {
-        let arguments = skill.arguments.iter();
-        let names = arguments.filter(move |(_, argument)| argument.optional == optional);
-        names.map(|(name, _)| name)
-    };
-    let required: Vec<String> = of(false).map(said).collect();
-    let extra: String = of(true)
-        .filter(|name| !matches!(skill.arguments[*name].kind, Kind::Flag(..) | Kind::Fields(_)))
-        .map(|name| format!("[, {} {{{name}}}]", spoken(name)))
+    let required: Vec<String> = skill.required().iter().map(said).collect();
+    let is_said = |kind: &Kind| !kind.is_unspoken() && !matches!(kind, Kind::Flag(..) | Kind::Fields(_));
+    let optional = skill
+        .arguments
+        .iter()
+        .filter(|(_, argument)| argument.optional && is_said(&argument.kind));
+    let extra: String = optional
+        .map(|(name, _)| format!("[, {} {{{name}}}]", spoken(name)))
         .collect();
     // 2. The values in both orders, after or before the object.
     let mut turned = required.clone();

@@ -1,53 +1,129 @@
 //! Arguments of a user's tool: finds the source of their values in the schema and in the rows.
 
-use super::found::Form;
+use super::found::{Form, find};
+use super::schema::unwrapped;
 use super::words::words;
+use crate::synthetic::bounds::LARGEST;
 use crate::synthetic::duration::Unit;
 use crate::synthetic::lists::{Lists, is_name};
 use crate::synthetic::said::{behind_article, is_renamed, words_of_code};
-use crate::synthetic::value::{Argument, Kind};
+use crate::synthetic::skill::WAYS;
+use crate::synthetic::value::{Argument, Kind, text_of};
+use indexmap::IndexMap;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A value that a row gave to an argument, and the form in which it was said, if it was.
-pub(super) type Seen = (Value, Option<Form>);
+/// The words of a row, and the value that its call gave to an argument.
+pub(super) type Seen<'a> = (&'a str, Value);
 
-/// Returns the argument `name` with this schema; `None` if its values cannot be drawn: booleans,
-/// objects, and others that no sentence names.
-pub(super) fn argument(lists: &Lists, name: &str, schema: &Value, seen: &[Seen], required: bool) -> Argument {
-    let about = schema["description"].as_str().unwrap_or_default();
-    Argument {
-        names: vec![name.to_string()],
-        about: vec![about.to_string()],
-        optional: !required,
-        default: schema.get("default").cloned(),
-        kind: kind(lists, name, about, schema, seen),
+/// Finds the source of the values of arguments. `root` is the schema that references lead into.
+pub(super) struct Kinds<'a> {
+    pub(super) lists: &'a Lists,
+    pub(super) root: &'a Value,
+}
+
+impl Kinds<'_> {
+    /// Returns the arguments that a schema of an object has, by slot.
+    pub(super) fn arguments(&self, schema: &Value, seen: &[Seen<'_>]) -> IndexMap<String, Argument> {
+        let mut arguments = IndexMap::new();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let its = seen
+                .iter()
+                .filter_map(|(said, value)| Some((*said, value.get(name)?.clone())));
+            let seen: Vec<Seen<'_>> = its.collect();
+            let required = schema["required"]
+                .as_array()
+                .is_some_and(|names| names.iter().any(|it| it == name));
+            let mut slot = slot_of(name);
+            while arguments.contains_key(&slot) {
+                slot.push('_');
+            }
+            arguments.insert(slot, self.argument(name, property, &seen, required));
+        }
+        arguments
+    }
+
+    fn argument(&self, name: &str, schema: &Value, seen: &[Seen<'_>], required: bool) -> Argument {
+        let schema = unwrapped(self.root, schema);
+        let about = schema["description"].as_str().unwrap_or_default();
+        let default = schema.get("default").filter(|value| !value.is_null());
+        Argument {
+            names: vec![name.to_string()],
+            about: vec![about.to_string()],
+            optional: !required,
+            default: default.cloned(),
+            kind: match schema["properties"]
+                .as_object()
+                .filter(|fields| !fields.is_empty())
+            {
+                Some(_) => self.fields(&schema, seen),
+                None => self.kind(name, about, &schema, seen),
+            },
+        }
+    }
+
+    /// Returns an object of named fields, or the objects of the rows if a field is one too.
+    fn fields(&self, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+        let fields = self.arguments(schema, seen);
+        let is_flat = |field: &Argument| !matches!(field.kind, Kind::Fields(_)) && !field.kind.is_unspoken();
+        match fields.values().all(is_flat) {
+            true => Kind::Fields(fields),
+            false => as_in_rows(seen),
+        }
+    }
+
+    fn kind(&self, name: &str, about: &str, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+        if let Some(values) = schema["enum"].as_array() {
+            let values = values.iter().filter(|value| !value.is_null());
+            return Kind::Choice(
+                values
+                    .map(|value| (value.clone(), sayings(&text_of(value), about)))
+                    .collect(),
+            );
+        }
+        let form = seen
+            .iter()
+            .find_map(|(said, value)| find(said, value))
+            .map(|found| found.form);
+        let words = words(&format!("{name} {about}"));
+        match schema["type"].as_str() {
+            Some("boolean") => Kind::Flag(vec!["yes".into()], vec!["no".into()]),
+            Some("integer") => integer(form, &words, schema, seen),
+            Some("number") => number(form, &words, schema, seen),
+            Some("array") => {
+                let items: Vec<Seen<'_>> = seen.iter().flat_map(|(_, value)| items_of(value)).collect();
+                let item = self.argument(name, &schema["items"], &items, true);
+                match item.kind.is_unspoken() || matches!(item.kind, Kind::Fields(_)) {
+                    true => as_in_rows(seen),
+                    false => Kind::Many(Box::new(item.kind), None),
+                }
+            }
+            Some("object") => as_in_rows(seen),
+            _ => text(self.lists, form, name, about, &words, seen),
+        }
     }
 }
 
-fn kind(lists: &Lists, name: &str, about: &str, schema: &Value, seen: &[Seen]) -> Kind {
-    if let Some(values) = schema["enum"].as_array() {
-        let texts = values.iter().filter_map(Value::as_str);
-        return Kind::Choice(
-            texts
-                .map(|value| (value.to_string(), sayings(value, about)))
-                .collect(),
-        );
+/// Returns a name for slots: letters, digits and `_`, without an ending that a slot gives meaning.
+fn slot_of(name: &str) -> String {
+    let fits = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    let mut slot: String = name.chars().map(fits).collect();
+    if slot.is_empty() || WAYS.iter().any(|way| slot.ends_with(way)) {
+        slot.push('_');
     }
-    let form = seen.iter().find_map(|(_, form)| *form);
-    let words = words(&format!("{name} {about}"));
-    match schema["type"].as_str() {
-        Some("boolean") => Kind::Flag(vec!["yes".into()], vec!["no".into()]),
-        Some("integer") => integer(form, &words, schema, seen),
-        Some("number") => number(form, &words, schema, seen),
-        Some("array") => {
-            let items = &schema["items"];
-            let seen: Vec<Seen> = seen.iter().flat_map(|(value, _)| items_of(value)).collect();
-            Kind::Many(Box::new(kind(lists, name, about, items, &seen)), None)
+    slot
+}
+
+/// Returns the values of the rows, of which each is taken whole.
+fn as_in_rows(seen: &[Seen<'_>]) -> Kind {
+    let mut values: Vec<(Value, Vec<String>)> = Vec::new();
+    for (_, value) in seen {
+        if values.iter().all(|(known, _)| known != value) {
+            values.push((value.clone(), Vec::new()));
         }
-        _ => text(lists, form, name, about, &words, seen),
     }
+    Kind::Choice(values)
 }
 
 /// Ways to say a value of an enum: its words, and what the description says of it, as in `MTB29 is
@@ -80,17 +156,32 @@ fn sayings(value: &str, about: &str) -> Vec<String> {
     sayings
 }
 
-fn items_of(value: &Value) -> Vec<Seen> {
+fn items_of(value: &Value) -> Vec<Seen<'static>> {
     let items = value.as_array().into_iter().flatten();
-    items.map(|item| (item.clone(), None)).collect()
+    items.map(|item| ("", item.clone())).collect()
 }
 
-fn bounds(schema: &Value, low: f64, high: f64) -> (f64, f64) {
-    let limit = |key: &str| schema[key].as_f64();
-    (limit("minimum").unwrap_or(low), limit("maximum").unwrap_or(high))
+/// Returns the limits of the schema, and these for the sides that it leaves open. A side moves
+/// where the limit on the other lies beyond it. `step` is the distance from an exclusive limit.
+fn bounds(schema: &Value, low: f64, high: f64, step: f64) -> (f64, f64) {
+    let limit = |inclusive: &str, exclusive: &str, step: f64| {
+        let exclusive = schema[exclusive].as_f64().map(|limit| limit + step);
+        schema[inclusive].as_f64().or(exclusive)
+    };
+    let least = limit("minimum", "exclusiveMinimum", step);
+    let most = limit("maximum", "exclusiveMaximum", -step);
+    let far = |limit: f64| 9.0 * limit.abs().max(10.0);
+    let (low, high) = match (least, most) {
+        (Some(least), Some(most)) => (least, most),
+        (Some(least), None) if least >= high => (least, least + far(least)),
+        (None, Some(most)) if most <= low => (most - far(most), most),
+        _ => (least.unwrap_or(low), most.unwrap_or(high)),
+    };
+    let within = |limit: f64| limit.clamp(-(LARGEST as f64), LARGEST as f64);
+    (within(low), within(high))
 }
 
-fn integer(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen]) -> Kind {
+fn integer(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen<'_>]) -> Kind {
     if let Some(Form::Duration(unit)) = form {
         return Kind::Duration(unit);
     }
@@ -98,18 +189,19 @@ fn integer(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &
     if seen.is_empty() && has("seconds") && (has("duration") || has("length") || has("timer")) {
         return Kind::Duration(Unit::Seconds);
     }
-    let numbers: Vec<i64> = seen.iter().filter_map(|(value, _)| value.as_i64()).collect();
+    let numbers: Vec<i64> = seen.iter().filter_map(|(_, value)| value.as_i64()).collect();
     let (low, high) = match (numbers.iter().min(), numbers.iter().max()) {
         (Some(&low), Some(&high)) if low >= 1000 && digits(low) == digits(high) => {
             (10_i64.pow(digits(low) - 1), 10_i64.pow(digits(low)) - 1) // most likely a number that names something
         }
-        (Some(&low), Some(&high)) => (low.min(1), (2 * high).max(10)),
+        (Some(&low), Some(&high)) => (low.min(1), high.saturating_mul(2).max(10)),
         _ => (1, 100),
     };
-    let (low, high) = bounds(schema, low as f64, high as f64);
+    let (low, high) = bounds(schema, low as f64, high as f64, 1.0);
+    let (low, high) = (low.ceil() as i64, high.floor() as i64);
     match form == Some(Form::Money) || (seen.is_empty() && (has("dollars") || has("price"))) {
-        true => Kind::Money(low as i64, high as i64),
-        false => Kind::Int(low as i64, high as i64),
+        true => Kind::Money(low, high),
+        false => Kind::Int(low, high),
     }
 }
 
@@ -117,15 +209,15 @@ fn digits(number: i64) -> u32 {
     number.checked_ilog10().unwrap_or(0).min(17) + 1
 }
 
-fn number(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen]) -> Kind {
-    let numbers: Vec<f64> = seen.iter().filter_map(|(value, _)| value.as_f64()).collect();
+fn number(form: Option<Form>, words: &BTreeSet<String>, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+    let numbers: Vec<f64> = seen.iter().filter_map(|(_, value)| value.as_f64()).collect();
     let high = numbers.iter().copied().fold(f64::MIN, f64::max);
     let low = numbers.iter().copied().fold(f64::MAX, f64::min);
     let (low, high) = match numbers.is_empty() {
         true => (1.0, 100.0),
         false => (low.min(1.0), (2.0 * high).max(10.0)),
     };
-    let (low, high) = bounds(schema, low, high);
+    let (low, high) = bounds(schema, low, high, 0.1);
     let whole = !numbers.is_empty() && numbers.iter().all(|number| number.fract() == 0.0);
     match form == Some(Form::Money) || words.contains("dollars") {
         true => Kind::Money(low as i64, high as i64),
@@ -139,7 +231,7 @@ fn text(
     name: &str,
     about: &str,
     words: &BTreeSet<String>,
-    seen: &[Seen],
+    seen: &[Seen<'_>],
 ) -> Kind {
     let format = about.to_uppercase();
     if form == Some(Form::Date) || (seen.is_empty() && format.contains("YYYY-MM-DD")) {
@@ -148,7 +240,7 @@ fn text(
     if form == Some(Form::Time) || (seen.is_empty() && format.contains("HH:MM")) {
         return Kind::Time;
     }
-    let texts: Vec<&str> = seen.iter().filter_map(|(value, _)| value.as_str()).collect();
+    let texts: Vec<&str> = seen.iter().filter_map(|(_, value)| value.as_str()).collect();
     let named = |text: &&str| {
         let digit = text.chars().any(|c| c.is_ascii_digit());
         digit

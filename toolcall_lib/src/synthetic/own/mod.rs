@@ -11,6 +11,7 @@
 mod words;
 mod found;
 mod requests;
+mod schema;
 mod kinds;
 mod wordings;
 mod described;
@@ -29,15 +30,16 @@ use crate::conversation::Conversation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::tool::{ToolCall, ToolSchema, doubled};
-use found::find;
-use indexmap::IndexMap;
-use kinds::{Seen, argument};
+use kinds::{Kinds, Seen};
 use requests::{OwnRequest, ask, requests_of};
-use serde_json::Map;
+use serde_json::Value;
 use teacher::Lesson;
 
 /// Subject that the user's tools become, by its name in `mixtures.toml`.
 const OWN: &str = "own";
+
+/// Number of times that rows are made in place of those that do not fit.
+const MOST_ROUNDS: u64 = 5;
 
 /// Settings for making rows from a user's tools.
 #[derive(Clone, Debug)]
@@ -79,7 +81,9 @@ impl Default for AugmentConfig {
 /// ```
 ///
 /// # Errors
-/// No tools; two tools of one name; a row that calls an unknown tool.
+/// There are no tools, or two of one name; fewer rows are wanted than there are; a call of the rows does not fit a tool; no row calls a
+/// tool whose required arguments cannot be made up (objects without named fields, lists of
+/// objects); the teacher cannot be reached; the tools allow too few different rows.
 pub fn augment(
     lists: &Lists,
     tools: &[ToolSchema],
@@ -87,6 +91,16 @@ pub fn augment(
     config: &AugmentConfig,
 ) -> Result<Augmented> {
     check(tools)?;
+    let own = with_tools(rows, tools)?;
+    if config.rows < own.rows.len().max(1) {
+        let least = own.rows.len().max(1);
+        let problem = format!(
+            "{}, with {} of your own; expected at least {least}",
+            config.rows,
+            own.rows.len()
+        );
+        return Err(Error::invalid("rows", problem));
+    }
     // 1. Each tool becomes a skill, from the user's requests and the teacher's.
     let mut reports = Vec::new();
     let mut skills = Vec::new();
@@ -96,11 +110,12 @@ pub fn augment(
             Some(teacher) => teacher.write(tool, tools)?,
             None => Lesson::default(),
         };
-        let mut requests = requests_of(tool.name(), &rows.rows);
+        let count = lesson.rows.len();
+        let mut requests = requests_of(tool.name(), &own.rows);
         requests.extend(requests_of(tool.name(), &lesson.rows));
-        let (skill, mut report) = skill(lists, tool, tools, &requests);
+        let (skill, mut report) = skill(lists, tool, tools, &requests)?;
         report.left_out.extend(lesson.refused);
-        report.taught = lesson.rows.len();
+        report.taught = config.teacher.as_ref().map(|_| count);
         taught.extend(lesson.rows);
         skills.push(skill);
         reports.push(report);
@@ -108,26 +123,57 @@ pub fn augment(
     // 2. Make the other rows from the skills.
     let mut lists = lists.clone();
     lists.subjects.push(Subject::of(OWN, skills));
-    let given = rows.rows.len() + taught.len();
-    let made = config.rows.saturating_sub(given).max(1);
-    let made = make(&lists, OWN, Some(made), config.seed)?.data;
-    let fits = |row: &Conversation| check_calls(row);
-    let (kept, wrong): (Vec<Conversation>, Vec<Conversation>) = made.rows.into_iter().partition(fits);
+    taught.truncate(config.rows - own.rows.len());
+    let wanted = config.rows - own.rows.len() - taught.len();
+    let (made, wrong) = made(&lists, wanted, config.seed)?;
     // 3. Put the rows together: the user's own, the teacher's, then those that were made.
-    let mut data = rows.clone();
-    for row in &mut data.rows {
-        if row.tools.is_empty() {
-            row.tools = tools.to_vec();
-        }
-    }
+    let mut data = own;
     data.extend(Dataset::from(taught));
-    data.extend(Dataset::from(kept));
+    data.extend(Dataset::from(made));
     Ok(Augmented {
         data,
         own_rows: rows.rows.len(),
-        wrong: wrong.len(),
+        wrong,
         tools: reports,
     })
+}
+
+/// Makes rows whose calls fit the schemas of their tools, and returns how many did not. Makes
+/// others in place of these, a few times.
+fn made(lists: &Lists, wanted: usize, seed: u64) -> Result<(Vec<Conversation>, usize)> {
+    let (mut kept, mut wrong): (Vec<Conversation>, usize) = Default::default();
+    for round in 0..MOST_ROUNDS {
+        let lacking = wanted - kept.len();
+        if lacking == 0 {
+            break;
+        }
+        let made = make(lists, OWN, Some(lacking), seed.wrapping_add(round))?
+            .data
+            .rows;
+        let all = made.len();
+        let before = kept.len();
+        for row in made.into_iter().filter(|row| misfit(row).is_none()) {
+            if round == 0 || !kept.contains(&row) {
+                kept.push(row);
+            }
+        }
+        wrong += all - (kept.len() - before);
+    }
+    Ok((kept, wrong))
+}
+
+/// Returns the user's rows, each with the tools that it offers: its own, or else all.
+fn with_tools(rows: &Dataset, tools: &[ToolSchema]) -> Result<Dataset> {
+    let mut rows = rows.clone();
+    for (index, row) in rows.rows.iter_mut().enumerate() {
+        if row.tools.is_empty() {
+            row.tools = tools.to_vec();
+        }
+        if let Some(problem) = misfit(row) {
+            return Err(Error::invalid(format!("rows: row {index}"), problem));
+        }
+    }
+    Ok(rows)
 }
 
 fn check(tools: &[ToolSchema]) -> Result<()> {
@@ -143,16 +189,20 @@ fn check(tools: &[ToolSchema]) -> Result<()> {
     }
 }
 
-/// Returns true if every call fits the schema of its tool.
-fn check_calls(row: &Conversation) -> bool {
-    let fits = |call: &ToolCall| {
-        let tool = row.tools.iter().find(|tool| tool.name() == call.name);
-        tool.is_some_and(|tool| tool.check(&call.arguments).is_empty())
+/// Returns the problem of the first call that does not fit the schema of its tool.
+fn misfit(row: &Conversation) -> Option<String> {
+    let problem = |call: &ToolCall| {
+        let Some(tool) = row.tools.iter().find(|tool| tool.name() == call.name) else {
+            return Some(format!("calls `{}`, which is not among its tools", call.name));
+        };
+        let (place, problem) = tool.check(&call.arguments).into_iter().next()?;
+        Some(format!(
+            "the call of `{}` does not fit: {place}: {problem}",
+            call.name
+        ))
     };
-    row.messages
-        .iter()
-        .flat_map(|message| &message.tool_calls)
-        .all(fits)
+    let mut calls = row.messages.iter().flat_map(|message| &message.tool_calls);
+    calls.find_map(problem)
 }
 
 fn skill(
@@ -160,28 +210,15 @@ fn skill(
     tool: &ToolSchema,
     tools: &[ToolSchema],
     requests: &[OwnRequest<'_>],
-) -> (Skill, ToolReport) {
+) -> Result<(Skill, ToolReport)> {
     // 1. Arguments, with their values in the requests.
-    let parameters = tool.parameters();
-    let empty = Map::new();
-    let properties = parameters["properties"].as_object().unwrap_or(&empty);
-    let required = parameters["required"].as_array();
-    let is_required =
-        |name: &str| required.is_some_and(|required| required.iter().any(|required| required == name));
-    let mut arguments = IndexMap::new();
-    for (name, schema) in properties {
-        let seen: Vec<Seen> = requests
-            .iter()
-            .filter_map(|request| {
-                let value = request.arguments.get(name)?;
-                Some((value.clone(), find(request.said, value).map(|found| found.form)))
-            })
-            .collect();
-        arguments.insert(
-            name.clone(),
-            argument(lists, name, schema, &seen, is_required(name)),
-        );
-    }
+    let seen = |request: &OwnRequest<'_>| Value::Object(request.arguments.clone());
+    let seen: Vec<Seen<'_>> = requests
+        .iter()
+        .map(|request| (request.said, seen(request)))
+        .collect();
+    let root = tool.parameters();
+    let arguments = Kinds { lists, root }.arguments(root, &seen);
     // 2. A skill without requests.
     let mut skill = Skill {
         names: vec![tool.name().to_string()],
@@ -210,15 +247,31 @@ fn skill(
         let reworded = wordings::reworded(lists, ask);
         reworded.into_iter().for_each(|ask| add(&mut skill.asks, ask));
     }
-    let plain = described::from_description(lists, &skill);
-    let wanted = if own.len() < 3 { plain.len() } else { 1 };
-    let plain = plain.into_iter().take(wanted);
-    let more: Vec<Ask> = plain.chain(described::terse(lists, &skill)).collect();
-    more.into_iter().for_each(|ask| add(&mut skill.asks, ask));
-    skill.vague = wordings::vague(lists, &skill, &own);
+    match unspoken(&skill) {
+        None => {
+            skill.vague = wordings::vague(lists, &skill, &own);
+            let plain = described::from_description(lists, &skill);
+            let wanted = if own.len() < 3 { plain.len() } else { 1 };
+            let plain = plain.into_iter().take(wanted);
+            let more: Vec<Ask> = plain.chain(described::terse(lists, &skill)).collect();
+            more.into_iter().for_each(|ask| add(&mut skill.asks, ask));
+        }
+        Some(name) if skill.asks.is_empty() => {
+            let problem = format!("no values of `{name}` can be made up; give rows that call the tool");
+            return Err(Error::invalid(format!("tool `{}`", tool.name()), problem));
+        }
+        Some(_) => {}
+    }
     skill.beyond = described::beyond(lists, &skill, tools);
     report.wordings = skill.asks.len();
-    (skill, report)
+    Ok((skill, report))
+}
+
+/// Returns the name of a required argument whose values no sentence names.
+fn unspoken(skill: &Skill) -> Option<String> {
+    let mut required = skill.arguments.values().filter(|argument| !argument.optional);
+    let unspoken = required.find(|argument| argument.kind.is_unspoken());
+    unspoken.map(|argument| argument.names[0].clone())
 }
 
 fn add(asks: &mut Vec<Ask>, ask: Ask) {

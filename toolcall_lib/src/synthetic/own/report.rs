@@ -24,8 +24,8 @@ pub struct ToolReport {
     pub tool: String,
     /// Number of different sentences of the user, without their values.
     pub sentences: usize,
-    /// Number of requests that a teacher wrote for it.
-    pub taught: usize,
+    /// Number of requests that a teacher wrote for it, if there is one.
+    pub taught: Option<usize>,
     /// Number of wordings in all.
     pub wordings: usize,
     /// Sentences that could not be used, with the reason.
@@ -55,8 +55,8 @@ impl fmt::Display for Augmented {
                 many => format!("{many} of your sentences"),
             };
             let taught = match tool.taught {
-                0 => String::new(),
-                many => format!(" and {many} of the teacher"),
+                None => String::new(),
+                Some(many) => format!(" and {many} of the teacher"),
             };
             writeln!(
                 f,

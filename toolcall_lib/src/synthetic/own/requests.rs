@@ -4,7 +4,7 @@ use super::found::{Form, find};
 use crate::conversation::{Conversation, Message, Role};
 use crate::synthetic::skill::{Ask, Skill};
 use crate::synthetic::text::Template;
-use crate::synthetic::value::Kind;
+use crate::synthetic::value::{Argument, Kind};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -47,20 +47,21 @@ pub(super) fn requests_of<'a>(tool: &str, rows: &'a [Conversation]) -> Vec<OwnRe
 
 /// Returns the request with slots. Values that its words imply stay with it.
 pub(super) fn ask(skill: &Skill, request: &OwnRequest<'_>) -> Result<Ask, String> {
-    let (text, found) = slotted(skill, request.said, request.arguments);
+    let arguments = by_slot(skill, request.arguments)?;
+    let (text, found) = slotted(skill, request.said, &arguments);
     let mut implied = IndexMap::new();
-    for (name, value) in request.arguments {
-        let argument = skill.arguments.get(name);
-        let argument = argument.ok_or_else(|| format!("the tool has no argument `{name}`"))?;
-        let is_free = !matches!(argument.kind, Kind::Flag(..) | Kind::Choice(_) | Kind::Fields(_));
-        if !found.contains(name) {
-            if is_free && text.slots().is_empty() && request.arguments.len() == 1 {
+    for (slot, value) in &arguments {
+        let kind = skill.argument(slot).map(|argument| &argument.kind);
+        let is_free = !matches!(kind, Some(Kind::Flag(..) | Kind::Choice(_)));
+        if !found.contains(slot) {
+            if is_free && text.slots().is_empty() && arguments.len() == 1 {
+                let name = request.arguments.keys().next().map_or("", String::as_str);
                 return Err(format!("`{name}` is {value}, which the sentence does not say"));
             }
-            implied.insert(name.clone(), value.clone());
+            implied.insert(slot.clone(), value.clone());
         }
     }
-    let answer = answer_of(skill, request, &found);
+    let answer = answer_of(skill, request, &arguments, &found);
     Ok(Ask {
         text,
         implied,
@@ -68,29 +69,56 @@ pub(super) fn ask(skill: &Skill, request: &OwnRequest<'_>) -> Result<Ask, String
     })
 }
 
+/// Returns the values of a call by slot; the fields of an object have a slot each.
+fn by_slot(skill: &Skill, arguments: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    let named = |arguments: &IndexMap<String, Argument>, name: &str| {
+        let found = arguments.iter().find(|(_, argument)| argument.names[0] == name);
+        found.map(|(slot, _)| slot.clone())
+    };
+    let mut values = Map::new();
+    for (name, value) in arguments {
+        let unknown = || format!("the tool has no argument `{name}`");
+        let slot = named(&skill.arguments, name).ok_or_else(unknown)?;
+        let fields = match (&skill.arguments[&slot].kind, value) {
+            (Kind::Fields(fields), Value::Object(values)) => Some((fields, values)),
+            _ => None,
+        };
+        let Some((fields, given)) = fields else {
+            values.insert(slot, value.clone());
+            continue;
+        };
+        for (field, value) in given {
+            let unknown = || format!("the tool has no argument `{name}.{field}`");
+            let field = named(fields, field).ok_or_else(unknown)?;
+            values.insert(format!("{slot}.{field}"), value.clone());
+        }
+    }
+    Ok(values)
+}
+
 /// Returns the answer of the tool and the report of a row, with slots. Returns `None` if the report
 /// may mention a value in other words: they would be wrong with another value.
 fn answer_of(
     skill: &Skill,
     request: &OwnRequest<'_>,
+    arguments: &Map<String, Value>,
     drawn: &HashSet<String>,
 ) -> Option<(Template, Template)> {
-    let (reply, reported) = slotted(skill, request.reply?, request.arguments);
-    let chosen = |name: &&String| {
-        let kind = skill.arguments.get(*name).map(|argument| &argument.kind);
+    let (reply, reported) = slotted(skill, request.reply?, arguments);
+    let chosen = |slot: &&String| {
+        let kind = skill.argument(slot).map(|argument| &argument.kind);
         matches!(kind, Some(Kind::Choice(_) | Kind::Many(..)))
     };
-    let hidden = drawn.iter().filter(chosen).any(|name| !reported.contains(name));
-    let (result, _) = slotted(skill, request.result?, request.arguments);
+    let hidden = drawn.iter().filter(chosen).any(|slot| !reported.contains(slot));
+    let (result, _) = slotted(skill, request.result?, arguments);
     (!hidden).then_some((result, reply))
 }
 
-/// Returns the text with slots in place of the values of the arguments, and the arguments that were
-/// found.
+/// Returns the text with slots in place of the values, and the slots whose values were found.
 fn slotted(skill: &Skill, text: &str, arguments: &Map<String, Value>) -> (Template, HashSet<String>) {
     let mut places = Vec::new();
     for (name, value) in arguments {
-        let kind = skill.arguments.get(name).map(|argument| &argument.kind);
+        let kind = skill.argument(name).map(|argument| &argument.kind);
         let said = match kind {
             Some(Kind::Choice(choices)) => {
                 let ways = choices

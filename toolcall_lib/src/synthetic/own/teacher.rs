@@ -63,7 +63,13 @@ impl Teacher {
             if lesson.rows.len() >= self.requests {
                 break;
             }
-            for line in objects(&self.ask(&wanted(tool, round))?) {
+            let answer = self.ask(&wanted(tool, round))?;
+            let written = objects(&answer);
+            if written.is_empty() {
+                let reason = "the teacher's reply has no JSON object on a line of its own";
+                lesson.refused.push((shortened(&answer), reason.to_string()));
+            }
+            for line in written {
                 let said = line["request"].as_str().unwrap_or_default().to_string();
                 match self.checked(&said, &line["arguments"], tool, tools, &mut seen)? {
                     Ok(call) => lesson.rows.push(Conversation {
@@ -117,6 +123,7 @@ impl Teacher {
         let url = format!("{}/chat/completions", self.url.trim_end_matches('/'));
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false) // the body says why
             .build()
             .into();
         let mut request = agent.post(&url);
@@ -130,14 +137,27 @@ impl Teacher {
         });
         let doing = format!("asking the teacher at {url}");
         let mut response = request.send_json(&body).map_err(Error::library(&doing))?;
+        let status = response.status();
         let body = response.body_mut().with_config().limit(LONGEST_ANSWER);
-        let answer: Value = body.read_json().map_err(Error::library(&doing))?;
+        let text = body.read_to_string().map_err(Error::library(&doing))?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        if !status.is_success() {
+            let message = answer["error"]["message"].as_str().unwrap_or(&text);
+            return Err(Error::invalid(
+                &doing,
+                format!("status {status}: {}", shortened(message)),
+            ));
+        }
         let content = answer["choices"][0]["message"]["content"].as_str();
         content.map(str::to_string).ok_or_else(|| {
-            let got: String = answer.to_string().chars().take(200).collect();
+            let got = shortened(&text);
             Error::invalid(&doing, format!("expected choices[0].message.content, got {got}"))
         })
     }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 fn wanted(tool: &ToolSchema, round: usize) -> String {
