@@ -81,9 +81,10 @@ impl Default for AugmentConfig {
 /// ```
 ///
 /// # Errors
-/// There are no tools, or two of one name; fewer rows are wanted than there are; a call of the rows does not fit a tool; no row calls a
-/// tool whose required arguments cannot be made up (objects without named fields, lists of
-/// objects); the teacher cannot be reached; the tools allow too few different rows.
+/// There are no tools, or two of one name; fewer rows are wanted than there are; a call of the rows
+/// does not fit a tool; no row calls a tool whose required arguments cannot be made up (objects
+/// without named fields, lists of objects); the teacher cannot be reached; the tools allow too few
+/// different rows.
 pub fn augment(
     lists: &Lists,
     tools: &[ToolSchema],
