@@ -140,8 +140,9 @@ impl TrainerState {
             second: second?,
             steps: file.steps.len() as u64,
         };
-        // 4. Trained weights, and those of the best step if they may be wanted.
-        *trained = read(weights)?;
+        // 4. Trained weights, and those of the best step if they may be wanted. The decoder changes
+        // when all could be read.
+        let latest = read(weights)?;
         let kept = file.best_step.filter(|_| config.load_best_model_at_end);
         let best = kept.map(|step| read(BEST).map(|weights| Best { step, weights }));
         let state = Self {
@@ -149,6 +150,7 @@ impl TrainerState {
             optimizer,
             best: best.transpose()?,
         };
+        *trained = latest;
         Ok((state, file.run))
     }
 
