@@ -331,7 +331,8 @@ fn a_talk_outlives_a_message_that_is_too_long() {
     );
 }
 
-/// Saves the model with a template that reports the messages in an error when the last one is `show`.
+/// Saves the model with a template that reports the messages in an error when the last one is
+/// `show`.
 fn save_showing(place: &Place, mut model: Model) {
     let shows =
         "{%- if messages[-1].content == 'show' -%}{{ raise_exception(messages | tojson) }}{%- endif -%}";

@@ -111,7 +111,6 @@ pub fn train<'a>(
         engine_factory: &config.device,
         on_answer: data.on_answer,
     };
-    config.check()?;
     let threads = threads_of_process(data.ranks, config)?;
     let training = record::training(model, data.rows, config)?;
     // Record data and settings now, since checkpoints are saved with them; scores follow below.
