@@ -94,6 +94,13 @@ echo "== missing data is refused before the job is queued"
 ! said="$(submit --data "$work/nothing.json" --out "$work/none" 2>&1)" || fail "it was queued: $said"
 echo "$said"
 
+echo "== what the program makes or finds is not asked for: no data, a folder, a data set of the hub, settings that name --out"
+for arguments in "--out $work/none" "--data $root/data --out $work/none" "--data hub:a/b --out $work/none" "--config $work/one.json"; do
+    # shellcheck disable=SC2086 # several arguments
+    job="$(submit $arguments)" || fail "it was refused: $arguments"
+    scancel "$job" || true # it may be over
+done
+
 echo "== two ranks under srun give the losses of one"
 "$TOOLCALL" train "${common[@]}" --config "$work/one.json" --out "$work/one" >"$work/one.txt"
 job="$(submit "${common[@]}" --config "$work/two.json" --out "$work/two")"

@@ -1,6 +1,7 @@
 //! Rows in the form of the Berkeley Function Calling Leaderboard, and verdicts on calls. All rows
 //! are invented; `scripts/dev/verify_bfcl.sh` compares with the leaderboard's own rows and checker.
 
+use crate::cases::templates::style;
 use crate::common::tiny_model::tiny_model;
 use serde_json::{Value, json};
 use std::fs;
@@ -10,6 +11,7 @@ use std::slice::from_ref;
 use tempfile::TempDir;
 use toolcall_lib::bfcl::{BfclScores, Category, Row, Verdict, check, load, run};
 use toolcall_lib::show::BfclTable;
+use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{GenerateConfig, Generation, ToolCall};
 
 /// A tool `kite.fly` whose arguments have these types.
@@ -176,6 +178,25 @@ fn parallel_calls_come_in_any_order_each_once() {
     assert!(!right([2, 2]) && !right([3, 1]));
 }
 
+fn hermes() -> ChatTemplate {
+    tiny_model().template
+}
+
+/// A reply is read in the syntax of the model's template.
+#[test]
+fn a_call_is_read_as_the_model_writes_it() {
+    let functions = json!([function(json!({"x": {"type": "integer"}}), &["x"])]);
+    let row = row(
+        Category::SimplePython,
+        functions,
+        json!([{"kite.fly": {"x": [1]}}]),
+    );
+    let said = Generation::of_text(r#"{"name": "kite.fly", "parameters": {"x": 1}}"#);
+    let verdict = Verdict::of(&row, &said, &style("llama_style"));
+    assert!(verdict.right, "{verdict:?}");
+    assert!(!Verdict::of(&row, &said, &hermes()).right);
+}
+
 #[test]
 fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
     let functions = json!([function(json!({}), &[])]);
@@ -191,7 +212,11 @@ fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
             call
         );
         assert_eq!(check(&row, &[]).is_none(), none);
-        let broken = Verdict::of(&row, &Generation::of_text("<tool_call>{\"name\": \"kite.fly\""));
+        let broken = Verdict::of(
+            &row,
+            &Generation::of_text("<tool_call>{\"name\": \"kite.fly\""),
+            &hermes(),
+        );
         assert_eq!(
             (broken.right, broken.finished),
             (none, true),
@@ -201,7 +226,7 @@ fn where_no_tool_fits_no_call_is_right_and_where_one_does_any_is() {
             finished: false,
             ..Generation::of_text("Well, well, well,")
         };
-        let endless = Verdict::of(&row, &endless);
+        let endless = Verdict::of(&row, &endless, &hermes());
         assert_eq!((endless.right, endless.finished), (none, false));
     }
 }
@@ -384,7 +409,7 @@ fn a_model_answers_the_rows_of_a_category() {
     assert_eq!(seen, rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>());
     for (row, verdict) in rows.iter().zip(&scores.verdicts).step_by(9) {
         let alone = toolcall_lib::generate(&model, &row.messages, &row.tools, &config).unwrap();
-        assert_eq!(verdict, &Verdict::of(row, &alone));
+        assert_eq!(verdict, &Verdict::of(row, &alone, &model.template));
     }
     assert_eq!(
         (scores.right().count, scores.right().total),
@@ -407,6 +432,7 @@ fn the_scores_are_shown_as_a_table_and_as_json() {
         Verdict::of(
             &row,
             &Generation::of_text(format!("<tool_call>\n{call}\n</tool_call>")),
+            &hermes(),
         )
     };
     let mut endless = reply(1);

@@ -14,8 +14,9 @@ use std::ptr::null_mut;
 use std::time::Instant;
 use tempfile::TempDir;
 use toolcall_lib::template::ChatTemplate;
-use toolcall_lib::train::train;
-use toolcall_lib::{Dtype, load, save, save_as};
+use toolcall_lib::tool::load_tools;
+use toolcall_lib::train::{TrainConfig, train};
+use toolcall_lib::{Conversation, Dataset, Dtype, Model, load, save, save_as};
 
 /// A folder with a model and with tools.
 struct Place(TempDir);
@@ -147,7 +148,11 @@ fn a_program_that_fails_is_an_error_of_the_tool() {
             "sleep 60 & sleep 60",
             "error: it took longer than 0.3 s and was ended",
         ),
-        ("yes", "error: it wrote more than 1048576 bytes and was ended"),
+        ("yes", "error: it wrote more than 1048576 bytes"),
+        (
+            "head -c 5000000 /dev/zero", // ends before anybody looks
+            "error: it wrote more than 1048576 bytes",
+        ),
     ] {
         let started = Instant::now();
         let run = format!("get_weather={}", place.program(lines));
@@ -326,9 +331,9 @@ fn a_talk_outlives_a_message_that_is_too_long() {
     );
 }
 
-/// Saves a model whose template reports the messages in an error when the last one is `show`.
-fn save_showing(place: &Place) {
-    let mut model = tiny_model();
+/// Saves the model with a template that reports the messages in an error when the last one is
+/// `show`.
+fn save_showing(place: &Place, mut model: Model) {
     let shows =
         "{%- if messages[-1].content == 'show' -%}{{ raise_exception(messages | tojson) }}{%- endif -%}";
     let source = format!("{shows}{}", model.template.source());
@@ -356,7 +361,7 @@ fn roles(history: &[Value]) -> Vec<&str> {
 #[test]
 fn the_model_sees_every_turn_of_the_talk() {
     let place = Place::new();
-    save_showing(&place);
+    save_showing(&place, tiny_model());
     let (well, text) = place.chat(
         &["--interactive", "--system", "Be short.", "--tool-choice", "none"],
         "One\nTwo\nshow\n\n",
@@ -399,7 +404,7 @@ fn the_model_sees_every_turn_of_the_talk() {
 #[test]
 fn a_turn_whose_call_nobody_answers_is_dropped() {
     let place = Place::new();
-    save_showing(&place);
+    save_showing(&place, tiny_model());
     let tools = place.path("tools.json").display().to_string();
     let chosen = ["--interactive", "--tools", &tools, "--tool-choice", "get_weather"];
     let typed = "One\nrain\nTwo\n\u{4}show\n\n";
@@ -408,6 +413,38 @@ fn a_turn_whose_call_nobody_answers_is_dropped() {
     let seen = history(&text);
     assert_eq!(roles(&seen), ["user", "assistant", "tool", "assistant"]);
     assert_eq!(seen[0]["content"], "One");
+}
+
+/// The template shows the model only the first message, so that it calls again after each answer.
+#[test]
+fn a_turn_that_is_stopped_is_dropped() {
+    let place = Place::new();
+    let row = json!({"messages": [
+        {"role": "user", "content": "loop"},
+        {"role": "assistant", "content": "",
+            "tool_calls": [{"name": "get_weather", "arguments": {"city": "Ulm"}}]}
+    ]});
+    let row = Conversation {
+        tools: load_tools(place.path("tools.json")).unwrap(),
+        ..serde_json::from_value(row).unwrap()
+    };
+    let (mut model, data) = (tiny_model(), Dataset::from(vec![row]));
+    let settings = TrainConfig {
+        learning_rate: 1e-2,
+        ..config(150)
+    };
+    train(&mut model, &data, &settings, |_| {}).unwrap();
+    let forgets = "{%- if messages[0].content == 'loop' -%}{%- set messages = messages[:1] -%}{%- endif -%}";
+    let source = format!("{forgets}{}", model.template.source());
+    model.template = ChatTemplate::new(&source, &model.tokenizer.config).unwrap();
+    save_showing(&place, model);
+    let run = format!("get_weather={}", place.program("echo rain"));
+    let (well, text) = place.chat(&["--interactive", "--run", &run], "loop\nshow\n\n");
+    assert!(
+        well && text.contains("(stopped after 5 rounds of calls"),
+        "{text}"
+    );
+    assert!(roles(&history(&text)).is_empty(), "{text}");
 }
 
 #[test]

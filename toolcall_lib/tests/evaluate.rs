@@ -1,9 +1,11 @@
 //! Scores of scripted answers: every kind of mistake, dialogues with tool answers fed back, and the
 //! JSON form.
 
-use serde_json::{Value, json};
+use crate::common::tiny_model::tiny_model;
+use serde_json::{Map, Value, json};
 use toolcall_lib::evaluate::{self, Answerer, Answers, EvaluateConfig, Evaluation, MistakeKind, Score};
 use toolcall_lib::generate::Prompt;
+use toolcall_lib::template::ChatTemplate;
 use toolcall_lib::{Conversation, Generation, Message, Result, ToolCall, ToolSchema};
 
 fn tools() -> Vec<ToolSchema> {
@@ -367,6 +369,39 @@ fn a_row_without_a_truth_is_refused_before_anything_is_asked() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("row 1: has no assistant turn"), "{error}");
+}
+
+/// The variables of the settings and of the row, which wins, are in the prompts that are measured
+/// and in those that are asked.
+#[test]
+fn all_prompts_have_the_template_variables() {
+    let mut model = tiny_model();
+    let source = model.template.source().to_string() + "{{ place }} {{ mood }}";
+    model.template = ChatTemplate::new(&source, &model.tokenizer.config).unwrap();
+    let variables = |list: &[(&str, &str)]| {
+        Map::from_iter(list.iter().map(|(name, text)| (name.to_string(), json!(text))))
+    };
+    let mut rows = [row("Hi.", &["Hello."])];
+    rows[0].chat_template_kwargs = variables(&[("mood", "glad")]);
+    let mut config = EvaluateConfig::default();
+    config.generate.chat_template_kwargs = variables(&[("place", "here"), ("mood", "sad")]);
+    let mut seen = Vec::new();
+    let mut answer = |prompts: &[String]| {
+        seen.extend(prompts.to_vec());
+        Ok(None)
+    };
+    evaluate::evaluate(Answerer::Program(&model, &mut answer), &rows, &config).unwrap();
+    assert!(seen[0].ends_with("here glad"), "{seen:?}");
+
+    model.decoder.config.max_position_embeddings = 1200;
+    config.generate.chat_template_kwargs = variables(&[("place", &"timer ".repeat(3000))]);
+    let said = evaluate::evaluate(&model, &rows, &config)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.starts_with("row 0: the prompt of messages[1] has "),
+        "{said}"
+    );
 }
 
 #[test]

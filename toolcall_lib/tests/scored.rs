@@ -176,6 +176,37 @@ fn the_best_model_is_loaded_at_the_end_also_after_a_resume() {
     }
 }
 
+/// Weights of steps before the setting was on are gone, except those of the checkpoint itself.
+#[test]
+fn a_resumed_run_that_newly_wants_the_best_model_says_which_it_can_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let unseen: Dataset = timers(12).rows.split_off(4).into();
+    let saving = TrainConfig {
+        output_dir: Some(folder.path().into()),
+        save_steps: Some(10),
+        load_best_model_at_end: false,
+        ..best(80)
+    };
+    let (_, plain) = run(&unseen, &saving);
+    let step = plain.best_step().unwrap().step;
+    let resumed = |from: usize| {
+        let config = TrainConfig {
+            resume_from_checkpoint: Some(folder.path().join(format!("checkpoint-{from}"))),
+            ..best(80)
+        };
+        run(&unseen, &config).1
+    };
+    let told = |report: &TrainReport| {
+        let told = format!("load_best_model_at_end: step {step} has the best eval_loss so far");
+        report.notes.iter().any(|note| note.starts_with(&told))
+    };
+    let from_it = resumed(step);
+    assert_eq!((from_it.model_of_step, told(&from_it)), (Some(step), false));
+    let later = resumed(step + 10);
+    assert!(told(&later), "{:?}", later.notes);
+    assert_ne!(later.model_of_step, Some(step));
+}
+
 #[test]
 fn a_run_stops_when_the_score_gets_no_better() {
     let config = TrainConfig {

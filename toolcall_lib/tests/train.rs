@@ -276,6 +276,32 @@ fn an_interrupt_ends_the_run_after_the_step_and_leaves_a_checkpoint() {
 }
 
 #[test]
+fn a_run_that_is_refused_leaves_the_model_as_it_was() {
+    let mut model = tiny_model();
+    model.tools = vec![timer()];
+    let refused = [
+        TrainConfig {
+            learning_rate: 2.0,
+            ..config(1)
+        },
+        // found out after the rows were read and the adapter was made
+        TrainConfig {
+            resume_from_checkpoint: Some("no/such/folder".into()),
+            ..TrainConfig::lora()
+        },
+    ];
+    let other_tools = Dataset::from(vec![Conversation {
+        messages: vec![Message::user("Hi."), Message::assistant("Hello.")],
+        ..Conversation::default()
+    }]);
+    for config in refused {
+        train(&mut model, &other_tools, &config, |_| {}).unwrap_err();
+        assert_eq!(model.tools, [timer()]);
+        assert!(model.training.is_none() && model.decoder.adapter.is_none());
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused_by_name() {
     let refusal = |config: TrainConfig| {
         train(&mut tiny_model(), &timers(1), &config, |_| {})

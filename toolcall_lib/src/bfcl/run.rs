@@ -7,6 +7,7 @@ use crate::generate::{GenerateConfig, Generation, PrefixCache, RowPrompt, genera
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
+use crate::template::ChatTemplate;
 use crate::tool::ToolCall;
 use serde_json::Map;
 
@@ -40,9 +41,10 @@ pub struct BfclScores {
 }
 
 impl Verdict {
-    /// Returns the verdict on a reply to `row`.
-    pub fn of(row: &Row, generation: &Generation) -> Self {
-        let Reply { tool_calls, .. } = reply::parse(&generation.text);
+    /// Returns the verdict on a reply to `row` of a model with this template, which says how the
+    /// model writes calls.
+    pub fn of(row: &Row, generation: &Generation, template: &ChatTemplate) -> Self {
+        let Reply { tool_calls, .. } = reply::parse_with(&generation.text, template, &row.tools);
         let problem = check(row, &tool_calls);
         Self {
             id: row.id.clone(),
@@ -128,7 +130,7 @@ pub fn run(
             break;
         }
         for (row, reply) in rows.iter().zip(&replies) {
-            let verdict = Verdict::of(row, reply);
+            let verdict = Verdict::of(row, reply, &model.template);
             on_row(&verdict);
             verdicts.push(verdict);
         }

@@ -4,6 +4,8 @@ mod announced;
 mod arrow;
 mod calls;
 mod check;
+mod columns;
+mod finish;
 mod form;
 mod keys;
 mod message;
@@ -17,13 +19,14 @@ mod types;
 
 pub(crate) use arrow::Shapes;
 pub(crate) use check::problems;
+pub(crate) use columns::Read;
 pub(crate) use form::Form;
 #[cfg(feature = "parquet")]
 pub(crate) use keys::is_column;
 pub(crate) use keys::is_read;
+pub(crate) use read::read;
 #[cfg(feature = "serve")]
 pub(crate) use read::template_kwargs;
-pub(crate) use read::{Read, read};
 pub use types::{Begun, Conversation, Message, Role};
 
 use crate::error::{Problem, joined};
@@ -70,7 +73,7 @@ impl<'de> Deserialize<'de> for Begun {
             mut notes,
             ..
         } = read(&value, &[], &Shapes::default()).map_err(refuse)?;
-        notes.retain(|note| note != read::NONE_OFFERED); // whoever goes on offers the tools
+        notes.retain(|note| note != finish::NONE_OFFERED); // whoever goes on offers the tools
         let open_calls = check::open_calls(&conversation.messages, &fields).map_err(refuse)?;
         Ok(Self {
             conversation,

@@ -2,7 +2,9 @@
 
 use super::scores::Evaluation;
 use crate::error::Result;
-use crate::generate::{GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows};
+use crate::generate::{
+    GenerateConfig, Generation, PrefixCache, Prompt, RowPrompt, generate_rows, prompt_template,
+};
 use crate::interrupt;
 use crate::model::Model;
 use crate::reply::{self, Reply};
@@ -74,7 +76,7 @@ impl Answerer<'_> {
             }
             Self::Program(model, answer) => {
                 let write = |((messages, tools), kwargs): &RowPrompt<'_>| {
-                    model.template.with_kwargs(kwargs).render_prompt(messages, tools)
+                    prompt_template(model, config, kwargs).render_prompt(messages, tools)
                 };
                 answer(&prompts.iter().map(write).collect::<Result<Vec<_>>>()?)
             }

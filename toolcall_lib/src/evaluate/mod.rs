@@ -26,7 +26,7 @@ pub(crate) use turn::Turn;
 
 use crate::conversation::Conversation;
 use crate::error::{Error, Result};
-use crate::generate::{GenerateConfig, PrefixCache, RowPrompt};
+use crate::generate::{GenerateConfig, PrefixCache, RowPrompt, prompt_template};
 use crate::interrupt;
 use crate::model::Model;
 use rayon::prelude::*;
@@ -100,7 +100,7 @@ pub fn evaluate<'a>(
     // 1. Refuse what cannot be scored before anything is asked.
     let _interrupts = match by {
         Answerer::Model(model) => {
-            refuse_too_long(model, rows, config.whole_dialogue)?;
+            refuse_too_long(model, rows, config)?;
             Some(interrupt::Guard::start()?)
         }
         _ => None,
@@ -137,14 +137,15 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
 }
 
 /// Refuses rows with a prompt that leaves the model no room for a reply, before any row is asked.
-fn refuse_too_long(model: &Model, rows: &[Conversation], whole_dialogue: bool) -> Result<()> {
+fn refuse_too_long(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<()> {
     let longest = model.decoder.config.max_position_embeddings;
     let refusal = |(index, row): (usize, &Conversation)| -> Result<()> {
         let turns = row
             .trained_turns()
-            .take(if whole_dialogue { usize::MAX } else { 1 });
+            .take(if config.whole_dialogue { usize::MAX } else { 1 });
+        let template = prompt_template(model, &config.generate, &row.chat_template_kwargs);
         for turn in turns {
-            let prompt = model.template.render_prompt(&row.messages[..turn], &row.tools)?;
+            let prompt = template.render_prompt(&row.messages[..turn], &row.tools)?;
             let tokens = model.tokenizer.encode(&prompt)?.len();
             if tokens >= longest {
                 let problem = format!(

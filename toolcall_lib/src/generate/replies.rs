@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::constraint::{Constraint, Constraints};
+use super::prompt_template::prompt_template;
 use super::writer::Writer;
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
@@ -30,8 +31,7 @@ pub(crate) fn generate_rows(
 ) -> Result<Vec<Generation>> {
     let mut texts = Vec::with_capacity(prompts.len());
     for (prompt, kwargs) in prompts {
-        let template = model.template.with_kwargs(&config.chat_template_kwargs);
-        let template = template.with_kwargs(kwargs);
+        let template = prompt_template(model, config, kwargs);
         texts.push(rendered(model, &template, *prompt, config, &cache.constraints)?);
     }
     write(model, texts, config, cache, |_| true, on_end)

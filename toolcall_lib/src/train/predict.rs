@@ -30,7 +30,8 @@ impl fmt::Debug for OnAnswer<'_> {
 #[derive(Debug)]
 pub(super) struct Predictor<'a> {
     rows: Vec<&'a Conversation>,
-    max_new_tokens: usize,
+    /// Settings of the answers, but for the device.
+    generate: GenerateConfig,
     on_answer: Option<OnAnswer<'a>>,
 }
 
@@ -63,7 +64,11 @@ impl<'a> Predictor<'a> {
         }
         Ok(Some(Self {
             rows,
-            max_new_tokens: config.generation_max_new_tokens,
+            generate: GenerateConfig {
+                max_new_tokens: config.generation_max_new_tokens,
+                chat_template_kwargs: config.chat_template_kwargs.clone(),
+                ..EvaluateConfig::default().generate
+            },
             on_answer,
         }))
     }
@@ -81,9 +86,8 @@ impl<'a> Predictor<'a> {
         let own: Vec<Conversation> = own.map(|&row| row.clone()).collect();
         let config = EvaluateConfig {
             generate: GenerateConfig {
-                max_new_tokens: self.max_new_tokens,
                 device,
-                ..EvaluateConfig::default().generate
+                ..self.generate.clone()
             },
             whole_dialogue: false,
         };
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
     use crate::conversation::Message;
     use crate::tool::ToolCall;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn turn(calls: bool, train: bool) -> Message {
         let turn = match calls {
@@ -167,6 +171,7 @@ mod tests {
     fn only_turns_that_are_trained_count() {
         let config = TrainConfig {
             metric_for_best_model: Metric::EvalToolSelection,
+            chat_template_kwargs: Map::from_iter([("enable_thinking".to_string(), json!(true))]),
             ..TrainConfig::default()
         };
         let untrained = row(&[turn(true, false)]);
@@ -175,6 +180,8 @@ mod tests {
         let data = Dataset::from(vec![untrained.clone(), calls_later.clone()]);
         let chosen = Predictor::new(&data, &config, None).unwrap().unwrap();
         assert_eq!(chosen.rows, [&calls_later]);
+        // The model is asked with the variables that it is trained with.
+        assert_eq!(chosen.generate.chat_template_kwargs, config.chat_template_kwargs);
         let data = Dataset::from(vec![untrained]);
         assert!(Predictor::new(&data, &config, None).unwrap().is_none());
         // 2. A call of a turn that is not trained does not count in any metric.

@@ -9,7 +9,7 @@ use super::order::Order;
 use super::predict::{OnAnswer, Predictor};
 use super::ranks::{check_same_run, first_decides};
 use super::report::TrainReport;
-use super::rows::{Rows, sequences};
+use super::rows::{Rows, Set, sequences};
 use super::state::TrainerState;
 use crate::collective::{Collective, Shard};
 use crate::dataset::Dataset;
@@ -47,8 +47,8 @@ impl Job<'_> {
             sequences: rows,
             too_long,
             not_trained,
-        } = sequences(model, self.data, config)?;
-        let validation = sequences(model, self.validation, config)?.sequences;
+        } = sequences(model, self.data, Set::Training, config)?;
+        let validation = sequences(model, self.validation, Set::Validation, config)?.sequences;
         if validation.is_empty() {
             config.refuse_best_model()?;
         }
@@ -129,14 +129,16 @@ fn first_state(
     };
     let folder = checkpoints::find(path)?;
     first_decides(ranks, || checkpoints::verify(&folder))?;
-    let (state, before) = TrainerState::load(&folder, decoder, config, shard)?;
+    let (mut state, before) = TrainerState::load(&folder, decoder, config, shard)?;
+    let without_best = state.begin_best(decoder, config)?;
     let from = format!(
         "resuming from {}, after {}",
         folder.display(),
         counted(state.steps.len(), "step")
     );
     let differs = identity.differences(&before);
-    Ok((state, [from].into_iter().chain(differs).collect()))
+    let notes = [from].into_iter().chain(differs).chain(without_best);
+    Ok((state, notes.collect()))
 }
 
 /// Gives the model the adapter that `config` asks for; one that it has is trained on.

@@ -23,16 +23,29 @@ pub(super) struct Rows {
     pub not_trained: usize,
 }
 
+/// The use of a data set.
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    Training,
+    Validation,
+}
+
 /// The sequences of every conversation that has any.
-pub(super) fn sequences(model: &Model, data: &Dataset, config: &TrainConfig) -> Result<Rows> {
+///
+/// # Errors
+/// Conversations that cannot be tokenized, and a set without any sequence.
+pub(super) fn sequences(model: &Model, data: &Dataset, set: Set, config: &TrainConfig) -> Result<Rows> {
     let settings = config.tokenize(model.decoder.config.max_position_embeddings);
     let template = model.template.with_kwargs(&config.chat_template_kwargs);
     let Tokenized { rows, report } = tokenize_dataset(data, &template, &model.tokenizer, &settings)?;
     if report.sequences == 0 && !data.rows.is_empty() {
-        return Err(Error::invalid(
-            "data",
-            nothing_left(data.rows.len(), &report, &settings),
-        ));
+        let (name, done) = match set {
+            Set::Training => ("data", "train on"),
+            Set::Validation => ("validation set", "measure the loss on"),
+        };
+        let why = nothing_left(data.rows.len(), &report, &settings);
+        let problem = format!("there is no conversation to {done}: {why}");
+        return Err(Error::invalid(name, problem));
     }
     let rows = data.rows.iter().zip(rows);
     let (beginnings, sequences): (Vec<String>, Vec<Vec<Sequence>>) = rows
@@ -58,7 +71,7 @@ fn nothing_left(rows: usize, report: &TokenReport, settings: &TokenizeConfig) ->
             report.longest
         ),
     };
-    format!("there is no conversation to train on: of {rows}, {why}")
+    format!("of {rows}, {why}")
 }
 
 fn beginning(row: &Conversation) -> String {

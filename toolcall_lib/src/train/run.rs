@@ -22,6 +22,7 @@ use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::interrupt;
 use crate::model::{Model, Training};
+use crate::tool::ToolSchema;
 use std::mem::take;
 use std::time::Instant;
 
@@ -68,7 +69,8 @@ impl<'a> From<(&'a Dataset, &'a Dataset)> for TrainData<'a> {
 
 /// Fine-tunes `model` on `data`; `on_step` is called after every optimizer step. Sets `model.tools`
 /// to the tools that at least 1 in 50 rows calls (to none if there are more than 32), and
-/// `model.training` to the record of the run.
+/// `model.training` to the record of the run. A run that fails before its first step is reported
+/// changes neither, and adds no adapter.
 ///
 /// Ctrl-C (or the notebook's stop button) ends the run after the step; the model keeps what it has
 /// learned and the report says so. With [`output_dir`](TrainConfig::output_dir) the run can be
@@ -99,7 +101,7 @@ pub fn train<'a>(
     model: &mut Model,
     data: impl Into<TrainData<'a>>,
     config: &TrainConfig,
-    on_step: impl FnMut(&StepReport),
+    mut on_step: impl FnMut(&StepReport),
 ) -> Result<TrainReport> {
     let (data, none) = (data.into(), Dataset::default());
     let job = Job {
@@ -109,17 +111,54 @@ pub fn train<'a>(
         engine_factory: &config.device,
         on_answer: data.on_answer,
     };
-    // Record data and settings now, since checkpoints are saved with them; scores follow below.
-    model.tools = data.rows.tools_called();
+    let threads = threads_of_process(data.ranks, config)?;
     let training = record::training(model, data.rows, config)?;
+    // Record data and settings now, since checkpoints are saved with them; scores follow below.
+    let before = Before::of(model);
+    model.tools = data.rows.tools_called();
     model.training = Some(training.clone());
-    let report = match threads_of_process(data.ranks, config)? {
-        1 => job.run(data.ranks, model, on_step)?,
-        threads => job.run_on_threads(threads, model, on_step)?,
+    let mut has_learned = false;
+    let on_step = |step: &StepReport| {
+        has_learned = true;
+        on_step(step);
     };
+    let outcome = match threads {
+        1 => job.run(data.ranks, model, on_step),
+        threads => job.run_on_threads(threads, model, on_step),
+    };
+    if outcome.is_err() && !has_learned {
+        before.restore(model);
+    }
+    let report = outcome?;
     let scores = record::scores(&report);
     model.training = Some(Training { scores, ..training });
     Ok(report)
+}
+
+/// State of a model that a run changes before its first step.
+struct Before {
+    tools: Vec<ToolSchema>,
+    training: Option<Training>,
+    has_adapter: bool,
+}
+
+impl Before {
+    fn of(model: &Model) -> Self {
+        Self {
+            tools: model.tools.clone(),
+            training: model.training.clone(),
+            has_adapter: model.decoder.adapter.is_some(),
+        }
+    }
+
+    /// Undoes the changes: a run that has learned nothing leaves no record.
+    fn restore(self, model: &mut Model) {
+        model.tools = self.tools;
+        model.training = self.training;
+        if !self.has_adapter {
+            model.decoder.adapter = None;
+        }
+    }
 }
 
 impl Job<'_> {

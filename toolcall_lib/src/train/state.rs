@@ -2,6 +2,7 @@
 
 use super::config::TrainConfig;
 use super::identity::Identity;
+use super::report::best;
 use super::state_file::{OwnState, read};
 use super::step::StepReport;
 use crate::checkpoint::{draft_model, read_adapter_settings, trained_file};
@@ -139,8 +140,9 @@ impl TrainerState {
             second: second?,
             steps: file.steps.len() as u64,
         };
-        // 4. Trained weights, and those of the best step if they may be wanted.
-        *trained = read(weights)?;
+        // 4. Trained weights, and those of the best step if they may be wanted. The decoder changes
+        // when all could be read.
+        let latest = read(weights)?;
         let kept = file.best_step.filter(|_| config.load_best_model_at_end);
         let best = kept.map(|step| read(BEST).map(|weights| Best { step, weights }));
         let state = Self {
@@ -148,7 +150,30 @@ impl TrainerState {
             optimizer,
             best: best.transpose()?,
         };
+        *trained = latest;
         Ok((state, file.run))
+    }
+
+    /// Keeps the weights of a checkpoint, which `decoder` has, as the best if they are and the run
+    /// wants the best. Returns a note if the best step so far is one whose weights are gone: then
+    /// only later ones can be the best.
+    pub(super) fn begin_best(&mut self, decoder: &Decoder, config: &TrainConfig) -> Result<Option<String>> {
+        let metric = config.metric_for_best_model;
+        let best = best(&self.steps, metric).filter(|_| config.load_best_model_at_end);
+        let held = self.best.as_ref().map(|best| best.step);
+        let Some(step) = best.map(|best| best.step).filter(|&step| held != Some(step)) else {
+            return Ok(None);
+        };
+        if step == self.steps.len() {
+            let weights = decoder.trainable()?.clone();
+            self.best = Some(Best { step, weights });
+            return Ok(None);
+        }
+        let from = held.map_or(String::new(), |held| format!("step {held} and "));
+        Ok(Some(format!(
+            "load_best_model_at_end: step {step} has the best {metric} so far, but the checkpoint does \
+            not have its weights; the best of {from}the steps from here on is loaded"
+        )))
     }
 
     /// Names the first moment of this rank's part that is not finite, if there is one.

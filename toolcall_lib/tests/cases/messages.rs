@@ -52,6 +52,17 @@ fn it_is_said_why_nothing_is_left_to_train_on() {
             "data: there is no conversation to train on: of 3, all are longer than `max_length` 20";
         assert!(text.starts_with(expected), "{text}");
     }
+    // A validation set is named as one.
+    let config = TrainConfig {
+        max_length: Some(200),
+        overlong: Overlong::Drop,
+        ..TrainConfig::default()
+    };
+    let (_short, short) = file(3, 2);
+    let (_long, long) = file(3, 300);
+    let said = train(&mut tiny_model(), (&short, &long), &config, |_| {}).unwrap_err();
+    let expected = "validation set: there is no conversation to measure the loss on: of 3, all are longer";
+    assert!(said.to_string().starts_with(expected), "{said}");
     let mut masked = data.clone();
     masked
         .rows

@@ -152,7 +152,10 @@ impl Chat {
                 return Ok(());
             }
         }
-        print(format!("(stopped after {MOST_ROUNDS} rounds of calls)"))
+        self.drop_turn();
+        print(format!(
+            "(stopped after {MOST_ROUNDS} rounds of calls; the turn is dropped)"
+        ))
     }
 
     /// Generates the next reply, with the tool choice of the settings if `chosen`.
@@ -182,8 +185,9 @@ impl Chat {
         Ok(true)
     }
 
-    /// Removes the last message of the user and what follows it. A turn with an unanswered call
-    /// cannot stay: two messages of the user would follow each other.
+    /// Removes the last message of the user and what follows it. A turn that does not end with a
+    /// message of the model cannot stay: the next message of the user would follow a call or its
+    /// answer, which templates refuse.
     fn drop_turn(&mut self) {
         let asked = self
             .messages

@@ -71,10 +71,14 @@ impl Program {
         let outcome = wait(&mut child, limit, [&output, &complaints]);
         end_group(&child);
         child.wait().ok();
-        // 3. Return its output, or an error if its exit code is not 0.
+        // 3. Return its output, or an error if it is too long or the exit code is not 0. A fast
+        // program may have written too much and ended before anybody looked.
         let status = match outcome {
-            Ok(status) => status,
             Err(problem) => return Ok(format!("error: {problem}")),
+            Ok(_) if too_much([&output, &complaints]) => {
+                return Ok(format!("error: it wrote more than {MOST_OUTPUT} bytes"));
+            }
+            Ok(status) => status,
         };
         let said = text_of(&mut output);
         if status.success() {
@@ -94,7 +98,6 @@ fn arguments_of(call: &ToolCall) -> std::io::Result<String> {
 /// Waits until the program has ended, or has to be ended.
 fn wait(child: &mut Child, limit: Duration, outputs: [&File; 2]) -> std::result::Result<ExitStatus, String> {
     let started = Instant::now();
-    let size = |file: &File| file.metadata().map_or(0, |found| found.len());
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
@@ -107,14 +110,20 @@ fn wait(child: &mut Child, limit: Duration, outputs: [&File; 2]) -> std::result:
                 limit.as_secs_f64()
             ));
         }
-        if outputs.into_iter().map(size).any(|size| size > MOST_OUTPUT) {
-            return Err(format!("it wrote more than {MOST_OUTPUT} bytes and was ended"));
+        if too_much(outputs) {
+            return Err(format!("it wrote more than {MOST_OUTPUT} bytes"));
         }
         if interrupt::requested() {
             return Err("the user has ended it".to_string());
         }
         sleep(LOOK);
     }
+}
+
+/// Returns true if one of the files is longer than a program may write.
+fn too_much(outputs: [&File; 2]) -> bool {
+    let size = |file: &File| file.metadata().map_or(0, |found| found.len());
+    outputs.into_iter().map(size).any(|size| size > MOST_OUTPUT)
 }
 
 /// Ends the processes that the program has left behind.
