@@ -174,7 +174,8 @@ fn what_is_not_run_is_typed() {
     );
     assert!(text.contains("assistant > "), "{text}");
     let (well, text) = place.chat(&ASKED, "");
-    assert!(well && !text.contains("assistant > "), "no answer: {text}");
+    assert!(!well && !text.contains("assistant > "), "no answer: {text}");
+    assert!(text.contains("ended before an answer of `get_weather`"), "{text}");
 }
 
 #[test]
@@ -469,6 +470,12 @@ fn a_saved_model_remembers_the_tools_that_it_was_trained_with() {
     }
     let (well, text) = chat(&out, &["--prompt", "Hi", "--tool-choice", "start_timer"], "60\n");
     assert!(well && text.contains("call      > start_timer "), "{text}");
+    // no built-in function answers a tool of a file, though it looks like a sample
+    let own = out.join("tools.json").display().to_string();
+    let own = ["--prompt", "Hi", "--tool-choice", "start_timer", "--tools", &own];
+    let (well, text) = chat(&out, &own, "");
+    let refused = "error: standard input: ended before an answer of `start_timer`";
+    assert!(!well && text.contains(refused), "{text}");
     // a model without tools uses the samples, and says why
     model.tools.clear();
     save(&model, &out).unwrap();

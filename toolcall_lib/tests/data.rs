@@ -497,6 +497,16 @@ fn saving_and_loading_gives_the_same_rows() {
         ),
         (2, 2)
     );
+    // one row per line
+    let lines = folder.path().join("saved.jsonl");
+    Dataset::from(rows.clone()).save(&lines).unwrap();
+    assert_eq!(std::fs::read_to_string(&lines).unwrap().lines().count(), 2);
+    assert_eq!(Dataset::load(&lines).unwrap().rows, rows);
+    // no other ending
+    let other = folder.path().join("saved.csv");
+    let refused = Dataset::from(rows.clone()).save(&other).unwrap_err().to_string();
+    assert!(refused.contains("name a file `.json` or `.jsonl`"), "{refused}");
+    assert!(!other.exists());
     rows.iter_mut().for_each(|row| row.tools.clear());
     Dataset::from(rows.clone()).save(&path).unwrap();
     assert!(!std::fs::read_to_string(&path).unwrap().contains("\"tools\""));

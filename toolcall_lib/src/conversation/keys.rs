@@ -96,6 +96,9 @@ const REFUSED: [(&str, &str); 22] = [
     ("function_call", "calls belong in the messages of the assistant"),
 ];
 
+/// Key of requests that says whether a turn may have several calls.
+const PARALLEL: &str = "parallel_tool_calls";
+
 /// Returns false for null, and for an empty string, list or object: they say nothing.
 pub(super) fn says_something(value: &Value) -> bool {
     match value {
@@ -138,12 +141,28 @@ pub(super) fn of_row(row: &Map<String, Value>, form: Option<Form>) -> (Vec<Probl
         .iter()
         .filter(|(key, value)| !is_known(form, key) && says_something(value))
     {
+        if key == PARALLEL {
+            problems.extend(contradiction(row, value));
+            continue;
+        }
         match refusal(key, value).filter(|_| !ROW.contains(&key.as_str())) {
             Some(problem) => problems.push((key.clone(), problem)),
             None => noted.push(key.clone()),
         }
     }
     (problems, noted)
+}
+
+/// Returns the problem of a row that allows no parallel calls beside a turn that has some.
+fn contradiction(row: &Map<String, Value>, allowed: &Value) -> Option<Problem> {
+    let lists = ["messages", "conversations", "prompt", "completion"];
+    let messages = lists.iter().filter_map(|list| row.get(*list)?.as_array());
+    let mut calls = messages
+        .flatten()
+        .filter_map(|message| message["tool_calls"].as_array());
+    let is_broken = *allowed == false && calls.any(|calls| calls.len() > 1);
+    let problem = "is false, and a turn has several calls; leave it out, or split the turn";
+    is_broken.then(|| (PARALLEL.to_string(), problem.to_string()))
 }
 
 fn refusal(key: &str, value: &Value) -> Option<String> {

@@ -69,9 +69,26 @@ impl Dataset {
     }
 
     /// Writes the rows as columns, `{"messages": […], "tools": […]}`, one row per line. `tools` is
-    /// left out if no row has any. An existing file is replaced once the new one is complete.
+    /// left out if no row has any. A file `.jsonl` gets one object per row instead. An existing
+    /// file is replaced once the new one is complete.
+    ///
+    /// # Errors
+    /// The same as [`Dataset::check_name`], or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        files::write(path.as_ref(), self.to_json()?)
+        let path = path.as_ref();
+        let text = match save::format_of(path)? {
+            save::Format::Columns => self.to_json()?,
+            save::Format::Lines => save::to_jsonl(&self.rows)?,
+        };
+        files::write(path, text)
+    }
+
+    /// Refuses the name of a file whose ending [`Dataset::save`] does not write.
+    ///
+    /// # Errors
+    /// The name has another ending than `.json` and `.jsonl`. A name without ending is one of JSON.
+    pub fn check_name(path: impl AsRef<Path>) -> Result<()> {
+        save::format_of(path.as_ref()).map(|_| ())
     }
 
     /// Returns the text that [`Dataset::save`] writes.

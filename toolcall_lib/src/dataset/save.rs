@@ -1,9 +1,53 @@
-//! Conversations to a file of columns.
+//! Conversations to a file of columns or of lines.
 
 use crate::conversation::{Conversation, Message};
 use crate::error::{Error, Result};
 use crate::tool::ToolSchema;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// A form of a file of rows.
+pub(super) enum Format {
+    /// An object of columns.
+    Columns,
+    /// One object per row.
+    Lines,
+}
+
+/// Returns the form that the ending of a name asks for.
+pub(super) fn format_of(path: &Path) -> Result<Format> {
+    let Some(ending) = path.extension() else {
+        return Ok(Format::Columns);
+    };
+    match ending.to_ascii_lowercase().to_str() {
+        Some("json") => Ok(Format::Columns),
+        Some("jsonl") => Ok(Format::Lines),
+        _ => {
+            let ending = ending.display();
+            let problem = format!("rows are not written as `.{ending}`; name a file `.json` or `.jsonl`");
+            Err(Error::invalid(path.display(), problem))
+        }
+    }
+}
+
+/// Returns one line per row. All have the same keys: a column that no row needs is left out.
+pub(super) fn to_jsonl(rows: &[Conversation]) -> Result<String> {
+    let has_tools = rows.iter().any(|row| !row.tools.is_empty());
+    let has_kwargs = rows.iter().any(|row| !row.chat_template_kwargs.is_empty());
+    let line = |row: &Conversation| -> Written {
+        let mut line = Map::new();
+        line.insert("messages".to_string(), messages(&row.messages)?);
+        if has_tools {
+            line.insert("tools".to_string(), tools(&row.tools)?);
+        }
+        if has_kwargs {
+            let kwargs = serde_json::to_value(&row.chat_template_kwargs)?;
+            line.insert("chat_template_kwargs".to_string(), kwargs);
+        }
+        Ok(line.into())
+    };
+    Ok(joined(rows.iter().map(line), "\n")? + "\n")
+}
 
 pub(super) fn to_json(rows: &[Conversation]) -> Result<String> {
     let mut text = format!(
@@ -68,7 +112,11 @@ fn has_null(value: &Value) -> bool {
 
 /// One JSON value per line: people can read the file, and a changed row is one changed line.
 fn lines(values: impl Iterator<Item = Written>) -> Result<String> {
+    joined(values, ",\n")
+}
+
+fn joined(values: impl Iterator<Item = Written>, separator: &str) -> Result<String> {
     let lines = values.map(|value| value.map(|value| value.to_string()));
     let lines: serde_json::Result<Vec<String>> = lines.collect();
-    Ok(lines.map_err(Error::library("writing JSON"))?.join(",\n"))
+    Ok(lines.map_err(Error::library("writing JSON"))?.join(separator))
 }

@@ -76,9 +76,19 @@ fn only(object: &Map<String, Value>, read: &str, harmless: &[&str]) -> std::resu
     }
 }
 
+/// Returns true for a cursor that names no further page.
+fn is_nothing(cursor: &Value) -> bool {
+    cursor.is_null() || cursor == ""
+}
+
 /// Returns the list `tools` of an object, which has nothing else in it.
 fn listed(mut object: Map<String, Value>) -> std::result::Result<Vec<Value>, String> {
-    only(&object, "tools", &["_meta"])?; // `_meta` is from an MCP server to its client
+    if object.get("nextCursor").is_some_and(|cursor| !is_nothing(cursor)) {
+        let problem = "the list goes on (`nextCursor`), and its other pages are missing; ask the server for \
+                       them, and put the tools of all pages into one list";
+        return Err(problem.to_string());
+    }
+    only(&object, "tools", &["_meta", "nextCursor"])?; // `_meta` is from an MCP server to its client
     match object.shift_remove("tools") {
         Some(Value::Array(tools)) => Ok(tools),
         other => {
@@ -170,7 +180,7 @@ mod tests {
             ),
             (
                 r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "nextCursor": "2"}}"#,
-                "FILE: `nextCursor` is given as well as `tools` and is not read",
+                "FILE: the list goes on (`nextCursor`), and its other pages are missing",
             ),
             (
                 r#"{"jsonrpc": "2.0", "id": 1, "result": {"tools": []}, "system": "Be short."}"#,

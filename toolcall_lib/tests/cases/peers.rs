@@ -1287,6 +1287,47 @@ fn a_later_layer_counts_more_and_leaves_the_rest() {
 }
 
 #[test]
+fn what_is_off_later_takes_back_what_was_on() {
+    for (on, off) in [
+        (json!({"load_in_4bit": true}), json!({"load_in_4bit": false})),
+        (json!({"load_in_8bit": true}), json!({"load_in_8bit": false})),
+        (
+            json!({"quantization_bit": 4}),
+            json!({"quantization_bit": "none"}),
+        ),
+        (json!({"adapter": "qlora"}), json!({"adapter": "lora"})),
+        (json!({"adapter": "qlora"}), json!({"finetuning_type": "full"})),
+    ] {
+        let first = layer(TrainConfig::default().into(), on.clone());
+        assert!(first.inputs.dtype.is_some(), "{on}");
+        // another setting takes nothing back
+        let same = layer(
+            first.clone(),
+            json!({"load_in_4bit": on["load_in_4bit"], "lora_r": 4}),
+        );
+        assert_eq!(same.inputs.dtype, first.inputs.dtype, "{on}");
+        assert_eq!(layer(same, off.clone()).inputs.dtype, None, "{off}");
+    }
+    let first = layer(
+        TrainConfig::default().into(),
+        json!({"load_in_8bit": false, "load_in_4bit": true, "packing": true, "use_cpu": true}),
+    );
+    assert_eq!(first.inputs.dtype, Some(Dtype::Q4KM));
+    assert_eq!(first.config.device, Device::Cpu);
+    let last = layer(
+        first,
+        json!({"load_in_8bit": false, "packing": false, "use_cpu": false}),
+    );
+    assert_eq!(last.inputs.dtype, Some(Dtype::Q4KM));
+    assert_eq!(last.config.device, Device::Auto);
+    assert!(
+        !noted(&last, "counts packed sequences"),
+        "{:?}",
+        last.closing_notes()
+    );
+}
+
+#[test]
 fn notes_fit_what_the_last_layer_leaves() {
     let first = layer(
         TrainConfig::default().into(),

@@ -188,6 +188,7 @@ fn a_data_file_that_cannot_be_written_is_refused_before_the_work() {
     for (out, says) in [
         (".", "is a folder; expected the name of a file"),
         ("file/data.json", "file"),
+        ("rows.csv", "rows are not written as `.csv`; name a file"),
     ] {
         for command in [
             &["data", "--mixture", "nowhere"][..],

@@ -349,8 +349,8 @@ fn an_answer_fits_the_schema_that_is_asked_for() {
         );
         assert!((1..=9).contains(&trip["days"].as_i64().unwrap()), "{trip}");
     }
-    let more =
-        json!({"response_format": {"type": "json_object"}, "max_tokens": 1000, "temperature": 1, "seed": 1});
+    let more = json!({"response_format": {"type": "json_object"}, "max_tokens": 1000, "temperature": 1, "seed": 1,
+               "verbosity": "medium", "functions": [], "function_call": "none"});
     let answer = served.chat(&said("Go.", more));
     if answer.json()["choices"][0]["finish_reason"] == "stop" {
         let text = answer.message()["content"].as_str().unwrap().to_string();

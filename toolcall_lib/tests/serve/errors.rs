@@ -99,7 +99,17 @@ fn a_field_that_does_not_fit_is_named() {
             "logit_bias",
             "not supported",
         ),
-        (json!({"functions": []}), "functions", "write `tools`"),
+        (json!({"functions": [{}]}), "functions", "write `tools`"),
+        (
+            json!({"max_output_tokens": 5}),
+            "max_output_tokens",
+            "write `max_tokens`",
+        ),
+        (
+            json!({"response_format": {"type": "json_object", "schema": {}}}),
+            "response_format.schema",
+            "json_schema",
+        ),
         (
             json!({"reasoning_effort": "high"}),
             "reasoning_effort",

@@ -19,9 +19,12 @@ pub struct Arguments {
     /// Number of rows to make, including yours
     #[arg(long, default_value_t = AugmentConfig::default().rows)]
     rows: usize,
-    /// File to write
+    /// File to write: .json, or .jsonl with one row per line; a name without ending is one of JSON
     #[arg(long)]
     out: PathBuf,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    force: bool,
     /// Seed: the same one makes the same rows
     #[arg(long, default_value_t = synthetic::SEED)]
     seed: u64,
@@ -42,11 +45,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     toolcall_lib::files::check(&arguments.out)?; // before the work
-    if arguments.out.exists() {
-        return Err(Error::invalid(
-            arguments.out.display(),
-            "already exists; move it away or choose another --out",
-        ));
+    Dataset::check_name(&arguments.out)?;
+    if arguments.out.exists() && !arguments.force {
+        let problem = "already exists; choose another --out, or give --force to overwrite it";
+        return Err(Error::invalid(arguments.out.display(), problem));
     }
     let tools = load_tools(&arguments.tools)?;
     let rows = match &arguments.data {

@@ -2,8 +2,10 @@
 
 use super::model::ModelArgument;
 use super::output::print;
+use super::values::one_or_more;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use toolcall_lib::dataset::Dataset;
 use toolcall_lib::generate::answer_without_tools;
 use toolcall_lib::synthetic::{self, Lists};
 use toolcall_lib::{Error, GenerateConfig, Result};
@@ -16,7 +18,7 @@ pub struct Arguments {
     /// Number of rows to make; the parts of the mixture keep their shares
     #[arg(long)]
     rows: Option<usize>,
-    /// File to write
+    /// File to write: .json, or .jsonl with one row per line; a name without ending is one of JSON
     #[arg(long, default_value = "out/data.json")]
     out: PathBuf,
     /// Overwrite the file if it exists
@@ -33,7 +35,7 @@ pub struct Arguments {
     #[arg(long)]
     own_replies: bool,
     /// Most tokens of such an answer; a longer one is not taken
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 96, value_parser = one_or_more)]
     max_new_tokens: usize,
     #[command(flatten)]
     model: ModelArgument,
@@ -45,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Lists::embedded()?,
     };
     toolcall_lib::files::check(&arguments.out)?; // before the work
+    Dataset::check_name(&arguments.out)?;
     if arguments.out.exists() && !arguments.force {
         let problem = "already exists; choose another --out, or give --force to overwrite it";
         return Err(Error::invalid(arguments.out.display(), problem));

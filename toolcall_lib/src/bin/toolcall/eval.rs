@@ -4,6 +4,7 @@ use super::dataset::{self, ToolsArgument};
 use super::model::{ModelArgument, show_notes};
 use super::output::{print, print_json};
 use super::progress::{Counter, score_with_bar};
+use super::values::one_or_more;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,8 +23,9 @@ const BFCL_TOKENS: usize = 512;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to score on: a file or hub:owner/name:split. The first assistant turn of a row
-    /// is the expected reply; a row without a call expects none
+    /// Conversations to score on: a file, or hub:owner/name, hub:owner/name:split or
+    /// hub:owner/name:config:split. The first assistant turn of a row is the expected reply; a row
+    /// without a call expects none
     #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -43,10 +45,10 @@ pub struct Arguments {
     )]
     bfcl_data: PathBuf,
     /// Score only this many rows, the first of the file or of each category
-    #[arg(long)]
+    #[arg(long, value_parser = one_or_more)]
     rows: Option<usize>,
     /// Most tokens of a reply; a longer reply is cut off. Default: 256, with --bfcl 512
-    #[arg(long)]
+    #[arg(long, value_parser = one_or_more)]
     max_new_tokens: Option<usize>,
     /// Constrain every call to the offered tools: shows the scores of a model that cannot make an
     /// invalid call

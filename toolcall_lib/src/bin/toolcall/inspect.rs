@@ -14,7 +14,8 @@ use toolcall_lib::{Conversation, Error, Model, Result, Role};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations: files (JSON, JSONL, Parquet, CSV), or hub:owner/name
+    /// Conversations: files (JSON, JSONL, Parquet, CSV), or hub:owner/name, hub:owner/name:split or
+    /// hub:owner/name:config:split
     #[arg(long, num_args = 1.., required_unless_present = "dataset_name")]
     data: Vec<PathBuf>,
     #[command(flatten)]

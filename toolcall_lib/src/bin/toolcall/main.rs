@@ -15,6 +15,7 @@ mod push;
 #[cfg(feature = "serve")]
 mod serve;
 mod train;
+mod values;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -47,13 +48,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Fine-tune a model on conversations and save it as a Hugging Face folder
+    #[command(allow_negative_numbers = true)]
     Train(train::Arguments),
     /// Ask a model; its tool calls are run and their results go back to it
+    #[command(allow_negative_numbers = true)]
     Chat(chat::Arguments),
     /// Answer the requests of clients of OpenAI's API, and show a page to try a model
     #[cfg(feature = "serve")]
     Serve(serve::Arguments),
     /// Score a model on conversations: right tools, exact arguments, over-calling
+    #[command(allow_negative_numbers = true)]
     Eval(eval::Arguments),
     /// Write a whole model folder or a GGUF file, with a LoRA adapter merged into the weights
     Export(export::Arguments),

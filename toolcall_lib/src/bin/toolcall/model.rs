@@ -2,6 +2,7 @@
 
 use super::output::note;
 use clap::Args;
+use std::path::Path;
 use toolcall_lib::tokens::not_shown;
 use toolcall_lib::train::settings::Inputs;
 use toolcall_lib::{Dataset, Dtype, Error, GenerateConfig, Model, Result, json, load_as};
@@ -38,7 +39,7 @@ impl ModelArgument {
         let said = self.model.clone().or_else(|| file.model.clone());
         let name = said.or_else(|| std::env::var("TOOLCALL_MODEL").ok());
         let dtype = self.dtype.or(file.dtype).unwrap_or_default();
-        let mut model = load_as(name.as_deref().unwrap_or(DEFAULT_MODEL), dtype)?;
+        let mut model = load_as(&name.map_or_else(default_model, Ok)?, dtype)?;
         if let Some(text) = &self.chat_template_kwargs {
             let kwargs = json::read_object(text).map_err(|e| Error::invalid("--chat-template-kwargs", e))?;
             model.notes.extend(model.template.unused(&kwargs));
@@ -60,6 +61,18 @@ impl ModelArgument {
         }
         Ok(model)
     }
+}
+
+/// Returns the default model, which has to be here.
+fn default_model() -> Result<String> {
+    if Path::new(DEFAULT_MODEL).exists() {
+        return Ok(DEFAULT_MODEL.to_string());
+    }
+    let problem = format!(
+        "is missing, and the default model {DEFAULT_MODEL} is not here; name a model with --model or \
+         TOOLCALL_MODEL, or fetch the default one with `scripts/setup.sh model`"
+    );
+    Err(Error::invalid("--model", problem))
 }
 
 /// Prints notes on data files, and on what the model's template does not show of them.

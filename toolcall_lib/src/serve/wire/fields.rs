@@ -16,6 +16,8 @@ pub(crate) const MOST: i128 = u64::MAX as i128;
 pub(crate) struct Fields {
     place: String,
     left: Map<String, Value>,
+    /// Names of the fields that are null.
+    nulls: Vec<String>,
     /// Names of the fields that were asked for.
     known: Vec<String>,
 }
@@ -23,10 +25,12 @@ pub(crate) struct Fields {
 impl Fields {
     /// Returns the fields of the object at `place`; an empty place is the body.
     pub fn of(place: &str, object: Map<String, Value>) -> Self {
-        let left = object.into_iter().filter(|(_, value)| !value.is_null());
+        let (nulls, left): (Map<_, _>, Map<_, _>) =
+            object.into_iter().partition(|(_, value)| value.is_null());
         Self {
             place: place.to_string(),
-            left: left.collect(),
+            left,
+            nulls: nulls.into_iter().map(|(name, _)| name).collect(),
             known: Vec::new(),
         }
     }
@@ -85,7 +89,10 @@ impl Fields {
     /// Takes a string that must be there and not be empty.
     pub fn required(&mut self, field: &str) -> Result<String, Refusal> {
         let found = self.text(field)?.filter(|text| !text.is_empty());
-        found.ok_or_else(|| Refusal::of_field(self.name(field), "missing; expected a string"))
+        found.ok_or_else(|| {
+            let problem = format!("{}; expected a string", self.absence(field));
+            Refusal::of_field(self.name(field), problem)
+        })
     }
 
     /// Takes a boolean.
@@ -143,6 +150,21 @@ impl Fields {
     /// Drops fields that change nothing here.
     pub fn ignore(&mut self, fields: &[&str]) {
         fields.iter().for_each(|field| drop(self.take(field)));
+    }
+
+    /// Drops a field if it has this value, which asks for nothing.
+    pub fn ignore_value(&mut self, field: &str, nothing: &Value) {
+        if self.left.get(field) == Some(nothing) {
+            self.left.shift_remove(field);
+        }
+    }
+
+    /// Returns what there is in place of a field that has to be there.
+    pub fn absence(&self, field: &str) -> &'static str {
+        match self.nulls.iter().any(|null| null == field) {
+            true => "found null",
+            false => "missing",
+        }
     }
 
     /// Refuses the fields that there is advice for.

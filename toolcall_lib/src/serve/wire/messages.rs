@@ -161,7 +161,7 @@ fn content(fields: &mut Fields, role: Role) -> Result<Option<String>, Refusal> {
         Some(Value::String(text)) => return Ok(Some(text)),
         Some(Value::Array(list)) if !list.is_empty() => return parts(list, &place, role).map(Some),
         None if role == Role::Assistant => return Ok(None),
-        None => format!("missing; expected {EXPECTED}"),
+        None => format!("{}; expected {EXPECTED}", fields.absence("content")),
         Some(Value::Array(_)) => format!("empty; expected {EXPECTED}"),
         Some(other) => format!("found {}, expected {EXPECTED}", kind(&other)),
     };

@@ -55,12 +55,18 @@ const IGNORED: [&str; 9] = [
 ];
 
 /// Fields that are not supported, and advice for each.
-const ADVICE: [(&str, &str); 5] = [
+const ADVICE: [(&str, &str); 8] = [
     ("functions", "is not supported; write `tools`"),
     ("function_call", "is not supported; write `tool_choice`"),
     ("audio", "is not supported; the model writes only text"),
     ("web_search_options", "is not supported; offer a search as a tool"),
     ("verbosity", "is not supported; put it into the system message"),
+    ("max_output_tokens", "is not known; write `max_tokens`"),
+    ("repeat_penalty", "is not known; write `repetition_penalty`"),
+    (
+        "guided_json",
+        "is not known; write `response_format` with the type `json_schema`",
+    ),
 ];
 
 /// Most stop sequences, the same as OpenAI's.
@@ -294,5 +300,12 @@ fn unsupported(mut fields: Fields) -> Result<(), Refusal> {
     fields.only("logit_bias", &[json!({})], "biases are not supported")?;
     fields.only("modalities", &[json!(["text"])], "the model writes only text")?;
     fields.ignore(&IGNORED);
+    for (field, nothing) in [
+        ("verbosity", json!("medium")), // the default
+        ("functions", json!([])),
+        ("function_call", json!("none")),
+    ] {
+        fields.ignore_value(field, &nothing);
+    }
     fields.end(&ADVICE)
 }

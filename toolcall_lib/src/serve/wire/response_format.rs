@@ -21,7 +21,10 @@ pub(super) fn read(fields: &mut Fields) -> Result<Option<Value>, Refusal> {
             return Err(Refusal::of_field("response_format.type", problem));
         }
     };
-    format.end(&[])?;
+    format.end(&[(
+        "schema",
+        "is not read here; write {\"type\": \"json_schema\", \"json_schema\": {\"name\": …, \"schema\": {…}}}",
+    )])?;
     Ok(schema)
 }
 

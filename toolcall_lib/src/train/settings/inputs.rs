@@ -111,7 +111,7 @@ impl Inputs {
         };
         Self {
             model: later.model.or(self.model),
-            dtype: later.dtype.or(self.dtype),
+            dtype: later.dtype, // decided by all settings, the earlier ones too
             data: or(later.data, self.data),
             dataset_config: later.dataset_config.or(self.dataset_config),
             dataset_split: later.dataset_split.or(self.dataset_split),

@@ -134,7 +134,10 @@ impl Settings {
     /// Returns the notes on settings whose effect later ones can change, such as a warmup without a
     /// schedule that has one. Ask for them when all settings are known.
     pub fn closing_notes(&self) -> Vec<String> {
-        self.open.notes(&self.config, &self.inputs)
+        let has_validation = !self.inputs.validation.is_empty()
+            || self.inputs.validation_share.is_some()
+            || self.named_elsewhere.contains(&Input::Validation);
+        self.open.notes(&self.config, &self.inputs, has_validation)
     }
 
     /// Resumes from the latest checkpoint of `output_dir`, if the settings ask for it. Call this

@@ -13,8 +13,10 @@ pub(super) struct Open {
     /// Settings of the adapter by their names within `lora`, each with the key that gave it.
     /// Without an adapter they wait for a later setting that asks for one.
     pub lora: IndexMap<String, (String, Value)>,
-    /// Type in which TRL loads the weights, until an adapter is trained.
+    /// Type in which TRL loads the weights; it counts where an adapter is trained.
     pub loaded_as: Option<Dtype>,
+    /// Settings that pack the weights, each with its type. The last one counts.
+    packed_as: IndexMap<&'static str, Dtype>,
     /// The key by which `eval_strategy` is `no`.
     pub no_evaluation: Option<String>,
     /// Steps between evaluations and between checkpoints where a strategy is `steps` and gives no
@@ -32,6 +34,25 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Packs the weights as `setting` says; `None` takes back what it said before.
+    pub fn pack(&mut self, setting: &'static str, dtype: Option<Dtype>) {
+        self.packed_as.shift_remove(setting);
+        if let Some(dtype) = dtype {
+            self.packed_as.insert(setting, dtype);
+        }
+    }
+
+    /// Returns the type in which the weights are held, if the settings name one. `adapter: qlora`
+    /// packs them only under an adapter.
+    pub fn dtype(&self, config: &TrainConfig) -> Option<Dtype> {
+        let has_adapter = config.lora.is_some();
+        let mut packed = self.packed_as.iter().rev();
+        let packed = packed.find(|(setting, _)| has_adapter || **setting != "adapter");
+        packed
+            .map(|(_, dtype)| *dtype)
+            .or(self.loaded_as.filter(|_| has_adapter))
+    }
+
     /// Notes a warmup that this value asks for.
     pub fn ask_for_warmup(&mut self, value: Option<&Value>) {
         self.warmup |= value.is_some_and(|value| !is_off(value));
@@ -39,9 +60,9 @@ impl Open {
 
     /// Returns notes on what means another thing in its tool, or has no effect, in a run with these
     /// settings.
-    pub fn notes(&self, config: &TrainConfig, inputs: &Inputs) -> Vec<String> {
+    pub fn notes(&self, config: &TrainConfig, inputs: &Inputs, has_validation: bool) -> Vec<String> {
         [
-            self.note_on_evaluation(inputs),
+            self.note_on_evaluation(inputs, has_validation),
             self.note_on_steps("eval", self.usual_steps[0], config.eval_steps),
             self.note_on_steps("save", self.usual_steps[1], config.save_steps),
             self.note_on_warmup(config),
@@ -55,11 +76,12 @@ impl Open {
         .collect()
     }
 
-    fn note_on_evaluation(&self, inputs: &Inputs) -> Option<String> {
+    fn note_on_evaluation(&self, inputs: &Inputs, has_validation: bool) -> Option<String> {
         let key = self.no_evaluation.as_ref()?;
-        (inputs.evaluated == Some(Evaluated::No)).then(|| {
+        let is_measured = has_validation && inputs.evaluated == Some(Evaluated::No);
+        is_measured.then(|| {
             format!(
-                "{key}: a validation set that is given is measured all the same, at the end of an epoch; \
+                "{key}: the validation set is measured all the same, at the end of an epoch; \
                  `dataset_test_split` is not"
             )
         })
@@ -113,6 +135,6 @@ impl Open {
         let is_rounded = self.loaded_as.is_some_and(|dtype| dtype != Dtype::F32);
         let text =
             "dtype: weights that are trained are held as f32; `bf16` says in what products are computed";
-        (is_rounded && config.lora.is_none()).then(|| text.to_string())
+        (is_rounded && config.lora.is_none() && self.dtype(config).is_none()).then(|| text.to_string())
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Said {
     pub eval: Option<Strategy>,
     pub save: Option<Strategy>,
     pub greater_is_better: Option<bool>,
+    /// True if a key says that the model need not run on the CPU.
+    pub not_on_cpu: bool,
     /// mlx-lm's `scale`, which is alpha / rank.
     pub scale: Option<f64>,
     /// True if alpha is twice the rank where no key names alpha, as in LLaMA-Factory.
@@ -164,6 +166,7 @@ impl Said {
             self.decide_trackers(),
             self.decide_revision(),
             self.decide_end(config),
+            self.decide_device(config),
         ]
         .into_iter()
         .filter_map(Result::err)

@@ -51,6 +51,7 @@ impl Answers {
     /// # Errors
     /// The file cannot be read, or --run names a tool that does not exist.
     pub fn new(arguments: &ToolsArguments, given: Vec<ToolSchema>, model: &Model) -> Result<Self> {
+        let is_own = arguments.tools.is_some() || !given.is_empty();
         let mut schemas = match &arguments.tools {
             Some(file) => load_tools(file)?,
             None if !given.is_empty() => given,
@@ -72,7 +73,10 @@ impl Answers {
             return Err(Error::invalid(format!("--run {}", program.tool), problem));
         }
         Ok(Self {
-            functions: schemas.iter().filter_map(samples::function_of).collect(),
+            functions: match is_own {
+                true => Vec::new(), // one may look like a sample, and do something else
+                false => samples::functions_of(&schemas),
+            },
             schemas,
             are_samples,
             programs: arguments.run.clone(),
@@ -80,10 +84,10 @@ impl Answers {
         })
     }
 
-    /// The answer to a call, which is printed; `None` if there is no user to type it.
+    /// The answer to a call, which is printed; `None` if the user ends the input instead.
     ///
     /// # Errors
-    /// A program that cannot be started.
+    /// A program that cannot be started, or no user to type the answer.
     pub fn answer(&self, call: &ToolCall) -> Result<Option<String>> {
         let answer = match self.programs.iter().find(|program| program.tool == call.name) {
             Some(program) => match self.misfit(call) {
@@ -122,7 +126,7 @@ fn why_samples(model: &Model) -> String {
     )
 }
 
-/// Reads the answer of a tool from the user; `None` at the end of the input.
+/// Reads the answer of a tool from the user; `None` if a terminal's input ends.
 fn typed(tool: &str) -> Result<Option<String>> {
     let (stdin, mut line) = (std::io::stdin(), String::new());
     let shown = format!("tool      > (the answer of {tool}) ");
@@ -135,6 +139,12 @@ fn typed(tool: &str) -> Result<Option<String>> {
         .map_err(Error::io("standard input"))?;
     if !stdin.is_terminal() {
         print(line.trim_end())?;
+        if read == 0 {
+            let problem = format!(
+                "ended before an answer of `{tool}`; give one line per call, or --run {tool}=COMMAND"
+            );
+            return Err(Error::invalid("standard input", problem));
+        }
     }
     Ok((read > 0).then(|| line.trim_end().to_string()))
 }

@@ -37,8 +37,14 @@ pub fn tools() -> Vec<Tool> {
     vec![create_reminder_tool(), start_timer_tool()]
 }
 
+/// Returns the functions of tools that are samples, all of them; of others, none.
+pub fn functions_of(schemas: &[ToolSchema]) -> Vec<Tool> {
+    let functions: Option<Vec<Tool>> = schemas.iter().map(function_of).collect();
+    functions.unwrap_or_default()
+}
+
 /// Returns the function of a tool that has the name and the arguments of a sample.
-pub fn function_of(schema: &ToolSchema) -> Option<Tool> {
+fn function_of(schema: &ToolSchema) -> Option<Tool> {
     let arguments = |schema: &ToolSchema| -> Option<Vec<String>> {
         let mut names: Vec<String> = schema.parameters()["properties"]
             .as_object()?

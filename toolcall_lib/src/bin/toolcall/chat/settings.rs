@@ -1,5 +1,6 @@
 //! Generation settings from the command line.
 
+use crate::values::one_or_more;
 use toolcall_lib::device::Device;
 use toolcall_lib::generate::{GenerateConfig, ToolChoice};
 use toolcall_lib::{Model, Result};
@@ -9,13 +10,13 @@ use toolcall_lib::{Model, Result};
 #[derive(clap::Args)]
 pub struct Settings {
     /// Most tokens of a reply; a longer reply is cut off
-    #[arg(long)]
+    #[arg(long, value_parser = one_or_more)]
     max_new_tokens: Option<usize>,
     /// Temperature: 0 takes the most likely token, 1 samples with the model's probabilities
     #[arg(long)]
     temperature: Option<f64>,
-    /// Sample from this many of the most likely tokens
-    #[arg(long)]
+    /// Sample from this many of the most likely tokens; 0 and -1 stand for all
+    #[arg(long, value_parser = top_k)]
     top_k: Option<usize>,
     /// Sample from the most likely tokens whose probabilities sum to this
     #[arg(long)]
@@ -52,6 +53,16 @@ pub struct Settings {
     device: Device,
 }
 
+/// Reads a number of tokens; 0 stands for all.
+fn top_k(text: &str) -> std::result::Result<usize, String> {
+    match text {
+        "-1" => Ok(0),
+        _ => text
+            .parse()
+            .map_err(|_| "expected a number of tokens, or 0 or -1 for all".to_string()),
+    }
+}
+
 impl Settings {
     /// Returns these settings for a model.
     pub fn of(&self, model: &Model) -> Result<GenerateConfig> {
@@ -59,7 +70,7 @@ impl Settings {
         Ok(GenerateConfig {
             max_new_tokens: self.max_new_tokens.unwrap_or(own.max_new_tokens),
             temperature: self.temperature.unwrap_or(own.temperature),
-            top_k: self.top_k.or(own.top_k),
+            top_k: self.top_k.or(own.top_k).filter(|&k| k > 0),
             top_p: self.top_p.or(own.top_p),
             min_p: self.min_p.or(own.min_p),
             repetition_penalty: self.repetition_penalty.unwrap_or(own.repetition_penalty),

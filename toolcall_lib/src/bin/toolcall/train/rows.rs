@@ -12,9 +12,9 @@ use toolcall_lib::{Error, Result, ToolSchema};
 /// Flags that name rows.
 #[derive(clap::Args)]
 pub(super) struct RowArguments {
-    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV) or hub:owner/name; several are
-    /// put together. Without any, the rows of the recipe's mixture are made, as `toolcall data`
-    /// makes them
+    /// Conversations to train on: files (JSON, JSONL, Parquet, CSV), or hub:owner/name,
+    /// hub:owner/name:split or hub:owner/name:config:split; several are put together. Without any,
+    /// the rows of the recipe's mixture are made, as `toolcall data` makes them
     #[arg(long, num_args = 1..)]
     pub(super) data: Vec<PathBuf>,
     #[command(flatten)]

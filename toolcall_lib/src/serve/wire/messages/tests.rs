@@ -98,7 +98,7 @@ fn what_is_not_of_the_api_is_named() {
         (
             json!([{"role": "user", "content": null}]),
             "messages[0].content",
-            "missing",
+            "found null; expected a string",
         ),
         (
             json!([{"role": "user", "content": []}]),

@@ -3,6 +3,7 @@
 use super::super::named_data::source_of;
 use super::super::read::{Read, is_off};
 use super::{Said, Strategy, Trained};
+use crate::device::Device;
 use crate::model::{LoraConfig, TargetModules};
 use crate::track::{ReportTo, TrackerName};
 use crate::train::TrainConfig;
@@ -303,12 +304,16 @@ impl Said {
         Ok(())
     }
 
+    /// `use_cpu` false takes back the CPU of earlier settings; a device that is named counts more.
+    pub(super) fn decide_device(&mut self, config: &TrainConfig) -> Read<()> {
+        match self.not_on_cpu && !self.says("device") && config.device == Device::Cpu {
+            true => self.put("device", "auto"),
+            false => Ok(()),
+        }
+    }
+
     /// Trained weights are f32, whatever type TRL would load. Packed ones stay packed.
     pub(super) fn decide_dtype(&mut self, config: &TrainConfig) {
-        if self.inputs.dtype.is_some() {
-            self.open.loaded_as = None;
-        } else if config.lora.is_some() {
-            self.inputs.dtype = self.open.loaded_as.take();
-        }
+        self.inputs.dtype = self.open.dtype(config);
     }
 }

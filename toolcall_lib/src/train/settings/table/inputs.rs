@@ -1,6 +1,6 @@
 //! Names for the model, its adapter, and the data.
 
-use super::super::read::{Read, boolean, is_off, list, number, object, text, whole, word, wrong};
+use super::super::read::{Read, boolean, is_off, list, number, object, said_none, text, whole, word, wrong};
 use super::super::said::Said;
 use super::reasons;
 use super::values::{is_hidden, revision, token};
@@ -12,8 +12,8 @@ use std::path::Path;
 
 pub(super) fn adapter(said: &mut Said, value: &Value) -> Read<()> {
     match word(value)?.as_str() {
-        "lora" => {}
-        "qlora" => said.inputs.dtype = Some(Dtype::Q4KM),
+        "lora" => said.open.pack("adapter", None),
+        "qlora" => said.open.pack("adapter", Some(Dtype::Q4KM)),
         _ => return Err(wrong(value, "lora, qlora, or nothing")),
     }
     said.adapter = Some(true);
@@ -56,19 +56,38 @@ pub(super) fn init_lora_weights(_: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn quantization_bit(said: &mut Said, value: &Value) -> Read<()> {
-    match whole(value)? {
-        4 => packed(said, true, Dtype::Q4KM),
-        8 => packed(said, true, Dtype::Q8_0),
-        _ => Err(wrong(value, "4 or 8")),
-    }
+    let bits = match said_none(value) {
+        true => None,
+        false => Some(whole(value)?),
+    };
+    let dtype = match bits {
+        None => None,
+        Some(4) => Some(Dtype::Q4KM),
+        Some(8) => Some(Dtype::Q8_0),
+        Some(_) => return Err(wrong(value, "4, 8 or none")),
+    };
+    pack(said, "quantization_bit", dtype);
+    Ok(())
 }
 
-pub(super) fn packed(said: &mut Said, wanted: bool, dtype: Dtype) -> Read<()> {
-    if wanted {
-        said.inputs.dtype = Some(dtype);
+pub(super) fn load_in_4bit(said: &mut Said, value: &Value) -> Read<()> {
+    let dtype = boolean(value)?.then_some(Dtype::Q4KM);
+    pack(said, "load_in_4bit", dtype);
+    Ok(())
+}
+
+pub(super) fn load_in_8bit(said: &mut Said, value: &Value) -> Read<()> {
+    let dtype = boolean(value)?.then_some(Dtype::Q8_0);
+    pack(said, "load_in_8bit", dtype);
+    Ok(())
+}
+
+/// Packs the weights as this setting says; `None` takes back what it said before.
+fn pack(said: &mut Said, setting: &'static str, dtype: Option<Dtype>) {
+    said.open.pack(setting, dtype);
+    if dtype.is_some() {
         said.note("weights are packed in blocks of llama.cpp, not in those of bitsandbytes");
     }
-    Ok(())
 }
 
 pub(super) fn dtype(said: &mut Said, value: &Value) -> Read<()> {
@@ -165,7 +184,7 @@ pub(super) fn chat_template(said: &mut Said, value: &Value) -> Read<()> {
         "tokenizer_default" => Ok(()),
         "jinja" => Err("the template is the model's own; put it into the folder of the model".to_string()),
         _ => {
-            said.note("the template is the model's own");
+            said.note("the model's own template is used; ChatML takes its place only where it has none");
             Ok(())
         }
     }

@@ -7,7 +7,6 @@ use super::reasons;
 use super::row::Becomes::{Input, Note, Refused, Renamed, Same, Value};
 use super::row::{Peer, Row, row};
 use super::values as read;
-use crate::weights::Dtype;
 
 const OWN: &[Peer] = &[Peer::Trl];
 const FACTORY: &[Peer] = &[Peer::Trl, Peer::LlamaFactory];
@@ -153,15 +152,13 @@ pub(super) const ROWS: &[Row] = &[
         &["load_in_4bit"],
         Value(
             "--dtype q4_k_m if true (blocks of llama.cpp, not NF4)",
-            |said, value| inputs::packed(said, boolean(value)?, Dtype::Q4KM),
+            inputs::load_in_4bit,
         ),
     ),
     row(
         SHARED,
         &["load_in_8bit"],
-        Value("--dtype q8_0 if true", |said, value| {
-            inputs::packed(said, boolean(value)?, Dtype::Q8_0)
-        }),
+        Value("--dtype q8_0 if true", inputs::load_in_8bit),
     ),
     row(
         SHARED,

@@ -62,8 +62,11 @@ pub(super) fn wandb_project(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn packing(said: &mut Said, value: &Value) -> Read<()> {
-    if boolean(value)? {
-        said.open.packed = Some(said.key.clone());
+    let key = said.key.clone();
+    let name = |key: &str| key.trim_start_matches('-').replace('-', "_");
+    match boolean(value)? {
+        true => said.open.packed = Some(key),
+        false => drop(said.open.packed.take_if(|before| name(before) == name(&key))),
     }
     Ok(())
 }
@@ -284,7 +287,10 @@ pub(super) fn ddp_timeout(said: &mut Said, value: &Value) -> Read<()> {
 pub(super) fn use_cpu(said: &mut Said, value: &Value) -> Read<()> {
     match boolean(value)? {
         true => said.put("device", "cpu"),
-        false => Ok(()),
+        false => {
+            said.not_on_cpu = true;
+            Ok(())
+        }
     }
 }
 
