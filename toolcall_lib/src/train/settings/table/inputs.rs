@@ -184,7 +184,7 @@ pub(super) fn chat_template(said: &mut Said, value: &Value) -> Read<()> {
         "tokenizer_default" => Ok(()),
         "jinja" => Err("the template is the model's own; put it into the folder of the model".to_string()),
         _ => {
-            said.note("the model's own template is used; ChatML takes its place only where it has none");
+            said.note("the model's own template is used, or ChatML where that cannot show tools");
             Ok(())
         }
     }
