@@ -26,7 +26,7 @@ pub struct GenerateConfig {
     /// Keeps the tokens that are at least `p` times as likely as the most likely one.
     pub min_p: Option<f64>,
     /// Divides the positive logits of tokens that occur in the prompt or the reply, and multiplies
-    /// the negative ones; 1 changes nothing.
+    /// the negative ones; from 0.01 to 100, and 1 changes nothing.
     pub repetition_penalty: f64,
     /// Seed of the sampling.
     pub seed: u64,
@@ -38,16 +38,18 @@ pub struct GenerateConfig {
     /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
     /// that it has made already: a model that repeats one is in a loop, and the caller would run it
     /// twice. Set it to false to see what a model writes by itself; a `tool_choice` other than
-    /// `auto` constrains the reply anyway.
+    /// `auto` or a `json_schema` constrains the reply anyway, calls included.
     pub constrained: bool,
     /// JSON schema of the object that an answer without calls must be, like `response_format` of
-    /// OpenAI's API; without it, an answer is any text. It does not constrain calls.
+    /// OpenAI's API; without it, an answer is any text. Where tools are offered, the model may call
+    /// them instead.
     pub json_schema: Option<Value>,
     /// Least confidence of a call (see
     /// [`Generation::confidences`](super::Generation::confidences)). A reply with a less confident
     /// call is withheld, and [`unsure_reply`](Self::unsure_reply) takes its place: a question, or
     /// the announcement that a person takes over. 0 withholds nothing. With another value, text is
-    /// handed over only when the reply is complete.
+    /// handed over only when the reply is complete, and a chat template with another call syntax
+    /// than that of Hermes and Qwen is refused, because its calls have no confidence.
     pub min_confidence: f32,
     /// Text that replaces a reply with an unsure call.
     pub unsure_reply: String,
@@ -183,10 +185,11 @@ impl GenerateConfig {
         );
         let (top_p, min_p) = (share("top_p")?.unwrap_or(1.0), share("min_p")?);
         if sampled {
-            config.temperature = temperature;
+            // As in transformers, a `min_p` of 0 keeps all tokens, and a `top_p` of 0 the likeliest.
+            config.temperature = if top_p > 0.0 { temperature } else { 0.0 };
             config.top_k = Some(top_k as usize).filter(|&k| k > 0);
-            config.top_p = Some(top_p).filter(|&p| p < 1.0);
-            config.min_p = min_p;
+            config.top_p = Some(top_p).filter(|&p| p > 0.0 && p < 1.0);
+            config.min_p = min_p.filter(|&p| p > 0.0);
         }
         config.check()?;
         Ok(config)
@@ -268,9 +271,9 @@ impl GenerateConfig {
             let problem = format!("{} is not in [0, 1]; 0 withholds no call", self.min_confidence);
             return refuse("min_confidence", problem);
         }
-        if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
+        if !(0.01..=100.0).contains(&self.repetition_penalty) {
             let problem = format!(
-                "{} is not positive; 1 changes nothing",
+                "{} is not in [0.01, 100]; 1 changes nothing",
                 short(self.repetition_penalty)
             );
             return refuse("repetition_penalty", problem);
@@ -279,8 +282,8 @@ impl GenerateConfig {
     }
 }
 
-/// The `tool_choice` of OpenAI's API, in JSON and on the command line: whether the model may,
-/// must or must not call tools.
+/// The `tool_choice` of OpenAI's API: whether the model may, must or must not call tools. In JSON it
+/// is written as below; the command line takes the three words or the name of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum ToolChoice {
@@ -291,8 +294,8 @@ pub enum ToolChoice {
     Required,
     /// `"none"`: the model calls no tool, although it sees them.
     None,
-    /// `{"type": "function", "function": {"name": …}}`, or the name alone: the model calls this
-    /// tool once and writes no text.
+    /// `{"type": "function", "function": {"name": …}}`: the model calls this tool once and writes
+    /// no text.
     Function(String),
 }
 
