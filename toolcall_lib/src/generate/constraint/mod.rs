@@ -36,12 +36,16 @@ pub(crate) struct Constraint {
 /// Compiled constraints, each made once for the same tools. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Constraints {
-    recent: Arc<Mutex<Vec<(Form, Constraint)>>>,
+    recent: Arc<Mutex<Vec<Made>>>,
 }
 
-/// Everything that the grammar of a reply depends on.
-#[derive(Clone, PartialEq)]
+/// A form of replies, the grammars of the tokenizer that it was compiled with, and the result.
+type Made = (Form, Arc<Grammars>, Constraint);
+
+/// Everything that the grammar of a reply depends on, besides the tokenizer.
+#[derive(PartialEq)]
 struct Form {
+    syntax: CallSyntax,
     tools: Vec<ToolSchema>,
     thought: Thought,
     answer: Answer,
@@ -70,60 +74,62 @@ impl Constraints {
     ) -> Result<Option<Constraint>> {
         // 1. Form of the reply: text, calls or both, with a thought before it or not.
         let tools = config.tool_choice.among(tools)?;
+        let is_free = config.json_schema.is_none() && (tools.is_empty() || !config.constrained);
         let (answer, one) = match &config.tool_choice {
-            ToolChoice::Auto if !config.constrained || tools.is_empty() => match config.json_schema {
-                None => return Ok(None),
-                Some(_) => (Answer::Text, false),
-            },
+            ToolChoice::Auto if is_free => return Ok(None),
+            ToolChoice::Auto if tools.is_empty() => (Answer::Text, false),
             ToolChoice::Auto => (Answer::TextOrCalls, false),
             ToolChoice::None => (Answer::Text, false),
             ToolChoice::Required => (Answer::Calls, false),
             ToolChoice::Function(_) => (Answer::Calls, true),
         };
+        refuse_doubled(&tools)?;
+        let json = config.json_schema.clone().filter(|_| answer != Answer::Calls);
+        // An answer in JSON needs no call syntax; Hermes' is used.
+        let syntax = match template.call_syntax() {
+            Some(syntax) => syntax.clone(),
+            None if answer == Answer::Text && json.is_some() => CallSyntax::hermes(),
+            None => return Err(unknown_syntax()),
+        };
         let form = Form {
+            syntax,
             tools,
             thought: template.thought(prompt),
             answer,
-            json: config.json_schema.clone().filter(|_| answer != Answer::Calls),
+            json,
             parallel: config.parallel_tool_calls && !one,
         };
-        // 2. An equal form was compiled before.
-        refuse_doubled(&form.tools)?;
+        // 2. An equal form was compiled before. A tokenizer keeps its grammars, so the same ones
+        //    mean the same tokenizer.
+        let grammars = model.tokenizer.grammars(&form.syntax.texts())?;
         let recent = || locked(&self.recent);
-        if let Some((_, constraint)) = recent().iter().find(|(known, _)| *known == form) {
+        let is_same = |made: &&Made| made.0 == form && Arc::ptr_eq(&made.1, &grammars);
+        if let Some((.., constraint)) = recent().iter().find(is_same) {
             return Ok(Some(constraint.clone()));
         }
-        // 3. Compile it without holding the lock, so that other forms do not wait. An answer in
-        //    JSON needs no call syntax; Hermes' is used.
-        let only_json = answer == Answer::Text && form.json.is_some();
-        let syntax = match template.call_syntax() {
-            Some(syntax) => syntax,
-            None if only_json => &CallSyntax::hermes(), // no call will be written
-            None => return Err(unknown_syntax()),
-        };
-        let grammars = model.tokenizer.grammars(&syntax.texts())?;
-        let constraint = Constraint::new(&grammars, &form, syntax)?;
+        // 3. Compile it without holding the lock, so that other forms do not wait.
+        let constraint = Constraint::new(&grammars, &form)?;
         let mut recent = recent();
         if recent.len() >= Self::MOST {
             recent.remove(0);
         }
-        recent.push((form, constraint.clone()));
+        recent.push((form, grammars, constraint.clone()));
         Ok(Some(constraint))
     }
 }
 
 impl Constraint {
-    fn new(grammars: &Grammars, form: &Form, syntax: &CallSyntax) -> Result<Self> {
+    fn new(grammars: &Grammars, form: &Form) -> Result<Self> {
         let grammar = Grammar {
             thought: form.thought,
             answer: form.answer,
             json: form.json.as_ref(),
             parallel: form.parallel,
             tools: &form.tools,
-            syntax,
+            syntax: &form.syntax,
         };
         let matcher = compile(grammars, &grammar).map_err(|problem| culprit(grammars, &grammar, problem))?;
-        let tags = syntax.marker().zip(syntax.end_marker());
+        let tags = form.syntax.marker().zip(form.syntax.end_marker());
         Ok(Self {
             matcher,
             end: grammars.end,
@@ -374,7 +380,7 @@ fn failed(problem: impl std::fmt::Display) -> Error {
 
 fn unknown_syntax() -> Error {
     let problem = "the form in which it writes calls is not known, so constrained decoding cannot be used; ask this \
-        model without tools, or unconstrained with the tool choice `auto`";
+        model without tools, or unconstrained with the tool choice `auto` and no JSON schema";
     Error::invalid("chat template", problem)
 }
 
