@@ -58,7 +58,7 @@ pub(super) fn rendered(
 
 /// Refuses `min_confidence` for a template whose calls have no confidence: none would be withheld.
 fn refuse_unsure(template: &ChatTemplate, config: &GenerateConfig) -> Result<()> {
-    // Where the syntax is not known, calls are read as Hermes writes them.
+    // Calls of an unknown syntax are read as those of Hermes.
     if config.min_confidence == 0.0 || template.call_syntax().is_none_or(CallSyntax::has_spans) {
         return Ok(());
     }

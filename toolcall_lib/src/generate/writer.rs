@@ -141,8 +141,7 @@ impl<'a> Writer<'a> {
     /// with the forced tokens that follow it, or nothing if the reply ends here.
     ///
     /// # Errors
-    /// The constraint allows no token, the model computes no numbers, or the tokenizer cannot decode
-    /// a token.
+    /// The constraint allows no token, the model computes no numbers, or a token cannot be decoded.
     pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());
