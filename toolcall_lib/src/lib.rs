@@ -125,7 +125,6 @@ pub(crate) const AGENT: &str = concat!("toolcall/", env!("CARGO_PKG_VERSION"));
 #[path = "../tests/common/tiny_config.rs"]
 mod tiny_config;
 #[cfg(test)]
-#[cfg(feature = "cuda")]
 #[path = "../tests/common/tiny_model.rs"]
 mod tiny_model;
 #[cfg(test)]

@@ -1,13 +1,10 @@
 //! Settings of a reply: sampling, tool choice, constraint.
 
+use super::ToolChoice;
 use crate::device::Device;
-use crate::error::{Error, Result, nearest_within, short, shortened};
-use crate::model::Model;
-use crate::tool::ToolSchema;
+use crate::error::{Error, Result, short};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use std::fmt;
-use std::str::FromStr;
+use serde_json::{Map, Value};
 
 /// Settings of a reply. Names and meanings are those of transformers' `GenerationConfig` and, for
 /// tools, those of OpenAI's API.
@@ -26,7 +23,7 @@ pub struct GenerateConfig {
     /// Keeps the tokens that are at least `p` times as likely as the most likely one.
     pub min_p: Option<f64>,
     /// Divides the positive logits of tokens that occur in the prompt or the reply, and multiplies
-    /// the negative ones; 1 changes nothing.
+    /// the negative ones; from 0.01 to 100, and 1 changes nothing.
     pub repetition_penalty: f64,
     /// Seed of the sampling.
     pub seed: u64,
@@ -38,16 +35,18 @@ pub struct GenerateConfig {
     /// arguments fit the schema. Text outside of calls is free. A reply also ends before a call
     /// that it has made already: a model that repeats one is in a loop, and the caller would run it
     /// twice. Set it to false to see what a model writes by itself; a `tool_choice` other than
-    /// `auto` constrains the reply anyway.
+    /// `auto` or a `json_schema` constrains the reply anyway, calls included.
     pub constrained: bool,
     /// JSON schema of the object that an answer without calls must be, like `response_format` of
-    /// OpenAI's API; without it, an answer is any text. It does not constrain calls.
+    /// OpenAI's API; without it, an answer is any text. Where tools are offered, the model may call
+    /// them instead.
     pub json_schema: Option<Value>,
     /// Least confidence of a call (see
     /// [`Generation::confidences`](super::Generation::confidences)). A reply with a less confident
     /// call is withheld, and [`unsure_reply`](Self::unsure_reply) takes its place: a question, or
     /// the announcement that a person takes over. 0 withholds nothing. With another value, text is
-    /// handed over only when the reply is complete.
+    /// handed over only when the reply is complete, and a chat template with another call syntax
+    /// than that of Hermes and Qwen is refused, because its calls have no confidence.
     pub min_confidence: f32,
     /// Text that replaces a reply with an unsure call.
     pub unsure_reply: String,
@@ -60,42 +59,6 @@ pub struct GenerateConfig {
     /// Device that runs the model. `auto` takes a GPU if there is one that can.
     pub device: Device,
 }
-
-/// Keys of a `generation_config.json` that are read here, or that do not change what is generated.
-const OF_GENERATION: [&str; 18] = [
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "max_new_tokens",
-    "eos_token_id",
-    "bos_token_id",
-    "pad_token_id",
-    "decoder_start_token_id",
-    "transformers_version",
-    "use_cache",
-    "cache_implementation",
-    "max_length",
-    "return_dict_in_generate",
-    "trust_remote_code",
-    "chat_format",
-];
-
-/// Keys of transformers whose names are almost those of [`OF_GENERATION`].
-const NEIGHBOURS: [&str; 3] = ["min_length", "min_new_tokens", "top_h"];
-
-/// Keys of transformers for which 1 changes nothing; for others it is 0.
-const NEUTRAL_AT_1: [&str; 7] = [
-    "num_beams",
-    "num_beam_groups",
-    "num_return_sequences",
-    "length_penalty",
-    "encoder_repetition_penalty",
-    "typical_p",
-    "guidance_scale",
-];
 
 impl Default for GenerateConfig {
     fn default() -> Self {
@@ -121,128 +84,6 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    /// Returns the settings that a model comes with: its `generation_config.json`, as transformers
-    /// reads it. Without the file, or without `do_sample`, decoding is greedy.
-    ///
-    /// # Errors
-    /// A setting has an invalid value.
-    pub fn of(model: &Model) -> Result<Self> {
-        Self::read(&model.generation_config)
-    }
-
-    /// Reads the content of a `generation_config.json`, with transformers' defaults for what it
-    /// leaves open.
-    pub(super) fn read(file: &Map<String, Value>) -> Result<Self> {
-        // 1. Readers that name the key in their error; null counts as absent.
-        let given = |name: &str| file.get(name).filter(|value| !value.is_null());
-        let wrong = |name: &str, value: &Value, expected: &str| {
-            Error::invalid(
-                format!("generation_config.json: {name}"),
-                format!("found {value}, expected {expected}"),
-            )
-        };
-        let number = |name: &str| match given(name) {
-            None => Ok(None),
-            Some(value) => value
-                .as_f64()
-                .map(Some)
-                .ok_or_else(|| wrong(name, value, "a number")),
-        };
-        let count = |name: &str| match given(name) {
-            None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .map(Some)
-                .ok_or_else(|| wrong(name, value, "an integer, 0 or more")),
-        };
-        let share = |name: &str| match number(name)? {
-            Some(share) if !(0.0..=1.0).contains(&share) => {
-                Err(wrong(name, &file[name], "a number from 0 to 1"))
-            }
-            share => Ok(share),
-        };
-        let sampled = match given("do_sample") {
-            None => false,
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| wrong("do_sample", value, "true or false"))?,
-        };
-        // 2. Settings that also apply to greedy decoding.
-        let mut config = Self {
-            repetition_penalty: number("repetition_penalty")?.unwrap_or(1.0),
-            ..Self::default()
-        };
-        if let Some(most) = count("max_new_tokens")? {
-            config.max_new_tokens = most as usize;
-        }
-        count("max_length")?; // of prompt and reply together; a model has a limit of its own
-        // 3. Sampling settings, checked even if unused; transformers' defaults are 1.0, 50 and 1.0.
-        let (temperature, top_k) = (
-            number("temperature")?.unwrap_or(1.0),
-            count("top_k")?.unwrap_or(50),
-        );
-        let (top_p, min_p) = (share("top_p")?.unwrap_or(1.0), share("min_p")?);
-        if sampled {
-            config.temperature = temperature;
-            config.top_k = Some(top_k as usize).filter(|&k| k > 0);
-            config.top_p = Some(top_p).filter(|&p| p < 1.0);
-            config.min_p = min_p;
-        }
-        config.check()?;
-        Ok(config)
-    }
-
-    /// Lists the settings of a model's `generation_config.json` that change what transformers
-    /// generates and that are not read here, each as `name = value`, and those whose name is almost
-    /// one that is read.
-    pub fn not_read(model: &Model) -> Vec<String> {
-        let changes = |(name, value): (&String, &Value)| {
-            let known = OF_GENERATION.contains(&name.as_str()) || name.starts_with('_');
-            if known || value.is_null() {
-                return None;
-            }
-            let told = format!("{name} = {}", shortened(&value.to_string(), 100));
-            // A known key of transformers is nearest to itself.
-            let near = nearest_within(name, NEIGHBOURS.into_iter().chain(OF_GENERATION), 2);
-            if let Some(near) = near.filter(|near| near != name) {
-                return Some(format!("{told} (did you mean `{near}`?)"));
-            }
-            let neutral = if NEUTRAL_AT_1.contains(&name.as_str()) {
-                1.0
-            } else {
-                0.0
-            };
-            let off = *value == false
-                || value.as_f64() == Some(neutral)
-                || value.as_array().is_some_and(Vec::is_empty);
-            (!off).then_some(told)
-        };
-        model.generation_config.iter().filter_map(changes).collect()
-    }
-
-    /// Makes these the settings that `model` comes with; they are saved with it. Settings that do
-    /// not apply are removed.
-    pub fn store_in(&self, model: &mut Model) {
-        let sampled = self.temperature > 0.0;
-        let when_sampled = |value: Value| Some(value).filter(|_| sampled);
-        let penalty = Some(self.repetition_penalty).filter(|&penalty| penalty != 1.0);
-        let settings = [
-            ("do_sample", Some(json!(sampled))),
-            ("temperature", when_sampled(json!(self.temperature))),
-            ("top_k", when_sampled(json!(self.top_k.unwrap_or(0)))),
-            ("top_p", when_sampled(json!(self.top_p.unwrap_or(1.0)))),
-            ("min_p", self.min_p.and_then(|p| when_sampled(json!(p)))),
-            ("repetition_penalty", penalty.map(|penalty| json!(penalty))),
-            ("max_new_tokens", Some(json!(self.max_new_tokens))),
-        ];
-        for (name, value) in settings {
-            match value {
-                Some(value) => model.generation_config.insert(name.to_string(), value),
-                None => model.generation_config.shift_remove(name),
-            };
-        }
-    }
-
     /// Refuses settings with invalid values.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
@@ -268,112 +109,13 @@ impl GenerateConfig {
             let problem = format!("{} is not in [0, 1]; 0 withholds no call", self.min_confidence);
             return refuse("min_confidence", problem);
         }
-        if self.repetition_penalty <= 0.0 || self.repetition_penalty.is_nan() {
+        if !(0.01..=100.0).contains(&self.repetition_penalty) {
             let problem = format!(
-                "{} is not positive; 1 changes nothing",
+                "{} is not in [0.01, 100]; 1 changes nothing",
                 short(self.repetition_penalty)
             );
             return refuse("repetition_penalty", problem);
         }
         Ok(())
-    }
-}
-
-/// The `tool_choice` of OpenAI's API, in JSON and on the command line: whether the model may,
-/// must or must not call tools.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Value", into = "Value")]
-pub enum ToolChoice {
-    /// `"auto"`: the model writes text, calls one or more tools, or both.
-    #[default]
-    Auto,
-    /// `"required"`: the model calls one or more tools and writes no text.
-    Required,
-    /// `"none"`: the model calls no tool, although it sees them.
-    None,
-    /// `{"type": "function", "function": {"name": …}}`, or the name alone: the model calls this
-    /// tool once and writes no text.
-    Function(String),
-}
-
-impl ToolChoice {
-    /// Returns the tools that may be called.
-    ///
-    /// # Errors
-    /// A call is required, but no tool is offered or none has the name.
-    pub(crate) fn among(&self, tools: &[ToolSchema]) -> Result<Vec<ToolSchema>> {
-        let names = || tools.iter().map(ToolSchema::name).collect::<Vec<_>>().join(", ");
-        let refuse = |problem: String| Err(Error::invalid("tool_choice", problem));
-        match self {
-            Self::None => Ok(Vec::new()),
-            Self::Required if tools.is_empty() => {
-                refuse("`required`, but no tool is offered; offer one or choose `auto`".to_string())
-            }
-            Self::Auto | Self::Required => Ok(tools.to_vec()),
-            Self::Function(name) => match tools.iter().find(|tool| tool.name() == name) {
-                Some(tool) => Ok(vec![tool.clone()]),
-                None if tools.is_empty() => refuse(format!(
-                    "`{name}` is required, but no tool is offered; offer \
-                    it or choose `auto`"
-                )),
-                None => refuse(format!(
-                    "there is no tool `{name}`; the offered tools are {}",
-                    names()
-                )),
-            },
-        }
-    }
-}
-
-impl FromStr for ToolChoice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        Ok(match text {
-            "auto" => Self::Auto,
-            "required" => Self::Required,
-            "none" => Self::None,
-            name => Self::Function(name.to_string()),
-        })
-    }
-}
-
-impl fmt::Display for ToolChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Required => "required",
-            Self::None => "none",
-            Self::Function(name) => name,
-        })
-    }
-}
-
-impl From<ToolChoice> for Value {
-    fn from(choice: ToolChoice) -> Self {
-        match choice {
-            ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
-            word => word.to_string().into(),
-        }
-    }
-}
-
-impl TryFrom<Value> for ToolChoice {
-    type Error = Error;
-
-    fn try_from(value: Value) -> Result<Self> {
-        let name = &value["function"]["name"];
-        match (value.as_str(), name.as_str()) {
-            (Some(word @ ("auto" | "required" | "none")), _) => Ok(word.parse().unwrap_or_default()),
-            (None, Some(name)) => Ok(Self::Function(name.to_string())),
-            _ => {
-                let expected =
-                    r#""auto", "required", "none" or {"type": "function", "function": {"name": …}}"#;
-                Err(Error::invalid(
-                    "tool_choice",
-                    format!("expected {expected}, got {value}"),
-                ))
-            }
-        }
     }
 }

@@ -22,7 +22,7 @@ pub struct Generation {
     pub top_logprobs: Vec<Vec<(u32, f32)>>,
     /// Confidence of each call that [`reply::parse`](crate::reply::parse) reads in the reply, from
     /// 0 to 1: the product of the model's own probabilities of the call's tokens. Forced tokens
-    /// count as certain.
+    /// count as certain. Empty for calls in another syntax than that of Hermes and Qwen.
     pub confidences: Vec<f32>,
     /// The text that the model wrote, if a call in it had less confidence than
     /// [`min_confidence`](super::GenerateConfig::min_confidence); `text` is then

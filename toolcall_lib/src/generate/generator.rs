@@ -32,7 +32,8 @@ use std::borrow::Borrow;
 /// ```
 #[derive(Debug)]
 pub struct Generator<M> {
-    /// Model that writes. If its weights change, the cache is computed anew.
+    /// Model that writes. If its weights change, the cache is computed anew; if its tokenizer or
+    /// the call syntax of its template changes, so are the constraints.
     pub model: M,
     /// Settings of the next reply.
     pub config: GenerateConfig,

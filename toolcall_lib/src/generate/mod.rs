@@ -13,21 +13,24 @@ mod config;
 mod constraint;
 mod engine;
 mod generation;
+mod generation_config;
 mod generator;
 mod prefix_cache;
 mod prompt_template;
 mod replies;
 mod sampler;
+mod tool_choice;
 mod without_tools;
 mod writer;
 
-pub use config::{GenerateConfig, ToolChoice};
+pub use config::GenerateConfig;
 pub use generation::Generation;
 pub use generator::Generator;
 pub use prefix_cache::PrefixCache;
 pub(crate) use prompt_template::prompt_template;
 pub use replies::Prompt;
 pub(crate) use replies::{RowPrompt, generate_rows};
+pub use tool_choice::ToolChoice;
 pub use without_tools::answer_without_tools;
 
 // The server drives the steps of a batch itself.

@@ -6,9 +6,10 @@ use super::prompt_template::prompt_template;
 use super::writer::Writer;
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
+use crate::syntax::CallSyntax;
 use crate::template::ChatTemplate;
 use crate::tool::ToolSchema;
 use serde_json::{Map, Value};
@@ -38,6 +39,10 @@ pub(crate) fn generate_rows(
 }
 
 /// Renders the prompt of a conversation and makes the constraint of its reply.
+///
+/// # Errors
+/// A prompt that the template refuses, tools that calls cannot be constrained to, and a least
+/// confidence for calls whose confidence is not known.
 pub(super) fn rendered(
     model: &Model,
     template: &ChatTemplate,
@@ -45,9 +50,24 @@ pub(super) fn rendered(
     config: &GenerateConfig,
     constraints: &Constraints,
 ) -> Result<(String, Option<Constraint>)> {
+    refuse_unsure(template, config)?;
     let prompt = template.render_prompt(messages, tools)?;
     let constraint = constraints.get(model, template, &prompt, tools, config)?;
     Ok((prompt, constraint))
+}
+
+/// Refuses `min_confidence` for a template whose calls have no confidence: none would be withheld.
+fn refuse_unsure(template: &ChatTemplate, config: &GenerateConfig) -> Result<()> {
+    // Calls of an unknown syntax are read as those of Hermes.
+    if config.min_confidence == 0.0 || template.call_syntax().is_none_or(CallSyntax::has_spans) {
+        return Ok(());
+    }
+    let problem = format!(
+        "found {}, expected 0: confidence is known for calls in the syntax of Hermes and Qwen, and this chat \
+        template has another; leave it out, or use another model",
+        config.min_confidence
+    );
+    Err(Error::invalid("min_confidence", problem))
 }
 
 /// Continues each prompt. Hands the text of all replies to `on_text` as it comes, interleaved, so a

@@ -5,7 +5,7 @@
 //! the logits that transformers' processors give.
 
 use super::GenerateConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::simd::{exp, max, sum};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,8 @@ pub(super) struct Sampler {
     random: ChaCha8Rng,
 }
 
-/// A token id that can be chosen, and its logit divided by the temperature.
+/// A token id that can be chosen, and its logit: the distance from the largest one, divided by the
+/// temperature. It is 0 for the most likely token.
 type Candidate = (u32, f32);
 
 impl Sampler {
@@ -63,16 +64,25 @@ impl Sampler {
 
     /// Returns a token id and the natural logarithm of the probability with which it was chosen.
     /// Greedy decoding takes the most likely token, and the first of equals.
-    pub fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
+    ///
+    /// # Errors
+    /// The largest logit is not finite, as in a model with damaged weights.
+    pub fn choose(&mut self, logits: &[f32]) -> Result<(u32, f32)> {
+        let (best, lse) = best_and_log_sum_exp(logits);
+        let Some(id) = logits
+            .iter()
+            .position(|&l| l == best)
+            .filter(|_| best.is_finite())
+        else {
+            return Err(no_number(best));
+        };
         if self.temperature == 0.0 {
-            let (best, lse) = best_and_log_sum_exp(logits);
-            let id = logits.iter().position(|&logit| logit == best).unwrap_or(0);
-            return (id as u32, best - lse);
+            return Ok((id as u32, best - lse));
         }
         // Draw from the softmax over the candidates: walk the weights until they exceed the random
         // number.
-        let candidates = self.candidates(logits);
-        let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1 - candidates[0].1)).collect();
+        let candidates = self.candidates(logits, best);
+        let weights: Vec<f32> = candidates.iter().map(|c| exp(c.1)).collect();
         let total: f32 = weights.iter().sum();
         let mut rest = self.random.random::<f32>() * total;
         let chosen = weights.iter().position(|weight| {
@@ -80,13 +90,15 @@ impl Sampler {
             rest < 0.0
         });
         let chosen = chosen.unwrap_or(0); // rounding can leave the rest at 0 or above
-        (candidates[chosen].0, (weights[chosen] / total).ln())
+        Ok((candidates[chosen].0, (weights[chosen] / total).ln()))
     }
 
-    /// Returns the tokens that the sampling filters leave, the most likely first.
-    fn candidates(&self, logits: &[f32]) -> Vec<Candidate> {
-        // 1. Temperature; tokens that the constraint has masked drop out.
-        let scaled = logits.iter().map(|logit| logit / self.temperature);
+    /// Returns the tokens that the sampling filters leave, the most likely first. `best` is the
+    /// largest of the logits.
+    fn candidates(&self, logits: &[f32], best: f32) -> Vec<Candidate> {
+        // 1. Temperature; tokens that the constraint has masked drop out. The largest logit is
+        //    subtracted first, so that no quotient can overflow to infinity.
+        let scaled = logits.iter().map(|logit| (logit - best) / self.temperature);
         let mut left: Vec<Candidate> = (0..)
             .zip(scaled)
             .filter(|(_, logit)| *logit > f32::NEG_INFINITY)
@@ -100,7 +112,7 @@ impl Sampler {
         left.sort_by(|a, b| b.1.total_cmp(&a.1));
         // 3. top_p keeps the smallest set of the most likely tokens whose probabilities sum to p.
         if let Some(p) = self.top_p {
-            let weights: Vec<f32> = left.iter().map(|c| exp(c.1 - left[0].1)).collect();
+            let weights: Vec<f32> = left.iter().map(|c| exp(c.1)).collect();
             let total: f32 = weights.iter().sum();
             let mut before = 0.0;
             // A token stays as long as the more likely ones sum to less than p.
@@ -114,11 +126,18 @@ impl Sampler {
         }
         // 4. min_p keeps tokens at least p times as likely as the most likely one.
         if let Some(p) = self.min_p {
-            let best = left.first().map_or(0.0, |c| c.1);
-            left.retain(|c| exp(c.1 - best) >= p);
+            left.retain(|c| exp(c.1) >= p);
         }
         left
     }
+}
+
+/// Makes the error for logits whose largest one is `best`.
+fn no_number(best: f32) -> Error {
+    let problem = format!(
+        "the largest is {best}, expected a number; the weights of the model may be damaged: load them again"
+    );
+    Error::library("logits")(problem)
 }
 
 /// Returns the log-sum-exp: `ln Σ e^x`.
@@ -141,7 +160,7 @@ fn best_and_log_sum_exp(x: &[f32]) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Map, Value};
+    use serde_json::{Map, Value, json};
 
     const GOLDEN: &str = include_str!("../../tests/golden/sampling.json");
 
@@ -165,11 +184,12 @@ mod tests {
             let mut logits = numbers(&golden["logits"]);
             sampler.penalize(&seen, &mut logits);
             if sampler.temperature > 0.0 {
-                let candidates = sampler.candidates(&logits);
+                let best = max(&logits);
+                let candidates = sampler.candidates(&logits, best);
                 logits.fill(f32::NEG_INFINITY);
                 candidates
                     .iter()
-                    .for_each(|&(id, logit)| logits[id as usize] = logit);
+                    .for_each(|&(id, logit)| logits[id as usize] = logit + best / sampler.temperature);
             }
             for (id, (got, want)) in logits.iter().zip(numbers(&case["scores"])).enumerate() {
                 assert!(
@@ -191,7 +211,7 @@ mod tests {
         let mut sampler = Sampler::new(&config, 0).unwrap();
         let mut counts = [0; 4];
         for _ in 0..10_000 {
-            let (id, logprob) = sampler.choose(&logits);
+            let (id, logprob) = sampler.choose(&logits).unwrap();
             assert!((logprob - logits[id as usize]).abs() < 1e-5);
             counts[id as usize] += 1;
         }
@@ -207,8 +227,43 @@ mod tests {
         let total: f32 = logits.iter().map(|x| x.exp()).sum();
         let (id, logprob) = Sampler::new(&GenerateConfig::default(), 0)
             .unwrap()
-            .choose(&logits);
+            .choose(&logits)
+            .unwrap();
         assert_eq!(id, 200);
         assert!((logprob - (5.0 - total.ln())).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_smallest_numbers_take_the_best_token_too() {
+        for settings in [
+            json!({"do_sample": true, "temperature": 1e-40}),
+            json!({"do_sample": true, "temperature": 1e-40, "top_p": 1e-50, "min_p": 1e-50}),
+            json!({"do_sample": true, "temperature": 1e-300}),
+            json!({"do_sample": true, "temperature": 1.0, "top_p": 1e-50}),
+        ] {
+            for logits in [
+                [-3.0, -1.0, -2.0],
+                [3.0, 5.0, 4.0],
+                [0.0, 1e30, f32::NEG_INFINITY],
+            ] {
+                let chosen = Sampler::new(&config(&settings), 0).unwrap().choose(&logits);
+                let (id, logprob) = chosen.unwrap();
+                assert!(
+                    id == 1 && logprob.is_finite(),
+                    "{settings} {logits:?}: {id}, {logprob}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn logits_without_a_number_are_an_error() {
+        for logits in [[f32::NAN; 3], [f32::NEG_INFINITY; 3], [0.0, f32::INFINITY, 0.0]] {
+            for settings in [json!({}), json!({"do_sample": true})] {
+                let mut sampler = Sampler::new(&config(&settings), 0).unwrap();
+                let error = sampler.choose(&logits).unwrap_err().to_string();
+                assert!(error.contains("expected a number"), "{error}");
+            }
+        }
     }
 }

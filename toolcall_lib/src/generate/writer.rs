@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
     /// with the forced tokens that follow it, or nothing if the reply ends here.
     ///
     /// # Errors
-    /// The constraint allows no token, or the tokenizer cannot decode one.
+    /// The constraint allows no token, the model computes no numbers, or a token cannot be decoded.
     pub fn next(&mut self, logits: &mut [f32]) -> Result<Vec<u32>> {
         if self.over {
             return Ok(Vec::new());
@@ -155,7 +155,7 @@ impl<'a> Writer<'a> {
         if let Some(constraint) = &mut self.constraint {
             constraint.mask(logits, self.eos)?;
         }
-        let (id, logprob) = self.sampler.choose(logits);
+        let (id, logprob) = self.sampler.choose(logits)?;
         // 3. An EOS token ends the reply and is not part of it.
         if self.eos.contains(&id) {
             self.generation.finished = true;

@@ -7,6 +7,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+/// Most requests in the queue: far more than the server has connections.
+const LONGEST_QUEUE: usize = 1_000_000;
+/// Longest time of a reply: a year.
+const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Settings of a server.
 #[derive(Clone)]
 pub struct ServeConfig {
@@ -18,13 +23,14 @@ pub struct ServeConfig {
     /// Tools offered to `/predict` and on the page; `None` offers those that the model was trained
     /// with.
     pub tools: Option<Vec<ToolSchema>>,
-    /// Most requests that are being answered or wait; further ones are answered with `429`.
+    /// Most requests that are being answered or wait, up to 1,000,000; further ones are answered
+    /// with `429`.
     pub queue: usize,
     /// Most tokens of a reply, even if a request asks for more.
     pub max_tokens: usize,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// Longest time from a request to the end of its reply.
+    /// Longest time from a request to the end of its reply, at most a year.
     pub timeout: Duration,
     /// Time that running requests get when the server ends.
     pub grace: Duration,
@@ -66,7 +72,8 @@ impl fmt::Debug for ServeConfig {
 }
 
 impl ServeConfig {
-    /// Refuses settings that would refuse every request, or serve other hosts without a key.
+    /// Refuses settings that would refuse every request or cannot be counted, or serve other hosts
+    /// without a key.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: &str| Err(Error::invalid(name, problem));
         match &self.api_key {
@@ -91,6 +98,15 @@ impl ServeConfig {
         }
         if self.timeout.is_zero() {
             return refuse("timeout", "0 would end every reply; expected more than 0 seconds");
+        }
+        if self.queue > LONGEST_QUEUE {
+            let problem = format!("found {}, expected at most {LONGEST_QUEUE}", self.queue);
+            return refuse("queue", &problem);
+        }
+        if self.timeout > LONGEST_TIME {
+            let (found, most) = (self.timeout.as_secs(), LONGEST_TIME.as_secs());
+            let problem = format!("found {found} seconds, expected at most {most}, a year");
+            return refuse("timeout", &problem);
         }
         Ok(())
     }

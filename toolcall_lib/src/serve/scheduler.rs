@@ -72,10 +72,8 @@ impl Scheduler {
         cache.keep_engine(engine);
         let (jobs, queue) = channel();
         let work = move || {
-            let run = || Turns::new(&model, device, cache, &metrics).run(&queue);
-            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-                let problem = "it panicked; please report the request that caused this";
-                Err(Error::library("the thread of the model")(problem))
+            unpanicked("the thread of the model", || {
+                Turns::new(&model, device, cache, &metrics).run(&queue)
             })
         };
         let name = "toolcall-model".to_string();
@@ -182,8 +180,9 @@ impl<'a> Turns<'a> {
             // 2. Admit as many as there is room for, and make a step.
             self.admit(&mut batch);
             self.count(&batch);
-            // A failed pass ends all its replies and breaks the batch; begin a new one.
-            if let Err(error) = batch.step() {
+            // A failed pass ends all its replies and breaks the batch; begin a new one. So does a
+            // panic: later requests are answered.
+            if let Err(error) = unpanicked("the pass over the model", || batch.step()) {
                 self.fail_all(&error);
                 drop(batch);
                 batch = Batch::new(self.model, self.cache.take_engine(self.model, self.device)?);
@@ -220,7 +219,8 @@ impl<'a> Turns<'a> {
             seconds: (job.deadline - job.arrived).as_secs_f64(),
             _place: job.place,
         };
-        match Writer::new(self.model, job.ids, job.config, job.constraint, 0) {
+        let writer = || Writer::new(self.model, job.ids, job.config, job.constraint, 0);
+        match unpanicked("beginning the reply", writer) {
             Ok(writer) => self.waiting.push_back((waiting, writer)),
             Err(error) => waiting.tell(Event::Failed(Refusal::of_library(&error))),
         }
@@ -294,6 +294,14 @@ impl<'a> Turns<'a> {
     }
 }
 
+/// Does `work`; a panic in it, which Rust has printed, becomes an error.
+fn unpanicked<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let problem = "it panicked; please report the request that caused this";
+        Err(Error::library(doing)(problem))
+    })
+}
+
 /// Sends the client the tokens since the last time.
 fn tell_new(active: &mut Active, reply: &Writer<'_>, metrics: &Metrics) {
     let tokens: Vec<Token> = reply.tokens(active.usage.completion).collect();
@@ -305,4 +313,56 @@ fn tell_new(active: &mut Active, reply: &Writer<'_>, metrics: &Metrics) {
     }
     active.usage.completion += tokens.len();
     active.job.tell(Event::Tokens(tokens, active.usage));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny_model::tiny_model;
+    use std::time::Duration;
+    use tokio::sync::Semaphore;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    /// Sends a prompt to the thread; returns the events of its reply.
+    fn ask(scheduler: &Scheduler, ids: Vec<u32>) -> UnboundedReceiver<Event> {
+        let (events, told) = unbounded_channel();
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let now = Instant::now();
+        let config = GenerateConfig {
+            max_new_tokens: 2,
+            ..GenerateConfig::default()
+        };
+        let job = Job {
+            ids,
+            config,
+            constraint: None,
+            events,
+            complete: Arc::default(),
+            arrived: now,
+            deadline: now + Duration::from_secs(60),
+            place,
+        };
+        scheduler.jobs.send(job).unwrap();
+        told
+    }
+
+    /// A model that claims one layer more than it has panics in each pass.
+    #[test]
+    fn a_panic_ends_its_reply_and_not_the_server() {
+        let mut model = tiny_model();
+        model.decoder.config.num_hidden_layers += 1;
+        let scheduler = Scheduler::start(Arc::new(model), Device::Cpu, Arc::default()).unwrap();
+        for ids in [vec![1, 2], vec![1, 2, 3]] {
+            let mut told = ask(&scheduler, ids);
+            let Some(Event::Failed(refusal)) = told.blocking_recv() else {
+                panic!("expected an error")
+            };
+            assert!(
+                refusal.status == 500 && refusal.message.contains("panicked"),
+                "{refusal:?}"
+            );
+        }
+        drop(scheduler.jobs);
+        scheduler.thread.join().unwrap().unwrap();
+    }
 }

@@ -151,6 +151,14 @@ impl CallSyntax {
         Some(behind).filter(|word| word.chars().any(char::is_alphanumeric))
     }
 
+    /// Returns true if each call is JSON between the tags of Hermes and Qwen, as
+    /// [`call_spans`](crate::reply::call_spans) finds them.
+    pub(crate) fn has_spans(&self) -> bool {
+        self.object
+            .as_ref()
+            .is_some_and(|object| object.open.trim() == tags::CALL && object.close.trim() == tags::CALL_END)
+    }
+
     /// Returns all strings around names and arguments, joined by zero bytes.
     pub(crate) fn texts(&self) -> String {
         let mut texts = vec![self.begin.as_str(), self.end.as_str()];

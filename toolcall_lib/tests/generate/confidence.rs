@@ -1,6 +1,7 @@
 //! The confidence of a model in its calls, and the handling of calls below the threshold.
 
 use super::constrained::{ask, settings};
+use crate::cases::templates::style;
 use crate::common::tiny_model::tiny_model;
 use toolcall_lib::generate::{Generator, ToolChoice};
 use toolcall_lib::reply::{call_spans, parse};
@@ -128,4 +129,23 @@ fn a_call_that_the_model_is_not_sure_of_is_withheld() {
         ["Shall I ask a person?"],
         "nothing of the call is handed over"
     );
+}
+
+/// Their calls have no confidence, so that no reply would be withheld.
+#[test]
+fn a_least_confidence_is_refused_for_other_call_syntaxes() {
+    for name in ["llama_style", "mistral_style", "xml_style"] {
+        let mut model = tiny_model();
+        model.template = style(name);
+        let config = GenerateConfig {
+            min_confidence: 0.5,
+            max_new_tokens: 1,
+            ..GenerateConfig::default()
+        };
+        let error = ask(&model, &config).unwrap_err().to_string();
+        assert!(
+            error.starts_with("min_confidence: found 0.5, expected 0"),
+            "{name}: {error}"
+        );
+    }
 }

@@ -313,6 +313,29 @@ fn a_call_that_is_cut_off_is_not_finished() {
     assert_eq!((generation.ids.len(), said), (8, generation.text));
 }
 
+/// A schema for answers does not forbid the calls of a model that is not constrained to its tools.
+#[test]
+fn a_json_schema_leaves_the_choice_between_answer_and_call() {
+    let model = tiny_model();
+    let (mut calls, mut answers) = (0, 0);
+    for seed in 0..40 {
+        let config = GenerateConfig {
+            seed,
+            constrained: false,
+            parallel_tool_calls: false,
+            json_schema: Some(json!({"type": "object", "properties": {"ok": {"type": "boolean"}}})),
+            ..settings(ToolChoice::Auto)
+        };
+        let generation = ask(&model, &config).unwrap();
+        let reply = valid_calls(&generation, &tools());
+        match reply.tool_calls.is_empty() {
+            true => answers += 1,
+            false => calls += 1,
+        }
+    }
+    assert!(calls > 0 && answers > 0, "{calls} {answers}");
+}
+
 #[test]
 fn what_cannot_be_held_to_is_refused_before_anything_is_written() {
     let model = tiny_model();

@@ -50,6 +50,19 @@ fn sampling_without_numbers_has_those_of_transformers() {
     );
 }
 
+/// 0 is neutral for `min_p` in transformers; for `top_p` it leaves the likeliest token.
+#[test]
+fn a_share_of_0_means_what_it_does_in_transformers() {
+    let mut model = tiny_model();
+    for (name, temperature) in [("min_p", 0.7), ("top_p", 0.0)] {
+        let file = json!({"do_sample": true, "temperature": 0.7, name: 0.0});
+        model.generation_config = file.as_object().unwrap().clone();
+        let config = GenerateConfig::of(&model).unwrap();
+        let read = (config.temperature, config.top_p, config.min_p);
+        assert_eq!(read, (temperature, None, None), "{name}");
+    }
+}
+
 #[test]
 fn settings_of_a_model_are_read_told_or_refused() {
     let mut model = tiny_model();
@@ -137,13 +150,17 @@ fn settings_without_a_meaning_are_refused() {
         })
         .starts_with("min_p: 0 is not in (0, 1]")
     );
-    assert!(
-        refused(GenerateConfig {
-            repetition_penalty: 0.0,
+    for repetition_penalty in [0.0, 1e-40, 1e40, f64::NAN] {
+        let config = GenerateConfig {
+            repetition_penalty,
             ..default()
-        })
-        .starts_with("repetition_penalty: 0")
-    );
+        };
+        let error = refused(config);
+        assert!(
+            error.starts_with("repetition_penalty: ") && error.contains("[0.01, 100]"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -177,7 +194,7 @@ fn a_tool_choice_is_written_as_openai_has_it() {
         assert_eq!(serde_json::from_value::<ToolChoice>(json).unwrap(), choice);
         assert_eq!(choice.to_string().parse::<ToolChoice>(), Ok(choice));
     }
-    for wrong in [json!("any"), json!(null), json!({"function": {}})] {
+    for wrong in [json!("any"), json!("f"), json!(null), json!({"function": {}})] {
         let error = serde_json::from_value::<ToolChoice>(wrong as Value)
             .unwrap_err()
             .to_string();

@@ -105,6 +105,10 @@ fn what_cannot_be_served_is_told_with_its_flag() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tuned");
     save(&tiny_model(), &model).unwrap();
+    let mut base = tiny_model();
+    base.generation_config.insert("num_beams".to_string(), json!(4));
+    let beams = folder.path().join("base/tuned");
+    save(&base, &beams).unwrap();
     let tools = |name: &str, text: &str| {
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
@@ -123,6 +127,18 @@ fn what_cannot_be_served_is_told_with_its_flag() {
             "error: --host: other hosts can reach 0.0.0.0:0",
         ),
         (&["--queue", "0"], "error: --queue: 0 would refuse"),
+        (
+            &["--queue", "18446744073709551615"],
+            "error: --queue: found 18446744073709551615, expected at most 1000000",
+        ),
+        (
+            &["--timeout", "18446744073709551615"],
+            "error: --timeout: found 18446744073709551615 seconds, expected at most 31536000",
+        ),
+        (
+            &["--base", beams.to_str().unwrap()],
+            "generation_config.json: num_beams = 4 is not supported",
+        ),
         (&["--host", "192.0.2.1", "--api-key", "k"], "error: 192.0.2.1:0: "),
         (
             &["--base", model.to_str().unwrap()],

@@ -22,7 +22,7 @@ pub(super) struct ModelArgument {
     /// file. Weights of any type but f32 are frozen: training them needs LoRA (--recipe lora)
     /// [default: f32]
     #[arg(long)]
-    pub(super) dtype: Option<Dtype>,
+    dtype: Option<Dtype>,
     /// JSON object with variables for the chat template, besides messages and tools, such as
     /// {"enable_thinking": true}
     #[arg(long)]
@@ -30,6 +30,15 @@ pub(super) struct ModelArgument {
 }
 
 impl ModelArgument {
+    /// Returns the argument for another model, to be loaded in the same way.
+    pub(super) fn of(&self, model: &str) -> Self {
+        Self {
+            model: Some(model.to_string()),
+            dtype: self.dtype,
+            chat_template_kwargs: self.chat_template_kwargs.clone(),
+        }
+    }
+
     pub(super) fn load(&self) -> Result<Model> {
         self.load_named(&Inputs::default(), true)
     }

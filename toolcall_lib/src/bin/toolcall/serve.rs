@@ -9,14 +9,15 @@ use std::time::Duration;
 use toolcall_lib::device::Device;
 use toolcall_lib::serve::{ServeConfig, Server};
 use toolcall_lib::tool::load_tools;
-use toolcall_lib::{Error, Result, load_as};
+use toolcall_lib::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
     /// Second model to serve, such as the one that the first was tuned from, to compare both on the
-    /// page; a request names the model that it asks
+    /// page; a request names the model that it asks. --dtype and --chat-template-kwargs hold for
+    /// both
     #[arg(long)]
     base: Option<String>,
     /// JSON file with the tools of /predict and of the page. Default: the tools that the model was
@@ -57,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let tools = arguments.tools.as_ref().map(load_tools).transpose()?;
     let mut models = vec![arguments.model.load_to_answer()?];
     if let Some(base) = &arguments.base {
-        models.push(load_as(base, arguments.model.dtype.unwrap_or_default())?);
+        models.push(arguments.model.of(base).load_to_answer()?);
     }
     let config = ServeConfig {
         address: SocketAddr::new(arguments.host, arguments.port),

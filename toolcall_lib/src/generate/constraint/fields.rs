@@ -302,20 +302,35 @@ impl Typed<'_> {
 }
 
 /// Turns a JSON schema `pattern`, which may match anywhere, into one that matches the whole string.
-fn searched(pattern: &str) -> String {
-    let start = if pattern.starts_with('^') { "" } else { "(?s:.*)" };
-    let end = if pattern.ends_with('$') && !pattern.ends_with(r"\$") {
-        ""
-    } else {
-        "(?s:.*)"
+pub(super) fn searched(pattern: &str) -> String {
+    let any = "(?s:.*)";
+    let (start, inner) = match pattern.strip_prefix('^') {
+        Some(inner) => ("", inner),
+        None => (any, pattern),
     };
-    let inner = pattern.strip_prefix('^').unwrap_or(pattern);
-    let inner = if end.is_empty() {
-        &inner[..inner.len() - 1]
-    } else {
-        inner
+    let (inner, end) = match inner.strip_suffix('$') {
+        Some(inner) if !is_open(inner) => (inner, ""),
+        _ => (inner, any),
     };
-    format!("/{start}({}){end}/", inner.replace('/', r"\/"))
+    format!("/{start}({}){end}/", slashes_escaped(inner))
+}
+
+/// Returns true if a pattern ends with a backslash that escapes what follows it.
+fn is_open(pattern: &str) -> bool {
+    let backslashes = pattern.len() - pattern.trim_end_matches('\\').len();
+    backslashes % 2 == 1
+}
+
+/// Escapes the slashes of a pattern that are not escaped yet: Lark's patterns end with a slash.
+fn slashes_escaped(pattern: &str) -> String {
+    let mut written = String::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        if c == '/' && !is_open(&written) {
+            written.push('\\');
+        }
+        written.push(c);
+    }
+    written
 }
 
 /// Writes JSON with spaces after commas and colons, like the templates.

@@ -1,12 +1,17 @@
 //! The constraint and the check agree: each accepts what the other accepts, for any mix of
 //! keywords.
 
+use super::fields::searched;
 use super::grammar::Answer;
-use super::{Constraint, Form};
+use super::{Constraint, Constraints, Form};
 use crate::conversation::{Conversation, Message, Role};
 use crate::error::Error;
+use crate::generate::GenerateConfig;
+use crate::model::Model;
+use crate::mutex::locked;
 use crate::syntax::CallSyntax;
 use crate::template::{ChatTemplate, Thought};
+use crate::tiny_model::tiny_model;
 use crate::tiny_tokenizer::tiny_tokenizer;
 use crate::tokens::Tokenizer;
 use crate::tool::{Checker, ToolSchema, validator};
@@ -21,6 +26,7 @@ use std::path::PathBuf;
 
 fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint, Error> {
     let form = Form {
+        syntax: syntax.clone(),
         tools,
         thought: Thought::Nowhere,
         answer: Answer::Calls,
@@ -28,7 +34,7 @@ fn constraint(tools: Vec<ToolSchema>, syntax: &CallSyntax) -> Result<Constraint,
         parallel: true,
     };
     let grammars = tiny_tokenizer().grammars(&syntax.texts())?;
-    Constraint::new(&grammars, &form, syntax)
+    Constraint::new(&grammars, &form)
 }
 
 /// Returns true if the constraint allows exactly this text as a reply.
@@ -52,6 +58,68 @@ fn refused_behind(constraint: &Constraint, tokenizer: &Tokenizer, text: &str) ->
     }
     let ends = constraint.is_over() || allows(&mut constraint, tokenizer.eos_token_ids[0]);
     (!ends).then(|| text.to_string())
+}
+
+/// A template that writes arguments one by one, without quotation marks.
+fn xml_style() -> ChatTemplate {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/templates");
+    let source = std::fs::read_to_string(folder.join("xml_style.jinja")).unwrap();
+    ChatTemplate::new(&source, &Map::new()).unwrap()
+}
+
+/// A generator may get another model, and keeps its constraints.
+#[test]
+fn a_constraint_is_compiled_for_its_tokenizer_and_its_syntax() {
+    let tools = [tool(json!({"type": "integer"})).unwrap()];
+    let constraints = Constraints::default();
+    let get = |model: &Model| {
+        let config = GenerateConfig::default();
+        let made = constraints.get(model, &model.template, "", &tools, &config);
+        made.unwrap().unwrap()
+    };
+    let hermes = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    let model = tiny_model();
+    assert!(takes(&get(&model), &model.tokenizer, hermes));
+    get(&model);
+    assert_eq!(locked(&constraints.recent).len(), 1, "it is the same model");
+
+    let mut other = tiny_model();
+    other.tokenizer = model.tokenizer.clone();
+    other.template = xml_style();
+    assert!(!takes(&get(&other), &model.tokenizer, hermes), "another syntax");
+    get(&tiny_model());
+    assert_eq!(locked(&constraints.recent).len(), 3, "another tokenizer");
+}
+
+/// `\/` and `/` are the same character, and `\\$` is a backslash before the end.
+#[test]
+fn a_pattern_is_written_for_lark() {
+    for (pattern, written) in [
+        (r"^\d{2}\/\d{2}$", r"/(\d{2}\/\d{2})/"),
+        ("^a/b", r"/(a\/b)(?s:.*)/"),
+        (r"^a\\/b$", r"/(a\\\/b)/"),
+        (r"a\$", r"/(?s:.*)(a\$)(?s:.*)/"),
+        (r"a\\$", r"/(?s:.*)(a\\)/"),
+    ] {
+        assert_eq!(searched(pattern), written, "{pattern}");
+    }
+}
+
+#[test]
+fn a_pattern_with_slashes_constrains_text_without_quotation_marks() {
+    let template = xml_style();
+    let call = |x: &str| {
+        format!("<tool_call>\n<function=f>\n<parameter=x>\n{x}\n</parameter>\n</function>\n</tool_call>")
+    };
+    for pattern in [r"^\d{2}\/\d{2}$", r"^\d{2}/\d{2}$"] {
+        let tools = vec![tool(json!({"type": "string", "pattern": pattern})).unwrap()];
+        let constraint = constraint(tools, template.call_syntax().unwrap()).unwrap();
+        assert!(takes(&constraint, &tiny_tokenizer(), &call("12/25")), "{pattern}");
+        assert!(
+            !takes(&constraint, &tiny_tokenizer(), &call("12-25")),
+            "{pattern}"
+        );
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::template::Thought;
 use crate::tool::ToolSchema;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::TryAcquireError;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::task::spawn_blocking;
 
 /// A request with its prompt as tokens, its constraint and its assembler.
@@ -44,17 +44,9 @@ pub(super) async fn ask(
             TryAcquireError::Closed => Refusal::ending(),
         })?;
     // 2. Make prompt and grammar on a blocking thread: they take time, and other requests go on.
-    let ready = shared.preparing.acquire().await.map_err(|_| Refusal::ending())?;
-    let (of, asked) = {
-        let served = served.clone();
-        let work = spawn_blocking(move || {
-            let prepared = prepare(&served.model, &served.constraints, &asked)?;
-            Ok::<_, Refusal>((prepared, asked))
-        });
-        work.await
-            .map_err(|error| Refusal::internal(format!("preparing the request: {error}")))??
-    };
-    drop(ready);
+    let asks = served.clone();
+    let work = move || Ok((prepare(&asks.model, &asks.constraints, &asked)?, asked));
+    let ((of, asked), place) = aside(&shared.preparing, place, work).await?;
     // 3. Hand the job to the thread of the model.
     let (events, receiver) = unbounded_channel();
     let complete = Arc::default();
@@ -87,6 +79,28 @@ pub(super) async fn ask(
     };
     let given_up = Box::pin(shared.given_up());
     Ok((telling, Events { receiver, given_up }))
+}
+
+/// Does `work` on a blocking thread when `preparing` has a place for it, and returns its result and
+/// the place in the queue.
+///
+/// The work keeps both places until it ends: if the client goes, this future is dropped, but the
+/// thread works on.
+async fn aside<T: Send + 'static>(
+    preparing: &Arc<Semaphore>,
+    place: OwnedSemaphorePermit,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<(T, OwnedSemaphorePermit), Refusal> {
+    let ready = preparing.clone().acquire_owned().await;
+    let ready = ready.map_err(|_| Refusal::ending())?;
+    let worked = spawn_blocking(move || {
+        let made = work();
+        drop(ready);
+        Ok((made?, place))
+    });
+    worked
+        .await
+        .map_err(|error| Refusal::internal(format!("preparing the request: {error}")))?
 }
 
 /// Makes sure that a request without its own tools can be answered.
@@ -126,4 +140,39 @@ fn prepare(model: &Model, constraints: &Constraints, asked: &ChatRequest) -> Res
         constraint,
         assembler: Assembler::new(template, &text, asked.tools.clone(), asked.stop.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+    use tokio::runtime::Builder;
+    use tokio::time::timeout;
+
+    #[test]
+    fn work_keeps_its_places_when_the_client_goes() {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(client_goes());
+    }
+
+    async fn client_goes() {
+        let (preparing, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let ((begun, begins), (end, ends)) = (channel(), channel::<()>());
+        let work = move || {
+            begun.send(()).ok();
+            ends.recv().ok();
+            Ok(())
+        };
+        let asked = aside(&preparing, place, work);
+        let gone = timeout(Duration::from_millis(20), asked).await;
+        assert!(gone.is_err(), "the work waits");
+        begins.recv().unwrap();
+        let free = (preparing.available_permits(), places.available_permits());
+        assert_eq!(free, (0, 0), "the thread works on");
+        end.send(()).unwrap();
+        preparing.acquire().await.unwrap().forget();
+        places.acquire().await.unwrap().forget();
+    }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Shared {
     pub(super) places: Arc<Semaphore>,
     /// Memory for bodies, in bytes.
     pub(super) bodies: Semaphore,
-    pub(super) preparing: Semaphore,
+    /// Places for requests whose prompt and grammar are being made.
+    pub(super) preparing: Arc<Semaphore>,
     /// True when the server no longer waits for replies.
     over: watch::Sender<bool>,
 }
@@ -55,7 +56,7 @@ impl Shared {
             key: config.api_key.as_deref().map(digest),
             places: Arc::new(Semaphore::new(config.queue)),
             bodies: Semaphore::new(ROOM.max(config.max_body).min(Semaphore::MAX_PERMITS)),
-            preparing: Semaphore::new(PREPARED_AT_ONCE),
+            preparing: Arc::new(Semaphore::new(PREPARED_AT_ONCE)),
             over: watch::Sender::new(false),
             config,
             models,
