@@ -167,7 +167,7 @@ fn a_program_that_fails_is_an_error_of_the_tool() {
 #[test]
 fn what_is_not_run_is_typed() {
     let place = Place::new();
-    let (well, text) = place.chat(&ASKED, "rain\n");
+    let (well, text) = place.chat(&ASKED, &"rain\n".repeat(9));
     assert!(
         well && text.contains("(the answer of get_weather) rain\n"),
         "{text}"
@@ -211,7 +211,8 @@ fn a_conversation_goes_on_from_a_file() {
     let place = Place::new();
     let asked = json!({"role": "user", "content": "Hi"});
     let file = place.write("messages.json", &json!([asked]).to_string());
-    let (well, text) = place.chat(&["--messages", &file, "--system", "Be short."], "");
+    let typed = "7 degrees\n".repeat(9);
+    let (well, text) = place.chat(&["--messages", &file, "--system", "Be short."], &typed);
     assert!(well && text.starts_with("assistant > "), "{text}");
     let (well, text) = place.chat(&["--messages", &file, "--prompt", "Ho"], "");
     assert!(

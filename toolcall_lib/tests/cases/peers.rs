@@ -230,7 +230,9 @@ fn flags_of_training_arguments() {
         ..inputs("Qwen/Qwen3-0.6B", &["rows.json"])
     };
     assert_eq!(read.inputs, expected);
-    assert!(noted(&read, "--eval-strategy"), "{:?}", read.notes);
+    assert!(!noted(&read, "eval"), "no validation set: {:?}", read.notes);
+    let with_one = layer(read, json!({"val_set_size": 0.1}));
+    assert!(noted(&with_one, "--eval-strategy"), "{:?}", with_one.notes);
 }
 
 #[test]
