@@ -219,6 +219,14 @@ fn a_conversation_goes_on_from_a_file() {
         !well && text.contains("error: --messages: the last message has no answer yet"),
         "{text}"
     );
+    for rows in [
+        json!({"messages": [[asked], [asked]]}),
+        json!([{"messages": [asked]}, {"messages": []}]),
+    ] {
+        let file = place.write("rows.json", &rows.to_string());
+        let (well, text) = place.chat(&["--messages", &file], "");
+        assert!(!well && text.contains("is a data set of 2 rows"), "{text}");
+    }
     let answered = json!({"messages": [{"role": "system", "content": "Be short."}, asked, {"role": "assistant", "content": "Yes?"}]});
     let file = place.write("messages.json", &answered.to_string());
     let (well, text) = place.chat(&["--messages", &file, "--system", "Be long."], "");

@@ -215,6 +215,27 @@ fn a_turn_that_does_not_start_as_its_prompt_is_an_error_that_shows_where_they_pa
 }
 
 #[test]
+fn tools_in_a_variable_that_the_template_does_not_use_are_refused() {
+    let tokenizer = tiny_tokenizer();
+    let mut row = timer();
+    row.chat_template_kwargs.insert("xml_tools".into(), json!(["{}"]));
+    let made = |row: &Conversation, template: &ChatTemplate| {
+        sequences(row, template, &tokenizer, LossMode::Assistant).map(|made| made.len())
+    };
+    made(&row, &hermes()).unwrap(); // its `tools` are shown
+    row.tools.clear();
+    let error = made(&row, &hermes()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("chat_template_kwargs.xml_tools: offers tools"),
+        "{error}"
+    );
+    let source = format!("{}{{# xml_tools #}}", hermes().source());
+    made(&row, &ChatTemplate::new(&source, &tokenizer.config).unwrap()).unwrap();
+    row.chat_template_kwargs["xml_tools"] = json!([]);
+    made(&row, &hermes()).unwrap();
+}
+
+#[test]
 fn a_template_whose_turns_end_with_another_token_is_an_error() {
     let template = ChatTemplate::hermes("<|stop|>").unwrap();
     let error = sequences(&timer(), &template, &tiny_tokenizer(), LossMode::Assistant).unwrap_err();

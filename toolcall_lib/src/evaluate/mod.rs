@@ -140,6 +140,7 @@ fn refuse_rows_without_truth(rows: &[Conversation]) -> Result<()> {
 fn refuse_too_long(model: &Model, rows: &[Conversation], config: &EvaluateConfig) -> Result<()> {
     let longest = model.decoder.config.max_position_embeddings;
     let refusal = |(index, row): (usize, &Conversation)| -> Result<()> {
+        model.template.refuse_unseen_tools(row)?;
         let turns = row
             .trained_turns()
             .take(if config.whole_dialogue { usize::MAX } else { 1 });

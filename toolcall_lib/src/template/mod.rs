@@ -15,8 +15,8 @@ mod needs;
 mod offered;
 mod support;
 
-use crate::conversation::Message;
-use crate::error::Result;
+use crate::conversation::{Conversation, Message};
+use crate::error::{Error, Result};
 use crate::guard::bounded;
 use crate::syntax::{CallSyntax, tags};
 use crate::tool::ToolSchema;
@@ -128,6 +128,27 @@ impl ChatTemplate {
         let mut same = words.filter(|word| *word == name);
         let note = || format!("the chat template does not use `{name}` of `chat_template_kwargs`");
         same.next().is_none().then(note)
+    }
+
+    /// Refuses tools that a row offers only in a variable (`xml_tools` and `python_tools`, as for
+    /// SmolLM3) that no template of the model uses: the model would learn to call unknown tools.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub(crate) fn refuse_unseen_tools(&self, row: &Conversation) -> Result<()> {
+        let offers = |name: &&&str| match row.chat_template_kwargs.get(**name) {
+            Some(Value::Array(tools)) => !tools.is_empty(),
+            Some(Value::String(tools)) => !tools.trim().is_empty(),
+            _ => false,
+        };
+        let mut unseen = ["xml_tools", "python_tools"].iter().filter(offers);
+        match unseen.find(|name| row.tools.is_empty() && self.unused_name(name).is_some()) {
+            Some(name) => Err(Error::invalid(
+                format!("chat_template_kwargs.{name}"),
+                "offers tools that the chat template of the model does not show; write them as `tools`",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Returns the other templates of the model, by name; they are saved in

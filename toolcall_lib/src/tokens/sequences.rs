@@ -94,6 +94,7 @@ pub fn sequences(
     tokenizer: &Tokenizer,
     mode: LossMode,
 ) -> Result<Vec<Sequence>> {
+    template.refuse_unseen_tools(conversation)?;
     let template = &template.with_kwargs(&conversation.chat_template_kwargs);
     let messages = &conversation.messages;
     let turns: Vec<usize> = (0..messages.len())

@@ -87,7 +87,10 @@ fn a_constraint_is_compiled_for_its_tokenizer_and_its_syntax() {
     other.tokenizer = model.tokenizer.clone();
     other.template = xml_style();
     assert!(!takes(&get(&other), &model.tokenizer, hermes), "another syntax");
-    get(&tiny_model());
+    let mut other = tiny_model();
+    let inner: tokenizers::Tokenizer = model.tokenizer.to_json().unwrap().parse().unwrap();
+    other.tokenizer = Tokenizer::new(inner, model.tokenizer.eos_token_ids.clone());
+    get(&other);
     assert_eq!(locked(&constraints.recent).len(), 3, "another tokenizer");
 }
 
@@ -100,6 +103,8 @@ fn a_pattern_is_written_for_lark() {
         (r"^a\\/b$", r"/(a\\\/b)/"),
         (r"a\$", r"/(?s:.*)(a\$)(?s:.*)/"),
         (r"a\\$", r"/(?s:.*)(a\\)/"),
+        ("^a|b$", "/(a)(?s:.*)|(?s:.*)(b)/"),
+        (r"^(a|b[|])\|$", r"/((a|b[|])\|)/"),
     ] {
         assert_eq!(searched(pattern), written, "{pattern}");
     }

@@ -65,6 +65,14 @@ impl Beginning {
     }
 }
 
+/// Returns the number of rows if the file is a data set: lists of messages, or rows that have some.
+fn rows_of(row: &Value) -> Option<usize> {
+    let entries = row["messages"].as_array()?;
+    let is_row =
+        |entry: &Value| entry.is_array() || entry["messages"].is_array() || entry["conversations"].is_array();
+    (!entries.is_empty() && entries.iter().all(is_row)).then_some(entries.len())
+}
+
 fn read(file: &Path) -> Result<Begun> {
     let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
     let wrong = |problem: String| Error::invalid(file.display(), problem);
@@ -72,6 +80,11 @@ fn read(file: &Path) -> Result<Begun> {
         list @ Value::Array(_) => json!({ "messages": list }),
         row => row,
     };
+    if let Some(rows) = rows_of(&row) {
+        let problem =
+            format!("is a data set of {rows} rows, expected one conversation; `eval` asks all rows");
+        return Err(wrong(problem));
+    }
     if let Some((field, advice)) = ELSEWHERE.iter().find(|(field, _)| !row[*field].is_null()) {
         return Err(wrong(format!("{field}: is not read from this file; {advice}")));
     }
