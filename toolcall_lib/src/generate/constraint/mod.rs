@@ -5,6 +5,7 @@
 //! compiling takes time. A constraint never changes the logits of a token that it allows.
 
 mod culprit;
+mod pattern;
 mod fields;
 mod grammar;
 mod lark;

@@ -1,7 +1,6 @@
 //! The constraint and the check agree: each accepts what the other accepts, for any mix of
 //! keywords.
 
-use super::fields::searched;
 use super::grammar::Answer;
 use super::{Constraint, Constraints, Form};
 use crate::conversation::{Conversation, Message, Role};
@@ -92,22 +91,6 @@ fn a_constraint_is_compiled_for_its_tokenizer_and_its_syntax() {
     other.tokenizer = Tokenizer::new(inner, model.tokenizer.eos_token_ids.clone());
     get(&other);
     assert_eq!(locked(&constraints.recent).len(), 3, "another tokenizer");
-}
-
-/// `\/` and `/` are the same character, and `\\$` is a backslash before the end.
-#[test]
-fn a_pattern_is_written_for_lark() {
-    for (pattern, written) in [
-        (r"^\d{2}\/\d{2}$", r"/(\d{2}\/\d{2})/"),
-        ("^a/b", r"/(a\/b)(?s:.*)/"),
-        (r"^a\\/b$", r"/(a\\\/b)/"),
-        (r"a\$", r"/(?s:.*)(a\$)(?s:.*)/"),
-        (r"a\\$", r"/(?s:.*)(a\\)/"),
-        ("^a|b$", "/(a)(?s:.*)|(?s:.*)(b)/"),
-        (r"^(a|b[|])\|$", r"/((a|b[|])\|)/"),
-    ] {
-        assert_eq!(searched(pattern), written, "{pattern}");
-    }
 }
 
 #[test]
