@@ -56,6 +56,6 @@ pub use call::{Tool, ToolCall, answer};
 pub(crate) use check::{Checker, Failures, validator};
 pub use file::load_tools;
 pub(crate) use file::read_tools;
-pub(crate) use plain::json_type;
+pub(crate) use plain::{json_type, place_of};
 pub use schema::ToolSchema;
 pub(crate) use schema::{PARAMETERS, doubled, is_tool};

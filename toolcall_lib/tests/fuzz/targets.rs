@@ -527,6 +527,7 @@ fn own_tools() -> Vec<Vec<u8>> {
     bytes(&[
         json!({"tools": [rent, timer_tool()], "rows": [{"messages": said}]}),
         json!({"tools": [rent], "rows": []}),
+        json!({"tools": [from_slice::<Value>(&schemas()[2]).unwrap()], "rows": []}), // refers to itself
     ])
 }
 

@@ -196,7 +196,8 @@ fn tools_are_read_from_lists_lines_and_objects_and_refused_by_number() {
     assert!(error.contains("tools.json: tool 1: "), "{error}");
 }
 
-/// Returns a local teacher; `answer` gives its reply to a message.
+/// Returns a local teacher; `answer` gives its reply to a message, or `404 ` and the message of an
+/// error.
 fn teacher(answer: fn(&str) -> String) -> Teacher {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -222,9 +223,13 @@ fn teacher(answer: fn(&str) -> String) -> Teacher {
             };
             let asked: Value = serde_json::from_str(&body).unwrap();
             let said = answer(asked["messages"][0]["content"].as_str().unwrap());
-            let reply = json!({"choices": [{"message": {"content": said}}]}).to_string();
+            let (status, reply) = match said.strip_prefix("404 ") {
+                Some(why) => ("404 Not Found", json!({"error": {"message": why}})),
+                None => ("200 OK", json!({"choices": [{"message": {"content": said}}]})),
+            };
+            let reply = reply.to_string();
             let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                 reply.len()
             );
             stream.write_all(format!("{head}{reply}").as_bytes()).unwrap();
@@ -269,7 +274,10 @@ fn any_names_and_schemas_of_arguments_give_calls_that_fit() {
             vec![],
         ),
         (
-            json!({"level": {"type": "integer", "enum": [1, 2, 3]}, "on": {"enum": [true, null]}}),
+            json!({
+                "level": {"type": "integer", "enum": [1, 2, 3], "description": "From 1 to 3."},
+                "on": {"enum": [true, null]}
+            }),
             vec![],
         ),
         (
@@ -291,6 +299,10 @@ fn any_names_and_schemas_of_arguments_give_calls_that_fit() {
                 "buyer": {"type": "object", "properties": {"full-name": {"type": "string"}}, "required": ["full-name"]}
             }),
             vec![order],
+        ),
+        (
+            json!({"length": {"type": "float"}, "name": {"type": "str"}}),
+            vec![],
         ),
         (
             json!({"filter": {"type": "object", "additionalProperties": true}}),
@@ -320,7 +332,9 @@ fn any_names_and_schemas_of_arguments_give_calls_that_fit() {
         assert!(seen > 5, "{parameters}: {seen} calls");
         let said = user_texts_of(&made);
         assert!(
-            !said.iter().any(|text| text.contains(['{', '}'])),
+            !said
+                .iter()
+                .any(|text| text.contains(['{', '}']) || text.to_lowercase().contains("level to 3")),
             "{parameters}: {said:?}"
         );
     }
@@ -375,6 +389,16 @@ fn rows_that_cannot_be_used_are_refused_by_number_and_reason() {
             "tool `find_order`: no values of `a` can be made up",
         ),
         (
+            json!({"a": {"type": "object", "properties": {"b": {"$ref": "#"}, "c": {"$ref": "#/properties/a"}}}}),
+            vec![],
+            "tool `find_order`: no values of `a` can be made up",
+        ),
+        (
+            json!({"a": {"type": "array", "items": {"$ref": "#/properties/a"}}}),
+            vec![],
+            "tool `find_order`: no values of `a` can be made up",
+        ),
+        (
             json!({"a": {"type": "integer"}}),
             vec![own_row("Find 5.", json!({"a": 5})); 61],
             "rows: 60, with 61 of your own; expected at least 61",
@@ -386,11 +410,25 @@ fn rows_that_cannot_be_used_are_refused_by_number_and_reason() {
 }
 
 #[test]
-fn an_error_of_the_teacher_is_told_with_its_message() {
+fn a_teacher_that_is_of_no_use_is_told() {
     let answer = |_: &str| "no JSON at all".to_string();
     let told = made(Vec::new(), Some(teacher(answer))).to_string();
     assert!(
         told.contains("and 0 of the teacher") && told.contains("no JSON object"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_error_of_the_teacher_has_its_message() {
+    let config = AugmentConfig {
+        teacher: Some(teacher(|_| "404 there is no model `large`".into())),
+        ..AugmentConfig::default()
+    };
+    let error = augment(&lists(), &tools(), &Dataset::default(), &config).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("status 404") && told.ends_with("there is no model `large`"),
         "{told}"
     );
 }

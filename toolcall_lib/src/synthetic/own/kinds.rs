@@ -17,15 +17,37 @@ use std::sync::Arc;
 /// The words of a row, and the value that its call gave to an argument.
 pub(super) type Seen<'a> = (&'a str, Value);
 
-/// Finds the source of the values of arguments. `root` is the schema that references lead into.
+/// Most lists in lists; a schema that refers to itself has more.
+const MOST_DEPTH: usize = 4;
+
+/// Finds the source of the values of arguments.
+#[derive(Clone, Copy)]
 pub(super) struct Kinds<'a> {
-    pub(super) lists: &'a Lists,
-    pub(super) root: &'a Value,
+    lists: &'a Lists,
+    /// The schema that references lead into.
+    root: &'a Value,
+    /// Number of objects and lists around the argument.
+    depth: usize,
 }
 
-impl Kinds<'_> {
+impl<'a> Kinds<'a> {
+    pub(super) fn new(lists: &'a Lists, root: &'a Value) -> Self {
+        Self {
+            lists,
+            root,
+            depth: 0,
+        }
+    }
+
+    fn inside(self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..self
+        }
+    }
+
     /// Returns the arguments that a schema of an object has, by slot.
-    pub(super) fn arguments(&self, schema: &Value, seen: &[Seen<'_>]) -> IndexMap<String, Argument> {
+    pub(super) fn arguments(self, schema: &Value, seen: &[Seen<'_>]) -> IndexMap<String, Argument> {
         let mut arguments = IndexMap::new();
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let its = seen
@@ -44,7 +66,7 @@ impl Kinds<'_> {
         arguments
     }
 
-    fn argument(&self, name: &str, schema: &Value, seen: &[Seen<'_>], required: bool) -> Argument {
+    fn argument(self, name: &str, schema: &Value, seen: &[Seen<'_>], required: bool) -> Argument {
         let schema = unwrapped(self.root, schema);
         let about = schema["description"].as_str().unwrap_or_default();
         let default = schema.get("default").filter(|value| !value.is_null());
@@ -53,34 +75,44 @@ impl Kinds<'_> {
             about: vec![about.to_string()],
             optional: !required,
             default: default.cloned(),
-            kind: match schema["properties"]
-                .as_object()
-                .filter(|fields| !fields.is_empty())
-            {
-                Some(_) => self.fields(&schema, seen),
-                None => self.kind(name, about, &schema, seen),
-            },
+            kind: self.kind(name, about, &schema, seen),
         }
     }
 
-    /// Returns an object of named fields, or the objects of the rows if a field is one too.
-    fn fields(&self, schema: &Value, seen: &[Seen<'_>]) -> Kind {
-        let fields = self.arguments(schema, seen);
-        let is_flat = |field: &Argument| !matches!(field.kind, Kind::Fields(_)) && !field.kind.is_unspoken();
-        match fields.values().all(is_flat) {
-            true => Kind::Fields(fields),
-            false => as_in_rows(seen),
+    /// Returns an object of named fields. Takes the objects of the rows if it is itself in another
+    /// object or in a list, or if no sentence names the values of a field.
+    fn object(self, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+        if self.depth > 0 {
+            return as_in_rows(seen);
+        }
+        let fields = self.inside().arguments(schema, seen);
+        match fields.is_empty() || fields.values().any(|field| field.kind.is_unspoken()) {
+            true => as_in_rows(seen),
+            false => Kind::Fields(fields),
         }
     }
 
-    fn kind(&self, name: &str, about: &str, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+    /// Returns a list. Takes the lists of the rows if no sentence names their items.
+    fn list(self, name: &str, schema: &Value, seen: &[Seen<'_>]) -> Kind {
+        if self.depth >= MOST_DEPTH {
+            return as_in_rows(seen);
+        }
+        let items: Vec<Seen<'_>> = seen.iter().flat_map(|(_, value)| items_of(value)).collect();
+        let item = self.inside().argument(name, &schema["items"], &items, true);
+        match item.kind.is_unspoken() {
+            true => as_in_rows(seen),
+            false => Kind::Many(Box::new(item.kind), None),
+        }
+    }
+
+    fn kind(self, name: &str, about: &str, schema: &Value, seen: &[Seen<'_>]) -> Kind {
         if let Some(values) = schema["enum"].as_array() {
             let values = values.iter().filter(|value| !value.is_null());
-            return Kind::Choice(
-                values
-                    .map(|value| (value.clone(), sayings(&text_of(value), about)))
-                    .collect(),
-            );
+            let said = |value: &Value| match value.as_str() {
+                Some(text) => sayings(text, about),
+                None => vec![text_of(value)],
+            };
+            return Kind::Choice(values.map(|value| (value.clone(), said(value))).collect());
         }
         let form = seen
             .iter()
@@ -91,15 +123,9 @@ impl Kinds<'_> {
             Some("boolean") => Kind::Flag(vec!["yes".into()], vec!["no".into()]),
             Some("integer") => integer(form, &words, schema, seen),
             Some("number") => number(form, &words, schema, seen),
-            Some("array") => {
-                let items: Vec<Seen<'_>> = seen.iter().flat_map(|(_, value)| items_of(value)).collect();
-                let item = self.argument(name, &schema["items"], &items, true);
-                match item.kind.is_unspoken() || matches!(item.kind, Kind::Fields(_)) {
-                    true => as_in_rows(seen),
-                    false => Kind::Many(Box::new(item.kind), None),
-                }
-            }
-            Some("object") => as_in_rows(seen),
+            Some("array") => self.list(name, schema, seen),
+            Some("object") => self.object(schema, seen),
+            None if schema["properties"].is_object() => self.object(schema, seen),
             _ => text(self.lists, form, name, about, &words, seen),
         }
     }

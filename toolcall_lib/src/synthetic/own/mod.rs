@@ -148,17 +148,14 @@ fn made(lists: &Lists, wanted: usize, seed: u64) -> Result<(Vec<Conversation>, u
         if lacking == 0 {
             break;
         }
-        let made = make(lists, OWN, Some(lacking), seed.wrapping_add(round))?
+        let rows = make(lists, OWN, Some(lacking), seed.wrapping_add(round))?
             .data
             .rows;
-        let all = made.len();
-        let before = kept.len();
-        for row in made.into_iter().filter(|row| misfit(row).is_none()) {
-            if round == 0 || !kept.contains(&row) {
-                kept.push(row);
-            }
-        }
-        wrong += all - (kept.len() - before);
+        let (fitting, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| misfit(row).is_none());
+        wrong += others.len();
+        let is_new = |row: &Conversation| round == 0 || !kept.contains(row); // a round has no doubles
+        let new: Vec<Conversation> = fitting.into_iter().filter(is_new).collect();
+        kept.extend(new);
     }
     Ok((kept, wrong))
 }
@@ -219,7 +216,7 @@ fn skill(
         .map(|request| (request.said, seen(request)))
         .collect();
     let root = tool.parameters();
-    let arguments = Kinds { lists, root }.arguments(root, &seen);
+    let arguments = Kinds::new(lists, root).arguments(root, &seen);
     // 2. A skill without requests.
     let mut skill = Skill {
         names: vec![tool.name().to_string()],

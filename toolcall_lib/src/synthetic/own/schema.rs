@@ -1,6 +1,7 @@
 //! Schemas of arguments as the schema of one kind of value: references, nullable types and parts
 //! that only wrap another schema are taken apart.
 
+use crate::tool::{json_type, place_of};
 use serde_json::{Map, Value, json};
 
 /// Most references and wrappers around a schema; more of them form a cycle.
@@ -25,11 +26,13 @@ pub(super) fn unwrapped(root: &Value, schema: &Value) -> Value {
             _ => Value::Object(said.collect()),
         };
     }
-    let given = schema["type"]
-        .as_array()
-        .and_then(|types| types.iter().find(|name| *name != "null"));
-    if let Some(name) = given.cloned() {
-        schema["type"] = name;
+    // One type, under its name in JSON schema.
+    let given = match &schema["type"] {
+        Value::Array(types) => types.iter().find(|name| *name != "null"),
+        one => Some(one),
+    };
+    if let Some(name) = given.and_then(Value::as_str) {
+        schema["type"] = json_type(name).unwrap_or(name).into();
     }
     if let Some(value) = schema.get("const").cloned() {
         schema["enum"] = json!([value]);
@@ -40,7 +43,7 @@ pub(super) fn unwrapped(root: &Value, schema: &Value) -> Value {
 /// Returns the schema that this one refers to, or the only one of its parts that is not null.
 fn inner(root: &Value, schema: &Value) -> Option<Value> {
     if let Some(target) = schema["$ref"].as_str() {
-        return root.pointer(target.strip_prefix('#')?).cloned();
+        return place_of(root, target).cloned();
     }
     let parts = ["allOf", "anyOf", "oneOf"]
         .into_iter()
@@ -59,12 +62,13 @@ mod tests {
         let root = json!({"$defs": {"color": {"enum": ["red"]}, "loop": {"$ref": "#/$defs/loop"}}});
         for (schema, expected) in [
             (json!({"type": ["null", "integer"]}), json!({"type": "integer"})),
+            (json!({"type": "float"}), json!({"type": "number"})),
             (
                 json!({"anyOf": [{"type": "integer"}, {"type": "null"}], "default": null, "description": "A."}),
                 json!({"type": "integer", "default": null, "description": "A."}),
             ),
             (
-                json!({"allOf": [{"$ref": "#/$defs/color"}]}),
+                json!({"allOf": [{"$ref": "#/%24defs/color"}]}),
                 json!({"enum": ["red"]}),
             ),
             (json!({"const": 3}), json!({"const": 3, "enum": [3]})),

@@ -8,7 +8,7 @@
 use super::found::find;
 use super::words::words;
 use crate::conversation::{Conversation, Message};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::tool::{ToolCall, ToolSchema};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 4 << 20;
+
+/// Longest part of an answer that a message quotes, in characters.
+const LONGEST_QUOTE: usize = 200;
 
 /// A model behind an API like OpenAI's that writes requests.
 #[derive(Clone)]
@@ -67,7 +70,9 @@ impl Teacher {
             let written = objects(&answer);
             if written.is_empty() {
                 let reason = "the teacher's reply has no JSON object on a line of its own";
-                lesson.refused.push((shortened(&answer), reason.to_string()));
+                lesson
+                    .refused
+                    .push((shortened(&answer, LONGEST_QUOTE), reason.to_string()));
             }
             for line in written {
                 let said = line["request"].as_str().unwrap_or_default().to_string();
@@ -145,19 +150,15 @@ impl Teacher {
             let message = answer["error"]["message"].as_str().unwrap_or(&text);
             return Err(Error::invalid(
                 &doing,
-                format!("status {status}: {}", shortened(message)),
+                format!("status {status}: {}", shortened(message, LONGEST_QUOTE)),
             ));
         }
         let content = answer["choices"][0]["message"]["content"].as_str();
         content.map(str::to_string).ok_or_else(|| {
-            let got = shortened(&text);
+            let got = shortened(&text, LONGEST_QUOTE);
             Error::invalid(&doing, format!("expected choices[0].message.content, got {got}"))
         })
     }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(200).collect()
 }
 
 fn wanted(tool: &ToolSchema, round: usize) -> String {

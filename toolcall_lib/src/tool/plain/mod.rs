@@ -10,6 +10,7 @@ mod keywords;
 mod references;
 
 pub(crate) use keywords::json_type;
+pub(crate) use references::place_of;
 
 use crate::error::{Problem, place_in};
 use crate::json::kind;

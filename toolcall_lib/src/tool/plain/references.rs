@@ -93,7 +93,7 @@ pub(super) fn parts<'a>(root: &'a Value, schema: &'a Map<String, Value>) -> impl
 }
 
 /// Returns the place in `root` that a reference leads to: a pointer or an anchor.
-fn place_of<'a>(root: &'a Value, target: &str) -> Option<&'a Value> {
+pub(crate) fn place_of<'a>(root: &'a Value, target: &str) -> Option<&'a Value> {
     let fragment = target.strip_prefix('#')?;
     match fragment.is_empty() || fragment.starts_with('/') {
         true => root.pointer(&percent_decode_str(fragment).decode_utf8_lossy()),
