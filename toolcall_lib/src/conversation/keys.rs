@@ -100,7 +100,7 @@ const REFUSED: [(&str, &str); 22] = [
 const PARALLEL: &str = "parallel_tool_calls";
 
 /// Returns false for null, and for an empty string, list or object: they say nothing.
-pub(super) fn says_something(value: &Value) -> bool {
+pub(crate) fn says_something(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),

@@ -23,7 +23,7 @@ pub(crate) use columns::Read;
 pub(crate) use form::Form;
 #[cfg(feature = "parquet")]
 pub(crate) use keys::is_column;
-pub(crate) use keys::is_read;
+pub(crate) use keys::{is_read, says_something};
 pub(crate) use read::read;
 #[cfg(feature = "serve")]
 pub(crate) use read::template_kwargs;

@@ -41,6 +41,27 @@ const NEUTRAL_AT_1: [&str; 7] = [
     "guidance_scale",
 ];
 
+/// Reads a value of a `generation_config.json`, in which null counts as absent.
+///
+/// # Errors
+/// `read` does not take the value; the error names it.
+fn given<T>(
+    file: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<Option<T>> {
+    let Some(value) = file.get(name).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    read(value).map(Some).ok_or_else(|| {
+        Error::invalid(
+            format!("generation_config.json: {name}"),
+            format!("found {value}, expected {expected}"),
+        )
+    })
+}
+
 impl GenerateConfig {
     /// Returns the settings that a model comes with: its `generation_config.json`, as transformers
     /// reads it. Without the file, or without `do_sample`, decoding is greedy.
@@ -54,40 +75,16 @@ impl GenerateConfig {
     /// Reads the content of a `generation_config.json`, with transformers' defaults for what it
     /// leaves open.
     pub(super) fn read(file: &Map<String, Value>) -> Result<Self> {
-        // 1. Readers that name the key in their error; null counts as absent.
-        let given = |name: &str| file.get(name).filter(|value| !value.is_null());
-        let wrong = |name: &str, value: &Value, expected: &str| {
-            Error::invalid(
-                format!("generation_config.json: {name}"),
-                format!("found {value}, expected {expected}"),
-            )
+        // 1. Readers of one kind of value each.
+        let number = |name| given(file, name, "a number", Value::as_f64);
+        let count = |name| given(file, name, "an integer, 0 or more", Value::as_u64);
+        let is_share = |number: &f64| (0.0..=1.0).contains(number);
+        let share = |name| {
+            given(file, name, "a number from 0 to 1", |value| {
+                value.as_f64().filter(is_share)
+            })
         };
-        let number = |name: &str| match given(name) {
-            None => Ok(None),
-            Some(value) => value
-                .as_f64()
-                .map(Some)
-                .ok_or_else(|| wrong(name, value, "a number")),
-        };
-        let count = |name: &str| match given(name) {
-            None => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .map(Some)
-                .ok_or_else(|| wrong(name, value, "an integer, 0 or more")),
-        };
-        let share = |name: &str| match number(name)? {
-            Some(share) if !(0.0..=1.0).contains(&share) => {
-                Err(wrong(name, &file[name], "a number from 0 to 1"))
-            }
-            share => Ok(share),
-        };
-        let sampled = match given("do_sample") {
-            None => false,
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| wrong("do_sample", value, "true or false"))?,
-        };
+        let sampled = given(file, "do_sample", "true or false", Value::as_bool)?.unwrap_or(false);
         // 2. Settings that also apply to greedy decoding.
         let mut config = Self {
             repetition_penalty: number("repetition_penalty")?.unwrap_or(1.0),

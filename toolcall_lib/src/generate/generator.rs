@@ -1,5 +1,6 @@
 //! A model that writes one reply after the other and keeps what their prompts share.
 
+use super::prompt_template;
 use super::replies::{self, Prompt, RowPrompt, rendered};
 use super::{GenerateConfig, Generation, PrefixCache};
 use crate::conversation::Message;
@@ -72,7 +73,7 @@ impl<M: Borrow<Model>> Generator<M> {
         on_text: impl FnMut(&str) -> bool,
     ) -> Result<Generation> {
         let model = self.model.borrow();
-        let template = model.template.with_kwargs(&self.config.chat_template_kwargs);
+        let template = prompt_template(model, &self.config, &Map::new());
         let prompt = (messages, tools);
         let prompt = rendered(model, &template, prompt, &self.config, &self.cache.constraints)?;
         let prompts = vec![prompt];

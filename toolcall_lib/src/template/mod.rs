@@ -15,7 +15,7 @@ mod needs;
 mod offered;
 mod support;
 
-use crate::conversation::{Conversation, Message};
+use crate::conversation::{Conversation, Message, says_something};
 use crate::error::{Error, Result};
 use crate::guard::bounded;
 use crate::syntax::{CallSyntax, tags};
@@ -136,13 +136,9 @@ impl ChatTemplate {
     /// # Errors
     /// Names the variable.
     pub(crate) fn refuse_unseen_tools(&self, row: &Conversation) -> Result<()> {
-        let offers = |name: &&&str| match row.chat_template_kwargs.get(**name) {
-            Some(Value::Array(tools)) => !tools.is_empty(),
-            Some(Value::String(tools)) => !tools.trim().is_empty(),
-            _ => false,
-        };
-        let mut unseen = ["xml_tools", "python_tools"].iter().filter(offers);
-        match unseen.find(|name| row.tools.is_empty() && self.unused_name(name).is_some()) {
+        let offers = |name: &&str| row.chat_template_kwargs.get(*name).is_some_and(says_something);
+        let mut offered = ["xml_tools", "python_tools"].into_iter().filter(offers);
+        match offered.find(|name| row.tools.is_empty() && self.unused_name(name).is_some()) {
             Some(name) => Err(Error::invalid(
                 format!("chat_template_kwargs.{name}"),
                 "offers tools that the chat template of the model does not show; write them as `tools`",

@@ -1,7 +1,7 @@
 //! Many conversations to token sequences, with a limit on their length.
 
 use super::{LossMode, Sequence, Tokenizer, sequences};
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, says_something};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result, counted, notes_on_rows};
 use crate::template::ChatTemplate;
@@ -159,10 +159,9 @@ pub fn not_shown(conversations: &[Conversation], template: &ChatTemplate) -> Vec
         ));
     }
     let mut rows_with: BTreeMap<&str, usize> = BTreeMap::new();
-    let names = conversations
-        .iter()
-        .flat_map(|row| row.chat_template_kwargs.keys());
-    names.for_each(|name| *rows_with.entry(name).or_default() += 1);
+    let given = conversations.iter().flat_map(|row| &row.chat_template_kwargs);
+    let given = given.filter(|(_, value)| says_something(value));
+    given.for_each(|(name, _)| *rows_with.entry(name).or_default() += 1);
     let unused = rows_with.into_iter();
     let unused = unused.filter_map(|(name, rows)| Some((template.unused_name(name)?, rows)));
     notes.extend(notes_on_rows(&unused.collect()));

@@ -2,13 +2,14 @@
 
 use super::telling::{Events, Telling};
 use super::{Served, Shared};
-use crate::generate::{Constraint, Constraints};
+use crate::generate::{Constraint, Constraints, prompt_template};
 use crate::model::Model;
 use crate::serve::assemble::Assembler;
 use crate::serve::scheduler::Job;
 use crate::serve::wire::{ChatRequest, Defaults, Head, Refusal, Usage};
 use crate::template::Thought;
 use crate::tool::ToolSchema;
+use serde_json::Map;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::unbounded_channel;
@@ -123,7 +124,7 @@ pub(crate) fn check_tools(
 /// Renders the prompt of a request, tokenizes it, and makes the constraint of the reply.
 fn prepare(model: &Model, constraints: &Constraints, asked: &ChatRequest) -> Result<Prepared, Refusal> {
     let config = &asked.config;
-    let template = model.template.with_kwargs(&config.chat_template_kwargs);
+    let template = prompt_template(model, config, &Map::new());
     let wrong = |error| Refusal::of_library(&error);
     let text = template
         .render_prompt(&asked.messages, &asked.tools)

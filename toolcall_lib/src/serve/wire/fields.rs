@@ -159,7 +159,7 @@ impl Fields {
         }
     }
 
-    /// Returns what there is in place of a field that has to be there.
+    /// Says how a required field is absent: it is null, or missing.
     pub fn absence(&self, field: &str) -> &'static str {
         match self.nulls.iter().any(|null| null == field) {
             true => "found null",
