@@ -84,8 +84,11 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    /// Refuses settings with invalid values.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses settings with invalid values, which a [`Generator`](super::Generator) does too.
+    ///
+    /// # Errors
+    /// Names the first invalid setting, and what it may be.
+    pub fn check(&self) -> Result<()> {
         let refuse = |name: &str, problem: String| Err(Error::invalid(name, problem));
         if self.temperature < 0.0 || self.temperature.is_nan() {
             let meaning = "0 is greedy, 1 samples from the model";

@@ -242,8 +242,10 @@ mod tests {
             (GgmlDType::Q4_0, 133, 64),
             (GgmlDType::Q4_1, 6, 160),
             (GgmlDType::Q4K, 35, 256),
+            (GgmlDType::BF16, 70, 576),
+            (GgmlDType::BF16, 131, 160),
         ] {
-            let packed = packed_for_test(&random(output * input, 1), dtype, input);
+            let packed = packed_for_test(&random(output * input, 1), dtype, input).shortened();
             let w = packed.tensor();
             let mut unpacked = vec![0.0; output * input];
             w.unpack(0..output, &mut unpacked);
@@ -267,22 +269,24 @@ mod tests {
     /// Checks that a row's result does not depend on the other rows, except for the order of sums.
     #[test]
     fn a_row_is_the_same_alone_and_among_others() {
-        let (output, input) = (100, 96);
-        let packed = packed_for_test(&random(output * input, 1), GgmlDType::Q8_0, input);
-        let x = random(70 * input, 2);
-        let product = |rows: usize| {
-            let mut y = vec![0.0; rows * output];
-            linear_tiles(&x[..rows * input], packed.tensor(), &mut y, Precision::Bf16);
-            y
-        };
-        let alone = product(1);
-        for rows in [2, 5, 8, 9, 70] {
-            let difference = product(rows)
-                .iter()
-                .zip(&alone)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
-            assert!(difference < 1e-4, "{rows}: {difference}");
+        let (output, input) = (100, 288);
+        for dtype in [GgmlDType::Q8_0, GgmlDType::BF16] {
+            let packed = packed_for_test(&random(output * input, 1), dtype, input).shortened();
+            let x = random(70 * input, 2);
+            let product = |rows: usize| {
+                let mut y = vec![0.0; rows * output];
+                linear_tiles(&x[..rows * input], packed.tensor(), &mut y, Precision::Bf16);
+                y
+            };
+            let alone = product(1);
+            for rows in [2, 5, 8, 9, 70] {
+                let difference = product(rows)
+                    .iter()
+                    .zip(&alone)
+                    .map(|(a, b)| (a - b).abs())
+                    .fold(0.0, f32::max);
+                assert!(difference < 1e-4, "{dtype:?}, {rows}: {difference}");
+            }
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::blocks::bytes_of;
 use super::dtype::Dtype;
+use super::memory::Memory;
+use super::packed::Packed;
 use super::stored::Stored;
-use super::tensor::Packed;
 use super::{Layout, Parameters, Slot, Span, Tensor};
+use crate::cpu::{Isa, isa};
 use crate::error::Result;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
@@ -31,13 +33,19 @@ impl std::fmt::Debug for Frozen {
 }
 
 impl Frozen {
-    /// Packs every matrix of `layout`. Besides the result, memory holds only the pieces that are
-    /// being packed.
+    /// Packs every matrix of `layout`. Besides the result, memory holds only the matrices and
+    /// pieces that are being packed.
     pub(super) fn read(layout: Arc<Layout>, stored: &impl Stored, dtype: Dtype) -> Result<Self> {
         let layers = layout.layers();
+        let packed = |slot: &Slot| Ok(dtype.packed(slot, stored.dtype(slot)?, layers));
+        let room = |slot: &Slot| match slot.is_matrix() {
+            true => Ok(Memory::room(bytes_of(slot.len(), packed(slot)?))),
+            false => Ok(0),
+        };
+        let memory = Memory::new(layout.slots().iter().map(room).sum::<Result<usize>>()?)?;
         let matrix = |slot: &Slot| match slot.is_matrix() {
-            true => read_matrix(slot, stored, dtype.packed(slot, stored.dtype(slot)?, layers)),
-            false => Ok(Packed::zeros(GgmlDType::F32, 0, 1)),
+            true => read_matrix(slot, stored, packed(slot)?, &memory),
+            false => Ok(Packed::zeros(GgmlDType::F32, 0, 1, &memory)),
         };
         // Matrices in parallel, then the few vectors.
         let matrices: Vec<Packed> = layout.slots().par_iter().map(matrix).collect::<Result<_>>()?;
@@ -67,7 +75,7 @@ impl Frozen {
     pub(super) fn is_rounded(&self) -> bool {
         self.matrices
             .iter()
-            .all(|matrix| matrix.size() == 0 || matrix.dtype != GgmlDType::F32)
+            .all(|matrix| matrix.size() == 0 || !matrix.is_f32())
     }
 
     /// Returns matrices that lie side by side.
@@ -98,16 +106,29 @@ impl Frozen {
     }
 }
 
-fn read_matrix(slot: &Slot, stored: &impl Stored, dtype: GgmlDType) -> Result<Packed> {
+fn read_matrix(slot: &Slot, stored: &impl Stored, dtype: GgmlDType, memory: &Memory) -> Result<Packed> {
     let columns = slot.columns();
-    let mut packed = Packed::zeros(dtype, slot.len() / columns, columns);
-    let pieces = packed
-        .bytes_mut()
-        .par_chunks_mut(bytes_of(slot.piece_len(), dtype));
-    pieces
-        .zip(slot.pieces())
-        .try_for_each(|(bytes, elements)| stored.pack(slot, elements, dtype, bytes))?;
-    Ok(packed)
+    let read = |memory: &Memory| {
+        let mut packed = Packed::zeros(dtype, slot.len() / columns, columns, memory);
+        let pieces = packed
+            .bytes_mut()
+            .par_chunks_mut(bytes_of(slot.piece_len(), dtype));
+        pieces
+            .zip(slot.pieces())
+            .try_for_each(|(bytes, elements)| stored.pack(slot, elements, dtype, bytes))?;
+        Ok(packed)
+    };
+    if !reads_12_bits(dtype) {
+        return read(memory);
+    }
+    let own = read(&Memory::new(bytes_of(slot.len(), dtype))?)?;
+    Ok(own.in_12_bits(memory).unwrap_or_else(|| own.copied(memory)))
+}
+
+/// Returns true if elements of this type may be bf16, which this processor multiplies in 12 bits.
+fn reads_12_bits(dtype: GgmlDType) -> bool {
+    let is_half = matches!(dtype, GgmlDType::BF16 | GgmlDType::F16);
+    is_half && cfg!(target_arch = "x86_64") && isa() >= Isa::Avx512Bf16
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
+pub(crate) mod bf12;
 mod blocks;
 mod dtype;
 mod ends;
@@ -14,6 +15,8 @@ mod finite;
 mod fit;
 mod frozen;
 mod layout;
+mod memory;
+mod packed;
 mod pieces;
 mod random;
 mod tensor;
@@ -34,11 +37,11 @@ pub use folder::TextFiles;
 pub use frozen::Frozen;
 pub use held::Weights;
 pub use layout::{Layout, Slot, Span};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use packed::{Form, Part};
 pub use parameters::{Parameters, zero_buckets};
 pub use raw::RawModel;
 pub use source::{ModelSource, read, read_as};
-#[cfg(target_arch = "x86_64")]
-pub(crate) use tensor::Part;
 pub use tensor::Tensor;
 #[cfg(test)]
 pub(crate) use tensor::packed_for_test;

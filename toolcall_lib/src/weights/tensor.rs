@@ -1,6 +1,8 @@
 //! Read-only matrices of weights, in any type in which they are stored.
 
-use super::blocks::{bytes_of, unpack};
+use super::bf12;
+use super::blocks::unpack;
+use super::packed::{Form, Packed, Part};
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -10,71 +12,6 @@ const TILE: usize = 1 << 22;
 
 /// Elements that one thread unpacks at a time.
 const UNPACK_AT_A_TIME: usize = 1 << 16;
-
-/// A cache line; packed weights are aligned to it.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-/// A matrix in a type of GGML, in one piece.
-#[derive(Clone)]
-pub(crate) struct Packed {
-    pub dtype: GgmlDType,
-    columns: usize,
-    rows: usize,
-    lines: Vec<Line>,
-}
-
-impl Packed {
-    /// Makes zeros; matrix rows must be whole blocks.
-    pub fn zeros(dtype: GgmlDType, rows: usize, columns: usize) -> Self {
-        let lines = bytes_of(rows * columns, dtype).div_ceil(64);
-        Self {
-            dtype,
-            columns,
-            rows,
-            lines: vec![Line([0; 64]); lines],
-        }
-    }
-
-    /// Returns the bytes of memory that the matrix takes.
-    pub fn size(&self) -> usize {
-        bytes_of(self.rows * self.columns, self.dtype)
-    }
-
-    /// Returns the packed bytes.
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: a line has 64 bytes, and the lines cover `size` bytes.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.size()) }
-    }
-
-    /// Returns the packed bytes, to write.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.size()) }
-    }
-
-    /// Returns the bytes of a matrix row.
-    fn row(&self) -> usize {
-        bytes_of(self.columns, self.dtype)
-    }
-}
-
-#[cfg(test)]
-impl Packed {
-    /// Returns the matrix as a tensor.
-    pub fn tensor(&self) -> Tensor<'_> {
-        Tensor::packed(std::slice::from_ref(self), self.columns)
-    }
-}
-
-/// Packs these values into a matrix.
-#[cfg(test)]
-pub(crate) fn packed_for_test(values: &[f32], dtype: GgmlDType, columns: usize) -> Packed {
-    let mut packed = Packed::zeros(dtype, values.len() / columns, columns);
-    super::blocks::pack(values, dtype, packed.bytes_mut());
-    packed
-}
 
 /// A read-only matrix of weights, `[rows, columns]`: one tensor, or several with the same number of
 /// columns, one below the other.
@@ -88,17 +25,6 @@ pub struct Tensor<'a> {
 enum Elements<'a> {
     F32(&'a [f32]),
     Packed(&'a [Packed]),
-}
-
-/// Some rows of a matrix, as they are stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
-    /// Type of the elements.
-    pub dtype: GgmlDType,
-    /// Blocks of all rows.
-    pub bytes: &'a [u8],
-    /// Number of rows.
-    pub rows: usize,
 }
 
 impl std::fmt::Debug for Tensor<'_> {
@@ -132,7 +58,7 @@ impl<'a> Tensor<'a> {
     pub fn rows(&self) -> usize {
         match self.elements {
             Elements::F32(elements) => elements.len() / self.columns,
-            Elements::Packed(tensors) => tensors.iter().map(|tensor| tensor.rows).sum(),
+            Elements::Packed(tensors) => tensors.iter().map(Packed::rows).sum(),
         }
     }
 
@@ -140,9 +66,7 @@ impl<'a> Tensor<'a> {
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         match self.elements {
             Elements::F32(elements) => Some(elements),
-            Elements::Packed([tensor]) if tensor.dtype == GgmlDType::F32 => {
-                Some(bytemuck::cast_slice(tensor.bytes()))
-            }
+            Elements::Packed([tensor]) if tensor.is_f32() => Some(bytemuck::cast_slice(tensor.bytes())),
             Elements::Packed(_) => None,
         }
     }
@@ -154,20 +78,16 @@ impl<'a> Tensor<'a> {
             Elements::Packed(tensors) => (None, tensors),
         };
         let f32s = f32s.map(|elements| Part {
-            dtype: GgmlDType::F32,
+            form: Form::Ggml(GgmlDType::F32),
             bytes: bytemuck::cast_slice(&elements[rows.start * self.columns..rows.end * self.columns]),
             rows: rows.len(),
         });
         let mut first = 0; // first row of the tensor
         let packed = packed.iter().filter_map(move |tensor| {
-            let start = rows.start.clamp(first, first + tensor.rows) - first;
-            let end = rows.end.clamp(first, first + tensor.rows) - first;
-            first += tensor.rows;
-            (start < end).then(|| Part {
-                dtype: tensor.dtype,
-                bytes: &tensor.bytes()[start * tensor.row()..end * tensor.row()],
-                rows: end - start,
-            })
+            let start = rows.start.clamp(first, first + tensor.rows()) - first;
+            let end = rows.end.clamp(first, first + tensor.rows()) - first;
+            first += tensor.rows();
+            (start < end).then(|| tensor.part(start..end))
         });
         f32s.into_iter().chain(packed)
     }
@@ -175,8 +95,13 @@ impl<'a> Tensor<'a> {
     /// Unpacks these rows as f32 into `values`, which they fill.
     pub fn unpack(&self, rows: Range<usize>, mut values: &mut [f32]) {
         for part in self.parts(rows) {
-            let here = values.split_off_mut(..part.rows * self.columns);
-            unpack(part.dtype, part.bytes, here.unwrap_or_default());
+            let here = values
+                .split_off_mut(..part.rows * self.columns)
+                .unwrap_or_default();
+            match part.form {
+                Form::Ggml(dtype) => unpack(dtype, part.bytes, here),
+                Form::Bf12(exponents) => bf12::unpack(part.bytes, exponents, self.columns, here),
+            }
         }
     }
 
@@ -207,4 +132,27 @@ impl<'a> Tensor<'a> {
             visit(first, tile);
         }
     }
+}
+
+#[cfg(test)]
+impl Packed {
+    /// Returns the matrix as a tensor.
+    pub fn tensor(&self) -> Tensor<'_> {
+        Tensor::packed(std::slice::from_ref(self), self.columns())
+    }
+
+    /// Returns the matrix in 12 bits per element if that is possible, as it is if not.
+    pub fn shortened(self) -> Self {
+        let memory = super::memory::Memory::new(self.size()).unwrap();
+        self.in_12_bits(&memory).unwrap_or(self)
+    }
+}
+
+/// Packs these values into a matrix.
+#[cfg(test)]
+pub(crate) fn packed_for_test(values: &[f32], dtype: GgmlDType, columns: usize) -> Packed {
+    let memory = super::memory::Memory::new(super::blocks::bytes_of(values.len(), dtype)).unwrap();
+    let mut packed = Packed::zeros(dtype, values.len() / columns, columns, &memory);
+    super::blocks::pack(values, dtype, packed.bytes_mut());
+    packed
 }

@@ -71,6 +71,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    arguments.generate(BFCL_TOKENS).check()?;
     match &arguments.data {
         Some(data) => on_conversations(arguments, data),
         None => on_bfcl(arguments),

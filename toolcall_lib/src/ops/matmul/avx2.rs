@@ -8,7 +8,8 @@ use super::few::{Columns, for_each_task};
 use super::prefetch::prefetch;
 use crate::cpu::{Isa, isa};
 use crate::weights::avx2::{BLOCK, Stored, with_stored};
-use crate::weights::{Part, Tensor};
+use crate::weights::{Form, Part, Tensor};
+use candle_core::quantized::GgmlDType;
 use pulp::Simd;
 use pulp::x86::V3;
 use std::arch::x86_64::*;
@@ -31,7 +32,8 @@ pub fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
 /// Computes [`linear_few`] with any limit of the instructions.
 fn linear_few_with(simd: V3, x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
     let (input, output) = (w.columns(), w.rows());
-    let takes = |part: Part<'_>| with_stored!(part.dtype, T => T::BYTES).is_some();
+    let takes =
+        |part: Part<'_>| stored_as(part).is_some_and(|dtype| with_stored!(dtype, T => T::BYTES).is_some());
     if x.len() > FEW * input || !input.is_multiple_of(BLOCK) || !w.parts(0..output).all(takes) {
         return false;
     }
@@ -54,7 +56,15 @@ fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Column
         first += part.rows;
         // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says. All parts have one of the
         // types.
-        with_stored!(part.dtype, T => unsafe { products.compute::<T>() });
+        stored_as(part).and_then(|dtype| with_stored!(dtype, T => unsafe { products.compute::<T>() }));
+    }
+}
+
+/// Returns the type of GGML of a part; matrices in 12 bits are made for other processors.
+fn stored_as(part: Part<'_>) -> Option<GgmlDType> {
+    match part.form {
+        Form::Ggml(dtype) => Some(dtype),
+        Form::Bf12(_) => None,
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = arguments.beginning.read()?;
+    arguments.settings.check()?;
     let last = begun.conversation.messages.last();
     let waits = !begun.open_calls.is_empty()
         || last.is_some_and(|message| matches!(message.role, Role::User | Role::Tool));

@@ -66,8 +66,16 @@ fn top_k(text: &str) -> std::result::Result<usize, String> {
 impl Settings {
     /// Returns these settings for a model.
     pub fn of(&self, model: &Model) -> Result<GenerateConfig> {
-        let own = GenerateConfig::of(model)?;
-        Ok(GenerateConfig {
+        GenerateConfig::of(model).map(|own| self.over(own))
+    }
+
+    /// Refuses invalid settings, before a model is loaded.
+    pub fn check(&self) -> Result<()> {
+        self.over(GenerateConfig::default()).check()
+    }
+
+    fn over(&self, own: GenerateConfig) -> GenerateConfig {
+        GenerateConfig {
             max_new_tokens: self.max_new_tokens.unwrap_or(own.max_new_tokens),
             temperature: self.temperature.unwrap_or(own.temperature),
             top_k: self.top_k.or(own.top_k).filter(|&k| k > 0),
@@ -82,6 +90,6 @@ impl Settings {
             unsure_reply: self.unsure_reply.clone(),
             device: self.device,
             ..own
-        })
+        }
     }
 }

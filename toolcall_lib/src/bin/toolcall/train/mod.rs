@@ -164,6 +164,9 @@ fn train_and_save(
     let many = recipe != arguments.recipe.settings();
     let config = &layers.over(arguments, recipe)?.config;
     let (data, validation) = hold_out(data, validation, inputs, config.seed)?;
+    if first && config.resume_from_checkpoint.is_none() && holds_model(out) {
+        note(format!("the new model replaces the one in {}", out.display()));
+    }
     if first && many {
         note(for_many(data.rows.len(), config));
     }
@@ -243,6 +246,13 @@ fn push(out: &Path, repo: &str, config: &PushConfig) -> Result<ExitCode> {
     })?;
     print_in_run(format!("pushed to {pushed}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns true if a folder that can be trained into has a model or an adapter already.
+fn holds_model(out: &Path) -> bool {
+    ["config.json", "adapter_config.json"]
+        .iter()
+        .any(|file| out.join(file).exists())
 }
 
 /// Returns a note on the settings that were chosen because there are many rows.

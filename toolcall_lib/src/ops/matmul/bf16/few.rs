@@ -5,13 +5,14 @@
 
 use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
-use super::load::as_pairs;
-use super::unpack::{Bf16, F16, LANES, Q4_0, Q4_1, Q8_0, Stored, unpack_rows};
-use crate::weights::{Part, Tensor};
+use super::bf12::Bf12;
+use super::load::LANES;
+use super::unpack::{Bf16, F16, Q4_0, Q4_1, Q8_0, unpack_rows};
+use super::weights::Weights;
+use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
 use std::arch::x86_64::*;
-use std::array::from_fn;
 use std::cell::Cell;
 
 /// Largest number of rows for which panels do not pay.
@@ -40,7 +41,7 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     // 1. Round the input to bf16, in rows padded to whole vectors.
     rounded.resize(rows * stride, bf16::ZERO);
     let x = Part {
-        dtype: GgmlDType::F32,
+        form: Form::Ggml(GgmlDType::F32),
         bytes: bytemuck::cast_slice(x),
         rows,
     };
@@ -91,27 +92,28 @@ impl Products<'_> {
         let whole = self.input == self.stride;
         // SAFETY: the caller upholds the contract.
         unsafe {
-            match self.part.dtype {
-                GgmlDType::BF16 if whole => self.in_place::<Bf16>(),
-                GgmlDType::F16 if whole => self.in_place::<F16>(),
-                GgmlDType::Q8_0 => self.in_place::<Q8_0>(),
-                GgmlDType::Q4_0 => self.in_place::<Q4_0>(),
-                GgmlDType::Q4_1 => self.in_place::<Q4_1>(),
-                _ => self.by_way_of(unpacked),
+            match self.part.form {
+                Form::Bf12(exponents) => self.in_place(Bf12::new(exponents)),
+                Form::Ggml(GgmlDType::BF16) if whole => self.in_place(Bf16),
+                Form::Ggml(GgmlDType::F16) if whole => self.in_place(F16),
+                Form::Ggml(GgmlDType::Q8_0) => self.in_place(Q8_0),
+                Form::Ggml(GgmlDType::Q4_0) => self.in_place(Q4_0),
+                Form::Ggml(GgmlDType::Q4_1) => self.in_place(Q4_1),
+                Form::Ggml(_) => self.by_way_of(unpacked),
             }
         }
     }
 
     /// Multiplies weights that become bf16 in registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn in_place<T: Stored>(&self) {
-        let bytes = self.stride / LANES * T::BYTES;
+    unsafe fn in_place<W: Weights>(&self, weights: W) {
+        let bytes = W::row(self.stride / LANES);
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
             prefetch(w);
             // SAFETY: `w` holds the weights of `rows` outputs.
-            unsafe { self.rows::<T>(w.as_ptr(), first, rows) };
+            unsafe { self.rows(weights, w.as_ptr(), first, rows) };
         }
     }
 
@@ -129,7 +131,7 @@ impl Products<'_> {
             // SAFETY: there is room for `rows` rows, each of a multiple of 32 elements.
             unsafe {
                 unpack_rows(part, self.input, unpacked.as_mut_ptr(), self.stride);
-                self.rows::<Bf16>(unpacked.as_ptr().cast(), first, rows);
+                self.rows(Bf16, unpacked.as_ptr().cast(), first, rows);
             }
         }
     }
@@ -138,20 +140,20 @@ impl Products<'_> {
     /// once for as many rows as there are registers for.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn rows<T: Stored>(&self, w: *const u8, output: usize, outputs: usize) {
+    unsafe fn rows<W: Weights>(&self, weights: W, w: *const u8, output: usize, outputs: usize) {
         for row in (0..self.y.rows).step_by(TALL) {
             let at = (row, output);
             // SAFETY: `w` is the caller's; the rows and outputs exist.
             unsafe {
                 match self.y.rows - row {
-                    1 => self.outputs::<T, 1, 4>(w, at, outputs),
-                    2 => self.outputs::<T, 2, 4>(w, at, outputs),
-                    3 => self.outputs::<T, 3, 4>(w, at, outputs),
-                    4 => self.outputs::<T, 4, 4>(w, at, outputs),
-                    5 => self.outputs::<T, 5, 2>(w, at, outputs),
-                    6 => self.outputs::<T, 6, 2>(w, at, outputs),
-                    7 => self.outputs::<T, 7, 2>(w, at, outputs),
-                    _ => self.outputs::<T, TALL, 2>(w, at, outputs),
+                    1 => self.outputs::<W, 1, 4>(weights, w, at, outputs),
+                    2 => self.outputs::<W, 2, 4>(weights, w, at, outputs),
+                    3 => self.outputs::<W, 3, 4>(weights, w, at, outputs),
+                    4 => self.outputs::<W, 4, 4>(weights, w, at, outputs),
+                    5 => self.outputs::<W, 5, 2>(weights, w, at, outputs),
+                    6 => self.outputs::<W, 6, 2>(weights, w, at, outputs),
+                    7 => self.outputs::<W, 7, 2>(weights, w, at, outputs),
+                    _ => self.outputs::<W, TALL, 2>(weights, w, at, outputs),
                 }
             }
         }
@@ -160,21 +162,22 @@ impl Products<'_> {
     /// Multiplies `R` rows with `outputs` outputs, `O` at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn outputs<T: Stored, const R: usize, const O: usize>(
+    unsafe fn outputs<W: Weights, const R: usize, const O: usize>(
         &self,
+        weights: W,
         w: *const u8,
         (row, output): (usize, usize),
         outputs: usize,
     ) {
-        let bytes = self.stride / LANES * T::BYTES;
+        let bytes = W::row(self.stride / LANES);
         let wide = outputs / O * O;
         // SAFETY: the caller upholds the contract.
         unsafe {
             for o in (0..wide).step_by(O) {
-                self.tile::<T, R, O>(w.add(o * bytes), row, output + o);
+                self.tile::<W, R, O>(weights, w.add(o * bytes), row, output + o);
             }
             for o in wide..outputs {
-                self.tile::<T, R, 1>(w.add(o * bytes), row, output + o);
+                self.tile::<W, R, 1>(weights, w.add(o * bytes), row, output + o);
             }
         }
     }
@@ -182,30 +185,24 @@ impl Products<'_> {
     /// Multiplies `R` rows with `O` outputs. Sums stay in registers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn tile<T: Stored, const R: usize, const O: usize>(
+    unsafe fn tile<W: Weights, const R: usize, const O: usize>(
         &self,
+        weights: W,
         w: *const u8,
         row: usize,
         output: usize,
     ) {
         let mut sums = [[_mm512_setzero_ps(); O]; R];
-        let x = self.x[row * self.stride..(row + R) * self.stride].as_ptr();
-        let vectors = self.stride / LANES;
-        for i in 0..vectors {
-            // SAFETY: all rows are `vectors` vectors long.
-            unsafe {
-                let w: [__m512bh; O] = from_fn(|o| as_pairs(T::load(w.add((o * vectors + i) * T::BYTES))));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = as_pairs(_mm512_loadu_si512(x.add(r * self.stride + i * LANES).cast()));
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = _mm512_dpbf16_ps(*sum, x, w);
-                    }
-                }
-            }
-        }
+        let x = &self.x[row * self.stride..(row + R) * self.stride];
+        // SAFETY: all rows are `stride` elements long.
+        unsafe { weights.add_products(&mut sums, x.as_ptr(), w, self.stride) };
         for (r, sums) in sums.into_iter().enumerate() {
             for (o, sum) in sums.into_iter().enumerate() {
-                let sum = _mm512_reduce_add_ps(sum);
+                let rest = weights.others(output + o).iter().map(|other| {
+                    let x = x[r * self.stride + other.column as usize];
+                    x.to_f32() * other.value.to_f32()
+                });
+                let sum = _mm512_reduce_add_ps(sum) + rest.sum::<f32>();
                 self.y.put(row + r, self.first + output + o, sum);
             }
         }

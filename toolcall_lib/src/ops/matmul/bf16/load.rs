@@ -10,6 +10,9 @@ pub type Pair = u32;
 /// Number of pairs of a cache line, which is also a register.
 pub const LINE: usize = 16;
 
+/// Number of bf16 of a register.
+pub const LANES: usize = 2 * LINE;
+
 /// Reads a block from 16 columns of contiguous elements: a line for each column, with its 16 pairs
 /// from `row` on. Prefetches the elements two lines ahead.
 #[inline]

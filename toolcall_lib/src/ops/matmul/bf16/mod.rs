@@ -13,11 +13,13 @@
 
 mod amx;
 mod avx512;
+mod bf12;
 mod few;
 mod kernel;
 mod load;
 mod pack;
 mod unpack;
+mod weights;
 
 use super::{Matrix, Output};
 use crate::cpu::{Isa, isa};

@@ -4,14 +4,13 @@
 //! without an implementation are unpacked by way of f32.
 
 use super::super::prefetch::prefetch;
-use crate::weights::{Part, Tensor, unpack as unpack_f32};
+use super::bf12::Bf12;
+use super::load::LANES;
+use crate::weights::{Form, Part, Tensor, unpack as unpack_f32};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
 use std::arch::x86_64::*;
 use std::ops::Range;
-
-/// Number of elements of a vector.
-pub const LANES: usize = 32;
 
 /// Unpacks `rows` of `w` to `to`, where rows begin `stride` elements apart. Fills the gaps between
 /// rows with zeros.
@@ -43,14 +42,20 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
         unsafe {
             let to = to.add(i * stride);
             prefetch(row);
-            match part.dtype {
-                GgmlDType::BF16 => unpack_row::<Bf16>(row, to),
-                GgmlDType::F16 => unpack_row::<F16>(row, to),
-                GgmlDType::F32 => unpack_row::<F32>(row, to),
-                GgmlDType::Q8_0 => unpack_row::<Q8_0>(row, to),
-                GgmlDType::Q4_0 => unpack_row::<Q4_0>(row, to),
-                GgmlDType::Q4_1 => unpack_row::<Q4_1>(row, to),
-                _ => any(part.dtype, row, columns, to),
+            match part.form {
+                Form::Bf12(exponents) => {
+                    Bf12::new(exponents).unpack(row.as_ptr(), columns / LANES, to);
+                    for other in exponents.others(i) {
+                        to.add(other.column as usize).write(other.value);
+                    }
+                }
+                Form::Ggml(GgmlDType::BF16) => unpack_row::<Bf16>(row, to),
+                Form::Ggml(GgmlDType::F16) => unpack_row::<F16>(row, to),
+                Form::Ggml(GgmlDType::F32) => unpack_row::<F32>(row, to),
+                Form::Ggml(GgmlDType::Q8_0) => unpack_row::<Q8_0>(row, to),
+                Form::Ggml(GgmlDType::Q4_0) => unpack_row::<Q4_0>(row, to),
+                Form::Ggml(GgmlDType::Q4_1) => unpack_row::<Q4_1>(row, to),
+                Form::Ggml(dtype) => any(dtype, row, columns, to),
             }
             to.add(columns).write_bytes(0, stride - columns);
         }
@@ -77,7 +82,7 @@ unsafe fn unpack_row<T: Stored>(row: &[u8], to: *mut bf16) {
 }
 
 /// A storage type of weights that can be read as vectors of 32 bf16.
-pub trait Stored {
+pub trait Stored: Copy {
     /// Size of 32 elements in bytes.
     const BYTES: usize;
 
@@ -89,6 +94,7 @@ pub trait Stored {
 }
 
 /// bf16, loaded as it is.
+#[derive(Clone, Copy)]
 pub struct Bf16;
 
 impl Stored for Bf16 {
@@ -103,6 +109,7 @@ impl Stored for Bf16 {
 }
 
 /// Half precision (f16). Its last three mantissa bits are rounded away.
+#[derive(Clone, Copy)]
 pub struct F16;
 
 impl Stored for F16 {
@@ -118,6 +125,7 @@ impl Stored for F16 {
 }
 
 /// Single precision (f32), rounded to the nearest bf16.
+#[derive(Clone, Copy)]
 pub struct F32;
 
 impl Stored for F32 {
@@ -133,6 +141,7 @@ impl Stored for F32 {
 }
 
 /// GGML's Q8_0: an f16 scale and 32 signed bytes.
+#[derive(Clone, Copy)]
 pub struct Q8_0;
 
 impl Stored for Q8_0 {
@@ -154,6 +163,7 @@ impl Stored for Q8_0 {
 }
 
 /// GGML's Q4_0: an f16 scale and 32 four-bit numbers, which stand for -8 to 7.
+#[derive(Clone, Copy)]
 pub struct Q4_0;
 
 impl Stored for Q4_0 {
@@ -171,6 +181,7 @@ impl Stored for Q4_0 {
 }
 
 /// GGML's Q4_1: an f16 scale, an f16 minimum, and 32 four-bit numbers, which stand for 0 to 15.
+#[derive(Clone, Copy)]
 pub struct Q4_1;
 
 impl Stored for Q4_1 {

@@ -1,0 +1,271 @@
+//! bf16 matrices in 12 bits per element, without loss.
+//!
+//! Reading the weights is most of the work of a single reply, and few of the 256 exponents of bf16
+//! occur in the weights of a model. So a matrix has a table of 16 exponents, and an element is its
+//! sign, the 4 bits of its place in the table, and the 7 bits of its mantissa. The few elements
+//! with other exponents lie beside the matrix. DFloat11 (Zhang et al., 2025) does the same with a
+//! Huffman code, which is shorter by one bit and takes longer to read.
+//!
+//! A matrix row is a sequence of blocks of 128 elements, then up to three vectors of 32 elements as
+//! plain bf16. A block is three vectors of 32 words of 16 bits:
+//!
+//! | bits | word `i` of vector `v` |
+//! |---|---|
+//! | 15, 14 to 11, 6 to 0 | sign, place in the table, and mantissa of element `32 v + i` |
+//! | 10 to 7, v = 0 | place in the table of element `96 + i` |
+//! | 10 to 7, v = 1 | upper four bits of its mantissa |
+//! | 10 to 7, v = 2 | its sign, and the lower three bits of its mantissa |
+
+use candle_core::quantized::GgmlDType;
+use half::bf16;
+use rayon::prelude::*;
+
+/// Elements of a vector.
+const LANES: usize = 32;
+
+/// Elements of a block, and the bytes that it takes.
+const BLOCK: usize = 4 * LANES;
+const BLOCK_BYTES: usize = 3 * 64;
+
+/// One in so many elements may have an exponent that is not in the table.
+const RARE: usize = 128;
+
+/// The exponents of a matrix.
+#[derive(Clone, Debug)]
+pub(crate) struct Exponents {
+    /// The 15 most frequent exponents, after 0.
+    table: [u8; 16],
+    /// Index in `others` of the first one of each row, and of the end: `[rows + 1]`.
+    starts: Vec<u32>,
+    /// Elements with other exponents, row by row.
+    others: Vec<Other>,
+}
+
+/// An element whose exponent is not in the table. It is 0 in its block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Other {
+    pub column: u32,
+    pub value: bf16,
+}
+
+/// The exponents of some rows of a matrix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExponentsOfRows<'a> {
+    pub table: &'a [u8; 16],
+    starts: &'a [u32],
+    others: &'a [Other],
+}
+
+impl Exponents {
+    /// Returns the exponents of these rows.
+    pub fn rows(&self, rows: std::ops::Range<usize>) -> ExponentsOfRows<'_> {
+        ExponentsOfRows {
+            table: &self.table,
+            starts: &self.starts[rows.start..=rows.end],
+            others: &self.others,
+        }
+    }
+
+    /// Returns the bytes of memory that they take.
+    pub fn size(&self) -> usize {
+        size_of_val(&*self.starts) + size_of_val(&*self.others)
+    }
+}
+
+impl<'a> ExponentsOfRows<'a> {
+    /// Returns the elements of a row that are not in its blocks.
+    #[inline]
+    pub fn others(&self, row: usize) -> &'a [Other] {
+        &self.others[self.starts[row] as usize..self.starts[row + 1] as usize]
+    }
+}
+
+/// Returns the bytes of a row, or none if rows of this length are not stored in this way.
+pub(crate) fn bytes_of_row(columns: usize) -> Option<usize> {
+    let is_whole = columns.is_multiple_of(LANES) && columns >= BLOCK;
+    is_whole.then(|| columns / BLOCK * BLOCK_BYTES + columns % BLOCK * size_of::<bf16>())
+}
+
+/// Chooses the exponents of a matrix with these elements, `[rows, columns]`. Returns none if too
+/// many elements have others.
+pub(super) fn exponents(elements: &[bf16], columns: usize) -> Option<Exponents> {
+    // 1. Count the exponents.
+    let count = |elements: &[bf16]| {
+        let mut counts = [0usize; 256];
+        elements.iter().for_each(|x| counts[exponent(*x)] += 1);
+        counts
+    };
+    let add = |a: [usize; 256], b: [usize; 256]| std::array::from_fn(|i| a[i] + b[i]);
+    let counts = elements.par_chunks(1 << 16).map(count).reduce(|| [0; 256], add);
+    // 2. The most frequent ones get a place in the table.
+    let mut frequent: Vec<u8> = (1..=255).collect();
+    frequent.sort_by_key(|&exponent| std::cmp::Reverse(counts[usize::from(exponent)]));
+    let mut table = [0; 16];
+    table[1..].copy_from_slice(&frequent[..15]);
+    let others: usize = frequent[15..]
+        .iter()
+        .map(|&exponent| counts[usize::from(exponent)])
+        .sum();
+    if others > elements.len() / RARE {
+        return None;
+    }
+    // 3. The others lie beside the matrix, unless they are in the plain end of a row.
+    let in_blocks = columns / BLOCK * BLOCK;
+    let mut is_in_table = [false; 256];
+    table
+        .iter()
+        .for_each(|&exponent| is_in_table[usize::from(exponent)] = true);
+    let others_of = |row: &[bf16]| -> Vec<Other> {
+        let rare = |(column, &value): (usize, &bf16)| {
+            let is_rare = !is_in_table[exponent(value)];
+            is_rare.then_some(Other {
+                column: column as u32,
+                value,
+            })
+        };
+        row[..in_blocks].iter().enumerate().filter_map(rare).collect()
+    };
+    let others: Vec<Vec<Other>> = elements.par_chunks(columns).map(others_of).collect();
+    let mut starts = vec![0];
+    for row in &others {
+        starts.push(starts[starts.len() - 1] + row.len() as u32);
+    }
+    Some(Exponents {
+        table,
+        starts,
+        others: others.concat(),
+    })
+}
+
+/// Writes rows of elements, `[rows, columns]`, in 12 bits each into `bytes`, which they fill.
+pub(super) fn pack(elements: &[bf16], columns: usize, exponents: &Exponents, bytes: &mut [u8]) {
+    let mut places = [None; 256];
+    for (place, &exponent) in exponents.table.iter().enumerate().rev() {
+        places[usize::from(exponent)] = Some(place as u16);
+    }
+    // Returns sign, place in the table and mantissa.
+    let parts = |x: bf16| match places[exponent(x)] {
+        Some(place) => (x.to_bits() >> 15, place, x.to_bits() & 0x7f),
+        None => (0, 0, 0),
+    };
+    let row_bytes = bytes.len() / (elements.len() / columns);
+    let rows = bytes
+        .par_chunks_exact_mut(row_bytes)
+        .zip(elements.par_chunks_exact(columns));
+    rows.for_each(|(bytes, row)| {
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        let (packed, plain) = bytes.split_at_mut(blocks.len() * BLOCK_BYTES);
+        for (block, packed) in blocks.iter().zip(packed.as_chunks_mut::<BLOCK_BYTES>().0) {
+            for i in 0..LANES {
+                let (sign, place, mantissa) = parts(block[3 * LANES + i]);
+                let shared = [place, mantissa >> 3, sign << 3 | mantissa & 7];
+                for (v, shared) in shared.into_iter().enumerate() {
+                    let (sign, place, mantissa) = parts(block[v * LANES + i]);
+                    let word = sign << 15 | place << 11 | shared << 7 | mantissa;
+                    packed[2 * (v * LANES + i)..][..2].copy_from_slice(&word.to_le_bytes());
+                }
+            }
+        }
+        plain.copy_from_slice(bytemuck::cast_slice(rest));
+    });
+}
+
+/// Unpacks rows, which fill `values`.
+pub(super) fn unpack(bytes: &[u8], exponents: ExponentsOfRows<'_>, columns: usize, values: &mut [f32]) {
+    let value = |sign: u16, place: u16, mantissa: u16| {
+        let exponent = u16::from(exponents.table[usize::from(place & 15)]);
+        bf16::from_bits(sign << 15 | exponent << 7 | mantissa).to_f32()
+    };
+    let row_bytes = bytes.len() / (values.len() / columns);
+    let rows = values
+        .chunks_exact_mut(columns)
+        .zip(bytes.chunks_exact(row_bytes));
+    for (row, (values, bytes)) in rows.enumerate() {
+        let (blocks, rest) = values.as_chunks_mut::<BLOCK>();
+        let (packed, plain) = bytes.split_at(blocks.len() * BLOCK_BYTES);
+        for (block, packed) in blocks.iter_mut().zip(packed.as_chunks::<BLOCK_BYTES>().0) {
+            for i in 0..LANES {
+                let word = |v: usize| {
+                    let at = 2 * (v * LANES + i);
+                    u16::from_le_bytes([packed[at], packed[at + 1]])
+                };
+                let words = [word(0), word(1), word(2)];
+                for (v, word) in words.into_iter().enumerate() {
+                    block[v * LANES + i] = value(word >> 15, word >> 11, word & 0x7f);
+                }
+                let [place, upper, lower] = words.map(|word| word >> 7 & 15);
+                block[3 * LANES + i] = value(lower >> 3, place, upper << 3 | lower & 7);
+            }
+        }
+        super::blocks::unpack(GgmlDType::BF16, plain, rest);
+        for other in exponents.others(row) {
+            values[other.column as usize] = other.value.to_f32();
+        }
+    }
+}
+
+/// Returns the exponent of an element, as it is stored.
+fn exponent(x: bf16) -> usize {
+    usize::from(x.to_bits() >> 7 & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testing::random;
+    use crate::weights::packed::Packed;
+    use crate::weights::packed_for_test;
+    use candle_core::quantized::GgmlDType;
+    use std::ops::Range;
+
+    /// Compares bits, so that a zero keeps its sign. The first element of each kind lies in a
+    /// block, the last in the plain end of a row where there is one.
+    #[test]
+    fn a_matrix_in_12_bits_has_the_same_elements() {
+        const ROWS: usize = 40;
+        let odd = [0.0, -0.0, 1e-30, -1e30, 1e-40, f32::INFINITY];
+        for columns in [128, 160, 576, 1536] {
+            let mut values = random(ROWS * columns, 1);
+            for (i, odd) in odd.into_iter().enumerate() {
+                values[i * columns + 7] = odd;
+                values[(i + 2) * columns - 1] = odd;
+            }
+            let packed = || packed_for_test(&values, GgmlDType::BF16, columns);
+            let (packed, short) = (packed(), packed().shortened());
+            assert!(short.size() < packed.size() * 9 / 10, "{columns}");
+            for rows in [0..ROWS, 3..4, ROWS - 1..ROWS] {
+                let bits = |packed: &Packed, rows: Range<usize>| {
+                    let mut values = vec![0.5; rows.len() * columns];
+                    packed.tensor().unpack(rows, &mut values);
+                    values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                assert_eq!(bits(&short, rows.clone()), bits(&packed, rows), "{columns}");
+            }
+        }
+    }
+
+    #[test]
+    fn f16_is_shortened_if_its_elements_are_bf16() {
+        let exact: Vec<f32> = random(4 * 256, 1)
+            .into_iter()
+            .map(|x| half::bf16::from_f32(x).to_f32())
+            .collect();
+        let size = |values: &[f32]| packed_for_test(values, GgmlDType::F16, 256).shortened().size();
+        assert!(size(&exact) < 2 * exact.len() * 9 / 10);
+        assert_eq!(size(&random(4 * 256, 1)), 2 * exact.len());
+    }
+
+    #[test]
+    fn other_matrices_stay_as_they_are() {
+        // any exponent; rows that are not whole vectors; fewer bits
+        let any: Vec<f32> = random(4 * 256, 1).iter().map(|x| (40.0 * x).exp()).collect();
+        let few = random(4 * 256, 1);
+        for (values, dtype, columns) in [
+            (&any, GgmlDType::BF16, 256),
+            (&few, GgmlDType::BF16, 16),
+            (&few, GgmlDType::Q8_0, 256),
+        ] {
+            let packed = || packed_for_test(values, dtype, columns);
+            assert_eq!(packed().shortened().bytes(), packed().bytes());
+        }
+    }
+}
