@@ -244,12 +244,13 @@ mod tests {
             (GgmlDType::Q4K, 35, 256),
             (GgmlDType::BF16, 70, 576),
             (GgmlDType::BF16, 131, 160),
+            (GgmlDType::F16, 33, 288),
         ] {
             let packed = packed_for_test(&random(output * input, 1), dtype, input).shortened();
             let w = packed.tensor();
             let mut unpacked = vec![0.0; output * input];
             w.unpack(0..output, &mut unpacked);
-            for rows in [1, 3, 4, 8, 9, 40, 70] {
+            for rows in [1, 2, 3, 4, 8, 9, 40, 70] {
                 let x = random(rows * input, 2);
                 for (precision, allowed) in [(Precision::F32, 1e-4), (Precision::Bf16, 2e-2)] {
                     let (mut y, mut want) = (vec![0.5; rows * output], vec![0.0; rows * output]);

@@ -3,7 +3,8 @@
 //! Reading the weights is most of the work of a single reply, and few of the 256 exponents of bf16
 //! occur in the weights of a model. So a matrix has a table of 16 exponents, and an element is its
 //! sign, the 4 bits of its place in the table, and the 7 bits of its mantissa. The few elements
-//! with other exponents lie beside the matrix. DFloat11 (Zhang et al., 2025) does the same with a
+//! with other exponents lie beside the matrix. f16 is stored in this way too, rounded to bf16, with
+//! its [rest](super::rest) elsewhere. DFloat11 (Zhang et al., 2025) does the same with a
 //! Huffman code, which is shorter by one bit and takes longer to read.
 //!
 //! A matrix row is a sequence of blocks of 128 elements, then up to three vectors of 32 elements as
@@ -19,6 +20,7 @@
 use candle_core::quantized::GgmlDType;
 use half::bf16;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Elements of a vector.
 const LANES: usize = 32;
@@ -57,11 +59,11 @@ pub(crate) struct ExponentsOfRows<'a> {
 }
 
 impl Exponents {
-    /// Returns the exponents of these rows.
-    pub fn rows(&self, rows: std::ops::Range<usize>) -> ExponentsOfRows<'_> {
+    /// Returns the exponents as those of all rows.
+    pub fn of_all_rows(&self) -> ExponentsOfRows<'_> {
         ExponentsOfRows {
             table: &self.table,
-            starts: &self.starts[rows.start..=rows.end],
+            starts: &self.starts,
             others: &self.others,
         }
     }
@@ -73,6 +75,14 @@ impl Exponents {
 }
 
 impl<'a> ExponentsOfRows<'a> {
+    /// Returns the exponents of some of the rows.
+    pub fn cut(self, rows: Range<usize>) -> Self {
+        Self {
+            starts: &self.starts[rows.start..=rows.end],
+            ..self
+        }
+    }
+
     /// Returns the elements of a row that are not in its blocks.
     #[inline]
     pub fn others(&self, row: usize) -> &'a [Other] {
@@ -217,7 +227,14 @@ mod tests {
     use candle_core::quantized::GgmlDType;
     use std::ops::Range;
 
-    /// Compares bits, so that a zero keeps its sign. The first element of each kind lies in a
+    /// Returns the bits of some rows, so that a zero keeps its sign.
+    fn bits(packed: &Packed, rows: Range<usize>) -> Vec<u32> {
+        let mut values = vec![0.5; rows.len() * packed.columns()];
+        packed.tensor().unpack(rows, &mut values);
+        values.into_iter().map(f32::to_bits).collect()
+    }
+
+    /// The first element of each kind lies in a
     /// block, the last in the plain end of a row where there is one.
     #[test]
     fn a_matrix_in_12_bits_has_the_same_elements() {
@@ -233,25 +250,22 @@ mod tests {
             let (packed, short) = (packed(), packed().shortened());
             assert!(short.size() < packed.size() * 9 / 10, "{columns}");
             for rows in [0..ROWS, 3..4, ROWS - 1..ROWS] {
-                let bits = |packed: &Packed, rows: Range<usize>| {
-                    let mut values = vec![0.5; rows.len() * columns];
-                    packed.tensor().unpack(rows, &mut values);
-                    values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-                };
                 assert_eq!(bits(&short, rows.clone()), bits(&packed, rows), "{columns}");
             }
         }
     }
 
     #[test]
-    fn f16_is_shortened_if_its_elements_are_bf16() {
-        let exact: Vec<f32> = random(4 * 256, 1)
-            .into_iter()
-            .map(|x| half::bf16::from_f32(x).to_f32())
-            .collect();
-        let size = |values: &[f32]| packed_for_test(values, GgmlDType::F16, 256).shortened().size();
-        assert!(size(&exact) < 2 * exact.len() * 9 / 10);
-        assert_eq!(size(&random(4 * 256, 1)), 2 * exact.len());
+    fn f16_in_12_bits_has_a_rest_beside_it() {
+        let values = random(4 * 256, 1);
+        let packed = || packed_for_test(&values, GgmlDType::F16, 256);
+        let (packed, short) = (packed(), packed().shortened());
+        assert!(short.bytes().len() < packed.bytes().len() * 9 / 10);
+        assert_eq!(bits(&short, 1..4), bits(&packed, 1..4));
+        // It has none if all elements are bf16.
+        let exact: Vec<f32> = values.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
+        let exact = packed_for_test(&exact, GgmlDType::F16, 256).shortened();
+        assert!(exact.size() < short.size());
     }
 
     #[test]

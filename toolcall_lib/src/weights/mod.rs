@@ -19,6 +19,7 @@ mod memory;
 mod packed;
 mod pieces;
 mod random;
+mod rest;
 mod tensor;
 pub mod safetensors;
 pub mod gguf;

@@ -3,9 +3,9 @@
 use super::bf12::{self, Exponents, ExponentsOfRows};
 use super::blocks::bytes_of;
 use super::memory::{Bytes, Memory};
+use super::rest;
 use candle_core::quantized::GgmlDType;
-use half::{bf16, f16};
-use rayon::prelude::*;
+use half::bf16;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -15,7 +15,11 @@ pub(crate) enum Form<'a> {
     /// Type of GGML.
     Ggml(GgmlDType),
     /// bf16 in 12 bits, with these exponents.
-    Bf12(ExponentsOfRows<'a>),
+    Bf12 {
+        exponents: ExponentsOfRows<'a>,
+        /// Rest of elements that are f16, `[rows, columns / 2]`; empty if they are bf16.
+        rest: &'a [u8],
+    },
 }
 
 /// Some rows of a matrix, as they are stored.
@@ -28,11 +32,34 @@ pub(crate) struct Part<'a> {
     pub rows: usize,
 }
 
+impl<'a> Part<'a> {
+    /// Returns some of the rows.
+    pub fn cut(&self, rows: Range<usize>) -> Self {
+        let cut = |bytes: &'a [u8]| {
+            let row = bytes.len() / self.rows;
+            &bytes[rows.start * row..rows.end * row]
+        };
+        Self {
+            form: match self.form {
+                Form::Bf12 { exponents, rest } => Form::Bf12 {
+                    exponents: exponents.cut(rows.clone()),
+                    rest: cut(rest),
+                },
+                form => form,
+            },
+            bytes: cut(self.bytes),
+            rows: rows.len(),
+        }
+    }
+}
+
 /// A matrix in a type of GGML or in 12 bits per element, in one piece.
 pub(crate) struct Packed {
     dtype: GgmlDType,
-    /// Exponents of a bf16 matrix that has 12 bits per element.
+    /// Exponents of a matrix that has 12 bits per element, rounded to bf16.
     exponents: Option<Exponents>,
+    /// Rest of elements that are f16; see [`rest`].
+    rest: Vec<u8>,
     columns: usize,
     rows: usize,
     bytes: Bytes,
@@ -44,43 +71,36 @@ impl Packed {
         Self {
             dtype,
             exponents: None,
+            rest: Vec::new(),
             columns,
             rows,
             bytes: memory.take(bytes_of(rows * columns, dtype)),
         }
     }
 
-    /// Returns the same elements in 12 bits each, in `memory`, if they are all bf16 and rarely have
-    /// other exponents than the 15 most frequent ones.
+    /// Returns the same elements in `memory`, in 12 bits each, if they are bf16 or f16 and rarely
+    /// have other exponents than the 15 most frequent ones. The rest of f16 lies elsewhere.
     pub fn in_12_bits(&self, memory: &Memory) -> Option<Self> {
         let row = bf12::bytes_of_row(self.columns)?;
-        let elements = self.as_bf16()?;
+        let (elements, rest) = self.as_bf16()?;
         let exponents = bf12::exponents(&elements, self.columns)?;
         let mut bytes = memory.take(self.rows * row);
         bf12::pack(&elements, self.columns, &exponents, &mut bytes);
         Some(Self {
-            dtype: GgmlDType::BF16,
             exponents: Some(exponents),
+            rest,
             bytes,
             ..*self
         })
     }
 
-    /// Returns the elements, if each is a bf16.
-    fn as_bf16(&self) -> Option<Cow<'_, [bf16]>> {
+    /// Returns the elements as bf16, and the rest of f16.
+    fn as_bf16(&self) -> Option<(Cow<'_, [bf16]>, Vec<u8>)> {
         match self.dtype {
-            GgmlDType::BF16 => Some(Cow::Borrowed(bytemuck::cast_slice(&self.bytes))),
+            GgmlDType::BF16 => Some((Cow::Borrowed(bytemuck::cast_slice(&self.bytes)), Vec::new())),
             GgmlDType::F16 => {
-                let halves: &[f16] = bytemuck::cast_slice(&self.bytes);
-                let exact = |x: &f16| {
-                    let rounded = bf16::from_f32(x.to_f32());
-                    (rounded.to_f32() == x.to_f32()).then_some(rounded)
-                };
-                halves
-                    .par_iter()
-                    .map(exact)
-                    .collect::<Option<Vec<_>>>()
-                    .map(Cow::Owned)
+                let (elements, rest) = rest::split(bytemuck::cast_slice(&self.bytes))?;
+                Some((Cow::Owned(elements), rest))
             }
             _ => None,
         }
@@ -92,6 +112,7 @@ impl Packed {
         bytes.copy_from_slice(&self.bytes);
         Self {
             exponents: self.exponents.clone(),
+            rest: self.rest.clone(),
             bytes,
             ..*self
         }
@@ -115,7 +136,7 @@ impl Packed {
 
     /// Returns the bytes of memory that the matrix takes.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.exponents.as_ref().map_or(0, Exponents::size)
+        self.bytes.len() + self.rest.len() + self.exponents.as_ref().map_or(0, Exponents::size)
     }
 
     /// Returns the packed bytes.
@@ -130,14 +151,17 @@ impl Packed {
 
     /// Returns these rows as they are stored.
     pub fn part(&self, rows: Range<usize>) -> Part<'_> {
-        let row = self.bytes.len() / self.rows;
-        Part {
+        let all = Part {
             form: match &self.exponents {
-                Some(exponents) => Form::Bf12(exponents.rows(rows.clone())),
+                Some(exponents) => Form::Bf12 {
+                    exponents: exponents.of_all_rows(),
+                    rest: &self.rest,
+                },
                 None => Form::Ggml(self.dtype),
             },
-            bytes: &self.bytes[rows.start * row..rows.end * row],
-            rows: rows.len(),
-        }
+            bytes: &self.bytes,
+            rows: self.rows,
+        };
+        all.cut(rows)
     }
 }

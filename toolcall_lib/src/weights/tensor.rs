@@ -3,6 +3,7 @@
 use super::bf12;
 use super::blocks::unpack;
 use super::packed::{Form, Packed, Part};
+use super::rest;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -100,7 +101,10 @@ impl<'a> Tensor<'a> {
                 .unwrap_or_default();
             match part.form {
                 Form::Ggml(dtype) => unpack(dtype, part.bytes, here),
-                Form::Bf12(exponents) => bf12::unpack(part.bytes, exponents, self.columns, here),
+                Form::Bf12 { exponents, rest } => {
+                    bf12::unpack(part.bytes, exponents, self.columns, here);
+                    rest::add(here, rest);
+                }
             }
         }
     }

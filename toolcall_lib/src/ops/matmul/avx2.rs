@@ -64,7 +64,7 @@ fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Column
 fn stored_as(part: Part<'_>) -> Option<GgmlDType> {
     match part.form {
         Form::Ggml(dtype) => Some(dtype),
-        Form::Bf12(_) => None,
+        Form::Bf12 { .. } => None,
     }
 }
 

@@ -7,8 +7,8 @@ use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
 use super::bf12::Bf12;
 use super::load::LANES;
+use super::operand::Operand;
 use super::unpack::{Bf16, F16, Q4_0, Q4_1, Q8_0, unpack_rows};
-use super::weights::Weights;
 use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -23,6 +23,10 @@ const OUTPUTS: usize = 4;
 
 /// Maximum number of rows that a weight is multiplied with while it is in a register.
 const TALL: usize = 8;
+
+/// Largest number of rows for which weights in 12 bits are unpacked in registers: with more, the
+/// registers do not suffice.
+const SINGLE: usize = 2;
 
 thread_local! {
     /// Rounded rows of the input, and unpacked weights; both are reused.
@@ -88,12 +92,17 @@ impl Products<'_> {
     /// Selects the conversion for the type of the weights.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn compute(&self, unpacked: &mut [bf16]) {
-        // rows of bf16 and f16 can be read in place if they are whole vectors of 32
+        // Rows of bf16 and f16 can be read in place if they are whole vectors of 32. Weights that
+        // would be converted several times are unpacked to memory once.
         let whole = self.input == self.stride;
         // SAFETY: the caller upholds the contract.
         unsafe {
             match self.part.form {
-                Form::Bf12(exponents) => self.in_place(Bf12::new(exponents)),
+                Form::Bf12 { exponents, .. } if self.y.rows <= SINGLE => {
+                    self.in_place(Bf12::new(exponents));
+                }
+                Form::Bf12 { .. } => self.by_way_of(unpacked),
+                Form::Ggml(_) if self.y.rows > TALL => self.by_way_of(unpacked),
                 Form::Ggml(GgmlDType::BF16) if whole => self.in_place(Bf16),
                 Form::Ggml(GgmlDType::F16) if whole => self.in_place(F16),
                 Form::Ggml(GgmlDType::Q8_0) => self.in_place(Q8_0),
@@ -106,7 +115,7 @@ impl Products<'_> {
 
     /// Multiplies weights that become bf16 in registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn in_place<W: Weights>(&self, weights: W) {
+    unsafe fn in_place<W: Operand>(&self, weights: W) {
         let bytes = W::row(self.stride / LANES);
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
@@ -120,14 +129,9 @@ impl Products<'_> {
     /// Multiplies weights that are unpacked to memory first.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn by_way_of(&self, unpacked: &mut [bf16]) {
-        let bytes = self.part.bytes.len() / self.part.rows;
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
-            let part = Part {
-                bytes: &self.part.bytes[first * bytes..(first + rows) * bytes],
-                rows,
-                ..self.part
-            };
+            let part = self.part.cut(first..first + rows);
             // SAFETY: there is room for `rows` rows, each of a multiple of 32 elements.
             unsafe {
                 unpack_rows(part, self.input, unpacked.as_mut_ptr(), self.stride);
@@ -140,7 +144,7 @@ impl Products<'_> {
     /// once for as many rows as there are registers for.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn rows<W: Weights>(&self, weights: W, w: *const u8, output: usize, outputs: usize) {
+    unsafe fn rows<W: Operand>(&self, weights: W, w: *const u8, output: usize, outputs: usize) {
         for row in (0..self.y.rows).step_by(TALL) {
             let at = (row, output);
             // SAFETY: `w` is the caller's; the rows and outputs exist.
@@ -162,7 +166,7 @@ impl Products<'_> {
     /// Multiplies `R` rows with `outputs` outputs, `O` at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn outputs<W: Weights, const R: usize, const O: usize>(
+    unsafe fn outputs<W: Operand, const R: usize, const O: usize>(
         &self,
         weights: W,
         w: *const u8,
@@ -185,7 +189,7 @@ impl Products<'_> {
     /// Multiplies `R` rows with `O` outputs. Sums stay in registers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn tile<W: Weights, const R: usize, const O: usize>(
+    unsafe fn tile<W: Operand, const R: usize, const O: usize>(
         &self,
         weights: W,
         w: *const u8,

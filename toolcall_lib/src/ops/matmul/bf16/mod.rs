@@ -17,9 +17,9 @@ mod bf12;
 mod few;
 mod kernel;
 mod load;
+mod operand;
 mod pack;
 mod unpack;
-mod weights;
 
 use super::{Matrix, Output};
 use crate::cpu::{Isa, isa};

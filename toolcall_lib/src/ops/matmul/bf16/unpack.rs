@@ -43,7 +43,7 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
             let to = to.add(i * stride);
             prefetch(row);
             match part.form {
-                Form::Bf12(exponents) => {
+                Form::Bf12 { exponents, .. } => {
                     Bf12::new(exponents).unpack(row.as_ptr(), columns / LANES, to);
                     for other in exponents.others(i) {
                         to.add(other.column as usize).write(other.value);

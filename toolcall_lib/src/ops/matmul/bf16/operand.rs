@@ -1,4 +1,4 @@
-//! Products of a few rows with weights that become bf16 in registers.
+//! Weights as the right factor of a product with few rows.
 
 use super::bf12::{Bf12, VECTORS};
 use super::load::{LANES, as_pairs};
@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 
 /// Weights that become bf16 in registers.
-pub trait Weights: Copy {
+pub trait Operand: Copy {
     /// Returns the bytes of a row of some vectors.
     fn row(vectors: usize) -> usize;
 
@@ -33,7 +33,7 @@ pub trait Weights: Copy {
     );
 }
 
-impl<T: Stored> Weights for T {
+impl<T: Stored> Operand for T {
     #[inline]
     fn row(vectors: usize) -> usize {
         vectors * T::BYTES
@@ -59,7 +59,7 @@ impl<T: Stored> Weights for T {
     }
 }
 
-impl Weights for Bf12<'_> {
+impl Operand for Bf12<'_> {
     #[inline]
     fn row(vectors: usize) -> usize {
         Self::row(vectors)
