@@ -9,7 +9,7 @@ use toolcall_lib::model::{LoraConfig, Recompute, TargetModule, TargetModules};
 use toolcall_lib::optimizer::Schedule;
 use toolcall_lib::tokens::{LossMode, Overlong};
 use toolcall_lib::track::{ReportTo, WandbMode};
-use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs, Push, Resume, markdown, take_flags};
+use toolcall_lib::train::settings::{Evaluated, Given, Input, Inputs, Push, markdown, take_flags};
 use toolcall_lib::train::{Metric, Settings};
 use toolcall_lib::{Dtype, PushConfig, Result, TrainConfig};
 
@@ -1312,27 +1312,14 @@ fn what_is_off_later_takes_back_what_was_on() {
     }
     let first = layer(
         TrainConfig::default().into(),
-        json!({
-            "load_in_8bit": false,
-            "load_in_4bit": true,
-            "packing": true,
-            "use_cpu": true,
-            "auto_resume_from_checkpoints": true,
-        }),
+        json!({"load_in_8bit": false, "load_in_4bit": true, "packing": true, "use_cpu": true}),
     );
-    assert_eq!(first.inputs.resume, Some(Resume::LatestIfAny));
     assert_eq!(first.inputs.dtype, Some(Dtype::Q4KM));
     assert_eq!(first.config.device, Device::Cpu);
     let last = layer(
         first,
-        json!({
-            "load_in_8bit": false,
-            "packing": false,
-            "use_cpu": false,
-            "auto_resume_from_checkpoints": false,
-        }),
+        json!({"load_in_8bit": false, "packing": false, "use_cpu": false}),
     );
-    assert_eq!(last.inputs.resume, None);
     assert_eq!(last.inputs.dtype, Some(Dtype::Q4KM));
     assert_eq!(last.config.device, Device::Auto);
     assert!(

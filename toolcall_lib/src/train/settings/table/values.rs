@@ -269,10 +269,8 @@ pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn auto_resume(said: &mut Said, value: &Value) -> Read<()> {
-    let resume = &mut said.inputs.resume;
-    match boolean(value)? {
-        true => drop(resume.get_or_insert(Resume::LatestIfAny)),
-        false => drop(resume.take_if(|resume| *resume == Resume::LatestIfAny)),
+    if boolean(value)? && said.inputs.resume.is_none() {
+        said.inputs.resume = Some(Resume::LatestIfAny);
     }
     Ok(())
 }
