@@ -27,9 +27,9 @@ impl Decoder {
                         continue;
                     }
                     let (matrix, middle) = (self.weights.matrix(&span), slot.shape[0] / 2);
-                    matrix
-                        .parts(middle..middle + 1)
-                        .for_each(|row| row.bytes.hash(&mut hasher));
+                    let mut row = vec![0.0; matrix.columns()];
+                    matrix.unpack(middle..middle + 1, &mut row);
+                    bytemuck::cast_slice::<f32, u8>(&row).hash(&mut hasher);
                 }
             }
         }

@@ -2,20 +2,23 @@
 //!
 //! Reading the weights is most of the work of a single reply, and few of the 256 exponents of bf16
 //! occur in the weights of a model. So a matrix has a table of 16 exponents, and an element is its
-//! sign, the 4 bits of its place in the table, and the 7 bits of its mantissa. The few elements
-//! with other exponents lie beside the matrix. f16 is stored in this way too, rounded to bf16, with
-//! its [rest](super::rest) elsewhere. DFloat11 (Zhang et al., 2025) does the same with a
-//! Huffman code, which is shorter by one bit and takes longer to read.
+//! sign, its exponent's index in the table (4 bits), and the 7 bits of its mantissa. The few
+//! elements with other exponents lie beside the matrix. f16 is rounded to bf16 and stored in the
+//! same way; the bits that this loses are its [rest](super::rest). DFloat11 (Zhang et al., 2025)
+//! does the same with a Huffman code, which is shorter by one bit and takes longer to read.
 //!
-//! A matrix row is a sequence of blocks of 128 elements, then up to three vectors of 32 elements as
-//! plain bf16. A block is three vectors of 32 words of 16 bits:
+//! A matrix row is a sequence of blocks, each of four vectors of 32 elements, then a tail of up to
+//! three vectors as plain bf16. A block is three lines of 32 little-endian words of 16 bits. Line
+//! `v` holds vector `v`, and the free bits of all three hold vector 3:
 //!
-//! | bits | word `i` of vector `v` |
+//! | bits | word `i` of line `v` |
 //! |---|---|
-//! | 15, 14 to 11, 6 to 0 | sign, place in the table, and mantissa of element `32 v + i` |
-//! | 10 to 7, v = 0 | place in the table of element `96 + i` |
+//! | 15, 14 to 11, 6 to 0 | sign, index of the exponent, and mantissa of element `32 v + i` |
+//! | 10 to 7, v = 0 | index of the exponent of element `96 + i` |
 //! | 10 to 7, v = 1 | upper four bits of its mantissa |
 //! | 10 to 7, v = 2 | its sign, and the lower three bits of its mantissa |
+//!
+//! `avx512.rs` reads the same layout into registers.
 
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -23,11 +26,11 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Elements of a vector.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// Elements of a block, and the bytes that it takes.
-const BLOCK: usize = 4 * LANES;
-const BLOCK_BYTES: usize = 3 * 64;
+pub(super) const BLOCK: usize = 4 * LANES;
+pub(super) const BLOCK_BYTES: usize = 3 * 64;
 
 /// One in so many elements may have an exponent that is not in the table.
 const RARE: usize = 128;
@@ -35,7 +38,7 @@ const RARE: usize = 128;
 /// The exponents of a matrix.
 #[derive(Clone, Debug)]
 pub(crate) struct Exponents {
-    /// The 15 most frequent exponents, after 0.
+    /// Exponent 0, which rare elements need to be stored as 0, then the 15 most frequent others.
     table: [u8; 16],
     /// Index in `others` of the first one of each row, and of the end: `[rows + 1]`.
     starts: Vec<u32>,
@@ -93,7 +96,13 @@ impl<'a> ExponentsOfRows<'a> {
 /// Returns the bytes of a row, or none if rows of this length are not stored in this way.
 pub(crate) fn bytes_of_row(columns: usize) -> Option<usize> {
     let is_whole = columns.is_multiple_of(LANES) && columns >= BLOCK;
-    is_whole.then(|| columns / BLOCK * BLOCK_BYTES + columns % BLOCK * size_of::<bf16>())
+    is_whole.then(|| row_bytes(columns))
+}
+
+/// Returns the bytes of a row of whole vectors.
+#[inline]
+pub(crate) fn row_bytes(columns: usize) -> usize {
+    columns / BLOCK * BLOCK_BYTES + columns % BLOCK * size_of::<bf16>()
 }
 
 /// Chooses the exponents of a matrix with these elements, `[rows, columns]`. Returns none if too
@@ -107,7 +116,7 @@ pub(super) fn exponents(elements: &[bf16], columns: usize) -> Option<Exponents> 
     };
     let add = |a: [usize; 256], b: [usize; 256]| std::array::from_fn(|i| a[i] + b[i]);
     let counts = elements.par_chunks(1 << 16).map(count).reduce(|| [0; 256], add);
-    // 2. The most frequent ones get a place in the table.
+    // 2. Put the most frequent ones into the table.
     let mut frequent: Vec<u8> = (1..=255).collect();
     frequent.sort_by_key(|&exponent| std::cmp::Reverse(counts[usize::from(exponent)]));
     let mut table = [0; 16];
@@ -119,7 +128,7 @@ pub(super) fn exponents(elements: &[bf16], columns: usize) -> Option<Exponents> 
     if others > elements.len() / RARE {
         return None;
     }
-    // 3. The others lie beside the matrix, unless they are in the plain end of a row.
+    // 3. Collect the elements with others, unless they are in the tail of a row.
     let in_blocks = columns / BLOCK * BLOCK;
     let mut is_in_table = [false; 256];
     table
@@ -149,13 +158,13 @@ pub(super) fn exponents(elements: &[bf16], columns: usize) -> Option<Exponents> 
 
 /// Writes rows of elements, `[rows, columns]`, in 12 bits each into `bytes`, which they fill.
 pub(super) fn pack(elements: &[bf16], columns: usize, exponents: &Exponents, bytes: &mut [u8]) {
-    let mut places = [None; 256];
-    for (place, &exponent) in exponents.table.iter().enumerate().rev() {
-        places[usize::from(exponent)] = Some(place as u16);
+    let mut indices = [None; 256];
+    for (index, &exponent) in exponents.table.iter().enumerate() {
+        indices[usize::from(exponent)] = Some(index as u16);
     }
-    // Returns sign, place in the table and mantissa.
-    let parts = |x: bf16| match places[exponent(x)] {
-        Some(place) => (x.to_bits() >> 15, place, x.to_bits() & 0x7f),
+    // Returns sign, index of the exponent and mantissa.
+    let parts = |x: bf16| match indices[exponent(x)] {
+        Some(index) => (x.to_bits() >> 15, index, x.to_bits() & 0x7f),
         None => (0, 0, 0),
     };
     let row_bytes = bytes.len() / (elements.len() / columns);
@@ -163,55 +172,47 @@ pub(super) fn pack(elements: &[bf16], columns: usize, exponents: &Exponents, byt
         .par_chunks_exact_mut(row_bytes)
         .zip(elements.par_chunks_exact(columns));
     rows.for_each(|(bytes, row)| {
-        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        let (blocks, tail) = row.as_chunks::<BLOCK>();
         let (packed, plain) = bytes.split_at_mut(blocks.len() * BLOCK_BYTES);
         for (block, packed) in blocks.iter().zip(packed.as_chunks_mut::<BLOCK_BYTES>().0) {
             for i in 0..LANES {
-                let (sign, place, mantissa) = parts(block[3 * LANES + i]);
-                let shared = [place, mantissa >> 3, sign << 3 | mantissa & 7];
+                let (sign, index, mantissa) = parts(block[3 * LANES + i]);
+                let shared = [index, mantissa >> 3, sign << 3 | mantissa & 7];
                 for (v, shared) in shared.into_iter().enumerate() {
-                    let (sign, place, mantissa) = parts(block[v * LANES + i]);
-                    let word = sign << 15 | place << 11 | shared << 7 | mantissa;
+                    let (sign, index, mantissa) = parts(block[v * LANES + i]);
+                    let word = sign << 15 | index << 11 | shared << 7 | mantissa;
                     packed[2 * (v * LANES + i)..][..2].copy_from_slice(&word.to_le_bytes());
                 }
             }
         }
-        plain.copy_from_slice(bytemuck::cast_slice(rest));
+        plain.copy_from_slice(bytemuck::cast_slice(tail));
     });
 }
 
-/// Unpacks rows, which fill `values`.
-pub(super) fn unpack(bytes: &[u8], exponents: ExponentsOfRows<'_>, columns: usize, values: &mut [f32]) {
-    let value = |sign: u16, place: u16, mantissa: u16| {
-        let exponent = u16::from(exponents.table[usize::from(place & 15)]);
+/// Unpacks the blocks and the tail of a row. Processors that pack rows do it faster, with
+/// `avx512.rs`; this is the reference.
+pub(super) fn unpack_row(bytes: &[u8], exponents: ExponentsOfRows<'_>, values: &mut [f32]) {
+    let value = |sign: u16, index: u16, mantissa: u16| {
+        let exponent = u16::from(exponents.table[usize::from(index & 15)]);
         bf16::from_bits(sign << 15 | exponent << 7 | mantissa).to_f32()
     };
-    let row_bytes = bytes.len() / (values.len() / columns);
-    let rows = values
-        .chunks_exact_mut(columns)
-        .zip(bytes.chunks_exact(row_bytes));
-    for (row, (values, bytes)) in rows.enumerate() {
-        let (blocks, rest) = values.as_chunks_mut::<BLOCK>();
-        let (packed, plain) = bytes.split_at(blocks.len() * BLOCK_BYTES);
-        for (block, packed) in blocks.iter_mut().zip(packed.as_chunks::<BLOCK_BYTES>().0) {
-            for i in 0..LANES {
-                let word = |v: usize| {
-                    let at = 2 * (v * LANES + i);
-                    u16::from_le_bytes([packed[at], packed[at + 1]])
-                };
-                let words = [word(0), word(1), word(2)];
-                for (v, word) in words.into_iter().enumerate() {
-                    block[v * LANES + i] = value(word >> 15, word >> 11, word & 0x7f);
-                }
-                let [place, upper, lower] = words.map(|word| word >> 7 & 15);
-                block[3 * LANES + i] = value(lower >> 3, place, upper << 3 | lower & 7);
+    let (blocks, tail) = values.as_chunks_mut::<BLOCK>();
+    let (packed, plain) = bytes.split_at(blocks.len() * BLOCK_BYTES);
+    for (block, packed) in blocks.iter_mut().zip(packed.as_chunks::<BLOCK_BYTES>().0) {
+        for i in 0..LANES {
+            let word = |v: usize| {
+                let at = 2 * (v * LANES + i);
+                u16::from_le_bytes([packed[at], packed[at + 1]])
+            };
+            let words = [word(0), word(1), word(2)];
+            for (v, word) in words.into_iter().enumerate() {
+                block[v * LANES + i] = value(word >> 15, word >> 11, word & 0x7f);
             }
-        }
-        super::blocks::unpack(GgmlDType::BF16, plain, rest);
-        for other in exponents.others(row) {
-            values[other.column as usize] = other.value.to_f32();
+            let [index, upper, lower] = words.map(|word| word >> 7 & 15);
+            block[3 * LANES + i] = value(lower >> 3, index, upper << 3 | lower & 7);
         }
     }
+    super::blocks::unpack(GgmlDType::BF16, plain, tail);
 }
 
 /// Returns the exponent of an element, as it is stored.
@@ -222,7 +223,7 @@ fn exponent(x: bf16) -> usize {
 #[cfg(test)]
 mod tests {
     use crate::ops::testing::random;
-    use crate::weights::packed::Packed;
+    use crate::weights::packed::{Form, Packed};
     use crate::weights::packed_for_test;
     use candle_core::quantized::GgmlDType;
     use std::ops::Range;
@@ -234,8 +235,7 @@ mod tests {
         values.into_iter().map(f32::to_bits).collect()
     }
 
-    /// The first element of each kind lies in a
-    /// block, the last in the plain end of a row where there is one.
+    /// Puts each odd value into a block, and at the end of a row (in its tail, where it has one).
     #[test]
     fn a_matrix_in_12_bits_has_the_same_elements() {
         const ROWS: usize = 40;
@@ -252,6 +252,18 @@ mod tests {
             for rows in [0..ROWS, 3..4, ROWS - 1..ROWS] {
                 assert_eq!(bits(&short, rows.clone()), bits(&packed, rows), "{columns}");
             }
+            // The reference reads the same, but for the elements that lie elsewhere.
+            let part = short.part(2..3);
+            let Form::Bf12 { exponents, .. } = part.form else {
+                panic!("{columns}")
+            };
+            let (mut values, all) = (vec![0.5; columns], bits(&short, 2..3));
+            super::unpack_row(part.bytes, exponents, &mut values);
+            for other in exponents.others(0) {
+                values[other.column as usize] = other.value.to_f32();
+            }
+            let values: Vec<u32> = values.into_iter().map(f32::to_bits).collect();
+            assert_eq!(values, all, "{columns}");
         }
     }
 

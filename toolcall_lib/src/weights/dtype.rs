@@ -13,8 +13,8 @@ pub enum Dtype {
     /// 4 bytes per element.
     #[default]
     F32,
-    /// 2 bytes per element; 1.5 to 1.6 on a processor that multiplies bf16, without loss, if matrix
-    /// rows are whole vectors of 32 and few exponents occur.
+    /// 2 bytes per element; about 1.6 on a processor that multiplies bf16, without loss, if matrix
+    /// rows are whole vectors of 32.
     Bf16,
     /// 2 bytes per element, with more digits and a smaller range than bf16. A processor that
     /// multiplies bf16 gets it rounded to that first.

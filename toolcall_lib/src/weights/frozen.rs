@@ -39,16 +39,27 @@ impl Frozen {
         let layers = layout.layers();
         let packed = |slot: &Slot| Ok(dtype.packed(slot, stored.dtype(slot)?, layers));
         let room = |slot: &Slot| match slot.is_matrix() {
-            true => Ok(Memory::room(bytes_of(slot.len(), packed(slot)?))),
+            true => Ok(Memory::aligned_len(bytes_of(slot.len(), packed(slot)?))),
             false => Ok(0),
         };
-        let memory = Memory::new(layout.slots().iter().map(room).sum::<Result<usize>>()?)?;
+        let in_12_bits = {
+            let matrices = layout.slots().iter().filter(|slot| slot.is_matrix());
+            let dtypes: Vec<GgmlDType> = matrices.map(packed).collect::<Result<_>>()?;
+            multiplies_12_bits() && dtypes.iter().any(is_half) && !dtypes.contains(&GgmlDType::F32)
+        };
+        let memory = Memory::in_huge_pages(layout.slots().iter().map(room).sum::<Result<usize>>()?)?;
         let matrix = |slot: &Slot| match slot.is_matrix() {
+            true if in_12_bits => in_12_bits_or_as_is(slot, stored, packed(slot)?, &memory),
             true => read_matrix(slot, stored, packed(slot)?, &memory),
             false => Ok(Packed::zeros(GgmlDType::F32, 0, 1, &memory)),
         };
-        // Matrices in parallel, then the few vectors.
-        let matrices: Vec<Packed> = layout.slots().par_iter().map(matrix).collect::<Result<_>>()?;
+        // Matrices, then the few vectors. Those that are packed twice are read in turn, so that
+        // memory holds one of them in its first form; each is read with all threads.
+        let slots = layout.slots();
+        let matrices: Vec<Packed> = match in_12_bits {
+            true => slots.iter().map(matrix).collect::<Result<_>>()?,
+            false => slots.par_iter().map(matrix).collect::<Result<_>>()?,
+        };
         let (mut vectors, mut starts) = (Vec::new(), Vec::new());
         for slot in layout.slots() {
             let start = vectors.len();
@@ -108,27 +119,38 @@ impl Frozen {
 
 fn read_matrix(slot: &Slot, stored: &impl Stored, dtype: GgmlDType, memory: &Memory) -> Result<Packed> {
     let columns = slot.columns();
-    let read = |memory: &Memory| {
-        let mut packed = Packed::zeros(dtype, slot.len() / columns, columns, memory);
-        let pieces = packed
-            .bytes_mut()
-            .par_chunks_mut(bytes_of(slot.piece_len(), dtype));
-        pieces
-            .zip(slot.pieces())
-            .try_for_each(|(bytes, elements)| stored.pack(slot, elements, dtype, bytes))?;
-        Ok(packed)
-    };
-    if !reads_12_bits(dtype) {
-        return read(memory);
-    }
-    let own = read(&Memory::new(bytes_of(slot.len(), dtype))?)?;
-    Ok(own.in_12_bits(memory).unwrap_or_else(|| own.copied(memory)))
+    let mut packed = Packed::zeros(dtype, slot.len() / columns, columns, memory);
+    let pieces = packed
+        .bytes_mut()
+        .par_chunks_mut(bytes_of(slot.piece_len(), dtype));
+    pieces
+        .zip(slot.pieces())
+        .try_for_each(|(bytes, elements)| stored.pack(slot, elements, dtype, bytes))?;
+    Ok(packed)
 }
 
-/// Returns true if elements of this type may be bf16, which this processor multiplies in 12 bits.
-fn reads_12_bits(dtype: GgmlDType) -> bool {
-    let is_half = matches!(dtype, GgmlDType::BF16 | GgmlDType::F16);
-    is_half && cfg!(target_arch = "x86_64") && isa() >= Isa::Avx512Bf16
+/// Reads a matrix, and packs it in 12 bits per element if it can be.
+fn in_12_bits_or_as_is(
+    slot: &Slot,
+    stored: &impl Stored,
+    dtype: GgmlDType,
+    memory: &Memory,
+) -> Result<Packed> {
+    if !is_half(&dtype) {
+        return read_matrix(slot, stored, dtype, memory);
+    }
+    let own = Memory::new(bytes_of(slot.len(), dtype))?;
+    let packed = read_matrix(slot, stored, dtype, &own)?;
+    Ok(packed.in_12_bits(memory).unwrap_or_else(|| packed.copied(memory)))
+}
+
+fn is_half(dtype: &GgmlDType) -> bool {
+    matches!(dtype, GgmlDType::BF16 | GgmlDType::F16)
+}
+
+/// Returns true if the products of this processor read elements in 12 bits.
+fn multiplies_12_bits() -> bool {
+    isa() >= Isa::Avx512Bf16
 }
 
 #[cfg(test)]

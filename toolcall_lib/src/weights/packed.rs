@@ -1,18 +1,22 @@
-//! Matrices of weights that are only read, packed into few bytes.
+//! Read-only matrices of weights, as they are stored in memory.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Bf12;
 use super::bf12::{self, Exponents, ExponentsOfRows};
-use super::blocks::bytes_of;
+use super::blocks::{bytes_of, unpack};
 use super::memory::{Bytes, Memory};
 use super::rest;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{Isa, isa};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Storage form of elements.
+/// Form in which elements are stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form<'a> {
-    /// Type of GGML.
+    /// Type of GGML: f32, f16, bf16 or quantized.
     Ggml(GgmlDType),
     /// bf16 in 12 bits, with these exponents.
     Bf12 {
@@ -26,7 +30,7 @@ pub(crate) enum Form<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
     pub form: Form<'a>,
-    /// Blocks of all rows.
+    /// Rows, one after the other, all of the same length.
     pub bytes: &'a [u8],
     /// Number of rows.
     pub rows: usize,
@@ -36,7 +40,7 @@ impl<'a> Part<'a> {
     /// Returns some of the rows.
     pub fn cut(&self, rows: Range<usize>) -> Self {
         let cut = |bytes: &'a [u8]| {
-            let row = bytes.len() / self.rows;
+            let row = bytes.len() / self.rows.max(1);
             &bytes[rows.start * row..rows.end * row]
         };
         Self {
@@ -51,6 +55,37 @@ impl<'a> Part<'a> {
             rows: rows.len(),
         }
     }
+}
+
+impl Part<'_> {
+    /// Unpacks the rows as f32 into `values`, which they fill.
+    pub fn unpack(self, values: &mut [f32]) {
+        let (exponents, rest) = match self.form {
+            Form::Ggml(dtype) => return unpack(dtype, self.bytes, values),
+            Form::Bf12 { exponents, rest } => (exponents, rest),
+        };
+        let (columns, row_bytes) = (values.len() / self.rows, self.bytes.len() / self.rows);
+        let rows = values
+            .chunks_exact_mut(columns)
+            .zip(self.bytes.chunks_exact(row_bytes));
+        for (row, (values, bytes)) in rows.enumerate() {
+            unpack_row(bytes, exponents, values);
+            for other in exponents.others(row) {
+                values[other.column as usize] = other.value.to_f32();
+            }
+        }
+        rest::restore(values, rest);
+    }
+}
+
+/// Unpacks the blocks and the tail of a row in 12 bits.
+fn unpack_row(bytes: &[u8], exponents: ExponentsOfRows<'_>, values: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx512Bf16 {
+        // SAFETY: the processor has the instructions, and the row has an element for each value.
+        return unsafe { Bf12::new(exponents).unpack_f32(bytes.as_ptr(), values) };
+    }
+    bf12::unpack_row(bytes, exponents, values);
 }
 
 /// A matrix in a type of GGML or in 12 bits per element, in one piece.
@@ -78,8 +113,9 @@ impl Packed {
         }
     }
 
-    /// Returns the same elements in `memory`, in 12 bits each, if they are bf16 or f16 and rarely
-    /// have other exponents than the 15 most frequent ones. The rest of f16 lies elsewhere.
+    /// Returns the same elements in `memory`, in 12 bits each, with the rest of f16 elsewhere.
+    /// Returns none for other types, for f16 that is not finite, and if too many elements have an
+    /// exponent that is not in the table.
     pub fn in_12_bits(&self, memory: &Memory) -> Option<Self> {
         let row = bf12::bytes_of_row(self.columns)?;
         let (elements, rest) = self.as_bf16()?;

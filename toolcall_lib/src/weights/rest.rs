@@ -4,9 +4,9 @@
 //! elements count: rows of an embedding, exports, merged adapters. Stored apart, it costs replies
 //! no time.
 //!
-//! As an f32, an f16 has 13 zeros at its end. Its upper 16 bits are a bf16, and the next three are
-//! the rest. A fourth bit says that the bf16 was rounded up, which adds one to its bits. A byte has
-//! the rests of two elements, the first in its lower half.
+//! As an f32, an f16 is 16 bits (a truncated bf16), three more bits of mantissa, then 13 zeros. The
+//! rest is these three bits, and a fourth that is set if rounding went away from zero: then the
+//! bf16 is one larger than the upper 16 bits. A byte holds two rests, the first in its low half.
 
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Elements that one thread splits at a time; an even number.
 const AT_A_TIME: usize = 1 << 16;
 
-/// Bit of the rest of an element that was rounded up.
+/// Bit of the rest of an element that was rounded away from zero.
 const UP: u8 = 8;
 
 /// Rounds elements to bf16, and returns the rest of each; the rest is empty if all are bf16.
@@ -34,13 +34,13 @@ pub(super) fn split(elements: &[f16]) -> Option<(Vec<bf16>, Vec<u8>)> {
             }
         });
     if rest.par_iter().all(|&rest| rest == 0) {
-        rest.clear();
+        rest = Vec::new();
     }
     Some((rounded, rest))
 }
 
-/// Adds the rests to rounded elements.
-pub(super) fn add(values: &mut [f32], rest: &[u8]) {
+/// Turns rounded elements back into the exact ones. Leaves them unchanged if `rest` is empty.
+pub(super) fn restore(values: &mut [f32], rest: &[u8]) {
     for (values, rest) in values.as_chunks_mut::<2>().0.iter_mut().zip(rest) {
         *values = [exact(values[0], rest & 15), exact(values[1], rest >> 4)];
     }
@@ -54,8 +54,8 @@ fn rest_of(x: f16) -> u8 {
 }
 
 fn exact(rounded: f32, rest: u8) -> f32 {
-    let upper = (rounded.to_bits() >> 16) - u32::from(rest / UP);
-    f32::from_bits(upper << 16 | u32::from(rest % UP) << 13)
+    let upper = (rounded.to_bits() >> 16) - u32::from(rest >> 3);
+    f32::from_bits(upper << 16 | u32::from(rest & 7) << 13)
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
         let finite: Vec<f16> = all.filter(|x| x.is_finite()).collect();
         let (rounded, rest) = split(&finite).unwrap();
         let mut values: Vec<f32> = rounded.iter().map(|x| x.to_f32()).collect();
-        add(&mut values, &rest);
+        restore(&mut values, &rest);
         for (value, want) in values.iter().zip(&finite) {
             assert_eq!(value.to_bits(), want.to_f32().to_bits(), "{want}");
         }

@@ -1,9 +1,6 @@
 //! Read-only matrices of weights, in any type in which they are stored.
 
-use super::bf12;
-use super::blocks::unpack;
 use super::packed::{Form, Packed, Part};
-use super::rest;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -99,13 +96,7 @@ impl<'a> Tensor<'a> {
             let here = values
                 .split_off_mut(..part.rows * self.columns)
                 .unwrap_or_default();
-            match part.form {
-                Form::Ggml(dtype) => unpack(dtype, part.bytes, here),
-                Form::Bf12 { exponents, rest } => {
-                    bf12::unpack(part.bytes, exponents, self.columns, here);
-                    rest::add(here, rest);
-                }
-            }
+            part.unpack(here);
         }
     }
 

@@ -1,14 +1,15 @@
 //! Packed weights times few rows.
 //!
 //! The weights are read once, as they are stored, become bf16 in registers, and are multiplied by
-//! dot products of pairs. Types without an in-register conversion are unpacked to memory first.
+//! dot products of pairs. Weights that registers would convert more than once, and types that they
+//! cannot convert, are unpacked to memory first.
 
 use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
-use super::bf12::Bf12;
 use super::load::LANES;
 use super::operand::Operand;
 use super::unpack::{Bf16, F16, Q4_0, Q4_1, Q8_0, unpack_rows};
+use crate::weights::avx512::Bf12;
 use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -26,7 +27,7 @@ const TALL: usize = 8;
 
 /// Largest number of rows for which weights in 12 bits are unpacked in registers: with more, the
 /// registers do not suffice.
-const SINGLE: usize = 2;
+const IN_REGISTERS: usize = 2;
 
 thread_local! {
     /// Rounded rows of the input, and unpacked weights; both are reused.
@@ -98,12 +99,12 @@ impl Products<'_> {
         // SAFETY: the caller upholds the contract.
         unsafe {
             match self.part.form {
-                Form::Bf12 { exponents, .. } if self.y.rows <= SINGLE => {
+                Form::Bf12 { exponents, .. } if self.y.rows <= IN_REGISTERS => {
                     self.in_place(Bf12::new(exponents));
                 }
                 Form::Bf12 { .. } => self.by_way_of(unpacked),
-                Form::Ggml(_) if self.y.rows > TALL => self.by_way_of(unpacked),
                 Form::Ggml(GgmlDType::BF16) if whole => self.in_place(Bf16),
+                Form::Ggml(_) if self.y.rows > TALL => self.by_way_of(unpacked),
                 Form::Ggml(GgmlDType::F16) if whole => self.in_place(F16),
                 Form::Ggml(GgmlDType::Q8_0) => self.in_place(Q8_0),
                 Form::Ggml(GgmlDType::Q4_0) => self.in_place(Q4_0),
@@ -116,7 +117,7 @@ impl Products<'_> {
     /// Multiplies weights that become bf16 in registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn in_place<W: Operand>(&self, weights: W) {
-        let bytes = W::row(self.stride / LANES);
+        let bytes = W::row_bytes(self.stride / LANES);
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
@@ -173,7 +174,7 @@ impl Products<'_> {
         (row, output): (usize, usize),
         outputs: usize,
     ) {
-        let bytes = W::row(self.stride / LANES);
+        let bytes = W::row_bytes(self.stride / LANES);
         let wide = outputs / O * O;
         // SAFETY: the caller upholds the contract.
         unsafe {

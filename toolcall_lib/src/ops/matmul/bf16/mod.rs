@@ -13,7 +13,6 @@
 
 mod amx;
 mod avx512;
-mod bf12;
 mod few;
 mod kernel;
 mod load;

@@ -1,29 +1,31 @@
 //! Weights as the right factor of a product with few rows.
 
-use super::bf12::{Bf12, VECTORS};
 use super::load::{LANES, as_pairs};
 use super::unpack::Stored;
-use crate::weights::bf12::Other;
+use crate::weights::avx512::{Bf12, VECTORS};
+use crate::weights::bf12::{self, Other};
 use half::bf16;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
 /// Weights that become bf16 in registers.
 pub trait Operand: Copy {
-    /// Returns the bytes of a row of some vectors.
-    fn row(vectors: usize) -> usize;
+    /// Returns the length in bytes of a row of `vectors` vectors.
+    fn row_bytes(vectors: usize) -> usize;
 
-    /// Returns the weights of an output that are 0 in its row.
+    /// Returns the weights of an output (a row of `w`) that its blocks store as 0, because their
+    /// exponents are not in the table.
     #[inline]
     fn others(&self, _output: usize) -> &[Other] {
         &[]
     }
 
-    /// Adds the products of `R` rows `x`, `[R, stride]`, and `O` rows of weights, to sums whose
-    /// lanes belong together.
+    /// Adds `x · wᵀ` to `sums`, for `R` rows of `x` and `O` rows of `w`. The 16 lanes of
+    /// `sums[r][o]` are partial sums. Leaves out [`Operand::others`]. A row of `x` has `stride`
+    /// elements, whole vectors of 32.
     ///
     /// # Safety
-    /// The processor has AVX-512 BF16, and there are as many rows of whole vectors.
+    /// The processor has AVX-512 BF16, `x` has `R` rows, and `w` has `O` rows.
     unsafe fn add_products<const R: usize, const O: usize>(
         self,
         sums: &mut [[__m512; O]; R],
@@ -35,7 +37,7 @@ pub trait Operand: Copy {
 
 impl<T: Stored> Operand for T {
     #[inline]
-    fn row(vectors: usize) -> usize {
+    fn row_bytes(vectors: usize) -> usize {
         vectors * T::BYTES
     }
 
@@ -61,8 +63,8 @@ impl<T: Stored> Operand for T {
 
 impl Operand for Bf12<'_> {
     #[inline]
-    fn row(vectors: usize) -> usize {
-        Self::row(vectors)
+    fn row_bytes(vectors: usize) -> usize {
+        bf12::row_bytes(vectors * LANES)
     }
 
     #[inline]
@@ -80,22 +82,22 @@ impl Operand for Bf12<'_> {
         stride: usize,
     ) {
         let (vectors, blocks) = (stride / LANES, stride / LANES / VECTORS);
-        let row = Self::row(vectors);
+        let row_bytes = Self::row_bytes(vectors);
         // SAFETY: the caller upholds the contract.
         unsafe {
             for block in 0..blocks {
                 for o in 0..O {
-                    let loaded = self.load(Self::block(w.add(o * row), block));
-                    for (v, w) in loaded.into_iter().enumerate() {
-                        let x = x.add((block * VECTORS + v) * LANES);
+                    let loaded = self.load(Self::block(w.add(o * row_bytes), block));
+                    for (v, w_vector) in loaded.into_iter().enumerate() {
+                        let x_vector = x.add((block * VECTORS + v) * LANES);
                         for (r, sums) in sums.iter_mut().enumerate() {
-                            sums[o] = product(sums[o], x.add(r * stride), w);
+                            sums[o] = product(sums[o], x_vector.add(r * stride), w_vector);
                         }
                     }
                 }
             }
             for v in blocks * VECTORS..vectors {
-                let w = from_fn(|o| Self::plain(w.add(o * row), v));
+                let w = from_fn(|o| Self::load_tail(w.add(o * row_bytes), v));
                 multiply(sums, x.add(v * LANES), w, stride);
             }
         }

@@ -4,8 +4,8 @@
 //! without an implementation are unpacked by way of f32.
 
 use super::super::prefetch::prefetch;
-use super::bf12::Bf12;
 use super::load::LANES;
+use crate::weights::avx512::Bf12;
 use crate::weights::{Form, Part, Tensor, unpack as unpack_f32};
 use candle_core::quantized::GgmlDType;
 use half::bf16;
@@ -36,28 +36,38 @@ pub unsafe fn unpack(w: Tensor<'_>, rows: Range<usize>, to: *mut bf16, stride: u
 /// See [`unpack`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride: usize) {
-    let bytes = part.bytes.len() / part.rows;
-    for (i, row) in part.bytes.chunks_exact(bytes).enumerate() {
-        // SAFETY: the caller upholds the contract.
-        unsafe {
-            let to = to.add(i * stride);
-            prefetch(row);
-            match part.form {
-                Form::Bf12 { exponents, .. } => {
-                    Bf12::new(exponents).unpack(row.as_ptr(), columns / LANES, to);
+    let rows = part.bytes.chunks_exact(part.bytes.len() / part.rows);
+    // SAFETY: the caller upholds the contract.
+    unsafe {
+        match part.form {
+            Form::Bf12 { exponents, .. } => {
+                let bf12 = Bf12::new(exponents);
+                for (i, row) in rows.enumerate() {
+                    let to = to.add(i * stride);
+                    prefetch(row);
+                    bf12.unpack(row.as_ptr(), columns / LANES, to);
                     for other in exponents.others(i) {
                         to.add(other.column as usize).write(other.value);
                     }
+                    to.add(columns).write_bytes(0, stride - columns);
                 }
-                Form::Ggml(GgmlDType::BF16) => unpack_row::<Bf16>(row, to),
-                Form::Ggml(GgmlDType::F16) => unpack_row::<F16>(row, to),
-                Form::Ggml(GgmlDType::F32) => unpack_row::<F32>(row, to),
-                Form::Ggml(GgmlDType::Q8_0) => unpack_row::<Q8_0>(row, to),
-                Form::Ggml(GgmlDType::Q4_0) => unpack_row::<Q4_0>(row, to),
-                Form::Ggml(GgmlDType::Q4_1) => unpack_row::<Q4_1>(row, to),
-                Form::Ggml(dtype) => any(dtype, row, columns, to),
             }
-            to.add(columns).write_bytes(0, stride - columns);
+            Form::Ggml(dtype) => {
+                for (i, row) in rows.enumerate() {
+                    let to = to.add(i * stride);
+                    prefetch(row);
+                    match dtype {
+                        GgmlDType::BF16 => unpack_row::<Bf16>(row, to),
+                        GgmlDType::F16 => unpack_row::<F16>(row, to),
+                        GgmlDType::F32 => unpack_row::<F32>(row, to),
+                        GgmlDType::Q8_0 => unpack_row::<Q8_0>(row, to),
+                        GgmlDType::Q4_0 => unpack_row::<Q4_0>(row, to),
+                        GgmlDType::Q4_1 => unpack_row::<Q4_1>(row, to),
+                        _ => any(dtype, row, columns, to),
+                    }
+                    to.add(columns).write_bytes(0, stride - columns);
+                }
+            }
         }
     }
 }
