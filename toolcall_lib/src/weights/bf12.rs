@@ -36,7 +36,7 @@ pub(super) const BLOCK_BYTES: usize = 3 * 64;
 const RARE: usize = 128;
 
 /// The exponents of a matrix.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Exponents {
     /// Exponent 0, which rare elements need to be stored as 0, then the 15 most frequent others.
     table: [u8; 16],
@@ -167,9 +167,8 @@ pub(super) fn pack(elements: &[bf16], columns: usize, exponents: &Exponents, byt
         Some(index) => (x.to_bits() >> 15, index, x.to_bits() & 0x7f),
         None => (0, 0, 0),
     };
-    let row_bytes = bytes.len() / (elements.len() / columns);
     let rows = bytes
-        .par_chunks_exact_mut(row_bytes)
+        .par_chunks_exact_mut(row_bytes(columns))
         .zip(elements.par_chunks_exact(columns));
     rows.for_each(|(bytes, row)| {
         let (blocks, tail) = row.as_chunks::<BLOCK>();

@@ -64,12 +64,9 @@ impl Part<'_> {
             Form::Ggml(dtype) => return unpack(dtype, self.bytes, values),
             Form::Bf12 { exponents, rest } => (exponents, rest),
         };
-        let (columns, row_bytes) = (values.len() / self.rows, self.bytes.len() / self.rows);
-        let rows = values
-            .chunks_exact_mut(columns)
-            .zip(self.bytes.chunks_exact(row_bytes));
-        for (row, (values, bytes)) in rows.enumerate() {
-            unpack_row(bytes, exponents, values);
+        let columns = values.len() / self.rows;
+        unpack_rows(self.bytes, exponents, columns, values);
+        for (row, values) in values.chunks_exact_mut(columns).enumerate() {
             for other in exponents.others(row) {
                 values[other.column as usize] = other.value.to_f32();
             }
@@ -78,14 +75,20 @@ impl Part<'_> {
     }
 }
 
-/// Unpacks the blocks and the tail of a row in 12 bits.
-fn unpack_row(bytes: &[u8], exponents: ExponentsOfRows<'_>, values: &mut [f32]) {
+/// Unpacks the blocks and the tails of rows in 12 bits.
+fn unpack_rows(bytes: &[u8], exponents: ExponentsOfRows<'_>, columns: usize, values: &mut [f32]) {
+    let rows = values.chunks_exact_mut(columns);
+    let rows = rows.zip(bytes.chunks_exact(bf12::row_bytes(columns)));
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx512Bf16 {
-        // SAFETY: the processor has the instructions, and the row has an element for each value.
-        return unsafe { Bf12::new(exponents).unpack_f32(bytes.as_ptr(), values) };
+        // SAFETY: the processor has the instructions, and a row has an element for each value.
+        unsafe {
+            let bf12 = Bf12::new(exponents);
+            rows.for_each(|(values, bytes)| bf12.unpack_f32(bytes.as_ptr(), values));
+        }
+        return;
     }
-    bf12::unpack_row(bytes, exponents, values);
+    rows.for_each(|(values, bytes)| bf12::unpack_row(bytes, exponents, values));
 }
 
 /// A matrix in a type of GGML or in 12 bits per element, in one piece.
@@ -142,16 +145,11 @@ impl Packed {
         }
     }
 
-    /// Copies the matrix to `memory`.
+    /// Copies a matrix in a type of GGML to `memory`.
     pub fn copied(&self, memory: &Memory) -> Self {
-        let mut bytes = memory.take(self.bytes.len());
-        bytes.copy_from_slice(&self.bytes);
-        Self {
-            exponents: self.exponents.clone(),
-            rest: self.rest.clone(),
-            bytes,
-            ..*self
-        }
+        let mut copy = Self::zeros(self.dtype, self.rows, self.columns, memory);
+        copy.bytes.copy_from_slice(&self.bytes);
+        copy
     }
 
     /// Returns the number of columns.
