@@ -52,3 +52,40 @@ fn look_at(parameters: &Parameters, hasher: &mut DefaultHasher) {
             .for_each(|value| value.to_bits().hash(hasher));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelConfig;
+    use crate::tiny_config::tiny_config;
+    use crate::weights::Dtype;
+
+    /// Doubles one matrix. In 12 bits, only its table of exponents differs then.
+    #[test]
+    fn a_packed_matrix_that_is_doubled_changes_the_stamp() {
+        let config = ModelConfig {
+            hidden_size: 128,
+            ..tiny_config()
+        };
+        let parameters = Parameters::random(&config, 1);
+        let mut doubled = parameters.clone();
+        let slot = doubled
+            .layout
+            .slots()
+            .iter()
+            .find(|slot| slot.is_matrix())
+            .unwrap()
+            .clone();
+        doubled.buckets[slot.bucket][slot.range()]
+            .iter_mut()
+            .for_each(|x| *x *= 2.0);
+        for dtype in [Dtype::Bf16, Dtype::F16, Dtype::Q8_0] {
+            let stamp = |parameters: &Parameters| {
+                let weights = Weights::packed_for_test(parameters, dtype);
+                Decoder::new(config.clone(), weights).unwrap().stamp()
+            };
+            assert_eq!(stamp(&parameters), stamp(&parameters), "{dtype:?}");
+            assert_ne!(stamp(&parameters), stamp(&doubled), "{dtype:?}");
+        }
+    }
+}

@@ -154,7 +154,6 @@ fn multiplies_12_bits() -> bool {
 }
 
 #[cfg(test)]
-#[cfg(feature = "cuda")]
 impl Stored for Parameters {
     fn dtype(&self, _: &Slot) -> Result<GgmlDType> {
         Ok(GgmlDType::F32)

@@ -54,7 +54,6 @@ impl Weights {
 
     /// Packs these weights.
     #[cfg(test)]
-    #[cfg(feature = "cuda")]
     pub(crate) fn packed_for_test(parameters: &Parameters, dtype: Dtype) -> Self {
         Self::read(parameters.layout.clone(), parameters, dtype, Path::new("memory")).unwrap()
     }
