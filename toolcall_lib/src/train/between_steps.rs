@@ -43,22 +43,22 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
-    pub fn evaluate(&mut self, latest: &mut StepReport) -> Result<()> {
+    pub fn evaluate(&mut self, report: &mut StepReport) -> Result<()> {
         let every = self
             .config
             .eval_every(self.order.steps_per_epoch(), self.order.total_steps);
-        let last = latest.step == self.order.total_steps;
-        if self.validation.is_empty() || !(last || latest.step.is_multiple_of(every)) {
+        let last = report.step == self.order.total_steps;
+        if self.validation.is_empty() || !(last || report.step.is_multiple_of(every)) {
             return Ok(());
         }
         let [loss, accuracy] = self.engine.mean_loss(&self.model.decoder, &self.validation)?;
-        (latest.eval_loss, latest.eval_token_accuracy) = (Some(loss), Some(accuracy));
+        (report.eval_loss, report.eval_token_accuracy) = (Some(loss), Some(accuracy));
         if self.predictor.is_some() {
-            self.bring_back()?;
+            self.copy_to_host()?;
         }
         if let Some(predictor) = &self.predictor {
             let (cache, device) = self.engine.generator(self.model)?;
-            latest.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
+            report.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Run<'_> {
         if of_held.is_some_and(|held| !metric.is_better(value, held)) {
             return Ok(());
         }
-        self.bring_back()?;
+        self.copy_to_host()?;
         let weights = self.model.decoder.trainable()?.clone();
         self.state.best = Some(Best { step, weights });
         Ok(())
@@ -137,7 +137,7 @@ impl Run<'_> {
         if self.config.output_dir.is_none() {
             return Ok(None);
         }
-        self.bring_back()?;
+        self.copy_to_host()?;
         let steps = self.state.steps.len();
         let name = checkpoints::name(steps);
         let place = (self.output.as_ref(), name.as_str());
@@ -175,9 +175,9 @@ impl Run<'_> {
     ///
     /// # Errors
     /// Some of them are not finite, on any rank. They must not be saved.
-    pub fn bring_back(&mut self) -> Result<()> {
+    pub fn copy_to_host(&mut self) -> Result<()> {
         let (decoder, optimizer) = (&mut self.model.decoder, &mut self.state.optimizer);
-        self.engine.bring_back(decoder, optimizer)?;
+        self.engine.copy_to_host(decoder, optimizer)?;
         let trained = self.model.decoder.trainable()?;
         let own = trained
             .not_finite()

@@ -23,7 +23,7 @@ use crate::optimizer::{AdamW, clip_coefficient};
 use crate::tokens::Sequence;
 
 /// Computes the steps of a run. The weights of `decoder` are current only after
-/// [`Engine::bring_back`].
+/// [`Engine::copy_to_host`].
 pub(super) trait Engine {
     /// Adds up the loss of this rank's trees, and the gradients over all ranks. `step`, counted
     /// from 0, chooses the dropout masks.
@@ -52,7 +52,7 @@ pub(super) trait Engine {
     fn generator(&self, model: &Model) -> Result<(PrefixCache, Device)>;
 
     /// Brings weights and optimizer state to the host, where they can be saved.
-    fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()>;
+    fn copy_to_host(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()>;
 
     /// Returns the bytes of the gradient sums, and of the other buffers of the backward pass.
     fn bytes(&self) -> (usize, usize);
@@ -151,7 +151,7 @@ impl Engine for OnCpu<'_> {
         Ok((PrefixCache::with_bytes(CACHE_BYTES), Device::Cpu))
     }
 
-    fn bring_back(&mut self, _: &mut Decoder, _: &mut AdamW) -> Result<()> {
+    fn copy_to_host(&mut self, _: &mut Decoder, _: &mut AdamW) -> Result<()> {
         Ok(()) // weights and state are on the host already
     }
 

@@ -18,7 +18,7 @@ use crate::tokens::Sequence;
 use std::sync::Arc;
 
 /// A run whose weights, gradients and optimizer state are on the GPU from the first step to
-/// [`Engine::bring_back`].
+/// [`Engine::copy_to_host`].
 #[derive(Debug)]
 pub(super) struct OnGpu<'a> {
     ranks: &'a dyn Collective,
@@ -91,7 +91,7 @@ impl Engine for OnGpu<'_> {
         Ok((PrefixCache::on_driver(driver, model, CACHE_BYTES)?, Device::Cuda))
     }
 
-    fn bring_back(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()> {
+    fn copy_to_host(&mut self, decoder: &mut Decoder, optimizer: &mut AdamW) -> Result<()> {
         let weights = decoder.trainable_mut()?;
         self.optimizer.download(&self.decoder, weights, optimizer)?;
         match self.decoder.divided() {

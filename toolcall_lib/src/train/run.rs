@@ -103,10 +103,10 @@ pub fn train<'a>(
     config: &TrainConfig,
     mut on_step: impl FnMut(&StepReport),
 ) -> Result<TrainReport> {
-    let (data, none) = (data.into(), Dataset::default());
+    let (data, no_validation) = (data.into(), Dataset::default());
     let job = Job {
         data: data.rows,
-        validation: data.validation.unwrap_or(&none),
+        validation: data.validation.unwrap_or(&no_validation),
         config,
         engine_factory: &config.device,
         on_answer: data.on_answer,
@@ -184,14 +184,14 @@ impl Job<'_> {
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
             // 2. Forward and backward, sums over the ranks, clipping, AdamW.
-            let mut latest = run.step(step, &mut batch)?;
+            let mut report_of_step = run.step(step, &mut batch)?;
             // 3. Evaluate, report, and record the step, which `keep_best`, `is_stalled` and
             // `save_checkpoint` read. Keep the best weights before a checkpoint is saved: it holds
             // them.
-            run.evaluate(&mut latest)?;
-            on_step(&latest);
-            note(ranks, &mut report, tracking.log(&latest));
-            run.state.steps.push(latest);
+            run.evaluate(&mut report_of_step)?;
+            on_step(&report_of_step);
+            note(ranks, &mut report, tracking.log(&report_of_step));
+            run.state.steps.push(report_of_step);
             run.keep_best()?;
             // 4. Save if a checkpoint is due or the user stops the run; a finished or stalled run
             // leaves its model to the caller.
@@ -205,7 +205,7 @@ impl Job<'_> {
             }
         }
         // 5. Copy the weights to the host, refuse any that is not finite, fill in the report.
-        run.bring_back()?;
+        run.copy_to_host()?;
         report.model_of_step = run.load_best()?;
         let (gradient_bytes, buffer_bytes) = run.engine.bytes();
         report.state_bytes = gradient_bytes + run.state.optimizer.bytes();

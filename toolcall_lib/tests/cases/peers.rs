@@ -1103,6 +1103,19 @@ fn a_run_may_go_on_from_its_latest_checkpoint() {
     let named =
         json!({"auto_resume_from_checkpoints": true, "resume_from_checkpoint": "x", "output_dir": "y"});
     assert_eq!(from(named), Some("x".into()));
+    std::fs::create_dir(folder.path().join("checkpoint-4")).unwrap();
+    let after = |first: &Value, auto: bool| {
+        let later = json!({"auto_resume_from_checkpoints": auto});
+        layer(of(first.clone()).unwrap(), later)
+            .config
+            .resume_from_checkpoint
+    };
+    let auto = json!({"auto_resume_from_checkpoints": true, "output_dir": folder.path()});
+    assert_eq!(after(&auto, true), Some(folder.path().into()));
+    assert_eq!(after(&auto, false), None, "a later layer takes it back");
+    let named = json!({"resume_from_checkpoint": "x", "output_dir": folder.path()});
+    assert_eq!(after(&named, true), Some("x".into()), "a name counts more");
+    assert_eq!(after(&named, false), Some("x".into()));
     let mut moved = of(json!({"resume_from_checkpoint": true})).unwrap();
     assert_eq!(moved.config.resume_from_checkpoint, None);
     moved.config.output_dir = Some("elsewhere".into());

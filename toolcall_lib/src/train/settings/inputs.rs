@@ -14,8 +14,6 @@ use std::fmt;
 pub enum Resume {
     /// The latest; there has to be one.
     Latest,
-    /// The latest, if there is one.
-    LatestIfAny,
     /// The one that `resume_from_checkpoint` names, if it names one.
     Named,
 }
@@ -97,6 +95,9 @@ pub struct Inputs {
     ///
     /// [`Settings::with_latest_checkpoint`]: super::Settings::with_latest_checkpoint
     pub resume: Option<Resume>,
+    /// True to go on from the latest checkpoint, if there is one and `resume` does not say
+    /// otherwise.
+    pub auto_resume: Option<bool>,
     /// Repository to which the saved model is pushed.
     pub push: Push,
 }
@@ -126,6 +127,7 @@ impl Inputs {
             special_tokens: or(later.special_tokens, self.special_tokens),
             eot_tokens: or(later.eot_tokens, self.eot_tokens),
             resume: later.resume.or(self.resume),
+            auto_resume: later.auto_resume.or(self.auto_resume),
             push: self.push.with(later.push),
         }
     }

@@ -144,14 +144,11 @@ impl Settings {
     /// again when `output_dir` has changed.
     pub fn with_latest_checkpoint(mut self) -> Self {
         let folder = self.config.output_dir.clone();
-        match self.inputs.resume {
-            Some(Resume::Latest) => self.config.resume_from_checkpoint = folder,
-            Some(Resume::LatestIfAny) => {
-                self.config.resume_from_checkpoint = folder.filter(|folder| checkpoints::has_any(folder));
-            }
-            Some(Resume::Named) => self.inputs.resume = None,
-            None => {}
-        }
+        self.config.resume_from_checkpoint = match (self.inputs.resume, self.inputs.auto_resume) {
+            (Some(Resume::Latest), _) => folder,
+            (None, Some(auto)) => folder.filter(|folder| auto && checkpoints::has_any(folder)),
+            (Some(Resume::Named), _) | (None, None) => self.config.resume_from_checkpoint,
+        };
         self
     }
 }

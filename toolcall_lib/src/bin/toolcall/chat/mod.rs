@@ -144,9 +144,10 @@ impl Chat {
             }
             if !generation.finished {
                 let (tokens, most) = (generation.ids.len(), self.generator.config.max_new_tokens);
-                print(format!(
-                    "(cut off after {tokens} tokens; --max-new-tokens allows {most})"
-                ))?;
+                print(match tokens < most {
+                    true => format!("(stopped after {tokens} tokens, by you or at the end of the context)"),
+                    false => format!("(cut off after {tokens} tokens; --max-new-tokens allows {most})"),
+                })?;
             }
             self.messages.push(reply.into_message());
             if calls.is_empty() || !self.answer_calls(&calls, &generation.confidences)? {

@@ -269,9 +269,7 @@ pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn auto_resume(said: &mut Said, value: &Value) -> Read<()> {
-    if boolean(value)? && said.inputs.resume.is_none() {
-        said.inputs.resume = Some(Resume::LatestIfAny);
-    }
+    said.inputs.auto_resume = Some(boolean(value)?);
     Ok(())
 }
 
