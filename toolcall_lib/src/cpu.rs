@@ -20,7 +20,7 @@ pub enum Isa {
     Avx2,
     /// AVX-512 (x86-64-v4).
     Avx512,
-    /// AVX-512 with products of bf16.
+    /// AVX-512 with products of bf16, and of bytes (VNNI).
     Avx512Bf16,
     /// Products of whole tiles of bf16.
     Amx,
@@ -132,10 +132,11 @@ fn best() -> Isa {
         && is_x86_feature_detected!("avx512cd")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
+    let bf16 = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
     match () {
         () if !avx2 => Isa::Portable,
         () if !avx512 => Isa::Avx2,
-        () if !is_x86_feature_detected!("avx512bf16") => Isa::Avx512,
+        () if !bf16 => Isa::Avx512,
         () if !amx::is_available() => Isa::Avx512Bf16,
         () => Isa::Amx,
     }

@@ -14,6 +14,7 @@
 //! |---|---|---|---|
 //! | f32 | up to 48 | `matmul::few` | `matmul::few`, in f32: reading `w` is most of the work |
 //! | f32 | more | `matmul::f32` | `matmul::bf16`, which rounds `w` as it packs panels |
+//! | Q8_0, Q4_0, Q4_1 | up to 8 | as other packed weights | `matmul::bf16::integer`, in integers |
 //! | packed | up to 4 | `matmul::few`, or on AVX2 `matmul::avx2`, in registers | `matmul::bf16::few` |
 //! | packed | 5 to 16 | `matmul::few`, 4 outputs unpacked at a time | `matmul::bf16::few` |
 //! | packed | 17 to 48 | `matmul::few` | `matmul::bf16`, which unpacks `w` into panels |
@@ -272,7 +273,8 @@ mod tests {
         }
     }
 
-    /// Checks that a row's result does not depend on the other rows, except for the order of sums.
+    /// Checks that a row's result does not depend on the other rows, except for the order of sums,
+    /// and for the rounding of quantized weights to bf16 with more than eight rows.
     #[test]
     fn a_row_is_the_same_alone_and_among_others() {
         let (output, input) = (100, 288);
@@ -291,7 +293,11 @@ mod tests {
                     .zip(&alone)
                     .map(|(a, b)| (a - b).abs())
                     .fold(0.0, f32::max);
-                assert!(difference < 1e-4, "{dtype:?}, {rows}: {difference}");
+                let allowed = match (dtype, rows) {
+                    (GgmlDType::Q8_0, 9..) => 0.2,
+                    _ => 1e-4,
+                };
+                assert!(difference < allowed, "{dtype:?}, {rows}: {difference}");
             }
         }
     }

@@ -18,6 +18,9 @@ use std::ops::Range;
 /// Most rows for which this pays: each unpacks the weights again.
 const FEW: usize = 4;
 
+/// Distance in bytes between the weights that are multiplied and those that are prefetched.
+const AHEAD: usize = 4096;
+
 /// Number of outputs whose weights are prefetched at a time.
 const OUTPUTS: usize = 4;
 
@@ -87,7 +90,7 @@ impl Products<'_> {
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let outputs = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
-            prefetch(w);
+            prefetch(w, AHEAD);
             // SAFETY: the caller upholds the contract; `w` holds the weights of the outputs.
             unsafe {
                 match self.y.rows {

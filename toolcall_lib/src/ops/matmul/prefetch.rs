@@ -2,16 +2,14 @@
 
 use std::arch::x86_64::*;
 
-/// Distance in bytes between the data being unpacked and the data being prefetched.
-const AHEAD: usize = 4096;
-
-/// Prefetches bytes some rows ahead, because the next block is needed sooner than the processor's
-/// own prefetcher fetches it.
+/// Prefetches the bytes that lie `ahead` bytes after these into the L2 cache, because they are
+/// needed sooner than the processor's own prefetcher fetches them. The L1 cache has too few places
+/// for lines under way to reach the bandwidth of the memory.
 #[inline]
-pub fn prefetch(row: &[u8]) {
-    for line in row.chunks(64) {
-        let at = line.as_ptr().wrapping_add(AHEAD);
+pub fn prefetch(bytes: &[u8], ahead: usize) {
+    for line in bytes.chunks(64) {
+        let at = line.as_ptr().wrapping_add(ahead);
         // SAFETY: prefetching an address without memory does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
 }

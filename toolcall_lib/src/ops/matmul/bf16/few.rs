@@ -2,13 +2,16 @@
 //!
 //! The weights are read once, as they are stored, become bf16 in registers, and are multiplied by
 //! dot products of pairs. Weights that registers would convert more than once, and types that they
-//! cannot convert, are unpacked to memory first.
+//! cannot convert, are unpacked to memory first. Quantized weights that meet up to eight rows are
+//! multiplied in [`integer`]s.
 
 use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
+use super::AHEAD;
+use super::integer;
 use super::load::LANES;
 use super::operand::Operand;
-use super::unpack::{Bf16, F16, Q4_0, Q4_1, Q8_0, unpack_rows};
+use super::unpack::{Bf16, F16, unpack_rows};
 use crate::weights::avx512::Bf12;
 use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
@@ -41,8 +44,12 @@ thread_local! {
 /// The processor has AVX-512 BF16.
 pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let (input, stride) = (w.columns(), w.columns().next_multiple_of(LANES));
-    let (mut rounded, unpacked) = ROWS.take();
     let rows = x.len() / input;
+    // SAFETY: the processor has the instructions.
+    if unsafe { integer::linear_few(x, w, y) } {
+        return;
+    }
+    let (mut rounded, unpacked) = ROWS.take();
     // 1. Round the input to bf16, in rows padded to whole vectors.
     rounded.resize(rows * stride, bf16::ZERO);
     let x = Part {
@@ -106,9 +113,6 @@ impl Products<'_> {
                 Form::Ggml(GgmlDType::BF16) if whole => self.in_place(Bf16),
                 Form::Ggml(_) if self.y.rows > TALL => self.by_way_of(unpacked),
                 Form::Ggml(GgmlDType::F16) if whole => self.in_place(F16),
-                Form::Ggml(GgmlDType::Q8_0) => self.in_place(Q8_0),
-                Form::Ggml(GgmlDType::Q4_0) => self.in_place(Q4_0),
-                Form::Ggml(GgmlDType::Q4_1) => self.in_place(Q4_1),
                 Form::Ggml(_) => self.by_way_of(unpacked),
             }
         }
@@ -121,7 +125,7 @@ impl Products<'_> {
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
-            prefetch(w);
+            prefetch(w, AHEAD);
             // SAFETY: `w` holds the weights of `rows` outputs.
             unsafe { self.rows(weights, w.as_ptr(), first, rows) };
         }

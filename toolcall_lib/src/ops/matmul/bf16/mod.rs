@@ -14,6 +14,7 @@
 mod amx;
 mod avx512;
 mod few;
+mod integer;
 mod kernel;
 mod load;
 mod operand;
@@ -32,6 +33,8 @@ use std::ops::Range;
 
 pub use few::{FEW, linear_few};
 
+/// Distance in bytes between the weights that are multiplied and those that are prefetched.
+const AHEAD: usize = 8192;
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
 /// Pairs in a block of left panels (256 KiB). A block is multiplied with every right panel before
