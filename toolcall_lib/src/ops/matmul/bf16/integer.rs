@@ -3,7 +3,7 @@
 //! To multiply a weight once or twice, making it bf16 takes longer than reading it. So the rows are
 //! rounded to 16 bits instead, with one scale for each row, and the products of a block are summed
 //! as integers, exactly. The sum is then multiplied by the scale of the block, in f32. The rounding
-//! error of `n` elements is at most `√n · 2⁻¹⁶` of the row's norm, less than that of bf16, `2⁻⁹`, up
+//! error of `n` elements is at most `√n · 2⁻¹⁶` of the row's norm; that is less than bf16's `2⁻⁹` up
 //! to `n = 2¹⁴`.
 //!
 //! The instruction (VNNI) multiplies unsigned bytes with signed ones, and sums four products. The
@@ -14,6 +14,7 @@ use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
 use super::AHEAD;
 use super::load::{LANES, mask_of_32};
+use super::unpack::{Q4_0, Q4_1, Q8_0, Stored};
 use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
 use std::arch::x86_64::*;
@@ -299,7 +300,7 @@ impl Products<'_> {
         for (o, weights) in weights.iter_mut().enumerate() {
             let at = w.wrapping_add(o * bytes);
             // SAFETY: the processor has the instructions.
-            *weights = unsafe { T::load(|offset| load(at, offset)) };
+            *weights = unsafe { T::load_group(|offset| load(at, offset)) };
         }
         for (r, totals) in totals.iter_mut().enumerate() {
             let x = &self.rows[(row + r) * groups + group];
@@ -319,35 +320,30 @@ impl Products<'_> {
 }
 
 /// A type of GGML whose blocks are a scale in f16, perhaps a minimum, and 32 integers.
-trait Blocks {
-    /// Size of a block in bytes.
-    const BYTES: usize;
-    /// Factor of the sums of a row: minus the byte without a sign that stands for 0, or 1 with a
-    /// minimum, which is added to each weight.
+trait Blocks: Stored {
+    /// Factor of the sums of a row's elements: minus the unsigned byte that stands for a weight of
+    /// 0; in types with a minimum, which is added to each weight, 1.
     const ZERO: i32;
     /// True if blocks have a minimum.
     const HAS_MINIMUM: bool = false;
 
     /// Loads a group: the weights, as bytes without a sign, of the first and second halves of its
-    /// blocks, and in each lane the scale and the minimum of its block. `read` loads 64 bytes from an
-    /// offset on.
+    /// blocks, and in each lane the scale and the minimum of its block. `read` loads 64 bytes from
+    /// an offset on.
     ///
     /// # Safety
     /// The processor has AVX-512.
-    unsafe fn load(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512);
+    unsafe fn load_group(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512);
 }
 
-/// GGML's Q8_0: 32 signed bytes.
-struct Q8_0;
-
 impl Blocks for Q8_0 {
-    const BYTES: usize = 34;
     const ZERO: i32 = -128;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn load(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
-        // Word of the four scales, and of the halves of the blocks, in two pieces that were read.
+    unsafe fn load_group(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
+        // Places of the four scales, and of the halves of the blocks, in words of two pieces that
+        // were read; those of the second piece begin with 32.
         const SCALES: [i16; LANES] = every_fourth([0, 17, 32 + 6, 32 + 23]);
         const FIRST: [i16; LANES] = every_eighth([1, 18, 32 + 7, 32 + 24]);
         const SECOND: [i16; LANES] = every_eighth([7, 24, 32 + 7, 32 + 24]);
@@ -364,20 +360,16 @@ impl Blocks for Q8_0 {
     }
 }
 
-/// GGML's Q4_0: 32 half bytes, which stand for -8 to 7. The low halves of the bytes are the first 16.
-struct Q4_0;
-
 impl Blocks for Q4_0 {
-    const BYTES: usize = 18;
     const ZERO: i32 = -8;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn load(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
+    unsafe fn load_group(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
         const SCALES: [i16; LANES] = every_fourth([0, 9, 18, 27]);
-        const BYTES: [i16; LANES] = every_eighth([1, 10, 32 + 15, 32 + 24]);
+        const HALVES: [i16; LANES] = every_eighth([1, 10, 32 + 15, 32 + 24]);
         let (a, b) = (read(0), read(8));
-        let bytes = _mm512_permutex2var_epi16(a, words(&BYTES), b);
+        let bytes = _mm512_permutex2var_epi16(a, words(&HALVES), b);
         let scales = _mm512_permutexvar_epi16(words(&SCALES), a);
         (
             half_bytes(bytes),
@@ -387,22 +379,18 @@ impl Blocks for Q4_0 {
     }
 }
 
-/// GGML's Q4_1: a minimum, and 32 half bytes, which stand for 0 to 15.
-struct Q4_1;
-
 impl Blocks for Q4_1 {
-    const BYTES: usize = 20;
     const ZERO: i32 = 1;
     const HAS_MINIMUM: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn load(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
+    unsafe fn load_group(read: impl Fn(usize) -> __m512i) -> ([__m512i; 2], __m512, __m512) {
         const SCALES: [i16; LANES] = every_fourth([0, 10, 20, 30]);
         const MINIMA: [i16; LANES] = every_fourth([1, 11, 21, 31]);
-        const BYTES: [i16; LANES] = every_eighth([2, 12, 22, 32 + 24]);
+        const HALVES: [i16; LANES] = every_eighth([2, 12, 22, 32 + 24]);
         let (a, b) = (read(0), read(16));
-        let bytes = _mm512_permutex2var_epi16(a, words(&BYTES), b);
+        let bytes = _mm512_permutex2var_epi16(a, words(&HALVES), b);
         let scales = _mm512_permutexvar_epi16(words(&SCALES), a);
         let minima = _mm512_permutexvar_epi16(words(&MINIMA), a);
         (
