@@ -2,9 +2,9 @@
 //!
 //! To multiply a weight once or twice, making it bf16 takes longer than reading it. So the rows are
 //! rounded to 16 bits instead, with one scale for each row, and the products of a block are summed
-//! as integers, exactly. The sum is then multiplied by the scale of the block, in f32. The rounding
-//! error of `n` elements is at most `√n · 2⁻¹⁶` of the row's norm; that is less than bf16's `2⁻⁹` up
-//! to `n = 2¹⁴`.
+//! as integers, exactly. The sum is then multiplied by the scale of the block, in f32. Rounding `n`
+//! elements adds an error of at most `√n · 2⁻¹⁶` of the row's norm. That is less than bf16's `2⁻⁹`
+//! up to `n = 2¹⁴`.
 //!
 //! The instruction (VNNI) multiplies unsigned bytes with signed ones, and sums four products. The
 //! 32 weights of a block become unsigned bytes, and an element of a row two signed ones,
