@@ -43,22 +43,22 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Adds loss and scores on the validation set to the report, if this step is to be evaluated.
-    pub fn evaluate(&mut self, report: &mut StepReport) -> Result<()> {
+    pub fn evaluate(&mut self, step_report: &mut StepReport) -> Result<()> {
         let every = self
             .config
             .eval_every(self.order.steps_per_epoch(), self.order.total_steps);
-        let last = report.step == self.order.total_steps;
-        if self.validation.is_empty() || !(last || report.step.is_multiple_of(every)) {
+        let last = step_report.step == self.order.total_steps;
+        if self.validation.is_empty() || !(last || step_report.step.is_multiple_of(every)) {
             return Ok(());
         }
         let [loss, accuracy] = self.engine.mean_loss(&self.model.decoder, &self.validation)?;
-        (report.eval_loss, report.eval_token_accuracy) = (Some(loss), Some(accuracy));
+        (step_report.eval_loss, step_report.eval_token_accuracy) = (Some(loss), Some(accuracy));
         if self.predictor.is_some() {
             self.copy_to_host()?;
         }
         if let Some(predictor) = &self.predictor {
             let (cache, device) = self.engine.generator(self.model)?;
-            report.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
+            step_report.eval_scores = predictor.scores(self.model, cache, device, self.ranks)?;
         }
         Ok(())
     }

@@ -184,14 +184,14 @@ impl Job<'_> {
         let mut batch = run.batch(first);
         for step in first..run.order.total_steps {
             // 2. Forward and backward, sums over the ranks, clipping, AdamW.
-            let mut report_of_step = run.step(step, &mut batch)?;
+            let mut step_report = run.step(step, &mut batch)?;
             // 3. Evaluate, report, and record the step, which `keep_best`, `is_stalled` and
             // `save_checkpoint` read. Keep the best weights before a checkpoint is saved: it holds
             // them.
-            run.evaluate(&mut report_of_step)?;
-            on_step(&report_of_step);
-            note(ranks, &mut report, tracking.log(&report_of_step));
-            run.state.steps.push(report_of_step);
+            run.evaluate(&mut step_report)?;
+            on_step(&step_report);
+            note(ranks, &mut report, tracking.log(&step_report));
+            run.state.steps.push(step_report);
             run.keep_best()?;
             // 4. Save if a checkpoint is due or the user stops the run; a finished or stalled run
             // leaves its model to the caller.

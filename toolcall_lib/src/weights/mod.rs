@@ -40,6 +40,8 @@ pub use folder::TextFiles;
 pub use frozen::Frozen;
 pub use held::Weights;
 pub use layout::{Layout, Slot, Span};
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) use packed::Packed;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use packed::{Form, Part};
 pub use parameters::{Parameters, zero_buckets};

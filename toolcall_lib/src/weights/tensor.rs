@@ -40,7 +40,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    pub(super) fn packed(tensors: &'a [Packed], columns: usize) -> Self {
+    pub(crate) fn packed(tensors: &'a [Packed], columns: usize) -> Self {
         Self {
             columns,
             elements: Elements::Packed(tensors),

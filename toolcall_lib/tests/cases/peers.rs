@@ -1103,24 +1103,52 @@ fn a_run_may_go_on_from_its_latest_checkpoint() {
     let named =
         json!({"auto_resume_from_checkpoints": true, "resume_from_checkpoint": "x", "output_dir": "y"});
     assert_eq!(from(named), Some("x".into()));
-    std::fs::create_dir(folder.path().join("checkpoint-4")).unwrap();
-    let after = |first: &Value, auto: bool| {
-        let later = json!({"auto_resume_from_checkpoints": auto});
-        layer(of(first.clone()).unwrap(), later)
-            .config
-            .resume_from_checkpoint
-    };
-    let auto = json!({"auto_resume_from_checkpoints": true, "output_dir": folder.path()});
-    assert_eq!(after(&auto, true), Some(folder.path().into()));
-    assert_eq!(after(&auto, false), None, "a later layer takes it back");
-    let named = json!({"resume_from_checkpoint": "x", "output_dir": folder.path()});
-    assert_eq!(after(&named, true), Some("x".into()), "a name counts more");
-    assert_eq!(after(&named, false), Some("x".into()));
     let mut moved = of(json!({"resume_from_checkpoint": true})).unwrap();
     assert_eq!(moved.config.resume_from_checkpoint, None);
     moved.config.output_dir = Some("elsewhere".into());
     let moved = moved.with_latest_checkpoint().config;
     assert_eq!(moved.resume_from_checkpoint, Some("elsewhere".into()));
+}
+
+/// The layer that speaks last decides which checkpoint a run goes on from. A requeued job of Slurm
+/// goes on from its latest one, and from the one that its settings name before it has any.
+#[test]
+fn later_settings_choose_another_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let auto = |on: bool| json!({"auto_resume_from_checkpoints": on});
+    let resume = |from: Value| json!({"resume_from_checkpoint": from});
+    let (named, latest) = (Some("x".into()), Some(folder.into()));
+    for (first, then, without, with) in [
+        (auto(true), auto(true), None, latest.clone()),
+        (auto(true), auto(false), None, None),
+        (resume("x".into()), auto(true), named.clone(), latest.clone()),
+        (resume("x".into()), auto(false), named.clone(), named.clone()),
+        (resume(false.into()), auto(true), None, latest.clone()),
+        (resume(true.into()), auto(false), latest.clone(), latest.clone()),
+        (resume(true.into()), resume(Value::Null), None, None),
+        (auto(true), resume("x".into()), named.clone(), named.clone()),
+    ] {
+        for has_checkpoint in [false, true] {
+            let checkpoint = folder.join("checkpoint-4");
+            let _ = std::fs::remove_dir_all(&checkpoint);
+            if has_checkpoint {
+                let files = json!({"files": {"trainer_state.json": {"bytes": 0, "sha256": ""}}});
+                std::fs::create_dir(&checkpoint).unwrap();
+                std::fs::write(checkpoint.join("toolcall.json"), files.to_string()).unwrap();
+            }
+            let settings = layer(of(json!({"output_dir": folder})).unwrap(), first.clone());
+            let found = layer(settings, then.clone()).config.resume_from_checkpoint;
+            let want = if has_checkpoint { &with } else { &without };
+            assert_eq!(&found, want, "{first}, then {then}, {has_checkpoint}");
+        }
+    }
+    let config = TrainConfig {
+        resume_from_checkpoint: Some("x".into()),
+        ..TrainConfig::default()
+    };
+    let settings = Settings::from(config);
+    assert_eq!(layer(settings, auto(false)).config.resume_from_checkpoint, named);
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub enum Precision {
     #[default]
     F32,
     /// Factors rounded to bf16 if the processor multiplies bf16 (AMX, AVX-512 BF16), which is 2 to
-    /// 10 times as fast; on other processors, factors as they are stored.
+    /// 10 times as fast; on other processors, factors as they are stored. Up to four rows that meet
+    /// weights in Q8_0, Q4_0 or Q4_1 are rounded to 16 bits instead, and the weights are not.
     Bf16,
     /// Same as [`Precision::Bf16`], but f32 weights are rounded like
     /// [`Stochastic`](super::element::Stochastic), so that they follow updates that are too small

@@ -2,9 +2,9 @@
 
 use std::arch::x86_64::*;
 
-/// Prefetches the bytes that lie `ahead` bytes after these into the L2 cache, because they are
-/// needed sooner than the processor's own prefetcher fetches them. The L1 cache has too few places
-/// for lines under way to reach the bandwidth of the memory.
+/// Prefetches into the L2 cache what lies `ahead` bytes after `bytes`, because it is needed sooner
+/// than the processor's own prefetcher fetches it. The L1 cache can wait for too few lines at a time
+/// to use the full bandwidth.
 #[inline]
 pub fn prefetch(bytes: &[u8], ahead: usize) {
     for line in bytes.chunks(64) {

@@ -14,6 +14,8 @@ use std::fmt;
 pub enum Resume {
     /// The latest; there has to be one.
     Latest,
+    /// The latest, if there is one; else the one that `resume_from_checkpoint` names.
+    LatestIfAny,
     /// The one that `resume_from_checkpoint` names, if it names one.
     Named,
 }
@@ -91,12 +93,12 @@ pub struct Inputs {
     pub special_tokens: Vec<(String, String)>,
     /// Texts of tokens that end a turn, each of which has to end the model's replies.
     pub eot_tokens: Vec<String>,
-    /// The checkpoint of `output_dir` to go on from ([`Settings::with_latest_checkpoint`]).
+    /// The checkpoint of `output_dir` to go on from ([`Settings::with_latest_checkpoint`]); none
+    /// stands for the one that is named.
     ///
     /// [`Settings::with_latest_checkpoint`]: super::Settings::with_latest_checkpoint
     pub resume: Option<Resume>,
-    /// True to go on from the latest checkpoint, if there is one and `resume` does not say
-    /// otherwise.
+    /// True if these settings ask for [`Resume::LatestIfAny`], false if they take it back.
     pub auto_resume: Option<bool>,
     /// Repository to which the saved model is pushed.
     pub push: Push,
@@ -109,6 +111,11 @@ impl Inputs {
         let (validation, validation_of_data) = match later.validation.is_empty() && !is_replaced {
             true => (self.validation, self.validation_of_data),
             false => (later.validation, later.validation_of_data),
+        };
+        let resume = match (later.auto_resume, self.resume) {
+            (Some(true), _) => Some(Resume::LatestIfAny),
+            (Some(false), Some(Resume::LatestIfAny)) => None,
+            (_, resume) => resume,
         };
         Self {
             model: later.model.or(self.model),
@@ -126,8 +133,8 @@ impl Inputs {
             eos_token: later.eos_token.or(self.eos_token),
             special_tokens: or(later.special_tokens, self.special_tokens),
             eot_tokens: or(later.eot_tokens, self.eot_tokens),
-            resume: later.resume.or(self.resume),
-            auto_resume: later.auto_resume.or(self.auto_resume),
+            resume: later.resume.or(resume).filter(|resume| *resume != Resume::Named),
+            auto_resume: None, // `resume` says it now
             push: self.push.with(later.push),
         }
     }

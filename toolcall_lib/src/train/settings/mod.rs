@@ -31,6 +31,7 @@ use open::Open;
 use read::{Read, is_off, text};
 use said::{Decided, Said};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use table::{Becomes, Peer};
 
 /// Settings of a run, and everything else that its files and flags set.
@@ -47,11 +48,15 @@ pub struct Settings {
     named_elsewhere: Vec<Input>,
     /// Settings whose effect later ones can change.
     open: Open,
+    /// The checkpoint that the settings name. `config.resume_from_checkpoint` is this one or the
+    /// latest.
+    named_checkpoint: Option<PathBuf>,
 }
 
 impl From<TrainConfig> for Settings {
     fn from(config: TrainConfig) -> Self {
         Self {
+            named_checkpoint: config.resume_from_checkpoint.clone(),
             config,
             ..Self::default()
         }
@@ -113,7 +118,11 @@ impl Settings {
                 problems.push(format!("{}: {problem}", given.placed(name)));
             }
         }
-        match said.over(&this.config) {
+        let before = TrainConfig {
+            resume_from_checkpoint: this.named_checkpoint.clone(),
+            ..this.config.clone()
+        };
+        match said.over(&before) {
             Ok(decided) if problems.is_empty() => Ok(this.followed_by(decided)),
             Ok(_) => Err(refused(problems)),
             Err(more) => Err(refused([problems, more].concat())),
@@ -122,6 +131,7 @@ impl Settings {
 
     fn followed_by(self, later: Decided) -> Self {
         let settings = Self {
+            named_checkpoint: later.config.resume_from_checkpoint.clone(),
             config: later.config,
             inputs: self.inputs.with(later.inputs),
             notes: [self.notes, later.notes].concat(),
@@ -140,14 +150,15 @@ impl Settings {
         self.open.notes(&self.config, &self.inputs, has_validation)
     }
 
-    /// Resumes from the latest checkpoint of `output_dir`, if the settings ask for it. Call this
-    /// again when `output_dir` has changed.
+    /// Chooses the checkpoint to resume from: the latest of `output_dir`, if the settings ask for
+    /// it, or the one that they name. Call this again when `output_dir` has changed.
     pub fn with_latest_checkpoint(mut self) -> Self {
         let folder = self.config.output_dir.clone();
-        self.config.resume_from_checkpoint = match (self.inputs.resume, self.inputs.auto_resume) {
-            (Some(Resume::Latest), _) => folder,
-            (None, Some(auto)) => folder.filter(|folder| auto && checkpoints::has_any(folder)),
-            (Some(Resume::Named), _) | (None, None) => self.config.resume_from_checkpoint,
+        let named = self.named_checkpoint.clone();
+        self.config.resume_from_checkpoint = match self.inputs.resume {
+            Some(Resume::Latest) => folder,
+            Some(Resume::LatestIfAny) => folder.filter(|folder| checkpoints::has_any(folder)).or(named),
+            Some(Resume::Named) | None => named,
         };
         self
     }
@@ -189,6 +200,8 @@ fn is_empty(value: &Value) -> bool {
 fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
     match table::find(name).map(|row| row.becomes) {
         Some(Becomes::Input(..)) if value.is_null() => Ok(()), // not said
+        // Null takes back an earlier `true`.
+        Some(Becomes::Value(_, read)) if name == "resume_from_checkpoint" => read(said, value),
         Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => match fields::field(name) {
             Some(_) => said.set(name, value), // none
             None => Ok(()),                   // not said

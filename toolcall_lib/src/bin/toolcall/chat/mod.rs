@@ -14,6 +14,7 @@ use settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use toolcall_lib::generate::{Generation, Generator, ToolChoice};
+use toolcall_lib::interrupt;
 use toolcall_lib::reply::{self, Reply};
 use toolcall_lib::serde_json::Value;
 use toolcall_lib::{Conversation, Error, Message, Model, Result, Role, ToolCall};
@@ -144,9 +145,12 @@ impl Chat {
             }
             if !generation.finished {
                 let (tokens, most) = (generation.ids.len(), self.generator.config.max_new_tokens);
-                print(match tokens < most {
-                    true => format!("(stopped after {tokens} tokens, by you or at the end of the context)"),
-                    false => format!("(cut off after {tokens} tokens; --max-new-tokens allows {most})"),
+                print(match () {
+                    () if interrupt::requested() => format!("(stopped after {tokens} tokens)"),
+                    () if tokens < most => {
+                        format!("(cut off after {tokens} tokens, at the end of the model's context)")
+                    }
+                    () => format!("(cut off after {tokens} tokens; --max-new-tokens allows {most})"),
                 })?;
             }
             self.messages.push(reply.into_message());

@@ -2,8 +2,8 @@
 //!
 //! The weights are read once, as they are stored, become bf16 in registers, and are multiplied by
 //! dot products of pairs. Weights that registers would convert more than once, and types that they
-//! cannot convert, are unpacked to memory first. Quantized weights that meet up to eight rows are
-//! multiplied in [`integer`]s.
+//! cannot convert, are unpacked to memory first. [`integer`] multiplies up to four rows with weights
+//! in Q8_0, Q4_0 and Q4_1.
 
 use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;
@@ -11,7 +11,7 @@ use super::AHEAD;
 use super::integer;
 use super::load::LANES;
 use super::operand::Operand;
-use super::unpack::{Bf16, F16, unpack_rows};
+use super::unpack::{Bf16, F16, Q4_0, Q4_1, Q8_0, unpack_rows};
 use crate::weights::avx512::Bf12;
 use crate::weights::{Form, Part, Tensor};
 use candle_core::quantized::GgmlDType;
@@ -32,56 +32,99 @@ const TALL: usize = 8;
 /// registers do not suffice.
 const IN_REGISTERS: usize = 2;
 
-thread_local! {
-    /// Rounded rows of the input, and unpacked weights; both are reused.
-    static ROWS: Cell<(Vec<bf16>, Vec<bf16>)> = Cell::default();
+/// Memory that a thread uses again.
+#[derive(Default)]
+struct Buffers {
+    /// Rows of the input, rounded to bf16.
+    bf16s: Vec<bf16>,
+    /// The same, rounded to integers.
+    integers: Vec<integer::Group>,
+    /// Unpacked weights.
+    unpacked: Vec<bf16>,
 }
 
-/// Computes `y = x · wᵀ` with both factors rounded to bf16: `x` is `[rows, input]`, `w` is
-/// `[output, input]`, `y` is `[rows, output]`.
+thread_local! {
+    static BUFFERS: Cell<Buffers> = Cell::default();
+}
+
+/// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
+/// `[rows, output]`. Both factors are rounded to bf16, or `x` to integers for parts of `w` that
+/// [`integer`] multiplies.
 ///
 /// # Safety
 /// The processor has AVX-512 BF16.
 pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
     let (input, stride) = (w.columns(), w.columns().next_multiple_of(LANES));
     let rows = x.len() / input;
-    // SAFETY: the processor has the instructions.
-    if unsafe { integer::linear_few(x, w, y) } {
-        return;
+    let in_integers = |part: Part<'_>| rows <= integer::FEW && integer::takes(part.form);
+    let Buffers {
+        mut bf16s,
+        mut integers,
+        unpacked,
+    } = BUFFERS.take();
+    // 1. Round the input: to bf16, in rows padded to whole vectors, and to integers.
+    // SAFETY: there is room for the rows, each of a multiple of 32 elements; the processor has the
+    // instructions.
+    unsafe {
+        if !w.parts(0..w.rows()).all(in_integers) {
+            bf16s.resize(rows * stride, bf16::ZERO);
+            let x = Part {
+                form: Form::Ggml(GgmlDType::F32),
+                bytes: bytemuck::cast_slice(x),
+                rows,
+            };
+            unpack_rows(x, input, bf16s.as_mut_ptr(), stride);
+        }
+        if w.parts(0..w.rows()).any(in_integers) {
+            integer::round(x, input, &mut integers);
+        }
     }
-    let (mut rounded, unpacked) = ROWS.take();
-    // 1. Round the input to bf16, in rows padded to whole vectors.
-    rounded.resize(rows * stride, bf16::ZERO);
-    let x = Part {
-        form: Form::Ggml(GgmlDType::F32),
-        bytes: bytemuck::cast_slice(x),
-        rows,
-    };
-    // SAFETY: there is room for the rows, each of a multiple of 32 elements.
-    unsafe { unpack_rows(x, input, rounded.as_mut_ptr(), stride) };
-    ROWS.set((Vec::new(), unpacked));
+    BUFFERS.set(Buffers {
+        unpacked,
+        ..Buffers::default()
+    });
     // 2. Every thread multiplies the rows with the weights of its outputs.
     for_each_task(y, w.rows(), |outputs, y| {
-        let (kept, mut unpacked) = ROWS.take();
+        let mut buffers = BUFFERS.take();
+        let unpacked = &mut buffers.unpacked;
         unpacked.resize(unpacked.len().max(OUTPUTS * stride), bf16::ZERO);
         let mut first = 0;
         for part in w.parts(outputs) {
-            let products = Products {
-                x: &rounded,
-                part,
-                input,
-                stride,
-                y,
-                first,
-            };
             // SAFETY: the processor has the instructions.
-            unsafe { products.compute(&mut unpacked) };
+            unsafe {
+                if in_integers(part) {
+                    let rows = &integers;
+                    integer::Products {
+                        rows,
+                        part,
+                        input,
+                        y,
+                        first,
+                    }
+                    .compute();
+                } else {
+                    let x = &bf16s;
+                    Products {
+                        x,
+                        part,
+                        input,
+                        stride,
+                        y,
+                        first,
+                    }
+                    .compute(unpacked);
+                }
+            }
             first += part.rows;
         }
-        ROWS.set((kept, unpacked));
+        BUFFERS.set(buffers);
     });
-    let (_, unpacked) = ROWS.take();
-    ROWS.set((rounded, unpacked));
+    let unpacked = BUFFERS.take().unpacked;
+    BUFFERS.set(Buffers {
+        bf16s,
+        integers,
+        unpacked,
+    });
 }
 
 /// Products of all rows with one part of the weights.
@@ -113,6 +156,9 @@ impl Products<'_> {
                 Form::Ggml(GgmlDType::BF16) if whole => self.in_place(Bf16),
                 Form::Ggml(_) if self.y.rows > TALL => self.by_way_of(unpacked),
                 Form::Ggml(GgmlDType::F16) if whole => self.in_place(F16),
+                Form::Ggml(GgmlDType::Q8_0) => self.in_place(Q8_0),
+                Form::Ggml(GgmlDType::Q4_0) => self.in_place(Q4_0),
+                Form::Ggml(GgmlDType::Q4_1) => self.in_place(Q4_1),
                 Form::Ggml(_) => self.by_way_of(unpacked),
             }
         }

@@ -1,7 +1,8 @@
 //! Matrix products on processors that multiply bf16 (AMX, AVX-512 BF16).
 //!
 //! f32 operands are rounded to bf16 while they are packed, so a training run keeps one copy of its
-//! weights. Products are summed in f32, and the sums are stored as f32 or bf16.
+//! weights. Products are summed in f32, and the sums are stored as f32 or bf16. A few rows times
+//! quantized weights are products of integers ([`integer`]).
 //!
 //! 1. The inner dimension is cut so that the panels of a cut fit the caches.
 //! 2. The smaller matrix is packed into panels, and stays packed for the whole cut.
@@ -33,7 +34,7 @@ use std::ops::Range;
 
 pub use few::{FEW, linear_few};
 
-/// Distance in bytes between the weights that are multiplied and those that are prefetched.
+/// Distance in bytes between the weights that are read and those that are prefetched.
 const AHEAD: usize = 8192;
 /// Columns of a right panel, and of a tile of the output.
 const COLUMNS: usize = 32;
