@@ -314,8 +314,8 @@ trait Blocks: Stored {
     const HAS_MINIMUM: bool = false;
 
     /// Loads a group: the weights, as unsigned bytes, of the first and second halves of its blocks,
-    /// and the scale and the minimum of each block, four times. `read` loads 64 bytes from an offset
-    /// on.
+    /// and the scale and the minimum of each block, four times. `read` loads 64 bytes from an
+    /// offset on.
     ///
     /// # Safety
     /// The processor has AVX-512 F and BW.
