@@ -2,8 +2,8 @@
 //!
 //! The weights are read once, as they are stored, become bf16 in registers, and are multiplied by
 //! dot products of pairs. Weights that registers would convert more than once, and types that they
-//! cannot convert, are unpacked to memory first. [`integer`] multiplies up to four rows with weights
-//! in Q8_0, Q4_0 and Q4_1.
+//! cannot convert, are unpacked to memory first. [`integer`] multiplies up to four rows with
+//! weights in Q8_0, Q4_0 and Q4_1.
 
 use super::super::few::{Columns, for_each_task};
 use super::super::prefetch::prefetch;

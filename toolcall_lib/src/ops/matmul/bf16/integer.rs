@@ -2,8 +2,8 @@
 //!
 //! Converting a weight to bf16 takes longer than reading it. With few rows that does not pay. So
 //! each block of 32 elements of a row is rounded to 16 bits instead, with its own scale. Products
-//! with a block of weights are summed as integers, then multiplied by both scales and summed in f32.
-//! Rounding adds an error of less than 2⁻¹³ of the norm of each block; bf16 adds up to 2⁻⁸.
+//! with a block of weights are summed as integers, then multiplied by both scales and summed in
+//! f32. Rounding adds an error of less than 2⁻¹³ of the norm of each block; bf16 adds up to 2⁻⁸.
 //!
 //! The instruction (VNNI) multiplies unsigned bytes with signed ones, and sums four products. The
 //! weights of a block become unsigned bytes, and an element of a row two signed ones,
