@@ -2,8 +2,8 @@
 //!
 //! Vector code is compiled for AVX-512, for AVX2 and for any processor; products of bf16 also have
 //! kernels for AVX-512 BF16 (with VNNI) and AMX. The best one that the processor has runs. The
-//! environment variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) sets a lower
-//! limit, to reproduce the results and the speed of other processors.
+//! environment variable `TOOLCALL_MAX_CPU_ISA` (or `--max-cpu-isa` of the command line) sets a
+//! lower limit, to reproduce the results and the speed of other processors.
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
