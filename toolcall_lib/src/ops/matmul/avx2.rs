@@ -5,7 +5,7 @@
 //! the other replies of its batch.
 
 use super::few::{Columns, for_each_task};
-use super::prefetch::prefetch;
+use super::prefetch::{L1, prefetch};
 use crate::cpu::{Isa, isa};
 use crate::weights::avx2::{BLOCK, Stored, with_stored};
 use crate::weights::{Form, Part, Tensor};
@@ -90,7 +90,7 @@ impl Products<'_> {
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let outputs = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
-            prefetch(w, AHEAD);
+            prefetch::<L1>(w, AHEAD);
             // SAFETY: the caller upholds the contract; `w` holds the weights of the outputs.
             unsafe {
                 match self.y.rows {

@@ -2,14 +2,19 @@
 
 use std::arch::x86_64::*;
 
-/// Prefetches into the L2 cache what lies `ahead` bytes after `bytes`, because it is needed sooner
-/// than the processor's own prefetcher fetches it. The L1 cache can wait for too few lines at a
-/// time to use the full bandwidth.
+/// Hint to prefetch into the L1 cache.
+pub const L1: i32 = _MM_HINT_T0;
+/// Hint to prefetch into the L2 cache. It can wait for more lines at a time than the L1 cache,
+/// which a kernel that reads as fast as the memory needs.
+pub const L2: i32 = _MM_HINT_T1;
+
+/// Prefetches what lies `ahead` bytes after `bytes`, because it is needed sooner than the
+/// processor's own prefetcher fetches it.
 #[inline]
-pub fn prefetch(bytes: &[u8], ahead: usize) {
+pub fn prefetch<const HINT: i32>(bytes: &[u8], ahead: usize) {
     for line in bytes.chunks(64) {
         let at = line.as_ptr().wrapping_add(ahead);
         // SAFETY: prefetching an address without memory does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+        unsafe { _mm_prefetch::<HINT>(at.cast()) };
     }
 }

@@ -6,7 +6,7 @@
 //! weights in Q8_0, Q4_0 and Q4_1.
 
 use super::super::few::{Columns, for_each_task};
-use super::super::prefetch::prefetch;
+use super::super::prefetch::{L2, prefetch};
 use super::AHEAD;
 use super::integer;
 use super::load::LANES;
@@ -171,7 +171,7 @@ impl Products<'_> {
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let rows = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + rows) * bytes];
-            prefetch(w, AHEAD);
+            prefetch::<L2>(w, AHEAD);
             // SAFETY: `w` holds the weights of `rows` outputs.
             unsafe { self.rows(weights, w.as_ptr(), first, rows) };
         }

@@ -11,7 +11,7 @@
 //! register.
 
 use super::super::few::Columns;
-use super::super::prefetch::prefetch;
+use super::super::prefetch::{L2, prefetch};
 use super::AHEAD;
 use super::load::{LANES, mask_of_32};
 use super::unpack::{Q4_0, Q4_1, Q8_0, Stored};
@@ -192,7 +192,7 @@ impl Products<'_> {
         for first in (0..self.part.rows).step_by(OUTPUTS) {
             let outputs = OUTPUTS.min(self.part.rows - first);
             let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
-            prefetch(w, AHEAD);
+            prefetch::<L2>(w, AHEAD);
             // SAFETY: the caller upholds the contract; `w` holds the weights of the outputs.
             unsafe {
                 match self.y.rows {

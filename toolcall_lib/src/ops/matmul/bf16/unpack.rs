@@ -3,7 +3,7 @@
 //! A type implements [`Stored`] to say how 32 of its elements become a vector of bf16. Types
 //! without an implementation are unpacked by way of f32.
 
-use super::super::prefetch::prefetch;
+use super::super::prefetch::{L2, prefetch};
 use super::AHEAD;
 use super::load::LANES;
 use crate::weights::avx512::Bf12;
@@ -45,7 +45,7 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
                 let bf12 = Bf12::new(exponents);
                 for (i, row) in rows.enumerate() {
                     let to = to.add(i * stride);
-                    prefetch(row, AHEAD);
+                    prefetch::<L2>(row, AHEAD);
                     bf12.unpack(row.as_ptr(), columns / LANES, to);
                     for other in exponents.others(i) {
                         to.add(other.column as usize).write(other.value);
@@ -56,7 +56,7 @@ pub unsafe fn unpack_rows(part: Part<'_>, columns: usize, to: *mut bf16, stride:
             Form::Ggml(dtype) => {
                 for (i, row) in rows.enumerate() {
                     let to = to.add(i * stride);
-                    prefetch(row, AHEAD);
+                    prefetch::<L2>(row, AHEAD);
                     match dtype {
                         GgmlDType::BF16 => unpack_row::<Bf16>(row, to),
                         GgmlDType::F16 => unpack_row::<F16>(row, to),
