@@ -31,7 +31,7 @@ fn every_dtype_computes_what_its_unpacked_weights_compute() {
         assert!(matches!(decoder.weights, Weights::Frozen(_)));
         let dense = unpacked(&decoder);
         let sequences = Golden::model(name).sequences();
-        // generation rounds the inputs of packed weights to bf16
+        // generation rounds the inputs of packed weights to bf16, or to integers of 16 bits
         let (logits, want) = [&decoder, &dense]
             .map(|decoder| decoder.logits(&sequences[0].ids).unwrap())
             .into();
