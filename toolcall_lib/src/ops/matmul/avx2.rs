@@ -4,7 +4,7 @@
 //! in the order of `few`, which computes other numbers of rows, so that a reply does not depend on
 //! the other replies of its batch.
 
-use super::few::{Columns, for_each_task};
+use super::few::{Columns, Tiles, for_each_task, for_each_tile};
 use super::prefetch::{L1, prefetch};
 use crate::cpu::{Isa, isa};
 use crate::weights::avx2::{BLOCK, Stored, with_stored};
@@ -13,6 +13,7 @@ use candle_core::quantized::GgmlDType;
 use pulp::Simd;
 use pulp::x86::V3;
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Most rows for which this pays: each unpacks the weights again.
@@ -20,9 +21,6 @@ const FEW: usize = 4;
 
 /// Distance in bytes between the weights that are multiplied and those that are prefetched.
 const AHEAD: usize = 4096;
-
-/// Number of outputs whose weights are prefetched at a time.
-const OUTPUTS: usize = 4;
 
 /// Computes `y = x · wᵀ`: `x` is `[rows, input]`, `w` is `[output, input]`, `y` is
 /// `[rows, output]`. Returns false, and does nothing, where `few` has to: with other instructions,
@@ -48,18 +46,17 @@ fn linear_few_with(simd: V3, x: &[f32], w: Tensor<'_>, y: &mut [f32]) -> bool {
 fn multiply(simd: V3, x: &[f32], w: Tensor<'_>, outputs: Range<usize>, y: Columns) {
     let mut first = 0;
     for part in w.parts(outputs) {
-        let products = Products {
-            simd,
-            x,
-            part,
-            input: w.columns(),
-            y,
-            first,
+        let input = w.columns();
+        let multiply = |dtype| {
+            with_stored!(dtype, T => {
+                let stored = PhantomData::<T>;
+                let products = Products { simd, x, input, y, first, stored };
+                // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says.
+                unsafe { for_each_tile(&products, part, y.rows, |w| prefetch::<L1>(w, AHEAD)) };
+            })
         };
+        stored_as(part).and_then(multiply); // all parts have one of the types
         first += part.rows;
-        // SAFETY: the processor has AVX2, FMA and F16C, as `V3` says. All parts have one of the
-        // types.
-        stored_as(part).and_then(|dtype| with_stored!(dtype, T => unsafe { products.compute::<T>() }));
     }
 }
 
@@ -71,64 +68,21 @@ fn stored_as(part: Part<'_>) -> Option<GgmlDType> {
     }
 }
 
-/// Products of all rows with one part of the weights.
-struct Products<'a> {
+/// Products of all rows with one part of the weights, which has the type `T`.
+struct Products<'a, T> {
     simd: V3,
     /// Input rows, `[rows, input]`.
     x: &'a [f32],
-    part: Part<'a>,
     input: usize,
     y: Columns,
     /// Column of `y` that belongs to the part's first weight row.
     first: usize,
+    stored: PhantomData<T>,
 }
 
-impl Products<'_> {
+impl<T: Stored> Tiles for Products<'_, T> {
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn compute<T: Stored>(&self) {
-        let bytes = self.input / BLOCK * T::BYTES;
-        for first in (0..self.part.rows).step_by(OUTPUTS) {
-            let outputs = OUTPUTS.min(self.part.rows - first);
-            let w = &self.part.bytes[first * bytes..(first + outputs) * bytes];
-            prefetch::<L1>(w, AHEAD);
-            // SAFETY: the caller upholds the contract; `w` holds the weights of the outputs.
-            unsafe {
-                match self.y.rows {
-                    1 => self.outputs::<T, 1, 4>(w, first, outputs),
-                    2 => self.outputs::<T, 2, 4>(w, first, outputs),
-                    3 => self.outputs::<T, 3, 2>(w, first, outputs),
-                    _ => self.outputs::<T, 4, 2>(w, first, outputs),
-                }
-            }
-        }
-    }
-
-    /// Multiplies `R` rows with `outputs` outputs, `O` at a time.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn outputs<T: Stored, const R: usize, const O: usize>(
-        &self,
-        w: &[u8],
-        output: usize,
-        outputs: usize,
-    ) {
-        let bytes = self.input / BLOCK * T::BYTES;
-        let wide = outputs / O * O;
-        // SAFETY: the caller upholds the contract.
-        unsafe {
-            for o in (0..wide).step_by(O) {
-                self.tile::<T, R, O>(w[o * bytes..].as_ptr(), output + o);
-            }
-            for o in wide..outputs {
-                self.tile::<T, R, 1>(w[o * bytes..].as_ptr(), output + o);
-            }
-        }
-    }
-
-    /// Multiplies `R` rows with `O` outputs, whose weights are at `w`. Sums stay in registers.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn tile<T: Stored, const R: usize, const O: usize>(&self, w: *const u8, output: usize) {
+    unsafe fn tile<const R: usize, const O: usize>(&self, w: *const u8, output: usize) {
         let mut sums = [[_mm256_setzero_ps(); O]; R];
         let x = self.x[..R * self.input].as_ptr();
         let blocks = self.input / BLOCK;

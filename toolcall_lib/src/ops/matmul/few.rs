@@ -6,6 +6,8 @@
 
 use crate::cpu::arch;
 use crate::ops::with_scratch;
+#[cfg(target_arch = "x86_64")]
+use crate::weights::Part;
 use crate::weights::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -115,6 +117,63 @@ impl Columns {
         // SAFETY: the columns belong to this task, and the assertion keeps the place within them.
         unsafe {
             *self.start.add(row * self.stride + column) = sum;
+        }
+    }
+}
+
+/// Kernel that multiplies packed weights as they are stored, with sums in registers.
+#[cfg(target_arch = "x86_64")]
+pub(super) trait Tiles {
+    /// Multiplies `R` rows with `O` outputs from `output` on, whose weights are at `w`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of the kernel, and `w` has `O` rows.
+    unsafe fn tile<const R: usize, const O: usize>(&self, w: *const u8, output: usize);
+}
+
+/// Computes all outputs of `part` for up to four rows, in tiles that fill the registers. Calls
+/// `prefetch` with the weights of some outputs at a time.
+///
+/// # Safety
+/// The processor has the instructions of the kernel.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn for_each_tile(
+    kernel: &impl Tiles,
+    part: Part<'_>,
+    rows: usize,
+    prefetch: impl Fn(&[u8]),
+) {
+    const OUTPUTS: usize = 4;
+    for first in (0..part.rows).step_by(OUTPUTS) {
+        let some = part.cut(first..part.rows.min(first + OUTPUTS));
+        prefetch(some.bytes);
+        // SAFETY: the caller upholds the contract.
+        unsafe {
+            match rows {
+                1 => tiles::<1, 4>(kernel, some, first),
+                2 => tiles::<2, 4>(kernel, some, first),
+                3 => tiles::<3, 2>(kernel, some, first),
+                _ => tiles::<4, 2>(kernel, some, first),
+            }
+        }
+    }
+}
+
+/// Multiplies `R` rows with the outputs of `part`, `O` at a time; `first` is the first of them.
+///
+/// # Safety
+/// See [`for_each_tile`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn tiles<const R: usize, const O: usize>(kernel: &impl Tiles, part: Part<'_>, first: usize) {
+    let row_bytes = part.bytes.len() / part.rows;
+    let whole = part.rows / O * O;
+    // SAFETY: the caller upholds the contract, and the part has the rows.
+    unsafe {
+        for o in (0..whole).step_by(O) {
+            kernel.tile::<R, O>(part.bytes[o * row_bytes..].as_ptr(), first + o);
+        }
+        for o in whole..part.rows {
+            kernel.tile::<R, 1>(part.bytes[o * row_bytes..].as_ptr(), first + o);
         }
     }
 }

@@ -200,8 +200,6 @@ fn is_empty(value: &Value) -> bool {
 fn read_one(said: &mut Said, name: &str, value: &Value, given: &Given) -> Read<()> {
     match table::find(name).map(|row| row.becomes) {
         Some(Becomes::Input(..)) if value.is_null() => Ok(()), // not said
-        // Null takes back an earlier `true`.
-        Some(Becomes::Value(_, read)) if name == "resume_from_checkpoint" => read(said, value),
         Some(Becomes::Value(..) | Becomes::Renamed(_)) if value.is_null() => match fields::field(name) {
             Some(_) => said.set(name, value), // none
             None => Ok(()),                   // not said

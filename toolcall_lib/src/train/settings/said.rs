@@ -3,7 +3,7 @@
 mod decide;
 
 use super::fields::field;
-use super::inputs::{Input, Inputs};
+use super::inputs::{Input, Inputs, Resume};
 use super::open::Open;
 use super::read::Read;
 use crate::track::TrackerName;
@@ -187,6 +187,9 @@ impl Said {
             ..config.with(changes).map_err(|error| vec![error.to_string()])?
         };
         // 3. What follows from them, and notes on the keys without effect.
+        if self.changes.contains_key("resume_from_checkpoint") {
+            self.inputs.resume.get_or_insert(Resume::Named);
+        }
         self.decide_dtype(&changed);
         self.open.is_of_mlx |= !self.iterations.is_empty();
         for (why, keys) in &self.ignored {

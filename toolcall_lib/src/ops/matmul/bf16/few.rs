@@ -93,15 +93,7 @@ pub unsafe fn linear_few(x: &[f32], w: Tensor<'_>, y: &mut [f32]) {
             // SAFETY: the processor has the instructions.
             unsafe {
                 if in_integers(part) {
-                    let rows = &integers;
-                    integer::Products {
-                        rows,
-                        part,
-                        input,
-                        y,
-                        first,
-                    }
-                    .compute();
+                    integer::multiply(&integers, input, part, y, first);
                 } else {
                     let x = &bf16s;
                     Products {

@@ -174,7 +174,8 @@ pub(super) const ROWS: &[Row] = &[
         OWN,
         &["auto_resume_from_checkpoints"],
         Value(
-            "`resume_from_checkpoint`: the latest checkpoint of `output_dir`, if there is one; a name in the same file counts more",
+            "`resume_from_checkpoint`: the latest checkpoint of `output_dir`, if there is one; a name in the same \
+             file counts more",
             read::auto_resume,
         ),
     ),

@@ -259,13 +259,13 @@ pub(super) fn metric(said: &mut Said, value: &Value) -> Read<()> {
 }
 
 pub(super) fn resume(said: &mut Said, value: &Value) -> Read<()> {
-    let (resume, named) = match boolean(value) {
-        Ok(true) => (Resume::Latest, &Value::Null),
-        Ok(false) => (Resume::Named, &Value::Null),
-        Err(_) => (Resume::Named, value),
+    let Ok(latest) = boolean(value) else {
+        return said.set("resume_from_checkpoint", value);
     };
-    said.inputs.resume = Some(resume);
-    said.set("resume_from_checkpoint", named)
+    if latest {
+        said.inputs.resume = Some(Resume::Latest);
+    }
+    said.set("resume_from_checkpoint", &Value::Null)
 }
 
 pub(super) fn auto_resume(said: &mut Said, value: &Value) -> Read<()> {
