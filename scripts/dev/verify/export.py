@@ -3,11 +3,12 @@
     python scripts/dev/verify/export.py --gguf FILE --ours logits.safetensors [--exact logits.safetensors]
 
 The other files are written by `cargo run --example logits` for the same model: `ids` [tokens], the prompt, `logits` [tokens,
-vocabulary], and `greedy`, its most likely continuation, at most 64 tokens, without the end token. Without --exact, llama.cpp
-must write the same tokens. With it, the file is quantized: --ours has the results of our decoder with the packed weights,
---exact its results in f32 with the same weights, unpacked (which logits.py and save_load.py compare with transformers).
-Both programs round the factors of a product, so neither gives the exact logits; ours must be no farther from them than llama.cpp's,
-whose keys and values are f32 here. Needs scripts/dev/verify/requirements_llama_cpp.txt.
+vocabulary] of one pass, `steps` [last tokens, vocabulary] of passes of one token, and `greedy`, its most likely continuation, at
+most 64 tokens, without the end token. Without --exact, llama.cpp must write the same tokens. With it, the file is quantized: --ours
+has the results of our decoder with the packed weights, --exact its results in f32 with the same weights, unpacked (which logits.py
+and save_load.py compare with transformers). Both programs round the factors of a product, so neither gives the exact logits; ours
+must be no farther from them than llama.cpp's, whose keys and values are f32 here, both in one pass and token by token.
+Needs scripts/dev/verify/requirements_llama_cpp.txt.
 """
 
 import argparse
@@ -56,15 +57,22 @@ def no_farther(gguf: Path, ours: dict[str, np.ndarray], exact: dict[str, np.ndar
         sys.exit("FAILED: --ours and --exact are of different prompts")
     model = open_model(gguf, logits_all=True, type_k=F32, type_v=F32)
     model.eval(ids)
-    theirs = model.scores[: len(ids)]
-    distances, agree = {}, {}
-    for name, logits in (("ours", ours["logits"]), ("llama.cpp", theirs), ("each other", None)):
-        a, b = (ours["logits"], theirs) if logits is None else (logits, exact["logits"])
+    compare(f"{gguf.name}: {len(ids)} tokens in one pass", ours["logits"], model.scores[: len(ids)], exact["logits"])
+    steps = len(exact["steps"])
+    model.reset()
+    model.eval(ids[:-steps])
+    for token in ids[-steps:]:
+        model.eval([token])
+    theirs = model.scores[len(ids) - steps : len(ids)]
+    compare(f"{gguf.name}: {steps} tokens, one by one", ours["steps"], theirs, exact["logits"][-steps:])
+
+
+def compare(what: str, ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray):
+    print(f"{what}: logits, root mean square from the exact ones, and equal most likely tokens:")
+    distances = {}
+    for name, a, b in (("ours", ours, exact), ("llama.cpp", theirs, exact), ("each other", ours, theirs)):
         distances[name] = float(np.sqrt(np.mean((a - b) ** 2, dtype=np.float64)))
-        agree[name] = float(np.mean(a.argmax(-1) == b.argmax(-1)))
-    print(f"{gguf.name}: logits of {len(ids)} tokens, root mean square from the exact ones, and equal most likely tokens:")
-    for name, distance in distances.items():
-        print(f"  {name:10}  {distance:.4f}  {agree[name]:.1%}")
+        print(f"  {name:10}  {distances[name]:.4f}  {np.mean(a.argmax(-1) == b.argmax(-1)):.1%}")
     if not distances["ours"] <= distances["llama.cpp"]:
         sys.exit("FAILED: our logits are farther from the exact ones than llama.cpp's")
 

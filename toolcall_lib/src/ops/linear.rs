@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::ops::simd::dot;
     use crate::ops::testing::{assert_gradient, random};
-    use crate::weights::packed_for_test;
+    use crate::weights::{guarded, packed_for_test};
     use candle_core::quantized::GgmlDType;
 
     #[test]
@@ -229,24 +229,28 @@ mod tests {
         assert_eq!(db, [4.5, 6.5]);
     }
 
+    /// Types and shapes `[output, input]` of packed weights. Some fill vectors, tiles and blocks,
+    /// and some do not.
+    const PACKED: [(GgmlDType, usize, usize); 12] = [
+        (GgmlDType::BF16, 70, 64),
+        (GgmlDType::BF16, 131, 45),
+        (GgmlDType::BF16, 40, 1500),
+        (GgmlDType::Q8_0, 70, 1312),
+        (GgmlDType::F16, 33, 40),
+        (GgmlDType::Q8_0, 70, 96),
+        (GgmlDType::Q4_0, 133, 64),
+        (GgmlDType::Q4_1, 6, 160),
+        (GgmlDType::Q4K, 35, 256),
+        (GgmlDType::BF16, 70, 576),
+        (GgmlDType::BF16, 131, 160),
+        (GgmlDType::F16, 33, 288),
+    ];
+
     /// Few rows, many rows, and tiles that a thread unpacks at a time all give the product with the
-    /// unpacked weights, for shapes that fill vectors, tiles and blocks and for some that do not.
+    /// unpacked weights.
     #[test]
     fn packed_weights_multiply_as_their_unpacked_values_do() {
-        for (dtype, output, input) in [
-            (GgmlDType::BF16, 70, 64),
-            (GgmlDType::BF16, 131, 45),
-            (GgmlDType::BF16, 40, 1500),
-            (GgmlDType::Q8_0, 70, 1312),
-            (GgmlDType::F16, 33, 40),
-            (GgmlDType::Q8_0, 70, 96),
-            (GgmlDType::Q4_0, 133, 64),
-            (GgmlDType::Q4_1, 6, 160),
-            (GgmlDType::Q4K, 35, 256),
-            (GgmlDType::BF16, 70, 576),
-            (GgmlDType::BF16, 131, 160),
-            (GgmlDType::F16, 33, 288),
-        ] {
+        for (dtype, output, input) in PACKED {
             let mut values = random(output * input, 1);
             // Elements with an exponent of their own, in the first row, the middle and the last.
             for at in [3, output / 2 * input + 17, (output - 1) * input + 20] {
@@ -268,6 +272,29 @@ mod tests {
                         difference < allowed,
                         "{dtype:?} {rows} {precision:?}: {difference}"
                     );
+                }
+            }
+        }
+    }
+
+    /// Weights, input and output lie before guard pages, so a kernel that loads or stores a vector
+    /// past an end dies.
+    #[test]
+    fn nothing_past_the_ends_is_touched() {
+        for (dtype, output, input) in PACKED {
+            let values = random(output * input, 1);
+            let packed = packed_for_test(&values, dtype, input).guarded();
+            let w = guarded(&values);
+            for rows in [1, 2, 3, 4, 5, 9, 17, 50] {
+                let (x, mut y) = (
+                    guarded(&random(rows * input, 2)),
+                    guarded(&vec![0.0; rows * output]),
+                );
+                for precision in [Precision::F32, Precision::Bf16] {
+                    let x: &[f32] = bytemuck::cast_slice(&x);
+                    let y: &mut [f32] = bytemuck::cast_slice_mut(&mut y);
+                    linear_tiles(x, packed.tensor(), y, precision);
+                    linear(x, bytemuck::cast_slice(&w), y, rows, input, precision);
                 }
             }
         }

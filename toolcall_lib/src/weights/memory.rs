@@ -100,6 +100,37 @@ impl DerefMut for Bytes {
 }
 
 #[cfg(test)]
+impl Memory {
+    /// Reserves this many bytes. They end where a page begins that nobody may read or write, so
+    /// that a test dies of a vector that is loaded or stored past the end.
+    pub fn before_guard(len: usize) -> Self {
+        const GUARD: usize = 1 << 16; // a multiple of every system's page size
+        let accessible = len.next_multiple_of(GUARD);
+        let mut map = map(accessible + GUARD).unwrap();
+        // SAFETY: these whole pages are within the mapping, and nobody refers to them.
+        let status = unsafe {
+            let guard = map.as_mut_ptr().add(accessible);
+            libc::mprotect(guard.cast(), GUARD, libc::PROT_NONE)
+        };
+        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+        let used = AtomicUsize::new(accessible - len);
+        Self {
+            used,
+            ..Self::from(map)
+        }
+    }
+}
+
+/// Copies elements to memory that ends before a guard page; see [`Memory::before_guard`].
+#[cfg(test)]
+pub(crate) fn guarded(elements: &[f32]) -> Bytes {
+    let bytes: &[u8] = bytemuck::cast_slice(elements);
+    let mut copy = Memory::before_guard(bytes.len()).take(bytes.len());
+    copy.copy_from_slice(bytes);
+    copy
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -49,4 +49,4 @@ pub use raw::RawModel;
 pub use source::{ModelSource, read, read_as};
 pub use tensor::Tensor;
 #[cfg(test)]
-pub(crate) use tensor::packed_for_test;
+pub(crate) use {memory::guarded, tensor::packed_for_test};

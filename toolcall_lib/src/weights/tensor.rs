@@ -1,5 +1,7 @@
 //! Read-only matrices of weights, in any type in which they are stored.
 
+#[cfg(test)]
+use super::memory::Memory;
 use super::packed::{Form, Packed, Part};
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
@@ -138,15 +140,23 @@ impl Packed {
 
     /// Returns the matrix in 12 bits per element if that is possible, as it is if not.
     pub fn shortened(self) -> Self {
-        let memory = super::memory::Memory::new(self.size()).unwrap();
+        let memory = Memory::new(self.size()).unwrap();
         self.in_12_bits(&memory).unwrap_or(self)
+    }
+
+    /// Does what [`Packed::shortened`] does, in memory that ends before a guard page.
+    pub fn guarded(self) -> Self {
+        let copy = self.copied(&Memory::before_guard(self.bytes().len()));
+        let shortened = self.shortened();
+        let memory = Memory::before_guard(shortened.bytes().len());
+        copy.in_12_bits(&memory).unwrap_or(copy)
     }
 }
 
 /// Packs these values into a matrix.
 #[cfg(test)]
 pub(crate) fn packed_for_test(values: &[f32], dtype: GgmlDType, columns: usize) -> Packed {
-    let memory = super::memory::Memory::new(super::blocks::bytes_of(values.len(), dtype)).unwrap();
+    let memory = Memory::new(super::blocks::bytes_of(values.len(), dtype)).unwrap();
     let mut packed = Packed::zeros(dtype, values.len() / columns, columns, &memory);
     super::blocks::pack(values, dtype, packed.bytes_mut());
     packed

@@ -181,6 +181,14 @@ fn rows_without_tools_get_those_of_a_file() {
     let scores: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(scores["counts"]["tool_selection"]["total"], 1);
 
+    let several = [&scored[..4], &[&row, &whole], &scored[5..]].concat();
+    let output = toolcall(folder.path(), nowhere, &several);
+    let each: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [of_row, of_whole] = [&each[0], &each[1]];
+    assert_eq!([&of_row["data"], &of_whole["data"]], [&row, &whole]);
+    assert_eq!([&of_row["counts"], &of_whole["counts"]], [&scores["counts"]; 2]);
+    assert_eq!(each[2], Value::Null);
+
     let other = ["eval", "--bfcl", "multiple", "--tools", &tools];
     let output = toolcall(folder.path(), nowhere, &other);
     assert_eq!(

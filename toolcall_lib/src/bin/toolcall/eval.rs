@@ -5,15 +5,16 @@ use super::model::{ModelArgument, show_notes};
 use super::output::{print, print_json};
 use super::progress::{Counter, score_with_bar};
 use super::values::one_or_more;
+use serde::Serialize;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toolcall_lib::bfcl::{self, BfclScores, Category};
 use toolcall_lib::device::Device;
-use toolcall_lib::evaluate::EvaluateConfig;
+use toolcall_lib::evaluate::{EvaluateConfig, Evaluation};
 use toolcall_lib::generate::ToolChoice;
 use toolcall_lib::show::BfclTable;
-use toolcall_lib::{GenerateConfig, Model, Result};
+use toolcall_lib::{Dataset, GenerateConfig, Model, Result};
 
 /// Most tokens of a reply to a row of BFCL. Some rows want eight calls.
 const BFCL_TOKENS: usize = 512;
@@ -23,11 +24,11 @@ const BFCL_TOKENS: usize = 512;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgument,
-    /// Conversations to score on: a file, or hub:owner/name, hub:owner/name:split or
-    /// hub:owner/name:config:split. The first assistant turn of a row is the expected reply; a row
-    /// without a call expects none
-    #[arg(long, required_unless_present = "bfcl", conflicts_with = "bfcl")]
-    data: Option<PathBuf>,
+    /// Conversations to score on: files, or hub:owner/name, hub:owner/name:split or
+    /// hub:owner/name:config:split; each has scores of its own. The model answers every assistant
+    /// turn up to its first mistake; a turn without a call expects none
+    #[arg(long, num_args = 1.., required_unless_present = "bfcl", conflicts_with = "bfcl")]
+    data: Vec<PathBuf>,
     #[command(flatten)]
     tools: ToolsArgument,
     /// Categories of the Berkeley Function Calling Leaderboard instead, scored as its AST checker
@@ -44,7 +45,7 @@ pub struct Arguments {
         default_value = ".toolcall/bfcl/bfcl_eval-2026.3.23-py3-none-any.whl"
     )]
     bfcl_data: PathBuf,
-    /// Score only this many rows, the first of the file or of each category
+    /// Score only this many rows, the first of each file or of each category
     #[arg(long, value_parser = one_or_more)]
     rows: Option<usize>,
     /// Most tokens of a reply; a longer reply is cut off. Default: 256, with --bfcl 512
@@ -65,16 +66,17 @@ pub struct Arguments {
     /// Device that the model runs on: auto (a GPU if one can be used), cpu, or cuda
     #[arg(long, default_value_t)]
     device: Device,
-    /// Print one JSON object; with --bfcl it has a verdict, the calls and the reply of every row
+    /// Print JSON: an object, or for several files and with --bfcl a list of them. Those of --bfcl
+    /// have a verdict, the calls and the reply of every row
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.generate(BFCL_TOKENS).check()?;
-    match &arguments.data {
-        Some(data) => on_conversations(arguments, data),
-        None => on_bfcl(arguments),
+    match arguments.data.is_empty() {
+        false => on_conversations(arguments),
+        true => on_bfcl(arguments),
     }
 }
 
@@ -96,19 +98,45 @@ impl Arguments {
     }
 }
 
-fn on_conversations(arguments: &Arguments, data: &Path) -> Result<ExitCode> {
-    let data = dataset::load(data, &arguments.tools.load()?)?;
+/// The scores on one file of several.
+#[derive(Serialize)]
+struct OnFile<'a> {
+    data: &'a Path,
+    #[serde(flatten)]
+    evaluation: Evaluation,
+}
+
+fn on_conversations(arguments: &Arguments) -> Result<ExitCode> {
+    let tools = arguments.tools.load()?;
+    let files = arguments.data.iter().map(|file| dataset::load(file, &tools));
+    let files: Vec<Dataset> = files.collect::<Result<_>>()?;
     let model = arguments.model.load_to_answer()?;
-    show_notes(&data, &model);
-    let rows = arguments.first(data.rows);
     let config = EvaluateConfig {
         generate: arguments.generate(GenerateConfig::default().max_new_tokens),
         ..EvaluateConfig::default()
     };
-    let evaluation = score_with_bar(&model, &rows, &config)?;
-    match arguments.json {
-        true => print_json(&evaluation)?,
-        false => print(evaluation)?,
+    let several = files.len() > 1;
+    let mut scores = Vec::new();
+    for (file, data) in arguments.data.iter().zip(files) {
+        show_notes(&data, &model);
+        let rows = arguments.first(data.rows);
+        let evaluation = score_with_bar(&model, &rows, &config)?;
+        let stopped = evaluation.rows < rows.len();
+        match (arguments.json, several) {
+            (true, true) => scores.push(OnFile {
+                data: file,
+                evaluation,
+            }),
+            (true, false) => print_json(&evaluation)?,
+            (false, true) => print(format!("{}\n{evaluation}\n", file.display()))?,
+            (false, false) => print(evaluation)?,
+        }
+        if stopped {
+            break; // by the user
+        }
+    }
+    if arguments.json && several {
+        print_json(&scores)?;
     }
     Ok(ExitCode::SUCCESS)
 }
