@@ -58,7 +58,7 @@ def no_farther(gguf: Path, ours: dict[str, np.ndarray], exact: dict[str, np.ndar
     model = open_model(gguf, logits_all=True, type_k=F32, type_v=F32)
     model.eval(ids)
     compare(f"{gguf.name}: {len(ids)} tokens in one pass", ours["logits"], model.scores[: len(ids)], exact["logits"])
-    steps = len(exact["steps"])
+    steps = len(ours["steps"])
     model.reset()
     model.eval(ids[:-steps])
     for token in ids[-steps:]:

@@ -74,9 +74,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.generate(BFCL_TOKENS).check()?;
-    match arguments.data.is_empty() {
-        false => on_conversations(arguments),
-        true => on_bfcl(arguments),
+    match arguments.bfcl.is_empty() {
+        true => on_conversations(arguments),
+        false => on_bfcl(arguments),
     }
 }
 
@@ -98,7 +98,7 @@ impl Arguments {
     }
 }
 
-/// The scores on one file of several.
+/// The scores on one file.
 #[derive(Serialize)]
 struct OnFile<'a> {
     data: &'a Path,
@@ -123,20 +123,22 @@ fn on_conversations(arguments: &Arguments) -> Result<ExitCode> {
         let evaluation = score_with_bar(&model, &rows, &config)?;
         let stopped = evaluation.rows < rows.len();
         match (arguments.json, several) {
-            (true, true) => scores.push(OnFile {
-                data: file,
-                evaluation,
-            }),
-            (true, false) => print_json(&evaluation)?,
+            (true, _) => {}
             (false, true) => print(format!("{}\n{evaluation}\n", file.display()))?,
-            (false, false) => print(evaluation)?,
+            (false, false) => print(&evaluation)?,
         }
+        scores.push(OnFile {
+            data: file,
+            evaluation,
+        });
         if stopped {
             break; // by the user
         }
     }
-    if arguments.json && several {
-        print_json(&scores)?;
+    match arguments.json {
+        true if several => print_json(&scores)?,
+        true => print_json(&scores.first())?,
+        false => {}
     }
     Ok(ExitCode::SUCCESS)
 }

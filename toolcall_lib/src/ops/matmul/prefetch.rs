@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 /// Hint to prefetch into the L1 cache.
 pub const L1: i32 = _MM_HINT_T0;
-/// Hint to prefetch into the L2 cache. It can wait for more lines at a time than the L1 cache,
-/// which a kernel that reads as fast as the memory needs.
+/// Hint to prefetch into the L2 cache. It can wait for more lines at a time than the L1 cache. A
+/// kernel that computes faster than the memory delivers needs that.
 pub const L2: i32 = _MM_HINT_T1;
 
 /// Prefetches what lies `ahead` bytes after `bytes`, because it is needed sooner than the
